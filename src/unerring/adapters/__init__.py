@@ -1,0 +1,1 @@
+"""What talks to one outside thing each: an inference engine, a database file."""

@@ -1,0 +1,225 @@
+"""The entries of a journal, and how each becomes bytes and comes back.
+
+A journal is a list of entries that is only ever appended to; whatever is known of a run is the fold of its
+entries (`unerring.core.replay`). An entry's bytes are a JSON array, its kind first, and deflated (RFC 1951)
+where that is shorter: a JSON array starts with `[`, a deflated one with a zero byte.
+
+A running hash ties each entry to all before it: hash(n) = BLAKE2b-128(hash(n-1) + bytes(n)). An entry that
+was changed, cut out or put in shows at its own number.
+"""
+
+import json
+import zlib
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Finish, Usage
+from unerring.core.vote import Json
+from unerring.errors import JournalTooNew
+
+VERSION = 1
+GENESIS = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The first entry: what is run, and how. `time` is seconds since 1970, as everywhere here."""
+
+    process: str
+    parameters: dict[str, Json]
+    model: str
+    policy: dict[str, Json]
+    seed: int
+    start: str
+    length: int | None
+    software: str
+    time: float
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A paid call for samples `slot` to `slot + count - 1` of a step is about to be sent."""
+
+    step: int
+    slot: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One sample as it was received.
+
+    `text` and `choice` hold the sample's text and its canonical choice where they are new in this step, else
+    the number of the earlier sample that had the same. `choice` is None, and `flag` says why, where the
+    sample may not vote.
+    """
+
+    step: int
+    slot: int
+    text: str | int
+    choice: str | int | None
+    flag: FlagKind | None
+    usage: Usage
+    finish: Finish
+    logprob: float | None
+    voter: int
+    reply_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """The name behind a voter's number, written before its first reply."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A paid call came back without samples: the intent is settled, and nothing was received."""
+
+    step: int
+    slot: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The step's verdict became part of the chain. `state` is a digest of the state it leads to."""
+
+    step: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A runner took the journal up again; caps that are not None replace the policy's from here on."""
+
+    time: float
+    vote_cap: int | None = None
+    flag_cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A runner stopped in good order before the end."""
+
+    kind: str
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last entry: the chain ended after so many steps."""
+
+    steps: int
+    time: float
+
+
+Entry: TypeAlias = Opened | Intent | Reply | Voter | Failed | Committed | Resumed | Paused | Finished
+
+
+def chained(previous: bytes, body: bytes) -> bytes:
+    """The running hash after an entry, 16 bytes; `GENESIS` stands before the first."""
+    return blake2b(previous + body, digest_size=16).digest()
+
+
+def digest_of(canonical_state: str) -> str:
+    """A short digest of a state: enough to notice a process whose code has changed, 12 hex digits."""
+    return blake2b(canonical_state.encode(), digest_size=6).hexdigest()
+
+
+def encode(entry: Entry) -> bytes:
+    """Write an entry as bytes."""
+    text = json.dumps(_fields(entry), separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    if len(text) < 100:
+        return text
+    squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
+    squeezed = b"\0" + squeezer.compress(text) + squeezer.flush()
+    return min(text, squeezed, key=len)
+
+
+def decode(body: bytes) -> Entry:
+    """Read an entry from its bytes.
+
+    Raises `JournalTooNew` for a kind this version does not know, `ValueError` for bytes that are no entry.
+    """
+    try:
+        text = zlib.decompress(body[1:], -12) if body[:1] == b"\0" else body
+        fields = json.loads(text)
+        kind, values = fields[0], fields[1:]
+    except (zlib.error, ValueError, RecursionError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"not an entry: {error}") from None
+    return _entry(kind, values)
+
+
+def _fields(entry: Entry) -> list[Any]:
+    match entry:
+        case Reply(step, slot, text, choice, flag, usage, finish, logprob, voter, reply_id):
+            tail: list[Any] = [] if reply_id is None else [reply_id]
+            tokens = [usage.input_tokens, usage.output_tokens]
+            cause = None if flag is None else flag.value
+            cut = int(finish is Finish.LENGTH)
+            return ["r", step, slot, text, choice, cause, *tokens, cut, logprob, voter, *tail]
+        case Committed(step, state):
+            return ["c", step, state]
+        case Intent(step, slot, count):
+            return ["i", step, slot, count]
+        case Voter(number, name):
+            return ["v", number, name]
+        case Failed(step, slot, count, reason):
+            return ["f", step, slot, count, reason]
+        case Resumed(time, vote_cap, flag_cap):
+            return ["resumed", time, vote_cap, flag_cap]
+        case Paused(kind, reason, time):
+            return ["paused", kind, reason, time]
+        case Finished(steps, time):
+            return ["finished", steps, time]
+        case Opened():
+            names = ("process", "parameters", "model", "policy", "seed", "start", "length", "software", "time")
+            return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
+
+
+def _entry(kind: object, values: list[Any]) -> Entry:
+    try:
+        match kind, values:
+            case "r", [step, slot, text, choice, cause, read, written, cut, logprob, voter, *tail]:
+                flag = None if cause is None else FlagKind(cause)
+                finish = Finish.LENGTH if cut else Finish.STOP
+                usage = Usage(read, written)
+                return Reply(step, slot, text, choice, flag, usage, finish, logprob, voter, *tail)
+            case "c", [step, state]:
+                return Committed(step, state)
+            case "i", [step, slot, count]:
+                return Intent(step, slot, count)
+            case "v", [number, name]:
+                return Voter(number, name)
+            case "f", [step, slot, count, reason]:
+                return Failed(step, slot, count, reason)
+            case "resumed", [time, vote_cap, flag_cap]:
+                return Resumed(time, vote_cap, flag_cap)
+            case "paused", [cause, reason, time]:
+                return Paused(cause, reason, time)
+            case "finished", [steps, time]:
+                return Finished(steps, time)
+            case "opened", [int(version), *rest]:
+                if version > VERSION:
+                    raise JournalTooNew(_too_new(f"version {version}"))
+                return Opened(**rest[0], version=version)
+            case str(), _ if kind not in KINDS:
+                raise JournalTooNew(_too_new(f"entry kind {kind!r}"))
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"not an entry: {error}") from None
+    raise ValueError(f"not an entry: kind {kind!r} with {len(values)} fields")
+
+
+KINDS = frozenset({"r", "c", "i", "v", "f", "resumed", "paused", "finished", "opened"})
+
+
+def _too_new(what: str) -> str:
+    return f"this journal uses {what}, which this version of unerring does not know; upgrade unerring to read it"

@@ -1,0 +1,122 @@
+"""The odds of a race: how often the right answer wins, and how many votes that takes.
+
+Source: Meyerson et al., arXiv:2511.09030, section 3; the single race is the gambler's ruin, which is also
+Wald's sequential probability ratio test (1945). Notation as there:
+
+    p  chance that an unflagged sample of one step is right     m  steps decided by one subtask
+    k  margin that wins a race                                  s  steps of the whole chain
+    t  target probability that the whole chain is right
+
+Assumptions, all of them optimistic about correlation: votes are independent, p is the same at every step,
+and all wrong votes agree with each other (which is pessimistic: scattered wrong votes lose sooner). Where
+the most likely answer of a step is wrong, no formula here applies and no k helps.
+
+Everything is computed from log-odds, so that results keep their precision for p -> 1 and s up to 1e12 and
+beyond, where 1 - P is far below the spacing of floats around 1.
+"""
+
+from math import atanh, ceil, exp, expm1, inf, log, log1p, tanh
+
+from unerring.errors import InputError, NoKCanHelp
+
+
+def _check(p: float, k: int = 1, m: int = 1) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise InputError(f"p is a probability, between 0 and 1; it cannot be {p}")
+    if k < 1 or m < 1:
+        raise InputError(f"k and m are at least 1; they cannot be {k} and {m}")
+
+
+def log_odds(p: float, m: int = 1) -> float:
+    """Log-odds that one vote on m steps is right: ln(p^m / (1 - p^m)), nats; may be infinite."""
+    _check(p, m=m)
+    if p == 0.0:
+        return -inf
+    if p == 1.0:
+        return inf
+    if m == 1:
+        return 2.0 * atanh(2.0 * p - 1.0) if p > 0.25 else log(p) - log1p(-p)
+    return m * log(p) - log(-expm1(m * log(p)))
+
+
+def win_probability(p: float, k: int, m: int = 1) -> float:
+    """Chance that the right choice wins: 1 / (1 + ((1-p^m)/p^m)^k)  (paper, equation 9 for m = 1).
+
+    Valid for any p; at p = 1/2 it is 1/2 for every k.
+    """
+    _check(p, k, m)
+    return 1.0 - loss_probability(p, k, m) if log_odds(p, m) >= 0.0 else loss_probability_of(-k * log_odds(p, m))
+
+
+def loss_probability(p: float, k: int, m: int = 1) -> float:
+    """Chance that a wrong choice wins, 1 - `win_probability`, precise when it is tiny."""
+    _check(p, k, m)
+    return loss_probability_of(k * log_odds(p, m))
+
+
+def loss_probability_of(weight: float) -> float:
+    """1 / (1 + e^weight): the chance of being wrong at total log-odds `weight` (nats)."""
+    return exp(-weight) / (1.0 + exp(-weight)) if weight >= 0.0 else 1.0 / (1.0 + exp(weight))
+
+
+def expected_votes(p: float, k: int, m: int = 1) -> float:
+    """Exact mean number of votes of a race between two candidates: k (2P - 1) / (2q - 1), with q = p^m.
+
+    P is `win_probability`. At q = 1/2 the limit is k^2. Scattered wrong votes make a race shorter.
+    """
+    _check(p, k, m)
+    if m > 1:
+        p = exp(m * log(p)) if p > 0.0 else 0.0
+    drift = 2.0 * p - 1.0
+    if drift == 0.0:
+        return float(k * k)
+    return k * tanh(k * log_odds(p) / 2.0) / drift
+
+
+def expected_votes_upper(p: float, k: int, m: int = 1) -> float:
+    """The paper's upper estimate of the same, k / (2q - 1) with q = p^m; raises `NoKCanHelp` for q <= 1/2."""
+    _require_majority(p, m)
+    return k / (2.0 * exp(m * log(p)) - 1.0)
+
+
+def chain_probability(p: float, k: int, steps: float, m: int = 1) -> float:
+    """Chance that a chain of `steps` steps has no error: (1 + ((1-p^m)/p^m)^k)^(-s/m)  (paper, equation 13)."""
+    _check(p, k, m)
+    return exp(_log_chain(p, k, steps, m))
+
+
+def _log_chain(p: float, k: int, steps: float, m: int) -> float:
+    weight = k * log_odds(p, m)
+    softplus = log1p(exp(-weight)) if weight > 0.0 else -weight + log1p(exp(weight))
+    return -(steps / m) * softplus if steps > 0 else 0.0
+
+
+def k_min(p: float, steps: float, target: float, m: int = 1) -> int:
+    """The smallest k that decides all of `steps` steps rightly with probability `target`.
+
+    k_min = ceil( ln(t^(-m/s) - 1) / ln((1-p^m)/p^m) )  (paper, equation 14), which grows as ln s.
+    Raises `NoKCanHelp` where p^m <= 1/2, and `InputError` for a target outside (0, 1).
+    """
+    if not 0.0 < target < 1.0:
+        raise InputError(f"the target is a probability strictly between 0 and 1; it cannot be {target}")
+    if steps < 0:
+        raise InputError(f"a chain cannot have {steps} steps")
+    _require_majority(p, m)
+    odds = log_odds(p, m)
+    if odds == inf or steps == 0:
+        return 1
+    k = max(1, ceil(-log(expm1(-(m / steps) * log(target))) / odds))
+    # the quotient may land a hair off a whole number: the definition has the last word
+    while k > 1 and _log_chain(p, k - 1, steps, m) >= log(target):
+        k -= 1
+    while _log_chain(p, k, steps, m) < log(target):
+        k += 1
+    return k
+
+
+def _require_majority(p: float, m: int) -> None:
+    if log_odds(p, m) <= 0.0:
+        raise NoKCanHelp(
+            f"no k can help: a vote is right with probability {p**m:.4g}, and voting needs more than 1/2. "
+            "Use a better model, stricter red flags, or smaller steps"
+        )

@@ -1,0 +1,64 @@
+"""A policy: how the steps of a run are decided. It is fixed for a run and kept in its journal."""
+
+from dataclasses import dataclass, field
+
+from unerring.core.race import AheadBy, Rule, rule_named
+from unerring.core.redflag import FlagRules
+from unerring.core.vote import Json
+from unerring.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How each step is decided.
+
+    `rule` says who wins a race and `vote_cap` after how many votes it is given up as undecided. `flag_cap` is
+    the number of flagged samples a step may draw for each vote it has counted or still needs. The step's first
+    sample is drawn at `first_temperature`, all later ones at `later_temperature` (paper, section 4: 0, then 0.1).
+    """
+
+    rule: Rule = field(default_factory=lambda: AheadBy(3))
+    vote_cap: int = 60
+    flag_cap: int = 20
+    first_temperature: float = 0.0
+    later_temperature: float = 0.1
+    flags: FlagRules = field(default_factory=FlagRules)
+
+    def __post_init__(self) -> None:
+        if self.vote_cap < self.rule.lacking(0, 0):
+            raise InputError(f"a cap of {self.vote_cap} votes is less than the rule ({self.rule.name}) needs to end")
+        if self.flag_cap < 1:
+            raise InputError("flag_cap is the number of flagged samples allowed for each vote, at least 1")
+        if min(self.first_temperature, self.later_temperature) < 0:
+            raise InputError("a temperature cannot be negative")
+
+    def temperature(self, slot: int) -> float:
+        """Temperature of the step's sample number `slot`, counted from 0."""
+        return self.first_temperature if slot == 0 else self.later_temperature
+
+    def to_json(self) -> dict[str, Json]:
+        """JSON data, read back by `policy_from`."""
+        return {
+            "rule": self.rule.name,
+            "vote_cap": self.vote_cap,
+            "flag_cap": self.flag_cap,
+            "temperatures": [self.first_temperature, self.later_temperature],
+            "max_output_tokens": self.flags.max_output_tokens,
+            "min_logprob": self.flags.min_logprob,
+        }
+
+
+def policy_from(data: dict[str, Json]) -> Policy:
+    """The policy that `Policy.to_json` wrote; raises `KeyError`, `TypeError` or `ValueError` for other data."""
+    match data:
+        case {
+            "rule": str(rule),
+            "vote_cap": int(vote_cap),
+            "flag_cap": int(flag_cap),
+            "temperatures": [int() | float() as first, int() | float() as later],
+            "max_output_tokens": int(max_output_tokens),
+            "min_logprob": (None | int() | float()) as min_logprob,
+        }:
+            flags = FlagRules(max_output_tokens, min_logprob)
+            return Policy(rule_named(rule), vote_cap, flag_cap, first, later, flags)
+    raise ValueError("the policy is not written as this version writes it")

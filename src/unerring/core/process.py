@@ -1,0 +1,80 @@
+"""What a user writes: a chain of steps, each a question with a canonical answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from unerring.core.redflag import RedFlag
+from unerring.core.vote import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Subtask:
+    """What one call asks.
+
+    `prompt` is the whole question: a call sees the strategy and the current state, never the history.
+    `parse` turns an answer's text into the choice, JSON data and all that is carried forward, or raises
+    `RedFlag`. `compact` is the same question in the fewest words, for models trained on just that.
+    """
+
+    prompt: str
+    parse: Callable[[str], Json]
+    compact: str | None = None
+
+
+@runtime_checkable
+class Chain(Protocol):
+    """A process whose steps depend on each other. States and choices are JSON data.
+
+    All three methods must be functions of their arguments alone: resuming a run calls them again and
+    expects the same results. They may also offer, each optional:
+
+    - `check(state, choice) -> RedFlag | None`: flag a parsed answer that cannot be right;
+    - `verify(choices, finished) -> str | None`: judge the decided choices, in the order of the steps, without
+      any model; None if all hold, else what is wrong. `finished` says that no step is to follow;
+    - `truth(state) -> choice`: the right choice where it is known, for measuring models, never for deciding;
+    - `rehearse(prompt) -> Rehearsal`: answers for the noise sampler, which stands in for a model;
+    - `length() -> int`: the number of steps, for progress and planning;
+    - `parameters() -> dict`: the arguments that make this chain again, kept in the journal.
+    """
+
+    def start(self) -> Json:
+        """The state before the first step."""
+
+    def subtask(self, state: Json) -> Subtask | None:
+        """The question that decides the step from `state`, or None if the chain ends here."""
+
+    def advance(self, state: Json, choice: Json) -> Json:
+        """The state after the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A right answer to a prompt, as text, and some plausible wrong ones (at least one)."""
+
+    right: str
+    wrong: tuple[str, ...]
+
+
+def check_of(chain: Chain) -> Callable[[Json, Json], RedFlag | None] | None:
+    """The chain's own check, if it has one."""
+    check: Callable[[Json, Json], RedFlag | None] | None = getattr(chain, "check", None)
+    return check
+
+
+def length_of(chain: Chain) -> int | None:
+    """The chain's number of steps, if it says."""
+    length: Callable[[], int] | None = getattr(chain, "length", None)
+    return length() if length else None
+
+
+def parameters_of(chain: Chain) -> dict[str, Json]:
+    """The arguments that make the chain again; empty if it does not say."""
+    parameters: Callable[[], dict[str, Json]] | None = getattr(chain, "parameters", None)
+    return parameters() if parameters else {}
+
+
+def verifier_of(chain: Chain) -> Callable[..., str | None] | None:
+    """The chain's own verifier of decided choices, if it has one."""
+    verify: Callable[..., str | None] | None = getattr(chain, "verify", None)
+    return verify

@@ -1,0 +1,61 @@
+"""Red flags: why a sample may not vote.
+
+A flagged sample is discarded and drawn anew, never repaired: answers that are too long or badly formed are
+more often wrong, and wrong in the same way as each other (Meyerson et al., arXiv:2511.09030, section 3.3).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from unerring.core.sample import Finish, Sample
+
+
+class FlagKind(Enum):
+    """The causes, apart, so that a report can count them."""
+
+    TOO_LONG = "too long"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+    IMPROBABLE = "improbable"
+    REJECTED = "rejected"
+    COPY = "copy"
+
+
+class RedFlag(Exception):
+    """A reason not to count a sample.
+
+    Raise it from a parser (`RedFlag("no move found")`), or return it from a chain's `check`. Any other
+    exception from a user's code is a bug of that code and stops the run.
+    """
+
+    def __init__(self, reason: str, kind: FlagKind = FlagKind.MALFORMED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class FlagRules:
+    """What is flagged before an answer is even parsed.
+
+    `max_output_tokens`: an answer of more tokens is too long. `min_logprob`: an answer whose mean token
+    log-probability lies below is improbable (nats; only where the engine gives one).
+    """
+
+    max_output_tokens: int = 750
+    min_logprob: float | None = None
+
+    def screen(self, sample: Sample) -> RedFlag | None:
+        """The first red flag that the sample raises by itself, if any."""
+        if sample.cached:
+            return RedFlag("the provider served a cached reply", FlagKind.COPY)
+        if sample.finish is Finish.LENGTH:
+            return RedFlag("the answer was cut off at its length limit", FlagKind.TRUNCATED)
+        if sample.usage.output_tokens > self.max_output_tokens:
+            tokens = sample.usage.output_tokens
+            return RedFlag(f"{tokens} tokens, more than {self.max_output_tokens}", FlagKind.TOO_LONG)
+        if self.min_logprob is not None and sample.logprob is not None and sample.logprob < self.min_logprob:
+            return RedFlag(
+                f"mean log-probability {sample.logprob:.3g}, below {self.min_logprob:g}", FlagKind.IMPROBABLE
+            )
+        return None

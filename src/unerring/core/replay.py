@@ -1,0 +1,268 @@
+"""What is known of a run: the fold of its journal's entries, and nothing else.
+
+A live run and a journal read back pass through the same `RunState.apply`, so they cannot differ. Votes are
+told to a race in the order in which their samples were numbered, not in which they arrived: fast answers
+must not vote first, and a replay must agree with the run.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from unerring.core.entries import (
+    Committed,
+    Entry,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Reply,
+    Resumed,
+    Voter,
+)
+from unerring.core.policy import Policy, policy_from
+from unerring.core.race import Continue, Race, Undecided, Won
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Usage
+
+
+class Misplaced(ValueError):
+    """An entry that cannot stand where it stands; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A committed step: its choice in canonical form and how the votes fell, most votes first."""
+
+    step: int
+    choice: str
+    tally: tuple[int, ...]
+    flags: int
+    rounds: int
+    replies: tuple[Reply, ...]
+
+    @property
+    def votes(self) -> int:
+        return sum(self.tally)
+
+
+class OpenStep:
+    """The voting on one step: which samples are asked for, which came back, and how the race stands.
+
+    Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
+    the number of the first sample that gave that choice.
+    """
+
+    __slots__ = ("asked", "choices", "flags", "policy", "race", "replies", "rounds", "step", "texts", "told")
+
+    def __init__(self, step: int, policy: Policy) -> None:
+        self.step = step
+        self.policy = policy
+        self.race: Race[int] = Race(policy.rule, policy.vote_cap)
+        self.replies: dict[int, Reply] = {}
+        self.texts: dict[str, int] = {}
+        self.choices: dict[str, int] = {}
+        self.told = 0
+        self.flags = 0
+        self.rounds = 1
+        self.asked = self.race.missing()
+
+    @property
+    def verdict(self) -> Continue | Won[int] | Undecided:
+        """How the step stands; undecided also where too many samples were flagged."""
+        verdict = self.race.verdict
+        if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
+            return Undecided(self.race.votes)
+        return verdict
+
+    def wanted(self) -> list[int]:
+        """Numbers of the samples that are asked for and have no reply yet, ascending."""
+        return [slot for slot in range(self.told, self.asked) if slot not in self.replies]
+
+    def choice(self, candidate: int) -> str:
+        """The canonical choice behind a candidate."""
+        choice = self.replies[candidate].choice
+        assert isinstance(choice, str)
+        return choice
+
+    def text(self, slot: int) -> str:
+        """The text of a sample."""
+        text = self.replies[slot].text
+        return self.text(text) if isinstance(text, int) else text
+
+    def knows_reply(self, reply_id: str) -> bool:
+        """Whether a sample with this provider identity has come in already."""
+        return any(reply.reply_id == reply_id for reply in self.replies.values())
+
+    def receive(self, reply: Reply) -> None:
+        """Take in one sample; tell its vote once all samples numbered before it are in."""
+        if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
+        if isinstance(reply.text, str):
+            self.texts.setdefault(reply.text, reply.slot)
+        elif not isinstance(self._earlier(reply.text).text, str):
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
+        if isinstance(reply.choice, str):
+            self.choices.setdefault(reply.choice, reply.slot)
+        elif reply.choice is not None and not isinstance(self._earlier(reply.choice).choice, str):
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
+        self.replies[reply.slot] = reply
+        self._tell()
+
+    def recap(self, policy: Policy) -> None:
+        """Go on under other caps: the same votes, told anew."""
+        told = self.told
+        self.policy, self.told, self.flags, self.rounds = policy, 0, 0, 1
+        self.race = Race(policy.rule, policy.vote_cap)
+        self.asked = max(self.race.missing(), 0)
+        self._tell()
+        assert self.told >= told
+
+    def _earlier(self, slot: int) -> Reply:
+        if slot not in self.replies:
+            raise Misplaced(f"step {self.step} has no sample {slot} to refer to")
+        return self.replies[slot]
+
+    def _tell(self) -> None:
+        while self.told < self.asked and self.told in self.replies:
+            reply = self.replies[self.told]
+            if reply.choice is None:
+                self.flags += 1
+            else:
+                self.race.tell(reply.slot if isinstance(reply.choice, str) else reply.choice)
+            self.told += 1
+            if self.told == self.asked and isinstance(self.verdict, Continue):
+                self.asked += self.race.missing()
+                self.rounds += 1
+
+    def _all_flagged(self) -> bool:
+        return self.flags >= self.policy.flag_cap * (self.race.votes + self.race.missing())
+
+
+@dataclass(slots=True)
+class VoterRecord:
+    """What one voter contributed."""
+
+    name: str
+    votes: int = 0
+    flags: int = 0
+
+
+class RunState:
+    """A run as its entries tell it. `apply` is the only way to change one."""
+
+    def __init__(self) -> None:
+        self.opened: Opened | None = None
+        self.policy = Policy()
+        self.entries = 0
+        self.committed = 0
+        self.open: dict[int, OpenStep] = {}
+        self.paused: Paused | None = None
+        self.finished: Finished | None = None
+        self.sessions = 0
+        self.voters: dict[int, VoterRecord] = {}
+        self.usage = Usage()
+        self.samples = 0
+        self.flags: Counter[FlagKind] = Counter()
+        self.in_flight: set[tuple[int, int]] = set()
+        self.unknown = 0
+        self.failures = 0
+        self.last_digest = ""
+
+    def step(self, step: int) -> OpenStep:
+        """The voting on a step that is not committed yet, opened if need be."""
+        if step < self.committed:
+            raise Misplaced(f"step {step} is committed already")
+        if step not in self.open:
+            self.open[step] = OpenStep(step, self.policy)
+        return self.open[step]
+
+    def apply(self, entry: Entry) -> Decided | None:
+        """Fold in the next entry; returns the decided step where the entry commits one.
+
+        Raises `Misplaced` for an entry that cannot follow, and leaves the state unusable then.
+        """
+        if (self.opened is None) is not isinstance(entry, Opened):
+            raise Misplaced("a journal has one opening entry, its first")
+        if self.finished is not None:
+            raise Misplaced("an entry stands after the end of the run")
+        self.entries += 1
+        match entry:
+            case Reply():
+                self._receive(entry)
+            case Committed():
+                return self._commit(entry)
+            case Intent(step, slot, count):
+                self.in_flight.update((step, slot + i) for i in range(count))
+            case Failed(step, slot, count):
+                self.in_flight.difference_update((step, slot + i) for i in range(count))
+                self.failures += 1
+            case Voter(number, name):
+                self.voters[number] = VoterRecord(name)
+            case Opened():
+                self._open(entry)
+            case Resumed():
+                self._resume(entry)
+            case Paused():
+                self.paused = entry
+            case Finished(steps):
+                if steps != self.committed:
+                    raise Misplaced(f"the run is said to end after {steps} steps, not {self.committed}")
+                self.finished = entry
+        return None
+
+    def _open(self, entry: Opened) -> None:
+        try:
+            self.policy = policy_from(entry.policy)
+        except ValueError as error:
+            raise Misplaced(f"the opening entry cannot be used: {error}") from None
+        self.opened = entry
+        self.sessions = 1
+
+    def _resume(self, entry: Resumed) -> None:
+        self.sessions += 1
+        self.paused = None
+        self.unknown += len(self.in_flight)
+        self.in_flight.clear()
+        if entry.vote_cap is not None:
+            self.policy = replace(self.policy, vote_cap=entry.vote_cap)
+        if entry.flag_cap is not None:
+            self.policy = replace(self.policy, flag_cap=entry.flag_cap)
+        if entry.vote_cap is not None or entry.flag_cap is not None:
+            for step in self.open.values():
+                step.recap(self.policy)
+
+    def _receive(self, reply: Reply) -> None:
+        if reply.voter not in self.voters:
+            raise Misplaced(f"step {reply.step} has a sample of an unnamed voter")
+        self.step(reply.step).receive(reply)
+        self.in_flight.discard((reply.step, reply.slot))
+        self.samples += 1
+        self.usage += reply.usage
+        voter = self.voters[reply.voter]
+        if reply.flag is not None:
+            self.flags[reply.flag] += 1
+            voter.flags += 1
+        else:
+            voter.votes += 1
+
+    def _commit(self, entry: Committed) -> Decided:
+        step = self.open.get(entry.step)
+        if entry.step != self.committed or step is None or not isinstance(step.verdict, Won):
+            raise Misplaced(f"step {entry.step} is committed without having been won")
+        del self.open[entry.step]
+        self.committed += 1
+        self.last_digest = entry.state
+        tally = tuple(sorted(step.race.tally.values(), reverse=True))
+        choice = step.choice(step.verdict.choice)
+        replies = tuple(step.replies[slot] for slot in sorted(step.replies))
+        return Decided(entry.step, choice, tally, step.flags, step.rounds, replies)
+
+
+def replay(entries: Iterable[Entry]) -> RunState:
+    """The state of a run after these entries."""
+    state = RunState()
+    for entry in entries:
+        state.apply(entry)
+    return state

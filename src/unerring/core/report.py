@@ -1,0 +1,108 @@
+"""A run in figures, for people and for machines: gathered from decided steps and the folded state."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from heapq import heappush, heappushpop
+
+from unerring.core.replay import Decided, RunState
+from unerring.core.vote import Json
+
+HARDEST = 10
+
+
+@dataclass
+class Series:
+    """Distributions over the committed steps of a run. Feed it every `Decided` in order."""
+
+    votes: Counter[int] = field(default_factory=Counter)
+    rounds: Counter[int] = field(default_factory=Counter)
+    tallies: Counter[tuple[int, ...]] = field(default_factory=Counter)
+    disagreements: int = 0
+    collisions: int = 0
+    _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
+
+    def add(self, decided: Decided) -> None:
+        """Count one decided step."""
+        votes = decided.votes
+        self.votes[votes] += 1
+        self.rounds[decided.rounds] += 1
+        self.tallies[decided.tally] += 1
+        if len(decided.tally) > 1:
+            self.disagreements += 1
+            self.collisions += _first_two_lost(decided)
+        effort = votes + decided.flags
+        if len(self._hardest) < HARDEST:
+            heappush(self._hardest, (effort, -decided.step, decided))
+        elif effort > self._hardest[0][0]:
+            heappushpop(self._hardest, (effort, -decided.step, decided))
+
+    @property
+    def total_votes(self) -> int:
+        return sum(votes * steps for votes, steps in self.votes.items())
+
+    def hardest(self) -> list[Decided]:
+        """The steps that took the most samples, hardest first."""
+        return [decided for _, _, decided in sorted(self._hardest, key=lambda item: item[:2], reverse=True)]
+
+
+def _first_two_lost(decided: Decided) -> bool:
+    """Whether the step's first two votes both went against its verdict (the paper's collisions)."""
+    votes = [reply for reply in decided.replies if reply.choice is not None][:2]
+    by_slot = {reply.slot: reply for reply in decided.replies}
+
+    def text_of(choice: str | int | None) -> str | int | None:
+        return by_slot[choice].choice if isinstance(choice, int) else choice
+
+    return all(text_of(vote.choice) != decided.choice for vote in votes)
+
+
+def status_of(state: RunState) -> str:
+    """One word: finished, paused, or unfinished (running, or killed)."""
+    if state.finished is not None:
+        return "finished"
+    return "paused" if state.paused is not None else "unfinished"
+
+
+def report_of(state: RunState, series: Series) -> dict[str, Json]:
+    """The report as JSON data; the keys are stable."""
+    opened = state.opened
+    assert opened is not None
+    flagged = state.flags.total()
+    sent = state.samples + state.unknown + len(state.in_flight)
+    return {
+        "process": opened.process,
+        "parameters": opened.parameters,
+        "model": opened.model,
+        "seed": opened.seed,
+        "software": opened.software,
+        "policy": state.policy.to_json(),
+        "status": status_of(state),
+        "stopped": None if state.paused is None else {"kind": state.paused.kind, "reason": state.paused.reason},
+        "steps": state.committed,
+        "length": opened.length,
+        "sessions": state.sessions,
+        "started": opened.time,
+        "ended": state.finished.time if state.finished else None,
+        "samples": {
+            "sent": sent,
+            "received": state.samples,
+            "voted": state.samples - flagged,
+            "flagged": flagged,
+            "unknown": state.unknown,
+            "failed_calls": state.failures,
+        },
+        "flags": {kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
+        "tokens": {"input": state.usage.input_tokens, "output": state.usage.output_tokens},
+        "voters": [
+            {"name": voter.name, "votes": voter.votes, "flags": voter.flags} for voter in state.voters.values()
+        ],
+        "votes_per_step": series.total_votes / state.committed if state.committed else None,
+        "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
+        "rounds_histogram": {str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
+        "tallies": {"-".join(map(str, tally)): count for tally, count in series.tallies.most_common()},
+        "disagreements": series.disagreements,
+        "collisions": series.collisions,
+        "hardest": [
+            {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
+        ],
+    }

@@ -1,0 +1,63 @@
+"""A sample: what a model answered, before anything is made of it."""
+
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import blake2b
+
+
+class Finish(Enum):
+    """Why the model stopped writing."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens read and written."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answer of a model, raw.
+
+    `logprob` is the mean natural log-probability of its tokens under the model's own distribution
+    (temperature 1), where the engine gives it. `voter` names the model that answered. `reply_id` is the
+    provider's identity of the reply and `cached` says that the provider admits to a copy: a copied answer
+    is not a second vote.
+    """
+
+    text: str
+    usage: Usage = Usage()
+    finish: Finish = Finish.STOP
+    logprob: float | None = None
+    voter: str = ""
+    reply_id: str | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to draw samples for one step.
+
+    `step` and `slot` say which samples these are: a call for n samples asks for the step's samples numbered
+    `slot` to `slot + n - 1`, counted from 0. With `seed`, the run's own, they name a sample for good, so a
+    sampler that can be seeded gives the same sample for the same three numbers.
+    """
+
+    temperature: float
+    max_output_tokens: int
+    seed: int
+    step: int
+    slot: int
+
+    def sample_seed(self, offset: int = 0) -> int:
+        """A 63-bit seed of the sample `offset` places after the first, distinct for every sample of a run."""
+        name = f"{self.seed}:{self.step}:{self.slot + offset}".encode()
+        return int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 1

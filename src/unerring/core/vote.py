@@ -1,0 +1,62 @@
+"""Choices in canonical form: when two answers are the same answer.
+
+A choice is JSON data. Its canonical text decides equality, and is itself what is journaled and carried
+forward. The rules follow the JSON Canonicalization Scheme (RFC 8785) where they matter for a vote:
+
+- the order of keys never matters;
+- `1` is not `true`, and `1` is not `"1"`;
+- `1` and `1.0` are the same number, as they are in JSON; so are `-0.0` and `0`;
+- NaN, infinities, lone surrogates and keys that are not strings are no JSON, and are refused.
+"""
+
+import json
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+class NotJson(ValueError):
+    """The value has no canonical form; the message says where."""
+
+
+def canonical(value: Json) -> str:
+    """Write `value` as canonical JSON text: equal text means the same choice.
+
+    Raises `NotJson` for anything that is not JSON data or is nested too deeply.
+    """
+    try:
+        text = json.dumps(
+            _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotJson("a string holds a lone surrogate, which is not text") from None
+    except RecursionError:
+        raise NotJson("the value is nested too deeply, or holds itself") from None
+    except ValueError as error:
+        raise NotJson(f"the value is not JSON data: {error}") from None
+    return text
+
+
+def _plain(value: Json) -> Json:
+    """The same value with integral floats as integers, and nothing that JSON would silently convert."""
+    kind = type(value)
+    if value is None or kind is bool or kind is int or kind is str:
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise NotJson("an object has a key that is not a string")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, bool | int | str):  # subclasses, such as IntEnum and StrEnum
+        return value
+    raise NotJson(f"{kind.__name__} is not JSON data")
+
+
+def parsed(text: str) -> Json:
+    """Read canonical text back into the value it stands for."""
+    value: Json = json.loads(text)
+    return value

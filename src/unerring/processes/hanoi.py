@@ -1,0 +1,268 @@
+"""Towers of Hanoi, the paper's worked process (Meyerson et al., arXiv:2511.09030, section 4).
+
+Disks 1 (smallest) to n start on peg 0 and end on peg 2; a state is three lists, bottom to top. The strategy is
+part of every question: alternate between moving disk 1 one peg along a fixed direction and making the only
+legal move without it. Turning 0 to 1 to 2 to 0 ends on peg 2 for even n; for odd n the other way round does.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from unerring.core.process import Rehearsal, Subtask
+from unerring.core.redflag import RedFlag
+from unerring.core.vote import Json
+from unerring.errors import InputError
+
+MOST_DISKS = 20
+Pegs = list[list[int]]
+
+
+class Move(NamedTuple):
+    """One disk from the top of one peg to the top of another."""
+
+    disk: int
+    source: int
+    target: int
+
+
+class IllegalMove(ValueError):
+    """The rules of the game forbid the move; the message says which rule."""
+
+
+class Hanoi:
+    """The chain: 2^disks - 1 dependent steps from all disks on peg 0 to all on peg 2.
+
+    A state is `{"last": [disk, from, to] or null, "pegs": three lists}`; a choice is the whole answer carried
+    forward, `{"move": [disk, from, to], "next_state": three lists}`.
+    """
+
+    def __init__(self, disks: int = 10, parser: str = "strict") -> None:
+        if type(disks) is not int or not 1 <= disks <= MOST_DISKS:
+            raise InputError(f"disks must be a whole number from 1 to {MOST_DISKS}, not {disks!r}")
+        if parser not in PARSERS:
+            raise InputError(f"parser must be one of {', '.join(PARSERS)}, not {parser!r}")
+        self.disks = disks
+        self.parser = parser
+        self._parse = PARSERS[parser]
+
+    def parameters(self) -> dict[str, Json]:
+        return {"disks": self.disks, "parser": self.parser}
+
+    def length(self) -> int:
+        return 2**self.disks - 1
+
+    @property
+    def turn(self) -> int:
+        """Pegs that disk 1 advances each time it moves: +1 for even disks, -1 (modulo 3) for odd."""
+        return 1 if self.disks % 2 == 0 else -1
+
+    def start(self) -> Json:
+        return _state(None, [list(range(self.disks, 0, -1)), [], []])
+
+    def subtask(self, state: Any) -> Subtask | None:
+        last, pegs = state["last"], state["pegs"]
+        if len(pegs[2]) == self.disks:
+            return None
+        return Subtask(
+            prompt=full_prompt(last, pegs, self.turn),
+            compact=compact_prompt(last, pegs, self.turn),
+            parse=lambda text: self._parse(text, self.disks),
+        )
+
+    def advance(self, state: Any, choice: Any) -> Json:
+        return _state(choice["move"], choice["next_state"])
+
+    def truth(self, state: Any) -> Json:
+        """The right choice from a state of the run, by the strategy."""
+        move = strategy(state["last"], state["pegs"], self.turn)
+        return {"move": list(move), "next_state": moved(state["pegs"], move)}
+
+    def state_at(self, step: int) -> Json:
+        """The state before step number `step`, 0 <= step < 2^n, in O(n).
+
+        Disk d moves at steps 2^(d-1) - 1 (mod 2^d), always one peg along the same direction, which
+        alternates from disk to disk: after `step` steps it has moved (step + 2^(d-1)) // 2^d times.
+        """
+        if not 0 <= step <= self.length():
+            raise InputError(f"steps of {self.disks} disks are numbered 0 to {self.length()}, not {step}")
+        pegs: Pegs = [[], [], []]
+        for disk in range(self.disks, 0, -1):
+            pegs[self._peg(disk, step)].append(disk)
+        if step == 0:
+            return _state(None, pegs)
+        disk = (step & -step).bit_length()
+        return _state([disk, self._peg(disk, step - 1), self._peg(disk, step)], pegs)
+
+    def _peg(self, disk: int, step: int) -> int:
+        direction = self.turn if disk % 2 == 1 else -self.turn
+        return direction * ((step + 2 ** (disk - 1)) // 2**disk) % 3
+
+    def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
+        """Replay decided choices by the rules of the game alone; None if every move and state holds.
+
+        The strategy is not consulted: any legal game passes. A finished one must have all disks on peg 2.
+        """
+        pegs: Pegs = [list(range(self.disks, 0, -1)), [], []]
+        for step, choice in enumerate(choices):
+            try:
+                pegs = moved(pegs, Move(*choice["move"]))
+            except (IllegalMove, KeyError, TypeError) as error:
+                return f"step {step}: {error}"
+            if pegs != choice["next_state"]:
+                return f"step {step}: the move leads to {pegs}, not to {choice['next_state']}"
+        if finished and len(pegs[2]) != self.disks:
+            return f"the game ends with {pegs}, not with all {self.disks} disks on peg 2"
+        return None
+
+    def rehearse(self, prompt: str) -> Rehearsal:
+        """Right and wrong answers to one of this chain's prompts, for the noise sampler."""
+        return rehearse(prompt)
+
+
+def _state(last: Json, pegs: Any) -> Json:
+    return {"last": last, "pegs": pegs}
+
+
+def strategy(last: Any, pegs: Pegs, turn: int) -> Move:
+    """The move the strategy prescribes."""
+    small = next(peg for peg in range(3) if pegs[peg][-1:] == [1])
+    if last is None or last[0] != 1:
+        return Move(1, small, (small + turn) % 3)
+    others = [peg for peg in range(3) if peg != small]
+    source = min(others, key=lambda peg: pegs[peg][-1] if pegs[peg] else MOST_DISKS + 1)
+    if not pegs[source]:
+        raise IllegalMove("no disk but disk 1 can move")
+    return Move(pegs[source][-1], source, 3 - small - source)
+
+
+def moved(pegs: Pegs, move: Move) -> Pegs:
+    """The pegs after a legal move; raises `IllegalMove` for any other."""
+    disk, source, target = move
+    if source not in (0, 1, 2) or target not in (0, 1, 2):
+        raise IllegalMove(f"there are pegs 0, 1 and 2, not {source} and {target}")
+    if source == target:
+        raise IllegalMove(f"disk {disk} would stay on peg {source}")
+    if pegs[source][-1:] != [disk]:
+        raise IllegalMove(f"disk {disk} is not on top of peg {source}")
+    if pegs[target] and pegs[target][-1] < disk:
+        raise IllegalMove(f"disk {disk} cannot lie on disk {pegs[target][-1]}")
+    after = [list(peg) for peg in pegs]
+    after[target].append(after[source].pop())
+    return after
+
+
+def compact_prompt(last: Any, pegs: Pegs, turn: int) -> str:
+    """The question as the embedded model was trained on it."""
+    direction = "clockwise" if turn == 1 else "counterclockwise"
+    return f"{direction} last = {'none' if last is None else last} state = {pegs}\n"
+
+
+def full_prompt(last: Any, pegs: Pegs, turn: int) -> str:
+    """The question for a general chat model, with all it needs to know."""
+    circle = "0 -> 1 -> 2 -> 0" if turn == 1 else "0 -> 2 -> 1 -> 0"
+    return f"""You carry out one step of a Towers of Hanoi solution.
+
+There are three pegs, numbered 0, 1 and 2. A state lists the disks of each peg from bottom to top; disk 1 is the
+smallest. Only the top disk of a peg can move, and never onto a smaller disk.
+
+Rule for choosing the move:
+- If the previous move was not of disk 1 (or there is none), move disk 1 one peg further along {circle}.
+- If the previous move was of disk 1, make the one legal move that does not touch disk 1: compare the top disks of
+  the two pegs where disk 1 is not, and move the smaller of them onto the other of these pegs.
+
+Previous move: {"none" if last is None else last}  (as [disk, from peg, to peg])
+Current state: {pegs}
+
+Work out the move, then copy the state and change only what the move changes. End your answer with exactly these two
+lines, filled in, and nothing after them:
+move = [disk, from peg, to peg]
+next_state = [[peg 0], [peg 1], [peg 2]]"""
+
+
+_NUMBERS = r"\[\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\]"
+_MOVE = re.compile(rf"move\s*=\s*({_NUMBERS})")
+_STATE = re.compile(rf"next_state\s*=\s*(\[\s*(?:{_NUMBERS}\s*,\s*)*{_NUMBERS}\s*\])")
+
+
+def _last(pattern: re.Pattern[str], text: str, what: str) -> str:
+    found = pattern.findall(text)
+    if not found:
+        raise RedFlag(f"no {what} in the answer")
+    return str(found[-1])
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
+
+
+def parse_strict(text: str, disks: int) -> Json:
+    """The red-flagging parser: the last `move = [...]` and the last `next_state = [[..],[..],[..]]`.
+
+    Flags anything but three integers in the move, three lists in the state, and every disk exactly once. It
+    judges form only: whether the move is right is for the vote.
+    """
+    move = _numbers(_last(_MOVE, text, "move"))
+    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, _last(_STATE, text, "next state")[1:-1])]
+    return _checked(move, pegs, disks)
+
+
+def parse_repairing(text: str, disks: int) -> Json:
+    """A parser that makes the best of what it gets, kept for comparison with the strict one.
+
+    Tolerates unbalanced or missing brackets and words between: the first three numbers after the last `move`,
+    and what follows the last `next_state`, split into pegs wherever a bracket stands between numbers.
+    """
+    head, found, tail = text.rpartition("next_state")
+    if not found or "move" not in head:
+        raise RedFlag("no move and next state in the answer")
+    move = _numbers(head.rpartition("move")[2])[:3]
+    groups = re.split(r"\]\s*,?\s*\[|\]\s*,|,\s*\[", tail.strip(" \n\t=`."))
+    pegs = [_numbers(group) for group in groups][:3]
+    pegs += [[] for _ in range(3 - len(pegs))]
+    return _checked(move, pegs, disks)
+
+
+def _checked(move: list[int], pegs: Pegs, disks: int) -> Json:
+    if len(move) != 3:
+        raise RedFlag(f"the move has {len(move)} numbers, not 3")
+    if len(pegs) != 3:
+        raise RedFlag(f"the next state has {len(pegs)} pegs, not 3")
+    if sorted(disk for peg in pegs for disk in peg) != list(range(1, disks + 1)):
+        raise RedFlag(f"the next state does not have each of {disks} disks once")
+    return {"move": [*move], "next_state": [[*peg] for peg in pegs]}
+
+
+PARSERS = {"strict": parse_strict, "repairing": parse_repairing}
+
+
+_ASKED = re.compile(
+    r"^(?P<turn>clockwise|counterclockwise) last = (?P<last>none|\[.*?\]) state = (?P<pegs>\[\[.*\]\])\s*$"
+)
+
+
+def rehearse(prompt: str) -> Rehearsal:
+    """The right answer to a compact prompt, and wrong ones of three kinds: another move, a miscopied state, both."""
+    asked = _ASKED.match(prompt)
+    if asked is None:
+        raise InputError("this is not a compact Towers of Hanoi prompt")
+    last = None if asked["last"] == "none" else _numbers(asked["last"])
+    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, asked["pegs"][1:-1])]
+    move = strategy(last, pegs, 1 if asked["turn"] == "clockwise" else -1)
+    after = moved(pegs, move)
+    wrong = []
+    for source in range(3):
+        for target in range(3):
+            if pegs[source] and (source, target) != move[1:]:
+                try:
+                    other = Move(pegs[source][-1], source, target)
+                    wrong.append(answer(other, moved(pegs, other)))
+                except IllegalMove:
+                    continue
+    wrong.append(answer(move, [after[2], after[0], after[1]]))
+    return Rehearsal(right=answer(move, after), wrong=tuple(wrong))
+
+
+def answer(move: Move, pegs: Pegs) -> str:
+    """An answer in the format asked for."""
+    return f"move = {[*move]}\nnext_state = {pegs}"

@@ -1,0 +1,1 @@
+"""What does: draws samples, tells votes, journals, advances. Async, and knows no vendor."""

@@ -1,0 +1,65 @@
+"""The seams: what the runtime needs from the outside, and all it knows of it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from unerring.core.entries import Entry
+from unerring.core.replay import Decided, RunState
+from unerring.core.sample import Sample, Settings
+
+
+class Sampler(Protocol):
+    """What answers: a model endpoint, a model in this process, or a stand-in for one."""
+
+    @property
+    def name(self) -> str:
+        """The specification that makes this sampler again, such as `embedded`."""
+
+    @property
+    def paid(self) -> bool:
+        """Whether a call costs something that a crash must not hide: its intent is journaled first."""
+
+    @property
+    def compact(self) -> bool:
+        """Whether it wants a subtask's compact prompt where there is one."""
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        """Draw n samples of one prompt, in the order of their numbers.
+
+        May return fewer (at least one): the rest is asked for again. Raises `ProviderBusy` for a passing
+        failure and `ProviderDown` for a lasting one; anything else it raises is a bug.
+        """
+
+
+class Journal(Protocol):
+    """Where entries go. One writer; entries come back in the order they were appended."""
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry. It is not durable yet."""
+
+    async def commit(self) -> None:
+        """Return once everything appended so far would survive a power cut."""
+
+    @property
+    def pending(self) -> int:
+        """Entries appended and not yet durable."""
+
+    def close(self) -> None:
+        """Make everything durable and let go of the journal."""
+
+
+class Clock(Protocol):
+    """Time, as a value that comes in."""
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Observer(Protocol):
+    """Who watches a run. Called on the event loop, after each committed step; must return at once."""
+
+    def decided(self, decided: Decided, state: RunState) -> None:
+        """A step was committed."""

@@ -1,0 +1,109 @@
+"""Train one member of the embedded ensemble: ``python train.py --seed 1 --out members/a``.
+
+Muon on the matrices of the layers, AdamW on the rest; warm-up, a constant stretch, then a linear decay to
+zero. The number of disks grows over the first steps: copying is learned on short lists and carries over.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from data import MAX_DISKS, VOCABULARY, batch
+from model import Llama, Shape
+
+
+def disks_at(rng: np.random.Generator, step: int, ramp: int) -> int:
+    """Disks of one batch: short lists first, then all sizes with half of the weight on the largest."""
+    if rng.random() < 0.005:
+        return 1
+    ceiling = min(MAX_DISKS, 4 + (MAX_DISKS - 4) * step // ramp)
+    if rng.random() < 0.5:
+        return int(rng.integers(max(2, ceiling - 3), ceiling + 1))
+    return int(rng.integers(2, ceiling + 1))
+
+
+def rate_at(step: int, steps: int) -> float:
+    """Learning rate as a share of its peak: 100 warm-up steps, constant to 40 %, linear to zero."""
+    return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
+
+
+def loss_of(model: Callable[..., torch.Tensor], rng: np.random.Generator, size: int, disks: int) -> torch.Tensor:
+    """Mean cross-entropy of the answer's tokens, nats."""
+    example = batch(rng, size, disks, first_step=disks == 1 or rng.random() < 0.03)
+    tokens = torch.from_numpy(example.tokens)
+    skip = example.prompt_length - 1
+    logits = model(tokens[:, :-1], skip=skip)
+    return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, skip + 1 :].flatten())
+
+
+@torch.no_grad()
+def exact_match(model: Callable[..., torch.Tensor], rng: np.random.Generator, disks: int, size: int) -> float:
+    """Share of examples whose every answer token is the most likely one (teacher-forced greedy)."""
+    example = batch(rng, size, disks)
+    tokens = torch.from_numpy(example.tokens)
+    skip = example.prompt_length - 1
+    right = model(tokens[:, :-1], skip=skip).argmax(-1) == tokens[:, skip + 1 :]
+    return float(right.all(dim=1).float().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--ramp", type=int, default=600)
+    parser.add_argument("--groups", type=int, default=2, help="batches of one disk count in a step")
+    parser.add_argument("--size", type=int, default=64, help="examples in a group")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--inner", type=int, default=344)
+    parser.add_argument("--muon-rate", type=float, default=0.02)
+    parser.add_argument("--adam-rate", type=float, default=3e-3)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
+    shape = Shape(len(VOCABULARY), options.width, options.layers, 4, options.inner)
+    model = Llama(shape)
+    forward = torch.compile(model, dynamic=True)
+    matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
+    others = [p for p in model.parameters() if not any(p is m for m in matrices)]
+    optimizers = [
+        (torch.optim.AdamW(matrices, lr=options.adam_rate, betas=(0.9,0.98)) if options.muon_rate==0 else torch.optim.Muon(matrices, lr=options.muon_rate, momentum=0.95, weight_decay=0.01)),
+        torch.optim.AdamW(others, lr=options.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    peaks = [options.muon_rate or options.adam_rate, options.adam_rate]
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = (options.out / "train.log").open("w", buffering=1)
+    started = time.process_time()
+    for step in range(options.steps):
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate_at(step, options.steps)
+            optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for _ in range(options.groups):
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = loss_of(forward, rng, options.size, disks_at(rng, step, options.ramp)) / options.groups
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        if step % 100 == 99 or step == options.steps - 1:
+            match = exact_match(forward, np.random.default_rng(10**6 + step), MAX_DISKS, 512)
+            log.write(f"step {step + 1} cpu {time.process_time() - started:.0f} s loss {total:.5f} match20 {match:.4f}\n")
+        if step % 500 == 499 or step == options.steps - 1:
+            torch.save(model.state_dict(), options.out / "weights.partial")
+            (options.out / "weights.partial").replace(options.out / "weights.pt")
+    (options.out / "training.json").write_text(json.dumps({**vars(options), "out": options.out.name}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
