@@ -23,13 +23,16 @@ class Shape:
     rope_theta: float = 10_000.0
 
 
+NORM_EPSILON = 1e-5
+
+
 class RMSNorm(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), 1e-5)
+        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), NORM_EPSILON)
 
 
 class Attention(nn.Module):
@@ -109,7 +112,9 @@ class Llama(nn.Module):
         self.register_buffer("sin", angle.sin(), persistent=False)
         for parameter in self.parameters():
             if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=0.02 if parameter.shape[0] == shape.vocabulary else parameter.shape[1] ** -0.5)
+                nn.init.normal_(
+                    parameter, std=0.02 if parameter.shape[0] == shape.vocabulary else parameter.shape[1] ** -0.5
+                )
         for layer in self.model.layers:
             for residual in (layer.self_attn.o_proj, layer.mlp.down_proj):
                 with torch.no_grad():

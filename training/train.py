@@ -75,7 +75,11 @@ def main() -> None:
     matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
     others = [p for p in model.parameters() if not any(p is m for m in matrices)]
     optimizers = [
-        (torch.optim.AdamW(matrices, lr=options.adam_rate, betas=(0.9,0.98)) if options.muon_rate==0 else torch.optim.Muon(matrices, lr=options.muon_rate, momentum=0.95, weight_decay=0.01)),
+        (
+            torch.optim.AdamW(matrices, lr=options.adam_rate, betas=(0.9, 0.98))
+            if options.muon_rate == 0
+            else torch.optim.Muon(matrices, lr=options.muon_rate, momentum=0.95, weight_decay=0.01)
+        ),
         torch.optim.AdamW(others, lr=options.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
     peaks = [options.muon_rate or options.adam_rate, options.adam_rate]
@@ -98,7 +102,9 @@ def main() -> None:
             optimizer.step()
         if step % 100 == 99 or step == options.steps - 1:
             match = exact_match(forward, np.random.default_rng(10**6 + step), MAX_DISKS, 512)
-            log.write(f"step {step + 1} cpu {time.process_time() - started:.0f} s loss {total:.5f} match20 {match:.4f}\n")
+            log.write(
+                f"step {step + 1} cpu {time.process_time() - started:.0f} s loss {total:.5f} match20 {match:.4f}\n"
+            )
         if step % 500 == 499 or step == options.steps - 1:
             torch.save(model.state_dict(), options.out / "weights.partial")
             (options.out / "weights.partial").replace(options.out / "weights.pt")

@@ -21,6 +21,10 @@ class Subtask:
     parse: Callable[[str], Json]
     compact: str | None = None
 
+    def worded(self, compact: bool) -> str:
+        """The prompt: the compact one where it is wanted and there is one."""
+        return self.compact if compact and self.compact is not None else self.prompt
+
 
 @runtime_checkable
 class Chain(Protocol):

@@ -16,7 +16,11 @@ Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json
 
 
 class NotJson(ValueError):
-    """The value has no canonical form; the message says where."""
+    """The value has no canonical form; the message says why."""
+
+
+class ForeignType(NotJson, TypeError):
+    """The value is of a type that JSON does not have: a bug of the code that made it, not of a model."""
 
 
 def canonical(value: Json) -> str:
@@ -25,12 +29,12 @@ def canonical(value: Json) -> str:
     Raises `NotJson` for anything that is not JSON data or is nested too deeply.
     """
     try:
-        text = json.dumps(
-            _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except UnicodeEncodeError:
         raise NotJson("a string holds a lone surrogate, which is not text") from None
+    except NotJson:
+        raise
     except RecursionError:
         raise NotJson("the value is nested too deeply, or holds itself") from None
     except ValueError as error:
@@ -49,11 +53,11 @@ def _plain(value: Json) -> Json:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise NotJson("an object has a key that is not a string")
+            raise ForeignType("an object has a key that is not a string")
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, bool | int | str):  # subclasses, such as IntEnum and StrEnum
         return value
-    raise NotJson(f"{kind.__name__} is not JSON data")
+    raise ForeignType(f"{kind.__name__} is not JSON data")
 
 
 def parsed(text: str) -> Json:

@@ -180,7 +180,7 @@ move = [disk, from peg, to peg]
 next_state = [[peg 0], [peg 1], [peg 2]]"""
 
 
-_NUMBERS = r"\[\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\]"
+_NUMBERS = r"\[\s*(?:[0-9]{1,3}\s*(?:,\s*[0-9]{1,3}\s*)*)?\]"
 _MOVE = re.compile(rf"move\s*=\s*({_NUMBERS})")
 _STATE = re.compile(rf"next_state\s*=\s*(\[\s*(?:{_NUMBERS}\s*,\s*)*{_NUMBERS}\s*\])")
 
@@ -193,7 +193,7 @@ def _last(pattern: re.Pattern[str], text: str, what: str) -> str:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", text)]
+    return [int(number) for number in re.findall(r"[0-9]{1,3}", text)]
 
 
 def parse_strict(text: str, disks: int) -> Json:

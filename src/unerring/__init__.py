@@ -1,0 +1,50 @@
+"""Run LLM processes of a million dependent steps without an error.
+
+    import unerring
+
+    result = unerring.run(unerring.Hanoi(disks=10), journal="hanoi.db")
+
+Every step is decided by first-to-ahead-by-k voting over samples that raise no red flag (Meyerson et al.,
+arXiv:2511.09030), and everything that was paid for is in a journal that survives a kill -9.
+"""
+
+from unerring.api import Options, Result, aresume, arun, resume, run
+from unerring.core.policy import Policy
+from unerring.core.process import Chain, Rehearsal, Subtask
+from unerring.core.race import AheadBy, FirstTo, Majority
+from unerring.core.redflag import FlagRules, RedFlag
+from unerring.core.sample import Finish, Sample, Settings, Usage
+from unerring.errors import InputError, ProviderBusy, ProviderDown, Stopped, UnerringError
+from unerring.processes.hanoi import Hanoi
+from unerring.reading import report, steps, verify
+
+__all__ = [
+    "AheadBy",
+    "Chain",
+    "Finish",
+    "FirstTo",
+    "FlagRules",
+    "Hanoi",
+    "InputError",
+    "Majority",
+    "Options",
+    "Policy",
+    "ProviderBusy",
+    "ProviderDown",
+    "RedFlag",
+    "Rehearsal",
+    "Result",
+    "Sample",
+    "Settings",
+    "Stopped",
+    "Subtask",
+    "UnerringError",
+    "Usage",
+    "aresume",
+    "arun",
+    "report",
+    "resume",
+    "run",
+    "steps",
+    "verify",
+]

@@ -1,0 +1,93 @@
+"""The embedded model as a sampler: three small language models in this process, no key, no network.
+
+This module loads without the engine; making a sampler needs it (`pip install 'unerring[embedded]'`).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy
+from unerring.core.redflag import FlagRules
+from unerring.core.sample import Sample, Settings
+from unerring.errors import InputError
+
+if TYPE_CHECKING:
+    from unerring.adapters.embedded_desk import Desk
+
+WEIGHTS = Path(__file__).parent / "embedded_weights"
+MEMBERS = ("a", "b", "c")
+
+EMBEDDED_POLICY = Policy(
+    rule=AheadBy(3),
+    first_temperature=1.0,
+    later_temperature=1.0,
+    flags=FlagRules(max_output_tokens=32, min_logprob=-0.01),
+)
+
+
+class EmbeddedSampler:
+    """Answers the compact Towers of Hanoi prompts with the models that ship in the package.
+
+    `embedded` spreads votes over three members that were trained from different seeds and so err on different
+    steps: a step's sample number i goes to member a, b or c in turn. `embedded/a` (or b, c) is one member alone.
+    A sample's `voter` names its member.
+
+    How far a seed reaches: a sample follows from the member, the prompt, the temperature and the run's seed, step
+    and slot in its `Settings` (with `seed`, this sampler's own, for telling samplers apart), and from nothing
+    else. Neither what else is asked at the same time, nor the order, nor whether the run was resumed changes it. This holds
+    for one version of CTranslate2 on one kind of processor; elsewhere the logits can differ in their last digits,
+    which changes about one sample in a million. At temperature 0 the seed is not used.
+    """
+
+    paid = False
+    compact = True
+
+    def __init__(self, spec: str = "embedded", seed: int = 0) -> None:
+        self.name = spec
+        self._seed = seed
+        self._desks = [_desk(name) for name in _named(spec)]
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        """Draw n samples; raises `InputError` for a prompt with words that the model does not know."""
+        tokenizer = self._desks[0].member.tokenizer
+        start = (tokenizer.begin, *tokenizer.encode(prompt))
+        shares: dict[Desk, list[int]] = {}
+        for offset in range(n):
+            shares.setdefault(self._desks[(settings.slot + offset) % len(self._desks)], []).append(offset)
+        asked = []
+        for desk, offsets in shares.items():
+            names = tuple(f"{self._seed}:{settings.sample_seed(offset)}" for offset in offsets)
+            asked.append(desk.ask(start, names, settings))
+        samples: list[Sample | None] = [None] * n
+        for offsets, answers in zip(shares.values(), await asyncio.gather(*asked), strict=True):
+            for offset, answer in zip(offsets, answers, strict=True):
+                samples[offset] = answer
+        return [sample for sample in samples if sample is not None]
+
+    def close(self) -> None:
+        """Stop the threads, at the latest when the batches under way are done; unanswered calls are cancelled."""
+        for desk in self._desks:
+            desk.stop()
+        for desk in self._desks:
+            desk.join()
+
+
+def _named(spec: str) -> tuple[str, ...]:
+    provider, _, member = spec.partition("/")
+    if provider == "embedded" and member in MEMBERS:
+        return (member,)
+    if spec != "embedded":
+        known = ", ".join(["embedded", *(f"embedded/{name}" for name in MEMBERS)])
+        raise InputError(f"there is no embedded model {spec!r}; there are: {known}")
+    return MEMBERS
+
+
+def _desk(name: str) -> "Desk":
+    try:
+        from unerring.adapters.embedded_desk import Desk, Member  # noqa: PLC0415  (only here is the engine needed)
+    except ImportError as error:
+        raise InputError(f"the embedded model needs an extra ({error}): pip install 'unerring[embedded]'") from None
+    return Desk(f"embedded/{name}", Member(WEIGHTS / name))

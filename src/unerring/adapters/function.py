@@ -1,0 +1,43 @@
+"""Any Python function as a sampler: the shortest way to bring a model of your own."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from unerring.core.sample import Sample, Settings
+
+Answer: TypeAlias = str | Sample
+Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
+
+
+class FunctionSampler:
+    """Calls `function(prompt, settings)` once for each sample, all of one step at once.
+
+    The function may be async; a plain one runs in a thread. It returns the answer's text, or a whole `Sample`,
+    and raises `ProviderBusy` or `ProviderDown` for failures of the model's side. Calls count as paid.
+    """
+
+    paid = True
+    compact = False
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.name = f"function {getattr(function, '__name__', type(function).__name__)}"
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        # each sample is a call of its own, with its own number, so that it can be seeded by it
+        each = [
+            Settings(settings.temperature, settings.max_output_tokens, settings.seed, settings.step, settings.slot + i)
+            for i in range(n)
+        ]
+        return await asyncio.gather(*(self._one(prompt, one) for one in each))
+
+    async def _one(self, prompt: str, settings: Settings) -> Sample:
+        if inspect.iscoroutinefunction(self._function):
+            answer = await self._function(prompt, settings)
+        else:
+            answer = await asyncio.to_thread(self._function, prompt, settings)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        return answer if isinstance(answer, Sample) else Sample(answer, voter=self.name)

@@ -1,0 +1,84 @@
+"""The head file beside a journal: the writer's lock, and how far the journal was known to reach.
+
+SQLite drops a damaged tail of its write-ahead log without a word, and a shorter chain of hashes is still a
+valid chain. So after every commit the number of entries and the last running hash are noted here, in another
+file. The journal may run ahead of its head (a crash between the two writes), never behind it.
+
+The lock is `flock(2)` on this file: the kernel drops it with the process, whatever ends that.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from unerring.errors import JournalBusy, JournalDamaged
+
+_WIDTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A journal's length in entries, its last running hash, and once finished the digest of its file."""
+
+    entries: int
+    hash: bytes
+    seal: str = ""
+
+
+def head_path(journal: Path) -> Path:
+    """Where the head of a journal lies."""
+    return journal.with_name(journal.name + ".head")
+
+
+def seal_of(journal: Path) -> str:
+    """The digest of a journal's file, 32 hex digits."""
+    digest = blake2b(digest_size=16)
+    with journal.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_mark(journal: Path) -> Mark | None:
+    """The last mark, or None where there is none. Raises `JournalDamaged` for a head that cannot be read."""
+    try:
+        text = head_path(journal).read_bytes()
+    except FileNotFoundError:
+        return None
+    if not text.strip():
+        return None
+    try:
+        fields = json.loads(text)
+        return Mark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
+    except (ValueError, KeyError, TypeError):
+        raise JournalDamaged(
+            f"{head_path(journal)} is damaged: it no longer says how long the journal is", 0
+        ) from None
+
+
+class Head:
+    """The head of a journal held by its one writer."""
+
+    def __init__(self, journal: Path) -> None:
+        """Take the lock; raises `JournalBusy` at once where another runner has it."""
+        self._file = os.open(head_path(journal), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise JournalBusy(
+                f"another runner is writing to {journal}; wait for it to end, or stop it, and try again"
+            ) from None
+
+    def mark(self, mark: Mark) -> None:
+        """Note how far the journal reaches."""
+        fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
+        os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)
+
+    def close(self) -> None:
+        """Write the head to disk and let go of the lock."""
+        os.fsync(self._file)
+        os.close(self._file)

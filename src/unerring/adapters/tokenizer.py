@@ -1,0 +1,60 @@
+"""Text to the embedded model's words and back.
+
+The vocabulary is the model's own (vocabulary.json beside the weights): four special tokens, then the few phrases
+and numbers that Towers of Hanoi steps are made of. Text is cut from the left into the longest words that fit.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from unerring.errors import InputError
+
+BEGIN, END = "<s>", "</s>"
+SPECIAL = ("<unk>", BEGIN, END, "<pad>")
+
+
+class Tokenizer:
+    """Encodes and decodes with one vocabulary; `decode(encode(text)) == text` for every text it can encode."""
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        self._words = list(vocabulary)
+        self._ids = {word: number for number, word in enumerate(vocabulary) if word not in SPECIAL}
+        # alternatives are tried in order, so the longest must come first
+        self._pattern = re.compile("|".join(re.escape(word) for word in sorted(self._ids, key=len, reverse=True)))
+        self.begin = self._words.index(BEGIN)
+        self.end = self._words.index(END)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The ids of a text's words; raises `InputError` at the first piece that is no word."""
+        ids = []
+        at = 0
+        while at < len(text):
+            word = self._pattern.match(text, at)
+            if word is None:
+                raise InputError(
+                    "the embedded model knows only the compact Towers of Hanoi prompts and cannot read "
+                    f"{text[at : at + 24]!r}; choose another model for other prompts"
+                )
+            ids.append(self._ids[word[0]])
+            at = word.end()
+        return tuple(ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that ids stand for, up to the end token; other special tokens show as they are written."""
+        words = []
+        for number in ids:
+            if number == self.end:
+                break
+            words.append(self._words[number])
+        return "".join(words)
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """The words that ids stand for."""
+        return [self._words[number] for number in ids]
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of the model in a folder."""
+    return Tokenizer(json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")))

@@ -1,0 +1,299 @@
+"""The front door: run a chain, and resume it. The one place that wires adapters in."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.entries import Committed, Entry, Opened, Resumed, digest_of
+from unerring.core.policy import Policy
+from unerring.core.process import Chain, length_of, parameters_of
+from unerring.core.race import AheadBy
+from unerring.core.replay import Misplaced, RunState
+from unerring.core.report import Series, report_of
+from unerring.core.vote import Json, canonical, parsed
+from unerring.errors import ChainChanged, InputError, Interrupted, JournalDamaged
+from unerring.reading import Tee
+from unerring.registry import make_chain, make_sampler, process_name, recommended_policy
+from unerring.runtime.chain import Surroundings, run_chain
+from unerring.runtime.limits import Patience, StopRequest, SystemClock
+from unerring.runtime.ports import Clock, Journal, Observer, Sampler
+from unerring.testing import MemoryJournal
+
+DRAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What rarely changes. `policy` replaces the model's own; `vote_cap` and `flag_cap` raise caps on resuming."""
+
+    policy: Policy | None = None
+    max_steps: int | None = None
+    observer: Observer | None = None
+    patience: Patience = Patience()
+    clock: Clock = SystemClock()
+    vote_cap: int | None = None
+    flag_cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run: the chain's last state, the number of its steps, and its report as JSON data."""
+
+    state: Any
+    steps: int
+    report: dict[str, Any]
+
+
+def run(
+    chain: Chain,
+    model: Any = "embedded",
+    journal: str | Path | None = None,
+    k: int | None = None,
+    seed: int = 0,
+    options: Options = Options(),
+) -> Result:
+    """Run a chain to its end, every step decided by voting.
+
+    `model` is a specification (`"embedded"`), a function `(prompt, settings) -> text`, or a sampler. `journal` is the
+    file that makes the run resumable; without one it lasts as long as the process. `k` is the margin of votes that
+    decides a step; None takes the one measured for the model, where there is one.
+
+    Raises `InputError` for what cannot be done as asked and `Stopped` where the run stops short. Ctrl-C and SIGTERM
+    stop in good order (`Interrupted`): samples under way are taken in first; a second one stops at once.
+    """
+    opening = _Opening(chain, model, journal, policy_for(model, k, options.policy), seed)
+    return _run_stoppable(lambda stop: _start(opening, options, stop))
+
+
+async def arun(
+    chain: Chain,
+    model: Any = "embedded",
+    journal: str | Path | None = None,
+    k: int | None = None,
+    seed: int = 0,
+    options: Options = Options(),
+) -> Result:
+    """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
+    return await _start(
+        _Opening(chain, model, journal, policy_for(model, k, options.policy), seed), options, StopRequest()
+    )
+
+
+def resume(journal: str | Path, chain: Chain | None = None, model: Any = None, options: Options = Options()) -> Result:
+    """Go on with the run in a journal; a finished one is returned as it is.
+
+    Chain and model are made again from the journal where it knows how; pass those it cannot know, such as a model
+    that was a function. Raises like `run`, `JournalDamaged` for a journal that does not add up, `JournalBusy`
+    where another runner has it, and `ChainChanged` where the process's code has changed.
+    """
+    return _run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
+
+
+async def aresume(
+    journal: str | Path, chain: Chain | None = None, model: Any = None, options: Options = Options()
+) -> Result:
+    """Go on with a run like `resume`, on the running event loop."""
+    return await _resume(Path(journal), chain, model, options, StopRequest())
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    chain: Chain
+    model: Any
+    journal: str | Path | None
+    policy: Policy
+    seed: int
+
+
+def policy_for(model: Any, k: int | None = None, policy: Policy | None = None) -> Policy:
+    """The policy of a run: the given one, else the one measured for the model; k, where given, replaces its rule."""
+    measured = policy or recommended_policy(model)
+    if k is None:
+        if measured is None:
+            raise InputError("give k (--k N): nothing is measured of this model that a margin could be derived from")
+        return measured
+    if type(k) is not int or k < 1:
+        raise InputError(f"k is a number of votes, at least 1; it cannot be {k!r}")
+    return replace(measured or Policy(), rule=AheadBy(k))
+
+
+async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Result:
+    chain, model = opening.chain, opening.model
+    if not isinstance(chain, Chain):
+        raise InputError(f"{chain!r} is no chain: it needs the methods start, subtask and advance")
+    sampler = make_sampler(model, chain, opening.seed)
+    at = chain.start()
+    with _closing(sampler), _journal(opening.journal) as journal:
+        ledger = RunState()
+        entry = Opened(
+            process=process_name(chain),
+            parameters=parameters_of(chain),
+            model=sampler.name,
+            policy=opening.policy.to_json(),
+            seed=opening.seed,
+            start=canonical(at),
+            length=length_of(chain),
+            software=f"unerring {version('unerring')}",
+            time=options.clock.time(),
+        )
+        ledger.apply(entry)
+        journal.append(entry)
+        await journal.commit()
+        return await _go_on(chain, sampler, journal, (ledger, Series(), at), options, stop)
+
+
+async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:
+    journal, entries = SqliteJournal.reopen(path)
+    try:
+        series, replayed = Series(), _Replayed(path)
+        for entry in entries:
+            replayed.feed(entry, chain, series)
+        folded = replayed.folded
+        if replayed.opened is None or replayed.chain is None:
+            raise InputError(f"{path} holds no run yet; start one with it (unerring run ... --journal {path})")
+        if folded.finished is not None:
+            return Result(replayed.at, folded.committed, report_of(folded, series))
+        sampler = make_sampler(model or replayed.opened.model, replayed.chain, replayed.opened.seed)
+        with _closing(sampler):
+            _raise_caps(folded, options)
+            entry = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
+            folded.apply(entry)
+            journal.append(entry)
+            return await _go_on(replayed.chain, sampler, journal, (folded, series, replayed.at), options, stop)
+    finally:
+        journal.close()
+
+
+class _Replayed:
+    """A run read back: the folded state, and the chain's own state, advanced over every committed choice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.folded = RunState()
+        self.chain: Chain | None = None
+        self.at: Json = None
+
+    @property
+    def opened(self) -> Opened | None:
+        return self.folded.opened
+
+    def feed(self, entry: Entry, chain: Chain | None, series: Series) -> None:
+        try:
+            decided = self.folded.apply(entry)
+        except Misplaced as error:
+            intact = self.folded.entries - 1
+            raise JournalDamaged(f"{self._path} is damaged: entry {intact + 1}: {error}", intact) from None
+        if isinstance(entry, Opened):
+            self.chain = chain or make_chain(entry.process, entry.parameters)
+            self._check_chain(self.chain, entry)
+        elif decided is not None and self.chain is not None:
+            series.add(decided)
+            self.at = self.chain.advance(self.at, parsed(decided.choice))
+            if isinstance(entry, Committed) and digest_of(canonical(self.at)) != entry.state:
+                raise ChainChanged(
+                    f"step {decided.step} now leads to another state than the one in {self._path}: the code of "
+                    f"{process_name(self.chain)} has changed since; resume with the code that started the run"
+                )
+
+    def _check_chain(self, chain: Chain, opened: Opened) -> None:
+        if process_name(chain) != opened.process:
+            raise InputError(f"{self._path} holds a run of {opened.process}, not of {process_name(chain)}")
+        self.at = chain.start()
+        if canonical(self.at) != opened.start:
+            raise ChainChanged(
+                f"{opened.process} now starts from another state than the one in {self._path}: its code or its "
+                "parameters have changed since; resume with those that started the run"
+            )
+
+
+def _raise_caps(folded: RunState, options: Options) -> None:
+    policy = folded.policy
+    for name, new, old in (
+        ("vote_cap", options.vote_cap, policy.vote_cap),
+        ("flag_cap", options.flag_cap, policy.flag_cap),
+    ):
+        if new is not None and new < old:
+            raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
+
+
+async def _go_on(
+    chain: Chain,
+    sampler: Sampler,
+    journal: Journal,
+    stand: tuple[RunState, Series, Json],
+    options: Options,
+    stop: StopRequest,
+) -> Result:
+    folded, series, at = stand
+    watchers = Tee(series, options.observer)
+    around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps)
+    last = await run_chain(chain, sampler, journal, folded, at, around)
+    return Result(last, folded.committed, report_of(folded, series))
+
+
+@contextmanager
+def _journal(path: str | Path | None) -> Iterator[Journal]:
+    journal = MemoryJournal() if path is None else SqliteJournal.create(Path(path))
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+@contextmanager
+def _closing(sampler: Sampler) -> Iterator[None]:
+    """Close a sampler that can be closed, however its use ends."""
+    try:
+        yield
+    finally:
+        close: Callable[[], None] | None = getattr(sampler, "close", None)
+        if close is not None:
+            close()
+
+
+def _run_stoppable(start: Callable[[StopRequest], Awaitable[Result]]) -> Result:
+    """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it."""
+
+    async def main() -> Result:
+        stop = StopRequest()
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(start(stop))
+
+        def on_signal(name: str) -> None:
+            if stop.reason is not None:
+                task.cancel()
+            else:
+                stop.ask(f"stopped by {name}")
+                loop.call_later(DRAIN_SECONDS, task.cancel)
+
+        with _signals(loop, on_signal):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                raise Interrupted(stop.reason or "cancelled") from None
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, handler: Callable[[str], None]) -> Iterator[None]:
+    """Hear Ctrl-C and SIGTERM while inside; only the main thread can."""
+    heard: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        heard = ()
+    before = {number: signal.getsignal(number) for number in heard}
+    for number in heard:
+        loop.add_signal_handler(number, handler, number.name)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, old)

@@ -1,0 +1,138 @@
+"""Reading journals back: their steps, their report, and whether they hold. No model is needed for any of it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.sqlite_journal import Reader, replace_journal
+from unerring.core.entries import Opened
+from unerring.core.process import verifier_of
+from unerring.core.replay import Decided, Misplaced, RunState
+from unerring.core.report import Series, report_of
+from unerring.core.vote import Json, parsed
+from unerring.errors import InputError, JournalDamaged
+from unerring.registry import make_chain
+from unerring.runtime.ports import Observer
+
+
+class Tee:
+    """An observer that keeps a run's series and passes every step on to another one."""
+
+    def __init__(self, series: Series, other: Observer | None) -> None:
+        self._series = series
+        self._other = other
+
+    def decided(self, decided: Decided, state: RunState) -> None:
+        self._series.add(decided)
+        if self._other is not None:
+            self._other.decided(decided, state)
+
+
+class History:
+    """A journal read from its start. `state` and `series` tell of the part read so far."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._reader = Reader(Path(path))
+        self.path = Path(path)
+        self.state = RunState()
+        self.series = Series()
+
+    @property
+    def opened(self) -> Opened:
+        if self.state.opened is None:
+            raise InputError(f"{self.path} holds no run yet")
+        return self.state.opened
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the head file lies beside the journal, without which a cut tail of a running journal is not seen."""
+        return self._reader.has_head
+
+    def steps(self) -> Iterator[Decided]:
+        """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
+        for entry in self._reader.entries():
+            try:
+                decided = self.state.apply(entry)
+            except Misplaced as error:
+                intact = self.state.entries - 1
+                raise JournalDamaged(f"{self.path} is damaged: entry {intact + 1}: {error}", intact) from None
+            if decided is not None:
+                self.series.add(decided)
+                yield decided
+
+
+def steps(journal: str | Path) -> Iterator[Decided]:
+    """The committed steps of a journal, in order: `choice` (canonical JSON text), `tally`, `votes`, `flags`."""
+    return History(journal).steps()
+
+
+def report(journal: str | Path) -> dict[str, Any]:
+    """The report of a journal as JSON data: samples, votes, flags, tokens, distributions, hardest steps."""
+    history = History(journal)
+    for _ in history.steps():
+        pass
+    _ = history.opened
+    return report_of(history.state, history.series)
+
+
+def repair(journal: str | Path) -> tuple[int, Path]:
+    """Keep the intact leading entries of a damaged journal, and set the damaged file aside.
+
+    Returns how many were kept and the new name of the damaged file. Raises `InputError` where nothing is damaged.
+    """
+    path = Path(journal)
+    with suppress(JournalDamaged):
+        for _ in Reader(path).entries():
+            pass
+        raise InputError(f"{path} is not damaged; there is nothing to repair")
+    kept = []
+    with suppress(JournalDamaged):
+        for entry in Reader(path, check_head=False).entries():
+            kept.append(entry)
+    return len(kept), replace_journal(path, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What verifying a journal found: `problem` is None where everything holds."""
+
+    process: str
+    parameters: dict[str, Json]
+    steps: int
+    entries: int
+    finished: bool
+    judged: bool
+    problem: str | None
+    notes: tuple[str, ...]
+
+
+def verify(journal: str | Path) -> Verification:
+    """Check a journal's every entry against the chain of hashes, and its choices by the process's own verifier.
+
+    `judged` says whether the process has one: for Hanoi it replays the moves by the rules of the game alone.
+    """
+    history = History(journal)
+    for _ in history.steps():
+        pass
+    opened, finished = history.opened, history.state.finished is not None
+    problem, judge, notes = None, None, []
+    try:
+        judge = verifier_of(make_chain(opened.process, opened.parameters))
+    except InputError as error:
+        notes.append(f"the steps were not judged: {error}")
+    if judge is not None:
+        problem = judge((parsed(decided.choice) for decided in steps(journal)), finished)
+    if not history.has_head:
+        notes.append("the head file is missing, so that entries cut from the end would not be noticed")
+    return Verification(
+        process=opened.process,
+        parameters=opened.parameters,
+        steps=history.state.committed,
+        entries=history.state.entries,
+        finished=finished,
+        judged=judge is not None,
+        problem=problem,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,130 @@
+"""From the words of a command line or a journal to processes and models."""
+
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.function import FunctionSampler
+from unerring.adapters.rotation import SEPARATOR, Rotation
+from unerring.core.policy import Policy
+from unerring.core.process import Chain
+from unerring.core.vote import Json
+from unerring.errors import InputError
+from unerring.processes import SHIPPED
+from unerring.runtime.ports import Sampler
+from unerring.testing import NoisySampler
+
+
+def process_name(chain: Chain) -> str:
+    """The name a chain goes by: a shipped one's own, else `package.module:Class`."""
+    for name, shipped in SHIPPED.items():
+        if type(chain) is shipped:
+            return name
+    return f"{type(chain).__module__}:{type(chain).__qualname__}"
+
+
+def make_chain(name: str, parameters: Mapping[str, Json]) -> Chain:
+    """Make the chain called `name`, with its constructor's arguments; raises `InputError` with one clear line."""
+    made = SHIPPED[name] if name in SHIPPED else _imported(name)
+    if isinstance(made, type):
+        try:
+            inspect.signature(made).bind(**parameters)
+        except TypeError as error:
+            takes = ", ".join(inspect.signature(made).parameters) or "no arguments"
+            raise InputError(f"{name} cannot be made so: {error}; it takes {takes}") from None
+        made = made(**parameters)
+    elif parameters:
+        raise InputError(f"{name} is an object, made already; it takes no parameters")
+    if not isinstance(made, Chain):
+        raise InputError(f"{name} is no chain: it needs the methods start, subtask and advance")
+    return made
+
+
+def _imported(name: str) -> Any:
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        shipped = ", ".join(sorted(SHIPPED))
+        raise InputError(f"no process is called {name!r}; shipped: {shipped}; your own: package.module:Class")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise InputError(f"cannot import {name}: {type(error).__name__}: {error}") from None
+    return found
+
+
+def parameter(text: str) -> tuple[str, Json]:
+    """Read `name=value`; the value is JSON where it reads as such, else plain text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InputError(f"a parameter is written name=value, not {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def make_sampler(model: Any, chain: Chain, seed: int) -> Sampler:
+    """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to rotate over."""
+    if isinstance(model, list | tuple) and model:
+        samplers = [make_sampler(one, chain, seed) for one in model]
+        return samplers[0] if len(samplers) == 1 else Rotation(samplers)
+    if isinstance(model, str) and SEPARATOR in model:
+        return make_sampler(model.split(SEPARATOR), chain, seed)
+    if isinstance(model, str):
+        return _specified(model, chain, seed)
+    if hasattr(model, "sample"):
+        sampler: Sampler = model
+        return sampler
+    if callable(model):
+        return FunctionSampler(model)
+    raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
+
+
+def _specified(spec: str, chain: Chain, seed: int) -> Sampler:
+    provider, _, rest = spec.partition("/")
+    if provider == "embedded":
+        from unerring.adapters.embedded import EmbeddedSampler
+
+        return EmbeddedSampler(spec, seed)
+    if provider == "noise":
+        rehearse = getattr(chain, "rehearse", None)
+        if rehearse is None:
+            raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
+        return NoisySampler(rehearse, **_noise(rest))
+    if spec.startswith("function "):
+        raise InputError(
+            f"the run's model was a Python {spec}; resume it from Python: unerring.resume(..., model=...)"
+        )
+    raise InputError(f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, noise/p=0.99,v=0.95,c=0")
+
+
+def _noise(text: str) -> dict[str, float]:
+    names = {"p": "p", "v": "v", "c": "correlated"}
+    figures = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            figures[names[name]] = float(value)
+        except (KeyError, ValueError):
+            raise InputError(f"noise is written noise/p=0.99,v=0.95,c=0, not noise/{text}") from None
+    return figures
+
+
+def recommended_policy(model: Any) -> Policy | None:
+    """The policy measured for a model, where one is: the embedded model's is shipped with it."""
+    if isinstance(model, list | tuple) and len(model) == 1:
+        return recommended_policy(model[0])
+    if isinstance(model, str) and model.partition("/")[0] == "embedded":
+        from unerring.adapters.embedded import EMBEDDED_POLICY
+
+        return EMBEDDED_POLICY
+    policy: Policy | None = getattr(model, "recommended_policy", None)
+    return policy

@@ -1,0 +1,169 @@
+"""From a question to recorded samples: asks, waits out failures, raises red flags, journals.
+
+Four outcomes are kept apart: a vote, a red flag, a provider's failure (neither), and an undecided step. Only
+votes count towards k. An intent is made durable before a paid call is sent, so a crash leaves it recorded as
+unknown, never lost from sight.
+"""
+
+import asyncio
+from itertools import groupby
+from random import Random
+
+from unerring.core.entries import Entry, Failed, Intent, Reply, Voter
+from unerring.core.process import Chain, Subtask, check_of
+from unerring.core.redflag import FlagKind, RedFlag
+from unerring.core.replay import Decided, OpenStep, RunState
+from unerring.core.sample import Sample, Settings
+from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
+from unerring.errors import ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.limits import Patience
+from unerring.runtime.ports import Clock, Journal, Sampler
+
+# Entries that may wait for the disk at once before sampling pauses for it.
+MOST_PENDING = 4096
+
+
+class Ledger:
+    """The live state and the journal, which hear of every entry together."""
+
+    def __init__(self, state: RunState, journal: Journal) -> None:
+        self.state = state
+        self.journal = journal
+        self._voters = {voter.name: number for number, voter in state.voters.items()}
+
+    def record(self, entry: Entry) -> Decided | None:
+        """Fold an entry into the state and append it to the journal."""
+        decided = self.state.apply(entry)
+        self.journal.append(entry)
+        return decided
+
+    def voter(self, name: str) -> int:
+        """The number of a voter, recorded at its first appearance."""
+        if name not in self._voters:
+            number = len(self._voters)
+            self.record(Voter(number, name))
+            self._voters[name] = number
+        return self._voters[name]
+
+
+class Sampling:
+    """Draws the samples of a run's steps. Several steps may be drawn for at once."""
+
+    def __init__(self, chain: Chain, sampler: Sampler, ledger: Ledger, clock: Clock, patience: Patience) -> None:
+        self._check = check_of(chain)
+        self._sampler = sampler
+        self._ledger = ledger
+        self._clock = clock
+        self._patience = patience
+        self._chance = Random()  # noqa: S311  (spreads waits; decides nothing)
+
+    async def draw(self, step: OpenStep, subtask: Subtask, state: Json) -> None:
+        """Ask for every sample the step wants, all at once, and record what comes back."""
+        policy = self._ledger.state.policy
+        calls = []
+        for temperature, run in groupby(step.wanted(), key=policy.temperature):
+            slots = list(run)
+            calls += [self._call(step, subtask, state, temperature, few) for few in _contiguous(slots)]
+        if len(calls) == 1:
+            await calls[0]
+        else:
+            async with asyncio.TaskGroup() as group:
+                for call in calls:
+                    group.create_task(call)
+
+    async def _call(self, step: OpenStep, subtask: Subtask, state: Json, temperature: float, slots: list[int]) -> None:
+        samples = await self._answered(step, subtask, temperature, slots)
+        for slot, sample in zip(slots, samples, strict=False):
+            self._ledger.record(self._classified(step, slot, sample, subtask, state))
+        if self._ledger.journal.pending > MOST_PENDING:
+            await self._ledger.journal.commit()
+
+    async def _answered(
+        self, step: OpenStep, subtask: Subtask, temperature: float, slots: list[int]
+    ) -> "list[Sample]":
+        """The samples of one call, through all passing failures."""
+        opened = self._ledger.state.opened
+        assert opened is not None  # noqa: S101  (a run always has an opening entry)
+        limit = self._ledger.state.policy.flags.max_output_tokens
+        settings = Settings(temperature, limit, opened.seed, step.step, slots[0])
+        prompt = subtask.worded(self._sampler.compact)
+        failures, since = 0, self._clock.time()
+        while True:
+            await self._announce(step.step, slots)
+            try:
+                samples = list(await self._sampler.sample(prompt, settings, len(slots)))
+                if samples:
+                    return samples
+                failure = ProviderBusy("the model returned no sample")
+            except ProviderBusy as error:
+                failure = error
+            except ProviderDown as error:
+                self._settle(step.step, slots, error)
+                raise ProviderGone(str(error)) from error
+            self._settle(step.step, slots, failure)
+            wait = self._patience.wait(failures, failure.retry_after, self._chance)
+            if self._clock.time() + wait - since > self._patience.total:
+                away = self._clock.time() - since
+                raise ProviderGone(f"the provider failed for {away:.0f} s on end, last: {failure}") from failure
+            await self._clock.sleep(wait)
+            failures += 1
+
+    async def _announce(self, step: int, slots: list[int]) -> None:
+        if self._sampler.paid:
+            self._ledger.record(Intent(step, slots[0], len(slots)))
+            await self._ledger.journal.commit()
+
+    def _settle(self, step: int, slots: list[int], error: Exception) -> None:
+        if self._sampler.paid:
+            self._ledger.record(Failed(step, slots[0], len(slots), str(error)))
+
+    def _classified(self, step: OpenStep, slot: int, sample: Sample, subtask: Subtask, state: Json) -> Reply:
+        """Vote or red flag: the sample as it is journaled."""
+        earlier = step.texts.get(sample.text)
+        choice: str | int | None = None
+        flag = self._ledger.state.policy.flags.screen(sample)
+        if flag is None and sample.reply_id is not None and step.knows_reply(sample.reply_id):
+            flag = RedFlag("the provider served the same reply twice", FlagKind.COPY)
+        if flag is None:
+            try:
+                choice = self._choice(sample.text, subtask, state)
+                choice = step.choices.get(choice, choice)
+            except RedFlag as raised:
+                flag = raised
+        return Reply(
+            step=step.step,
+            slot=slot,
+            text=sample.text if earlier is None else earlier,
+            choice=choice,
+            flag=None if flag is None else flag.kind,
+            usage=sample.usage,
+            finish=sample.finish,
+            logprob=None if sample.logprob is None else float(f"{sample.logprob:.3g}"),
+            voter=self._ledger.voter(sample.voter or self._sampler.name),
+            reply_id=sample.reply_id,
+        )
+
+    def _choice(self, text: str, subtask: Subtask, state: Json) -> str:
+        """The canonical choice in a text; raises `RedFlag` where parser or check object."""
+        value = subtask.parse(text)
+        try:
+            choice = canonical(value)
+        except ForeignType:
+            raise
+        except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
+            raise RedFlag(str(error)) from None
+        flag = self._check(state, parsed(choice)) if self._check else None
+        if flag is not None:
+            raise RedFlag(flag.reason, FlagKind.REJECTED)
+        return choice
+
+
+def _contiguous(slots: list[int]) -> list[list[int]]:
+    """Split ascending numbers into runs without gaps: one call names its samples by the first and a count."""
+    runs: list[list[int]] = []
+    for slot in slots:
+        if runs and runs[-1][-1] == slot - 1:
+            runs[-1].append(slot)
+        else:
+            runs.append([slot])
+    return runs

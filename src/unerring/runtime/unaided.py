@@ -1,0 +1,32 @@
+"""What a model does without voting, for comparison: one sample a step, carried forward whatever it is."""
+
+from unerring.core.process import Chain
+from unerring.core.redflag import RedFlag
+from unerring.core.sample import Settings
+from unerring.core.vote import NotJson, canonical
+from unerring.errors import InputError
+from unerring.runtime.ports import Sampler
+
+
+async def derailed_at(
+    chain: Chain, sampler: Sampler, temperature: float, seed: int, most_tokens: int = 750
+) -> int | None:
+    """The first step whose only sample was wrong or unreadable; None where the whole chain came out right.
+
+    Needs a chain with `truth(state)`, which judges here and decides nothing.
+    """
+    truth = getattr(chain, "truth", None)
+    if truth is None:
+        raise InputError("to tell where a model derails, the process needs a method truth(state)")
+    state, step = chain.start(), 0
+    while (subtask := chain.subtask(state)) is not None:
+        prompt = subtask.worded(sampler.compact)
+        (sample,) = await sampler.sample(prompt, Settings(temperature, most_tokens, seed, step, 0), 1)
+        try:
+            choice = subtask.parse(sample.text)
+            if canonical(choice) != canonical(truth(state)):
+                return step
+        except (RedFlag, NotJson):
+            return step
+        state, step = chain.advance(state, choice), step + 1
+    return None

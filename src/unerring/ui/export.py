@@ -1,0 +1,68 @@
+"""A journal's steps or votes as JSON lines or CSV, one record at a time, in constant memory."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+from unerring.core.replay import Decided
+from unerring.core.vote import parsed
+from unerring.reading import History
+
+
+def step_records(history: History) -> Iterator[dict[str, Any]]:
+    """One record a committed step: index, the choice (its fields where it is an object), tally, votes, flags."""
+    for decided in history.steps():
+        choice = parsed(decided.choice)
+        fields = choice if isinstance(choice, dict) else {"choice": choice}
+        yield (
+            {"index": decided.step}
+            | fields
+            | {
+                "tally": list(decided.tally),
+                "votes": decided.votes,
+                "flags": decided.flags,
+            }
+        )
+
+
+def vote_records(history: History) -> Iterator[dict[str, Any]]:
+    """One record a sample of a committed step, flagged ones included."""
+    for decided in history.steps():
+        yield from _samples(decided, history)
+
+
+def _samples(decided: Decided, history: History) -> Iterator[dict[str, Any]]:
+    by_slot = {reply.slot: reply for reply in decided.replies}
+    for reply in decided.replies:
+        text = by_slot[reply.text].text if isinstance(reply.text, int) else reply.text
+        choice = by_slot[reply.choice].choice if isinstance(reply.choice, int) else reply.choice
+        yield {
+            "index": decided.step,
+            "sample": reply.slot,
+            "voter": history.state.voters[reply.voter].name,
+            "flag": None if reply.flag is None else reply.flag.value,
+            "choice": parsed(choice) if isinstance(choice, str) else None,
+            "text": text,
+            "input_tokens": reply.usage.input_tokens,
+            "output_tokens": reply.usage.output_tokens,
+            "logprob": reply.logprob,
+        }
+
+
+def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
+    """Write records as `jsonl` or `csv`; in CSV, lists and objects are written as JSON."""
+    if form == "jsonl":
+        for record in records:
+            out.write(json.dumps(record, ensure_ascii=True) + "\n")
+        return
+    table = None
+    for record in records:
+        if table is None:
+            table = csv.DictWriter(out, list(record), extrasaction="ignore", lineterminator="\n")
+            table.writeheader()
+        table.writerow({name: _cell(value) for name, value in record.items()})
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict | bool) else value

@@ -1,0 +1,83 @@
+"""Progress of a run: a live line on a terminal, a quiet plain line now and then elsewhere. Always on stderr."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from unerring.core.replay import Decided, RunState
+
+REFRESH_SECONDS = 0.2
+PLAIN_SECONDS = 10.0
+
+
+class Progress:
+    """An observer that shows how a run gets on. Use it as a context manager around the run."""
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty() and not quiet
+        self._quiet = quiet
+        self._display: Any = None
+        self._since = self._shown = time.monotonic()
+        self._first: int | None = None
+        self._votes = 0
+        self.steps = 0
+        self._disagreements = 0
+
+    def __enter__(self) -> "Progress":
+        if self._live:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._display = Live(console=Console(file=self._stream), refresh_per_second=8, transient=True)
+            self._display.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._display is not None:
+            self._display.stop()
+
+    def decided(self, decided: Decided, state: RunState) -> None:
+        if self._first is None:
+            self._first = decided.step
+        self.steps += 1
+        self._votes += decided.votes
+        self._disagreements += len(decided.tally) > 1
+        now = time.monotonic()
+        if now - self._shown < (REFRESH_SECONDS if self._live else PLAIN_SECONDS):
+            return
+        self._shown = now
+        if self._display is not None:
+            self._display.update(self._bar(state))
+        elif not self._quiet:
+            print(self._line(state), file=self._stream, flush=True)
+
+    def _line(self, state: RunState) -> str:
+        length = state.opened.length if state.opened else None
+        rate = self.steps / max(time.monotonic() - self._since, 1e-9)
+        total = f" of {length:,} ({state.committed / length:.0%})" if length else ""
+        eta = f", {_duration((length - state.committed) / rate)} to go" if length and rate else ""
+        return (
+            f"step {state.committed:,}{total}: {rate:,.0f} steps/s{eta}; {self._votes / self.steps:.2f} votes a step, "
+            f"{state.flags.total():,} flagged, {self._disagreements:,} steps with dissent"
+        )
+
+    def _bar(self, state: RunState) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        length = state.opened.length if state.opened else None
+        line = Text(self._line(state), overflow="ellipsis", no_wrap=True)
+        if length is None:
+            return line
+        return Group(ProgressBar(total=length, completed=state.committed, width=60), line)
+
+
+def _duration(seconds: float) -> str:
+    """A length of time in the two units that matter."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"

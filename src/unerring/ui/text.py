@@ -1,0 +1,73 @@
+"""Reports as plain text. Whatever came from a model or a journal is made inert before it meets a terminal."""
+
+from typing import Any
+
+
+def inert(text: str) -> str:
+    """The text with every control and formatting character shown instead of obeyed."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def report_text(report: dict[str, Any], path: str) -> str:
+    """A run's report for people."""
+    samples, policy = report["samples"], report["policy"]
+    rows = [
+        ("process", _call(report["process"], report["parameters"])),
+        ("model", f"{report['model']}, seed {report['seed']}"),
+        ("rule", f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"),
+        ("status", _status(report, path)),
+        ("steps", _of(report["steps"], report["length"])),
+        ("samples", _samples(samples)),
+        ("flags", _counts(report["flags"])),
+        ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
+    ]
+    if report["steps"]:
+        rows += [
+            ("votes a step", f"{report['votes_per_step']:.4f}"),
+            (
+                "dissent",
+                f"on {report['disagreements']:,} steps; first two votes both lost on {report['collisions']:,}",
+            ),
+            ("tallies", _counts(report["tallies"], most=8)),
+            ("rounds", _counts(report["rounds_histogram"], most=8)),
+            ("hardest", "; ".join(_hard(step) for step in report["hardest"][:5])),
+        ]
+    rows += [
+        ("voter", f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags") for voter in report["voters"]
+    ]
+    return "\n".join(f"{name:<13}{inert(value)}" for name, value in rows)
+
+
+def _call(process: str, parameters: dict[str, Any]) -> str:
+    return f"{process} " + " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def _status(report: dict[str, Any], path: str) -> str:
+    if report["status"] == "paused":
+        return f"paused ({report['stopped']['reason']}); go on with: unerring resume {path}"
+    if report["status"] == "unfinished":
+        return f"running or killed; if killed, go on with: unerring resume {path}"
+    return f"finished, in {report['sessions']} session{'s' if report['sessions'] > 1 else ''}"
+
+
+def _of(steps: int, length: int | None) -> str:
+    return f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
+
+
+def _samples(samples: dict[str, int]) -> str:
+    told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
+    if samples["unknown"]:
+        told += f"; {samples['unknown']:,} sent with unknown outcome"
+    if samples["failed_calls"]:
+        told += f"; {samples['failed_calls']:,} calls failed"
+    return told
+
+
+def _counts(counts: dict[str, int], most: int = 20) -> str:
+    told = ", ".join(f"{name}: {count:,}" for name, count in list(counts.items())[:most])
+    return (told or "none") + (", ..." if len(counts) > most else "")
+
+
+def _hard(step: dict[str, Any]) -> str:
+    tally = "-".join(map(str, step["tally"]))
+    return f"step {step['step']} ({tally}, {step['flags']} flagged)"
