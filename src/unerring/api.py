@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ class Options:
     policy: Policy | None = None
     max_steps: int | None = None
     observer: Observer | None = None
-    patience: Patience = Patience()
-    clock: Clock = SystemClock()
+    patience: Patience = field(default_factory=Patience)
+    clock: Clock = field(default_factory=SystemClock)
     vote_cap: int | None = None
     flag_cap: int | None = None
 

@@ -35,11 +35,11 @@ class EmbeddedSampler:
     steps: a step's sample number i goes to member a, b or c in turn. `embedded/a` (or b, c) is one member alone.
     A sample's `voter` names its member.
 
-    How far a seed reaches: a sample follows from the member, the prompt, the temperature and the run's seed, step
-    and slot in its `Settings` (with `seed`, this sampler's own, for telling samplers apart), and from nothing
-    else. Neither what else is asked at the same time, nor the order, nor whether the run was resumed changes it. This holds
-    for one version of CTranslate2 on one kind of processor; elsewhere the logits can differ in their last digits,
-    which changes about one sample in a million. At temperature 0 the seed is not used.
+    How far seeds reach: a sample follows from member, prompt, temperature and the seed, step and slot of its
+    `Settings` (and from `seed`, which tells apart samplers that serve the same run), and from nothing else. What
+    is asked at the same time, in which order, and whether the run was resumed make no difference. This holds for
+    one version of CTranslate2 on one kind of processor; others may round logits differently in the last digits,
+    so that a rare sample comes out different. At temperature 0 no seed is used.
     """
 
     paid = False
@@ -48,7 +48,7 @@ class EmbeddedSampler:
     def __init__(self, spec: str = "embedded", seed: int = 0) -> None:
         self.name = spec
         self._seed = seed
-        self._desks = [_desk(name) for name in _named(spec)]
+        self._desks = [_seated(name) for name in _named(spec)]
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples; raises `InputError` for a prompt with words that the model does not know."""
@@ -61,11 +61,10 @@ class EmbeddedSampler:
         for desk, offsets in shares.items():
             names = tuple(f"{self._seed}:{settings.sample_seed(offset)}" for offset in offsets)
             asked.append(desk.ask(start, names, settings))
-        samples: list[Sample | None] = [None] * n
+        samples: dict[int, Sample] = {}
         for offsets, answers in zip(shares.values(), await asyncio.gather(*asked), strict=True):
-            for offset, answer in zip(offsets, answers, strict=True):
-                samples[offset] = answer
-        return [sample for sample in samples if sample is not None]
+            samples.update(zip(offsets, answers, strict=True))
+        return [samples[offset] for offset in range(n)]
 
     def close(self) -> None:
         """Stop the threads, at the latest when the batches under way are done; unanswered calls are cancelled."""
@@ -85,9 +84,9 @@ def _named(spec: str) -> tuple[str, ...]:
     return MEMBERS
 
 
-def _desk(name: str) -> "Desk":
+def _seated(name: str) -> "Desk":
     try:
-        from unerring.adapters.embedded_desk import Desk, Member  # noqa: PLC0415  (only here is the engine needed)
+        from unerring.adapters.embedded_desk import desk
     except ImportError as error:
         raise InputError(f"the embedded model needs an extra ({error}): pip install 'unerring[embedded]'") from None
-    return Desk(f"embedded/{name}", Member(WEIGHTS / name))
+    return desk(f"embedded/{name}", WEIGHTS / name)

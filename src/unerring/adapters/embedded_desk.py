@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from unerring.adapters.embedded_member import BATCH, Member, Written, uniforms
@@ -27,7 +28,7 @@ class Request:
     start: tuple[int, ...]
     names: tuple[str, ...]
     settings: Settings
-    answer: "asyncio.Future[list[Sample]]"
+    answer: asyncio.Future[list[Sample]]
 
     def deliver(self, samples: Answer) -> None:
         """Answer, on the event loop; None cancels. The caller may have been cancelled meanwhile."""
@@ -48,18 +49,16 @@ class Desk:
     `stop`: a daemon thread could be killed inside the engine and take the process down with it.
     """
 
-    def __init__(self, name: str, member: Member) -> None:
+    def __init__(self, voter: str, member: Member) -> None:
         self.member = member
-        self._voter = f"embedded/{name}"
+        self._voter = voter
         self._queue: deque[Request] = deque()
         self._lock = threading.Lock()
         self._busy = False
         self._stopped = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._voter)
 
-    def ask(
-        self, start: tuple[int, ...], names: tuple[str, ...], settings: Settings
-    ) -> "asyncio.Future[list[Sample]]":
+    def ask(self, start: tuple[int, ...], names: tuple[str, ...], settings: Settings) -> asyncio.Future[list[Sample]]:
         """Queue a request; the future is of the running event loop."""
         answer: asyncio.Future[list[Sample]] = asyncio.get_running_loop().create_future()
         with self._lock:
@@ -94,11 +93,12 @@ class Desk:
             _hand_over(answered)
 
     def _next(self) -> list[Request]:
+        if not threading.main_thread().is_alive():
+            self.stop()  # Python is on its way out
         batch: list[Request] = []
         size = 0
         with self._lock:
-            # without a main thread Python is on its way out: nobody waits any more
-            while self._queue and size < BATCH and threading.main_thread().is_alive():
+            while self._queue and size < BATCH:
                 request = self._queue.popleft()
                 if not request.answer.done():
                     batch.append(request)
@@ -125,7 +125,12 @@ class Desk:
         )
 
 
-def _hand_over(answered: "Sequence[tuple[Request, Answer]]") -> None:
+def desk(voter: str, folder: Path) -> Desk:
+    """A desk for the member whose model is in a folder; its samples name `voter`."""
+    return Desk(voter, Member(folder))
+
+
+def _hand_over(answered: Sequence[tuple[Request, Answer]]) -> None:
     """Deliver answers, with one call to each event loop that waits for any."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[Request, Answer]]] = {}
     for request, samples in answered:
@@ -136,6 +141,6 @@ def _hand_over(answered: "Sequence[tuple[Request, Answer]]") -> None:
             loop.call_soon_threadsafe(_deliver, mine)
 
 
-def _deliver(answered: "Sequence[tuple[Request, Answer]]") -> None:
+def _deliver(answered: Sequence[tuple[Request, Answer]]) -> None:
     for request, samples in answered:
         request.deliver(samples)

@@ -60,12 +60,14 @@ class Likeliest:
     @cached_property
     def relative(self) -> Floats:
         """Logits less the largest of their place: 0 for the path's own token."""
-        return self.logits - self.logits.max(axis=1, keepdims=True)
+        relative: Floats = self.logits - self.logits.max(axis=1, keepdims=True)
+        return relative
 
     @cached_property
     def logsums(self) -> Floats:
         """Logarithm of the summed exponentials of `relative` at each place."""
-        return np.log(np.exp(self.relative).sum(axis=1))
+        sums: Floats = np.log(np.exp(self.relative).sum(axis=1))
+        return sums
 
     @cached_property
     def whole(self) -> Written:
@@ -155,4 +157,5 @@ class Member:
 def uniforms(name: str) -> Floats:
     """`LONGEST` numbers, uniform in [0, 1), that a name stands for; the same on every machine."""
     words = np.frombuffer(hashlib.shake_128(name.encode()).digest(8 * LONGEST), dtype="<u8")
-    return (words >> np.uint64(11)) * 2.0**-53
+    numbers: Floats = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return numbers

@@ -11,7 +11,7 @@ appeared ever do. A race that meets its cap is `Undecided`; the plurality is nev
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -111,7 +111,7 @@ def _positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
-RULES = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}
+RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}
 
 
 def rule_named(name: str) -> Rule:
@@ -119,8 +119,7 @@ def rule_named(name: str) -> Rule:
     kind, _, number = name.partition(" ")
     if kind not in RULES or not number.isdecimal():
         raise ValueError(f"no voting rule is called {name!r}; there are: ahead-by K, first-to K, majority N")
-    rule: Rule = RULES[kind](int(number))
-    return rule
+    return RULES[kind](int(number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ forward. The rules follow the JSON Canonicalization Scheme (RFC 8785) where they
 import json
 from typing import TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 class NotJson(ValueError):

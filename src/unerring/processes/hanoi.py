@@ -50,7 +50,7 @@ class Hanoi:
         return {"disks": self.disks, "parser": self.parser}
 
     def length(self) -> int:
-        return 2**self.disks - 1
+        return (1 << self.disks) - 1
 
     @property
     def turn(self) -> int:
@@ -76,7 +76,7 @@ class Hanoi:
     def truth(self, state: Any) -> Json:
         """The right choice from a state of the run, by the strategy."""
         move = strategy(state["last"], state["pegs"], self.turn)
-        return {"move": list(move), "next_state": moved(state["pegs"], move)}
+        return {"move": [*move], "next_state": [[*peg] for peg in moved(state["pegs"], move)]}
 
     def state_at(self, step: int) -> Json:
         """The state before step number `step`, 0 <= step < 2^n, in O(n).
@@ -96,7 +96,7 @@ class Hanoi:
 
     def _peg(self, disk: int, step: int) -> int:
         direction = self.turn if disk % 2 == 1 else -self.turn
-        return direction * ((step + 2 ** (disk - 1)) // 2**disk) % 3
+        return direction * ((step + (1 << disk - 1)) >> disk) % 3
 
     def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
         """Replay decided choices by the rules of the game alone; None if every move and state holds.

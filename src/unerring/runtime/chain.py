@@ -12,7 +12,7 @@ from unerring.core.process import Chain, Subtask
 from unerring.core.race import Continue, Undecided, Won
 from unerring.core.replay import OpenStep, RunState
 from unerring.core.vote import Json, canonical, parsed
-from unerring.errors import Interrupted, JournalError, Stopped, StepLimit, StepUndecided
+from unerring.errors import Interrupted, JournalError, StepLimit, StepUndecided, Stopped
 from unerring.runtime.limits import Patience, StopRequest, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.sampling import Ledger, Sampling

@@ -55,7 +55,7 @@ class Sampling:
         self._ledger = ledger
         self._clock = clock
         self._patience = patience
-        self._chance = Random()  # noqa: S311  (spreads waits; decides nothing)
+        self._chance = Random()  # spreads waits; decides nothing
 
     async def draw(self, step: OpenStep, subtask: Subtask, state: Json) -> None:
         """Ask for every sample the step wants, all at once, and record what comes back."""
@@ -83,7 +83,7 @@ class Sampling:
     ) -> "list[Sample]":
         """The samples of one call, through all passing failures."""
         opened = self._ledger.state.opened
-        assert opened is not None  # noqa: S101  (a run always has an opening entry)
+        assert opened is not None
         limit = self._ledger.state.policy.flags.max_output_tokens
         settings = Settings(temperature, limit, opened.seed, step.step, slots[0])
         prompt = subtask.worded(self._sampler.compact)
