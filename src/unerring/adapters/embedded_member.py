@@ -106,6 +106,7 @@ class Member:
     def __init__(self, folder: Path) -> None:
         self.tokenizer = read_tokenizer(folder)
         self._engine = ctranslate2.Generator(str(folder), device="cpu", inter_threads=1, intra_threads=1)
+        self.arithmetic = str(self._engine.compute_type)
 
     def likeliest(self, starts: Sequence[tuple[int, ...]]) -> list[Likeliest]:
         """The likeliest continuation of each start; starts that are equal share one."""

@@ -1,0 +1,54 @@
+# Everything a contributor runs. A Debian or Ubuntu with Python 3.11+, its venv module and make is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test test-slow check format bench clean
+
+help:
+	@echo "make demo       install into $(VENV) and watch the embedded model derail alone and succeed by voting"
+	@echo "make test       install what the tests need and run them (a few minutes)"
+	@echo "make test-slow  the long tests: processes killed again and again, the embedded model at length"
+	@echo "make check      lint, formatting, types, layers"
+	@echo "make bench      the figures in the README"
+	@echo "make setup      only install everything for development"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("unerring needs Python 3.11 or later, and $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of packages: a newcomer's demo does not wait for the tools of the tests.
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[embedded,dev]'
+	@touch $@ $(VENV)/.demo
+
+setup: $(VENV)/.dev
+
+demo: $(VENV)/.demo
+	$(BIN)/unerring demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/pytest -m slow --timeout 3600
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/engine.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

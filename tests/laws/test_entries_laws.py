@@ -1,0 +1,212 @@
+"""The laws of entries: whatever a model wrote survives the journal's bytes, and no byte changes unnoticed."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from unerring.core.entries import (
+    GENESIS,
+    KINDS,
+    Committed,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Reply,
+    Resumed,
+    Voter,
+    chained,
+    decode,
+    encode,
+)
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Finish, Usage
+from unerring.errors import JournalTooNew
+
+LAW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def has_split_pair(text):
+    """Whether a high surrogate stands directly before a low one, as two characters."""
+    return any("\ud800" <= a <= "\udbff" and "\udc00" <= b <= "\udfff" for a, b in zip(text, text[1:], strict=False))
+
+
+awkward = st.sampled_from(["\0", "\ud800", "\udfff", "\U0001f600", "\u2028", "\x7f", '"', "\\", "\r\n", "\ufeff", "é"])
+texts = st.lists(st.text(max_size=8) | awkward, max_size=8).map("".join).filter(lambda text: not has_split_pair(text))
+naturals = st.integers(0, 2**31)
+clocks = st.floats(0, 1e11)
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+json_values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
+objects = st.dictionaries(texts, json_values, max_size=4)
+usages = st.builds(Usage, naturals, naturals)
+logprobs = st.none() | st.floats(allow_nan=False)
+replies = st.builds(
+    Reply,
+    step=naturals,
+    slot=naturals,
+    text=texts | naturals,
+    choice=st.none() | texts | naturals,
+    flag=st.none() | st.sampled_from(FlagKind),
+    usage=usages,
+    finish=st.sampled_from(Finish),
+    logprob=logprobs,
+    voter=naturals,
+    reply_id=st.none() | texts,
+)
+opened = st.builds(
+    Opened,
+    process=texts,
+    parameters=objects,
+    model=texts,
+    policy=objects,
+    seed=st.integers(),
+    start=texts,
+    length=st.none() | naturals,
+    software=texts,
+    time=clocks,
+)
+entries = (
+    replies
+    | opened
+    | st.builds(Intent, naturals, naturals, naturals)
+    | st.builds(Voter, naturals, texts)
+    | st.builds(Failed, naturals, naturals, naturals, texts)
+    | st.builds(Committed, naturals, texts)
+    | st.builds(Resumed, clocks, st.none() | naturals, st.none() | naturals)
+    | st.builds(Paused, texts, texts, clocks)
+    | st.builds(Finished, naturals, clocks)
+)
+
+
+def reply_of(text, reply_id=None, logprob=None):
+    return Reply(0, 0, text, None, FlagKind.MALFORMED, Usage(1, 2), Finish.STOP, logprob, 0, reply_id)
+
+
+@settings(LAW, max_examples=300)
+@given(entries)
+def test_an_entry_comes_back_from_its_bytes(entry):
+    """decode(encode(entry)) is the entry, of any kind and with any text in it."""
+    assert decode(encode(entry)) == entry
+
+
+@LAW
+@given(st.text(alphabet=st.characters(exclude_categories=())).filter(lambda text: not has_split_pair(text)))
+def test_any_text_comes_back_from_its_bytes(text):
+    """Lone surrogates, NUL and unassigned characters are kept as they are, in a text and in a reply's identity."""
+    assert decode(encode(reply_of(text, reply_id=text))) == reply_of(text, reply_id=text)
+
+
+@pytest.mark.parametrize("text", ["\ud83d\ude00", "x\ud800\udc00y"])
+def test_a_surrogate_pair_in_two_characters_comes_back_as_two(text):
+    """A text that holds a high and a low surrogate as two characters is not made into one."""
+    assert decode(encode(reply_of(text))) == reply_of(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\0" * 300, "\U0001f600" * 300, "é" * 99, "a" * 1_000_000, "\ud800" * 5000, "".join(map(chr, range(5000)))],
+    ids=["empty", "nul", "emoji", "accents", "a million letters", "surrogates", "five thousand characters"],
+)
+def test_odd_and_huge_texts_come_back(text):
+    """A huge or repetitive text survives being deflated."""
+    assert decode(encode(reply_of(text))) == reply_of(text)
+
+
+def test_a_text_that_no_compressor_can_shrink_comes_back():
+    """Where deflating does not pay, the bytes are the JSON itself."""
+    entry = reply_of("".join(chr(33 + (i * i * 7919 + i) % 90) for i in range(110)))
+    assert decode(encode(entry)) == entry
+
+
+@LAW
+@given(entries)
+def test_an_entrys_first_byte_tells_how_it_is_written(entry):
+    """Bytes start with `[`, or with a zero byte where it is deflated; it is never empty."""
+    assert encode(entry)[:1] in (b"[", b"\0")
+
+
+@LAW
+@given(entries)
+def test_bytes_are_the_same_each_time(entry):
+    """Encoding is a function of the entry alone, so a journal written again has the same hashes."""
+    assert encode(entry) == encode(decode(encode(entry)))
+
+
+@pytest.mark.parametrize("logprob", [float("-inf"), float("inf"), float("nan")])
+def test_an_entry_without_finite_logprob_is_still_json(logprob):
+    """An engine may report a log-probability of -inf; the journal stays readable to any JSON reader."""
+    body = encode(reply_of("x", logprob=logprob))
+    json.loads(body, parse_constant=lambda name: pytest.fail(f"not JSON: {name}"))
+
+
+@settings(LAW, max_examples=60)
+@given(st.lists(entries, min_size=1, max_size=5), st.data())
+def test_the_chain_of_hashes_shows_any_flipped_byte(written, data):
+    """Changing one byte of any entry changes the running hash from there to the end."""
+    bodies = [encode(entry) for entry in written]
+    where = data.draw(st.integers(0, len(bodies) - 1))
+    body = bytearray(bodies[where])
+    body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
+    changed = [*bodies[:where], bytes(body), *bodies[where + 1 :]]
+    honest, forged = hashes(bodies), hashes(changed)
+    assert honest[:where] == forged[:where]
+    assert all(a != b for a, b in zip(honest[where:], forged[where:], strict=True))
+
+
+@settings(LAW, max_examples=60)
+@given(st.lists(entries, min_size=2, max_size=6, unique_by=encode), st.data())
+def test_the_chain_of_hashes_shows_a_cut_and_an_exchange(written, data):
+    """Leaving out an entry, or exchanging it with the next, changes every hash from there on."""
+    bodies = [encode(entry) for entry in written]
+    where = data.draw(st.integers(0, len(bodies) - 2))
+    cut = [*bodies[:where], *bodies[where + 1 :]]
+    exchanged = [*bodies[:where], bodies[where + 1], bodies[where], *bodies[where + 2 :]]
+    assert not set(hashes(bodies)[where:]) & set(hashes(cut)[where:])
+    assert not set(hashes(bodies)[where:]) & set(hashes(exchanged)[where:])
+
+
+def hashes(bodies):
+    running, found = GENESIS, []
+    for body in bodies:
+        running = chained(running, body)
+        found.append(running)
+    return found
+
+
+def test_the_running_hash_is_16_bytes_and_starts_from_zeros():
+    """The chain starts at 16 zero bytes; two journals with different first entries share no hash."""
+    assert bytes(16) == GENESIS
+    assert len(chained(GENESIS, b"a")) == 16
+    assert chained(GENESIS, b"a") != chained(GENESIS, b"b")
+
+
+@settings(LAW, max_examples=300)
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b"\0" + tail))
+def test_arbitrary_bytes_never_crash_the_decoder(body):
+    """Bytes that are no entry are a ValueError, or a JournalTooNew where they name an unknown kind."""
+    try:
+        decode(body)
+    except (ValueError, JournalTooNew) as error:
+        assert str(error)
+
+
+@LAW
+@given(st.sampled_from([*sorted(KINDS), "z", ""]) | plain, st.lists(plain | objects, max_size=11))
+def test_arbitrary_json_never_crashes_the_decoder(kind, fields):
+    """A known kind with the wrong number or kinds of fields is no crash."""
+    try:
+        decode(json.dumps([kind, *fields]).encode())
+    except (ValueError, JournalTooNew) as error:
+        assert str(error)
+
+
+@LAW
+@given(entries, st.data())
+def test_cut_entries_never_crash_the_decoder(entry, data):
+    """An entry cut short anywhere is a ValueError."""
+    body = encode(entry)
+    with pytest.raises(ValueError, match="not an entry"):
+        decode(body[: data.draw(st.integers(0, len(body) - 1))])

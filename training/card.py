@@ -1,0 +1,141 @@
+"""The tables of the model card, from what evaluate.py measured."""
+
+from collections.abc import Mapping, Sequence
+from math import exp, lgamma, log, log1p
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- figures: written by evaluate.py --card -->", "<!-- end of figures -->"
+
+
+def interval(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval for a share (Clopper and Pearson, 1934), by bisection on the binomial tails."""
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else _solve(lambda q: 1 - _at_most(hits - 1, trials, q) - tail)
+    high = 1.0 if hits == trials else _solve(lambda q: tail - _at_most(hits, trials, q))
+    return low, high
+
+
+def _at_most(most: int, trials: int, share: float) -> float:
+    """Chance of at most `most` hits; the sum has few terms, as hits are counted on the rarer side."""
+    total = 0.0
+    for hits in range(most + 1):
+        ways = lgamma(trials + 1) - lgamma(hits + 1) - lgamma(trials - hits + 1)
+        total += exp(ways + hits * log(share) + (trials - hits) * log1p(-share))
+    return total
+
+
+def _solve(rising: Any) -> float:
+    """The root in (0, 1) of a function that rises through zero, bisected on a logarithmic scale."""
+    low, high = 1e-12, 1 - 1e-12
+    while high / low > 1 + 1e-9:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
+    return high
+
+
+def chance(right: int, trials: int) -> str:
+    """A share of right answers with its exact 95 % interval, told by what is missing to 1."""
+    low, high = interval(trials - right, trials)
+    return f"{right / trials:.6f} ({1 - high:.6f} to {1 - low:.6f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def figures(results: Mapping[str, Any]) -> str:
+    """All tables, as Markdown."""
+    large, small = results["large"], results["small"]
+    steps = results["steps"]
+    parts = [
+        f"Measured with {results['engine']}, seed {results['seed']}, on {steps:,} random steps of the run of 20 disks.",
+        "### Members, sampled",
+        "`p` and `v` are those of the paper: the chance that a sample is not flagged, and that an unflagged one is "
+        "right. Intervals are exact, at 95 %, as if samples were independent; three were drawn of each step.",
+        sampled(large["members"]),
+        "### Members, step by step",
+        stepwise(large["members"]),
+        "A greedy answer is the likeliest continuation, token by token. A step is pathological if the right answer does "
+        "not lead among the member's unflagged samples at temperature 1 (200 of each step in doubt), and silent if all "
+        "of these are flagged: no number of its votes decides such a step rightly.",
+        shared(large["shared_pathological"]),
+        "### Log-probability as a red flag",
+        "Valid answers at temperature 1.0 whose mean token log-probability reaches the threshold, all members together:",
+        separation(large["members"]),
+        "### Voting",
+        f"`{results['policy']['rule']}`, temperature {results['policy']['temperatures'][1]}, flagged below a mean "
+        f"log-probability of {results['policy']['min_logprob']}; every step is raced once for each line:",
+        raced(large["races"], steps),
+        f"### Smaller games: all {small['steps']:,} steps of 1 to 12 disks",
+        stepwise(small["members"]),
+        raced(small["races"], small["steps"]),
+    ]
+    return "\n\n".join(parts)
+
+
+def sampled(members: Mapping[str, Any]) -> str:
+    head = ["member", "temperature", "samples", "right of all", "v, parser alone", "p, parser alone", "v", "p"]
+    head += ["both first votes wrong", "and the same"]
+    rows: list[Sequence[object]] = []
+    for name, found in members.items():
+        for temperature, tally in sorted(found["temperatures"].items(), reverse=True):
+            kept, right = tally["kept"], tally["kept_right"]
+            shares: list[str] = []
+            for rules in ("parser", "default"):
+                shares += [f"{kept[rules] / tally['samples']:.6f}", chance(right[rules], kept[rules])]
+            row = [name, temperature, f"{tally['samples']:,}", f"{tally['right'] / tally['samples']:.6f}", *shares]
+            rows.append([*row, tally["collisions"], tally["agreeing"]])
+    return table(head, rows)
+
+
+def stepwise(members: Mapping[str, Any]) -> str:
+    head = ["member", "greedy answer wrong", "greedy answer flagged", "in doubt"]
+    head += ["pathological, parser alone", "silent, parser alone", "pathological", "silent"]
+    rows = []
+    for name, found in members.items():
+        odd = [len(found[kind][rules]) for rules in ("parser", "default") for kind in ("pathological", "silent")]
+        rows.append([name, len(found["greedy_wrong"]), len(found["greedy_flagged"]), found["doubtful"], *odd])
+    return table(head, rows)
+
+
+def shared(pathological: Mapping[str, Sequence[str]]) -> str:
+    told = "; ".join(f"{group.replace(' ', ' and ')}: {len(steps)}" for group, steps in pathological.items())
+    return f"Pathological steps (parser alone) that members share: {told}."
+
+
+def separation(members: Mapping[str, Any]) -> str:
+    tallies = [found["temperatures"]["1.0"] for found in members.values()]
+    wrong, right = (sum(tally["valid"][side] for tally in tallies) for side in (0, 1))
+    rows: list[Sequence[object]] = [["none", f"{right:,}", "100 %", wrong]]
+    for limit in tallies[0]["above"]:
+        bad, good = (sum(tally["above"][limit][side] for tally in tallies) for side in (0, 1))
+        rows.append([limit, f"{good:,}", f"{100 * good / right:.3f} %", bad])
+    return table(["threshold", "right answers kept", "share", "wrong answers kept"], rows)
+
+
+def raced(races: Mapping[str, Any], steps: int) -> str:
+    head = ["voters", "steps", "wrong", "undecided", "votes a step", "flagged a vote", "races with a wrong vote"]
+    rows = [
+        [
+            f"`{name}`",
+            f"{steps:,}",
+            len(race["wrong"]),
+            len(race["undecided"]),
+            f"{race['votes'] / steps:.4f}",
+            f"{race['flagged'] / max(1, race['votes']):.5f}",
+            race["split"],
+        ]
+        for name, race in races.items()
+    ]
+    return table(head, rows)
+
+
+def write_card(results: Mapping[str, Any], path: Path) -> None:
+    """Put the tables between the markers of the card; the words around them are written by hand."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{path} has no place for the figures: {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n\n{figures(results)}\n\n{END}{after}", encoding="utf-8")
