@@ -1,6 +1,7 @@
 """The front door: run a chain, and resume it. The one place that wires adapters in."""
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -11,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Committed, Entry, Opened, Resumed, digest_of
+from unerring.core.entries import Entry, Opened, Resumed, digest_of
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of
 from unerring.core.race import AheadBy
-from unerring.core.replay import Misplaced, RunState
+from unerring.core.replay import RunState
 from unerring.core.report import Series, report_of
 from unerring.core.vote import Json, canonical, parsed
-from unerring.errors import ChainChanged, InputError, Interrupted, JournalDamaged
-from unerring.reading import Tee
+from unerring.errors import ChainChanged, InputError, Interrupted
+from unerring.reading import Tee, folded
 from unerring.registry import make_chain, make_sampler, process_name, recommended_policy
 from unerring.runtime.chain import Surroundings, run_chain
 from unerring.runtime.limits import Patience, StopRequest, SystemClock
@@ -27,6 +28,8 @@ from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.testing import MemoryJournal
 
 DRAIN_SECONDS = 30.0
+
+log = logging.getLogger("unerring")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
     sampler = make_sampler(model, chain, opening.seed)
     at = chain.start()
     with _closing(sampler), _journal(opening.journal) as journal:
-        ledger = RunState()
+        stand = _Stand(chain, at)
         entry = Opened(
             process=process_name(chain),
             parameters=parameters_of(chain),
@@ -143,99 +146,87 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
             software=f"unerring {version('unerring')}",
             time=options.clock.time(),
         )
-        ledger.apply(entry)
+        stand.state.apply(entry)
         journal.append(entry)
         await journal.commit()
-        return await _go_on(chain, sampler, journal, (ledger, Series(), at), options, stop)
+        return await _go_on(stand, sampler, journal, options, stop)
 
 
 async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:
     journal, entries = SqliteJournal.reopen(path)
     try:
-        series, replayed = Series(), _Replayed(path)
-        for entry in entries:
-            replayed.feed(entry, chain, series)
-        folded = replayed.folded
-        if replayed.opened is None or replayed.chain is None:
-            raise InputError(f"{path} holds no run yet; start one with it (unerring run ... --journal {path})")
-        if folded.finished is not None:
-            return Result(replayed.at, folded.committed, report_of(folded, series))
-        sampler = make_sampler(model or replayed.opened.model, replayed.chain, replayed.opened.seed)
+        stand = _retraced(path, entries, chain)
+        state, opened = stand.state, stand.state.opened
+        assert opened is not None
+        if state.finished is not None:
+            return Result(stand.at, state.committed, report_of(state, stand.series))
+        _require_higher_caps(state.policy, options)
+        sampler = make_sampler(model or opened.model, stand.chain, opened.seed)
         with _closing(sampler):
-            _raise_caps(folded, options)
             entry = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
-            folded.apply(entry)
+            state.apply(entry)
             journal.append(entry)
-            return await _go_on(replayed.chain, sampler, journal, (folded, series, replayed.at), options, stop)
+            return await _go_on(stand, sampler, journal, options, stop)
     finally:
         journal.close()
 
 
-class _Replayed:
-    """A run read back: the folded state, and the chain's own state, advanced over every committed choice."""
+@dataclass(slots=True)
+class _Stand:
+    """Where a run stands: its folded entries, and the chain's own state after the last committed step."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.folded = RunState()
-        self.chain: Chain | None = None
-        self.at: Json = None
+    chain: Chain
+    at: Json
+    state: RunState = field(default_factory=RunState)
+    series: Series = field(default_factory=Series)
 
-    @property
-    def opened(self) -> Opened | None:
-        return self.folded.opened
 
-    def feed(self, entry: Entry, chain: Chain | None, series: Series) -> None:
-        try:
-            decided = self.folded.apply(entry)
-        except Misplaced as error:
-            intact = self.folded.entries - 1
-            raise JournalDamaged(f"{self._path} is damaged: entry {intact + 1}: {error}", intact) from None
-        if isinstance(entry, Opened):
-            self.chain = chain or make_chain(entry.process, entry.parameters)
-            self._check_chain(self.chain, entry)
-        elif decided is not None and self.chain is not None:
-            series.add(decided)
-            self.at = self.chain.advance(self.at, parsed(decided.choice))
-            if isinstance(entry, Committed) and digest_of(canonical(self.at)) != entry.state:
+def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> _Stand:
+    """Fold a journal's entries and advance the chain over every committed choice."""
+    stand: _Stand | None = None
+    state = RunState()
+    for entry, decided in folded(path, entries, state):
+        if stand is None:
+            assert isinstance(entry, Opened)  # anything else cannot come first
+            stand = _opened(path, entry, chain, state)
+        elif decided is not None:
+            stand.series.add(decided)
+            stand.at = stand.chain.advance(stand.at, parsed(decided.choice))
+            if digest_of(canonical(stand.at)) != state.last_digest:
                 raise ChainChanged(
-                    f"step {decided.step} now leads to another state than the one in {self._path}: the code of "
-                    f"{process_name(self.chain)} has changed since; resume with the code that started the run"
+                    f"step {decided.step} now leads to another state than the one in {path}: the code of "
+                    f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
                 )
-
-    def _check_chain(self, chain: Chain, opened: Opened) -> None:
-        if process_name(chain) != opened.process:
-            raise InputError(f"{self._path} holds a run of {opened.process}, not of {process_name(chain)}")
-        self.at = chain.start()
-        if canonical(self.at) != opened.start:
-            raise ChainChanged(
-                f"{opened.process} now starts from another state than the one in {self._path}: its code or its "
-                "parameters have changed since; resume with those that started the run"
-            )
+    if stand is None:
+        raise InputError(f"{path} holds no run yet; start one with it (unerring run ... --journal {path})")
+    return stand
 
 
-def _raise_caps(folded: RunState, options: Options) -> None:
-    policy = folded.policy
-    for name, new, old in (
-        ("vote_cap", options.vote_cap, policy.vote_cap),
-        ("flag_cap", options.flag_cap, policy.flag_cap),
-    ):
+def _opened(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> _Stand:
+    chain = chain or make_chain(opened.process, opened.parameters)
+    if process_name(chain) != opened.process:
+        raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")
+    stand = _Stand(chain, chain.start(), state)
+    if canonical(stand.at) != opened.start:
+        raise ChainChanged(
+            f"{opened.process} now starts from another state than the one in {path}: its code or its "
+            "parameters have changed since; resume with those that started the run"
+        )
+    return stand
+
+
+def _require_higher_caps(policy: Policy, options: Options) -> None:
+    caps = (("vote_cap", options.vote_cap, policy.vote_cap), ("flag_cap", options.flag_cap, policy.flag_cap))
+    for name, new, old in caps:
         if new is not None and new < old:
             raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
 
 
-async def _go_on(
-    chain: Chain,
-    sampler: Sampler,
-    journal: Journal,
-    stand: tuple[RunState, Series, Json],
-    options: Options,
-    stop: StopRequest,
-) -> Result:
-    folded, series, at = stand
-    watchers = Tee(series, options.observer)
+async def _go_on(stand: _Stand, sampler: Sampler, journal: Journal, options: Options, stop: StopRequest) -> Result:
+    watchers = Tee(stand.series, options.observer)
     around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps)
-    last = await run_chain(chain, sampler, journal, folded, at, around)
-    return Result(last, folded.committed, report_of(folded, series))
+    last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
+    return Result(last, stand.state.committed, report_of(stand.state, stand.series))
 
 
 @contextmanager
@@ -271,6 +262,7 @@ def _run_stoppable(start: Callable[[StopRequest], Awaitable[Result]]) -> Result:
                 task.cancel()
             else:
                 stop.ask(f"stopped by {name}")
+                log.warning("%s: stopping once the samples under way are in; a second one stops at once", name)
                 loop.call_later(DRAIN_SECONDS, task.cancel)
 
         with _signals(loop, on_signal):

@@ -1,13 +1,13 @@
 """Reading journals back: their steps, their report, and whether they hold. No model is needed for any of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite_journal import Reader, replace_journal
-from unerring.core.entries import Opened
+from unerring.core.entries import Entry, Opened
 from unerring.core.process import verifier_of
 from unerring.core.replay import Decided, Misplaced, RunState
 from unerring.core.report import Series, report_of
@@ -28,6 +28,20 @@ class Tee:
         self._series.add(decided)
         if self._other is not None:
             self._other.decided(decided, state)
+
+
+def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, Decided | None]]:
+    """Fold entries into `state` one by one; yields each with the step it committed, if it did.
+
+    Raises `JournalDamaged` at an entry that cannot stand where it stands.
+    """
+    for entry in entries:
+        try:
+            decided = state.apply(entry)
+        except Misplaced as error:
+            intact = state.entries - 1
+            raise JournalDamaged(f"{path} is damaged: entry {intact + 1}: {error}", intact) from None
+        yield entry, decided
 
 
 class History:
@@ -52,12 +66,7 @@ class History:
 
     def steps(self) -> Iterator[Decided]:
         """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
-        for entry in self._reader.entries():
-            try:
-                decided = self.state.apply(entry)
-            except Misplaced as error:
-                intact = self.state.entries - 1
-                raise JournalDamaged(f"{self.path} is damaged: entry {intact + 1}: {error}", intact) from None
+        for _, decided in folded(self.path, self._reader.entries(), self.state):
             if decided is not None:
                 self.series.add(decided)
                 yield decided
