@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from unerring.core.vote import NotJson, canonical, parsed
 
-LAW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 EXACT = 2**53
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -90,7 +90,7 @@ small = st.recursive(
 )
 
 
-@settings(LAW, max_examples=600)
+@settings(LAW, max_examples=400)
 @given(small, small)
 def test_text_is_equal_exactly_where_values_are(a, b):
     """Among values that are easily confused, equal text and equal JSON are one thing."""

@@ -2,13 +2,15 @@
 
 import random
 from collections import defaultdict
+from contextlib import suppress
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from math import exp, expm1, inf, log, sqrt
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from unerring.core.odds import (
@@ -24,7 +26,7 @@ from unerring.core.odds import (
 from unerring.core.race import AheadBy, Race, Won
 from unerring.errors import InputError, NoKCanHelp
 
-LAW = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GRID = (0.5001, 0.51, 0.6429, 0.9, 0.9642, 0.996, 0.9999, 0.9999999)
 LOSING = (0.0001, 0.3, 0.4999)
@@ -178,7 +180,7 @@ def test_k_min_reproduces_the_papers_table(model, wrong, k):
 
 def test_a_model_that_is_always_wrong_has_no_k():
     """The paper's llama-3.2-3B, always wrong, is refused and the message says why and what to do."""
-    with pytest.raises(NoKCanHelp, match="no k can help: .*probability 0, .*more than 1/2.*better model"):
+    with pytest.raises(NoKCanHelp, match=r"no k can help: .*probability 0, .*more than 1/2.*better model"):
         k_min(0.0, MILLION, 0.95)
 
 
@@ -206,7 +208,7 @@ def test_perfect_votes_need_one(m, steps):
 
 
 def log_chain_exactly(p, k, steps, m):
-    """ln of the whole chain's success probability in 60 digits, straight from the paper's equation 13."""
+    """The logarithm of the whole chain's success probability in 60 digits, straight from the paper's equation 13."""
     q = Decimal(p) ** m
     return -(Decimal(steps) / m) * (1 + ((1 - q) / q) ** k).ln()
 
@@ -233,9 +235,9 @@ def assert_smallest(k, p, steps, target, m):
 @example(p=0.5001, steps=1e12, target=0.999999, m=1)
 def test_k_min_is_the_smallest_by_its_definition(p, steps, target, m):
     """k_min reaches the target and k_min - 1 does not, by 60-digit arithmetic from the definition, for any m."""
-    assume(p**m > 0.5001)
-    assume(m <= 100 * steps)
-    assert_smallest(k_min(p, steps, target, m), p, steps, target, m)
+    root = p ** (1 / m)
+    if m <= 100 * steps and root < 1:
+        assert_smallest(k_min(root, steps, target, m), root, steps, target, m)
 
 
 def test_k_min_is_stable_where_floats_run_out():
@@ -248,7 +250,7 @@ def test_k_min_grows_with_the_logarithm_of_the_steps():
     """A thousand times the steps adds the same to k each time, within the rounding to whole numbers."""
     ks = [k_min(0.9, 10.0**power, 0.95) for power in range(3, 40, 3)]
     growth = 3 * log(10) / log_odds(0.9)
-    assert all(abs((after - before) - growth) < 1 for before, after in zip(ks, ks[1:], strict=False))
+    assert all(abs((after - before) - growth) < 1 for before, after in pairwise(ks))
 
 
 @LAW
@@ -275,9 +277,10 @@ def test_win_and_loss_are_complements(p, k, m):
 @LAW
 @given(st.floats(0, 1), st.integers(1, 30), st.integers(1, 20))
 def test_a_subtask_of_m_steps_is_one_step_of_p_to_the_m(p, k, m):
-    """m enters every formula through p^m alone."""
+    """The m of a subtask enters every formula through p^m alone."""
     q = p**m
-    assume(q > 1e-12)
+    if q < 1e-12:
+        q = p = 0.0
     assert win_probability(p, k, m) == pytest.approx(win_probability(q, k), rel=1e-9, abs=1e-12)
     assert expected_votes(p, k, m) == pytest.approx(expected_votes(q, k), rel=1e-7)
 
@@ -293,7 +296,7 @@ def test_a_race_takes_between_k_and_k_squared_votes(p, k, m):
 @LAW
 @given(st.floats(0.5, 1, exclude_min=True), st.integers(1, 60))
 def test_the_papers_estimate_of_votes_is_an_upper_one(p, k):
-    """k / (2p - 1) is never below the exact mean."""
+    """The estimate k / (2p - 1) is never below the exact mean."""
     assert expected_votes_upper(p, k) >= expected_votes(p, k) * (1 - 1e-9)
 
 
@@ -309,7 +312,7 @@ def test_a_chain_is_the_product_of_its_races(p, k, steps):
 
 
 def test_the_edges_of_p_are_plain_numbers():
-    """p = 0, 1/2 and 1 give the limits, without an overflow."""
+    """The edges 0, 1/2 and 1 of p give the limits, without an overflow."""
     assert [win_probability(p, 7) for p in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
     assert [loss_probability(p, 7) for p in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
     assert [expected_votes(p, 7) for p in (0.0, 0.5, 1.0)] == [7.0, 49.0, 7.0]
@@ -336,7 +339,7 @@ def test_a_target_that_is_never_or_always_is_refused(target):
 
 @pytest.mark.parametrize(("k", "m"), [(0, 1), (-1, 1), (1, 0), (3, -2)])
 def test_margins_and_subtasks_are_at_least_one(k, m):
-    """k and m below 1 are errors of input."""
+    """A k or an m below 1 are errors of input."""
     with pytest.raises(InputError, match="at least 1"):
         win_probability(0.9, k, m)
 
@@ -359,7 +362,5 @@ def test_a_chain_of_negative_length_is_refused():
 )
 def test_k_min_answers_or_refuses_any_arguments(p, steps, target, m):
     """Extreme targets, subtasks longer than the chain, and lengths that are no number never end in a traceback."""
-    try:
+    with suppress(InputError):
         assert k_min(p, steps, target, m) >= 1
-    except InputError as error:
-        assert str(error)

@@ -32,7 +32,7 @@ from unerring.core.replay import OpenStep, RunState, replay
 from unerring.core.report import Series, report_of
 from unerring.core.sample import Finish, Usage
 
-LAW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 WINDOW = 3
 rules = st.one_of(
@@ -57,10 +57,10 @@ class Outcomes:
 
     def of(self, step, slot):
         draw = random.Random(f"{self.seed}:{step}:{slot}")
-        return None if draw.random() < self.flagged else draw.choice(('"a"', '"a"', '"b"', '["c"]'))
+        return None if draw.random() < self.flagged else draw.choice(('"a"', '"a"', '"a"', '"b"', '["c"]'))
 
 
-outcomes = st.builds(Outcomes, st.integers(0, 1000), st.sampled_from([0.0, 0.2, 0.6, 1.0]))
+outcomes = st.builds(Outcomes, st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.0]))
 
 
 class Run:
@@ -86,16 +86,18 @@ class Run:
         action, detail = number % 16, number // 16
         if action < 8:
             self.reply(detail)
-        elif action < 11:
+        elif action < 10:
             self.intend(detail)
         elif action < 13:
-            self.commit()
+            self.commit(detail)
         elif action == 13:
             self.fail(detail)
         elif action == 14:
             self.resume(detail)
-        else:
+        elif detail < 4:
             self.write(Voter(len(self.state.voters), f"voter {detail}"))
+        else:
+            self.reply(detail)
 
     def wanted(self):
         first = self.state.committed
@@ -123,10 +125,13 @@ class Run:
             step, slot = sorted(self.state.in_flight)[detail % len(self.state.in_flight)]
             self.write(Failed(step, slot, 1, "busy"))
 
-    def commit(self):
-        step = self.state.committed
-        if step in self.state.open and isinstance(self.state.open[step].verdict, Won):
-            self.write(Committed(step, digest_of(str(step))))
+    def commit(self, detail):
+        """Commit the first open step, or bring it one reply nearer."""
+        step = self.state.step(self.state.committed)
+        if isinstance(step.verdict, Won):
+            self.write(Committed(step.step, digest_of(str(step.step))))
+        elif wanted := step.wanted():
+            self.receive(step.step, wanted[detail % len(wanted)])
 
     def resume(self, detail):
         if detail % 2:
@@ -177,7 +182,7 @@ def listed(elements, longest):
 @st.composite
 def runs(draw):
     run = Run(draw(policies()), draw(outcomes))
-    for number in draw(listed(st.integers(0, 16 * 12 - 1), 60)):
+    for number in draw(listed(st.integers(0, 16 * 12 - 1), 90)):
         run.act(number)
     if draw(st.booleans()):
         run.write(Finished(run.state.committed, 9.0))
@@ -291,14 +296,14 @@ def play(policy, outcomes, arrival):
     return step
 
 
-@settings(LAW, max_examples=200)
+@settings(LAW, max_examples=150)
 @given(policies(), outcomes, st.integers(0, 2**32))
 def test_the_order_of_arrival_never_changes_a_step(policy, outcomes, arrival):
     """Verdict, tally, flags, rounds and samples asked for are those of replies arriving by number."""
     assert settled(play(policy, outcomes, arrival)) == settled(play(policy, outcomes, None))
 
 
-@settings(LAW, max_examples=200)
+@settings(LAW, max_examples=150)
 @given(policies(), outcomes)
 def test_a_step_ends_won_or_undecided_and_only_by_its_caps(policy, outcomes):
     """With nothing left to ask, a step is won, or its votes or its flags have met their cap."""
@@ -313,7 +318,7 @@ def test_a_step_ends_won_or_undecided_and_only_by_its_caps(policy, outcomes):
         assert step.choice(verdict.choice) in {'"a"', '"b"', '["c"]'}
 
 
-@settings(LAW, max_examples=200)
+@settings(LAW, max_examples=150)
 @given(policies(), outcomes, st.integers(1, 20), st.integers(0, 5))
 def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, more_flags):
     """A won step stays as it is under higher caps; any other keeps every vote told."""
@@ -326,10 +331,10 @@ def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, 
     if isinstance(verdict, Won):
         assert step.verdict == verdict
     elif step.flags == 0 and policy.rule.most_votes is None:
-        assert len(step.wanted()) == step.race.missing() > 0
+        assert 1 <= len(step.wanted()) <= step.race.missing()
 
 
-@settings(LAW, max_examples=200)
+@settings(LAW, max_examples=150)
 @given(policies(), outcomes, st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 12))
 def test_raising_a_cap_halfway_is_starting_with_it(policy, outcomes, arrival, halfway, more):
     """A step interrupted at any point and resumed under a higher cap ends as if it had had that cap from the start."""

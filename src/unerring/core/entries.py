@@ -21,6 +21,7 @@ from unerring.errors import JournalTooNew
 
 VERSION = 1
 GENESIS = bytes(16)
+MOST_BYTES = 256 << 20  # of one entry, inflated
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def digest_of(canonical_state: str) -> str:
 
 def encode(entry: Entry) -> bytes:
     """Write an entry as bytes."""
-    text = json.dumps(_fields(entry), separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    # a model may write anything, half of a surrogate pair too: what came is what is kept
+    text = json.dumps(_fields(entry), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     if len(text) < 100:
         return text
     squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
@@ -150,12 +152,22 @@ def decode(body: bytes) -> Entry:
     Raises `JournalTooNew` for a kind this version does not know, `ValueError` for bytes that are no entry.
     """
     try:
-        text = zlib.decompress(body[1:], -12) if body[:1] == b"\0" else body
-        fields = json.loads(text)
-        kind, values = fields[0], fields[1:]
-    except (zlib.error, ValueError, RecursionError, KeyError, IndexError, TypeError) as error:
+        text = _inflated(body) if body[:1] == b"\0" else body
+        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+    except (zlib.error, ValueError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
-    return _entry(kind, values)
+    if not isinstance(fields, list) or not fields:
+        raise ValueError("not an entry: it has no kind")
+    return _entry(fields[0], fields[1:])
+
+
+def _inflated(body: bytes) -> bytes:
+    """The text of a deflated entry; a few bytes can claim to be gigabytes, so there is an end to it."""
+    inflater = zlib.decompressobj(-12)
+    text = inflater.decompress(body[1:], MOST_BYTES)
+    if not inflater.eof:
+        raise ValueError(f"it is cut off, or holds more than {MOST_BYTES:,} bytes")
+    return text
 
 
 def _fields(entry: Entry) -> list[Any]:
@@ -188,24 +200,21 @@ def _fields(entry: Entry) -> list[Any]:
 def _entry(kind: object, values: list[Any]) -> Entry:
     try:
         match kind, values:
-            case "r", [step, slot, text, choice, cause, read, written, cut, logprob, voter, *tail]:
-                flag = None if cause is None else FlagKind(cause)
-                finish = Finish.LENGTH if cut else Finish.STOP
-                usage = Usage(read, written)
-                return Reply(step, slot, text, choice, flag, usage, finish, logprob, voter, *tail)
-            case "c", [step, state]:
+            case "r", _:
+                return _reply(values)
+            case "c", [int(step), str(state)]:
                 return Committed(step, state)
-            case "i", [step, slot, count]:
+            case "i", [int(step), int(slot), int(count)]:
                 return Intent(step, slot, count)
-            case "v", [number, name]:
+            case "v", [int(number), str(name)]:
                 return Voter(number, name)
-            case "f", [step, slot, count, reason]:
+            case "f", [int(step), int(slot), int(count), str(reason)]:
                 return Failed(step, slot, count, reason)
-            case "resumed", [time, vote_cap, flag_cap]:
+            case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap]:
                 return Resumed(time, vote_cap, flag_cap)
-            case "paused", [cause, reason, time]:
+            case "paused", [str(cause), str(reason), int() | float() as time]:
                 return Paused(cause, reason, time)
-            case "finished", [steps, time]:
+            case "finished", [int(steps), int() | float() as time]:
                 return Finished(steps, time)
             case "opened", [int(version), *rest]:
                 if version > VERSION:
@@ -215,7 +224,28 @@ def _entry(kind: object, values: list[Any]) -> Entry:
                 raise JournalTooNew(_too_new(f"entry kind {kind!r}"))
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(f"not an entry: {error}") from None
-    raise ValueError(f"not an entry: kind {kind!r} with {len(values)} fields")
+    raise ValueError(f"not an entry: its fields are not those of kind {kind!r}")
+
+
+def _reply(values: list[Any]) -> Reply:
+    match values:
+        case [
+            int(step),
+            int(slot),
+            str() | int() as text,
+            (str() | int() | None) as choice,
+            (str() | None) as cause,
+            int(read),
+            int(written),
+            int(cut),
+            (int() | float() | None) as logprob,
+            int(voter),
+            *rest,
+        ] if all(isinstance(item, str) for item in rest) and len(rest) <= 1:
+            flag = None if cause is None else FlagKind(cause)
+            finish = Finish.LENGTH if cut else Finish.STOP
+            return Reply(step, slot, text, choice, flag, Usage(read, written), finish, logprob, voter, *rest)
+    raise ValueError("its fields are not those of a sample")
 
 
 KINDS = frozenset({"r", "c", "i", "v", "f", "resumed", "paused", "finished", "opened"})

@@ -62,7 +62,8 @@ def loss_probability_of(weight: float) -> float:
 def expected_votes(p: float, k: int, m: int = 1) -> float:
     """Exact mean number of votes of a race between two candidates: k (2P - 1) / (2q - 1), with q = p^m.
 
-    P is `win_probability`. At q = 1/2 the limit is k^2. Scattered wrong votes make a race shorter.
+    P is `win_probability`. At q = 1/2 the limit is k^2. Where wrong votes scatter over several candidates the mean
+    may be somewhat above this, but never above `expected_votes_upper`, which plans should use.
     """
     _check(p, k, m)
     if m > 1:
@@ -75,6 +76,7 @@ def expected_votes(p: float, k: int, m: int = 1) -> float:
 
 def expected_votes_upper(p: float, k: int, m: int = 1) -> float:
     """The paper's upper estimate of the same, k / (2q - 1) with q = p^m; raises `NoKCanHelp` for q <= 1/2."""
+    _check(p, k, m)
     _require_majority(p, m)
     return k / (2.0 * exp(m * log(p)) - 1.0)
 
@@ -82,6 +84,7 @@ def expected_votes_upper(p: float, k: int, m: int = 1) -> float:
 def chain_probability(p: float, k: int, steps: float, m: int = 1) -> float:
     """Chance that a chain of `steps` steps has no error: (1 + ((1-p^m)/p^m)^k)^(-s/m)  (paper, equation 13)."""
     _check(p, k, m)
+    _check_steps(steps)
     return exp(_log_chain(p, k, steps, m))
 
 
@@ -99,19 +102,25 @@ def k_min(p: float, steps: float, target: float, m: int = 1) -> int:
     """
     if not 0.0 < target < 1.0:
         raise InputError(f"the target is a probability strictly between 0 and 1; it cannot be {target}")
-    if steps < 0:
-        raise InputError(f"a chain cannot have {steps} steps")
+    _check_steps(steps)
     _require_majority(p, m)
     odds = log_odds(p, m)
     if odds == inf or steps == 0:
         return 1
-    k = max(1, ceil(-log(expm1(-(m / steps) * log(target))) / odds))
+    # ln(e^x - 1), written so that it holds for tiny and for huge x
+    x = -(m / steps) * log(target)
+    k = max(1, ceil(-(log(expm1(x)) if x < 1.0 else x + log1p(-exp(-x))) / odds))
     # the quotient may land a hair off a whole number: the definition has the last word
     while k > 1 and _log_chain(p, k - 1, steps, m) >= log(target):
         k -= 1
     while _log_chain(p, k, steps, m) < log(target):
         k += 1
     return k
+
+
+def _check_steps(steps: float) -> None:
+    if not 0 <= steps < inf:
+        raise InputError(f"a chain cannot have {steps} steps")
 
 
 def _require_majority(p: float, m: int) -> None:

@@ -1,6 +1,7 @@
 """A parser for answers that are JSON, hardened against whatever a model may write."""
 
 import json
+from math import isfinite
 from typing import NoReturn
 
 from unerring.core.redflag import RedFlag
@@ -10,10 +11,11 @@ from unerring.core.vote import Json
 def json_answer(text: str) -> Json:
     """Read an answer that is JSON and nothing else; use it as a subtask's `parse`.
 
-    Raises `RedFlag` for any other text, for NaN and infinities, and for absurd nesting or numbers.
+    Raises `RedFlag` for any other text, for NaN and infinities, for a key given twice, and for absurd nesting or
+    numbers.
     """
     try:
-        value: Json = json.loads(text, parse_constant=_refuse)
+        value: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise RedFlag(f"the answer is not JSON: {error}") from None
     return value
@@ -21,3 +23,15 @@ def json_answer(text: str) -> Json:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _refuse(text)
+
+
+def _distinct(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found

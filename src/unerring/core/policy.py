@@ -1,6 +1,7 @@
 """A policy: how the steps of a run are decided. It is fixed for a run and kept in its journal."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from unerring.core.race import AheadBy, Rule, rule_named
 from unerring.core.redflag import FlagRules
@@ -29,8 +30,11 @@ class Policy:
             raise InputError(f"a cap of {self.vote_cap} votes is less than the rule ({self.rule.name}) needs to end")
         if self.flag_cap < 1:
             raise InputError("flag_cap is the number of flagged samples allowed for each vote, at least 1")
-        if min(self.first_temperature, self.later_temperature) < 0:
-            raise InputError("a temperature cannot be negative")
+        for temperature in (self.first_temperature, self.later_temperature):
+            if not 0 <= temperature < inf:
+                raise InputError(f"a temperature is a number from 0 up; it cannot be {temperature}")
+        if self.flags.max_output_tokens < 1:
+            raise InputError("max_output_tokens is the length of the longest answer that is not flagged, at least 1")
 
     def temperature(self, slot: int) -> float:
         """Temperature of the step's sample number `slot`, counted from 0."""
@@ -49,7 +53,7 @@ class Policy:
 
 
 def policy_from(data: dict[str, Json]) -> Policy:
-    """The policy that `Policy.to_json` wrote; raises `KeyError`, `TypeError` or `ValueError` for other data."""
+    """The policy that `Policy.to_json` wrote; raises `ValueError` for other data."""
     match data:
         case {
             "rule": str(rule),
@@ -60,5 +64,8 @@ def policy_from(data: dict[str, Json]) -> Policy:
             "min_logprob": (None | int() | float()) as min_logprob,
         }:
             flags = FlagRules(max_output_tokens, min_logprob)
-            return Policy(rule_named(rule), vote_cap, flag_cap, first, later, flags)
+            try:
+                return Policy(rule_named(rule), vote_cap, flag_cap, first, later, flags)
+            except InputError as error:
+                raise ValueError(str(error)) from None
     raise ValueError("the policy is not written as this version writes it")

@@ -99,30 +99,32 @@ class OpenStep:
         """Take in one sample; tell its vote once all samples numbered before it are in."""
         if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
             raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
+        if (reply.choice is None) is (reply.flag is None):
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
+        self._check_references(reply)
         if isinstance(reply.text, str):
-            self.texts.setdefault(reply.text, reply.slot)
-        elif not isinstance(self._earlier(reply.text).text, str):
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
+            self.texts[reply.text] = reply.slot
         if isinstance(reply.choice, str):
-            self.choices.setdefault(reply.choice, reply.slot)
-        elif reply.choice is not None and not isinstance(self._earlier(reply.choice).choice, str):
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
+            self.choices[reply.choice] = reply.slot
         self.replies[reply.slot] = reply
         self._tell()
 
     def recap(self, policy: Policy) -> None:
-        """Go on under other caps: the same votes, told anew."""
-        told = self.told
+        """Go on under higher caps: the same votes, told anew."""
         self.policy, self.told, self.flags, self.rounds = policy, 0, 0, 1
         self.race = Race(policy.rule, policy.vote_cap)
-        self.asked = max(self.race.missing(), 0)
+        self.asked = self.race.missing()
         self._tell()
-        assert self.told >= told
 
-    def _earlier(self, slot: int) -> Reply:
-        if slot not in self.replies:
-            raise Misplaced(f"step {self.step} has no sample {slot} to refer to")
-        return self.replies[slot]
+    def _check_references(self, reply: Reply) -> None:
+        """A text and a choice are written out once in a step, and referred to after that."""
+        text, choice = reply.text, reply.choice
+        if text in self.texts or choice in self.choices:
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
+        if isinstance(text, int) and text not in self.texts.values():
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
+        if isinstance(choice, int) and choice not in self.choices.values():
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
 
     def _tell(self) -> None:
         while self.told < self.asked and self.told in self.replies:
@@ -199,6 +201,8 @@ class RunState:
                 self.in_flight.difference_update((step, slot + i) for i in range(count))
                 self.failures += 1
             case Voter(number, name):
+                if number != len(self.voters):
+                    raise Misplaced(f"voter {number} is named out of turn")
                 self.voters[number] = VoterRecord(name)
             case Opened():
                 self._open(entry)
@@ -225,13 +229,14 @@ class RunState:
         self.paused = None
         self.unknown += len(self.in_flight)
         self.in_flight.clear()
-        if entry.vote_cap is not None:
-            self.policy = replace(self.policy, vote_cap=entry.vote_cap)
-        if entry.flag_cap is not None:
-            self.policy = replace(self.policy, flag_cap=entry.flag_cap)
-        if entry.vote_cap is not None or entry.flag_cap is not None:
-            for step in self.open.values():
-                step.recap(self.policy)
+        if entry.vote_cap is None and entry.flag_cap is None:
+            return
+        vote_cap, flag_cap = entry.vote_cap or self.policy.vote_cap, entry.flag_cap or self.policy.flag_cap
+        if vote_cap < self.policy.vote_cap or flag_cap < self.policy.flag_cap:
+            raise Misplaced("the run is said to go on under a lower cap than before")
+        self.policy = replace(self.policy, vote_cap=vote_cap, flag_cap=flag_cap)
+        for step in self.open.values():
+            step.recap(self.policy)
 
     def _receive(self, reply: Reply) -> None:
         if reply.voter not in self.voters:

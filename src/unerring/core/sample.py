@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
+from math import isnan
 
 
 class Finish(Enum):
@@ -40,6 +41,13 @@ class Sample:
     voter: str = ""
     reply_id: str | None = None
     cached: bool = False
+
+    @property
+    def rounded_logprob(self) -> float | None:
+        """The log-probability as it is journaled: three digits, the least number there is for minus infinity."""
+        if self.logprob is None or isnan(self.logprob):
+            return None
+        return float(f"{max(-1e300, min(self.logprob, 1e300)):.3g}")
 
 
 @dataclass(frozen=True, slots=True)

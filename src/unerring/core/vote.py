@@ -48,7 +48,7 @@ def _plain(value: Json) -> Json:
     if value is None or kind is bool or kind is int or kind is str:
         return value
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        return int(value) if value.is_integer() else value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

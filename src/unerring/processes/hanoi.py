@@ -40,7 +40,7 @@ class Hanoi:
     def __init__(self, disks: int = 10, parser: str = "strict") -> None:
         if type(disks) is not int or not 1 <= disks <= MOST_DISKS:
             raise InputError(f"disks must be a whole number from 1 to {MOST_DISKS}, not {disks!r}")
-        if parser not in PARSERS:
+        if not isinstance(parser, str) or parser not in PARSERS:
             raise InputError(f"parser must be one of {', '.join(PARSERS)}, not {parser!r}")
         self.disks = disks
         self.parser = parser
@@ -106,11 +106,14 @@ class Hanoi:
         pegs: Pegs = [list(range(self.disks, 0, -1)), [], []]
         for step, choice in enumerate(choices):
             try:
-                pegs = moved(pegs, Move(*choice["move"]))
-            except (IllegalMove, KeyError, TypeError) as error:
+                move, claimed = choice["move"], choice["next_state"]
+                pegs = moved(pegs, Move(*move))
+            except IllegalMove as error:
                 return f"step {step}: {error}"
-            if pegs != choice["next_state"]:
-                return f"step {step}: the move leads to {pegs}, not to {choice['next_state']}"
+            except (KeyError, TypeError):
+                return f"step {step}: this is not a move and a next state: {choice!r}"
+            if pegs != claimed:
+                return f"step {step}: the move leads to {pegs}, not to {claimed}"
         if finished and len(pegs[2]) != self.disks:
             return f"the game ends with {pegs}, not with all {self.disks} disks on peg 2"
         return None
@@ -125,8 +128,10 @@ def _state(last: Json, pegs: Any) -> Json:
 
 
 def strategy(last: Any, pegs: Pegs, turn: int) -> Move:
-    """The move the strategy prescribes."""
-    small = next(peg for peg in range(3) if pegs[peg][-1:] == [1])
+    """The move the strategy prescribes; raises `IllegalMove` where it prescribes none."""
+    small = next((peg for peg in range(3) if pegs[peg][-1:] == [1]), None)
+    if small is None:
+        raise IllegalMove("disk 1 is not on top of a peg")
     if last is None or last[0] != 1:
         return Move(1, small, (small + turn) % 3)
     others = [peg for peg in range(3) if peg != small]
@@ -181,15 +186,20 @@ next_state = [[peg 0], [peg 1], [peg 2]]"""
 
 
 _NUMBERS = r"\[\s*(?:[0-9]{1,3}\s*(?:,\s*[0-9]{1,3}\s*)*)?\]"
-_MOVE = re.compile(rf"move\s*=\s*({_NUMBERS})")
-_STATE = re.compile(rf"next_state\s*=\s*(\[\s*(?:{_NUMBERS}\s*,\s*)*{_NUMBERS}\s*\])")
+_MOVE = re.compile(_NUMBERS)
+_STATE = re.compile(rf"\[\s*(?:{_NUMBERS}\s*,\s*)*{_NUMBERS}\s*\]")
+_NAMED = {name: re.compile(rf"(?<!\w){name}\s*=\s*") for name in ("move", "next_state")}
 
 
-def _last(pattern: re.Pattern[str], text: str, what: str) -> str:
-    found = pattern.findall(text)
-    if not found:
-        raise RedFlag(f"no {what} in the answer")
-    return str(found[-1])
+def _last(name: str, form: re.Pattern[str], text: str) -> str:
+    """What stands behind the last `name =`; flagged where that is not in form, whatever stood there before."""
+    places = [found.end() for found in _NAMED[name].finditer(text)]
+    if not places:
+        raise RedFlag(f"no {name} in the answer")
+    value = form.match(text, places[-1])
+    if value is None:
+        raise RedFlag(f"the {name} is not written as asked for")
+    return value[0]
 
 
 def _numbers(text: str) -> list[int]:
@@ -202,8 +212,8 @@ def parse_strict(text: str, disks: int) -> Json:
     Flags anything but three integers in the move, three lists in the state, and every disk exactly once. It
     judges form only: whether the move is right is for the vote.
     """
-    move = _numbers(_last(_MOVE, text, "move"))
-    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, _last(_STATE, text, "next state")[1:-1])]
+    move = _numbers(_last("move", _MOVE, text))
+    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, _last("next_state", _STATE, text)[1:-1])]
     return _checked(move, pegs, disks)
 
 
@@ -217,7 +227,7 @@ def parse_repairing(text: str, disks: int) -> Json:
     if not found or "move" not in head:
         raise RedFlag("no move and next state in the answer")
     move = _numbers(head.rpartition("move")[2])[:3]
-    groups = re.split(r"\]\s*,?\s*\[|\]\s*,|,\s*\[", tail.strip(" \n\t=`."))
+    groups = re.split(r"\] ?,? ?\[|\] ?,|, ?\[", " ".join(tail.split()))
     pegs = [_numbers(group) for group in groups][:3]
     pegs += [[] for _ in range(3 - len(pegs))]
     return _checked(move, pegs, disks)
@@ -248,7 +258,11 @@ def rehearse(prompt: str) -> Rehearsal:
         raise InputError("this is not a compact Towers of Hanoi prompt")
     last = None if asked["last"] == "none" else _numbers(asked["last"])
     pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, asked["pegs"][1:-1])]
-    move = strategy(last, pegs, 1 if asked["turn"] == "clockwise" else -1)
+    turn = 1 if asked["turn"] == "clockwise" else -1
+    try:
+        move = strategy(last, pegs, turn)
+    except IllegalMove:  # a run that went astray may come to one tower, where only disk 1 can move
+        move = strategy(None, pegs, turn)
     after = moved(pegs, move)
     wrong = []
     for source in range(3):

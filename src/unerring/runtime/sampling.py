@@ -138,7 +138,7 @@ class Sampling:
             flag=None if flag is None else flag.kind,
             usage=sample.usage,
             finish=sample.finish,
-            logprob=None if sample.logprob is None else float(f"{sample.logprob:.3g}"),
+            logprob=sample.rounded_logprob,
             voter=self._ledger.voter(sample.voter or self._sampler.name),
             reply_id=sample.reply_id,
         )

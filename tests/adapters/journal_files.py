@@ -1,0 +1,174 @@
+"""Journals for the tests that damage, forge, lock and starve them, and the command line to judge them by."""
+
+import io
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import unerring
+from unerring.adapters.sqlite_journal import APPLICATION_ID, Reader, SqliteJournal
+from unerring.core.entries import GENESIS, VERSION, Entry, chained
+from unerring.ui.cli import command_line
+
+NOISE = "noise/p=0.97,v=0.95,c=0"
+SUFFIXES = ("", "-wal", "-shm", ".head")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on stderr that starts with the program's name."""
+        (line,) = [line for line in self.err.splitlines() if line.startswith("unerring: ")]
+        return line
+
+
+def cli(*arguments: object) -> Ran:
+    """Run a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = command_line([str(argument) for argument in arguments])
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: object, before: str = "pass", timeout: float = 100) -> Ran:
+    """Run a command in a process of its own, after some Python code that can limit it."""
+    code = f"import sys\n{before}\nfrom unerring.ui.cli import command_line\nsys.exit(command_line(sys.argv[1:]))"
+    words = [str(argument) for argument in arguments]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+def start(path: Path, disks: int = 5, seed: int = 1, **options: object) -> unerring.Result:
+    """Run a small puzzle on the noise sampler, to its end or to `max_steps`."""
+    return unerring.run(unerring.Hanoi(disks), NOISE, path, k=3, seed=seed, options=unerring.Options(**options))
+
+
+def entries_of(path: Path) -> list[Entry]:
+    """All entries of a journal that holds."""
+    return list(Reader(path).entries())
+
+
+def exported(path: Path, what: str = "votes") -> str:
+    """The steps or votes of a journal as JSON lines."""
+    ran = cli("export", path, "--what", what)
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+def killed(path: Path, entries: Sequence[Entry], group: int = 7) -> Path:
+    """The files that a writer killed after its last commit leaves: a database, its log, and a head."""
+    alive = path.with_name("alive-" + path.name)
+    journal = SqliteJournal.create(alive)
+    _append(journal, entries, group)
+    for suffix in ("", "-wal", ".head"):
+        shutil.copy(alive.with_name(alive.name + suffix), path.with_name(path.name + suffix))
+    journal.close()
+    return path
+
+
+def _append(journal: SqliteJournal, entries: Sequence[Entry], group: int) -> None:
+    import asyncio
+
+    async def in_groups() -> None:
+        for first in range(0, len(entries), group):
+            for entry in entries[first : first + group]:
+                journal.append(entry)
+            await journal.commit()
+
+    asyncio.run(in_groups())
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A copy of a journal with all files that belong to it."""
+    for suffix in SUFFIXES:
+        beside = source.with_name(source.name + suffix)
+        if beside.exists():
+            shutil.copy(beside, target.with_name(target.name + suffix))
+    return target
+
+
+def sql(path: Path, *statements: str) -> None:
+    """Change a journal behind its back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def rows_of(path: Path) -> list[tuple[int, bytes, bytes]]:
+    """The raw rows of a journal."""
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT seq, body, hash FROM entries ORDER BY seq").fetchall()
+
+
+def put_rows(path: Path, rows: Iterable[tuple[int, object, object]]) -> None:
+    """Replace all rows of a journal."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM entries")
+        database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
+
+
+def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path:
+    """A journal made by somebody else: any bodies, in any type, under hashes that fit. It has no head file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
+            "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body, hash);"
+        )
+        database.execute("BEGIN")
+        running = GENESIS
+        for seq, body in enumerate(bodies, start=1):
+            running = chained(running, body) if isinstance(body, bytes) else running
+            database.execute("INSERT INTO entries VALUES (?, ?, ?)", (seq, body, running))
+        database.execute("COMMIT")
+    os.chmod(path, 0o600)
+    return path
+
+
+POLICY = {
+    "rule": "ahead-by 1",
+    "vote_cap": 60,
+    "flag_cap": 20,
+    "temperatures": [0, 0],
+    "max_output_tokens": 700,
+    "min_logprob": None,
+}
+
+
+def opening(**fields: object) -> bytes:
+    """The body of an opening entry of two disks, with some of its fields replaced."""
+    usual = {
+        "process": "hanoi",
+        "parameters": {"disks": 2},
+        "model": NOISE,
+        "policy": POLICY,
+        "seed": 0,
+        "start": '{"last":null,"pegs":[[2,1],[],[]]}',
+        "length": 3,
+        "software": "unerring 0",
+        "time": 0.0,
+    }
+    return json.dumps(["opened", VERSION, usual | fields]).encode()
+
+
+VOTER = b'["v",0,"voter"]'
+
+
+def sample(choice: object = "1", step: object = 0, slot: object = 0, text: object = "text") -> bytes:
+    """The body of a sample."""
+    return json.dumps(["r", step, slot, text, choice, None, 1, 1, 0, None, 0]).encode()

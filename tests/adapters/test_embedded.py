@@ -1,0 +1,386 @@
+"""The embedded model: real language models in this process."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from unerring.adapters import embedded_member
+from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, WEIGHTS, EmbeddedSampler
+from unerring.adapters.embedded_member import Likeliest, Member, uniforms
+from unerring.adapters.tokenizer import Tokenizer, read_tokenizer
+from unerring.core.race import Race, Won
+from unerring.core.redflag import RedFlag
+from unerring.core.sample import Finish, Sample, Settings
+from unerring.core.vote import canonical
+from unerring.errors import InputError
+from unerring.processes.hanoi import Hanoi, rehearse
+
+T = TypeVar("T")
+GAME = Hanoi(20)
+
+
+@pytest.fixture(scope="module")
+def member() -> Member:
+    return Member(WEIGHTS / "a")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return read_tokenizer(WEIGHTS / "a")
+
+
+def prompt(step: int, game: Hanoi = GAME) -> str:
+    subtask = game.subtask(game.state_at(step))
+    assert subtask is not None
+    assert subtask.compact is not None
+    return subtask.compact
+
+
+def some_steps(count: int, seed: int = 0) -> list[int]:
+    return random.Random(seed).sample(range(GAME.length()), count)
+
+
+def at(step: int, temperature: float = 1.0, slot: int = 0, seed: int = 0, limit: int = 32) -> Settings:
+    return Settings(temperature, limit, seed, step, slot)
+
+
+def using(work: Callable[[EmbeddedSampler], Coroutine[None, None, T]], spec: str = "embedded", seed: int = 0) -> T:
+    """Run some work on a sampler, and close it."""
+
+    async def run() -> T:
+        sampler = EmbeddedSampler(spec, seed)
+        try:
+            return await work(sampler)
+        finally:
+            sampler.close()
+
+    return asyncio.run(run())
+
+
+def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenizer: Tokenizer) -> None:
+    """decode(encode(text)) is text, for prompts and right answers from 1 to 20 disks."""
+    for disks in range(1, 21):
+        game = Hanoi(disks)
+        for step in {0, game.length() // 2, game.length() - 1}:
+            for text in (prompt(step, game), rehearse(prompt(step, game)).right):
+                assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, member: Member) -> None:
+    """decode(encode(text)) is text even where words run together in ways no prompt has."""
+    rng = random.Random(1)
+    for _ in range(300):
+        text = tokenizer.decode(rng.choices(range(4, 57), k=12))
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_all_members_share_one_vocabulary() -> None:
+    """A prompt is encoded once for all members, so their vocabularies must be the same."""
+    first, *others = ((WEIGHTS / name / "vocabulary.json").read_bytes() for name in MEMBERS)
+    assert all(other == first for other in others)
+
+
+def test_votes_rotate_over_the_members() -> None:
+    """A step's sample number i is answered by member a, b or c in turn, wherever a call begins."""
+    samples = using(lambda sampler: sampler.sample(prompt(5), at(5, slot=4), 5))
+    assert [sample.voter for sample in samples] == [f"embedded/{name}" for name in "bcabc"]
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_can_be_asked_alone(name: str) -> None:
+    """`embedded/b` answers all samples with member b."""
+    samples = using(lambda sampler: sampler.sample(prompt(5), at(5), 4), f"embedded/{name}")
+    assert [sample.voter for sample in samples] == [f"embedded/{name}"] * 4
+
+
+@pytest.mark.parametrize("spec", ["embedded/d", "embedded/", "embedded/a/b", "other"])
+def test_an_unknown_member_is_refused(spec: str) -> None:
+    """There are three members; asking for another is the caller's mistake, told in one line."""
+    with pytest.raises(InputError, match="there are: embedded, embedded/a, embedded/b, embedded/c"):
+        EmbeddedSampler(spec)
+
+
+@pytest.mark.parametrize("text", ["What is the capital of France?", prompt(5) + "!", "clockwise last = [1, 21x"])
+def test_words_outside_the_vocabulary_are_refused(text: str) -> None:
+    """The model knows the compact prompts only, and says so instead of answering something."""
+    with pytest.raises(InputError, match="knows only the compact Towers of Hanoi prompts"):
+        using(lambda sampler: sampler.sample(text, at(0), 1))
+
+
+def test_without_its_engine_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing extra is the caller's to install, not a traceback."""
+    for module in ("embedded_desk", "embedded_member"):
+        monkeypatch.delitem(sys.modules, f"unerring.adapters.{module}")
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    with pytest.raises(InputError, match=r"pip install 'unerring\[embedded\]'"):
+        EmbeddedSampler()
+
+
+def test_the_policy_loads_without_the_engine() -> None:
+    """Importing the adapter loads neither ctranslate2 nor numpy: only making a sampler does."""
+    code = "import sys, unerring.adapters.embedded; sys.exit(bool({'ctranslate2', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that wait while the member is busy share passes of the engine."""
+    passes: list[int] = []
+    one_pass = Member._pass
+
+    def counted(self: Member, rows: list[tuple[int, ...]]) -> list[Likeliest]:
+        passes.append(len(rows))
+        return one_pass(self, rows)
+
+    monkeypatch.setattr(Member, "_pass", counted)
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        await asyncio.gather(*(sampler.sample(prompt(step), at(step, 0.0), 1) for step in some_steps(96)))
+
+    using(work, "embedded/a")
+    assert sum(passes) == 96
+    assert len(passes) <= 6
+    assert max(passes) == embedded_member.BATCH
+
+
+def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine runs on another thread: a batch that never ends would not stop the loop."""
+    entered, leave = threading.Event(), threading.Event()
+    one_pass = Member._pass
+
+    def held(self: Member, rows: list[tuple[int, ...]]) -> list[Likeliest]:
+        entered.set()
+        assert leave.wait(10)
+        return one_pass(self, rows)
+
+    monkeypatch.setattr(Member, "_pass", held)
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        asked = asyncio.ensure_future(sampler.sample(prompt(5), at(5), 1))
+        while not entered.is_set():
+            await asyncio.sleep(0)
+        assert not asked.done()
+        leave.set()
+        assert len(await asked) == 1
+
+    using(work, "embedded/a")
+
+
+def test_a_failure_of_the_engine_reaches_every_caller_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error on the engine's thread is raised in the calls it concerns, and the next call works."""
+    broken = [True]
+    one_pass = Member._pass
+
+    def failing(self: Member, rows: list[tuple[int, ...]]) -> list[Likeliest]:
+        if broken[0]:
+            raise MemoryError("no room")
+        return one_pass(self, rows)
+
+    monkeypatch.setattr(Member, "_pass", failing)
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        calls = [sampler.sample(prompt(step), at(step), 3) for step in some_steps(4)]
+        assert [type(e) for e in await asyncio.gather(*calls, return_exceptions=True)] == [MemoryError] * 4
+        broken[0] = False
+        assert len(await sampler.sample(prompt(5), at(5), 3)) == 3
+
+    using(work)
+
+
+def test_a_cancelled_call_leaves_the_others_alone() -> None:
+    """Cancelling one waiting call neither breaks the batch nor costs the other calls their answers."""
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        calls = [asyncio.ensure_future(sampler.sample(prompt(step), at(step), 3)) for step in some_steps(40)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results[::2])
+        assert all(isinstance(result, list) and len(result) == 3 for result in results[1::2])
+
+    using(work)
+
+
+def test_closing_cancels_what_waits() -> None:
+    """A call that is still in the queue when the sampler closes ends; it does not wait for ever."""
+
+    async def work() -> None:
+        sampler = EmbeddedSampler()
+        calls = [asyncio.ensure_future(sampler.sample(prompt(step), at(step), 3)) for step in some_steps(200)]
+        await asyncio.sleep(0)
+        sampler.close()
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        assert any(isinstance(result, asyncio.CancelledError) for result in results)
+        with pytest.raises(RuntimeError, match="closed"):
+            await sampler.sample(prompt(5), at(5), 1)
+
+    asyncio.run(work())
+
+
+BUSY = """
+import asyncio, sys
+from unerring.adapters.embedded import EmbeddedSampler
+from unerring.core.sample import Settings
+sampler = EmbeddedSampler()
+text = "clockwise last = none state = [[3, 2, 1], [], []]\\n"
+async def work():
+    calls = [asyncio.ensure_future(sampler.sample(text, Settings(1.0, 32, 0, i, 0), 3)) for i in range(20000)]
+    await calls[0]
+    print("busy", flush=True)
+    if sys.argv[1] == "interrupted":
+        await asyncio.gather(*calls)
+asyncio.run(work())
+"""
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "left"])
+def test_python_ends_promptly_with_an_open_sampler(ending: str) -> None:
+    """Neither Ctrl-C nor leaving with calls in the queue makes the process hang or crash."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY, ending], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"busy\n"
+    if ending == "interrupted":
+        os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    if ending == "interrupted":
+        assert b"KeyboardInterrupt" in errors
+        assert process.returncode in (1, 130, -signal.SIGINT)
+    else:
+        assert (process.returncode, errors) == (0, b"")
+
+
+def test_a_sample_depends_on_its_name_and_nothing_else() -> None:
+    """The same seed, step and slot give the same sample: alone, among many, in one call or in several."""
+    steps = some_steps(24)
+
+    async def together(sampler: EmbeddedSampler) -> list[list[Sample]]:
+        calls = (sampler.sample(prompt(step), at(step, 3.0), 6) for step in steps)
+        return [list(samples) for samples in await asyncio.gather(*calls)]
+
+    async def apart(sampler: EmbeddedSampler) -> list[list[Sample]]:
+        found = []
+        for step in reversed(steps):
+            slots = (await sampler.sample(prompt(step), at(step, 3.0, slot), 2) for slot in (0, 2, 4))
+            found.append([sample async for samples in slots for sample in samples])
+        return found[::-1]
+
+    assert using(together) == using(apart)
+
+
+def test_another_seed_gives_other_samples() -> None:
+    """Runs with different seeds draw different samples, as do samplers with different seeds of their own."""
+
+    def texts(run: int, own: int) -> list[str]:
+        async def work(sampler: EmbeddedSampler) -> list[str]:
+            calls = (sampler.sample(prompt(step), at(step, 3.0, seed=run), 3) for step in some_steps(8))
+            return [sample.text for samples in await asyncio.gather(*calls) for sample in samples]
+
+        return using(work, seed=own)
+
+    first, other_run, other_sampler = texts(0, 0), texts(1, 0), texts(0, 1)
+    assert len({tuple(first), tuple(other_run), tuple(other_sampler)}) == 3
+
+
+def test_greedy_samples_are_all_the_same() -> None:
+    """At temperature 0 a member always writes its likeliest answer, whatever the seed."""
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        samples = [
+            *await sampler.sample(prompt(5), at(5, 0.0), 3),
+            *await sampler.sample(prompt(5), at(6, 0.0, 9, 1), 3),
+        ]
+        assert len({sample.text for sample in samples}) == 1
+
+    using(work, "embedded/a")
+
+
+def test_samples_follow_the_models_own_distribution(member: Member) -> None:
+    """Two-step sampling is ancestral sampling: first words are as frequent as the model's probabilities say.
+
+    At temperature 4, 4,000 samples: the largest gap between the two distribution functions exceeds 0.0311 with
+    a chance below 0.001 (Kolmogorov's bound), and seeds are fixed.
+    """
+    start = (member.tokenizer.begin, *member.tokenizer.encode(prompt(5)))
+    path = member.likeliest([start])[0]
+    weights = np.exp(path.logits[0] / 4.0)
+    numbers = [uniforms(f"sample {i}") for i in range(4000)]
+    firsts = [(path.departure(4.0, own[:1]) or (0, path.tokens[0]))[1] for own in numbers]
+    seen = np.bincount(firsts, minlength=len(weights)) / len(firsts)
+    assert np.abs(np.cumsum(seen) - np.cumsum(weights / weights.sum())).max() < 0.0311
+
+
+def test_the_logprob_is_the_models_own_at_any_temperature(member: Member) -> None:
+    """A log-probability agrees with a pass over the finished text, at temperature 1 whatever it was drawn at."""
+    starts = [(member.tokenizer.begin, *member.tokenizer.encode(prompt(step))) for step in some_steps(16)]
+    paths = member.likeliest(starts)
+    for temperature in (0.0, 1.0, 3.0):
+        drawn = member.draw(paths, [temperature] * len(paths), [uniforms(f"{i}") for i in range(len(paths))])
+        whole = [member.tokenizer.words([*start, *w.tokens]) for start, w in zip(starts, drawn, strict=True)]
+        for written, scored in zip(drawn, member._engine.score_batch(whole), strict=True):
+            exact = scored.log_probs[-len(written.tokens) :]
+            # the two passes round differently (int8 activations): 2 % of a large figure, 0.001 of a small one
+            assert written.mean_logprob() == pytest.approx(sum(exact) / len(exact), rel=0.02, abs=1e-3)
+
+
+def test_an_answer_over_the_limit_is_cut_off() -> None:
+    """max_output_tokens is respected, and such a sample says that it was cut."""
+    whole, cut = (
+        using(lambda sampler, limit=limit: sampler.sample(prompt(5), at(5, 0.0, limit=limit), 1))[0]
+        for limit in (29, 28)
+    )
+    assert (whole.finish, whole.usage.output_tokens) == (Finish.STOP, 29)
+    assert (cut.finish, cut.usage.output_tokens) == (Finish.LENGTH, 28)
+    assert cut.usage.input_tokens == whole.usage.input_tokens == 29
+    assert cut.text == whole.text  # only the end token is missing
+
+
+def test_an_endless_answer_ends_at_the_models_own_maximum() -> None:
+    """However much a call allows, no answer has more than 64 tokens."""
+
+    async def work(sampler: EmbeddedSampler) -> list[Sample]:
+        return list(await sampler.sample(prompt(5), at(5, 50.0, limit=10_000), 8))
+
+    longest = max(using(work, "embedded/a"), key=lambda sample: sample.usage.output_tokens)
+    assert (longest.usage.output_tokens, longest.finish) == (64, Finish.LENGTH)
+
+
+def test_voting_by_the_shipped_policy_is_right_on_two_hundred_steps() -> None:
+    """What the model is for: every one of 200 random steps of the real run is decided, and rightly."""
+    policy = EMBEDDED_POLICY
+
+    async def decide(sampler: EmbeddedSampler, step: int) -> None:
+        state = GAME.state_at(step)
+        subtask = GAME.subtask(state)
+        assert subtask is not None
+        race: Race[str] = Race(policy.rule, policy.vote_cap)
+        slot = 0
+        while missing := race.missing():
+            settings = at(step, policy.temperature(slot), slot, limit=policy.flags.max_output_tokens)
+            for sample in await sampler.sample(prompt(step), settings, missing):
+                slot += 1
+                try:
+                    if policy.flags.screen(sample) is None:
+                        race.tell(canonical(subtask.parse(sample.text)))
+                except RedFlag:
+                    continue
+        assert race.verdict == Won(canonical(GAME.truth(state)))
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        await asyncio.gather(*(decide(sampler, step) for step in some_steps(200, seed=2)))
+
+    using(work)
+
+
+def test_the_weights_are_small() -> None:
+    """All three members together stay below 4 MB in the wheel."""
+    assert sum(path.stat().st_size for path in Path(WEIGHTS).rglob("*") if path.is_file()) < 4_000_000

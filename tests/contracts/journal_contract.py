@@ -1,0 +1,218 @@
+"""What every journal promises, whatever it is kept in. A new kind of journal inherits `JournalContract`.
+
+A test class gives a fixture `store` that returns a `Store`: one journal's whole life, from its creation on.
+"""
+
+import asyncio
+from typing import Protocol
+
+import pytest
+
+from unerring.core.entries import Committed, Entry, Failed, Finished, Intent, Opened, Paused, Reply, Resumed, Voter
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Finish, Usage
+from unerring.runtime.ports import Journal
+
+
+class Store(Protocol):
+    """One journal through its life: created once, then closed and reopened any number of times."""
+
+    def create(self) -> Journal:
+        """Start the journal."""
+
+    def reopen(self) -> tuple[Journal, list[Entry]]:
+        """Take the journal up again after it was closed: the writer, and the entries so far."""
+
+    def read(self) -> list[Entry]:
+        """The entries that a reader sees now, whoever writes."""
+
+
+AWKWARD = (
+    "",
+    "plain",
+    "\x00\x01\x1b[31m\x7f",
+    "'); DROP TABLE entries; --",
+    'quote " backslash \\ slash / newline \n',
+    "ünïcödé \u202e right to left \U0001f600",
+    "\ud800 a lone surrogate",
+    "[" * 3000,
+    "x" * 200_000,
+)
+
+
+def opened(text: str = "hanoi") -> Opened:
+    """An opening entry with a text in every place that takes one."""
+    return Opened(
+        process=text,
+        parameters={text: [1, 2.5, None, True, {text: text}]},
+        model=text,
+        policy={"rule": text},
+        seed=2**63,
+        start=text,
+        length=None,
+        software=text,
+        time=1.25,
+    )
+
+
+def reply(text: str | int, step: int = 0, slot: int = 0) -> Reply:
+    """A sample that votes."""
+    return Reply(step, slot, text, text, None, Usage(1, 2), Finish.STOP, -0.001, 0, str(text))
+
+
+def one_of_each(text: str) -> list[Entry]:
+    """An entry of every kind."""
+    return [
+        opened(text),
+        Voter(0, text),
+        Intent(0, 0, 3),
+        Failed(0, 0, 3, text),
+        reply(text),
+        reply(0, slot=1),
+        Reply(0, 2, text, None, FlagKind.TRUNCATED, Usage(), Finish.LENGTH, None, 0),
+        Committed(0, text[:12]),
+        Paused(text, text, 2.5),
+        Resumed(3.5, 10, None),
+        Finished(1, 1e9),
+    ]
+
+
+class JournalContract:
+    """The promises, one a test."""
+
+    def test_a_new_journal_is_empty(self, store: Store):
+        """A journal that was just made holds no entry and owes none."""
+        journal = store.create()
+        assert (journal.pending, store.read()) == (0, [])
+        journal.close()
+
+    def test_committed_entries_are_read_in_order(self, store: Store):
+        """What was appended and committed is read back in that order while the journal is still open."""
+        journal, entries = store.create(), [Committed(step, f"{step:x}") for step in range(100)]
+        for entry in entries:
+            journal.append(entry)
+        asyncio.run(journal.commit())
+        assert store.read() == entries
+        journal.close()
+
+    def test_a_commit_leaves_nothing_pending(self, store: Store):
+        """After a commit no entry waits for the disk."""
+        journal = store.create()
+        for step in range(10):
+            journal.append(Committed(step, ""))
+        asyncio.run(journal.commit())
+        assert journal.pending == 0
+        journal.close()
+
+    def test_every_commit_covers_all_that_was_appended_before_it(self, store: Store):
+        """A reader that comes after a commit sees every entry appended before it, at each of many commits."""
+        journal = store.create()
+
+        async def go_on() -> None:
+            for step in range(40):
+                journal.append(Intent(step, 0, 1))
+                journal.append(Committed(step, ""))
+                await journal.commit()
+                assert len(store.read()) == 2 * (step + 1)
+
+        asyncio.run(go_on())
+        journal.close()
+
+    def test_commits_may_wait_side_by_side(self, store: Store):
+        """Several waiters on one commit are all served, each with its own entry in place."""
+        journal = store.create()
+
+        async def one(step: int) -> int:
+            journal.append(Intent(step, 0, 1))
+            await journal.commit()
+            return [entry.step for entry in store.read() if isinstance(entry, Intent)].count(step)
+
+        async def all_at_once() -> list[int]:
+            return await asyncio.gather(*(one(step) for step in range(20)))
+
+        assert asyncio.run(all_at_once()) == [1] * 20
+        journal.close()
+
+    def test_a_commit_of_nothing_returns(self, store: Store):
+        """A commit with nothing appended returns at once, before the first entry and after the last."""
+        journal = store.create()
+        asyncio.run(asyncio.wait_for(journal.commit(), 30))
+        journal.append(opened())
+        asyncio.run(asyncio.wait_for(journal.commit(), 30))
+        asyncio.run(asyncio.wait_for(journal.commit(), 30))
+        assert store.read() == [opened()]
+        journal.close()
+
+    def test_closing_keeps_what_was_never_committed(self, store: Store):
+        """Closing makes everything durable that was appended, without a commit."""
+        journal = store.create()
+        for entry in one_of_each("x"):
+            journal.append(entry)
+        journal.close()
+        assert store.read() == one_of_each("x")
+
+    def test_closing_twice_is_harmless(self, store: Store):
+        """A second close does nothing."""
+        journal = store.create()
+        journal.append(opened())
+        journal.close()
+        journal.close()
+        assert store.read() == [opened()]
+
+    def test_a_reopened_journal_goes_on_where_it_ended(self, store: Store):
+        """Closing and reopening gives all entries so far, and further ones follow them, five times over."""
+        written: list[Entry] = [opened()]
+        journal = store.create()
+        journal.append(written[0])
+        journal.close()
+        for life in range(5):
+            journal, found = store.reopen()
+            assert found == written
+            for entry in (Resumed(float(life)), Committed(life, "")):
+                journal.append(entry)
+                written.append(entry)
+            asyncio.run(journal.commit())
+            journal.close()
+        assert store.read() == written
+
+    def test_reopening_alone_changes_nothing(self, store: Store):
+        """A journal that is reopened and closed holds what it held."""
+        journal = store.create()
+        journal.append(opened())
+        journal.close()
+        for _ in range(3):
+            journal, found = store.reopen()
+            assert (found, journal.pending) == ([opened()], 0)
+            journal.close()
+        assert store.read() == [opened()]
+
+    @pytest.mark.parametrize("text", AWKWARD, ids=range(len(AWKWARD)))
+    def test_any_text_in_any_kind_of_entry_comes_back(self, store: Store, text: str):
+        """Entries of every kind come back equal, whatever text is in them."""
+        journal = store.create()
+        for entry in one_of_each(text):
+            journal.append(entry)
+        journal.close()
+        journal, found = store.reopen()
+        journal.close()
+        assert found == one_of_each(text)
+
+    def test_many_entries_come_back(self, store: Store):
+        """Ten thousand entries, far more than one transaction takes, come back in order."""
+        journal, entries = store.create(), [reply(f"{slot}", slot // 7, slot % 7) for slot in range(10_000)]
+        for entry in entries:
+            journal.append(entry)
+        asyncio.run(journal.commit())
+        journal.close()
+        assert store.read() == entries
+
+    def test_what_was_read_once_stays(self, store: Store):
+        """What a reader saw is a prefix of what every later reader sees."""
+        journal, seen = store.create(), []
+        for step in range(200):
+            journal.append(Committed(step, ""))
+            now = store.read()
+            assert now[: len(seen)] == seen
+            seen = now
+        journal.close()
+        assert store.read()[: len(seen)] == seen

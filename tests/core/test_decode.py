@@ -1,0 +1,138 @@
+"""Reading entries: what is garbage, and what a later version wrote."""
+
+import json
+import zlib
+
+import pytest
+
+from unerring.core.entries import VERSION, Committed, Finished, Intent, Opened, Reply, decode, encode
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Finish, Usage
+from unerring.errors import JournalTooNew
+
+OPENED = Opened("tale", {}, "made/up", {}, 0, "0", None, "test", 1.0)
+REPLY = Reply(3, 1, "a text " * 40, '{"a":1}', None, Usage(7, 8), Finish.LENGTH, -0.25, 2, "id-1")
+
+
+def squeezed(text):
+    squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
+    return b"\0" + squeezer.compress(text) + squeezer.flush()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0",
+        b"\0\xff\xff\xff",
+        b"garbage",
+        b"\xff\xfe\xfd",
+        b"[",
+        b"[]",
+        b"{}",
+        b'{"0": "c"}',
+        b"null",
+        b"12",
+        b'["c"]',
+        b'["c", 1]',
+        b'["c", 1, "a", "b"]',
+        b'["r", 1, 2, 3]',
+        b'["opened"]',
+        b'["opened", 1]',
+        b'["opened", 1, {}]',
+        b'["opened", 1, []]',
+        b'["opened", "1", {}]',
+        b'[["c"], 1, "a"]',
+        b"[null, 1]",
+        b"[1, 2]",
+        b'["finished", 1' + b"," * 3,
+        b"[" * 100_000,
+        squeezed(b'["c", 1]'),
+        squeezed(b'["c", 1, "a"]' * 20)[:-4],
+        squeezed(b"garbage" * 30),
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_bytes_that_are_no_entry_are_a_value_error(body):
+    """Garbage, cut entries and known kinds with the wrong fields all say that they are not an entry."""
+    with pytest.raises(ValueError, match="not an entry"):
+        decode(body)
+
+
+@pytest.mark.parametrize("body", [b'"c"', b'"abc"', b'""'])
+def test_a_bare_string_is_garbage_and_not_news(body):
+    """A JSON string is no entry of any version: the reader is not told to upgrade."""
+    with pytest.raises(ValueError, match="not an entry"):
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["c", null, null]',
+        b'["c", "1", "a"]',
+        b'["i", 0, 0, "x"]',
+        b'["v", "0", 1]',
+        b'["f", 0, 0, 1, null]',
+        b'["finished", null, 1.0]',
+        b'["resumed", 1.0, "60", null]',
+        b'["r", 0, 0, null, null, "malformed", 1, 2, 0, null, 0]',
+        b'["r", 0, 0, "a", {}, null, 1, 2, 0, null, 0]',
+        b'["r", 0, 0, "a", "b", null, null, null, 0, null, 0]',
+    ],
+    ids=repr,
+)
+def test_fields_of_another_kind_are_no_entry(body):
+    """An entry whose fields are not of their kinds is refused where it is read, not later where it is used."""
+    with pytest.raises(ValueError, match="not an entry"):
+        decode(body)
+
+
+def test_an_unknown_flag_is_a_value_error():
+    """A reply flagged for a cause that there is not cannot be read."""
+    body = json.dumps(["r", 0, 0, "a", None, "ugly", 1, 2, 0, None, 0]).encode()
+    with pytest.raises(ValueError, match="not an entry"):
+        decode(body)
+
+
+@pytest.mark.parametrize("kind", ["z", "merged", "R", "", "opened2"])
+@pytest.mark.parametrize("fields", [[], [1], [1, "a", {}]])
+def test_an_unknown_kind_is_a_journal_too_new(kind, fields):
+    """An entry of a kind that this version does not know says so, names it, and says to upgrade."""
+    with pytest.raises(JournalTooNew, match=f"entry kind {kind!r}.*upgrade"):
+        decode(json.dumps([kind, *fields]).encode())
+
+
+@pytest.mark.parametrize("rest", [[{}], [], ["anything", 3]])
+def test_a_later_version_is_a_journal_too_new(rest):
+    """An opening entry of a later version is not read on, whatever it holds."""
+    with pytest.raises(JournalTooNew, match=f"version {VERSION + 1}.*upgrade"):
+        decode(json.dumps(["opened", VERSION + 1, *rest]).encode())
+
+
+def test_an_opening_entry_says_its_version():
+    """The version comes back, and is this one's unless said otherwise."""
+    assert decode(encode(OPENED)).version == VERSION == 1
+
+
+def test_a_short_entry_is_plain_json():
+    """Short entries can be read with the bare eye."""
+    assert encode(Committed(12, "abc")) == b'["c",12,"abc"]'
+    assert encode(Intent(12, 0, 3)) == b'["i",12,0,3]'
+    assert encode(Finished(3, 1.5)) == b'["finished",3,1.5]'
+
+
+def test_a_long_entry_is_deflated_and_comes_back():
+    """Where deflating pays, it is done."""
+    body = encode(REPLY)
+    assert body[0] == 0
+    assert len(body) < 100
+    assert decode(body) == REPLY
+
+
+def test_a_reply_without_identity_has_no_field_for_it():
+    """`reply_id` is written only where there is one, and an empty one is not none."""
+    fields = (0, 0, "a", None, FlagKind.COPY, Usage(), Finish.STOP, None, 0)
+    assert len(encode(Reply(*fields))) < len(encode(Reply(*fields, reply_id="")))
+    assert decode(encode(Reply(*fields, reply_id=""))).reply_id == ""
+    assert decode(encode(Reply(*fields))).reply_id is None

@@ -1,0 +1,134 @@
+"""Policies and the names of rules: what is refused, and what comes back from a journal."""
+
+import json
+
+import pytest
+
+from unerring.core.policy import Policy, policy_from
+from unerring.core.race import AheadBy, FirstTo, Majority, rule_named
+from unerring.core.redflag import FlagRules
+from unerring.errors import InputError
+
+
+def test_the_default_policy_is_the_papers():
+    """First to lead by 3, temperatures 0 then 0.1, and at most 750 output tokens."""
+    policy = Policy()
+    assert policy.rule == AheadBy(3)
+    assert [policy.temperature(slot) for slot in range(3)] == [0.0, 0.1, 0.1]
+    assert policy.flags.max_output_tokens == 750
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(),
+        Policy(AheadBy(7), 100, 3, 0.5, 1.0),
+        Policy(FirstTo(2), 9, flags=FlagRules(100, -1.5)),
+        Policy(Majority(11), 6, 1, flags=FlagRules(1, 0)),
+    ],
+)
+def test_a_policy_comes_back_from_json(policy):
+    """`policy_from` reads what `to_json` wrote, through JSON text."""
+    assert policy_from(json.loads(json.dumps(policy.to_json()))) == policy
+
+
+@pytest.mark.parametrize(("rule", "needs"), [(AheadBy(3), 3), (FirstTo(4), 4), (Majority(9), 5), (AheadBy(1), 1)])
+def test_a_cap_that_no_race_could_win_under_is_refused(rule, needs):
+    """The vote cap is at least what the rule needs, and the message names the rule."""
+    assert Policy(rule, vote_cap=needs).vote_cap == needs
+    with pytest.raises(InputError, match=rule.name):
+        Policy(rule, vote_cap=needs - 1)
+
+
+@pytest.mark.parametrize("cap", [0, -1])
+def test_a_flag_cap_below_one_is_refused(cap):
+    """At least one flagged sample must be allowed for each vote."""
+    with pytest.raises(InputError, match="flag_cap"):
+        Policy(flag_cap=cap)
+
+
+@pytest.mark.parametrize("temperatures", [(-0.1, 0.1), (0.0, -1.0), (float("nan"), 0.1), (0.0, float("nan"))])
+def test_a_temperature_that_is_none_is_refused(temperatures):
+    """A temperature is a number of at least 0."""
+    with pytest.raises(InputError, match="temperature"):
+        Policy(first_temperature=temperatures[0], later_temperature=temperatures[1])
+
+
+@pytest.mark.parametrize("tokens", [0, -1])
+def test_a_length_limit_that_flags_every_answer_is_refused(tokens):
+    """A limit below one token flags whatever a model says, so it is refused before it costs anything."""
+    with pytest.raises(InputError, match="max_output_tokens"):
+        Policy(flags=FlagRules(max_output_tokens=tokens))
+
+
+def without(key):
+    return {name: value for name, value in Policy().to_json().items() if name != key}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        *(without(key) for key in Policy().to_json()),
+        Policy().to_json() | {"vote_cap": "60"},
+        Policy().to_json() | {"vote_cap": None},
+        Policy().to_json() | {"temperatures": [0.0]},
+        Policy().to_json() | {"temperatures": "01"},
+        Policy().to_json() | {"rule": 3},
+        Policy().to_json() | {"rule": "plurality 3"},
+        Policy().to_json() | {"rule": "ahead-by 0"},
+        Policy().to_json() | {"max_output_tokens": 1.5},
+        Policy().to_json() | {"min_logprob": "-1"},
+        None,
+        [],
+    ],
+)
+def test_what_is_no_policy_is_refused(data):
+    """Data that `to_json` did not write is a ValueError."""
+    with pytest.raises(ValueError, match=r"policy|rule|whole number"):
+        policy_from(data)
+
+
+@pytest.mark.parametrize("change", [{"vote_cap": 0}, {"vote_cap": 2}, {"flag_cap": 0}, {"temperatures": [-1, 0]}])
+def test_a_policy_whose_figures_cannot_be_is_refused_as_data(change):
+    """Figures that no policy can have are, where they come from a journal, the journal's fault: a ValueError."""
+    with pytest.raises(ValueError, match=r"."):
+        policy_from(Policy().to_json() | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("ahead-by 3", AheadBy(3)), ("first-to 1", FirstTo(1)), ("majority 15", Majority(15))]
+)
+def test_a_rule_is_read_from_its_name(name, rule):
+    """The three rules have the names that a command line takes."""
+    assert rule_named(name) == rule
+    assert rule.name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "ahead-by", "ahead-by ", "ahead-by  3", "ahead-by 3 ", "ahead-by three", "ahead-by -1", "ahead-by 1.5"),
+        *("ahead-by ²", "ahead-by 0", "Ahead-By 3", "plurality 3", "majority 0", "3", "ahead-by 3 3"),
+        "ahead-by " + "9" * 5000,
+    ],
+    ids=repr,
+)
+def test_what_is_no_rule_is_refused(name):
+    """Anything else than a rule's own name is a ValueError."""
+    with pytest.raises(ValueError, match=r"."):
+        rule_named(name)
+
+
+def test_an_unknown_rule_is_told_which_there_are():
+    """The message lists the rules."""
+    with pytest.raises(ValueError, match="ahead-by K, first-to K, majority N"):
+        rule_named("borda 3")
+
+
+@pytest.mark.parametrize("rule", [AheadBy, FirstTo, Majority])
+@pytest.mark.parametrize("number", [0, -1, True, 1.0, "3", None])
+def test_a_margin_is_a_whole_number_of_at_least_one(rule, number):
+    """Nothing else, true included, makes a rule."""
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        rule(number)

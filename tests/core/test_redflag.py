@@ -1,0 +1,59 @@
+"""Screening: what is flagged before an answer is even parsed."""
+
+import pytest
+
+from unerring.core.redflag import FlagKind, FlagRules, RedFlag
+from unerring.core.sample import Finish, Sample, Usage
+
+
+def kind_of(rules, sample):
+    flag = rules.screen(sample)
+    return None if flag is None else flag.kind
+
+
+def test_a_plain_answer_is_not_flagged():
+    """An answer that is short, complete and original may vote."""
+    assert FlagRules().screen(Sample("move = [1, 0, 2]", Usage(500, 40))) is None
+
+
+@pytest.mark.parametrize(("tokens", "kind"), [(0, None), (750, None), (751, FlagKind.TOO_LONG)])
+def test_an_answer_is_too_long_only_above_the_limit(tokens, kind):
+    """The limit itself is allowed; one token more is too long."""
+    assert kind_of(FlagRules(max_output_tokens=750), Sample("x", Usage(0, tokens))) is kind
+
+
+def test_an_answer_cut_off_is_flagged_however_short():
+    """An answer that met the length limit of its call is truncated."""
+    assert kind_of(FlagRules(), Sample("x", Usage(0, 3), finish=Finish.LENGTH)) is FlagKind.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("logprob", "kind"), [(-0.5, None), (-1.0, None), (-1.001, FlagKind.IMPROBABLE), (None, None)]
+)
+def test_an_answer_is_improbable_only_below_the_limit(logprob, kind):
+    """The limit itself is allowed, and so is an answer whose engine gives no log-probability."""
+    assert kind_of(FlagRules(min_logprob=-1.0), Sample("x", logprob=logprob)) is kind
+
+
+def test_an_improbable_answer_passes_where_no_limit_is_set():
+    """Without `min_logprob` no log-probability is too low."""
+    assert kind_of(FlagRules(), Sample("x", logprob=float("-inf"))) is None
+
+
+def test_a_cached_reply_is_flagged_before_all_else():
+    """A copy is a copy whatever else is wrong with it."""
+    sample = Sample("x", Usage(0, 10_000), finish=Finish.LENGTH, logprob=-99.0, cached=True)
+    assert kind_of(FlagRules(min_logprob=-1.0), sample) is FlagKind.COPY
+
+
+def test_a_flag_says_what_it_saw_and_what_was_allowed():
+    """The reason names both numbers."""
+    assert "800" in FlagRules(750).screen(Sample("x", Usage(0, 800))).reason
+    assert "750" in FlagRules(750).screen(Sample("x", Usage(0, 800))).reason
+    assert "-2" in FlagRules(min_logprob=-1.0).screen(Sample("x", logprob=-2.0)).reason
+
+
+def test_a_parser_may_raise_a_flag_with_a_reason_alone():
+    """A flag raised without a kind is a malformed answer, and its reason is its message."""
+    flag = RedFlag("no move found")
+    assert (flag.kind, flag.reason, str(flag)) == (FlagKind.MALFORMED, "no move found", "no move found")

@@ -1,0 +1,160 @@
+"""Bugs seen in other implementations of voted steps, one test for each that concerns the deciding."""
+
+import pytest
+
+from unerring.core.entries import Committed, Reply
+from unerring.core.odds import chain_probability, k_min
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy, Continue, FirstTo, Majority, Race, Undecided, Won
+from unerring.core.redflag import FlagKind, FlagRules
+from unerring.core.replay import Misplaced, replay
+from unerring.core.sample import Sample
+from unerring.core.vote import canonical, parsed
+from unerring.errors import NoKCanHelp
+
+FLAG = FlagKind.MALFORMED
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
+def test_unanimous_votes_win_at_exactly_k(k):
+    """As many equal votes as k win, one fewer does not: an absent runner-up has no votes."""
+    race = Race(AheadBy(k))
+    for _ in range(k - 1):
+        assert isinstance(race.tell("a"), Continue)
+    assert race.tell("a") == Won("a")
+
+
+def test_a_margin_of_5_never_accepts_3_to_2():
+    """The k of a race is a margin, not a number of votes: 3-2 is open under k = 5, and so is every lead below 5."""
+    race = Race(AheadBy(5))
+    race.tell_all("aabba")
+    assert race.verdict == Continue(4)
+    race.tell_all("aaa")
+    assert (race.margin, race.verdict) == (4, Continue(1))
+    assert race.tell("a") == Won("a")
+
+
+@pytest.mark.parametrize(("rule", "cap"), [(AheadBy(2), 4), (FirstTo(3), 4), (Majority(4), None)])
+def test_a_win_in_the_last_permitted_vote_counts(rule, cap):
+    """The vote that meets the cap may still win."""
+    race = Race(rule, cap)
+    race.tell_all("baa")
+    assert isinstance(race.verdict, Continue)
+    assert race.tell("a") == Won("a")
+    assert race.votes == 4
+
+
+def test_a_win_in_the_last_permitted_sample_of_a_step_counts(script):
+    """A step whose last permitted vote wins is committed, though its flags are plenty."""
+    script.open(Policy(AheadBy(2), vote_cap=4, flag_cap=1))
+    script.decide("b", FLAG, "a", "a", FLAG, "a")
+    assert script.series.hardest()[0].tally == (3, 1)
+
+
+def test_the_same_action_with_different_next_states_does_not_merge(script):
+    """A candidate is the whole answer carried forward: equal moves with unequal states are rivals."""
+    right = canonical({"move": [1, 0, 2], "next_state": [[2], [], [1]]})
+    wrong = canonical({"move": [1, 0, 2], "next_state": [[], [2], [1]]})
+    script.open().vote(0, right, wrong, right)
+    assert sorted(script.state.open[0].race.tally.values()) == [1, 2]
+    assert isinstance(script.state.open[0].verdict, Continue)
+
+
+def test_nested_winners_come_back_unchanged(script):
+    """A winner that holds lists of lists, objects, text and null comes back as it was."""
+    choice = {"plan": [[1, [2, []]], {"b": None, "a": [True, 0.5]}], "why": 'a "quoted" [text], \n too \U0001f600'}
+    script.open().decide(*[canonical(choice)] * 3)
+    (decided,) = script.series.hardest()
+    assert parsed(decided.choice) == choice
+
+
+def test_the_order_of_json_keys_does_not_split_votes():
+    """Answers that differ only in the order of keys, at any depth, are one candidate."""
+    race = Race(AheadBy(2))
+    race.tell(canonical({"move": [1], "state": {"a": 1, "b": 2}}))
+    race.tell(canonical({"state": {"b": 2, "a": 1}, "move": [1]}))
+    assert isinstance(race.verdict, Won)
+
+
+def test_true_is_not_1():
+    """Answers true, 1 and "1" are three candidates, in a list too."""
+    race = Race(AheadBy(2))
+    race.tell_all(canonical(answer) for answer in (True, 1, "1", [True], [1]))
+    assert sorted(race.tally.values()) == [1, 1, 1, 1, 1]
+
+
+def test_perfect_votes_calibrate():
+    """A p of 1, which a pilot without an error measures, has a plan: k = 1 and certainty."""
+    assert k_min(1.0, 2**20 - 1, 0.95) == 1
+    assert chain_probability(1.0, 1, 2**20 - 1) == 1.0
+
+
+@pytest.mark.parametrize("p", [0.5, 0.3, 0.0])
+def test_half_or_less_says_that_no_k_can_help(p):
+    """A p of 1/2 or less has an answer in words, not a division by zero or a negative k."""
+    with pytest.raises(NoKCanHelp, match="no k can help"):
+        k_min(p, 2**20 - 1, 0.95)
+
+
+def test_all_flagged_never_elects_candidate_0(script):
+    """A step that drew nothing but flags ends undecided; there is no candidate to fall back to."""
+    script.open(Policy(AheadBy(1), vote_cap=5, flag_cap=3)).vote(0, FLAG, FLAG, FLAG)
+    step = script.state.open[0]
+    assert step.verdict == Undecided(0)
+    assert not step.race.tally
+    with pytest.raises(Misplaced, match="without having been won"):
+        script.tell(Committed(0, "x"))
+
+
+@pytest.mark.parametrize("rule", [AheadBy(3), FirstTo(5), Majority(7)])
+def test_an_undecided_race_never_returns_an_answer(rule):
+    """At the cap the verdict has no choice, even where one candidate leads."""
+    race = Race(rule, cap=7)
+    race.tell_all("aabbcca")
+    assert race.verdict == Undecided(7)
+    assert not hasattr(race.verdict, "choice")
+    assert race.missing() == 0
+
+
+def test_a_rejected_sample_never_resets_the_state(script):
+    """A sample flagged in the middle of a race leaves votes, order and earlier steps as they were."""
+    script.open().decide("x", "x", "x")
+    script.vote(1, "a", "a", FlagKind.REJECTED)
+    step = script.state.open[1]
+    assert (script.state.committed, step.race.votes, step.wanted()) == (1, 2, [3])
+    script.vote(1, "a")
+    assert isinstance(step.verdict, Won)
+    assert step.choice(step.verdict.choice) == "a"
+
+
+def test_a_cached_reply_served_twice_is_one_vote(script):
+    """What the provider admits to be a copy is flagged, a known identity is seen, and neither votes."""
+    flag = FlagRules().screen(Sample("a", reply_id="r-1", cached=True))
+    assert flag is not None
+    assert flag.kind is FlagKind.COPY
+    script.open()
+    script.tell(script.said(0, 0, "a", reply_id="r-1"))
+    assert script.state.open[0].knows_reply("r-1")
+    script.tell(script.said(0, 1, FlagKind.COPY, reply_id="r-1"))
+    assert script.state.open[0].race.votes == 1
+    assert script.state.flags[FlagKind.COPY] == 1
+
+
+def test_ties_never_fall_to_the_first_candidate():
+    """At every tie up to the cap nobody wins, whoever came first."""
+    race = Race(AheadBy(1), cap=1)
+    assert race.tell("a") == Won("a")
+    even = Race(AheadBy(2), cap=8)
+    even.tell_all("abababab")
+    assert even.verdict == Undecided(8)
+
+
+def test_a_replayed_run_decides_as_it_did(script):
+    """A journal replayed gives the same winner, whatever the order in which its replies came in."""
+    script.open(Policy(AheadBy(2), vote_cap=9)).vote(0, "a", "b")
+    script.tell(script.said(0, 3, "b"), script.said(0, 2, "b"))
+    script.tell(Committed(0, "x"))
+    again = replay(script.entries)
+    assert again.committed == 1
+    assert [entry.slot for entry in script.entries if isinstance(entry, Reply)] == [0, 1, 3, 2]
+    assert script.series.hardest()[0].choice == "b"

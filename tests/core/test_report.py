@@ -1,0 +1,207 @@
+"""The report on a short history told by hand: its keys are stable and its figures right."""
+
+import json
+
+import pytest
+
+from unerring.core.entries import Failed, Finished, Intent, Paused, Resumed, Voter
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy
+from unerring.core.redflag import FlagKind
+from unerring.core.replay import Decided, replay
+from unerring.core.report import HARDEST, Series, report_of, status_of
+
+FLAG = FlagKind.MALFORMED
+KEYS = {
+    *("process", "parameters", "model", "seed", "software", "policy", "status", "stopped", "steps", "length"),
+    *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
+    *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
+}
+
+
+@pytest.fixture
+def history(script):
+    """Four steps: unanimous, one lost vote, a collision with two flags, unanimous with one flag."""
+    script.open()
+    script.decide("a", "a", "a")
+    script.decide("b", "a", "a", "a", "a")
+    script.decide("b", "c", FLAG, "a", FlagKind.TOO_LONG, "a", "a", "a")
+    script.decide("a", FLAG, "a", "a")
+    return script
+
+
+def test_the_keys_are_stable(script, history):
+    """Programs depend on these keys; the same ones are there before the first step."""
+    assert history.report().keys() == KEYS
+    fresh = type(script)().open()
+    assert fresh.report().keys() == KEYS
+
+
+def test_a_report_is_json(history):
+    """It can be written as JSON and read back unchanged."""
+    assert json.loads(json.dumps(history.report(), allow_nan=False)) == history.report()
+
+
+def test_a_report_says_what_was_run(history):
+    """Process, model, seed and policy are those of the opening entry."""
+    report = history.report()
+    assert (report["process"], report["parameters"], report["model"]) == ("tale", {"size": 3}, "made/up")
+    assert (report["seed"], report["software"], report["length"]) == (7, "test", 5)
+    assert report["started"] == 100.0
+    assert report["policy"] == Policy().to_json()
+
+
+def test_samples_and_tokens_are_counted(history):
+    """20 samples of 10 and 5 tokens came in, 17 voted, 3 were flagged."""
+    report = history.report()
+    assert report["samples"] == {
+        "sent": 20,
+        "received": 20,
+        "voted": 17,
+        "flagged": 3,
+        "unknown": 0,
+        "failed_calls": 0,
+    }
+    assert report["tokens"] == {"input": 200, "output": 100}
+    assert report["flags"] == {"malformed": 2, "too long": 1}
+
+
+def test_the_distributions_are_counted(history):
+    """Votes, rounds and tallies count steps; the mean is over committed steps."""
+    report = history.report()
+    assert report["steps"] == 4
+    assert report["votes_histogram"] == {"3": 2, "5": 1, "6": 1}
+    assert report["tallies"] == {"3": 2, "4-1": 1, "4-1-1": 1}
+    assert report["votes_per_step"] == 17 / 4
+    assert report["rounds_histogram"] == {"1": 1, "2": 2, "3": 1}
+
+
+def test_disagreements_and_collisions_are_told_apart(history):
+    """Two steps had a lost vote; only in one were its first two votes both lost, flags not counted."""
+    assert history.report()["disagreements"] == 2
+    assert history.report()["collisions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "collision"),
+    [
+        (("b", "b", "a", "a", "a", "a", "a"), True),
+        ((FLAG, "b", FLAG, "c", "a", "a", "a", "a"), True),
+        (("b", "a", "b", "a", "a", "a", "a"), False),
+        (("a", "b", "b", "a", "a", "a", "a"), False),
+        ((FLAG, "b", "a", "b", "a", "a", "a", "a"), False),
+        (("a", "a", "b", "a", "a"), False),
+        (("a", FLAG, "a", "a"), False),
+    ],
+)
+def test_a_collision_is_two_lost_votes_first(script, samples, collision):
+    """The first two samples that voted both went against the verdict, whether with each other or not."""
+    script.open().decide(*samples)
+    assert script.report()["collisions"] == int(collision)
+
+
+def test_the_hardest_steps_come_first(history):
+    """Steps are ranked by votes and flags together, the earlier first among equals."""
+    assert history.report()["hardest"] == [
+        {"step": 2, "tally": [4, 1, 1], "flags": 2, "rounds": 3},
+        {"step": 1, "tally": [4, 1], "flags": 0, "rounds": 2},
+        {"step": 3, "tally": [3], "flags": 1, "rounds": 2},
+        {"step": 0, "tally": [3], "flags": 0, "rounds": 1},
+    ]
+
+
+def test_each_voter_has_its_own_figures(script):
+    """Votes and flags are counted by voter, in the order of their naming."""
+    script.open()
+    script.tell(Voter(1, "second"))
+    script.tell(script.said(0, 0, "a", voter=1), script.said(0, 1, FLAG, voter=1), script.said(0, 2, "b"))
+    assert script.report()["voters"] == [
+        {"name": "first", "votes": 1, "flags": 0},
+        {"name": "second", "votes": 1, "flags": 1},
+    ]
+
+
+def test_calls_with_unknown_outcome_count_as_sent(script):
+    """Samples in flight count as sent; after a crash they are unknown, and still count; failed calls do not."""
+    script.open()
+    script.tell(Intent(0, 0, 3), script.said(0, 0, "a"), Failed(0, 1, 1, "busy"))
+    assert script.report()["samples"] | {"voted": None} == {
+        "sent": 2,
+        "received": 1,
+        "voted": None,
+        "flagged": 0,
+        "unknown": 0,
+        "failed_calls": 1,
+    }
+    script.tell(Resumed(1.0))
+    assert script.report()["samples"]["sent"] == 2
+    assert script.report()["samples"]["unknown"] == 1
+    assert script.report()["sessions"] == 2
+
+
+def test_the_status_is_one_word(script):
+    """A run is unfinished, paused, unfinished again once resumed, and finished."""
+    script.open().decide("a", "a", "a")
+    assert status_of(script.state) == "unfinished"
+    script.tell(Paused("undecided", "step 1 met its cap", 2.0))
+    assert status_of(script.state) == "paused"
+    assert script.report()["stopped"] == {"kind": "undecided", "reason": "step 1 met its cap"}
+    script.tell(Resumed(3.0))
+    assert status_of(script.state) == "unfinished"
+    assert script.report()["stopped"] is None
+    script.tell(Finished(1, 4.0))
+    assert status_of(script.state) == "finished"
+    assert script.report()["ended"] == 4.0
+
+
+def test_a_report_of_nothing_has_no_mean(script):
+    """Before the first step there are no votes per step, and nothing divides by zero."""
+    report = script.open().report()
+    assert report["votes_per_step"] is None
+    assert report["hardest"] == []
+
+
+def test_raised_caps_show_in_the_policy(script):
+    """The policy reported is the one in force, not the one of the opening entry."""
+    script.open(Policy(AheadBy(3), vote_cap=5, flag_cap=2))
+    script.tell(Resumed(1.0, vote_cap=50))
+    assert script.report()["policy"]["vote_cap"] == 50
+    script.tell(Resumed(1.0, flag_cap=9))
+    assert script.report()["policy"]["vote_cap"] == 50
+    assert script.report()["policy"]["flag_cap"] == 9
+
+
+def test_the_report_of_a_replay_is_the_report_of_the_run(history):
+    """Folded anew from the same entries, the state reports the same."""
+    assert report_of(replay(history.entries), history.series) == history.report()
+
+
+def decided(step, votes, flags=0):
+    return Decided(step, '"a"', (votes,), flags, 1, ())
+
+
+def test_a_series_keeps_the_ten_hardest_of_many():
+    """Of many steps the ten with the most samples are kept, the earliest among equals."""
+    series = Series()
+    efforts = [(step * 7919) % 50 + 1 for step in range(300)]
+    for step, effort in enumerate(efforts):
+        series.add(decided(step, effort, flags=0))
+    expected = sorted(range(300), key=lambda step: (-efforts[step], step))[:HARDEST]
+    assert [d.step for d in series.hardest()] == expected
+
+
+def test_a_series_of_equal_steps_keeps_the_first():
+    """Among equals the first ten stay."""
+    series = Series()
+    for step in range(100):
+        series.add(decided(step, 3))
+    assert [d.step for d in series.hardest()] == list(range(10))
+
+
+def test_a_series_counts_flags_as_effort():
+    """A step with few votes and many flags is harder than one with a few more votes."""
+    series = Series()
+    series.add(decided(0, 5))
+    series.add(decided(1, 3, flags=9))
+    assert [d.step for d in series.hardest()] == [1, 0]
+    assert series.total_votes == 8

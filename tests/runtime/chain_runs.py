@@ -1,0 +1,157 @@
+"""What the tests of the runtime share: a chain whose state is the list of its choices, and ways to run it."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from unerring.core.entries import Entry, Opened, Paused, Reply, Resumed
+from unerring.core.policy import Policy
+from unerring.core.process import Chain, Rehearsal, Subtask
+from unerring.core.race import AheadBy
+from unerring.core.redflag import RedFlag
+from unerring.core.replay import Decided, RunState
+from unerring.core.sample import Sample, Settings
+from unerring.core.vote import canonical, parsed
+from unerring.runtime.chain import Surroundings, run_chain
+from unerring.testing import FakeClock, MemoryJournal
+
+K2 = Policy(rule=AheadBy(2))
+K3 = Policy(rule=AheadBy(3))
+
+
+def word(text):
+    """The choice is the text itself; one that starts with `!`, or was opened and not closed, is malformed."""
+    if text.startswith("!") or ("<" in text and ">" not in text):
+        raise RedFlag("malformed on purpose")
+    return text
+
+
+class Words:
+    """A chain of so many steps. Its state is the list of the choices so far."""
+
+    def __init__(self, steps=3, parse=word):
+        self.steps = steps
+        self.parse = parse
+
+    def start(self):
+        return []
+
+    def subtask(self, state):
+        if len(state) == self.steps:
+            return None
+        return Subtask(f"word {len(state)} of {self.steps}, so far: {' '.join(map(str, state))}", self.parse)
+
+    def advance(self, state, choice):
+        return [*state, choice]
+
+    def rehearse(self, prompt):
+        right = f"<{Random(prompt).randrange(100)}>"
+        return Rehearsal(right, (f"x{right}", f"y{right}"))
+
+
+class Answers:
+    """A sampler made of a coroutine function `(slot, n) -> samples or texts`; keeps its calls like ScriptedSampler."""
+
+    name = "answers"
+    compact = False
+
+    def __init__(self, answer: Callable, paid: bool = False):
+        self._answer = answer
+        self.paid = paid
+        self.calls: list[tuple[int, int, int, float]] = []
+
+    async def sample(self, prompt: str, settings: Settings, n: int):
+        self.calls.append((settings.step, settings.slot, n, settings.temperature))
+        answers = await self._answer(settings.slot, n)
+        return [one if isinstance(one, Sample) else Sample(one, voter="answers") for one in answers]
+
+
+@dataclass
+class Outcome:
+    """What a run came to: its last state or the error it raised, the journal, and the folded state."""
+
+    at: object
+    error: BaseException | None
+    journal: MemoryJournal
+    folded: RunState
+    clock: FakeClock
+    decided: list[Decided] = field(default_factory=list)
+
+    @property
+    def entries(self) -> list[Entry]:
+        return list(self.journal.entries())
+
+    def of(self, *kinds: type) -> list[Entry]:
+        """The entries of these kinds, in order."""
+        return [entry for entry in self.entries if isinstance(entry, kinds)]
+
+    @property
+    def votes(self) -> list[tuple[int, int]]:
+        """(step, slot) of every sample that voted."""
+        return [(reply.step, reply.slot) for reply in self.of(Reply) if reply.choice is not None]
+
+    @property
+    def flags(self) -> list:
+        """The kinds of the red flags, in order."""
+        return [reply.flag for reply in self.of(Reply) if reply.flag is not None]
+
+    @property
+    def paused(self) -> Paused:
+        last = self.entries[-1]
+        assert isinstance(last, Paused)
+        return last
+
+
+class Watch:
+    """An observer that keeps every decided step."""
+
+    def __init__(self):
+        self.seen: list[Decided] = []
+
+    def decided(self, decided, state):
+        self.seen.append(decided)
+
+
+def opening(chain: Chain, policy: Policy) -> Opened:
+    """The opening entry of a run in memory."""
+    return Opened("words", {}, "model", policy.to_json(), 0, canonical(chain.start()), None, "tests", 0.0)
+
+
+def run(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **around) -> Outcome:
+    """Run a chain in memory; whatever it raises is kept, not raised."""
+    return asyncio.run(arun(chain, sampler, policy, journal, folded, clock, **around))
+
+
+async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **around) -> Outcome:
+    """Run a chain in memory, on the running loop; `folded` is an empty state of the caller's to watch."""
+    journal = MemoryJournal() if journal is None else journal
+    folded, entry = folded or RunState(), opening(chain, policy)
+    folded.apply(entry)
+    journal.append(entry)
+    return await _going(chain, sampler, journal, folded, chain.start(), clock, around)
+
+
+def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **around) -> Outcome:
+    """Go on from a journal's entries alone."""
+    folded, at = RunState(), chain.start()
+    journal = MemoryJournal(entries)
+    for entry in journal.entries():
+        decided = folded.apply(entry)
+        if decided is not None:
+            at = chain.advance(at, parsed(decided.choice))
+    resumed = Resumed(0.0, *caps)
+    folded.apply(resumed)
+    journal.append(resumed)
+    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, around))
+
+
+async def _going(chain, sampler, journal, folded, at, clock, around) -> Outcome:
+    watch, clock = Watch(), clock or FakeClock()
+    surroundings = Surroundings(**({"clock": clock, "observer": watch} | around))
+    last, caught = None, None
+    try:
+        last = await run_chain(chain, sampler, journal, folded, at, surroundings)
+    except BaseException as error:  # also cancellation: the journal is looked at afterwards
+        caught = error
+    return Outcome(last, caught, journal, folded, clock, watch.seen)

@@ -1,0 +1,437 @@
+"""From a question to recorded samples: temperatures, red flags, copies, short and long replies, intents."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from chain_runs import K2, K3, Answers, Words, arun, resume, run, word
+
+from unerring.core.entries import Failed, Intent, Reply, Voter, decode, encode
+from unerring.core.policy import Policy
+from unerring.core.process import Subtask
+from unerring.core.race import AheadBy
+from unerring.core.redflag import FlagKind, FlagRules, RedFlag
+from unerring.core.sample import Finish, Sample, Settings, Usage
+from unerring.errors import ProviderBusy, ProviderDown
+from unerring.testing import MemoryJournal, ScriptedSampler
+
+K1 = Policy(rule=AheadBy(1))
+
+# --- temperatures and prompts
+
+
+def test_only_the_first_sample_is_drawn_at_the_first_temperature():
+    """Sample 0 is drawn at first_temperature, every other one, in later rounds too, at later_temperature."""
+    sampler = ScriptedSampler(["a", "b", "a", "a", "a"])
+    run(Words(1), sampler, replace(K3, first_temperature=0.25, later_temperature=0.75))
+    assert [(slot, temperature) for _, slot, _, temperature in sampler.calls] == [(0, 0.25), (1, 0.75), (3, 0.75)]
+
+
+def test_a_malformed_first_reply_is_not_asked_again_at_temperature_zero():
+    """The redraw of a flagged greedy sample is a new sample: asking the same again would flag forever."""
+
+    async def greedy_is_malformed(slot, n):
+        assert (sampler.calls[-1][3] == 0.0) is (slot == 0)
+        return ["!" if sampler.calls[-1][3] == 0.0 else "a"] * n
+
+    sampler = Answers(greedy_is_malformed)
+    outcome = run(Words(2), sampler, K3)
+    assert outcome.at == ["a", "a"]
+    assert [call for call in sampler.calls if call[3] == 0.0] == [(0, 0, 1, 0.0), (1, 0, 1, 0.0)]
+    assert outcome.flags == [FlagKind.MALFORMED] * 2
+
+
+def test_a_sampler_is_told_which_samples_it_draws_and_how_long_they_may_be():
+    """Settings name the run's seed, the step, the first sample's number, and the limit on output tokens."""
+    seen = []
+
+    class Seeing(ScriptedSampler):
+        async def sample(self, prompt, settings, n):
+            seen.append((prompt, settings, n))
+            return await super().sample(prompt, settings, n)
+
+    policy = replace(K2, flags=FlagRules(max_output_tokens=77))
+    run(Words(1), Seeing(["a", "a"]), policy)
+    prompt = "word 0 of 1, so far: "
+    assert seen == [(prompt, Settings(0.0, 77, 0, 0, 0), 1), (prompt, Settings(0.1, 77, 0, 0, 1), 1)]
+
+
+@pytest.mark.parametrize(
+    ("wants", "compact", "worded"), [(True, "short", "short"), (False, "short", "long"), (True, None, "long")]
+)
+def test_the_compact_prompt_is_for_samplers_that_want_it(wants, compact, worded):
+    """A sampler gets the compact wording where it wants it and there is one, else the whole prompt."""
+    seen = []
+
+    class Two(Words):
+        def subtask(self, state):
+            return None if state else Subtask("long", word, compact)
+
+    class Seeing(ScriptedSampler):
+        async def sample(self, prompt, settings, n):
+            seen.append(prompt)
+            return await super().sample(prompt, settings, n)
+
+    run(Two(1), Seeing(["a"], compact=wants), K1)
+    assert seen == [worded]
+
+
+# --- red flags
+
+
+def test_flagged_samples_are_drawn_anew_and_never_vote():
+    """Each flagged sample costs one more draw; none of them is in the tally."""
+    sampler = ScriptedSampler(["!", "a", "!", "!", "a"])
+    outcome = run(Words(1), sampler, K2)
+    assert outcome.decided[0].tally == (2,)
+    assert outcome.decided[0].flags == 3
+    assert outcome.votes == [(0, 1), (0, 4)]
+
+
+SCREENED = [
+    (Sample("a", Usage(3, 51)), FlagKind.TOO_LONG),
+    (Sample("a", Usage(3, 50), Finish.LENGTH), FlagKind.TRUNCATED),
+    (Sample("a", Usage(3, 5), logprob=-0.6), FlagKind.IMPROBABLE),
+    (Sample("a", Usage(3, 5), cached=True), FlagKind.COPY),
+    (Sample("!", Usage(3, 5)), FlagKind.MALFORMED),
+    (Sample("no such", Usage(3, 5)), FlagKind.REJECTED),
+]
+
+
+class Checked(Words):
+    """A chain that rejects the choice `no such`."""
+
+    def check(self, state, choice):
+        return RedFlag("not among the words") if choice == "no such" else None
+
+
+@pytest.mark.parametrize(("sample", "kind"), SCREENED, ids=[kind.name for _, kind in SCREENED])
+def test_every_cause_of_a_red_flag_is_kept_apart(sample, kind):
+    """A sample is flagged for what is wrong with it, is journaled with that cause, and does not vote."""
+    policy = Policy(rule=AheadBy(1), flags=FlagRules(max_output_tokens=50, min_logprob=-0.5))
+    outcome = run(Checked(1), ScriptedSampler([sample, "fine"]), policy)
+    assert outcome.flags == [kind]
+    assert outcome.at == ["fine"]
+
+
+@pytest.mark.parametrize(
+    "sample", [Sample("a", Usage(3, 50)), Sample("a", logprob=-0.5), Sample("a", Usage(9999, 1)), Sample("")]
+)
+def test_a_sample_at_its_limits_votes(sample):
+    """Exactly the longest answer allowed, or exactly the least probable, is no red flag; nor is an empty text."""
+    policy = Policy(rule=AheadBy(1), flags=FlagRules(max_output_tokens=50, min_logprob=-0.5))
+    assert run(Words(1), ScriptedSampler([sample]), policy).flags == []
+
+
+def test_a_red_flag_may_also_be_raised_by_check():
+    """A check that raises its RedFlag rejects the answer just as one that returns it."""
+
+    class Raising(Words):
+        def check(self, state, choice):
+            if choice == "no such":
+                raise RedFlag("not among the words")
+
+    outcome = run(Raising(1), ScriptedSampler(["no such", "fine"]), K1)
+    assert outcome.at == ["fine"]
+    assert outcome.flags == [FlagKind.REJECTED]
+
+
+def test_a_parser_may_say_what_kind_its_red_flag_is():
+    """The kind given to a RedFlag that a parser raises is the kind that is counted."""
+
+    def parse(text):
+        if text == "long":
+            raise RedFlag("rambling", FlagKind.TOO_LONG)
+        return text
+
+    assert run(Words(1, parse), ScriptedSampler(["long", "a"]), K1).flags == [FlagKind.TOO_LONG]
+
+
+def test_check_sees_the_state_and_the_canonical_choice():
+    """A check judges what would be carried forward, in the form in which it would be."""
+    seen = []
+
+    class Seeing(Words):
+        def check(self, state, choice):
+            seen.append((state, choice))
+
+    def parse(text):
+        return (1.0, text)
+
+    run(Seeing(2, parse), ScriptedSampler(["a"]), K1)
+    assert seen == [([], [1, "a"]), ([[1, "a"]], [1, "a"])]
+
+
+NO_TEXT = {
+    "NaN": float("nan"),
+    "infinity": [float("-inf")],
+    "lone surrogate": {"name": "\ud800"},
+    "lone surrogate as key": {"\udfff": 1},
+}
+
+
+@pytest.mark.parametrize("value", NO_TEXT.values(), ids=NO_TEXT)
+def test_what_json_cannot_say_is_a_red_flag(value):
+    """NaN, infinities and lone surrogates, which a model can put into its answer, flag the sample."""
+
+    def parse(text):
+        return value if text == "odd" else text
+
+    outcome = run(Words(1, parse), ScriptedSampler(["odd", "a"]), K1)
+    assert outcome.at == ["a"]
+    assert outcome.flags == [FlagKind.MALFORMED]
+
+
+def test_an_answer_nested_without_end_is_a_red_flag():
+    """A model's answer that is nested too deeply to be compared does not vote and does not end the run."""
+
+    def parse(text):
+        value = text
+        for _ in range(100_000 if text == "deep" else 0):
+            value = [value]
+        return value
+
+    outcome = run(Words(1, parse), ScriptedSampler(["deep", "a"]), K1)
+    assert outcome.at == ["a"]
+    assert outcome.flags == [FlagKind.MALFORMED]
+
+
+FOREIGN = {"a set": {1, 2}, "bytes": b"a", "an object": object(), "a key that is no text": {1: 2}}
+
+
+@pytest.mark.parametrize("value", FOREIGN.values(), ids=FOREIGN)
+def test_a_parser_that_gives_no_json_is_the_users_bug(value):
+    """No model can answer with a set: a parser that returns one stops the run instead of flagging every sample."""
+    outcome = run(Words(1, lambda _: value), ScriptedSampler(["a"] * 9), K1)
+    assert isinstance(outcome.error, TypeError)
+    assert outcome.flags == []
+    assert outcome.paused.kind == "error"
+
+
+@pytest.mark.parametrize("text", ["!\udfff", "!\ud800 ", "!\x00\x1b[31m"])
+def test_a_text_that_is_no_text_is_kept_as_it_came(text):
+    """A reply that is no valid text is journaled as received, and comes back so from the journal's bytes."""
+    outcome = run(Words(1), ScriptedSampler([text, "a"]), K1)
+    kept = [decode(encode(reply)) for reply in outcome.of(Reply)]
+    assert kept[0].text == text
+
+
+# --- copies
+
+
+def test_a_reply_that_the_provider_admits_to_have_cached_is_no_vote():
+    """Cached replies are flagged and drawn anew, however often they come."""
+    copy = Sample("wrong", cached=True)
+    outcome = run(Words(1), ScriptedSampler([copy, copy, "a", copy, "a"]), K2)
+    assert outcome.at == ["a"]
+    assert outcome.flags == [FlagKind.COPY] * 3
+
+
+def test_one_reply_served_twice_is_one_vote():
+    """Samples of the same reply_id are one vote, so that a copy cannot win a race by itself."""
+    first = Sample("wrong", reply_id="reply-1")
+    others = [Sample("a", reply_id=f"reply-{i}") for i in range(2, 6)]
+    outcome = run(Words(1), ScriptedSampler([first, first, first, *others]), K2)
+    assert outcome.at == ["a"]
+    assert outcome.decided[0].tally == (3, 1)
+    assert outcome.flags == [FlagKind.COPY] * 2
+
+
+def test_a_copy_is_known_again_after_resuming():
+    """The identity of a reply is in the journal: a copy served in the next session is still a copy."""
+    first = Sample("wrong", reply_id="reply-1")
+    begun = run(Words(1), ScriptedSampler([first, first, "a", "a", "a"]), K2)
+    cut = next(i for i, entry in enumerate(begun.entries) if isinstance(entry, Reply)) + 1
+    rest = resume(Words(1), ScriptedSampler(["not asked", first, "a", "a", "a"]), begun.entries[:cut])
+    assert rest.at == ["a"]
+    assert rest.flags == [FlagKind.COPY]
+
+
+def test_the_same_text_without_an_identity_is_an_honest_vote():
+    """Short answers agree honestly: equal texts alone are no copies."""
+    assert run(Words(1), ScriptedSampler(["a", "a"]), K2).decided[0].tally == (2,)
+
+
+# --- fewer and more
+
+
+def test_a_sampler_that_returns_fewer_is_asked_for_the_rest_only():
+    """Each call asks for the samples that have not come yet, under their own numbers."""
+
+    async def one_at_a_time(slot, n):
+        return [f"{'a' if slot != 1 else 'b'}"]
+
+    sampler = Answers(one_at_a_time)
+    outcome = run(Words(1), sampler, replace(K3, later_temperature=0.0))
+    assert [(slot, n) for _, slot, n, _ in sampler.calls] == [(0, 3), (1, 2), (2, 1), (3, 2), (4, 1)]
+    assert outcome.votes == [(0, slot) for slot in range(5)]
+
+
+def test_samples_beyond_those_asked_for_are_not_counted():
+    """A sampler that returns more than n is taken at the first n; the others are not journaled and do not vote."""
+
+    async def generous(slot, n):
+        return ["a", "b", "b", "b"][: n + 3]
+
+    outcome = run(Words(1), Answers(generous), K1)
+    assert outcome.at == ["a"]
+    assert len(outcome.of(Reply)) == 1
+
+
+def test_no_sample_at_all_counts_as_a_failure_of_the_provider():
+    """An empty list is neither vote nor flag: it is waited out and asked again."""
+
+    async def reluctant(slot, n):
+        return [] if len(sampler.calls) < 4 else ["a"] * n
+
+    sampler = Answers(reluctant, paid=True)
+    outcome = run(Words(1), sampler, K1)
+    assert outcome.at == ["a"]
+    assert len(outcome.clock.slept) == 3
+    assert outcome.folded.failures == 3
+    assert outcome.folded.samples == 1
+
+
+# --- failures and intents
+
+
+def test_a_failure_of_the_provider_is_neither_vote_nor_flag():
+    """A call that failed is made again for the same samples; nothing of it counts."""
+    sampler = ScriptedSampler([ProviderBusy("overloaded"), "a", "b", "a", "a"])
+    outcome = run(Words(1), sampler, replace(K2, first_temperature=0.5, later_temperature=0.5))
+    assert sampler.calls == [(0, 0, 2, 0.5), (0, 0, 2, 0.5), (0, 2, 2, 0.5)]
+    assert (outcome.decided[0].tally, outcome.decided[0].flags) == ((3, 1), 0)
+    assert outcome.of(Failed) == [Failed(0, 0, 2, "overloaded")]
+
+
+class Durable(MemoryJournal):
+    """A journal that counts how many of its entries are committed."""
+
+    def __init__(self):
+        super().__init__()
+        self.safe = 0
+
+    async def commit(self):
+        await asyncio.sleep(0)
+        self.safe = len(list(self.entries()))
+
+
+def test_an_intent_is_durable_before_a_paid_call_is_sent():
+    """When a paid call goes out, the intent for exactly its samples is committed."""
+    journal = Durable()
+
+    async def answer(slot, n):
+        step = sampler.calls[-1][0]
+        assert Intent(step, slot, n) in list(journal.entries())[: journal.safe]
+        return ["a", "!", "b"][: min(n, 2)]
+
+    sampler = Answers(answer, paid=True)
+    outcome = run(Words(2), sampler, K3, journal=journal)
+    assert outcome.error is None
+    assert len(outcome.of(Intent)) == len(sampler.calls)
+    assert outcome.folded.in_flight == set()
+
+
+def test_a_call_that_costs_nothing_leaves_no_intent():
+    """Samplers that are not paid write neither intents nor failures."""
+    outcome = run(Words(2), ScriptedSampler([ProviderBusy("busy"), "a", "a"], paid=False), K2)
+    assert outcome.of(Intent, Failed) == []
+
+
+def test_every_intent_is_settled_when_a_run_ends_well():
+    """Replies and failures settle the intents they belong to: nothing is reported as unknown."""
+    script = [ProviderBusy("busy"), ProviderBusy("busy"), "a", "!", "b", "a", "a"]
+    outcome = run(Words(2), ScriptedSampler(script), K2)
+    assert (outcome.folded.in_flight, outcome.folded.unknown) == (set(), 0)
+    assert outcome.folded.failures == 4
+
+
+def test_a_lasting_failure_settles_its_intent():
+    """A call refused for good was answered: it is no unknown outcome after resuming."""
+    stopped = run(Words(1), ScriptedSampler([ProviderDown("no such model")]), K1)
+    assert resume(Words(1), ScriptedSampler(["a"]), stopped.entries).folded.unknown == 0
+
+
+# --- what is recorded
+
+
+def test_tokens_are_added_up_over_votes_and_flags():
+    """Usage counts every sample received, flagged ones included."""
+    script = [Sample("!", Usage(10, 1)), Sample("a", Usage(20, 2)), Sample("a", Usage(30, 3))]
+    assert run(Words(1), ScriptedSampler(script), K2).folded.usage == Usage(60, 6)
+
+
+def test_voters_are_named_at_their_first_sample():
+    """Samples name who answered; a sampler's own name stands in where they do not."""
+    script = [Sample("a", voter="left"), Sample("a", voter="right"), Sample("b"), Sample("a", voter="left"), "a"]
+    outcome = run(Words(1), ScriptedSampler(script), Policy(rule=AheadBy(3)))
+    names = {voter.number: voter.name for voter in outcome.of(Voter)}
+    assert names == {0: "left", 1: "right", 2: "scripted"}
+    assert [names[reply.voter] for reply in outcome.of(Reply)] == ["left", "right", "scripted", "left", "scripted"]
+    assert {v.name: v.votes for v in outcome.folded.voters.values()} == {"left": 2, "right": 1, "scripted": 2}
+
+
+def test_a_text_is_journaled_once_a_step():
+    """Later samples of the same text, and of the same choice, refer to the first by its number."""
+    outcome = run(Words(1), ScriptedSampler(["a", "b", "a", "a"]), K2)
+    assert [(reply.text, reply.choice) for reply in outcome.of(Reply)] == [
+        ("a", '"a"'),
+        ("b", '"b"'),
+        (0, 0),
+        (0, 0),
+    ]
+
+
+@pytest.mark.parametrize("text", [None, 0, 7, b"a", ["a"]])
+def test_a_sample_without_text_is_a_bug_that_is_named(text):
+    """A sampler whose sample holds no text is told so: the journal could not tell it from a reference."""
+    outcome = run(Words(1, lambda _: "a"), ScriptedSampler([Sample(text)] * 9), K2)
+    assert isinstance(outcome.error, TypeError)
+    assert "text" in str(outcome.error)
+    assert outcome.of(Reply) == []
+
+
+@pytest.mark.parametrize("flag", [True, "no such word", ValueError("no")])
+def test_a_check_that_returns_something_else_is_told_what_it_may_return(flag):
+    """A check gives a RedFlag or None; anything else is the user's bug, and the message says so."""
+
+    class Odd(Words):
+        def check(self, state, choice):
+            return flag
+
+    outcome = run(Odd(1), ScriptedSampler(["a"] * 9), K1)
+    assert isinstance(outcome.error, TypeError)
+    assert "RedFlag" in str(outcome.error)
+
+
+def test_two_calls_of_a_round_are_under_way_together():
+    """The first sample, at its own temperature, does not hold up the others."""
+
+    async def together():
+        both = asyncio.Barrier(2)
+
+        async def answer(slot, n):
+            await both.wait()
+            return ["a"] * n
+
+        return await arun(Words(1), Answers(answer), K3)
+
+    assert asyncio.run(together()).at == ["a"]
+
+
+def test_replies_of_one_call_survive_the_failure_of_the_other():
+    """Samples that came back before a sibling call failed for good are kept, and not asked for again."""
+
+    async def answer(slot, n):
+        if slot:
+            return ["a"] * n
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        raise ProviderDown("no quota left")
+
+    stopped = run(Words(1), Answers(answer, paid=True), K3)
+    assert stopped.votes == [(0, 1), (0, 2)]
+    sampler = ScriptedSampler(["a"])
+    rest = resume(Words(1), sampler, stopped.entries)
+    assert sampler.calls == [(0, 0, 1, 0.0)]
+    assert rest.decided[0].tally == (3,)

@@ -1,0 +1,97 @@
+"""The public names: few, explicit, documented, and changed on purpose only."""
+
+import importlib
+import inspect
+
+import pytest
+
+import unerring
+
+# The public interface. Taking a name out breaks somebody's program; putting one in is a promise to keep it.
+PUBLIC = [
+    "AheadBy",
+    "Chain",
+    "Finish",
+    "FirstTo",
+    "FlagRules",
+    "Hanoi",
+    "InputError",
+    "Majority",
+    "Options",
+    "Policy",
+    "ProviderBusy",
+    "ProviderDown",
+    "RedFlag",
+    "Rehearsal",
+    "Result",
+    "Sample",
+    "Settings",
+    "Stopped",
+    "Subtask",
+    "UnerringError",
+    "Usage",
+    "aresume",
+    "arun",
+    "json_answer",
+    "report",
+    "resume",
+    "run",
+    "steps",
+    "verify",
+]
+
+
+def test_the_public_names_are_the_guarded_ones():
+    """What `import *` gives is the list in this file, in alphabetical order."""
+    assert unerring.__all__ == PUBLIC == sorted(PUBLIC)
+
+
+def test_the_public_names_are_few():
+    """A newcomer can read all of them: at most 30."""
+    assert len(unerring.__all__) <= 30
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_documented(name):
+    """Each public name is there and has a docstring that begins with a sentence."""
+    documentation = inspect.getdoc(getattr(unerring, name))
+    assert documentation
+    first = documentation.split("\n\n")[0]
+    assert first[0].isupper()
+    assert first.rstrip().endswith((".", ":"))
+    assert "(*args" not in first
+    assert not first.startswith(f"{name}(")  # what a dataclass writes where nobody else did
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_methods_and_fields_are_told_apart_from_inner_ones(name):
+    """No public function takes a parameter with a leading underscore or without a type."""
+    member = getattr(unerring, name)
+    if inspect.isfunction(member):
+        parameters = inspect.signature(member).parameters.values()
+        assert all(not one.name.startswith("_") and one.annotation is not one.empty for one in parameters)
+        assert inspect.signature(member).return_annotation is not inspect.Signature.empty
+
+
+def test_nothing_else_is_left_lying_about():
+    """What a completion offers beside the public names are the package's own modules."""
+    others = {name for name in vars(unerring) if not name.startswith("_")} - set(PUBLIC)
+    assert all(inspect.ismodule(getattr(unerring, name)) for name in others)
+    assert all(importlib.import_module(f"unerring.{name}") for name in others)
+
+
+def test_the_module_for_tests_exports_its_stand_ins():
+    """unerring.testing has an explicit list too, documented."""
+    testing = importlib.import_module("unerring.testing")
+    assert testing.__all__ == ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]
+    assert all(inspect.getdoc(getattr(testing, name)) for name in testing.__all__)
+
+
+def test_every_error_has_a_docstring_and_one_root():
+    """All errors descend from UnerringError and say whose fault they are."""
+    errors = importlib.import_module("unerring.errors")
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
+    assert len(kinds) >= 15
+    assert all(issubclass(kind, unerring.UnerringError) and inspect.getdoc(kind) for kind in kinds)
+    tree = errors.__doc__
+    assert all(kind.__name__ in tree for kind in kinds)

@@ -1,0 +1,254 @@
+"""Progress on stderr: a live line on a terminal, plain lines now and then elsewhere, nothing with --json."""
+
+import io
+import os
+import re
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from unerring import Hanoi, Options, run
+from unerring.core.entries import Opened
+from unerring.core.policy import Policy
+from unerring.core.redflag import FlagKind
+from unerring.core.replay import Decided, RunState
+from unerring.testing import NoisySampler
+from unerring.ui import progress
+from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS, Progress
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that progress goes by; it stands still until a test moves it."""
+    now = SimpleNamespace(seconds=1_000.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def state(committed=0, length=1000, flagged=0):
+    """A run's folded state, as far as progress looks at it."""
+    made = RunState()
+    made.opened = Opened("p", {}, "m", Policy().to_json(), 0, "0", length, "tests", 0.0)
+    made.committed = committed
+    made.flags[FlagKind.MALFORMED] = flagged
+    return made
+
+
+def decided(step, *tally):
+    return Decided(step, '"a"', tally or (3,), 0, 1, ())
+
+
+class Terminal:
+    """A pseudo-terminal: write to `stream`, then read all that came with `shown()`."""
+
+    def __init__(self):
+        self._reader, writer = os.openpty()
+        self.stream = os.fdopen(writer, "w", encoding="utf-8")
+        self._chunks = []
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self):
+        while True:
+            try:
+                chunk = os.read(self._reader, 4096)
+            except OSError:  # the other end is closed
+                return
+            if not chunk:
+                return
+            self._chunks.append(chunk)
+
+    def shown(self):
+        """Everything written, once the stream is closed."""
+        self.close()
+        return b"".join(self._chunks).decode()
+
+    def close(self):
+        if not self.stream.closed:
+            self.stream.close()
+            self._thread.join(30)
+            os.close(self._reader)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    made = []
+
+    def open_one(columns=120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", "30")
+        made.append(Terminal())
+        return made[-1]
+
+    yield open_one
+    for one in made:
+        one.close()
+
+
+def watched(stream, clock, steps, quiet=False, length=1000, seconds=1.0):
+    """Progress that was told so many steps, each `seconds` after the last; every fourth had dissent."""
+    with Progress(stream, quiet) as made:
+        for step in range(steps):
+            clock.seconds += seconds
+            made.decided(decided(step, *((4, 1) if step % 4 == 3 else (3,))), state(step + 1, length, step // 2))
+    return made
+
+
+FIGURES = [
+    "step 100 of 1,000 (10%)",
+    "2 steps/s",
+    "7 min 30 s to go",
+    "3.50 votes a step",
+    "49 flagged",
+    "25 steps with dissent",
+]
+
+
+def test_a_terminal_shows_a_live_line_with_all_the_figures(terminal, clock):
+    """Steps, steps a second, time to go, votes a step, flags and dissent are shown, and written over in place."""
+    one = terminal(200)
+    watched(one.stream, clock, 100, seconds=0.5)
+    raw = one.shown()
+    plain = ESCAPE.sub("", raw)
+    assert [figure for figure in FIGURES if figure not in plain] == []
+    assert "\x1b[2K" in raw  # lines are erased, not left to scroll by
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_an_ordinary_terminal_is_wide_enough(terminal, clock, columns):
+    """On 80 columns, too, no figure is cut off."""
+    one = terminal(columns)
+    watched(one.stream, clock, 100, seconds=0.5)
+    plain = " ".join(ESCAPE.sub("", one.shown()).split())
+    assert [figure for figure in FIGURES if figure not in plain] == []
+
+
+def test_the_live_line_is_gone_at_the_end(terminal, clock):
+    """The terminal is left as it was: the line is erased and the cursor shown again."""
+    one = terminal()
+    watched(one.stream, clock, 10)
+    raw = one.shown()
+    assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")
+    assert ESCAPE.sub("", raw[raw.rindex("\x1b[?25h") :]).strip() == ""
+
+
+def test_a_terminal_is_left_in_order_after_an_error(terminal, clock):
+    """The cursor is shown again also where the run ends in an error."""
+    one = terminal()
+
+    def failing():
+        with Progress(one.stream) as made:
+            clock.seconds += 1
+            made.decided(decided(0), state(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    raw = one.shown()
+    assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")
+
+
+def test_a_quiet_run_writes_nothing_to_a_terminal(terminal, clock):
+    """With --json not even the terminal's cursor is touched."""
+    one = terminal()
+    watched(one.stream, clock, 100, quiet=True)
+    assert one.shown() == ""
+
+
+def test_elsewhere_there_is_a_plain_line_now_and_then(clock):
+    """A log gets one line for each ten seconds, with the same figures and without any escape."""
+    log = io.StringIO()
+    watched(log, clock, 100, seconds=0.5)
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 5
+    assert lines[-1] == "{}: {}, {}; {}, {}, {}".format(*FIGURES)
+    assert "\x1b" not in log.getvalue()
+
+
+def test_a_quiet_run_writes_nothing_to_a_log(clock):
+    """With --json stderr stays empty however long the run takes."""
+    log = io.StringIO()
+    watched(log, clock, 100, quiet=True, seconds=60)
+    assert log.getvalue() == ""
+
+
+def test_a_short_run_writes_no_line_at_all(clock):
+    """A run of less than ten seconds does not disturb a log."""
+    log = io.StringIO()
+    watched(log, clock, 100, seconds=0.01)
+    assert log.getvalue() == ""
+
+
+def test_steps_are_counted_even_where_nothing_is_shown(clock):
+    """The number of steps that were watched is known afterwards."""
+    assert watched(io.StringIO(), clock, 7, quiet=True).steps == 7
+
+
+def test_a_chain_of_unknown_length_has_no_time_to_go(clock):
+    """Without a length neither a share nor a remaining time is made up."""
+    log = io.StringIO()
+    watched(log, clock, 10, length=None, seconds=2)
+    assert log.getvalue().splitlines()[-1].startswith("step 10: ")
+    assert "to go" not in log.getvalue()
+    assert "%" not in log.getvalue()
+
+
+def test_slow_steps_are_not_shown_as_none(clock):
+    """A rate below one step a second is told with the digits that make it readable."""
+    log = io.StringIO()
+    watched(log, clock, 10, seconds=4)
+    assert " 0 steps/s" not in log.getvalue()
+    assert re.search(r"0\.25 steps/s|15 steps/min|4(\.0)? s a step", log.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min 0 s"),
+        (3_599, "59 min 59 s"),
+        (3_600, "1 h 0 min"),
+        (93_784, "26 h 3 min"),
+        (7 * 86_400, "168 h 0 min"),
+    ],
+)
+def test_a_time_is_told_in_the_two_units_that_matter(seconds, told):
+    """Seconds, minutes and seconds, or hours and minutes."""
+    assert progress._duration(seconds) == told
+
+
+def test_the_rate_is_that_of_this_session(clock):
+    """A run that is resumed late in its course does not count the earlier steps as done just now."""
+    log = io.StringIO()
+    with Progress(log) as made:
+        clock.seconds += 10
+        made.decided(decided(900), state(901))
+    assert "step 901 of 1,000 (90%)" in log.getvalue()
+    assert "901 steps/s" not in log.getvalue()
+    assert "16 min 30 s to go" in log.getvalue()
+
+
+def test_a_terminal_is_not_written_to_more_often_than_it_can_be_read(terminal, clock):
+    """Thousands of steps within one refresh make one picture, not thousands."""
+    one = terminal()
+    with Progress(one.stream) as made:
+        clock.seconds += REFRESH_SECONDS
+        for step in range(5_000):
+            made.decided(decided(step), state(step + 1, 5_000))
+    assert ESCAPE.sub("", one.shown()).count("steps/s") < 50
+    assert REFRESH_SECONDS < PLAIN_SECONDS
+
+
+def test_a_real_run_is_watched_to_its_end(terminal):
+    """Given to a run as its observer, progress hears of each of its steps."""
+    one, chain = terminal(), Hanoi(disks=5)
+    with Progress(one.stream) as made:
+        run(chain, NoisySampler(chain.rehearse), k=2, options=Options(observer=made))
+    assert made.steps == 31

@@ -1,0 +1,197 @@
+"""Reports as text: what they tell, and that nothing in them is obeyed by a terminal."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import unerring
+from unerring import Hanoi, Options, Policy, Sample, Stopped
+from unerring.core.race import AheadBy
+from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
+from unerring.ui.text import inert, report_text
+
+
+class Word:
+    """A chain of one step, whose choice is a text as it came."""
+
+    def parameters(self):
+        return {"language": "en"}
+
+    def start(self):
+        return 0
+
+    def subtask(self, state):
+        return None if state else unerring.Subtask("say", self.parse)
+
+    def parse(self, text):
+        if text.startswith("!"):
+            raise unerring.RedFlag("no word")
+        return text
+
+    def advance(self, state, choice):
+        return 1
+
+
+def rows(text):
+    """The report's rows as (name, value) pairs."""
+    return [(line[:13].rstrip(), line[13:]) for line in text.splitlines()]
+
+
+def told(result_or_path, path="run.db"):
+    """The rows of a report, the last one of each name."""
+    report = unerring.report(result_or_path) if not isinstance(result_or_path, dict) else result_or_path
+    return dict(rows(report_text(report, path)))
+
+
+@pytest.fixture(scope="module")
+def report():
+    chain = Hanoi(disks=5)
+    return unerring.run(chain, NoisySampler(chain.rehearse, 0.8, 0.8), k=3, seed=4).report
+
+
+def test_a_report_has_a_row_for_each_thing_it_tells(report):
+    """The rows and their order are stable."""
+    names = "process model rule status steps samples flags tokens|votes a step|dissent tallies rounds hardest voter"
+    expected = [name for part in names.split("|") for name in ([part] if part == "votes a step" else part.split())]
+    assert [name for name, _ in rows(report_text(report, "run.db"))] == expected
+
+
+def test_a_report_tells_what_was_run_and_how(report):
+    """Process with parameters, model with seed, rule with temperatures, and how it ended."""
+    row = told(report)
+    assert row["process"] == "hanoi disks=5 parser=strict"
+    assert row["model"] == "noise/p=0.8,v=0.8,c=0.0, seed 4"
+    assert row["rule"] == "ahead-by 3; temperatures 0, then 0.1"
+    assert row["status"] == "finished, in 1 session"
+    assert row["steps"] == "31 of 31"
+
+
+def test_the_figures_of_a_report_are_those_of_its_data(report):
+    """What people read is what machines get."""
+    row, samples = told(report), report["samples"]
+    assert row["samples"].startswith(f"{samples['received']:,} received: {samples['voted']:,} votes, ")
+    assert row["flags"] == f"malformed: {samples['flagged']:,}"
+    assert row["dissent"].startswith(f"on {report['disagreements']:,} steps")
+    assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
+    assert row["hardest"].count("step ") == 5
+    assert row["voter"] == f"noise: {samples['voted']:,} votes, {samples['flagged']:,} flags"
+
+
+def test_the_flags_are_told_by_their_causes():
+    """Each cause of red flags is counted by its name."""
+    script = ["!", Sample("a", cached=True), Sample("a", finish=unerring.Finish.LENGTH), "!", "a"]
+    row = told(unerring.run(Word(), ScriptedSampler(script), k=1).report)
+    assert row["flags"] == "copy: 1, malformed: 2, truncated: 1"
+
+
+def test_a_run_without_flags_says_none():
+    """No red flag is "none", and no row is empty."""
+    row = told(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
+    assert row["flags"] == "none"
+    assert all(value.strip() for value in row.values())
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (["a", "b", "a", "b"], "undecided after 4 votes"),
+        (["!"] * 99, "flagged samples"),
+        ([unerring.ProviderDown("quota")], "quota"),
+    ],
+)
+def test_a_stopped_run_says_why_and_how_to_go_on(tmp_path, script, reason):
+    """The status of a paused run has the reason and the command, even where no step is decided."""
+    policy = Policy(AheadBy(2), vote_cap=4, flag_cap=2)
+    with pytest.raises(Stopped):
+        unerring.run(Word(), ScriptedSampler(script), tmp_path / "run.db", options=Options(policy=policy))
+    row = told(tmp_path / "run.db", "here/run.db")
+    assert reason in row["status"]
+    assert row["status"].startswith("paused")
+    assert row["status"].endswith("unerring resume here/run.db")
+    assert row["steps"] == "0"
+
+
+def test_samples_of_unknown_outcome_and_failed_calls_are_told():
+    """What a crash or a provider cost is in the report."""
+    script = [unerring.ProviderBusy("later"), "a"]
+    result = unerring.run(Word(), ScriptedSampler(script), k=1, options=Options(clock=FakeClock()))
+    assert "1 calls failed" in told(result.report)["samples"]
+    result.report["samples"]["unknown"] = 1234
+    assert "1,234 sent with unknown outcome" in told(result.report)["samples"]
+
+
+def test_every_voter_has_a_row():
+    """A run over several models tells how each did."""
+    models = [ScriptedSampler([Sample("a", voter=name)] * 9) for name in ("one", "two")]
+    text = report_text(unerring.run(Word(), models, k=4).report, "run.db")
+    assert [value for name, value in rows(text) if name == "voter"] == [
+        "one: 2 votes, 0 flags",
+        "two: 2 votes, 0 flags",
+    ]
+
+
+CONTROLS = ["\x00", "\x07", "\x08", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\x9b", "\u200b", "\u202e", "\u2028"]
+
+
+@pytest.mark.parametrize(
+    "char", [*CONTROLS, "\u2066", "\ufeff", "\ud800", "\U000e0041"], ids=lambda char: hex(ord(char))
+)
+def test_a_control_character_is_shown_not_obeyed(char):
+    """Each control, formatting or unassigned character is written out as in Python source."""
+    shown = inert(f"a{char}b")
+    assert shown == "a" + repr(char)[1:-1] + "b"
+    assert shown.isprintable()
+
+
+@pytest.mark.parametrize("text", ["", "plain", "naïve café", "日本語", "🙂", "a\\nb", "'quoted' \"twice\""])
+def test_honest_text_is_left_alone(text):
+    """Letters of any script, quotes and backslashes stay as they are."""
+    assert inert(text) == text
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=[])))
+@settings(max_examples=300, deadline=None)
+def test_no_text_reaches_a_terminal_with_a_control_in_it(text):
+    """Whatever the text, its inert form has printable characters only, on one line."""
+    shown = inert(text)
+    assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in shown)
+    assert len(shown.splitlines()) <= 1
+    shown.encode()
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\nstatus       finished"
+
+
+def test_no_part_of_a_report_can_forge_a_row(report):
+    """Names, parameters, reasons and voters that hold line ends or escapes cannot add or hide a row."""
+    hostile = report | {
+        "process": HOSTILE,
+        "parameters": {HOSTILE: HOSTILE},
+        "model": HOSTILE,
+        "status": "paused",
+        "stopped": {"kind": HOSTILE, "reason": HOSTILE},
+        "flags": {HOSTILE: 1},
+        "tallies": {HOSTILE: 1},
+        "voters": [{"name": HOSTILE, "votes": 1, "flags": 0}],
+        "policy": report["policy"] | {"rule": HOSTILE},
+    }
+    text = report_text(hostile, HOSTILE)
+    assert len(text.splitlines()) == len(report_text(report, "run.db").splitlines())
+    assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_a_report_of_many_tallies_stays_short(report):
+    """Long tables are cut, and show that they are."""
+    many = report | {"tallies": {f"{n}-1": 1 for n in range(500)}}
+    row = told(many)["tallies"]
+    assert row.endswith(", ...")
+    assert len(row) < 200
+
+
+def test_what_is_carried_in_a_state_is_not_in_the_report():
+    """A report tells figures: texts and choices of the model are not in it."""
+    result = unerring.run(Word(), ScriptedSampler(["secret word"]), k=1)
+    assert "secret" not in str(result.report)
+    assert "secret" not in report_text(result.report, "run.db")
