@@ -7,11 +7,13 @@ from unerring.core.vote import NotJson, canonical
 from unerring.errors import InputError
 from unerring.runtime.ports import Sampler
 
+MOST_TOKENS = 750
+
 
 async def derailed_at(
-    chain: Chain, sampler: Sampler, temperature: float, seed: int, most_tokens: int = 750
+    chain: Chain, sampler: Sampler, temperature: float, seed: int, most_steps: int | None = None
 ) -> int | None:
-    """The first step whose only sample was wrong or unreadable; None where the whole chain came out right.
+    """The first step whose only sample was wrong or unreadable; None if the chain's first `most_steps` came out right.
 
     Needs a chain with `truth(state)`, which judges here and decides nothing.
     """
@@ -19,9 +21,9 @@ async def derailed_at(
     if truth is None:
         raise InputError("to tell where a model derails, the process needs a method truth(state)")
     state, step = chain.start(), 0
-    while (subtask := chain.subtask(state)) is not None:
+    while step != most_steps and (subtask := chain.subtask(state)) is not None:
         prompt = subtask.worded(sampler.compact)
-        (sample,) = await sampler.sample(prompt, Settings(temperature, most_tokens, seed, step, 0), 1)
+        (sample,) = await sampler.sample(prompt, Settings(temperature, MOST_TOKENS, seed, step, 0), 1)
         try:
             choice = subtask.parse(sample.text)
             if canonical(choice) != canonical(truth(state)):

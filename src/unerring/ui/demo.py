@@ -4,7 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
-import click
+from rich.console import Console
+from rich.table import Table
 
 from unerring import api, reading
 from unerring.adapters.embedded import EmbeddedSampler
@@ -13,75 +14,98 @@ from unerring.runtime.unaided import derailed_at
 from unerring.ui.progress import Progress
 
 MEMBERS = ("embedded/a", "embedded/b", "embedded/c")
-CHAINS_PER_MEMBER = 4
+CHAINS = 4  # unaided chains of each member, each with a seed of its own
+LONGEST = 2_500  # steps that unaided chains of the large puzzle are followed for
+LARGE = 20
 
 
 def demonstrate(disks: int, seed: int, journal: Path) -> int:
-    """Run all three and print them beside each other; returns the exit code."""
-    from rich.console import Console
-
+    """Run all three ways and print them beside each other; returns the exit code."""
     console = Console(highlight=False)
     chain = Hanoi(disks)
     started = time.monotonic()
     console.print(
-        f"\n[bold]Towers of Hanoi, {disks} disks: {chain.length():,} steps, each depending on the one before.[/]"
+        f"\n[bold]Towers of Hanoi, {disks} disks: {chain.length():,} steps, each building on the one before.[/]\n"
+        "A real language model answers, tiny enough to ship in this package:\n"
+        "three members of 0.6 million parameters each.\n"
     )
-    console.print(
-        "The model is a tiny language model shipped in this package (three members of about 0.6M parameters).\n"
-    )
-    console.print("[bold]1. One sample a step[/], temperature 1, no voting:")
-    console.print(asyncio.run(_table(chain, 1.0, seed, CHAINS_PER_MEMBER)))
-    console.print("[bold]2. Greedy decoding[/] (temperature 0), no voting:")
-    console.print(asyncio.run(_table(chain, 0.0, seed, 1)))
-    console.print("[bold]3. Voting[/], first to be ahead by k votes, over the three members:")
+    console.print("[bold]1  The model alone, one sample a step[/] (temperature 1)")
+    _alone(console, chain, 1.0, seed, CHAINS)
+    console.print("[bold]2  The model alone, greedy decoding[/] (temperature 0)")
+    _alone(console, chain, 0.0, seed, 1)
+    console.print("[bold]3  The same model, voting[/] (first answer to be k votes ahead of all others)")
     before = time.monotonic()
     with Progress() as progress:
         result = api.run(chain, "embedded", journal, seed=seed, options=api.Options(observer=progress))
-    report, seconds = result.report, time.monotonic() - before
-    samples = report["samples"]
+    report = result.report
     console.print(
-        f"   {result.steps:,} steps decided in {seconds:.1f} s with {samples['voted']:,} votes "
-        f"({report['votes_per_step']:.2f} a step), {samples['flagged']} samples red-flagged,\n"
-        f"   {report['disagreements']} steps where a vote went against the winner."
+        f"    {result.steps:,} steps in {time.monotonic() - before:.0f} s, rule {report['policy']['rule']}: "
+        f"{report['samples']['voted']:,} votes ({report['votes_per_step']:.2f} a step);\n"
+        f"    {report['samples']['flagged']:,} samples were red-flagged and drawn anew, "
+        f"and {report['disagreements']:,} steps had a dissenting vote."
     )
     return _verdict(console, journal, chain, time.monotonic() - started)
 
 
-async def _table(chain: Hanoi, temperature: float, seed: int, chains: int) -> object:
-    """Where unaided chains derail: one row a member, one column a seed; all chains run side by side."""
-    from rich.table import Table
+def _alone(console: Console, chain: Hanoi, temperature: float, seed: int, chains: int) -> None:
+    """Print where unaided chains derail, on the puzzle at hand and on the large one."""
+    large = Hanoi(LARGE)
+    table = Table(box=None, padding=(0, 2), pad_edge=True, show_edge=False)
+    table.add_column("  ")
+    for column in (f"{chain.disks} disks ({chain.length():,} steps)", f"{LARGE} disks ({large.length():,} steps)"):
+        table.add_column(column)
+    with console.status("walking unaided chains"):
+        small, tall = asyncio.run(_walked([chain, large], temperature, seed, chains))
+    for member, ends, high in zip(MEMBERS, small, tall, strict=True):
+        table.add_row(f"  {member}", _told(ends, chain.length()), _told(high, LONGEST))
+    console.print(table)
+    console.print()
 
-    table = Table("member", *(f"seed {seed + i}" for i in range(chains)), box=None, padding=(0, 3))
-    for member in MEMBERS:
-        sampler = EmbeddedSampler(member, seed)
-        try:
-            walks = (derailed_at(chain, sampler, temperature, seed + i) for i in range(chains))
-            ends = await asyncio.gather(*walks)
-        finally:
+
+async def _walked(puzzles: list[Hanoi], temperature: float, seed: int, chains: int) -> list[list[list[int | None]]]:
+    """For each puzzle and member, where its chains derail; all chains are walked side by side."""
+    samplers = [EmbeddedSampler(member, seed) for member in MEMBERS]
+    try:
+        walks = [
+            derailed_at(puzzle, sampler, temperature, seed + number, LONGEST)
+            for puzzle in puzzles
+            for sampler in samplers
+            for number in range(chains)
+        ]
+        ends = await asyncio.gather(*walks)
+    finally:
+        for sampler in samplers:
             sampler.close()
-        table.add_row(member, *(_end(chain, end) for end in ends))
-    return table
+    each = [list(ends[at : at + chains]) for at in range(0, len(ends), chains)]
+    return [each[at : at + len(MEMBERS)] for at in range(0, len(each), len(MEMBERS))]
 
 
-def _end(chain: Hanoi, step: int | None) -> str:
-    return f"[green]all {chain.length():,} right[/]" if step is None else f"[red]derailed at step {step:,}[/]"
+def _told(ends: list[int | None], steps: int) -> str:
+    """Where chains end, in words: the step of each wrong answer, or that there was none."""
+    derailed = sorted(end for end in ends if end is not None)
+    came_through = len(ends) - len(derailed)
+    words = []
+    if derailed:
+        words.append("[red]derailed at " + ", ".join(f"{end:,}" for end in derailed) + "[/]")
+    if came_through:
+        who = f"{came_through} of {len(ends)} " if len(ends) > 1 else ""
+        words.append(f"[green]{who}right for {steps:,}[/]")
+    return "\n".join(words)
 
 
-def _verdict(console: object, journal: Path, chain: Hanoi, seconds: float) -> int:
+def _verdict(console: Console, journal: Path, chain: Hanoi, seconds: float) -> int:
     found = reading.verify(journal)
     if found.problem is not None or not found.finished:
-        click.echo(f"\nThe verifier objects: {found.problem or 'the run did not finish'}", err=True)
+        console.print(f"\n[bold red]The verifier objects: {found.problem or 'the run did not finish'}[/]")
         return 1
-    click.secho(
-        f"\nVerified by the rules of the game alone: {found.steps:,} of {chain.length():,} steps right, zero errors.",
-        fg="green",
-        bold=True,
-    )
-    click.echo(
-        f"All of this took {seconds:.0f} s. The run is in {journal}. Try next:\n"
+    console.print(
+        f"\n[bold green]Verified by the rules of the game alone: all {found.steps:,} steps right, zero errors.[/]\n"
+        f"\nAll of this took {seconds:.0f} s. The voted run is in {journal}. Try next:\n\n"
         f"  unerring report {journal}\n"
         f"  unerring export {journal} --what votes | head\n"
-        "  unerring run hanoi --set disks=12 --journal h12.db --seed 1    (Ctrl-C it, then: unerring resume h12.db)\n"
-        "  unerring run hanoi --set disks=8 --model noise/p=0.9,v=0.9 --k 5"
+        "  unerring run hanoi --set disks=12 --journal h12.db --seed 1\n"
+        "      # press Ctrl-C, then: unerring resume h12.db\n"
+        "  unerring run hanoi --set disks=8 --model noise/p=0.9,v=0.9 --k 5\n",
+        soft_wrap=True,
     )
     return 0
