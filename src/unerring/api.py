@@ -18,12 +18,12 @@ from unerring.core.process import Chain, length_of, parameters_of
 from unerring.core.race import AheadBy
 from unerring.core.replay import RunState
 from unerring.core.report import Series, report_of
-from unerring.core.vote import Json, canonical, parsed
+from unerring.core.vote import Json, NotJson, canonical, parsed
 from unerring.errors import ChainChanged, InputError, Interrupted
 from unerring.reading import Tee, folded
 from unerring.registry import make_chain, make_sampler, process_name, recommended_policy
-from unerring.runtime.chain import Surroundings, run_chain
-from unerring.runtime.limits import Patience, StopRequest, SystemClock
+from unerring.runtime.chain import run_chain
+from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.testing import MemoryJournal
 
@@ -137,7 +137,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         stand = _Stand(chain, at)
         entry = Opened(
             process=process_name(chain),
-            parameters=parameters_of(chain),
+            parameters=_plain(parameters_of(chain)),
             model=sampler.name,
             policy=opening.policy.to_json(),
             seed=opening.seed,
@@ -150,6 +150,14 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         journal.append(entry)
         await journal.commit()
         return await _go_on(stand, sampler, journal, options, stop)
+
+
+def _plain(parameters: dict[str, Json]) -> dict[str, Json]:
+    try:
+        canonical(parameters)
+    except NotJson as error:
+        raise InputError(f"the parameters of a process are kept in its journal, but {error}") from None
+    return parameters
 
 
 async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from unerring.core.sample import Sample, Settings
+from unerring.errors import ProviderError
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
@@ -31,7 +32,7 @@ class FunctionSampler:
             Settings(settings.temperature, settings.max_output_tokens, settings.seed, settings.step, settings.slot + i)
             for i in range(n)
         ]
-        return await asyncio.gather(*(self._one(prompt, one) for one in each))
+        return leading(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         if inspect.iscoroutinefunction(self._function):
@@ -40,4 +41,24 @@ class FunctionSampler:
             answer = await asyncio.to_thread(self._function, prompt, settings)
             if inspect.isawaitable(answer):
                 answer = await answer
-        return answer if isinstance(answer, Sample) else Sample(answer, voter=self.name)
+        if isinstance(answer, str):
+            return Sample(answer, voter=self.name)
+        if isinstance(answer, Sample):
+            return answer
+        raise TypeError(f"{self.name} returned {answer!r}; a model's function returns text (str) or a Sample")
+
+
+def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
+    """The samples before the first failed call: they are paid for and kept, and the rest is asked for again.
+
+    Raises the failure where it came first, or where it is a bug and not the provider's.
+    """
+    samples: list[Sample] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Sample):
+            samples.append(outcome)
+        elif not samples or not isinstance(outcome, ProviderError):
+            raise outcome
+        else:
+            break
+    return samples

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from unerring.adapters.function import leading
 from unerring.core.sample import Sample, Settings
 from unerring.runtime.ports import Sampler
 
@@ -21,7 +22,7 @@ class Rotation:
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))
-        return await asyncio.gather(*each)
+        return leading(await asyncio.gather(*each, return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         sampler = self._samplers[settings.slot % len(self._samplers)]

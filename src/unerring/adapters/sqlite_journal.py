@@ -131,7 +131,7 @@ class SqliteJournal:
             if self._finished and database is not None:
                 # a finished journal is one plain file, readable from read-only media too
                 database.execute("PRAGMA journal_mode=DELETE")
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # whatever it was, nobody must wait for this thread for ever
             self._fail(
                 JournalError(
                     f"cannot write to the journal {self.path}: {error}. What it holds is safe; mend that, then resume"

@@ -5,7 +5,6 @@ one is open at a time except `run_chain` itself, which opens the next one after 
 """
 
 import asyncio
-from dataclasses import dataclass, field
 
 from unerring.core.entries import Committed, Finished, Paused, digest_of
 from unerring.core.process import Chain, Subtask
@@ -13,20 +12,9 @@ from unerring.core.race import Continue, Undecided, Won
 from unerring.core.replay import OpenStep, RunState
 from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import Interrupted, JournalError, StepLimit, StepUndecided, Stopped
-from unerring.runtime.limits import Patience, StopRequest, SystemClock
-from unerring.runtime.ports import Clock, Journal, Observer, Sampler
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.ports import Journal, Sampler
 from unerring.runtime.sampling import Ledger, Sampling
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run needs beside its chain, its model and its journal."""
-
-    clock: Clock = field(default_factory=SystemClock)
-    patience: Patience = field(default_factory=Patience)
-    stop: StopRequest = field(default_factory=StopRequest)
-    observer: Observer | None = None
-    max_steps: int | None = None
 
 
 async def run_chain(
@@ -43,17 +31,9 @@ async def run_chain(
     except JournalError:
         raise
     except BaseException as error:
-        error = _single(error)
         runner.pause(error)
         await journal.commit()
-        raise error from error.__cause__
-
-
-def _single(error: BaseException) -> BaseException:
-    """The first error out of a group: the calls of one step fail for one reason, and users catch that."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        raise
 
 
 class _Runner:
@@ -61,7 +41,7 @@ class _Runner:
         self._chain = chain
         self._ledger = ledger
         self._around = around
-        self._sampling = Sampling(chain, sampler, ledger, around.clock, around.patience)
+        self._sampling = Sampling(chain, sampler, ledger, around)
 
     async def run(self, at: Json) -> Json:
         folded = self._ledger.state
@@ -114,6 +94,3 @@ class _Runner:
 def _undecided(step: OpenStep, votes: int) -> str:
     tally = "-".join(str(count) for count in sorted(step.race.tally.values(), reverse=True)) or "none"
     return f"step {step.step} is undecided after {votes} votes ({tally}) and {step.flags} flagged samples"
-
-
-__all__ = ["Surroundings", "run_chain"]

@@ -1,9 +1,12 @@
-"""Stopping and waiting: requests to stop, and the patience for a provider that is away."""
+"""Stopping and waiting: requests to stop, the patience for a provider that is away, and what surrounds a run."""
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from random import Random
+
+from unerring.runtime.ports import Clock, Observer
 
 
 class SystemClock:
@@ -21,10 +24,21 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self._asked = asyncio.Event()
 
     def ask(self, reason: str) -> None:
-        """Stop once the samples under way are in."""
+        """Stop once the samples under way are in. Call it on the run's event loop."""
         self.reason = self.reason or reason
+        self._asked.set()
+
+    async def unless_asked(self, waiting: Coroutine[None, None, None]) -> None:
+        """Wait for `waiting`, or give it up once a stop is asked for."""
+        both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._asked.wait())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +61,14 @@ class Patience:
         if retry_after is not None and retry_after > wait:
             wait = retry_after
         return wait * (1.0 + self.spread * chance.random())
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run needs beside its chain, its model and its journal."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    patience: Patience = field(default_factory=Patience)
+    stop: StopRequest = field(default_factory=StopRequest)
+    observer: Observer | None = None
+    max_steps: int | None = None

@@ -1,6 +1,6 @@
 """The seams: what the runtime needs from the outside, and all it knows of it."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Protocol
 
 from unerring.core.entries import Entry
@@ -54,8 +54,8 @@ class Clock(Protocol):
     def time(self) -> float:
         """Seconds since 1970."""
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
+    def sleep(self, seconds: float) -> Coroutine[None, None, None]:
+        """Wait, when awaited."""
 
 
 class Observer(Protocol):

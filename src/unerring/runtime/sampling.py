@@ -6,6 +6,7 @@ unknown, never lost from sight.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from random import Random
 
@@ -15,9 +16,9 @@ from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.replay import Decided, OpenStep, RunState
 from unerring.core.sample import Sample, Settings
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
-from unerring.errors import ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.limits import Patience
-from unerring.runtime.ports import Clock, Journal, Sampler
+from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.ports import Journal, Sampler
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
@@ -49,12 +50,13 @@ class Ledger:
 class Sampling:
     """Draws the samples of a run's steps. Several steps may be drawn for at once."""
 
-    def __init__(self, chain: Chain, sampler: Sampler, ledger: Ledger, clock: Clock, patience: Patience) -> None:
+    def __init__(self, chain: Chain, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
         self._check = check_of(chain)
         self._sampler = sampler
         self._ledger = ledger
-        self._clock = clock
-        self._patience = patience
+        self._clock = around.clock
+        self._patience = around.patience
+        self._stop = around.stop
         self._chance = Random()  # spreads waits; decides nothing
 
     async def draw(self, step: OpenStep, subtask: Subtask, state: Json) -> None:
@@ -66,10 +68,11 @@ class Sampling:
             calls += [self._call(step, subtask, state, temperature, few) for few in _contiguous(slots)]
         if len(calls) == 1:
             await calls[0]
-        else:
-            async with asyncio.TaskGroup() as group:
-                for call in calls:
-                    group.create_task(call)
+            return
+        # one call that fails does not undo the others: what they were paid for is kept, then the error is raised
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _call(self, step: OpenStep, subtask: Subtask, state: Json, temperature: float, slots: list[int]) -> None:
         samples = await self._answered(step, subtask, temperature, slots)
@@ -91,7 +94,7 @@ class Sampling:
         while True:
             await self._announce(step.step, slots)
             try:
-                samples = list(await self._sampler.sample(prompt, settings, len(slots)))
+                samples = _checked(await self._sampler.sample(prompt, settings, len(slots)))
                 if samples:
                     return samples
                 failure = ProviderBusy("the model returned no sample")
@@ -101,12 +104,21 @@ class Sampling:
                 self._settle(step.step, slots, error)
                 raise ProviderGone(str(error)) from error
             self._settle(step.step, slots, failure)
-            wait = self._patience.wait(failures, failure.retry_after, self._chance)
-            if self._clock.time() + wait - since > self._patience.total:
-                away = self._clock.time() - since
-                raise ProviderGone(f"the provider failed for {away:.0f} s on end, last: {failure}") from failure
-            await self._clock.sleep(wait)
+            await self._wait_out(failure, failures, since)
             failures += 1
+
+    async def _wait_out(self, failure: ProviderBusy, failures: int, since: float) -> None:
+        """Wait before the next try; raises `ProviderGone` past all patience, `Interrupted` if asked to stop."""
+        wait = self._patience.wait(failures, failure.retry_after, self._chance)
+        away = self._clock.time() - since
+        if away + wait > self._patience.total:
+            raise ProviderGone(
+                f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more, "
+                f"beyond the run's patience of {self._patience.total:.0f} s; last: {failure}"
+            ) from failure
+        await self._stop.unless_asked(self._clock.sleep(wait))
+        if self._stop.reason is not None:
+            raise Interrupted(self._stop.reason)
 
     async def _announce(self, step: int, slots: list[int]) -> None:
         if self._sampler.paid:
@@ -152,10 +164,31 @@ class Sampling:
             raise
         except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
             raise RedFlag(str(error)) from None
-        flag = self._check(state, parsed(choice)) if self._check else None
-        if flag is not None:
-            raise RedFlag(flag.reason, FlagKind.REJECTED)
+        if self._check is not None:
+            self._checked_by_user(self._check, state, choice)
         return choice
+
+    @staticmethod
+    def _checked_by_user(check: Callable[[Json, Json], RedFlag | None], state: Json, choice: str) -> None:
+        """Raise the red flag that a chain's check returns or raises; anything else from it is a bug of its own."""
+        try:
+            flag = check(state, parsed(choice))
+        except RedFlag as raised:
+            flag = raised
+        if isinstance(flag, RedFlag):
+            raise RedFlag(flag.reason, FlagKind.REJECTED)
+        if flag is not None:
+            raise TypeError(f"check returns a RedFlag or None, not {flag!r}")
+
+
+def _checked(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples as a list; raises `TypeError` for a sampler that breaks its contract."""
+    if not isinstance(samples, Sequence) or isinstance(samples, str):
+        raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")
+    for sample in samples:
+        if not isinstance(sample, Sample) or not isinstance(sample.text, str):
+            raise TypeError(f"a sampler returns samples with text, not {sample!r}")
+    return list(samples)
 
 
 def _contiguous(slots: list[int]) -> list[list[int]]:
