@@ -21,7 +21,7 @@ from unerring.core.report import Series, report_of
 from unerring.core.vote import Json, NotJson, canonical, parsed
 from unerring.errors import ChainChanged, InputError, Interrupted
 from unerring.reading import Tee, folded
-from unerring.registry import make_chain, make_sampler, process_name, recommended_policy
+from unerring.registry import make_chain, process_name, recommended_policy, required_chain, sampler_for
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
@@ -128,28 +128,39 @@ def policy_for(model: Any, k: int | None = None, policy: Policy | None = None) -
 
 
 async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Result:
-    chain, model = opening.chain, opening.model
-    if not isinstance(chain, Chain):
-        raise InputError(f"{chain!r} is no chain: it needs the methods start, subtask and advance")
-    sampler = make_sampler(model, chain, opening.seed)
-    at = chain.start()
-    with _closing(sampler), _journal(opening.journal) as journal:
-        stand = _Stand(chain, at)
-        entry = Opened(
-            process=process_name(chain),
-            parameters=_plain(parameters_of(chain)),
-            model=sampler.name,
-            policy=opening.policy.to_json(),
-            seed=opening.seed,
-            start=canonical(at),
-            length=length_of(chain),
-            software=f"unerring {version('unerring')}",
-            time=options.clock.time(),
-        )
+    if options.vote_cap is not None or options.flag_cap is not None:
+        raise InputError("vote_cap and flag_cap raise the caps of a resumed run; a new one has them in its policy")
+    if type(opening.seed) is not int:
+        raise InputError(f"a seed is a whole number, not {opening.seed!r}")
+    _require_steps(options.max_steps)
+    chain = required_chain(opening.chain)
+    with sampler_for(opening.model, chain, opening.seed) as sampler:
+        stand = _Stand(chain, chain.start())
+        entry = _opening_entry(opening, stand.at, sampler, options.clock)
         stand.state.apply(entry)
-        journal.append(entry)
-        await journal.commit()
-        return await _go_on(stand, sampler, journal, options, stop)
+        with _journal(opening.journal) as journal:
+            journal.append(entry)
+            await journal.commit()
+            return await _go_on(stand, sampler, journal, options, stop)
+
+
+def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, clock: Clock) -> Opened:
+    return Opened(
+        process=process_name(opening.chain),
+        parameters=_plain(parameters_of(opening.chain)),
+        model=sampler.name,
+        policy=opening.policy.to_json(),
+        seed=opening.seed,
+        start=canonical(at),
+        length=length_of(opening.chain),
+        software=f"unerring {version('unerring')}",
+        time=clock.time(),
+    )
+
+
+def _require_steps(max_steps: int | None) -> None:
+    if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
+        raise InputError(f"max_steps is a number of steps, at least 1; it cannot be {max_steps!r}")
 
 
 def _plain(parameters: dict[str, Json]) -> dict[str, Json]:
@@ -161,6 +172,9 @@ def _plain(parameters: dict[str, Json]) -> dict[str, Json]:
 
 
 async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:
+    if options.policy is not None:
+        raise InputError("a run keeps the policy it began with; on resuming, only its caps can be raised")
+    _require_steps(options.max_steps)
     journal, entries = SqliteJournal.reopen(path)
     try:
         stand = _retraced(path, entries, chain)
@@ -169,13 +183,13 @@ async def _resume(path: Path, chain: Chain | None, model: Any, options: Options,
         if state.finished is not None:
             return Result(stand.at, state.committed, report_of(state, stand.series))
         _require_higher_caps(state.policy, options)
-        sampler = make_sampler(model or opened.model, stand.chain, opened.seed)
-        with _closing(sampler):
+        with sampler_for(model or opened.model, stand.chain, opened.seed) as sampler:
             entry = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
             state.apply(entry)
             journal.append(entry)
             return await _go_on(stand, sampler, journal, options, stop)
     finally:
+        entries.close()
         journal.close()
 
 
@@ -246,19 +260,10 @@ def _journal(path: str | Path | None) -> Iterator[Journal]:
         journal.close()
 
 
-@contextmanager
-def _closing(sampler: Sampler) -> Iterator[None]:
-    """Close a sampler that can be closed, however its use ends."""
-    try:
-        yield
-    finally:
-        close: Callable[[], None] | None = getattr(sampler, "close", None)
-        if close is not None:
-            close()
-
-
 def _run_stoppable(start: Callable[[StopRequest], Awaitable[Result]]) -> Result:
     """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it."""
+    if _loop_runs_already():
+        raise InputError("an event loop runs here already; await unerring.arun or unerring.aresume instead")
 
     async def main() -> Result:
         stop = StopRequest()
@@ -280,6 +285,14 @@ def _run_stoppable(start: Callable[[StopRequest], Awaitable[Result]]) -> Result:
                 raise Interrupted(stop.reason or "cancelled") from None
 
     return asyncio.run(main())
+
+
+def _loop_runs_already() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

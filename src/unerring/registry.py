@@ -4,7 +4,8 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from unerring.adapters.rotation import SEPARATOR, Rotation
 from unerring.core.policy import Policy
 from unerring.core.process import Chain
 from unerring.core.vote import Json
-from unerring.errors import InputError
+from unerring.errors import InputError, UnerringError
 from unerring.processes import SHIPPED
 from unerring.runtime.ports import Sampler
 from unerring.testing import NoisySampler
@@ -36,12 +37,22 @@ def make_chain(name: str, parameters: Mapping[str, Json]) -> Chain:
         except TypeError as error:
             takes = ", ".join(inspect.signature(made).parameters) or "no arguments"
             raise InputError(f"{name} cannot be made so: {error}; it takes {takes}") from None
-        made = made(**parameters)
+        try:
+            made = made(**parameters)
+        except UnerringError:
+            raise
+        except Exception as error:
+            raise InputError(f"{name} cannot be made: {type(error).__name__}: {error}") from None
     elif parameters:
         raise InputError(f"{name} is an object, made already; it takes no parameters")
-    if not isinstance(made, Chain):
-        raise InputError(f"{name} is no chain: it needs the methods start, subtask and advance")
-    return made
+    return required_chain(made, name)
+
+
+def required_chain(chain: Any, name: str = "") -> Chain:
+    """The chain, or `InputError` where the object is none."""
+    if isinstance(chain, type) or not isinstance(chain, Chain):
+        raise InputError(f"{name or repr(chain)} is no chain: it needs the methods start, subtask and advance")
+    return chain
 
 
 def _imported(name: str) -> Any:
@@ -55,8 +66,10 @@ def _imported(name: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:
-        raise InputError(f"cannot import {name}: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"cannot import {name}: {type(error).__name__}: {error}; from Python, pass the process itself: chain=..."
+        ) from None
     return found
 
 
@@ -71,16 +84,25 @@ def parameter(text: str) -> tuple[str, Json]:
         return name, value
 
 
-def make_sampler(model: Any, chain: Chain, seed: int) -> Sampler:
-    """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to rotate over."""
-    if isinstance(model, list | tuple) and model:
-        samplers = [make_sampler(one, chain, seed) for one in model]
-        return samplers[0] if len(samplers) == 1 else Rotation(samplers)
-    if isinstance(model, str) and SEPARATOR in model:
-        return make_sampler(model.split(SEPARATOR), chain, seed)
+@contextmanager
+def sampler_for(model: Any, chain: Chain, seed: int) -> Iterator[Sampler]:
+    """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to rotate over.
+
+    Samplers made here are closed at the end; one that was passed in stays its owner's.
+    """
+    with ExitStack() as made:
+        yield _sampler(model, chain, seed, made)
+
+
+def _sampler(model: Any, chain: Chain, seed: int, made: ExitStack) -> Sampler:
     if isinstance(model, str):
-        return _specified(model, chain, seed)
-    if hasattr(model, "sample"):
+        if SEPARATOR in model:
+            return _sampler(model.split(SEPARATOR), chain, seed, made)
+        return _specified(model, chain, seed, made)
+    if isinstance(model, list | tuple) and model:
+        samplers = [_sampler(one, chain, seed, made) for one in model]
+        return samplers[0] if len(samplers) == 1 else Rotation(samplers)
+    if hasattr(model, "sample") and not isinstance(model, type):
         sampler: Sampler = model
         return sampler
     if callable(model):
@@ -88,22 +110,23 @@ def make_sampler(model: Any, chain: Chain, seed: int) -> Sampler:
     raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
 
 
-def _specified(spec: str, chain: Chain, seed: int) -> Sampler:
+def _specified(spec: str, chain: Chain, seed: int, made: ExitStack) -> Sampler:
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
         from unerring.adapters.embedded import EmbeddedSampler
 
-        return EmbeddedSampler(spec, seed)
+        embedded = EmbeddedSampler(spec, seed)
+        made.callback(embedded.close)
+        return embedded
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
         return NoisySampler(rehearse, **_noise(rest))
-    if spec.startswith("function "):
-        raise InputError(
-            f"the run's model was a Python {spec}; resume it from Python: unerring.resume(..., model=...)"
-        )
-    raise InputError(f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, noise/p=0.99,v=0.95,c=0")
+    raise InputError(
+        f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, noise/p=0.99,v=0.95,c=0. "
+        "A model of your own is passed from Python: unerring.run or unerring.resume with model=..."
+    )
 
 
 def _noise(text: str) -> dict[str, float]:

@@ -64,15 +64,19 @@ class Likeliest:
         return relative
 
     @cached_property
-    def logsums(self) -> Floats:
-        """Logarithm of the summed exponentials of `relative` at each place."""
-        sums: Floats = np.log(np.exp(self.relative).sum(axis=1))
-        return sums
+    def _sums(self) -> dict[float, Floats]:
+        return {}
+
+    def sums(self, temperature: float) -> Floats:
+        """Summed weights of all words at each place, where the path's own word weighs 1."""
+        if temperature not in self._sums:
+            self._sums[temperature] = np.exp(self.relative / temperature).sum(axis=1)
+        return self._sums[temperature]
 
     @cached_property
     def whole(self) -> Written:
         """The path itself, as an answer."""
-        return Written(self.tokens, tuple((-self.logsums).tolist()))
+        return Written(self.tokens, tuple((-np.log(self.sums(1.0))).tolist()))
 
     def departure(self, temperature: float, numbers: Floats) -> tuple[int, int] | None:
         """The place where a sample leaves the path, and the word it takes there; None if it keeps to it.
@@ -82,13 +86,13 @@ class Likeliest:
         """
         if temperature == 0:
             return None
-        weights = np.exp(self.relative[: len(numbers)] / temperature)
-        marks = numbers[: len(weights)] * weights.sum(axis=1)
+        sums = self.sums(temperature)[: len(numbers)]
+        marks = numbers[: len(sums)] * sums
         places = np.flatnonzero(marks >= 1.0)  # the path's own word weighs 1
         if not places.size:
             return None
         place = int(places[0])
-        others = weights[place]
+        others = np.exp(self.relative[place] / temperature)
         others[self.tokens[place]] = 0.0
         word = np.searchsorted(np.cumsum(others), marks[place] - 1.0, side="right")
         # rounding may put the mark past the last word that has any weight
@@ -96,7 +100,7 @@ class Likeliest:
 
     def up_to(self, place: int, word: int) -> Written:
         """The path's first `place` tokens and then another word."""
-        logprob = float(self.relative[place, word] - self.logsums[place])
+        logprob = float(self.relative[place, word] - np.log(self.sums(1.0)[place]))
         return Written((*self.tokens[:place], word), (*self.whole.logprobs[:place], logprob))
 
 

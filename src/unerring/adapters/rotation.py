@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from unerring.adapters.function import leading
 from unerring.core.sample import Sample, Settings
+from unerring.errors import InputError, ProviderBusy
 from unerring.runtime.ports import Sampler
 
 SEPARATOR = " + "
@@ -16,9 +17,13 @@ class Rotation:
 
     def __init__(self, samplers: Sequence[Sampler]) -> None:
         self._samplers = tuple(samplers)
+        if len({sampler.compact for sampler in samplers}) > 1:
+            raise InputError(
+                "models that know compact prompts only cannot take turns with models that need whole ones"
+            )
         self.name = SEPARATOR.join(sampler.name for sampler in self._samplers)
         self.paid = any(sampler.paid for sampler in self._samplers)
-        self.compact = all(sampler.compact for sampler in self._samplers)
+        self.compact = self._samplers[0].compact
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))
@@ -26,11 +31,7 @@ class Rotation:
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         sampler = self._samplers[settings.slot % len(self._samplers)]
-        sample = (await sampler.sample(prompt, settings, 1))[0]
-        return sample if sample.voter else replace(sample, voter=sampler.name)
-
-    def close(self) -> None:
-        for sampler in self._samplers:
-            close = getattr(sampler, "close", None)
-            if close is not None:
-                close()
+        samples = await sampler.sample(prompt, settings, 1)
+        if not samples:
+            raise ProviderBusy(f"{sampler.name} returned no sample")
+        return samples[0] if samples[0].voter else replace(samples[0], voter=sampler.name)

@@ -9,7 +9,7 @@ writing and checkpointing is done by that one connection; readers open the file 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ class SqliteJournal:
         self._head = head
         self._mark = mark
         self._finished = False
+        self._plain = False
         self._buffer: list[Entry] = []
         self._appended = mark.entries
         self._waiting: list[_Waiter] = []
@@ -68,7 +69,7 @@ class SqliteJournal:
         return cls(path, head, Mark(0, GENESIS))
 
     @classmethod
-    def reopen(cls, path: Path) -> tuple["SqliteJournal", Iterator[Entry]]:
+    def reopen(cls, path: Path) -> tuple["SqliteJournal", Generator[Entry, None, None]]:
         """Take a journal up again: the writer, and its entries so far, which must be read to their end first.
 
         Raises `JournalBusy`, and while reading `JournalDamaged`.
@@ -78,7 +79,7 @@ class SqliteJournal:
         journal = cls(path, head, Mark(0, GENESIS))
         return journal, journal._replayed()
 
-    def _replayed(self) -> Iterator[Entry]:
+    def _replayed(self) -> Generator[Entry, None, None]:
         running = Reader(self.path)
         yield from running.entries()
         self._mark = Mark(running.count, running.hash)
@@ -116,7 +117,7 @@ class SqliteJournal:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        if self._finished and self._failure is None:
+        if self._plain and self._failure is None:
             self._head.mark(Mark(self._mark.entries, self._mark.hash, seal_of(self.path)))
         self._head.close()
         if self._failure is not None:
@@ -129,8 +130,11 @@ class SqliteJournal:
                 database = database or _connect(self.path)
                 self._write(database, group)
             if self._finished and database is not None:
-                # a finished journal is one plain file, readable from read-only media too
-                database.execute("PRAGMA journal_mode=DELETE")
+                # a finished journal is one plain file, readable from read-only media too, and sealed as such;
+                # while somebody reads it SQLite keeps the log beside it, and it is left at that
+                with suppress(sqlite3.OperationalError):
+                    database.execute("PRAGMA journal_mode=DELETE")
+                    self._plain = True
         except Exception as error:  # whatever it was, nobody must wait for this thread for ever
             self._fail(
                 JournalError(

@@ -69,10 +69,21 @@ class Sampling:
         if len(calls) == 1:
             await calls[0]
             return
-        # one call that fails does not undo the others: what they were paid for is kept, then the error is raised
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        try:
+            done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            if under_way:
+                # what they are paid for is still taken in, but nothing is tried again
+                self._stop.ask("another call of the step failed")
+                await asyncio.wait(under_way)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        failures = [error for task in (*done, *under_way) if (error := task.exception()) is not None]
+        if failures:
+            raise failures[0]
 
     async def _call(self, step: OpenStep, subtask: Subtask, state: Json, temperature: float, slots: list[int]) -> None:
         samples = await self._answered(step, subtask, temperature, slots)
