@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite_journal import Reader, replace_journal
+from unerring.adapters.sqlite_journal import Reader, replace_journal, require_empty
 from unerring.core.entries import Entry, Opened
 from unerring.core.process import verifier_of
 from unerring.core.replay import Decided, Misplaced, RunState
@@ -84,6 +84,12 @@ def report(journal: str | Path) -> dict[str, Any]:
         pass
     _ = history.opened
     return report_of(history.state, history.series)
+
+
+def require_free(journal: str | Path) -> None:
+    """Raise `InputError` where a file already holds a run, or is something else."""
+    if Path(journal).exists():
+        require_empty(Path(journal))
 
 
 def repair(journal: str | Path) -> tuple[int, Path]:

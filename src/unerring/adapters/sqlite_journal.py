@@ -54,7 +54,7 @@ class SqliteJournal:
         Raises `InputError` where the file holds anything or cannot be made.
         """
         if path.exists():
-            _require_empty(path)
+            require_empty(path)
         try:
             head = Head(path)
         except OSError as error:
@@ -222,7 +222,8 @@ def _make(path: Path) -> None:
     draft.replace(path)
 
 
-def _require_empty(path: Path) -> None:
+def require_empty(path: Path) -> None:
+    """Raise `InputError` for a journal that holds a run already, or a file that is something else."""
     probe(path)
     first = next(Reader(path).entries(), None)
     if isinstance(first, Opened):

@@ -5,10 +5,13 @@ Exit codes: 0 done; 1 a wrong result or a damaged journal; 2 bad usage or bad in
 
 import json
 import os
+import shlex
 import sys
+import sysconfig
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,12 @@ DONE, WRONG, BAD_INPUT, STOPPED = 0, 1, 2, 3
 def command_line(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code, with one clear line on stderr for anything that went wrong."""
     try:
-        code = commands.main(list(arguments), prog_name="unerring", standalone_mode=False)
+        with commands.make_context("unerring", list(arguments)) as context:
+            code = commands.invoke(context)
+            sys.stdout.flush()
         return code if isinstance(code, int) else DONE
+    except click.exceptions.Exit as error:
+        return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return BAD_INPUT
@@ -40,8 +47,11 @@ def command_line(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail(STOPPED, "stopped")
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return DONE
+    except OSError as error:
+        _silence_stdout()
+        return _fail(STOPPED, f"cannot go on: {error}")
     except (InputError, JournalBusy) as error:
         return _fail(BAD_INPUT, str(error))
     except JournalDamaged as error:
@@ -50,6 +60,12 @@ def command_line(arguments: Sequence[str]) -> int:
         return _fail(STOPPED, str(error))
     except UnerringError as error:
         return _fail(STOPPED, str(error))
+
+
+def _silence_stdout() -> None:
+    """Send what is still buffered nowhere, so that closing it at exit does not fail again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(code: int, message: str) -> int:
@@ -82,7 +98,7 @@ def _json_option(command: Any) -> Any:
 def _margin(_context: Any, _option: Any, value: str) -> int | None:
     if value == "auto":
         return None
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or len(value) > 9 or int(value) < 1:
         raise InputError(f"k is a number of votes, at least 1, or auto; it cannot be {value}")
     return int(value)
 
@@ -125,8 +141,6 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     model = list(models) or "embedded"
     policy = api.policy_for(model, k)
     path = journal or _fresh(process)
-    if journal is None:
-        click.echo(f"journal: {path}", err=True)
 
     def start(progress: Progress) -> api.Result:
         options = api.Options(policy=policy, max_steps=max_steps, observer=progress)
@@ -154,12 +168,12 @@ def resume(
         options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap)
         return api.resume(file, options=options)
 
-    return _watched(start, file, as_json)
+    return _watched(start, file, as_json, resuming=True)
 
 
-def _watched(start: Any, path: Path, as_json: bool) -> int:
+def _watched(start: Any, path: Path, as_json: bool, resuming: bool = False) -> int:
     """Run with progress; a stop names the command that goes on, and a bug in the user's code its place."""
-    progress = Progress(quiet=as_json)
+    progress = Progress(quiet=as_json, journal=str(path))
     try:
         with progress:
             result = start(progress)
@@ -167,23 +181,37 @@ def _watched(start: Any, path: Path, as_json: bool) -> int:
         raise type(error)(f"{error}; go on with: {_going_on(error, path)}") from None
     except (UnerringError, click.ClickException):
         raise
+    except OSError:
+        raise
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
-        return _fail(STOPPED, f"the process's own code failed: {what}; mend it, then: unerring resume {path}")
+        then = f"mend it, then: unerring resume {_quoted(path)}" if path.exists() else "nothing was begun"
+        return _fail(STOPPED, f"the process's own code failed: {_placed(error)}; {then}")
     if as_json:
         click.echo(json.dumps(result.report))
     else:
-        if progress.steps == 0:
+        if resuming and progress.steps == 0:
             click.echo(f"{path} is finished already.", err=True)
         click.echo(report_text(result.report, str(path)))
-        click.echo(f"Check it with: unerring verify {path}", err=True)
+        click.echo(f"Check it with: unerring verify {_quoted(path)}", err=True)
     return DONE
 
 
 def _going_on(error: Stopped, path: Path) -> str:
     more = " --vote-cap N (or --flag-cap N) to allow it more" if error.kind == "undecided" else ""
-    return f"unerring resume {path}{more}"
+    return f"unerring resume {_quoted(path)}{more}"
+
+
+def _quoted(path: Path) -> str:
+    """A path as it can be pasted into a shell."""
+    return shlex.quote(str(path))
+
+
+def _placed(error: Exception) -> str:
+    """An error and the place in the user's own files that it came from."""
+    ours = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*ours, "<"))] or frames
+    return f"{type(error).__name__}: {error} ({own[-1].filename}, line {own[-1].lineno})"
 
 
 def _fresh(process: str) -> Path:
@@ -204,7 +232,12 @@ def verify(file: Path, as_json: bool) -> int:
 
     Exits with 0 where a finished run holds, 1 where anything is wrong, 3 where all holds and the run is not over.
     """
-    found = reading.verify(file)
+    try:
+        found = reading.verify(file)
+    except (UnerringError, OSError):
+        raise
+    except Exception as error:
+        return _fail(WRONG, f"the process's own verifier failed: {_placed(error)}")
     if as_json:
         fields = {name: getattr(found, name) for name in found.__dataclass_fields__}
         click.echo(json.dumps(fields | {"ok": found.problem is None}))
@@ -217,7 +250,8 @@ def verify(file: Path, as_json: bool) -> int:
         return _fail(WRONG, f"{file} holds a wrong result: {found.problem}")
     if not found.finished:
         return _fail(
-            STOPPED, f"{file} is right as far as it goes, and not finished; go on with: unerring resume {file}"
+            STOPPED,
+            f"{file} is right as far as it goes, and not finished; go on with: unerring resume {_quoted(file)}",
         )
     if not as_json:
         click.echo("Verified: zero errors." if found.judged else "The journal holds.")
@@ -239,7 +273,14 @@ def report(file: Path, as_json: bool) -> int:
 @click.option(
     "--what", type=click.Choice(["steps", "votes"]), default="steps", show_default=True, help="What to list."
 )
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="How to write it.",
+)
 def export(file: Path, what: str, form: str) -> int:
     """Print the steps or the votes of the journal FILE, one record a line."""
     history = reading.History(file)
@@ -256,4 +297,6 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
     """See the embedded model derail alone, and solve the same puzzle by voting. No key, no network."""
     from unerring.ui.demo import demonstrate
 
-    return demonstrate(disks, seed, journal or _fresh("demo"))
+    path = journal or _fresh("demo")
+    reading.require_free(path)
+    return demonstrate(disks, seed, path)

@@ -7,14 +7,21 @@ from typing import Any, TextIO
 
 from unerring.core.replay import Decided
 from unerring.core.vote import parsed
+from unerring.errors import InputError
 from unerring.reading import History
+
+OWN = frozenset({"index", "tally", "votes", "flags"})
 
 
 def step_records(history: History) -> Iterator[dict[str, Any]]:
-    """One record a committed step: index, the choice (its fields where it is an object), tally, votes, flags."""
+    """One record a committed step: index, the choice, tally, votes, flags.
+
+    A choice that is an object stands there by its fields, unless one of them has the name of a field of the record.
+    """
     for decided in history.steps():
         choice = parsed(decided.choice)
-        fields = choice if isinstance(choice, dict) else {"choice": choice}
+        plain = isinstance(choice, dict) and not OWN & choice.keys()
+        fields = choice if plain and isinstance(choice, dict) else {"choice": choice}
         yield (
             {"index": decided.step}
             | fields
@@ -61,8 +68,14 @@ def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
         if table is None:
             table = csv.DictWriter(out, list(record), extrasaction="ignore", lineterminator="\n")
             table.writeheader()
+        if record.keys() - set(table.fieldnames):
+            index, names = record["index"], ", ".join(sorted(record.keys() - set(table.fieldnames)))
+            raise InputError(f"step {index} has fields that the first had not ({names}); export it as jsonl")
         table.writerow({name: _cell(value) for name, value in record.items()})
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict | bool) else value
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value)
+    # half of a surrogate pair, which a model may write, is no text that a file can hold
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

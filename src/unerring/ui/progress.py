@@ -13,13 +13,13 @@ PLAIN_SECONDS = 10.0
 class Progress:
     """An observer that shows how a run gets on. Use it as a context manager around the run."""
 
-    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False, journal: str = "") -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty() and not quiet
         self._quiet = quiet
+        self._journal = journal
         self._display: Any = None
         self._since = self._shown = time.monotonic()
-        self._first: int | None = None
         self._votes = 0
         self.steps = 0
         self._disagreements = 0
@@ -38,8 +38,8 @@ class Progress:
             self._display.stop()
 
     def decided(self, decided: Decided, state: RunState) -> None:
-        if self._first is None:
-            self._first = decided.step
+        if self.steps == 0 and self._journal and not self._quiet:
+            print(f"journal: {self._journal}", file=self._stream, flush=True)
         self.steps += 1
         self._votes += decided.votes
         self._disagreements += len(decided.tally) > 1
@@ -50,16 +50,19 @@ class Progress:
         if self._display is not None:
             self._display.update(self._bar(state))
         elif not self._quiet:
-            print(self._line(state), file=self._stream, flush=True)
+            print("; ".join(self._lines(state)), file=self._stream, flush=True)
 
-    def _line(self, state: RunState) -> str:
+    def _lines(self, state: RunState) -> tuple[str, str]:
+        """How far, and how it goes: two lines that fit on 80 columns."""
         length = state.opened.length if state.opened else None
         rate = self.steps / max(time.monotonic() - self._since, 1e-9)
+        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         total = f" of {length:,} ({state.committed / length:.0%})" if length else ""
         eta = f", {_duration((length - state.committed) / rate)} to go" if length and rate else ""
         return (
-            f"step {state.committed:,}{total}: {rate:,.0f} steps/s{eta}; {self._votes / self.steps:.2f} votes a step, "
-            f"{state.flags.total():,} flagged, {self._disagreements:,} steps with dissent"
+            f"step {state.committed:,}{total}: {pace} steps/s{eta}",
+            f"{self._votes / self.steps:.2f} votes a step, {state.flags.total():,} flagged, "
+            f"{self._disagreements:,} steps with dissent",
         )
 
     def _bar(self, state: RunState) -> Any:
@@ -68,10 +71,8 @@ class Progress:
         from rich.text import Text
 
         length = state.opened.length if state.opened else None
-        line = Text(self._line(state), overflow="ellipsis", no_wrap=True)
-        if length is None:
-            return line
-        return Group(ProgressBar(total=length, completed=state.committed, width=60), line)
+        lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(state)]
+        return Group(*lines) if length is None else Group(ProgressBar(length, state.committed, 60), *lines)
 
 
 def _duration(seconds: float) -> str:

@@ -35,7 +35,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
     rows += [
         ("voter", f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags") for voter in report["voters"]
     ]
-    return "\n".join(f"{name:<13}{inert(value)}" for name, value in rows)
+    return "\n".join(f"{name:<13}{inert(value)}".rstrip() for name, value in rows)
 
 
 def _call(process: str, parameters: dict[str, Any]) -> str:
