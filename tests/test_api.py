@@ -214,18 +214,44 @@ def test_a_rotation_with_a_member_that_returns_nothing_waits_for_it():
     assert result.state["value"] == 2
 
 
-def test_a_sampler_that_can_be_closed_is_closed_however_the_run_ends():
-    """Models let go of what they hold at the end of a run, and after an error."""
+def test_a_sampler_made_for_a_run_is_closed_however_the_run_ends(monkeypatch):
+    """What a run made from a specification lets go of what it holds at the end, and after an error."""
+    closed = []
+    monkeypatch.setattr(NoisySampler, "close", lambda self: closed.append(self.name), raising=False)
+    unerring.run(HANOI, "noise/p=0.9", k=2)
+    with pytest.raises(StepUndecided):
+        unerring.run(HANOI, "noise/v=0.0", k=2)
+    assert len(closed) == 2
+
+
+def test_a_sampler_of_ones_own_can_be_used_for_another_run():
+    """Who makes a sampler closes it: one that was passed in, alone or in a list, is still open after a run."""
     closed = []
 
     class Closing(ScriptedSampler):
         def close(self):
             closed.append(True)
 
-    unerring.run(Doubling(1), Closing(["2", "2"]), k=2)
-    with pytest.raises(ZeroDivisionError):
-        unerring.run(Doubling(1), Closing([ZeroDivisionError()]), k=2)
-    assert closed == [True, True]
+    sampler = Closing(["2", "2", "2"])
+    unerring.run(Doubling(1), sampler, k=2)
+    unerring.run(Doubling(1), [sampler, double], k=2)
+    assert closed == []
+
+
+def test_models_of_different_wordings_take_turns_or_are_refused_at_once(tmp_path):
+    """A model that wants compact prompts beside one that wants whole ones either works or is an InputError before
+    anything is journaled."""
+    path, chain = tmp_path / "run.db", unerring.Hanoi(disks=2)
+
+    def whole(prompt, settings):
+        assert "Towers of Hanoi" in prompt
+        choice = chain.truth(chain.state_at(settings.step))
+        return f"move = {choice['move']}\nnext_state = {choice['next_state']}"
+
+    try:
+        assert unerring.run(chain, ["noise/p=1", whole], path, k=3).steps == 3
+    except InputError:
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("model", ["gpt-5", "embedded/z", "noise/p=x", "noise/q=1", "noise/p=2", "", [], 7, None])
@@ -280,6 +306,13 @@ def test_what_is_no_chain_is_refused(chain, tmp_path):
     with pytest.raises(InputError, match="chain"):
         unerring.run(chain, double, tmp_path / "run.db", k=2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", ["1", 1.5, None, True])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    """The seed names every sample of a run: it is a whole number and nothing else."""
+    with pytest.raises(InputError, match="seed"):
+        unerring.run(Doubling(), double, k=2, seed=seed)
 
 
 @pytest.mark.parametrize("steps", [0, -1])
@@ -439,6 +472,18 @@ def test_a_model_that_was_a_function_is_passed_again(tmp_path):
     assert unerring.resume(path, model=double).state == {"done": 3, "value": 8}
 
 
+def test_a_chain_that_cannot_be_imported_is_passed_again(tmp_path):
+    """A class made inside a function cannot be found by its name: the message names the argument that supplies it."""
+
+    class Local(Doubling):
+        pass
+
+    path = stopped(tmp_path / "run.db", chain=Local(3))
+    with pytest.raises(InputError, match=r"chain="):
+        unerring.resume(path, model=double)
+    assert unerring.resume(path, Local(3), double).state["value"] == 8
+
+
 def test_a_failed_attempt_to_resume_changes_nothing(tmp_path):
     """A resume refused for its arguments leaves the journal as it was."""
     path = stopped(tmp_path / "run.db")
@@ -469,6 +514,27 @@ def test_aresume_goes_on_like_resume(tmp_path):
     """The awaitable form does the same on a running loop."""
     path = stopped(tmp_path / "run.db")
     assert asyncio.run(unerring.aresume(path, model=double_later)).state["value"] == 16
+
+
+def test_somebody_who_is_reading_does_not_keep_a_run_from_its_end(tmp_path):
+    """A run finishes though its journal is being read, and the journal holds while and after it is."""
+    path = stopped(tmp_path / "run.db")
+    reading = unerring.steps(path)
+    next(reading)
+    assert unerring.resume(path, model=double).state["value"] == 16
+    assert unerring.verify(path).problem is None
+    assert len(list(reading)) == 1
+    assert unerring.verify(path).problem is None
+    assert unerring.resume(path).state["value"] == 16
+
+
+def test_a_refused_resume_leaves_nothing_locked(tmp_path):
+    """After an error in the middle of reading a journal back, the next resume finishes all the same."""
+    path = stopped(tmp_path / "run.db")
+    with pytest.raises(InputError) as kept:
+        unerring.resume(path, unerring.Hanoi(3))
+    assert unerring.resume(path, model=double).state["value"] == 16
+    assert kept.type is InputError
 
 
 def test_a_chain_whose_code_changed_is_refused(tmp_path, monkeypatch):
@@ -566,6 +632,13 @@ def test_a_cap_cannot_be_lowered(tmp_path, name):
     path = stopped(tmp_path / "run.db")
     with pytest.raises(InputError, match=f"{name} can only be raised"):
         unerring.resume(path, model=double, options=Options(**{name: 2}))
+
+
+def test_a_policy_cannot_be_changed_on_resuming(tmp_path):
+    """A run keeps the policy it began with: another one given on resuming is refused, not ignored."""
+    path = stopped(tmp_path / "run.db")
+    with pytest.raises(InputError, match="policy"):
+        unerring.resume(path, model=double, options=Options(policy=Policy(AheadBy(9))))
 
 
 @pytest.mark.parametrize("name", ["vote_cap", "flag_cap"])

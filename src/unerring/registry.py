@@ -4,7 +4,7 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,18 +115,24 @@ def _specified(spec: str, chain: Chain, seed: int, made: ExitStack) -> Sampler:
     if provider == "embedded":
         from unerring.adapters.embedded import EmbeddedSampler
 
-        embedded = EmbeddedSampler(spec, seed)
-        made.callback(embedded.close)
-        return embedded
+        return _to_close(EmbeddedSampler(spec, seed), made)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
-        return NoisySampler(rehearse, **_noise(rest))
+        return _to_close(NoisySampler(rehearse, **_noise(rest)), made)
     raise InputError(
         f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, noise/p=0.99,v=0.95,c=0. "
         "A model of your own is passed from Python: unerring.run or unerring.resume with model=..."
     )
+
+
+def _to_close(sampler: Sampler, made: ExitStack) -> Sampler:
+    """The sampler, to be closed at the end if it can be."""
+    close: Callable[[], None] | None = getattr(sampler, "close", None)
+    if close is not None:
+        made.callback(close)
+    return sampler
 
 
 def _noise(text: str) -> dict[str, float]:

@@ -428,6 +428,21 @@ def test_an_exception_group_of_the_users_own_is_passed_on_whole(where):
     assert run(failing(where, group), ScriptedSampler(SCRIPT)).error is group
 
 
+def test_an_error_does_not_wait_for_a_provider_that_is_away():
+    """While another call of the round is being tried again and again, an error of the user's own ends the run."""
+
+    async def answer(slot, n):
+        if slot:
+            raise ProviderBusy("overloaded")
+        return ["b"]
+
+    error = Mine("a bug of mine")
+    sampler = Answers(answer)
+    outcome = run(failing("parse", error), sampler, K3)
+    assert outcome.error is error
+    assert len(sampler.calls) < 6
+
+
 def test_a_bug_of_a_sampler_is_passed_on_as_it_is():
     """What a sampler raises beside the provider's failures stops the run, resumable, and is no red flag."""
     error = Mine("bad request")
@@ -492,6 +507,42 @@ def test_a_stop_request_ends_the_wait_for_a_provider():
     outcome = run(Words(1), sampler, Policy(rule=AheadBy(1)), stop=stop)
     assert isinstance(outcome.error, Interrupted)
     assert len(sampler.calls) == 1
+
+
+def test_a_stop_request_ends_a_wait_under_way():
+    """A run that is asked to stop in the middle of a long wait does not sleep on."""
+    stop = StopRequest()
+
+    class Endless(FakeClock):
+        async def sleep(self, seconds):
+            stop.ask("stopped by SIGTERM")
+            await asyncio.Event().wait()
+
+    async def answer(slot, n):
+        raise ProviderBusy("overloaded")
+
+    async def bounded():
+        async with asyncio.timeout(10):
+            return await arun(Words(1), Answers(answer), K2, clock=Endless(), stop=stop)
+
+    assert str(asyncio.run(bounded()).error) == "stopped by SIGTERM"
+
+
+def test_a_stop_request_during_a_failure_takes_in_the_other_call():
+    """Where one call of a round waits for its provider, a stop request still takes in the samples of the other."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        if slot == 0:
+            stop.ask("enough")
+            raise ProviderBusy("overloaded")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return ["a"] * n
+
+    outcome = run(Words(1), Answers(answer, paid=True), K3, stop=stop)
+    assert isinstance(outcome.error, Interrupted)
+    assert outcome.votes == [(0, 1), (0, 2)]
 
 
 def test_the_first_reason_to_stop_is_the_one_told():

@@ -13,7 +13,7 @@ from unerring.core.process import Rehearsal
 from unerring.core.race import AheadBy
 from unerring.core.sample import Settings
 from unerring.errors import InputError, StepUndecided
-from unerring.registry import make_sampler
+from unerring.registry import sampler_for
 from unerring.testing import NoisySampler
 
 WRONG = ("wrong one", "wrong two", "wrong three")
@@ -124,7 +124,8 @@ def test_its_name_makes_the_same_sampler_again():
     """A journal keeps only the name: the sampler made from it draws the very same samples."""
     chain = Words(1)
     sampler = NoisySampler(chain.rehearse, 1 / 3, 0.9, 0.123456789)
-    assert texts(make_sampler(sampler.name, chain, 0), n=200) == texts(sampler, n=200)
+    with sampler_for(sampler.name, chain, 0) as again:
+        assert texts(again, n=200) == texts(sampler, n=200)
 
 
 def test_stuck_steps_win_wrongly_whatever_k_is():

@@ -385,7 +385,11 @@ def test_a_text_is_journaled_once_a_step():
 @pytest.mark.parametrize("text", [None, 0, 7, b"a", ["a"]])
 def test_a_sample_without_text_is_a_bug_that_is_named(text):
     """A sampler whose sample holds no text is told so: the journal could not tell it from a reference."""
-    outcome = run(Words(1, lambda _: "a"), ScriptedSampler([Sample(text)] * 9), K2)
+
+    async def answer(slot, n):
+        return [Sample(text)] * n
+
+    outcome = run(Words(1, lambda _: "a"), Answers(answer), K2)
     assert isinstance(outcome.error, TypeError)
     assert "text" in str(outcome.error)
     assert outcome.of(Reply) == []

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 import unerring
 from unerring import Sample
 from unerring.processes.hanoi import Hanoi
+from unerring.ui import demo
 from unerring.ui.cli import command_line, commands
 
 NOISE = ("--model", "noise/p=0.9,v=0.9,c=0", "--k", "3")
@@ -790,10 +790,20 @@ def test_the_help_of_the_program_says_where_to_start(cli):
     assert "Exit codes: 0 done" in told
 
 
-def test_the_demonstration_ends_in_a_verified_run(tmp_path):
+def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
     """`unerring demo` needs nothing but the package, and ends in a run that the rules of the game confirm."""
-    done = process("demo", "--disks", "3", cwd=tmp_path, env=os.environ | {"COLUMNS": "100"})
-    assert done.returncode == 0, done.stderr
-    assert "7 of 7 steps right, zero errors" in done.stdout
+    monkeypatch.setattr(demo, "LONGEST", 30)  # steps for which unaided chains are followed
+    done = cli("demo", "--disks", "3")
+    assert done.code == 0, done.err
+    assert "7 steps right, zero errors" in done.out
     (journal,) = tmp_path.glob("*.db")
     assert unerring.verify(journal).problem is None
+
+
+def test_the_demonstration_does_not_begin_what_it_cannot_keep(cli, monkeypatch):
+    """A journal that holds a run already is refused before anything is shown or computed."""
+    ran(cli)
+    monkeypatch.setattr(demo, "LONGEST", 1)
+    done = cli("demo", "--disks", "2", "--journal", "run.db")
+    assert (done.code, done.out) == (2, "")
+    assert "run.db holds a run" in done.line

@@ -79,6 +79,17 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     assert row["voter"] == f"noise: {samples['voted']:,} votes, {samples['flagged']:,} flags"
 
 
+def test_no_row_ends_in_a_blank():
+    """Rows are without blanks at their ends, also for a process without parameters."""
+
+    class Bare(Word):
+        def parameters(self):
+            return {}
+
+    text = report_text(unerring.run(Bare(), ScriptedSampler(["a"]), k=1).report, "run.db")
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
 def test_the_flags_are_told_by_their_causes():
     """Each cause of red flags is counted by its name."""
     script = ["!", Sample("a", cached=True), Sample("a", finish=unerring.Finish.LENGTH), "!", "a"]

@@ -71,7 +71,7 @@ class Sampling:
             return
         tasks = [asyncio.ensure_future(call) for call in calls]
         try:
-            done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            _, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             if under_way:
                 # what they are paid for is still taken in, but nothing is tried again
                 self._stop.ask("another call of the step failed")
@@ -81,9 +81,10 @@ class Sampling:
                 task.cancel()
             await asyncio.wait(tasks)
             raise
-        failures = [error for task in (*done, *under_way) if (error := task.exception()) is not None]
-        if failures:
-            raise failures[0]
+        failures = [error for task in tasks if (error := task.exception()) is not None]
+        # a call that was told to stop because of another one's failure is not the reason
+        for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
+            raise error
 
     async def _call(self, step: OpenStep, subtask: Subtask, state: Json, temperature: float, slots: list[int]) -> None:
         samples = await self._answered(step, subtask, temperature, slots)

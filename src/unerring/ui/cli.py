@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from unerring import api, reading
-from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalError, Stopped, UnerringError
+from unerring.errors import InputError, JournalBusy, JournalDamaged, Stopped, UnerringError
 from unerring.registry import make_chain, parameter
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.progress import Progress
@@ -56,8 +56,6 @@ def command_line(arguments: Sequence[str]) -> int:
         return _fail(BAD_INPUT, str(error))
     except JournalDamaged as error:
         return _fail(WRONG, str(error))
-    except JournalError as error:
-        return _fail(STOPPED, str(error))
     except UnerringError as error:
         return _fail(STOPPED, str(error))
 
@@ -99,7 +97,7 @@ def _margin(_context: Any, _option: Any, value: str) -> int | None:
     if value == "auto":
         return None
     if not value.isdecimal() or len(value) > 9 or int(value) < 1:
-        raise InputError(f"k is a number of votes, at least 1, or auto; it cannot be {value}")
+        raise InputError(f"k is a number of votes, at least 1, or auto; it cannot be {value[:20]}")
     return int(value)
 
 
@@ -146,7 +144,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(policy=policy, max_steps=max_steps, observer=progress)
         return api.run(chain, model, path, None, seed, options)
 
-    return _watched(start, path, as_json)
+    return _watched(start, path, as_json, new_name="" if journal else str(path))
 
 
 @commands.command()
@@ -171,9 +169,9 @@ def resume(
     return _watched(start, file, as_json, resuming=True)
 
 
-def _watched(start: Any, path: Path, as_json: bool, resuming: bool = False) -> int:
+def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming: bool = False) -> int:
     """Run with progress; a stop names the command that goes on, and a bug in the user's code its place."""
-    progress = Progress(quiet=as_json, journal=str(path))
+    progress = Progress(quiet=as_json, journal=new_name)
     try:
         with progress:
             result = start(progress)

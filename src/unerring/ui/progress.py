@@ -72,7 +72,7 @@ class Progress:
 
         length = state.opened.length if state.opened else None
         lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(state)]
-        return Group(*lines) if length is None else Group(ProgressBar(length, state.committed, 60), *lines)
+        return Group(*lines) if length is None else Group(*lines, ProgressBar(length, state.committed, 60))
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,166 @@
+"""A disk that is full, or fails: the run stops with one line, keeps all that was acknowledged, and can go on."""
+
+import errno
+import sqlite3
+from pathlib import Path
+
+import pytest
+from journal_files import NOISE, cli, entries_of, exported, process, start
+
+import unerring
+from unerring.adapters import sqlite_journal
+from unerring.adapters.journal_head import Head, Mark, read_mark
+from unerring.core.entries import encode
+from unerring.errors import InputError, JournalError
+
+DISKS = 8
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of an uninterrupted run."""
+    path = tmp_path_factory.mktemp("whole") / "journal.db"
+    start(path, DISKS)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+def assert_goes_on(path: Path, whole: Path) -> None:
+    """What the journal held is still there after a resume, which ends as the uninterrupted run did."""
+    mark = read_mark(path)
+    held = [encode(entry) for entry in entries_of(path)]
+    assert len(held) >= (mark.entries if mark else 0)
+    assert cli("verify", path).code in (0, 3)
+    unerring.resume(path)
+    assert [encode(entry) for entry in entries_of(path)][: len(held)] == held
+    assert cli("verify", path).code == 0
+    assert exported(path, "steps") == exported(whole, "steps")
+    assert exported(path, "votes") == exported(whole, "votes")
+
+
+@pytest.mark.parametrize("kilobytes", [36, 50, 70])
+def test_a_file_that_may_not_grow_stops_the_run_resumable(path: Path, whole: Path, kilobytes: int):
+    """A run whose journal meets the limit on file sizes exits with 3 and one line, and goes on once there is room."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes << 10}, {kilobytes << 10}))"
+    options = ["--set", f"disks={DISKS}", "--model", NOISE, "--k", 3, "--seed", 1, "--journal", path]
+    ran = process("run", "hanoi", *options, before=limit)
+    assert ran.code == 3
+    assert ran.err.splitlines() == [ran.line]
+    assert f"cannot write to the journal {path}" in ran.line
+    assert "resume" in ran.line
+    assert_goes_on(path, whole)
+
+
+def test_a_full_database_stops_the_run_resumable(path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch):
+    """A run whose database has no page left raises `JournalError`, and goes on once there is room."""
+    connect = sqlite_journal._connect
+
+    def cramped(at: Path) -> sqlite3.Connection:
+        database = connect(at)
+        database.execute("PRAGMA max_page_count = 8")
+        return database
+
+    with monkeypatch.context() as cramping:
+        cramping.setattr(sqlite_journal, "_connect", cramped)
+        with pytest.raises(JournalError, match="cannot write to the journal"):
+            start(path, DISKS)
+    assert_goes_on(path, whole)
+
+
+class Failing(sqlite3.Connection):
+    """A connection whose n-th statement that starts with some word fails, as a disk does."""
+
+    word = ""
+    left = 0
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        self._count(statement)
+        return super().execute(statement, *values)
+
+    def executemany(self, statement: str, rows: object) -> sqlite3.Cursor:
+        self._count(statement)
+        return super().executemany(statement, rows)
+
+    def commit(self) -> None:
+        self._count("COMMIT")
+        super().commit()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        try:
+            if error is None:
+                self._count("COMMIT")
+        except sqlite3.OperationalError:
+            self.rollback()
+            raise
+        return super().__exit__(kind, error, trace)
+
+    def _count(self, statement: str) -> None:
+        if not statement.startswith(Failing.word):
+            return
+        Failing.left -= 1
+        if Failing.left == 0:
+            raise sqlite3.OperationalError("disk I/O error")
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("word", ["BEGIN", "INSERT", "COMMIT"])
+def test_whichever_write_fails_nothing_acknowledged_is_lost(
+    path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, word: str, number: int
+):
+    """Each of the first writes fails in turn: the run stops with `JournalError`, loses nothing, and goes on later."""
+    connect = sqlite3.connect
+
+    def failing(*arguments: object, **options: object) -> sqlite3.Connection:
+        return connect(*arguments, **options, factory=Failing)
+
+    monkeypatch.setattr(Failing, "word", word)
+    monkeypatch.setattr(Failing, "left", number)
+    with monkeypatch.context() as patching:
+        patching.setattr(sqlite_journal.sqlite3, "connect", failing)
+        patching.setattr(sqlite_journal, "GROUP_SIZE", 16)  # so that the run takes many transactions
+        with pytest.raises(JournalError, match="disk I/O error"):
+            start(path, DISKS)
+    if not entries_of(path):  # failed at its very first entry: there is no run yet
+        start(path, DISKS)
+    else:
+        assert_goes_on(path, whole)
+    assert exported(path) == exported(whole)
+
+
+@pytest.mark.parametrize("number", range(2, 8))
+def test_a_head_that_cannot_be_written_stops_the_run_resumable(
+    path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    """Where noting a commit in the head fails, the run stops with `JournalError`, and goes on once that is mended."""
+    mark, left = Head.mark, [number]
+
+    def failing(head: Head, at: Mark) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        mark(head, at)
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Head, "mark", failing)
+        patching.setattr(sqlite_journal, "GROUP_SIZE", 16)
+        with pytest.raises(JournalError, match="No space left"):
+            start(path, DISKS)
+    assert_goes_on(path, whole)
+
+
+def test_no_room_for_a_journal_at_all_is_bad_input(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where not even an empty journal fits, the run does not start: `InputError`, and no half of a journal is left."""
+
+    def full(head: Head, at: Mark) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Head, "mark", full)
+        with pytest.raises(InputError, match="No space left"):
+            start(path, DISKS)
+    start(path, DISKS)
+    assert cli("verify", path).code == 0

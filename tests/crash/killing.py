@@ -1,0 +1,151 @@
+"""Runs in processes of their own, ended from outside at chosen moments, and what their journals held just then."""
+
+import io
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from unerring import reading
+from unerring.adapters.journal_head import read_mark
+from unerring.adapters.sqlite_journal import Reader
+from unerring.core.entries import Entry, Reply, encode
+from unerring.ui.cli import command_line
+
+DRIVER = Path(__file__).with_name("crash_driver.py")
+POLL_SECONDS = 0.001
+PATIENCE_SECONDS = 100.0
+
+
+def cli(*words: object) -> list[str]:
+    """The command line of the package, in a process of its own."""
+    return [sys.executable, "-m", "unerring", *(str(word) for word in words)]
+
+
+def driver(*words: object) -> list[str]:
+    """The paid run of `crash_driver.py`."""
+    return [sys.executable, str(DRIVER), *(str(word) for word in words)]
+
+
+@dataclass
+class Ended:
+    """How a process ended, and what it said on stderr."""
+
+    code: int
+    err: str
+
+
+class Life:
+    """One process that works on a journal, from its start to its end."""
+
+    def __init__(self, command: Sequence[str], journal: Path) -> None:
+        self.journal = journal
+        self._log = journal.with_name("stderr.txt")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+
+    def over(self, seconds: float) -> bool:
+        """Whether the process ends by itself within so many seconds."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def reaches(self, entries: int) -> bool:
+        """Watch the head file until so many entries are acknowledged; False if the process ended before."""
+        for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
+            if acknowledged(self.journal) >= entries:
+                return True
+            if self.over(POLL_SECONDS):
+                return False
+        raise AssertionError(f"{entries} entries were not reached in {PATIENCE_SECONDS} s")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; the process may be gone already."""
+        self._process.send_signal(number)
+
+    def ended(self) -> Ended:
+        """Wait for the end."""
+        code = self._process.wait(PATIENCE_SECONDS)
+        return Ended(code, self._log.read_text())
+
+    def kill(self) -> None:
+        """End it for good, whatever it does."""
+        self._process.kill()
+        self._process.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def life(command: Sequence[str], journal: Path) -> Iterator[Life]:
+    """A process that does not outlive the test."""
+    made = Life(command, journal)
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def acknowledged(journal: Path) -> int:
+    """How many entries the head file says are durable; 0 where there is none yet."""
+    mark = read_mark(journal)
+    return mark.entries if mark else 0
+
+
+def entries_of(journal: Path) -> list[Entry]:
+    """Every entry of a journal, each checked against the chain of hashes; none where there is no journal yet."""
+    return list(Reader(journal).entries()) if journal.exists() else []
+
+
+def export(journal: Path, what: str) -> str:
+    """What `unerring export` prints."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        assert command_line(["export", str(journal), "--what", what]) == 0
+    return out.getvalue()
+
+
+@dataclass
+class Watch:
+    """What was seen in a journal right after each end of a process, to be compared with what comes later."""
+
+    journal: Path
+    seen: list[bytes] = field(default_factory=list)
+    looks: int = 0
+
+    def look(self, promised: int) -> list[Entry]:
+        """Read the journal: all that was seen before and all that was promised is there, at the same place."""
+        entries = entries_of(self.journal)
+        bodies = [encode(entry) for entry in entries]
+        assert len(bodies) >= promised, f"{promised} entries were acknowledged, {len(bodies)} are there"
+        assert bodies[: len(self.seen)] == self.seen, "an entry that was visible before is gone, or another"
+        self.seen = bodies
+        self.looks += 1
+        return entries
+
+
+def assert_each_once(journal: Path) -> list[Reply]:
+    """Every sample of every step is in the journal once, and the report counts just these; returns them."""
+    replies = [entry for entry in entries_of(journal) if isinstance(entry, Reply)]
+    assert len({(reply.step, reply.slot) for reply in replies}) == len(replies)
+    samples = reading.report(journal)["samples"]
+    votes = sum(reply.choice is not None for reply in replies)
+    assert (samples["received"], samples["voted"]) == (len(replies), votes)
+    return replies
+
+
+def assert_same_result(journal: Path, truth: Path) -> None:
+    """The journal verifies, and its steps and votes are byte for byte those of the uninterrupted run."""
+    found = reading.verify(journal)
+    assert (found.finished, found.judged, found.problem) == (True, True, None)
+    for what in ("steps", "votes"):
+        assert export(journal, what) == export(truth, what)
+
+
+def nap(chance: Random) -> float:
+    """A part of one tick of the journal's clock: so that a kill also falls between two commits, and inside one."""
+    return chance.uniform(0.0, 0.03)

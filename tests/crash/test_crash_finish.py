@@ -1,0 +1,57 @@
+"""A run that is killed while it finishes: after its last entry, while its file is put in its final form."""
+
+import logging
+import shutil
+from pathlib import Path
+from random import Random
+
+import pytest
+from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, life
+
+from unerring import Hanoi, Options, Stopped, reading, resume, run
+from unerring.core.entries import Finished
+
+DISKS = 6
+MODEL = "noise/p=0.97,v=0.95,c=0"
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of the run, untouched."""
+    path = tmp_path_factory.mktemp("truth") / "truth.db"
+    run(Hanoi(DISKS), MODEL, path, k=3)
+    return path
+
+
+@pytest.fixture(scope="module")
+def almost(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of the same run, stopped shortly before its end."""
+    path = tmp_path_factory.mktemp("almost") / "almost.db"
+    with pytest.raises(Stopped):
+        run(Hanoi(DISKS), MODEL, path, k=3, options=Options(max_steps=2**DISKS - 4))
+    return path
+
+
+def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, almost: Path):
+    """Killed at 25 moments around its last entry, a run is read, resumed and verified like any other."""
+    chance, last, finished = Random(1), reading.verify(almost).entries + 1, 0
+    leftovers: set[str] = set()
+    for number in range(25):
+        journal = tmp_path / f"{number}.db"
+        shutil.copy(almost, journal)
+        shutil.copy(f"{almost}.head", f"{journal}.head")
+        watch = Watch(journal)
+        with life(cli("resume", journal), journal) as process:
+            process.reaches(last + 1)
+            process.over(chance.uniform(0.0, 0.025))
+            promised = acknowledged(journal)
+            process.kill()
+        leftovers |= {file.name.removeprefix(journal.name) for file in tmp_path.glob(f"{journal.name}?*")}
+        finished += isinstance(watch.look(promised)[-1], Finished)
+        assert reading.verify(journal).problem is None
+        resume(journal)
+        watch.look(promised)
+        assert_same_result(journal, truth)
+        assert_each_once(journal)
+    log.info("25 kills while finishing, %d of them after the last entry; left beside: %s", finished, sorted(leftovers))

@@ -1,0 +1,143 @@
+"""Runs on a paid model that keeps its own ledger: no call goes unrecorded, and no reply counts twice."""
+
+import json
+import logging
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, entries_of, life, nap
+
+from unerring import reading
+from unerring.core.entries import Failed, Intent
+
+DISKS = 5
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What the model's ledger says: a call's samples, and the names of its replies, whether they arrived or not."""
+
+    calls: Counter[tuple[int, int, int]]
+    ids: list[str]
+
+    @property
+    def samples(self) -> int:
+        return len(self.ids)
+
+
+def bill(ledger: Path) -> Bill:
+    """Read the ledger; a kill may have left half a line at its end, of a call that was never answered."""
+    calls, ids = Counter[tuple[int, int, int]](), []
+    for line in ledger.read_text().splitlines():
+        call = json.loads(line)
+        calls[call["step"], call["slot"], call["count"]] += 1
+        ids += call["ids"]
+    return Bill(calls, ids)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of the run that nobody touched, with its ledger."""
+    folder = tmp_path_factory.mktemp("truth")
+    journal = folder / "run.db"
+    with life(driver(journal, folder / "ledger", "--disks", DISKS), journal) as process:
+        assert process.ended().code == 0
+    return journal
+
+
+def command(journal: Path, ledger: Path, *more: object) -> list[str]:
+    """Start the run, or go on with it."""
+    resumed = ["--resume"] if entries_of(journal) else []
+    return driver(journal, ledger, "--disks", DISKS, *resumed, *more)
+
+
+def intents_of(journal: Path) -> Counter[tuple[int, int, int]]:
+    """The calls that the journal says were about to be sent."""
+    intents = [entry for entry in entries_of(journal) if isinstance(entry, Intent)]
+    return Counter((intent.step, intent.slot, intent.count) for intent in intents)
+
+
+def assert_settled(journal: Path, ledger: Path) -> int:
+    """The journal accounts for every sample that the ledger bills; returns how many have an unknown outcome."""
+    billed, intents = bill(ledger), intents_of(journal)
+    samples = reading.report(journal)["samples"]
+    replies = assert_each_once(journal)
+    announced = sum(count * times for (_, _, count), times in intents.items())
+    assert billed.calls <= intents  # every call was recorded before it was sent
+    assert not any(isinstance(entry, Failed) for entry in entries_of(journal))
+    assert samples["unknown"] == announced - len(replies)  # what is not known is counted, not forgotten
+    assert samples["sent"] == announced
+    assert samples["unknown"] >= billed.samples - len(replies)
+    names = [reply.reply_id for reply in replies]
+    assert len(set(names)) == len(names)  # no reply counts twice
+    assert set(names) <= set(billed.ids)  # and none that was not billed
+    return samples["unknown"]
+
+
+def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path, truth: Path):
+    """Killed by its model at 15 calls: the ledger has exactly the intents, unknown are exactly the unanswered calls."""
+    chance, journal, ledger, kills = Random(1), tmp_path / "run.db", tmp_path / "ledger", 0
+    watch, done = Watch(journal), False
+    while not done:
+        dies = ["--die-at", chance.randint(1, 5)] if kills < 15 else []
+        with life(command(journal, ledger, *dies), journal) as process:
+            code = process.ended().code
+        done = code == 0
+        kills += code == -signal.SIGKILL
+        watch.look(acknowledged(journal))
+    billed = bill(ledger)
+    assert kills >= 10
+    assert billed.calls == intents_of(journal)
+    unknown = assert_settled(journal, ledger)
+    assert unknown == billed.samples - len(assert_each_once(journal))
+    assert_same_result(journal, truth)
+    log.info("paid: %d kills at a call, %d samples billed, %d unknown", kills, billed.samples, unknown)
+
+
+def test_a_paid_run_killed_at_any_moment_accounts_for_every_call(tmp_path: Path, truth: Path):
+    """SIGKILL from outside at 15 random moments: every billed call was recorded first, and every reply counts once."""
+    chance, kills, unknown, runs, billed = Random(2), 0, 0, 0, 0
+    while kills < 15:
+        journal, ledger, done = tmp_path / f"run-{runs}.db", tmp_path / f"ledger-{runs}", False
+        watch = Watch(journal)
+        while not done:
+            before = acknowledged(journal)
+            with life(command(journal, ledger), journal) as process:
+                done = not process.reaches(before + chance.randint(1, 60)) or process.over(nap(chance) / 3)
+                promised = acknowledged(journal)
+                process.kill()
+            kills += not done
+            watch.look(promised)
+        unknown += assert_settled(journal, ledger)
+        billed += bill(ledger).samples
+        assert_same_result(journal, truth)
+        runs += 1
+    log.info("paid: %d kills in %d runs, %d samples billed, %d unknown", kills, runs, billed, unknown)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_request_to_stop_takes_in_what_is_paid_for(tmp_path: Path, truth: Path, number: signal.Signals):
+    """Asked to stop while samples are under way, a run waits for them: every billed sample has its reply."""
+    chance, journal, ledger, stops, done = Random(3), tmp_path / "run.db", tmp_path / "ledger", 0, False
+    watch = Watch(journal)
+    while not done:
+        before = acknowledged(journal)
+        with life(command(journal, ledger, "--latency", 0.02), journal) as process:
+            done = not process.reaches(before + chance.randint(10, 60)) or process.over(nap(chance))
+            process.send(number)
+            code = process.ended().code
+        watch.look(acknowledged(journal))
+        done = done or reading.verify(journal).finished
+        if not done:
+            assert code == 3
+            stops += 1
+    assert stops >= 2
+    assert assert_settled(journal, ledger) == 0
+    assert bill(ledger).calls == intents_of(journal)
+    assert_same_result(journal, truth)
+    log.info("paid: %d stops by %s, %d samples billed", stops, number.name, bill(ledger).samples)
