@@ -56,7 +56,9 @@ class TestRotation(SamplerContract):
 
     def test_its_samplers_take_turns(self, sampler):
         """Sample i is drawn from sampler i modulo their number, wherever a call starts."""
-        assert [sample.voter for sample in self.ask(sampler, 5, slot=3)] == ["my model", "function answered"] * 2 + ["my model"]
+        assert [sample.voter for sample in self.ask(sampler, 5, slot=3)] == ["my model", "function answered"] * 2 + [
+            "my model"
+        ]
 
     def test_it_is_paid_if_one_is_and_compact_if_all_are(self, sampler):
         """Intents are kept if any call costs something, and the full wording is used if any sampler wants it."""
