@@ -21,7 +21,7 @@ from unerring.errors import JournalTooNew
 
 VERSION = 1
 GENESIS = bytes(16)
-MOST_BYTES = 256 << 20  # of one entry, inflated
+MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def encode(entry: Entry) -> bytes:
     """Write an entry as bytes."""
     # a model may write anything, half of a surrogate pair too: what came is what is kept
     text = json.dumps(_fields(entry), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    if len(text) < 100:
+    if not 100 <= len(text) <= MOST_BYTES:
         return text
     squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
     squeezed = b"\0" + squeezer.compress(text) + squeezer.flush()
