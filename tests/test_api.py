@@ -118,6 +118,17 @@ def test_the_calls_of_a_round_are_made_at_once():
     assert unerring.run(Doubling(2), model, k=3).state["value"] == 4
 
 
+def test_the_calls_of_a_large_round_are_made_at_once():
+    """The same for a margin of twelve, on a machine with few processors: calls wait for a model, not for a core."""
+    together = threading.Barrier(12, timeout=5)
+
+    def model(prompt, settings):
+        together.wait()
+        return double(prompt, settings)
+
+    assert unerring.run(Doubling(1), model, k=12).state["value"] == 2
+
+
 def test_each_call_of_a_function_names_one_sample():
     """Settings tell a function which sample it makes, and give each a seed of its own."""
     seen = []
@@ -260,6 +271,23 @@ def test_a_model_that_is_none_is_refused(model, tmp_path):
     with pytest.raises(InputError):
         unerring.run(HANOI, model, tmp_path / "run.db", k=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sampler_that_lacks_something_is_told_what():
+    """An object with a method sample, and without the rest of a sampler, is an InputError that names what lacks."""
+
+    class Bare:
+        async def sample(self, prompt, settings, n):
+            return [Sample(double(prompt, settings))] * n
+
+    with pytest.raises(InputError, match="name"):
+        unerring.run(Doubling(), Bare(), k=2)
+
+
+def test_a_sampler_in_the_place_of_its_object_is_refused():
+    """A sampler's class, not an object of it, is an InputError."""
+    with pytest.raises(InputError, match="model"):
+        unerring.run(Doubling(), ScriptedSampler, k=2)
 
 
 # --- arguments

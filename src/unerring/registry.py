@@ -103,10 +103,9 @@ def _sampler(model: Any, chain: Chain, seed: int, made: ExitStack) -> Sampler:
         samplers = [_sampler(one, chain, seed, made) for one in model]
         return samplers[0] if len(samplers) == 1 else Rotation(samplers)
     if hasattr(model, "sample") and not isinstance(model, type):
-        sampler: Sampler = model
-        return sampler
-    if callable(model):
-        return FunctionSampler(model)
+        return _required_sampler(model)
+    if callable(model) and not isinstance(model, type):
+        return _to_close(FunctionSampler(model), made)
     raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
 
 
@@ -125,6 +124,16 @@ def _specified(spec: str, chain: Chain, seed: int, made: ExitStack) -> Sampler:
         f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, noise/p=0.99,v=0.95,c=0. "
         "A model of your own is passed from Python: unerring.run or unerring.resume with model=..."
     )
+
+
+def _required_sampler(model: Any) -> Sampler:
+    lacking = [name for name in ("name", "paid", "compact") if not hasattr(model, name)]
+    if lacking:
+        raise InputError(
+            f"{model!r} is no sampler: it lacks {', '.join(lacking)} (see unerring.runtime.ports.Sampler)"
+        )
+    sampler: Sampler = model
+    return sampler
 
 
 def _to_close(sampler: Sampler, made: ExitStack) -> Sampler:

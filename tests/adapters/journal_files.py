@@ -1,20 +1,23 @@
 """Journals for the tests that damage, forge, lock and starve them, and the command line to judge them by."""
 
+import asyncio
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import unerring
 from unerring.adapters.sqlite_journal import APPLICATION_ID, Reader, SqliteJournal
 from unerring.core.entries import GENESIS, VERSION, Entry, chained
+from unerring.errors import JournalError
 from unerring.ui.cli import command_line
 
 NOISE = "noise/p=0.97,v=0.95,c=0"
@@ -71,19 +74,9 @@ def exported(path: Path, what: str = "votes") -> str:
     return ran.out
 
 
-def killed(path: Path, entries: Sequence[Entry], group: int = 7) -> Path:
-    """The files that a writer killed after its last commit leaves: a database, its log, and a head."""
-    alive = path.with_name("alive-" + path.name)
-    journal = SqliteJournal.create(alive)
-    _append(journal, entries, group)
-    for suffix in ("", "-wal", ".head"):
-        shutil.copy(alive.with_name(alive.name + suffix), path.with_name(path.name + suffix))
-    journal.close()
-    return path
-
-
-def _append(journal: SqliteJournal, entries: Sequence[Entry], group: int) -> None:
-    import asyncio
+def written(path: Path, entries: Sequence[Entry], group: int) -> SqliteJournal:
+    """An open journal of these entries, committed in groups, each a transaction of its own."""
+    journal = SqliteJournal.create(path)
 
     async def in_groups() -> None:
         for first in range(0, len(entries), group):
@@ -91,7 +84,23 @@ def _append(journal: SqliteJournal, entries: Sequence[Entry], group: int) -> Non
                 journal.append(entry)
             await journal.commit()
 
-    asyncio.run(in_groups())
+    try:
+        asyncio.run(in_groups())
+    except BaseException:
+        with suppress(JournalError):
+            journal.close()
+        raise
+    return journal
+
+
+def killed(path: Path, entries: Sequence[Entry]) -> Path:
+    """The files that a writer killed after its last commit leaves: a database, its log, and a head."""
+    alive = path.with_name("alive-" + path.name)
+    journal = written(alive, entries, group=7)
+    for suffix in ("", "-wal", ".head"):
+        shutil.copy(alive.with_name(alive.name + suffix), path.with_name(path.name + suffix))
+    journal.close()
+    return path
 
 
 def copied(source: Path, target: Path) -> Path:
@@ -172,3 +181,24 @@ VOTER = b'["v",0,"voter"]'
 def sample(choice: object = "1", step: object = 0, slot: object = 0, text: object = "text") -> bytes:
     """The body of a sample."""
     return json.dumps(["r", step, slot, text, choice, None, 1, 1, 0, None, 0]).encode()
+
+
+PLACE = re.compile(r"entry \d+|entries \d+ to \d+|first entry|bytes of the file")
+
+
+def assert_damaged(ran: Ran) -> str:
+    """The command exited with 1 and told in one line what is damaged, and where; returns the line."""
+    assert ran.code == 1, ran
+    assert "is damaged" in ran.line
+    assert PLACE.search(ran.line), ran.line
+    assert "Verified" not in ran.out
+    return ran.line
+
+
+def with_bytes(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def flipped(data: bytes, offset: int, mask: int) -> bytes:
+    return data[:offset] + bytes([data[offset] ^ mask]) + data[offset + 1 :]

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from journal_files import NOISE, cli, entries_of, exported, process, start
+from journal_files import NOISE, cli, entries_of, exported, process, start, written
 
 import unerring
 from unerring.adapters import sqlite_journal
@@ -22,11 +22,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("whole") / "journal.db"
     start(path, DISKS)
     return path
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
 
 
 def assert_goes_on(path: Path, whole: Path) -> None:
@@ -111,8 +106,8 @@ class Failing(sqlite3.Connection):
 def test_whichever_write_fails_nothing_acknowledged_is_lost(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, word: str, number: int
 ):
-    """Each of the first writes fails in turn: the run stops with `JournalError`, loses nothing, and goes on later."""
-    connect = sqlite3.connect
+    """Each of the first writes fails in turn: the writer is told, keeps what it was told is safe, and can go on."""
+    connect, entries = sqlite3.connect, entries_of(whole)
 
     def failing(*arguments: object, **options: object) -> sqlite3.Connection:
         return connect(*arguments, **options, factory=Failing)
@@ -121,34 +116,33 @@ def test_whichever_write_fails_nothing_acknowledged_is_lost(
     monkeypatch.setattr(Failing, "left", number)
     with monkeypatch.context() as patching:
         patching.setattr(sqlite_journal.sqlite3, "connect", failing)
-        patching.setattr(sqlite_journal, "GROUP_SIZE", 16)  # so that the run takes many transactions
         with pytest.raises(JournalError, match="disk I/O error"):
-            start(path, DISKS)
-    if not entries_of(path):  # failed at its very first entry: there is no run yet
+            written(path, entries, group=20)
+    assert entries_of(path) == entries[: 20 * (number - 1)]
+    if number == 1:  # there is no run yet
         start(path, DISKS)
+        assert exported(path) == exported(whole)
     else:
         assert_goes_on(path, whole)
-    assert exported(path) == exported(whole)
 
 
-@pytest.mark.parametrize("number", range(2, 8))
-def test_a_head_that_cannot_be_written_stops_the_run_resumable(
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_head_that_cannot_be_written_stops_the_writer_resumable(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ):
-    """Where noting a commit in the head fails, the run stops with `JournalError`, and goes on once that is mended."""
+    """Where noting a commit in the head fails, the writer is told, and the run goes on once that is mended."""
     mark, left = Head.mark, [number]
 
     def failing(head: Head, at: Mark) -> None:
-        left[0] -= 1
+        left[0] -= at.entries > 0
         if left[0] == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         mark(head, at)
 
     with monkeypatch.context() as patching:
         patching.setattr(Head, "mark", failing)
-        patching.setattr(sqlite_journal, "GROUP_SIZE", 16)
         with pytest.raises(JournalError, match="No space left"):
-            start(path, DISKS)
+            written(path, entries_of(whole), group=20)
     assert_goes_on(path, whole)
 
 

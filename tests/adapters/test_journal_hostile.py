@@ -31,11 +31,6 @@ COMMANDS = (
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
-
-
 def assert_one_line(ran: Ran, *codes: int) -> str:
     """The command failed with one of these codes and one clear line, which blames nobody's code; returns it."""
     assert ran.code in codes, ran

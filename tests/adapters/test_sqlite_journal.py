@@ -3,29 +3,24 @@
 import asyncio
 import os
 import sqlite3
-import stat
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from journal_files import NOISE, cli, copied, entries_of, exported, killed, process, sql, start
+from journal_files import NOISE, cli, entries_of, process, start
 
 import unerring
 from unerring.adapters import sqlite_journal
-from unerring.adapters.journal_head import Head, Mark, head_path, read_mark
-from unerring.adapters.sqlite_journal import GROUP_SECONDS, GROUP_SIZE, Reader, SqliteJournal
-from unerring.core.entries import Committed, Entry, Intent, Opened, Reply, Voter, decode
-from unerring.core.replay import Decided, RunState
-from unerring.core.sample import Sample, Settings
-from unerring.errors import InputError, JournalBusy, JournalError, ProviderBusy
+from unerring.adapters.journal_head import Head, Mark, read_mark
+from unerring.adapters.sqlite_journal import GROUP_SECONDS, GROUP_SIZE, SqliteJournal
+from unerring.core.entries import Committed, Voter
+from unerring.errors import InputError, JournalBusy, JournalError
 from unerring.reading import verify
-from unerring.testing import FakeClock, NoisySampler
 
 
 @dataclass
@@ -56,11 +51,6 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
 
     monkeypatch.setattr(sqlite_journal, "_connect", connected)
     return seen
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
 
 
 @pytest.fixture
@@ -292,191 +282,3 @@ def test_the_lock_goes_with_the_process_that_held_it(path: Path):
         holder.kill()
         holder.wait(60)
         assert unerring.resume(path).steps == 31
-
-
-# Files
-
-
-def test_all_files_of_a_journal_are_private(path: Path):
-    """Database, log, index and head have mode 0600 whatever the umask, while the journal is open and after."""
-    before = os.umask(0)
-    try:
-        journal = SqliteJournal.create(path)
-        journal.append(Committed(0, ""))
-        asyncio.run(journal.commit())
-        while_open = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-        journal.close()
-        closed = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    finally:
-        os.umask(before)
-    assert while_open == dict.fromkeys(["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.head"], 0o600)
-    assert set(closed.values()) == {0o600}
-
-
-def test_a_finished_journal_is_one_plain_file(path: Path):
-    """Beside a finished journal lies only its head; there is no log left that could be lost on copying."""
-    start(path)
-    assert {file.name for file in path.parent.iterdir()} == {"journal.db", "journal.db.head"}
-
-
-def test_a_finished_journal_is_read_without_being_written(path: Path):
-    """Verifying, reporting, exporting and resuming a finished journal change no byte and leave no file behind."""
-    start(path)
-    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    codes = [cli(*command, path).code for command in (["verify"], ["report"], ["export"], ["resume"])]
-    assert codes == [0, 0, 0, 0]
-    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
-
-
-def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
-    """Where a killed run's journal was deleted but not its log, a new run at that place is whole and right."""
-    start(tmp_path / "first.db")
-    killed(path, entries_of(tmp_path / "first.db")[:40])
-    path.unlink()
-    start(path, disks=3, seed=9)
-    found = verify(path)
-    assert (found.steps, found.finished, found.problem) == (7, True, None)
-
-
-def test_a_longer_head_left_behind_does_not_damage_a_new_journal(path: Path):
-    """A new journal beside a stale, longer head file verifies."""
-    head_path(path).write_bytes(b"x" * 1000)
-    start(path, disks=2)
-    assert cli("verify", path).code == 0
-
-
-# Readers
-
-
-class ReadsAlong:
-    """An observer that verifies the journal while the run writes it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.read = 0
-
-    def decided(self, decided: Decided, state: RunState) -> None:
-        if decided.step % 5 == 0:
-            found = verify(self._path)
-            assert found.problem is None
-            assert not found.finished
-            assert self.read <= found.entries <= state.entries
-            self.read = found.entries
-
-
-def test_a_journal_can_be_verified_at_any_time_while_a_run_writes_it(path: Path):
-    """Verifying from the middle of a run finds a whole, unfinished journal that only grows."""
-    watcher = ReadsAlong(path)
-    start(path, disks=6, observer=watcher)
-    assert watcher.read > 0
-
-
-def test_readers_beside_a_run_see_whole_journals_only(path: Path):
-    """Readers in a loop of their own, beside a run of a thousand steps, never find the journal damaged or locked."""
-    SqliteJournal.create(path).close()
-    over, seen, problems = threading.Event(), [0], []
-
-    def keep_reading() -> None:
-        while not over.is_set():
-            try:
-                seen.append(sum(1 for _ in Reader(path).entries()))
-            except JournalError as error:
-                problems.append(str(error))
-
-    reader = threading.Thread(target=keep_reading)
-    reader.start()
-    try:
-        start(path, disks=9)
-    finally:
-        over.set()
-        reader.join()
-    assert not problems
-    assert seen == sorted(seen)
-
-
-def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):
-    """A run whose journal somebody is still reading at its end finishes, and the journal verifies."""
-
-    class Stays:
-        reading: Generator[Entry] | None = None
-
-        def decided(self, decided: Decided, state: RunState) -> None:
-            if self.reading is None and seen_from_outside(path):
-                self.reading = Reader(path).entries()
-                next(self.reading)
-
-    reader = Stays()
-    try:
-        result = start(path, disks=8, observer=reader)
-    finally:
-        reader.reading.close()
-    assert result.steps == 255
-    assert cli("verify", path).code == 0
-
-
-# Intents
-
-
-class Witness:
-    """A paid model that looks, at each call, whether its intent is in the file already. Every fifth call fails."""
-
-    paid = True
-    compact = True
-    name = "witness"
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._noise = NoisySampler(unerring.Hanoi(4).rehearse, p=0.9, v=0.9)
-        self.calls: list[Intent] = []
-
-    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
-        call = Intent(settings.step, settings.slot, n)
-        self.calls.append(call)
-        with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as database:
-            bodies = database.execute("SELECT body FROM entries").fetchall()
-        durable = [decode(body) for (body,) in bodies]
-        assert durable.count(call) == self.calls.count(call), f"no intent is durable for {call}"
-        if len(self.calls) % 5 == 0:
-            raise ProviderBusy("busy")
-        return await self._noise.sample(prompt, settings, n)
-
-
-def test_no_paid_call_is_sent_before_its_intent_is_durable(path: Path):
-    """At each call to a paid model, retries included, another connection sees an intent for exactly that call."""
-    witness = Witness(path)
-    unerring.run(unerring.Hanoi(4), witness, path, k=3, options=unerring.Options(clock=FakeClock()))
-    intents = [entry for entry in entries_of(path) if isinstance(entry, Intent)]
-    assert sorted(intents, key=repr) == sorted(witness.calls, key=repr)
-    assert len(intents) > 30
-
-
-def test_every_counted_sample_of_a_paid_run_was_announced(path: Path):
-    """Each reply in a paid run's journal comes after an intent that names its step and number."""
-    unerring.run(unerring.Hanoi(4), Witness(path), path, k=3, options=unerring.Options(clock=FakeClock()))
-    announced: set[tuple[int, int]] = set()
-    for entry in entries_of(path):
-        if isinstance(entry, Intent):
-            announced |= {(entry.step, entry.slot + i) for i in range(entry.count)}
-        elif isinstance(entry, Reply):
-            assert (entry.step, entry.slot) in announced
-
-
-def test_a_run_goes_on_from_an_opening_entry_alone(tmp_path: Path, path: Path):
-    """A journal cut by a kill right after its first entry is resumed to the same end as a run never cut."""
-    start(tmp_path / "whole.db")
-    (first, *_) = entries_of(tmp_path / "whole.db")
-    assert isinstance(first, Opened)
-    killed(path, [first])
-    unerring.resume(path)
-    assert exported(path) == exported(tmp_path / "whole.db")
-
-
-def test_a_copy_taken_while_the_run_was_alive_is_resumed(tmp_path: Path, path: Path):
-    """Database, log and head copied from under a writer after a commit hold everything, and go on to the same end."""
-    start(tmp_path / "whole.db")
-    entries = entries_of(tmp_path / "whole.db")
-    killed(path, entries[:60])
-    assert entries_of(copied(path, tmp_path / "copy.db")) == entries[:60]
-    unerring.resume(path)
-    assert exported(path) == exported(tmp_path / "whole.db")
-    sql(path, "PRAGMA integrity_check")

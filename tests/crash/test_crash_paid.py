@@ -80,7 +80,7 @@ def assert_settled(journal: Path, ledger: Path) -> int:
 
 
 def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path, truth: Path):
-    """Killed by its model at 15 calls: the ledger has exactly the intents, unknown are exactly the unanswered calls."""
+    """Killed by its model at 15 calls, the journal has exactly the billed calls, and unknown are those unanswered."""
     chance, journal, ledger, kills = Random(1), tmp_path / "run.db", tmp_path / "ledger", 0
     watch, done = Watch(journal), False
     while not done:

@@ -428,6 +428,17 @@ def test_an_exception_group_of_the_users_own_is_passed_on_whole(where):
     assert run(failing(where, group), ScriptedSampler(SCRIPT)).error is group
 
 
+def test_replies_that_came_with_one_that_breaks_the_parser_are_kept():
+    """Of a call whose first sample makes the parser raise, the others are journaled, and not paid for again."""
+    policy = replace(K3, later_temperature=0.0)
+    broken = run(failing("parse", Mine("a bug of mine")), ScriptedSampler(["b", "a", "a"]), policy)
+    assert isinstance(broken.error, Mine)
+    assert broken.votes == [(0, 1), (0, 2)]
+    sampler = ScriptedSampler(["a", "a", "a"])
+    assert resume(Words(1), sampler, broken.entries).at == ["a"]
+    assert sampler.calls == [(0, 0, 1, 0.0)]
+
+
 def test_an_error_does_not_wait_for_a_provider_that_is_away():
     """While another call of the round is being tried again and again, an error of the user's own ends the run."""
 
@@ -630,6 +641,32 @@ def test_a_chain_of_many_steps_leaves_the_loop_room_for_others():
         return ticks
 
     assert asyncio.run(beside()) >= 200
+
+
+def test_a_subtask_that_is_none_is_told_what_it_should_be():
+    """A chain that gives a question as plain text is told what subtask() returns."""
+
+    class Asking(Words):
+        def subtask(self, state):
+            return "what now?"
+
+    outcome = run(Asking(1), ScriptedSampler(["a"] * 2))
+    assert isinstance(outcome.error, TypeError)
+    assert "Subtask" in str(outcome.error)
+
+
+def test_a_failed_round_leaves_the_callers_stop_request_alone():
+    """That one call of a round failed is no request of the caller's to stop."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        if slot:
+            raise ProviderBusy("overloaded")
+        return ["b"]
+
+    outcome = run(failing("parse", Mine("a bug of mine"), 0), Answers(answer), K3, stop=stop)
+    assert isinstance(outcome.error, Mine)
+    assert stop.reason is None
 
 
 def test_a_red_flag_outside_parser_and_check_is_the_users_bug():

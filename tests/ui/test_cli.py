@@ -361,6 +361,14 @@ def test_with_json_stdout_is_one_document_and_nothing_else(cli, command):
     assert figures["steps"] == (7 if command in ("run", "resume") else 3)
 
 
+def test_with_json_too_a_run_says_where_it_is_kept(cli, tmp_path):
+    """Without --journal, the name of the new file is on stderr or in the JSON, and a stop names it as well."""
+    done = cli("run", "hanoi", "--set", "disks=2", *NOISE, "--json")
+    (journal,) = tmp_path.glob("*.db")
+    assert journal.name in done.err + done.out
+    json.loads(done.out)
+
+
 def test_a_stopped_run_prints_no_json(cli):
     """Where a run with --json stops, stdout stays empty and the error is on stderr."""
     done = cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", "--max-steps", "3", "--json")
@@ -600,6 +608,7 @@ def test_verify_names_the_step_that_is_wrong(cli, ledger):
     assert "wrong" in done.line
     assert "step 0: " in done.line
     assert "zero errors" not in done.out
+    assert "each held" not in done.out
     found = cli("verify", "run.db", "--json")
     assert (found.code, json.loads(found.out)["ok"]) == (1, False)
 
@@ -648,6 +657,17 @@ def test_a_failure_of_the_users_code_is_one_line_that_names_its_place(cli, tmp_p
     assert "unerring resume run.db" in done.line
 
 
+def test_a_file_that_the_users_code_misses_is_told_with_its_place(cli, tmp_path):
+    """An OSError of the process's own code is its failure like any other: place, and how to go on."""
+    missing = "        if len(state) == 3:\n            open('no such file')\n        return [*state"
+    (tmp_path / "ledger.py").write_text(LEDGER.replace("        return [*state", missing))
+    done = cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
+    assert done.code == 3
+    assert "FileNotFoundError" in done.line
+    assert str(tmp_path / "ledger.py") in done.line
+    assert "unerring resume run.db" in done.line
+
+
 def test_a_run_goes_on_once_the_users_code_is_mended(cli, tmp_path):
     """The journal of a run that failed in the user's code is resumed with the mended module."""
     (tmp_path / "ledger.py").write_text(FAILING)
@@ -667,6 +687,15 @@ def test_a_process_that_fails_before_its_run_is_open_has_nothing_to_resume(cli, 
     assert "unerring resume" not in done.line
 
 
+def test_a_failure_before_the_run_is_open_does_not_name_somebody_elses_journal(cli, tmp_path):
+    """Where the journal named holds another run, an error in start() does not suggest to resume that one."""
+    ran(cli)
+    (tmp_path / "early.py").write_text(LEDGER.replace("return [1]", "raise ValueError('too early')"))
+    done = cli("run", "early:Ledger", *NOISE, "--journal", "run.db")
+    assert done.code in (2, 3)
+    assert "mend it, then" not in done.line
+
+
 def test_a_verifier_that_fails_is_one_line(cli, tmp_path):
     """An error in a process's own verify() is one line with its place, not a traceback."""
     broken = LEDGER.replace("        before = 1\n", "        before = 1 // 0\n")
@@ -675,6 +704,21 @@ def test_a_verifier_that_fails_is_one_line(cli, tmp_path):
     done = cli("verify", "run.db")
     assert done.code != 0
     assert "ZeroDivisionError" in done.line
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "verify", "report", "export"])
+def test_no_command_leaves_anything_open(tmp_path, command):
+    """In Python's development mode, with every warning an error, each command ends without a word of it."""
+    program = (sys.executable, "-X", "dev", "-W", "error", "-m", "unerring")
+    unerring.run(Hanoi(disks=3), "noise/p=0.9", tmp_path / "done.db", k=2)
+    stopping = unerring.Options(max_steps=2)
+    with pytest.raises(unerring.Stopped):
+        unerring.run(Hanoi(disks=3), "noise/p=0.9", tmp_path / "part.db", k=2, options=stopping)
+    words = {"run": ("hanoi", "--set", "disks=3", *NOISE, "--journal", "new.db"), "resume": ("part.db",)}
+    done = process(command, *words.get(command, ("done.db",)), cwd=tmp_path, program=program)
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

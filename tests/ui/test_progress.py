@@ -138,6 +138,36 @@ def test_the_live_line_is_gone_at_the_end(terminal, clock):
     assert ESCAPE.sub("", raw[raw.rindex("\x1b[?25h") :]).strip() == ""
 
 
+def screen(raw):
+    """What a terminal shows in the end: its lines, after carriage returns, cursor movements and erasures."""
+    lines, row, column = [""], 0, 0
+    for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
+        if piece == "\r":
+            column = 0
+        elif piece == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif piece.startswith("\x1b["):
+            count = int(piece[2:-1]) if piece[2:-1].isdigit() else 1
+            row = max(0, row - count) if piece[-1] == "A" else row
+            lines[row] = "" if piece == "\x1b[2K" else lines[row]
+        else:
+            lines[row] = lines[row][:column].ljust(column) + piece + lines[row][column + len(piece) :]
+            column += len(piece)
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_new_journals_name_stays_on_the_screen(terminal, clock, columns):
+    """Where a run is kept is still to be read above the live lines and after them."""
+    one = terminal(columns)
+    with Progress(one.stream, journal="run-1.db") as made:
+        for step in range(20):
+            clock.seconds += 1
+            made.decided(decided(step), state(step + 1))
+    assert screen(one.shown()) == ["journal: run-1.db"]
+
+
 def test_a_terminal_is_left_in_order_after_an_error(terminal, clock):
     """The cursor is shown again also where the run ends in an error."""
     one = terminal()
@@ -222,6 +252,14 @@ def test_slow_steps_are_not_shown_as_none(clock):
 def test_a_time_is_told_in_the_two_units_that_matter(seconds, told):
     """Seconds, minutes and seconds, or hours and minutes."""
     assert progress._duration(seconds) == told
+
+
+def test_a_chain_longer_than_it_said_has_no_negative_time_to_go(clock):
+    """Where a chain goes on beyond its length, no time before now is made up."""
+    log = io.StringIO()
+    watched(log, clock, 30, length=20)
+    assert "step 30 of 20" in log.getvalue()
+    assert "-" not in log.getvalue()
 
 
 def test_the_rate_is_that_of_this_session(clock):

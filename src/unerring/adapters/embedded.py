@@ -24,7 +24,7 @@ EMBEDDED_POLICY = Policy(
     rule=AheadBy(3),
     first_temperature=1.0,
     later_temperature=1.0,
-    flags=FlagRules(max_output_tokens=32, min_logprob=-0.003),
+    flags=FlagRules(max_output_tokens=32, min_logprob=-0.1),
 )
 
 

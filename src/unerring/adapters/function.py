@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeAlias
 
 from unerring.core.sample import Sample, Settings
@@ -10,6 +12,9 @@ from unerring.errors import ProviderError
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
+
+
+MOST_CALLS = 256  # at once; threads are made as calls need them
 
 
 class FunctionSampler:
@@ -24,6 +29,8 @@ class FunctionSampler:
 
     def __init__(self, function: Function) -> None:
         self._function = function
+        # not asyncio's own pool, which has few threads on a small machine: calls wait for a model, not for a core
+        self._threads = ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="unerring-model")
         self.name = f"function {getattr(function, '__name__', type(function).__name__)}"
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
@@ -38,7 +45,9 @@ class FunctionSampler:
         if inspect.iscoroutinefunction(self._function):
             answer = await self._function(prompt, settings)
         else:
-            answer = await asyncio.to_thread(self._function, prompt, settings)
+            loop = asyncio.get_running_loop()
+            call = copy_context().run
+            answer = await loop.run_in_executor(self._threads, call, self._function, prompt, settings)
             if inspect.isawaitable(answer):
                 answer = await answer
         if isinstance(answer, str):
@@ -46,6 +55,10 @@ class FunctionSampler:
         if isinstance(answer, Sample):
             return answer
         raise TypeError(f"{self.name} returned {answer!r}; a model's function returns text (str) or a Sample")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(wait=False)
 
 
 def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:

@@ -49,6 +49,8 @@ class _Runner:
         while (subtask := self._chain.subtask(at)) is not None:
             if self._around.max_steps is not None and folded.committed - first >= self._around.max_steps:
                 raise StepLimit(f"did the {self._around.max_steps} steps it was asked to")
+            if not isinstance(subtask, Subtask):
+                raise TypeError(f"subtask() returns a Subtask, or None at the end, not {subtask!r}")
             step = folded.step(folded.committed)
             choice = await self.decide(step, subtask, at)
             at = self.commit(step.step, at, choice)

@@ -7,6 +7,7 @@ unknown, never lost from sight.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from random import Random
 
@@ -17,7 +18,7 @@ from unerring.core.replay import Decided, OpenStep, RunState
 from unerring.core.sample import Sample, Settings
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.limits import Surroundings
+from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.ports import Journal, Sampler
 
 # Entries that may wait for the disk at once before sampling pauses for it.
@@ -61,11 +62,11 @@ class Sampling:
 
     async def draw(self, step: OpenStep, subtask: Subtask, state: Json) -> None:
         """Ask for every sample the step wants, all at once, and record what comes back."""
-        policy = self._ledger.state.policy
+        policy, halt = self._ledger.state.policy, StopRequest()
         calls = []
         for temperature, run in groupby(step.wanted(), key=policy.temperature):
             slots = list(run)
-            calls += [self._call(step, subtask, state, temperature, few) for few in _contiguous(slots)]
+            calls += [self._call(_Asked(step, subtask, state, halt), temperature, few) for few in _contiguous(slots)]
         if len(calls) == 1:
             await calls[0]
             return
@@ -74,7 +75,7 @@ class Sampling:
             _, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             if under_way:
                 # what they are paid for is still taken in, but nothing is tried again
-                self._stop.ask("another call of the step failed")
+                halt.ask("another call of the step failed")
                 await asyncio.wait(under_way)
         except asyncio.CancelledError:
             for task in tasks:
@@ -86,25 +87,32 @@ class Sampling:
         for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
             raise error
 
-    async def _call(self, step: OpenStep, subtask: Subtask, state: Json, temperature: float, slots: list[int]) -> None:
-        samples = await self._answered(step, subtask, temperature, slots)
+    async def _call(self, asked: "_Asked", temperature: float, slots: list[int]) -> None:
+        samples = await self._answered(asked, temperature, slots)
+        failure: Exception | None = None
         for slot, sample in zip(slots, samples, strict=False):
-            self._ledger.record(self._classified(step, slot, sample, subtask, state))
+            try:
+                reply = self._classified(asked.step, slot, sample, asked.subtask, asked.state)
+            except Exception as error:  # the user's own: the samples that came with this one are kept first
+                failure = failure or error
+            else:
+                self._ledger.record(reply)
+        if failure is not None:
+            raise failure
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
 
-    async def _answered(
-        self, step: OpenStep, subtask: Subtask, temperature: float, slots: list[int]
-    ) -> "list[Sample]":
+    async def _answered(self, asked: "_Asked", temperature: float, slots: list[int]) -> list[Sample]:
         """The samples of one call, through all passing failures."""
         opened = self._ledger.state.opened
         assert opened is not None
         limit = self._ledger.state.policy.flags.max_output_tokens
-        settings = Settings(temperature, limit, opened.seed, step.step, slots[0])
-        prompt = subtask.worded(self._sampler.compact)
+        step = asked.step.step
+        settings = Settings(temperature, limit, opened.seed, step, slots[0])
+        prompt = asked.subtask.worded(self._sampler.compact)
         failures, since = 0, self._clock.time()
         while True:
-            await self._announce(step.step, slots)
+            await self._announce(step, slots)
             try:
                 samples = _checked(await self._sampler.sample(prompt, settings, len(slots)))
                 if samples:
@@ -113,13 +121,13 @@ class Sampling:
             except ProviderBusy as error:
                 failure = error
             except ProviderDown as error:
-                self._settle(step.step, slots, error)
+                self._settle(step, slots, error)
                 raise ProviderGone(str(error)) from error
-            self._settle(step.step, slots, failure)
-            await self._wait_out(failure, failures, since)
+            self._settle(step, slots, failure)
+            await self._wait_out(failure, failures, since, asked.halt)
             failures += 1
 
-    async def _wait_out(self, failure: ProviderBusy, failures: int, since: float) -> None:
+    async def _wait_out(self, failure: ProviderBusy, failures: int, since: float, halt: StopRequest) -> None:
         """Wait before the next try; raises `ProviderGone` past all patience, `Interrupted` if asked to stop."""
         wait = self._patience.wait(failures, failure.retry_after, self._chance)
         away = self._clock.time() - since
@@ -128,9 +136,10 @@ class Sampling:
                 f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more, "
                 f"beyond the run's patience of {self._patience.total:.0f} s; last: {failure}"
             ) from failure
-        await self._stop.unless_asked(self._clock.sleep(wait))
-        if self._stop.reason is not None:
-            raise Interrupted(self._stop.reason)
+        await self._stop.unless_asked(halt.unless_asked(self._clock.sleep(wait)))
+        reason = self._stop.reason or halt.reason
+        if reason is not None:
+            raise Interrupted(reason)
 
     async def _announce(self, step: int, slots: list[int]) -> None:
         if self._sampler.paid:
@@ -191,6 +200,16 @@ class Sampling:
             raise RedFlag(flag.reason, FlagKind.REJECTED)
         if flag is not None:
             raise TypeError(f"check returns a RedFlag or None, not {flag!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a round of calls asks, and the request to try no call of it again."""
+
+    step: OpenStep
+    subtask: Subtask
+    state: Json
+    halt: StopRequest
 
 
 def _checked(samples: Sequence[Sample]) -> list[Sample]:

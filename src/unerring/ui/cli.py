@@ -171,7 +171,7 @@ def resume(
 
 def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming: bool = False) -> int:
     """Run with progress; a stop names the command that goes on, and a bug in the user's code its place."""
-    progress = Progress(quiet=as_json, journal=new_name)
+    progress, before = Progress(quiet=as_json, journal=new_name), 0 if resuming else _sessions(path)
     try:
         with progress:
             result = start(progress)
@@ -179,10 +179,11 @@ def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming
         raise type(error)(f"{error}; go on with: {_going_on(error, path)}") from None
     except (UnerringError, click.ClickException):
         raise
-    except OSError:
-        raise
     except Exception as error:
-        then = f"mend it, then: unerring resume {_quoted(path)}" if path.exists() else "nothing was begun"
+        if isinstance(error, OSError) and not _own_frames(error):
+            raise
+        begun = _sessions(path) > before
+        then = f"mend it, then: unerring resume {_quoted(path)}" if begun else "nothing was begun"
         return _fail(STOPPED, f"the process's own code failed: {_placed(error)}; {then}")
     if as_json:
         click.echo(json.dumps(result.report))
@@ -204,12 +205,23 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+def _sessions(path: Path) -> int:
+    """How often the run in a journal was begun or gone on with; 0 where there is none."""
+    with suppress(UnerringError):
+        return int(reading.report(path)["sessions"])
+    return 0
+
+
+def _own_frames(error: Exception) -> list[traceback.FrameSummary]:
+    """The frames of an error that lie in the user's own files, outermost first."""
+    ours = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
+    return [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*ours, "<"))]
+
+
 def _placed(error: Exception) -> str:
     """An error and the place in the user's own files that it came from."""
-    ours = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*ours, "<"))] or frames
-    return f"{type(error).__name__}: {error} ({own[-1].filename}, line {own[-1].lineno})"
+    frame = (_own_frames(error) or traceback.extract_tb(error.__traceback__))[-1]
+    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
 
 
 def _fresh(process: str) -> Path:
@@ -232,15 +244,19 @@ def verify(file: Path, as_json: bool) -> int:
     """
     try:
         found = reading.verify(file)
-    except (UnerringError, OSError):
+    except UnerringError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and not _own_frames(error):
+            raise
         return _fail(WRONG, f"the process's own verifier failed: {_placed(error)}")
     if as_json:
         fields = {name: getattr(found, name) for name in found.__dataclass_fields__}
         click.echo(json.dumps(fields | {"ok": found.problem is None}))
     else:
         judged = "each held by the process's own verifier" if found.judged else "not judged"
+        if found.problem is not None:
+            judged = "not all of them right"
         click.echo(f"{found.entries:,} entries, chain of hashes intact; {found.steps:,} steps committed, {judged}.")
     for note in found.notes:
         click.echo(f"note: {inert(note)}", err=True)

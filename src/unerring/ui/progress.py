@@ -38,7 +38,7 @@ class Progress:
             self._display.stop()
 
     def decided(self, decided: Decided, state: RunState) -> None:
-        if self.steps == 0 and self._journal and not self._quiet:
+        if self.steps == 0 and self._journal:
             print(f"journal: {self._journal}", file=self._stream, flush=True)
         self.steps += 1
         self._votes += decided.votes
@@ -58,7 +58,11 @@ class Progress:
         rate = self.steps / max(time.monotonic() - self._since, 1e-9)
         pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         total = f" of {length:,} ({state.committed / length:.0%})" if length else ""
-        eta = f", {_duration((length - state.committed) / rate)} to go" if length and rate else ""
+        eta = (
+            f", {_duration((length - state.committed) / rate)} to go"
+            if length and rate and state.committed <= length
+            else ""
+        )
         return (
             f"step {state.committed:,}{total}: {pace} steps/s{eta}",
             f"{self._votes / self.steps:.2f} votes a step, {state.flags.total():,} flagged, "

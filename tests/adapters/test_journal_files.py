@@ -1,0 +1,139 @@
+"""A journal's files: private, few, and readable at any time, beside the run that writes them and after it."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+from journal_files import cli, entries_of, killed, start
+
+from unerring.adapters.journal_head import head_path
+from unerring.adapters.sqlite_journal import Reader, SqliteJournal
+from unerring.core.entries import Committed, Entry
+from unerring.core.replay import Decided, RunState
+from unerring.errors import JournalError
+from unerring.reading import verify
+
+
+def seen_from_outside(path: Path) -> int:
+    """The number of entries that another connection sees."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT count(*) FROM entries").fetchone()[0]
+
+
+def test_all_files_of_a_journal_are_private(path: Path):
+    """Database, log, index and head have mode 0600 whatever the umask, while the journal is open and after."""
+    before = os.umask(0)
+    try:
+        journal = SqliteJournal.create(path)
+        journal.append(Committed(0, ""))
+        asyncio.run(journal.commit())
+        while_open = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        journal.close()
+        closed = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert while_open == dict.fromkeys(["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.head"], 0o600)
+    assert set(closed.values()) == {0o600}
+
+
+def test_a_finished_journal_is_one_plain_file(path: Path):
+    """Beside a finished journal lies only its head; there is no log left that could be lost on copying."""
+    start(path)
+    assert {file.name for file in path.parent.iterdir()} == {"journal.db", "journal.db.head"}
+
+
+def test_a_finished_journal_is_read_without_being_written(path: Path):
+    """Verifying, reporting, exporting and resuming a finished journal change no byte and leave no file behind."""
+    start(path)
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    codes = [cli(*command, path).code for command in (["verify"], ["report"], ["export"], ["resume"])]
+    assert codes == [0, 0, 0, 0]
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
+    """Where a killed run's journal was deleted but not its log, a new run at that place is whole and right."""
+    start(tmp_path / "first.db")
+    killed(path, entries_of(tmp_path / "first.db")[:40])
+    path.unlink()
+    start(path, disks=3, seed=9)
+    found = verify(path)
+    assert (found.steps, found.finished, found.problem) == (7, True, None)
+
+
+def test_a_longer_head_left_behind_does_not_damage_a_new_journal(path: Path):
+    """A new journal beside a stale, longer head file verifies."""
+    head_path(path).write_bytes(b"x" * 1000)
+    start(path, disks=2)
+    assert cli("verify", path).code == 0
+
+
+class ReadsAlong:
+    """An observer that verifies the journal while the run writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.read = 0
+
+    def decided(self, decided: Decided, state: RunState) -> None:
+        if decided.step % 5 == 0:
+            found = verify(self._path)
+            assert found.problem is None
+            assert not found.finished
+            assert self.read <= found.entries <= state.entries
+            self.read = found.entries
+
+
+def test_a_journal_can_be_verified_at_any_time_while_a_run_writes_it(path: Path):
+    """Verifying from the middle of a run finds a whole, unfinished journal that only grows."""
+    watcher = ReadsAlong(path)
+    start(path, disks=6, observer=watcher)
+    assert watcher.read > 0
+
+
+def test_readers_beside_a_run_see_whole_journals_only(path: Path):
+    """Readers in a loop of their own, beside a run of a thousand steps, never find the journal damaged or locked."""
+    SqliteJournal.create(path).close()
+    over, seen, problems = threading.Event(), [0], []
+
+    def keep_reading() -> None:
+        while not over.is_set():
+            try:
+                seen.append(sum(1 for _ in Reader(path).entries()))
+            except JournalError as error:
+                problems.append(str(error))
+
+    reader = threading.Thread(target=keep_reading)
+    reader.start()
+    try:
+        start(path, disks=9)
+    finally:
+        over.set()
+        reader.join()
+    assert not problems
+    assert seen == sorted(seen)
+
+
+def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):
+    """A run whose journal somebody is still reading at its end finishes, and the journal verifies."""
+
+    class Stays:
+        reading: Generator[Entry] | None = None
+
+        def decided(self, decided: Decided, state: RunState) -> None:
+            if self.reading is None and seen_from_outside(path):
+                self.reading = Reader(path).entries()
+                next(self.reading)
+
+    reader = Stays()
+    try:
+        result = start(path, disks=8, observer=reader)
+    finally:
+        reader.reading.close()
+    assert result.steps == 255
+    assert cli("verify", path).code == 0

@@ -1,0 +1,79 @@
+"""No paid call without its intent on disk; and a journal cut by a kill goes on to the same end."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from journal_files import copied, entries_of, exported, killed, sql, start
+
+import unerring
+from unerring.core.entries import Intent, Opened, Reply, decode
+from unerring.core.sample import Sample, Settings
+from unerring.errors import ProviderBusy
+from unerring.testing import FakeClock, NoisySampler
+
+
+class Witness:
+    """A paid model that looks, at each call, whether its intent is in the file already. Every fifth call fails."""
+
+    paid = True
+    compact = True
+    name = "witness"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._noise = NoisySampler(unerring.Hanoi(4).rehearse, p=0.9, v=0.9)
+        self.calls: list[Intent] = []
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        call = Intent(settings.step, settings.slot, n)
+        self.calls.append(call)
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as database:
+            bodies = database.execute("SELECT body FROM entries").fetchall()
+        durable = [decode(body) for (body,) in bodies]
+        assert durable.count(call) == self.calls.count(call), f"no intent is durable for {call}"
+        if len(self.calls) % 5 == 0:
+            raise ProviderBusy("busy")
+        return await self._noise.sample(prompt, settings, n)
+
+
+def test_no_paid_call_is_sent_before_its_intent_is_durable(path: Path):
+    """At each call to a paid model, retries included, another connection sees an intent for exactly that call."""
+    witness = Witness(path)
+    unerring.run(unerring.Hanoi(4), witness, path, k=3, options=unerring.Options(clock=FakeClock()))
+    intents = [entry for entry in entries_of(path) if isinstance(entry, Intent)]
+    assert sorted(intents, key=repr) == sorted(witness.calls, key=repr)
+    assert len(intents) > 30
+
+
+def test_every_counted_sample_of_a_paid_run_was_announced(path: Path):
+    """Each reply in a paid run's journal comes after an intent that names its step and number."""
+    unerring.run(unerring.Hanoi(4), Witness(path), path, k=3, options=unerring.Options(clock=FakeClock()))
+    announced: set[tuple[int, int]] = set()
+    for entry in entries_of(path):
+        if isinstance(entry, Intent):
+            announced |= {(entry.step, entry.slot + i) for i in range(entry.count)}
+        elif isinstance(entry, Reply):
+            assert (entry.step, entry.slot) in announced
+
+
+def test_a_run_goes_on_from_an_opening_entry_alone(tmp_path: Path, path: Path):
+    """A journal cut by a kill right after its first entry is resumed to the same end as a run never cut."""
+    start(tmp_path / "whole.db")
+    (first, *_) = entries_of(tmp_path / "whole.db")
+    assert isinstance(first, Opened)
+    killed(path, [first])
+    unerring.resume(path)
+    assert exported(path) == exported(tmp_path / "whole.db")
+
+
+def test_a_copy_taken_while_the_run_was_alive_is_resumed(tmp_path: Path, path: Path):
+    """Database, log and head copied from under a writer after a commit hold everything, and go on to the same end."""
+    start(tmp_path / "whole.db")
+    entries = entries_of(tmp_path / "whole.db")
+    killed(path, entries[:60])
+    assert entries_of(copied(path, tmp_path / "copy.db")) == entries[:60]
+    unerring.resume(path)
+    assert exported(path) == exported(tmp_path / "whole.db")
+    sql(path, "PRAGMA integrity_check")

@@ -1,0 +1,148 @@
+"""`resume --repair` keeps what is intact, sets the damaged file aside, and goes on to the end."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from journal_files import (
+    NOISE,
+    cli,
+    copied,
+    entries_of,
+    exported,
+    flipped,
+    put_rows,
+    rows_of,
+    sql,
+)
+
+import unerring
+from unerring.adapters.journal_head import head_path, read_mark
+from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.entries import GENESIS, Entry, chained
+from unerring.errors import JournalBusy, JournalDamaged
+
+
+@pytest.fixture
+def path(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the finished journal, to be damaged."""
+    return copied(whole, tmp_path / "journal.db")
+
+
+def cut_in_the_middle(path: Path) -> None:
+    sql(path, "UPDATE entries SET body = x'00' WHERE seq = 40")
+
+
+def cut_at_the_end(path: Path) -> None:
+    sql(path, "DELETE FROM entries WHERE seq >= 40")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4096])
+
+
+def head_garbled(path: Path) -> None:
+    head_path(path).write_bytes(b"garbage")
+
+
+def unused_byte_flipped(path: Path) -> None:
+    path.write_bytes(flipped(path.read_bytes(), 70 - 1 + 23, 1))  # in the reserved part of the file's header
+
+
+def row_out_of_place(path: Path) -> None:
+    """Hashes that fit, and an entry that cannot stand where it stands, as a bug or a forger may leave it."""
+    running, rows = GENESIS, []
+    for seq, body, _ in rows_of(path):
+        made = b'["c",9999,""]' if seq == 40 else body
+        running = chained(running, made)
+        rows.append((seq, made, running))
+    put_rows(path, rows)
+    head_path(path).unlink()
+
+
+DAMAGES = [cut_in_the_middle, cut_at_the_end, cut_short, head_garbled, unused_byte_flipped, row_out_of_place]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_repair_keeps_what_is_intact_and_goes_on_to_the_end(
+    path: Path, whole: Path, entries: list[Entry], damage: Callable[[Path], None]
+):
+    """`resume --repair` keeps the intact leading entries, sets the damaged file aside, and ends as an unharmed run."""
+    damage(path)
+    damaged = path.read_bytes()
+    assert cli("verify", path).code == 1
+    assert cli("resume", path).code == 1
+    ran = cli("resume", path, "--repair")
+    assert ran.code == 0, ran.err
+    kept = int(re.search(r": ([\d,]+) intact entries kept", ran.err)[1].replace(",", ""))
+    assert kept >= 1
+    assert entries_of(path)[:kept] == entries[:kept]
+    assert path.with_name("journal.db.damaged-1").read_bytes() == damaged
+    assert cli("verify", path).code == 0
+    assert exported(path, "steps") == exported(whole, "steps")
+    assert exported(path, "votes") == exported(whole, "votes")
+
+
+def test_repair_of_a_lost_log_says_that_nothing_is_left(unfinished: Path):
+    """Where not one entry is left, repair says so, keeps the damaged file, and a new run may start in its place."""
+    Path(f"{unfinished}-wal").unlink()
+    ran = cli("resume", unfinished, "--repair")
+    assert ran.code == 2
+    assert "0 intact entries kept" in ran.err
+    assert unfinished.with_name("unfinished.db.damaged-1").exists()
+    again = cli("run", "hanoi", "--set", "disks=3", "--model", NOISE, "--k", 3, "--journal", unfinished)
+    assert again.code == 0
+    assert cli("verify", unfinished).code == 0
+
+
+def test_repair_of_a_half_lost_log_goes_on_with_the_rest(unfinished: Path, whole: Path):
+    """After half of the log was lost, repair goes on from the other half, and the old log leaks into nothing."""
+    log = Path(f"{unfinished}-wal")
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    assert cli("resume", unfinished, "--repair").code == 0
+    assert cli("verify", unfinished).code == 0
+    assert exported(unfinished) == exported(whole)
+
+
+def test_a_second_repair_keeps_the_first_damaged_file(path: Path):
+    """Each repair sets its damaged file aside under a name of its own."""
+    for number in (1, 2):
+        cut_in_the_middle(path)
+        assert cli("resume", path, "--repair").code == 0
+        assert path.with_name(f"journal.db.damaged-{number}").exists()
+
+
+def test_what_is_not_damaged_is_not_repaired(path: Path, unfinished: Path):
+    """Repairing a whole journal, finished or not, is refused with 2, and changes no byte."""
+    for journal in (path, unfinished):
+        before = journal.read_bytes()
+        ran = cli("resume", journal, "--repair")
+        assert ran.code == 2
+        assert "not damaged" in ran.line
+        assert journal.read_bytes() == before
+
+
+def test_a_journal_that_somebody_writes_to_is_not_repaired(unfinished: Path):
+    """Repair is refused while a writer holds the journal, and sets nothing aside."""
+    journal, entries = SqliteJournal.reopen(unfinished)
+    list(entries)
+    head = head_path(unfinished).read_bytes()
+    head_path(unfinished).write_bytes(b"garbage")
+    with pytest.raises(JournalBusy):
+        unerring.reading.repair(unfinished)
+    head_path(unfinished).write_bytes(head)
+    journal.close()
+    assert not list(unfinished.parent.glob("*.damaged-*"))
+
+
+def test_the_error_counts_what_is_intact(path: Path, entries: list[Entry]):
+    """`JournalDamaged` carries how many leading entries hold, and how many there were."""
+    sql(path, "UPDATE entries SET body = x'00' WHERE seq = 40")
+    with pytest.raises(JournalDamaged) as caught:
+        entries_of(path)
+    assert (caught.value.intact, caught.value.expected) == (39, len(entries))
+    assert read_mark(path).entries == len(entries)
+    with pytest.raises(sqlite3.IntegrityError):
+        sql(path, "INSERT INTO entries VALUES (40, x'00', x'00')")
