@@ -18,7 +18,7 @@ from unerring.core.process import Chain, length_of, parameters_of
 from unerring.core.race import AheadBy
 from unerring.core.replay import RunState
 from unerring.core.report import Series, report_of
-from unerring.core.vote import Json, NotJson, canonical, parsed
+from unerring.core.vote import Json, NotJson, canonical
 from unerring.errors import ChainChanged, InputError, Interrupted
 from unerring.reading import Tee, folded
 from unerring.registry import make_chain, process_name, recommended_policy, required_chain, sampler_for
@@ -213,7 +213,7 @@ def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> _Sta
             stand = _opened(path, entry, chain, state)
         elif decided is not None:
             stand.series.add(decided)
-            stand.at = stand.chain.advance(stand.at, parsed(decided.choice))
+            stand.at = stand.chain.advance(stand.at, decided.value)
             if digest_of(canonical(stand.at)) != state.last_digest:
                 raise ChainChanged(
                     f"step {decided.step} now leads to another state than the one in {path}: the code of "

@@ -11,7 +11,7 @@ from unerring.core.entries import Entry, Opened
 from unerring.core.process import verifier_of
 from unerring.core.replay import Decided, Misplaced, RunState
 from unerring.core.report import Series, report_of
-from unerring.core.vote import Json, parsed
+from unerring.core.vote import Json
 from unerring.errors import InputError, JournalDamaged
 from unerring.registry import make_chain
 from unerring.runtime.ports import Observer
@@ -35,12 +35,13 @@ def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tu
 
     Raises `JournalDamaged` at an entry that cannot stand where it stands.
     """
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         try:
             decided = state.apply(entry)
+            if decided is not None:
+                _ = decided.value
         except Misplaced as error:
-            intact = state.entries - 1
-            raise JournalDamaged(f"{path} is damaged: entry {intact + 1}: {error}", intact) from None
+            raise JournalDamaged(f"{path} is damaged: entry {number}: {error}", number - 1) from None
         yield entry, decided
 
 
@@ -138,7 +139,7 @@ def verify(journal: str | Path) -> Verification:
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:
-        problem = judge((parsed(decided.choice) for decided in steps(journal)), finished)
+        problem = judge((decided.value for decided in steps(journal)), finished)
     if not history.has_head:
         notes.append("the head file is missing, so that entries cut from the end would not be noticed")
     return Verification(

@@ -32,6 +32,9 @@ def make_chain(name: str, parameters: Mapping[str, Json]) -> Chain:
     """Make the chain called `name`, with its constructor's arguments; raises `InputError` with one clear line."""
     made = SHIPPED[name] if name in SHIPPED else _imported(name)
     if isinstance(made, type):
+        # a journal may name any class, and only a chain's is ever called
+        if not isinstance(made, Chain):
+            raise InputError(f"{name} is no chain: it needs the methods start, subtask and advance")
         try:
             inspect.signature(made).bind(**parameters)
         except TypeError as error:

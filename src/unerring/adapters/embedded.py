@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "embedded_weights"
 MEMBERS = ("a", "b", "c")
 
+# Measured (training/MODEL_CARD.md): the three members together decided 100,000 random steps of the run of 20 disks,
+# and every step of 1 to 12 disks, rightly, with 3.001 votes a step.
+# Temperature 1 is the model's own distribution. Lower ones only spare errors that voting corrects anyway: at 0.6, two
+# votes of a member agree on a wrong answer as often (about 1 step in 10,000), since its stubborn errors stay.
+# Below a mean log-probability of -0.1 lie 44 % of the wrong answers in valid form, and 5 of 897,750 right ones.
+# Stricter is worse: at -0.003 only 8 % of the wrong ones pass, but one step in 100,000 stays undecided, because all
+# three members give the right answer there with a lower probability.
+# A right answer of 20 disks has 29 tokens.
 EMBEDDED_POLICY = Policy(
     rule=AheadBy(3),
     first_temperature=1.0,

@@ -48,12 +48,12 @@ def read_mark(journal: Path) -> Mark | None:
         text = head_path(journal).read_bytes()
     except FileNotFoundError:
         return None
-    if not text.strip():
+    if not text:
         return None
     try:
         fields = json.loads(text)
         return Mark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise JournalDamaged(
             f"{head_path(journal)} is damaged: it no longer says how long the journal is", 0
         ) from None

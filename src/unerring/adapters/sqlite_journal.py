@@ -219,6 +219,8 @@ def _make(path: Path) -> None:
     draft.touch(mode=0o600)
     with closing(_connect(draft)) as database:
         database.executescript(_SCHEMA)
+    for suffix in ("-wal", "-shm"):  # of a journal that was deleted: they must not be read into this one
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     draft.replace(path)
 
 
@@ -285,7 +287,7 @@ class Reader:
         self.path = path
         self.count = 0
         self.hash = GENESIS
-        self.has_head = head_path(path).exists()
+        self.has_head = head_path(path).exists() and head_path(path).stat().st_size > 0
         self._check_head = check_head
 
     def entries(self) -> Iterator[Entry]:
@@ -295,7 +297,7 @@ class Reader:
         for seq, body, running in self._rows():
             if seq != self.count + 1:
                 raise self._damage(f"entry {self.count + 1} is missing", mark)
-            if running != chained(self.hash, body):
+            if not isinstance(body, bytes) or running != chained(self.hash, body):
                 raise self._damage(f"entry {seq} is not what was written: its hash does not fit", mark)
             try:
                 entry = decode(body)
@@ -310,9 +312,7 @@ class Reader:
     def _rows(self) -> Iterator[tuple[int, bytes, bytes]]:
         try:
             with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-                version = database.execute("PRAGMA user_version").fetchone()[0]
-                if version > VERSION:
-                    raise JournalTooNew(f"{self.path} has version {version}; upgrade unerring to read it")
+                self._check_version(database)
                 yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
@@ -320,6 +320,17 @@ class Reader:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
         except sqlite3.Error as error:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
+
+    def _check_version(self, database: sqlite3.Connection) -> None:
+        """Raise `JournalTooNew` for a later version, unless the first entry says that only the header was changed."""
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version <= VERSION:
+            return
+        with suppress(sqlite3.Error, ValueError, TypeError, IndexError):
+            (body,) = database.execute("SELECT body FROM entries WHERE seq = 1").fetchone()
+            if isinstance(decode(body), Opened):
+                raise self._damage(f"its header claims version {version}, its entries do not", self._expected())
+        raise JournalTooNew(f"{self.path} has version {version}; upgrade unerring to read it")
 
     def _expected(self) -> Mark | None:
         return read_mark(self.path) if self._check_head else None

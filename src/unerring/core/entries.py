@@ -219,12 +219,29 @@ def _entry(kind: object, values: list[Any]) -> Entry:
             case "opened", [int(version), *rest]:
                 if version > VERSION:
                     raise JournalTooNew(_too_new(f"version {version}"))
-                return Opened(**rest[0], version=version)
+                return _opened(version, *rest)
             case str(), _ if kind not in KINDS:
                 raise JournalTooNew(_too_new(f"entry kind {kind!r}"))
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
     raise ValueError(f"not an entry: its fields are not those of kind {kind!r}")
+
+
+def _opened(version: int, fields: Any) -> Opened:
+    match fields:
+        case {
+            "process": str(),
+            "parameters": dict(),
+            "model": str(),
+            "policy": dict(),
+            "seed": int(),
+            "start": str(),
+            "length": int() | None,
+            "software": str(),
+            "time": int() | float(),
+        }:
+            return Opened(**fields, version=version)
+    raise ValueError("its fields are not those of an opening entry")
 
 
 def _reply(values: list[Any]) -> Reply:

@@ -6,7 +6,7 @@ must not vote first, and a replay must agree with the run.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from unerring.core.entries import (
@@ -25,6 +25,9 @@ from unerring.core.policy import Policy, policy_from
 from unerring.core.race import Continue, Race, Undecided, Won
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Usage
+from unerring.core.vote import Json, parsed
+
+MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
 
 
 class Misplaced(ValueError):
@@ -45,6 +48,14 @@ class Decided:
     @property
     def votes(self) -> int:
         return sum(self.tally)
+
+    @property
+    def value(self) -> Json:
+        """The choice as JSON data; raises `Misplaced` where a forged journal has something else."""
+        try:
+            return parsed(self.choice)
+        except (ValueError, RecursionError):
+            raise Misplaced(f"step {self.step} is committed with a choice that is not JSON") from None
 
 
 class OpenStep:
@@ -195,15 +206,13 @@ class RunState:
                 self._receive(entry)
             case Committed():
                 return self._commit(entry)
-            case Intent(step, slot, count):
-                self.in_flight.update((step, slot + i) for i in range(count))
-            case Failed(step, slot, count):
-                self.in_flight.difference_update((step, slot + i) for i in range(count))
+            case Intent():
+                self.in_flight.update(_called(entry))
+            case Failed():
+                self.in_flight.difference_update(_called(entry))
                 self.failures += 1
-            case Voter(number, name):
-                if number != len(self.voters):
-                    raise Misplaced(f"voter {number} is named out of turn")
-                self.voters[number] = VoterRecord(name)
+            case Voter():
+                self._name(entry)
             case Opened():
                 self._open(entry)
             case Resumed():
@@ -215,6 +224,11 @@ class RunState:
                     raise Misplaced(f"the run is said to end after {steps} steps, not {self.committed}")
                 self.finished = entry
         return None
+
+    def _name(self, entry: Voter) -> None:
+        if entry.number != len(self.voters):
+            raise Misplaced(f"voter {entry.number} is named out of turn")
+        self.voters[entry.number] = VoterRecord(entry.name)
 
     def _open(self, entry: Opened) -> None:
         try:
@@ -263,6 +277,13 @@ class RunState:
         choice = step.choice(step.verdict.choice)
         replies = tuple(step.replies[slot] for slot in sorted(step.replies))
         return Decided(entry.step, choice, tally, step.flags, step.rounds, replies)
+
+
+def _called(entry: Intent | Failed) -> Iterator[tuple[int, int]]:
+    """Step and number of each sample of a call."""
+    if not 0 < entry.count <= MOST_CALLED:
+        raise Misplaced(f"a call for {entry.count} samples cannot have been")
+    return ((entry.step, entry.slot + offset) for offset in range(entry.count))
 
 
 def replay(entries: Iterable[Entry]) -> RunState:

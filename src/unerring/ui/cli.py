@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from unerring import api, reading
-from unerring.errors import InputError, JournalBusy, JournalDamaged, Stopped, UnerringError
+from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, Stopped, UnerringError
 from unerring.registry import make_chain, parameter
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.progress import Progress
@@ -51,8 +51,8 @@ def command_line(arguments: Sequence[str]) -> int:
         return DONE
     except OSError as error:
         _silence_stdout()
-        return _fail(STOPPED, f"cannot go on: {error}")
-    except (InputError, JournalBusy) as error:
+        return _fail(BAD_INPUT, f"cannot go on: {error}")
+    except (InputError, JournalBusy, JournalTooNew) as error:
         return _fail(BAD_INPUT, str(error))
     except JournalDamaged as error:
         return _fail(WRONG, str(error))

@@ -19,7 +19,7 @@ def step_records(history: History) -> Iterator[dict[str, Any]]:
     A choice that is an object stands there by its fields, unless one of them has the name of a field of the record.
     """
     for decided in history.steps():
-        choice = parsed(decided.choice)
+        choice = decided.value
         plain = isinstance(choice, dict) and not OWN & choice.keys()
         fields = choice if plain and isinstance(choice, dict) else {"choice": choice}
         yield (
