@@ -50,19 +50,19 @@ def figures(results: Mapping[str, Any]) -> str:
     large, small = results["large"], results["small"]
     steps = results["steps"]
     parts = [
-        f"Measured with {results['engine']}, seed {results['seed']}, on {steps:,} random steps of the run of 20 disks.",
+        f"Measured with {results['engine']}, seed {results['seed']}: {steps:,} random steps of the run of 20 disks.",
         "### Members, sampled",
         "`p` and `v` are those of the paper: the chance that a sample is not flagged, and that an unflagged one is "
         "right. Intervals are exact, at 95 %, as if samples were independent; three were drawn of each step.",
         sampled(large["members"]),
         "### Members, step by step",
         stepwise(large["members"]),
-        "A greedy answer is the likeliest continuation, token by token. A step is pathological if the right answer does "
-        "not lead among the member's unflagged samples at temperature 1 (200 of each step in doubt), and silent if all "
-        "of these are flagged: no number of its votes decides such a step rightly.",
+        "A greedy answer is the likeliest continuation, token by token. A step is pathological if the right answer "
+        "does not lead among the member's unflagged samples at temperature 1 (200 of each step in doubt), and silent "
+        "if all of them are flagged: no number of the member's votes decides such a step rightly.",
         shared(large["shared_pathological"]),
         "### Log-probability as a red flag",
-        "Valid answers at temperature 1.0 whose mean token log-probability reaches the threshold, all members together:",
+        "Valid answers at temperature 1.0 whose mean token log-probability reaches the threshold, of all members:",
         separation(large["members"]),
         "### Voting",
         f"`{results['policy']['rule']}`, temperature {results['policy']['temperatures'][1]}, flagged below a mean "

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from ctranslate2.specs import TransformerDecoderModelSpec
 from ctranslate2.specs.common_spec import Activation
+from safetensors.numpy import save_file
+
 from data import SPECIAL, VOCABULARY
 from model import NORM_EPSILON, Shape
-from safetensors.numpy import save_file
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "src" / "unerring" / "adapters" / "embedded_weights"

@@ -52,7 +52,11 @@ def arrangements(rng: np.random.Generator, size: int, disks: int) -> np.ndarray:
     # a fifth of the examples favours one peg, so that very uneven heights are common too
     skew = (rng.random((size, 1)) < 0.2) & (rng.random((size, disks)) < 0.5)
     pegs = np.cumsum(step, axis=1) + rng.integers(0, 3, size=(size, 1))
-    return np.where(skew, rng.integers(0, 3, size=(size, 1)), pegs) % 3
+    pegs = np.where(skew, rng.integers(0, 3, size=(size, 1)), pegs) % 3
+    # and a third stacks its smallest disks into one tower of any height: there a large disk is about to move, which
+    # is rare by chance, and where models trained without this err on the same steps as each other
+    tower = (rng.random((size, 1)) < 1 / 3) & (np.arange(disks) >= rng.integers(0, disks, size=(size, 1)))
+    return np.where(tower, rng.integers(0, 3, size=(size, 1)), pegs)
 
 
 def _tops(pegs: np.ndarray) -> np.ndarray:

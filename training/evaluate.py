@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 TOGETHER = 1024  # steps in memory at once, with their logits
 SAMPLES = 3  # of each step, member and temperature, for p and v
 DOUBTS = 200  # of a step whose likeliest answer is in doubt, to see which valid answer leads
-THRESHOLDS = (-0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003)
+THRESHOLDS = (-0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
 RULES = {"parser": FlagRules(max_output_tokens=LONGEST), "default": EMBEDDED_POLICY.flags}
 
 
@@ -300,11 +300,12 @@ def main() -> None:
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.6])
     parser.add_argument("--members", nargs="+", default=list(MEMBERS), choices=MEMBERS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the members' CTranslate2 models")
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     parser.add_argument("--card", action="store_true", help="write the tables into MODEL_CARD.md")
     options = parser.parse_args()
 
-    members = {name: Member(WEIGHTS / name) for name in options.members}
+    members = {name: Member(options.weights / name) for name in options.members}
     large, small = Hanoi(20), [Hanoi(disks) for disks in range(1, 13)]
     numbers = random.Random(options.seed).sample(range(large.length()), options.steps)
     of_large = Evaluation(members, sorted({*options.temperatures, 1.0}), options.seed)

@@ -1,4 +1,4 @@
-"""Train one member of the embedded ensemble: ``python train.py --seed 1 --out members/a``.
+"""Train one member of the embedded ensemble: ``python train.py --seed 1 --out runs/a``.
 
 Muon on the matrices of the layers, AdamW on the rest; warm-up, a constant stretch, then a linear decay to
 zero. The number of disks grows over the first steps: copying is learned on short lists and carries over.
@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+
 from data import MAX_DISKS, VOCABULARY, batch
 from model import Llama, Shape
+
+Model = Callable[..., torch.Tensor]
 
 
 def disks_at(rng: np.random.Generator, step: int, ramp: int) -> int:
@@ -32,7 +35,7 @@ def rate_at(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
 
 
-def loss_of(model: Callable[..., torch.Tensor], rng: np.random.Generator, size: int, disks: int) -> torch.Tensor:
+def loss_of(model: Model, rng: np.random.Generator, size: int, disks: int) -> torch.Tensor:
     """Mean cross-entropy of the answer's tokens, nats."""
     example = batch(rng, size, disks, first_step=disks == 1 or rng.random() < 0.03)
     tokens = torch.from_numpy(example.tokens)
@@ -42,7 +45,7 @@ def loss_of(model: Callable[..., torch.Tensor], rng: np.random.Generator, size: 
 
 
 @torch.no_grad()
-def exact_match(model: Callable[..., torch.Tensor], rng: np.random.Generator, disks: int, size: int) -> float:
+def exact_match(model: Model, rng: np.random.Generator, disks: int, size: int) -> float:
     """Share of examples whose every answer token is the most likely one (teacher-forced greedy)."""
     example = batch(rng, size, disks)
     tokens = torch.from_numpy(example.tokens)
@@ -51,64 +54,81 @@ def exact_match(model: Callable[..., torch.Tensor], rng: np.random.Generator, di
     return float(right.all(dim=1).float().mean())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--ramp", type=int, default=600)
-    parser.add_argument("--groups", type=int, default=2, help="batches of one disk count in a step")
-    parser.add_argument("--size", type=int, default=64, help="examples in a group")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--inner", type=int, default=344)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=3e-3)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
+class Optimizers:
+    """Muon for the matrices inside the layers, AdamW for embeddings and norms, on one schedule."""
 
+    def __init__(self, model: Llama, muon_rate: float, adam_rate: float) -> None:
+        matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
+        self.others = [p for p in model.parameters() if not any(p is m for m in matrices)]
+        self.muon = torch.optim.Muon(matrices, lr=muon_rate, momentum=0.95, weight_decay=0.01)
+        self.adam = torch.optim.AdamW(self.others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.peaks = [(self.muon, muon_rate), (self.adam, adam_rate)]
+
+    def prepare(self, share: float) -> None:
+        """Set the rates to a share of their peaks, and forget the last gradients."""
+        for optimizer, peak in self.peaks:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        # Muon's updates have a fixed size whatever the gradient's; only AdamW's need clipping
+        torch.nn.utils.clip_grad_norm_(self.others, 1.0)
+        for optimizer, _ in self.peaks:
+            optimizer.step()
+
+
+def save(model: Llama, folder: Path) -> None:
+    """Write weights.pt, whole or not at all."""
+    torch.save(model.state_dict(), folder / "weights.partial")
+    (folder / "weights.partial").replace(folder / "weights.pt")
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, logging and saving into `options.out` on the way."""
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    shape = Shape(len(VOCABULARY), options.width, options.layers, 4, options.inner)
-    model = Llama(shape)
+    model = Llama(Shape(len(VOCABULARY), options.width, options.layers, 4, options.inner))
     forward = torch.compile(model, dynamic=True)
-    matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
-    others = [p for p in model.parameters() if not any(p is m for m in matrices)]
-    optimizers = [
-        (
-            torch.optim.AdamW(matrices, lr=options.adam_rate, betas=(0.9, 0.98))
-            if options.muon_rate == 0
-            else torch.optim.Muon(matrices, lr=options.muon_rate, momentum=0.95, weight_decay=0.01)
-        ),
-        torch.optim.AdamW(others, lr=options.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-    peaks = [options.muon_rate or options.adam_rate, options.adam_rate]
+    optimizers = Optimizers(model, options.muon_rate, options.adam_rate)
     options.out.mkdir(parents=True, exist_ok=True)
     log = (options.out / "train.log").open("w", buffering=1)
     started = time.process_time()
     for step in range(options.steps):
-        for optimizer, peak in zip(optimizers, peaks, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * rate_at(step, options.steps)
-            optimizer.zero_grad(set_to_none=True)
+        optimizers.prepare(rate_at(step, options.steps))
         total = 0.0
         for _ in range(options.groups):
             with torch.autocast("cpu", torch.bfloat16):
                 loss = loss_of(forward, rng, options.size, disks_at(rng, step, options.ramp)) / options.groups
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        if step % 100 == 99 or step == options.steps - 1:
+        optimizers.step()
+        last = step == options.steps - 1
+        if step % 100 == 99 or last:
             match = exact_match(forward, np.random.default_rng(10**6 + step), MAX_DISKS, 512)
-            log.write(
-                f"step {step + 1} cpu {time.process_time() - started:.0f} s loss {total:.5f} match20 {match:.4f}\n"
-            )
-        if step % 500 == 499 or step == options.steps - 1:
-            torch.save(model.state_dict(), options.out / "weights.partial")
-            (options.out / "weights.partial").replace(options.out / "weights.pt")
-    (options.out / "training.json").write_text(json.dumps({**vars(options), "out": options.out.name}, indent=2))
+            seconds = time.process_time() - started
+            log.write(f"step {step + 1} cpu {seconds:.0f} s loss {total:.5f} match20 {match:.4f}\n")
+        if step % 500 == 499 or last:
+            save(model, options.out)
+    record = {**vars(options), "out": options.out.name}
+    (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--steps", type=int, default=1_600)
+    parser.add_argument("--ramp", type=int, default=500, help="steps until all numbers of disks occur")
+    parser.add_argument("--groups", type=int, default=2, help="batches of one disk count in a step")
+    parser.add_argument("--size", type=int, default=64, help="examples in a group")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--inner", type=int, default=344)
+    parser.add_argument("--muon-rate", type=float, default=0.005)
+    parser.add_argument("--adam-rate", type=float, default=3e-3)
+    parser.add_argument("--out", type=Path, required=True)
+    train(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from killing import Watch, acknowledged, assert_each_once, cli, entries_of, export, life
+from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, entries_of, export, life
 
-from unerring import Hanoi, reading
+from unerring import Hanoi, reading, run
 from unerring.core.entries import Paused
 from unerring.core.vote import canonical
 
@@ -29,7 +29,7 @@ def moments(chance: Random, total: int) -> list[tuple[int, signal.Signals]]:
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(importlib.util.find_spec("ctranslate2") is None, reason="needs the extra 'embedded'")
 def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
-    """After 50 SIGKILL, 10 SIGINT and 10 SIGTERM spread over the run, every step is the truth, every vote in place."""
+    """After 50 SIGKILL, 10 SIGINT and 10 SIGTERM every step is right, and every vote is there once, in its place."""
     journal, chain = tmp_path / "run.db", Hanoi(DISKS)
     watch, told = Watch(journal), dict.fromkeys([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], 0)
     for entries, number in moments(Random(1), 4 * chain.length()):
@@ -61,5 +61,8 @@ def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
         assert canonical({"move": step["move"], "next_state": step["next_state"]}) == canonical(right)
         state = chain.advance(state, right)
     assert chain.subtask(state) is None
+    untouched = tmp_path / "untouched.db"
+    run(chain, "embedded", untouched)
+    assert_same_result(journal, untouched)
     told_as = {number.name: times for number, times in told.items()}
     log.info("embedded: %s; %d steps, %d samples", told_as, len(decided), len(replies))
