@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from unerring import api, reading
 from unerring.adapters.embedded import EmbeddedSampler
+from unerring.errors import StepLimit
 from unerring.processes import Hanoi
 from unerring.runtime.unaided import derailed_at
 from unerring.ui.progress import Progress
@@ -41,9 +45,9 @@ def demonstrate(disks: int, seed: int, journal: Path) -> int:
     console.print(
         f"    {result.steps:,} steps in {time.monotonic() - before:.0f} s, rule {report['policy']['rule']}: "
         f"{report['samples']['voted']:,} votes ({report['votes_per_step']:.2f} a step);\n"
-        f"    {report['samples']['flagged']:,} samples were red-flagged and drawn anew, "
-        f"and {report['disagreements']:,} steps had a dissenting vote."
+        f"    {_dissent(report)}"
     )
+    _voted_large(console, seed)
     return _verdict(console, journal, chain, time.monotonic() - started)
 
 
@@ -60,6 +64,23 @@ def _alone(console: Console, chain: Hanoi, temperature: float, seed: int, chains
         table.add_row(f"  {member}", _told(ends, chain.length()), _told(high, LONGEST))
     console.print(table)
     console.print()
+
+
+def _dissent(report: dict[str, Any]) -> str:
+    flagged, dissent = report["samples"]["flagged"], report["disagreements"]
+    return f"samples red-flagged and drawn anew: {flagged:,}; steps with a dissenting vote: {dissent:,}"
+
+
+def _voted_large(console: Console, seed: int) -> None:
+    """Vote through the stretch of the large puzzle on which the members alone were followed."""
+    with TemporaryDirectory() as folder, Progress() as progress:
+        path = Path(folder) / "large.db"
+        with suppress(StepLimit):
+            options = api.Options(observer=progress, max_steps=LONGEST)
+            api.run(Hanoi(LARGE), "embedded", path, seed=seed, options=options)
+        found, report = reading.verify(path), reading.report(path)
+    outcome = f"[red]{found.problem}[/]" if found.problem else "[green]all right[/]"
+    console.print(f"    The first {found.steps:,} steps of {LARGE} disks: {outcome};\n    {_dissent(report)}")
 
 
 async def _walked(puzzles: list[Hanoi], temperature: float, seed: int, chains: int) -> list[list[list[int | None]]]:
