@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite_journal import Reader, replace_journal, require_empty
+from unerring.adapters.sqlite_journal import Reader, readable_copy, replace_journal, require_empty
 from unerring.core.entries import Entry, Opened
 from unerring.core.process import verifier_of
 from unerring.core.replay import Decided, Misplaced, RunState
@@ -100,12 +100,14 @@ def repair(journal: str | Path) -> tuple[int, Path]:
     """
     path = Path(journal)
     with suppress(JournalDamaged):
-        for _ in Reader(path).entries():
+        for _ in History(path).steps():
             pass
         raise InputError(f"{path} is not damaged; there is nothing to repair")
-    kept = []
-    with suppress(JournalDamaged):
-        for entry in Reader(path, check_head=False).entries():
+    kept: list[Entry] = []
+    state = RunState()
+    with readable_copy(path) as copy, suppress(JournalDamaged, Misplaced):
+        for entry in Reader(copy, check_head=False).entries():
+            state.apply(entry)
             kept.append(entry)
     return len(kept), replace_journal(path, kept)
 

@@ -29,7 +29,8 @@ class Mark:
 
 
 def head_path(journal: Path) -> Path:
-    """Where the head of a journal lies."""
+    """Where the head of a journal lies: beside the file itself, whatever link leads there."""
+    journal = journal.resolve()
     return journal.with_name(journal.name + ".head")
 
 
@@ -52,7 +53,10 @@ def read_mark(journal: Path) -> Mark | None:
         return None
     try:
         fields = json.loads(text)
-        return Mark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
+        mark = Mark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
+        if mark.entries < 0 or len(mark.hash) != 16:
+            raise ValueError("no journal has such a head")
+        return mark
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise JournalDamaged(
             f"{head_path(journal)} is damaged: it no longer says how long the journal is", 0
@@ -76,6 +80,7 @@ class Head:
     def mark(self, mark: Mark) -> None:
         """Note how far the journal reaches."""
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
+        os.ftruncate(self._file, _WIDTH)
         os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)
 
     def close(self) -> None:

@@ -7,12 +7,14 @@ writing and checkpointing is done by that one connection; readers open the file 
 """
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from unerring.adapters.journal_head import Head, Mark, head_path, read_mark, seal_of
 from unerring.core.entries import GENESIS, VERSION, Entry, Finished, Opened, chained, decode, encode
@@ -21,6 +23,7 @@ from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalErro
 APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
 GROUP_SIZE = 512
 GROUP_SECONDS = 0.05
+MOST_FILLED = 1 << 40  # bytes that a cut file's header may claim
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -60,12 +63,17 @@ class SqliteJournal:
         except OSError as error:
             raise InputError(f"cannot make a journal at {path}: {error.strerror}") from None
         try:
-            if not path.exists():
+            if path.exists():  # another runner may have begun between the first look and the lock
+                require_empty(path)
+            else:
                 _make(path)
             head.mark(Mark(0, GENESIS))
         except (sqlite3.Error, OSError) as error:
             head.close()
             raise InputError(f"cannot make a journal at {path}: {error}") from None
+        except BaseException:
+            head.close()
+            raise
         return cls(path, head, Mark(0, GENESIS))
 
     @classmethod
@@ -264,6 +272,23 @@ def replace_journal(path: Path, entries: list[Entry]) -> Path:
     return aside
 
 
+@contextmanager
+def readable_copy(path: Path) -> Iterator[Path]:
+    """A copy of a damaged journal, filled up to its full length: SQLite reads nothing of a file cut short."""
+    with TemporaryDirectory(dir=path.resolve().parent) as folder:
+        copy = Path(folder) / "copy.db"
+        shutil.copyfile(path, copy)
+        log = path.with_name(path.name + "-wal")
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
+        with copy.open("r+b") as file:
+            start = file.read(32)
+            page, pages = int.from_bytes(start[16:18], "big"), int.from_bytes(start[28:32], "big")
+            if copy.stat().st_size < page * pages <= MOST_FILLED:
+                file.truncate(page * pages)
+        yield copy
+
+
 def probe(path: Path) -> None:
     """Raise `InputError` where there is no file, `NotAJournal` where it is something else."""
     try:
@@ -313,6 +338,7 @@ class Reader:
         try:
             with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as database:
                 self._check_version(database)
+                self._check_table(database)
                 yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
@@ -322,15 +348,21 @@ class Reader:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
 
     def _check_version(self, database: sqlite3.Connection) -> None:
-        """Raise `JournalTooNew` for a later version, unless the first entry says that only the header was changed."""
+        """Raise `JournalTooNew` for a later version, unless the seal says that the header was changed."""
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version <= VERSION:
             return
-        with suppress(sqlite3.Error, ValueError, TypeError, IndexError):
-            (body,) = database.execute("SELECT body FROM entries WHERE seq = 1").fetchone()
-            if isinstance(decode(body), Opened):
-                raise self._damage(f"its header claims version {version}, its entries do not", self._expected())
+        mark = self._expected()
+        if mark is not None and mark.seal and mark.seal != seal_of(self.path):
+            raise self._damage(f"bytes of the file were changed after the run: it claims version {version}", mark)
         raise JournalTooNew(f"{self.path} has version {version}; upgrade unerring to read it")
+
+    def _check_table(self, database: sqlite3.Connection) -> None:
+        """Refuse a view or a computed column in the place of the table: reading one would run what it says."""
+        kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'entries'").fetchall()
+        columns = [(row[1], row[6]) for row in database.execute("PRAGMA table_xinfo(entries)")]
+        if kinds != [("table",)] or columns != [("seq", 0), ("body", 0), ("hash", 0)]:
+            raise self._damage("its first entry cannot be read: the table of entries is not the journal's own", None)
 
     def _expected(self) -> Mark | None:
         return read_mark(self.path) if self._check_head else None
