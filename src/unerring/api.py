@@ -267,24 +267,17 @@ def _run_stoppable(start: Callable[[StopRequest], Awaitable[Result]]) -> Result:
 
     async def main() -> Result:
         stop = StopRequest()
-        loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(start(stop))
-
-        def on_signal(name: str) -> None:
-            if stop.reason is not None:
-                task.cancel()
-            else:
-                stop.ask(f"stopped by {name}")
-                log.warning("%s: stopping once the samples under way are in; a second one stops at once", name)
-                loop.call_later(DRAIN_SECONDS, task.cancel)
-
-        with _signals(loop, on_signal):
+        with _signals(stop, task):
             try:
                 return await task
             except asyncio.CancelledError:
                 raise Interrupted(stop.reason or "cancelled") from None
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    except KeyboardInterrupt:
+        raise Interrupted("stopped at once") from None
 
 
 def _loop_runs_already() -> bool:
@@ -296,17 +289,33 @@ def _loop_runs_already() -> bool:
 
 
 @contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, handler: Callable[[str], None]) -> Iterator[None]:
-    """Hear Ctrl-C and SIGTERM while inside; only the main thread can."""
-    heard: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+def _signals(stop: StopRequest, task: "asyncio.Future[Result]") -> Iterator[None]:
+    """Hear Ctrl-C and SIGTERM while inside; only the main thread can.
+
+    The first asks the run to stop, the second cancels it, and from the third on the code under way is interrupted
+    where it is: it may be a user's, and never give the event loop a turn.
+    """
     if threading.current_thread() is not threading.main_thread():
-        heard = ()
-    before = {number: signal.getsignal(number) for number in heard}
-    for number in heard:
-        loop.add_signal_handler(number, handler, number.name)
+        yield
+        return
+    loop, heard = asyncio.get_running_loop(), 0
+
+    def on_signal(number: int, _frame: object) -> None:
+        nonlocal heard
+        heard += 1
+        name = signal.Signals(number).name
+        if heard == 1:
+            loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
+            loop.call_soon_threadsafe(lambda: loop.call_later(DRAIN_SECONDS, task.cancel))
+            log.warning("%s: stopping once the samples under way are in; a second one stops at once", name)
+        elif heard == 2:
+            loop.call_soon_threadsafe(task.cancel)
+        else:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, old in before.items():
-            loop.remove_signal_handler(number)
             signal.signal(number, old)

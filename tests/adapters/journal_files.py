@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import unerring
-from unerring.adapters.sqlite_journal import APPLICATION_ID, Reader, SqliteJournal
+from unerring.adapters.journal_head import head_path
+from unerring.adapters.sqlite_journal import Reader, SqliteJournal
 from unerring.core.entries import GENESIS, VERSION, Entry, chained
 from unerring.errors import JournalError
 from unerring.ui.cli import command_line
@@ -133,11 +133,14 @@ def put_rows(path: Path, rows: Iterable[tuple[int, object, object]]) -> None:
 
 
 def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path:
-    """A journal made by somebody else: any bodies, in any type, under hashes that fit. It has no head file."""
+    """A journal made by somebody else: any bodies, of any type, under hashes that fit. It has no head file."""
+    SqliteJournal.create(path).close()
+    head_path(path).unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        (table,) = database.execute("SELECT sql FROM sqlite_master").fetchone()
         database.executescript(
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
-            "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body, hash);"
+            f"PRAGMA journal_mode = DELETE; PRAGMA user_version = {version}; DROP TABLE entries;"
+            "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body, hash);"  # which takes anything
         )
         database.execute("BEGIN")
         running = GENESIS
@@ -145,7 +148,8 @@ def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path
             running = chained(running, body) if isinstance(body, bytes) else running
             database.execute("INSERT INTO entries VALUES (?, ?, ?)", (seq, body, running))
         database.execute("COMMIT")
-    os.chmod(path, 0o600)
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET sql = ?", (table,))  # and looks like the real one
     return path
 
 

@@ -67,6 +67,15 @@ def test_any_overwritten_stretch_is_noticed(whole: Path, data: st.DataObject):
         assert_damaged(cli("verify", with_bytes(copied(whole, Path(folder) / "journal.db"), changed)))
 
 
+def test_bytes_that_are_no_text_in_the_description_of_the_table_are_noticed(path: Path):
+    """A byte that is no UTF-8, anywhere in what SQLite keeps as text, is damage like any other."""
+    data = path.read_bytes()
+    start = data.index(b"CREATE TABLE")
+    for offset in range(start - 20, data.index(b"STRICT", start) + 6):
+        for byte in (b"\x80", b"\xff"):
+            assert_damaged(cli("verify", with_bytes(path, data[:offset] + byte + data[offset + 1 :])))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_byte_of_a_finished_journal_counts(path: Path):

@@ -77,10 +77,12 @@ class Head:
                 f"another runner is writing to {journal}; wait for it to end, or stop it, and try again"
             ) from None
 
+        if os.fstat(self._file).st_size > _WIDTH:  # something else once lay here; its rest would garble a mark
+            os.ftruncate(self._file, _WIDTH)
+
     def mark(self, mark: Mark) -> None:
         """Note how far the journal reaches."""
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
-        os.ftruncate(self._file, _WIDTH)
         os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)
 
     def close(self) -> None:

@@ -344,7 +344,7 @@ class Reader:
             if "locked" in str(error):
                 raise JournalBusy(f"{self.path} is locked by another program") from None
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
 
     def _check_version(self, database: sqlite3.Connection) -> None:
