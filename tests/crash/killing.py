@@ -65,6 +65,14 @@ class Life:
                 return False
         raise AssertionError(f"{entries} entries were not reached in {PATIENCE_SECONDS} s")
 
+    def says(self, words: str) -> None:
+        """Wait until the process has said these words on stderr."""
+        for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
+            if words in self._log.read_text():
+                return
+            assert not self.over(POLL_SECONDS), self._log.read_text()
+        raise AssertionError(f"it did not say {words!r} in {PATIENCE_SECONDS} s")
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal; the process may be gone already."""
         self._process.send_signal(number)

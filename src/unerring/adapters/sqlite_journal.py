@@ -337,6 +337,7 @@ class Reader:
     def _rows(self) -> Iterator[tuple[int, bytes, bytes]]:
         try:
             with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                self._take_back(database)
                 self._check_version(database)
                 self._check_table(database)
                 yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
@@ -346,6 +347,16 @@ class Reader:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", self._expected()) from None
+
+    def _take_back(self, database: sqlite3.Connection) -> None:
+        """Undo a change that a kill cut off while the run was finishing: only a writer can, and none is left."""
+        try:
+            database.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):
+                raise
+            with closing(sqlite3.connect(self.path)) as writer:
+                writer.execute("PRAGMA user_version").fetchone()
 
     def _check_version(self, database: sqlite3.Connection) -> None:
         """Raise `JournalTooNew` for a later version, unless the seal says that the header was changed."""
