@@ -132,6 +132,20 @@ def put_rows(path: Path, rows: Iterable[tuple[int, object, object]]) -> None:
         database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
 
 
+def interrupted_change(path: Path) -> bytes:
+    """The rollback journal that a kill in the middle of a change leaves beside a finished file; it is not changed."""
+    copy = path.with_name("changing.db")
+    shutil.copy(path, copy)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as database:
+        for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA cache_size = 1", "BEGIN"):
+            database.execute(statement)
+        database.execute("UPDATE entries SET hash = zeroblob(16)")  # more than the cache holds
+        journal = Path(f"{copy}-journal").read_bytes()
+        database.execute("ROLLBACK")
+    assert int.from_bytes(journal[8:12], "big"), "it has nothing to undo"
+    return journal
+
+
 def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path:
     """A journal made by somebody else: any bodies, of any type, under hashes that fit. It has no head file."""
     SqliteJournal.create(path).close()

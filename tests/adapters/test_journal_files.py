@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
-from journal_files import cli, entries_of, killed, start
+from journal_files import cli, entries_of, interrupted_change, killed, start
 
 from unerring.adapters.journal_head import head_path
 from unerring.adapters.sqlite_journal import Reader, SqliteJournal
@@ -61,6 +61,15 @@ def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: 
     start(tmp_path / "first.db")
     killed(path, entries_of(tmp_path / "first.db")[:40])
     path.unlink()
+    start(path, disks=3, seed=9)
+    found = verify(path)
+    assert (found.steps, found.finished, found.problem) == (7, True, None)
+
+
+def test_a_rollback_journal_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
+    """Where a run was killed while it finished and its file alone was deleted, a new run there is whole and right."""
+    start(tmp_path / "first.db", disks=7)
+    Path(f"{path}-journal").write_bytes(interrupted_change(tmp_path / "first.db"))
     start(path, disks=3, seed=9)
     found = verify(path)
     assert (found.steps, found.finished, found.problem) == (7, True, None)

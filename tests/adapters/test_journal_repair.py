@@ -13,6 +13,7 @@ from journal_files import (
     entries_of,
     exported,
     flipped,
+    interrupted_change,
     put_rows,
     rows_of,
     sql,
@@ -104,6 +105,16 @@ def test_repair_of_a_half_lost_log_goes_on_with_the_rest(unfinished: Path, whole
     assert cli("resume", unfinished, "--repair").code == 0
     assert cli("verify", unfinished).code == 0
     assert exported(unfinished) == exported(whole)
+
+
+def test_repair_takes_away_a_rollback_journal_of_the_damaged_file(path: Path, whole: Path):
+    """What SQLite kept to undo a change of the damaged file is not undone in the repaired one."""
+    cut_in_the_middle(path)
+    Path(f"{path}-journal").write_bytes(interrupted_change(path))
+    ran = cli("resume", path, "--repair")
+    assert ran.code == 0, ran.err
+    assert cli("verify", path).code == 0
+    assert exported(path) == exported(whole)
 
 
 def test_a_second_repair_keeps_the_first_damaged_file(path: Path):

@@ -1,6 +1,5 @@
 """The embedded model on 12 disks, killed and stopped 70 times, decides every step rightly and loses no vote."""
 
-import importlib.util
 import json
 import logging
 import signal
@@ -27,7 +26,6 @@ def moments(chance: Random, total: int) -> list[tuple[int, signal.Signals]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(importlib.util.find_spec("ctranslate2") is None, reason="needs the extra 'embedded'")
 def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
     """After 50 SIGKILL, 10 SIGINT and 10 SIGTERM every step is right, and every vote is there once, in its place."""
     journal, chain = tmp_path / "run.db", Hanoi(DISKS)

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from unerring import api, reading
+from unerring.core.vote import Json
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, Stopped, UnerringError
 from unerring.registry import make_chain, parameter
 from unerring.ui.export import step_records, vote_records, write
@@ -135,7 +136,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
     unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
     """
-    chain = make_chain(process, dict(parameter(text) for text in settings))
+    chain = make_chain(process, _parameters(settings))
     model = list(models) or "embedded"
     policy = api.policy_for(model, k)
     path = journal or _fresh(process)
@@ -167,6 +168,14 @@ def resume(
         return api.resume(file, options=options)
 
     return _watched(start, file, as_json, resuming=True)
+
+
+def _parameters(settings: tuple[str, ...]) -> dict[str, Json]:
+    named = [parameter(text) for text in settings]
+    for name, _ in named:
+        if [other for other, _ in named].count(name) > 1:
+            raise InputError(f"--set gives {name} more than once")
+    return dict(named)
 
 
 def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming: bool = False) -> int:

@@ -30,7 +30,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
             ),
             ("tallies", _counts(report["tallies"], most=8)),
             ("rounds", _counts(report["rounds_histogram"], most=8)),
-            ("hardest", "; ".join(_hard(step) for step in report["hardest"][:5])),
+            ("hardest", _hardest(report["hardest"])),
         ]
     rows += [
         ("voter", f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags") for voter in report["voters"]
@@ -66,6 +66,12 @@ def _samples(samples: dict[str, int]) -> str:
 def _counts(counts: dict[str, int], most: int = 20) -> str:
     told = ", ".join(f"{name}: {count:,}" for name, count in list(counts.items())[:most])
     return (told or "none") + (", ..." if len(counts) > most else "")
+
+
+def _hardest(steps: list[dict[str, Any]]) -> str:
+    """The steps that were not plainly unanimous, at most five of them."""
+    contested = [step for step in steps if len(step["tally"]) > 1 or step["flags"]]
+    return "; ".join(_hard(step) for step in contested[:5]) or "none: every step was unanimous"
 
 
 def _hard(step: dict[str, Any]) -> str:
