@@ -137,9 +137,10 @@ def interrupted_change(path: Path) -> bytes:
     copy = path.with_name("changing.db")
     shutil.copy(path, copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as database:
-        for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA cache_size = 1", "BEGIN"):
+        for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA cache_size = 1", "BEGIN", "DELETE FROM entries"):
             database.execute(statement)
-        database.execute("UPDATE entries SET hash = zeroblob(16)")  # more than the cache holds
+        many = [(seq, bytes(100), bytes(16)) for seq in range(1, 2000)]  # more than the cache holds
+        database.executemany("INSERT INTO entries VALUES (?, ?, ?)", many)
         journal = Path(f"{copy}-journal").read_bytes()
         database.execute("ROLLBACK")
     assert int.from_bytes(journal[8:12], "big"), "it has nothing to undo"

@@ -1,6 +1,8 @@
 """No paid call without its intent on disk; and a journal cut by a kill goes on to the same end."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -77,3 +79,17 @@ def test_a_copy_taken_while_the_run_was_alive_is_resumed(tmp_path: Path, path: P
     unerring.resume(path)
     assert exported(path) == exported(tmp_path / "whole.db")
     sql(path, "PRAGMA integrity_check")
+
+
+RUNS_DRY = """
+import sys, unerring
+answers = iter(["move = [1, 0, 2]\\nnext_state = [[], [], [1]]"])
+unerring.run(unerring.Hanoi(1), lambda prompt, settings: next(answers), sys.argv[1], k=3)
+"""
+
+
+def test_a_function_that_runs_out_of_answers_does_not_hang_the_run(path: Path):
+    """A function that raises StopIteration, as an exhausted iterator does, ends the run with its call recorded."""
+    ran = subprocess.run([sys.executable, "-c", RUNS_DRY, path], capture_output=True, timeout=30, check=False)
+    assert b"StopIteration" in ran.stderr
+    assert any(isinstance(entry, Intent) for entry in entries_of(path))

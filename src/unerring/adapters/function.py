@@ -3,8 +3,9 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextvars import copy_context
+from threading import Thread
 from typing import TypeAlias
 
 from unerring.core.sample import Sample, Settings
@@ -12,9 +13,6 @@ from unerring.errors import ProviderError
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
-
-
-MOST_CALLS = 256  # at once; threads are made as calls need them
 
 
 class FunctionSampler:
@@ -29,8 +27,6 @@ class FunctionSampler:
 
     def __init__(self, function: Function) -> None:
         self._function = function
-        # not asyncio's own pool, which has few threads on a small machine: calls wait for a model, not for a core
-        self._threads = ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="unerring-model")
         self.name = f"function {getattr(function, '__name__', type(function).__name__)}"
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
@@ -45,9 +41,7 @@ class FunctionSampler:
         if inspect.iscoroutinefunction(self._function):
             answer = await self._function(prompt, settings)
         else:
-            loop = asyncio.get_running_loop()
-            call = copy_context().run
-            answer = await loop.run_in_executor(self._threads, call, self._function, prompt, settings)
+            answer = await _in_thread(self._function, prompt, settings)
             if inspect.isawaitable(answer):
                 answer = await answer
         if isinstance(answer, str):
@@ -56,9 +50,26 @@ class FunctionSampler:
             return answer
         raise TypeError(f"{self.name} returned {answer!r}; a model's function returns text (str) or a Sample")
 
-    def close(self) -> None:
-        """Let the threads go."""
-        self._threads.shutdown(wait=False)
+
+async def _in_thread(function: Function, prompt: str, settings: Settings) -> Answer | Awaitable[Answer]:
+    """Call a plain function in a thread of its own, and leave it behind if the run ends first.
+
+    A pool's threads are waited for when Python exits: a call without a deadline would keep a stopped run alive. And
+    asyncio's own pool has few threads on a small machine, though calls wait for a model and not for a core.
+    """
+    outcome: Future[Answer | Awaitable[Answer]] = Future()
+    outcome.set_running_or_notify_cancel()  # it cannot be cancelled from here on, only left behind
+
+    def work() -> None:
+        try:
+            answer = function(prompt, settings)
+        except BaseException as error:
+            outcome.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+        else:
+            outcome.set_result(answer)
+
+    Thread(target=copy_context().run, args=(work,), name="unerring-model", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
