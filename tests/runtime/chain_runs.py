@@ -16,6 +16,7 @@ from unerring.core.vote import canonical, parsed
 from unerring.runtime.chain import Surroundings, run_chain
 from unerring.testing import FakeClock, MemoryJournal
 
+K1 = Policy(rule=AheadBy(1))
 K2 = Policy(rule=AheadBy(2))
 K3 = Policy(rule=AheadBy(3))
 

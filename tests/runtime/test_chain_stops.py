@@ -1,0 +1,149 @@
+"""What stops a run from outside: a request to stop, a cancellation, a provider that is gone for good."""
+
+import asyncio
+
+import pytest
+from chain_runs import K2, K3, Answers, Words, arun, resume, run
+
+from unerring.core.entries import Committed
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy
+from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.limits import StopRequest
+from unerring.testing import FakeClock, ScriptedSampler
+
+
+def test_a_stop_request_takes_in_the_samples_under_way():
+    """A run asked to stop while samples are out records them, pauses, and raises Interrupted."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        stop.ask("stopped by SIGINT")
+        return ["a" if slot == 0 else "b"] * n
+
+    sampler = Answers(answer)
+    outcome = run(Words(3), sampler, K3, stop=stop)
+    assert isinstance(outcome.error, Interrupted)
+    assert outcome.votes == [(0, 0), (0, 1), (0, 2)]
+    assert (outcome.paused.kind, outcome.paused.reason) == ("interrupted", "stopped by SIGINT")
+    assert len(sampler.calls) == 2
+
+
+def test_a_step_that_is_won_while_stopping_is_committed():
+    """Samples taken in after a stop request count: the step they decide is part of the chain."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        stop.ask("enough")
+        return ["a"] * n
+
+    outcome = run(Words(3), Answers(answer), K2, stop=stop)
+    assert isinstance(outcome.error, Interrupted)
+    assert [entry.step for entry in outcome.of(Committed)] == [0]
+
+
+def test_a_stop_in_the_last_step_finishes_the_run():
+    """Where the samples under way decide the last step, nothing is left to stop."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        stop.ask("enough")
+        return ["a"] * n
+
+    assert run(Words(1), Answers(answer), K2, stop=stop).at == ["a"]
+
+
+def test_a_stop_request_ends_the_wait_for_a_provider():
+    """A run asked to stop while its provider is away sends no further call, and says that it was interrupted."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        stop.ask("stopped by SIGINT")
+        raise ProviderBusy("overloaded")
+
+    sampler = Answers(answer, paid=True)
+    outcome = run(Words(1), sampler, Policy(rule=AheadBy(1)), stop=stop)
+    assert isinstance(outcome.error, Interrupted)
+    assert len(sampler.calls) == 1
+
+
+def test_a_stop_request_ends_a_wait_under_way():
+    """A run that is asked to stop in the middle of a long wait does not sleep on."""
+    stop = StopRequest()
+
+    class Endless(FakeClock):
+        async def sleep(self, seconds):
+            stop.ask("stopped by SIGTERM")
+            await asyncio.Event().wait()
+
+    async def answer(slot, n):
+        raise ProviderBusy("overloaded")
+
+    async def bounded():
+        async with asyncio.timeout(10):
+            return await arun(Words(1), Answers(answer), K2, clock=Endless(), stop=stop)
+
+    assert str(asyncio.run(bounded()).error) == "stopped by SIGTERM"
+
+
+def test_a_stop_request_during_a_failure_takes_in_the_other_call():
+    """Where one call of a round waits for its provider, a stop request still takes in the samples of the other."""
+    stop = StopRequest()
+
+    async def answer(slot, n):
+        if slot == 0:
+            stop.ask("enough")
+            raise ProviderBusy("overloaded")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return ["a"] * n
+
+    outcome = run(Words(1), Answers(answer, paid=True), K3, stop=stop)
+    assert isinstance(outcome.error, Interrupted)
+    assert outcome.votes == [(0, 1), (0, 2)]
+
+
+def test_the_first_reason_to_stop_is_the_one_told():
+    """A second request does not replace the reason of the first."""
+    stop = StopRequest()
+    stop.ask("first")
+    stop.ask("second")
+    assert str(run(Words(1), ScriptedSampler([]), stop=stop).error) == "first"
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_cancelling_leaves_a_journal_that_can_be_resumed(paid):
+    """A cancelled run notes it, passes the cancellation on, and goes on later from what it had."""
+
+    async def cancelled():
+        asked = asyncio.Event()
+
+        async def answer(slot, n):
+            if len(sampler.calls) > 2:
+                asked.set()
+                await asyncio.Event().wait()
+            return ["a"] * n
+
+        sampler = Answers(answer, paid)
+        task = asyncio.create_task(arun(Words(3), sampler, K2))
+        await asked.wait()
+        task.cancel()
+        return await task
+
+    outcome = asyncio.run(cancelled())
+    assert isinstance(outcome.error, asyncio.CancelledError)
+    assert outcome.paused.kind == "interrupted"
+    assert outcome.folded.committed == 1
+    rest = resume(Words(3), ScriptedSampler(["a", "a"], paid), outcome.entries)
+    assert rest.at == ["a", "a", "a"]
+    assert rest.folded.unknown == (2 if paid else 0)
+
+
+def test_a_lasting_failure_of_the_provider_keeps_the_state():
+    """ProviderDown ends the run as ProviderGone, which names the reason; what was decided is kept."""
+    script = {0: ["a", "a"], 1: [ProviderDown("no quota left")]}
+    outcome = run(Words(2), ScriptedSampler(script))
+    assert isinstance(outcome.error, ProviderGone)
+    assert "no quota left" in str(outcome.error)
+    assert outcome.paused.kind == "provider"
+    assert resume(Words(2), ScriptedSampler(["b", "b"]), outcome.entries).at == ["a", "b"]

@@ -1,0 +1,161 @@
+"""Which samples are flagged and for what, and which faults are the user's bug and flag nothing."""
+
+import pytest
+from chain_runs import K1, K2, Words, run
+
+from unerring.core.entries import Reply, decode, encode
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy
+from unerring.core.redflag import FlagKind, FlagRules, RedFlag
+from unerring.core.sample import Finish, Sample, Usage
+from unerring.testing import ScriptedSampler
+
+
+def test_flagged_samples_are_drawn_anew_and_never_vote():
+    """Each flagged sample costs one more draw; none of them is in the tally."""
+    sampler = ScriptedSampler(["!", "a", "!", "!", "a"])
+    outcome = run(Words(1), sampler, K2)
+    assert outcome.decided[0].tally == (2,)
+    assert outcome.decided[0].flags == 3
+    assert outcome.votes == [(0, 1), (0, 4)]
+
+
+SCREENED = [
+    (Sample("a", Usage(3, 51)), FlagKind.TOO_LONG),
+    (Sample("a", Usage(3, 50), Finish.LENGTH), FlagKind.TRUNCATED),
+    (Sample("a", Usage(3, 5), logprob=-0.6), FlagKind.IMPROBABLE),
+    (Sample("a", Usage(3, 5), cached=True), FlagKind.COPY),
+    (Sample("!", Usage(3, 5)), FlagKind.MALFORMED),
+    (Sample("no such", Usage(3, 5)), FlagKind.REJECTED),
+]
+
+
+class Checked(Words):
+    """A chain that rejects the choice `no such`."""
+
+    def check(self, state, choice):
+        return RedFlag("not among the words") if choice == "no such" else None
+
+
+@pytest.mark.parametrize(("sample", "kind"), SCREENED, ids=[kind.name for _, kind in SCREENED])
+def test_every_cause_of_a_red_flag_is_kept_apart(sample, kind):
+    """A sample is flagged for what is wrong with it, is journaled with that cause, and does not vote."""
+    policy = Policy(rule=AheadBy(1), flags=FlagRules(max_output_tokens=50, min_logprob=-0.5))
+    outcome = run(Checked(1), ScriptedSampler([sample, "fine"]), policy)
+    assert outcome.flags == [kind]
+    assert outcome.at == ["fine"]
+
+
+@pytest.mark.parametrize(
+    "sample", [Sample("a", Usage(3, 50)), Sample("a", logprob=-0.5), Sample("a", Usage(9999, 1)), Sample("")]
+)
+def test_a_sample_at_its_limits_votes(sample):
+    """Exactly the longest answer allowed, or exactly the least probable, is no red flag; nor is an empty text."""
+    policy = Policy(rule=AheadBy(1), flags=FlagRules(max_output_tokens=50, min_logprob=-0.5))
+    assert run(Words(1), ScriptedSampler([sample]), policy).flags == []
+
+
+def test_a_red_flag_may_also_be_raised_by_check():
+    """A check that raises its RedFlag rejects the answer just as one that returns it."""
+
+    class Raising(Words):
+        def check(self, state, choice):
+            if choice == "no such":
+                raise RedFlag("not among the words")
+
+    outcome = run(Raising(1), ScriptedSampler(["no such", "fine"]), K1)
+    assert outcome.at == ["fine"]
+    assert outcome.flags == [FlagKind.REJECTED]
+
+
+def test_a_parser_may_say_what_kind_its_red_flag_is():
+    """The kind given to a RedFlag that a parser raises is the kind that is counted."""
+
+    def parse(text):
+        if text == "long":
+            raise RedFlag("rambling", FlagKind.TOO_LONG)
+        return text
+
+    assert run(Words(1, parse), ScriptedSampler(["long", "a"]), K1).flags == [FlagKind.TOO_LONG]
+
+
+def test_check_sees_the_state_and_the_canonical_choice():
+    """A check judges what would be carried forward, in the form in which it would be."""
+    seen = []
+
+    class Seeing(Words):
+        def check(self, state, choice):
+            seen.append((state, choice))
+
+    def parse(text):
+        return (1.0, text)
+
+    run(Seeing(2, parse), ScriptedSampler(["a"]), K1)
+    assert seen == [([], [1, "a"]), ([[1, "a"]], [1, "a"])]
+
+
+NO_TEXT = {
+    "NaN": float("nan"),
+    "infinity": [float("-inf")],
+    "lone surrogate": {"name": "\ud800"},
+    "lone surrogate as key": {"\udfff": 1},
+}
+
+
+@pytest.mark.parametrize("value", NO_TEXT.values(), ids=NO_TEXT)
+def test_what_json_cannot_say_is_a_red_flag(value):
+    """NaN, infinities and lone surrogates, which a model can put into its answer, flag the sample."""
+
+    def parse(text):
+        return value if text == "odd" else text
+
+    outcome = run(Words(1, parse), ScriptedSampler(["odd", "a"]), K1)
+    assert outcome.at == ["a"]
+    assert outcome.flags == [FlagKind.MALFORMED]
+
+
+def test_an_answer_nested_without_end_is_a_red_flag():
+    """A model's answer that is nested too deeply to be compared does not vote and does not end the run."""
+
+    def parse(text):
+        value = text
+        for _ in range(100_000 if text == "deep" else 0):
+            value = [value]
+        return value
+
+    outcome = run(Words(1, parse), ScriptedSampler(["deep", "a"]), K1)
+    assert outcome.at == ["a"]
+    assert outcome.flags == [FlagKind.MALFORMED]
+
+
+FOREIGN = {"a set": {1, 2}, "bytes": b"a", "an object": object(), "a key that is no text": {1: 2}}
+
+
+@pytest.mark.parametrize("value", FOREIGN.values(), ids=FOREIGN)
+def test_a_parser_that_gives_no_json_is_the_users_bug(value):
+    """No model can answer with a set: a parser that returns one stops the run instead of flagging every sample."""
+    outcome = run(Words(1, lambda _: value), ScriptedSampler(["a"] * 9), K1)
+    assert isinstance(outcome.error, TypeError)
+    assert outcome.flags == []
+    assert outcome.paused.kind == "error"
+
+
+@pytest.mark.parametrize("text", ["!\udfff", "!\ud800 ", "!\x00\x1b[31m"])
+def test_a_text_that_is_no_text_is_kept_as_it_came(text):
+    """A reply that is no valid text is journaled as received, and comes back so from the journal's bytes."""
+    outcome = run(Words(1), ScriptedSampler([text, "a"]), K1)
+    kept = [decode(encode(reply)) for reply in outcome.of(Reply)]
+    assert kept[0].text == text
+
+
+@pytest.mark.parametrize("flag", [True, "no such word", ValueError("no")])
+def test_a_check_that_returns_something_else_is_told_what_it_may_return(flag):
+    """A check gives a RedFlag or None; anything else is the user's bug, and the message says so."""
+
+    class Odd(Words):
+        def check(self, state, choice):
+            return flag
+
+    outcome = run(Odd(1), ScriptedSampler(["a"] * 9), K1)
+    assert isinstance(outcome.error, TypeError)
+    assert "RedFlag" in str(outcome.error)
