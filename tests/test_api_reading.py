@@ -1,0 +1,100 @@
+"""The front door: steps, reports and verdicts of a journal, and what is no journal at all."""
+
+import pytest
+
+import unerring
+from doubling import HANOI, Doubling, double, noise, stopped
+from unerring import InputError
+from unerring.errors import NotAJournal
+from unerring.testing import ScriptedSampler
+
+# --- what a journal tells
+
+
+def test_steps_lists_what_was_decided(tmp_path):
+    """Each committed step has its canonical choice, its tally, and its votes and flags."""
+    path = tmp_path / "run.db"
+    unerring.run(Doubling(2), ScriptedSampler({0: ["eh", "2", "3", "2", "2"], 1: ["4", "4"]}), path, k=2)
+    listed = [(d.step, d.choice, d.tally, d.votes, d.flags, d.rounds) for d in unerring.steps(path)]
+    assert listed == [(0, "2", (3, 1), 4, 1, 3), (1, "4", (2,), 2, 0, 1)]
+
+
+def test_a_report_adds_up(tmp_path):
+    """Samples received are votes and flags; the histograms cover every step."""
+    path = tmp_path / "run.db"
+    unerring.run(HANOI, noise(HANOI, 0.7, 0.7), path, k=3)
+    told = unerring.report(path)
+    samples = told["samples"]
+    assert samples["received"] == samples["voted"] + samples["flagged"] == samples["sent"]
+    assert sum(told["votes_histogram"].values()) == sum(told["rounds_histogram"].values()) == told["steps"] == 15
+    assert sum(int(votes) * steps for votes, steps in told["votes_histogram"].items()) == samples["voted"]
+    assert sum(told["flags"].values()) == samples["flagged"]
+
+
+def test_the_report_of_a_stopped_run_says_why(tmp_path):
+    """An unfinished journal reports what there is so far and the reason it stopped."""
+    told = unerring.report(stopped(tmp_path / "run.db"))
+    assert (told["status"], told["steps"], told["length"]) == ("paused", 2, 4)
+    assert told["stopped"]["kind"] == "step limit"
+
+
+def test_verify_judges_by_the_chains_own_verifier(tmp_path):
+    """A right run holds; one whose votes agreed on something wrong does not, and the step is named."""
+    unerring.run(Doubling(), double, tmp_path / "right.db", k=2)
+    found = unerring.verify(tmp_path / "right.db")
+    assert (found.problem, found.judged, found.finished, found.steps) == (None, True, True, 4)
+    unerring.run(Doubling(), lambda p, s: "7" if p == "Double 4." else double(p, s), tmp_path / "wrong.db", k=2)
+    assert unerring.verify(tmp_path / "wrong.db").problem == "step 2: 7 is not twice 4"
+
+
+def test_verify_says_when_nobody_judged(tmp_path):
+    """A chain that cannot be made again, or has no verifier, is checked for its hashes only."""
+
+    class Local(Doubling):
+        pass
+
+    unerring.run(Local(), double, tmp_path / "run.db", k=2)
+    found = unerring.verify(tmp_path / "run.db")
+    assert not found.judged
+    assert found.problem is None
+    assert "not judged" in found.notes[0]
+
+
+# --- the files themselves
+
+
+def test_somebody_who_is_reading_does_not_keep_a_run_from_its_end(tmp_path):
+    """A run finishes though its journal is being read, and the journal holds while and after it is."""
+    path = stopped(tmp_path / "run.db")
+    reading = unerring.steps(path)
+    next(reading)
+    assert unerring.resume(path, model=double).state["value"] == 16
+    assert unerring.verify(path).problem is None
+    assert len(list(reading)) == 1
+    assert unerring.verify(path).problem is None
+    assert unerring.resume(path).state["value"] == 16
+
+
+def test_a_file_of_ones_own_is_not_written_over(tmp_path):
+    """A file that is no journal is refused by every function, and neither changed nor given company."""
+    path = tmp_path / "thesis.txt"
+    path.write_text("four years of work")
+    for use in (
+        lambda: unerring.run(Doubling(), double, path, k=2),
+        lambda: unerring.resume(path),
+        lambda: unerring.report(path),
+        lambda: unerring.verify(path),
+        lambda: list(unerring.steps(path)),
+    ):
+        with pytest.raises(NotAJournal, match=r"thesis.txt is not an unerring journal"):
+            use()
+    assert path.read_text() == "four years of work"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_journal_is_not_made_by_reading_it(tmp_path):
+    """Reading or resuming a journal that is not there is an InputError and makes no file."""
+    for use in (unerring.resume, unerring.report, unerring.verify, lambda path: list(unerring.steps(path))):
+        with pytest.raises(InputError, match="No such file"):
+            use(tmp_path / "missing.db")
+    assert list(tmp_path.iterdir()) == []

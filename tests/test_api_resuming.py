@@ -1,0 +1,232 @@
+"""The front door: how a run that stopped goes on from its journal, and when it is refused."""
+
+import asyncio
+
+import pytest
+
+import unerring
+from doubling import HANOI, Doubling, double, double_later, exported, noise, stopped
+from unerring import AheadBy, InputError, Options, Policy, Stopped
+from unerring.errors import ChainChanged, Interrupted, JournalError, ProviderGone, StepLimit, StepUndecided
+from unerring.testing import ScriptedSampler
+
+# --- going on
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(tmp_path):
+    """Stopped and resumed, a run's steps and samples are those of a run that never stopped."""
+    unerring.run(HANOI, noise(HANOI), tmp_path / "whole", k=2)
+    path = stopped(tmp_path / "parts", 3, HANOI, noise(HANOI))
+    with pytest.raises(StepLimit):
+        unerring.resume(path, options=Options(max_steps=5))
+    result = unerring.resume(path)
+    assert result.steps == 15
+    assert result.report["sessions"] == 3
+    assert exported(path) == exported(tmp_path / "whole")
+
+
+def test_resuming_makes_chain_and_model_from_the_journal(tmp_path):
+    """A chain of one's own that tells its parameters, and a model with a specification, need not be passed again."""
+    path = stopped(tmp_path / "run.db", 2, unerring.Hanoi(3), "noise/p=0.9,v=0.9")
+    assert unerring.resume(path).state["pegs"] == [[], [], [3, 2, 1]]
+
+
+def test_a_model_that_was_a_function_is_passed_again(tmp_path):
+    """Without the function the message says how; with it the run goes on, and the chain is made from the journal."""
+    path = stopped(tmp_path / "run.db", chain=Doubling(3))
+    with pytest.raises(InputError, match=r"model="):
+        unerring.resume(path)
+    assert unerring.resume(path, model=double).state == {"done": 3, "value": 8}
+
+
+def test_a_chain_that_cannot_be_imported_is_passed_again(tmp_path):
+    """A class made inside a function cannot be found by its name: the message names the argument that supplies it."""
+
+    class Local(Doubling):
+        pass
+
+    path = stopped(tmp_path / "run.db", chain=Local(3))
+    with pytest.raises(InputError, match=r"chain="):
+        unerring.resume(path, model=double)
+    assert unerring.resume(path, Local(3), double).state["value"] == 8
+
+
+def test_a_failed_attempt_to_resume_changes_nothing(tmp_path):
+    """A resume refused for its arguments leaves the journal as it was."""
+    path = stopped(tmp_path / "run.db")
+    before = path.read_bytes()
+    with pytest.raises(InputError):
+        unerring.resume(path)
+    assert path.read_bytes() == before
+
+
+def test_a_sampler_of_ones_own_is_asked_for_by_name(tmp_path):
+    """Where the journal's model is no specification, the message names the argument that supplies it."""
+    path = stopped(tmp_path / "run.db", 1, Doubling(2), ScriptedSampler(["2", "2"]))
+    with pytest.raises(InputError, match=r"scripted.*model="):
+        unerring.resume(path)
+
+
+def test_resuming_a_finished_run_returns_its_result(tmp_path):
+    """A finished run is given back as it is: same state, same report, no model needed, no byte changed."""
+    path = tmp_path / "run.db"
+    result = unerring.run(Doubling(), double, path, k=2)
+    before = path.read_bytes()
+    again = unerring.resume(path)
+    assert again == result
+    assert path.read_bytes() == before
+
+
+def test_aresume_goes_on_like_resume(tmp_path):
+    """The awaitable form does the same on a running loop."""
+    path = stopped(tmp_path / "run.db")
+    assert asyncio.run(unerring.aresume(path, model=double_later)).state["value"] == 16
+
+
+# --- another chain, another run
+
+
+def test_a_refused_resume_leaves_nothing_locked(tmp_path):
+    """After an error in the middle of reading a journal back, the next resume finishes all the same."""
+    path = stopped(tmp_path / "run.db")
+    with pytest.raises(InputError) as kept:
+        unerring.resume(path, unerring.Hanoi(3))
+    assert unerring.resume(path, model=double).state["value"] == 16
+    assert kept.type is InputError
+
+
+def test_a_chain_whose_code_changed_is_refused(tmp_path, monkeypatch):
+    """A step that now leads elsewhere is noticed before anything is asked, and the message names it."""
+    path = stopped(tmp_path / "run.db")
+
+    def advance(self, state, choice):
+        return {"done": state["done"] + 1, "value": choice + (state["done"] == 1)}
+
+    monkeypatch.setattr(Doubling, "advance", advance)
+    sampler = ScriptedSampler([])
+    with pytest.raises(ChainChanged, match="step 1 now leads to another state"):
+        unerring.resume(path, model=sampler)
+    assert sampler.calls == []
+
+
+def test_a_chain_that_starts_elsewhere_is_refused(tmp_path):
+    """The same process with other parameters is not the run in the journal."""
+    path = stopped(tmp_path / "run.db", 2, unerring.Hanoi(3), "noise/p=0.9")
+    with pytest.raises(ChainChanged, match="starts from another state"):
+        unerring.resume(path, unerring.Hanoi(4))
+
+
+def test_the_journal_of_another_chain_is_refused(tmp_path):
+    """Resuming with the wrong process names both."""
+    path = stopped(tmp_path / "run.db")
+    with pytest.raises(InputError, match=r"Doubling, not of hanoi"):
+        unerring.resume(path, unerring.Hanoi(3), "noise/p=0.9")
+
+
+def test_a_new_run_does_not_touch_a_journal_that_holds_one(tmp_path):
+    """Running onto an existing journal is refused, and the journal stays as it is."""
+    path = stopped(tmp_path / "run.db")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="resume"):
+        unerring.run(unerring.Hanoi(3), "noise/p=0.9", path, k=2)
+    assert path.read_bytes() == before
+
+
+# --- caps and policy
+
+
+def divided(prompt, settings):
+    """A model that is of two minds about the second step."""
+    value = int(prompt.split()[1].rstrip("."))
+    return str(2 * value if value != 2 or settings.slot % 2 == 0 else 5)
+
+
+def test_a_raised_vote_cap_lets_an_undecided_step_go_on(tmp_path):
+    """A step that ended undecided goes on from the votes it has, once its cap is raised and the model mended."""
+    path = tmp_path / "run.db"
+    policy = Policy(rule=AheadBy(2), vote_cap=6)
+    with pytest.raises(StepUndecided, match="step 1 is undecided after 6 votes"):
+        unerring.run(Doubling(), divided, path, options=Options(policy=policy))
+    with pytest.raises(StepUndecided):
+        unerring.resume(path, model=double)
+    result = unerring.resume(path, model=double, options=Options(vote_cap=20))
+    assert result.state["value"] == 16
+    assert [d.tally for d in unerring.steps(path)] == [(2,), (5, 3), (2,), (2,)]
+
+
+def test_a_raised_flag_cap_lets_a_flagged_step_go_on(tmp_path):
+    """The same for a step whose samples were all flagged."""
+    path = tmp_path / "run.db"
+    with pytest.raises(StepUndecided):
+        unerring.run(Doubling(), lambda p, s: "eh", path, options=Options(policy=Policy(AheadBy(1), flag_cap=3)))
+    assert unerring.resume(path, model=double, options=Options(flag_cap=4)).state["value"] == 16
+
+
+@pytest.mark.parametrize("name", ["vote_cap", "flag_cap"])
+def test_a_cap_cannot_be_lowered(tmp_path, name):
+    """Caps are only ever raised: a lower one is refused, and names both."""
+    path = stopped(tmp_path / "run.db")
+    with pytest.raises(InputError, match=f"{name} can only be raised"):
+        unerring.resume(path, model=double, options=Options(**{name: 2}))
+
+
+def test_a_policy_cannot_be_changed_on_resuming(tmp_path):
+    """A run keeps the policy it began with: another one given on resuming is refused, not ignored."""
+    path = stopped(tmp_path / "run.db")
+    with pytest.raises(InputError, match="policy"):
+        unerring.resume(path, model=double, options=Options(policy=Policy(AheadBy(9))))
+
+
+# --- ways to have stopped
+
+
+def test_an_error_of_ones_own_code_leaves_a_journal_to_go_on_from(tmp_path, monkeypatch):
+    """A bug in the chain's code is passed on as it is; with the bug mended the run goes on."""
+    path = tmp_path / "run.db"
+
+    def parse(self, text):
+        return int(text) if text != "8" else 1 // 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Doubling, "parse", parse)
+        with pytest.raises(ZeroDivisionError):
+            unerring.run(Doubling(), double, path, k=2)
+    assert unerring.report(path)["stopped"] == {
+        "kind": "error",
+        "reason": "ZeroDivisionError: integer division or modulo by zero",
+    }
+    assert unerring.resume(path, model=double).state["value"] == 16
+
+
+def test_a_cancelled_run_can_be_resumed(tmp_path):
+    """Cancelling arun raises CancelledError and leaves a journal that goes on to the same end."""
+    path = tmp_path / "run.db"
+
+    async def cancelled():
+        reached = asyncio.Event()
+
+        async def model(prompt, settings):
+            if settings.step == 2:
+                reached.set()
+                await asyncio.Event().wait()
+            return double(prompt, settings)
+
+        task = asyncio.create_task(unerring.arun(Doubling(), model, path, k=2))
+        await reached.wait()
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert unerring.report(path)["stopped"]["kind"] == "interrupted"
+    result = unerring.resume(path, model=double)
+    assert result.state["value"] == 16
+    assert result.report["samples"]["unknown"] == 2
+
+
+def test_one_stop_error_catches_every_way_of_stopping():
+    """Stopped is what all resumable ends have in common, and no InputError is one."""
+    for kind in (StepLimit, StepUndecided, ProviderGone, Interrupted):
+        assert issubclass(kind, Stopped)
+        assert not issubclass(kind, InputError)
+    assert not issubclass(JournalError, Stopped)

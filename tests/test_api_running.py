@@ -1,0 +1,191 @@
+"""The front door: what a run accepts, what it refuses before anything is asked, and where it can run."""
+
+import asyncio
+import threading
+
+import pytest
+
+import unerring
+from doubling import HANOI, Doubling, double, double_later, exported, noise
+from unerring import AheadBy, InputError, Options, Policy
+from unerring.testing import ScriptedSampler
+
+# --- arguments
+
+
+@pytest.mark.parametrize("k", [0, -1, True, 1.0, "3", float("nan")])
+def test_a_k_that_is_no_number_of_votes_is_refused(k):
+    """The margin is a whole number of at least 1; the message says so and names what was given."""
+    with pytest.raises(InputError, match="k is a number of votes"):
+        unerring.run(Doubling(), double, k=k)
+
+
+def test_a_model_nothing_is_measured_of_needs_a_k():
+    """Without k, and without a policy that says one, the message asks for it."""
+    with pytest.raises(InputError, match="give k"):
+        unerring.run(Doubling(), double)
+
+
+def test_a_policy_decides_in_the_place_of_k():
+    """Options.policy replaces the model's own; a k given beside it replaces its margin only."""
+    policy = Policy(rule=AheadBy(2), first_temperature=0.5, later_temperature=0.5)
+    alone = unerring.run(Doubling(), double, options=Options(policy=policy)).report["policy"]
+    assert (alone["rule"], alone["temperatures"]) == ("ahead-by 2", [0.5, 0.5])
+    beside = unerring.run(Doubling(), double, k=4, options=Options(policy=policy)).report["policy"]
+    assert (beside["rule"], beside["temperatures"]) == ("ahead-by 4", [0.5, 0.5])
+
+
+def test_a_margin_beyond_the_cap_is_refused():
+    """A k that no race could reach before its cap on votes is refused beforehand."""
+    with pytest.raises(InputError, match="cap"):
+        unerring.run(Doubling(), double, k=1000)
+
+
+class Half:
+    """Not a chain: two of its methods are missing."""
+
+    def start(self):
+        return 0
+
+
+@pytest.mark.parametrize("chain", [Half(), "hanoi", None, Doubling], ids=["half", "a name", "None", "a class"])
+def test_what_is_no_chain_is_refused(chain, tmp_path):
+    """An object without start, subtask and advance, and a class in the place of its object, is an InputError."""
+    with pytest.raises(InputError, match="chain"):
+        unerring.run(chain, double, tmp_path / "run.db", k=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", ["1", 1.5, None, True])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    """The seed names every sample of a run: it is a whole number and nothing else."""
+    with pytest.raises(InputError, match="seed"):
+        unerring.run(Doubling(), double, k=2, seed=seed)
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_limit_of_no_steps_is_refused(steps):
+    """A limit below one step is a mistake, not a run that stops at once."""
+    with pytest.raises(InputError, match="max_steps"):
+        unerring.run(Doubling(), double, k=2, options=Options(max_steps=steps))
+
+
+@pytest.mark.parametrize("name", ["vote_cap", "flag_cap"])
+def test_caps_for_resuming_are_not_dropped_by_a_new_run(name):
+    """A new run has its caps in its policy: given in the options for resuming, they are refused, not ignored."""
+    with pytest.raises(InputError, match=name):
+        unerring.run(Doubling(), double, k=2, options=Options(**{name: 90}))
+
+
+def test_parameters_that_are_not_json_are_refused(tmp_path):
+    """A chain whose parameters() could not be kept in a journal is told so, instead of running into it."""
+
+    class Odd(Doubling):
+        def parameters(self):
+            return {"when": {1, 2}}
+
+    async def bounded():
+        async with asyncio.timeout(5):
+            await unerring.arun(Odd(), double, tmp_path / "run.db", k=2)
+
+    with pytest.raises((InputError, TypeError), match="parameters"):
+        asyncio.run(bounded())
+
+
+def test_a_chain_that_fails_at_its_start_leaves_no_run_behind(tmp_path):
+    """After an error in start() the journal's name is free for the mended chain."""
+
+    class Failing(Doubling):
+        def start(self):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        unerring.run(Failing(), double, tmp_path / "run.db", k=2)
+    assert unerring.run(Doubling(), double, tmp_path / "run.db", k=2).steps == 4
+
+
+def test_a_state_that_is_not_json_stops_before_anything_is_asked(tmp_path):
+    """A start state that no journal can hold is the user's bug, found before the first call."""
+
+    class Odd(Doubling):
+        def start(self):
+            return {1, 2}
+
+    with pytest.raises(TypeError, match="set is not JSON data"):
+        unerring.run(Odd(), ScriptedSampler([]), tmp_path / "run.db", k=2)
+    assert unerring.run(Doubling(), double, tmp_path / "run.db", k=2).steps == 4
+
+
+# --- running
+
+
+def test_a_run_without_a_journal_lasts_in_memory():
+    """Leaving out the journal runs all the same, and leaves nothing behind."""
+    result = unerring.run(Doubling(), double, k=1)
+    assert result.report["status"] == "finished"
+    assert result.report["length"] == 4
+
+
+def test_the_journal_may_be_given_as_text_or_as_path(tmp_path):
+    """Both kinds of file name work wherever a journal is named."""
+    path = tmp_path / "run.db"
+    unerring.run(Doubling(), double, str(path), k=1)
+    assert unerring.resume(str(path)).state == unerring.resume(path).state == {"done": 4, "value": 16}
+    assert unerring.verify(str(path)).problem is None
+
+
+def test_the_seed_decides_a_run(tmp_path):
+    """Two runs of one seed agree sample for sample, and another seed gives other samples."""
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        unerring.run(HANOI, noise(HANOI), tmp_path / name, k=2, seed=seed)
+    assert exported(tmp_path / "a") == exported(tmp_path / "b")
+    assert exported(tmp_path / "a") != exported(tmp_path / "c")
+
+
+def test_a_journal_and_memory_decide_alike(tmp_path):
+    """Where a run is kept changes nothing of it."""
+    kept = unerring.run(HANOI, noise(HANOI), tmp_path / "run.db", k=2)
+    unkept = unerring.run(HANOI, noise(HANOI), k=2)
+    assert kept.state == unkept.state
+    for name in ("samples", "tallies", "hardest", "tokens"):
+        assert kept.report[name] == unkept.report[name]
+
+
+def test_arun_runs_beside_other_work():
+    """Several chains can run on one event loop at once."""
+
+    async def both():
+        return await asyncio.gather(*(unerring.arun(Doubling(n), double_later, k=2) for n in (3, 5)))
+
+    assert [result.state["value"] for result in asyncio.run(both())] == [8, 32]
+
+
+def test_run_inside_an_event_loop_points_to_arun():
+    """Called where a loop runs already, as in a notebook, run() names the function to await instead."""
+
+    async def notebook():
+        unerring.run(Doubling(), double, k=2)
+
+    with pytest.raises((InputError, RuntimeError), match="arun"):
+        asyncio.run(notebook())
+
+
+def test_a_run_works_inside_a_thread():
+    """Outside the main thread, where no signal can be heard, a run works as anywhere."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(unerring.run(Doubling(), double, k=2)))
+    thread.start()
+    thread.join(60)
+    assert results[0].state["value"] == 16
+
+
+def test_an_observer_sees_every_step():
+    """Options.observer hears of each committed step, in order."""
+    seen = []
+
+    class Watching:
+        def decided(self, decided, state):
+            seen.append((decided.step, decided.choice, decided.tally))
+
+    unerring.run(Doubling(), double, k=2, options=Options(observer=Watching()))
+    assert seen == [(0, "2", (2,)), (1, "4", (2,)), (2, "8", (2,)), (3, "16", (2,))]
