@@ -42,8 +42,6 @@ def failing(where, error, at_step=1):
 
 
 SCRIPT = {0: ["a"] * 2, 1: ["b"] * 2, 2: ["c"] * 2}
-
-
 PLACES = ["parse", "advance", "check", "subtask"]
 
 

@@ -1,0 +1,98 @@
+"""What the tests of the command line share: a user's own process, and ways to run commands on it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import unerring
+
+NOISE = ("--model", "noise/p=0.9,v=0.9,c=0", "--k", "3")
+SCRIPT = str(Path(sys.executable).with_name("unerring"))
+
+LEDGER = '''
+"""A process of a user's own: each step doubles a number."""
+
+from unerring import RedFlag, Rehearsal, Subtask
+
+
+class Ledger:
+    def __init__(self, steps=4):
+        self.steps = steps
+
+    def parameters(self):
+        return {"steps": self.steps}
+
+    def start(self):
+        return [1]
+
+    def subtask(self, state):
+        return None if len(state) > self.steps else Subtask(f"double {state[-1]}", self.parse)
+
+    def parse(self, text):
+        if not text.startswith("it is ") or not text.endswith("."):
+            raise RedFlag("not an answer")
+        return int(text.removeprefix("it is ").rstrip("."))
+
+    def advance(self, state, choice):
+        return [*state, choice]
+
+    def rehearse(self, prompt):
+        value = int(prompt.split()[1])
+        return Rehearsal(f"it is {2 * value}.", (f"it is {2 * value + 1}.", f"it is {2 * value + 2}."))
+
+    def verify(self, choices, finished):
+        before = 1
+        for step, choice in enumerate(choices):
+            if choice != 2 * before:
+                return f"step {step}: {choice} is not twice {before}"
+            before = choice
+        return None
+'''
+
+
+@dataclass
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self):
+        """The one line on stderr, where there is exactly one and it is an error's."""
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("unerring: ")
+        assert "Traceback" not in self.err
+        return self.err.rstrip("\n")
+
+
+def process(*arguments, cwd, program=(SCRIPT,), **named):
+    """Run a command in a process of its own."""
+    words = [*program, *map(str, arguments)]
+    return subprocess.run(words, check=False, cwd=cwd, capture_output=True, text=True, timeout=90, **named)
+
+
+def ran(cli, *more, path="run.db", disks=3):
+    """A finished run of the noise sampler."""
+    done = cli("run", "hanoi", "--set", f"disks={disks}", *NOISE, "--journal", path, *more)
+    assert done.code == 0, done.err
+    return done
+
+
+def spoken(path, *words, keys=None):
+    """A finished journal whose choices are these words, or objects made of them."""
+
+    class Spoken:
+        def start(self):
+            return 0
+
+        def subtask(self, state):
+            return None if state == len(words) else unerring.Subtask("say", json.loads if keys else str)
+
+        def advance(self, state, choice):
+            return state + 1
+
+    unerring.run(Spoken(), lambda _, settings: words[settings.step], path, k=1)

@@ -1,0 +1,32 @@
+"""A command line in a folder of its own, and a user's module in that folder."""
+
+import sys
+
+import pytest
+from command_runs import LEDGER, Done
+
+from unerring.ui.cli import command_line
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Run a command in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = command_line([str(argument) for argument in arguments])
+        return Done(code, *capsys.readouterr())
+
+    before = set(sys.modules)
+    yield call
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    (tmp_path / "ledger.py").write_text(LEDGER)

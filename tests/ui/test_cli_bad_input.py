@@ -1,0 +1,199 @@
+"""What the command line refuses: one line on stderr that says what is wrong, and exit code 2."""
+
+import json
+import sys
+
+import pytest
+from command_runs import LEDGER, NOISE, SCRIPT, Done, process, ran
+
+# --- runs that cannot be made
+
+BAD_RUNS = {
+    "unknown process": ("hanoy", *NOISE),
+    "a module without a class": ("ledger", *NOISE),
+    "disks=0": ("hanoi", "--set", "disks=0", *NOISE),
+    "disks=21": ("hanoi", "--set", "disks=21", *NOISE),
+    "disks=x": ("hanoi", "--set", "disks=x", *NOISE),
+    "disks=1.5": ("hanoi", "--set", "disks=1.5", *NOISE),
+    "disks=true": ("hanoi", "--set", "disks=true", *NOISE),
+    "disks empty": ("hanoi", "--set", "disks=", *NOISE),
+    "disks=1e400": ("hanoi", "--set", "disks=1e400", *NOISE),
+    "k=0": ("hanoi", "--model", "noise/p=0.9", "--k", "0"),
+    "k=-1": ("hanoi", "--model", "noise/p=0.9", "--k", "-1"),
+    "k=x": ("hanoi", "--model", "noise/p=0.9", "--k", "x"),
+    "k=1.5": ("hanoi", "--model", "noise/p=0.9", "--k", "1.5"),
+    "k superscript": ("hanoi", "--model", "noise/p=0.9", "--k", "³"),
+    "k without limit": ("hanoi", "--model", "noise/p=0.9", "--k", "9" * 5000),
+    "k beyond the cap": ("hanoi", "--model", "noise/p=0.9", "--k", "100"),
+    "k auto of nothing measured": ("hanoi", "--model", "noise/p=0.9"),
+    "unknown --set name": ("hanoi", "--set", "discs=3", *NOISE),
+    "--set without =": ("hanoi", "--set", "disks", *NOISE),
+    "--set without a name": ("hanoi", "--set", "=3", *NOISE),
+    "unknown model": ("hanoi", "--model", "gpt-9", "--k", "3"),
+    "unknown embedded member": ("hanoi", "--model", "embedded/z", "--k", "3"),
+    "noise that is no probability": ("hanoi", "--model", "noise/p=2", "--k", "3"),
+    "noise that is no number": ("hanoi", "--model", "noise/p=high", "--k", "3"),
+    "noise with an unknown letter": ("hanoi", "--model", "noise/q=0.9", "--k", "3"),
+    "noise for a process that cannot rehearse": ("plain:Plain", *NOISE),
+    "unknown option": ("hanoi", "--disks", "3", *NOISE),
+    "missing argument": (),
+    "one argument too many": ("hanoi", "hanoi", *NOISE),
+    "seed not an integer": ("hanoi", "--seed", "x", *NOISE),
+    "no steps at most": ("hanoi", "--max-steps", "0", *NOISE),
+    "a journal in no folder": ("hanoi", *NOISE, "--journal", "no/such/folder/run.db"),
+    "a journal that is a folder": ("hanoi", *NOISE, "--journal", "."),
+    "a journal that is another file": ("hanoi", *NOISE, "--journal", "plain.py"),
+    "a module that does not exist": ("no_such_module:Ledger", *NOISE),
+    "a module that raises": ("raising:Ledger", *NOISE),
+    "a module that exits": ("exiting:Ledger", *NOISE),
+    "a module with a syntax error": ("broken:Ledger", *NOISE),
+    "a module without the class": ("plain:Ledger", *NOISE),
+    "a class that is no chain": ("plain:NoChain", *NOISE),
+    "a function": ("plain:function", *NOISE),
+    "a constructor that raises": ("plain:Choosy", *NOISE),
+    "a constructor that wants an argument": ("plain:Wanting", *NOISE),
+    "a relative module": (".plain:Plain", *NOISE),
+}
+
+
+PLAIN = """
+class Plain:
+    def start(self): return 0
+    def subtask(self, state): return None
+    def advance(self, state, choice): return state
+
+class NoChain:
+    pass
+
+class Choosy(Plain):
+    def __init__(self): raise ValueError("not on a Monday")
+
+class Wanting(Plain):
+    def __init__(self, day): pass
+
+def function(): pass
+"""
+
+
+@pytest.fixture
+def modules(tmp_path):
+    (tmp_path / "ledger.py").write_text(LEDGER)
+    (tmp_path / "plain.py").write_text(PLAIN)
+    (tmp_path / "raising.py").write_text("raise RuntimeError('two\\nlines')\n")
+    (tmp_path / "exiting.py").write_text("import sys\nsys.exit(5)\n")
+    (tmp_path / "broken.py").write_text("class Ledger(:\n")
+
+
+@pytest.mark.parametrize("arguments", BAD_RUNS.values(), ids=BAD_RUNS)
+def test_a_run_that_cannot_be_made_is_one_line_and_exit_2(cli, modules, tmp_path, arguments):
+    """Each mistake is one line on stderr that begins with the program's name; nothing is printed or made."""
+    before = sorted(tmp_path.iterdir())
+    named = arguments if "--journal" in arguments else (*arguments, "--journal", "run.db")
+    done = cli("run", *named)
+    assert (done.code, done.out) == (2, "")
+    assert len(done.line) < 400
+    assert sorted(path for path in tmp_path.iterdir() if path.name != "__pycache__") == before
+
+
+@pytest.mark.parametrize("arguments", [("hanoi", "--model", "gpt-9", "--k", "3"), ("plain:Plain", *NOISE)])
+def test_no_journal_is_announced_that_is_not_made(cli, modules, tmp_path, arguments):
+    """Without --journal too, a mistake is one line: the name of a journal is told once there is one."""
+    assert cli("run", *arguments).line
+    assert list(tmp_path.glob("*.db*")) == []
+
+
+# --- what is no journal
+
+
+BAD_FILES = {
+    "resume": ("resume",),
+    "verify": ("verify",),
+    "report": ("report",),
+    "export": ("export",),
+    "resume --repair": ("resume", "--repair"),
+}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a journal", b"SQLite format 3\0" + bytes(84)])
+@pytest.mark.parametrize("command", BAD_FILES.values(), ids=BAD_FILES)
+def test_what_is_no_journal_is_one_line_and_exit_2(cli, tmp_path, command, content):
+    """A missing file, an empty one, and another program's are refused by every command, and stay as they are."""
+    path = tmp_path / "other.db"
+    if content is not None:
+        path.write_bytes(content)
+    done = cli(*command, "other.db")
+    assert (done.code, done.out) == (2, "")
+    assert "other.db" in done.line
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == ([] if content is None else [content])
+
+
+@pytest.mark.parametrize("command", BAD_FILES.values(), ids=BAD_FILES)
+def test_a_folder_is_no_journal(cli, command):
+    """A folder in the place of a journal is one line and exit 2."""
+    assert cli(*command, ".").line
+    assert cli(*command).code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("hanoi", "--set", "disks=3", *NOISE), ("hanoi", "--set", "disks=5", *NOISE), ("ledger:Ledger", *NOISE)],
+    ids=["the same", "other parameters", "another process"],
+)
+def test_a_run_onto_a_journal_that_holds_one_is_refused(cli, ledger, tmp_path, arguments):
+    """A journal is never run over: the line names the command that goes on with it."""
+    ran(cli)
+    before = (tmp_path / "run.db").read_bytes()
+    done = cli("run", *arguments, "--journal", "run.db")
+    assert done.code == 2
+    assert "unerring resume run.db" in done.line
+    assert (tmp_path / "run.db").read_bytes() == before
+
+
+# --- usage
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("frobnicate",),
+        ("--nonsense",),
+        ("export", "run.db", "--what", "moves"),
+        ("export", "run.db", "--format", "xml"),
+        ("resume", "run.db", "--vote-cap", "0"),
+        ("resume", "run.db", "--max-steps", "x"),
+        ("demo", "--disks", "21"),
+        ("demo", "--disks", "x"),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_one_line_that_points_to_the_help(cli, arguments):
+    """Whatever click objects to is one line, with exit code 2 and the command whose help tells more."""
+    done = cli(*arguments)
+    assert done.code == 2
+    assert "--help" in done.line
+
+
+def test_no_arguments_at_all_show_the_help(cli):
+    """The bare program shows where to start, on stderr, with exit code 2."""
+    done = cli()
+    assert (done.code, done.out) == (2, "")
+    assert "unerring demo" in done.err
+
+
+# --- real processes
+
+
+@pytest.mark.parametrize("program", [(SCRIPT,), (sys.executable, "-m", "unerring")], ids=["script", "module"])
+def test_an_error_of_a_real_process_is_one_line(tmp_path, program):
+    """Both ways to start the program give the same line and the same exit code."""
+    done = process("run", "hanoi", "--set", "disks=0", *NOISE, cwd=tmp_path, program=program)
+    assert done.returncode == 2
+    assert Done(2, done.stdout, done.stderr).line == "unerring: disks must be a whole number from 1 to 20, not 0"
+
+
+@pytest.mark.parametrize("program", [(SCRIPT,), (sys.executable, "-m", "unerring")], ids=["script", "module"])
+def test_a_real_process_runs_a_module_of_the_current_folder(tmp_path, ledger, program):
+    """A user's module is found in the folder where the command is given, however the program is started."""
+    done = process("run", "ledger:Ledger", *NOISE, "--journal", "l.db", "--json", cwd=tmp_path, program=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["steps"] == 4

@@ -1,0 +1,172 @@
+"""The command line as its users meet it: commands that lead from one to the next, their help, the demonstration."""
+
+import json
+import shlex
+import sys
+
+import pytest
+from command_runs import NOISE, process, ran
+
+import unerring
+from unerring.processes.hanoi import Hanoi
+from unerring.ui import demo
+from unerring.ui.cli import commands
+
+# --- what works
+
+
+def test_run_finishes_with_a_report(cli):
+    """A run exits with 0, its report on stdout, and the command that checks it on stderr."""
+    done = ran(cli)
+    assert "steps        7 of 7\n" in done.out
+    assert done.err == "Check it with: unerring verify run.db\n"
+
+
+def test_run_resume_verify_and_report_go_hand_in_hand(cli):
+    """A run that was stopped is resumed, verified and reported by the commands that each message names."""
+    stopped = cli("run", "hanoi", "--set", "disks=4", *NOISE, "--journal", "run.db", "--max-steps", "6")
+    assert (stopped.code, stopped.out) == (3, "")
+    command = stopped.line.partition("go on with: ")[2]
+    assert command == "unerring resume run.db"
+    assert cli("verify", "run.db").code == 3
+    resumed = cli(*shlex.split(command)[1:])
+    assert resumed.code == 0
+    assert "finished, in 2 sessions" in resumed.out
+    check = resumed.err.partition("Check it with: ")[2]
+    verified = cli(*shlex.split(check)[1:])
+    assert (verified.code, verified.err) == (0, "")
+    assert verified.out.endswith("Verified: zero errors.\n")
+    assert cli("report", "run.db").out == resumed.out
+
+
+def test_a_command_to_go_on_with_can_be_pasted_whatever_the_journal_is_called(cli):
+    """A journal with a space in its name is quoted in the command that a message names."""
+    stopped = cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "my run.db", "--max-steps", "2")
+    command = stopped.line.partition("go on with: ")[2]
+    assert shlex.split(command) == ["unerring", "resume", "my run.db"]
+
+
+def test_a_run_without_a_journal_name_says_where_it_is_kept(cli, tmp_path):
+    """Left without a name, each run makes a new file and names it on stderr."""
+    for count in (1, 2):
+        done = cli("run", "hanoi", "--set", "disks=2", *NOISE)
+        assert done.code == 0
+        journals = sorted(tmp_path.glob("*.db"))
+        assert len(journals) == count
+        assert any(path.name in done.err for path in journals)
+
+
+def test_a_process_of_ones_own_runs_by_its_name(cli, ledger):
+    """A class in a module of the current folder is run, resumed and verified like a shipped process."""
+    model = ("--model", "noise/p=0.8,v=0.8", "--k", "4")
+    stopped = cli("run", "ledger:Ledger", "--set", "steps=6", *model, "--journal", "l.db", "--max-steps", "2")
+    assert stopped.code == 3
+    assert cli("resume", "l.db").code == 0
+    assert cli("verify", "l.db").out.endswith("Verified: zero errors.\n")
+    last = cli("export", "l.db").out.splitlines()[-1]
+    assert json.loads(last)["choice"] == 64
+
+
+def test_several_models_take_turns(cli):
+    """Votes rotate over repeated --model options, and a resumed run knows them all."""
+    models = ("--model", "noise/p=0.9", "--model", "noise/p=0.8,v=0.9", "--k", "2")
+    cli("run", "hanoi", "--set", "disks=3", *models, "--journal", "run.db", "--max-steps", "2")
+    done = cli("resume", "run.db")
+    assert done.code == 0
+    assert "noise/p=0.9,v=1.0,c=0.0 + noise/p=0.8,v=0.9,c=0.0" in done.out
+
+
+def test_the_seed_decides_what_is_drawn(cli):
+    """The same seed gives the same export, another one another."""
+    for path, seed in (("a.db", 1), ("b.db", 1), ("c.db", 2)):
+        ran(cli, "--seed", seed, path=path)
+    exports = [cli("export", path, "--what", "votes").out for path in ("a.db", "b.db", "c.db")]
+    assert exports[0] == exports[1] != exports[2]
+
+
+def test_resuming_a_finished_run_says_so(cli):
+    """Nothing is left to do: the report is shown again, with exit code 0."""
+    first = ran(cli)
+    again = cli("resume", "run.db")
+    assert (again.code, again.out) == (0, first.out)
+    assert "run.db is finished already" in again.err
+
+
+def test_the_version_is_told(cli):
+    """--version names the program and its version."""
+    assert cli("--version").out.split() == ["unerring", "0.1.0"]
+
+
+def test_a_chain_that_ends_where_it_starts_is_not_called_finished_already(cli, ledger):
+    """A first run of no steps at all is not taken for the resuming of a finished one."""
+    done = cli("run", "ledger:Ledger", "--set", "steps=0", *NOISE, "--journal", "run.db")
+    assert done.code == 0
+    assert "already" not in done.err
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "verify", "report", "export"])
+def test_no_command_leaves_anything_open(tmp_path, command):
+    """In Python's development mode, with every warning an error, each command ends without a word of it."""
+    program = (sys.executable, "-X", "dev", "-W", "error", "-m", "unerring")
+    unerring.run(Hanoi(disks=3), "noise/p=0.9", tmp_path / "done.db", k=2)
+    stopping = unerring.Options(max_steps=2)
+    with pytest.raises(unerring.Stopped):
+        unerring.run(Hanoi(disks=3), "noise/p=0.9", tmp_path / "part.db", k=2, options=stopping)
+    words = {"run": ("hanoi", "--set", "disks=3", *NOISE, "--journal", "new.db"), "resume": ("part.db",)}
+    done = process(command, *words.get(command, ("done.db",)), cwd=tmp_path, program=program)
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- help
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands))
+def test_the_help_of_every_command_teaches(cli, name):
+    """It shows how the command is written, says what its argument is or gives an example, and its exit code is 0."""
+    done = cli(name, "--help")
+    assert (done.code, done.err) == (0, "")
+    usage, _, rest = done.out.partition("\n\n")
+    assert usage.startswith(f"Usage: unerring {name}")
+    arguments = [word for word in usage.split()[4:] if word.isupper()]
+    assert all(argument in rest for argument in arguments)
+    assert arguments or f"unerring {name}" in rest or "Size of the puzzle" in rest
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands))
+def test_every_option_is_explained(name):
+    """No option of any command is without a sentence of help."""
+    options = [one for one in commands.commands[name].params if one.param_type_name == "option"]
+    assert [one.name for one in options if not getattr(one, "help", None)] == []
+
+
+def test_the_help_of_the_program_says_where_to_start(cli):
+    """It names every command, a first thing to type, and what the exit codes mean."""
+    told = cli("--help").out
+    assert all(f"  {name}" in told for name in commands.commands)
+    assert "Start here:   unerring demo" in told
+    assert "Exit codes: 0 done" in told
+
+
+# --- the demonstration
+
+
+def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
+    """`unerring demo` needs nothing but the package, and ends in a run that the rules of the game confirm."""
+    monkeypatch.setattr(demo, "LONGEST", 30)  # steps for which unaided chains are followed
+    done = cli("demo", "--disks", "3")
+    assert done.code == 0, done.err
+    assert "7 steps right, zero errors" in done.out
+    (journal,) = tmp_path.glob("*.db")
+    assert unerring.verify(journal).problem is None
+
+
+def test_the_demonstration_does_not_begin_what_it_cannot_keep(cli, monkeypatch):
+    """A journal that holds a run already is refused before anything is shown or computed."""
+    ran(cli)
+    monkeypatch.setattr(demo, "LONGEST", 1)
+    done = cli("demo", "--disks", "2", "--journal", "run.db")
+    assert (done.code, done.out) == (2, "")
+    assert "run.db holds a run" in done.line
