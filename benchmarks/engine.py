@@ -6,89 +6,77 @@ All figures come from one run on one machine; read the ratios. The sampler answe
 is measured is the engine alone: asyncio, red flags, canonical choices, races, folding, hashing, the durable journal.
 """
 
-import argparse
-import json
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import unerring
-from unerring.core.race import AheadBy, Race, Won
-from unerring.core.vote import canonical, parsed
+from common import Counter, Instant, Row, give_out, one_at_a_time, parser_for, voted
 
 K = 3
 
 
-class Counter:
-    """The lightest chain there is: each step adds one."""
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast one way of running is; the ratio is to the bare loop, the bytes are those of the journal a vote."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def start(self) -> int:
-        return 0
-
-    def subtask(self, state: int) -> unerring.Subtask | None:
-        return None if state == self.steps else unerring.Subtask(f"{state}", json.loads)
-
-    def advance(self, state: int, choice: int) -> int:
-        return choice
+    name: str
+    votes_per_second: float
+    ratio: float
+    bytes_per_vote: float
 
 
-class Instant:
-    """Answers at once; `paid` decides whether intents are made durable before each call."""
-
-    compact = False
-    name = "instant"
-
-    def __init__(self, paid: bool) -> None:
-        self.paid = paid
-
-    async def sample(self, prompt: str, settings: unerring.Settings, n: int) -> Sequence[unerring.Sample]:
-        return [unerring.Sample(str(int(prompt) + 1), unerring.Usage(1, 1), voter="instant")] * n
-
-
-def bare(steps: int) -> None:
+def bare(steps: int) -> float:
     """The same decisions in a plain loop: no event loop, no journal, no report."""
     chain = Counter(steps)
     state = chain.start()
     while (subtask := chain.subtask(state)) is not None:
-        race: Race[str] = Race(AheadBy(K))
-        while not isinstance(race.verdict, Won):
-            race.tell(canonical(subtask.parse(str(int(subtask.prompt) + 1))))
-        state = chain.advance(state, parsed(race.verdict.choice))
+        state = chain.advance(state, voted(subtask, K))
+    return 0.0
 
 
 def engine(steps: int, paid: bool, folder: Path | None) -> float:
     """Run the engine; returns the journal's bytes a vote, or 0 without one."""
     journal = None if folder is None else folder / f"engine-{paid}.db"
-    unerring.run(Counter(steps), Instant(paid), journal, k=K)
+    unerring.run(Counter(steps), Instant(paid), journal, k=K, options=one_at_a_time())
     return 0.0 if journal is None else journal.stat().st_size / (steps * K)
 
 
-def measured(name: str, steps: int, work: Callable[[], object], reference: float | None) -> float:
+def measured(name: str, steps: int, work: Callable[[], float], reference: float | None = None) -> Speed:
     started = time.perf_counter()
     size = work()
     rate = steps * K / (time.perf_counter() - started)
     ratio = "" if reference is None else f"{rate / reference:8.3f} of the bare loop"
     stored = f"{size:8.1f} bytes a vote" if size else ""
     print(f"{name:<46}{rate:>10,.0f} votes/s{ratio}{stored}")
-    return rate
+    return Speed(name, rate, rate / (reference or rate), size)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    parser = parser_for(__doc__)
     parser.add_argument("--steps", type=int, default=20_000)
-    steps = parser.parse_args().steps
+    args = parser.parse_args()
+    steps, few = args.steps, args.steps // 10
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        reference = measured("bare loop, no journal", steps, lambda: bare(steps), None)
-        measured("engine, journal in memory", steps, lambda: engine(steps, False, None), reference)
-        measured("engine, durable journal, free sampler", steps, lambda: engine(steps, False, folder), reference)
-        few = steps // 10
-        measured("engine, durable journal, intent before each call", few, lambda: engine(few, True, folder), reference)
+        first = measured("bare loop, no journal", steps, lambda: bare(steps))
+        reference = first.votes_per_second
+        speeds = [
+            measured("engine, journal in memory", steps, lambda: engine(steps, False, None), reference),
+            measured("engine, durable journal, free sampler", steps, lambda: engine(steps, False, folder), reference),
+            measured(
+                "engine, durable journal, intent before each call", few, lambda: engine(few, True, folder), reference
+            ),
+        ]
+    rows = [
+        Row(speed.name, f"{speed.votes_per_second:,.0f} votes/s, {speed.ratio:.3f} of the bare loop")
+        for speed in speeds
+    ]
+    return give_out(args, {"steps": steps, "speeds": [asdict(speed) for speed in (first, *speeds)]}, rows)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
