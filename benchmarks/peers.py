@@ -9,8 +9,8 @@ timed in every round; its best round counts, because what else a machine does on
 
 The headline gives each peer its kindest form: one durable step for each *chain* step, with the voting in plain Python
 inside it. LangGraph: one node, looping through a conditional edge, SqliteSaver, durability "sync" (its word for:
-written before the next step begins). DBOS: one @DBOS.step, its SQLite file put in WAL mode beforehand ("as it comes" is
-the rollback journal it starts with). Run that way only verdicts are durable, and the votes behind them are gone.
+written before the next step begins). DBOS: one @DBOS.step, its SQLite file put in WAL mode beforehand ("as it comes"
+is the rollback journal it starts with). Run that way only verdicts are durable, and the votes behind them are gone.
 unerring keeps every vote; the forms that do the same have one node, or one @DBOS.step, for each *vote*.
 
 Much of the ratio comes from one difference. Where asking again costs nothing (a free sampler) unerring makes votes
