@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite_journal import Reader, readable_copy, replace_journal, require_empty
+from unerring.adapters.journal_reader import Reader, require_empty
+from unerring.adapters.journal_repair import readable_copy, replace_journal
 from unerring.core.entries import Entry, Opened
 from unerring.core.process import verifier_of
 from unerring.core.replay import Decided, Misplaced, RunState

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import unerring
 from unerring.adapters.journal_head import head_path
-from unerring.adapters.sqlite_journal import Reader, SqliteJournal
+from unerring.adapters.journal_reader import Reader
+from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import GENESIS, VERSION, Entry, chained
 from unerring.errors import JournalError
 from unerring.ui.cli import command_line

@@ -52,7 +52,7 @@ def test_a_file_that_may_not_grow_stops_the_run_resumable(path: Path, whole: Pat
 
 def test_a_full_database_stops_the_run_resumable(path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch):
     """A run whose database has no page left raises `JournalError`, and goes on once there is room."""
-    connect = sqlite_journal._connect
+    connect = sqlite_journal.connect
 
     def cramped(at: Path) -> sqlite3.Connection:
         database = connect(at)
@@ -60,7 +60,7 @@ def test_a_full_database_stops_the_run_resumable(path: Path, whole: Path, monkey
         return database
 
     with monkeypatch.context() as cramping:
-        cramping.setattr(sqlite_journal, "_connect", cramped)
+        cramping.setattr(sqlite_journal, "connect", cramped)
         with pytest.raises(JournalError, match="cannot write to the journal"):
             start(path, DISKS)
     assert_goes_on(path, whole)
@@ -115,7 +115,7 @@ def test_whichever_write_fails_nothing_acknowledged_is_lost(
     monkeypatch.setattr(Failing, "word", word)
     monkeypatch.setattr(Failing, "left", number)
     with monkeypatch.context() as patching:
-        patching.setattr(sqlite_journal.sqlite3, "connect", failing)
+        patching.setattr(sqlite3, "connect", failing)
         with pytest.raises(JournalError, match="disk I/O error"):
             written(path, entries, group=20)
     assert entries_of(path) == entries[: 20 * (number - 1)]

@@ -1,6 +1,7 @@
 """A journal's files: private, few, and readable at any time, beside the run that writes them and after it."""
 
 import asyncio
+import json
 import os
 import sqlite3
 import stat
@@ -9,10 +10,12 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
-from journal_files import cli, entries_of, interrupted_change, killed, start
+from journal_files import cli, copied, entries_of, exported, interrupted_change, killed, start, written
 
-from unerring.adapters.journal_head import head_path
-from unerring.adapters.sqlite_journal import Reader, SqliteJournal
+from unerring.adapters.journal_file import log_path
+from unerring.adapters.journal_head import head_path, read_mark, seal_of
+from unerring.adapters.journal_reader import Reader
+from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Committed, Entry
 from unerring.core.replay import Decided, RunState
 from unerring.errors import JournalError
@@ -47,13 +50,88 @@ def test_a_finished_journal_is_one_plain_file(path: Path):
     assert {file.name for file in path.parent.iterdir()} == {"journal.db", "journal.db.head"}
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """The names and bytes of all files."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
 def test_a_finished_journal_is_read_without_being_written(path: Path):
     """Verifying, reporting, exporting and resuming a finished journal change no byte and leave no file behind."""
     start(path)
-    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    before = contents(path.parent)
     codes = [cli(*command, path).code for command in (["verify"], ["report"], ["export"], ["resume"])]
     assert codes == [0, 0, 0, 0]
-    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+    assert contents(path.parent) == before
+
+
+def test_a_finished_journal_alone_is_read_without_being_written(path: Path):
+    """A finished journal without its head, as on read-only media, is read with nothing put beside it."""
+    start(path)
+    head_path(path).unlink()
+    before = contents(path.parent)
+    codes = [cli(*command, path).code for command in (["verify"], ["report"], ["export"])]
+    assert codes == [0, 0, 0]
+    assert contents(path.parent) == before
+
+
+def assert_sealed(path: Path) -> None:
+    """The journal is one plain file, and its head has the seal."""
+    assert not [file.name for file in path.parent.glob(f"{path.name}-*")]
+    assert read_mark(path).seal == seal_of(path)
+    assert cli("verify", path).code == 0
+
+
+def test_a_run_killed_after_its_last_entry_is_sealed_on_resuming(path: Path, whole: Path, entries: list[Entry]):
+    """Where a kill left the whole run in its log, resuming leaves one sealed file that can be copied alone."""
+    killed(path, entries)
+    assert cli("verify", path).code == 0
+    assert cli("resume", path).code == 0
+    assert_sealed(path)
+    head_path(path).unlink()
+    assert exported(path) == exported(whole)
+
+
+def test_a_run_killed_before_its_seal_is_sealed_on_resuming(path: Path):
+    """Where a kill came after the log was put away and before the digest was noted, resuming notes it."""
+    start(path)
+    fields = json.loads(head_path(path).read_bytes())
+    head_path(path).write_text(json.dumps(fields | {"seal": ""}))
+    assert cli("resume", path).code == 0
+    assert_sealed(path)
+
+
+def test_a_killed_run_without_its_head_gets_no_seal(path: Path, entries: list[Entry]):
+    """Resuming a finished run that lost its head puts its log away, and vouches for nothing."""
+    killed(path, entries)
+    head_path(path).unlink()
+    assert cli("resume", path).code == 0
+    assert not log_path(path).exists()
+    assert read_mark(path) is None
+    assert "head file is missing" in cli("verify", path).err
+
+
+def test_a_run_that_somebody_read_at_its_end_is_sealed_on_resuming(path: Path, entries: list[Entry]):
+    """A reader that stays keeps the log beside a finished journal; resuming after it has gone puts that away."""
+    journal = written(path, entries, group=7)
+    reader = Reader(path).entries()
+    next(reader)
+    journal.close()
+    assert log_path(path).exists()
+    reader.close()
+    assert cli("resume", path).code == 0
+    assert_sealed(path)
+
+
+def test_a_sealed_journal_that_is_added_to_is_read_with_its_log(path: Path):
+    """The seal is taken off before anything is written: what a kill leaves is the file and its log, and both count."""
+    start(path.with_name("sealed.db"))
+    journal, entries = SqliteJournal.reopen(path.with_name("sealed.db"))
+    held = list(entries)
+    journal.append(Committed(0, ""))
+    asyncio.run(journal.commit())
+    copied(path.with_name("sealed.db"), path)
+    journal.close()
+    assert entries_of(path) == [*held, Committed(0, "")]
 
 
 def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
@@ -61,6 +139,14 @@ def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: 
     start(tmp_path / "first.db")
     killed(path, entries_of(tmp_path / "first.db")[:40])
     path.unlink()
+    start(path, disks=3, seed=9)
+    found = verify(path)
+    assert (found.steps, found.finished, found.problem) == (7, True, None)
+
+
+def test_a_log_left_by_a_killed_beginning_does_not_leak_into_a_new_journal(path: Path, entries: list[Entry]):
+    """What a kill left of a journal that was just being made is not read into the next one."""
+    killed(path.with_name("journal.db.new"), entries[:40])
     start(path, disks=3, seed=9)
     found = verify(path)
     assert (found.steps, found.finished, found.problem) == (7, True, None)

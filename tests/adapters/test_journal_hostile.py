@@ -12,7 +12,7 @@ import pytest
 from journal_files import NOISE, POLICY, VOTER, Ran, cli, exported, forged, opening, process, sample, sql, start
 
 import unerring
-from unerring.adapters.sqlite_journal import APPLICATION_ID
+from unerring.adapters.journal_file import APPLICATION_ID
 from unerring.core.entries import VERSION
 from unerring.errors import JournalTooNew, NotAJournal
 from unerring.reading import verify

@@ -1,6 +1,7 @@
 """`resume --repair` keeps what is intact, sets the damaged file aside, and goes on to the end."""
 
 import re
+import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,17 @@ from journal_files import (
     exported,
     flipped,
     interrupted_change,
+    process,
     put_rows,
     rows_of,
     sql,
 )
 
 import unerring
+from unerring.adapters.journal_file import log_path
 from unerring.adapters.journal_head import head_path, read_mark
+from unerring.adapters.journal_reader import Reader
+from unerring.adapters.journal_repair import readable_copy
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import GENESIS, Entry, chained
 from unerring.errors import JournalBusy, JournalDamaged
@@ -107,13 +112,80 @@ def test_repair_of_a_half_lost_log_goes_on_with_the_rest(unfinished: Path, whole
     assert exported(unfinished) == exported(whole)
 
 
-def test_repair_takes_away_a_rollback_journal_of_the_damaged_file(path: Path, whole: Path):
-    """What SQLite kept to undo a change of the damaged file is not undone in the repaired one."""
-    cut_in_the_middle(path)
-    Path(f"{path}-journal").write_bytes(interrupted_change(path))
+@pytest.mark.parametrize("damage", [cut_in_the_middle, head_garbled])
+def test_repair_takes_away_a_rollback_journal_of_the_damaged_file(
+    path: Path, whole: Path, damage: Callable[[Path], None]
+):
+    """What SQLite kept to undo a change of the damaged file is not undone in the repaired one, and is kept with it."""
+    damage(path)
+    rollback = interrupted_change(path)
+    Path(f"{path}-journal").write_bytes(rollback)
     ran = cli("resume", path, "--repair")
     assert ran.code == 0, ran.err
+    assert Path(f"{path}.damaged-1-journal").read_bytes() == rollback
     assert cli("verify", path).code == 0
+    assert exported(path) == exported(whole)
+
+
+# kills the process at the n-th of its steps that gives a file another name, or takes one away
+KILL = """
+import os, signal
+left = {0}
+def step(event, arguments):
+    global left
+    if event in ("os.rename", "os.link", "os.remove") and "journal.db" in str(arguments[0]):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(step)
+"""
+
+
+def test_a_repair_killed_at_any_step_leaves_the_damaged_or_the_repaired_journal(
+    unfinished: Path, whole: Path, entries: list[Entry]
+):
+    """After each kill the journal is repaired, or can be, with all that was intact; the damaged files are kept."""
+    log = log_path(unfinished)
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    with readable_copy(unfinished) as copy:
+        intact = len(list(Reader(copy, check_head=False).entries()))
+    assert 10 < intact < 70
+    number, left = 0, {1: 0, 3: 0}
+    while True:
+        number += 1
+        folder = unfinished.parent / f"{number}"
+        folder.mkdir()
+        path = copied(unfinished, folder / "journal.db")
+        ran = process("resume", "--repair", path, before=KILL.format(number))
+        if ran.code != -signal.SIGKILL:
+            break
+        code = cli("verify", path).code
+        if code == 1:
+            again = cli("resume", path, "--repair")
+            assert again.code == 0, again.err
+            assert f": {intact} intact entries kept" in again.err
+        else:
+            assert entries_of(path)[:intact] == entries[:intact]
+            unerring.resume(path)
+        left[code] += 1
+        aside = max(folder.glob("journal.db.damaged-?"))  # a second repair sets all of it aside again
+        assert aside.read_bytes() == unfinished.read_bytes()
+        assert log_path(aside).read_bytes() == log.read_bytes()
+        assert not [file.name for file in folder.glob("journal.db-*")]
+        assert cli("verify", path).code == 0
+        assert exported(path) == exported(whole)
+    assert min(left.values()) > 2, left
+
+
+def test_repair_of_a_journal_behind_a_link_repairs_the_file_itself(path: Path, whole: Path):
+    """Where the journal was named by a symbolic link, the link stays, and head and journal stay together."""
+    cut_in_the_middle(path)
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    assert cli("resume", link, "--repair").code == 0
+    assert link.is_symlink()
+    ran = cli("verify", link)
+    assert (ran.code, "head file" in ran.err) == (0, False)
     assert exported(path) == exported(whole)
 
 

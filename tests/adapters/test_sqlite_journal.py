@@ -15,7 +15,7 @@ import pytest
 from journal_files import NOISE, cli, entries_of, process, start
 
 import unerring
-from unerring.adapters import sqlite_journal
+from unerring.adapters import journal_file, sqlite_journal
 from unerring.adapters.journal_head import Head, Mark, read_mark
 from unerring.adapters.sqlite_journal import GROUP_SECONDS, GROUP_SIZE, SqliteJournal
 from unerring.core.entries import Committed, Voter
@@ -37,7 +37,7 @@ class Spy:
 
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
-    seen, connect = Spy(), sqlite_journal._connect
+    seen, connect = Spy(), journal_file.connect
 
     def connected(path: Path) -> sqlite3.Connection:
         database = connect(path)
@@ -49,7 +49,8 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
         database.set_trace_callback(seen.statements.append)
         return database
 
-    monkeypatch.setattr(sqlite_journal, "_connect", connected)
+    for module in (journal_file, sqlite_journal):
+        monkeypatch.setattr(module, "connect", connected)
     return seen
 
 
@@ -169,6 +170,18 @@ def test_an_entry_that_cannot_be_written_is_refused(path: Path):
     with suppress(JournalError):
         journal.close()
     assert entries_of(path) == []
+
+
+def test_an_entry_that_cannot_be_written_takes_no_other_with_it(path: Path):
+    """It raises where it is appended, with its own error; what was appended before and after it is kept."""
+    journal = SqliteJournal.create(path)
+    journal.append(Committed(0, ""))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        journal.append(Voter(0, {1, 2}))  # type: ignore[arg-type]
+    journal.append(Committed(1, ""))
+    assert journal.pending <= 2
+    journal.close()
+    assert entries_of(path) == [Committed(0, ""), Committed(1, "")]
 
 
 TOKENS = """

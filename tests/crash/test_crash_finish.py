@@ -9,6 +9,8 @@ import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, life
 
 from unerring import Hanoi, Options, Stopped, reading, resume, run
+from unerring.adapters.journal_file import log_path
+from unerring.adapters.journal_head import read_mark, seal_of
 from unerring.core.entries import Finished
 
 DISKS = 6
@@ -33,14 +35,9 @@ def almost(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def rollback(journal: Path) -> Path:
-    """Where SQLite keeps what it needs to undo a change of the file itself, while it makes one outside of its log."""
-    return journal.with_name(f"{journal.name}-journal")
-
-
 def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, almost: Path):
-    """Killed at 25 moments around its last entry, a run is read, resumed and verified like any other."""
-    chance, last, finished = Random(1), reading.verify(almost).entries + 1, 0
+    """Killed at 25 moments around its last entry, a run is read, resumed, verified and sealed like any other."""
+    chance, last, finished, unsealed = Random(1), reading.verify(almost).entries + 1, 0, 0
     leftovers: set[str] = set()
     for number in range(25):
         journal = tmp_path / f"{number}.db"
@@ -50,18 +47,26 @@ def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, 
         with life(cli("resume", journal), journal) as process:
             process.reaches(last + 1)
             if number % 2:
-                process.over(chance.uniform(0.0, 0.025))
-            else:  # while SQLite keeps a rollback journal, if it ever does
-                while not rollback(journal).exists() and not process.over(0.0):
+                process.over(chance.uniform(0.0, 0.008))
+            else:  # when its log has just been put away
+                while log_path(journal).exists() and not process.over(0.0):
                     pass
-                process.over(chance.uniform(0.0, 0.005))
+                process.over(chance.uniform(0.0, 0.002))
             promised = acknowledged(journal)
             process.kill()
+        unsealed += not read_mark(journal).seal
         leftovers |= {file.name.removeprefix(journal.name) for file in tmp_path.glob(f"{journal.name}?*")}
         finished += isinstance(watch.look(promised)[-1], Finished)
         assert reading.verify(journal).problem is None
         resume(journal)
+        assert not list(tmp_path.glob(f"{journal.name}-*"))
+        assert read_mark(journal).seal == seal_of(journal)
         watch.look(promised)
         assert_same_result(journal, truth)
         assert_each_once(journal)
-    log.info("25 kills while finishing, %d of them after the last entry; left beside: %s", finished, sorted(leftovers))
+    log.info(
+        "25 kills while finishing, %d of them after the last entry, %d before the seal; left beside: %s",
+        finished,
+        unsealed,
+        sorted(leftovers),
+    )

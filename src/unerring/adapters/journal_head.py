@@ -21,7 +21,10 @@ _WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A journal's length in entries, its last running hash, and once finished the digest of its file."""
+    """A journal's length in entries and its last running hash.
+
+    The seal is the digest of a file that is the whole journal alone: nobody writes to it, and no log beside it counts.
+    """
 
     entries: int
     hash: bytes
@@ -85,7 +88,11 @@ class Head:
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
         os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)
 
+    def sync(self) -> None:
+        """Write the head to disk."""
+        os.fsync(self._file)
+
     def close(self) -> None:
         """Write the head to disk and let go of the lock."""
-        os.fsync(self._file)
+        self.sync()
         os.close(self._file)
