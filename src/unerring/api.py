@@ -21,7 +21,14 @@ from unerring.core.report import Series, report_of
 from unerring.core.vote import Json, NotJson, canonical
 from unerring.errors import ChainChanged, InputError, Interrupted
 from unerring.reading import Tee, folded
-from unerring.registry import make_chain, process_name, recommended_policy, required_chain, sampler_for
+from unerring.registry import (
+    make_chain,
+    process_name,
+    recommended_policy,
+    required_chain,
+    sampler_for,
+    speculation_for,
+)
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
@@ -34,7 +41,14 @@ log = logging.getLogger("unerring")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What rarely changes. `policy` replaces the model's own; `vote_cap` and `flag_cap` raise caps on resuming."""
+    """What rarely changes. `policy` replaces the model's own; `vote_cap` and `flag_cap` raise caps on resuming.
+
+    `speculate` says where the guesses come from that let steps be asked ahead: `"off"` takes one step after the other;
+    `"leader"` follows the votes that are in; `"guess"` asks the chain's own `guess(state)`; a model (specification,
+    function or sampler) drafts them; `"auto"` takes the model's own drafting model or the chain's guess, where there
+    is one, and else the leader. Of all samples at most the share `waste` may be for nothing, and at most `in_flight`
+    samples are under way at once. None of this changes what is decided.
+    """
 
     policy: Policy | None = None
     max_steps: int | None = None
@@ -43,6 +57,9 @@ class Options:
     clock: Clock = field(default_factory=SystemClock)
     vote_cap: int | None = None
     flag_cap: int | None = None
+    speculate: Any = "auto"
+    waste: float = 0.05
+    in_flight: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +149,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         raise InputError("vote_cap and flag_cap raise the caps of a resumed run; a new one has them in its policy")
     if type(opening.seed) is not int:
         raise InputError(f"a seed is a whole number, not {opening.seed!r}")
-    _require_steps(options.max_steps)
+    _require_limits(options)
     chain = required_chain(opening.chain)
     with sampler_for(opening.model, chain, opening.seed) as sampler:
         stand = _Stand(chain, chain.start())
@@ -158,9 +175,13 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, clock: Clock) 
     )
 
 
-def _require_steps(max_steps: int | None) -> None:
-    if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
-        raise InputError(f"max_steps is a number of steps, at least 1; it cannot be {max_steps!r}")
+def _require_limits(options: Options) -> None:
+    if options.max_steps is not None and (type(options.max_steps) is not int or options.max_steps < 1):
+        raise InputError(f"max_steps is a number of steps, at least 1; it cannot be {options.max_steps!r}")
+    if type(options.in_flight) is not int or options.in_flight < 1:
+        raise InputError(f"in_flight is a number of samples, at least 1; it cannot be {options.in_flight!r}")
+    if not isinstance(options.waste, int | float) or not 0 <= options.waste < 1:
+        raise InputError(f"waste is a share of all samples, from 0 to below 1; it cannot be {options.waste!r}")
 
 
 def _plain(parameters: dict[str, Json]) -> dict[str, Json]:
@@ -174,7 +195,7 @@ def _plain(parameters: dict[str, Json]) -> dict[str, Json]:
 async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:
     if options.policy is not None:
         raise InputError("a run keeps the policy it began with; on resuming, only its caps can be raised")
-    _require_steps(options.max_steps)
+    _require_limits(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
         stand = _retraced(path, entries, chain)
@@ -246,8 +267,13 @@ def _require_higher_caps(policy: Policy, options: Options) -> None:
 
 async def _go_on(stand: _Stand, sampler: Sampler, journal: Journal, options: Options, stop: StopRequest) -> Result:
     watchers = Tee(stand.series, options.observer)
-    around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps)
-    last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
+    opened = stand.state.opened
+    assert opened is not None
+    with speculation_for(options.speculate, stand.chain, sampler, opened.seed) as speculation:
+        if speculation is not None:
+            speculation = replace(speculation, waste=options.waste, in_flight=options.in_flight)
+        around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps, speculation)
+        last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
     return Result(last, stand.state.committed, report_of(stand.state, stand.series))
 
 

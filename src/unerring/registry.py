@@ -16,6 +16,7 @@ from unerring.core.process import Chain
 from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.processes import SHIPPED
+from unerring.runtime.limits import Speculation
 from unerring.runtime.ports import Sampler
 from unerring.testing import NoisySampler
 
@@ -169,3 +170,25 @@ def recommended_policy(model: Any) -> Policy | None:
         return EMBEDDED_POLICY
     policy: Policy | None = getattr(model, "recommended_policy", None)
     return policy
+
+
+@contextmanager
+def speculation_for(speculate: Any, chain: Chain, sampler: Sampler, seed: int) -> Iterator[Speculation | None]:
+    """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
+    own: Callable[[Json], Json] | None = getattr(chain, "guess", None)
+    if speculate == "auto":
+        drafter: str | None = getattr(sampler, "drafter", None)
+        speculate = drafter or ("guess" if own else "leader")
+    if speculate == "off":
+        yield None
+    elif speculate == "leader":
+        yield Speculation()
+    elif speculate == "guess":
+        if own is None:
+            raise InputError(
+                f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model"
+            )
+        yield Speculation(own)
+    else:
+        with sampler_for(speculate, chain, seed) as drafting:
+            yield Speculation(drafting)

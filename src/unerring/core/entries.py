@@ -21,6 +21,7 @@ from unerring.errors import JournalTooNew
 
 VERSION = 1
 GENESIS = bytes(16)
+DRAFT = -1  # in place of a sample's number: the call drafts a guess
 MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
 
 
@@ -42,16 +43,21 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A paid call for samples `slot` to `slot + count - 1` of a step is about to be sent."""
+    """A paid call for samples `slot` to `slot + count - 1` of a step is about to be sent.
+
+    `at` is the digest of the state that the step was asked from where that state was guessed, and None where it is
+    the one the chain had reached. It means the same in every entry. The slot `DRAFT` stands for a drafted guess.
+    """
 
     step: int
     slot: int
     count: int
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One sample as it was received.
+    """One sample as it was received; part of a `Replies` entry.
 
     `text` and `choice` hold the sample's text and its canonical choice where they are new in this step, else
     the number of the earlier sample that had the same. `choice` is None, and `flag` says why, where the
@@ -71,6 +77,28 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Replies:
+    """The samples of one call, numbered without a gap."""
+
+    replies: tuple[Reply, ...]
+    at: str | None = None
+
+    def __post_init__(self) -> None:
+        first = self.replies[0]
+        if any((r.step, r.slot) != (first.step, first.slot + i) for i, r in enumerate(self.replies)):
+            raise ValueError("the samples of a call are of one step, and numbered without a gap")
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A paid drafting model was asked to guess a step's choice. Its answer never votes, and is not kept."""
+
+    step: int
+    usage: Usage
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Voter:
     """The name behind a voter's number, written before its first reply."""
 
@@ -86,6 +114,17 @@ class Failed:
     slot: int
     count: int
     reason: str
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A paid call under way was given up, since its step was not going to be: what became of it stays unknown."""
+
+    step: int
+    slot: int
+    count: int
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +146,26 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A runner stopped in good order before the end."""
+    """A runner stopped in good order before the end. `latency` is how long its calls took, seconds on average."""
 
     kind: str
     reason: str
     time: float
+    latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last entry: the chain ended after so many steps."""
+    """The last entry: the chain ended after so many steps. `latency` is as in `Paused`."""
 
     steps: int
     time: float
+    latency: float | None = None
 
 
-Entry: TypeAlias = Opened | Intent | Reply | Voter | Failed | Committed | Resumed | Paused | Finished
+Entry: TypeAlias = (
+    Opened | Intent | Replies | Drafted | Voter | Failed | Cancelled | Committed | Resumed | Paused | Finished
+)
 
 
 def chained(previous: bytes, body: bytes) -> bytes:
@@ -172,50 +215,68 @@ def _inflated(body: bytes) -> bytes:
 
 def _fields(entry: Entry) -> list[Any]:
     match entry:
-        case Reply(step, slot, text, choice, flag, usage, finish, logprob, voter, reply_id):
-            tail: list[Any] = [] if reply_id is None else [reply_id]
-            tokens = [usage.input_tokens, usage.output_tokens]
-            cause = None if flag is None else flag.value
-            cut = int(finish is Finish.LENGTH)
-            return ["r", step, slot, text, choice, cause, *tokens, cut, logprob, voter, *tail]
+        case Replies(replies, at):
+            first = replies[0]
+            return ["r", first.step, first.slot, at, *map(_sample_fields, replies)]
         case Committed(step, state):
             return ["c", step, state]
-        case Intent(step, slot, count):
-            return ["i", step, slot, count]
+        case Intent(step, slot, count, at):
+            return ["i", step, slot, count, *_given(at)]
+        case Drafted(step, usage, at):
+            return ["d", step, usage.input_tokens, usage.output_tokens, *_given(at)]
         case Voter(number, name):
             return ["v", number, name]
-        case Failed(step, slot, count, reason):
-            return ["f", step, slot, count, reason]
+        case Failed(step, slot, count, reason, at):
+            return ["f", step, slot, count, reason, *_given(at)]
+        case Cancelled(step, slot, count, at):
+            return ["x", step, slot, count, *_given(at)]
         case Resumed(time, vote_cap, flag_cap):
             return ["resumed", time, vote_cap, flag_cap]
-        case Paused(kind, reason, time):
-            return ["paused", kind, reason, time]
-        case Finished(steps, time):
-            return ["finished", steps, time]
+        case Paused(kind, reason, time, latency):
+            return ["paused", kind, reason, time, *_given(latency)]
+        case Finished(steps, time, latency):
+            return ["finished", steps, time, *_given(latency)]
         case Opened():
             names = ("process", "parameters", "model", "policy", "seed", "start", "length", "software", "time")
             return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
 
 
+def _given(value: Any) -> list[Any]:
+    """A last field, left out where there is nothing to say."""
+    return [] if value is None else [value]
+
+
+def _sample_fields(reply: Reply) -> list[Any]:
+    cause = None if reply.flag is None else reply.flag.value
+    cut = int(reply.finish is Finish.LENGTH)
+    tokens = [reply.usage.input_tokens, reply.usage.output_tokens]
+    return [reply.text, reply.choice, cause, *tokens, cut, reply.logprob, reply.voter, *_given(reply.reply_id)]
+
+
 def _entry(kind: object, values: list[Any]) -> Entry:
     try:
         match kind, values:
-            case "r", _:
-                return _reply(values)
+            case "r", [int(step), int(slot), (str() | None) as at, _, *_]:
+                replies = (_reply(step, slot + offset, fields) for offset, fields in enumerate(values[3:]))
+                return Replies(tuple(replies), at)
             case "c", [int(step), str(state)]:
                 return Committed(step, state)
-            case "i", [int(step), int(slot), int(count)]:
-                return Intent(step, slot, count)
+            case "i", [int(step), int(slot), int(count), *rest]:
+                return Intent(step, slot, count, _digest(rest))
+            case "d", [int(step), int(read), int(written), *rest]:
+                return Drafted(step, Usage(read, written), _digest(rest))
             case "v", [int(number), str(name)]:
                 return Voter(number, name)
-            case "f", [int(step), int(slot), int(count), str(reason)]:
-                return Failed(step, slot, count, reason)
+            case "f", [int(step), int(slot), int(count), str(reason), *rest]:
+                return Failed(step, slot, count, reason, _digest(rest))
+            case "x", [int(step), int(slot), int(count), *rest]:
+                return Cancelled(step, slot, count, _digest(rest))
             case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap]:
                 return Resumed(time, vote_cap, flag_cap)
-            case "paused", [str(cause), str(reason), int() | float() as time]:
-                return Paused(cause, reason, time)
-            case "finished", [int(steps), int() | float() as time]:
-                return Finished(steps, time)
+            case "paused", [str(cause), str(reason), int() | float() as time, *rest]:
+                return Paused(cause, reason, time, _seconds(rest))
+            case "finished", [int(steps), int() | float() as time, *rest]:
+                return Finished(steps, time, _seconds(rest))
             case "opened", [int(version), *rest]:
                 if version > VERSION:
                     raise JournalTooNew(_too_new(f"version {version}"))
@@ -225,6 +286,24 @@ def _entry(kind: object, values: list[Any]) -> Entry:
     except (TypeError, ValueError, IndexError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
     raise ValueError(f"not an entry: its fields are not those of kind {kind!r}")
+
+
+def _digest(rest: list[Any]) -> str | None:
+    match rest:
+        case []:
+            return None
+        case [str(at)]:
+            return at
+    raise ValueError("its last field is not a digest")
+
+
+def _seconds(rest: list[Any]) -> float | None:
+    match rest:
+        case []:
+            return None
+        case [int() | float() as latency]:
+            return latency
+    raise ValueError("its last field is not a number of seconds")
 
 
 def _opened(version: int, fields: Any) -> Opened:
@@ -244,11 +323,9 @@ def _opened(version: int, fields: Any) -> Opened:
     raise ValueError("its fields are not those of an opening entry")
 
 
-def _reply(values: list[Any]) -> Reply:
-    match values:
+def _reply(step: int, slot: int, fields: Any) -> Reply:
+    match fields:
         case [
-            int(step),
-            int(slot),
             str() | int() as text,
             (str() | int() | None) as choice,
             (str() | None) as cause,
@@ -265,7 +342,7 @@ def _reply(values: list[Any]) -> Reply:
     raise ValueError("its fields are not those of a sample")
 
 
-KINDS = frozenset({"r", "c", "i", "v", "f", "resumed", "paused", "finished", "opened"})
+KINDS = frozenset({"r", "c", "i", "d", "v", "f", "x", "resumed", "paused", "finished", "opened"})
 
 
 def _too_new(what: str) -> str:

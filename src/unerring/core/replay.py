@@ -10,16 +10,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from unerring.core.entries import (
+    DRAFT,
+    Cancelled,
     Committed,
+    Drafted,
     Entry,
     Failed,
     Finished,
     Intent,
     Opened,
     Paused,
+    Replies,
     Reply,
     Resumed,
     Voter,
+    digest_of,
 )
 from unerring.core.policy import Policy, policy_from
 from unerring.core.race import Continue, Race, Undecided, Won
@@ -36,7 +41,11 @@ class Misplaced(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A committed step: its choice in canonical form and how the votes fell, most votes first."""
+    """A committed step: its choice in canonical form and how the votes fell, most votes first.
+
+    `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many were, of this
+    step, from states that turned out not to be.
+    """
 
     step: int
     choice: str
@@ -44,6 +53,8 @@ class Decided:
     flags: int
     rounds: int
     replies: tuple[Reply, ...]
+    ahead: bool = False
+    wasted: int = 0
 
     @property
     def votes(self) -> int:
@@ -65,10 +76,11 @@ class OpenStep:
     the number of the first sample that gave that choice.
     """
 
-    __slots__ = ("asked", "choices", "flags", "policy", "race", "replies", "rounds", "step", "texts", "told")
+    __slots__ = ("ahead", "asked", "choices", "flags", "policy", "race", "replies", "rounds", "step", "texts", "told")
 
     def __init__(self, step: int, policy: Policy) -> None:
         self.step = step
+        self.ahead = False
         self.policy = policy
         self.race: Race[int] = Race(policy.rule, policy.vote_cap)
         self.replies: dict[int, Reply] = {}
@@ -101,6 +113,14 @@ class OpenStep:
         """The text of a sample."""
         text = self.replies[slot].text
         return self.text(text) if isinstance(text, int) else text
+
+    def leaning(self) -> Counter[str]:
+        """The votes received so far by choice, those too that wait for an earlier sample to be told."""
+        votes: Counter[str] = Counter()
+        for reply in self.replies.values():
+            if reply.choice is not None:
+                votes[self.choice(reply.slot if isinstance(reply.choice, str) else reply.choice)] += 1
+        return votes
 
     def knows_reply(self, reply_id: str) -> bool:
         """Whether a sample with this provider identity has come in already."""
@@ -162,6 +182,33 @@ class VoterRecord:
     flags: int = 0
 
 
+@dataclass(slots=True)
+class Pace:
+    """How much faster a run's sessions were than the same calls one after the other.
+
+    A chain that takes its steps one by one waits for one call in each round of voting; `alone` sums that up from the
+    mean latency of the sessions that ended in good order, and `taken` is how long these took, both in seconds.
+    """
+
+    alone: float = 0.0
+    taken: float = 0.0
+    rounds: int = 0
+    _since: float = 0.0
+
+    def began(self, time: float) -> None:
+        self.rounds, self._since = 0, time
+
+    def ended(self, entry: Paused | Finished) -> None:
+        if entry.latency is not None:
+            self.alone += self.rounds * entry.latency
+            self.taken += entry.time - self._since
+
+    @property
+    def gain(self) -> float | None:
+        """Speed-up, or None where nothing was measured."""
+        return self.alone / self.taken if self.taken > 0 else None
+
+
 class RunState:
     """A run as its entries tell it. `apply` is the only way to change one."""
 
@@ -170,7 +217,7 @@ class RunState:
         self.policy = Policy()
         self.entries = 0
         self.committed = 0
-        self.open: dict[int, OpenStep] = {}
+        self.open: dict[int, dict[str, OpenStep]] = {}
         self.paused: Paused | None = None
         self.finished: Finished | None = None
         self.sessions = 0
@@ -178,18 +225,38 @@ class RunState:
         self.usage = Usage()
         self.samples = 0
         self.flags: Counter[FlagKind] = Counter()
-        self.in_flight: set[tuple[int, int]] = set()
+        self.in_flight: set[tuple[int, int, str]] = set()
         self.unknown = 0
         self.failures = 0
+        self.wasted = 0
+        self.drafts = 0
         self.last_digest = ""
+        self.pace = Pace()
 
-    def step(self, step: int) -> OpenStep:
-        """The voting on a step that is not committed yet, opened if need be."""
+    def step(self, step: int, at: str | None = None) -> OpenStep:
+        """The voting on a step that is not committed yet, opened if need be.
+
+        `at` is the digest of the state that the step is asked from. Without it that is the state which the chain has
+        reached, and the step is the next one to commit. A step can be open from several states at once, all but one of
+        them guessed wrongly.
+        """
         if step < self.committed:
             raise Misplaced(f"step {step} is committed already")
-        if step not in self.open:
-            self.open[step] = OpenStep(step, self.policy)
-        return self.open[step]
+        at = self._place(step, at)
+        opened = self.open.setdefault(step, {})
+        if at not in opened:
+            opened[at] = OpenStep(step, self.policy)
+        return opened[at]
+
+    def _place(self, step: int, at: str | None) -> str:
+        """The digest of the state that a step is asked from."""
+        if at is not None:
+            return at
+        if step < self.committed:
+            raise Misplaced(f"step {step} is committed already")
+        if step > self.committed:
+            raise Misplaced(f"step {step} is not reached yet, and nothing says from which state it was asked")
+        return self.last_digest
 
     def apply(self, entry: Entry) -> Decided | None:
         """Fold in the next entry; returns the decided step where the entry commits one.
@@ -202,15 +269,22 @@ class RunState:
             raise Misplaced("an entry stands after the end of the run")
         self.entries += 1
         match entry:
-            case Reply():
+            case Replies():
                 self._receive(entry)
             case Committed():
                 return self._commit(entry)
             case Intent():
-                self.in_flight.update(_called(entry))
+                self.in_flight.update(self._called(entry))
             case Failed():
-                self.in_flight.difference_update(_called(entry))
+                self.in_flight.difference_update(self._called(entry))
                 self.failures += 1
+            case Cancelled():
+                self.in_flight.difference_update(self._called(entry))
+                self.unknown += entry.count
+            case Drafted(step, usage, at):
+                self.in_flight.discard((step, DRAFT, self._place(step, at)))
+                self.drafts += 1
+                self.usage += usage
             case Voter():
                 self._name(entry)
             case Opened():
@@ -219,10 +293,13 @@ class RunState:
                 self._resume(entry)
             case Paused():
                 self.paused = entry
+                self.pace.ended(entry)
             case Finished(steps):
                 if steps != self.committed:
                     raise Misplaced(f"the run is said to end after {steps} steps, not {self.committed}")
+                self._discard(list(self.open))
                 self.finished = entry
+                self.pace.ended(entry)
         return None
 
     def _name(self, entry: Voter) -> None:
@@ -236,10 +313,13 @@ class RunState:
         except ValueError as error:
             raise Misplaced(f"the opening entry cannot be used: {error}") from None
         self.opened = entry
+        self.last_digest = digest_of(entry.start)
         self.sessions = 1
+        self.pace.began(entry.time)
 
     def _resume(self, entry: Resumed) -> None:
         self.sessions += 1
+        self.pace.began(entry.time)
         self.paused = None
         self.unknown += len(self.in_flight)
         self.in_flight.clear()
@@ -249,41 +329,59 @@ class RunState:
         if vote_cap < self.policy.vote_cap or flag_cap < self.policy.flag_cap:
             raise Misplaced("the run is said to go on under a lower cap than before")
         self.policy = replace(self.policy, vote_cap=vote_cap, flag_cap=flag_cap)
-        for step in self.open.values():
-            step.recap(self.policy)
+        for at_step in self.open.values():
+            for step in at_step.values():
+                step.recap(self.policy)
 
-    def _receive(self, reply: Reply) -> None:
-        if reply.voter not in self.voters:
-            raise Misplaced(f"step {reply.step} has a sample of an unnamed voter")
-        self.step(reply.step).receive(reply)
-        self.in_flight.discard((reply.step, reply.slot))
-        self.samples += 1
-        self.usage += reply.usage
-        voter = self.voters[reply.voter]
-        if reply.flag is not None:
-            self.flags[reply.flag] += 1
-            voter.flags += 1
+    def _receive(self, entry: Replies) -> None:
+        number = entry.replies[0].step
+        at = self._place(number, entry.at)
+        step = None
+        if number < self.committed:  # asked from a state that was not to be, and answered too late to matter
+            self.wasted += len(entry.replies)
         else:
-            voter.votes += 1
+            step = self.step(number, at)
+            step.ahead = step.ahead or entry.at is not None
+        for reply in entry.replies:
+            voter = self.voters.get(reply.voter)
+            if voter is None:
+                raise Misplaced(f"step {number} has a sample of an unnamed voter")
+            if step is not None:
+                step.receive(reply)
+            self.in_flight.discard((number, reply.slot, at))
+            self.samples += 1
+            self.usage += reply.usage
+            if reply.flag is not None:
+                self.flags[reply.flag] += 1
+                voter.flags += 1
+            else:
+                voter.votes += 1
 
     def _commit(self, entry: Committed) -> Decided:
-        step = self.open.get(entry.step)
+        step = self.open.get(entry.step, {}).pop(self.last_digest, None)
         if entry.step != self.committed or step is None or not isinstance(step.verdict, Won):
             raise Misplaced(f"step {entry.step} is committed without having been won")
-        del self.open[entry.step]
+        wasted = self._discard([entry.step])
         self.committed += 1
         self.last_digest = entry.state
+        self.pace.rounds += step.rounds
         tally = tuple(sorted(step.race.tally.values(), reverse=True))
         choice = step.choice(step.verdict.choice)
         replies = tuple(step.replies[slot] for slot in sorted(step.replies))
-        return Decided(entry.step, choice, tally, step.flags, step.rounds, replies)
+        return Decided(entry.step, choice, tally, step.flags, step.rounds, replies, step.ahead, wasted)
 
+    def _discard(self, steps: list[int]) -> int:
+        """Let go of the voting on steps from states that turned out not to be; returns how many samples it had."""
+        wasted = sum(len(step.replies) for number in steps for step in self.open.pop(number, {}).values())
+        self.wasted += wasted
+        return wasted
 
-def _called(entry: Intent | Failed) -> Iterator[tuple[int, int]]:
-    """Step and number of each sample of a call."""
-    if not 0 < entry.count <= MOST_CALLED:
-        raise Misplaced(f"a call for {entry.count} samples cannot have been")
-    return ((entry.step, entry.slot + offset) for offset in range(entry.count))
+    def _called(self, entry: Intent | Failed | Cancelled) -> Iterator[tuple[int, int, str]]:
+        """Step, number and starting state of each sample of a call."""
+        if not 0 < entry.count <= MOST_CALLED:
+            raise Misplaced(f"a call for {entry.count} samples cannot have been")
+        at = self._place(entry.step, entry.at)
+        return ((entry.step, entry.slot + offset, at) for offset in range(entry.count))
 
 
 def replay(entries: Iterable[Entry]) -> RunState:

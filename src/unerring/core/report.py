@@ -19,6 +19,8 @@ class Series:
     tallies: Counter[tuple[int, ...]] = field(default_factory=Counter)
     disagreements: int = 0
     collisions: int = 0
+    runs_ahead: Counter[int] = field(default_factory=Counter)
+    _run_ahead: int = 0
     _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
 
     def add(self, decided: Decided) -> None:
@@ -27,6 +29,7 @@ class Series:
         self.votes[votes] += 1
         self.rounds[decided.rounds] += 1
         self.tallies[decided.tally] += 1
+        self._count_run(decided)
         if len(decided.tally) > 1:
             self.disagreements += 1
             self.collisions += _first_two_lost(decided)
@@ -35,6 +38,18 @@ class Series:
             heappush(self._hardest, (effort, -decided.step, decided))
         elif effort > self._hardest[0][0]:
             heappushpop(self._hardest, (effort, -decided.step, decided))
+
+    def _count_run(self, decided: Decided) -> None:
+        """Count runs of steps that were asked ahead, from guessed states that held at once."""
+        if self._run_ahead and (decided.wasted or not decided.ahead):
+            self.runs_ahead[self._run_ahead] += 1
+            self._run_ahead = 0
+        if decided.ahead:
+            self._run_ahead += 1
+
+    def accepted_runs(self) -> Counter[int]:
+        """Length of runs of steps asked ahead and accepted -> how many there were, with the run under way."""
+        return self.runs_ahead + Counter([self._run_ahead] if self._run_ahead else [])
 
     @property
     def total_votes(self) -> int:
@@ -100,9 +115,26 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
         "rounds_histogram": {str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
         "tallies": {"-".join(map(str, tally)): count for tally, count in series.tallies.most_common()},
+        "speculation": _speculation(state, series),
         "disagreements": series.disagreements,
         "collisions": series.collisions,
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],
+    }
+
+
+def _speculation(state: RunState, series: Series) -> dict[str, Json]:
+    """How asking ahead got on: what was accepted, what was for nothing, and how much faster it went."""
+    runs = series.accepted_runs()
+    ahead = sum(length * count for length, count in runs.items())
+    return {
+        "steps_ahead": ahead,
+        "accepted_runs": runs.total(),
+        "mean_run": ahead / runs.total() if runs else None,
+        "longest_run": max(runs, default=0),
+        "wasted": state.wasted,
+        "waste": state.wasted / state.samples if state.samples else 0.0,
+        "drafts": state.drafts,
+        "speed_up": state.pace.gain,
     }

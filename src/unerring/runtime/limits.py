@@ -1,12 +1,13 @@
-"""Stopping and waiting: requests to stop, the patience for a provider that is away, and what surrounds a run."""
+"""Limits: requests to stop, the patience for a provider that is away, how far to speculate, what surrounds a run."""
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 
-from unerring.runtime.ports import Clock, Observer
+from unerring.core.vote import Json
+from unerring.runtime.ports import Clock, Observer, Sampler
 
 
 class SystemClock:
@@ -31,9 +32,13 @@ class StopRequest:
         self.reason = self.reason or reason
         self._asked.set()
 
+    async def wait(self) -> None:
+        """Return once a stop is asked for."""
+        await self._asked.wait()
+
     async def unless_asked(self, waiting: Coroutine[None, None, None]) -> None:
         """Wait for `waiting`, or give it up once a stop is asked for."""
-        both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._asked.wait())]
+        both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self.wait())]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -64,11 +69,26 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
+class Speculation:
+    """How far to ask ahead of what is decided.
+
+    Guessed choices come from `source`: a drafting model, or a function from a state to a choice, or None for no idea.
+    Without one they come from the votes that are in. Of all samples at most the share `waste` may be for nothing, and at
+    most `in_flight` are under way at once.
+    """
+
+    source: Sampler | Callable[[Json], Json] | None = None
+    waste: float = 0.05
+    in_flight: int = 256
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run needs beside its chain, its model and its journal."""
+    """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other."""
 
     clock: Clock = field(default_factory=SystemClock)
     patience: Patience = field(default_factory=Patience)
     stop: StopRequest = field(default_factory=StopRequest)
     observer: Observer | None = None
     max_steps: int | None = None
+    speculation: Speculation | None = None

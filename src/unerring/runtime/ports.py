@@ -1,13 +1,14 @@
 """The seams: what the runtime needs from the outside, and all it knows of it."""
 
 from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from unerring.core.entries import Entry
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Sample, Settings
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What answers: a model endpoint, a model in this process, or a stand-in for one."""
 

@@ -6,20 +6,19 @@ unknown, never lost from sight.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from random import Random
 
-from unerring.core.entries import Entry, Failed, Intent, Reply, Voter
-from unerring.core.process import Chain, Subtask, check_of
+from unerring.core.entries import Cancelled, Entry, Failed, Intent, Replies, Reply, Voter
 from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.replay import Decided, OpenStep, RunState
+from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Sample, Settings
-from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.ports import Journal, Sampler
+from unerring.runtime.question import Question
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
@@ -51,22 +50,38 @@ class Ledger:
 class Sampling:
     """Draws the samples of a run's steps. Several steps may be drawn for at once."""
 
-    def __init__(self, chain: Chain, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
-        self._check = check_of(chain)
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
         self._sampler = sampler
         self._ledger = ledger
         self._clock = around.clock
         self._patience = around.patience
         self._stop = around.stop
         self._chance = Random()  # spreads waits; decides nothing
+        self._calls = 0
+        self._seconds = 0.0
 
-    async def draw(self, step: OpenStep, subtask: Subtask, state: Json) -> None:
+    @property
+    def latency(self) -> float | None:
+        """How long calls took so far, seconds on average."""
+        return self._seconds / self._calls if self._calls else None
+
+    def calls(
+        self, question: Question, slots: list[int], halt: StopRequest
+    ) -> list[tuple[list[int], Coroutine[None, None, None]]]:
+        """The calls that draw samples by their numbers, each with its own numbers; none is tried again after `halt`."""
+        folded = self._ledger.state
+        reached = question.step.step == folded.committed and question.at == folded.last_digest
+        place = None if reached else question.at
+        each = []
+        for temperature, run in groupby(slots, key=folded.policy.temperature):
+            for few in _contiguous(list(run)):
+                each.append((few, self._call(_Call(question, place, temperature, few, halt))))
+        return each
+
+    async def draw(self, question: Question) -> None:
         """Ask for every sample the step wants, all at once, and record what comes back."""
-        policy, halt = self._ledger.state.policy, StopRequest()
-        calls = []
-        for temperature, run in groupby(step.wanted(), key=policy.temperature):
-            slots = list(run)
-            calls += [self._call(_Asked(step, subtask, state, halt), temperature, few) for few in _contiguous(slots)]
+        halt = StopRequest()
+        calls = [call for _, call in self.calls(question, question.step.wanted(), halt)]
         if len(calls) == 1:
             await calls[0]
             return
@@ -87,45 +102,56 @@ class Sampling:
         for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
             raise error
 
-    async def _call(self, asked: "_Asked", temperature: float, slots: list[int]) -> None:
-        samples = await self._answered(asked, temperature, slots)
+    async def _call(self, call: "_Call") -> None:
+        samples = await self._answered(call)
         failure: Exception | None = None
-        for slot, sample in zip(slots, samples, strict=False):
+        replies: list[Reply] = []
+        for slot, sample in zip(call.slots, samples, strict=False):
             try:
-                reply = self._classified(asked.step, slot, sample, asked.subtask, asked.state)
+                replies.append(self._classified(call.question, slot, sample, replies))
             except Exception as error:  # the user's own: the samples that came with this one are kept first
                 failure = failure or error
-            else:
-                self._ledger.record(reply)
+        for together in _contiguous_replies(replies):
+            self._ledger.record(Replies(tuple(together), call.place))
         if failure is not None:
             raise failure
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
 
-    async def _answered(self, asked: "_Asked", temperature: float, slots: list[int]) -> list[Sample]:
+    async def _answered(self, call: "_Call") -> list[Sample]:
         """The samples of one call, through all passing failures."""
         opened = self._ledger.state.opened
         assert opened is not None
         limit = self._ledger.state.policy.flags.max_output_tokens
-        step = asked.step.step
-        settings = Settings(temperature, limit, opened.seed, step, slots[0])
-        prompt = asked.subtask.worded(self._sampler.compact)
+        settings = Settings(call.temperature, limit, opened.seed, call.question.step.step, call.slots[0])
+        prompt = call.question.subtask.worded(self._sampler.compact)
         failures, since = 0, self._clock.time()
         while True:
-            await self._announce(step, slots)
+            await self._announce(call)
             try:
-                samples = _checked(await self._sampler.sample(prompt, settings, len(slots)))
+                samples = await self._timed(prompt, settings, len(call.slots))
                 if samples:
                     return samples
                 failure = ProviderBusy("the model returned no sample")
+            except asyncio.CancelledError:
+                if self._sampler.paid:
+                    self._ledger.record(Cancelled(*call.numbers, call.place))
+                raise
             except ProviderBusy as error:
                 failure = error
             except ProviderDown as error:
-                self._settle(step, slots, error)
+                self._settle(call, error)
                 raise ProviderGone(str(error)) from error
-            self._settle(step, slots, failure)
-            await self._wait_out(failure, failures, since, asked.halt)
+            self._settle(call, failure)
+            await self._wait_out(failure, failures, since, call.halt)
             failures += 1
+
+    async def _timed(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
+        started = self._clock.time()
+        samples = _checked(await self._sampler.sample(prompt, settings, n))
+        self._calls += 1
+        self._seconds += self._clock.time() - started
+        return samples
 
     async def _wait_out(self, failure: ProviderBusy, failures: int, since: float, halt: StopRequest) -> None:
         """Wait before the next try; raises `ProviderGone` past all patience, `Interrupted` if asked to stop."""
@@ -141,32 +167,34 @@ class Sampling:
         if reason is not None:
             raise Interrupted(reason)
 
-    async def _announce(self, step: int, slots: list[int]) -> None:
+    async def _announce(self, call: "_Call") -> None:
         if self._sampler.paid:
-            self._ledger.record(Intent(step, slots[0], len(slots)))
+            self._ledger.record(Intent(*call.numbers, call.place))
             await self._ledger.journal.commit()
 
-    def _settle(self, step: int, slots: list[int], error: Exception) -> None:
+    def _settle(self, call: "_Call", error: Exception) -> None:
         if self._sampler.paid:
-            self._ledger.record(Failed(step, slots[0], len(slots), str(error)))
+            self._ledger.record(Failed(*call.numbers, str(error), call.place))
 
-    def _classified(self, step: OpenStep, slot: int, sample: Sample, subtask: Subtask, state: Json) -> Reply:
-        """Vote or red flag: the sample as it is journaled."""
-        earlier = step.texts.get(sample.text)
+    def _classified(self, question: Question, slot: int, sample: Sample, before: list[Reply]) -> Reply:
+        """Vote or red flag: the sample as it is journaled. `before` are those of the same call, not recorded yet."""
+        step = question.step
+        texts = {reply.text: reply.slot for reply in before if isinstance(reply.text, str)}
+        choices = {reply.choice: reply.slot for reply in before if isinstance(reply.choice, str)}
         choice: str | int | None = None
         flag = self._ledger.state.policy.flags.screen(sample)
-        if flag is None and sample.reply_id is not None and step.knows_reply(sample.reply_id):
+        if flag is None and sample.reply_id is not None and self._repeated(question, sample.reply_id, before):
             flag = RedFlag("the provider served the same reply twice", FlagKind.COPY)
         if flag is None:
             try:
-                choice = self._choice(sample.text, subtask, state)
-                choice = step.choices.get(choice, choice)
+                choice = question.choice(sample.text)
+                choice = step.choices.get(choice, choices.get(choice, choice))
             except RedFlag as raised:
                 flag = raised
         return Reply(
             step=step.step,
             slot=slot,
-            text=sample.text if earlier is None else earlier,
+            text=step.texts.get(sample.text, texts.get(sample.text, sample.text)),
             choice=choice,
             flag=None if flag is None else flag.kind,
             usage=sample.usage,
@@ -176,40 +204,25 @@ class Sampling:
             reply_id=sample.reply_id,
         )
 
-    def _choice(self, text: str, subtask: Subtask, state: Json) -> str:
-        """The canonical choice in a text; raises `RedFlag` where parser or check object."""
-        value = subtask.parse(text)
-        try:
-            choice = canonical(value)
-        except ForeignType:
-            raise
-        except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
-            raise RedFlag(str(error)) from None
-        if self._check is not None:
-            self._checked_by_user(self._check, state, choice)
-        return choice
-
     @staticmethod
-    def _checked_by_user(check: Callable[[Json, Json], RedFlag | None], state: Json, choice: str) -> None:
-        """Raise the red flag that a chain's check returns or raises; anything else from it is a bug of its own."""
-        try:
-            flag = check(state, parsed(choice))
-        except RedFlag as raised:
-            flag = raised
-        if isinstance(flag, RedFlag):
-            raise RedFlag(flag.reason, FlagKind.REJECTED)
-        if flag is not None:
-            raise TypeError(f"check returns a RedFlag or None, not {flag!r}")
+    def _repeated(question: Question, reply_id: str, before: list[Reply]) -> bool:
+        return question.step.knows_reply(reply_id) or any(reply.reply_id == reply_id for reply in before)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a round of calls asks, and the request to try no call of it again."""
+class _Call:
+    """One call: samples of a question by their numbers, without a gap. `place` is as in `Intent.at`."""
 
-    step: OpenStep
-    subtask: Subtask
-    state: Json
+    question: Question
+    place: str | None
+    temperature: float
+    slots: list[int]
     halt: StopRequest
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Step, first sample and count, as entries have them."""
+        return self.question.step.step, self.slots[0], len(self.slots)
 
 
 def _checked(samples: Sequence[Sample]) -> list[Sample]:
@@ -231,3 +244,9 @@ def _contiguous(slots: list[int]) -> list[list[int]]:
         else:
             runs.append([slot])
     return runs
+
+
+def _contiguous_replies(replies: list[Reply]) -> list[list[Reply]]:
+    """Split the replies of a call where one in between could not be read."""
+    by_slot = {reply.slot: reply for reply in replies}
+    return [[by_slot[slot] for slot in run] for run in _contiguous(list(by_slot))]

@@ -1,0 +1,81 @@
+"""The frontier: where the committed chain ends, what is asked there, and how a verdict becomes part of the chain."""
+
+import asyncio
+
+from unerring.core.entries import Committed, Finished, Paused, digest_of
+from unerring.core.process import Chain
+from unerring.core.replay import OpenStep, RunState
+from unerring.core.vote import Json, canonical, parsed
+from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.question import Question, question_of
+from unerring.runtime.sampling import Ledger
+
+
+class Frontier:
+    """The end of what is decided. Only `commit` moves it, one step at a time and in order."""
+
+    def __init__(self, chain: Chain, ledger: Ledger, at: Json, around: Surroundings) -> None:
+        self.chain = chain
+        self.at = at
+        self.around = around
+        self._ledger = ledger
+        self._first = ledger.state.committed
+
+    @property
+    def folded(self) -> RunState:
+        return self._ledger.state
+
+    @property
+    def left(self) -> int | None:
+        """Steps that may still be done in this session, or None for no limit."""
+        most = self.around.max_steps
+        return None if most is None else most - (self.folded.committed - self._first)
+
+    def question(self) -> Question | None:
+        """The next step, asked from where the chain stands; None at its end. Raises `StepLimit`."""
+        question = question_of(self.chain, self.folded, self.folded.committed, self.at, self.folded.last_digest)
+        if question is not None and self.left == 0:
+            raise StepLimit(f"did the {self.around.max_steps} steps it was asked to")
+        return question
+
+    def commit(self, step: OpenStep, choice: str) -> None:
+        """Make a step's verdict part of the chain."""
+        self.commit_to(step, *after(self.chain, self.at, choice))
+
+    def commit_to(self, step: OpenStep, state: Json, digest: str) -> None:
+        """Commit a step whose verdict leads to a state that is known already."""
+        decided = self._ledger.record(Committed(step.step, digest))
+        self.at = state
+        if self.around.observer is not None and decided is not None:
+            self.around.observer.decided(decided, self.folded)
+
+    def finish(self, latency: float | None) -> None:
+        """Note in the journal that the chain has come to its end."""
+        self._ledger.record(Finished(self.folded.committed, self.around.clock.time(), latency))
+
+    def pause(self, error: BaseException, latency: float | None) -> None:
+        """Note in the journal why the run stops."""
+        if self.folded.finished is not None:
+            return
+        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+            kind, reason = Interrupted.kind, "cancelled"
+        elif isinstance(error, Stopped):
+            kind, reason = error.kind, str(error)
+        else:
+            kind, reason = "error", f"{type(error).__name__}: {error}"
+        self._ledger.record(Paused(kind, reason, self.around.clock.time(), latency))
+
+
+def after(chain: Chain, state: Json, choice: str) -> tuple[Json, str]:
+    """The state that a choice leads to, and its digest."""
+    following = chain.advance(state, parsed(choice))
+    return following, digest_of(canonical(following))
+
+
+def undecided(step: OpenStep) -> StepUndecided:
+    """What stops a run at a step that met its caps."""
+    tally = "-".join(str(count) for count in sorted(step.race.tally.values(), reverse=True)) or "none"
+    return StepUndecided(
+        f"step {step.step} is undecided after {step.race.votes} votes ({tally}) and {step.flags} flagged samples"
+    )

@@ -1,0 +1,91 @@
+"""Where guesses come from, besides the votes: the chain's own idea, or a drafting model."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from unerring.core.entries import DRAFT, Drafted, Failed, Intent
+from unerring.core.redflag import RedFlag
+from unerring.core.sample import Settings
+from unerring.core.vote import Json, canonical
+from unerring.errors import ProviderBusy, ProviderError
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.ports import Sampler
+from unerring.runtime.question import Question
+from unerring.runtime.sampling import Ledger
+
+
+class Guesses(Protocol):
+    """What guesses."""
+
+    async def guess(self, question: Question) -> str | None:
+        """The canonical choice that the step will probably come to, or None for no idea."""
+
+
+def guesses_of(around: Surroundings, ledger: Ledger) -> Guesses | None:
+    """What guesses in a run; None where guesses come from the votes alone."""
+    source = None if around.speculation is None else around.speculation.source
+    if source is None:
+        return None
+    return Drafts(source, ledger, around) if isinstance(source, Sampler) else OwnGuesses(source)
+
+
+class OwnGuesses:
+    """Asks the chain's own `guess(state)`."""
+
+    def __init__(self, guess: Callable[[Json], Json]) -> None:
+        self._guess = guess
+
+    async def guess(self, question: Question) -> str | None:
+        guessed = self._guess(question.state)
+        return None if guessed is None else canonical(guessed)
+
+
+class Drafts:
+    """Asks a drafting model, once a step, at temperature 0. Its answers never vote; what they cost is journaled.
+
+    A draft that cannot be had is none: after a failure the model is left alone for a while, and guesses come from
+    the votes meanwhile.
+    """
+
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+        self._sampler = sampler
+        self._ledger = ledger
+        self._clock = around.clock
+        self._patience = around.patience
+        self._failures = 0
+        self._not_before = 0.0
+        self._chance = Random()  # spreads waits; decides nothing
+
+    async def guess(self, question: Question) -> str | None:
+        if self._clock.time() < self._not_before:
+            return None
+        try:
+            text = await self._drafted(question)
+        except ProviderError as error:
+            after = error.retry_after if isinstance(error, ProviderBusy) else None
+            self._not_before = self._clock.time() + self._patience.wait(self._failures, after, self._chance)
+            self._failures += 1
+            return None
+        self._failures = 0
+        try:
+            return None if text is None else question.choice(text)
+        except RedFlag:
+            return None
+
+    async def _drafted(self, question: Question) -> str | None:
+        folded, number, paid = self._ledger.state, question.step.step, self._sampler.paid
+        assert folded.opened is not None
+        settings = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
+        if paid:
+            self._ledger.record(Intent(number, DRAFT, 1, question.at))
+            await self._ledger.journal.commit()
+        try:
+            samples = await self._sampler.sample(question.subtask.worded(self._sampler.compact), settings, 1)
+        except ProviderError as error:
+            if paid:
+                self._ledger.record(Failed(number, DRAFT, 1, str(error), question.at))
+            raise
+        if paid and samples:
+            self._ledger.record(Drafted(number, samples[0].usage, question.at))
+        return samples[0].text if samples else None

@@ -1,0 +1,69 @@
+"""A question: one step, asked from one state, and how its answers are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from unerring.core.process import Chain, Subtask, check_of
+from unerring.core.redflag import FlagKind, RedFlag
+from unerring.core.replay import OpenStep, RunState
+from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """A step asked from a state, which may be guessed; `at` is the state's digest."""
+
+    step: OpenStep
+    subtask: Subtask
+    state: Json
+    at: str
+    check: Callable[[Json, Json], RedFlag | None] | None = None
+    _read: dict[str, str | RedFlag] = field(default_factory=dict)
+
+    def choice(self, text: str) -> str:
+        """The canonical choice in a text; raises `RedFlag` where parser or check object.
+
+        Equal texts are read once: most samples of a step are equal, and a parser is a function of the text alone.
+        """
+        if text not in self._read:
+            try:
+                self._read[text] = self._choice(text)
+            except RedFlag as flag:
+                self._read[text] = flag
+        found = self._read[text]
+        if isinstance(found, RedFlag):
+            raise found
+        return found
+
+    def _choice(self, text: str) -> str:
+        value = self.subtask.parse(text)
+        try:
+            choice = canonical(value)
+        except ForeignType:
+            raise
+        except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
+            raise RedFlag(str(error)) from None
+        if self.check is not None:
+            self._checked_by_user(self.check, choice)
+        return choice
+
+    def _checked_by_user(self, check: Callable[[Json, Json], RedFlag | None], choice: str) -> None:
+        """Raise the red flag that a chain's check returns or raises; anything else from it is a bug of its own."""
+        try:
+            flag = check(self.state, parsed(choice))
+        except RedFlag as raised:
+            flag = raised
+        if isinstance(flag, RedFlag):
+            raise RedFlag(flag.reason, FlagKind.REJECTED)
+        if flag is not None:
+            raise TypeError(f"check returns a RedFlag or None, not {flag!r}")
+
+
+def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: str) -> Question | None:
+    """Ask step `number` from a state; None where the chain ends there."""
+    subtask = chain.subtask(state)
+    if subtask is None:
+        return None
+    if not isinstance(subtask, Subtask):
+        raise TypeError(f"subtask() returns a Subtask, or None at the end, not {subtask!r}")
+    return Question(folded.step(number, at), subtask, state, at, check_of(chain))

@@ -1,0 +1,284 @@
+"""Speculation: the steps of a dependent chain are asked ahead, from guessed states, and committed strictly in order.
+
+A step's choice is guessed, by the chain itself, by a drafting model or from the votes that are in; the state it leads
+to is where the next step is asked from. A verdict that differs from the guess makes everything after it void: calls
+under way are cancelled, and what has come in stays in the journal, to be used again should the same state recur.
+Guesses never vote and never decide: the chain that is committed is the one that the same votes give without any.
+
+Two things keep the waste small. A step that is asked from the right state with a probability of `1 - waste` or more is
+asked for all it lacks, any other for one sample: that is enough to see whether its own guess holds. And the window ends
+where a sample is more probably wasted than `foresight.worth_risking` allows.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+
+from unerring.core.foresight import Forecast, Foresight, worth_risking
+from unerring.core.race import Undecided, Won
+from unerring.core.vote import Json
+from unerring.errors import Interrupted, UnerringError
+from unerring.runtime.frontier import Frontier, after, undecided
+from unerring.runtime.guesses import Guesses
+from unerring.runtime.limits import Speculation, StopRequest
+from unerring.runtime.question import Question, question_of
+from unerring.runtime.sampling import Sampling
+
+DECIDED_AHEAD = 4  # steps in the window for each sample that may be under way: decided ones wait here for a slow one
+
+DOUBT = 0.95
+
+
+@dataclass(slots=True, eq=False)
+class Prospect:
+    """A step of the window. `choice` is what the state of the next one was derived from, `after` that state."""
+
+    question: Question
+    guess: str | None = None
+    guessed: bool = False
+    choice: str | None = None
+    after: tuple[Json, str] | None = None
+    asked: set[int] = field(default_factory=set)
+    calls: set["asyncio.Task[None]"] = field(default_factory=set)
+    failure: BaseException | None = None
+    _outlook: tuple[int, str | None, Forecast | None] | None = None
+
+    def outlook(self, foresight: Foresight) -> Forecast | None:
+        """What the step will probably come to; looked at anew only where something has come in."""
+        step = self.question.step
+        if self._outlook is None or self._outlook[:2] != (len(step.replies), self.guess):
+            if isinstance(step.verdict, Won):
+                forecast: Forecast | None = Forecast(step.choice(step.verdict.choice), 1.0)
+            else:
+                forecast = foresight.forecast(step.leaning(), self.guess)
+            self._outlook = (len(step.replies), self.guess, forecast)
+        return self._outlook[2]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the votes that are in leave it open what the step will come to: what hangs on it waits for more."""
+        forecast = None if self._outlook is None else self._outlook[2]
+        return bool(self.question.step.replies) and (forecast is None or forecast.probability < DOUBT)
+
+    @property
+    def samples(self) -> int:
+        """Samples drawn or under way."""
+        return len(self.question.step.replies) + len(self.asked)
+
+    def lacking(self) -> list[int]:
+        """Numbers of the samples that the step wants and that are not under way."""
+        if self.question.step.told == self.question.step.asked:
+            return []
+        return [slot for slot in self.question.step.wanted() if slot not in self.asked]
+
+
+class Lookahead:
+    """Runs a chain over a window of steps, the first of which stands at the frontier."""
+
+    def __init__(
+        self, frontier: Frontier, sampling: Sampling, speculation: Speculation, guesses: Guesses | None
+    ) -> None:
+        self._frontier = frontier
+        self._sampling = sampling
+        self._limits = speculation
+        self._guesses = guesses
+        self._foresight = Foresight()
+        self._window: deque[Prospect] = deque()
+        self._under_way = 0
+        self._calls: set[asyncio.Task[None]] = set()
+        self._sure = 1.0  # probability that the last step of the window is asked from the right state
+        self._full = False
+        self._failure: BaseException | None = None
+        self._halt = StopRequest()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def run(self) -> None:
+        """Commit steps to the end of the chain."""
+        stop = self._frontier.around.stop
+        waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._guess_on())]
+        for task in waiting:
+            task.add_done_callback(self._hear)
+        try:
+            while self._settle():
+                if stop.reason is None:
+                    self._plan()
+                elif not self._calls:
+                    raise Interrupted(stop.reason)
+                self._news.clear()
+                await self._news.wait()
+        except asyncio.CancelledError:
+            for call in self._calls:
+                call.cancel()
+            raise
+        finally:
+            for task in waiting:
+                task.cancel()
+            await self._drain()
+
+    async def _drain(self) -> None:
+        """Wait for the calls under way: what they are paid for is taken in, but none is tried again."""
+        self._halt.ask("the run stops")
+        while self._calls:
+            try:
+                await asyncio.wait(self._calls)
+            except asyncio.CancelledError:
+                for call in self._calls:
+                    call.cancel()
+                await asyncio.wait(self._calls)
+                raise
+
+    def _hear(self, task: "asyncio.Future[None]") -> None:
+        """A stop was asked for, or looking ahead has failed."""
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+        self._news.set()
+
+    def _settle(self) -> bool:
+        """Commit what is decided at the frontier; False at the end of the chain. Raises what stops the run."""
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if not self._window:
+                question = self._frontier.question()
+                if question is None:
+                    return False
+                self._window.append(Prospect(question))
+            head = self._window[0]
+            if head.failure is not None:
+                raise head.failure
+            match head.question.step.verdict:
+                case Won(candidate):
+                    self._commit(head, head.question.step.choice(candidate))
+                case Undecided():
+                    raise undecided(head.question.step)
+                case _:
+                    return True
+
+    def _commit(self, head: Prospect, choice: str) -> None:
+        if head.choice != choice:
+            self._abandon(1)
+        self._foresight.learn(choice, head.guess, head.question.step.leaning())
+        if head.choice == choice and head.after is not None:
+            self._frontier.commit_to(head.question.step, *head.after)
+        else:
+            self._frontier.commit(head.question.step, choice)
+        self._window.popleft()
+
+    def _abandon(self, first: int) -> None:
+        """Drop the steps of the window from number `first` on."""
+        while len(self._window) > first:
+            for call in self._window.pop().calls:
+                call.cancel()
+        if self._window:
+            self._window[-1].choice = self._window[-1].after = None
+
+    def _plan(self) -> None:
+        """Look at the window anew, and ask what is worth asking, nearest first."""
+        self._full = False
+        sure, chances = 1.0, []
+        for number, prospect in enumerate(self._window):
+            chances.append(sure)
+            forecast = prospect.outlook(self._foresight)
+            if prospect.choice is not None:
+                if forecast is not None and forecast.choice != prospect.choice:
+                    self._abandon(number + 1)
+                    break
+                sure *= 0.5 if forecast is None else forecast.probability
+        self._sure = chances[-1]
+        for prospect, chance in zip(self._window, chances, strict=False):
+            if not self._ask(prospect, chance):
+                break
+        while self._guesses is None and self._extend():
+            pass
+        self._room.set()
+
+    def _ask(self, prospect: Prospect, sure: float) -> bool:
+        """Ask a step for what it lacks, as far as that is worth it; False where nothing beyond it should be asked."""
+        lacking = prospect.lacking()
+        if not lacking or prospect.failure is not None:
+            return True
+        if prospect is not self._window[0]:
+            folded, risk = self._frontier.folded, 1.0 - sure
+            if risk > worth_risking(self._limits.waste, folded.wasted, folded.samples):
+                self._full = True
+                return False
+            if risk > self._limits.waste and not prospect.doubtful:
+                if prospect.samples:
+                    return True
+                lacking = lacking[:1]
+        lacking = lacking[: self._limits.in_flight - self._under_way]
+        if lacking:
+            self._send(prospect, lacking)
+        self._full = self._under_way >= self._limits.in_flight
+        return not self._full
+
+    def _send(self, prospect: Prospect, slots: list[int]) -> None:
+        prospect.asked.update(slots)
+        self._under_way += len(slots)
+        for few, call in self._sampling.calls(prospect.question, slots, self._halt):
+            task = asyncio.ensure_future(call)
+            prospect.calls.add(task)
+            self._calls.add(task)
+            task.add_done_callback(partial(self._came_back, prospect, few))
+
+    def _came_back(self, prospect: Prospect, slots: list[int], call: "asyncio.Task[None]") -> None:
+        prospect.asked.difference_update(slots)
+        prospect.calls.discard(call)
+        self._calls.discard(call)
+        self._under_way -= len(slots)
+        self._news.set()
+        if call.cancelled() or (failure := call.exception()) is None:
+            return
+        if isinstance(failure, UnerringError):
+            self._failure = self._failure or failure
+        else:  # the user's own code failed: on a state that may never come to be
+            prospect.failure = failure
+
+    def _extend(self) -> bool:
+        """Add the step that follows the window's last one, where that can be foreseen, and ask it."""
+        last, left = self._window[-1], self._frontier.left
+        most = DECIDED_AHEAD * self._limits.in_flight
+        if self._full or len(self._window) >= (most if left is None else min(most, left)):
+            return False
+        if self._frontier.around.stop.reason is not None:
+            return False
+        forecast = last.outlook(self._foresight)
+        if forecast is None or last.choice is not None:
+            return False
+        following = self._following(last, forecast.choice)
+        if following is None:
+            return False
+        last.choice = forecast.choice
+        self._window.append(following)
+        self._sure *= forecast.probability
+        return self._ask(following, self._sure)
+
+    def _following(self, last: Prospect, choice: str) -> Prospect | None:
+        """The step after `last` if that comes to `choice`; None at the chain's end, or where the user's code fails."""
+        question = last.question
+        try:
+            last.after = after(self._frontier.chain, question.state, choice)
+            found = question_of(self._frontier.chain, self._frontier.folded, question.step.step + 1, *last.after)
+        except Exception:  # on a state that may never come to be; if it does, the same is met again and raised
+            last.after = None
+            return None
+        return None if found is None else Prospect(found)
+
+    async def _guess_on(self) -> None:
+        """Guess the choice of the window's last step, add the next one, and so on, as far as there is room."""
+        while self._guesses is not None:
+            last = self._window[-1] if self._window else None
+            if last is not None and not last.guessed and not self._full:
+                try:
+                    last.guess = await self._guesses.guess(last.question)
+                except Exception as error:  # the user's own code failed, on a state that may never come to be
+                    last.failure = error
+                last.guessed = True
+                if not self._window or last is not self._window[-1]:
+                    continue
+            if last is None or not self._extend():
+                self._room.clear()
+                await self._room.wait()
+            await asyncio.sleep(0)
