@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import MAX_DISKS, VOCABULARY, batch
+from data import ID, MAX_DISKS, VOCABULARY, Batch, batch
 from model import Llama, Shape
 
 Model = Callable[..., torch.Tensor]
@@ -35,22 +35,30 @@ def rate_at(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
 
 
-def loss_of(model: Model, rng: np.random.Generator, size: int, disks: int) -> torch.Tensor:
-    """Mean cross-entropy of the answer's tokens, nats."""
-    example = batch(rng, size, disks, first_step=disks == 1 or rng.random() < 0.03)
+def asked(example: Batch, drafter: bool) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """What the model reads, the answer's tokens that it is to give, and how many leading places are not learned.
+
+    A member reads the answer's tokens as far as they are written. The drafter reads blanks in their place, and so
+    learns to give the whole answer at once.
+    """
     tokens = torch.from_numpy(example.tokens)
-    skip = example.prompt_length - 1
-    logits = model(tokens[:, :-1], skip=skip)
-    return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, skip + 1 :].flatten())
+    read = tokens[:, :-1].clone()
+    if drafter:
+        read[:, example.prompt_length :] = ID["<pad>"]
+    return read, tokens[:, example.prompt_length :], example.prompt_length - 1
+
+
+def loss_of(model: Model, example: Batch, drafter: bool) -> torch.Tensor:
+    """Mean cross-entropy of the answer's tokens, nats."""
+    read, answer, skip = asked(example, drafter)
+    return F.cross_entropy(model(read, skip=skip).float().flatten(0, 1), answer.flatten())
 
 
 @torch.no_grad()
-def exact_match(model: Model, rng: np.random.Generator, disks: int, size: int) -> float:
-    """Share of examples whose every answer token is the most likely one (teacher-forced greedy)."""
-    example = batch(rng, size, disks)
-    tokens = torch.from_numpy(example.tokens)
-    skip = example.prompt_length - 1
-    right = model(tokens[:, :-1], skip=skip).argmax(-1) == tokens[:, skip + 1 :]
+def exact_match(model: Model, example: Batch, drafter: bool) -> float:
+    """Share of examples whose every answer token is the most likely one (a member's: teacher-forced)."""
+    read, answer, skip = asked(example, drafter)
+    right = model(read, skip=skip).argmax(-1) == answer
     return float(right.all(dim=1).float().mean())
 
 
@@ -99,14 +107,17 @@ def train(options: argparse.Namespace) -> None:
         optimizers.prepare(rate_at(step, options.steps))
         total = 0.0
         for _ in range(options.groups):
+            disks = disks_at(rng, step, options.ramp)
+            example = batch(rng, options.size, disks, first_step=disks == 1 or rng.random() < 0.03)
             with torch.autocast("cpu", torch.bfloat16):
-                loss = loss_of(forward, rng, options.size, disks_at(rng, step, options.ramp)) / options.groups
+                loss = loss_of(forward, example, options.drafter) / options.groups
             loss.backward()
             total += loss.item()
         optimizers.step()
         last = step == options.steps - 1
         if step % 100 == 99 or last:
-            match = exact_match(forward, np.random.default_rng(10**6 + step), MAX_DISKS, 512)
+            unseen = batch(np.random.default_rng(10**6 + step), 512, MAX_DISKS)
+            match = exact_match(forward, unseen, options.drafter)
             seconds = time.process_time() - started
             log.write(f"step {step + 1} cpu {seconds:.0f} s loss {total:.5f} match20 {match:.4f}\n")
         if step % 500 == 499 or last:
@@ -118,6 +129,7 @@ def train(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--drafter", action="store_true", help="give all of an answer at once, from its prompt alone")
     parser.add_argument("--steps", type=int, default=1_600)
     parser.add_argument("--ramp", type=int, default=500, help="steps until all numbers of disks occur")
     parser.add_argument("--groups", type=int, default=2, help="batches of one disk count in a step")

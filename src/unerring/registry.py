@@ -116,9 +116,9 @@ def _sampler(model: Any, chain: Chain, seed: int, made: ExitStack) -> Sampler:
 def _specified(spec: str, chain: Chain, seed: int, made: ExitStack) -> Sampler:
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
-        from unerring.adapters.embedded import EmbeddedSampler
+        from unerring.adapters.embedded import DRAFTER, EmbeddedDrafter, EmbeddedSampler
 
-        return _to_close(EmbeddedSampler(spec, seed), made)
+        return EmbeddedDrafter() if spec == DRAFTER else _to_close(EmbeddedSampler(spec, seed), made)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:

@@ -3,22 +3,23 @@
 This module loads without the engine; making a sampler needs it (`pip install 'unerring[embedded]'`).
 """
 
-import asyncio
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagRules
-from unerring.core.sample import Sample, Settings
+from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.errors import InputError
 
 if TYPE_CHECKING:
-    from unerring.adapters.embedded_desk import Desk
+    from unerring.adapters.embedded_member import Drafter
 
 WEIGHTS = Path(__file__).parent / "embedded_weights"
 MEMBERS = ("a", "b", "c")
+DRAFTER = "embedded/draft"
 
 # Measured (training/MODEL_CARD.md): the three members together decided 100,000 random steps of the run of 20 disks,
 # and every step of 1 to 12 disks, rightly, with 3.001 votes a step.
@@ -52,34 +53,58 @@ class EmbeddedSampler:
 
     paid = False
     compact = True
+    drafter = DRAFTER
 
     def __init__(self, spec: str = "embedded", seed: int = 0) -> None:
         self.name = spec
         self._seed = seed
-        self._desks = [_seated(name) for name in _named(spec)]
+        try:
+            from unerring.adapters.embedded_desk import Desk
+            from unerring.adapters.embedded_member import Member
+        except ImportError as error:
+            raise _lacking(error) from None
+        drafter = _drafter()
+        names = _named(spec)
+        self._tokenizer = drafter.tokenizer
+        self._members = len(names)
+        self._desk = Desk({f"embedded/{name}": Member(WEIGHTS / name, drafter) for name in names})
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples; raises `InputError` for a prompt with words that the model does not know."""
-        tokenizer = self._desks[0].member.tokenizer
-        start = (tokenizer.begin, *tokenizer.encode(prompt))
-        shares: dict[Desk, list[int]] = {}
-        for offset in range(n):
-            shares.setdefault(self._desks[(settings.slot + offset) % len(self._desks)], []).append(offset)
-        asked = []
-        for desk, offsets in shares.items():
-            names = tuple(f"{self._seed}:{settings.sample_seed(offset)}" for offset in offsets)
-            asked.append(desk.ask(start, names, settings))
-        samples: dict[int, Sample] = {}
-        for offsets, answers in zip(shares.values(), await asyncio.gather(*asked), strict=True):
-            samples.update(zip(offsets, answers, strict=True))
-        return [samples[offset] for offset in range(n)]
+        start = (self._tokenizer.begin, *self._tokenizer.encode(prompt))
+        samples = tuple(
+            ((settings.slot + offset) % self._members, f"{self._seed}:{settings.sample_seed(offset)}")
+            for offset in range(n)
+        )
+        return await self._desk.ask(start, samples, settings)
 
     def close(self) -> None:
         """Stop the threads, at the latest when the batches under way are done; unanswered calls are cancelled."""
-        for desk in self._desks:
-            desk.stop()
-        for desk in self._desks:
-            desk.join()
+        self._desk.stop()
+        self._desk.join()
+
+
+class EmbeddedDrafter:
+    """`embedded/draft`: guesses a step's whole answer at once, always the same for a prompt. It is no member.
+
+    It answers on the event loop: a draft takes less time than handing it to a thread would.
+    """
+
+    paid = False
+    compact = True
+    name = DRAFTER
+
+    def __init__(self) -> None:
+        self._drafter = _drafter()
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        """Draw n samples, all equal; raises `InputError` for a prompt with words that the model does not know."""
+        tokenizer = self._drafter.tokenizer
+        start = (tokenizer.begin, *tokenizer.encode(prompt))
+        whole = self._drafter.drafts([start])[0]
+        tokens = whole[: settings.max_output_tokens]
+        finish = Finish.STOP if tokens[-1] == tokenizer.end else Finish.LENGTH
+        return [Sample(tokenizer.decode(tokens), Usage(len(start), len(tokens)), finish, voter=DRAFTER)] * n
 
 
 def _named(spec: str) -> tuple[str, ...]:
@@ -87,14 +112,20 @@ def _named(spec: str) -> tuple[str, ...]:
     if provider == "embedded" and member in MEMBERS:
         return (member,)
     if spec != "embedded":
-        known = ", ".join(["embedded", *(f"embedded/{name}" for name in MEMBERS)])
+        known = ", ".join(["embedded", *(f"embedded/{name}" for name in MEMBERS), DRAFTER])
         raise InputError(f"there is no embedded model {spec!r}; there are: {known}")
     return MEMBERS
 
 
-def _seated(name: str) -> "Desk":
+@cache
+def _drafter() -> "Drafter":
+    """The drafting model, loaded once: what it drafts to look ahead is not drafted again when the step is asked."""
     try:
-        from unerring.adapters.embedded_desk import desk
+        from unerring.adapters.embedded_member import Drafter
     except ImportError as error:
-        raise InputError(f"the embedded model needs an extra ({error}): pip install 'unerring[embedded]'") from None
-    return desk(f"embedded/{name}", WEIGHTS / name)
+        raise _lacking(error) from None
+    return Drafter(WEIGHTS / "draft")
+
+
+def _lacking(error: ImportError) -> InputError:
+    return InputError(f"the embedded model needs an extra ({error}): pip install 'unerring[embedded]'")

@@ -1,7 +1,7 @@
-"""A member's desk: its queue and its thread, between the event loop and the engine.
+"""The desk: a queue and threads between the event loop and the engine.
 
-The event loop never waits for the engine, and whatever was asked of a member while it was busy is answered
-together: a batch of 32 costs about half as much for each sample as they would cost alone.
+The event loop never waits for a member, and whatever was asked while all threads were busy is answered together, by
+all members it was asked of: what Python does for a batch it does once.
 """
 
 import asyncio
@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
-from unerring.adapters.embedded_member import BATCH, Member, Written, uniforms
+from unerring.adapters.embedded_member import BATCH, Member, Tokens, Written, cores, uniforms
 from unerring.core.sample import Finish, Sample, Settings, Usage
 
 # samples, or the failure of the engine, or None for a call dropped unanswered
@@ -23,10 +22,10 @@ Answer: TypeAlias = list[Sample] | BaseException | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What one call asks of one member: samples of one prompt, each named for its random numbers."""
+    """One call: a prompt, and for each sample the member it is asked of and its name for random numbers."""
 
-    start: tuple[int, ...]
-    names: tuple[str, ...]
+    start: Tokens
+    samples: tuple[tuple[int, str], ...]
     settings: Settings
     answer: asyncio.Future[list[Sample]]
 
@@ -43,30 +42,32 @@ class Request:
 
 
 class Desk:
-    """A member's queue and thread.
+    """Members by name, with one queue and a thread for each core.
 
-    The thread is an executor's, which Python ends in good order when it exits, even after Ctrl-C and without
+    The threads are an executor's, which Python ends in good order when it exits, even after Ctrl-C and without
     `stop`: a daemon thread could be killed inside the engine and take the process down with it.
     """
 
-    def __init__(self, voter: str, member: Member) -> None:
-        self.member = member
-        self._voter = voter
+    def __init__(self, members: dict[str, Member]) -> None:
+        self._members = list(members.items())
         self._queue: deque[Request] = deque()
         self._lock = threading.Lock()
-        self._busy = False
+        self._threads = cores()
+        self._busy = 0
         self._stopped = False
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._voter)
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="unerring-embedded")
 
-    def ask(self, start: tuple[int, ...], names: tuple[str, ...], settings: Settings) -> asyncio.Future[list[Sample]]:
+    def ask(
+        self, start: Tokens, samples: tuple[tuple[int, str], ...], settings: Settings
+    ) -> asyncio.Future[list[Sample]]:
         """Queue a request; the future is of the running event loop."""
         answer: asyncio.Future[list[Sample]] = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the sampler is closed")
-            self._queue.append(Request(start, names, settings, answer))
-            if not self._busy:
-                self._busy = True
+            self._queue.append(Request(start, samples, settings, answer))
+            if self._busy < self._threads:
+                self._busy += 1
                 self._executor.submit(self._work)
         return answer
 
@@ -79,7 +80,7 @@ class Desk:
         _hand_over([(request, None) for request in dropped])
 
     def join(self) -> None:
-        """Wait for the batch under way."""
+        """Wait for the batches under way."""
         self._executor.shutdown(wait=True)
 
     def _work(self) -> None:
@@ -93,41 +94,48 @@ class Desk:
             _hand_over(answered)
 
     def _next(self) -> list[Request]:
+        """The next batch: a thread's fair share of what waits."""
         if not threading.main_thread().is_alive():
             self.stop()  # Python is on its way out
         batch: list[Request] = []
-        size = 0
         with self._lock:
-            while self._queue and size < BATCH:
+            share = min(BATCH, -(-len(self._queue) // self._threads))
+            while self._queue and len(batch) < share:
                 request = self._queue.popleft()
                 if not request.answer.done():
                     batch.append(request)
-                    size += len(request.names)
-            self._busy = bool(batch)
+            if not batch:
+                self._busy -= 1
         return batch
 
     def _answers(self, batch: list[Request]) -> list[list[Sample]]:
-        each = [(request, name) for request in batch for name in request.names]
-        paths = self.member.likeliest([request.start for request, _ in each])
-        temperatures = [request.settings.temperature for request, _ in each]
-        written = iter(self.member.draw(paths, temperatures, [uniforms(name) for _, name in each]))
-        return [[self._sample(request, next(written)) for _ in request.names] for request in batch]
+        answers: list[dict[int, Sample]] = [{} for _ in batch]
+        for number, (voter, member) in enumerate(self._members):
+            mine = [
+                (request, answer, place, name)
+                for request, answer in zip(batch, answers, strict=True)
+                for place, (asked, name) in enumerate(request.samples)
+                if asked == number
+            ]
+            if not mine:
+                continue
+            paths = member.likeliest([request.start for request, _, _, _ in mine])
+            temperatures = [request.settings.temperature for request, _, _, _ in mine]
+            drawn = member.draw(paths, temperatures, [uniforms(name) for _, _, _, name in mine])
+            for (request, answer, place, _), written in zip(mine, drawn, strict=True):
+                answer[place] = _sample(voter, member, request, written)
+        return [[answer[place] for place in range(len(answer))] for answer in answers]
 
-    def _sample(self, request: Request, written: Written) -> Sample:
-        kept = written.cut(request.settings.max_output_tokens)
-        tokenizer = self.member.tokenizer
-        return Sample(
-            text=tokenizer.decode(kept.tokens),
-            usage=Usage(len(request.start), len(kept.tokens)),
-            finish=Finish.STOP if kept.tokens[-1] == tokenizer.end else Finish.LENGTH,
-            logprob=kept.mean_logprob(),
-            voter=self._voter,
-        )
 
-
-def desk(voter: str, folder: Path) -> Desk:
-    """A desk for the member whose model is in a folder; its samples name `voter`."""
-    return Desk(voter, Member(folder))
+def _sample(voter: str, member: Member, request: Request, written: Written) -> Sample:
+    kept = written.cut(request.settings.max_output_tokens)
+    return Sample(
+        text=member.tokenizer.decode(kept.tokens),
+        usage=Usage(len(request.start), len(kept.tokens)),
+        finish=Finish.STOP if kept.tokens[-1] == member.tokenizer.end else Finish.LENGTH,
+        logprob=kept.mean_logprob(),
+        voter=voter,
+    )
 
 
 def _hand_over(answered: Sequence[tuple[Request, Answer]]) -> None:

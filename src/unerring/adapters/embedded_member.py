@@ -1,18 +1,23 @@
-"""One member of the embedded ensemble: it writes likeliest answers, and samples are drawn from its logits.
+"""The embedded models at work: a drafter proposes answers, and members judge them token by token.
 
-The engine's own sampling would tie a sample to chance company: CTranslate2 has one random generator a thread,
-seeded once, so what a prompt is answered depends on everything answered before it. Here the engine only ever
-writes the likeliest continuation, with its logits, and numbers that belong to the sample decide, token by
-token, whether it keeps to that path. Where it departs, the engine writes the likeliest continuation from there.
-By the chain rule that is sampling token by token from the model's own distribution, exactly; and samples of one
-prompt share one pass of the engine. Departures are rare, so all this costs a few percent of the engine's time.
+A member's answer is sampled token by token from its own distribution, in three exact steps. The drafter, a model that
+gives a whole answer at once, proposes one. One pass of the member over prompt and proposal gives its logits at every
+place, and so its likeliest answer, up to the first place where it differs; from there the engine writes on. Numbers
+that belong to the sample then decide, place by place, whether it keeps to that path, by the chain rule. This is
+speculative decoding (Leviathan et al., arXiv:2211.17192): the drafter's quality changes the speed, never a sample.
 
-Why int8: the weights are a quarter the size of float32, a lone prompt takes half the time, and a row's logits
-come out bit for bit the same in any batch of rows of its length (measured; float32's differ in the last digits).
+Why not the engine's own sampling: it would tie a sample to chance company, since CTranslate2 has one random generator
+a thread, so that what a prompt is answered depends on everything answered before it.
+
+Why int8: the weights are a quarter the size of float32, and a row's logits come out bit for bit the same in any batch
+of rows of its length and with anything behind it (measured; float32's differ in the last digits).
 """
 
+import ctypes
 import hashlib
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +26,14 @@ import ctranslate2
 import numpy as np
 from numpy.typing import NDArray
 
-from unerring.adapters.tokenizer import read_tokenizer
+from unerring.adapters.tokenizer import Tokenizer, read_tokenizer
 
 Floats = NDArray[np.float64]
+Tokens = tuple[int, ...]
 
 LONGEST = 64  # tokens of an answer, the end token included; a right one of 20 disks has 29
-BATCH = 32  # prompts in one pass of the engine: larger batches leave the processor's cache and are slower
+BATCH = 16  # prompts in one pass: fewer leave more to Python, more than 32 leave the processor's cache
+DRAFTS_KEPT = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Written:
     answer was drawn at.
     """
 
-    tokens: tuple[int, ...] = ()
+    tokens: Tokens = ()
     logprobs: tuple[float, ...] = ()
 
     def cut(self, most: int) -> "Written":
@@ -51,32 +58,28 @@ class Written:
 
 @dataclass(frozen=True, eq=False)
 class Likeliest:
-    """The likeliest continuation of `start`: its tokens, and the logits of every word at each of them."""
+    """The likeliest continuation of `start`: its tokens, and what else was expected at each of them.
 
-    start: tuple[int, ...]
-    tokens: tuple[int, ...]
-    logits: Floats
+    `relative` are logits less the largest of their place, shape [tokens, words], so that the path's own words have 0.
+    `own` are the summed weights of all words at each place at temperature 1, where the path's own word weighs 1.
+    """
 
-    @cached_property
-    def relative(self) -> Floats:
-        """Logits less the largest of their place: 0 for the path's own token."""
-        relative: Floats = self.logits - self.logits.max(axis=1, keepdims=True)
-        return relative
-
-    @cached_property
-    def _sums(self) -> dict[float, Floats]:
-        return {}
+    start: Tokens
+    tokens: Tokens
+    relative: Floats
+    own: Floats
 
     def sums(self, temperature: float) -> Floats:
         """Summed weights of all words at each place, where the path's own word weighs 1."""
-        if temperature not in self._sums:
-            self._sums[temperature] = np.exp(self.relative / temperature).sum(axis=1)
-        return self._sums[temperature]
+        if temperature == 1.0:
+            return self.own
+        sums: Floats = np.exp(self.relative / temperature).sum(axis=1)
+        return sums
 
     @cached_property
     def whole(self) -> Written:
         """The path itself, as an answer."""
-        return Written(self.tokens, tuple((-np.log(self.sums(1.0))).tolist()))
+        return Written(self.tokens, tuple((-np.log(self.own)).tolist()))
 
     def departure(self, temperature: float, numbers: Floats) -> tuple[int, int] | None:
         """The place where a sample leaves the path, and the word it takes there; None if it keeps to it.
@@ -100,43 +103,153 @@ class Likeliest:
 
     def up_to(self, place: int, word: int) -> Written:
         """The path's first `place` tokens and then another word."""
-        logprob = float(self.relative[place, word] - np.log(self.sums(1.0)[place]))
+        logprob = float(self.relative[place, word] - np.log(self.own[place]))
         return Written((*self.tokens[:place], word), (*self.whole.logprobs[:place], logprob))
 
 
-class Member:
-    """A model of the ensemble, on one core. Not for several threads at once."""
+def _keep_freed_memory() -> None:
+    """Have glibc keep what a pass of the engine frees (mallopt(3)).
+
+    By default it gives such blocks back to the kernel and asks for them again at once, in a thread's arena even small
+    ones: a third of the engine's time went into that.
+    """
+    with suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            mallopt(option, 1 << 28)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Engine:
+    """A model loaded for the processor; several threads may use it at once, each on one core."""
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer = read_tokenizer(folder)
-        self._engine = ctranslate2.Generator(str(folder), device="cpu", inter_threads=1, intra_threads=1)
-        self.arithmetic = str(self._engine.compute_type)
+        _keep_freed_memory()
+        self.tokenizer: Tokenizer = read_tokenizer(folder)
+        self._model = ctranslate2.Generator(str(folder), device="cpu", inter_threads=cores(), intra_threads=1)
+        self.arithmetic = str(self._model.compute_type)
 
-    def likeliest(self, starts: Sequence[tuple[int, ...]]) -> list[Likeliest]:
-        """The likeliest continuation of each start; starts that are equal share one."""
-        # only rows of equal length go together: padding could change the last bits of a row's logits
-        found: dict[tuple[int, ...], Likeliest] = {}
-        by_length: dict[int, list[tuple[int, ...]]] = {}
-        for start in dict.fromkeys(starts):
-            by_length.setdefault(len(start), []).append(start)
-        for rows in by_length.values():
-            for at in range(0, len(rows), BATCH):
-                found.update((path.start, path) for path in self._pass(rows[at : at + BATCH]))
-        return [found[start] for start in starts]
+    def logits(self, rows: Sequence[Tokens]) -> NDArray[np.float32]:
+        """What the model expects next at every place of rows of one length, shape [rows, places, words]."""
+        logits: NDArray[np.float32] = np.asarray(self._model.forward_batch([self.tokenizer.words(r) for r in rows]))
+        return logits
 
-    def _pass(self, rows: list[tuple[int, ...]]) -> list[Likeliest]:
-        results = self._engine.generate_batch(
+    def written_on(self, rows: Sequence[Tokens], most: int) -> list[Tokens]:
+        """The likeliest continuations of rows of one length, of at most so many tokens, as the engine writes them."""
+        results = self._model.generate_batch(
             [self.tokenizer.words(row) for row in rows],
             include_prompt_in_result=False,
-            max_length=LONGEST,
+            max_length=most,
             sampling_topk=1,
             return_end_token=True,
-            return_logits_vocab=True,
         )
+        return [tuple(result.sequences_ids[0]) for result in results]
+
+
+class Drafter:
+    """A model that gives a whole answer at once: it reads blanks in the place of the answer's tokens.
+
+    (Non-autoregressive decoding, Gu et al., arXiv:1711.02281.) Its drafts are kept for a while, since a step is often
+    drafted to look ahead before it is asked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._engine = Engine(folder)
+        self.tokenizer = self._engine.tokenizer
+        self._kept: dict[Tokens, Tokens] = {}
+
+    def drafts(self, starts: Sequence[Tokens]) -> list[Tokens]:
+        """A proposed answer to each prompt, up to the end token."""
+        missing: dict[int, list[Tokens]] = {}
+        for start in dict.fromkeys(starts):
+            if start not in self._kept:
+                missing.setdefault(len(start), []).append(start)
+        found: dict[Tokens, Tokens] = {}
+        for length, rows in missing.items():
+            blanks = (self.tokenizer.pad,) * min(
+                length + 2, LONGEST - 1
+            )  # an answer is as long as its prompt, or 3 more
+            words = self._engine.logits([row + blanks for row in rows])[:, length - 1 :].argmax(axis=2)
+            found.update((row, self._ended(tuple(own))) for row, own in zip(rows, words.tolist(), strict=True))
+        answers = [found.get(start) or self._kept[start] for start in starts]
+        self._keep(found)
+        return answers
+
+    def _ended(self, tokens: Tokens) -> Tokens:
+        end = self.tokenizer.end
+        return tokens[: tokens.index(end) + 1] if end in tokens else tokens
+
+    def _keep(self, found: dict[Tokens, Tokens]) -> None:
+        if len(self._kept) + len(found) > DRAFTS_KEPT:
+            self._kept = {}
+        self._kept.update(found)
+
+
+class Member:
+    """A model of the ensemble."""
+
+    def __init__(self, folder: Path, drafter: Drafter | None = None) -> None:
+        self._engine = Engine(folder)
+        self._drafter = drafter
+        self.tokenizer = self._engine.tokenizer
+        self.arithmetic = self._engine.arithmetic
+
+    def likeliest(self, starts: Sequence[Tokens], fresh: bool = True) -> list[Likeliest]:
+        """The likeliest continuation of each start; starts that are equal share one.
+
+        Fresh starts are whole prompts, which the drafter can answer; others have some of an answer behind them.
+        """
+        found: dict[Tokens, Likeliest] = {}
+        rows = list(dict.fromkeys(starts))
+        if self._drafter is not None and fresh:
+            proposed = dict(zip(rows, self._drafter.drafts(rows), strict=True))
+        else:
+            proposed = self._continued(dict.fromkeys(rows, ()))
+        while proposed:
+            accepted: dict[Tokens, Tokens] = {}
+            for path, whole in self._judged(proposed):
+                if whole:
+                    found[path.start] = path
+                else:
+                    accepted[path.start] = path.tokens
+            proposed = self._continued(accepted)
+        return [found[start] for start in starts]
+
+    def _continued(self, accepted: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
+        """Proposals that begin with what is accepted already, written on by the engine."""
+        proposed = {}
+        for starts in _alike(accepted):
+            rows = [start + accepted[start] for start in starts]
+            most = LONGEST - len(accepted[starts[0]])
+            for start, tokens in zip(starts, self._engine.written_on(rows, most), strict=True):
+                proposed[start] = accepted[start] + tokens
+        return proposed
+
+    def _judged(self, proposed: dict[Tokens, Tokens]) -> list[tuple[Likeliest, bool]]:
+        """The likeliest path of each start as far as one pass tells, and whether that is all of it."""
+        judged = []
+        for starts in _alike(proposed):
+            for path in self._pass(starts, [proposed[start] for start in starts]):
+                judged.append((path, path.tokens[-1] == self.tokenizer.end or len(path.tokens) == LONGEST))
+        return judged
+
+    def _pass(self, starts: list[Tokens], proposals: list[Tokens]) -> list[Likeliest]:
+        """The likeliest path of each start up to where it departs from the proposal; all of one length."""
+        # the last token of a proposal is only compared with what is expected in its place
+        rows = [start + proposal[:-1] for start, proposal in zip(starts, proposals, strict=True)]
+        logits = self._engine.logits(rows)[:, len(starts[0]) - 1 :].astype(np.float64)
+        expected = logits.argmax(axis=2)
+        agreeing = (expected == np.array(proposals)).cumprod(axis=1).sum(axis=1)  # leading places that agree
+        logits -= logits.max(axis=2, keepdims=True)
+        sums = np.exp(logits).sum(axis=2)
         paths = []
-        for row, result in zip(rows, results, strict=True):
-            logits = np.stack([np.asarray(place) for place in result.logits[0]]).astype(np.float64)
-            paths.append(Likeliest(row, tuple(result.sequences_ids[0]), logits))
+        for row, start in enumerate(starts):
+            most = int(agreeing[row]) + 1
+            paths.append(Likeliest(start, tuple(expected[row, :most].tolist()), logits[row, :most], sums[row, :most]))
         return paths
 
     def draw(
@@ -146,7 +259,7 @@ class Member:
         answers = [Written()] * len(paths)
         going = dict(enumerate(paths))
         while going:
-            departed: dict[int, tuple[int, ...]] = {}
+            departed: dict[int, Tokens] = {}
             for sample, path in going.items():
                 before = answers[sample]
                 left = path.departure(temperatures[sample], numbers[sample][len(before.tokens) :])
@@ -155,8 +268,19 @@ class Member:
                 answers[sample] = Written(tokens, (before.logprobs + further.logprobs)[:LONGEST])
                 if left is not None and tokens[-1] != self.tokenizer.end and len(tokens) < LONGEST:
                     departed[sample] = path.start + further.tokens
-            going = dict(zip(departed, self.likeliest(list(departed.values())), strict=True))
+            going = dict(zip(departed, self.likeliest(list(departed.values()), fresh=False), strict=True))
         return answers
+
+
+def _alike(answers: dict[Tokens, Tokens]) -> list[list[Tokens]]:
+    """Starts in groups of at most `BATCH`, alike in length and in that of their answers so far.
+
+    A pass takes rows of one length: padding could change a row's last bits.
+    """
+    alike: dict[tuple[int, int], list[Tokens]] = {}
+    for start, answer in answers.items():
+        alike.setdefault((len(start), len(answer)), []).append(start)
+    return [group[at : at + BATCH] for group in alike.values() for at in range(0, len(group), BATCH)]
 
 
 def uniforms(name: str) -> Floats:

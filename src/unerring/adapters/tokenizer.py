@@ -11,8 +11,8 @@ from pathlib import Path
 
 from unerring.errors import InputError
 
-BEGIN, END = "<s>", "</s>"
-SPECIAL = ("<unk>", BEGIN, END, "<pad>")
+BEGIN, END, PAD = "<s>", "</s>", "<pad>"
+SPECIAL = ("<unk>", BEGIN, END, PAD)
 
 
 class Tokenizer:
@@ -25,6 +25,7 @@ class Tokenizer:
         self._pattern = re.compile("|".join(re.escape(word) for word in sorted(self._ids, key=len, reverse=True)))
         self.begin = self._words.index(BEGIN)
         self.end = self._words.index(END)
+        self.pad = self._words.index(PAD)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of a text's words; raises `InputError` at the first piece that is no word."""
