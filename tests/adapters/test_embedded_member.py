@@ -1,0 +1,137 @@
+"""The embedded models at work: tokens, distributions, drafts."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedded_steps import prompt, some_steps
+
+from unerring.adapters.embedded import MEMBERS, WEIGHTS
+from unerring.adapters.embedded_member import LONGEST, Drafter, Member, Tokens, uniforms
+from unerring.adapters.tokenizer import Tokenizer, read_tokenizer
+from unerring.processes.hanoi import Hanoi, rehearse
+
+
+@pytest.fixture(scope="module")
+def drafter() -> Drafter:
+    return Drafter(WEIGHTS / "draft")
+
+
+@pytest.fixture(scope="module")
+def member() -> Member:
+    return Member(WEIGHTS / "a")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return read_tokenizer(WEIGHTS / "a")
+
+
+def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenizer: Tokenizer) -> None:
+    """decode(encode(text)) is text, for prompts and right answers from 1 to 20 disks."""
+    for disks in range(1, 21):
+        game = Hanoi(disks)
+        for step in {0, game.length() // 2, game.length() - 1}:
+            for text in (prompt(step, game), rehearse(prompt(step, game)).right):
+                assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, member: Member) -> None:
+    """decode(encode(text)) is text even where words run together in ways no prompt has."""
+    rng = random.Random(1)
+    for _ in range(300):
+        text = tokenizer.decode(rng.choices(range(4, 57), k=12))
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_all_members_share_one_vocabulary() -> None:
+    """A prompt is encoded once for all members, so their vocabularies must be the same."""
+    first, *others = ((WEIGHTS / name / "vocabulary.json").read_bytes() for name in MEMBERS)
+    assert all(other == first for other in others)
+
+
+def test_samples_follow_the_models_own_distribution(member: Member) -> None:
+    """Two-step sampling is ancestral sampling: first words are as frequent as the model's probabilities say.
+
+    At temperature 4, 4,000 samples: the largest gap between the two distribution functions exceeds 0.0311 with
+    a chance below 0.001 (Kolmogorov's bound), and seeds are fixed.
+    """
+    start = (member.tokenizer.begin, *member.tokenizer.encode(prompt(5)))
+    path = member.likeliest([start])[0]
+    weights = np.exp(path.relative[0] / 4.0)
+    numbers = [uniforms(f"sample {i}") for i in range(4000)]
+    firsts = [(path.departure(4.0, own[:1]) or (0, path.tokens[0]))[1] for own in numbers]
+    seen = np.bincount(firsts, minlength=len(weights)) / len(firsts)
+    assert np.abs(np.cumsum(seen) - np.cumsum(weights / weights.sum())).max() < 0.0311
+
+
+def test_the_logprob_is_the_models_own_at_any_temperature(member: Member) -> None:
+    """A log-probability agrees with a pass over the finished text, at temperature 1 whatever it was drawn at."""
+    starts = [(member.tokenizer.begin, *member.tokenizer.encode(prompt(step))) for step in some_steps(16)]
+    paths = member.likeliest(starts)
+    for temperature in (0.0, 1.0, 3.0):
+        drawn = member.draw(paths, [temperature] * len(paths), [uniforms(f"{i}") for i in range(len(paths))])
+        whole = [member.tokenizer.words([*start, *w.tokens]) for start, w in zip(starts, drawn, strict=True)]
+        for written, scored in zip(drawn, member._engine._model.score_batch(whole), strict=True):
+            exact = scored.log_probs[-len(written.tokens) :]
+            # the two passes round differently (int8 activations): 2 % of a large figure, 0.001 of a small one
+            assert written.mean_logprob() == pytest.approx(sum(exact) / len(exact), rel=0.02, abs=1e-3)
+
+
+def test_the_weights_are_small() -> None:
+    """The members and the drafter together stay below 4 MB in the wheel."""
+    assert sum(path.stat().st_size for path in Path(WEIGHTS).rglob("*") if path.is_file()) < 4_000_000
+
+
+class Proposing:
+    """A drafter that proposes whatever a function makes of the right answer."""
+
+    def __init__(self, drafter: Drafter, change) -> None:
+        self._drafter = drafter
+        self._change = change
+        self.tokenizer = drafter.tokenizer
+
+    def drafts(self, starts: list[Tokens]) -> list[Tokens]:
+        return [self._change(draft) for draft in self._drafter.drafts(starts)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda draft: draft, id="right"),
+        pytest.param(lambda draft: draft[:1], id="one word"),
+        pytest.param(lambda draft: draft[:-1], id="without an end"),
+        pytest.param(lambda draft: (*draft[:3], 20, *draft[4:]), id="one word wrong"),
+        pytest.param(lambda draft: (5,) * 30, id="all wrong"),
+        pytest.param(lambda draft: draft[:5] + draft[-1:], id="ends early"),
+        pytest.param(lambda draft: draft[:-1] * 2, id="too long"),
+    ],
+)
+def test_a_draft_never_changes_a_sample(drafter: Drafter, change) -> None:
+    """Whatever is proposed, the likeliest answers and all samples are those of the member alone, to the last bit."""
+    starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in [0, 16, *some_steps(30)]]
+    names = [uniforms(f"{i}") for i in range(len(starts))]
+    outcomes = []
+    for member in (Member(WEIGHTS / "b"), Member(WEIGHTS / "b", Proposing(drafter, change))):
+        paths = member.likeliest(starts)
+        outcomes.append([path.tokens for path in paths])
+        outcomes[-1] += [member.draw(paths, [t] * len(paths), names) for t in (0.0, 1.0, 2.5)]
+    assert outcomes[0] == outcomes[1]
+
+
+def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:
+    """Of 500 random steps of the run of 20 disks it drafts at least 497 rightly, and the first one too."""
+    right = 0
+    for step in [0, *some_steps(500, seed=3)]:
+        draft = drafter.drafts([(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step)))])[0]
+        right += drafter.tokenizer.decode(draft) == rehearse(prompt(step)).right
+    assert right >= 498
+
+
+def test_drafts_do_not_depend_on_company(drafter: Drafter) -> None:
+    """A prompt is drafted the same alone, among others, and when it is drafted again."""
+    starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in some_steps(20, seed=4)]
+    together = Drafter(WEIGHTS / "draft").drafts(starts)
+    assert [drafter.drafts([start])[0] for start in starts] == together == drafter.drafts(starts)
+    assert all(len(draft) < LONGEST for draft in together)
