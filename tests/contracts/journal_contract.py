@@ -8,7 +8,22 @@ from typing import Protocol
 
 import pytest
 
-from unerring.core.entries import Committed, Entry, Failed, Finished, Intent, Opened, Paused, Reply, Resumed, Voter
+from unerring.core.entries import (
+    DRAFT,
+    Cancelled,
+    Committed,
+    Drafted,
+    Entry,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Replies,
+    Reply,
+    Resumed,
+    Voter,
+)
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
 from unerring.runtime.ports import Journal
@@ -55,25 +70,38 @@ def opened(text: str = "hanoi") -> Opened:
     )
 
 
-def reply(text: str | int, step: int = 0, slot: int = 0) -> Reply:
+def sample(text: str | int, step: int = 0, slot: int = 0) -> Reply:
     """A sample that votes."""
     return Reply(step, slot, text, text, None, Usage(1, 2), Finish.STOP, -0.001, 0, str(text))
 
 
+def call(text: str, step: int = 0, slot: int = 0) -> Replies:
+    """A call that brought one sample."""
+    return Replies((sample(text, step, slot),))
+
+
 def one_of_each(text: str) -> list[Entry]:
-    """An entry of every kind."""
+    """An entry of every kind, with and without what may be left out."""
+    flagged = Reply(0, 2, text, None, FlagKind.TRUNCATED, Usage(), Finish.LENGTH, None, 0)
     return [
         opened(text),
         Voter(0, text),
         Intent(0, 0, 3),
         Failed(0, 0, 3, text),
-        reply(text),
-        reply(0, slot=1),
-        Reply(0, 2, text, None, FlagKind.TRUNCATED, Usage(), Finish.LENGTH, None, 0),
+        Replies((sample(text), sample(0, slot=1), flagged)),
+        Intent(1, DRAFT, 1, text),
+        Drafted(1, Usage(3, 4), text),
+        Drafted(1, Usage()),
+        Intent(1, 0, 2, text),
+        Replies((sample(text, step=1),), text),
+        Failed(1, 1, 1, text, text),
+        Cancelled(1, 1, 1, text),
+        Cancelled(1, 1, 1),
         Committed(0, text[:12]),
         Paused(text, text, 2.5),
         Resumed(3.5, 10, None),
-        Finished(1, 1e9),
+        Paused(text, text, 4.5, 0.125),
+        Finished(1, 1e9, 1.5),
     ]
 
 
@@ -199,7 +227,7 @@ class JournalContract:
 
     def test_many_entries_come_back(self, store: Store):
         """Ten thousand entries, far more than one transaction takes, come back in order."""
-        journal, entries = store.create(), [reply(f"{slot}", slot // 7, slot % 7) for slot in range(10_000)]
+        journal, entries = store.create(), [call(f"{slot}", slot // 7, slot % 7) for slot in range(10_000)]
         for entry in entries:
             journal.append(entry)
         asyncio.run(journal.commit())

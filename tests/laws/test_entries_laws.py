@@ -8,22 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unerring.core.entries import (
-    GENESIS,
-    KINDS,
-    Committed,
-    Failed,
-    Finished,
-    Intent,
-    Opened,
-    Paused,
-    Reply,
-    Resumed,
-    Voter,
-    chained,
-    decode,
-    encode,
-)
+from entry_strategies import objects, plain_json, strategies
+from unerring.core.encoding import GENESIS, KINDS, chained, decode, encode
+from unerring.core.entries import Replies, Reply
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Sample, Usage
 from unerring.errors import JournalTooNew
@@ -38,55 +25,13 @@ def has_split_pair(text):
 
 awkward = st.sampled_from(["\0", "\ud800", "\udfff", "\U0001f600", "\u2028", "\x7f", '"', "\\", "\r\n", "\ufeff", "é"])
 texts = st.lists(st.text(max_size=8) | awkward, max_size=8).map("".join).filter(lambda text: not has_split_pair(text))
-naturals = st.integers(0, 2**31)
-clocks = st.floats(0, 1e11)
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
-json_values = st.recursive(
-    plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
-)
-objects = st.dictionaries(texts, json_values, max_size=4)
-usages = st.builds(Usage, naturals, naturals)
-logprobs = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-replies = st.builds(
-    Reply,
-    step=naturals,
-    slot=naturals,
-    text=texts | naturals,
-    choice=st.none() | texts | naturals,
-    flag=st.none() | st.sampled_from(FlagKind),
-    usage=usages,
-    finish=st.sampled_from(Finish),
-    logprob=logprobs,
-    voter=naturals,
-    reply_id=st.none() | texts,
-)
-opened = st.builds(
-    Opened,
-    process=texts,
-    parameters=objects,
-    model=texts,
-    policy=objects,
-    seed=st.integers(),
-    start=texts,
-    length=st.none() | naturals,
-    software=texts,
-    time=clocks,
-)
-entries = (
-    replies
-    | opened
-    | st.builds(Intent, naturals, naturals, naturals)
-    | st.builds(Voter, naturals, texts)
-    | st.builds(Failed, naturals, naturals, naturals, texts)
-    | st.builds(Committed, naturals, texts)
-    | st.builds(Resumed, clocks, st.none() | naturals, st.none() | naturals)
-    | st.builds(Paused, texts, texts, clocks)
-    | st.builds(Finished, naturals, clocks)
-)
+plain = plain_json(texts)
+entries = st.one_of(*strategies(texts).values())
 
 
 def reply_of(text, reply_id=None, logprob=None):
-    return Reply(0, 0, text, None, FlagKind.MALFORMED, Usage(1, 2), Finish.STOP, logprob, 0, reply_id)
+    """The one sample of a call."""
+    return Replies((Reply(0, 0, text, None, FlagKind.MALFORMED, Usage(1, 2), Finish.STOP, logprob, 0, reply_id),))
 
 
 @settings(LAW, max_examples=200)
@@ -195,8 +140,11 @@ def test_arbitrary_bytes_never_crash_the_decoder(body):
         decode(body)
 
 
+samples = st.lists(plain, min_size=7, max_size=10)
+
+
 @LAW
-@given(st.sampled_from([*sorted(KINDS), "z", ""]) | plain, st.lists(plain | objects, max_size=11))
+@given(st.sampled_from([*sorted(KINDS), "z", ""]) | plain, st.lists(plain | objects(texts) | samples, max_size=11))
 def test_arbitrary_json_never_crashes_the_decoder(kind, fields):
     """A known kind with the wrong number or kinds of fields is no crash."""
     with suppress(ValueError, JournalTooNew):

@@ -1,0 +1,98 @@
+"""Entries of every kind for Hypothesis to draw, the same for the laws of entries and the contract of journals."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from unerring.core.entries import (
+    DRAFT,
+    Cancelled,
+    Committed,
+    Drafted,
+    Entry,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Replies,
+    Reply,
+    Resumed,
+    Voter,
+)
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Finish, Usage
+
+NATURALS = st.integers(0, 2**63)
+TIMES = st.floats(0, 1e12)
+
+
+def plain_json(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    """JSON data that is neither a list nor an object."""
+    return st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
+
+
+def objects(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """JSON objects, nested ones too."""
+    values = st.recursive(
+        plain_json(texts),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+        max_leaves=8,
+    )
+    return st.dictionaries(texts, values, max_size=4)
+
+
+def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[Entry]]:
+    """Kind of entry -> what draws such entries, with these texts in every place that takes one."""
+    at = st.none() | texts
+    caps = st.none() | NATURALS
+    latencies = st.none() | TIMES
+    usages = st.builds(Usage, NATURALS, NATURALS)
+    slots = NATURALS | st.just(DRAFT)
+    parameters = objects(texts)
+    opened = st.builds(
+        Opened,
+        process=texts,
+        parameters=parameters,
+        model=texts,
+        policy=parameters,
+        seed=st.integers(),
+        start=texts,
+        length=caps,
+        software=texts,
+        time=TIMES,
+    )
+    return {
+        Opened: opened,
+        Intent: st.builds(Intent, NATURALS, slots, NATURALS, at),
+        Replies: calls(texts),
+        Drafted: st.builds(Drafted, NATURALS, usages, at),
+        Voter: st.builds(Voter, NATURALS, texts),
+        Failed: st.builds(Failed, NATURALS, slots, NATURALS, texts, at),
+        Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at),
+        Committed: st.builds(Committed, NATURALS, texts),
+        Resumed: st.builds(Resumed, TIMES, caps, caps),
+        Paused: st.builds(Paused, texts, texts, TIMES, latencies),
+        Finished: st.builds(Finished, NATURALS, TIMES, latencies),
+    }
+
+
+def calls(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Replies]:
+    """The samples of one call, one to four, each with whatever there can be in a sample."""
+    said = st.fixed_dictionaries(
+        {
+            "text": texts | NATURALS,
+            "choice": st.none() | texts | NATURALS,
+            "flag": st.none() | st.sampled_from(FlagKind),
+            "usage": st.builds(Usage, NATURALS, NATURALS),
+            "finish": st.sampled_from(Finish),
+            "logprob": st.none() | st.floats(allow_nan=False),
+            "voter": NATURALS,
+            "reply_id": st.none() | texts,
+        }
+    )
+
+    def call(step: int, first: int, samples: list[dict[str, Any]], at: str | None) -> Replies:
+        return Replies(tuple(Reply(step, first + i, **sample) for i, sample in enumerate(samples)), at)
+
+    return st.builds(call, NATURALS, NATURALS, st.lists(said, min_size=1, max_size=4), st.none() | texts)
