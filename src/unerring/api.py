@@ -269,10 +269,9 @@ async def _go_on(stand: _Stand, sampler: Sampler, journal: Journal, options: Opt
     watchers = Tee(stand.series, options.observer)
     opened = stand.state.opened
     assert opened is not None
-    with speculation_for(options.speculate, stand.chain, sampler, opened.seed) as speculation:
-        if speculation is not None:
-            speculation = replace(speculation, waste=options.waste, in_flight=options.in_flight)
-        around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps, speculation)
+    with speculation_for(options.speculate, stand.chain, sampler, opened.seed) as ahead:
+        limited = ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
+        around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps, limited)
         last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
     return Result(last, stand.state.committed, report_of(stand.state, stand.series))
 

@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from unerring.adapters.journal_head import Mark
-from unerring.core.entries import VERSION, chained
+from unerring.core.encoding import chained
+from unerring.core.entries import VERSION
 
 APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
 LOGS = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a file, and reads into it

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from unerring.adapters.journal_file import APPLICATION_ID, log_path
 from unerring.adapters.journal_head import Mark, head_path, read_mark, seal_of
-from unerring.core.entries import GENESIS, VERSION, Entry, Opened, chained, decode
+from unerring.core.encoding import GENESIS, chained, decode
+from unerring.core.entries import VERSION, Entry, Opened
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal
 
 

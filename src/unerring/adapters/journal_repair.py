@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from unerring.adapters.journal_file import LOGS, add, connect, log_path, make, remove_logs
 from unerring.adapters.journal_head import Head, Mark, seal_of
-from unerring.core.entries import GENESIS, Entry, encode
+from unerring.core.encoding import GENESIS, encode
+from unerring.core.entries import Entry
 
 MOST_FILLED = 1 << 40  # bytes that a cut file's header may claim
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from unerring.adapters.journal_file import add, connect, log_path, make, remove_logs
 from unerring.adapters.journal_head import Head, Mark, read_mark, seal_of
 from unerring.adapters.journal_reader import Reader, probe, require_empty
-from unerring.core.entries import GENESIS, Entry, Finished, encode
+from unerring.core.encoding import GENESIS, encode
+from unerring.core.entries import Entry, Finished
 from unerring.errors import InputError, JournalError
 
 GROUP_SIZE = 512

@@ -75,11 +75,11 @@ class Foresight:
 def worth_risking(limit: float, wasted: int, samples: int) -> float:
     """How probably wasted a sample may be and still be worth asking, for at most the share `limit` to be wasted in all.
 
-    The most steps for a given waste come from one price for all: ask whatever is less at risk than some bound, nothing
-    beyond. About a third of all samples are asked at risk, half as much at risk as the bound on average, so the waste to
-    be expected is a sixth of the bound. It starts at six times the limit and goes down as the waste so far comes near the
-    limit, where it stays at just that: a run that had bad luck earns its share back by looking ahead less far,
-    not by standing still.
+    The most steps for a given waste come from one price for all: ask whatever is less at risk than some bound,
+    nothing beyond. About a third of all samples are asked at risk, half as much at risk as the bound on average, so
+    the waste to be expected is a sixth of the bound. It starts at six times the limit and goes down as the waste so
+    far comes near the limit, where it stays at just that: a run that had bad luck earns its share back by looking
+    ahead less far, not by standing still.
     """
     spent = wasted / (limit * (samples + GRACE)) if limit else 1.0
     return limit * min(6.0, max(1.0, 8.0 * (1.0 - spent)))

@@ -43,8 +43,8 @@ class Misplaced(ValueError):
 class Decided:
     """A committed step: its choice in canonical form and how the votes fell, most votes first.
 
-    `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many were, of this
-    step, from states that turned out not to be.
+    `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this
+    step were asked from states that turned out not to be.
     """
 
     step: int
@@ -273,18 +273,8 @@ class RunState:
                 self._receive(entry)
             case Committed():
                 return self._commit(entry)
-            case Intent():
-                self.in_flight.update(self._called(entry))
-            case Failed():
-                self.in_flight.difference_update(self._called(entry))
-                self.failures += 1
-            case Cancelled():
-                self.in_flight.difference_update(self._called(entry))
-                self.unknown += entry.count
-            case Drafted(step, usage, at):
-                self.in_flight.discard((step, DRAFT, self._place(step, at)))
-                self.drafts += 1
-                self.usage += usage
+            case Intent() | Failed() | Cancelled() | Drafted():
+                self._follow(entry)
             case Voter():
                 self._name(entry)
             case Opened():
@@ -301,6 +291,22 @@ class RunState:
                 self.finished = entry
                 self.pace.ended(entry)
         return None
+
+    def _follow(self, entry: Intent | Failed | Cancelled | Drafted) -> None:
+        """Keep account of paid calls."""
+        match entry:
+            case Intent():
+                self.in_flight.update(self._called(entry))
+            case Failed():
+                self.in_flight.difference_update(self._called(entry))
+                self.failures += 1
+            case Cancelled(count=count):
+                self.in_flight.difference_update(self._called(entry))
+                self.unknown += count
+            case Drafted(step, usage, at):
+                self.in_flight.discard((step, DRAFT, self._place(step, at)))
+                self.drafts += 1
+                self.usage += usage
 
     def _name(self, entry: Voter) -> None:
         if entry.number != len(self.voters):

@@ -73,8 +73,8 @@ class Speculation:
     """How far to ask ahead of what is decided.
 
     Guessed choices come from `source`: a drafting model, or a function from a state to a choice, or None for no idea.
-    Without one they come from the votes that are in. Of all samples at most the share `waste` may be for nothing, and at
-    most `in_flight` are under way at once.
+    Without one they come from the votes that are in. Of all samples at most the share `waste` may be for nothing, and
+    at most `in_flight` are under way at once.
     """
 
     source: Sampler | Callable[[Json], Json] | None = None

@@ -68,7 +68,7 @@ class Sampling:
     def calls(
         self, question: Question, slots: list[int], halt: StopRequest
     ) -> list[tuple[list[int], Coroutine[None, None, None]]]:
-        """The calls that draw samples by their numbers, each with its own numbers; none is tried again after `halt`."""
+        """The calls that draw samples by their numbers, each with its own; none is tried again after `halt`."""
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at

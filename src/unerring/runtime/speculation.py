@@ -5,9 +5,9 @@ to is where the next step is asked from. A verdict that differs from the guess m
 under way are cancelled, and what has come in stays in the journal, to be used again should the same state recur.
 Guesses never vote and never decide: the chain that is committed is the one that the same votes give without any.
 
-Two things keep the waste small. A step that is asked from the right state with a probability of `1 - waste` or more is
-asked for all it lacks, any other for one sample: that is enough to see whether its own guess holds. And the window ends
-where a sample is more probably wasted than `foresight.worth_risking` allows.
+Two things keep the waste small. A step that is asked from the right state with a probability of `1 - waste` or more
+is asked for all it lacks, any other for one sample: that is enough to see whether its own guess holds. And the window
+ends where a sample is more probably wasted than `foresight.worth_risking` allows.
 """
 
 import asyncio

@@ -102,6 +102,34 @@ def _margin(_context: Any, _option: Any, value: str) -> int | None:
     return int(value)
 
 
+def _speculation_options(command: Any) -> Any:
+    """The options of looking ahead, the same for a new run and a resumed one."""
+    options = (
+        click.option(
+            "--speculate",
+            metavar="off|leader|guess|SPEC",
+            default="auto",
+            show_default=True,
+            help="Where guesses come from that let steps be asked ahead of what is decided: the votes that are in "
+            "(leader), the process's own guess(state), or a drafting model. auto: the model's own drafting model "
+            "or the process's guess, where there is one, else leader. Decisions are the same with all of them.",
+        ),
+        click.option(
+            "--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once."
+        ),
+        click.option(
+            "--waste",
+            type=click.FloatRange(0, 1, max_open=True),
+            default=0.05,
+            show_default=True,
+            help="Share of all samples that may be for nothing, drawn after a wrong guess.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @commands.command()
 @click.argument("process", metavar="PROCESS")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable.")
@@ -119,6 +147,7 @@ def _margin(_context: Any, _option: Any, value: str) -> int | None:
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
+@_speculation_options
 @_json_option
 def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
@@ -128,6 +157,9 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     journal: Path | None,
     max_steps: int | None,
     seed: int,
+    speculate: str,
+    in_flight: int,
+    waste: float,
     as_json: bool,
 ) -> int:
     """Run PROCESS, a shipped one (hanoi) or your own as package.module:Class, deciding every step by voting.
@@ -142,7 +174,14 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     path = journal or _fresh(process)
 
     def start(progress: Progress) -> api.Result:
-        options = api.Options(policy=policy, max_steps=max_steps, observer=progress)
+        options = api.Options(
+            policy=policy,
+            max_steps=max_steps,
+            observer=progress,
+            speculate=speculate,
+            in_flight=in_flight,
+            waste=waste,
+        )
         return api.run(chain, model, path, None, seed, options)
 
     return _watched(start, path, as_json, new_name="" if journal else str(path))
@@ -154,9 +193,18 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @click.option("--vote-cap", type=click.IntRange(min=1), help="Raise the cap on a step's votes.")
 @click.option("--flag-cap", type=click.IntRange(min=1), help="Raise the cap on a step's flagged samples per vote.")
 @click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
+@_speculation_options
 @_json_option
-def resume(
-    file: Path, max_steps: int | None, vote_cap: int | None, flag_cap: int | None, repair: bool, as_json: bool
+def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    file: Path,
+    max_steps: int | None,
+    vote_cap: int | None,
+    flag_cap: int | None,
+    repair: bool,
+    speculate: str,
+    in_flight: int,
+    waste: float,
+    as_json: bool,
 ) -> int:
     """Go on with the run in the journal FILE, from its last committed vote."""
     if repair:
@@ -164,7 +212,15 @@ def resume(
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
 
     def start(progress: Progress) -> api.Result:
-        options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap)
+        options = api.Options(
+            max_steps=max_steps,
+            observer=progress,
+            vote_cap=vote_cap,
+            flag_cap=flag_cap,
+            speculate=speculate,
+            in_flight=in_flight,
+            waste=waste,
+        )
         return api.resume(file, options=options)
 
     return _watched(start, file, as_json, resuming=True)

@@ -31,6 +31,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
             ("tallies", _counts(report["tallies"], most=8)),
             ("rounds", _counts(report["rounds_histogram"], most=8)),
             ("hardest", _hardest(report["hardest"])),
+            ("ahead", _ahead(report["speculation"])),
         ]
     rows += [
         ("voter", f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags") for voter in report["voters"]
@@ -61,6 +62,19 @@ def _samples(samples: dict[str, int]) -> str:
     if samples["failed_calls"]:
         told += f"; {samples['failed_calls']:,} calls failed"
     return told
+
+
+def _ahead(speculation: dict[str, Any]) -> str:
+    """How asking ahead got on."""
+    if not speculation["steps_ahead"]:
+        return "no step was asked ahead"
+    gain = speculation["speed_up"]
+    faster = "" if gain is None else f"; {gain:.3g} times as fast as the same calls one after the other"
+    return (
+        f"{speculation['steps_ahead']:,} steps asked ahead, in runs of {speculation['mean_run']:,.1f} on average and "
+        f"{speculation['longest_run']:,} at most; {speculation['wasted']:,} samples for nothing "
+        f"({speculation['waste']:.2%}){faster}"
+    )
 
 
 def _counts(counts: dict[str, int], most: int = 20) -> str:

@@ -1,0 +1,224 @@
+"""How each entry of a journal becomes bytes and comes back.
+
+An entry's bytes are a JSON array, its kind first, and deflated (RFC 1951) where that is shorter: a JSON array starts
+with `[`, a deflated one with a zero byte.
+
+A running hash ties each entry to all before it: hash(n) = BLAKE2b-128(hash(n-1) + bytes(n)). An entry that
+was changed, cut out or put in shows at its own number.
+"""
+
+import json
+import zlib
+from hashlib import blake2b
+from typing import Any
+
+from unerring.core.entries import (
+    VERSION,
+    Cancelled,
+    Committed,
+    Drafted,
+    Entry,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Replies,
+    Reply,
+    Resumed,
+    Voter,
+)
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Finish, Usage
+from unerring.errors import JournalTooNew
+
+GENESIS = bytes(16)
+MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
+
+
+def chained(previous: bytes, body: bytes) -> bytes:
+    """The running hash after an entry, 16 bytes; `GENESIS` stands before the first."""
+    return blake2b(previous + body, digest_size=16).digest()
+
+
+def encode(entry: Entry) -> bytes:
+    """Write an entry as bytes."""
+    # a model may write anything, half of a surrogate pair too: what came is what is kept
+    text = json.dumps(_fields(entry), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if not 100 <= len(text) <= MOST_BYTES:
+        return text
+    squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
+    squeezed = b"\0" + squeezer.compress(text) + squeezer.flush()
+    return min(text, squeezed, key=len)
+
+
+def decode(body: bytes) -> Entry:
+    """Read an entry from its bytes.
+
+    Raises `JournalTooNew` for a kind this version does not know, `ValueError` for bytes that are no entry.
+    """
+    try:
+        text = _inflated(body) if body[:1] == b"\0" else body
+        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ValueError(f"not an entry: {error}") from None
+    if not isinstance(fields, list) or not fields:
+        raise ValueError("not an entry: it has no kind")
+    return _entry(fields[0], fields[1:])
+
+
+def _inflated(body: bytes) -> bytes:
+    """The text of a deflated entry; a few bytes can claim to be gigabytes, so there is an end to it."""
+    inflater = zlib.decompressobj(-12)
+    text = inflater.decompress(body[1:], MOST_BYTES)
+    if not inflater.eof:
+        raise ValueError(f"it is cut off, or holds more than {MOST_BYTES:,} bytes")
+    return text
+
+
+def _fields(entry: Entry) -> list[Any]:
+    match entry:
+        case Replies(replies, at):
+            first = replies[0]
+            return ["r", first.step, first.slot, at, *map(_sample_fields, replies)]
+        case Committed(step, state):
+            return ["c", step, state]
+        case Intent(step, slot, count, at):
+            return ["i", step, slot, count, *_given(at)]
+        case Drafted(step, usage, at):
+            return ["d", step, usage.input_tokens, usage.output_tokens, *_given(at)]
+        case Voter(number, name):
+            return ["v", number, name]
+        case Failed(step, slot, count, reason, at):
+            return ["f", step, slot, count, reason, *_given(at)]
+        case Cancelled(step, slot, count, at):
+            return ["x", step, slot, count, *_given(at)]
+        case Resumed(time, vote_cap, flag_cap):
+            return ["resumed", time, vote_cap, flag_cap]
+        case Paused(kind, reason, time, latency):
+            return ["paused", kind, reason, time, *_given(latency)]
+        case Finished(steps, time, latency):
+            return ["finished", steps, time, *_given(latency)]
+        case Opened():
+            names = ("process", "parameters", "model", "policy", "seed", "start", "length", "software", "time")
+            return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
+
+
+def _given(value: Any) -> list[Any]:
+    """A last field, left out where there is nothing to say."""
+    return [] if value is None else [value]
+
+
+def _sample_fields(reply: Reply) -> list[Any]:
+    cause = None if reply.flag is None else reply.flag.value
+    cut = int(reply.finish is Finish.LENGTH)
+    tokens = [reply.usage.input_tokens, reply.usage.output_tokens]
+    return [reply.text, reply.choice, cause, *tokens, cut, reply.logprob, reply.voter, *_given(reply.reply_id)]
+
+
+def _entry(kind: object, values: list[Any]) -> Entry:
+    try:
+        entry = _of_a_step(kind, values) or _of_a_session(kind, values)
+    except (TypeError, ValueError, IndexError, RecursionError) as error:
+        raise ValueError(f"not an entry: {error}") from None
+    if entry is not None:
+        return entry
+    if isinstance(kind, str) and kind not in KINDS:
+        raise JournalTooNew(_too_new(f"entry kind {kind!r}"))
+    raise ValueError(f"not an entry: its fields are not those of kind {kind!r}")
+
+
+def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
+    match kind, values:
+        case "r", [int(step), int(slot), (str() | None) as at, _, *_]:
+            replies = (_reply(step, slot + offset, fields) for offset, fields in enumerate(values[3:]))
+            return Replies(tuple(replies), at)
+        case "c", [int(step), str(state)]:
+            return Committed(step, state)
+        case "i", [int(step), int(slot), int(count), *rest]:
+            return Intent(step, slot, count, _digest(rest))
+        case "d", [int(step), int(read), int(written), *rest]:
+            return Drafted(step, Usage(read, written), _digest(rest))
+        case "v", [int(number), str(name)]:
+            return Voter(number, name)
+        case "f", [int(step), int(slot), int(count), str(reason), *rest]:
+            return Failed(step, slot, count, reason, _digest(rest))
+        case "x", [int(step), int(slot), int(count), *rest]:
+            return Cancelled(step, slot, count, _digest(rest))
+    return None
+
+
+def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
+    match kind, values:
+        case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap]:
+            return Resumed(time, vote_cap, flag_cap)
+        case "paused", [str(cause), str(reason), int() | float() as time, *rest]:
+            return Paused(cause, reason, time, _seconds(rest))
+        case "finished", [int(steps), int() | float() as time, *rest]:
+            return Finished(steps, time, _seconds(rest))
+        case "opened", [int(version), *rest]:
+            if version > VERSION:
+                raise JournalTooNew(_too_new(f"version {version}"))
+            return _opened(version, *rest)
+    return None
+
+
+def _digest(rest: list[Any]) -> str | None:
+    match rest:
+        case []:
+            return None
+        case [str(at)]:
+            return at
+    raise ValueError("its last field is not a digest")
+
+
+def _seconds(rest: list[Any]) -> float | None:
+    match rest:
+        case []:
+            return None
+        case [int() | float() as latency]:
+            return latency
+    raise ValueError("its last field is not a number of seconds")
+
+
+def _opened(version: int, fields: Any) -> Opened:
+    match fields:
+        case {
+            "process": str(),
+            "parameters": dict(),
+            "model": str(),
+            "policy": dict(),
+            "seed": int(),
+            "start": str(),
+            "length": int() | None,
+            "software": str(),
+            "time": int() | float(),
+        }:
+            return Opened(**fields, version=version)
+    raise ValueError("its fields are not those of an opening entry")
+
+
+def _reply(step: int, slot: int, fields: Any) -> Reply:
+    match fields:
+        case [
+            str() | int() as text,
+            (str() | int() | None) as choice,
+            (str() | None) as cause,
+            int(read),
+            int(written),
+            int(cut),
+            (int() | float() | None) as logprob,
+            int(voter),
+            *rest,
+        ] if all(isinstance(item, str) for item in rest) and len(rest) <= 1:
+            flag = None if cause is None else FlagKind(cause)
+            finish = Finish.LENGTH if cut else Finish.STOP
+            return Reply(step, slot, text, choice, flag, Usage(read, written), finish, logprob, voter, *rest)
+    raise ValueError("its fields are not those of a sample")
+
+
+KINDS = frozenset({"r", "c", "i", "d", "v", "f", "x", "resumed", "paused", "finished", "opened"})
+
+
+def _too_new(what: str) -> str:
+    return f"this journal uses {what}, which this version of unerring does not know; upgrade unerring to read it"
