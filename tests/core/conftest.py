@@ -1,8 +1,10 @@
 """A run told by hand: what the tests of replay and report write their histories with."""
 
+from typing import Any
+
 import pytest
 
-from unerring.core.entries import Committed, Entry, Opened, Reply, Voter, digest_of
+from unerring.core.entries import Committed, Entry, Opened, Replies, Reply, Voter, digest_of
 from unerring.core.policy import Policy
 from unerring.core.redflag import FlagKind
 from unerring.core.replay import RunState
@@ -33,34 +35,52 @@ class Script:
             if decided is not None:
                 self.series.add(decided)
 
-    def said(self, step: int, slot: int, outcome: str | FlagKind, /, **changed: object) -> Reply:
-        """The reply a runner would write for a sample that gave this choice, or was flagged so."""
-        open_step = self.state.step(step)
-        flag = outcome if isinstance(outcome, FlagKind) else None
-        text = f"text of {outcome}"
-        fields: dict[str, object] = {
-            "step": step,
-            "slot": slot,
-            "text": open_step.texts.get(text, text),
-            "choice": None if flag else open_step.choices.get(str(outcome), outcome),
-            "flag": flag,
-            "usage": Usage(10, 5),
-            "finish": Finish.STOP,
-            "logprob": None,
-            "voter": 0,
-        }
-        return Reply(**(fields | changed))  # type: ignore[arg-type]
+    def said(self, step: int, slot: int, outcome: str | FlagKind, /, at: str | None = None, **changed: Any) -> Replies:
+        """What a runner would write for a call whose one sample gave this choice, or was flagged so."""
+        return self.call(step, slot, outcome, at=at, **changed)
 
-    def vote(self, step: int, *choices: str | FlagKind) -> None:
-        """Samples of a step, numbered on from those it has."""
+    def call(
+        self, step: int, slot: int, /, *outcomes: str | FlagKind, at: str | None = None, **changed: Any
+    ) -> Replies:
+        """What a runner would write for a call whose samples gave these choices, or were flagged so."""
+        known = self.state.open.get(step, {}).get(self.state.last_digest if at is None else at)
+        texts, choices = (dict(known.texts), dict(known.choices)) if known else ({}, {})
+        replies = []
+        for number, outcome in enumerate(outcomes, slot):
+            flag = outcome if isinstance(outcome, FlagKind) else None
+            text = f"text of {outcome}"
+            fields: dict[str, Any] = {
+                "step": step,
+                "slot": number,
+                "text": texts.get(text, text),
+                "choice": None if flag else choices.get(str(outcome), outcome),
+                "flag": flag,
+                "usage": Usage(10, 5),
+                "finish": Finish.STOP,
+                "logprob": None,
+                "voter": 0,
+            }
+            replies.append(Reply(**(fields | changed)))
+            texts.setdefault(text, number)
+            if flag is None:
+                choices.setdefault(str(outcome), number)
+        return Replies(tuple(replies), at)
+
+    def vote(self, step: int, *choices: str | FlagKind, at: str | None = None) -> None:
+        """Samples of a step, numbered on from those it has, each of a call of its own."""
         for choice in choices:
-            self.tell(self.said(step, len(self.state.step(step).replies), choice))
+            self.tell(self.said(step, len(self.state.step(step, at).replies), choice, at=at))
 
     def decide(self, *choices: str | FlagKind) -> None:
         """The next step, from its samples to its commit."""
         step = self.state.committed
         self.vote(step, *choices)
-        self.tell(Committed(step, digest_of(f"after {step}")))
+        self.tell(Committed(step, self.after(step)))
+
+    @staticmethod
+    def after(step: int) -> str:
+        """The digest of the state that `decide` takes a step to: where the next one is asked from."""
+        return digest_of(f"after {step}")
 
     def report(self) -> dict:
         """The report of the run so far."""

@@ -2,16 +2,32 @@
 
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
-from unerring.core.entries import VERSION, Committed, Finished, Intent, Opened, Reply, decode, encode
+from unerring.core.encoding import decode, encode
+from unerring.core.entries import (
+    DRAFT,
+    VERSION,
+    Cancelled,
+    Committed,
+    Drafted,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Replies,
+    Reply,
+)
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
 from unerring.errors import JournalTooNew
 
 OPENED = Opened("tale", {}, "made/up", {}, 0, "0", None, "test", 1.0)
 REPLY = Reply(3, 1, "a text " * 40, '{"a":1}', None, Usage(7, 8), Finish.LENGTH, -0.25, 2, "id-1")
+CALL = Replies((REPLY, replace(REPLY, slot=2, text=1, choice=1, reply_id="id-2")), "0123456789ab")
 
 
 def squeezed(text):
@@ -76,9 +92,24 @@ def test_a_bare_string_is_garbage_and_not_news(body):
         b'["f", 0, 0, 1, null]',
         b'["finished", null, 1.0]',
         b'["resumed", 1.0, "60", null]',
-        b'["r", 0, 0, null, null, "malformed", 1, 2, 0, null, 0]',
-        b'["r", 0, 0, "a", {}, null, 1, 2, 0, null, 0]',
-        b'["r", 0, 0, "a", "b", null, null, null, 0, null, 0]',
+        b'["r", 0, 0, null, [null, null, "malformed", 1, 2, 0, null, 0]]',
+        b'["r", 0, 0, null, ["a", {}, null, 1, 2, 0, null, 0]]',
+        b'["r", 0, 0, null, ["a", "b", null, null, null, 0, null, 0]]',
+        b'["r", 0, 0, null, ["a", "b", null, 1, 2, 0, null, 0], ["a", "b"]]',
+        b'["r", 0, 0, null, ["a", "b", null, 1, 2, 0, null, 0, "id", "id"]]',
+        b'["r", 0, 0, null, ["a", "b", null, 1, 2, 0, null, 0, null]]',
+        b'["r", 0, 0, null]',
+        b'["r", 0, 0, 1, ["a", "b", null, 1, 2, 0, null, 0]]',
+        b'["i", 0, 0, 1, 2]',
+        b'["i", 0, 0, 1, "a", "b"]',
+        b'["f", 0, 0, 1, "busy", null]',
+        b'["x", 0, 0]',
+        b'["x", 0, 0, 1, {}]',
+        b'["d", 0, 1]',
+        b'["d", 0, 1, 2, 3]',
+        b'["paused", "a", "b", 1.0, "c"]',
+        b'["finished", 1, 1.0, null]',
+        b'["finished", 1, 1.0, 0.5, 0.5]',
     ],
     ids=repr,
 )
@@ -90,7 +121,7 @@ def test_fields_of_another_kind_are_no_entry(body):
 
 def test_an_unknown_flag_is_a_value_error():
     """A reply flagged for a cause that there is not cannot be read."""
-    body = json.dumps(["r", 0, 0, "a", None, "ugly", 1, 2, 0, None, 0]).encode()
+    body = json.dumps(["r", 0, 0, None, ["a", None, "ugly", 1, 2, 0, None, 0]]).encode()
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
 
@@ -122,17 +153,35 @@ def test_a_short_entry_is_plain_json():
     assert encode(Finished(3, 1.5)) == b'["finished",3,1.5]'
 
 
+def test_what_was_not_guessed_has_no_field_for_it():
+    """The state that a step was asked from, and a latency, are written only where there is one to be named."""
+    assert encode(Intent(12, DRAFT, 1, "ab")) == b'["i",12,-1,1,"ab"]'
+    assert encode(Cancelled(12, 0, 3)) == b'["x",12,0,3]'
+    assert encode(Cancelled(12, 0, 3, "ab")) == b'["x",12,0,3,"ab"]'
+    assert encode(Failed(12, 0, 3, "busy", "ab")) == b'["f",12,0,3,"busy","ab"]'
+    assert encode(Drafted(12, Usage(7, 8))) == b'["d",12,7,8]'
+    assert encode(Paused("a", "b", 1.5, 0.25)) == b'["paused","a","b",1.5,0.25]'
+
+
+def test_the_samples_of_a_call_are_numbered_without_a_gap():
+    """A call is of one step, and its entry names the first number only: any other samples are refused."""
+    for other in (replace(REPLY, slot=3), replace(REPLY, slot=1), replace(REPLY, step=4, slot=2)):
+        with pytest.raises(ValueError, match="without a gap"):
+            Replies((REPLY, other))
+
+
 def test_a_long_entry_is_deflated_and_comes_back():
     """Where deflating pays, it is done."""
-    body = encode(REPLY)
+    body = encode(CALL)
     assert body[0] == 0
     assert len(body) < 100
-    assert decode(body) == REPLY
+    assert decode(body) == CALL
 
 
 def test_a_reply_without_identity_has_no_field_for_it():
     """`reply_id` is written only where there is one, and an empty one is not none."""
     fields = (0, 0, "a", None, FlagKind.COPY, Usage(), Finish.STOP, None, 0)
-    assert len(encode(Reply(*fields))) < len(encode(Reply(*fields, reply_id="")))
-    assert decode(encode(Reply(*fields, reply_id=""))).reply_id == ""
-    assert decode(encode(Reply(*fields))).reply_id is None
+    without, empty = Replies((Reply(*fields),)), Replies((Reply(*fields, reply_id=""),))
+    assert len(encode(without)) < len(encode(empty))
+    assert decode(encode(empty)).replies[0].reply_id == ""
+    assert decode(encode(without)).replies[0].reply_id is None

@@ -2,11 +2,24 @@
 
 import pytest
 
-from unerring.core.entries import Committed, Finished, Opened, Paused, Reply, Resumed, Voter
+from unerring.core.entries import (
+    DRAFT,
+    Cancelled,
+    Committed,
+    Drafted,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Resumed,
+    Voter,
+)
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy, Undecided, Won
 from unerring.core.redflag import FlagKind
-from unerring.core.replay import Misplaced, RunState, replay
+from unerring.core.replay import MOST_CALLED, Misplaced, RunState, replay
+from unerring.core.sample import Usage
 
 FLAG = FlagKind.MALFORMED
 SECOND_OPENING = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)
@@ -118,7 +131,7 @@ def test_a_choice_given_by_number_must_be_there(script):
 def test_a_text_is_given_by_the_number_of_its_first_sample(script):
     """A reference to a sample that only refers on itself cannot follow."""
     script.open().vote(0, "a", "a")
-    assert script.state.open[0].replies[1].text == 0
+    assert script.state.step(0).replies[1].text == 0
     with pytest.raises(Misplaced, match="refers to a text"):
         script.tell(script.said(0, 2, "b", text=1))
 
@@ -153,15 +166,14 @@ def test_a_choice_written_out_again_never_splits_the_vote(script):
             script.tell(script.said(0, slot, "a", text="t" * (slot + 1), choice='"a"'))
     except Misplaced:
         return
-    assert isinstance(script.state.open[0].verdict, Won)
+    assert isinstance(script.state.step(0).verdict, Won)
 
 
 def test_a_committed_step_takes_no_more_samples(script):
     """A late reply for a step that is part of the chain cannot follow."""
     script.open().decide("a", "a", "a")
-    late = Reply(0, 3, "t", "a", None, script.said(1, 0, "a").usage, script.said(1, 0, "a").finish, None, 0)
     with pytest.raises(Misplaced, match="step 0 is committed already"):
-        script.tell(late)
+        script.tell(script.said(0, 3, "a"))
 
 
 def test_a_step_is_committed_only_when_won(script):
@@ -174,7 +186,7 @@ def test_a_step_is_committed_only_when_won(script):
 def test_an_undecided_step_is_never_committed(script):
     """A step at its cap cannot be committed for its plurality."""
     script.open(Policy(AheadBy(3), vote_cap=4)).vote(0, "a", "a", "b", "a")
-    assert script.state.open[0].verdict == Undecided(4)
+    assert script.state.step(0).verdict == Undecided(4)
     with pytest.raises(Misplaced, match="without having been won"):
         script.tell(Committed(0, "x"))
 
@@ -188,7 +200,7 @@ def test_a_step_without_samples_is_never_committed(script):
 
 def test_steps_are_committed_in_order(script):
     """A later step that is won must wait for the earlier ones."""
-    script.open().vote(1, "a", "a", "a")
+    script.open().vote(1, "a", "a", "a", at=script.after(0))
     with pytest.raises(Misplaced, match="step 1 is committed without"):
         script.tell(Committed(1, "x"))
 
@@ -215,7 +227,7 @@ def test_a_resumption_under_a_lower_cap_is_misplaced_or_understood(script, caps)
         script.tell(Resumed(1.0, **caps))
     except Misplaced:
         return
-    assert isinstance(script.state.open[0].verdict, Undecided)
+    assert isinstance(script.state.step(0).verdict, Undecided)
 
 
 def test_a_resumption_under_a_lower_flag_cap_is_misplaced_or_understood(script):
@@ -225,7 +237,7 @@ def test_a_resumption_under_a_lower_flag_cap_is_misplaced_or_understood(script):
         script.tell(Resumed(1.0, flag_cap=1))
     except Misplaced:
         return
-    assert isinstance(script.state.open[0].verdict, Undecided)
+    assert isinstance(script.state.step(0).verdict, Undecided)
 
 
 def test_naming_a_voter_again_keeps_its_figures(script):
@@ -236,3 +248,103 @@ def test_naming_a_voter_again_keeps_its_figures(script):
     except Misplaced:
         return
     assert (script.state.voters[0].votes, script.state.voters[0].flags) == (1, 1)
+
+
+# --- steps asked ahead
+
+PLACELESS = [
+    lambda script, step: script.said(step, 0, "a"),
+    lambda _, step: Intent(step, 0, 3),
+    lambda _, step: Failed(step, 0, 3, "busy"),
+    lambda _, step: Cancelled(step, 0, 3),
+    lambda _, step: Drafted(step, Usage()),
+]
+KINDS = ["replies", "intent", "failed", "cancelled", "drafted"]
+
+
+@pytest.mark.parametrize("entry", PLACELESS, ids=KINDS)
+def test_a_step_asked_ahead_says_from_which_state(script, entry):
+    """Of a step that the chain has not reached, an entry without the state that it was asked from cannot follow."""
+    script.open()
+    with pytest.raises(Misplaced, match="step 1 is not reached yet"):
+        script.tell(entry(script, 1))
+
+
+@pytest.mark.parametrize("entry", PLACELESS, ids=KINDS)
+def test_what_comes_late_says_from_which_state(script, entry):
+    """Of a committed step, an entry without the state that it was asked from cannot follow."""
+    script.open().decide("a", "a", "a")
+    with pytest.raises(Misplaced, match="step 0 is committed already"):
+        script.tell(entry(script, 0))
+
+
+def test_samples_that_come_too_late_are_wasted(script):
+    """Samples of a committed step, asked from a state that was not to be, are counted and decide nothing."""
+    script.open().decide("a", "a", "a")
+    script.tell(script.call(0, 0, "b", FLAG, "b", at="elsewhere"))
+    assert (script.state.wasted, script.state.samples, script.state.committed) == (3, 6, 1)
+    assert (script.state.voters[0].votes, script.state.voters[0].flags) == (5, 1)
+    assert script.state.usage == Usage(60, 30)
+
+
+def test_a_late_sample_needs_a_named_voter(script):
+    """A sample that comes too late to matter is still somebody's."""
+    script.open().decide("a", "a", "a")
+    with pytest.raises(Misplaced, match="unnamed voter"):
+        script.tell(script.said(0, 0, "b", at="elsewhere", voter=1))
+
+
+def test_a_sample_comes_once_from_each_state(script):
+    """The same number may come from two guessed states, and from neither of them twice."""
+    script.open()
+    script.tell(script.said(1, 0, "a", at="here"), script.said(1, 0, "a", at="there"))
+    with pytest.raises(Misplaced, match="came twice"):
+        script.tell(script.said(1, 0, "a", at="here"))
+
+
+def test_a_sample_asked_ahead_comes_once(script):
+    """A sample that came before its step was reached cannot come again after, under no name of the same state."""
+    script.open()
+    script.tell(script.said(1, 0, "a", at=script.after(0)))
+    script.decide("a", "a", "a")
+    with pytest.raises(Misplaced, match="came twice"):
+        script.tell(script.said(1, 0, "a"))
+
+
+def test_a_text_given_by_number_must_be_of_the_same_state(script):
+    """A sample may not refer to one that was asked from another state."""
+    script.open()
+    script.tell(script.said(1, 0, "a", at="here"))
+    with pytest.raises(Misplaced, match="refers to a text"):
+        script.tell(script.said(1, 1, "a", at="there", text=0))
+
+
+def test_votes_from_another_state_never_win_a_step(script):
+    """A step is committed by samples asked from where the chain stands, whoever was agreed elsewhere."""
+    script.open().vote(0, "a", "a", "a", at="elsewhere")
+    with pytest.raises(Misplaced, match="without having been won"):
+        script.tell(Committed(0, "x"))
+
+
+def test_votes_from_two_states_never_add_up(script):
+    """Two votes here and one there are no three."""
+    script.open().vote(0, "a", "a")
+    script.vote(0, "a", at="elsewhere")
+    with pytest.raises(Misplaced, match="without having been won"):
+        script.tell(Committed(0, "x"))
+
+
+@pytest.mark.parametrize("kind", [Intent, Cancelled])
+@pytest.mark.parametrize("count", [0, -1, MOST_CALLED + 1])
+def test_a_call_is_for_some_samples_and_not_for_millions(script, kind, count):
+    """A call for no sample, or for more than could ever be asked for, is misplaced."""
+    script.open()
+    with pytest.raises(Misplaced, match="cannot have been"):
+        script.tell(kind(0, 0, count))
+
+
+def test_a_draft_is_never_a_sample(script):
+    """What would be a sample under the number of drafts cannot follow: drafts do not vote."""
+    script.open()
+    with pytest.raises(Misplaced, match="was not asked for"):
+        script.tell(script.said(0, DRAFT, "a"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unerring.core.entries import Committed, Reply
+from unerring.core.entries import Committed, Replies
 from unerring.core.odds import chain_probability, k_min
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy, Continue, FirstTo, Majority, Race, Undecided, Won
@@ -56,8 +56,8 @@ def test_the_same_action_with_different_next_states_does_not_merge(script):
     right = canonical({"move": [1, 0, 2], "next_state": [[2], [], [1]]})
     wrong = canonical({"move": [1, 0, 2], "next_state": [[], [2], [1]]})
     script.open().vote(0, right, wrong, right)
-    assert sorted(script.state.open[0].race.tally.values()) == [1, 2]
-    assert isinstance(script.state.open[0].verdict, Continue)
+    assert sorted(script.state.step(0).race.tally.values()) == [1, 2]
+    assert isinstance(script.state.step(0).verdict, Continue)
 
 
 def test_nested_winners_come_back_unchanged(script):
@@ -99,7 +99,7 @@ def test_half_or_less_says_that_no_k_can_help(p):
 def test_all_flagged_never_elects_candidate_0(script):
     """A step that drew nothing but flags ends undecided; there is no candidate to fall back to."""
     script.open(Policy(AheadBy(1), vote_cap=5, flag_cap=3)).vote(0, FLAG, FLAG, FLAG)
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert step.verdict == Undecided(0)
     assert not step.race.tally
     with pytest.raises(Misplaced, match="without having been won"):
@@ -120,7 +120,7 @@ def test_a_rejected_sample_never_resets_the_state(script):
     """A sample flagged in the middle of a race leaves votes, order and earlier steps as they were."""
     script.open().decide("x", "x", "x")
     script.vote(1, "a", "a", FlagKind.REJECTED)
-    step = script.state.open[1]
+    step = script.state.step(1)
     assert (script.state.committed, step.race.votes, step.wanted()) == (1, 2, [3])
     script.vote(1, "a")
     assert isinstance(step.verdict, Won)
@@ -134,9 +134,9 @@ def test_a_cached_reply_served_twice_is_one_vote(script):
     assert flag.kind is FlagKind.COPY
     script.open()
     script.tell(script.said(0, 0, "a", reply_id="r-1"))
-    assert script.state.open[0].knows_reply("r-1")
+    assert script.state.step(0).knows_reply("r-1")
     script.tell(script.said(0, 1, FlagKind.COPY, reply_id="r-1"))
-    assert script.state.open[0].race.votes == 1
+    assert script.state.step(0).race.votes == 1
     assert script.state.flags[FlagKind.COPY] == 1
 
 
@@ -156,5 +156,5 @@ def test_a_replayed_run_decides_as_it_did(script):
     script.tell(Committed(0, "x"))
     again = replay(script.entries)
     assert again.committed == 1
-    assert [entry.slot for entry in script.entries if isinstance(entry, Reply)] == [0, 1, 3, 2]
+    assert [entry.replies[0].slot for entry in script.entries if isinstance(entry, Replies)] == [0, 1, 3, 2]
     assert script.series.hardest()[0].choice == "b"

@@ -23,7 +23,7 @@ def test_a_step_asks_for_what_is_missing_and_no_more(script):
 def test_a_flagged_sample_is_drawn_anew_and_spends_no_vote(script):
     """A flag costs a sample, not a vote: the next round asks for one in its place."""
     script.open().vote(0, "a", FLAG, "a")
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert step.race.votes == 2
     assert step.flags == 1
     assert step.wanted() == [3]
@@ -33,7 +33,7 @@ def test_a_fast_answer_does_not_vote_first(script):
     """With two to win, the samples numbered first decide, though the others came in before them."""
     script.open(Policy(AheadBy(2), vote_cap=9))
     script.vote(0, "a", "b")
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert step.wanted() == [2, 3]
     script.tell(script.said(0, 3, "b"))
     assert step.race.votes == 2
@@ -46,7 +46,7 @@ def test_a_candidate_named_by_a_later_sample_that_came_first_is_the_same_candida
     script.open()
     for slot in (2, 0, 1):
         script.tell(script.said(0, slot, "a"))
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert step.replies[0].choice == 2
     assert isinstance(step.verdict, Won)
     assert step.choice(step.verdict.choice) == "a"
@@ -57,19 +57,19 @@ def test_a_step_drowned_in_flags_is_undecided(script):
     """flag_cap flags for each vote counted or still needed, and the step is given up, at the end of a round."""
     script.open(Policy(AheadBy(3), flag_cap=2))
     script.vote(0, *[FLAG] * 5)
-    assert isinstance(script.state.open[0].verdict, Continue)
+    assert isinstance(script.state.step(0).verdict, Continue)
     script.vote(0, FLAG)
-    assert script.state.open[0].verdict == Undecided(0)
-    assert script.state.open[0].wanted() == []
+    assert script.state.step(0).verdict == Undecided(0)
+    assert script.state.step(0).wanted() == []
 
 
 def test_a_raised_flag_cap_goes_on_where_the_step_stopped(script):
     """After the cap on flags is raised the next round is asked for, and the flags are not forgotten."""
     script.open(Policy(AheadBy(3), flag_cap=1))
     script.vote(0, FLAG, FLAG, FLAG)
-    assert script.state.open[0].verdict == Undecided(0)
+    assert script.state.step(0).verdict == Undecided(0)
     script.tell(Resumed(1.0, flag_cap=2))
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert (step.flags, step.wanted()) == (3, [3, 4, 5])
     script.vote(0, "a", "a", "a")
     assert isinstance(step.verdict, Won)
@@ -79,9 +79,9 @@ def test_a_raised_vote_cap_goes_on_where_the_step_stopped(script):
     """After the cap on votes is raised the same tally goes on to a winner."""
     script.open(Policy(AheadBy(2), vote_cap=3))
     script.vote(0, "a", "b", "a")
-    assert script.state.open[0].verdict == Undecided(3)
+    assert script.state.step(0).verdict == Undecided(3)
     script.tell(Resumed(1.0, vote_cap=60))
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert step.wanted() == [3]
     script.vote(0, "a")
     assert step.choice(step.verdict.choice) == "a"
@@ -92,14 +92,14 @@ def test_raised_caps_hold_for_steps_opened_later(script):
     script.open(Policy(AheadBy(2), vote_cap=3))
     script.tell(Resumed(1.0, vote_cap=5))
     script.vote(0, "a", "b", "a", "b", "c")
-    assert script.state.open[0].verdict == Undecided(5)
+    assert script.state.step(0).verdict == Undecided(5)
 
 
 def test_resuming_without_caps_keeps_what_came_in(script):
     """A resumption asks only for the samples that have no reply, and counts the lost ones as unknown."""
     script.open()
     script.tell(Intent(0, 0, 3), script.said(0, 1, "a"), Resumed(1.0))
-    assert script.state.open[0].wanted() == [0, 2]
+    assert script.state.step(0).wanted() == [0, 2]
     assert script.state.unknown == 2
     assert not script.state.in_flight
 
@@ -107,8 +107,8 @@ def test_resuming_without_caps_keeps_what_came_in(script):
 def test_several_steps_are_open_at_once(script):
     """Votes on a later step wait there until it is next."""
     script.open(Policy(FirstTo(1)))
-    script.vote(2, "c")
-    script.vote(1, "b")
+    script.vote(2, "c", at=script.after(1))
+    script.vote(1, "b", at=script.after(0))
     script.decide("a")
     script.decide()
     script.decide()
@@ -120,6 +120,6 @@ def test_a_reply_is_known_by_its_identity(script):
     """A step knows the provider's identity of each reply it has, so that a copy can be flagged."""
     script.open()
     script.tell(script.said(0, 0, "a", reply_id="r-1"), script.said(0, 1, "b"))
-    step = script.state.open[0]
+    step = script.state.step(0)
     assert step.knows_reply("r-1")
     assert not step.knows_reply("r-2")

@@ -4,18 +4,20 @@ import json
 
 import pytest
 
-from unerring.core.entries import Failed, Finished, Intent, Paused, Resumed, Voter
+from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Finished, Intent, Paused, Resumed, Voter
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagKind
 from unerring.core.replay import Decided, replay
 from unerring.core.report import HARDEST, Series, report_of, status_of
+from unerring.core.sample import Usage
 
 FLAG = FlagKind.MALFORMED
 KEYS = {
     *("process", "parameters", "model", "seed", "software", "policy", "status", "stopped", "steps", "length"),
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
+    "speculation",
 }
 
 
@@ -139,6 +141,15 @@ def test_calls_with_unknown_outcome_count_as_sent(script):
     assert script.report()["sessions"] == 2
 
 
+def test_a_call_that_was_given_up_counts_as_sent(script):
+    """Samples of a cancelled call are sent with an unknown outcome; no one waits for them any more."""
+    script.open()
+    script.tell(Intent(1, 0, 3, "guessed"), Cancelled(1, 0, 3, "guessed"))
+    samples = script.report()["samples"]
+    assert (samples["sent"], samples["received"], samples["unknown"]) == (3, 0, 3)
+    assert script.state.in_flight == set()
+
+
 def test_the_status_is_one_word(script):
     """A run is unfinished, paused, unfinished again once resumed, and finished."""
     script.open().decide("a", "a", "a")
@@ -205,3 +216,102 @@ def test_a_series_counts_flags_as_effort():
     series.add(decided(1, 3, flags=9))
     assert [d.step for d in series.hardest()] == [1, 0]
     assert series.total_votes == 8
+
+
+# --- asking ahead
+
+
+def ahead(script, step, *choices):
+    """A step asked from the state that `decide` takes the one before it to, with that one not committed yet."""
+    script.vote(step, *choices, at=script.after(step - 1))
+
+
+def test_a_run_that_never_looked_ahead_says_so(history):
+    """One step after the other: nothing was asked ahead, nothing was for nothing, nothing was measured."""
+    assert history.report()["speculation"] == {
+        "steps_ahead": 0,
+        "accepted_runs": 0,
+        "mean_run": None,
+        "longest_run": 0,
+        "wasted": 0,
+        "waste": 0.0,
+        "drafts": 0,
+        "speed_up": None,
+    }
+
+
+def test_runs_of_steps_asked_ahead_are_counted(script):
+    """Two steps asked ahead in a row are a run of two, ended by a step that was not; the run under way counts too."""
+    script.open()
+    for step in (1, 2, 4):
+        ahead(script, step, "a", "a")
+    script.decide("a", "a", "a")
+    script.decide("a")
+    script.decide("a")
+    script.decide("a", "a", "a")
+    script.decide("a")
+    told = script.report()["speculation"]
+    assert (told["steps_ahead"], told["accepted_runs"], told["mean_run"], told["longest_run"]) == (3, 2, 1.5, 2)
+    assert (told["wasted"], told["waste"]) == (0, 0.0)
+
+
+def test_one_sample_asked_ahead_makes_a_step_asked_ahead(script):
+    """A step counts as asked ahead if any of its samples was, the rest asked once it was reached."""
+    script.open()
+    ahead(script, 1, "a")
+    script.decide("a", "a", "a")
+    script.decide("a", "a")
+    assert script.report()["speculation"]["steps_ahead"] == 1
+
+
+def test_a_wrong_guess_ends_a_run_and_its_samples_are_wasted(script):
+    """A step that was asked from a wrong state first begins a run of its own; what it had there is waste."""
+    script.open()
+    ahead(script, 1, "a", "a", "a")
+    ahead(script, 2, "a", "a", "a")
+    script.vote(2, "a", FLAG, at="elsewhere")
+    script.decide("a", "a", "a")
+    script.decide()
+    script.decide()
+    told = script.report()["speculation"]
+    assert (told["steps_ahead"], told["accepted_runs"], told["longest_run"]) == (2, 2, 1)
+    assert (told["wasted"], told["waste"]) == (2, 2 / 11)
+
+
+def test_what_the_end_leaves_behind_is_wasted(script):
+    """Steps asked beyond the end of the chain, from states that were not to be, are waste once it is reached."""
+    script.open()
+    ahead(script, 1, "a", "a")
+    script.decide("a", "a", "a")
+    assert script.report()["speculation"]["wasted"] == 0
+    script.tell(Finished(1, 200.0))
+    assert script.report()["speculation"]["wasted"] == 2
+
+
+def test_drafts_are_counted_and_paid_for(script):
+    """A draft is no sample, and its tokens count like any others."""
+    script.open()
+    script.tell(Intent(1, DRAFT, 1, "guessed"), Drafted(1, Usage(7, 3), "guessed"), Drafted(0, Usage(3, 2)))
+    report = script.report()
+    assert report["speculation"]["drafts"] == 2
+    assert report["tokens"] == {"input": 10, "output": 5}
+    assert (report["samples"]["sent"], report["samples"]["received"]) == (0, 0)
+
+
+def test_the_speed_up_is_over_one_call_a_round(script):
+    """Three rounds of calls that take 2 s each, done within 3 s, are twice as fast as one after the other."""
+    script.open().decide("a", "a", "a")
+    script.decide("a", "a", "b", "a", "a")
+    script.tell(Finished(2, 103.0, 2.0))
+    assert script.report()["speculation"]["speed_up"] == 2.0
+
+
+def test_the_speed_up_is_over_all_sessions_that_ended_well(script):
+    """Time between sessions, and a session that was killed or took no call, count neither way."""
+    script.open().decide("a", "a", "a")
+    script.tell(Paused("interrupted", "asked to", 101.0, 3.0), Resumed(1000.0))
+    script.decide("a", "a", "a")
+    script.tell(Resumed(2000.0), Paused("interrupted", "asked to", 2500.0), Resumed(3000.0))
+    script.decide("a", "a", "a")
+    script.tell(Finished(3, 3002.0, 1.5))
+    assert script.report()["speculation"]["speed_up"] == (3.0 + 1.5) / (1.0 + 2.0)
