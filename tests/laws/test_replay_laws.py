@@ -1,192 +1,34 @@
 """The laws of replay: the fold of a journal's entries is the run, wherever it is cut and however replies arrive.
 
-`Run` plays a runner: it asks for what is wanted, takes in replies in any order, and is killed, resumed with
-higher caps and committed to at any moment. The outcome of a sample is a function of its step and number, as it
-is with a seeded sampler.
+The runs are those of `replay_runs`: steps are open from several states at once, and most guesses come to nothing.
 """
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from replay_runs import START, after, call_of, outcomes, policies, runs, snapshot
 
+from unerring.core.encoding import decode, encode
 from unerring.core.entries import (
+    DRAFT,
+    Cancelled,
     Committed,
+    Drafted,
     Failed,
-    Finished,
     Intent,
-    Opened,
-    Paused,
-    Reply,
+    Replies,
     Resumed,
-    Voter,
-    decode,
-    digest_of,
-    encode,
 )
 from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, FirstTo, Majority, Race, Undecided, Won
-from unerring.core.redflag import FlagKind
+from unerring.core.race import Race, Undecided, Won
 from unerring.core.replay import OpenStep, RunState, replay
 from unerring.core.report import Series, report_of
-from unerring.core.sample import Finish, Usage
+from unerring.core.sample import Usage
 
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-WINDOW = 3
-rules = st.one_of(
-    st.builds(AheadBy, st.integers(1, 4)),
-    st.builds(FirstTo, st.integers(1, 4)),
-    st.builds(Majority, st.integers(1, 6)),
-)
-
-
-@st.composite
-def policies(draw):
-    rule = draw(rules)
-    return Policy(rule, vote_cap=draw(st.integers(rule.lacking(0, 0), 12)), flag_cap=draw(st.integers(1, 3)))
-
-
-class Outcomes:
-    """What each sample turns out to be, for good: a choice, or None for a flagged one."""
-
-    def __init__(self, seed, flagged):
-        self.seed = seed
-        self.flagged = flagged
-
-    def of(self, step, slot):
-        draw = random.Random(f"{self.seed}:{step}:{slot}")
-        return None if draw.random() < self.flagged else draw.choice(('"a"', '"a"', '"a"', '"b"', '["c"]'))
-
-
-outcomes = st.builds(Outcomes, st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.0]))
-
-
-class Run:
-    """A live run, the entries it wrote, and a snapshot after each."""
-
-    def __init__(self, policy, outcomes):
-        self.state, self.outcomes = RunState(), outcomes
-        self.entries, self.snapshots, self.decided = [], [snapshot(self.state)], []
-        self.write(Opened("made up", {}, "none", policy.to_json(), 0, "0", None, "test", 0.0))
-        self.write(Voter(0, "first"))
-
-    def write(self, entry):
-        decided = self.state.apply(entry)
-        self.entries.append(entry)
-        self.snapshots.append(snapshot(self.state))
-        if decided is not None:
-            self.decided.append(decided)
-
-    def act(self, number):
-        """Do something legal, picked by a number."""
-        if self.state.finished is not None:
-            return
-        action, detail = number % 16, number // 16
-        if action < 8:
-            self.reply(detail)
-        elif action < 10:
-            self.intend(detail)
-        elif action < 13:
-            self.commit(detail)
-        elif action == 13:
-            self.fail(detail)
-        elif action == 14:
-            self.resume(detail)
-        elif detail < 4:
-            self.write(Voter(len(self.state.voters), f"voter {detail}"))
-        else:
-            self.reply(detail)
-
-    def wanted(self):
-        first = self.state.committed
-        return [(step, slot) for step in range(first, first + WINDOW) for slot in self.state.step(step).wanted()]
-
-    def reply(self, detail):
-        wanted = self.wanted()
-        if wanted:
-            self.receive(*wanted[detail % len(wanted)], voter=detail % len(self.state.voters))
-
-    def receive(self, step, slot, voter=0):
-        self.write(reply_to(self.state.step(step), slot, self.outcomes.of(step, slot), voter))
-
-    def intend(self, detail):
-        wanted = self.wanted()
-        if wanted:
-            step, slot = wanted[detail % len(wanted)]
-            count = 1
-            while (step, slot + count) in wanted and count <= detail % 4:
-                count += 1
-            self.write(Intent(step, slot, count))
-
-    def fail(self, detail):
-        if self.state.in_flight:
-            step, slot = sorted(self.state.in_flight)[detail % len(self.state.in_flight)]
-            self.write(Failed(step, slot, 1, "busy"))
-
-    def commit(self, detail):
-        """Commit the first open step, or bring it one reply nearer."""
-        step = self.state.step(self.state.committed)
-        if isinstance(step.verdict, Won):
-            self.write(Committed(step.step, digest_of(str(step.step))))
-        elif wanted := step.wanted():
-            self.receive(step.step, wanted[detail % len(wanted)])
-
-    def resume(self, detail):
-        if detail % 2:
-            self.write(Paused("interrupted", "asked to", 1.0))
-        caps = self.state.policy
-        raised = [None, caps.vote_cap + detail % 5, caps.vote_cap + 7]
-        flags = [None, caps.flag_cap, caps.flag_cap + detail % 3]
-        self.write(Resumed(2.0, raised[detail % 3], flags[detail // 3 % 3]))
-
-
-def reply_to(step, slot, choice, voter=0):
-    """A reply as a runner writes it: a text or a choice seen before in the step is given by its number."""
-    text = f"I say {choice}" if choice else f"mumble {slot % 2}"
-    return Reply(
-        step.step,
-        slot,
-        step.texts.get(text, text),
-        None if choice is None else step.choices.get(choice, choice),
-        FlagKind.MALFORMED if choice is None else None,
-        Usage(10, len(text)),
-        Finish.STOP,
-        None,
-        voter,
-    )
-
-
-def snapshot(state):
-    """All that a state holds, comparable. A step merely looked at, with no reply yet, is not part of it."""
-    held = {name: value for name, value in vars(state).items() if name != "open"}
-    held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
-    held["flags"], held["in_flight"] = Counter(state.flags), set(state.in_flight)
-    held["open"] = {number: unfolded(step) for number, step in state.open.items() if step.replies}
-    return held
-
-
-def unfolded(step):
-    held = {name: getattr(step, name) for name in OpenStep.__slots__}
-    race = held.pop("race")
-    copied = {name: dict(value) if isinstance(value, dict) else value for name, value in held.items()}
-    return copied, dict(race.tally), race.verdict, race.cap, step.verdict, step.wanted()
-
-
-def listed(elements, longest):
-    """Lists of every length alike; left to itself Hypothesis makes mostly short ones."""
-    return st.integers(0, longest).flatmap(lambda size: st.lists(elements, min_size=size, max_size=size))
-
-
-@st.composite
-def runs(draw):
-    run = Run(draw(policies()), draw(outcomes))
-    for number in draw(listed(st.integers(0, 16 * 12 - 1), 90)):
-        run.act(number)
-    if draw(st.booleans()):
-        run.write(Finished(run.state.committed, 9.0))
-    return run
+LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @LAW
@@ -212,8 +54,8 @@ def test_going_on_from_a_fold_is_going_on(run, data):
 @given(runs())
 def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
     """Whatever the order of arrival, a step's winner and tally are a race over its samples by number."""
-    for decided in run.decided:
-        said = [run.outcomes.of(decided.step, slot) for slot in range(len(decided.replies))]
+    for decided, at in zip(run.decided, run.path, strict=False):
+        said = [run.outcomes.of(decided.step, slot, at) for slot in range(len(decided.replies))]
         votes = [choice for choice in said if choice is not None]
         race = Race(run.state.policy.rule)
         race.tell_all(votes)
@@ -226,15 +68,60 @@ def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
 
 @LAW
 @given(runs())
+def test_the_chain_is_the_one_its_choices_lead_through(run):
+    """Each step is decided by samples asked from the very state that the choices before it lead to."""
+    at = START
+    for decided, before in zip(run.decided, run.path, strict=False):
+        assert at == before
+        at = after(at, decided.choice)
+    assert run.state.last_digest == at
+
+
+def placed(entries):
+    """Each entry with the state that a step was asked from, if it is about one: named, or the one reached by then."""
+    last = START
+    for entry in entries:
+        if isinstance(entry, Committed):
+            last = entry.state
+        yield entry, (getattr(entry, "at", None) or last)
+
+
+def step_of(entry):
+    return entry.replies[0].step if isinstance(entry, Replies) else entry.step
+
+
+ASKED = (Replies, Intent, Failed, Cancelled, Drafted)
+
+
+@LAW
+@given(runs())
+def test_what_was_asked_from_other_states_decides_nothing(run):
+    """Leave out whatever was asked from states that were not to be, and the same steps come of the same samples."""
+    came = dict(enumerate(run.path))
+    kept = [
+        entry
+        for entry, at in placed(run.entries)
+        if not isinstance(entry, ASKED) or at == came.get(step_of(entry), at)
+    ]
+    state = RunState()
+    decided = [found for entry in kept if (found := state.apply(entry)) is not None]
+    assert [replace(step, wasted=0) for step in run.decided] == decided
+    assert state.last_digest == run.state.last_digest
+
+
+@LAW
+@given(runs())
 def test_the_figures_of_a_run_add_up(run):
-    """Votes and flags of the voters are the samples, their tokens the usage, and nothing in flight is lost."""
+    """Votes and flags of the voters are the samples, and their tokens and those of drafts the usage."""
     state = run.state
-    replies = [entry for entry in run.entries if isinstance(entry, Reply)]
+    replies = [reply for entry in run.entries if isinstance(entry, Replies) for reply in entry.replies]
+    drafts = [entry for entry in run.entries if isinstance(entry, Drafted)]
     flagged = [reply for reply in replies if reply.flag is not None]
     assert state.samples == len(replies)
     assert state.flags.total() == sum(voter.flags for voter in state.voters.values()) == len(flagged)
     assert sum(voter.votes for voter in state.voters.values()) == len(replies) - len(flagged)
-    assert state.usage == sum((reply.usage for reply in replies), Usage())
+    assert state.usage == sum((paid.usage for paid in [*replies, *drafts]), Usage())
+    assert state.drafts == len(drafts)
     assert state.failures == sum(isinstance(entry, Failed) for entry in run.entries)
     assert state.sessions == 1 + sum(isinstance(entry, Resumed) for entry in run.entries)
     assert state.entries == len(run.entries)
@@ -243,19 +130,54 @@ def test_the_figures_of_a_run_add_up(run):
 
 @LAW
 @given(runs())
+def test_every_sample_decides_is_wasted_or_waits(run):
+    """Samples received are those of decided steps, those for nothing, and those of steps still open."""
+    state = run.state
+    used = sum(len(decided.replies) for decided in run.decided)
+    waiting = sum(len(step.replies) for places in state.open.values() for step in places.values())
+    assert state.samples == used + state.wasted + waiting
+    assert sum(decided.wasted for decided in run.decided) <= state.wasted
+    if state.finished is not None:
+        assert waiting == 0
+
+
+@LAW
+@given(runs())
+def test_nothing_is_open_behind_the_frontier(run):
+    """Once a step is committed, no voting on it is kept, from whatever state it was asked."""
+    assert all(step >= run.state.committed for step in run.state.open)
+
+
+@LAW
+@given(runs())
+def test_a_step_is_ahead_where_a_sample_of_it_named_its_state(run):
+    """A decided step was asked ahead exactly if some of its samples say from which state they were asked."""
+    named = set()
+    for entry, at in placed(run.entries):
+        if isinstance(entry, Replies) and entry.at is not None:
+            named.add((step_of(entry), at))
+    assert [decided.ahead for decided in run.decided] == [
+        (step, at) in named for step, at in enumerate(run.path[: len(run.decided)])
+    ]
+
+
+@LAW
+@given(runs())
 def test_every_intent_is_settled_once(run):
-    """A sample asked for is received, failed, unknown after a crash, or in flight: exactly one of these."""
+    """A sample asked for is received, failed, unknown (given up, or lost in a crash) or in flight, one of these."""
     open_, unknown = set(), 0
-    for entry in run.entries:
-        if isinstance(entry, Intent):
-            open_ |= {(entry.step, entry.slot + i) for i in range(entry.count)}
-        elif isinstance(entry, Failed):
-            open_ -= {(entry.step, entry.slot + i) for i in range(entry.count)}
-        elif isinstance(entry, Reply):
-            open_ -= {(entry.step, entry.slot)}
-        elif isinstance(entry, Resumed):
+    for entry, at in placed(run.entries):
+        if isinstance(entry, Resumed):
             unknown += len(open_)
             open_ = set()
+        elif isinstance(entry, Drafted):
+            open_ -= {(entry.step, DRAFT, at)}
+        elif isinstance(entry, Replies):
+            open_ -= {(reply.step, reply.slot, at) for reply in entry.replies}
+        elif isinstance(entry, ASKED):
+            call = {(entry.step, entry.slot + i, at) for i in range(entry.count)}
+            unknown += len(open_ & call) if isinstance(entry, Cancelled) else 0
+            open_ = open_ | call if isinstance(entry, Intent) else open_ - call
     assert run.state.in_flight == open_
     assert run.state.unknown == unknown
 
@@ -275,6 +197,12 @@ def test_a_report_can_be_made_at_any_moment(run):
         assert samples["sent"] == samples["received"] + samples["unknown"] + len(state.in_flight)
         assert sum(report["votes_histogram"].values()) == sum(report["tallies"].values()) == report["steps"]
         assert report["collisions"] <= report["disagreements"] <= report["steps"]
+        ahead = report["speculation"]
+        assert ahead["longest_run"] <= ahead["steps_ahead"] <= report["steps"]
+        assert ahead["accepted_runs"] <= ahead["steps_ahead"] <= ahead["accepted_runs"] * ahead["longest_run"]
+        assert 0 <= ahead["wasted"] <= samples["received"]
+        assert 0.0 <= ahead["waste"] <= 1.0
+    assert report["speculation"]["steps_ahead"] == sum(decided.ahead for decided in run.decided)
 
 
 def settled(step):
@@ -292,7 +220,7 @@ def play(policy, outcomes, arrival):
     step, draw = OpenStep(0, policy), random.Random(arrival)
     while wanted := step.wanted():
         slot = wanted[0] if arrival is None else draw.choice(wanted)
-        step.receive(reply_to(step, slot, outcomes.of(0, slot)))
+        step.receive(call_of(step, [slot], [outcomes.of(0, slot, START)]).replies[0])
     return step
 
 
@@ -349,5 +277,5 @@ def test_raising_a_cap_halfway_is_starting_with_it(policy, outcomes, arrival, ha
                 break
             continue
         slot = draw.choice(wanted)
-        step.receive(reply_to(step, slot, outcomes.of(0, slot)))
+        step.receive(call_of(step, [slot], [outcomes.of(0, slot, START)]).replies[0])
     assert settled(step) == settled(play(raised, outcomes, None))

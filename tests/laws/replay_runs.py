@@ -1,0 +1,268 @@
+"""A runner played at random, for the laws of replay: every history of entries that a run can write.
+
+`Run` asks for what is wanted, at the frontier and ahead of it from guessed states, takes in replies in any order and
+too late, gives calls up, drafts, and is killed, resumed with higher caps and committed to at any moment. The outcome
+of a sample is a function of its step, its number and the state it was asked from, as it is with a seeded sampler.
+"""
+
+import random
+from collections import Counter
+from dataclasses import astuple
+
+from hypothesis import strategies as st
+
+from unerring.core.entries import (
+    DRAFT,
+    Cancelled,
+    Committed,
+    Drafted,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Replies,
+    Reply,
+    Resumed,
+    Voter,
+    digest_of,
+)
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy, FirstTo, Majority, Won
+from unerring.core.redflag import FlagKind
+from unerring.core.replay import OpenStep, RunState
+from unerring.core.sample import Finish, Usage
+
+WINDOW = 4
+START = digest_of("0")
+CHOICES = ('"a"', '"a"', '"a"', '"b"', '["c"]')
+rules = st.one_of(
+    st.builds(AheadBy, st.integers(1, 4)),
+    st.builds(FirstTo, st.integers(1, 4)),
+    st.builds(Majority, st.integers(1, 6)),
+)
+
+
+@st.composite
+def policies(draw):
+    rule = draw(rules)
+    return Policy(rule, vote_cap=draw(st.integers(rule.lacking(0, 0), 12)), flag_cap=draw(st.integers(1, 3)))
+
+
+class Outcomes:
+    """What each sample turns out to be, for good: a choice, or None for a flagged one."""
+
+    def __init__(self, seed, flagged):
+        self.seed = seed
+        self.flagged = flagged
+
+    def of(self, step, slot, at):
+        draw = random.Random(f"{self.seed}:{step}:{slot}:{at}")
+        return None if draw.random() < self.flagged else draw.choice(CHOICES)
+
+
+outcomes = st.builds(Outcomes, st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.0]))
+
+
+def after(at, choice):
+    """The digest of the state that a choice leads to."""
+    return digest_of(f"{at}{choice}")
+
+
+class Run:
+    """A live run, the entries it wrote, and a snapshot after each. `path` has the state before each committed step."""
+
+    def __init__(self, policy, outcomes):
+        self.state, self.outcomes = RunState(), outcomes
+        self.entries, self.snapshots, self.decided = [], [snapshot(self.state)], []
+        self.path = [START]
+        self.guessed = set()
+        self.received = set()
+        self.write(Opened("made up", {}, "none", policy.to_json(), 0, "0", None, "test", 0.0))
+        self.write(Voter(0, "first"))
+
+    def write(self, entry):
+        decided = self.state.apply(entry)
+        self.entries.append(entry)
+        self.snapshots.append(snapshot(self.state))
+        if decided is not None:
+            self.decided.append(decided)
+            self.path.append(self.state.last_digest)
+
+    def act(self, number):
+        """Do something legal, picked by a number."""
+        if self.state.finished is not None:
+            return
+        action, detail = number % 24, number // 24
+        if action < 9:
+            self.reply(detail)
+        elif action < 13:
+            self.intend(detail)
+        elif action < 17:
+            self.commit(detail)
+        elif action < 20:
+            self.settle(detail)
+        elif action == 20:
+            self.draft(detail)
+        elif action == 21:
+            self.resume(detail)
+        elif action == 22:
+            self.guess(detail)
+        elif detail < 4:
+            self.write(Voter(len(self.state.voters), f"voter {detail}"))
+
+    def guess(self, detail):
+        """Guess a path of choices from the frontier; the steps along it can be asked from then on."""
+        at = self.state.last_digest
+        for step in range(self.state.committed + 1, self.state.committed + WINDOW):
+            at = after(at, CHOICES[detail % len(CHOICES)])
+            detail //= len(CHOICES)
+            self.guessed.add((step, at))
+
+    def places(self):
+        """Step and state of all that may be asked: the frontier, and what was guessed ahead of it."""
+        first = self.state.committed
+        frontier = {(first, self.state.last_digest)}
+        return sorted(frontier | {(step, at) for step, at in self.guessed if first <= step < first + WINDOW})
+
+    def wanted(self):
+        return [(step, at, slot) for step, at in self.places() for slot in self.state.step(step, at).wanted()]
+
+    def named(self, step, at, detail):
+        """The state as an entry names it: one that the chain has reached need not be."""
+        return None if (step, at) == (self.state.committed, self.state.last_digest) and detail % 7 else at
+
+    def some_wanted(self, detail):
+        """A step, a state, and the numbers of a call for it without a gap; None where nothing is wanted."""
+        wanted = self.wanted()
+        if not wanted:
+            return None
+        step, at, slot = wanted[detail % len(wanted)]
+        count = 1
+        while (step, at, slot + count) in wanted and count <= detail % 4:
+            count += 1
+        return step, at, range(slot, slot + count)
+
+    def reply(self, detail):
+        late = sorted(call for call in self.state.in_flight if self.is_late(call))
+        if late and detail % 2:
+            step, slot, at = late[detail // 2 % len(late)]
+            self.receive(step, at, [slot], at, detail)
+        elif found := self.some_wanted(detail):
+            step, at, slots = found
+            self.receive(step, at, slots, self.named(step, at, detail), detail)
+
+    def is_late(self, call):
+        step, slot, _ = call
+        return step < self.state.committed and slot != DRAFT and call not in self.received
+
+    def receive(self, step, at, slots, named, detail):
+        late = step < self.state.committed
+        opened = OpenStep(step, self.state.policy) if late else self.state.step(step, at)
+        voter = detail % len(self.state.voters)
+        said = [self.outcomes.of(step, slot, at) for slot in slots]
+        self.received |= {(step, slot, at) for slot in slots}
+        self.write(call_of(opened, slots, said, named, voter))
+
+    def intend(self, detail):
+        if found := self.some_wanted(detail):
+            step, at, slots = found
+            self.write(Intent(step, slots[0], len(slots), self.named(step, at, detail)))
+
+    def draft(self, detail):
+        """Ask for a draft; `settle` answers it, or gives it up."""
+        step, at = self.places()[detail % len(self.places())]
+        self.write(Intent(step, DRAFT, 1, self.named(step, at, detail)))
+
+    def settle(self, detail):
+        """End a call under way without samples: it fails, is given up, or was for a draft."""
+        if not self.state.in_flight:
+            return
+        step, slot, at = sorted(self.state.in_flight)[detail % len(self.state.in_flight)]
+        at = self.named(step, at, detail)
+        if slot == DRAFT and detail % 2:
+            self.write(Drafted(step, Usage(detail, 3), at))
+        elif detail % 4 == 0:
+            self.write(Cancelled(step, slot, 1, at))
+        else:
+            self.write(Failed(step, slot, 1, "busy", at))
+
+    def commit(self, detail):
+        """Commit the first open step, brought to its end before or just nearer to it."""
+        number, at = self.state.committed, self.state.last_digest
+        step = self.state.step(number)
+        while wanted := step.wanted():
+            slot = wanted[detail % len(wanted)]
+            self.receive(number, at, [slot], self.named(number, at, detail), 0)
+            if detail % 5 == 0:
+                return
+        if isinstance(step.verdict, Won):
+            self.write(Committed(number, after(at, step.choice(step.verdict.choice))))
+
+    def resume(self, detail):
+        if detail % 2:
+            self.write(Paused("interrupted", "asked to", 1.0, [None, 0.5][detail // 2 % 2]))
+        caps = self.state.policy
+        raised = [None, caps.vote_cap + detail % 5, caps.vote_cap + 7]
+        flags = [None, caps.flag_cap, caps.flag_cap + detail % 3]
+        self.write(Resumed(2.0, raised[detail % 3], flags[detail // 3 % 3]))
+
+
+def call_of(step, slots, said, at=None, voter=0):
+    """Replies as a runner writes them: a text or a choice seen before in the step is given by its number."""
+    texts, choices, replies = dict(step.texts), dict(step.choices), []
+    for slot, choice in zip(slots, said, strict=True):
+        text = f"I say {choice}" if choice else f"mumble {slot % 2}"
+        reply = Reply(
+            step.step,
+            slot,
+            texts.get(text, text),
+            None if choice is None else choices.get(choice, choice),
+            FlagKind.MALFORMED if choice is None else None,
+            Usage(10, len(text)),
+            Finish.STOP,
+            None,
+            voter,
+        )
+        texts.setdefault(text, slot)
+        if choice is not None:
+            choices.setdefault(choice, slot)
+        replies.append(reply)
+    return Replies(tuple(replies), at)
+
+
+def snapshot(state):
+    """All that a state holds, comparable. A step merely looked at, with no reply yet, is not part of it."""
+    held = {name: value for name, value in vars(state).items() if name != "open"}
+    held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
+    held["flags"], held["in_flight"], held["pace"] = Counter(state.flags), set(state.in_flight), astuple(state.pace)
+    held["open"] = {
+        (number, at): unfolded(step)
+        for number, places in state.open.items()
+        for at, step in places.items()
+        if step.replies
+    }
+    return held
+
+
+def unfolded(step):
+    held = {name: getattr(step, name) for name in OpenStep.__slots__}
+    race = held.pop("race")
+    copied = {name: dict(value) if isinstance(value, dict) else value for name, value in held.items()}
+    return copied, dict(race.tally), race.verdict, race.cap, step.verdict, step.wanted()
+
+
+def listed(elements, longest):
+    """Lists of every length alike; left to itself Hypothesis makes mostly short ones."""
+    return st.integers(0, longest).flatmap(lambda size: st.lists(elements, min_size=size, max_size=size))
+
+
+@st.composite
+def runs(draw):
+    run = Run(draw(policies()), draw(outcomes))
+    run.guess(draw(st.integers(0, 124)))
+    for number in draw(listed(st.integers(0, 24 * 125 - 1), 90)):
+        run.act(number)
+    if draw(st.booleans()):
+        run.write(Finished(run.state.committed, 9.0, draw(st.none() | st.just(0.25))))
+    return run
