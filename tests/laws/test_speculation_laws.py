@@ -1,0 +1,347 @@
+"""The law of speculation: whatever is guessed, a run that asks ahead commits what the plain run commits.
+
+The chain is a maze whose paths part and meet again, so that an abandoned state can come to be after all; some of its
+states break the user's code. A sample depends on prompt, step and number alone, but calls take random time, give fewer
+samples than asked for, and fail now and then. All of it happens in virtual time.
+"""
+
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from unerring.core.encoding import decode, encode
+from unerring.core.entries import Finished, Opened, Resumed
+from unerring.core.policy import Policy
+from unerring.core.process import Rehearsal, Subtask
+from unerring.core.race import AheadBy, FirstTo, Majority
+from unerring.core.redflag import RedFlag
+from unerring.core.replay import RunState, replay
+from unerring.core.vote import canonical, parsed
+from unerring.errors import ProviderBusy
+from unerring.runtime.chain import run_chain
+from unerring.runtime.limits import Patience, Speculation, Surroundings
+from unerring.testing import MemoryJournal, NoisySampler
+
+sys.path.append(str(Path(__file__).parents[1] / "runtime"))
+
+from virtual_time import LoopClock, Slow, virtually
+
+LAW = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(LAW, max_examples=40)
+CHOICES = ({"go": 0}, {"go": 1}, "left", ["right", 2.5])
+
+
+class Mine(Exception):
+    """A bug of the user's own."""
+
+
+class Maze:
+    """A chain of `steps` steps over `width` places; `trouble` is the share of states where its own code fails."""
+
+    def __init__(self, seed, steps, width, trouble):
+        self.seed, self.steps, self.width, self.trouble = seed, steps, width, trouble
+
+    def _chance(self, *what):
+        return Random(f"{self.seed} {what}")
+
+    def troubled(self, state):
+        """Which of the methods fails at a state, if any."""
+        chance = self._chance("trouble", state)
+        if chance.random() >= self.trouble:
+            return None
+        return chance.choice(("subtask", "advance", "parse", "check", "ends"))
+
+    def start(self):
+        return [0, 0]
+
+    def right(self, state):
+        return self._chance("right", state).choice(CHOICES)
+
+    def subtask(self, state):
+        trouble = self.troubled(state)
+        if trouble == "subtask":
+            raise Mine(f"subtask at {state}")
+        if state[0] == self.steps or trouble == "ends":
+            return None
+        broken = canonical(self._chance("broken", state).choice(CHOICES))
+
+        def parse(text):
+            if trouble == "parse" and text == broken:
+                raise Mine(f"parse at {state}")
+            try:
+                return parsed(text)
+            except ValueError:
+                raise RedFlag("cut off") from None
+
+        return Subtask(f"{state[0]} {state[1]}", parse)
+
+    def advance(self, state, choice):
+        if self.troubled(state) == "advance" and choice != self.right(state):
+            raise Mine(f"advance at {state}")
+        return [state[0] + 1, self._chance("advance", state, canonical(choice)).randrange(self.width)]
+
+    def check(self, state, choice):
+        if self.troubled(state) == "check" and choice == "left":
+            return RedFlag("not to the left")
+        return None
+
+    def rehearse(self, prompt):
+        state = [int(word) for word in prompt.split()]
+        right = self.right(state)
+        return Rehearsal(canonical(right), tuple(canonical(choice) for choice in CHOICES if choice != right))
+
+
+@dataclass(frozen=True)
+class Guessing:
+    """A guess function: mostly of one kind, and each kind now and then. It fails only at states of the set `fails`."""
+
+    maze: Maze
+    kind: str
+    steady: float
+    fails: frozenset = frozenset()
+
+    def __call__(self, state):
+        chance = self.maze._chance("guess", state)
+        kind = self.kind if chance.random() < self.steady else chance.choice(("right", "wrong", "none", "alien"))
+        if tuple(state) in self.fails:
+            kind = chance.choice(("raise", "not json"))
+        if kind == "raise":
+            raise Mine(f"guess at {state}")
+        right = self.maze.right(state)
+        others = [choice for choice in CHOICES if choice != right]
+        guesses = {"right": right, "wrong": chance.choice(others), "none": None, "alien": {"never": "seen"}}
+        return guesses.get(kind, {1, 2})
+
+
+class Moody(Slow):
+    """A noisy model that takes its time, gives fewer samples than it is asked for, and is busy at some first tries."""
+
+    def __init__(self, noise, seed, paid, moods):
+        super().__init__(
+            noise, lambda prompt, of: Random(f"{seed} {prompt} {of}").choice((0, 0.01, 0.05, 0.05, 0.3)), paid
+        )
+        self._seed, self._moods, self._refused = seed, moods, set()
+
+    async def sample(self, prompt, settings, n):
+        chance = Random(f"mood {self._seed} {prompt} {settings}")
+        samples = await super().sample(prompt, settings, n)
+        if chance.random() < self._moods and (prompt, settings) not in self._refused:
+            self._refused.add((prompt, settings))
+            raise ProviderBusy("not now", retry_after=chance.choice((None, 0.02, 3.0)))
+        return samples[: chance.randint(1, n)] if chance.random() < self._moods else samples
+
+
+@dataclass(frozen=True)
+class World:
+    """A maze, a model and all that a run of it depends on."""
+
+    maze: Maze
+    noise: NoisySampler
+    policy: Policy
+    seed: int
+    paid: bool
+    moods: float
+    speculation: Speculation
+
+    def run(self, speculation=None, entries=(), **around):
+        """One session on the entries so far; whatever stops it is kept."""
+        return virtually(self._session(speculation, list(entries), around))
+
+    async def _session(self, speculation, entries, around):
+        sampler = Moody(self.noise, self.seed, self.paid, self.moods)
+        kept, state, at = Kept(), RunState(), self.maze.start()
+        journal = MemoryJournal(entries)
+        for entry in entries:
+            decided = state.apply(entry)
+            if decided is not None:
+                kept.decided(decided, state)
+                at = self.maze.advance(at, decided.value)
+        start = canonical(self.maze.start())
+        opened = Opened("maze", {}, "moody", self.policy.to_json(), self.seed, start, None, "tests", 0.0)
+        entry = Resumed(0.0) if entries else opened
+        state.apply(entry)
+        journal.append(entry)
+        around = {"patience": Patience(0.01, 0.1, 10**9, spread=0.0), "clock": LoopClock(), "observer": kept} | around
+        error = None
+        try:
+            at = await run_chain(
+                self.maze, sampler, journal, state, at, Surroundings(speculation=speculation, **around)
+            )
+        except Exception as caught:
+            error = caught
+        return Ended(kept.steps, at if error is None else None, error, list(journal.entries()), state, sampler)
+
+
+def world_of(seed):
+    """A world drawn evenly: Hypothesis by itself would mostly draw ones too simple for a guess to go wrong in."""
+    pick = Random(seed).choice
+    maze = Maze(seed, pick([0, 1, 5, 30, 60]), pick([1, 2, 5, 1000]), pick([0.0, 0.0, 0.01, 0.05]))
+    noise = NoisySampler(maze.rehearse, pick([1.0, 0.95, 0.8, 0.7]), pick([1.0, 0.9]), pick([0.0, 0.3, 1.0]))
+    rule = pick([AheadBy(1), AheadBy(2), AheadBy(3), FirstTo(2), Majority(5)])
+    policy = Policy(rule, pick([rule.lacking(0, 0) + 2, 60, 60, 60]), pick([1, 20, 20]), pick([0.0, 0.1]))
+    guess = Guessing(maze, pick(["right", "right", "right", "wrong"]), pick([1.0, 0.9, 0.8, 0.5]))
+    speculation = Speculation(
+        pick([None, guess, guess]), pick([0.0, 0.05, 0.3, 1.0, 1.0]), pick([1, 2, 5, 16, 256, 256])
+    )
+    return World(maze, noise, policy, seed, pick([True, False]), pick([0.0, 0.2]), speculation)
+
+
+worlds = st.builds(world_of, st.integers(0, 2**32))
+
+
+class Kept:
+    """An observer: every decided step, with its samples' texts and choices written out."""
+
+    def __init__(self):
+        self.steps = []
+
+    def decided(self, decided, state):
+        by_slot = {reply.slot: reply for reply in decided.replies}
+
+        def full(value, name):
+            return getattr(by_slot[value], name) if isinstance(value, int) else value
+
+        votes = [(r.slot, full(r.text, "text"), full(r.choice, "choice"), r.flag, r.usage) for r in decided.replies]
+        self.steps.append((decided.step, decided.choice, decided.tally, decided.flags, decided.rounds, votes))
+
+
+@dataclass
+class Ended:
+    steps: list
+    at: object
+    error: Exception | None
+    entries: list
+    state: RunState
+    sampler: Moody
+
+    @property
+    def result(self):
+        """All that speculation must not change."""
+        return self.steps, self.at, type(self.error), str(self.error), self.state.last_digest
+
+
+def told(thing):
+    """All that an object holds, in a form that can be compared; a step that is open and has no samples yet is none."""
+    if isinstance(thing, dict):
+        each = {key: told(value) for key, value in thing.items()}
+        return {key: value for key, value in each.items() if value != {} and not _unasked(value)}
+    if thing is None or isinstance(thing, Enum) or type(thing).__eq__ is not object.__eq__:
+        return thing
+    names = vars(thing) if hasattr(thing, "__dict__") else thing.__slots__
+    return {name: told(getattr(thing, name)) for name in names}
+
+
+def _unasked(value):
+    return isinstance(value, dict) and value.get("replies") == {}
+
+
+# --- the law
+
+
+@LAW
+@given(worlds)
+def test_a_speculated_run_commits_what_the_plain_run_commits(world):
+    """Choices, tallies, flags, rounds and votes are the same, and so is the error that stops it, at the same step."""
+    plain, ahead = world.run(), world.run(world.speculation)
+    assert ahead.result == plain.result
+    assert ahead.sampler.most <= world.speculation.in_flight
+
+
+@LAW
+@given(worlds, st.sets(st.tuples(st.integers(0, 25), st.integers(0, 5))))
+def test_a_guess_that_fails_stops_a_run_only_at_a_state_that_came_to_be(world, fails):
+    """A guess that raises or is no JSON on states that are never reached changes nothing; else it may be met there."""
+    plain = world.run()
+    fails = frozenset(fails)
+    ahead = world.run(Speculation(Guessing(world.maze, "right", 0.5, fails), 1.0, world.speculation.in_flight))
+    if ahead.result == plain.result:
+        return
+    assert isinstance(ahead.error, Mine | TypeError)
+    assert ahead.steps == plain.steps[: len(ahead.steps)]
+    at = world.maze.start()
+    for step in ahead.steps:
+        at = world.maze.advance(at, parsed(step[1]))
+    assert tuple(at) in fails
+
+
+@LAW
+@given(worlds)
+def test_a_speculated_journal_folds_to_the_live_state(world):
+    """What a run knows at its end is the fold of its entries, also after they were bytes."""
+    ahead = world.run(world.speculation)
+    assert told(replay(decode(encode(entry)) for entry in ahead.entries)) == told(ahead.state)
+
+
+@LAW
+@given(worlds, st.data())
+def test_a_speculated_run_goes_on_from_any_prefix_of_its_journal(world, data):
+    """Cut anywhere, and resumed with or without speculation, the run ends as the plain one does, or stops there."""
+    plain, ahead = world.run(), world.run(world.speculation)
+    whole = [entry for entry in ahead.entries if not isinstance(entry, Finished)]
+    cut = data.draw(st.integers(1, len(whole)))
+    resumed = world.run(data.draw(st.sampled_from([world.speculation, None])), whole[:cut])
+    assert resumed.result == plain.result
+    assert told(replay(resumed.entries)) == told(resumed.state)
+
+
+@pytest.mark.slow
+@LONG
+@given(worlds)
+def test_a_speculated_run_goes_on_from_every_prefix_of_its_journal(world):
+    """The same at each single entry of a run."""
+    plain, ahead = world.run(), world.run(world.speculation)
+    whole = [entry for entry in ahead.entries if not isinstance(entry, Finished)]
+    for cut in range(1, len(whole) + 1):
+        assert world.run(world.speculation, whole[:cut]).result == plain.result
+
+
+@LAW
+@given(worlds, st.lists(st.integers(1, 6), min_size=1, max_size=8))
+def test_a_run_in_sessions_of_a_few_steps_asks_no_step_beyond(world, lengths):
+    """However a run is cut into sessions by limits of steps, it ends as the plain one, and none asks a step beyond."""
+    plain, entries, done = world.run(), [], 0
+    for length in [*lengths, None]:
+        ahead = world.run(world.speculation, entries, max_steps=length)
+        assert length is None or not ahead.sampler.steps - set(range(done, done + length))
+        entries, done = ahead.entries, ahead.state.committed
+        if type(ahead.error).__name__ != "StepLimit":
+            break
+    assert ahead.result == plain.result
+
+
+@LAW
+@given(worlds)
+def test_no_sample_that_is_in_the_journal_is_asked_for_again(world):
+    """Of one state's samples each is answered once, even where the state is abandoned and comes to be after all."""
+    ahead = world.run(world.speculation)
+    seen = set()
+    for entry in ahead.entries:
+        for reply in getattr(entry, "replies", ()):
+            prompted = (reply.step, entry.at, reply.slot)
+            assert prompted not in seen
+            seen.add(prompted)
+    assert len(seen) == ahead.state.samples
+
+
+@LAW
+@given(worlds)
+def test_all_that_was_wasted_is_counted(world):
+    """At the end of a run the samples wasted are those that no committed step was decided by."""
+    ahead = world.run(world.speculation)
+    if ahead.error is None:
+        assert ahead.state.samples - ahead.state.wasted == sum(len(step[-1]) for step in ahead.steps)
+
+
+@LAW
+@given(worlds)
+def test_every_paid_call_is_settled(world):
+    """At the end each announced sample was received, failed, or is counted as of unknown outcome."""
+    ahead = world.run(world.speculation)
+    if not world.maze.trouble:  # a sample that breaks a parser is paid for, and never read
+        assert ahead.state.in_flight == set()
