@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
+from resource import getpagesize
 from typing import Any, TypeVar
 
 import unerring
@@ -19,6 +20,7 @@ from unerring.core.race import AheadBy, Race, Won
 from unerring.core.vote import canonical, parsed
 
 T = TypeVar("T")
+MEGABYTE = 1e6
 
 
 class Counter:
@@ -82,6 +84,11 @@ def in_fresh_process(work: Callable[..., T], *given: Any) -> T:
     """Call `work` in a new Python process: no memory, thread or cache is left over from what was measured before."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *given).result()
+
+
+def resident() -> float:
+    """Resident memory of this process now, in megabytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize() / MEGABYTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,15 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from resource import getpagesize
 from typing import Any
 
 import unerring
-from common import Counter, Row, give_out, in_fresh_process, one_at_a_time, parser_for
+from common import MEGABYTE, Counter, Row, give_out, in_fresh_process, one_at_a_time, parser_for, resident
 from unerring.core.replay import Decided, RunState
 from unerring.errors import StepLimit
 
 K = 3
 TENTHS = 10
-MB = 1e6
 MOST_GROWTH = 10.0  # MB over the last nine tenths
 MOST_SECONDS = 60.0  # to resume three million votes
 VOTES_OF_LIMIT = 3e6
@@ -57,22 +55,17 @@ class Watch:
             self.until_first = time.perf_counter() - self.started
         self.votes += decided.votes
         if state.committed % self.every == 0:
-            mark = Mark(state.committed, rss(), time.perf_counter() - self.started, self.votes)
+            mark = Mark(state.committed, resident(), time.perf_counter() - self.started, self.votes)
             self.marks.append(mark)
             print(
                 f"{mark.steps:>12,} steps{mark.votes:>12,} votes{mark.rss:>9.1f} MB{mark.seconds:>9.1f} s", flush=True
             )
 
 
-def rss() -> float:
-    """Resident memory of this process now, in megabytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize() / MB
-
-
 def peak_rss() -> float:
     """The most resident memory this process ever had, in megabytes; a parent's does not count, unlike getrusage's."""
     status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / MB
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / MEGABYTE
 
 
 def long_run(steps: int, p: float, journal: Path) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Asking ahead: a dependent chain on a model that takes 50 ms a call, against the same chain one step after the other.
+
+    python benchmarks/ahead.py [--steps N] [--p 1.0] [--in-flight 256]
+
+The chain guesses its own next choice, rightly on a set share of its steps; votes are right with probability p. Both
+ways are run for real, waiting included. The sequential rate is measured over fewer steps, since each takes as long.
+Decisions are compared one by one, with their tallies: looking ahead must not change any.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+import unerring
+from common import Counter, Row, give_out, parser_for
+from unerring.testing import NoisySampler
+
+K = 3
+LATENCY = 0.050
+
+
+class Guessing(Counter):
+    """The light chain, with an idea of its own that is right on a share of its steps."""
+
+    def __init__(self, steps: int, share: float) -> None:
+        super().__init__(steps)
+        self.share = share
+
+    def guess(self, state: int) -> int:
+        return state + 1 if Random(state).random() < self.share else state + 2
+
+
+class Late:
+    """The noise sampler behind a latency; keeps count of samples under way."""
+
+    paid = False
+    compact = True
+    name = "late"
+
+    def __init__(self, chain: Counter, p: float) -> None:
+        self._noise = NoisySampler(chain.rehearse, p)
+        self.under_way = self.most = 0
+
+    async def sample(self, prompt: str, settings: unerring.Settings, n: int) -> Sequence[unerring.Sample]:
+        self.under_way += n
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(LATENCY)
+        self.under_way -= n
+        return await self._noise.sample(prompt, settings, n)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run: its pace, what it wasted, and a digest of each decision."""
+
+    seconds_per_step: float
+    waste: float
+    most_under_way: int
+    votes_per_step: float
+    decisions: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def run(steps: int, share: float, p: float, speculate: str, in_flight: int) -> Pass:
+    chain = Guessing(steps, share)
+    model = Late(chain, p)
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Path(folder) / "ahead.db"
+        started = time.perf_counter()
+        options = unerring.Options(speculate=speculate, in_flight=in_flight)
+        report = unerring.run(chain, model, journal, K, options=options).report
+        took = (time.perf_counter() - started) / steps
+        decisions = tuple((one.choice, one.tally) for one in unerring.steps(journal))
+    waste = report["speculation"]["waste"]
+    return Pass(took, waste, model.most, report["votes_per_step"], decisions)
+
+
+def main() -> int:
+    parser = parser_for(__doc__)
+    parser.add_argument("--steps", type=int, default=6_000)
+    parser.add_argument("--sequential", type=int, default=400, help="steps of the sequential run")
+    parser.add_argument("--p", type=float, default=1.0, help="probability that a vote is right")
+    parser.add_argument("--in-flight", type=int, default=256, help="most samples at once")
+    args = parser.parse_args()
+    off = run(args.sequential, 1.0, args.p, "off", args.in_flight)
+    print(f"{'one after the other':<34}{off.seconds_per_step * 1e3:8.2f} ms a step")
+    found, rows = {}, []
+    for share, steps in ((1.0, args.steps), (0.998, args.steps), (0.9, args.steps // 8), (0.0, args.sequential)):
+        ahead = run(steps, share, args.p, "guess", args.in_flight)
+        gain = off.seconds_per_step / ahead.seconds_per_step
+        same = all(one == other for one, other in zip(off.decisions, ahead.decisions, strict=False))
+        name = f"guess right on {share:.1%} of steps"
+        print(
+            f"{name:<34}{ahead.seconds_per_step * 1e3:8.2f} ms a step{gain:9.2f} times as fast, waste "
+            f"{ahead.waste:.2%}, at most {ahead.most_under_way} samples at once, decisions "
+            f"{'the same' if same else 'DIFFERENT'}"
+        )
+        found[f"{share:g}"] = {**asdict(ahead), "decisions": same, "gain": gain}
+        holds = same and ahead.waste <= 0.05 and ahead.most_under_way <= args.in_flight
+        must = "same decisions, waste ≤ 5 %"
+        if share == 0.998:
+            holds, must = holds and gain >= 50, f"≥ 50 times as fast, {must}"
+        elif share == 0.0:
+            holds, must = holds and gain >= 1 / 1.1, f"≤ 1.1 times as slow, {must}"
+        figure = f"{gain:,.1f} times as fast as one step after the other; {ahead.waste:.1%} of samples for nothing"
+        rows.append(Row(f"50 ms a call, {name}", figure, must, holds))
+    return give_out(args, {"sequential": off.seconds_per_step, "ahead": found}, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
