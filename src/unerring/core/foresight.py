@@ -13,12 +13,13 @@ MEMORY = 2048  # observations after which older ones begin to fade
 
 
 class Share:
-    """An estimated probability: so many of so many, started from a prior of either kind."""
+    """An estimated probability: so many of so many, on top of a prior of either kind, which alone never fades."""
 
-    __slots__ = ("odds", "right", "wrong")
+    __slots__ = ("_prior", "odds", "right", "wrong")
 
     def __init__(self, right: float, wrong: float) -> None:
-        self.right, self.wrong = right, wrong
+        self._prior = right, wrong
+        self.right = self.wrong = 0.0
         self.odds = log(right / wrong)  # natural log-odds
 
     def count(self, right: int, wrong: int) -> None:
@@ -26,7 +27,7 @@ class Share:
         self.wrong += wrong
         if self.right + self.wrong > MEMORY:
             self.right, self.wrong = self.right / 2, self.wrong / 2
-        self.odds = log(self.right / self.wrong)
+        self.odds = log((self._prior[0] + self.right) / (self._prior[1] + self.wrong))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Foresight:
 
 
 def worth_risking(limit: float, wasted: int, samples: int) -> float:
-    """How probably wasted a sample may be and still be worth asking, for at most the share `limit` to be wasted in all.
+    """How probably wasted a sample may be and be worth asking, for at most the share `limit` to be wasted in all.
 
     The most steps for a given waste come from one price for all: ask whatever is less at risk than some bound,
     nothing beyond. About a third of all samples are asked at risk, half as much at risk as the bound on average, so
