@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from unerring.core.entries import Entry, Opened, Paused, Reply, Resumed
+from unerring.core.entries import Entry, Opened, Paused, Replies, Reply, Resumed
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, Rehearsal, Subtask
 from unerring.core.race import AheadBy
@@ -88,14 +88,19 @@ class Outcome:
         return [entry for entry in self.entries if isinstance(entry, kinds)]
 
     @property
+    def replies(self) -> list[Reply]:
+        """Every sample received, in order."""
+        return [reply for entry in self.of(Replies) for reply in entry.replies]
+
+    @property
     def votes(self) -> list[tuple[int, int]]:
         """(step, slot) of every sample that voted."""
-        return [(reply.step, reply.slot) for reply in self.of(Reply) if reply.choice is not None]
+        return [(reply.step, reply.slot) for reply in self.replies if reply.choice is not None]
 
     @property
     def flags(self) -> list:
         """The kinds of the red flags, in order."""
-        return [reply.flag for reply in self.of(Reply) if reply.flag is not None]
+        return [reply.flag for reply in self.replies if reply.flag is not None]
 
     @property
     def paused(self) -> Paused:

@@ -1,11 +1,14 @@
 """What a run commits to its journal, and that sessions which go on from the journal alone change nothing."""
 
+from dataclasses import replace
+
 import pytest
-from chain_runs import K2, Words, resume, run
+from chain_runs import K1, K2, Answers, Words, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unerring.core.entries import Committed, Finished, Intent, Opened, Resumed, decode, digest_of, encode
+from unerring.core.encoding import decode, encode
+from unerring.core.entries import Committed, Finished, Intent, Opened, Resumed, digest_of
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.replay import RunState, replay
@@ -21,7 +24,7 @@ def test_committed_entries_carry_the_digest_of_the_state_they_lead_to():
     outcome = run(Words(3), ScriptedSampler({0: ["a"] * 2, 1: ["b"] * 2, 2: ["c"] * 2}))
     digests = [digest_of(canonical(list("abc"[: i + 1]))) for i in range(3)]
     assert outcome.of(Committed) == [Committed(i, digest) for i, digest in enumerate(digests)]
-    assert outcome.entries[-1] == Finished(3, 0.0)
+    assert outcome.entries[-1] == Finished(3, 0.0, 0.0)
 
 
 def test_advance_is_given_exactly_the_canonical_choice():
@@ -76,8 +79,9 @@ def told(state):
     fields = {name: value for name, value in vars_of(state).items() if name not in ("open", "voters")}
     fields["voters"] = {n: (v.name, v.votes, v.flags) for n, v in state.voters.items()}
     fields["open"] = {
-        number: (step.told, step.asked, step.flags, step.rounds, step.replies, step.race.tally, step.verdict)
-        for number, step in state.open.items()
+        (number, at): (step.told, step.asked, step.flags, step.rounds, step.replies, step.race.tally, step.verdict)
+        for number, places in state.open.items()
+        for at, step in places.items()
         if step.replies
     }
     return fields
@@ -116,8 +120,12 @@ def test_an_observer_hears_of_every_step_once_in_order():
 
 
 def exported(entries):
-    """All of a journal that its run is accountable for: everything but when it was stopped and resumed."""
-    return [entry for entry in entries if type(entry).__name__ not in ("Resumed", "Paused", "Opened")]
+    """All of a journal that its run is accountable for: everything but when it was stopped and resumed.
+
+    How long calls took is measured of each session, so the last one's is not part of it.
+    """
+    kept = [entry for entry in entries if type(entry).__name__ not in ("Resumed", "Paused", "Opened")]
+    return [replace(entry, latency=None) if isinstance(entry, Finished) else entry for entry in kept]
 
 
 def through_noise(chain, p=0.75, v=0.8):
@@ -183,8 +191,23 @@ def test_a_resumed_run_says_so_in_its_journal():
     first = run(Words(3), ScriptedSampler(["a", "a"]), max_steps=1)
     second = resume(Words(3), ScriptedSampler(["a", "a"]), first.entries, clock=FakeClock(50.0))
     assert second.of(Resumed) == [Resumed(0.0, None, None)]
-    assert second.entries[-1] == Finished(3, 50.0)
+    assert second.entries[-1] == Finished(3, 50.0, 0.0)
     assert second.folded.sessions == 2
+
+
+def test_a_session_says_how_long_its_calls_took():
+    """The last entry of a session has the mean time of its calls: here of 1 s and 3 s, waits between tries left out."""
+    clock = FakeClock(50.0)
+
+    async def answer(slot, n):
+        if len(sampler.calls) == 2:
+            raise ProviderBusy("later", retry_after=100.0)
+        await clock.sleep(float(len(sampler.calls)))
+        return ["a"] * n
+
+    sampler = Answers(answer)
+    outcome = run(Words(2), sampler, K1, clock=clock)
+    assert outcome.entries[-1].latency == 2.0
 
 
 def test_intents_of_an_earlier_session_are_counted_as_unknown():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from chain_runs import K2, K3, Answers, Words, arun, resume, run
 
-from unerring.core.entries import Committed
+from unerring.core.entries import Cancelled, Committed
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
@@ -134,6 +134,7 @@ def test_cancelling_leaves_a_journal_that_can_be_resumed(paid):
     assert isinstance(outcome.error, asyncio.CancelledError)
     assert outcome.paused.kind == "interrupted"
     assert outcome.folded.committed == 1
+    assert len(outcome.of(Cancelled)) == (2 if paid else 0)
     rest = resume(Words(3), ScriptedSampler(["a", "a"], paid), outcome.entries)
     assert rest.at == ["a", "a", "a"]
     assert rest.folded.unknown == (2 if paid else 0)

@@ -3,7 +3,8 @@
 import pytest
 from chain_runs import K1, K2, Words, run
 
-from unerring.core.entries import Reply, decode, encode
+from unerring.core.encoding import decode, encode
+from unerring.core.entries import Replies
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagKind, FlagRules, RedFlag
@@ -144,8 +145,8 @@ def test_a_parser_that_gives_no_json_is_the_users_bug(value):
 def test_a_text_that_is_no_text_is_kept_as_it_came(text):
     """A reply that is no valid text is journaled as received, and comes back so from the journal's bytes."""
     outcome = run(Words(1), ScriptedSampler([text, "a"]), K1)
-    kept = [decode(encode(reply)) for reply in outcome.of(Reply)]
-    assert kept[0].text == text
+    kept = [decode(encode(call)) for call in outcome.of(Replies)]
+    assert kept[0].replies[0].text == text
 
 
 @pytest.mark.parametrize("flag", [True, "no such word", ValueError("no")])

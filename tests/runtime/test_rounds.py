@@ -8,7 +8,7 @@ from chain_runs import K2, K3, Answers, Words, arun, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unerring.core.entries import Committed, Reply
+from unerring.core.entries import Committed
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy, FirstTo, Majority, Race
 from unerring.core.replay import RunState
@@ -63,7 +63,7 @@ def test_no_sample_is_asked_for_that_the_race_did_not_need(script, rule):
                 race.tell(text)
         told += asked
     assert [(slot, n) for _, slot, n, _ in sampler.calls] == expected
-    assert sum(n for _, n in expected) == len(outcome.of(Reply))
+    assert sum(n for _, n in expected) == len(outcome.replies)
 
 
 # --- arrival
@@ -94,7 +94,7 @@ def test_votes_are_told_by_number_not_by_arrival():
         async def answer(slot, n):
             if slot == 0:
                 await others_are_in.wait()
-                step = folded.open[0]
+                step = folded.step(0)
                 seen.append((sorted(step.replies), step.told, step.race.votes))
                 return ["slow"]
             asyncio.get_running_loop().call_soon(others_are_in.set)
@@ -104,7 +104,7 @@ def test_votes_are_told_by_number_not_by_arrival():
 
     outcome = asyncio.run(late_first())
     assert seen == [([1, 2], 0, 0)]
-    assert [reply.slot for reply in outcome.of(Reply)] == [1, 2, 0, 3]
+    assert [reply.slot for reply in outcome.replies] == [1, 2, 0, 3]
     assert [reply.slot for reply in outcome.decided[0].replies] == [0, 1, 2, 3]
     assert outcome.at == ["fast"]
 
@@ -125,7 +125,7 @@ def test_the_order_of_arrival_changes_nothing(texts):
         return await arun(Words(1), Answers(answer), K3)
 
     early, late = asyncio.run(both(False)), asyncio.run(both(True))
-    assert [reply.slot for reply in late.of(Reply)] != [reply.slot for reply in early.of(Reply)]
+    assert [reply.slot for reply in late.replies] != [reply.slot for reply in early.replies]
     (one,), (other,) = early.decided, late.decided
     assert (one.choice, one.tally, one.flags, one.rounds) == (other.choice, other.tally, other.flags, other.rounds)
 

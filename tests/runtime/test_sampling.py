@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from chain_runs import K1, K2, K3, Answers, Words, resume, run, word
 
-from unerring.core.entries import Failed, Intent, Reply, Voter
+from unerring.core.entries import Failed, Intent, Replies, Voter
 from unerring.core.policy import Policy
 from unerring.core.process import Subtask
 from unerring.core.race import AheadBy
@@ -99,7 +99,7 @@ def test_a_copy_is_known_again_after_resuming():
     """The identity of a reply is in the journal: a copy served in the next session is still a copy."""
     first = Sample("wrong", reply_id="reply-1")
     begun = run(Words(1), ScriptedSampler([first, first, "a", "a", "a"]), K2)
-    cut = next(i for i, entry in enumerate(begun.entries) if isinstance(entry, Reply)) + 1
+    cut = next(i for i, entry in enumerate(begun.entries) if isinstance(entry, Replies)) + 1
     rest = resume(Words(1), ScriptedSampler(["not asked", first, "a", "a", "a"]), begun.entries[:cut])
     assert rest.at == ["a"]
     assert rest.flags == [FlagKind.COPY]
@@ -133,7 +133,7 @@ def test_samples_beyond_those_asked_for_are_not_counted():
 
     outcome = run(Words(1), Answers(generous), K1)
     assert outcome.at == ["a"]
-    assert len(outcome.of(Reply)) == 1
+    assert len(outcome.replies) == 1
 
 
 def test_no_sample_at_all_counts_as_a_failure_of_the_provider():
@@ -243,14 +243,14 @@ def test_voters_are_named_at_their_first_sample():
     outcome = run(Words(1), ScriptedSampler(script), Policy(rule=AheadBy(3)))
     names = {voter.number: voter.name for voter in outcome.of(Voter)}
     assert names == {0: "left", 1: "right", 2: "scripted"}
-    assert [names[reply.voter] for reply in outcome.of(Reply)] == ["left", "right", "scripted", "left", "scripted"]
+    assert [names[reply.voter] for reply in outcome.replies] == ["left", "right", "scripted", "left", "scripted"]
     assert {v.name: v.votes for v in outcome.folded.voters.values()} == {"left": 2, "right": 1, "scripted": 2}
 
 
 def test_a_text_is_journaled_once_a_step():
     """Later samples of the same text, and of the same choice, refer to the first by its number."""
     outcome = run(Words(1), ScriptedSampler(["a", "b", "a", "a"]), K2)
-    assert [(reply.text, reply.choice) for reply in outcome.of(Reply)] == [
+    assert [(reply.text, reply.choice) for reply in outcome.replies] == [
         ("a", '"a"'),
         ("b", '"b"'),
         (0, 0),
@@ -268,4 +268,4 @@ def test_a_sample_without_text_is_a_bug_that_is_named(text):
     outcome = run(Words(1, lambda _: "a"), Answers(answer), K2)
     assert isinstance(outcome.error, TypeError)
     assert "text" in str(outcome.error)
-    assert outcome.of(Reply) == []
+    assert outcome.replies == []
