@@ -71,8 +71,18 @@ def figures(results: Mapping[str, Any]) -> str:
         f"### Smaller games: all {small['steps']:,} steps of 1 to 12 disks",
         stepwise(small["members"]),
         raced(small["races"], small["steps"]),
+        "### The drafter",
+        "Drafts that are not the right answer: " + drafted(results["drafter"]),
     ]
     return "\n\n".join(parts)
+
+
+def drafted(found: Mapping[str, Any]) -> str:
+    large, small = found["large"], found["small"]
+    return (
+        f"{len(large['wrong'])} on {large['steps']:,} random steps of 20 disks, {len(small['wrong'])} on all "
+        f"{small['steps']:,} steps of 1 to 12 disks."
+    )
 
 
 def sampled(members: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 
 from card import write_card
 from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, WEIGHTS
-from unerring.adapters.embedded_member import LONGEST, Likeliest, Member, Written
+from unerring.adapters.embedded_member import BATCH, LONGEST, Drafter, Likeliest, Member, Written
 from unerring.core.policy import Policy
 from unerring.core.race import Race, Won
 from unerring.core.redflag import FlagRules, RedFlag
@@ -294,6 +294,22 @@ class Evaluation:
         }
 
 
+def drafted(drafter: Drafter, steps: Sequence[Step]) -> dict[str, object]:
+    """Which of some steps the drafter does not draft rightly."""
+    tokenizer, wrong = drafter.tokenizer, []
+    for at in range(0, len(steps), BATCH):
+        some = steps[at : at + BATCH]
+        drafts = drafter.drafts([(tokenizer.begin, *tokenizer.encode(step.prompt)) for step in some])
+        for step, draft in zip(some, drafts, strict=True):
+            try:
+                right = canonical(parse_strict(tokenizer.decode(draft), step.disks)) == step.truth
+            except RedFlag:
+                right = False
+            if not right:
+                wrong.append(step.name)
+    return {"steps": len(steps), "wrong": wrong}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=100_000, help="random steps of the run of 20 disks")
@@ -303,23 +319,31 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the members' CTranslate2 models")
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     parser.add_argument("--card", action="store_true", help="write the tables into MODEL_CARD.md")
+    parser.add_argument("--drafter", action="store_true", help="measure the drafter only; the rest stays as it was")
     options = parser.parse_args()
 
-    members = {name: Member(options.weights / name) for name in options.members}
+    drafter = Drafter(options.weights / "draft")
     large, small = Hanoi(20), [Hanoi(disks) for disks in range(1, 13)]
     numbers = random.Random(options.seed).sample(range(large.length()), options.steps)
-    of_large = Evaluation(members, sorted({*options.temperatures, 1.0}), options.seed)
-    of_large.run([step_of(large, number) for number in numbers], "20 disks")
-    of_small = Evaluation(members, [1.0], options.seed + 1)
-    of_small.run([step_of(chain, number) for chain in small for number in range(chain.length())], "1 to 12 disks")
-    results = {
-        "steps": options.steps,
-        "seed": options.seed,
-        "engine": f"ctranslate2 {ctranslate2.__version__}, {next(iter(members.values())).arithmetic}",
-        "policy": EMBEDDED_POLICY.to_json(),
-        "large": of_large.to_json(),
-        "small": {"steps": sum(chain.length() for chain in small), **of_small.to_json()},
-    }
+    many = [step_of(large, number) for number in numbers]
+    few = [step_of(chain, number) for chain in small for number in range(chain.length())]
+    if options.drafter:
+        results = json.loads(options.out.read_text(encoding="utf-8"))
+    else:
+        members = {name: Member(options.weights / name, drafter) for name in options.members}
+        of_large = Evaluation(members, sorted({*options.temperatures, 1.0}), options.seed)
+        of_large.run(many, "20 disks")
+        of_small = Evaluation(members, [1.0], options.seed + 1)
+        of_small.run(few, "1 to 12 disks")
+        results = {
+            "steps": options.steps,
+            "seed": options.seed,
+            "engine": f"ctranslate2 {ctranslate2.__version__}, {next(iter(members.values())).arithmetic}",
+            "policy": EMBEDDED_POLICY.to_json(),
+            "large": of_large.to_json(),
+            "small": {"steps": len(few), **of_small.to_json()},
+        }
+    results["drafter"] = {"large": drafted(drafter, many), "small": drafted(drafter, few)}
     options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if options.card:
         write_card(results, HERE / "MODEL_CARD.md")
