@@ -20,14 +20,16 @@ def test_steps_lists_what_was_decided(tmp_path):
 
 
 def test_a_report_adds_up(tmp_path):
-    """Samples received are votes and flags; the histograms cover every step."""
+    """Samples received are votes and flags, of decided steps or for nothing; the histograms cover every step."""
     path = tmp_path / "run.db"
     unerring.run(HANOI, noise(HANOI, 0.7, 0.7), path, k=3)
     told = unerring.report(path)
     samples = told["samples"]
     assert samples["received"] == samples["voted"] + samples["flagged"] == samples["sent"]
     assert sum(told["votes_histogram"].values()) == sum(told["rounds_histogram"].values()) == told["steps"] == 15
-    assert sum(int(votes) * steps for votes, steps in told["votes_histogram"].items()) == samples["voted"]
+    decided = list(unerring.steps(path))
+    assert sum(int(votes) * steps for votes, steps in told["votes_histogram"].items()) == sum(d.votes for d in decided)
+    assert sum(d.votes + d.flags for d in decided) + told["speculation"]["wasted"] == samples["received"]
     assert sum(told["flags"].values()) == samples["flagged"]
 
 

@@ -71,16 +71,18 @@ def main() -> int:
     parser.add_argument("--spin-at", type=int)
     parser.add_argument("--stuck", action="store_true")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--one-by-one", action="store_true", help="take one step after the other")
     options = parser.parse_args()
     chain = unerring.Hanoi(options.disks)
     model = stuck if options.stuck else LedgerSampler(chain, options.ledger, options)
     # one temperature for all samples: each round is then a single call
     policy = unerring.Policy(unerring.AheadBy(3), first_temperature=0.1)
+    how = unerring.Options(speculate="off" if options.one_by_one else "auto")
     try:
         if options.resume:
-            unerring.resume(options.journal, model=model)
+            unerring.resume(options.journal, model=model, options=how)
         else:
-            unerring.run(chain, model, options.journal, seed=options.seed, options=unerring.Options(policy=policy))
+            unerring.run(chain, model, options.journal, seed=options.seed, options=replace(how, policy=policy))
     except unerring.Stopped as error:
         sys.stderr.write(f"{error}\n")
         return 3

@@ -13,7 +13,9 @@ from random import Random
 from unerring import reading
 from unerring.adapters.journal_head import read_mark
 from unerring.adapters.sqlite_journal import Reader
-from unerring.core.entries import Entry, Reply, encode
+from unerring.core.encoding import encode
+from unerring.core.entries import Entry, Replies, Reply
+from unerring.core.replay import RunState
 from unerring.ui.cli import command_line
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
@@ -137,9 +139,16 @@ class Watch:
 
 
 def assert_each_once(journal: Path) -> list[Reply]:
-    """Every sample of every step is in the journal once, and the report counts just these; returns them."""
-    replies = [entry for entry in entries_of(journal) if isinstance(entry, Reply)]
-    assert len({(reply.step, reply.slot) for reply in replies}) == len(replies)
+    """Every sample of every step, from each state it was asked from, is in the journal once, and the report counts
+    just these; returns them.
+    """
+    state, replies, names = RunState(), [], set()
+    for entry in entries_of(journal):
+        if isinstance(entry, Replies):
+            replies += entry.replies
+            names |= {(reply.step, reply.slot, entry.at or state.last_digest) for reply in entry.replies}
+        state.apply(entry)
+    assert len(names) == len(replies)
     samples = reading.report(journal)["samples"]
     votes = sum(reply.choice is not None for reply in replies)
     assert (samples["received"], samples["voted"]) == (len(replies), votes)

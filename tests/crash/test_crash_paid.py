@@ -80,12 +80,15 @@ def assert_settled(journal: Path, ledger: Path) -> int:
 
 
 def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path, truth: Path):
-    """Killed by its model at 15 calls, the journal has exactly the billed calls, and unknown are those unanswered."""
+    """Killed by its model at 15 calls, the journal has exactly the billed calls, and unknown are those unanswered.
+
+    So it is of one step after the other; looking ahead, a kill also keeps calls from being sent that are announced.
+    """
     chance, journal, ledger, kills = Random(1), tmp_path / "run.db", tmp_path / "ledger", 0
     watch, done = Watch(journal), False
     while not done:
         dies = ["--die-at", chance.randint(1, 5)] if kills < 15 else []
-        with life(command(journal, ledger, *dies), journal) as process:
+        with life(command(journal, ledger, "--one-by-one", *dies), journal) as process:
             code = process.ended().code
         done = code == 0
         kills += code == -signal.SIGKILL

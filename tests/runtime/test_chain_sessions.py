@@ -196,7 +196,7 @@ def test_a_resumed_run_says_so_in_its_journal():
 
 
 def test_a_session_says_how_long_its_calls_took():
-    """The last entry of a session has the mean time of its calls: here of 1 s and 3 s, waits between tries left out."""
+    """The last entry of a session has the mean time of its calls, here of 1 s and 3 s, without failed tries."""
     clock = FakeClock(50.0)
 
     async def answer(slot, n):

@@ -53,7 +53,9 @@ def report():
 
 def test_a_report_has_a_row_for_each_thing_it_tells(report):
     """The rows and their order are stable."""
-    names = "process model rule status steps samples flags tokens|votes a step|dissent tallies rounds hardest voter"
+    names = (
+        "process model rule status steps samples flags tokens|votes a step|dissent tallies rounds hardest ahead voter"
+    )
     expected = [name for part in names.split("|") for name in ([part] if part == "votes a step" else part.split())]
     assert [name for name, _ in rows(report_text(report, "run.db"))] == expected
 
@@ -77,6 +79,23 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
     assert row["hardest"].count("step ") == 5
     assert row["voter"] == f"noise: {samples['voted']:,} votes, {samples['flagged']:,} flags"
+
+
+def test_a_report_tells_how_asking_ahead_got_on(report):
+    """Steps asked ahead, how long their runs were, what was for nothing, and the speed-up where it was measured."""
+    ahead = {"steps_ahead": 1200, "mean_run": 2.25, "longest_run": 1150, "wasted": 1234, "waste": 0.0125}
+    row = told(report | {"speculation": ahead | {"speed_up": 12.34}})
+    assert row["ahead"] == (
+        "1,200 steps asked ahead, in runs of 2.2 on average and 1,150 at most; 1,234 samples for nothing (1.25%); "
+        "12.3 times as fast as the same calls one after the other"
+    )
+    assert told(report | {"speculation": ahead | {"speed_up": None}})["ahead"].endswith("for nothing (1.25%)")
+
+
+def test_a_run_that_asked_nothing_ahead_says_so():
+    """A run of one step after the other has a row that says just that."""
+    result = unerring.run(Word(), ScriptedSampler(["a"]), k=1, options=Options(speculate="off"))
+    assert told(result.report)["ahead"] == "no step was asked ahead"
 
 
 def test_no_row_ends_in_a_blank():
