@@ -9,7 +9,10 @@ import selectors
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from unerring.core.sample import Sample, Settings
+from chain_runs import K3, arun
+
+from unerring.core.sample import Sample, Settings, Usage
+from unerring.runtime.limits import Speculation
 
 
 class Deadlock(AssertionError):
@@ -92,3 +95,54 @@ class Slow:
             raise
         finally:
             self.under_way -= n
+
+
+class Says:
+    """A free sampler: sample number `slot` of a step is `answer(prompt, step, slot)`, a text, or an error to raise."""
+
+    name = "says"
+    compact = False
+    paid = False
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        answers = [self._answer(prompt, settings.step, settings.slot + offset) for offset in range(n)]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [Sample(answer, Usage(2, 1), voter="says") for answer in answers]
+
+
+async def until(seconds: float) -> None:
+    """Return at this time of the running loop."""
+    await asyncio.sleep(seconds - asyncio.get_running_loop().time())
+
+
+def a_word(state):
+    """The right guess of a chain whose every step is decided for `a`."""
+    return "a"
+
+
+def always_a(prompt, step, slot):
+    return "a"
+
+
+RIGHT = Speculation(a_word)
+
+
+def ahead(chain, sampler, policy=K3, speculation=RIGHT, beside=None, **around):
+    """A run in virtual time that asks ahead; `beside(task)` runs next to it, and the time it took comes with it."""
+
+    async def main():
+        task = asyncio.ensure_future(
+            arun(chain, sampler, policy, clock=LoopClock(), speculation=speculation, **around)
+        )
+        other = asyncio.ensure_future(beside(task)) if beside else None
+        outcome = await task
+        if other is not None:
+            await other
+        return outcome, asyncio.get_running_loop().time()
+
+    return virtually(main())
