@@ -72,6 +72,12 @@ def uninterrupted(folder: Path, seed: int) -> Path:
     return path
 
 
+def decisive(journal: Path) -> int:
+    """Samples received that were not for nothing: how many were, of steps asked ahead, is a matter of the moment."""
+    report = reading.report(journal)
+    return report["samples"]["received"] - report["speculation"]["wasted"]
+
+
 def test_fifty_kills_change_nothing(tmp_path: Path):
     """SIGKILL at 50 random moments, each life resumed: no vote lost, none twice, and the result byte for byte."""
     chance, count = Random(1), Count()
@@ -96,7 +102,7 @@ def test_fifty_kills_change_nothing(tmp_path: Path):
         truth = uninterrupted(tmp_path, seed)
         assert_same_result(journal, truth)
         assert_each_once(journal)
-        assert reading.report(journal)["samples"] == reading.report(truth)["samples"]
+        assert decisive(journal) == decisive(truth)
         count.add(journal)
     count.tell("SIGKILL")
     assert min(count.quarters) > 0
