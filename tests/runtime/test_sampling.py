@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from chain_runs import K1, K2, K3, Answers, Words, resume, run, word
+from chain_runs import K1, K2, K3, Answers, Words, arun, resume, run, word
 
-from unerring.core.entries import Failed, Intent, Replies, Voter
+from unerring.core.entries import Cancelled, Failed, Intent, Replies, Voter
 from unerring.core.policy import Policy
 from unerring.core.process import Subtask
 from unerring.core.race import AheadBy
@@ -188,6 +188,28 @@ def test_an_intent_is_durable_before_a_paid_call_is_sent():
     assert outcome.error is None
     assert len(outcome.of(Intent)) == len(sampler.calls)
     assert outcome.folded.in_flight == set()
+
+
+def test_a_call_given_up_before_it_was_sent_is_settled():
+    """Cancelled while its intent is being made durable, a call is noted as given up: nothing stays in flight."""
+
+    class Stuck(MemoryJournal):
+        async def commit(self):
+            if isinstance(list(self.entries())[-1], Intent):
+                committing.set()
+                await asyncio.Event().wait()
+
+    committing = asyncio.Event()
+
+    async def cancelled():
+        task = asyncio.create_task(arun(Words(1), ScriptedSampler(["a"]), K1, Stuck()))
+        await committing.wait()
+        task.cancel()
+        return await task
+
+    outcome = asyncio.run(cancelled())
+    assert outcome.of(Intent, Cancelled) == [Intent(0, 0, 1), Cancelled(0, 0, 1)]
+    assert (outcome.folded.in_flight, outcome.folded.unknown) == (set(), 1)
 
 
 def test_a_call_that_costs_nothing_leaves_no_intent():

@@ -127,8 +127,8 @@ class Sampling:
         prompt = call.question.subtask.worded(self._sampler.compact)
         failures, since = 0, self._clock.time()
         while True:
-            await self._announce(call)
             try:
+                await self._announce(call)
                 samples = await self._timed(prompt, settings, len(call.slots))
                 if samples:
                     return samples
