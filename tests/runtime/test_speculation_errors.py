@@ -6,6 +6,7 @@ import pytest
 from chain_runs import K1, K2, K3, Words, resume, run
 from virtual_time import Says, Slow, ahead, always_a
 
+from unerring.errors import InputError, ProviderError
 from unerring.runtime.limits import Speculation
 
 
@@ -116,3 +117,25 @@ def test_a_first_vote_that_loses_changes_nothing(policy):
     outcome, _ = ahead(Words(40), Slow(Says(answer), latency), policy, Speculation(waste=1.0))
     assert outcome.at == plain.at
     assert [step.tally for step in outcome.decided] == [step.tally for step in plain.decided]
+
+
+@pytest.mark.parametrize("error", [Mine("mine"), InputError("mine too"), ProviderError("neither busy nor down")])
+def test_whatever_the_users_code_raises_at_a_guessed_state_can_wait(error):
+    """An error of a parser or a sampler, of whatever class, stops the run only where it is met on the real chain."""
+
+    def failing(prompt, step, slot):
+        return error if "bad" in prompt else "a"
+
+    outcome, _ = ahead(Words(60), Slow(Says(failing)), speculation=Speculation(bad_at_30))
+    assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+
+
+def test_the_first_of_two_errors_is_raised():
+    """Where two samples of a step fail each in its own way, the one that came first says why the run stops."""
+
+    def failing(prompt, step, slot):
+        return "a" if step < 30 else Mine("early") if slot else Mine("late")
+
+    sampler = Slow(Says(failing), lambda prompt, of: 0.01 if of.slot else 0.02)
+    outcome, _ = ahead(Words(60), sampler, speculation=Speculation(lambda state: "a", waste=1.0))
+    assert (str(outcome.error), outcome.folded.committed) == ("early", 30)

@@ -236,6 +236,18 @@ def test_an_undecided_step_stops_the_run_with_the_others_samples_taken_in():
     assert max(texts(outcome))[0] > 30
 
 
+def test_nothing_more_is_asked_beyond_a_step_that_is_undecided():
+    """A step ahead that met its cap will stop the run if its turn comes: the window does not grow beyond it."""
+
+    def answer(prompt, step, slot):
+        return "ab"[slot % 2] if step == 30 and slot else "a"
+
+    sampler = Slow(Says(answer), lambda prompt, of: 10.0 if of.step == 25 else 0.05)
+    outcome, _ = ahead(Words(400), sampler, Policy(AheadBy(3), vote_cap=6), replace(RIGHT, in_flight=64))
+    assert isinstance(outcome.error, StepUndecided)
+    assert max(sampler.steps) < 100  # some are asked before that step is undecided
+
+
 def test_raised_caps_hold_for_the_steps_that_were_asked_ahead_too():
     """A run that stopped undecided goes on under a higher cap, with all the samples it has."""
 

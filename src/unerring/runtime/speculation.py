@@ -18,7 +18,7 @@ from functools import partial
 from unerring.core.foresight import Forecast, Foresight, worth_risking
 from unerring.core.race import Undecided, Won
 from unerring.core.vote import Json
-from unerring.errors import Interrupted, UnerringError
+from unerring.errors import Interrupted, JournalError, Stopped
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
 from unerring.runtime.limits import Speculation, StopRequest
@@ -45,13 +45,22 @@ class Prospect:
     _outlook: tuple[int, str | None, Forecast | None] | None = None
 
     def outlook(self, foresight: Foresight) -> Forecast | None:
-        """What the step will probably come to; looked at anew only where something has come in."""
+        """What the step will probably come to; looked at anew only where something has come in.
+
+        None also where the step will stop the run if its turn comes: nothing is asked beyond it.
+        """
+        if self.failure is not None:
+            return None
         step = self.question.step
         if self._outlook is None or self._outlook[:2] != (len(step.replies), self.guess):
-            if isinstance(step.verdict, Won):
-                forecast: Forecast | None = Forecast(step.choice(step.verdict.choice), 1.0)
-            else:
-                forecast = foresight.forecast(step.leaning(), self.guess)
+            forecast: Forecast | None
+            match step.verdict:
+                case Won(candidate):
+                    forecast = Forecast(step.choice(candidate), 1.0)
+                case Undecided():
+                    forecast = None
+                case _:
+                    forecast = foresight.forecast(step.leaning(), self.guess)
             self._outlook = (len(step.replies), self.guess, forecast)
         return self._outlook[2]
 
@@ -60,6 +69,11 @@ class Prospect:
         """Whether the votes that are in leave it open what the step will come to: what hangs on it waits for more."""
         forecast = None if self._outlook is None else self._outlook[2]
         return bool(self.question.step.replies) and (forecast is None or forecast.probability < DOUBT)
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """The step's number and the digest of the state it is asked from."""
+        return self.question.step.step, self.question.at
 
     @property
     def samples(self) -> int:
@@ -85,6 +99,7 @@ class Lookahead:
         self._guesses = guesses
         self._foresight = Foresight()
         self._window: deque[Prospect] = deque()
+        self._ending: dict[tuple[int, str], set[int]] = {}  # samples of dropped steps whose calls are still ending
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
@@ -144,7 +159,7 @@ class Lookahead:
                 question = self._frontier.question()
                 if question is None:
                     return False
-                self._window.append(Prospect(question))
+                self._window.append(self._prospect(question))
             head = self._window[0]
             if head.failure is not None:
                 raise head.failure
@@ -169,10 +184,19 @@ class Lookahead:
     def _abandon(self, first: int) -> None:
         """Drop the steps of the window from number `first` on."""
         while len(self._window) > first:
-            for call in self._window.pop().calls:
+            dropped = self._window.pop()
+            if dropped.asked:
+                self._ending[dropped.place] = dropped.asked
+            for call in dropped.calls:
                 call.cancel()
         if self._window:
             self._window[-1].choice = self._window[-1].after = None
+
+    def _prospect(self, question: Question) -> Prospect:
+        """A step for the window. If it was dropped before, samples whose calls have not ended are not asked anew."""
+        prospect = Prospect(question)
+        prospect.asked = self._ending.get(prospect.place, prospect.asked)
+        return prospect
 
     def _plan(self) -> None:
         """Look at the window anew, and ask what is worth asking, nearest first."""
@@ -225,16 +249,18 @@ class Lookahead:
 
     def _came_back(self, prospect: Prospect, slots: list[int], call: "asyncio.Task[None]") -> None:
         prospect.asked.difference_update(slots)
+        if not prospect.asked:
+            self._ending.pop(prospect.place, None)
         prospect.calls.discard(call)
         self._calls.discard(call)
         self._under_way -= len(slots)
         self._news.set()
         if call.cancelled() or (failure := call.exception()) is None:
             return
-        if isinstance(failure, UnerringError):
+        if isinstance(failure, Stopped | JournalError):
             self._failure = self._failure or failure
         else:  # the user's own code failed: on a state that may never come to be
-            prospect.failure = failure
+            prospect.failure = prospect.failure or failure
 
     def _extend(self) -> bool:
         """Add the step that follows the window's last one, where that can be foreseen, and ask it."""
@@ -264,7 +290,7 @@ class Lookahead:
         except Exception:  # on a state that may never come to be; if it does, the same is met again and raised
             last.after = None
             return None
-        return None if found is None else Prospect(found)
+        return None if found is None else self._prospect(found)
 
     async def _guess_on(self) -> None:
         """Guess the choice of the window's last step, add the next one, and so on, as far as there is room."""
