@@ -1,10 +1,11 @@
 """Where guesses come from, besides the votes: the chain's own idea, or a drafting model."""
 
+import asyncio
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from unerring.core.entries import DRAFT, Drafted, Failed, Intent
+from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Intent
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Settings
 from unerring.core.vote import Json, canonical
@@ -77,15 +78,21 @@ class Drafts:
         folded, number, paid = self._ledger.state, question.step.step, self._sampler.paid
         assert folded.opened is not None
         settings = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
-        if paid:
-            self._ledger.record(Intent(number, DRAFT, 1, question.at))
-            await self._ledger.journal.commit()
+        prompt = question.subtask.worded(self._sampler.compact)
+        if not paid:
+            return next((sample.text for sample in await self._sampler.sample(prompt, settings, 1)), None)
+        call = number, DRAFT, 1
+        self._ledger.record(Intent(*call, question.at))
         try:
-            samples = await self._sampler.sample(question.subtask.worded(self._sampler.compact), settings, 1)
-        except ProviderError as error:
-            if paid:
-                self._ledger.record(Failed(number, DRAFT, 1, str(error), question.at))
+            await self._ledger.journal.commit()
+            samples = await self._sampler.sample(prompt, settings, 1)
+            if not samples:
+                raise ProviderBusy("the model returned no sample")
+        except asyncio.CancelledError:  # the run ends
+            self._ledger.record(Cancelled(*call, question.at))
             raise
-        if paid and samples:
-            self._ledger.record(Drafted(number, samples[0].usage, question.at))
-        return samples[0].text if samples else None
+        except ProviderError as error:
+            self._ledger.record(Failed(*call, str(error), question.at))
+            raise
+        self._ledger.record(Drafted(number, samples[0].usage, question.at))
+        return samples[0].text

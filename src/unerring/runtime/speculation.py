@@ -131,6 +131,7 @@ class Lookahead:
             for task in waiting:
                 task.cancel()
             await self._drain()
+            await asyncio.wait(waiting)
 
     async def _drain(self) -> None:
         """Wait for the calls under way: what they are paid for is taken in, but none is tried again."""
