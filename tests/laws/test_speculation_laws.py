@@ -5,6 +5,7 @@ states break the user's code. A sample depends on prompt, step and number alone,
 samples than asked for, and fail now and then. All of it happens in virtual time.
 """
 
+import asyncio
 import sys
 from dataclasses import dataclass
 from enum import Enum
@@ -156,7 +157,7 @@ class World:
     async def _session(self, speculation, entries, around):
         sampler = Moody(self.noise, self.seed, self.paid, self.moods)
         kept, state, at = Kept(), RunState(), self.maze.start()
-        journal = MemoryJournal(entries)
+        journal = Late(entries)
         for entry in entries:
             decided = state.apply(entry)
             if decided is not None:
@@ -193,6 +194,13 @@ def world_of(seed):
 
 
 worlds = st.builds(world_of, st.integers(0, 2**32))
+
+
+class Late(MemoryJournal):
+    """A journal that takes its time to make entries durable."""
+
+    async def commit(self):
+        await asyncio.sleep(0.004)
 
 
 class Kept:

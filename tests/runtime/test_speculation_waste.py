@@ -13,6 +13,7 @@ from unerring.core.entries import Cancelled, Committed, Intent, Replies
 from unerring.core.replay import RunState
 from unerring.core.report import Series, report_of
 from unerring.runtime.limits import Speculation
+from unerring.testing import MemoryJournal
 
 RECKLESS = Speculation(lambda state: "a", waste=1.0)
 TURN = 30  # the step whose first vote misleads
@@ -134,6 +135,25 @@ def test_free_calls_that_are_given_up_leave_no_trace():
     outcome, _ = given_up(paid=False)
     assert outcome.of(Cancelled) == []
     assert (outcome.folded.unknown, outcome.folded.wasted) == (0, 0)
+
+
+@pytest.mark.parametrize("commit", [0.001, 0.02, 0.049, 0.06])
+def test_calls_given_up_before_they_are_sent_are_settled_too(commit):
+    """However long the journal takes to make an intent durable, each intent has its end in the journal."""
+
+    class Late(MemoryJournal):
+        async def commit(self):
+            await asyncio.sleep(commit)
+
+    def chancy(state):
+        return "b" if len(state) % 10 == 9 else "a"
+
+    sampler = Slow(Says(always_a), lambda prompt, of: 0.05 + 0.01 * (of.step % 3), paid=True)
+    outcome, _ = ahead(Words(120), sampler, speculation=Speculation(chancy, waste=1.0), journal=Late())
+    assert (outcome.error, outcome.at) == (None, ["a"] * 120)
+    assert outcome.of(Cancelled)
+    assert outcome.folded.in_flight == set()
+    assert outcome.folded.unknown == sum(entry.count for entry in outcome.of(Cancelled))
 
 
 class Stubborn(Slow):
