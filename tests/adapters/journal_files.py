@@ -17,7 +17,8 @@ import unerring
 from unerring.adapters.journal_head import head_path
 from unerring.adapters.journal_reader import Reader
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import GENESIS, VERSION, Entry, chained
+from unerring.core.encoding import GENESIS, chained
+from unerring.core.entries import VERSION, Entry
 from unerring.errors import JournalError
 from unerring.ui.cli import command_line
 

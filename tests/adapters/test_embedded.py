@@ -98,7 +98,7 @@ def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPa
         await asyncio.gather(*(sampler.sample(prompt(step), at(step, 0.0), 1) for step in some_steps(96)))
 
     using(work, "embedded/a")
-    assert sum(passes) == 96
+    assert 96 <= sum(passes) <= 100  # a wrong draft takes another pass
     assert len(passes) < 96 / 4
     assert max(passes) == embedded_member.BATCH
 

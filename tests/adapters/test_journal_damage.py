@@ -21,7 +21,8 @@ from journal_files import (
     with_bytes,
 )
 
-from unerring.core.entries import GENESIS, Entry, Reply, chained, encode
+from unerring.core.encoding import GENESIS, chained, encode
+from unerring.core.entries import Entry, Replies
 from unerring.core.sample import Usage
 
 
@@ -207,8 +208,9 @@ def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: li
     """Somebody who changes an entry and recomputes every hash after it is caught by the head file."""
     forged, running, rows = False, GENESIS, []
     for seq, entry in enumerate(entries, start=1):
-        if isinstance(entry, Reply) and seq >= AT and not forged:
-            entry, forged = replace(entry, usage=Usage(0, 0)), True  # noqa: PLW2901
+        if isinstance(entry, Replies) and seq >= AT and not forged:
+            first = replace(entry.replies[0], usage=Usage(0, 0))
+            entry, forged = replace(entry, replies=(first, *entry.replies[1:])), True  # noqa: PLW2901
         body = encode(entry)
         running = chained(running, body)
         rows.append((seq, body, running))

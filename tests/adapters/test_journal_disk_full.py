@@ -10,7 +10,7 @@ from journal_files import NOISE, cli, entries_of, exported, process, start, writ
 import unerring
 from unerring.adapters import sqlite_journal
 from unerring.adapters.journal_head import Head, Mark, read_mark
-from unerring.core.entries import encode
+from unerring.core.encoding import encode
 from unerring.errors import InputError, JournalError
 
 DISKS = 8

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from journal_files import copied, entries_of, exported, killed, sql, start
 
 import unerring
-from unerring.core.entries import Intent, Opened, Reply, decode
+from unerring.core.encoding import decode
+from unerring.core.entries import Cancelled, Intent, Opened, Replies
 from unerring.core.sample import Sample, Settings
 from unerring.errors import ProviderBusy
 from unerring.testing import FakeClock, NoisySampler
@@ -34,7 +36,9 @@ class Witness:
         with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as database:
             bodies = database.execute("SELECT body FROM entries").fetchall()
         durable = [decode(body) for (body,) in bodies]
-        assert durable.count(call) == self.calls.count(call), f"no intent is durable for {call}"
+        # calls for one step may be asked from several states, which only the journal tells apart
+        announced = [Intent(one.step, one.slot, one.count) for one in durable if isinstance(one, Intent)]
+        assert announced.count(call) >= self.calls.count(call), f"no intent is durable for {call}"
         if len(self.calls) % 5 == 0:
             raise ProviderBusy("busy")
         return await self._noise.sample(prompt, settings, n)
@@ -44,8 +48,10 @@ def test_no_paid_call_is_sent_before_its_intent_is_durable(path: Path):
     """At each call to a paid model, retries included, another connection sees an intent for exactly that call."""
     witness = Witness(path)
     unerring.run(unerring.Hanoi(4), witness, path, k=3, options=unerring.Options(clock=FakeClock()))
-    intents = [entry for entry in entries_of(path) if isinstance(entry, Intent)]
-    assert sorted(intents, key=repr) == sorted(witness.calls, key=repr)
+    intents = [Intent(one.step, one.slot, one.count) for one in entries_of(path) if isinstance(one, Intent)]
+    given_up = [Intent(one.step, one.slot, one.count) for one in entries_of(path) if isinstance(one, Cancelled)]
+    assert not Counter(witness.calls) - Counter(intents)
+    assert not Counter(intents) - Counter(witness.calls) - Counter(given_up)  # some were given up before being sent
     assert len(intents) > 30
 
 
@@ -56,8 +62,8 @@ def test_every_counted_sample_of_a_paid_run_was_announced(path: Path):
     for entry in entries_of(path):
         if isinstance(entry, Intent):
             announced |= {(entry.step, entry.slot + i) for i in range(entry.count)}
-        elif isinstance(entry, Reply):
-            assert (entry.step, entry.slot) in announced
+        elif isinstance(entry, Replies):
+            assert announced >= {(reply.step, reply.slot) for reply in entry.replies}
 
 
 def test_a_run_goes_on_from_an_opening_entry_alone(tmp_path: Path, path: Path):

@@ -27,7 +27,8 @@ from unerring.adapters.journal_head import head_path, read_mark
 from unerring.adapters.journal_reader import Reader
 from unerring.adapters.journal_repair import readable_copy
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import GENESIS, Entry, chained
+from unerring.core.encoding import GENESIS, chained
+from unerring.core.entries import Entry
 from unerring.errors import JournalBusy, JournalDamaged
 
 

@@ -35,6 +35,8 @@ from unerring.errors import JournalTooNew
 GENESIS = bytes(16)
 MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
 
+_AS_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # json.dumps would make one for each entry
+
 
 def chained(previous: bytes, body: bytes) -> bytes:
     """The running hash after an entry, 16 bytes; `GENESIS` stands before the first."""
@@ -44,7 +46,7 @@ def chained(previous: bytes, body: bytes) -> bytes:
 def encode(entry: Entry) -> bytes:
     """Write an entry as bytes."""
     # a model may write anything, half of a surrogate pair too: what came is what is kept
-    text = json.dumps(_fields(entry), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = _AS_JSON.encode(_fields(entry)).encode("utf-8", "surrogatepass")
     if not 100 <= len(text) <= MOST_BYTES:
         return text
     squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)

@@ -11,21 +11,11 @@ appeared ever do. A race that meets its cap is `Undecided`; the plurality is nev
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 C = TypeVar("C", bound=Hashable)
-
-
-def _two_largest(tally: Mapping[C, int]) -> tuple[int, int]:
-    first = second = 0
-    for count in tally.values():
-        if count > first:
-            first, second = count, first
-        elif count > second:
-            second = count
-    return first, second
 
 
 class Rule(Protocol):
@@ -146,26 +136,22 @@ class Undecided:
 class Race(Generic[C]):
     """First-to-win voting under a rule and a cap on votes (None for no cap)."""
 
-    __slots__ = ("cap", "rule", "tally", "verdict")
+    __slots__ = ("_first", "_second", "cap", "rule", "tally", "verdict", "votes")
 
     def __init__(self, rule: Rule, cap: int | None = None) -> None:
         caps = [limit for limit in (cap, rule.most_votes) if limit is not None]
         self.rule = rule
         self.cap = min(caps) if caps else None
         self.tally: Counter[C] = Counter()
+        self.votes = 0  # counted so far
+        self._first = self._second = 0  # the two largest counts
         self.verdict: Continue | Won[C] | Undecided
         self._judge()
 
     @property
-    def votes(self) -> int:
-        """Votes counted so far."""
-        return self.tally.total()
-
-    @property
     def margin(self) -> int:
         """Votes of the leader minus those of the runner-up."""
-        first, second = _two_largest(self.tally)
-        return first - second
+        return self._first - self._second
 
     def missing(self) -> int:
         """The fewest further votes that could end the race; 0 if it is over."""
@@ -174,7 +160,13 @@ class Race(Generic[C]):
     def tell(self, choice: C) -> Continue | Won[C] | Undecided:
         """Count one vote. A race that is over stays as it is: later votes are not counted."""
         if isinstance(self.verdict, Continue):
-            self.tally[choice] += 1
+            before = self.tally[choice]
+            self.tally[choice] = before + 1
+            self.votes += 1
+            if before == self._first:  # it led, alone or with others, and now leads alone
+                self._first = before + 1
+            else:
+                self._second = max(self._second, before + 1)
             self._judge()
         return self.verdict
 
@@ -185,8 +177,7 @@ class Race(Generic[C]):
         return self.verdict
 
     def _judge(self) -> None:
-        first, second = _two_largest(self.tally)
-        lacking = self.rule.lacking(first, second)
+        lacking = self.rule.lacking(self._first, self._second)
         if lacking == 0:
             self.verdict = Won(max(self.tally, key=self.tally.__getitem__))
         elif self.cap is not None and self.votes >= self.cap:

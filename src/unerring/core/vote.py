@@ -12,6 +12,9 @@ forward. The rules follow the JSON Canonicalization Scheme (RFC 8785) where they
 import json
 from typing import TypeAlias
 
+# json.dumps would make one for each choice
+_AS_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -29,7 +32,7 @@ def canonical(value: Json) -> str:
     Raises `NotJson` for anything that is not JSON data or is nested too deeply.
     """
     try:
-        text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _AS_JSON.encode(_plain(value))
         text.encode()
     except UnicodeEncodeError:
         raise NotJson("a string holds a lone surrogate, which is not text") from None

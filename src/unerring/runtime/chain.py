@@ -18,6 +18,8 @@ from unerring.runtime.question import Question
 from unerring.runtime.sampling import Ledger, Sampling
 from unerring.runtime.speculation import Lookahead
 
+STEPS_ON_END = 8  # that a chain on an instant sampler takes before the event loop has a turn
+
 
 async def run_chain(
     chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, around: Surroundings
@@ -50,7 +52,8 @@ async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:
     while (question := frontier.question()) is not None:
         choice = await _decided(question, sampling, frontier.around.stop)
         frontier.commit(question.step, choice)
-        await asyncio.sleep(0)  # instant samplers never wait, and the loop has signals to hear
+        if question.step.step % STEPS_ON_END == 0:
+            await asyncio.sleep(0)  # instant samplers never wait, and the loop has signals to hear
 
 
 async def _decided(question: Question, sampling: Sampling, stop: StopRequest) -> str:

@@ -13,7 +13,7 @@ from random import Random
 
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Replies, Reply, Voter
 from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.replay import Decided, RunState
+from unerring.core.replay import Decided, OpenStep, RunState
 from unerring.core.sample import Sample, Settings
 from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime.limits import StopRequest, Surroundings
@@ -106,9 +106,10 @@ class Sampling:
         samples = await self._answered(call)
         failure: Exception | None = None
         replies: list[Reply] = []
+        known = _Known(call.question.step)
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
-                replies.append(self._classified(call.question, slot, sample, replies))
+                replies.append(self._classified(call.question, slot, sample, known))
             except Exception as error:  # the user's own: the samples that came with this one are kept first
                 failure = failure or error
         for together in _contiguous_replies(replies):
@@ -176,26 +177,22 @@ class Sampling:
         if self._sampler.paid:
             self._ledger.record(Failed(*call.numbers, str(error), call.place))
 
-    def _classified(self, question: Question, slot: int, sample: Sample, before: list[Reply]) -> Reply:
-        """Vote or red flag: the sample as it is journaled. `before` are those of the same call, not recorded yet."""
-        step = question.step
-        texts = {reply.text: reply.slot for reply in before if isinstance(reply.text, str)}
-        choices = {reply.choice: reply.slot for reply in before if isinstance(reply.choice, str)}
-        choice: str | int | None = None
+    def _classified(self, question: Question, slot: int, sample: Sample, known: "_Known") -> Reply:
+        """Vote or red flag: the sample as it is journaled."""
+        choice: str | None = None
         flag = self._ledger.state.policy.flags.screen(sample)
-        if flag is None and sample.reply_id is not None and self._repeated(question, sample.reply_id, before):
+        if flag is None and sample.reply_id is not None and known.repeats(sample.reply_id):
             flag = RedFlag("the provider served the same reply twice", FlagKind.COPY)
         if flag is None:
             try:
                 choice = question.choice(sample.text)
-                choice = step.choices.get(choice, choices.get(choice, choice))
             except RedFlag as raised:
                 flag = raised
         return Reply(
-            step=step.step,
+            step=question.step.step,
             slot=slot,
-            text=step.texts.get(sample.text, texts.get(sample.text, sample.text)),
-            choice=choice,
+            text=known.text(sample.text, slot),
+            choice=None if choice is None else known.choice(choice, slot),
             flag=None if flag is None else flag.kind,
             usage=sample.usage,
             finish=sample.finish,
@@ -204,9 +201,37 @@ class Sampling:
             reply_id=sample.reply_id,
         )
 
-    @staticmethod
-    def _repeated(question: Question, reply_id: str, before: list[Reply]) -> bool:
-        return question.step.knows_reply(reply_id) or any(reply.reply_id == reply_id for reply in before)
+
+class _Known:
+    """What the samples of a step have had so far: those recorded, and those of the call that is being recorded."""
+
+    def __init__(self, step: OpenStep) -> None:
+        self._step = step
+        self._texts: dict[str, int] = {}
+        self._choices: dict[str, int] = {}
+        self._ids: set[str] = set()
+
+    def text(self, text: str, slot: int) -> str | int:
+        """A text as it is journaled: itself where it is new, else the number of the sample that had it first."""
+        return _first(self._step.texts, self._texts, text, slot)
+
+    def choice(self, choice: str, slot: int) -> str | int:
+        """A choice as it is journaled, in the same way."""
+        return _first(self._step.choices, self._choices, choice, slot)
+
+    def repeats(self, reply_id: str) -> bool:
+        """Whether a sample has had this provider identity; from now on one has."""
+        known = reply_id in self._ids or self._step.knows_reply(reply_id)
+        self._ids.add(reply_id)
+        return known
+
+
+def _first(recorded: dict[str, int], recording: dict[str, int], value: str, slot: int) -> str | int:
+    earlier = recorded.get(value)
+    if earlier is not None:
+        return earlier
+    earlier = recording.setdefault(value, slot)
+    return value if earlier == slot else earlier
 
 
 @dataclass(frozen=True, slots=True)
