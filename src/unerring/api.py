@@ -30,7 +30,7 @@ from unerring.registry import (
     speculation_for,
 )
 from unerring.runtime.chain import run_chain
-from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
+from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.testing import MemoryJournal
 
@@ -151,14 +151,24 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         raise InputError(f"a seed is a whole number, not {opening.seed!r}")
     _require_limits(options)
     chain = required_chain(opening.chain)
-    with sampler_for(opening.model, chain, opening.seed) as sampler:
+    with _models(opening.model, chain, opening.seed, options) as (sampler, ahead):
         stand = _Stand(chain, chain.start())
         entry = _opening_entry(opening, stand.at, sampler, options.clock)
         stand.state.apply(entry)
         with _journal(opening.journal) as journal:
             journal.append(entry)
             await journal.commit()
-            return await _go_on(stand, sampler, journal, options, stop)
+            return await _go_on(stand, sampler, journal, options, stop, ahead)
+
+
+@contextmanager
+def _models(model: Any, chain: Chain, seed: int, options: Options) -> Iterator[tuple[Sampler, Speculation | None]]:
+    """What answers, and how steps are asked ahead."""
+    with (
+        sampler_for(model, chain, seed) as sampler,
+        speculation_for(options.speculate, chain, sampler, seed) as ahead,
+    ):
+        yield sampler, ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
 
 
 def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, clock: Clock) -> Opened:
@@ -204,11 +214,11 @@ async def _resume(path: Path, chain: Chain | None, model: Any, options: Options,
         if state.finished is not None:
             return Result(stand.at, state.committed, report_of(state, stand.series))
         _require_higher_caps(state.policy, options)
-        with sampler_for(model or opened.model, stand.chain, opened.seed) as sampler:
+        with _models(model or opened.model, stand.chain, opened.seed, options) as (sampler, ahead):
             entry = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
             state.apply(entry)
             journal.append(entry)
-            return await _go_on(stand, sampler, journal, options, stop)
+            return await _go_on(stand, sampler, journal, options, stop, ahead)
     finally:
         entries.close()
         journal.close()
@@ -265,14 +275,12 @@ def _require_higher_caps(policy: Policy, options: Options) -> None:
             raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
 
 
-async def _go_on(stand: _Stand, sampler: Sampler, journal: Journal, options: Options, stop: StopRequest) -> Result:
+async def _go_on(
+    stand: _Stand, sampler: Sampler, journal: Journal, options: Options, stop: StopRequest, ahead: Speculation | None
+) -> Result:
     watchers = Tee(stand.series, options.observer)
-    opened = stand.state.opened
-    assert opened is not None
-    with speculation_for(options.speculate, stand.chain, sampler, opened.seed) as ahead:
-        limited = ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
-        around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps, limited)
-        last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
+    around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps, ahead)
+    last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
     return Result(last, stand.state.committed, report_of(stand.state, stand.series))
 
 

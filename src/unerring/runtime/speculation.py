@@ -100,6 +100,10 @@ class Lookahead:
         self._foresight = Foresight()
         self._window: deque[Prospect] = deque()
         self._ending: dict[tuple[int, str], set[int]] = {}  # samples of dropped steps whose calls are still ending
+        folded = frontier.folded
+        open_steps = (step for at_step in folded.open.values() for step in at_step.values())
+        self._decisive = folded.samples - folded.wasted - sum(len(step.replies) for step in open_steps)
+        self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
@@ -180,6 +184,7 @@ class Lookahead:
             self._frontier.commit_to(head.question.step, *head.after)
         else:
             self._frontier.commit(head.question.step, choice)
+        self._decisive += len(head.question.step.replies)
         self._window.popleft()
 
     def _abandon(self, first: int) -> None:
@@ -212,6 +217,8 @@ class Lookahead:
                     break
                 sure *= 0.5 if forecast is None else forecast.probability
         self._sure = chances[-1]
+        in_use = self._decisive + sum(len(prospect.question.step.replies) for prospect in self._window)
+        self._wasted = self._frontier.folded.samples - in_use
         for prospect, chance in zip(self._window, chances, strict=False):
             if not self._ask(prospect, chance):
                 break
@@ -225,8 +232,8 @@ class Lookahead:
         if not lacking or prospect.failure is not None:
             return True
         if prospect is not self._window[0]:
-            folded, risk = self._frontier.folded, 1.0 - sure
-            if risk > worth_risking(self._limits.waste, folded.wasted, folded.samples):
+            risk = 1.0 - sure
+            if risk > worth_risking(self._limits.waste, self._wasted, self._frontier.folded.samples):
                 self._full = True
                 return False
             if risk > self._limits.waste and not prospect.doubtful:
