@@ -238,13 +238,13 @@ def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> _Sta
     """Fold a journal's entries and advance the chain over every committed choice."""
     stand: _Stand | None = None
     state = RunState()
-    for entry, decided in folded(path, entries, state):
+    for entry, decided, choice in folded(path, entries, state):
         if stand is None:
             assert isinstance(entry, Opened)  # anything else cannot come first
             stand = _opened(path, entry, chain, state)
         elif decided is not None:
             stand.series.add(decided)
-            stand.at = stand.chain.advance(stand.at, decided.value)
+            stand.at = stand.chain.advance(stand.at, choice)
             if digest_of(canonical(stand.at)) != state.last_digest:
                 raise ChainChanged(
                     f"step {decided.step} now leads to another state than the one in {path}: the code of "

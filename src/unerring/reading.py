@@ -31,19 +31,18 @@ class Tee:
             self._other.decided(decided, state)
 
 
-def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, Decided | None]]:
-    """Fold entries into `state` one by one; yields each with the step it committed, if it did.
+def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, Decided | None, Json]]:
+    """Fold entries into `state` one by one; yields each with the step it committed and its choice, if it did.
 
     Raises `JournalDamaged` at an entry that cannot stand where it stands.
     """
     for number, entry in enumerate(entries, start=1):
         try:
             decided = state.apply(entry)
-            if decided is not None:
-                _ = decided.value
+            value = None if decided is None else decided.value
         except Misplaced as error:
             raise JournalDamaged(f"{path} is damaged: entry {number}: {error}", number - 1) from None
-        yield entry, decided
+        yield entry, decided, value
 
 
 class History:
@@ -68,7 +67,7 @@ class History:
 
     def steps(self) -> Iterator[Decided]:
         """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
-        for _, decided in folded(self.path, self._reader.entries(), self.state):
+        for _, decided, _ in folded(self.path, self._reader.entries(), self.state):
             if decided is not None:
                 self.series.add(decided)
                 yield decided

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 Tokens = tuple[int, ...]
 
 LONGEST = 64  # tokens of an answer, the end token included; a right one of 20 disks has 29
-BATCH = 16  # prompts in one pass: fewer leave more to Python, more than 32 leave the processor's cache
+BATCH = 8  # prompts in one pass: fewer leave more to Python, more than 32 leave the processor's cache
 DRAFTS_KEPT = 2048
 
 

@@ -355,13 +355,17 @@ class RunState:
             if step is not None:
                 step.receive(reply)
             self.in_flight.discard((number, reply.slot, at))
-            self.samples += 1
-            self.usage += reply.usage
             if reply.flag is not None:
                 self.flags[reply.flag] += 1
                 voter.flags += 1
             else:
                 voter.votes += 1
+
+        self.samples += len(entry.replies)
+        self.usage += Usage(
+            sum(reply.usage.input_tokens for reply in entry.replies),
+            sum(reply.usage.output_tokens for reply in entry.replies),
+        )
 
     def _commit(self, entry: Committed) -> Decided:
         step = self.open.get(entry.step, {}).pop(self.last_digest, None)

@@ -12,6 +12,7 @@ forward. The rules follow the JSON Canonicalization Scheme (RFC 8785) where they
 import json
 from typing import TypeAlias
 
+_PLAIN = frozenset({int, str, bool, type(None)})  # asked of each item before a call is made for it: most are such
 # json.dumps would make one for each choice
 _AS_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -48,16 +49,16 @@ def canonical(value: Json) -> str:
 def _plain(value: Json) -> Json:
     """The same value with integral floats as integers, and nothing that JSON would silently convert."""
     kind = type(value)
-    if value is None or kind is bool or kind is int or kind is str:
+    if kind in _PLAIN:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [item if type(item) in _PLAIN else _plain(item) for item in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise ForeignType("an object has a key that is not a string")
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: item if type(item) in _PLAIN else _plain(item) for key, item in value.items()}
     if isinstance(value, bool | int | str):  # subclasses, such as IntEnum and StrEnum
         return value
     raise ForeignType(f"{kind.__name__} is not JSON data")
