@@ -30,7 +30,7 @@ from unerring.adapters.embedded_member import LONGEST, cores
 from unerring.adapters.tokenizer import read_tokenizer
 
 EVERY = 10_000  # steps between notes of memory and pace
-KILLS = (40_000, 90_000, 140_000, 1_040_000)  # after the last, nearly all of the journal is read back
+KILLS = (30_000, 60_000, 90_000, 1_040_000)  # after the last, nearly all of the journal is read back
 RAW_SECONDS = 20.0
 
 
