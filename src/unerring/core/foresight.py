@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, log
 
-GRACE = 60  # samples that a run is taken to have besides its own, so that the first few decide little
-MEMORY = 2048  # observations after which older ones begin to fade
+GRACE = 300  # samples that a run is taken to have besides its own, so that the first few decide little
+MEMORY = 16384  # observations after which older ones begin to fade
 
 
 class Share:
@@ -73,14 +73,14 @@ class Foresight:
         return Forecast(best, probability) if probability > 0.5 else None
 
 
-def worth_risking(limit: float, wasted: int, samples: int) -> float:
+def worth_risking(limit: float, wasted: int, samples: int, votes: int) -> float:
     """How probably wasted a sample may be and be worth asking, for at most the share `limit` to be wasted in all.
 
     The most steps for a given waste come from one price for all: ask whatever is less at risk than some bound,
-    nothing beyond. About a third of all samples are asked at risk, half as much at risk as the bound on average, so
-    the waste to be expected is a sixth of the bound. It starts at six times the limit and goes down as the waste so
-    far comes near the limit, where it stays at just that: a run that had bad luck earns its share back by looking
-    ahead less far, not by standing still.
+    nothing beyond. Of the `votes` that a step takes one is asked at risk, half as much at risk as the bound on
+    average, so a bound of `2 * votes * limit` makes the waste that is to be expected just the limit. Hence 1.8 at
+    most. As the waste so far comes near the limit the bound goes down to half of that: a run that had bad luck earns
+    its share back by looking ahead less far, not by standing still.
     """
     spent = wasted / (limit * (samples + GRACE)) if limit else 1.0
-    return limit * min(6.0, max(1.0, 8.0 * (1.0 - spent)))
+    return limit * votes * min(1.8, max(0.9, 5.0 * (1.0 - spent)))

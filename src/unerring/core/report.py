@@ -21,6 +21,7 @@ class Series:
     collisions: int = 0
     runs_ahead: Counter[int] = field(default_factory=Counter)
     _run_ahead: int = 0
+    _voided: bool = False
     _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
 
     def add(self, decided: Decided) -> None:
@@ -40,12 +41,17 @@ class Series:
             heappushpop(self._hardest, (effort, -decided.step, decided))
 
     def _count_run(self, decided: Decided) -> None:
-        """Count runs of steps that were asked ahead, from guessed states that held at once."""
-        if self._run_ahead and (decided.wasted or not decided.ahead):
+        """Count runs of steps that were asked ahead, from guessed states that held at once.
+
+        A wrong guess ends one. The steps after it, as far as the window reached, have samples for nothing as well.
+        """
+        voided = decided.wasted > 0
+        if self._run_ahead and (not decided.ahead or (voided and not self._voided)):
             self.runs_ahead[self._run_ahead] += 1
             self._run_ahead = 0
         if decided.ahead:
             self._run_ahead += 1
+        self._voided = voided
 
     def accepted_runs(self) -> Counter[int]:
         """Length of runs of steps asked ahead and accepted -> how many there were, with the run under way."""

@@ -26,8 +26,7 @@ from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
 
 DECIDED_AHEAD = 4  # steps in the window for each sample that may be under way: decided ones wait here for a slow one
-
-DOUBT = 0.95
+DOUBT = 0.95  # a step that votes leave less sure than this is asked for all it lacks, since others hang on it
 
 
 @dataclass(slots=True, eq=False)
@@ -232,8 +231,9 @@ class Lookahead:
         if not lacking or prospect.failure is not None:
             return True
         if prospect is not self._window[0]:
-            risk = 1.0 - sure
-            if risk > worth_risking(self._limits.waste, self._wasted, self._frontier.folded.samples):
+            folded, risk = self._frontier.folded, 1.0 - sure
+            votes = folded.policy.rule.lacking(0, 0)
+            if risk > worth_risking(self._limits.waste, self._wasted, folded.samples, votes):
                 self._full = True
                 return False
             if risk > self._limits.waste and not prospect.doubtful:
