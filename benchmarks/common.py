@@ -8,13 +8,14 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from resource import getpagesize
 from typing import Any, TypeVar
 
 import unerring
+from unerring.core.policy import Policy
 from unerring.core.process import Rehearsal
 from unerring.core.race import AheadBy, Race, Won
 from unerring.core.vote import canonical, parsed
@@ -74,10 +75,12 @@ def voted(subtask: unerring.Subtask, k: int) -> int:
 
 
 def one_at_a_time(**given: Any) -> unerring.Options:
-    """Options under which steps are decided one after the other, so that votes are those of the chain alone."""
-    if "speculate" in {field.name for field in fields(unerring.Options)}:
-        given["speculate"] = "off"
-    return unerring.Options(**given)
+    """Options under which steps are decided one after the other, so that votes are those of the chain alone.
+
+    All samples are drawn at one temperature, so that those of a round are one call, as they are one loop elsewhere.
+    """
+    given.setdefault("policy", Policy(first_temperature=0.1, later_temperature=0.1))
+    return unerring.Options(speculate="off", **given)
 
 
 def in_fresh_process(work: Callable[..., T], *given: Any) -> T:

@@ -82,7 +82,7 @@ def long_run(steps: int, p: float, journal: Path) -> dict[str, Any]:
 def resumed(steps: int, p: float, journal: Path) -> dict[str, Any]:
     """Resume that run for one step; returns figures."""
     before, watch = peak_rss(), Watch(_longer(steps))
-    options = one_at_a_time(max_steps=1, observer=watch)
+    options = unerring.Options(speculate="off", max_steps=1, observer=watch)
     try:
         unerring.resume(journal, Counter(_longer(steps)), f"noise/p={p!r}", options)
     except StepLimit:
