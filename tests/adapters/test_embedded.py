@@ -185,7 +185,7 @@ from unerring.core.sample import Settings
 sampler = EmbeddedSampler()
 text = "clockwise last = none state = [[3, 2, 1], [], []]\\n"
 async def work():
-    calls = [asyncio.ensure_future(sampler.sample(text, Settings(20.0, 64, 0, i, 0), 3)) for i in range(20000)]
+    calls = [asyncio.ensure_future(sampler.sample(text, Settings(3.0, 64, 0, i, 0), 3)) for i in range(20000)]
     await calls[0]
     print("busy", flush=True)
     if sys.argv[1] == "interrupted":
