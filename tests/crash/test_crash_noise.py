@@ -78,10 +78,11 @@ def decisive(journal: Path) -> int:
     return report["samples"]["received"] - report["speculation"]["wasted"]
 
 
-def test_fifty_kills_change_nothing(tmp_path: Path):
-    """SIGKILL at 50 random moments, each life resumed: no vote lost, none twice, and the result byte for byte."""
+@pytest.mark.parametrize("times", [20, pytest.param(50, marks=pytest.mark.slow)])
+def test_kills_change_nothing(tmp_path: Path, times: int):
+    """SIGKILL at random moments, each life resumed: no vote lost, none twice, and the result byte for byte."""
     chance, count = Random(1), Count()
-    while len(count.moments) < 50:
+    while len(count.moments) < times:
         seed = count.runs
         journal = tmp_path / f"run-{seed}.db"
         watch, done = Watch(journal), False
@@ -105,7 +106,8 @@ def test_fifty_kills_change_nothing(tmp_path: Path):
         assert decisive(journal) == decisive(truth)
         count.add(journal)
     count.tell("SIGKILL")
-    assert min(count.quarters) > 0
+    if times == 50:
+        assert min(count.quarters) > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
