@@ -146,6 +146,27 @@ def test_an_opening_entry_says_its_version():
     assert decode(encode(OPENED)).version == VERSION == 1
 
 
+FIELDS = {"process": "tale", "parameters": {}, "model": "made/up", "policy": {}, "seed": 0, "start": "0"}
+FIELDS |= {"length": None, "software": "test", "time": 1.0}
+
+
+def test_an_opening_entry_without_a_plan_has_no_field_for_it():
+    """Journals of runs that were not planned are written as before there were plans, byte for byte."""
+    written = json.dumps(["opened", 1, FIELDS], separators=(",", ":")).encode()
+    assert encode(OPENED) == squeezed(written)
+    planned = replace(OPENED, plan={"steps": 7})
+    assert encode(planned) == squeezed(written[:-2] + b',"plan":{"steps":7}}]')
+    assert decode(encode(planned)) == planned
+
+
+@pytest.mark.parametrize("plan", [None, 1, "ahead-by 3", [], [{}], True])
+def test_a_plan_is_an_object(plan):
+    """Anything else in its place is no entry."""
+    assert decode(json.dumps(["opened", 1, FIELDS]).encode()) == OPENED
+    with pytest.raises(ValueError, match="opening entry"):
+        decode(json.dumps(["opened", 1, FIELDS | {"plan": plan}]).encode())
+
+
 def test_a_short_entry_is_plain_json():
     """Short entries can be read with the bare eye."""
     assert encode(Committed(12, "abc")) == b'["c",12,"abc"]'

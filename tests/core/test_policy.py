@@ -5,9 +5,12 @@ import json
 import pytest
 
 from unerring.core.policy import Policy, policy_from
-from unerring.core.race import AheadBy, FirstTo, Majority, rule_named
+from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, rule_named
 from unerring.core.redflag import FlagRules
+from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import InputError
+
+WEIGHTS = Weights((-0.1,), (("b", VoterWeights((0, 7000), 900)), ("a", VoterWeights((10, 6000), 0))))
 
 
 def test_the_default_policy_is_the_papers():
@@ -25,6 +28,7 @@ def test_the_default_policy_is_the_papers():
         Policy(AheadBy(7), 100, 3, 0.5, 1.0),
         Policy(FirstTo(2), 9, flags=FlagRules(100, -1.5)),
         Policy(Majority(11), 6, 1, flags=FlagRules(1, 0)),
+        Policy(LogOdds(16.86, WEIGHTS), 40),
     ],
 )
 def test_a_policy_comes_back_from_json(policy):
@@ -32,7 +36,27 @@ def test_a_policy_comes_back_from_json(policy):
     assert policy_from(json.loads(json.dumps(policy.to_json()))) == policy
 
 
-@pytest.mark.parametrize(("rule", "needs"), [(AheadBy(3), 3), (FirstTo(4), 4), (Majority(9), 5), (AheadBy(1), 1)])
+def test_a_policy_that_weighs_no_votes_is_written_without_weights():
+    """The bytes of journals whose rule counts every vote alike are what they always were."""
+    assert json.dumps(Policy(vote_cap=9).to_json()) == (
+        '{"rule": "ahead-by 3", "vote_cap": 9, "flag_cap": 20, "temperatures": [0.0, 0.1], '
+        '"max_output_tokens": 750, "min_logprob": null}'
+    )
+    assert Policy(LogOdds(3, WEIGHTS)).to_json() == Policy().to_json() | {
+        "rule": "log-odds 3",
+        "weights": WEIGHTS.to_json(),
+    }
+
+
+def test_a_policy_is_hashable_with_its_weights():
+    """Equal policies are one key."""
+    assert len({Policy(LogOdds(3, WEIGHTS)), Policy(LogOdds(3.0, WEIGHTS)), Policy()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "needs"),
+    [(AheadBy(3), 3), (FirstTo(4), 4), (Majority(9), 5), (AheadBy(1), 1), (LogOdds(16.86, WEIGHTS), 3)],
+)
 def test_a_cap_that_no_race_could_win_under_is_refused(rule, needs):
     """The vote cap is at least what the rule needs, and the message names the rule."""
     assert Policy(rule, vote_cap=needs).vote_cap == needs
@@ -79,13 +103,18 @@ def without(key):
         Policy().to_json() | {"rule": "ahead-by 0"},
         Policy().to_json() | {"max_output_tokens": 1.5},
         Policy().to_json() | {"min_logprob": "-1"},
+        Policy().to_json() | {"rule": "log-odds 3"},
+        Policy().to_json() | {"rule": "log-odds 3", "weights": None},
+        Policy().to_json() | {"rule": "log-odds 3", "weights": {"edges": [], "voters": {"a": 1}}},
+        Policy().to_json() | {"rule": "log-odds 3", "weights": {"edges": [], "voters": {}}},
+        Policy().to_json() | {"weights": WEIGHTS.to_json()},
         None,
         [],
     ],
 )
 def test_what_is_no_policy_is_refused(data):
     """Data that `to_json` did not write is a ValueError."""
-    with pytest.raises(ValueError, match=r"policy|rule|whole number"):
+    with pytest.raises(ValueError, match=r"policy|rule|whole number|weigh"):
         policy_from(data)
 
 
@@ -111,18 +140,29 @@ def test_a_rule_is_read_from_its_name(name, rule):
         *("", "ahead-by", "ahead-by ", "ahead-by  3", "ahead-by 3 ", "ahead-by three", "ahead-by -1", "ahead-by 1.5"),
         *("ahead-by ²", "ahead-by 0", "Ahead-By 3", "plurality 3", "majority 0", "3", "ahead-by 3 3"),
         "ahead-by " + "9" * 5000,
+        *("log-odds", "log-odds 0", "log-odds -1", "log-odds 1e3", "log-odds inf", "log-odds .", "log-odds 1.2.3"),
     ],
     ids=repr,
 )
 def test_what_is_no_rule_is_refused(name):
-    """Anything else than a rule's own name is a ValueError."""
-    with pytest.raises(ValueError, match=r"."):
-        rule_named(name)
+    """Anything else than a rule's own name is a ValueError, with weights and without."""
+    for weights in (None, WEIGHTS):
+        with pytest.raises(ValueError, match=r"."):
+            rule_named(name, weights)
+
+
+def test_a_log_odds_rule_is_read_from_its_name_and_its_weights():
+    """The name alone does not say what votes weigh, and the other rules have no use for weights."""
+    assert rule_named("log-odds 16.86", WEIGHTS) == LogOdds(16.86, WEIGHTS)
+    with pytest.raises(ValueError, match="no weights are given"):
+        rule_named("log-odds 16.86")
+    with pytest.raises(ValueError, match="counts every vote alike"):
+        rule_named("ahead-by 3", WEIGHTS)
 
 
 def test_an_unknown_rule_is_told_which_there_are():
     """The message lists the rules."""
-    with pytest.raises(ValueError, match="ahead-by K, first-to K, majority N"):
+    with pytest.raises(ValueError, match="ahead-by K, first-to K, majority N, log-odds NATS"):
         rule_named("borda 3")
 
 

@@ -2,12 +2,14 @@
 
 import random
 from collections import Counter
-from itertools import count
+from fractions import Fraction
+from itertools import combinations_with_replacement, count
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from unerring.core.race import AheadBy, Continue, FirstTo, Majority, Race, Rule, Undecided, Won, rule_named
+from unerring.core.race import AheadBy, Continue, FirstTo, LogOdds, Majority, Race, Rule, Undecided, Won, rule_named
+from unerring.core.weights import VoterWeights, Weights
 
 LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HEAVY = settings(LAW, max_examples=60)
@@ -30,13 +32,25 @@ def rules(largest=5):
     return st.builds(AheadBy, numbers) | st.builds(FirstTo, numbers) | st.builds(Majority, numbers)
 
 
+def log_odds(threshold, heaviest):
+    """A log-odds rule of a threshold in nats, whose heaviest vote weighs so many millinats."""
+    return LogOdds(threshold, Weights((), (("voter", VoterWeights((heaviest,), 0)),)))
+
+
+thresholds = st.integers(1, 25).map(lambda number: number / 1000) | st.floats(0.0001, 0.025)
+weighing_rules = st.builds(log_odds, thresholds, st.integers(1, 9))
+weighed_lists = listed(st.tuples(st.sampled_from("aaabbcd"), st.integers(0, 9) | st.just(1)), 30)
+
+
 def winner_by_definition(rule: Rule, tally):
     """The candidate that the rule's sentence elects, or None. Written without looking at `lacking`."""
-    number = int(rule.name.split()[1])
+    number = Fraction(rule.name.split()[1])
     for candidate, votes in tally.items():
         others = [tally[other] for other in tally if other != candidate]
         match rule:
             case AheadBy() if votes >= number + max(others, default=0):
+                return candidate
+            case LogOdds() if votes >= 1000 * number + max(others, default=0):
                 return candidate
             case FirstTo() if votes >= number:
                 return candidate
@@ -54,11 +68,16 @@ def limit_by_definition(rule, cap):
 
 def outcome_by_definition(rule, cap, votes):
     """("won", candidate, votes used), ("undecided", None, votes used), or ("open", None, votes)."""
-    tally = {}
+    return outcome_of_weighed(rule, cap, [(vote, 1) for vote in votes])
+
+
+def outcome_of_weighed(rule, cap, votes):
+    """The same, of votes given as (candidate, weight)."""
+    scores = {}
     limit = limit_by_definition(rule, cap)
-    for used, vote in enumerate(votes, start=1):
-        tally[vote] = tally.get(vote, 0) + 1
-        winner = winner_by_definition(rule, tally)
+    for used, (vote, weight) in enumerate(votes, start=1):
+        scores[vote] = scores.get(vote, 0) + weight
+        winner = winner_by_definition(rule, scores)
         if winner is not None:
             return "won", winner, used
         if limit is not None and used >= limit:
@@ -247,3 +266,115 @@ def test_scattering_the_wrong_votes_never_takes_a_win_from_the_right_choice(k, v
     if pooled.verdict == Won("R"):
         assert split.verdict == Won("R")
         assert split.votes <= pooled.votes
+
+
+# --- votes that weigh
+
+
+@LAW
+@given(weighing_rules | rules(), caps, weighed_lists)
+def test_a_race_of_weighed_votes_agrees_with_its_definition_after_every_vote(rule, cap, votes):
+    """Scores are sums of weights, votes are counted for the cap, and each verdict is the definition's."""
+    race = Race(rule, cap)
+    for told, (choice, weight) in enumerate(votes, start=1):
+        assert race.tell(choice, weight) == race.verdict
+        assert outcome(race) == outcome_of_weighed(rule, cap, votes[:told])
+    scores = Counter()
+    for choice, weight in votes[: race.votes]:
+        scores[choice] += weight
+    assert (race.scores, race.tally) == (scores, Counter(choice for choice, _ in votes[: race.votes]))
+    first, second, *_ = (*sorted(scores.values(), reverse=True), 0, 0)
+    assert race.margin == first - second
+
+
+@LAW
+@given(st.integers(1, 5), st.integers(1, 9), caps, votes_lists)
+def test_votes_of_equal_weight_are_counted_as_by_ahead_by_k(k, weight, cap, votes):
+    """A threshold of k times the one weight that all votes have is the paper's rule, at every vote."""
+    plain, weighed = Race(AheadBy(k), cap), Race(log_odds(k * weight, 1000 * weight), cap)
+    for vote in votes:
+        assert weighed.tell(vote, 1000 * weight) == plain.tell(vote)
+        assert weighed.tally == plain.tally
+
+
+def could_be_over(race, further):
+    """Whether so many further votes of the heaviest weight can end a race, a newcomer's among them."""
+    if race.cap is not None and race.votes + further >= race.cap:
+        return True
+    for given_to in combinations_with_replacement("abcdn", further):
+        scores = Counter(race.scores)
+        for candidate in given_to:
+            scores[candidate] += race.rule.weights.heaviest
+        if winner_by_definition(race.rule, scores) is not None:
+            return True
+    return False
+
+
+@HEAVY
+@given(weighing_rules, st.none() | st.integers(1, 6), weighed_lists)
+def test_missing_is_the_fewest_further_votes_of_the_heaviest_weight(rule, cap, votes):
+    """`missing()` votes of the heaviest weight, distributed somehow, end the race, and no fewer ever do."""
+    race = Race(rule, cap)
+    for choice, weight in votes[:5]:
+        race.tell(choice, weight)
+    assume(race.missing() < 7)
+    if isinstance(race.verdict, Continue):
+        assert could_be_over(race, race.missing())
+        assert not could_be_over(race, race.missing() - 1)
+    else:
+        assert race.missing() == 0
+
+
+@LAW
+@given(weighing_rules, caps, weighed_lists, st.permutations("wxyz"))
+def test_renaming_candidates_of_weighed_votes_only_renames_the_winner(rule, cap, votes, names):
+    """A race between renamed candidates runs alike and ends with the renamed winner."""
+    renamed = dict(zip(CANDIDATES, names, strict=True))
+    plain, other = Race(rule, cap), Race(rule, cap)
+    for choice, weight in votes:
+        plain.tell(choice, weight)
+        other.tell(renamed[choice], weight)
+        assert plain.missing() == other.missing()
+    kind, winner, used = outcome(plain)
+    assert outcome(other) == (kind, renamed.get(winner), used)
+
+
+@LAW
+@given(weighing_rules, weighed_lists, st.tuples(st.sampled_from("abc"), st.integers(0, 9)), st.integers(0, 2**32))
+def test_the_order_of_weighed_votes_never_decides(rule, earlier, last, seed):
+    """Two races with the same votes in another order, both still open before the last, end alike."""
+    shuffled = list(earlier)
+    random.Random(seed).shuffle(shuffled)
+    race, other = Race(rule, 31), Race(rule, 31)
+    for one, another in zip(earlier, shuffled, strict=True):
+        race.tell(*one)
+        other.tell(*another)
+    if isinstance(race.verdict, Continue) and isinstance(other.verdict, Continue):
+        assert race.tell(*last) == other.tell(*last)
+        assert race.margin == other.margin
+
+
+@LAW
+@given(weighing_rules, weighed_lists, st.integers(0, 2**32))
+def test_votes_that_weigh_nothing_move_nothing_but_the_number_of_votes(rule, votes, seed):
+    """Put among others anywhere, they change neither winner nor scores; only a cap notices them."""
+    draw, mixed = random.Random(seed), []
+    for vote in votes:
+        mixed += [(draw.choice("abcd"), 0) for _ in range(draw.randrange(3))] + [vote]
+    race, other = Race(rule), Race(rule)
+    for vote in votes:
+        race.tell(*vote)
+    for vote in mixed:
+        other.tell(*vote)
+    assert (race.verdict, +Counter(race.scores), race.margin) == (other.verdict, +Counter(other.scores), other.margin)
+    assert race.votes <= other.votes
+
+
+@LAW
+@given(thresholds, st.integers(1, 9))
+def test_a_log_odds_rule_is_read_back_from_its_name(threshold, heaviest):
+    """`rule_named` is the inverse of `name` beside the weights, and the threshold is rounded up to a millinat."""
+    rule = log_odds(threshold, heaviest)
+    assert rule_named(rule.name, rule.weights) == rule
+    assert Fraction(threshold) <= Fraction(rule.name.split()[1]) + Fraction(1, 10**12)
+    assert Fraction(rule.name.split()[1]) < Fraction(threshold) + Fraction(1, 999)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from math import inf
 
-from unerring.core.race import AheadBy, Rule, rule_named
+from unerring.core.race import AheadBy, LogOdds, Rule, rule_named
 from unerring.core.redflag import FlagRules
 from unerring.core.vote import Json
+from unerring.core.weights import weights_from
 from unerring.errors import InputError
 
 
@@ -41,8 +42,8 @@ class Policy:
         return self.first_temperature if slot == 0 else self.later_temperature
 
     def to_json(self) -> dict[str, Json]:
-        """JSON data, read back by `policy_from`."""
-        return {
+        """JSON data, read back by `policy_from`; the weights of votes are there only for a rule that has them."""
+        data: dict[str, Json] = {
             "rule": self.rule.name,
             "vote_cap": self.vote_cap,
             "flag_cap": self.flag_cap,
@@ -50,6 +51,9 @@ class Policy:
             "max_output_tokens": self.flags.max_output_tokens,
             "min_logprob": self.flags.min_logprob,
         }
+        if isinstance(self.rule, LogOdds):
+            data["weights"] = self.rule.weights.to_json()
+        return data
 
 
 def policy_from(data: dict[str, Json]) -> Policy:
@@ -64,8 +68,9 @@ def policy_from(data: dict[str, Json]) -> Policy:
             "min_logprob": (None | int() | float()) as min_logprob,
         }:
             flags = FlagRules(max_output_tokens, min_logprob)
+            weights = weights_from(data["weights"]) if "weights" in data else None
             try:
-                return Policy(rule_named(rule), vote_cap, flag_cap, first, later, flags)
+                return Policy(rule_named(rule, weights), vote_cap, flag_cap, first, later, flags)
             except InputError as error:
                 raise ValueError(str(error)) from None
     raise ValueError("the policy is not written as this version writes it")

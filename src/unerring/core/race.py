@@ -6,20 +6,24 @@
     race.tell("a")          # Continue
     race.tell("a")          # Won("a")
 
-Candidates are any hashable values. Only counts decide: neither ties nor the order in which candidates first
-appeared ever do. A race that meets its cap is `Undecided`; the plurality is never elected in its place.
+Candidates are any hashable values. A vote counts 1, or what it weighs (`LogOdds`). Only these scores decide: neither
+ties nor the order in which candidates first appeared ever do. A race that meets its cap is `Undecided`; the plurality
+is never elected in its place.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf
 from typing import Generic, Protocol, TypeVar
+
+from unerring.core.weights import Weights
 
 C = TypeVar("C", bound=Hashable)
 
 
 class Rule(Protocol):
-    """When a tally has a winner. A rule sees counts only, largest and second largest."""
+    """When a race has a winner. A rule sees scores only, largest and second largest: votes, or what they weigh."""
 
     @property
     def name(self) -> str:
@@ -96,6 +100,41 @@ class Majority:
         return max(0, self.n // 2 + 1 - first)
 
 
+@dataclass(frozen=True, slots=True)
+class LogOdds:
+    """First to lead every other candidate by `threshold` nats of log-odds, where each vote counts what it weighs.
+
+    A wrong choice wins a step with a probability of at most e^-threshold (Wald's sequential probability ratio test;
+    conditions: `unerring.core.weights`). Scores are in millinats. The threshold is kept in thousandths, rounded up.
+    Raises `ValueError` for a threshold that is not above 0, and for weights among which no vote weighs anything.
+    """
+
+    threshold: float
+    weights: Weights
+    _millinats: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if type(self.threshold) not in {int, float} or not 0 < self.threshold < inf:
+            raise ValueError(f"a threshold is a number of nats above 0, not {self.threshold!r}")
+        if self.weights.heaviest == 0:
+            raise ValueError("no vote weighs anything, so that none could end a race; measure p by a pilot first")
+        millinats = round(1000 * self.threshold)
+        millinats += millinats / 1000 < self.threshold
+        object.__setattr__(self, "threshold", millinats / 1000)
+        object.__setattr__(self, "_millinats", millinats)
+
+    @property
+    def name(self) -> str:
+        return f"log-odds {self._millinats // 1000}.{self._millinats % 1000:03d}".rstrip("0").rstrip(".")
+
+    @property
+    def most_votes(self) -> int | None:
+        return None
+
+    def lacking(self, first: int, second: int) -> int:
+        return max(0, -((first - second - self._millinats) // self.weights.heaviest))
+
+
 def _positive(name: str, value: int) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
@@ -104,11 +143,22 @@ def _positive(name: str, value: int) -> None:
 RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}
 
 
-def rule_named(name: str) -> Rule:
-    """Read a rule back from its name, such as `ahead-by 3`. Raises `ValueError` for anything else."""
+def rule_named(name: str, weights: Weights | None = None) -> Rule:
+    """Read a rule back from its name, such as `ahead-by 3`; a log-odds rule needs its weights besides.
+
+    Raises `ValueError` for anything else, and for weights beside a rule that counts every vote alike.
+    """
     kind, _, number = name.partition(" ")
+    if kind == "log-odds" and number.replace(".", "", 1).isdecimal():
+        if weights is None:
+            raise ValueError(f"{name} counts votes by what they weigh, and no weights are given")
+        return LogOdds(float(number), weights)
     if kind not in RULES or not number.isdecimal():
-        raise ValueError(f"no voting rule is called {name!r}; there are: ahead-by K, first-to K, majority N")
+        raise ValueError(
+            f"no voting rule is called {name!r}; there are: ahead-by K, first-to K, majority N, log-odds NATS"
+        )
+    if weights is not None:
+        raise ValueError(f"{name} counts every vote alike; weights are for log-odds NATS")
     return RULES[kind](int(number))
 
 
@@ -134,9 +184,12 @@ class Undecided:
 
 
 class Race(Generic[C]):
-    """First-to-win voting under a rule and a cap on votes (None for no cap)."""
+    """First-to-win voting under a rule and a cap on votes (None for no cap).
 
-    __slots__ = ("_first", "_second", "cap", "rule", "tally", "verdict", "votes")
+    `tally` counts votes, whatever they weigh; so does the cap. The rule sees scores, which are the sums of weights.
+    """
+
+    __slots__ = ("_first", "_second", "_weighed", "cap", "rule", "tally", "verdict", "votes")
 
     def __init__(self, rule: Rule, cap: int | None = None) -> None:
         caps = [limit for limit in (cap, rule.most_votes) if limit is not None]
@@ -144,42 +197,65 @@ class Race(Generic[C]):
         self.cap = min(caps) if caps else None
         self.tally: Counter[C] = Counter()
         self.votes = 0  # counted so far
-        self._first = self._second = 0  # the two largest counts
+        self._weighed: Counter[C] | None = None  # scores, from the first vote on that does not weigh 1
+        self._first = self._second = 0  # the two largest scores
         self.verdict: Continue | Won[C] | Undecided
         self._judge()
 
     @property
+    def scores(self) -> Mapping[C, int]:
+        """What the votes for each candidate weigh together: their number, where each weighs 1."""
+        return self.tally if self._weighed is None else self._weighed
+
+    @property
     def margin(self) -> int:
-        """Votes of the leader minus those of the runner-up."""
+        """Score of the leader minus that of the runner-up: votes, or millinats where votes are weighed."""
         return self._first - self._second
 
     def missing(self) -> int:
         """The fewest further votes that could end the race; 0 if it is over."""
         return self.verdict.missing if isinstance(self.verdict, Continue) else 0
 
-    def tell(self, choice: C) -> Continue | Won[C] | Undecided:
-        """Count one vote. A race that is over stays as it is: later votes are not counted."""
+    def tell(self, choice: C, weight: int = 1) -> Continue | Won[C] | Undecided:
+        """Count one vote, of weight 0 or more. A race that is over stays as it is: later votes are not counted."""
         if isinstance(self.verdict, Continue):
             before = self.tally[choice]
-            self.tally[choice] = before + 1
-            self.votes += 1
-            if before == self._first:  # it led, alone or with others, and now leads alone
+            if weight != 1 or self._weighed is not None:
+                self._weigh(choice, weight)
+            elif before == self._first:  # it led, alone or with others, and now leads alone
                 self._first = before + 1
             else:
                 self._second = max(self._second, before + 1)
+            self.tally[choice] = before + 1
+            self.votes += 1
             self._judge()
         return self.verdict
 
     def tell_all(self, choices: Iterable[C]) -> Continue | Won[C] | Undecided:
-        """Count votes in order, up to the one that ends the race."""
+        """Count votes in order, up to the one that ends the race. Each weighs 1."""
         for choice in choices:
             self.tell(choice)
         return self.verdict
 
+    def _weigh(self, choice: C, weight: int) -> None:
+        if weight < 0:
+            raise ValueError(f"a vote weighs 0 or more, not {weight}")
+        if self._weighed is None:  # all votes so far weighed 1
+            self._weighed = self.tally.copy()
+        before = self._weighed[choice]
+        score = self._weighed[choice] = before + weight
+        if before == self._first:
+            self._first = score
+        elif score > self._first:  # it overtakes the leader
+            self._first, self._second = score, self._first
+        else:
+            self._second = max(self._second, score)
+
     def _judge(self) -> None:
         lacking = self.rule.lacking(self._first, self._second)
         if lacking == 0:
-            self.verdict = Won(max(self.tally, key=self.tally.__getitem__))
+            scores = self.scores
+            self.verdict = Won(max(scores, key=scores.__getitem__))
         elif self.cap is not None and self.votes >= self.cap:
             self.verdict = Undecided(self.votes)
         else:

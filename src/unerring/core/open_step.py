@@ -1,0 +1,156 @@
+"""The voting on one step of a run: the samples it has had, and what its race makes of them.
+
+Votes are told to the race in the order in which their samples were numbered, not in which they arrived. What a vote
+weighs is worked out as it is told, from nothing but what its journaled reply says and what came before it in that
+order: a run and its replay weigh alike.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from unerring.core.entries import Reply
+from unerring.core.policy import Policy
+from unerring.core.race import Continue, LogOdds, Race, Undecided, Won
+from unerring.core.weights import Weighing
+
+
+class Misplaced(ValueError):
+    """An entry that cannot stand where it stands; the message says why."""
+
+
+@dataclass(slots=True)
+class VoterRecord:
+    """What one voter contributed."""
+
+    name: str
+    votes: int = 0
+    flags: int = 0
+
+
+class OpenStep:
+    """The voting on one step: which samples are asked for, which came back, and how the race stands.
+
+    Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
+    the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
+    weighs votes asks for their names.
+    """
+
+    __slots__ = (
+        *("ahead", "asked", "choices", "flags", "policy", "race", "replies", "rounds", "step", "texts", "told"),
+        *("voters", "weighing"),
+    )
+
+    def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
+        self.step = step
+        self.voters = voters
+        self.ahead = False
+        self.replies: dict[int, Reply] = {}
+        self.texts: dict[str, int] = {}
+        self.choices: dict[str, int] = {}
+        self._begin(policy)
+
+    def _begin(self, policy: Policy) -> None:
+        """Start the race, with no vote told yet."""
+        rule = policy.rule
+        self.policy = policy
+        self.race: Race[int] = Race(rule, policy.vote_cap)
+        self.weighing = Weighing(rule.weights) if isinstance(rule, LogOdds) else None
+        self.told = 0
+        self.flags = 0
+        self.rounds = 1
+        self.asked = self.race.missing()
+
+    @property
+    def verdict(self) -> Continue | Won[int] | Undecided:
+        """How the step stands; undecided also where too many samples were flagged."""
+        verdict = self.race.verdict
+        if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
+            return Undecided(self.race.votes)
+        return verdict
+
+    def wanted(self) -> list[int]:
+        """Numbers of the samples that are asked for and have no reply yet, ascending."""
+        return [slot for slot in range(self.told, self.asked) if slot not in self.replies]
+
+    def choice(self, candidate: int) -> str:
+        """The canonical choice behind a candidate."""
+        choice = self.replies[candidate].choice
+        assert isinstance(choice, str)
+        return choice
+
+    def text(self, slot: int) -> str:
+        """The text of a sample."""
+        text = self.replies[slot].text
+        return self.text(text) if isinstance(text, int) else text
+
+    def leaning(self) -> Counter[str]:
+        """The votes received so far by choice, those too that wait for an earlier sample to be told.
+
+        Where votes are weighed, those of voters that weigh nothing from the first are left out.
+        """
+        votes: Counter[str] = Counter()
+        for reply in self.replies.values():
+            if reply.choice is not None and self._weighs(reply):
+                votes[self.choice(reply.slot if isinstance(reply.choice, str) else reply.choice)] += 1
+        return votes
+
+    def knows_reply(self, reply_id: str) -> bool:
+        """Whether a sample with this provider identity has come in already."""
+        return any(reply.reply_id == reply_id for reply in self.replies.values())
+
+    def receive(self, reply: Reply) -> None:
+        """Take in one sample; tell its vote once all samples numbered before it are in."""
+        if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
+        if (reply.choice is None) is (reply.flag is None):
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
+        self._check_references(reply)
+        if isinstance(reply.text, str):
+            self.texts[reply.text] = reply.slot
+        if isinstance(reply.choice, str):
+            self.choices[reply.choice] = reply.slot
+        self.replies[reply.slot] = reply
+        self._tell()
+
+    def recap(self, policy: Policy) -> None:
+        """Go on under higher caps: the same votes, told anew."""
+        self._begin(policy)
+        self._tell()
+
+    def _check_references(self, reply: Reply) -> None:
+        """A text and a choice are written out once in a step, and referred to after that."""
+        text, choice = reply.text, reply.choice
+        if text in self.texts or choice in self.choices:
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
+        if isinstance(text, int) and text not in self.texts.values():
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
+        if isinstance(choice, int) and choice not in self.choices.values():
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
+
+    def _tell(self) -> None:
+        while self.told < self.asked and self.told in self.replies:
+            reply = self.replies[self.told]
+            if reply.choice is None:
+                self.flags += 1
+            else:
+                candidate = reply.slot if isinstance(reply.choice, str) else reply.choice
+                if self.weighing is None:
+                    self.race.tell(candidate)
+                else:
+                    voter = self.voters[reply.voter].name
+                    self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
+            self.told += 1
+            if self.told == self.asked and isinstance(self.verdict, Continue):
+                self.asked += self.race.missing()
+                self.rounds += 1
+
+    def _weighs(self, reply: Reply) -> bool:
+        """Whether a vote would weigh anything if it were its voter's first."""
+        if self.weighing is None:
+            return True
+        return self.weighing.weights.of(self.voters[reply.voter].name, reply.logprob, repeated=False) > 0
+
+    def _all_flagged(self) -> bool:
+        return self.flags >= self.policy.flag_cap * (self.race.votes + self.race.missing())
