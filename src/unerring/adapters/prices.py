@@ -1,0 +1,76 @@
+"""What models cost: from a file of your own, or from the table of `genai-prices` (`pip install 'unerring[prices]'`).
+
+A price that is not known is None, never 0. Models that run in this process are free.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.rotation import SEPARATOR
+from unerring.core.planning.costs import Price
+from unerring.errors import InputError
+
+FREE = ("embedded", "noise")
+_TOKENS = 1000  # that are priced and scaled up: a million would be billed as one call with a huge prompt
+
+
+def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None:
+    """The price of a model by its specification, such as `openai/gpt-4.1-mini`; None where it is not known.
+
+    Models that take turns have a price if all of them have the same one: each reads and writes other amounts, so that
+    a mean of prices would be wrong.
+    """
+    if own and model in own:
+        return own[model]
+    if SEPARATOR in model:
+        first, *others = (price_of(one, own) for one in model.split(SEPARATOR))
+        return first if all(other == first for other in others) else None
+    provider, _, name = model.partition("/")
+    if provider in FREE:
+        return Price(0.0, 0.0, "runs in this process")
+    if not name or "@" in name:  # an endpoint of one's own may ask anything
+        return None
+    return _listed(provider, name)
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """Read a price file: a TOML table for each model, with `input` and `output` in dollars per million tokens.
+
+        ["openai/gpt-4.1-mini"]
+        input = 0.40
+        output = 1.60
+
+    Raises `InputError` for a file that is not like that.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the prices: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers with more digits than Python reads
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return {model: _price(path, model, table) for model, table in tables.items()}
+
+
+def _price(path: Path, model: str, table: Any) -> Price:
+    if not isinstance(table, dict) or "input" not in table or "output" not in table:
+        raise InputError(f"{path}: {model!r} needs input and output, dollars per million tokens")
+    try:
+        return Price(table["input"], table["output"], path.name)
+    except InputError as error:
+        raise InputError(f"{path}: {model!r}: {error}") from None
+
+
+def _listed(provider: str, name: str) -> Price | None:
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return None
+    tokens = Usage(input_tokens=_TOKENS, output_tokens=_TOKENS)
+    try:
+        found = calc_price(tokens, model_ref=name, provider_id=None if provider == "litellm" else provider)
+    except LookupError:
+        return None
+    scale = 1e6 / _TOKENS
+    return Price(float(found.input_price) * scale, float(found.output_price) * scale, "genai-prices")

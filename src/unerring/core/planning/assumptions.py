@@ -1,0 +1,217 @@
+"""What a plan assumes of steps and voters: given, or taken from a calibration on the safe side of what it leaves open.
+
+From a calibration, two sorts of steps are told apart. On *hard* ones some voter's further votes were wrong far more
+often than its errors elsewhere explain; these are planned for as they were seen. On all others a voter's chance of an
+error varies as a Beta distribution does, whose mean and spread are the largest that the pilot leaves plausible.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unerring.core.planning.calibration import Calibration, Trouble
+from unerring.core.planning.estimates import Share, binomial_tail, ensemble_estimate, noticed, voter_estimate
+from unerring.core.planning.intervals import upper_bound
+from unerring.core.planning.signals import Signals, measured_signals
+from unerring.core.planning.spread import (
+    Kind,
+    Spread,
+    Turns,
+    beta,
+    equal,
+    independent,
+    least_concentration,
+    own,
+    scaled,
+)
+from unerring.core.weights import VoterWeights, millinats
+from unerring.errors import InputError
+
+NARROW = 3.0  # Beta(a, b) with a larger a is narrow: errors fall on most steps alike
+HARD = 0.25  # at least this share of a voter's further votes is wrong on a step that is hard for it ...
+CHANCE = 1e-4  # ... and its errors elsewhere explain that with no more than this probability
+MOST_AMOUNT = 1e12  # tokens, seconds or dollars: anything beyond is a slip of the pen
+LEAST_V = 1e-9  # the same for the share of samples without a red flag
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What is assumed. Votes go round among `voters`; tokens are those of one sample, `latency` is in seconds.
+
+    `spread` holds the chances that are planned for, `calm` those at the other end of what is possible (the fewest
+    errors). `p` are the estimates, by voter. `at_once` samples were under way when `latency` was measured; it is None
+    where that holds for any number.
+    """
+
+    model: str
+    voters: tuple[str, ...]
+    p: tuple[Share, ...]
+    spread: Spread
+    calm: Spread
+    v: float = 1.0
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    latency: float | None = None
+    at_once: int | None = None
+    pathological: Share | None = None
+    signals: tuple[Signals, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mean_p(self) -> float:
+        """The chance that a vote is right as estimated, over all voters: what the paper's formulas take for p."""
+        return sum(share.estimate for share in self.p) / len(self.p)
+
+
+def given(
+    p: float,
+    v: float = 1.0,
+    input_tokens: float | None = None,
+    output_tokens: float | None = None,
+    latency: float | None = None,
+) -> Assumptions:
+    """What is given by hand is taken at its word: the same p on every step, and nothing left open."""
+    if not 0.0 <= p <= 1.0:
+        raise InputError(f"p is a probability, between 0 and 1; it cannot be {p:g}")
+    if not LEAST_V <= v <= 1.0:
+        raise InputError(f"v is the share of samples without a red flag, from {LEAST_V:g} to 1; it cannot be {v:g}")
+    for name, value in {"input_tokens": input_tokens, "output_tokens": output_tokens, "latency": latency}.items():
+        if value is not None and not 0.0 <= value <= MOST_AMOUNT:
+            raise InputError(f"{name} cannot be {value:g}; it is a number from 0 to {MOST_AMOUNT:g}")
+    steps, vote = equal([1.0 - p]), millinats(p)
+    return Assumptions(
+        model=f"p = {p:g}",
+        voters=("given",),
+        p=(Share(p, p, p),),
+        spread=steps,
+        calm=steps,
+        v=v,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        latency=latency,
+        signals=(Signals((1.0,), (1.0,), VoterWeights((vote,), vote)),),
+    )
+
+
+def measured(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
+    """What a calibration leaves to be planned for; each bound one-sided with the given confidence.
+
+    Raises `InputError` for a calibration without votes.
+    """
+    if not calibration.steps or any(voter.votes == 0 for voter in calibration.voters):
+        raise InputError("the calibration holds no votes to plan with; calibrate with more samples")
+    each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
+    together = ensemble_estimate(calibration) if len(each) > 1 else each[0]
+    if together.v.low < LEAST_V:
+        raise InputError(
+            "nearly all samples of the calibration were flagged; calibrate with more, or with other red flags"
+        )
+    spread = _planned(calibration, confidence)
+    return Assumptions(
+        model=calibration.model,
+        voters=tuple(voter.name for voter in calibration.voters),
+        p=tuple(one.p for one in each),
+        spread=spread,
+        calm=beta([1.0 - one.p.high for one in each], spread.concentration),
+        v=together.v.low if confidence > 0.5 else together.v.estimate,
+        input_tokens=together.input_tokens or None,  # none at all: the model does not tell
+        output_tokens=together.output_tokens or None,
+        latency=calibration.latency,
+        at_once=calibration.at_once,
+        pathological=together.pathological,
+        signals=measured_signals(calibration),
+        notes=_notes(calibration),
+    )
+
+
+def _planned(calibration: Calibration, confidence: float) -> Spread:
+    """Hard steps as they were seen, all others by Beta distributions as bad as the pilot leaves possible."""
+    usual = [(voter.wrong + 1.0) / (voter.votes + 2.0) for voter in calibration.voters]
+    plain, seen = [], []
+    for number, (voter, mean) in enumerate(zip(calibration.voters, usual, strict=True)):
+        mine = [step.voters[number] for step in calibration.troubles]
+        hard = [one for one in mine if _hard(one, mean)]
+        votes = voter.votes - len(hard)
+        plain.append(upper_bound(voter.wrong - sum(one.first_wrong for one in hard), votes, confidence))
+        seen.append((plain[-1], _by_step([one for one in mine if not _hard(one, mean)], votes)))
+    concentration = least_concentration(seen)
+    alone, joint = _hard_steps(calibration, usual, plain)
+    shared = _shared(calibration, plain) if len(plain) > 1 else 1.0
+    if min(plain) * concentration > NARROW:  # so little spread that it does not matter whose it is
+        shared = 1.0
+    rest = 1.0 - sum(kind.share for kind in joint)
+    together = [kind for each in alone for kind in each]
+    common = beta(plain, concentration)
+    kinds = [*joint, *scaled(together, shared * rest)]
+    kinds += scaled(common.kinds, shared * (rest - sum(kind.share for kind in together)))
+    if shared < 1.0:
+        each = [
+            own(mean, concentration, [Turns(kind.share, kind.wrong[i], kind.mute[i]) for kind in alone[i]])
+            for i, mean in enumerate(plain)
+        ]
+        kinds += scaled(independent(each), (1.0 - shared) * rest)
+    return Spread(tuple(kinds), concentration)
+
+
+def _hard(one: Trouble, mean: float) -> bool:
+    wrong, votes = one.later_wrong, one.later
+    return votes >= 4 and wrong > HARD * votes and binomial_tail(wrong, votes, mean) < CHANCE
+
+
+def _by_step(troubled: Sequence[Trouble], votes: int) -> Counter[tuple[int, int]]:
+    """Right and wrong votes by step; every step but the troubled ones had a single vote, and a right one."""
+    seen = Counter((one.right, one.wrong) for one in troubled)
+    seen[1, 0] += votes - len(troubled)
+    return seen
+
+
+def _shared(calibration: Calibration, plain: Sequence[float]) -> float:
+    """How far the voters find the same steps hard, from 0 (each its own) to 1: measured where one of them erred.
+
+    There its further votes are wrong more often than usual, and so may be the others': the one excess over the other.
+    """
+    repeats: list[float] = []
+    others: list[float] = []
+    for step in calibration.troubles:
+        for one, mean in zip(step.voters, plain, strict=True):
+            if one.later:
+                (repeats if one.first_wrong else others).append(one.later_wrong / one.later - mean)
+    excess = sum(repeats) / len(repeats) if repeats else 0.0
+    if excess <= 0.0:
+        return 1.0
+    return min(1.0, max(0.0, sum(others) / len(others) / excess)) if others else 1.0
+
+
+def _hard_steps(
+    calibration: Calibration, usual: Sequence[float], plain: Sequence[float]
+) -> tuple[list[list[Kind]], list[Kind]]:
+    """Kinds for the hard steps seen: for each voter those that were hard for it alone, and those hard for several.
+
+    Each stands also for those like it that went unnoticed.
+    """
+    alone: list[list[Kind]] = [[] for _ in plain]
+    joint: list[Kind] = []
+    hard = [
+        (step, whose)
+        for step in calibration.troubles
+        if (whose := [i for i, one in enumerate(step.voters) if _hard(one, usual[i])])
+    ]
+    for step, whose in hard:
+        wrong = tuple(one.against if i in whose else plain[i] for i, one in enumerate(step.voters))
+        mute = tuple(one.mute if i in whose else 0.0 for i, one in enumerate(step.voters))
+        kind = Kind(1.0 / (calibration.steps * noticed(step)), wrong, mute)
+        (alone[whose[0]] if len(whose) == 1 else joint).append(kind)
+    return alone, joint
+
+
+def _notes(calibration: Calibration) -> tuple[str, ...]:
+    notes = []
+    if calibration.judged_by != "truth":
+        notes.append(
+            "the winner by a wide margin stood in for the right choice: an error that all votes share was not seen"
+        )
+    if calibration.walked:
+        notes.append("the steps are those at the start of the chain, not ones drawn at random")
+    if len(calibration.voters) > 1:
+        notes.append("voters are taken to err independently of each other on hard steps, except where seen otherwise")
+    return tuple(notes)

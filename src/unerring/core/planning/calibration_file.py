@@ -1,0 +1,161 @@
+"""A calibration as JSON data: its counts, from which all figures follow, and the figures for those who read along."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from unerring.core.planning.calibration import EDGES, Calibration, Trouble, Troubled, VoterCount
+from unerring.core.planning.estimates import Estimate, ensemble_estimate, voter_estimate
+from unerring.core.redflag import FlagRules
+from unerring.core.sample import Usage
+
+VERSION = 1
+MOST = 10**15  # that anything is counted to: beyond, floats no longer tell two counts apart
+JUDGES = ("truth", "votes")
+_PLAIN = (
+    *("process", "parameters", "model", "judged_by", "temperature", "seed", "at_once", "software"),
+    *("walked", "at", "asked_for", "samples", "steps", "calls_seconds", "pairs_wrong", "pairs_same"),
+)
+_VOTER_COUNTS = ("steps", "flagged", "votes", "wrong", "collisions", "same_wrong")
+
+
+def calibration_json(calibration: Calibration) -> dict[str, Any]:
+    """JSON data, read back by `calibration_from`."""
+    return {
+        "unerring_calibration": VERSION,
+        **{name: getattr(calibration, name) for name in _PLAIN},
+        "flag_rules": asdict(calibration.flag_rules),
+        "bin_edges": list(EDGES),
+        "voters": [_voter_json(voter) for voter in calibration.voters],
+        "troubles": [
+            [step.step, step.right, step.rival, [[t.right, t.wrong, int(t.first_wrong), t.rival] for t in step.voters]]
+            for step in calibration.troubles
+        ],
+        "figures": figures(calibration),
+    }
+
+
+def figures(calibration: Calibration) -> dict[str, Any]:
+    """What the counts say, for people and other programs; never read back."""
+    each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
+    together = ensemble_estimate(calibration) if len(each) > 1 else None
+    return {
+        "voters": [_estimate_json(one) for one in each],
+        "ensemble": None if together is None else _estimate_json(together),
+        "latency_seconds": calibration.latency,
+    }
+
+
+def calibration_from(data: object) -> Calibration:
+    """The calibration that `calibration_json` wrote; raises `ValueError`, with what is wrong, for anything else."""
+    if not isinstance(data, Mapping) or "unerring_calibration" not in data:
+        raise ValueError("it is no calibration; unerring calibrate writes them")
+    if data["unerring_calibration"] != VERSION:
+        raise ValueError(f"it has version {_short(data['unerring_calibration'])}, not {VERSION}; calibrate anew")
+    try:
+        if data["bin_edges"] != list(EDGES):
+            raise ValueError("its votes are parted otherwise; calibrate anew")
+        voters = [_voter(one) for one in data["voters"]]
+        troubles = [_troubled(*one) for one in data["troubles"]]
+        plain = {name: data[name] for name in _PLAIN}
+        calibration = Calibration(
+            **plain, flag_rules=_flag_rules(data["flag_rules"]), voters=voters, troubles=troubles
+        )
+        _check_plain(calibration)
+        _check_counts(calibration)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is not written as a calibration is ({type(error).__name__}: {error})") from None
+    return calibration
+
+
+def _voter_json(voter: VoterCount) -> dict[str, Any]:
+    return {
+        "name": voter.name,
+        **{name: getattr(voter, name) for name in _VOTER_COUNTS},
+        "tokens": [voter.usage.input_tokens, voter.usage.output_tokens],
+        "flags": dict(voter.flags),
+        "bins": voter.bins,
+    }
+
+
+def _voter(data: Any) -> VoterCount:
+    counts = {name: _count(data[name]) for name in _VOTER_COUNTS}
+    flags = Counter({str(cause): _count(times) for cause, times in data["flags"].items()})
+    bins = [[_count(right), _count(wrong)] for right, wrong in data["bins"]]
+    if len(bins) != len(EDGES) + 2:
+        raise ValueError("a voter's votes are not parted as they should be")
+    if not isinstance(data["name"], str):
+        raise ValueError(f"{_short(data['name'])} is no name of a voter")
+    read, written = data["tokens"]
+    return VoterCount(data["name"], **counts, usage=Usage(_count(read), _count(written)), flags=flags, bins=bins)
+
+
+def _troubled(step: Any, right: Any, rival: Any, voters: Any) -> Troubled:
+    each = tuple(Trouble(_count(r), _count(w), _count(first) > 0, _count(other)) for r, w, first, other in voters)
+    return Troubled(_count(step), each, _count(right), _count(rival))
+
+
+def _flag_rules(data: Any) -> FlagRules:
+    longest, floor = data["max_output_tokens"], data["min_logprob"]
+    if floor is not None and (type(floor) not in {int, float} or not -MOST <= floor <= MOST):
+        raise ValueError(f"{_short(floor)} is no log-probability")
+    return FlagRules(_count(longest), floor)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ValueError(f"{_short(value)} is no count")
+    return value
+
+
+def _check_plain(calibration: Calibration) -> None:
+    """What is no count must be of its kind as well."""
+    for name in ("process", "model", "software"):
+        if not isinstance(getattr(calibration, name), str):
+            raise ValueError(f"{_short(getattr(calibration, name))} is no {name}")
+    for name in ("temperature", "calls_seconds"):
+        value = getattr(calibration, name)
+        if type(value) not in {int, float} or not 0 <= value <= MOST:
+            raise ValueError(f"{_short(value)} is no number of {name}, from 0 up")
+    if not isinstance(calibration.parameters, dict):
+        raise ValueError(f"{_short(calibration.parameters)} are no parameters of a process")
+    if calibration.judged_by not in JUDGES:
+        raise ValueError(f"{_short(calibration.judged_by)} is no judge; it is one of {', '.join(JUDGES)}")
+    if type(calibration.walked) is not bool or type(calibration.seed) is not int:
+        raise ValueError("its seed, or whether it was walked, is not what it should be")
+
+
+def _check_counts(calibration: Calibration) -> None:
+    """Counts that could not have been counted are refused: a plan would be made of them."""
+    for name in ("at_once", "asked_for", "samples", "steps", "pairs_wrong", "pairs_same"):
+        _count(getattr(calibration, name))
+    if not calibration.voters or not calibration.at_once:
+        raise ValueError("it has no voters, or none was ever asked")
+    steps = calibration.steps
+    if not calibration.pairs_same <= calibration.pairs_wrong <= steps or calibration.samples < steps:
+        raise ValueError("its counts of steps, samples and pairs contradict each other")
+    for step in calibration.troubles:
+        if len(step.voters) != len(calibration.voters):
+            raise ValueError("a step does not have all voters")
+        if any(one.rival > one.later_wrong or one.first_wrong > one.wrong for one in step.voters):
+            raise ValueError(f"the counts of step {step.step} contradict each other")
+    for number, voter in enumerate(calibration.voters):
+        errors = sum(step.voters[number].first_wrong for step in calibration.troubles)
+        if not (
+            voter.same_wrong <= voter.collisions <= voter.wrong <= voter.votes <= voter.steps == steps
+            and voter.flagged == sum(voter.flags.values()) <= steps
+            and (voter.votes, voter.wrong) == (sum(map(sum, voter.bins)), sum(wrong for _, wrong in voter.bins))
+            and voter.wrong == errors
+        ):
+            raise ValueError(f"the counts of voter {_short(voter.name)} contradict each other")
+
+
+def _short(value: Any) -> str:
+    """A value as a message can show it."""
+    told = repr(value)
+    return told if len(told) <= 40 else f"{told[:40]}..."
+
+
+def _estimate_json(estimate: Estimate) -> dict[str, Any]:
+    return asdict(estimate)

@@ -1,0 +1,119 @@
+"""What a plan costs: samples, tokens, dollars and hours of a whole chain.
+
+A vote takes 1/v samples on average, a sample its input and output tokens. Two things make it cheaper and change no
+decision: a call for n samples of one prompt reads the prompt once, and a batch is billed at half the price. The
+spread of the totals is taken as normal (they are sums over many steps): the 99th percentile is 2.33 deviations up.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+from unerring.core.planning.assumptions import MOST_AMOUNT
+from unerring.core.planning.races import Job, Races
+from unerring.errors import InputError
+
+NORMAL_99 = 2.3263478740408408
+BATCH = 0.5  # of the usual price: what OpenAI and Anthropic ask for a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars per million tokens read and written, and where they are from.
+
+    Raises `InputError` for what is no number of dollars.
+    """
+
+    input: float
+    output: float
+    source: str = "given"
+
+    def __post_init__(self) -> None:
+        for value in (self.input, self.output):
+            if type(value) not in {int, float} or not 0.0 <= value <= MOST_AMOUNT:
+                raise InputError(
+                    f"a price is in dollars per million tokens, from 0 to {MOST_AMOUNT:g}; it cannot be {value!r:.40}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one sample takes: tokens (None: unknown), the price (None: unknown), v, and seconds of latency."""
+
+    v: float = 1.0
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    price: Price | None = None
+    latency: float | None = None
+    concurrency: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A total that is expected, and one that it stays below with probability 0.99."""
+
+    expected: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The totals of a chain. None is unknown, never nothing. `calls` are samples unless a call gives several."""
+
+    samples: Amount
+    input_tokens: Amount | None
+    output_tokens: Amount | None
+    dollars: Amount | None
+    hours: Amount | None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How samples are asked for: all that a round of votes lacks with one call, and in batches at half price."""
+
+    shared_prompt: bool = False
+    batch: bool = False
+
+
+def bill(found: Races, job: Job, terms: Terms, way: Way = Way()) -> Bill:
+    """What the races of a chain cost on these terms."""
+    samples = _samples(found, job, terms.v)
+    calls = _calls(found, job, samples) if way.shared_prompt else samples
+    read = None if terms.input_tokens is None else _times(calls, terms.input_tokens)
+    written = None if terms.output_tokens is None else _times(samples, terms.output_tokens)
+    return Bill(samples, read, written, _dollars(read, written, terms.price, way), _hours(samples, terms))
+
+
+def _samples(found: Races, job: Job, v: float) -> Amount:
+    """Samples of a chain: each vote takes a geometric number of them, with mean 1/v and variance (1 - v) / v^2."""
+    variance = found.votes * (1.0 - v) / v**2 + (found.deviation / v) ** 2
+    expected = job.subtasks * found.votes / v
+    return Amount(expected, expected + NORMAL_99 * sqrt(job.subtasks * variance))
+
+
+def _calls(found: Races, job: Job, samples: Amount) -> Amount:
+    """Calls, at most: the first of a step asks for all the votes it lacks, every later one for one at least."""
+    first = found.rule.lacking(0, 0) - 1
+    return Amount(samples.expected - first * job.subtasks, samples.most - first * job.subtasks)
+
+
+def _times(amount: Amount, factor: float) -> Amount:
+    return Amount(amount.expected * factor, amount.most * factor)
+
+
+def _dollars(read: Amount | None, written: Amount | None, price: Price | None, way: Way) -> Amount | None:
+    if price is not None and price.input == price.output == 0.0:
+        return Amount(0.0, 0.0)
+    if read is None or written is None or price is None:
+        return None
+    factor = (BATCH if way.batch else 1.0) / 1e6
+    return Amount(
+        (read.expected * price.input + written.expected * price.output) * factor,
+        (read.most * price.input + written.most * price.output) * factor,
+    )
+
+
+def _hours(samples: Amount, terms: Terms) -> Amount | None:
+    """Time at a concurrency, where the chain can be asked ahead; one after the other it takes a latency a round."""
+    if terms.latency is None:
+        return None
+    return _times(samples, terms.latency / terms.concurrency / 3600.0)

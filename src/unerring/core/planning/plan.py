@@ -1,0 +1,186 @@
+"""A plan told as JSON data: what is planned, the paper's formula beside it, and what else it could cost."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from unerring.core import odds
+from unerring.core.planning.assumptions import Assumptions
+from unerring.core.planning.costs import Amount, Bill, Price, Terms, Way, bill
+from unerring.core.planning.races import Job, Races, dissent_band, margin_plan, weighted_plan
+from unerring.core.race import AheadBy
+from unerring.errors import InputError, NoKCanHelp
+
+RULES = ("ahead-by", "log-odds")
+WAYS = (Way(), Way(shared_prompt=True), Way(batch=True), Way(shared_prompt=True, batch=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan for one model: the races of its chosen rule, and everything about it as JSON data."""
+
+    assumed: Assumptions
+    races: Races
+    json: dict[str, Any]
+
+    @property
+    def dollars(self) -> float | None:
+        """Expected dollars, None where they are unknown."""
+        dollars: float | None = self.json["plan"]["dollars"]
+        return dollars
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked of a plan: the rule, `ahead-by` or `log-odds`; the price; how many samples may be under way."""
+
+    rule: str = "ahead-by"
+    price: Price | None = None
+    concurrency: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InputError(f"the rule is one of {', '.join(RULES)}; it cannot be {self.rule!r}")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise InputError(f"the concurrency is a number of samples, at least 1; it cannot be {self.concurrency}")
+
+
+def chosen_races(assumed: Assumptions, job: Job, rule: str) -> Races:
+    """The races under one rule that reach the target; raises `NoKCanHelp` where none do."""
+    found = margin_plan(assumed, job) if rule == "ahead-by" else weighted_plan(assumed, job)
+    if found is None:
+        if job.m > 1:
+            raise InputError("log-odds is planned for subtasks of one step; take --m 1, or the rule ahead-by")
+        raise NoKCanHelp(
+            f"no threshold of log-odds can reach {job.target:g} over {job.steps:,} steps with {assumed.model}: what "
+            "is known of its votes does not tell right ones apart surely enough. Calibrate with more samples, or take "
+            "the rule ahead-by"
+        )
+    return found
+
+
+def planned(assumed: Assumptions, job: Job, wish: Wish = Wish()) -> Planned:
+    """Plan a job for one model; raises `NoKCanHelp` where no plan under the rule reaches the target."""
+    chosen = chosen_races(assumed, job, wish.rule)
+    other = next(rule for rule in RULES if rule != wish.rule)
+    with suppress(NoKCanHelp):
+        return _told(assumed, job, wish, [chosen, chosen_races(assumed, job, other)])
+    return _told(assumed, job, wish, [chosen])
+
+
+def _told(assumed: Assumptions, job: Job, wish: Wish, rules: list[Races]) -> Planned:
+    """The plan under the first of the rules, and what the others cost."""
+    # not more samples than were under way while the latency was measured are taken to be as fast
+    concurrency = min(one for one in (wish.concurrency or assumed.at_once or 1, assumed.at_once) if one is not None)
+    terms = Terms(assumed.v, assumed.input_tokens, assumed.output_tokens, wish.price, assumed.latency, concurrency)
+    each = [_races_json(races, job, bill(races, job, terms)) for races in rules]
+    price = wish.price
+    told = {
+        "model": assumed.model,
+        "voters": list(assumed.voters),
+        "plan": each[0] | {"dissent": list(dissent_band(assumed, rules[0], job))},
+        "paper": _paper_json(assumed, job, price),
+        "rules": each,
+        "ways": [_way_json(races, job, terms, way) for races in rules for way in WAYS],
+        "p": _p_json(assumed),
+        "v": assumed.v,
+        "tokens_a_sample": [assumed.input_tokens, assumed.output_tokens],
+        "price": None if price is None else {"input": price.input, "output": price.output, "source": price.source},
+        "concurrency": None if assumed.latency is None else concurrency,
+        "pathological": _pathological_json(assumed, job),
+        "notes": list(assumed.notes),
+    }
+    return Planned(assumed, rules[0], told)
+
+
+def plan_entry(assumed: Assumptions, races: Races, job: Job) -> dict[str, Any]:
+    """What a run's journal keeps of its plan, for its certificate."""
+    return {
+        "k": races.rule.k if isinstance(races.rule, AheadBy) else None,
+        "rule": races.rule.name,
+        "steps": job.steps,
+        "target": job.target,
+        "success": races.success(job),
+        "votes": races.votes,
+        "p": _p_json(assumed),
+        "dissent": list(dissent_band(assumed, races, job)),
+    }
+
+
+def _p_json(assumed: Assumptions) -> dict[str, list[float]]:
+    return {
+        name: [share.low, share.estimate, share.high] for name, share in zip(assumed.voters, assumed.p, strict=True)
+    }
+
+
+def ranked(plans: Sequence[Planned]) -> list[Planned]:
+    """Plans for the same job, cheapest first; those of unknown price last, fewest samples first."""
+    return sorted(
+        plans, key=lambda one: (one.dollars is None, one.dollars or 0.0, one.json["plan"]["samples"]["expected"])
+    )
+
+
+def _races_json(races: Races, job: Job, costs: Bill) -> dict[str, Any]:
+    return {
+        "rule": races.rule.name,
+        "k": races.rule.k if isinstance(races.rule, AheadBy) else None,
+        "success": races.success(job),
+        "expected_votes": races.votes,
+        "vote_cap": races.cap,
+        "votes": races.votes * job.subtasks,
+        "samples": _amount(costs.samples),
+        "input_tokens": _amount(costs.input_tokens),
+        "output_tokens": _amount(costs.output_tokens),
+        "dollars": None if costs.dollars is None else costs.dollars.expected,
+        "dollars_most": None if costs.dollars is None else costs.dollars.most,
+        "hours": None if costs.hours is None else costs.hours.expected,
+        "hours_most": None if costs.hours is None else costs.hours.most,
+    }
+
+
+def _amount(amount: Amount | None) -> dict[str, float] | None:
+    return None if amount is None else {"expected": amount.expected, "most": amount.most}
+
+
+def _way_json(races: Races, job: Job, terms: Terms, way: Way) -> dict[str, Any]:
+    dollars = bill(races, job, terms, way).dollars
+    return {
+        "rule": races.rule.name,
+        "shared_prompt": way.shared_prompt,
+        "batch": way.batch,
+        "dollars": None if dollars is None else dollars.expected,
+    }
+
+
+def _paper_json(assumed: Assumptions, job: Job, price: Price | None) -> dict[str, Any]:
+    """The paper's formulas, with the estimated p and one p for every step (equations 13, 14 and the cost law)."""
+    p = assumed.mean_p
+    try:
+        k = odds.k_min(p, job.steps, job.target, job.m)
+    except NoKCanHelp:
+        return {"k": None, "expected_votes": None, "dollars": None, "success": None}
+    votes = odds.expected_votes_upper(p, k, job.m)
+    sample = _sample_dollars(assumed, price)
+    return {
+        "k": k,
+        "expected_votes": votes,
+        "dollars": None if sample is None else sample * job.subtasks * votes / assumed.v,
+        "success": odds.chain_probability(p, k, job.steps, job.m),
+    }
+
+
+def _sample_dollars(assumed: Assumptions, price: Price | None) -> float | None:
+    if price is not None and price.input == price.output == 0.0:
+        return 0.0
+    if price is None or assumed.input_tokens is None or assumed.output_tokens is None:
+        return None
+    return (assumed.input_tokens * price.input + assumed.output_tokens * price.output) / 1e6
+
+
+def _pathological_json(assumed: Assumptions, job: Job) -> dict[str, float] | None:
+    """Steps on which the most likely answer is wrong: as estimated, and as many as the pilot cannot exclude."""
+    share = assumed.pathological
+    if share is None:
+        return None
+    return {"share": share.estimate, "at_most": share.high, "steps_at_most": share.high * job.steps}

@@ -1,0 +1,298 @@
+"""Planning: the smallest margin that reaches a target over a whole chain, and what that costs.
+
+    success = (1 - e)^(s/m),   e = sum over kinds of steps of share * P(a wrong choice wins)
+
+The paper's formulas (`unerring.core.odds`) are the special case of one kind of step and one voter. What is planned for
+is the pessimistic end of what a calibration leaves open (`unerring.core.planning.assumptions`), so a plan for 95 %
+succeeds more often than that, unless steps are hard in a way that the pilot did not meet; how many there could be is
+told with it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, exp, expm1, floor, log, log1p, sqrt
+
+from unerring.core import odds
+from unerring.core.planning.assumptions import Assumptions
+from unerring.core.planning.signals import weights_of
+from unerring.core.planning.spread import Kind, Spread
+from unerring.core.planning.walk import Outcome, raced, ruined
+from unerring.core.planning.weighed import GRID, MOST_WEIGHED, alike, weighed_race
+from unerring.core.race import AheadBy, LogOdds, Rule
+from unerring.errors import InputError, NoKCanHelp
+
+MOST_K = 400
+MOST_STEPS = 10**18
+LEAST_CAP = 60
+MOST_VOTES = 5000  # of a race between voters who take turns: what goes on longer counts as not decided
+TRIES = 12  # thresholds of log-odds that are tried, each larger by a tenth
+HARD = 50  # kinds of steps that a threshold is tried on before it is on all: those most errors are made on
+RARE = 0.01  # of the errors that a step may have: given away to kinds of steps that are too rare to look at
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done: so many steps, rightly with probability `target`, `m` of them in one subtask."""
+
+    steps: int
+    target: float = 0.95
+    m: int = 1
+
+    def __post_init__(self) -> None:
+        if type(self.steps) is not int or self.steps < 1:
+            raise InputError(f"steps is a whole number, at least 1; it cannot be {self.steps!r}")
+        if type(self.m) is not int or self.m < 1:
+            raise InputError(f"m is the number of steps that one subtask decides, at least 1; it cannot be {self.m!r}")
+        if self.steps > MOST_STEPS:
+            raise InputError(f"steps is a whole number, at most {MOST_STEPS:.0e}: no longer chain can be planned for")
+        if self.m > self.steps:
+            raise InputError(f"m cannot be more than the {self.steps:,} steps of the whole chain")
+        if not 0.0 < self.target < 1.0:
+            raise InputError(f"the target is a probability strictly between 0 and 1; it cannot be {self.target:g}")
+
+    @property
+    def subtasks(self) -> float:
+        return self.steps / self.m
+
+    @property
+    def error(self) -> float:
+        """The chance of a wrong subtask that just reaches the target: 1 - t^(m/s), below 1."""
+        return min(-expm1(log(self.target) / self.subtasks), 1.0 - 2.0**-53)
+
+
+@dataclass(frozen=True, slots=True)
+class Races:
+    """What the races of a chain come to under a rule, on average over kinds of steps.
+
+    `votes` are those of a race; `cap` is a number of votes that practically no race needs to exceed.
+    """
+
+    rule: Rule
+    error: float
+    votes: float
+    deviation: float
+    dissent: float
+    cap: int
+
+    def success(self, job: Job) -> float:
+        """The chance that no step of the chain is decided wrongly, nor left undecided."""
+        return chain_success(self.error, job)
+
+
+def chain_success(error: float, job: Job) -> float:
+    """(1 - e)^(s/m), precise for tiny e."""
+    return 0.0 if error >= 1.0 else exp(job.subtasks * log1p(-error))
+
+
+def margin_plan(assumed: Assumptions, job: Job) -> Races:
+    """The smallest k with which `AheadBy(k)` reaches the target; raises `NoKCanHelp` where none does.
+
+    With several voters k is at least their number: every one of them is heard on every step, since that they could be
+    wrong on the same step in the same way is what a pilot can say least about.
+    """
+    if _stubborn(assumed.spread, job.m) / 2.0 > job.error:  # half of these at least are lost
+        raise NoKCanHelp(_hopeless(assumed, job))
+    k, least = _least_k(assumed, job), 1.0
+    while k <= MOST_K:
+        found = expected_races(assumed, AheadBy(k), job)
+        if found.error <= job.error:
+            return found
+        if found.error > 1.5 * least:  # more and more races are not decided
+            break
+        k, least = k + 1 + k // 8, min(least, found.error)
+    raise NoKCanHelp(_hopeless(assumed, job))
+
+
+def weighted_plan(assumed: Assumptions, job: Job) -> Races | None:
+    """The smallest threshold with which `LogOdds` reaches the target; None where the votes' weights cannot.
+
+    It starts at the posterior odds of the error that a step may have, and goes up where steps vary more than weights
+    account for, first in large steps and then back in small ones; but not where too many races stay undecided, which
+    become more the higher it is.
+    """
+    if not assumed.signals or job.m > 1:
+        return None
+    weights = weights_of(assumed.voters, assumed.signals)
+    if not weights.heaviest:
+        return None
+    start, below = max(1.0, -odds.log_odds(min(job.error, 0.5)) * GRID), 0
+    for number in range(TRIES):
+        lead = ceil(start * 1.1**number)
+        rule = LogOdds(lead / GRID, weights)
+        lost, undecided = _on_the_hardest(assumed, rule, job)
+        if undecided > job.error:
+            return None
+        best = expected_races(assumed, rule, job) if lost <= job.error else None
+        if best is None or best.error > job.error:
+            below = lead
+            continue
+        while below and lead - below > max(1, lead // 50):
+            middle = (below + lead) // 2
+            found = expected_races(assumed, LogOdds(middle / GRID, weights), job)
+            if found.error > job.error:
+                below = middle
+            else:
+                lead, best = middle, found
+        return best
+    return None
+
+
+def _on_the_hardest(assumed: Assumptions, rule: LogOdds, job: Job) -> tuple[float, float]:
+    """The share of steps lost or left undecided, and of those left undecided, on the kinds with the most errors."""
+    race = _race(assumed, rule, job)
+    hard = sorted(assumed.spread.kinds, key=lambda kind: -kind.share * max(kind.wrong))[:HARD]
+    slack = 0.01 * job.error / max(1, len(hard))
+    outcomes = [(kind.share, race(kind, min(0.5, slack / kind.share))) for kind in hard]
+    undecided = sum(share * outcome.undecided for share, outcome in outcomes)
+    return undecided + sum(share * outcome.wrong for share, outcome in outcomes), undecided
+
+
+def expected_races(assumed: Assumptions, rule: AheadBy | LogOdds, job: Job) -> Races:
+    """What the races of a chain come to under a rule, whether or not that reaches the target."""
+    return _averaged(rule, *_raced(assumed.spread, _race(assumed, rule, job), job))
+
+
+def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: Job) -> Callable[[Kind, float], Outcome]:
+    """How a race goes on steps of a kind, where so many of these are negligible."""
+    if isinstance(rule, AheadBy):
+        return partial(_margin_race, k=rule.k, m=job.m)
+    if alike(assumed.signals):
+        return partial(_margin_race, k=rule.lacking(0, 0), m=1)
+    return partial(weighed_race, signals=assumed.signals, lead=floor(rule.threshold * GRID + 1e-6))
+
+
+def dissent_band(assumed: Assumptions, found: Races, job: Job) -> tuple[float, float]:
+    """Between which shares of steps with a dissenting vote a run stays that goes as planned."""
+    if not isinstance(found.rule, AheadBy):
+        return 0.0, found.dissent
+    calm = _averaged(found.rule, *_raced(assumed.calm, _race(assumed, found.rule, job), job))
+    return min(calm.dissent, found.dissent), found.dissent
+
+
+def _least_k(assumed: Assumptions, job: Job) -> int:
+    """The smallest k that is enough: exactly for one voter, and closely for several who take turns.
+
+    A race with margin k is lost with about 1 / (1 + e^(k r)), where r is the rate at which its odds grow a vote: for
+    one voter its log-odds, for several the root of Lundberg's equation, that their mean of ln(q e^r + p e^-r) is 0.
+    """
+    kinds, rare = _that_matter(assumed.spread, job)
+    rates = [(kind.share, _rate(_powers(kind, job.m))) for kind in kinds]
+    for k in range(1 if assumed.spread.voters == 1 else assumed.spread.voters, MOST_K):
+        if rare + sum(share * odds.loss_probability_of(k * rate) for share, rate in rates) <= job.error:
+            return k
+    raise NoKCanHelp(_hopeless(assumed, job))
+
+
+def _powers(kind: Kind, m: int) -> list[tuple[float, float]]:
+    """Each voter's chances of a right and of a wrong vote at its turn, on m steps at once."""
+    if m == 1:
+        return kind.turns
+    return [(p, 1.0 - p) for p in ((1.0 - q) ** m for q in kind.wrong)]
+
+
+def _rate(turns: Sequence[tuple[float, float]]) -> float:
+    """Nats by which the odds of the right choice grow with each vote that it leads by; 0 where they do not grow."""
+    if len(turns) == 1:
+        ((right, wrong),) = turns
+        return odds.log_odds(right / (right + wrong)) if right + wrong else 0.0
+    if sum(right for right, _ in turns) <= sum(wrong for _, wrong in turns):
+        return 0.0
+    low, high = 0.0, 700.0
+    for _ in range(60):
+        rate = (low + high) / 2.0
+        if sum(log(max(1.0 - p - q + q * exp(rate) + p * exp(-rate), 1e-300)) for p, q in turns) < 0.0:
+            low = rate
+        else:
+            high = rate
+    return low
+
+
+def _stubborn(spread: Spread, m: int) -> float:
+    """The share of steps on which wrong votes are at least as many as right ones: no margin decides these rightly."""
+    turns = ((kind.share, _powers(kind, m)) for kind in spread.kinds)
+    return sum(share for share, each in turns if sum(p for p, _ in each) <= sum(q for _, q in each))
+
+
+def _that_matter(spread: Spread, job: Job) -> tuple[list[Kind], float]:
+    """The kinds of steps that are looked at, and the share of those too rare for it."""
+    rare, kinds = 0.0, []
+    for kind in sorted(spread.kinds, key=lambda kind: kind.share):
+        if rare + kind.share <= RARE * job.error:
+            rare += kind.share
+        else:
+            kinds.append(kind)
+    return kinds, rare
+
+
+def _margin_race(kind: Kind, negligible: float, k: int, m: int) -> Outcome:
+    """A race for a margin of k on steps of one kind, voters taking turns."""
+    if len(kind.wrong) == 1:
+        return ruined((1.0 - kind.wrong[0]) ** m, k, negligible)
+    votes = [((1, p), (-1, q), (0, 1.0 - p - q)) for p, q in _powers(kind, m)]
+    return raced(lambda number: votes[number % len(votes)], k, negligible, MOST_VOTES)
+
+
+def _raced(
+    spread: Spread, race: Callable[[Kind, float], Outcome], job: Job
+) -> tuple[list[tuple[Kind, Outcome]], float]:
+    """Race every kind of step; besides, the share of those too rare to look at.
+
+    What is left open is far less than the error that a step may have.
+    """
+    kinds, rare = _that_matter(spread, job)
+    left = 1.0 - rare - sum(kind.share for kind in kinds)
+    if left > 0.0:
+        kinds.append(Kind(left, (0.0,) * spread.voters))
+    slack = 0.01 * job.error / len(kinds)
+    return [(kind, race(kind, min(0.5, slack / kind.share))) for kind in kinds], rare
+
+
+def _averaged(rule: Rule, raced: Sequence[tuple[Kind, Outcome]], rare: float) -> Races:
+    """The average over kinds of steps; those too rare to look at count as lost."""
+    votes = sum(kind.share * outcome.votes for kind, outcome in raced)
+    squared = sum(kind.share * outcome.votes_squared for kind, outcome in raced)
+    return Races(
+        rule=rule,
+        error=rare + sum(kind.share * outcome.failed for kind, outcome in raced),
+        votes=votes,
+        deviation=sqrt(max(0.0, squared - votes * votes)),
+        dissent=max(0.0, 1.0 - sum(kind.share * outcome.unanimous for kind, outcome in raced)),
+        cap=max(LEAST_CAP, MOST_WEIGHED if isinstance(rule, LogOdds) else 0, *(one.longest for _, one in raced)),
+    )
+
+
+def _hopeless(assumed: Assumptions, job: Job) -> str:
+    """Why no margin reaches the target, and what to do."""
+    spread, what = assumed.spread, f"no k can reach {job.target:g} over {job.steps:,} steps with {assumed.model}"
+    mean = sum(spread.mean_wrong(voter) for voter in range(spread.voters)) / spread.voters
+    if (1.0 - mean) ** job.m <= 0.5:
+        bound = "" if mean == 1.0 - assumed.mean_p else f" (at least {1.0 - mean:.4g} is all that the pilot assures)"
+        return (
+            f"{what}: a vote is right with probability {assumed.mean_p**job.m:.4g}{bound}, and voting needs more than "
+            "1/2. Use a better model, stricter red flags, or smaller steps"
+        )
+    more = "Calibrate with more samples; if it stays so, let other models vote as well, flag more, or add a check"
+    wrong = _stubborn(spread, job.m)
+    if assumed.pathological is not None and assumed.pathological.estimate > 0.0:
+        many = assumed.pathological.estimate * job.steps
+        told = f"{many:,.0f}" if many >= 10.0 else f"{many:.2g}"
+        return (
+            f"{what}: on about {assumed.pathological.estimate:.2g} of the steps the most likely answer is wrong, some "
+            f"{told} of this chain, and more votes only make these surely wrong. Let other models vote as well, "
+            "flag more, or add a check"
+        )
+    if wrong / 2.0 <= job.error and assumed.pathological is not None:
+        return (
+            f"{what}: the pilot leaves it possible that on some steps wrong votes are nearly as many as right ones, "
+            f"and no k up to {MOST_K} is enough for these. {more}"
+        )
+    if wrong / 2.0 <= job.error:
+        return (
+            f"{what}: right votes outnumber wrong ones by so little that no k up to {MOST_K} is enough. Use a better "
+            "model, stricter red flags, or smaller steps"
+        )
+    return (
+        f"{what}: the pilot leaves it possible that wrong votes outnumber right ones on {wrong:.2g} of the "
+        f"steps, and {job.error:.2g} would be too many. {more}"
+    )

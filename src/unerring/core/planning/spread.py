@@ -1,0 +1,234 @@
+"""How the chance of a wrong vote varies from step to step.
+
+The paper's formulas take one p for every step. Real models have easy steps and hard ones, and the hard ones decide: a
+race is lost with about (q / (1 - q))^k, so a step with ten times the errors is lost 10^k times as often. A `Spread`
+lists kinds of steps, each with its share of all steps and each voter's chance q = 1 - p of a wrong vote there.
+Whatever is planned is an average over kinds.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, inf, log, log1p, sqrt
+from typing import TypeAlias
+
+from unerring.core.planning.intervals import log_beta
+
+# right votes and wrong ones of a voter on a step
+Votes: TypeAlias = tuple[int, int]
+
+# In place of evidence, before any comes in: two steps on which an error was followed by 24 right votes. Without a
+# prior a pilot that met no error at all would leave it open that all errors are stubborn, and nothing could be
+# planned. Each step on which the voter was seen to err takes the place of one of them.
+PRIOR: Mapping[Votes, int] = {(24, 1): 2}
+CALM = -6  # log-odds of an error, below which kinds of steps are not told apart
+RARE = 1e-16  # a kind of step that no chain will meet
+FAR = 18.0  # log-odds: chances below e^-18 are as good as none
+# 0.1 to 1,000,000: beyond, p is as good as equal
+CONCENTRATIONS: tuple[float, ...] = tuple(10.0 ** (e / 8.0) for e in range(-8, 49))
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """A voter's turns on steps of one kind: the steps' share of all, and the chance that a vote is wrong there.
+
+    A turn that is `mute` gives no vote that matters: it is flagged, or goes to a wrong choice that nobody else takes.
+    """
+
+    share: float
+    wrong: float
+    mute: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Steps of one kind: their share of all steps, and each voter's chance of a wrong vote and of a mute turn there.
+
+    Without `mute` no turn is: red flags that come as anywhere else cost samples and change nothing.
+    """
+
+    share: float
+    wrong: tuple[float, ...]
+    mute: tuple[float, ...] = ()
+
+    @property
+    def turns(self) -> list[tuple[float, float]]:
+        """Each voter's chances of a right and of a wrong vote at its turn."""
+        mute = self.mute or (0.0,) * len(self.wrong)
+        return [((1.0 - q) * (1.0 - m), q * (1.0 - m)) for q, m in zip(self.wrong, mute, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Kinds of steps; what their shares lack to 1 are steps on which nobody errs.
+
+    Votes go round among the voters, in order. `concentration` is that of the Beta distribution which the plain kinds
+    stand for (infinite: p is equal everywhere).
+    """
+
+    kinds: tuple[Kind, ...]
+    concentration: float = inf
+
+    @property
+    def voters(self) -> int:
+        return len(self.kinds[0].wrong)
+
+    def mean_wrong(self, voter: int) -> float:
+        """A voter's chance of a wrong vote, over all steps."""
+        return sum(kind.share * kind.wrong[voter] for kind in self.kinds)
+
+
+def equal(wrong: Sequence[float]) -> Spread:
+    """The same chances on every step: the paper's assumption."""
+    return Spread((Kind(1.0, tuple(wrong)),))
+
+
+def beta(wrong: Sequence[float], concentration: float) -> Spread:
+    """Chances that vary as Beta distributions do, with these means over steps and one concentration a + b.
+
+    The voters find the same steps hard, in the same order: the worst case for voting among them. The distribution of
+    the pooled chance is cut into kinds at equal distances of log-odds; for each voter these are then moved to its own
+    mean.
+    """
+    mean = sum(wrong) / len(wrong)
+    if not 0.0 < mean < 1.0 or concentration >= CONCENTRATIONS[-1]:
+        return equal(wrong)
+    nodes = _nodes(mean * concentration, (1.0 - mean) * concentration)
+    moved = [_moved(nodes, own) for own in wrong]
+    kinds = (Kind(part, tuple(each[i] for each in moved)) for i, (_, part) in enumerate(nodes))
+    return Spread(tuple(kinds), concentration)
+
+
+def own(mean: float, concentration: float, hard: Iterable[Turns] = ()) -> list[Turns]:
+    """The kinds of steps of one voter, as its turns on them: a Beta distribution, and hard steps besides.
+
+    Steps of about the same chance, by its log-odds, are one kind; so are all on which it hardly ever errs.
+    """
+    parts = list(hard)
+    left = max(0.0, 1.0 - sum(one.share for one in parts))
+    nodes = _nodes(mean * concentration, (1.0 - mean) * concentration) if 0.0 < mean < 1.0 else []
+    parts += [Turns(left * part, 1.0 / (1.0 + exp(-z))) for z, part in nodes]
+    merged: dict[tuple[int, int], list[Turns]] = defaultdict(list)
+    for one in parts:
+        place = max(CALM, round(log(max(one.wrong, 1e-9)) - log1p(-min(one.wrong, 1.0 - 1e-9))))
+        merged[place, round(4.0 * one.mute)].append(one)
+    kinds = [_together(alike) for place, alike in merged.items() if place != (CALM, 0)]
+    calm = merged.get((CALM, 0), [])
+    share = 1.0 - sum(kind.share for kind in kinds)
+    if share > 0.0:
+        kinds.append(Turns(share, sum(one.share * one.wrong for one in calm) / share))
+    return kinds
+
+
+def _together(alike: Sequence[Turns]) -> Turns:
+    """Kinds that are alike as one, with their mean chances."""
+    share = sum(one.share for one in alike)
+    wrong, mute = (
+        sum(one.share * chance for one, chance in zip(alike, each, strict=True)) / share
+        for each in ([one.wrong for one in alike], [one.mute for one in alike])
+    )
+    return Turns(share, wrong, mute)
+
+
+def independent(voters: Sequence[Sequence[Turns]]) -> list[Kind]:
+    """Kinds of steps of several voters of whom each finds other steps hard, independently of each other."""
+    kinds = [Kind(1.0, ())]
+    for voter in voters:
+        kinds = [
+            Kind(kind.share * one.share, (*kind.wrong, one.wrong), (*kind.mute, one.mute))
+            for kind in kinds
+            for one in voter
+            if kind.share * one.share > RARE
+        ]
+    return kinds
+
+
+def scaled(kinds: Iterable[Kind], by: float) -> list[Kind]:
+    """The same kinds with so much of their shares."""
+    return [replace(kind, share=kind.share * by) for kind in kinds] if by > 0.0 else []
+
+
+def _nodes(a: float, b: float) -> list[tuple[float, float]]:
+    """(log-odds of q, share) of kinds that stand for q ~ Beta(a, b), ascending; far tails are left out.
+
+    The density of the log-odds z is q^a (1 - q)^b / B(a, b). It is smooth and falls off exponentially on both sides,
+    so that a plain sum over equal distances of about its own width is as good as exact (the trapezoidal rule).
+    """
+    middle, reach = log(a / b), 12.0 * sqrt(1.0 / a + 1.0 / b)
+    low, high = max(middle - reach, -FAR), min(middle + reach, FAR)
+    step = 0.8 * sqrt(1.0 / max(a, 1.0) + 1.0 / max(b, 1.0))
+    none = log_beta(a, b)
+    nodes = []
+    for i in range(int((high - low) / step) + 1):
+        z = low + i * step
+        share = step * exp(-a * log1p(exp(-z)) - b * log1p(exp(z)) - none)
+        if share > 1e-18:
+            nodes.append((z, share))
+    return nodes
+
+
+def _moved(nodes: Sequence[tuple[float, float]], mean: float) -> list[float]:
+    """Chances at the nodes, all moved by the same log-odds so that their mean is the given one."""
+    low, high = -40.0, 40.0
+    for _ in range(60):
+        shift = (low + high) / 2.0
+        if sum(part / (1.0 + exp(-z - shift)) for z, part in nodes) >= mean:
+            high = shift
+        else:
+            low = shift
+    return [1.0 / (1.0 + exp(-z - high)) for z, _ in nodes]
+
+
+def log_likelihood(mean: float, concentration: float, seen: Iterable[tuple[Votes, float]]) -> float:
+    """Log-likelihood of votes by step, each so many times, if q ~ Beta with this mean and concentration a + b."""
+    a, b = mean * concentration, (1.0 - mean) * concentration
+    none = log_beta(a, b)
+    return sum(times * (log_beta(a + wrong, b + right) - none) for (right, wrong), times in seen)
+
+
+def least_concentration(seen: Sequence[tuple[float, Mapping[Votes, float]]], drop: float = 1.353) -> float:
+    """The smallest concentration that the votes leave plausible: the largest spread of p.
+
+    `seen` has for each voter its mean and its votes by step. One-sided at 95 %: the log-likelihood is `drop` = 2.706 /
+    2 below its largest (Wilks). It holds for a pilot that looks again where it met an error, since what it looks at
+    depends on nothing but what it saw.
+    """
+    evidence = [(mean, _evidence(steps)) for mean, steps in seen if 0.0 < mean < 1.0]
+
+    def score(place: float) -> float:
+        return sum(log_likelihood(mean, exp(place), steps) for mean, steps in evidence)
+
+    places = [log(c) for c in CONCENTRATIONS]
+    scores = [score(place) for place in places]
+    best = scores.index(max(scores))
+    top = _peak(score, places[max(0, best - 1)], places[min(best + 1, len(places) - 1)])
+    enough = max(scores[best], score(top)) - drop
+    first = next((i for i, found in enumerate(scores) if found >= enough), best)
+    if first == 0:
+        return CONCENTRATIONS[0]
+    low, high = places[first - 1], top if scores[first] < enough else places[first]
+    for _ in range(20):  # the grid is too coarse for long pilots, and what is above the true one promises too much
+        middle = (low + high) / 2.0
+        if score(middle) >= enough:
+            high = middle
+        else:
+            low = middle
+    return exp(low)
+
+
+def _evidence(steps: Mapping[Votes, float]) -> list[tuple[Votes, float]]:
+    """Votes by step, with what the prior still stands for."""
+    erred = sum(times for (_, wrong), times in steps.items() if wrong)
+    (prior, times) = next(iter(PRIOR.items()))
+    return [*((votes, float(times)) for votes, times in steps.items()), (prior, max(0.0, times - erred))]
+
+
+def _peak(score: Callable[[float], float], low: float, high: float) -> float:
+    """The place of the highest score, by parting an interval in three."""
+    for _ in range(30):
+        third = (high - low) / 3.0
+        if score(low + third) < score(high - third):
+            low += third
+        else:
+            high -= third
+    return (low + high) / 2.0

@@ -1,0 +1,306 @@
+"""Measuring and planning: calibrate voters before a run, and plan the run by what was measured."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.prices import price_of
+from unerring.adapters.rotation import SEPARATOR
+from unerring.core.planning.assumptions import Assumptions, measured
+from unerring.core.planning.calibration import Calibration, VoterCount
+from unerring.core.planning.calibration_file import calibration_from, calibration_json
+from unerring.core.planning.costs import Price
+from unerring.core.planning.plan import Planned, Wish, chosen_races, plan_entry, planned, ranked
+from unerring.core.planning.races import Job
+from unerring.core.policy import Policy
+from unerring.core.process import Chain, length_of, parameters_of
+from unerring.errors import InputError, Interrupted, NoKCanHelp
+from unerring.registry import process_name, recommended_policy, required_chain, sampler_for
+from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
+from unerring.runtime.pilot import Pilot, can_be_entered
+from unerring.runtime.ports import Clock, Sampler
+from unerring.runtime.stoppable import run_stoppable
+
+SHIPPED = Path(__file__).parent / "adapters" / "embedded_calibration.json"
+KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a file
+
+
+@dataclass(frozen=True, slots=True)
+class PilotOptions:
+    """What rarely changes. `policy` says which samples are flagged and how they are drawn; `seen` is told of progress.
+
+    At most `in_flight` samples are under way at once. They are drawn at the policy's later temperature: most votes
+    are.
+    """
+
+    policy: Policy | None = None
+    in_flight: int = 256
+    seen: Callable[[Calibration], None] | None = None
+    patience: Patience = field(default_factory=Patience)
+    clock: Clock = field(default_factory=SystemClock)
+
+
+def calibrate(
+    chain: Chain,
+    model: Any = "embedded",
+    samples: int = 2000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    options: PilotOptions = PilotOptions(),
+) -> Calibration:
+    """Measure how often a model's votes on the steps of a chain are right, from about so many samples.
+
+    `out` keeps the calibration; one that is begun there already goes on. A chain with `truth(state)` is judged by
+    that, any other by the winner of a wide vote, and one with `state_at(step)` and `length()` is entered at random
+    steps.
+
+    Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short: what was drawn is in
+    `out`.
+    """
+    return run_stoppable(lambda stop: _calibrate(_Asked(chain, model, samples, seed), out, options, stop))
+
+
+async def acalibrate(
+    chain: Chain,
+    model: Any = "embedded",
+    samples: int = 2000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    options: PilotOptions = PilotOptions(),
+) -> Calibration:
+    """Calibrate like `calibrate`, on the running event loop."""
+    return await _calibrate(_Asked(chain, model, samples, seed), out, options, StopRequest())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    chain: Chain
+    model: Any
+    samples: int
+    seed: int
+
+
+async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOptions, stop: StopRequest) -> Calibration:
+    for name, value in {"samples": asked.samples, "in_flight": options.in_flight}.items():
+        if type(value) is not int or value < 1:
+            raise InputError(f"{name} is a whole number, at least 1; it cannot be {value!r}")
+    chain, path = required_chain(asked.chain), None if out is None else Path(out)
+    policy = options.policy or recommended_policy(asked.model) or Policy()
+    with sampler_for(asked.model, chain, asked.seed) as sampler:
+        calibration = _begun(_blank(asked, sampler, policy), path)
+        if path is not None:
+            _require_writable(path)
+        calibration.asked_for = max(asked.samples, calibration.samples)
+        calibration.at_once = options.in_flight
+        keeper = _Keeper(path, options)
+        around = Surroundings(options.clock, options.patience, stop)
+        try:
+            await Pilot(chain, sampler, calibration, policy, around).run(keeper.seen)
+        finally:
+            keeper.keep(calibration)
+    if stop.reason is not None and calibration.samples < calibration.asked_for:
+        raise Interrupted(stop.reason)
+    if not calibration.steps:
+        raise InputError("the process has no step that could be looked at")
+    return calibration
+
+
+def _blank(asked: _Asked, sampler: Sampler, policy: Policy) -> Calibration:
+    """A calibration with nothing counted yet."""
+    return Calibration(
+        process=process_name(asked.chain),
+        parameters=parameters_of(asked.chain),
+        model=sampler.name,
+        judged_by="truth" if hasattr(asked.chain, "truth") else "votes",
+        temperature=policy.later_temperature,
+        flag_rules=policy.flags,
+        seed=asked.seed,
+        software=f"unerring {version('unerring')}",
+        walked=not can_be_entered(asked.chain),
+        voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1))],
+    )
+
+
+def _begun(blank: Calibration, path: Path | None) -> Calibration:
+    """The calibration that a file holds already, to go on with, or the blank one."""
+    if path is None or not path.exists():
+        return blank
+    begun = read_calibration(path)
+    for name in ("process", "parameters", "model", "temperature", "flag_rules", "seed", "judged_by"):
+        here, there = getattr(blank, name), getattr(begun, name)
+        if here != there:
+            raise InputError(f"{path} holds another calibration ({name} {there}, not {here}); choose another file")
+    return begun
+
+
+class _Keeper:
+    """Keeps a calibration in its file as it grows, never less than whole."""
+
+    def __init__(self, path: Path | None, options: PilotOptions) -> None:
+        self._path = path
+        self._options = options
+        self._kept = options.clock.time()
+
+    def seen(self, calibration: Calibration) -> None:
+        if self._options.seen is not None:
+            self._options.seen(calibration)
+        if self._options.clock.time() - self._kept > KEPT_EVERY:
+            self.keep(calibration)
+
+    def keep(self, calibration: Calibration) -> None:
+        self._kept = self._options.clock.time()
+        if self._path is not None and calibration.steps:
+            write_calibration(calibration, self._path)
+
+
+def read_calibration(path: str | Path) -> Calibration:
+    """Read a calibration; raises `InputError` for a file that is none."""
+    try:
+        return calibration_from(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the calibration: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be used as a calibration: {error}") from None
+
+
+def _require_writable(path: Path) -> None:
+    """Raise `InputError` where no calibration could be kept: that is told before samples are paid for."""
+    draft = _draft(path)
+    try:
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write the calibration: {error}") from None
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def write_calibration(calibration: Calibration, path: Path) -> None:
+    """Write a calibration, whole or not at all."""
+    draft = _draft(path)
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(calibration_json(calibration), file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def shipped_calibration(model: Any) -> Calibration | None:
+    """The calibration that ships with a model: the embedded one's, and its members' alone."""
+    if isinstance(model, list | tuple) and len(model) == 1:
+        return shipped_calibration(model[0])
+    if model == "embedded":
+        return _shipped()
+    names = [voter.name for voter in _shipped().voters] if isinstance(model, str) else []
+    return _shipped().only(names.index(model)) if model in names else None
+
+
+@cache
+def _shipped() -> Calibration:
+    return read_calibration(SHIPPED)
+
+
+def plan(
+    calibrations: Sequence[Calibration | str | Path],
+    steps: int,
+    target: float = 0.95,
+    rule: str = "ahead-by",
+    prices: Mapping[str, Price] | None = None,
+    concurrency: int | None = None,
+) -> list[Planned]:
+    """Plan a job for each calibrated model, cheapest first; models that cannot reach the target are left out.
+
+    `prices` go by model, ahead of the price table. Raises `NoKCanHelp`, with the reason, where no model can.
+    """
+    if isinstance(calibrations, Calibration | str | Path) or not calibrations:
+        raise InputError("calibrations is a list of one or more of them, or of their files")
+    read = [one if isinstance(one, Calibration) else read_calibration(one) for one in calibrations]
+    models = [(one, price_of(one.model, prices)) for one in map(measured, read)]
+    return plan_all(models, Job(steps, target), Wish(rule, None, concurrency))[0]
+
+
+def plan_all(
+    models: Iterable[tuple[Assumptions, Price | None]], job: Job, wish: Wish
+) -> tuple[list[Planned], list[NoKCanHelp]]:
+    """Plan a job under each model's assumptions and price: the plans, cheapest first, and why others have none.
+
+    Raises the first reason where no model has a plan.
+    """
+    plans, refusals = [], []
+    for assumed, price in models:
+        try:
+            plans.append(planned(assumed, job, replace(wish, price=price)))
+        except NoKCanHelp as error:
+            refusals.append(error)
+    if not plans:
+        raise refusals[0]
+    return ranked(plans), refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a run's margin is derived from: the chance that the whole chain is right, under which rule.
+
+    `calibration` is a measurement of the model, or the file of one; None takes the one that ships with the model.
+    """
+
+    success: float = 0.95
+    rule: str = "ahead-by"
+    calibration: Calibration | str | Path | None = None
+
+
+def planned_policy(chain: Chain, model: Any, target: Target) -> tuple[Policy, dict[str, Any]] | None:
+    """The policy that reaches the target on a chain, and its plan for the journal.
+
+    None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
+    """
+    Wish(target.rule)
+    found, steps = _calibration_of(model, target), length_of(chain)
+    if found is None or steps is None:
+        return None
+    _require_same(found, chain, model)
+    assumed, job = measured(found), Job(steps, target.success)
+    try:
+        races = chosen_races(assumed, job, target.rule)
+    except NoKCanHelp as error:
+        raise NoKCanHelp(f"{error}. To run it all the same, give k (--k N)") from None
+    base = recommended_policy(model) or Policy()
+    policy = replace(
+        base,
+        rule=races.rule,
+        vote_cap=max(base.vote_cap, races.cap),
+        first_temperature=found.temperature,
+        later_temperature=found.temperature,
+        flags=found.flag_rules,
+    )
+    return policy, plan_entry(assumed, races, job)
+
+
+def _require_same(found: Calibration, chain: Chain, model: Any) -> None:
+    """Raise `InputError` for a calibration of something else; the process may have had other parameters."""
+    specified = [model] if isinstance(model, str) else model
+    if isinstance(specified, list | tuple) and all(isinstance(one, str) for one in specified):
+        name = SEPARATOR.join(specified)
+        if name != found.model:  # a specification may leave out what a sampler's own name tells
+            with sampler_for(model, chain, 0) as sampler:
+                name = sampler.name
+        if name != found.model:
+            raise InputError(f"the calibration is of {found.model}, not of {name}")
+    if process_name(chain) != found.process:
+        raise InputError(f"the calibration is of {found.process}, not of {process_name(chain)}")
+
+
+def _calibration_of(model: Any, target: Target) -> Calibration | None:
+    if target.calibration is None:
+        return shipped_calibration(model)
+    if isinstance(target.calibration, Calibration):
+        return target.calibration
+    return read_calibration(target.calibration)

@@ -1,0 +1,79 @@
+"""Work that can be stopped: on an event loop of its own, and in good order on Ctrl-C or SIGTERM."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from unerring.errors import InputError, Interrupted
+from unerring.runtime.limits import StopRequest
+
+DRAIN_SECONDS = 30.0
+
+T = TypeVar("T")
+
+log = logging.getLogger("unerring")
+
+
+def run_stoppable(start: Callable[[StopRequest], Awaitable[T]]) -> T:
+    """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it."""
+    if _loop_runs_already():
+        raise InputError("an event loop runs here already; await unerring.arun, aresume or acalibrate instead")
+
+    async def main() -> T:
+        stop = StopRequest()
+        task = asyncio.ensure_future(start(stop))
+        with _signals(stop, task):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                raise Interrupted(stop.reason or "cancelled") from None
+
+    try:
+        return asyncio.run(main())
+    except KeyboardInterrupt:
+        raise Interrupted("stopped at once") from None
+
+
+def _loop_runs_already() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def _signals(stop: StopRequest, task: "asyncio.Future[T]") -> Iterator[None]:
+    """Hear Ctrl-C and SIGTERM while inside; only the main thread can.
+
+    The first asks to stop, the second cancels, and from the third on the code under way is interrupted where it is: it
+    may be a user's, and never give the event loop a turn.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, heard = asyncio.get_running_loop(), 0
+
+    def on_signal(number: int, _frame: object) -> None:
+        nonlocal heard
+        heard += 1
+        name = signal.Signals(number).name
+        if heard == 1:
+            loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
+            loop.call_soon_threadsafe(lambda: loop.call_later(DRAIN_SECONDS, task.cancel))
+            log.warning("%s: stopping once the samples under way are in; a second one stops at once", name)
+        elif heard == 2:
+            loop.call_soon_threadsafe(task.cancel)
+        else:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

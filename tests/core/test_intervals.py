@@ -1,0 +1,138 @@
+"""Exact intervals of a counted share, against scipy and against their own definition."""
+
+from math import inf, nan
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from unerring.core.planning.intervals import beta_cdf, interval, log_beta, lower_bound, upper_bound
+from unerring.errors import InputError
+
+TRIALS = (1, 2, 3, 10, 97, 1000, 10_000, 250_000, 1_000_000)
+CONFIDENCES = (0.5, 0.9, 0.95, 0.975, 0.999999)
+
+
+def counts(trials):
+    """Nothing, all, and what lies between, at both ends and in the middle."""
+    few = {0, 1, 2, 3, trials // 1000, trials // 100, trials // 3, trials // 2}
+    return sorted({count for one in few for count in (one, trials - one) if 0 <= count <= trials})
+
+
+@pytest.mark.parametrize("trials", TRIALS)
+@pytest.mark.parametrize("confidence", CONFIDENCES)
+def test_the_upper_bound_is_the_quantile_of_a_beta_distribution(trials, confidence):
+    """The upper bound equals scipy's Beta(count + 1, trials - count) quantile, up to a million trials."""
+    for count in counts(trials):
+        expected = 1.0 if count == trials else stats.beta.ppf(confidence, count + 1, trials - count)
+        assert upper_bound(count, trials, confidence) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("trials", TRIALS)
+@pytest.mark.parametrize("confidence", CONFIDENCES)
+def test_the_lower_bound_is_the_quantile_of_a_beta_distribution(trials, confidence):
+    """The lower bound equals scipy's Beta(count, trials - count + 1) quantile, up to a million trials."""
+    for count in counts(trials):
+        expected = 0.0 if count == 0 else stats.beta.ppf(1.0 - confidence, count, trials - count + 1)
+        assert lower_bound(count, trials, confidence) == pytest.approx(expected, rel=1e-8, abs=1e-14)
+
+
+@pytest.mark.parametrize("trials", TRIALS)
+def test_each_end_of_an_interval_is_missed_with_half(trials):
+    """The two-sided interval has scipy's quantiles as its ends, to eight digits also where the lower one is tiny."""
+    for count in counts(trials):
+        low, high = interval(count, trials)
+        expected = stats.beta.ppf(0.025, count, trials - count + 1) if count else 0.0
+        assert low == pytest.approx(expected, rel=1e-8, abs=0.0 if count < trials else 1e-14)
+        assert high == pytest.approx(
+            stats.beta.ppf(0.975, count + 1, trials - count) if count < trials else 1.0, rel=1e-8
+        )
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(0.5, 0.5), (1, 1), (1, 7), (3, 2), (0.01, 30), (400, 2), (2e3, 3e5), (5e5, 5e5)]
+)
+def test_the_incomplete_beta_function_is_scipys(a, b):
+    """The regularized incomplete beta function equals scipy's on a grid of places, and also far out in the tails."""
+    middle = a / (a + b)
+    width = (middle * (1.0 - middle) / (a + b + 1.0)) ** 0.5
+    places = [middle + width * far / 4.0 for far in range(-20, 21)] + [1e-9, 1e-4, 0.25, 0.5, 0.75, 1.0 - 1e-9]
+    for x in (place for place in places if 0.0 < place < 1.0):
+        assert beta_cdf(x, a, b) == pytest.approx(special.betainc(a, b, x), rel=1e-7, abs=1e-13), x
+
+
+def test_the_incomplete_beta_function_ends_at_0_and_1():
+    """Beyond the ends of the unit interval it is 0 and 1."""
+    assert [beta_cdf(x, 2.0, 3.0) for x in (-1.0, 0.0, 1.0, 2.0)] == [0.0, 0.0, 1.0, 1.0]
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6))
+def test_the_logarithm_of_the_beta_function_is_scipys(a, b):
+    """The normalization equals scipy's."""
+    assert log_beta(a, b) == pytest.approx(special.betaln(a, b), rel=1e-9, abs=1e-7)
+
+
+def missed(share, trials, confidence):
+    """The exact chance that the upper bound of a count lies below the true share: its coverage, the other way round.
+
+    Bounds rise with the count, so those that miss are the lowest counts.
+    """
+    low, high = 0, trials  # the bound of `high` holds every share, since it is 1
+    while low < high:
+        middle = (low + high) // 2
+        if upper_bound(middle, trials, confidence) >= share:
+            high = middle
+        else:
+            low = middle + 1
+    return stats.binom.cdf(low - 1, trials, share)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.0, 1.0), st.integers(1, 3000), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_an_upper_bound_covers_the_true_share_as_often_as_it_says(share, trials, confidence):
+    """For every true share and number of trials the bound is above it with the given confidence, by an exact sum."""
+    assert missed(share, trials, confidence) <= 1.0 - confidence + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.01, 0.999))
+def test_intervals_hold_what_was_seen_and_mirror_each_other(counted, confidence):
+    """An interval holds the share that was seen, and that of the others is the same one turned round."""
+    count, trials = counted
+    low, high = interval(count, trials, confidence)
+    assert 0.0 <= low <= count / trials <= high <= 1.0
+    other_low, other_high = interval(trials - count, trials, confidence)
+    assert (1.0 - other_high, 1.0 - other_low) == pytest.approx((low, high), abs=1e-12)
+    if confidence >= 0.5:
+        assert lower_bound(count, trials, confidence) <= count / trials <= upper_bound(count, trials, confidence)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 400), st.integers(400, 1000))
+def test_more_successes_never_lower_a_bound(count, trials):
+    """Bounds rise with the count."""
+    assert upper_bound(count, trials) <= upper_bound(min(count + 1, trials), trials)
+    assert lower_bound(count, trials) <= lower_bound(min(count + 1, trials), trials)
+
+
+def test_without_trials_every_share_is_possible():
+    """Nothing of nothing leaves everything from 0 to 1."""
+    assert (lower_bound(0, 0), upper_bound(0, 0), interval(0, 0)) == (0.0, 1.0, (0.0, 1.0))
+
+
+@pytest.mark.parametrize(("count", "trials"), [(-1, 5), (6, 5), (nan, 5), (1, nan), (inf, 5), (-1, -1)])
+def test_what_is_no_share_is_refused(count, trials):
+    """A count below 0 or above the trials, or that is no number, is an InputError of every function."""
+    for asked in (upper_bound, lower_bound, interval):
+        with pytest.raises(InputError, match="no share"):
+            asked(count, trials)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.1, 1.5, nan, inf])
+def test_a_confidence_that_is_no_probability_is_refused(confidence):
+    """A confidence must lie strictly between 0 and 1, also where the count is an extreme one."""
+    for count in (0, 3, 5):
+        for asked in (upper_bound, lower_bound, interval):
+            with pytest.raises(InputError, match="confidence"):
+                asked(count, 5, confidence)

@@ -1,0 +1,398 @@
+"""Planning: the smallest margin that reaches a target, by figures given by hand and by what a pilot leaves open."""
+
+from collections import defaultdict
+from dataclasses import replace
+from math import ceil, inf, log, nan
+from random import Random
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from pilots import blank, looked, observed, one_line, simulated
+from unerring.core import odds
+from unerring.core.planning.assumptions import given, measured
+from unerring.core.planning.calibration import EDGES, LOOKS, Looked
+from unerring.core.planning.plan import planned
+from unerring.core.planning.races import Job, dissent_band, margin_plan, weighted_plan
+from unerring.core.planning.spread import Kind, Spread, beta
+from unerring.core.planning.walk import raced
+from unerring.core.race import AheadBy, LogOdds
+from unerring.core.weights import Weighing
+from unerring.errors import InputError, NoKCanHelp
+
+MILLION = 2**20 - 1
+
+
+# --- figures given by hand
+
+
+@settings(max_examples=150, deadline=None)
+@for_all(st.floats(0.55, 1.0), st.integers(3, 10**12), st.floats(0.01, 0.999), st.integers(1, 3))
+def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
+    """Where the same p holds on every step, the plan is the paper's formula, and its promises are kept."""
+    job, root = Job(steps, target, m), p ** (1.0 / m)
+    found = margin_plan(given(root), job)
+    k = odds.k_min(root, steps, target, m)
+    fewer = min(k, found.rule.k)  # where the last digit decides
+    assert found.rule.k == k or odds.chain_probability(root, fewer, steps, m) == pytest.approx(target, abs=1e-12)
+    assert found.success(job) >= target * (1.0 - 1e-12)
+    assert found.success(job) == pytest.approx(odds.chain_probability(root, found.rule.k, steps, m), rel=1e-9)
+    assert found.votes == pytest.approx(odds.expected_votes(root, found.rule.k, m), rel=1e-6)
+
+
+def test_perfect_votes_need_a_single_one():
+    """At p = 1 the plan is k = 1: one vote a step, no dissent, certain success."""
+    found = margin_plan(given(1.0), Job(MILLION))
+    assert (found.rule, found.votes, found.dissent, found.success(Job(MILLION))) == (AheadBy(1), 1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.4, 0.4999999, 0.5])
+@pytest.mark.parametrize("steps", [1, 1000, 10**12])
+def test_half_or_less_has_no_plan(p, steps):
+    """At p <= 1/2 no k can help, and the message says so, why, and what to do."""
+    with pytest.raises(NoKCanHelp) as told:
+        margin_plan(given(p), Job(steps))
+    message = one_line(told.value)
+    assert message.startswith("no k can reach")
+    assert "more than 1/2" in message
+    assert "better model" in message
+
+
+@pytest.mark.parametrize("p", [0.500001, 0.5001, 0.5000001])
+def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
+    """Figures given by hand come from no pilot: where k would be too large, the reason does not speak of one."""
+    with pytest.raises(NoKCanHelp) as told:
+        margin_plan(given(p), Job(10**12))
+    assert "pilot" not in one_line(told.value)
+
+
+@pytest.mark.parametrize(
+    ("p", "v"), [(-0.1, 1.0), (1.1, 1.0), (nan, 1.0), (0.9, 0.0), (0.9, 1e-300), (0.9, 1.1), (0.9, nan)]
+)
+def test_figures_that_are_no_probabilities_are_refused(p, v):
+    """P and v given by hand are probabilities, and v is not 0."""
+    with pytest.raises(InputError):
+        given(p, v)
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "latency"])
+@pytest.mark.parametrize("value", [-1.0, nan, inf, 1e300])
+def test_amounts_that_cannot_be_are_refused(name, value):
+    """Tokens and latency given by hand are numbers from 0 up, and no larger than makes sense."""
+    with pytest.raises(InputError, match=name):
+        given(0.9, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"steps": 0},
+        {"steps": -1},
+        {"steps": 1.5},
+        {"steps": True},
+        {"target": 0.0},
+        {"target": 1.0},
+        {"target": -0.5},
+        {"target": nan},
+        {"target": 95.0},
+        {"m": 0},
+        {"m": 1.5},
+        {"m": 1001},
+        {"steps": 10**18 + 1},
+        {"steps": 10**400},
+    ],
+    ids=str,
+)
+def test_a_job_that_cannot_be_is_refused(wanted):
+    """Steps and m are whole numbers from 1 up, the target lies strictly between 0 and 1; the message is one line.
+
+    A subtask is no longer than the chain, and a chain no longer than can be computed.
+    """
+    with pytest.raises(InputError) as told:
+        Job(**({"steps": 1000} | wanted))
+    assert len(one_line(told.value)) < 200
+
+
+# --- races of a plan
+
+
+def test_kinds_of_steps_are_averaged():
+    """Error, votes and dissent of a plan are averages over kinds of steps, and k is the smallest that suffices."""
+    spread = Spread((Kind(0.9, (0.001,)), Kind(0.1, (0.2,))))
+    assumed, job = replace(given(0.98), spread=spread, calm=spread), Job(10_000)
+    found = margin_plan(assumed, job)
+    k = found.rule.k
+
+    def error(k):
+        return 0.9 * odds.loss_probability(0.999, k) + 0.1 * odds.loss_probability(0.8, k)
+
+    assert error(k) <= job.error < error(k - 1)
+    assert found.error == pytest.approx(error(k))
+    assert found.votes == pytest.approx(0.9 * odds.expected_votes(0.999, k) + 0.1 * odds.expected_votes(0.8, k))
+    assert found.dissent == pytest.approx(1.0 - 0.9 * 0.999**k - 0.1 * (0.8**k + 0.2**k))
+
+
+def test_steps_that_are_surely_right_take_k_votes():
+    """What the shares of all kinds lack are steps without errors, which take as many votes as the margin."""
+    spread = Spread((Kind(0.25, (0.1,)),))
+    found = margin_plan(replace(given(0.975), spread=spread, calm=spread), Job(1000))
+    k = found.rule.k
+    assert found.votes == pytest.approx(0.25 * odds.expected_votes(0.9, k) + 0.75 * k)
+
+
+@pytest.mark.parametrize("wrong", [(0.01, 0.02, 0.03), (0.001, 0.3), (0.05, 0.05, 0.4)])
+def test_voters_who_take_turns_are_raced_as_they_are(wrong):
+    """With several voters k is the smallest margin from their number up that their own races reach, or just above."""
+    spread, job = Spread((Kind(1.0, wrong),)), Job(100_000)
+    assumed = replace(given(0.98), voters=tuple("abc"[: len(wrong)]), spread=spread, calm=spread)
+    k = margin_plan(assumed, job).rule.k
+    votes = [((1, 1.0 - q), (-1, q)) for q in wrong]
+
+    def error(k):
+        return raced(lambda number: votes[number % len(votes)], k).wrong
+
+    smallest = next(k for k in range(len(wrong), 100) if error(k) <= job.error)
+    assert smallest <= k <= smallest + 1 + smallest // 8
+
+
+def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_large():
+    """Steps on which wrong votes are most are lost at any k: more than the target allows of them is refused."""
+    few, many = (Spread((Kind(1.0 - share, (0.01,)), Kind(share, (0.8,)))) for share in (1e-8, 1e-5))
+    job = Job(100_000)
+    assert margin_plan(replace(given(0.99), spread=few, calm=few), job).success(job) >= 0.95
+    with pytest.raises(NoKCanHelp):
+        margin_plan(replace(given(0.99), spread=many, calm=many), job)
+
+
+@pytest.mark.parametrize("p", [0.6, 0.9, 0.9978])
+def test_practically_no_race_meets_the_cap_of_a_plan(p):
+    """The races that are longer than the cap are far fewer than those that may be lost."""
+    job = Job(100_000)
+    found = margin_plan(given(p), job)
+    still = raced(lambda _: ((1, p), (-1, 1.0 - p)), found.rule.k, negligible=0.0, most=found.cap).undecided
+    assert still <= 0.02 * job.error
+
+
+def test_kinds_of_steps_that_are_too_rare_count_as_lost():
+    """What is not looked at, because it is so rare, is never taken to be right."""
+    spread = Spread((Kind(1.0 - 1e-9, (0.01,)), Kind(1e-9, (1e-6,))))
+    found = margin_plan(replace(given(0.99), spread=spread, calm=spread), Job(100_000))
+    assert found.error == pytest.approx(odds.loss_probability(0.99, found.rule.k) + 1e-9, rel=1e-6)
+
+
+def test_a_long_chain_is_planned_for_its_rarest_steps():
+    """Steps so rare that a million would not meet one are planned for where the chain is longer."""
+    spread = Spread((Kind(1.0 - 1e-13, (0.001,)), Kind(1e-13, (0.4,))))
+    job = Job(10**15)
+    found = margin_plan(replace(given(0.999), spread=spread, calm=spread), job)
+    assert found.rule.k > odds.k_min(0.999, job.steps, 0.95) + 5
+    assert 1e-13 * odds.loss_probability(0.6, found.rule.k) <= job.error
+
+
+def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
+    """The band of the share of steps with dissent goes from the calmest steps possible to those planned for."""
+    calm, hard = beta([0.005], 100.0), beta([0.02], 100.0)
+    assumed, job = replace(given(0.99), spread=hard, calm=calm), Job(10_000)
+    found = margin_plan(assumed, job)
+    low, high = dissent_band(assumed, found, job)
+    assert 0.0 < low < high == found.dissent
+    kinds = calm.kinds
+    agreed = sum(one.share * ((1.0 - one.wrong[0]) ** found.rule.k + one.wrong[0] ** found.rule.k) for one in kinds)
+    assert low == pytest.approx(1.0 - agreed - (1.0 - sum(one.share for one in kinds)))
+
+
+# --- the rule of log-odds
+
+
+@pytest.mark.parametrize("p", [0.9, 0.9642, 0.9978, 1.0])
+def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
+    """Without signals the threshold is met by exactly as many votes as k."""
+    job = Job(MILLION)
+    found, margin = weighted_plan(given(p), job), margin_plan(given(p), job)
+    assert isinstance(found.rule, LogOdds)
+    assert found.rule.lacking(0, 0) == margin.rule.k
+    assert found.success(job) >= 0.95
+    assert found.votes == pytest.approx(margin.votes, rel=1e-6)
+    assert found.deviation == pytest.approx(margin.deviation, rel=1e-6)
+    assert found.dissent == pytest.approx(margin.dissent, rel=1e-6)
+
+
+def test_a_higher_threshold_that_changes_nothing_is_not_the_last_one():
+    """Weights come in steps: where a threshold a little higher needs no more votes, a still higher one is tried."""
+    assumed, job = measured(simulated(lambda _: [0.01] * 3, 20_000, Random(1), voters=3)), Job(1000, 0.99)
+    assert weighted_plan(assumed, job).success(job) >= 0.99
+
+
+def test_the_rule_of_log_odds_reaches_where_the_margin_does():
+    """Votes of one weight are but counted: a model that has a k, such as the paper's nano, has a threshold."""
+    job = Job(MILLION)
+    found = weighted_plan(given(0.6429), job)
+    assert found is not None
+    assert found.success(job) >= 0.95
+
+
+def sure_and_unsure(samples, chance, wrong=0.02, voters=1):
+    """A pilot of voters whose right votes are mostly sure, and whose wrong ones mostly are not."""
+    calibration = blank(voters, asked_for=samples)
+
+    def draw(voter):
+        erred = chance.random() < wrong
+        sure = chance.random() < (0.05 if erred else 0.9)
+        return observed("w" if erred else "r", voter, logprob=-2e-5 if sure else -0.5)
+
+    while calibration.samples < samples:
+        drawn = [draw(voter) for voter in range(voters)]
+        if any(one.choice == "w" for one in drawn):
+            drawn += [draw(voter) for _ in range(LOOKS) for voter in range(voters)]
+        calibration.add(Looked(calibration.steps, tuple(drawn), "r"))
+    return calibration
+
+
+def test_sure_votes_count_more_and_fewer_are_needed():
+    """Where log-probabilities tell right votes from wrong ones, weighing them takes fewer votes than counting them."""
+    assumed = measured(sure_and_unsure(60_000, Random(5), voters=3))
+    job = Job(MILLION)
+    weighed, counted = weighted_plan(assumed, job), margin_plan(assumed, job)
+    assert weighed.success(job) >= 0.95
+    assert weighed.votes < counted.votes - 0.5
+
+
+def lost(rule, signals, q, votes):
+    """The exact chance that a wrong choice wins within so many votes, where a voter is wrong with q.
+
+    Courses are told apart by the lead of the right choice and by what the voter has said.
+    """
+    open_, losses = {(0, ()): 1.0}, 0.0
+    for _ in range(votes):
+        after = defaultdict(float)
+        for (lead, said), chance in open_.items():
+            for place, logprob in enumerate([-9.0, *EDGES]):
+                for right, share in ((True, (1.0 - q) * signals.right[place]), (False, q * signals.wrong[place])):
+                    weighing = Weighing(rule.weights, dict(said))
+                    weight = weighing.weigh("sim", logprob, int(right))
+                    reached = lead + weight if right else lead - weight
+                    if rule.lacking(abs(reached), 0):
+                        after[reached, tuple(weighing.said.items())] += chance * share
+                    elif reached < 0:
+                        losses += chance * share
+        open_ = {course: chance for course, chance in after.items() if chance > 1e-12}
+    return losses
+
+
+def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
+    """Weighed as runs weigh, instead of on a coarse grid, races are lost no more often than the plan says."""
+    assumed, job = measured(sure_and_unsure(5000, Random(6), wrong=0.05)), Job(1000)
+    found = weighted_plan(assumed, job)
+    assert found.error <= job.error
+    kinds = [(kind.share, kind.wrong[0]) for kind in assumed.spread.kinds if kind.share > 1e-7]
+    error = sum(share * lost(found.rule, assumed.signals[0], q, 14) for share, q in kinds)
+    assert 0.0 < error <= found.error
+
+
+def test_votes_that_weigh_nothing_make_no_plan():
+    """No threshold is planned for subtasks of several steps, without signals, or where no vote weighs anything."""
+    assert weighted_plan(given(0.9), Job(1000, m=2)) is None
+    assert weighted_plan(replace(given(0.9), signals=()), Job(1000)) is None
+    assert weighted_plan(given(0.5), Job(1000)) is None
+
+
+# --- what a pilot leaves open
+
+
+def test_a_pilot_is_planned_for_on_the_safe_side():
+    """What is planned for errs more often than what was measured, and what is calm less often."""
+    calibration = simulated(lambda _: [0.01], 4000, Random(1))
+    assumed = measured(calibration)
+    estimate = 1.0 - assumed.p[0].estimate
+    assert assumed.calm.mean_wrong(0) < estimate < assumed.spread.mean_wrong(0)
+    assert assumed.spread.mean_wrong(0) < 1.0 - assumed.p[0].low
+    assert margin_plan(assumed, Job(MILLION)).rule.k > odds.k_min(assumed.mean_p, MILLION, 0.95)
+
+
+def test_a_longer_pilot_needs_no_more_votes():
+    """The more samples, the less is left open: k comes down to what the estimate itself needs, or one above."""
+    ks = [
+        margin_plan(measured(simulated(lambda _: [0.01], samples, Random(2))), Job(MILLION)).rule.k
+        for samples in (1000, 4000, 40_000)
+    ]
+    assert ks == sorted(ks, reverse=True)
+    assert ks[-1] <= odds.k_min(0.99, MILLION, 0.95) + 1
+
+
+def test_flags_make_samples_dearer_and_are_taken_at_their_worst():
+    """V of a plan is the lower bound of what was measured, so that costs are rather too high."""
+    assumed = measured(simulated(lambda _: [0.01], 3000, Random(3), v=0.9))
+    assert 0.87 < assumed.v < 0.9
+
+
+@pytest.mark.parametrize("empty", [blank(), blank(2)])
+def test_a_calibration_without_votes_cannot_be_planned_with(empty):
+    """Nothing counted is refused in one line that asks for more samples."""
+    with pytest.raises(InputError) as told:
+        measured(empty)
+    assert "more samples" in one_line(told.value)
+
+
+def test_a_calibration_of_flags_alone_cannot_be_planned_with():
+    """Where every first sample was flagged, nothing bounds what a vote costs, though there are votes."""
+    calibration = blank()
+    for step in range(50):
+        calibration.add(looked(step, None, "r"))
+    with pytest.raises(InputError, match="flagged") as told:
+        measured(calibration)
+    one_line(told.value)
+
+
+def test_a_voter_without_votes_cannot_be_planned_with():
+    """The same where one of several voters was flagged throughout."""
+    calibration = blank(2)
+    calibration.add(looked(0, "r", None, None, None, voters=2))
+    with pytest.raises(InputError, match="votes"):
+        measured(calibration)
+
+
+def test_a_step_that_is_always_wrong_forbids_a_long_chain():
+    """A pilot with a step that was wrong all 25 times leaves no margin, and the reason counts such steps."""
+    calibration = simulated(lambda _: [0.001], 3000, Random(4))
+    calibration.add(looked(calibration.steps, *["w"] * (LOOKS + 1)))
+    with pytest.raises(NoKCanHelp) as told:
+        margin_plan(measured(calibration), Job(100_000))
+    message = one_line(told.value)
+    assert "the most likely answer is wrong" in message
+    assert "other models" in message
+
+
+def test_a_step_hard_for_one_voter_is_carried_by_the_others():
+    """The same stubborn step of one voter among three does not forbid the plan: the others outvote it."""
+    calibration = simulated(lambda _: [0.001] * 3, 9000, Random(5), voters=3)
+    calibration.add(looked(calibration.steps, *"wrr" * (LOOKS + 1), voters=3))
+    job = Job(100_000)
+    assert margin_plan(measured(calibration), job).success(job) >= 0.95
+    with pytest.raises(NoKCanHelp):
+        margin_plan(measured(calibration.only(0)), job)
+
+
+def test_what_a_pilot_cannot_exclude_is_told():
+    """A plan says how many steps may be such that the most likely answer is wrong, though none was met."""
+    told = planned(measured(simulated(lambda _: [0.01], 2000, Random(6))), Job(100_000)).json
+    assert told["pathological"]["share"] == 0.0
+    assert 100.0 < told["pathological"]["steps_at_most"] < 1000.0
+
+
+def test_notes_tell_what_was_not_seen():
+    """Judged by votes, walked, or of several voters: each is a note on the plan."""
+    plain = simulated(lambda _: [0.01], 500, Random(7))
+    assert measured(plain).notes == ()
+    plain.judged_by, plain.walked = "votes", True
+    assert len(measured(plain).notes) == 2
+    assert len(measured(simulated(lambda _: [0.01, 0.01], 500, Random(7), voters=2)).notes) == 1
+
+
+def test_the_error_of_a_job_is_what_one_step_may_have():
+    """The chance of a wrong step that just reaches the target is 1 - t^(m/s), precise for long chains."""
+    assert Job(1, 0.95).error == pytest.approx(0.05)
+    assert Job(10**12, 0.95).error == pytest.approx(-log(0.95) / 10**12, rel=1e-9)
+    assert Job(100, 0.95, m=10).error == Job(10, 0.95).error
+    assert ceil(Job(100, m=3).subtasks) == 34

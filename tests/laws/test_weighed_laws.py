@@ -1,0 +1,154 @@
+"""Races of weighed votes as plans foresee them, against the same races walked vote by vote, weighed as runs weigh."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import exp
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unerring.core.planning.signals import Signals
+from unerring.core.planning.spread import Kind
+from unerring.core.planning.walk import ruined
+from unerring.core.planning.weighed import GRID, MOST_WEIGHED, alike, weighed_race
+from unerring.core.race import LogOdds
+from unerring.core.weights import VoterWeights, Weighing, Weights, voter_weights
+
+EDGES = (-1.0, -0.1)
+LOGPROBS = (-9.0, -0.5, -0.01)  # one in each bin
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What comes of races, exactly: the share lost, still open at the end, with a dissenting vote; mean votes."""
+
+    lost: float
+    still: float
+    dissent: float
+    votes: float
+
+
+def walked(signals, kind, threshold, most, least=1e-14):
+    """Walk races vote by vote: courses are told apart by the lead of the right choice and by what each voter said."""
+    edges = EDGES[: len(signals[0].right) - 1]
+    names = [f"voter {number}" for number in range(len(signals))]
+    rule = LogOdds(threshold, Weights(edges, tuple(zip(names, (one.weights for one in signals), strict=True))))
+    open_, lost, dissent, votes, number = {(0, (), ()): 1.0}, 0.0, 0.0, 0.0, 0
+    while (still := sum(open_.values())) > 1e-12 and number < most:
+        votes += still
+        voter, after = number % len(signals), defaultdict(float)
+        right, wrong = kind.turns[voter]
+        for (lead, said, heard), chance in open_.items():
+            after[lead, said, heard] += chance * (1.0 - right - wrong)
+            for candidate, share, falls in ((1, right, signals[voter].right), (0, wrong, signals[voter].wrong)):
+                for place, part in enumerate(falls):
+                    course = chance * share * part
+                    if course <= least:
+                        continue
+                    weighing = Weighing(rule.weights, dict(said))
+                    weight = weighing.weigh(names[voter], LOGPROBS[place], candidate)
+                    reached = lead + (weight if candidate else -weight)
+                    both = tuple(sorted({*heard, candidate}))
+                    if rule.lacking(abs(reached), 0):
+                        after[reached, tuple(sorted(weighing.said.items())), both] += course
+                    else:
+                        lost += course * (reached < 0)
+                        dissent += course * (len(both) > 1)
+        open_, number = after, number + 1
+    return Walked(lost, still, dissent + sum(share for (*_, heard), share in open_.items() if len(heard) > 1), votes)
+
+
+def foreseen(signals, kind, threshold):
+    return weighed_race(kind, 1e-9, signals, round(threshold * GRID))
+
+
+shares = st.floats(0.01, 1.0)
+
+
+@st.composite
+def voters(draw, bins):
+    """A voter's signals: any chances of its votes to fall into the bins, and any weights that make sense."""
+    right, wrong = (draw(st.lists(shares, min_size=bins, max_size=bins)) for _ in range(2))
+    weights = tuple(sorted(draw(st.lists(st.integers(0, 6000), min_size=bins, max_size=bins))))
+    again = draw(st.integers(0, max(weights)))
+    told = VoterWeights(weights, 0, again, draw(st.integers(0, 6000)) if again else 0)
+    return Signals(tuple(one / sum(right) for one in right), tuple(one / sum(wrong) for one in wrong), told)
+
+
+@st.composite
+def races(draw):
+    count, bins = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    signals = tuple(draw(voters(bins)) for _ in range(count))
+    wrong = tuple(draw(st.sampled_from([1e-6, 0.001, 0.03, 0.2, 0.45])) for _ in range(count))
+    mute = draw(st.sampled_from([(), tuple(draw(st.sampled_from([0.0, 0.3])) for _ in range(count))]))
+    return signals, Kind(1.0, wrong, mute)
+
+
+@settings(max_examples=60, deadline=None)
+@given(races(), st.integers(1, 160))
+def test_no_more_races_fail_than_a_plan_foresees(race, lead):
+    """Whatever votes weigh, and however rarely they are right: what is foreseen is no less than what comes."""
+    signals, kind = race
+    if max(max(one.weights.bins) for one in signals) == 0 or alike(signals):
+        return
+    found = foreseen(signals, kind, lead / GRID)
+    exact = walked(signals, kind, lead / GRID, most=MOST_WEIGHED, least=1e-9)  # what is left out there is not counted
+    assert exact.lost + exact.still <= found.failed + 1e-9
+    assert 0.0 <= found.unanimous <= 1.0
+    assert found.votes >= 1.0
+
+
+def measured(wrong, repeat, strays, bins):
+    """A voter whose weights are those that its rates allow; wrong votes fall into lower bins than right ones."""
+    right = {1: (1.0,), 3: (0.01, 0.09, 0.9)}[bins]
+    falls = {1: (1.0,), 3: (0.3, 0.6, 0.1)}[bins]
+    sure = [(1.0 - wrong) * r / ((1.0 - wrong) * r + wrong * w) for r, w in zip(right, falls, strict=True)]
+    return Signals(right, falls, voter_weights(sure, repeat, strays))
+
+
+CASES = {
+    "one voter": ([measured(0.02, 0.05, 0.03, 3)], (0.02,)),
+    "one voter in one bin": ([measured(0.05, 0.08, 0.06, 1)], (0.05,)),
+    "one voter that repeats": ([measured(0.02, 0.3, 0.02, 3)], (0.02,)),
+    "two voters": ([measured(0.01, 0.1, 0.01, 3), measured(0.03, 0.1, 0.03, 3)], (0.01, 0.03)),
+    "three voters, one weak": ([measured(q, 0.1, q, 1) for q in (0.01, 0.02, 0.15)], (0.01, 0.02, 0.15)),
+}
+
+
+@pytest.mark.parametrize("threshold", [3.0, 6.0, 10.0])
+@pytest.mark.parametrize(("signals", "wrong"), CASES.values(), ids=CASES)
+def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
+    """Votes to 5 %, failures within a factor of two, and never fewer than there are."""
+    kind = Kind(1.0, wrong)
+    found, exact = foreseen(signals, kind, threshold), walked(signals, kind, threshold, MOST_WEIGHED, least=1e-13)
+    assert exact.lost + exact.still <= found.failed <= 2.0 * (exact.lost + exact.still) + 1e-6
+    assert exact.votes == pytest.approx(found.votes, rel=0.05)
+    assert exact.lost <= min(found.failed, exp(-threshold))
+
+
+def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
+    """Where all votes weigh the same, walked races are those of a margin."""
+    signals = [Signals((1.0,), (1.0,), VoterWeights((2000,), 2000))]
+    exact, margin = walked(signals, Kind(1.0, (0.1,)), 7.9, 200), ruined(0.9, 4)
+    assert alike(signals)
+    assert (exact.lost, exact.votes) == pytest.approx((margin.wrong, margin.votes), rel=1e-6)
+    assert not alike([Signals((1.0,), (1.0,), VoterWeights((2000,), 1000))])
+    assert not alike([*signals, Signals((1.0,), (1.0,), VoterWeights((3000,), 3000))])
+
+
+def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
+    """What it says twice is all that counts: the race is given up, whatever it would go on to say."""
+    steady, stubborn = measured(1e-4, 0.5, 1e-4, 3), measured(1e-4, 0.75, 1e-4, 3)
+    found = foreseen([steady, stubborn, steady], Kind(1.0, (1e-6, 1.0, 1e-6)), 30.0)
+    assert found.wrong < 1e-6
+    assert found.undecided > 0.99
+    assert found.votes == pytest.approx(MOST_WEIGHED, rel=0.01)
+
+
+def test_a_voter_that_is_mute_at_first_is_heard_later():
+    """A flagged turn leaves a voter what it had to say."""
+    signals = [measured(0.01, 0.2, 0.01, 1)] * 2
+    spoken, mute = (foreseen(signals, Kind(1.0, (0.01, 0.01), mute), 8.0) for mute in ((), (0.5, 0.5)))
+    assert mute.failed == pytest.approx(spoken.failed, rel=0.25)
+    assert mute.votes > 1.5 * spoken.votes
