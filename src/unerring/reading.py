@@ -9,8 +9,9 @@ from typing import Any
 from unerring.adapters.journal_reader import Reader, require_empty
 from unerring.adapters.journal_repair import readable_copy, replace_journal
 from unerring.core.entries import Entry, Opened
+from unerring.core.open_step import Misplaced
 from unerring.core.process import verifier_of
-from unerring.core.replay import Decided, Misplaced, RunState
+from unerring.core.replay import Decided, RunState
 from unerring.core.report import Series, report_of
 from unerring.core.vote import Json
 from unerring.errors import InputError, JournalDamaged
@@ -26,7 +27,7 @@ class Tee:
         self._other = other
 
     def decided(self, decided: Decided, state: RunState) -> None:
-        self._series.add(decided)
+        self._series.add(decided, state)
         if self._other is not None:
             self._other.decided(decided, state)
 
@@ -69,7 +70,7 @@ class History:
         """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
         for _, decided, _ in folded(self.path, self._reader.entries(), self.state):
             if decided is not None:
-                self.series.add(decided)
+                self.series.add(decided, self.state)
                 yield decided
 
 

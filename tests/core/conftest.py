@@ -19,12 +19,13 @@ class Script:
         self.state = RunState()
         self.series = Series()
         self.entries: list[Entry] = []
+        self.voters = 1
 
-    def open(self, policy: Policy | None = None) -> "Script":
-        """The opening entry and one voter, number 0."""
-        policy = policy or Policy()
-        self.tell(Opened("tale", {"size": 3}, "made/up", policy.to_json(), 7, "0", 5, "test", 100.0))
-        self.tell(Voter(0, "first"))
+    def open(self, policy: Policy | None = None, plan: dict[str, Any] | None = None, voters: int = 1) -> "Script":
+        """The opening entry and the voters, who vote in rotation: `first` is number 0."""
+        policy, self.voters = policy or Policy(), voters
+        self.tell(Opened("tale", {"size": 3}, "made/up", policy.to_json(), 7, "0", 5, "test", 100.0, plan=plan))
+        self.tell(*(Voter(number, name) for number, name in enumerate(("first", "second", "third")[:voters])))
         return self
 
     def tell(self, *entries: Entry) -> None:
@@ -33,7 +34,7 @@ class Script:
             decided = self.state.apply(entry)
             self.entries.append(entry)
             if decided is not None:
-                self.series.add(decided)
+                self.series.add(decided, self.state)
 
     def said(self, step: int, slot: int, outcome: str | FlagKind, /, at: str | None = None, **changed: Any) -> Replies:
         """What a runner would write for a call whose one sample gave this choice, or was flagged so."""
@@ -69,7 +70,8 @@ class Script:
     def vote(self, step: int, *choices: str | FlagKind, at: str | None = None) -> None:
         """Samples of a step, numbered on from those it has, each of a call of its own."""
         for choice in choices:
-            self.tell(self.said(step, len(self.state.step(step, at).replies), choice, at=at))
+            slot = len(self.state.step(step, at).replies)
+            self.tell(self.said(step, slot, choice, at=at, voter=slot % self.voters))
 
     def decide(self, *choices: str | FlagKind) -> None:
         """The next step, from its samples to its commit."""

@@ -1,9 +1,10 @@
 """One step, told by hand: rounds, caps, references and the order of votes."""
 
-from unerring.core.entries import Intent, Resumed
+from unerring.core.entries import Intent, Resumed, Voter
 from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, Continue, FirstTo, Undecided, Won
+from unerring.core.race import AheadBy, Continue, FirstTo, LogOdds, Undecided, Won
 from unerring.core.redflag import FlagKind
+from unerring.core.weights import VoterWeights, Weights
 
 FLAG = FlagKind.MALFORMED
 
@@ -123,3 +124,17 @@ def test_a_reply_is_known_by_its_identity(script):
     step = script.state.step(0)
     assert step.knows_reply("r-1")
     assert not step.knows_reply("r-2")
+
+
+def test_a_step_leans_by_its_votes_and_not_by_those_that_weigh_nothing(script):
+    """What a step will come to is foreseen from votes that may decide it, those too that wait to be told."""
+    script.open()
+    script.tell(script.said(0, 0, "a"), script.said(0, 2, "b"))
+    assert script.state.step(0).leaning() == {"a": 1, "b": 1}
+    weights = Weights((), (("first", VoterWeights((2000,), 0)), ("poor", VoterWeights((0,), 0))))
+    other = type(script)().open(Policy(LogOdds(6.0, weights)))
+    other.tell(Voter(1, "poor"), other.said(0, 0, "a"), other.said(0, 1, "b", voter=1))
+    other.tell(other.said(0, 2, "a"))
+    step = other.state.step(0)
+    assert step.leaning() == {"a": 2}
+    assert (step.race.votes, step.race.margin, step.wanted()) == (3, 2000, [3, 4])

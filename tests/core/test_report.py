@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Finished, Intent, Paused, Resumed, Voter
+from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Finished, Intent, Opened, Paused, Resumed, Voter
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagKind
-from unerring.core.replay import Decided, replay
+from unerring.core.replay import Decided, RunState, replay
 from unerring.core.report import HARDEST, Series, report_of, status_of
 from unerring.core.sample import Usage
 
@@ -17,7 +17,7 @@ KEYS = {
     *("process", "parameters", "model", "seed", "software", "policy", "status", "stopped", "steps", "length"),
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
-    "speculation",
+    *("speculation", "plan", "certificate"),
 }
 
 
@@ -185,6 +185,34 @@ def test_raised_caps_show_in_the_policy(script):
 def test_the_report_of_a_replay_is_the_report_of_the_run(history):
     """Folded anew from the same entries, the state reports the same."""
     assert report_of(replay(history.entries), history.series) == history.report()
+
+
+PLAN = {"steps": 1000, "dissent": [0.001, 0.004]}
+
+
+def test_the_plan_is_in_the_report(script):
+    """What the run was planned to come to is told as it stands in the journal."""
+    assert script.open(plan=PLAN).report()["plan"] == PLAN
+    assert type(script)().open().report()["plan"] is None
+
+
+def test_dissent_outside_the_planned_band_is_in_the_report(script):
+    """A journal tells after the fact, too, since when dissent was not as planned."""
+    script.open(plan=PLAN)
+    for step in range(150):
+        script.decide(*("aaa" if step < 100 else "baaaa"))
+    (warning,) = script.report()["certificate"]["warnings"]
+    assert warning.startswith("dissent left the planned band at about step 100: 100% of the ")
+    assert script.series.watch.alarms[0].since == 100
+
+
+def test_a_series_that_begins_late_watches_from_there():
+    """Steps that it was not told of are not counted as steps without dissent."""
+    state, series = RunState(), Series()
+    state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=PLAN))
+    for step in range(700, 800):
+        series.add(Decided(step, '"a"', (4, 1), 0, 2, ()), state)
+    assert series.watch.alarms[0].since == 700
 
 
 def decided(step, votes, flags=0):

@@ -102,7 +102,8 @@ def _fields(entry: Entry) -> list[Any]:
         case Finished(steps, time, latency):
             return ["finished", steps, time, *_given(latency)]
         case Opened():
-            names = ("process", "parameters", "model", "policy", "seed", "start", "length", "software", "time")
+            names = ["process", "parameters", "model", "policy", "seed", "start", "length", "software", "time"]
+            names += [] if entry.plan is None else ["plan"]
             return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
 
 
@@ -195,7 +196,7 @@ def _opened(version: int, fields: Any) -> Opened:
             "length": int() | None,
             "software": str(),
             "time": int() | float(),
-        }:
+        } if isinstance(fields.get("plan", {}), dict):
             return Opened(**fields, version=version)
     raise ValueError("its fields are not those of an opening entry")
 

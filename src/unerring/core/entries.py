@@ -18,7 +18,10 @@ DRAFT = -1  # in place of a sample's number: the call drafts a guess
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The first entry: what is run, and how. `time` is seconds since 1970, as everywhere here."""
+    """The first entry: what is run, and how. `time` is seconds since 1970, as everywhere here.
+
+    `plan` is what the run was planned to come to, for its certificate; nothing is decided by it.
+    """
 
     process: str
     parameters: dict[str, Json]
@@ -30,6 +33,7 @@ class Opened:
     software: str
     time: float
     version: int = VERSION
+    plan: dict[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from unerring.core.entries import (
     Voter,
     digest_of,
 )
+from unerring.core.open_step import Misplaced, OpenStep, VoterRecord
 from unerring.core.policy import Policy, policy_from
-from unerring.core.race import Continue, Race, Undecided, Won
+from unerring.core.race import Won
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Usage
 from unerring.core.vote import Json, parsed
@@ -35,16 +36,13 @@ from unerring.core.vote import Json, parsed
 MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
 
 
-class Misplaced(ValueError):
-    """An entry that cannot stand where it stands; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A committed step: its choice in canonical form and how the votes fell, most votes first.
 
     `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this
-    step were asked from states that turned out not to be.
+    step were asked from states that turned out not to be. `margin` is the lead that won: votes, or millinats where
+    votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
     """
 
     step: int
@@ -55,10 +53,17 @@ class Decided:
     replies: tuple[Reply, ...]
     ahead: bool = False
     wasted: int = 0
+    margin: int = 0
 
     @property
     def votes(self) -> int:
         return sum(self.tally)
+
+    @property
+    def votes_for(self) -> int:
+        """Votes for the committed choice."""
+        spelled = {reply.slot for reply in self.replies if reply.choice == self.choice}
+        return sum(reply.choice == self.choice or reply.choice in spelled for reply in self.replies)
 
     @property
     def value(self) -> Json:
@@ -67,119 +72,6 @@ class Decided:
             return parsed(self.choice)
         except (ValueError, RecursionError):
             raise Misplaced(f"step {self.step} is committed with a choice that is not JSON") from None
-
-
-class OpenStep:
-    """The voting on one step: which samples are asked for, which came back, and how the race stands.
-
-    Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
-    the number of the first sample that gave that choice.
-    """
-
-    __slots__ = ("ahead", "asked", "choices", "flags", "policy", "race", "replies", "rounds", "step", "texts", "told")
-
-    def __init__(self, step: int, policy: Policy) -> None:
-        self.step = step
-        self.ahead = False
-        self.policy = policy
-        self.race: Race[int] = Race(policy.rule, policy.vote_cap)
-        self.replies: dict[int, Reply] = {}
-        self.texts: dict[str, int] = {}
-        self.choices: dict[str, int] = {}
-        self.told = 0
-        self.flags = 0
-        self.rounds = 1
-        self.asked = self.race.missing()
-
-    @property
-    def verdict(self) -> Continue | Won[int] | Undecided:
-        """How the step stands; undecided also where too many samples were flagged."""
-        verdict = self.race.verdict
-        if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
-            return Undecided(self.race.votes)
-        return verdict
-
-    def wanted(self) -> list[int]:
-        """Numbers of the samples that are asked for and have no reply yet, ascending."""
-        return [slot for slot in range(self.told, self.asked) if slot not in self.replies]
-
-    def choice(self, candidate: int) -> str:
-        """The canonical choice behind a candidate."""
-        choice = self.replies[candidate].choice
-        assert isinstance(choice, str)
-        return choice
-
-    def text(self, slot: int) -> str:
-        """The text of a sample."""
-        text = self.replies[slot].text
-        return self.text(text) if isinstance(text, int) else text
-
-    def leaning(self) -> Counter[str]:
-        """The votes received so far by choice, those too that wait for an earlier sample to be told."""
-        votes: Counter[str] = Counter()
-        for reply in self.replies.values():
-            if reply.choice is not None:
-                votes[self.choice(reply.slot if isinstance(reply.choice, str) else reply.choice)] += 1
-        return votes
-
-    def knows_reply(self, reply_id: str) -> bool:
-        """Whether a sample with this provider identity has come in already."""
-        return any(reply.reply_id == reply_id for reply in self.replies.values())
-
-    def receive(self, reply: Reply) -> None:
-        """Take in one sample; tell its vote once all samples numbered before it are in."""
-        if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
-        if (reply.choice is None) is (reply.flag is None):
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
-        self._check_references(reply)
-        if isinstance(reply.text, str):
-            self.texts[reply.text] = reply.slot
-        if isinstance(reply.choice, str):
-            self.choices[reply.choice] = reply.slot
-        self.replies[reply.slot] = reply
-        self._tell()
-
-    def recap(self, policy: Policy) -> None:
-        """Go on under higher caps: the same votes, told anew."""
-        self.policy, self.told, self.flags, self.rounds = policy, 0, 0, 1
-        self.race = Race(policy.rule, policy.vote_cap)
-        self.asked = self.race.missing()
-        self._tell()
-
-    def _check_references(self, reply: Reply) -> None:
-        """A text and a choice are written out once in a step, and referred to after that."""
-        text, choice = reply.text, reply.choice
-        if text in self.texts or choice in self.choices:
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
-        if isinstance(text, int) and text not in self.texts.values():
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
-        if isinstance(choice, int) and choice not in self.choices.values():
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
-
-    def _tell(self) -> None:
-        while self.told < self.asked and self.told in self.replies:
-            reply = self.replies[self.told]
-            if reply.choice is None:
-                self.flags += 1
-            else:
-                self.race.tell(reply.slot if isinstance(reply.choice, str) else reply.choice)
-            self.told += 1
-            if self.told == self.asked and isinstance(self.verdict, Continue):
-                self.asked += self.race.missing()
-                self.rounds += 1
-
-    def _all_flagged(self) -> bool:
-        return self.flags >= self.policy.flag_cap * (self.race.votes + self.race.missing())
-
-
-@dataclass(slots=True)
-class VoterRecord:
-    """What one voter contributed."""
-
-    name: str
-    votes: int = 0
-    flags: int = 0
 
 
 @dataclass(slots=True)
@@ -245,7 +137,7 @@ class RunState:
         at = self._place(step, at)
         opened = self.open.setdefault(step, {})
         if at not in opened:
-            opened[at] = OpenStep(step, self.policy)
+            opened[at] = OpenStep(step, self.policy, self.voters)
         return opened[at]
 
     def _place(self, step: int, at: str | None) -> str:
@@ -378,7 +270,9 @@ class RunState:
         tally = tuple(sorted(step.race.tally.values(), reverse=True))
         choice = step.choice(step.verdict.choice)
         replies = tuple(step.replies[slot] for slot in sorted(step.replies))
-        return Decided(entry.step, choice, tally, step.flags, step.rounds, replies, step.ahead, wasted)
+        return Decided(
+            entry.step, choice, tally, step.flags, step.rounds, replies, step.ahead, wasted, step.race.margin
+        )
 
     def _discard(self, steps: list[int]) -> int:
         """Let go of the voting on steps from states that turned out not to be; returns how many samples it had."""

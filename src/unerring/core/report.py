@@ -4,6 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
+from unerring.core.certifying.certificate import Run, certificate_of
+from unerring.core.certifying.expectations import Expectations, expectations_from
+from unerring.core.certifying.patterns import Patterns
+from unerring.core.certifying.watch import Watch, watch_of
+from unerring.core.certifying.weighed import Leads
+from unerring.core.race import LogOdds
 from unerring.core.replay import Decided, RunState
 from unerring.core.vote import Json
 
@@ -12,7 +18,11 @@ HARDEST = 10
 
 @dataclass
 class Series:
-    """Distributions over the committed steps of a run. Feed it every `Decided` in order."""
+    """Distributions over the committed steps of a run. Feed it every `Decided` in order.
+
+    `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
+    were won by where votes are weighed.
+    """
 
     votes: Counter[int] = field(default_factory=Counter)
     rounds: Counter[int] = field(default_factory=Counter)
@@ -20,17 +30,28 @@ class Series:
     disagreements: int = 0
     collisions: int = 0
     runs_ahead: Counter[int] = field(default_factory=Counter)
+    patterns: Patterns = field(default_factory=Patterns)
+    watch: Watch | None = None
+    leads: Leads | None = None
+    _expected: Expectations | None = None
     _run_ahead: int = 0
     _voided: bool = False
     _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
 
-    def add(self, decided: Decided) -> None:
-        """Count one decided step."""
+    def add(self, decided: Decided, state: RunState | None = None) -> None:
+        """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for."""
+        if self._expected is None and state is not None:
+            self._begin(decided, state)
         votes = decided.votes
         self.votes[votes] += 1
         self.rounds[decided.rounds] += 1
         self.tallies[decided.tally] += 1
         self._count_run(decided)
+        self.patterns.add(decided)
+        if self.leads is not None:
+            self.leads.add(decided)
+        if self.watch is not None:
+            self.watch.add(len(decided.tally) > 1)
         if len(decided.tally) > 1:
             self.disagreements += 1
             self.collisions += _first_two_lost(decided)
@@ -39,6 +60,12 @@ class Series:
             heappush(self._hardest, (effort, -decided.step, decided))
         elif effort > self._hardest[0][0]:
             heappushpop(self._hardest, (effort, -decided.step, decided))
+
+    def _begin(self, decided: Decided, state: RunState) -> None:
+        self._expected = expectations_from(None if state.opened is None else state.opened.plan)
+        self.watch = watch_of(self._expected, decided.step)
+        if isinstance(state.policy.rule, LogOdds):
+            self.leads = Leads()
 
     def _count_run(self, decided: Decided) -> None:
         """Count runs of steps that were asked ahead, from guessed states that held at once.
@@ -97,6 +124,7 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "seed": opened.seed,
         "software": opened.software,
         "policy": state.policy.to_json(),
+        "plan": opened.plan,
         "status": status_of(state),
         "stopped": None if state.paused is None else {"kind": state.paused.kind, "reason": state.paused.reason},
         "steps": state.committed,
@@ -127,6 +155,15 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],
+        "certificate": certificate_of(
+            series.patterns,
+            Run(
+                voters={number: voter.name for number, voter in state.voters.items()},
+                expected=expectations_from(opened.plan),
+                leads=series.leads,
+                alarms=series.watch.alarms if series.watch is not None else (),
+            ),
+        ),
     }
 
 

@@ -1,0 +1,78 @@
+"""A plan read back from a journal: what is there is used, and nothing that is there can do harm."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from entry_strategies import objects
+from unerring.core.certifying.expectations import Expectations, expectations_from
+from unerring.core.entries import Opened, Voter
+from unerring.core.policy import Policy
+from unerring.core.replay import RunState
+from unerring.core.report import Series, report_of
+
+PLAN = {
+    "k": 3,
+    "rule": "ahead-by 3",
+    "steps": 1000,
+    "target": 0.95,
+    "success": 0.97,
+    "votes": 3.01,
+    "p": {"one": [0.99, 0.995, 1], "two": [0.9, 0.95, 0.97]},
+    "dissent": [0.001, 0.004],
+}
+
+
+def test_a_plan_is_read():
+    """Steps, each voter's p and the band of dissent are taken from it."""
+    expected = Expectations(1000, {"one": (0.99, 0.995, 1.0), "two": (0.9, 0.95, 0.97)}, (0.001, 0.004))
+    assert expectations_from(PLAN) == expected
+
+
+def test_no_plan_expects_nothing():
+    """A run that was not planned is compared with nothing."""
+    assert expectations_from(None) == expectations_from({}) == Expectations()
+
+
+ODD_BANDS = [[0.1, 0.05], [-0.1, 0.5], [0.5, 1.5], [float("nan"), 0.5], [0.1], [True, True], ["0.1", "0.2"], 10**400]
+
+
+@pytest.mark.parametrize("band", [*ODD_BANDS, [0, 10**400], {"low": 0.1}, None, "0.1-0.2"], ids=repr)
+def test_a_band_that_is_none_is_not_used(band):
+    """What is not two ascending probabilities is left out, and the rest still used."""
+    expected = expectations_from(PLAN | {"dissent": band})
+    assert expected.dissent is None
+    assert expected.steps == 1000
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, True, "1000", None, 10**400, float("inf")], ids=repr)
+def test_a_number_of_steps_that_is_none_is_not_used(steps):
+    """It is a whole number of at least 1."""
+    assert expectations_from(PLAN | {"steps": steps}).steps is None
+
+
+def test_a_voter_whose_p_is_none_is_left_out():
+    """The other voters stay."""
+    voters = {"one": [0.9, 0.8, 0.95], "two": PLAN["p"]["two"], "three": None}
+    assert list(expectations_from(PLAN | {"p": voters}).p) == ["two"]
+    assert expectations_from(PLAN | {"p": [1, 2, 3]}).p == {}
+
+
+names = st.sampled_from(["k", "rule", "steps", "target", "success", "votes", "p", "dissent"])
+anything = objects(st.text(max_size=4)).map(lambda made: [made, list(made.values())])
+forged = st.dictionaries(names, anything.flatmap(st.sampled_from), max_size=8) | objects(st.text(max_size=4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(forged)
+def test_no_plan_makes_a_journal_unreadable(plan):
+    """Whatever stands in a journal in place of a plan, the run folds and its report is JSON with finite numbers."""
+    state, series = RunState(), Series()
+    state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=plan))
+    state.apply(Voter(0, "one"))
+    report = report_of(state, series)
+    json.dumps(report["certificate"], allow_nan=False)
+    expected = expectations_from(plan)
+    assert expected.dissent is None or 0 <= expected.dissent[0] <= expected.dissent[1] <= 1

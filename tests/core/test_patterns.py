@@ -1,0 +1,178 @@
+"""How the votes of steps fell, by voter, gathered within bounds."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from unerring.core.certifying.patterns import (
+    MOST_EXAMPLES,
+    MOST_PATTERNS,
+    MOST_POOLED,
+    MOST_SEQUENCES,
+    POOL,
+    Part,
+    Patterns,
+    cast_votes,
+    margin_of,
+    pattern_of,
+    pooled,
+)
+from unerring.core.entries import Reply
+from unerring.core.redflag import FlagKind
+from unerring.core.replay import Decided
+from unerring.core.sample import Finish, Usage
+
+
+def decided(votes, step=0, winner="a", rounds=1):
+    """A step with these votes, as (voter, choice), in order; no choice is a flagged sample."""
+    replies, first, tally = [], {}, {}
+    for slot, (voter, choice) in enumerate(votes):
+        flag = FlagKind.MALFORMED if choice is None else None
+        replies.append(Reply(step, slot, "", first.get(choice, choice), flag, Usage(), Finish.STOP, None, voter))
+        if choice is not None:
+            first.setdefault(choice, slot)
+            tally[choice] = tally.get(choice, 0) + 1
+    flags = len(votes) - sum(tally.values())
+    return Decided(step, winner, tuple(sorted(tally.values(), reverse=True)), flags, rounds, tuple(replies))
+
+
+def alternating(text, voters=3):
+    """Votes by voters in rotation, one a letter."""
+    return [(slot % voters, choice) for slot, choice in enumerate(text)]
+
+
+def test_a_pattern_counts_each_voters_votes():
+    """By voter: votes for the winner, for the choice with most others, and for the rest; flagged samples are none."""
+    votes = [(0, "a"), (1, "b"), (2, None), (0, "a"), (1, "b"), (2, "c"), (0, "a"), (2, "a"), (2, "a")]
+    assert pattern_of(decided(votes)) == (Part(0, 3, 0, 0), Part(1, 0, 2, 0), Part(2, 2, 0, 1))
+
+
+def test_the_winner_is_the_choice_not_the_most_voted():
+    """Where votes are weighed the winner may have fewer of them than the runner-up; the margin is then negative."""
+    pattern = pattern_of(decided([(0, "b"), (1, "a"), (2, "b")], winner="a"))
+    assert pattern == (Part(0, 0, 1, 0), Part(1, 1, 0, 0), Part(2, 0, 1, 0))
+    assert margin_of(pattern) == -1
+
+
+def test_a_reference_may_point_forward():
+    """The sample that spells a choice out may have a higher number than one that refers to it: it came in first."""
+    step = decided([(0, "a"), (1, "a"), (2, "b")])
+    refers, spells, other = step.replies
+    swapped = (replace(refers, choice=1), replace(spells, choice="a"), other)
+    forward = Decided(0, "a", (2, 1), 0, 1, swapped)
+    assert pattern_of(forward) == pattern_of(step)
+
+
+def test_steps_of_the_same_pattern_are_counted_together():
+    """In which order voters came makes no difference."""
+    patterns = Patterns()
+    for votes in ([(0, "a"), (1, "a")], [(1, "a"), (0, "a")], [(0, "a"), (1, None), (1, "a")]):
+        patterns.add(decided(votes))
+    patterns.add(decided([(0, "a"), (1, "b"), (0, "a")]))
+    patterns.add(decided([(1, "b"), (0, "a"), (0, "a")]))
+    assert patterns.counted() == {
+        (Part(0, 1, 0, 0), Part(1, 1, 0, 0)): 3,
+        (Part(0, 2, 0, 0), Part(1, 0, 1, 0)): 2,
+    }
+
+
+def test_shares_are_of_votes_that_could_be_contradicted():
+    """Votes against the winner and votes are counted by voter, on steps with two votes or more."""
+    patterns = Patterns()
+    for text in ("aaa", "aba", "a", "abcaa"):
+        patterns.add(decided(alternating(text)))
+    assert patterns.shares() == {0: (0, 4), 1: (2, 4), 2: (1, 3)}
+
+
+def test_a_step_without_votes_is_left_out():
+    """A step whose samples are not kept, as in a summary made by hand, has no pattern."""
+    patterns = Patterns()
+    patterns.add(Decided(0, "a", (3,), 0, 1, ()))
+    assert patterns.counted() == {}
+
+
+def noisy(seed, steps, voters=4):
+    """Steps of wildly different votes."""
+    draw = random.Random(seed)
+    for step in range(steps):
+        votes = [(draw.randrange(voters), draw.choice("aaabbc")) for _ in range(draw.randrange(2, 40))]
+        yield decided([*votes, *((0, "a") for _ in votes)], step)
+
+
+def test_there_are_never_more_than_512_patterns():
+    """However votes fall, memory stays bounded, and no step is lost."""
+    patterns = Patterns()
+    for step in noisy(1, 2000):
+        patterns.add(step)
+    for step in range(500):  # and as many sequences of voters without dissent
+        patterns.add(decided([(int(digit), "a") for digit in f"{step:b}"], step))
+    assert sum(patterns.counted().values()) == 2500
+    assert len(patterns.counted()) <= MOST_SEQUENCES + MOST_PATTERNS + MOST_POOLED == 512
+    assert sum(map(len, patterns.examples.values())) <= 512 * MOST_EXAMPLES
+
+
+def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
+    """Steps are pooled over voters, and then counted as one of no larger margin, once too many patterns are known."""
+    patterns = Patterns()
+    for step in noisy(2, 1500):
+        patterns.add(step)
+    before = patterns.counted()
+    assert patterns.pooled_steps > 0
+    added = [
+        step for step in noisy(3, 200) if pattern_of(step) not in before and pooled(pattern_of(step)) not in before
+    ]
+    assert added
+    for step in added:
+        known = patterns.counted()
+        least = min(margin_of(pattern) for pattern in known if pattern[0].voter == POOL)
+        patterns.add(step)
+        (counted_as,) = [pattern for pattern, count in patterns.counted().items() if count != known.get(pattern, 0)]
+        assert margin_of(counted_as) <= max(margin_of(pattern_of(step)), least)
+
+
+def test_pooled_votes_are_all_there():
+    """Pooling keeps the number of votes for winner, runner-up and others."""
+    pattern = (Part(0, 3, 1, 0), Part(2, 1, 0, 2))
+    assert pooled(pattern) == (Part(POOL, 4, 1, 2),)
+    assert cast_votes(pooled(pattern)) == cast_votes(pattern) == (4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"rounds": 3}, {"rounds": 2}), ({"flags": 2}, {"flags": 1})],
+)
+def test_the_most_doubtful_steps_of_a_pattern_are_kept(one, other):
+    """More rounds come first, then more flags."""
+
+    def made(rounds=1, flags=0, step=5):
+        return decided([*[(0, None)] * flags, *alternating("aba")], step, rounds=rounds)
+
+    patterns = Patterns()
+    for number in range(MOST_EXAMPLES - 1):
+        patterns.add(made(rounds=9, flags=9, step=number + 10))
+    for step in (made(**other), made(**one), made(**other)):
+        patterns.add(step)
+    (kept,) = patterns.examples.values()
+    worst = min(kept)
+    expected = made(**one)
+    assert (worst.rounds, worst.flags, worst.step) == (expected.rounds, expected.flags, expected.step)
+
+
+def test_of_equally_doubtful_steps_the_first_are_kept():
+    """Among equals the first ten stay."""
+    patterns = Patterns()
+    for step in range(30):
+        patterns.add(decided(alternating("abaa"), step))
+    (kept,) = patterns.examples.values()
+    assert sorted(example.step for example in kept) == list(range(MOST_EXAMPLES))
+
+
+def test_a_unanimous_step_is_an_example_only_with_a_flag():
+    """Of unanimous steps, which are nearly all, only those that had a flagged sample are kept by name."""
+    patterns = Patterns()
+    for step in range(50):
+        patterns.add(decided([(0, "a"), (1, "a")], step))
+    assert patterns.examples == {}
+    patterns.add(decided([(0, "a"), (1, None), (1, "a")], 50))
+    assert [[example.step for example in kept] for kept in patterns.examples.values()] == [[50]]
