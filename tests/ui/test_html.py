@@ -1,0 +1,387 @@
+"""The page of a report: it reaches nowhere, obeys nothing, and tells what the report does."""
+
+import json
+import os
+import re
+import sys
+from html import escape
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from command_runs import process
+
+import unerring
+from unerring import Options, Sample
+from unerring.core.timeline import Timeline
+from unerring.errors import InputError, ProviderDown, Stopped
+from unerring.testing import ScriptedSampler
+from unerring.ui.html import page, write_report
+from unerring.ui.run_plots import run_panels
+from unerring.ui.text import inert
+
+EVIL = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style></pre><svg onload=alert(1)>",
+    "<!-- --><iframe src=//evil.example>",
+    "javascript:alert(1)",
+    "&lt;b&gt;&#x202e;",
+    "url(#x);@import 'http://evil.example'",
+    "\u202ekcab\u2066\u200b\ufeff",
+    "nul\x00esc\x1b[31m\r\n\t\x85\u2028",
+    "\ud800half",
+    "$\\frac{1}{0}$",
+]
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text that is shown."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements = []
+        self.shown = self.style = ""
+        self.tables = {}
+        self._rows, self._cell = [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag in {"td", "th", "caption"}:
+            self._cell = ""
+        if tag == "tr":
+            self._rows.append([])
+
+    def handle_data(self, data):
+        if self.elements[-1:] and self.elements[-1][0] == "style":
+            self.style += data
+        self.shown += data
+        if self._cell is not None:
+            self._cell += data
+
+    def handle_endtag(self, tag):
+        if tag == "caption":
+            self._rows = self.tables[self._cell] = []
+        elif tag in {"td", "th"}:
+            self._rows[-1].append(self._cell)
+        if tag in {"td", "th", "caption"}:
+            self._cell = None
+
+
+def written(journal, out):
+    """The text of a journal's page."""
+    write_report(journal, out)
+    return out.read_text(encoding="utf-8")
+
+
+class Words:
+    """A chain whose parameters and choices are what a test wants."""
+
+    def __init__(self, words, named):
+        self.words, self.named = words, named
+
+    def parameters(self):
+        return self.named
+
+    def start(self):
+        return 0
+
+    def subtask(self, state):
+        return None if state == len(self.words) else unerring.Subtask(self.words[state], str)
+
+    def advance(self, state, choice):
+        return state + 1
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory):
+    """A run of 63 steps with dissent, flags and two voters."""
+    path = tmp_path_factory.mktemp("run") / "run.db"
+    models = ["noise/p=0.8,v=0.8", "noise/p=0.9,v=0.9"]
+    unerring.run(unerring.Hanoi(disks=6), models, path, k=3, seed=4)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(journal, tmp_path_factory):
+    """Its page."""
+    return written(journal, tmp_path_factory.mktemp("page") / "run.html")
+
+
+@pytest.fixture(scope="module")
+def report(journal):
+    return unerring.report(journal)
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory):
+    """A run whose parameters, voters, texts and choices all mean harm, and that a provider stopped with more of it."""
+    path = tmp_path_factory.mktemp("evil") / "evil.db"
+    words = [word for word in EVIL if "\ud800" not in word]  # which is no text for a choice or a parameter
+    script = {
+        step: [Sample(word, voter=voter) for voter in (word, "<b>second", "\ud800half")]
+        for step, word in enumerate(words)
+    }
+    script[len(words)] = [ProviderDown("<script>alert('quota')</script>\u202e")]
+    chain = Words([*words, "one more"], {word: [word, {word: word}] for word in words})
+    with pytest.raises(Stopped):
+        unerring.run(chain, ScriptedSampler(script), path, k=3, options=Options(speculate="off"))
+    return path
+
+
+# --- it reaches nowhere, and runs nothing
+
+
+def harmless(text):
+    """Assert that a page has no element and no attribute that loads, runs or leads anywhere; returns it parsed."""
+    parsed = Page(text)
+    assert not {tag for tag, _ in parsed.elements} & {
+        *("script", "iframe", "img", "image", "object", "embed", "a", "form", "base", "foreignobject", "video"),
+    }
+    for tag, attributes in parsed.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
+            assert attributes.get(name, "#").startswith("#") or (tag, attributes[name]) == ("link", "data:,")
+        drawn = {name: value for name, value in attributes.items() if name != "aria-label"}
+        assert not [value for value in drawn.values() if re.search(r"url\((?!#)|@import", value or "")]
+    assert re.findall(r"url\(|@import|</", parsed.style) == []
+    assert all(char.isprintable() or char == "\n" for char in text)
+    return parsed
+
+
+def test_the_page_reaches_nowhere(text):
+    """Nothing in it names another place, and there is no script."""
+    harmless(text)
+
+
+def test_the_page_forbids_itself_to_reach_anywhere(text):
+    """Its policy is strict, and stands before anything that could load."""
+    elements = Page(text).elements
+    policies = [number for number, (_, given) in enumerate(elements) if given.get("http-equiv")]
+    assert [elements[number][1]["content"] for number in policies] == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    ]
+    assert {tag for tag, _ in elements[: policies[0]]} == {"html", "head", "meta"}
+
+
+def test_a_journal_that_means_harm_is_inert(evil, tmp_path):
+    """Markup, controls and formulas in parameters, voters, choices and reasons are shown, and do nothing."""
+    parsed = harmless(written(evil, tmp_path / "evil.html"))
+    for word in EVIL:
+        assert inert(word) in parsed.shown
+    assert "<script>alert('quota')</script>\\u202e" in parsed.shown
+
+
+@pytest.fixture(scope="module")
+def honest(report):
+    """A report with a plan, a timeline, and the kinds of elements that their page has."""
+    planned, timeline = report | {"plan": {"rule": "ahead-by 3", "p": [0.1, {"a": "b"}]}}, Timeline()
+    timeline.add(True)
+    parsed = Page(page(planned, run_panels(planned, timeline)))
+    return planned, timeline, {tag for tag, _ in parsed.elements}
+
+
+@pytest.mark.parametrize("word", EVIL, ids=range(len(EVIL)))
+def test_any_text_of_a_report_may_mean_harm(honest, word):
+    """With all texts of the report replaced, and names where any may stand, the page has the same elements."""
+
+    def turned(value, key=""):
+        if isinstance(value, dict):
+            free = key in {"parameters", "flags", "tallies", "plan"}
+            return {name + word if free else name: turned(one, name) for name, one in value.items()}
+        if isinstance(value, list):
+            return [turned(one) for one in value]
+        return word if isinstance(value, str) else value
+
+    report, timeline, elements = honest
+    bad = turned(report)
+    told = page(bad, run_panels(bad, timeline))
+    assert {tag for tag, _ in harmless(told).elements} == elements
+    assert escape(inert(word)) in told
+
+
+# --- it tells what the report does
+
+
+def test_the_whole_report_is_in_the_page(text, report):
+    """All figures stand in it once more as JSON, digit for digit."""
+    (data,) = re.findall(r"<pre>(.*?)</pre>", text, flags=re.S)
+    parsed = Page(data)
+    assert json.loads(parsed.shown) == json.loads(json.dumps(report))
+
+
+def test_the_tables_tell_the_figures_of_the_report(text, report):
+    """Samples, tokens, flags, tallies, rounds and voters are those of the report's data."""
+    tables = Page(text).tables
+    counted = dict(tables["Samples and tokens"][1:])
+    samples, tokens = report["samples"], report["tokens"]
+    assert counted == {
+        "sent": f"{samples['sent']:,}",
+        "received": f"{samples['received']:,}",
+        "voted": f"{samples['voted']:,}",
+        "flagged": f"{samples['flagged']:,}",
+        "sent, with unknown outcome": "0",
+        "calls that failed": "0",
+        "tokens read": f"{tokens['input']:,}",
+        "tokens written": f"{tokens['output']:,}",
+    }
+    for name, key in (("Red flags by cause", "flags"), ("Rounds of samples", "rounds_histogram")):
+        assert dict(tables[name][1:]) == {one: f"{count:,}" for one, count in report[key].items()}
+    assert dict(tables["Tallies: votes by choice"][1:21]).items() <= {
+        (one, f"{count:,}") for one, count in report["tallies"].items()
+    } | set(dict(tables["Tallies: votes by choice"][21:]).items())
+    voters = tables["Voters: how often they are right"][1:]
+    assert [row[:3] for row in voters] == [
+        [one["name"], f"{one['votes']:,}", f"{one['flags']:,}"] for one in report["voters"]
+    ]
+
+
+def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
+    """Steps, tallies and margins stand in the order of the certificate."""
+    rows = Page(text).tables["Steps nearest to being wrong"][1:]
+    assert [row[:3] for row in rows] == [
+        [f"{one['step']:,}", "-".join(map(str, one["tally"])), str(one["margin"])]
+        for one in report["certificate"]["nearest"]
+    ]
+
+
+def test_tables_of_counts_have_an_end(report):
+    """Beyond twenty rows, one row says how many more there are, and for how many steps."""
+    many = report | {"tallies": {f"{n}-1": n for n in range(50, 10, -1)}}
+    rows = Page(page(many, run_panels(many, Timeline()))).tables["Tallies: votes by choice"][1:]
+    assert len(rows) == 21
+    assert rows[-1] == ["20 others", str(sum(range(11, 31)))]
+
+
+def test_the_headline_is_that_of_the_certificate(report):
+    """Wrong steps with their interval, and the probability of none, stand at the top."""
+    told = {"expected_wrong": 0.25, "wrong_interval": [0, 3], "zero_probability": 0.78, "zero_probability_low": 0.05}
+    given = report | {"certificate": report["certificate"] | told}
+    shown = Page(page(given, run_panels(given, Timeline()))).shown
+    assert "0.25wrong steps expectedat most 3 with 95 %0.780probability of none wronglower bound 0.050" in shown
+
+
+def test_warnings_and_assumptions_are_told(report):
+    """Each warning stands in a box of its own before the figures, each assumption in a list."""
+    given = report | {"certificate": report["certificate"] | {"warnings": ["<w>"], "assumptions": ["a & b"]}}
+    told = page(given, run_panels(given, Timeline()))
+    assert "<strong>Warning:</strong> &lt;w&gt;" in told
+    assert told.index('class="alert"') < told.index("<svg")
+    assert "<li>a &amp; b</li>" in told
+
+
+@pytest.mark.parametrize("certificate", [None, {}, {"voters": []}, {"certifiable": False, "nearest": []}])
+def test_a_report_with_less_of_a_certificate_has_a_page(report, certificate):
+    """What an older or an unfinished certificate lacks is left out."""
+    given = report | {"certificate": certificate}
+    harmless(page(given, run_panels(given, Timeline())))
+
+
+def test_a_run_without_a_step_has_a_page(tmp_path):
+    """Stopped before its first step, it says so; nothing is certified."""
+    path = tmp_path / "run.db"
+    with pytest.raises(Stopped):
+        unerring.run(Words(["a"], {}), ScriptedSampler([ProviderDown("no quota")]), path, k=1)
+    shown = harmless(written(path, tmp_path / "run.html")).shown
+    assert "paused (" in shown
+    assert "No step is decided yet." in shown
+    assert "Certificate" not in shown
+
+
+# --- its figures
+
+
+def test_the_figures_are_xml_with_names_of_their_own(text):
+    """Each figure is well-formed, every id on the page is there once, and every reference leads to one."""
+    figures = re.findall(r"<svg.*?</svg>", text, flags=re.S)
+    assert len(figures) == 5
+    for figure in figures:
+        assert ElementTree.fromstring(figure).get("aria-label")  # noqa: S314  (of our own making)
+    ids = re.findall(r'\bid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) | set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
+
+
+def test_the_figures_have_the_colours_of_the_page(text):
+    """No colour in a figure is fixed, and each has a value on a light screen and one on a dark one."""
+    used = {
+        name
+        for figure in re.findall(r"<svg.*?</svg>", text, flags=re.S)
+        for name in re.findall(r"var\(--(\w+)", figure)
+    }
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", "".join(re.findall(r"style=\"[^\"]*\"", text)))
+    assert {"ink", "grid", "blue", "vermilion"} <= used
+    light, dark = text.partition("@media (prefers-color-scheme: dark)")[::2]
+    for sheet in (light, dark.partition("\n}")[0]):
+        assert used <= set(re.findall(r"--(\w+): #", sheet))
+
+
+# --- how it is written
+
+
+def test_the_same_journal_has_the_same_page(journal, text, tmp_path):
+    """Also in another process with other hashes, the page is the same, byte for byte."""
+    environment = os.environ | {"PYTHONHASHSEED": "77"}
+    done = process("report", journal, "--html", "again.html", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
+
+
+def test_the_command_tells_the_same_and_where_the_page_is(cli, journal):
+    """Stdout is what it is without a page, as text and as JSON; stderr has one line more."""
+    for more in ((), ("--json",)):
+        plain, paged = cli("report", journal, *more), cli("report", journal, "--html", "out.html", *more)
+        assert (paged.code, paged.out) == (0, plain.out)
+        assert paged.err == "written: out.html\n"
+
+
+def test_a_page_is_replaced_once_the_new_one_is_whole(journal, tmp_path, monkeypatch):
+    """An older page stays as it is where the new one fails, and nothing is left beside it."""
+    out = tmp_path / "out.html"
+    out.write_text("old")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(InputError, match=r"cannot write the page .*out\.html: No space left"):
+        write_report(journal, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+    assert out.read_text() == "old"
+    monkeypatch.undo()
+    write_report(journal, out)
+    assert out.read_text().startswith("<!DOCTYPE html>")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+
+
+def test_a_journal_is_never_written_over(cli, journal, tmp_path):
+    """Neither the journal itself, under any name, nor its companions, nor another journal can become the page."""
+    copy, other = tmp_path / "run.db", tmp_path / "other.db"
+    for path in (copy, other):
+        path.write_bytes(journal.read_bytes())
+        path.with_name(path.name + ".head").write_bytes(journal.with_name("run.db.head").read_bytes())
+    (tmp_path / "link").symlink_to(copy)
+    before = copy.read_bytes()
+    for out in ("run.db", "./run.db", "link", "run.db.head", "run.db-wal", "other.db"):
+        done = cli("report", "run.db", "--html", out)
+        assert (done.code, done.out) == (2, "")
+        assert done.line.endswith("; give the page another name")
+    assert copy.read_bytes() == other.read_bytes() == before
+    assert cli("report", "run.db").code == 0
+
+
+@pytest.mark.parametrize("out", [".", "/dev/null", "missing/out.html", "run.db/out.html"])
+def test_a_place_that_no_page_can_have_is_one_line(cli, journal, tmp_path, out):
+    """A folder, a device, a folder that is missing: exit 2, and nothing on stdout."""
+    (tmp_path / "run.db").write_bytes(journal.read_bytes())
+    done = cli("report", journal, "--html", out)
+    assert (done.code, done.out) == (2, "")
+    assert done.line.startswith("unerring: cannot write the page ")
+
+
+def test_without_matplotlib_the_extra_is_named(cli, journal, tmp_path, monkeypatch):
+    """Where it is missing, one line says what to install, and no page is written."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = cli("report", journal, "--html", "out.html")
+    assert (done.code, done.out) == (2, "")
+    assert "pip install 'unerring[plots]'" in done.line
+    assert list(tmp_path.iterdir()) == []
+    assert cli("report", journal).code == 0

@@ -1,0 +1,109 @@
+"""The page of a report in a real browser: it loads without a complaint, and fits a phone."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import unerring
+from unerring.ui.html import write_report
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium is installed (Debian: apt-get install chromium)"),
+]
+
+# A frame as wide as a phone around the page, which is asked what overflows. The page itself has no script.
+FRAME = """<!DOCTYPE html><meta charset="utf-8"><pre id="told"></pre>
+<iframe id="frame" src="PAGE" style="width: WIDTHpx; height: 800px; border: 0"></iframe>
+<script>
+addEventListener("load", () => {
+  const page = document.getElementById("frame").contentDocument;
+  const wide = [...page.querySelectorAll("*")].filter((one) => !one.closest("svg > *"));
+  const overflows = wide.filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0);
+  const scrolls = overflows.filter((one) => getComputedStyle(one).overflowX !== "visible");
+  document.getElementById("told").textContent = JSON.stringify({
+    page: page.documentElement.scrollWidth,
+    scrolls: scrolls.map((one) => one.className),
+    outside: wide.filter((one) => one.getBoundingClientRect().right > WIDTH + 1 && !one.closest(".scroll")).length,
+    figures: page.querySelectorAll("svg").length,
+  });
+});
+</script>
+"""
+
+
+def opened(path, folder, *more):
+    """What chromium makes of a page: the document as it stands then, and what it wrote on its console."""
+    profile = f"--user-data-dir={folder / 'profile'}"
+    words = (BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", profile, *more)
+    done = subprocess.run(
+        [*words, "--dump-dom", path.as_uri()], check=True, capture_output=True, text=True, timeout=100
+    )
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def measured(path, folder, width):
+    """How a page fits a window of so many pixels."""
+    frame = folder / "frame.html"
+    frame.write_text(FRAME.replace("PAGE", path.as_uri()).replace("WIDTH", str(width)))
+    document, console = opened(frame, folder, "--allow-file-access-from-files", "--window-size=1200,900")
+    assert console == []
+    return json.loads(re.search(r'<pre id="told">(.*?)</pre>', document)[1])
+
+
+@pytest.fixture(scope="module")
+def run_page(tmp_path_factory):
+    """The page of a run with dissent, flags, two voters and a long parameter."""
+
+    class Long(unerring.Hanoi):
+        def parameters(self):
+            return super().parameters() | {"note": "m" * 300, "words": "long words " * 30}
+
+    folder = tmp_path_factory.mktemp("page")
+    models = ["noise/p=0.8,v=0.8", "noise/p=0.9,v=0.9"]
+    unerring.run(Long(disks=7), models, folder / "run.db", k=3, seed=4)
+    write_report(folder / "run.db", folder / "run.html")
+    return folder / "run.html"
+
+
+def test_the_page_loads_without_a_complaint(run_page, tmp_path):
+    """The browser draws every figure, and its console stays empty: the policy forbids nothing that the page needs."""
+    document, console = opened(run_page, tmp_path)
+    assert console == []
+    assert document.count("<svg") == 5
+
+
+def test_a_forbidden_thing_would_be_a_complaint(run_page, tmp_path):
+    """The policy holds: a script put into the page does not run, and the console tells."""
+    broken = tmp_path / "broken.html"
+    script = "<script>document.title = 'ran'</script></body>"
+    broken.write_text(run_page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
+    document, console = opened(broken, tmp_path)
+    assert "<title>ran</title>" not in document
+    assert len(console) == 1
+
+
+@pytest.mark.parametrize("width", [320, 400, 1000])
+def test_nothing_but_tables_scrolls(run_page, tmp_path, width):
+    """On a phone as on a desk the page is as wide as its window, and only tables are wider than their place."""
+    told = measured(run_page, tmp_path, width)
+    assert told["page"] <= width
+    assert set(told["scrolls"]) <= {"scroll"}
+    assert told["outside"] == 0
+    assert told["figures"] == 5
+    if width == 320:
+        assert told["scrolls"]
+
+
+def test_what_is_too_wide_would_be_seen(run_page, tmp_path):
+    """The measure itself: a box of 700 pixels does not fit a phone."""
+    broken = tmp_path / "broken.html"
+    box = '<div style="width: 700px">wide</div></body>'
+    broken.write_text(run_page.read_text(encoding="utf-8").replace("</body>", box), encoding="utf-8")
+    told = measured(broken, tmp_path, 400)
+    assert told["page"] > 700
+    assert told["outside"] > 0
