@@ -61,6 +61,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         length=caps,
         software=texts,
         time=TIMES,
+        plan=st.none() | parameters,
     )
     return {
         Opened: opened,

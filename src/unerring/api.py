@@ -1,10 +1,6 @@
-"""The front door: run a chain, and resume it. The one place that wires adapters in."""
+"""The front door: run a chain, and resume it; calibrate and plan. The one place that wires adapters in."""
 
-import asyncio
-import logging
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -19,7 +15,8 @@ from unerring.core.race import AheadBy
 from unerring.core.replay import RunState
 from unerring.core.report import Series, report_of
 from unerring.core.vote import Json, NotJson, canonical
-from unerring.errors import ChainChanged, InputError, Interrupted
+from unerring.errors import ChainChanged, InputError
+from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
 from unerring.reading import Tee, folded
 from unerring.registry import (
     make_chain,
@@ -32,11 +29,22 @@ from unerring.registry import (
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
+from unerring.runtime.stoppable import run_stoppable
 from unerring.testing import MemoryJournal
 
-DRAIN_SECONDS = 30.0
-
-log = logging.getLogger("unerring")
+__all__ = [
+    "Options",
+    "Result",
+    "Target",
+    "acalibrate",
+    "aresume",
+    "arun",
+    "calibrate",
+    "deciding",
+    "plan",
+    "resume",
+    "run",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ class Options:
     `"leader"` follows the votes that are in; `"guess"` asks the chain's own `guess(state)`; a model (specification,
     function or sampler) drafts them; `"auto"` takes the model's own drafting model or the chain's guess, where there
     is one, and else the leader. Of all samples at most the share `waste` may be for nothing, and at most `in_flight`
-    samples are under way at once. None of this changes what is decided.
+    samples are under way at once. None of this changes what is decided. `target` is what a margin is planned for where
+    none is given.
     """
 
     policy: Policy | None = None
@@ -60,6 +69,7 @@ class Options:
     speculate: Any = "auto"
     waste: float = 0.05
     in_flight: int = 256
+    target: Target = field(default_factory=Target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +93,15 @@ def run(
 
     `model` is a specification (`"embedded"`), a function `(prompt, settings) -> text`, or a sampler. `journal` is the
     file that makes the run resumable; without one it lasts as long as the process. `k` is the margin of votes that
-    decides a step; None takes the one measured for the model, where there is one.
+    decides a step; None plans it from what is measured of the model, for a whole chain without an error with the
+    probability `options.target.success`.
 
     Raises `InputError` for what cannot be done as asked and `Stopped` where the run stops short. Ctrl-C and SIGTERM
     stop in good order (`Interrupted`): samples under way are taken in first; a second one stops at once.
     """
-    opening = _Opening(chain, model, journal, policy_for(model, k, options.policy), seed)
-    return _run_stoppable(lambda stop: _start(opening, options, stop))
+    policy, plan = deciding(chain, model, k, options)
+    opening = _Opening(chain, model, journal, policy, plan, seed)
+    return run_stoppable(lambda stop: _start(opening, options, stop))
 
 
 async def arun(
@@ -101,9 +113,8 @@ async def arun(
     options: Options = Options(),
 ) -> Result:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
-    return await _start(
-        _Opening(chain, model, journal, policy_for(model, k, options.policy), seed), options, StopRequest()
-    )
+    policy, plan = deciding(chain, model, k, options)
+    return await _start(_Opening(chain, model, journal, policy, plan, seed), options, StopRequest())
 
 
 def resume(journal: str | Path, chain: Chain | None = None, model: Any = None, options: Options = Options()) -> Result:
@@ -113,7 +124,7 @@ def resume(journal: str | Path, chain: Chain | None = None, model: Any = None, o
     that was a function. Raises like `run`, `JournalDamaged` for a journal that does not add up, `JournalBusy`
     where another runner has it, and `ChainChanged` where the process's code has changed.
     """
-    return _run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
+    return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
 
 
 async def aresume(
@@ -129,19 +140,40 @@ class _Opening:
     model: Any
     journal: str | Path | None
     policy: Policy
+    plan: dict[str, Json] | None
     seed: int
 
 
-def policy_for(model: Any, k: int | None = None, policy: Policy | None = None) -> Policy:
-    """The policy of a run: the given one, else the one measured for the model; k, where given, replaces its rule."""
-    measured = policy or recommended_policy(model)
-    if k is None:
-        if measured is None:
-            raise InputError("give k (--k N): nothing is measured of this model that a margin could be derived from")
-        return measured
-    if type(k) is not int or k < 1:
-        raise InputError(f"k is a number of votes, at least 1; it cannot be {k!r}")
-    return replace(measured or Policy(), rule=AheadBy(k))
+def deciding(
+    chain: Chain, model: Any, k: int | None = None, options: Options = Options()
+) -> tuple[Policy, dict[str, Json] | None]:
+    """How a run's steps are decided, and the plan behind it, if there is one.
+
+    A policy or a k that is given holds. Otherwise the margin is the one with which the model, as it was measured,
+    reaches the target on this chain; a chain that does not say how long it is takes what the model's makers recommend.
+    """
+    if options.policy is not None and k is None:
+        return options.policy, None
+    if k is not None:
+        if type(k) is not int or k < 1:
+            raise InputError(f"k is a number of votes, at least 1; it cannot be {k!r}")
+        if options.target.rule != "ahead-by":
+            raise InputError(f"k is the margin of the rule ahead-by; {options.target.rule} is planned, without a k")
+        if options.target != Target():
+            raise InputError("k is given, so that there is nothing to plan: leave out k, or target and calibration")
+        base = options.policy or recommended_policy(model) or Policy()
+        return replace(base, rule=AheadBy(k)), None
+    found = planned_policy(required_chain(chain), model, options.target)
+    if found is not None:
+        return found
+    recommended = recommended_policy(model)
+    if recommended is None or options.target != Target():
+        raise InputError(
+            "give k (--k N): nothing is measured of this model that a margin could be derived from, or the process "
+            "does not say how long it is. To measure it: unerring calibrate PROCESS --model SPEC --out cal.json, then "
+            "unerring run ... --calibration cal.json"
+        )
+    return recommended, None
 
 
 async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Result:
@@ -182,6 +214,7 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, clock: Clock) 
         length=length_of(opening.chain),
         software=f"unerring {version('unerring')}",
         time=clock.time(),
+        plan=opening.plan,
     )
 
 
@@ -243,7 +276,7 @@ def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> _Sta
             assert isinstance(entry, Opened)  # anything else cannot come first
             stand = _opened(path, entry, chain, state)
         elif decided is not None:
-            stand.series.add(decided)
+            stand.series.add(decided, state)
             stand.at = stand.chain.advance(stand.at, choice)
             if digest_of(canonical(stand.at)) != state.last_digest:
                 raise ChainChanged(
@@ -291,64 +324,3 @@ def _journal(path: str | Path | None) -> Iterator[Journal]:
         yield journal
     finally:
         journal.close()
-
-
-def _run_stoppable(start: Callable[[StopRequest], Awaitable[Result]]) -> Result:
-    """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it."""
-    if _loop_runs_already():
-        raise InputError("an event loop runs here already; await unerring.arun or unerring.aresume instead")
-
-    async def main() -> Result:
-        stop = StopRequest()
-        task = asyncio.ensure_future(start(stop))
-        with _signals(stop, task):
-            try:
-                return await task
-            except asyncio.CancelledError:
-                raise Interrupted(stop.reason or "cancelled") from None
-
-    try:
-        return asyncio.run(main())
-    except KeyboardInterrupt:
-        raise Interrupted("stopped at once") from None
-
-
-def _loop_runs_already() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-@contextmanager
-def _signals(stop: StopRequest, task: "asyncio.Future[Result]") -> Iterator[None]:
-    """Hear Ctrl-C and SIGTERM while inside; only the main thread can.
-
-    The first asks the run to stop, the second cancels it, and from the third on the code under way is interrupted
-    where it is: it may be a user's, and never give the event loop a turn.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop, heard = asyncio.get_running_loop(), 0
-
-    def on_signal(number: int, _frame: object) -> None:
-        nonlocal heard
-        heard += 1
-        name = signal.Signals(number).name
-        if heard == 1:
-            loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
-            loop.call_soon_threadsafe(lambda: loop.call_later(DRAIN_SECONDS, task.cancel))
-            log.warning("%s: stopping once the samples under way are in; a second one stops at once", name)
-        elif heard == 2:
-            loop.call_soon_threadsafe(task.cancel)
-        else:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -54,7 +54,7 @@ class NoisySampler:
         else:
             text = self._voted(rehearsal, Random(f"{settings.seed}:{settings.step}"), chance)
         usage = Usage(len(prompt.split()), len(text.split()))
-        return Sample(text, usage, voter="noise")
+        return Sample(text, usage, voter=self.name)
 
     def _voted(self, rehearsal: Rehearsal, shared: Random, own: Random) -> str:
         error = 1.0 - self._p

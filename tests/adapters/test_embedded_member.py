@@ -135,3 +135,24 @@ def test_drafts_do_not_depend_on_company(drafter: Drafter) -> None:
     together = Drafter(WEIGHTS / "draft").drafts(starts)
     assert [drafter.drafts([start])[0] for start in starts] == together == drafter.drafts(starts)
     assert all(len(draft) < LONGEST for draft in together)
+
+
+def test_drafts_kept_by_one_thread_may_be_dropped_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draft that was kept when it was asked for is given, though another thread drops all kept ones just then."""
+    drafter = Drafter(WEIGHTS / "draft")
+    step, other = (
+        (drafter.tokenizer.begin, *drafter.tokenizer.encode(one))
+        for one in (
+            "clockwise last = none state = [[1], [], []]\n",
+            "counterclockwise last = none state = [[1], [], []]\n",
+        )
+    )
+    before = drafter.drafts([step])
+    drafted = drafter._ended
+
+    def dropped_meanwhile(tokens: Tokens) -> Tokens:
+        drafter._kept = {}
+        return drafted(tokens)
+
+    monkeypatch.setattr(drafter, "_ended", dropped_meanwhile)
+    assert drafter.drafts([step, other])[0] == before[0]

@@ -7,7 +7,7 @@ of a sample is a function of its step, its number and the state it was asked fro
 
 import random
 from collections import Counter
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from hypothesis import strategies as st
 
@@ -27,19 +27,39 @@ from unerring.core.entries import (
     Voter,
     digest_of,
 )
+from unerring.core.open_step import OpenStep
 from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, FirstTo, Majority, Won
+from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, Won
 from unerring.core.redflag import FlagKind
-from unerring.core.replay import OpenStep, RunState
+from unerring.core.replay import RunState
 from unerring.core.sample import Finish, Usage
+from unerring.core.weights import VoterWeights, Weights
 
 WINDOW = 4
 START = digest_of("0")
 CHOICES = ('"a"', '"a"', '"a"', '"b"', '["c"]')
+VOTERS = ("first", "voter 1", "voter 2")
+LOGPROBS = (None, -0.5, -0.1, -0.03, -0.01, 0.0)
+
+
+@st.composite
+def log_odds(draw):
+    """Rules that weigh votes: of one to three bins, by voters some of which are unknown or weigh nothing."""
+    edges = draw(st.sampled_from([(), (-0.1,), (-0.1, -0.01)]))
+    weights = st.sampled_from([0, 1, 700, 2200, 4100])
+    voters = st.builds(VoterWeights, st.tuples(*[weights] * (len(edges) + 1)), weights)
+    voters |= voters.map(lambda voter: replace(voter, again=max(voter.bins) // 2, turn=1100))
+    known = draw(st.lists(st.sampled_from(VOTERS), min_size=1, unique=True))
+    heard = VoterWeights((2500,) * (len(edges) + 1), draw(weights), *draw(st.sampled_from([(), (300, 2000)])))
+    named = [(name, draw(voters) if number else heard) for number, name in enumerate(known)]
+    return LogOdds(draw(st.sampled_from([0.5, 2.5, 5.0, 7.3])), Weights(edges, tuple(named)))
+
+
 rules = st.one_of(
     st.builds(AheadBy, st.integers(1, 4)),
     st.builds(FirstTo, st.integers(1, 4)),
     st.builds(Majority, st.integers(1, 6)),
+    log_odds(),
 )
 
 
@@ -50,7 +70,7 @@ def policies(draw):
 
 
 class Outcomes:
-    """What each sample turns out to be, for good: a choice, or None for a flagged one."""
+    """What each sample turns out to be, for good: a choice, or None for a flagged one; and its log-probability."""
 
     def __init__(self, seed, flagged):
         self.seed = seed
@@ -59,6 +79,9 @@ class Outcomes:
     def of(self, step, slot, at):
         draw = random.Random(f"{self.seed}:{step}:{slot}:{at}")
         return None if draw.random() < self.flagged else draw.choice(CHOICES)
+
+    def logprob(self, step, slot, at):
+        return random.Random(f"how sure {self.seed}:{step}:{slot}:{at}").choice(LOGPROBS)
 
 
 outcomes = st.builds(Outcomes, st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.0]))
@@ -160,7 +183,7 @@ class Run:
         late = step < self.state.committed
         opened = OpenStep(step, self.state.policy) if late else self.state.step(step, at)
         voter = detail % len(self.state.voters)
-        said = [self.outcomes.of(step, slot, at) for slot in slots]
+        said = [(self.outcomes.of(step, slot, at), self.outcomes.logprob(step, slot, at)) for slot in slots]
         self.received |= {(step, slot, at) for slot in slots}
         self.write(call_of(opened, slots, said, named, voter))
 
@@ -211,7 +234,7 @@ class Run:
 def call_of(step, slots, said, at=None, voter=0):
     """Replies as a runner writes them: a text or a choice seen before in the step is given by its number."""
     texts, choices, replies = dict(step.texts), dict(step.choices), []
-    for slot, choice in zip(slots, said, strict=True):
+    for slot, (choice, logprob) in zip(slots, said, strict=True):
         text = f"I say {choice}" if choice else f"mumble {slot % 2}"
         reply = Reply(
             step.step,
@@ -221,7 +244,7 @@ def call_of(step, slots, said, at=None, voter=0):
             FlagKind.MALFORMED if choice is None else None,
             Usage(10, len(text)),
             Finish.STOP,
-            None,
+            logprob,
             voter,
         )
         texts.setdefault(text, slot)
@@ -246,10 +269,12 @@ def snapshot(state):
 
 
 def unfolded(step):
-    held = {name: getattr(step, name) for name in OpenStep.__slots__}
-    race = held.pop("race")
+    held = {name: getattr(step, name) for name in OpenStep.__slots__ if name != "voters"}
+    race, weighing = held.pop("race"), held.pop("weighing")
     copied = {name: dict(value) if isinstance(value, dict) else value for name, value in held.items()}
-    return copied, dict(race.tally), race.verdict, race.cap, step.verdict, step.wanted()
+    voted = None if weighing is None else dict(weighing.said)
+    scores = dict(race.tally), dict(race.scores), race.margin
+    return copied, voted, scores, race.verdict, race.cap, step.verdict, step.wanted()
 
 
 def listed(elements, longest):

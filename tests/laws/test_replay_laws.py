@@ -4,12 +4,12 @@ The runs are those of `replay_runs`: steps are open from several states at once,
 """
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from replay_runs import START, after, call_of, outcomes, policies, runs, snapshot
+from replay_runs import START, VOTERS, after, call_of, outcomes, policies, runs, snapshot
 
 from unerring.core.encoding import decode, encode
 from unerring.core.entries import (
@@ -22,9 +22,10 @@ from unerring.core.entries import (
     Replies,
     Resumed,
 )
+from unerring.core.open_step import OpenStep, VoterRecord
 from unerring.core.policy import Policy
-from unerring.core.race import Race, Undecided, Won
-from unerring.core.replay import OpenStep, RunState, replay
+from unerring.core.race import LogOdds, Race, Undecided, Won
+from unerring.core.replay import RunState, replay
 from unerring.core.report import Series, report_of
 from unerring.core.sample import Usage
 
@@ -58,12 +59,43 @@ def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
         said = [run.outcomes.of(decided.step, slot, at) for slot in range(len(decided.replies))]
         votes = [choice for choice in said if choice is not None]
         race = Race(run.state.policy.rule)
-        race.tell_all(votes)
+        for choice, weight in zip(votes, weights_by_definition(run, decided), strict=True):
+            race.tell(choice, weight)
         assert race.verdict == Won(decided.choice)
+        assert decided.margin == race.margin
+        assert decided.votes_for == votes.count(decided.choice)
         assert race.votes == len(votes) == decided.votes
         assert decided.tally == tuple(sorted(Counter(votes).values(), reverse=True))
         assert decided.flags == len(said) - len(votes)
         assert [reply.slot for reply in decided.replies] == list(range(len(said)))
+
+
+def weights_by_definition(run, decided):
+    """What each vote of a step weighs, in the order of their numbers. Written without looking at `Weights.of`."""
+    rule, said = run.state.policy.rule, defaultdict(list)
+    for reply in decided.replies:
+        if reply.choice is None:
+            continue
+        name = run.state.voters[reply.voter].name
+        if not isinstance(rule, LogOdds):
+            yield 1
+        elif name not in (known := dict(rule.weights.voters)):
+            yield 0
+        else:
+            candidate = reply.slot if isinstance(reply.choice, str) else reply.choice
+            yield weight_by_definition(known[name], rule.weights.edges, reply.logprob, candidate, said[name])
+
+
+def weight_by_definition(voter, edges, logprob, candidate, said):
+    """What a vote weighs after those that its voter has `said` on the step, as (candidate, own weight)."""
+    own = min(voter.bins) if logprob is None else voter.bins[sum(edge <= logprob for edge in edges)]
+    said.append((candidate, own))
+    candidates, (_, first) = [one for one, _ in said], said[0]
+    if len(said) == 1:
+        return own
+    if not voter.again or not first or len(set(candidates[:-1])) > 1:
+        return min(own, voter.repeat)
+    return voter.again if len(set(candidates)) == 1 else min(voter.turn, first)
 
 
 @LAW
@@ -182,7 +214,7 @@ def test_every_intent_is_settled_once(run):
     assert run.state.unknown == unknown
 
 
-@LAW
+@settings(LAW, max_examples=25)
 @given(runs())
 def test_a_report_can_be_made_at_any_moment(run):
     """The report of any prefix is JSON data whose sums agree with the state."""
@@ -211,16 +243,27 @@ def settled(step):
     return (
         step.choice(verdict.choice) if isinstance(verdict, Won) else verdict,
         {step.choice(candidate): votes for candidate, votes in step.race.tally.items()},
+        {step.choice(candidate): score for candidate, score in step.race.scores.items()},
         (step.told, step.asked, step.flags, step.rounds),
     )
 
 
+def opened(policy):
+    """A step that nothing is known of yet, of a run with three voters."""
+    return OpenStep(0, policy, {number: VoterRecord(name) for number, name in enumerate(VOTERS)})
+
+
+def answer(step, slot, outcomes):
+    """A sample comes in; votes go round among three voters."""
+    said = (outcomes.of(0, slot, START), outcomes.logprob(0, slot, START))
+    step.receive(call_of(step, [slot], [said], voter=slot % len(VOTERS)).replies[0])
+
+
 def play(policy, outcomes, arrival):
     """One step to its end, replies arriving in an order that a seed picks; None is the order of their numbers."""
-    step, draw = OpenStep(0, policy), random.Random(arrival)
+    step, draw = opened(policy), random.Random(arrival)
     while wanted := step.wanted():
-        slot = wanted[0] if arrival is None else draw.choice(wanted)
-        step.receive(call_of(step, [slot], [outcomes.of(0, slot, START)]).replies[0])
+        answer(step, wanted[0] if arrival is None else draw.choice(wanted), outcomes)
     return step
 
 
@@ -267,7 +310,7 @@ def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, 
 def test_raising_a_cap_halfway_is_starting_with_it(policy, outcomes, arrival, halfway, more):
     """A step interrupted at any point and resumed under a higher cap ends as if it had had that cap from the start."""
     raised = Policy(policy.rule, policy.vote_cap + more, policy.flag_cap)
-    step, draw = OpenStep(0, policy), random.Random(arrival)
+    step, draw = opened(policy), random.Random(arrival)
     for turn in range(10_000):
         if turn == halfway:
             step.recap(raised)
@@ -276,6 +319,5 @@ def test_raising_a_cap_halfway_is_starting_with_it(policy, outcomes, arrival, ha
             if turn >= halfway:
                 break
             continue
-        slot = draw.choice(wanted)
-        step.receive(call_of(step, [slot], [outcomes.of(0, slot, START)]).replies[0])
+        answer(step, draw.choice(wanted), outcomes)
     assert settled(step) == settled(play(raised, outcomes, None))

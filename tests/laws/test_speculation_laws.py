@@ -20,10 +20,11 @@ from unerring.core.encoding import decode, encode
 from unerring.core.entries import Finished, Opened, Resumed
 from unerring.core.policy import Policy
 from unerring.core.process import Rehearsal, Subtask
-from unerring.core.race import AheadBy, FirstTo, Majority
+from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority
 from unerring.core.redflag import RedFlag
 from unerring.core.replay import RunState, replay
 from unerring.core.vote import canonical, parsed
+from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import ProviderBusy
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Patience, Speculation, Surroundings
@@ -184,7 +185,8 @@ def world_of(seed):
     pick = Random(seed).choice
     maze = Maze(seed, pick([0, 1, 5, 30, 60]), pick([1, 2, 5, 1000]), pick([0.0, 0.0, 0.01, 0.05]))
     noise = NoisySampler(maze.rehearse, pick([1.0, 0.95, 0.8, 0.7]), pick([1.0, 0.9]), pick([0.0, 0.3, 1.0]))
-    rule = pick([AheadBy(1), AheadBy(2), AheadBy(3), FirstTo(2), Majority(5)])
+    weights = Weights((), (("noise", VoterWeights((2000,), 900, again=1500, turn=1800)),))
+    rule = pick([AheadBy(1), AheadBy(2), AheadBy(3), FirstTo(2), Majority(5), LogOdds(3.0, weights)])
     policy = Policy(rule, pick([rule.lacking(0, 0) + 2, 60, 60, 60]), pick([1, 20, 20]), pick([0.0, 0.1]))
     guess = Guessing(maze, pick(["right", "right", "right", "wrong"]), pick([1.0, 0.9, 0.8, 0.5]))
     speculation = Speculation(

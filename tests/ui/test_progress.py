@@ -28,10 +28,10 @@ def clock(monkeypatch):
     return now
 
 
-def state(committed=0, length=1000, flagged=0):
+def state(committed=0, length=1000, flagged=0, plan=None):
     """A run's folded state, as far as progress looks at it."""
     made = RunState()
-    made.opened = Opened("p", {}, "m", Policy().to_json(), 0, "0", length, "tests", 0.0)
+    made.opened = Opened("p", {}, "m", Policy().to_json(), 0, "0", length, "tests", 0.0, plan=plan)
     made.committed = committed
     made.flags[FlagKind.MALFORMED] = flagged
     return made
@@ -235,6 +235,58 @@ def test_slow_steps_are_not_shown_as_none(clock):
     watched(log, clock, 10, seconds=4)
     assert " 0 steps/s" not in log.getvalue()
     assert re.search(r"0\.25 steps/s|15 steps/min|4(\.0)? s a step", log.getvalue())
+
+
+PLAN = {"steps": 1000, "dissent": [0.001, 0.004]}
+
+
+def changed(stream, clock, steps=1000, quiet=False, seconds=0.001):
+    """Progress of a planned run whose every second step has dissent from step 500 on."""
+    with Progress(stream, quiet) as made:
+        for step in range(steps):
+            clock.seconds += seconds
+            made.decided(decided(step, *((4, 1) if step >= 500 and step % 2 else (3,))), state(step + 1, plan=PLAN))
+
+
+def test_dissent_that_leaves_the_planned_band_is_told_once(clock):
+    """A log gets one line, at the step that shows it, with what was seen and what was planned."""
+    log = io.StringIO()
+    changed(log, clock)
+    (line,) = log.getvalue().splitlines()
+    assert re.fullmatch(
+        r"warning: dissent left the planned band at about step 50\d: \S+% of the \d+ steps from there on, "
+        r"planned 0\.1-0\.4%; has the model changed\?",
+        line,
+    )
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_warning_stays_on_the_screen(terminal, clock, columns):
+    """On a terminal it stands above the live lines, which go on, and stays when these are gone."""
+    one = terminal(columns)
+    changed(one.stream, clock, seconds=0.1)
+    raw = one.shown()
+    assert raw.count("warning: ") == 1
+    left = "".join(screen(raw))
+    assert left.startswith("warning: dissent left the planned band at about step 50")
+    assert left.endswith("has the model changed?")
+
+
+def test_a_quiet_run_does_not_warn(clock):
+    """With --json stderr stays empty; the warning is in the report."""
+    log = io.StringIO()
+    changed(log, clock, quiet=True)
+    assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize("plan", [None, {}, {"dissent": "0.1-0.4"}, {"dissent": [0.4, 0.1], "steps": -1}])
+def test_without_a_band_nothing_is_warned_of(clock, plan):
+    """A run without a plan, and one whose plan is unreadable, is shown as ever."""
+    log = io.StringIO()
+    with Progress(log) as made:
+        for step in range(500):
+            made.decided(decided(step, 4, 1), state(step + 1, plan=plan))
+    assert log.getvalue() == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import unerring
 from unerring import Hanoi, Options, Policy, Sample, Stopped
 from unerring.core.race import AheadBy
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
-from unerring.ui.text import inert, report_text
+from unerring.ui.text import chance, inert, probability, report_text
 
 
 class Word:
@@ -53,11 +53,9 @@ def report():
 
 def test_a_report_has_a_row_for_each_thing_it_tells(report):
     """The rows and their order are stable."""
-    names = (
-        "process model rule status steps samples flags tokens|votes a step|dissent tallies rounds hardest ahead voter"
-    )
-    expected = [name for part in names.split("|") for name in ([part] if part == "votes a step" else part.split())]
-    assert [name for name, _ in rows(report_text(report, "run.db"))] == expected
+    before = ["process", "model", "rule", "status", "steps", "samples", "flags", "tokens", "votes a step", "dissent"]
+    after = ["tallies", "rounds", "hardest", "ahead", "voter", "wrong steps", "nearest", *["assuming"] * 3]
+    assert [name for name, _ in rows(report_text(report, "run.db"))] == before + after
 
 
 def test_a_report_tells_what_was_run_and_how(report):
@@ -78,7 +76,8 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     assert row["dissent"].startswith(f"on {report['disagreements']:,} steps")
     assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
     assert row["hardest"].count("step ") == 5
-    assert row["voter"] == f"noise: {samples['voted']:,} votes, {samples['flagged']:,} flags"
+    votes = f"{samples['voted']:,} votes, {samples['flagged']:,} flags"
+    assert row["voter"].startswith(f"{report['model']}: {votes}; p 0.")
 
 
 def test_a_report_tells_how_asking_ahead_got_on(report):
@@ -156,10 +155,90 @@ def test_every_voter_has_a_row():
     """A run over several models tells how each did."""
     models = [ScriptedSampler([Sample("a", voter=name)] * 9) for name in ("one", "two")]
     text = report_text(unerring.run(Word(), models, k=4).report, "run.db")
-    assert [value for name, value in rows(text) if name == "voter"] == [
-        "one: 2 votes, 0 flags",
-        "two: 2 votes, 0 flags",
-    ]
+    told_of = [value.partition(";")[0] for name, value in rows(text) if name == "voter"]
+    assert told_of == ["one: 2 votes, 0 flags", "two: 2 votes, 0 flags"]
+
+
+CERTIFICATE = {
+    "expected_wrong": 0.00031,
+    "zero_probability": 0.99969,
+    "zero_probability_low": 0.9,
+    "wrong_interval": [0, 2],
+    "voters": [{"name": "one", "p": 0.99982, "votes": 9, "planned": [0.9996, 0.9998, 0.9999]}],
+    "repeat": 0.5,
+    "nearest": [{"step": 12, "tally": [6, 3], "margin": 3, "rounds": 3, "flags": 1, "wrong_probability": 0.00031}],
+    "assumptions": ["all is well"],
+    "warnings": ["all is not well"],
+    "certifiable": True,
+}
+
+
+def test_a_report_tells_its_certificate(report):
+    """Wrong steps expected and at most, the steps nearest to it, each voter's p, warnings, and what it rests on."""
+    voter = {"name": "one", "votes": 9, "flags": 1}
+    row = told(report | {"certificate": CERTIFICATE, "voters": [voter]})
+    assert row["wrong steps"] == "0.00031 expected (at most 2 with 95%); none with probability 0.99969"
+    assert row["nearest"] == "step 12 (6-3, wrong with 1 in 3,200)"
+    assert row["voter"] == "one: 9 votes, 1 flags; p 0.99982 (planned 0.99960 to 0.99990)"
+    assert (row["warning"], row["assuming"]) == ("all is not well", "all is well")
+
+
+def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
+    """A voter of whom too few votes say anything is told with what was planned."""
+    unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | {"p": None}]}
+    row = told(report | {"certificate": unknown, "voters": [{"name": "one", "votes": 9, "flags": 0}]})
+    assert row["voter"] == "one: 9 votes, 0 flags (planned 0.99960 to 0.99990)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told_as"),
+    [
+        ({"wrong_interval": [0, 0]}, "0.00031 expected (none with 95%); none with probability 0.99969"),
+        ({"expected_wrong": 1234.5}, "1,234 expected (at most 2 with 95%); none with probability 0.99969"),
+        ({"expected_wrong": 12.34, "wrong_interval": [3, 1200]}, "12 expected (3 to 1,200 with 95%); none with"),
+        (
+            {"expected_wrong": 1e-9, "zero_probability": 1.0},
+            "less than 0.0001 expected (at most 2 with 95%); none with",
+        ),
+        ({"expected_wrong": None, "wrong_interval": [0, 5000]}, "at most 5,000: no more is known"),
+        ({"zero_probability": 1e-30}, "0.00031 expected (at most 2 with 95%); none with probability below 0.001"),
+    ],
+)
+def test_wrong_steps_are_told_in_plain_numbers(report, changes, told_as):
+    """Few and many, certain and unknown: each is a short line."""
+    assert told(report | {"certificate": CERTIFICATE | changes})["wrong steps"].startswith(told_as)
+
+
+def test_a_run_of_single_votes_is_not_certified():
+    """At k = 1 the report says why the votes alone tell nothing of wrong steps."""
+    row = told(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
+    assert row["wrong steps"] == "at most 1: no more is known"
+    assert "single vote" in row["warning"]
+    assert "nearest" not in row
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(1.0, "1"), (0.9997, "0.99970"), (0.5, "0.500"), (0.99, "0.990"), (1e-9, "below 0.001"), (0.0, "0")],
+)
+def test_a_probability_has_the_digits_that_matter(p, shown):
+    """Near 1 as many as tell how far from it."""
+    assert probability(p) == shown
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (0.31, "31.0%"),
+        (0.01, "1.0%"),
+        (0.00029, "1 in 3,400"),
+        (1e-15, "less than 1 in a trillion"),
+        (0.0, "less than 1"),
+    ],
+)
+def test_a_small_chance_is_told_as_one_in_so_many(p, shown):
+    """Large chances are percentages."""
+    assert chance(p).startswith(shown)
 
 
 CONTROLS = ["\x00", "\x07", "\x08", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\x9b", "\u200b", "\u202e", "\u2028"]
@@ -196,6 +275,8 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\nstatus       finished"
 
 def test_no_part_of_a_report_can_forge_a_row(report):
     """Names, parameters, reasons and voters that hold line ends or escapes cannot add or hide a row."""
+    voter = report["certificate"]["voters"][0] | {"name": HOSTILE}
+    plain = report | {"certificate": report["certificate"] | {"warnings": ["a warning"]}}
     hostile = report | {
         "process": HOSTILE,
         "parameters": {HOSTILE: HOSTILE},
@@ -206,9 +287,10 @@ def test_no_part_of_a_report_can_forge_a_row(report):
         "tallies": {HOSTILE: 1},
         "voters": [{"name": HOSTILE, "votes": 1, "flags": 0}],
         "policy": report["policy"] | {"rule": HOSTILE},
+        "certificate": report["certificate"] | {"voters": [voter], "warnings": [HOSTILE]},
     }
     text = report_text(hostile, HOSTILE)
-    assert len(text.splitlines()) == len(report_text(report, "run.db").splitlines())
+    assert len(text.splitlines()) == len(report_text(plain, "run.db").splitlines())
     assert all(char.isprintable() or char == "\n" for char in text)
 
 

@@ -69,14 +69,14 @@ class EmbeddedSampler:
         drafter = _drafter()
         names = _named(spec)
         self._tokenizer = drafter.tokenizer
-        self._members = len(names)
+        self.rotation = len(names)
         self._desk = Desk({f"embedded/{name}": Member(WEIGHTS / name, drafter) for name in names})
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples; raises `InputError` for a prompt with words that the model does not know."""
         start = (self._tokenizer.begin, *self._tokenizer.encode(prompt))
         samples = tuple(
-            ((settings.slot + offset) % self._members, f"{self._seed}:{settings.sample_seed(offset)}")
+            ((settings.slot + offset) % self.rotation, f"{self._seed}:{settings.sample_seed(offset)}")
             for offset in range(n)
         )
         return await self._desk.ask(start, samples, settings)

@@ -164,9 +164,10 @@ class Drafter:
 
     def drafts(self, starts: Sequence[Tokens]) -> list[Tokens]:
         """A proposed answer to each prompt, up to the end token."""
+        kept = self._kept  # another thread may begin a new one meanwhile; nothing is ever taken out of this one
         missing: dict[int, list[Tokens]] = {}
         for start in dict.fromkeys(starts):
-            if start not in self._kept:
+            if start not in kept:
                 missing.setdefault(len(start), []).append(start)
         found: dict[Tokens, Tokens] = {}
         for length, rows in missing.items():
@@ -175,7 +176,7 @@ class Drafter:
             )  # an answer is as long as its prompt, or 3 more
             words = self._engine.logits([row + blanks for row in rows])[:, length - 1 :].argmax(axis=2)
             found.update((row, self._ended(tuple(own))) for row, own in zip(rows, words.tolist(), strict=True))
-        answers = [found.get(start) or self._kept[start] for start in starts]
+        answers = [found.get(start) or kept[start] for start in starts]
         self._keep(found)
         return answers
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from math import lcm
 
 from unerring.adapters.function import leading
 from unerring.core.sample import Sample, Settings
@@ -24,6 +25,7 @@ class Rotation:
         self.name = SEPARATOR.join(sampler.name for sampler in self._samplers)
         self.paid = any(sampler.paid for sampler in self._samplers)
         self.compact = self._samplers[0].compact
+        self.rotation = lcm(len(self._samplers), *(getattr(sampler, "rotation", 1) for sampler in self._samplers))
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))

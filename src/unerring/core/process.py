@@ -38,7 +38,8 @@ class Chain(Protocol):
       any model; None if all hold, else what is wrong. `finished` says that no step is to follow;
     - `truth(state) -> choice`: the right choice where it is known, for measuring models, never for deciding;
     - `rehearse(prompt) -> Rehearsal`: answers for the noise sampler, which stands in for a model;
-    - `length() -> int`: the number of steps, for progress and planning;
+    - `length() -> int`: the number of steps, for progress and planning; a run that does not end there is stopped;
+    - `state_at(step) -> state`: the state before any step, so that models can be measured on steps drawn at random;
     - `parameters() -> dict`: the arguments that make this chain again, kept in the journal.
     """
 

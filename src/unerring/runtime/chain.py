@@ -33,6 +33,7 @@ async def run_chain(
     frontier = Frontier(chain, ledger, at, around)
     sampling = Sampling(sampler, ledger, around)
     try:
+        sampling.require_weighed(voter.name for voter in folded.voters.values())
         if around.speculation is None:
             await _one_by_one(frontier, sampling)
         else:

@@ -3,8 +3,10 @@
 import asyncio
 
 from unerring.core.entries import Committed, Finished, Paused, digest_of
-from unerring.core.process import Chain
-from unerring.core.replay import OpenStep, RunState
+from unerring.core.open_step import OpenStep
+from unerring.core.process import Chain, length_of
+from unerring.core.race import LogOdds
+from unerring.core.replay import RunState
 from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
 from unerring.runtime.limits import Surroundings
@@ -20,7 +22,10 @@ class Frontier:
         self.at = at
         self.around = around
         self._ledger = ledger
-        self._first = ledger.state.committed
+        first, most, length = ledger.state.committed, around.max_steps, length_of(chain)
+        self._asked_end = None if most is None else first + most
+        # a run that has gone on beyond the length is one that somebody resumed all the same
+        self._length = length if length is not None and first < length else None
 
     @property
     def folded(self) -> RunState:
@@ -29,14 +34,19 @@ class Frontier:
     @property
     def left(self) -> int | None:
         """Steps that may still be done in this session, or None for no limit."""
-        most = self.around.max_steps
-        return None if most is None else most - (self.folded.committed - self._first)
+        ends = [end for end in (self._asked_end, self._length) if end is not None]
+        return min(ends) - self.folded.committed if ends else None
 
     def question(self) -> Question | None:
         """The next step, asked from where the chain stands; None at its end. Raises `StepLimit`."""
         question = question_of(self.chain, self.folded, self.folded.committed, self.at, self.folded.last_digest)
         if question is not None and self.left == 0:
-            raise StepLimit(f"did the {self.around.max_steps} steps it was asked to")
+            if self.folded.committed == self._asked_end:
+                raise StepLimit(f"did the {self.around.max_steps:,} steps it was asked to")
+            raise StepLimit(
+                f"did the {self._length:,} steps that the process says it has, and is not at its end: a step was "
+                "decided wrongly, or its length() is too small"
+            )
         return question
 
     def commit(self, step: OpenStep, choice: str) -> None:
@@ -75,7 +85,10 @@ def after(chain: Chain, state: Json, choice: str) -> tuple[Json, str]:
 
 def undecided(step: OpenStep) -> StepUndecided:
     """What stops a run at a step that met its caps."""
-    tally = "-".join(str(count) for count in sorted(step.race.tally.values(), reverse=True)) or "none"
+    race = step.race
+    tally = "-".join(str(count) for count in sorted(race.tally.values(), reverse=True)) or "none"
+    if isinstance(race.rule, LogOdds):  # votes alone do not say how far from a win it was
+        tally += f", a lead of {race.margin / 1000:g} nats where {race.rule.name} wins"
     return StepUndecided(
-        f"step {step.step} is undecided after {step.race.votes} votes ({tally}) and {step.flags} flagged samples"
+        f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
     )

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, Subtask, check_of
 from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.replay import OpenStep, RunState
+from unerring.core.replay import RunState
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 
 

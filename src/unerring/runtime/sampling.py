@@ -6,17 +6,19 @@ unknown, never lost from sight.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from random import Random
 
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Replies, Reply, Voter
+from unerring.core.open_step import OpenStep
+from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.replay import Decided, OpenStep, RunState
+from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Sample, Settings
-from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.errors import InputError, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime.limits import StopRequest, Surroundings
+from unerring.runtime.patience import wait_out
 from unerring.runtime.ports import Journal, Sampler
 from unerring.runtime.question import Question
 
@@ -53,10 +55,8 @@ class Sampling:
     def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
         self._sampler = sampler
         self._ledger = ledger
+        self._around = around
         self._clock = around.clock
-        self._patience = around.patience
-        self._stop = around.stop
-        self._chance = Random()  # spreads waits; decides nothing
         self._calls = 0
         self._seconds = 0.0
 
@@ -116,8 +116,22 @@ class Sampling:
             self._ledger.record(Replies(tuple(together), call.place))
         if failure is not None:
             raise failure
+        self.require_weighed(sample.voter or self._sampler.name for sample in samples)
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
+
+    def require_weighed(self, voters: Iterable[str]) -> None:
+        """Raise `InputError` where votes are weighed and those of a voter weigh nothing, since nobody measured it."""
+        rule = self._ledger.state.policy.rule
+        if not isinstance(rule, LogOdds):
+            return
+        for name in set(voters):
+            if rule.weights.voter(name) is None:
+                measured = ", ".join(known for known, _ in rule.weights.voters)
+                raise InputError(
+                    f"votes of {name} weigh nothing: the weights of this run were measured of {measured}. "
+                    "Calibrate the model that answers, or count votes (--rule ahead-by)"
+                )
 
     async def _answered(self, call: "_Call") -> list[Sample]:
         """The samples of one call, through all passing failures."""
@@ -144,29 +158,15 @@ class Sampling:
                 self._settle(call, error)
                 raise ProviderGone(str(error)) from error
             self._settle(call, failure)
-            await self._wait_out(failure, failures, since, call.halt)
+            await wait_out(failure, failures, since, self._around, call.halt)
             failures += 1
 
     async def _timed(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
         started = self._clock.time()
-        samples = _checked(await self._sampler.sample(prompt, settings, n))
+        samples = checked(await self._sampler.sample(prompt, settings, n))
         self._calls += 1
         self._seconds += self._clock.time() - started
         return samples
-
-    async def _wait_out(self, failure: ProviderBusy, failures: int, since: float, halt: StopRequest) -> None:
-        """Wait before the next try; raises `ProviderGone` past all patience, `Interrupted` if asked to stop."""
-        wait = self._patience.wait(failures, failure.retry_after, self._chance)
-        away = self._clock.time() - since
-        if away + wait > self._patience.total:
-            raise ProviderGone(
-                f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more, "
-                f"beyond the run's patience of {self._patience.total:.0f} s; last: {failure}"
-            ) from failure
-        await self._stop.unless_asked(halt.unless_asked(self._clock.sleep(wait)))
-        reason = self._stop.reason or halt.reason
-        if reason is not None:
-            raise Interrupted(reason)
 
     async def _announce(self, call: "_Call") -> None:
         if self._sampler.paid:
@@ -250,7 +250,7 @@ class _Call:
         return self.question.step.step, self.slots[0], len(self.slots)
 
 
-def _checked(samples: Sequence[Sample]) -> list[Sample]:
+def checked(samples: Sequence[Sample]) -> list[Sample]:
     """The samples as a list; raises `TypeError` for a sampler that breaks its contract."""
     if not isinstance(samples, Sequence) or isinstance(samples, str):
         raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")

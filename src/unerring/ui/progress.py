@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from unerring.core.certifying.expectations import expectations_from
+from unerring.core.certifying.watch import Alarm, Watch, watch_of
 from unerring.core.replay import Decided, RunState
 
 REFRESH_SECONDS = 0.2
@@ -23,6 +25,7 @@ class Progress:
         self._votes = 0
         self.steps = 0
         self._disagreements = 0
+        self._watch: Watch | None = None
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -38,11 +41,13 @@ class Progress:
             self._display.stop()
 
     def decided(self, decided: Decided, state: RunState) -> None:
-        if self.steps == 0 and self._journal:
-            print(f"journal: {self._journal}", file=self._stream, flush=True)
+        if self.steps == 0:
+            self._begin(decided, state)
         self.steps += 1
         self._votes += decided.votes
         self._disagreements += len(decided.tally) > 1
+        if self._watch is not None and (alarm := self._watch.add(len(decided.tally) > 1)) is not None:
+            self._warn(alarm)
         now = time.monotonic()
         if now - self._shown < (REFRESH_SECONDS if self._live else PLAIN_SECONDS):
             return
@@ -51,6 +56,19 @@ class Progress:
             self._display.update(self._bar(state))
         elif not self._quiet:
             print("; ".join(self._lines(state)), file=self._stream, flush=True)
+
+    def _begin(self, decided: Decided, state: RunState) -> None:
+        if self._journal:
+            print(f"journal: {self._journal}", file=self._stream, flush=True)
+        if state.opened is not None:
+            self._watch = watch_of(expectations_from(state.opened.plan), decided.step)
+
+    def _warn(self, alarm: Alarm) -> None:
+        """One plain line, which stays above what is written over in place."""
+        if self._display is not None:
+            self._display.console.print(f"warning: {alarm.sentence}", markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            print(f"warning: {alarm.sentence}", file=self._stream, flush=True)
 
     def _lines(self, state: RunState) -> tuple[str, str]:
         """How far, and how it goes: two lines that fit on 80 columns."""

@@ -33,9 +33,9 @@ def report_text(report: dict[str, Any], path: str) -> str:
             ("hardest", _hardest(report["hardest"])),
             ("ahead", _ahead(report["speculation"])),
         ]
-    rows += [
-        ("voter", f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags") for voter in report["voters"]
-    ]
+    certified = {voter["name"]: voter for voter in report["certificate"]["voters"]}
+    rows += [("voter", _voter(voter, certified.get(voter["name"]))) for voter in report["voters"]]
+    rows += _certificate(report["certificate"]) if report["steps"] else []
     return "\n".join(f"{name:<13}{inert(value)}".rstrip() for name, value in rows)
 
 
@@ -75,6 +75,67 @@ def _ahead(speculation: dict[str, Any]) -> str:
         f"{speculation['longest_run']:,} at most; {speculation['wasted']:,} samples for nothing "
         f"({speculation['waste']:.2%}){faster}"
     )
+
+
+def _voter(voter: dict[str, Any], certified: dict[str, Any] | None) -> str:
+    """A voter's votes, and how often it is right as far as they tell."""
+    told = f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags"
+    if certified is None:
+        return told
+    if certified["p"] is not None:
+        told += f"; p {probability(certified['p'])}"
+    if certified["planned"] is not None:
+        low, _, high = certified["planned"]
+        told += f" (planned {probability(low)} to {probability(high)})"
+    return told
+
+
+def _certificate(certificate: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the votes say of wrong steps, and what that rests on."""
+    rows = [("wrong steps", _wrong(certificate))]
+    if certificate["certifiable"]:
+        rows.append(("nearest", "; ".join(map(_near, certificate["nearest"][:5])) or "none: every step was unanimous"))
+    rows += [("warning", warning) for warning in certificate["warnings"]]
+    return rows + [("assuming", assumption) for assumption in certificate["assumptions"]]
+
+
+def _wrong(certificate: dict[str, Any]) -> str:
+    low, high = certificate["wrong_interval"]
+    bounds = f"{low:,} to {high:,}" if low else f"at most {high:,}" if high else "none"
+    if certificate["expected_wrong"] is None:
+        return f"{bounds}: no more is known"
+    return (
+        f"{_amount(certificate['expected_wrong'])} expected ({bounds} with 95%); "
+        f"none with probability {probability(certificate['zero_probability'])}"
+    )
+
+
+def _near(step: dict[str, Any]) -> str:
+    return f"step {step['step']} ({'-'.join(map(str, step['tally']))}, wrong with {chance(step['wrong_probability'])})"
+
+
+def probability(p: float) -> str:
+    """A probability, with the digits that tell how far it is from 1."""
+    if p < 0.001:
+        return "below 0.001" if p > 0.0 else "0"
+    if p > 1.0 - 1e-12:
+        return "1"
+    exponent = int(f"{1.0 - p:.1e}".partition("e")[2])
+    return f"{p:.{max(3, 1 - exponent)}f}"
+
+
+def chance(p: float) -> str:
+    """A chance as a share where it is large, and else as one in so many."""
+    if p >= 0.01:
+        return f"{p:.1%}"
+    return f"1 in {float(f'{1.0 / p:.2g}'):,.0f}" if p > 1e-12 else "less than 1 in a trillion"
+
+
+def _amount(number: float) -> str:
+    """An expected number, two or three digits of it."""
+    if number >= 100.0:
+        return f"{number:,.0f}"
+    return f"{number:.2g}" if number >= 1e-4 or number == 0.0 else "less than 0.0001"
 
 
 def _counts(counts: dict[str, int], most: int = 20) -> str:

@@ -1,0 +1,232 @@
+"""The commands that measure and plan: calibrate and plan."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring import measuring
+from unerring.adapters.prices import price_of, read_prices
+from unerring.core.planning.assumptions import Assumptions, given, measured
+from unerring.core.planning.calibration import Calibration
+from unerring.core.planning.calibration_file import calibration_json
+from unerring.core.planning.costs import Price
+from unerring.core.planning.plan import RULES, Wish
+from unerring.core.planning.races import Job
+from unerring.errors import InputError, Stopped, UnerringError
+from unerring.registry import make_chain
+from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
+from unerring.ui.options import json_option, parameters, process_options
+from unerring.ui.plan_text import calibration_text, plan_text
+
+PLAIN_SECONDS = 10.0
+
+
+@click.command()
+@process_options
+@click.option("--samples", type=click.IntRange(min=1), default=2000, show_default=True, help="About how many to draw.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the calibration here; one begun there goes on.")
+@click.option("--plots", type=click.Path(path_type=Path), help="Draw the figures into this folder ([plots] extra).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the steps and of their samples.")
+@click.option("--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once.")
+@json_option
+def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    process: str,
+    settings: tuple[str, ...],
+    models: tuple[str, ...],
+    samples: int,
+    out: Path | None,
+    plots: Path | None,
+    seed: int,
+    in_flight: int,
+    as_json: bool,
+) -> int:
+    """Measure how often a model's votes on the steps of PROCESS are right, and in which way they are wrong.
+
+    Steps are drawn at random and asked for a vote of every voter; where one errs it is looked at again, to see whether
+    it errs there every time. The figures are what `unerring plan` and `unerring run --calibration` work from.
+
+    \b
+    unerring calibrate hanoi --set disks=20 --model embedded --samples 20000 --out cal.json
+    unerring plan --calibration cal.json --steps 1048575 --target 0.95
+    """
+    chain = make_chain(process, parameters(settings))
+    if plots is not None:
+        from unerring.ui.plots import prepare
+
+        prepare(plots)  # what is lacking is told before samples are drawn
+    progress = _Progress(quiet=as_json)
+    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen)
+    kept = f"what was drawn is in {out}; the same command goes on" if out else "nothing is kept without --out"
+    try:
+        with progress:
+            found = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
+    except Stopped as error:
+        raise type(error)(f"{error}; {kept}") from None
+    except (UnerringError, click.ClickException):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and not own_frames(error):
+            raise
+        return failed(STOPPED, f"the process's own code failed: {placed(error)}; {kept}")
+    if plots is not None:
+        from unerring.ui.plots import draw_calibration
+
+        for drawn in draw_calibration(found, plots):
+            click.echo(f"drawn: {drawn}", err=True)
+    click.echo(json.dumps(calibration_json(found)) if as_json else calibration_text(found))
+    if found.samples < samples:
+        click.echo(f"The process has no more than {found.steps:,} steps; all of them were looked at.", err=True)
+    if out is not None and not as_json:
+        click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps N --target 0.95", err=True)
+    return DONE
+
+
+class _Progress:
+    """How a calibration gets on, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._bar: Any = None
+        self._shown = time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        if self._live:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(
+                *columns, TextColumn("{task.description}"), console=Console(stderr=True), transient=True
+            )
+            self._bar.add_task("")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def seen(self, calibration: Calibration) -> None:
+        now = time.monotonic()
+        if self._quiet or now - self._shown < (0.2 if self._live else PLAIN_SECONDS):
+            return
+        self._shown = now
+        told = f"{calibration.steps:,} steps, {sum(voter.wrong for voter in calibration.voters):,} votes wrong"
+        if self._bar is not None:
+            done, total = calibration.samples, calibration.asked_for
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=told)
+        else:
+            click.echo(f"{calibration.samples:,} of {calibration.asked_for:,} samples: {told}", err=True)
+
+
+@click.command()
+@click.option(
+    "--calibration",
+    "calibrations",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="What was measured of a model (unerring calibrate). Repeat it to compare models.",
+)
+@click.option("--model", "models", multiple=True, metavar="SPEC", help="A model whose calibration ships: embedded.")
+@click.option("--p", type=float, help="By hand: chance that an unflagged vote is right.")
+@click.option("--v", type=float, help="By hand: chance that a sample is not flagged; 1 if not given.")
+@click.option("--input-tokens", type=float, help="By hand: tokens that a sample reads.")
+@click.option("--output-tokens", type=float, help="By hand: tokens that a sample writes.")
+@click.option("--latency", type=float, help="By hand: seconds that a sample takes.")
+@click.option("--price-in", type=float, help="Dollars per million tokens read; for all models planned here.")
+@click.option("--price-out", type=float, help="Dollars per million tokens written.")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help='TOML file of prices: ["openai/gpt-4.1-mini"], input = 0.4, output = 1.6; else those of the [prices] extra.',
+)
+@click.option("--steps", type=int, required=True, help="Steps of the chain.")
+@click.option("--target", type=float, default=0.95, show_default=True, help="Chance that all of them are right.")
+@click.option("--m", type=int, default=1, show_default=True, help="Steps that one subtask decides.")
+@click.option("--rule", type=click.Choice(RULES), default=RULES[0], show_default=True, help="The rule to plan for.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Samples under way at once, for the time it takes.")
+@json_option
+def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    calibrations: tuple[Path, ...],
+    models: tuple[str, ...],
+    p: float | None,
+    v: float | None,
+    input_tokens: float | None,
+    output_tokens: float | None,
+    latency: float | None,
+    price_in: float | None,
+    price_out: float | None,
+    prices: Path | None,
+    steps: int,
+    target: float,
+    m: int,
+    rule: str,
+    concurrency: int | None,
+    as_json: bool,
+) -> int:
+    """Find the smallest margin k that gets a whole chain right, and what it costs, with the paper's formula beside it.
+
+    From a calibration k is chosen on the safe side of what was measured: at the lower bound of p and for the spread of
+    p over steps. Figures given by hand are taken at their word. If no k can reach the target it says so, and why.
+
+    \b
+    unerring plan --calibration cal.json --steps 1048575 --target 0.95
+    unerring plan --model embedded --steps 16383
+    unerring plan --steps 1048575 --p 0.9978 --input-tokens 580 --output-tokens 538 \\
+                  --price-in 0.4 --price-out 1.6
+    """
+    by_hand = {"v": v, "input_tokens": input_tokens, "output_tokens": output_tokens, "latency": latency}
+    known = [measuring.read_calibration(path) for path in calibrations] + [_shipped(model) for model in models]
+    assumed = _assumed(known, p, {name: value for name, value in by_hand.items() if value is not None})
+    if p is not None and prices is not None:
+        raise InputError("--prices goes by a model's name; beside --p give --price-in and --price-out")
+    own = read_prices(prices) if prices is not None else {}
+    price = _price(price_in, price_out)
+    job = Job(steps, target, m)
+    priced = [(one, price or price_of(one.model, own)) for one in assumed]
+    plans, refusals = measuring.plan_all(priced, job, Wish(rule, None, concurrency))
+    first = plans[0].json
+    told = {
+        "steps": steps,
+        "target": target,
+        "m": m,
+        "model": first["model"],
+        "plan": first["plan"],
+        "paper": first["paper"],
+        "models": [one.json for one in plans],
+        "refused": [str(refusal) for refusal in refusals],
+    }
+    click.echo(json.dumps(told) if as_json else plan_text(told))
+    return DONE
+
+
+def _shipped(model: str) -> Calibration:
+    found = measuring.shipped_calibration(model)
+    if found is None:
+        raise InputError(
+            f"no calibration of {model} ships; make one: unerring calibrate PROCESS --model {model} --out FILE"
+        )
+    return found
+
+
+def _assumed(calibrations: list[Calibration], p: float | None, known: dict[str, float]) -> list[Assumptions]:
+    if calibrations and (p is not None or known):
+        raise InputError("give either calibrations or figures by hand (--p, --v, --input-tokens, ...), not both")
+    if calibrations:
+        return [measured(one) for one in calibrations]
+    if p is None:
+        raise InputError("give --calibration FILE (from unerring calibrate), --model embedded, or --p by hand")
+    return [given(p, **known)]
+
+
+def _price(price_in: float | None, price_out: float | None) -> Price | None:
+    if price_in is None and price_out is None:
+        return None
+    if price_in is None or price_out is None:
+        raise InputError("a price has two parts: give both --price-in and --price-out")
+    return Price(price_in, price_out)

@@ -1,0 +1,120 @@
+"""Options that several commands share."""
+
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring.core.planning.plan import RULES
+from unerring.core.vote import Json
+from unerring.errors import InputError
+from unerring.measuring import Target
+from unerring.registry import parameter
+
+
+def json_option(command: Any) -> Any:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON on stdout.")(command)
+
+
+def process_options(command: Any) -> Any:
+    """The process, its parameters, and what answers."""
+    options = (
+        click.argument("process", metavar="PROCESS"),
+        click.option(
+            "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."
+        ),
+        click.option(
+            "--model",
+            "models",
+            multiple=True,
+            metavar="SPEC",
+            help="What answers: embedded (default), embedded/a, embedded/b, embedded/c, or noise/p=0.99,v=0.95,c=0, "
+            "which stands in for a model. Repeat it to rotate votes over several.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def planning_options(command: Any) -> Any:
+    """What a margin is planned for; the command gets one `target`, a `Target`."""
+    options = (
+        click.option(
+            "--target",
+            "success",
+            type=float,
+            default=0.95,
+            show_default=True,
+            help="With --k auto: the probability that the whole chain is right.",
+        ),
+        click.option(
+            "--rule",
+            type=click.Choice(RULES),
+            default=RULES[0],
+            show_default=True,
+            help="With --k auto: count votes (ahead-by), or weigh each by how probably it is right (log-odds).",
+        ),
+        click.option(
+            "--calibration",
+            type=click.Path(path_type=Path),
+            help="What was measured of the model (unerring calibrate); the embedded model's ships with it.",
+        ),
+    )
+
+    @wraps(command)
+    def with_target(success: float, rule: str, calibration: Path | None, **given: Any) -> Any:
+        return command(target=Target(success, rule, calibration), **given)
+
+    wrapped: Any = with_target
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def margin(_context: Any, _option: Any, value: str) -> int | None:
+    """Read `--k`: None for auto."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or len(value) > 9 or int(value) < 1:
+        raise InputError(f"k is a number of votes, at least 1, or auto; it cannot be {value[:20]}")
+    return int(value)
+
+
+def speculation_options(command: Any) -> Any:
+    """The options of looking ahead, the same for a new run and a resumed one."""
+    options = (
+        click.option(
+            "--speculate",
+            metavar="off|leader|guess|SPEC",
+            default="auto",
+            show_default=True,
+            help="Where guesses come from that let steps be asked ahead of what is decided: the votes that are in "
+            "(leader), the process's own guess(state), or a drafting model. auto: the model's own drafting model "
+            "or the process's guess, where there is one, else leader. Decisions are the same with all of them.",
+        ),
+        click.option(
+            "--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once."
+        ),
+        click.option(
+            "--waste",
+            type=click.FloatRange(0, 1, max_open=True),
+            default=0.05,
+            show_default=True,
+            help="Share of all samples that may be for nothing, drawn after a wrong guess.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def parameters(settings: tuple[str, ...]) -> dict[str, Json]:
+    """Read every `--set name=value`."""
+    named = [parameter(text) for text in settings]
+    for name, _ in named:
+        if [other for other, _ in named].count(name) > 1:
+            raise InputError(f"--set gives {name} more than once")
+    return dict(named)

@@ -1,0 +1,166 @@
+"""The commands that run a process: run and resume."""
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring import api, reading
+from unerring.errors import Stopped, UnerringError
+from unerring.measuring import Target
+from unerring.registry import make_chain
+from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
+from unerring.ui.options import (
+    json_option,
+    margin,
+    parameters,
+    planning_options,
+    process_options,
+    speculation_options,
+)
+from unerring.ui.progress import Progress
+from unerring.ui.text import report_text
+
+
+@click.command()
+@process_options
+@click.option(
+    "--k",
+    "k",
+    default="auto",
+    callback=margin,
+    help="Votes that the winner must be ahead by; auto: as many as the target takes, by what was measured.",
+)
+@planning_options
+@click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
+@speculation_options
+@json_option
+def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    process: str,
+    settings: tuple[str, ...],
+    models: tuple[str, ...],
+    k: int | None,
+    target: Target,
+    journal: Path | None,
+    max_steps: int | None,
+    seed: int,
+    speculate: str,
+    in_flight: int,
+    waste: float,
+    as_json: bool,
+) -> int:
+    """Run PROCESS, a shipped one (hanoi) or your own as package.module:Class, deciding every step by voting.
+
+    \b
+    unerring run hanoi --set disks=12 --journal h12.db --seed 1
+    unerring run hanoi --set disks=14 --rule log-odds
+    unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
+    """
+    chain = make_chain(process, parameters(settings))
+    model = list(models) or "embedded"
+    path = journal or fresh(process)
+
+    def start(progress: Progress) -> api.Result:
+        options = api.Options(
+            max_steps=max_steps,
+            observer=progress,
+            speculate=speculate,
+            in_flight=in_flight,
+            waste=waste,
+            target=target,
+        )
+        return api.run(chain, model, path, k, seed, options)
+
+    return _watched(start, path, as_json, new_name="" if journal else str(path))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop again, resumable, after so many further steps.")
+@click.option("--vote-cap", type=click.IntRange(min=1), help="Raise the cap on a step's votes.")
+@click.option("--flag-cap", type=click.IntRange(min=1), help="Raise the cap on a step's flagged samples per vote.")
+@click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
+@speculation_options
+@json_option
+def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    file: Path,
+    max_steps: int | None,
+    vote_cap: int | None,
+    flag_cap: int | None,
+    repair: bool,
+    speculate: str,
+    in_flight: int,
+    waste: float,
+    as_json: bool,
+) -> int:
+    """Go on with the run in the journal FILE, from its last committed vote."""
+    if repair:
+        kept, aside = reading.repair(file)
+        click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
+
+    def start(progress: Progress) -> api.Result:
+        options = api.Options(
+            max_steps=max_steps,
+            observer=progress,
+            vote_cap=vote_cap,
+            flag_cap=flag_cap,
+            speculate=speculate,
+            in_flight=in_flight,
+            waste=waste,
+        )
+        return api.resume(file, options=options)
+
+    return _watched(start, file, as_json, resuming=True)
+
+
+def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming: bool = False) -> int:
+    """Run with progress; a stop names the command that goes on, and a bug in the user's code its place."""
+    progress, before = Progress(quiet=as_json, journal=new_name), 0 if resuming else _sessions(path)
+    try:
+        with progress:
+            result = start(progress)
+    except Stopped as error:
+        raise type(error)(f"{error}; go on with: {_going_on(error, path)}") from None
+    except (UnerringError, click.ClickException):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and not own_frames(error):
+            raise
+        begun = _sessions(path) > before
+        then = f"mend it, then: unerring resume {quoted(path)}" if begun else "nothing was begun"
+        return failed(STOPPED, f"the process's own code failed: {placed(error)}; {then}")
+    if as_json:
+        click.echo(json.dumps(result.report))
+    else:
+        if resuming and progress.steps == 0:
+            click.echo(f"{path} is finished already.", err=True)
+        click.echo(report_text(result.report, str(path)))
+        click.echo(f"Check it with: unerring verify {quoted(path)}", err=True)
+    return DONE
+
+
+def _going_on(error: Stopped, path: Path) -> str:
+    more = " --vote-cap N (or --flag-cap N) to allow it more" if error.kind == "undecided" else ""
+    return f"unerring resume {quoted(path)}{more}"
+
+
+def _sessions(path: Path) -> int:
+    """How often the run in a journal was begun or gone on with; 0 where there is none."""
+    with suppress(UnerringError):
+        return int(reading.report(path)["sessions"])
+    return 0
+
+
+def fresh(process: str) -> Path:
+    """A name for a journal that no file has yet."""
+    stem = process.rpartition(":")[2] + time.strftime("-%Y%m%d-%H%M%S")
+    taken, path = 1, Path(f"{stem}.db")
+    while path.exists():
+        taken += 1
+        path = Path(f"{stem}-{taken}.db")
+    return path

@@ -1,0 +1,112 @@
+"""A model that changes in mid-run: the alarm comes within a stated number of steps, live and in the report."""
+
+import io
+import re
+from math import log
+
+import pytest
+
+import unerring
+from unerring import Hanoi, Options
+from unerring.errors import StepLimit
+from unerring.measuring import Target, calibrate, planned_policy
+from unerring.testing import NoisySampler
+from unerring.ui.progress import Progress
+from unerring.ui.text import report_text
+
+CHAIN = Hanoi(disks=12)
+STEPS, CHANGE = 4095, 1500
+P = 0.98
+
+
+class Changing:
+    """A sampler that is another one from some step on; that one may err more often, or answer from a cache."""
+
+    name = "changing"
+    paid = False
+    compact = True
+
+    def __init__(self, p, cached=False):
+        self._before, self._after = (NoisySampler(CHAIN.rehearse, chance) for chance in (P, p))
+        self._cached = cached
+
+    async def sample(self, prompt, settings, n):
+        if settings.step < CHANGE:
+            return await self._before.sample(prompt, settings, n)
+        if self._cached:  # the same answer to the same prompt, without a word
+            return [unerring.Sample(CHAIN.rehearse(prompt).right, voter="noise")] * n
+        return await self._after.sample(prompt, settings, n)
+
+
+@pytest.fixture(scope="module")
+def target():
+    """What the run is planned by: a pilot of the model as it is at first."""
+    return Target(0.95, calibration=calibrate(CHAIN, NoisySampler(CHAIN.rehearse, P), samples=4000, seed=5))
+
+
+def watched(model, target):
+    """What is told while a run goes on, and in its report."""
+    log = io.StringIO()
+    with Progress(log) as progress:
+        report = unerring.run(CHAIN, model, seed=3, options=Options(target=target, observer=progress)).report
+    assert report["steps"] == STEPS
+    return log.getvalue(), report
+
+
+def dissent(p, k):
+    """The chance that a race to a margin of k has a vote against its winner."""
+    return 1.0 - p**k - (1.0 - p) ** k
+
+
+def noticed(told, report):
+    """At which step an alarm came, and since when dissent was not as planned; progress and report tell the same."""
+    (alarm,) = (one for one in report["certificate"]["warnings"] if one.startswith("dissent "))
+    assert told == f"warning: {alarm}\n"
+    assert f"warning      {alarm}" in report_text(report, "run.db").splitlines()
+    since, steps = re.search(r"at about step (\S+): \S+ of the (\S+) steps", alarm).groups()
+    return int(since.replace(",", "")) + int(steps.replace(",", "")) - 1, int(since.replace(",", ""))
+
+
+def test_a_model_that_stays_the_same_sets_off_no_alarm(target):
+    """As it was measured, so it runs: nothing is warned of."""
+    told, report = watched(Changing(P), target)
+    assert told == ""
+    assert report["certificate"]["warnings"] == []
+
+
+def test_a_model_that_dissents_twice_as_often_sets_off_an_alarm(target):
+    """At twice the planned band's end h a step adds about 0.39 h to the sum, and the alarm is at ln(1000 N).
+
+    It comes within one and a half times the steps that this takes. A model that has changed like this errs more often.
+    """
+    (policy, plan), worse = planned_policy(CHAIN, Changing(P), target), P
+    high = plan["dissent"][1]
+    while dissent(worse, policy.rule.k) < 2 * high:
+        worse -= 0.0005
+    told, report = watched(Changing(worse), target)
+    at, since = noticed(told, report)
+    enough = log(1000 * STEPS) / (0.39 * high)
+    assert "has the model changed?" in told
+    assert CHANGE < at <= CHANGE + 1.5 * enough
+    assert abs(since - CHANGE) <= enough / 2
+
+
+def test_a_cache_that_answers_sets_off_an_alarm(target):
+    """Where copies are counted dissent vanishes, and the alarm comes after about 2 ln(1000 N) / l steps."""
+    low = planned_policy(CHAIN, Changing(P), target)[1]["dissent"][0]
+    told, report = watched(Changing(P, cached=True), target)
+    at, since = noticed(told, report)
+    enough = 2 * log(1000 * STEPS) / low
+    assert "does a cache answer?" in told
+    assert CHANGE < at <= CHANGE + 1.1 * enough
+    assert abs(since - CHANGE) <= enough / 10
+
+
+def test_an_alarm_is_not_forgotten_over_a_stop(tmp_path, target):
+    """A run that is stopped in the midst of a change and resumed tells of it as one that was not."""
+    path, changing = tmp_path / "run.db", Changing(P, cached=True)
+    with pytest.raises(StepLimit):
+        unerring.run(CHAIN, changing, path, seed=3, options=Options(target=target, max_steps=CHANGE + 200))
+    resumed = unerring.resume(path, CHAIN, changing).report["certificate"]
+    assert resumed == watched(changing, target)[1]["certificate"] == unerring.report(path)["certificate"]
+    assert len(resumed["warnings"]) == 1
