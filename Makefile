@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-slow check format bench million clean
+.PHONY: help setup demo test test-slow check format bench million paper clean
 
 help:
 	@echo "make demo       install into $(VENV) and watch the embedded model derail alone and succeed by voting"
@@ -12,6 +12,7 @@ help:
 	@echo "make check      lint, formatting, types, layers"
 	@echo "make bench      the figures in the README (half an hour)"
 	@echo "make million    the record: 1,048,575 dependent steps on the embedded model, then verified"
+	@echo "make paper      the paper's table and figures, measured again and drawn: docs/paper (ten minutes)"
 	@echo "make setup      only install everything for development"
 
 $(VENV)/bin/python:
@@ -58,6 +59,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/embedded.py --json $(FIGURES)/3-embedded.json
 	$(BIN)/python benchmarks/growth.py --json $(FIGURES)/4-growth.json
 	$(BIN)/python benchmarks/length.py --json $(FIGURES)/5-length.json
+	$(BIN)/python benchmarks/weighted.py --json $(FIGURES)/7-weighted.json
 	$(PYTHON) -m venv $(FIGURES)/peers
 	$(FIGURES)/peers/bin/pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
 	$(FIGURES)/peers/bin/python benchmarks/peers.py --json $(FIGURES)/6-peers.json
@@ -67,6 +69,11 @@ bench: $(VENV)/.dev
 million: $(VENV)/.demo
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/record.py
+
+# Seeded, so that a second time on the same machine changes nothing.
+paper: $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[embedded,plots,dev]'
+	$(BIN)/python benchmarks/paper/all.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
