@@ -43,7 +43,7 @@ def run(steps: int, speculate: str, folder: Path) -> dict[str, Any]:
     journal, steady = folder / f"{speculate}.db", Steady(steps // 10)
     try:
         options = unerring.Options(speculate=speculate, max_steps=steps, observer=steady)
-        unerring.run(unerring.Hanoi(DISKS), "embedded", journal, options=options)
+        unerring.run(unerring.Hanoi(DISKS), "embedded", journal, k=3, options=options)
     except StepLimit:
         pass
     report = unerring.report(journal)

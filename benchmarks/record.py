@@ -25,10 +25,13 @@ import unerring
 from common import MEGABYTE
 from million import Events
 from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, EmbeddedDrafter, EmbeddedSampler
-from unerring.core.race import Race, Won
+from unerring.core.planning.assumptions import measured
+from unerring.core.planning.races import Job, expected_races, margin_plan
+from unerring.core.race import AheadBy, Race, Won, rule_named
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Settings
 from unerring.core.vote import canonical
+from unerring.measuring import shipped_calibration
 from unerring.processes.hanoi import Move, moved
 from unerring.runtime.ports import Sampler
 from unerring.runtime.unaided import derailed_at
@@ -230,6 +233,7 @@ Machine: {computer["processor"]}, {computer["memory_gib"]} GiB, {computer["syste
 
 The hardest steps: {_hardest(report)}
 {_stops(pace)}
+{_foretold(report)}
 
 | voter | votes | red flags |
 |---|---|---|
@@ -275,6 +279,21 @@ def _stops(pace: dict[str, Any]) -> str:
         "always right, and one nearly always out of form, so that its few votes decide. The run was resumed with a "
         "higher cap (`unerring resume million/journal.db --vote-cap 300`), since then the embedded model's own.\n"
     )
+
+
+def _foretold(report: dict[str, Any]) -> str:
+    """How probable the record was, by the calibration that ships with the model."""
+    calibration = shipped_calibration("embedded")
+    assert calibration is not None
+    assumed, job, rule = measured(calibration), Job(report["steps"]), rule_named(report["policy"]["rule"])
+    assert isinstance(rule, AheadBy)
+    chance = expected_races(assumed, rule, job).success(job)
+    planned = margin_plan(assumed, job).rule
+    assert isinstance(planned, AheadBy)
+    pilot = f"the pilot of {calibration.samples:,} samples that ships with the model"
+    return f"""How probable was it? By {pilot}, k = {rule.k} decides
+all {job.steps:,} steps rightly with a probability of {chance:.2f}, if wrong votes agree with each other. For 95 %,
+`unerring plan --model embedded --steps {job.steps}` takes k = {planned.k}."""
 
 
 def _voters(report: dict[str, Any]) -> str:

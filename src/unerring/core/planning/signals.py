@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unerring.core.planning.calibration import EDGES, Calibration, Trouble, VoterCount
-from unerring.core.planning.estimates import repeated
 from unerring.core.weights import VoterWeights, Weights, voter_weights
 
 # Steps on which a voter erred, before it is said that its errors scatter: if none of 30 was a stubborn one, such are
@@ -64,7 +63,8 @@ def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[Troub
     worst = max(((one.later_wrong + 0.5) / (one.later + 1.0) for one in erred), default=1.0)
     if worst < 0.5 and len(erred) >= ENOUGH:
         return voter_weights(right, worst)
-    repeat, error = repeated(erred), (voter.wrong + 1.0) / (voter.votes + 2.0)
+    error = (voter.wrong + 1.0) / (voter.votes + 2.0)
+    repeat = (sum(one.later_wrong / one.later for one in erred) + 1.0) / (len(erred) + 1.0)  # one stubborn step more
     # votes are exchangeable: right then wrong as often as the reverse
     strays = min(1.0, error * (1.0 - repeat) / (1.0 - error))
     return voter_weights(right, repeat, strays)
