@@ -203,11 +203,13 @@ def test_a_cancelled_run_can_be_resumed(tmp_path):
     path = tmp_path / "run.db"
 
     async def cancelled():
-        reached = asyncio.Event()
+        reached, calls = asyncio.Event(), []
 
         async def model(prompt, settings):
             if settings.step == 2:
-                reached.set()
+                calls.append(settings)
+                if len(calls) == 2:
+                    reached.set()
                 await asyncio.Event().wait()
             return double(prompt, settings)
 
