@@ -70,6 +70,11 @@ class Reply:
     voter: int
     reply_id: str | None = None
 
+    @property
+    def candidate(self) -> int | None:
+        """The number of the sample that spells out the choice of this vote; None where it is no vote."""
+        return self.slot if isinstance(self.choice, str) else self.choice
+
 
 @dataclass(frozen=True, slots=True)
 class Replies:

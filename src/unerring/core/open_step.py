@@ -92,8 +92,8 @@ class OpenStep:
         """
         votes: Counter[str] = Counter()
         for reply in self.replies.values():
-            if reply.choice is not None and self._weighs(reply):
-                votes[self.choice(reply.slot if isinstance(reply.choice, str) else reply.choice)] += 1
+            if reply.candidate is not None and self._weighs(reply):
+                votes[self.choice(reply.candidate)] += 1
         return votes
 
     def knows_reply(self, reply_id: str) -> bool:
@@ -132,15 +132,14 @@ class OpenStep:
     def _tell(self) -> None:
         while self.told < self.asked and self.told in self.replies:
             reply = self.replies[self.told]
-            if reply.choice is None:
+            candidate = reply.candidate
+            if candidate is None:
                 self.flags += 1
+            elif self.weighing is None:
+                self.race.tell(candidate)
             else:
-                candidate = reply.slot if isinstance(reply.choice, str) else reply.choice
-                if self.weighing is None:
-                    self.race.tell(candidate)
-                else:
-                    voter = self.voters[reply.voter].name
-                    self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
+                voter = self.voters[reply.voter].name
+                self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
             self.told += 1
             if self.told == self.asked and isinstance(self.verdict, Continue):
                 self.asked += self.race.missing()

@@ -60,10 +60,20 @@ class Decided:
         return sum(self.tally)
 
     @property
+    def cast(self) -> list[Reply]:
+        """The samples that were votes."""
+        return [reply for reply in self.replies if reply.choice is not None]
+
+    @property
+    def winner(self) -> int | None:
+        """The number of the sample that spells out the committed choice."""
+        return next((reply.slot for reply in self.replies if reply.choice == self.choice), None)
+
+    @property
     def votes_for(self) -> int:
         """Votes for the committed choice."""
-        spelled = {reply.slot for reply in self.replies if reply.choice == self.choice}
-        return sum(reply.choice == self.choice or reply.choice in spelled for reply in self.replies)
+        winner = self.winner
+        return sum(reply.candidate == winner for reply in self.cast)
 
     @property
     def value(self) -> Json:

@@ -95,13 +95,8 @@ class Series:
 
 def _first_two_lost(decided: Decided) -> bool:
     """Whether the step's first two votes both went against its verdict (the paper's collisions)."""
-    votes = [reply for reply in decided.replies if reply.choice is not None][:2]
-    by_slot = {reply.slot: reply for reply in decided.replies}
-
-    def text_of(choice: str | int | None) -> str | int | None:
-        return by_slot[choice].choice if isinstance(choice, int) else choice
-
-    return all(text_of(vote.choice) != decided.choice for vote in votes)
+    winner = decided.winner
+    return all(vote.candidate != winner for vote in decided.cast[:2])
 
 
 def status_of(state: RunState) -> str:

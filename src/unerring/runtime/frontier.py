@@ -26,6 +26,7 @@ class Frontier:
         self._asked_end = None if most is None else first + most
         # a run that has gone on beyond the length is one that somebody resumed all the same
         self._length = length if length is not None and first < length else None
+        self._end = min((end for end in (self._asked_end, self._length) if end is not None), default=None)
 
     @property
     def folded(self) -> RunState:
@@ -34,8 +35,7 @@ class Frontier:
     @property
     def left(self) -> int | None:
         """Steps that may still be done in this session, or None for no limit."""
-        ends = [end for end in (self._asked_end, self._length) if end is not None]
-        return min(ends) - self.folded.committed if ends else None
+        return None if self._end is None else self._end - self.folded.committed
 
     def question(self) -> Question | None:
         """The next step, asked from where the chain stands; None at its end. Raises `StepLimit`."""

@@ -18,7 +18,7 @@ from unerring.errors import InputError
 from unerring.reading import History
 from unerring.ui.drawing import require_matplotlib
 from unerring.ui.run_plots import Panel, run_panels
-from unerring.ui.text import chance, inert, probability
+from unerring.ui.text import amount, chance, inert, probability
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 20  # of a table of tallies or rounds
@@ -321,13 +321,6 @@ def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
 def _tally(tally: Sequence[int]) -> str:
     return "-".join(map(str, tally))
-
-
-def amount(number: float) -> str:
-    """An expected number, two or three digits of it."""
-    if number >= 100.0:
-        return f"{number:,.0f}"
-    return f"{number:.2g}" if number >= 1e-4 or number == 0.0 else "less than 0.0001"
 
 
 def _plain(value: Any) -> str:

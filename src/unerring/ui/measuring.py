@@ -21,8 +21,7 @@ from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
 from unerring.ui.options import json_option, parameters, process_options
 from unerring.ui.plan_text import calibration_text, plan_text
-
-PLAIN_SECONDS = 10.0
+from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 
 
 @click.command()
@@ -113,7 +112,7 @@ class _Progress:
 
     def seen(self, calibration: Calibration) -> None:
         now = time.monotonic()
-        if self._quiet or now - self._shown < (0.2 if self._live else PLAIN_SECONDS):
+        if self._quiet or now - self._shown < (REFRESH_SECONDS if self._live else PLAIN_SECONDS):
             return
         self._shown = now
         told = f"{calibration.steps:,} steps, {sum(voter.wrong for voter in calibration.voters):,} votes wrong"

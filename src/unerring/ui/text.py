@@ -105,7 +105,7 @@ def _wrong(certificate: dict[str, Any]) -> str:
     if certificate["expected_wrong"] is None:
         return f"{bounds}: no more is known"
     return (
-        f"{_amount(certificate['expected_wrong'])} expected ({bounds} with 95%); "
+        f"{amount(certificate['expected_wrong'])} expected ({bounds} with 95%); "
         f"none with probability {probability(certificate['zero_probability'])}"
     )
 
@@ -131,7 +131,7 @@ def chance(p: float) -> str:
     return f"1 in {float(f'{1.0 / p:.2g}'):,.0f}" if p > 1e-12 else "less than 1 in a trillion"
 
 
-def _amount(number: float) -> str:
+def amount(number: float) -> str:
     """An expected number, two or three digits of it."""
     if number >= 100.0:
         return f"{number:,.0f}"

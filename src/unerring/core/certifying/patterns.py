@@ -120,20 +120,14 @@ class Patterns:
 
 def pattern_of(decided: Decided) -> Pattern:
     """How the votes of a step fell, by voter. Of equal runners-up, the one that had a vote first is taken."""
-    spelled = {reply.slot: reply.choice for reply in decided.replies if isinstance(reply.choice, str)}
-    votes, totals = [], dict.fromkeys([decided.choice], 0)
-    for reply in decided.replies:
-        choice = reply.choice if reply.choice is None or isinstance(reply.choice, str) else spelled.get(reply.choice)
-        if choice is not None:
-            votes.append((reply.voter, choice))
-            totals[choice] = totals.get(choice, 0) + 1
-    del totals[decided.choice]
+    votes, winner = decided.cast, decided.winner
+    totals = Counter(vote.candidate for vote in votes)
+    totals.pop(winner, None)
     second = max(totals, key=totals.__getitem__, default=None)
     parts: dict[int, list[int]] = {}
-    for voter, choice in votes:
-        if voter not in parts:
-            parts[voter] = [0, 0, 0]
-        parts[voter][0 if choice == decided.choice else 1 if choice == second else 2] += 1
+    for vote in votes:
+        part = parts.setdefault(vote.voter, [0, 0, 0])
+        part[0 if vote.candidate == winner else 1 if vote.candidate == second else 2] += 1
     return tuple([Part(voter, *parts[voter]) for voter in sorted(parts)])
 
 

@@ -25,7 +25,6 @@ from math import ceil, exp, log, log1p
 
 from unerring.core.certifying.erring import Outlook
 from unerring.core.certifying.patterns import MOST_EXAMPLES, Example, margin_of, pattern_of
-from unerring.core.entries import Reply
 from unerring.core.odds import loss_probability_of
 from unerring.core.replay import Decided
 
@@ -68,11 +67,9 @@ class Leads:
             heappushpop(self._least, one)
 
     def _count_first_vote(self, decided: Decided) -> None:
-        votes = [reply for reply in decided.replies if reply.choice is not None]
-        winner = next((vote.slot for vote in votes if vote.choice == decided.choice), None)
-        for vote in votes[:1]:
+        for vote in decided.cast[:1]:
             lost, count = self.first.get(vote.voter, (0, 0))
-            self.first[vote.voter] = lost + (_candidate(vote) != winner), count + 1
+            self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1
 
     def nearest(self) -> Iterable[tuple[float, Example]]:
         """The steps of the smallest leads, each with its chance to be wrong."""
@@ -94,9 +91,3 @@ class Leads:
         if self.expected <= 0.0:
             return 0
         return max(0, ceil(log(BEYOND) / -log1p(1.0 / self.expected)) - 1)
-
-
-def _candidate(vote: Reply) -> int:
-    """The number of the sample that spells out what a vote is for."""
-    assert vote.choice is not None
-    return vote.slot if isinstance(vote.choice, str) else vote.choice

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from unerring.core.planning.calibration import EDGES, Calibration, Trouble, Troubled, VoterCount
-from unerring.core.planning.estimates import Estimate, ensemble_estimate, voter_estimate
+from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
 from unerring.core.redflag import FlagRules
 from unerring.core.sample import Usage
 
@@ -41,8 +41,8 @@ def figures(calibration: Calibration) -> dict[str, Any]:
     each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
     together = ensemble_estimate(calibration) if len(each) > 1 else None
     return {
-        "voters": [_estimate_json(one) for one in each],
-        "ensemble": None if together is None else _estimate_json(together),
+        "voters": [asdict(one) for one in each],
+        "ensemble": None if together is None else asdict(together),
         "latency_seconds": calibration.latency,
     }
 
@@ -155,7 +155,3 @@ def _short(value: Any) -> str:
     """A value as a message can show it."""
     told = repr(value)
     return told if len(told) <= 40 else f"{told[:40]}..."
-
-
-def _estimate_json(estimate: Estimate) -> dict[str, Any]:
-    return asdict(estimate)

@@ -8,6 +8,7 @@ that it is somewhat wide. Trials must be independent, such as one vote on each o
 from collections.abc import Callable
 from math import exp, expm1, lgamma, log, log1p
 
+from unerring.core.odds import loss_probability_of
 from unerring.errors import InputError
 
 _TINY = 1e-300
@@ -88,17 +89,21 @@ def _away_from_zero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
 
 
-def _solved(enough: Callable[[float], bool]) -> float:
-    """The share at which an ever more probable condition begins to hold, by halving an interval of log-odds."""
-    low, high = -60.0, 60.0
-    for _ in range(_TURNS):
+def halved(holds: Callable[[float], bool], low: float, high: float, turns: int) -> tuple[float, float]:
+    """Close in on where a condition begins to hold that fails at `low` and holds at `high`, by halving."""
+    for _ in range(turns):
         middle = (low + high) / 2.0
-        if enough(_share(middle)):
+        if holds(middle):
             high = middle
         else:
             low = middle
-    return _share(high)
+    return low, high
+
+
+def _solved(enough: Callable[[float], bool]) -> float:
+    """The share at which an ever more probable condition begins to hold, by its log-odds."""
+    return _share(halved(lambda place: enough(_share(place)), -60.0, 60.0, _TURNS)[1])
 
 
 def _share(log_odds: float) -> float:
-    return 1.0 / (1.0 + exp(-log_odds)) if log_odds > 0.0 else exp(log_odds) / (1.0 + exp(log_odds))
+    return loss_probability_of(-log_odds)

@@ -15,6 +15,7 @@ from math import ceil, exp, expm1, floor, log, log1p, sqrt
 
 from unerring.core import odds
 from unerring.core.planning.assumptions import Assumptions
+from unerring.core.planning.intervals import halved
 from unerring.core.planning.signals import weights_of
 from unerring.core.planning.spread import Kind, Spread
 from unerring.core.planning.walk import Outcome, raced, ruined
@@ -198,14 +199,11 @@ def _rate(turns: Sequence[tuple[float, float]]) -> float:
         return odds.log_odds(right / (right + wrong)) if right + wrong else 0.0
     if sum(right for right, _ in turns) <= sum(wrong for _, wrong in turns):
         return 0.0
-    low, high = 0.0, 700.0
-    for _ in range(60):
-        rate = (low + high) / 2.0
-        if sum(log(max(1.0 - p - q + q * exp(rate) + p * exp(-rate), 1e-300)) for p, q in turns) < 0.0:
-            low = rate
-        else:
-            high = rate
-    return low
+
+    def grown(rate: float) -> bool:
+        return sum(log(max(1.0 - p - q + q * exp(rate) + p * exp(-rate), 1e-300)) for p, q in turns) >= 0.0
+
+    return halved(grown, 0.0, 700.0, 60)[0]
 
 
 def _stubborn(spread: Spread, m: int) -> float:

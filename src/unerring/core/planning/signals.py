@@ -60,7 +60,7 @@ def _signals(voter: VoterCount, troubles: Sequence[Trouble], parted: bool) -> Si
 
 def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[Trouble]) -> VoterWeights:
     erred = [one for one in troubles if one.first_wrong and one.later]
-    worst = max(((one.later_wrong + 0.5) / (one.later + 1.0) for one in erred), default=1.0)
+    worst = max((one.chance for one in erred), default=1.0)
     if worst < 0.5 and len(erred) >= ENOUGH:
         return voter_weights(right, worst)
     error = (voter.wrong + 1.0) / (voter.votes + 2.0)

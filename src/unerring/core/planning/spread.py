@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp, inf, log, log1p, sqrt
 from typing import TypeAlias
 
-from unerring.core.planning.intervals import log_beta
+from unerring.core.planning.intervals import halved, log_beta
 
 # right votes and wrong ones of a voter on a step
 Votes: TypeAlias = tuple[int, int]
@@ -169,14 +169,12 @@ def _nodes(a: float, b: float) -> list[tuple[float, float]]:
 
 def _moved(nodes: Sequence[tuple[float, float]], mean: float) -> list[float]:
     """Chances at the nodes, all moved by the same log-odds so that their mean is the given one."""
-    low, high = -40.0, 40.0
-    for _ in range(60):
-        shift = (low + high) / 2.0
-        if sum(part / (1.0 + exp(-z - shift)) for z, part in nodes) >= mean:
-            high = shift
-        else:
-            low = shift
-    return [1.0 / (1.0 + exp(-z - high)) for z, _ in nodes]
+
+    def enough(shift: float) -> bool:
+        return sum(part / (1.0 + exp(-z - shift)) for z, part in nodes) >= mean
+
+    _, shift = halved(enough, -40.0, 40.0, 60)
+    return [1.0 / (1.0 + exp(-z - shift)) for z, _ in nodes]
 
 
 def log_likelihood(mean: float, concentration: float, seen: Iterable[tuple[Votes, float]]) -> float:
@@ -206,14 +204,9 @@ def least_concentration(seen: Sequence[tuple[float, Mapping[Votes, float]]], dro
     first = next((i for i, found in enumerate(scores) if found >= enough), best)
     if first == 0:
         return CONCENTRATIONS[0]
-    low, high = places[first - 1], top if scores[first] < enough else places[first]
-    for _ in range(20):  # the grid is too coarse for long pilots, and what is above the true one promises too much
-        middle = (low + high) / 2.0
-        if score(middle) >= enough:
-            high = middle
-        else:
-            low = middle
-    return exp(low)
+    # the grid is too coarse for long pilots, and what is above the true one promises too much
+    beyond = top if scores[first] < enough else places[first]
+    return exp(halved(lambda place: score(place) >= enough, places[first - 1], beyond, 20)[0])
 
 
 def _evidence(steps: Mapping[Votes, float]) -> list[tuple[Votes, float]]:

@@ -6,6 +6,7 @@ for, is taken on the safe side. Where every voter is heard twice at most, a race
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TypeAlias
 
 from unerring.core.planning.signals import Signals
@@ -38,7 +39,13 @@ def weighed_race(kind: Kind, negligible: float, signals: Sequence[Signals], lead
     """A race for a lead in log-odds, in parts of the grid, on steps of one kind."""
     voters, ends = len(signals), all(one.weights.repeat == 0 for one in signals)
     open_: dict[Course, dict[int, float]] = {((NOTHING,) * voters, 0): {0: 1.0}}
-    wrong = undecided = votes = squared = unanimous = 0.0
+    turns, wrong = kind.turns, 0.0
+    undecided = votes = squared = unanimous = 0.0
+
+    @cache
+    def votes_of(who: int, said: Said) -> tuple[Vote, ...]:
+        return tuple(_votes(signals[who], turns[who], said))
+
     for number in range(MOST_WEIGHED):
         still = sum(sum(places.values()) for places in open_.values())
         if still <= negligible:
@@ -47,7 +54,7 @@ def weighed_race(kind: Kind, negligible: float, signals: Sequence[Signals], lead
         who = number % voters
         after: dict[Course, dict[int, float]] = {}
         for (said, sides), places in open_.items():
-            for now, side, gained, chance in _votes(signals[who], kind.turns[who], said[who]):
+            for now, side, gained, chance in votes_of(who, said[who]):
                 course = (*said[:who], now, *said[who + 1 :]), sides | side
                 there = after.setdefault(course, defaultdict(float))
                 for place, share in places.items():
