@@ -4,7 +4,7 @@
     ├── InputError            yours: an argument, a process, a file that cannot be used as asked
     │   ├── NoKCanHelp        the voters are right too rarely for any margin to reach the target
     │   └── ChainChanged      the process's code no longer does what the journal says it did
-    ├── ProviderError         the model's side
+    ├── ProviderError         the model's side; its `kind`, a `FailureKind`, says what went wrong
     │   ├── ProviderBusy      passing: try the same call again, not before `retry_after`
     │   └── ProviderDown      lasting: no further call makes sense until somebody acts
     ├── JournalError          the journal's
@@ -15,12 +15,18 @@
     └── Stopped               ran out: the run stopped early and can go on
         ├── StepUndecided     a step met its cap on votes or on flagged samples
         ├── StepLimit         the limit of steps asked for was reached
+        ├── BudgetSpent       the next call might cost more than is left
+        ├── VotesCopied       too many replies were copies of earlier ones, served by a cache
+        ├── ModelChanged      another model answers under the same name
         ├── ProviderGone      the provider stayed away for longer than the run's patience
         └── Interrupted       Ctrl-C or SIGTERM
 
 Messages say what happened and what to do about it. Red flags and undecided races are values, not errors
 (see `unerring.core`); an error that a user's own process raises is passed on as it is.
 """
+
+
+from enum import Enum
 
 
 class UnerringError(Exception):
@@ -39,8 +45,30 @@ class ChainChanged(InputError):
     """Replaying the journal through the process gave another state than the one recorded."""
 
 
+class FailureKind(Enum):
+    """Why a call brought no sample, which decides what follows and what it may have cost."""
+
+    RATE_LIMITED = "rate limited"  # nothing was done: leave the provider alone for a while
+    OVERLOADED = "overloaded"  # nothing was done: fewer calls at once
+    TRANSIENT = "transient"  # nothing was done: try again
+    UNKNOWN = "unknown outcome"  # it was sent, and what became of it is not known: it may be billed
+    QUOTA = "quota gone"  # somebody must pay
+    DENIED = "access denied"  # no key, or not this one
+    INVALID = "invalid request"  # it will be refused however often it is sent
+
+
 class ProviderError(UnerringError):
-    """A call to the model failed. It is neither a vote nor a red flag."""
+    """A call to the model failed. It is neither a vote nor a red flag.
+
+    `tokens` are those that the provider billed for it all the same, read and written, where it said so.
+    """
+
+    def __init__(
+        self, message: str, kind: FailureKind = FailureKind.TRANSIENT, tokens: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.tokens = tokens
 
 
 class ProviderBusy(ProviderError):
@@ -49,13 +77,22 @@ class ProviderBusy(ProviderError):
     `retry_after` is the number of seconds the provider asked to be left alone, if it said so.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        kind: FailureKind = FailureKind.TRANSIENT,
+        tokens: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(message, kind, tokens)
         self.retry_after = retry_after
 
 
 class ProviderDown(ProviderError):
     """A lasting failure: no quota, no such model, no permission."""
+
+    def __init__(self, message: str, kind: FailureKind = FailureKind.INVALID) -> None:
+        super().__init__(message, kind)
 
 
 class JournalError(UnerringError):
@@ -102,6 +139,24 @@ class StepLimit(Stopped):
     """The run did as many steps as it was asked to."""
 
     kind = "step limit"
+
+
+class BudgetSpent(Stopped):
+    """The next call might cost more than is left of the run's budget."""
+
+    kind = "budget"
+
+
+class VotesCopied(Stopped):
+    """Too many replies were copies of earlier ones: they are no votes, and the run could not be trusted."""
+
+    kind = "copies"
+
+
+class ModelChanged(Stopped):
+    """Another model answers under the same name than the one the run began with."""
+
+    kind = "model changed"
 
 
 class ProviderGone(Stopped):

@@ -12,8 +12,10 @@ import zlib
 from hashlib import blake2b
 from typing import Any
 
+from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     VERSION,
+    Allowed,
     Cancelled,
     Committed,
     Drafted,
@@ -23,14 +25,18 @@ from unerring.core.entries import (
     Intent,
     Opened,
     Paused,
+    Probed,
+    Redrawn,
     Replies,
     Reply,
     Resumed,
+    Ruled,
+    Served,
     Voter,
 )
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
-from unerring.errors import JournalTooNew
+from unerring.errors import FailureKind, JournalTooNew
 
 GENESIS = bytes(16)
 MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
@@ -85,38 +91,63 @@ def _fields(entry: Entry) -> list[Any]:
             return ["r", first.step, first.slot, at, *map(_sample_fields, replies)]
         case Committed(step, state):
             return ["c", step, state]
-        case Intent(step, slot, count, at):
-            return ["i", step, slot, count, *_given(at)]
-        case Drafted(step, usage, at):
-            return ["d", step, usage.input_tokens, usage.output_tokens, *_given(at)]
+        case Intent(step, slot, count, at, worst):
+            return _trimmed(["i", step, slot, count, at, _charge_fields(worst)])
+        case Drafted(step, usage, at, charge):
+            return _trimmed(["d", step, usage.input_tokens, usage.output_tokens, at, _charge_fields(charge)])
+        case Probed(step, finding, charge):
+            return ["p", step, finding, _charge_fields(charge)]
         case Voter(number, name):
             return ["v", number, name]
-        case Failed(step, slot, count, reason, at):
-            return ["f", step, slot, count, reason, *_given(at)]
+        case Served(voter, model):
+            return ["s", voter, model]
+        case Failed(step, slot, count, reason, at, kind, charge):
+            cause = None if kind is FailureKind.TRANSIENT else kind.value
+            return _trimmed(["f", step, slot, count, reason, at, cause, _charge_fields(charge)])
         case Cancelled(step, slot, count, at):
-            return ["x", step, slot, count, *_given(at)]
+            return _trimmed(["x", step, slot, count, at])
+        case _:
+            return _session_fields(entry)
+
+
+def _session_fields(entry: Entry) -> list[Any]:
+    match entry:
+        case Ruled(step, choice, time):
+            return ["ruled", step, choice, time]
+        case Redrawn(step, time, model):
+            return ["redrawn", step, time, model]
         case Resumed(time, vote_cap, flag_cap):
             return ["resumed", time, vote_cap, flag_cap]
         case Paused(kind, reason, time, latency):
-            return ["paused", kind, reason, time, *_given(latency)]
+            return _trimmed(["paused", kind, reason, time, latency])
         case Finished(steps, time, latency):
-            return ["finished", steps, time, *_given(latency)]
+            return _trimmed(["finished", steps, time, latency])
+        case Allowed(limits, tariffs):
+            prices = {name: [one.input, one.output, one.cached] for name, one in tariffs.items()}
+            return ["allowed", limits.money, limits.tokens, limits.calls, limits.seconds, prices]
         case Opened():
             names = ["process", "parameters", "model", "policy", "seed", "start", "length", "software", "time"]
             names += [] if entry.plan is None else ["plan"]
             return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
+    raise AssertionError(entry)
 
 
-def _given(value: Any) -> list[Any]:
-    """A last field, left out where there is nothing to say."""
-    return [] if value is None else [value]
+def _trimmed(fields: list[Any]) -> list[Any]:
+    """The fields without the last ones that have nothing to say."""
+    while fields[-1] is None:
+        fields.pop()
+    return fields
+
+
+def _charge_fields(charge: Charge | None) -> list[Any] | None:
+    return None if charge is None else [charge.input_tokens, charge.output_tokens, charge.money]
 
 
 def _sample_fields(reply: Reply) -> list[Any]:
     cause = None if reply.flag is None else reply.flag.value
-    cut = int(reply.finish is Finish.LENGTH)
     tokens = [reply.usage.input_tokens, reply.usage.output_tokens]
-    return [reply.text, reply.choice, cause, *tokens, cut, reply.logprob, reply.voter, *_given(reply.reply_id)]
+    fields = [reply.text, reply.choice, cause, *tokens, _FINISHES.index(reply.finish), reply.logprob, reply.voter]
+    return _trimmed([*fields, reply.reply_id, reply.usage.cached_tokens or None])
 
 
 def _entry(kind: object, values: list[Any]) -> Entry:
@@ -139,15 +170,23 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
         case "c", [int(step), str(state)]:
             return Committed(step, state)
         case "i", [int(step), int(slot), int(count), *rest]:
-            return Intent(step, slot, count, _digest(rest))
+            at, worst = _padded(rest, 2)
+            return Intent(step, slot, count, _digest(at), _charge(worst))
         case "d", [int(step), int(read), int(written), *rest]:
-            return Drafted(step, Usage(read, written), _digest(rest))
+            at, charge = _padded(rest, 2)
+            return Drafted(step, Usage(read, written), _digest(at), _charge(charge))
         case "v", [int(number), str(name)]:
             return Voter(number, name)
         case "f", [int(step), int(slot), int(count), str(reason), *rest]:
-            return Failed(step, slot, count, reason, _digest(rest))
+            at, cause, charge = _padded(rest, 3)
+            failure = FailureKind.TRANSIENT if cause is None else FailureKind(cause)
+            return Failed(step, slot, count, reason, _digest(at), failure, _charge(charge))
         case "x", [int(step), int(slot), int(count), *rest]:
-            return Cancelled(step, slot, count, _digest(rest))
+            return Cancelled(step, slot, count, _digest(*_padded(rest, 1)))
+        case "p", [int(step), str(finding), list() as spent]:
+            return Probed(step, finding, _charge(spent) or Charge())
+        case "s", [int(voter), str(model)]:
+            return Served(voter, model)
     return None
 
 
@@ -159,6 +198,18 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             return Paused(cause, reason, time, _seconds(rest))
         case "finished", [int(steps), int() | float() as time, *rest]:
             return Finished(steps, time, _seconds(rest))
+        case "ruled", [int(step), str(choice), int() | float() as time]:
+            return Ruled(step, choice, time)
+        case "redrawn", [int(step), int() | float() as time, (str() | None) as model]:
+            return Redrawn(step, time, model)
+        case "allowed", [
+            (int() | None) as money,
+            (int() | None) as tokens,
+            (int() | None) as calls,
+            (int() | float() | None) as seconds,
+            dict() as prices,
+        ]:
+            return Allowed(Limits(money, tokens, calls, seconds), {name: _tariff(one) for name, one in prices.items()})
         case "opened", [int(version), *rest]:
             if version > VERSION:
                 raise JournalTooNew(_too_new(f"version {version}"))
@@ -166,13 +217,33 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
     return None
 
 
-def _digest(rest: list[Any]) -> str | None:
-    match rest:
-        case []:
+def _padded(fields: list[Any], count: int) -> list[Any]:
+    """Last fields, with those that were left out."""
+    if len(fields) > count or (fields and fields[-1] is None):
+        raise ValueError("its last fields are not those of its kind")
+    return fields + [None] * (count - len(fields))
+
+
+def _digest(at: object) -> str | None:
+    if at is None or isinstance(at, str):
+        return at
+    raise ValueError("its state is not a digest")
+
+
+def _charge(fields: object) -> Charge | None:
+    match fields:
+        case None:
             return None
-        case [str(at)]:
-            return at
-    raise ValueError("its last field is not a digest")
+        case [int(read), int(written), (int() | None) as money]:
+            return Charge(read, written, money)
+    raise ValueError("its charge is not tokens and money")
+
+
+def _tariff(fields: object) -> Tariff:
+    match fields:
+        case [int(read), int(written), int(cached)]:
+            return Tariff(read, written, cached)
+    raise ValueError("its prices are not prices")
 
 
 def _seconds(rest: list[Any]) -> float | None:
@@ -204,22 +275,26 @@ def _opened(version: int, fields: Any) -> Opened:
 def _reply(step: int, slot: int, fields: Any) -> Reply:
     # a journal has millions of these: matching the fields as patterns took twice as long
     text, choice, cause, read, written, cut, logprob, voter, *rest = fields
+    reply_id, cached = _padded(rest, 2) if rest else (None, None)
     if not (
         type(text) in _REFERENCE
         and (choice is None or type(choice) in _REFERENCE)
         and (type(read), type(written), type(cut), type(voter)) == (int, int, int, int)
         and (logprob is None or type(logprob) in _NUMBER)
-        and (not rest or (len(rest) == 1 and type(rest[0]) is str))
+        and (reply_id is None or type(reply_id) is str)
+        and (cached is None or type(cached) is int)
+        and 0 <= cut < len(_FINISHES)
     ):
         raise ValueError("its fields are not those of a sample")
     flag = None if cause is None else FlagKind(cause)
-    finish = Finish.LENGTH if cut else Finish.STOP
-    return Reply(step, slot, text, choice, flag, Usage(read, written), finish, logprob, voter, *rest)
+    usage = Usage(read, written, cached or 0)
+    return Reply(step, slot, text, choice, flag, usage, _FINISHES[cut], logprob, voter, reply_id)
 
 
+_FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED)
 _REFERENCE = frozenset({str, int})
 _NUMBER = frozenset({int, float})
-KINDS = frozenset({"r", "c", "i", "d", "v", "f", "x", "resumed", "paused", "finished", "opened"})
+KINDS = frozenset({*"rcidpvsfx", "ruled", "redrawn", "resumed", "paused", "finished", "allowed", "opened"})
 
 
 def _too_new(what: str) -> str:

@@ -4,16 +4,20 @@ A journal is a list of entries that is only ever appended to; whatever is known 
 entries (`unerring.core.replay`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeAlias
 
+from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
 from unerring.core.vote import Json
+from unerring.errors import FailureKind
 
 VERSION = 1
 DRAFT = -1  # in place of a sample's number: the call drafts a guess
+PROBE = -2  # in place of a sample's number: the call tries out what the provider does
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,15 @@ class Intent:
     """A paid call for samples `slot` to `slot + count - 1` of a step is about to be sent.
 
     `at` is the digest of the state that the step was asked from where that state was guessed, and None where it is
-    the one the chain had reached. It means the same in every entry. The slot `DRAFT` stands for a drafted guess.
+    the one the chain had reached. It means the same in every entry. The slot `DRAFT` stands for a drafted guess, and
+    `PROBE` for a trial. `worst` is the most that the call can cost, which is charged until its outcome is known.
     """
 
     step: int
     slot: int
     count: int
     at: str | None = None
+    worst: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,16 @@ class Drafted:
     step: int
     usage: Usage
     at: str | None = None
+    charge: Charge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A trial call came back: what was found out of the provider, and what it cost. Its answer never votes."""
+
+    step: int
+    finding: str
+    charge: Charge = Charge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +123,28 @@ class Voter:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What a provider says answers as this voter, the first time it says so: a model's name and its fingerprint."""
+
+    voter: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """A paid call came back without samples: the intent is settled, and nothing was received."""
+    """A paid call came back without samples: the intent is settled, and nothing was received.
+
+    Where `kind` is that its outcome is unknown it stays charged at its worst; `charge` is what it was billed for all
+    the same, where the provider said so.
+    """
 
     step: int
     slot: int
     count: int
     reason: str
     at: str | None = None
+    kind: FailureKind = FailureKind.TRANSIENT
+    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +163,35 @@ class Committed:
 
     step: int
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the run may take in all from here on, and the prices of its voters by name."""
+
+    limits: Limits
+    tariffs: Mapping[str, Tariff] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """Somebody decided a step that votes left undecided: the choice, in canonical form, is theirs."""
+
+    step: int
+    choice: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Redrawn:
+    """Somebody had the samples of an undecided step set aside, to be drawn anew; from another model where one is named.
+
+    They stay in the journal, and vote no more.
+    """
+
+    step: int
+    time: float
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +223,22 @@ class Finished:
 
 
 Entry: TypeAlias = (
-    Opened | Intent | Replies | Drafted | Voter | Failed | Cancelled | Committed | Resumed | Paused | Finished
+    Opened
+    | Allowed
+    | Intent
+    | Replies
+    | Drafted
+    | Probed
+    | Voter
+    | Served
+    | Failed
+    | Cancelled
+    | Committed
+    | Ruled
+    | Redrawn
+    | Resumed
+    | Paused
+    | Finished
 )
 
 

@@ -16,6 +16,9 @@ from unerring.core.race import Continue, LogOdds, Race, Undecided, Won
 from unerring.core.weights import Weighing
 
 
+RULED = -1  # the candidate that somebody chose, in place of a sample's number
+
+
 class Misplaced(ValueError):
     """An entry that cannot stand where it stands; the message says why."""
 
@@ -34,12 +37,13 @@ class OpenStep:
 
     Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
     the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
-    weighs votes asks for their names.
+    weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
+    since, where somebody named one. `ruled` is the choice that somebody made in place of the votes.
     """
 
     __slots__ = (
-        *("ahead", "asked", "choices", "flags", "policy", "race", "replies", "rounds", "step", "texts", "told"),
-        *("voters", "weighing"),
+        *("ahead", "asked", "choices", "first", "flags", "model", "policy", "race", "replies", "rounds", "ruled"),
+        *("step", "texts", "told", "voters", "weighing"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -49,6 +53,9 @@ class OpenStep:
         self.replies: dict[int, Reply] = {}
         self.texts: dict[str, int] = {}
         self.choices: dict[str, int] = {}
+        self.first = 0
+        self.model: str | None = None
+        self.ruled: str | None = None
         self._begin(policy)
 
     def _begin(self, policy: Policy) -> None:
@@ -57,14 +64,16 @@ class OpenStep:
         self.policy = policy
         self.race: Race[int] = Race(rule, policy.vote_cap)
         self.weighing = Weighing(rule.weights) if isinstance(rule, LogOdds) else None
-        self.told = 0
+        self.told = self.first
         self.flags = 0
         self.rounds = 1
-        self.asked = self.race.missing()
+        self.asked = self.first + self.race.missing()
 
     @property
     def verdict(self) -> Continue | Won[int] | Undecided:
         """How the step stands; undecided also where too many samples were flagged."""
+        if self.ruled is not None:
+            return Won(RULED)
         verdict = self.race.verdict
         if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
             return Undecided(self.race.votes)
@@ -76,6 +85,9 @@ class OpenStep:
 
     def choice(self, candidate: int) -> str:
         """The canonical choice behind a candidate."""
+        if candidate == RULED:
+            assert self.ruled is not None
+            return self.ruled
         choice = self.replies[candidate].choice
         assert isinstance(choice, str)
         return choice
@@ -92,6 +104,8 @@ class OpenStep:
         """
         votes: Counter[str] = Counter()
         for reply in self.replies.values():
+            if reply.slot < self.first:
+                continue
             if reply.candidate is not None and self._weighs(reply):
                 votes[self.choice(reply.candidate)] += 1
         return votes
@@ -118,6 +132,13 @@ class OpenStep:
         """Go on under higher caps: the same votes, told anew."""
         self._begin(policy)
         self._tell()
+
+    def redraw(self, model: str | None) -> None:
+        """Set the samples so far aside: the race begins anew, with votes that are yet to be drawn."""
+        self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
+        self.model = model
+        self.texts, self.choices = {}, {}
+        self._begin(self.policy)
 
     def _check_references(self, reply: Reply) -> None:
         """A text and a choice are written out once in a step, and referred to after that."""

@@ -19,6 +19,7 @@ class FlagKind(Enum):
     IMPROBABLE = "improbable"
     REJECTED = "rejected"
     COPY = "copy"
+    REFUSED = "refused"
 
 
 class RedFlag(Exception):
@@ -49,6 +50,8 @@ class FlagRules:
         """The first red flag that the sample raises by itself, if any."""
         if sample.cached:
             return RedFlag("the provider served a cached reply", FlagKind.COPY)
+        if sample.finish is Finish.REFUSED:
+            return RedFlag("the model declined to answer", FlagKind.REFUSED)
         if sample.finish is Finish.LENGTH:
             return RedFlag("the answer was cut off at its length limit", FlagKind.TRUNCATED)
         if sample.usage.output_tokens > self.max_output_tokens:

@@ -6,11 +6,14 @@ must not vote first, and a replay must agree with the run.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from unerring.core.account import Account, Charge
 from unerring.core.entries import (
     DRAFT,
+    PROBE,
+    Allowed,
     Cancelled,
     Committed,
     Drafted,
@@ -20,18 +23,23 @@ from unerring.core.entries import (
     Intent,
     Opened,
     Paused,
+    Probed,
+    Redrawn,
     Replies,
     Reply,
     Resumed,
+    Ruled,
+    Served,
     Voter,
     digest_of,
 )
 from unerring.core.open_step import Misplaced, OpenStep, VoterRecord
 from unerring.core.policy import Policy, policy_from
-from unerring.core.race import Won
+from unerring.core.race import Undecided, Won
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Usage
 from unerring.core.vote import Json, parsed
+from unerring.errors import FailureKind
 
 MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
 
@@ -54,6 +62,7 @@ class Decided:
     ahead: bool = False
     wasted: int = 0
     margin: int = 0
+    ruled: bool = False
 
     @property
     def votes(self) -> int:
@@ -134,6 +143,9 @@ class RunState:
         self.drafts = 0
         self.last_digest = ""
         self.pace = Pace()
+        self.account = Account()
+        self.served: dict[int, list[str]] = {}
+        self.findings: list[str] = []
 
     def step(self, step: int, at: str | None = None) -> OpenStep:
         """The voting on a step that is not committed yet, opened if need be.
@@ -175,10 +187,14 @@ class RunState:
                 self._receive(entry)
             case Committed():
                 return self._commit(entry)
-            case Intent() | Failed() | Cancelled() | Drafted():
+            case Intent() | Failed() | Cancelled() | Drafted() | Probed():
                 self._follow(entry)
-            case Voter():
+            case Voter() | Served():
                 self._name(entry)
+            case Ruled() | Redrawn():
+                self._review(entry)
+            case Allowed(limits, tariffs):
+                self.account.limits, self.account.tariffs = limits, tariffs
             case Opened():
                 self._open(entry)
             case Resumed():
@@ -194,26 +210,61 @@ class RunState:
                 self.pace.ended(entry)
         return None
 
-    def _follow(self, entry: Intent | Failed | Cancelled | Drafted) -> None:
+    def _follow(self, entry: Intent | Failed | Cancelled | Drafted | Probed) -> None:
         """Keep account of paid calls."""
         match entry:
-            case Intent():
-                self.in_flight.update(self._called(entry))
-            case Failed():
-                self.in_flight.difference_update(self._called(entry))
+            case Intent(worst=worst):
+                called = self._called(entry)
+                self.in_flight.update(called)
+                self.account.begin(called[0], worst)
+            case Failed(count=count, kind=kind, charge=charge):
+                called = self._called(entry)
+                self.in_flight.difference_update(called)
                 self.failures += 1
+                if kind is FailureKind.UNKNOWN and charge is None:
+                    self.unknown += count
+                    self.account.lose(called[0])
+                else:
+                    self.account.settle(called[0], charge or Charge())
             case Cancelled(count=count):
-                self.in_flight.difference_update(self._called(entry))
+                called = self._called(entry)
+                self.in_flight.difference_update(called)
                 self.unknown += count
-            case Drafted(step, usage, at):
-                self.in_flight.discard((step, DRAFT, self._place(step, at)))
+                self.account.lose(called[0])
+            case Drafted(step, usage, at, charge):
+                key = (step, DRAFT, self._place(step, at))
+                self.in_flight.discard(key)
+                self.account.settle(key, charge or Charge(usage.input_tokens, usage.output_tokens, None))
                 self.drafts += 1
                 self.usage += usage
+            case Probed(step, finding, charge):
+                key = (step, PROBE, self._place(step, None))
+                self.in_flight.discard(key)
+                self.account.settle(key, charge)
+                self.usage += Usage(charge.input_tokens, charge.output_tokens)
+                self.findings.append(finding)
 
-    def _name(self, entry: Voter) -> None:
-        if entry.number != len(self.voters):
-            raise Misplaced(f"voter {entry.number} is named out of turn")
-        self.voters[entry.number] = VoterRecord(entry.name)
+    def _name(self, entry: Voter | Served) -> None:
+        match entry:
+            case Voter(number, name):
+                if number != len(self.voters):
+                    raise Misplaced(f"voter {number} is named out of turn")
+                self.voters[number] = VoterRecord(name)
+            case Served(voter, model):
+                if voter not in self.voters:
+                    raise Misplaced("a provider is said to have answered as a voter that is not named")
+                self.served.setdefault(voter, []).append(model)
+
+    def _review(self, entry: Ruled | Redrawn) -> None:
+        """Somebody looked at an undecided step."""
+        step = self.open.get(entry.step, {}).get(self.last_digest)
+        if entry.step != self.committed or step is None or not isinstance(step.verdict, Undecided):
+            raise Misplaced(f"step {entry.step} is not undecided, so that there is nothing to review")
+        match entry:
+            case Ruled(choice=choice):
+                step.ruled = choice
+            case Redrawn(model=model):
+                step.redraw(model)
 
     def _open(self, entry: Opened) -> None:
         try:
@@ -231,6 +282,7 @@ class RunState:
         self.paused = None
         self.unknown += len(self.in_flight)
         self.in_flight.clear()
+        self.account.lose_all()
         if entry.vote_cap is None and entry.flag_cap is None:
             return
         vote_cap, flag_cap = entry.vote_cap or self.policy.vote_cap, entry.flag_cap or self.policy.flag_cap
@@ -250,6 +302,7 @@ class RunState:
         else:
             step = self.step(number, at)
             step.ahead = step.ahead or entry.at is not None
+        self._pay(entry, number, at)
         for reply in entry.replies:
             voter = self.voters.get(reply.voter)
             if voter is None:
@@ -267,7 +320,16 @@ class RunState:
         self.usage += Usage(
             sum(reply.usage.input_tokens for reply in entry.replies),
             sum(reply.usage.output_tokens for reply in entry.replies),
+            sum(reply.usage.cached_tokens for reply in entry.replies),
         )
+
+    def _pay(self, entry: Replies, number: int, at: str) -> None:
+        """Settle the call that brought these samples."""
+        charge = Charge()
+        for reply in entry.replies:
+            voter = self.voters.get(reply.voter)
+            charge += self.account.price("" if voter is None else voter.name, reply.usage)
+        self.account.settle((number, entry.replies[0].slot, at), charge)
 
     def _commit(self, entry: Committed) -> Decided:
         step = self.open.get(entry.step, {}).pop(self.last_digest, None)
@@ -279,9 +341,18 @@ class RunState:
         self.pace.rounds += step.rounds
         tally = tuple(sorted(step.race.tally.values(), reverse=True))
         choice = step.choice(step.verdict.choice)
-        replies = tuple(step.replies[slot] for slot in sorted(step.replies))
+        replies = tuple(step.replies[slot] for slot in sorted(step.replies) if slot >= step.first)
         return Decided(
-            entry.step, choice, tally, step.flags, step.rounds, replies, step.ahead, wasted, step.race.margin
+            entry.step,
+            choice,
+            tally,
+            step.flags,
+            step.rounds,
+            replies,
+            step.ahead,
+            wasted,
+            step.race.margin,
+            step.ruled is not None,
         )
 
     def _discard(self, steps: list[int]) -> int:
@@ -290,12 +361,12 @@ class RunState:
         self.wasted += wasted
         return wasted
 
-    def _called(self, entry: Intent | Failed | Cancelled) -> Iterator[tuple[int, int, str]]:
+    def _called(self, entry: Intent | Failed | Cancelled) -> list[tuple[int, int, str]]:
         """Step, number and starting state of each sample of a call."""
         if not 0 < entry.count <= MOST_CALLED:
             raise Misplaced(f"a call for {entry.count} samples cannot have been")
         at = self._place(entry.step, entry.at)
-        return ((entry.step, entry.slot + offset, at) for offset in range(entry.count))
+        return [(entry.step, entry.slot + offset, at) for offset in range(entry.count)]
 
 
 def replay(entries: Iterable[Entry]) -> RunState:

@@ -11,17 +11,26 @@ class Finish(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    REFUSED = "refused"  # the model declined, or a filter of the provider's stepped in
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and written."""
+    """Tokens read and written. Of those read, `cached_tokens` came from the provider's prompt cache, at its price.
+
+    A prompt cache spares reading, not answering: samples stay independent of each other.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +39,9 @@ class Sample:
 
     `logprob` is the mean natural log-probability of its tokens under the model's own distribution
     (temperature 1), where the engine gives it. `voter` names the model that answered. `reply_id` is the
-    provider's identity of the reply and `cached` says that the provider admits to a copy: a copied answer
-    is not a second vote.
+    provider's identity of the sample (distinct for each one of a reply) and `cached` says that the provider admits to
+    a copy: a copied answer is not a second vote. `served` is what the provider says has answered: its model and its
+    fingerprint, as far as it says. `seconds` is how long the answer took, where a network lies between.
     """
 
     text: str
@@ -41,6 +51,8 @@ class Sample:
     voter: str = ""
     reply_id: str | None = None
     cached: bool = False
+    served: str | None = None
+    seconds: float | None = None
 
     @property
     def rounded_logprob(self) -> float | None:

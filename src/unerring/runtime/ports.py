@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from unerring.core.entries import Entry
 from unerring.core.replay import Decided, RunState
-from unerring.core.sample import Sample, Settings
+from unerring.core.sample import Sample, Settings, Usage
 
 
 @runtime_checkable
@@ -28,8 +28,24 @@ class Sampler(Protocol):
         """Draw n samples of one prompt, in the order of their numbers.
 
         May return fewer (at least one): the rest is asked for again. Raises `ProviderBusy` for a passing
-        failure and `ProviderDown` for a lasting one; anything else it raises is a bug.
+        failure and `ProviderDown` for a lasting one; anything else it raises is a bug. It makes one request and never
+        tries again: the runtime does, and journals every try.
         """
+
+
+@runtime_checkable
+class Endpoint(Sampler, Protocol):
+    """A sampler beyond a network: calls to one account are paced together, and what one costs at most is known."""
+
+    @property
+    def account(self) -> str:
+        """What a provider's limits apply to, such as its host and a digest of the key: never the key itself."""
+
+    def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
+        """The most tokens that a call for n samples can be billed for."""
+
+    async def aclose(self) -> None:
+        """Close its connections, on the event loop that it was used on."""
 
 
 class Journal(Protocol):

@@ -1,0 +1,141 @@
+"""What a run has cost and may cost: calls, tokens and money, with what is under way counted at its worst.
+
+Money is in whole picodollars (10^-12 dollars): prices a million tokens have at most six decimals, so that sums are exact
+and a budget means what it says. A call is charged at its worst case before it is sent, and at what it took once
+that is known; where it never becomes known, the worst case stays.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from unerring.core.sample import Usage
+
+PICO = 10**12
+WORDING = " wording "  # between a voter's name and the number of the wording it was asked in, from 2 on
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Tokens read and written, and their price in picodollars; None where a price is not known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money: int | None = 0
+
+    def __add__(self, other: "Charge") -> "Charge":
+        money = None if self.money is None or other.money is None else self.money + other.money
+        return Charge(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, money)
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Picodollars a token: read, written, and read from the provider's prompt cache."""
+
+    input: int
+    output: int
+    cached: int
+
+    def money(self, usage: Usage) -> int:
+        """What these tokens cost, in picodollars."""
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        return (usage.input_tokens - cached) * self.input + cached * self.cached + usage.output_tokens * self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a run may take in all, over all its sessions; None is no limit.
+
+    `money` is in picodollars, `tokens` are those read and written, `calls` are requests sent, `seconds` the time that
+    its sessions ran.
+    """
+
+    money: int | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """What the calls of a run took. Keys name calls that are under way, each until its outcome is known.
+
+    A total of money is None where one of its parts has no known price.
+    """
+
+    limits: Limits = Limits()
+    tariffs: Mapping[str, Tariff] = field(default_factory=dict)
+    calls: int = 0
+    settled: Charge = Charge()
+    unknown: Charge = Charge()
+    lost: int = 0
+    reserved: Charge = Charge()
+    _open: dict[tuple[int, int, str], Charge] = field(default_factory=dict)
+
+    def tariff(self, voter: str) -> Tariff | None:
+        """The prices of a voter, in whichever wording it was asked."""
+        return self.tariffs.get(voter.partition(WORDING)[0])
+
+    def price(self, voter: str, usage: Usage) -> Charge:
+        """What a voter's tokens come to."""
+        tariff = self.tariff(voter)
+        return Charge(usage.input_tokens, usage.output_tokens, None if tariff is None else tariff.money(usage))
+
+    def begin(self, key: tuple[int, int, str], worst: Charge | None) -> None:
+        """A call is about to be sent."""
+        self.calls += 1
+        if worst is not None:
+            self.release(key)
+            self._open[key] = worst
+            self._reserve(worst, 1)
+
+    def settle(self, key: tuple[int, int, str], charge: Charge) -> None:
+        """A call took so much."""
+        self.release(key)
+        self.settled += charge
+
+    def release(self, key: tuple[int, int, str]) -> Charge | None:
+        """A call is no longer under way; returns what it was reserved, where it was."""
+        worst = self._open.pop(key, None)
+        if worst is not None:
+            self._reserve(worst, -1)
+        return worst
+
+    def lose(self, key: tuple[int, int, str]) -> None:
+        """What became of a call will never be known: it stays charged at its worst."""
+        self.lost += 1
+        worst = self.release(key)
+        if worst is not None:
+            self.unknown += worst
+
+    def lose_all(self) -> None:
+        """The runner that made the calls is gone."""
+        for key in list(self._open):
+            self.lose(key)
+
+    @property
+    def spent(self) -> Charge:
+        """All that was taken or may have been, with what is under way at its worst."""
+        return self.settled + self.unknown + self.reserved
+
+    def lacks(self, more: Charge) -> str | None:
+        """The name of the limit that one more call might break, if any."""
+        after, limits = self.spent + more, self.limits
+        if limits.calls is not None and self.calls >= limits.calls:
+            return "calls"
+        if limits.tokens is not None and after.tokens > limits.tokens:
+            return "tokens"
+        if limits.money is not None and (after.money is None or after.money > limits.money):
+            return "dollars"
+        return None
+
+    def _reserve(self, worst: Charge, sign: int) -> None:
+        money = None if self.reserved.money is None or worst.money is None else self.reserved.money + sign * worst.money
+        self.reserved = Charge(
+            self.reserved.input_tokens + sign * worst.input_tokens,
+            self.reserved.output_tokens + sign * worst.output_tokens,
+            money,
+        )
