@@ -4,8 +4,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     DRAFT,
+    PROBE,
+    Allowed,
     Cancelled,
     Committed,
     Drafted,
@@ -15,13 +18,18 @@ from unerring.core.entries import (
     Intent,
     Opened,
     Paused,
+    Probed,
+    Redrawn,
     Replies,
     Reply,
     Resumed,
+    Ruled,
+    Served,
     Voter,
 )
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
+from unerring.errors import FailureKind
 
 NATURALS = st.integers(0, 2**63)
 TIMES = st.floats(0, 1e12)
@@ -48,7 +56,10 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     caps = st.none() | NATURALS
     latencies = st.none() | TIMES
     usages = st.builds(Usage, NATURALS, NATURALS)
-    slots = NATURALS | st.just(DRAFT)
+    charges = st.builds(Charge, NATURALS, NATURALS, caps)
+    limits = st.builds(Limits, caps, caps, caps, st.none() | TIMES)
+    tariffs = st.dictionaries(texts, st.builds(Tariff, NATURALS, NATURALS, NATURALS), max_size=3)
+    slots = NATURALS | st.sampled_from([DRAFT, PROBE])
     parameters = objects(texts)
     opened = st.builds(
         Opened,
@@ -65,11 +76,18 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     )
     return {
         Opened: opened,
-        Intent: st.builds(Intent, NATURALS, slots, NATURALS, at),
+        Allowed: st.builds(Allowed, limits, tariffs),
+        Intent: st.builds(Intent, NATURALS, slots, NATURALS, at, st.none() | charges),
         Replies: calls(texts),
-        Drafted: st.builds(Drafted, NATURALS, usages, at),
+        Drafted: st.builds(Drafted, NATURALS, usages, at, st.none() | charges),
+        Probed: st.builds(Probed, NATURALS, texts, charges),
         Voter: st.builds(Voter, NATURALS, texts),
-        Failed: st.builds(Failed, NATURALS, slots, NATURALS, texts, at),
+        Served: st.builds(Served, NATURALS, texts),
+        Failed: st.builds(
+            Failed, NATURALS, slots, NATURALS, texts, at, st.sampled_from(FailureKind), st.none() | charges
+        ),
+        Ruled: st.builds(Ruled, NATURALS, texts, TIMES),
+        Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
         Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at),
         Committed: st.builds(Committed, NATURALS, texts),
         Resumed: st.builds(Resumed, TIMES, caps, caps),
@@ -85,7 +103,7 @@ def calls(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Replies]:
             "text": texts | NATURALS,
             "choice": st.none() | texts | NATURALS,
             "flag": st.none() | st.sampled_from(FlagKind),
-            "usage": st.builds(Usage, NATURALS, NATURALS),
+            "usage": st.builds(Usage, NATURALS, NATURALS, st.just(0) | NATURALS),
             "finish": st.sampled_from(Finish),
             "logprob": st.none() | st.floats(allow_nan=False),
             "voter": NATURALS,

@@ -25,7 +25,6 @@ Messages say what happened and what to do about it. Red flags and undecided race
 (see `unerring.core`); an error that a user's own process raises is passed on as it is.
 """
 
-
 from enum import Enum
 
 

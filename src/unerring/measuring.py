@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.prices import price_of
-from unerring.adapters.rotation import SEPARATOR
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration, VoterCount
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
@@ -22,6 +21,7 @@ from unerring.core.process import Chain, length_of, parameters_of
 from unerring.errors import InputError, Interrupted, NoKCanHelp
 from unerring.registry import process_name, recommended_policy, required_chain, sampler_for
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
+from unerring.runtime.panel import SEPARATOR
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
 from unerring.runtime.stoppable import run_stoppable

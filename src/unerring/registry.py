@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.rotation import SEPARATOR, Rotation
 from unerring.core.policy import Policy
 from unerring.core.process import Chain
 from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.processes import SHIPPED
 from unerring.runtime.limits import Speculation
+from unerring.runtime.panel import SEPARATOR, Panel
 from unerring.runtime.ports import Sampler
 from unerring.testing import NoisySampler
 
@@ -105,7 +105,7 @@ def _sampler(model: Any, chain: Chain, seed: int, made: ExitStack) -> Sampler:
         return _specified(model, chain, seed, made)
     if isinstance(model, list | tuple) and model:
         samplers = [_sampler(one, chain, seed, made) for one in model]
-        return samplers[0] if len(samplers) == 1 else Rotation(samplers)
+        return samplers[0] if len(samplers) == 1 else Panel(samplers)
     if hasattr(model, "sample") and not isinstance(model, type):
         return _required_sampler(model)
     if callable(model) and not isinstance(model, type):

@@ -8,8 +8,11 @@ from typing import Protocol
 
 import pytest
 
+from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     DRAFT,
+    PROBE,
+    Allowed,
     Cancelled,
     Committed,
     Drafted,
@@ -19,13 +22,18 @@ from unerring.core.entries import (
     Intent,
     Opened,
     Paused,
+    Probed,
+    Redrawn,
     Replies,
     Reply,
     Resumed,
+    Ruled,
+    Served,
     Voter,
 )
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
+from unerring.errors import FailureKind
 from unerring.runtime.ports import Journal
 
 
@@ -85,7 +93,12 @@ def one_of_each(text: str) -> list[Entry]:
     flagged = Reply(0, 2, text, None, FlagKind.TRUNCATED, Usage(), Finish.LENGTH, None, 0)
     return [
         opened(text),
+        Allowed(Limits(10**12, None, 7, 0.5), {text: Tariff(1, 2, 3)}),
+        Allowed(Limits()),
         Voter(0, text),
+        Served(0, text),
+        Intent(0, PROBE, 2, None, Charge(5, 6, 7)),
+        Probed(0, text, Charge(5, 6, None)),
         Intent(0, 0, 3),
         Failed(0, 0, 3, text),
         Replies((sample(text), sample(0, slot=1), flagged)),
@@ -95,6 +108,12 @@ def one_of_each(text: str) -> list[Entry]:
         Intent(1, 0, 2, text),
         Replies((sample(text, step=1),), text),
         Failed(1, 1, 1, text, text),
+        Failed(1, 1, 1, text, None, FailureKind.UNKNOWN),
+        Failed(1, 1, 1, text, text, FailureKind.RATE_LIMITED, Charge(1, 2, 3)),
+        Drafted(1, Usage(3, 4), None, Charge(3, 4, 5)),
+        Redrawn(1, 1.5),
+        Redrawn(1, 1.5, text),
+        Ruled(1, text, 2.5),
         Cancelled(1, 1, 1, text),
         Cancelled(1, 1, 1),
         Committed(0, text[:12]),

@@ -6,7 +6,7 @@ from sampler_contract import CHAIN, PROMPTS, SamplerContract, settings
 
 from unerring.adapters.embedded import EmbeddedSampler
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.rotation import Rotation
+from unerring.runtime.panel import Panel
 from unerring.core.sample import Sample, Usage
 from unerring.testing import NoisySampler, ScriptedSampler
 
@@ -49,10 +49,10 @@ class TestAsyncFunction(SamplerContract):
         return FunctionSampler(answered_later)
 
 
-class TestRotation(SamplerContract):
+class TestPanel(SamplerContract):
     @staticmethod
     def make():
-        return Rotation([FunctionSampler(answered), FunctionSampler(answered_later)])
+        return Panel([FunctionSampler(answered), FunctionSampler(answered_later)])
 
     def test_its_samplers_take_turns(self, sampler):
         """Sample i is drawn from sampler i modulo their number, wherever a call starts."""
@@ -64,13 +64,13 @@ class TestRotation(SamplerContract):
         """Intents are kept if any call costs something, and the full wording is used if any sampler wants it."""
         free = NoisySampler(CHAIN.rehearse)
         assert (sampler.paid, sampler.compact) == (True, False)
-        assert (Rotation([free, free]).paid, Rotation([free, free]).compact) == (False, True)
+        assert (Panel([free, free]).paid, Panel([free, free]).compact) == (False, True)
 
 
 class TestRotationOfOne(SamplerContract):
     @staticmethod
     def make():
-        return Rotation([NoisySampler(CHAIN.rehearse, 0.5)])
+        return Panel([NoisySampler(CHAIN.rehearse, 0.5)])
 
 
 class TestEmbeddedSampler(SamplerContract):

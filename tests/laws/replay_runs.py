@@ -7,6 +7,7 @@ of a sample is a function of its step, its number and the state it was asked fro
 
 import random
 from collections import Counter
+from copy import deepcopy
 from dataclasses import astuple, replace
 
 from hypothesis import strategies as st
@@ -259,6 +260,7 @@ def snapshot(state):
     held = {name: value for name, value in vars(state).items() if name != "open"}
     held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
     held["flags"], held["in_flight"], held["pace"] = Counter(state.flags), set(state.in_flight), astuple(state.pace)
+    held |= {name: deepcopy(held[name]) for name in ("account", "served", "findings")}
     held["open"] = {
         (number, at): unfolded(step)
         for number, places in state.open.items()

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import TypeAlias
 
 from unerring.core.sample import Sample, Settings
-from unerring.errors import ProviderError
+from unerring.runtime.panel import leading
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
@@ -70,19 +70,3 @@ async def _in_thread(function: Function, prompt: str, settings: Settings) -> Ans
 
     Thread(target=copy_context().run, args=(work,), name="unerring-model", daemon=True).start()
     return await asyncio.wrap_future(outcome)
-
-
-def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
-    """The samples before the first failed call: they are paid for and kept, and the rest is asked for again.
-
-    Raises the failure where it came first, or where it is a bug and not the provider's.
-    """
-    samples: list[Sample] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Sample):
-            samples.append(outcome)
-        elif not samples or not isinstance(outcome, ProviderError):
-            raise outcome
-        else:
-            break
-    return samples

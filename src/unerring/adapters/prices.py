@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.rotation import SEPARATOR
 from unerring.core.planning.costs import Price
 from unerring.errors import InputError
+from unerring.runtime.panel import SEPARATOR
 
 FREE = ("embedded", "noise")
 _TOKENS = 1000  # that are priced and scaled up: a million would be billed as one call with a huge prompt

@@ -1,7 +1,7 @@
 """What a run has cost and may cost: calls, tokens and money, with what is under way counted at its worst.
 
-Money is in whole picodollars (10^-12 dollars): prices a million tokens have at most six decimals, so that sums are exact
-and a budget means what it says. A call is charged at its worst case before it is sent, and at what it took once
+Money is in whole picodollars (10^-12 dollars): prices of a million tokens have at most six decimals, so that sums are
+exact and a budget means what it says. A call is charged at its worst case before it is sent, and at what it took once
 that is known; where it never becomes known, the worst case stays.
 """
 
@@ -73,6 +73,8 @@ class Account:
     unknown: Charge = Charge()
     lost: int = 0
     reserved: Charge = Charge()
+    seconds: float = 0.0
+    _since: float | None = None
     _open: dict[tuple[int, int, str], Charge] = field(default_factory=dict)
 
     def tariff(self, voter: str) -> Tariff | None:
@@ -116,6 +118,24 @@ class Account:
         for key in list(self._open):
             self.lose(key)
 
+    def session_began(self, time: float) -> None:
+        """A session of the run began; times are in seconds since 1970."""
+        self._since = time
+
+    def session_ended(self, time: float) -> None:
+        """It ended in good order. How long one ran that was killed is not known, and not counted."""
+        self.seconds = self.ran(time)
+        self._since = None
+
+    def ran(self, now: float) -> float:
+        """How long the run's sessions took so far, in seconds."""
+        return self.seconds + (0.0 if self._since is None else max(0.0, now - self._since))
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there are calls whose outcome is yet to come."""
+        return bool(self._open)
+
     @property
     def spent(self) -> Charge:
         """All that was taken or may have been, with what is under way at its worst."""
@@ -133,7 +153,8 @@ class Account:
         return None
 
     def _reserve(self, worst: Charge, sign: int) -> None:
-        money = None if self.reserved.money is None or worst.money is None else self.reserved.money + sign * worst.money
+        held, more = self.reserved.money, worst.money
+        money = None if held is None or more is None else held + sign * more
         self.reserved = Charge(
             self.reserved.input_tokens + sign * worst.input_tokens,
             self.reserved.output_tokens + sign * worst.output_tokens,

@@ -183,8 +183,8 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
             return Failed(step, slot, count, reason, _digest(at), failure, _charge(charge))
         case "x", [int(step), int(slot), int(count), *rest]:
             return Cancelled(step, slot, count, _digest(*_padded(rest, 1)))
-        case "p", [int(step), str(finding), list() as spent]:
-            return Probed(step, finding, _charge(spent) or Charge())
+        case "p", [int(step), str(finding), [int(read), int(written), (int() | None) as money]]:
+            return Probed(step, finding, Charge(read, written, money))
         case "s", [int(voter), str(model)]:
             return Served(voter, model)
     return None

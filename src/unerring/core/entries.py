@@ -111,7 +111,7 @@ class Probed:
 
     step: int
     finding: str
-    charge: Charge = Charge()
+    charge: Charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +184,9 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Redrawn:
-    """Somebody had the samples of an undecided step set aside, to be drawn anew; from another model where one is named.
+    """Somebody had the samples of an undecided step set aside, to be drawn anew, from another model if one is named.
 
-    They stay in the journal, and vote no more.
+    Those set aside stay in the journal, and vote no more.
     """
 
     step: int

@@ -15,7 +15,6 @@ from unerring.core.policy import Policy
 from unerring.core.race import Continue, LogOdds, Race, Undecided, Won
 from unerring.core.weights import Weighing
 
-
 RULED = -1  # the candidate that somebody chose, in place of a sample's number
 
 

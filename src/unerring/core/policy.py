@@ -17,6 +17,7 @@ class Policy:
     `rule` says who wins a race and `vote_cap` after how many votes it is given up as undecided. `flag_cap` is
     the number of flagged samples a step may draw for each vote it has counted or still needs. The step's first
     sample is drawn at `first_temperature`, all later ones at `later_temperature` (paper, section 4: 0, then 0.1).
+    A step that is open after `escalate_after` rounds of voting goes to the samplers in reserve, where there are some.
     """
 
     rule: Rule = field(default_factory=lambda: AheadBy(3))
@@ -25,6 +26,7 @@ class Policy:
     first_temperature: float = 0.0
     later_temperature: float = 0.1
     flags: FlagRules = field(default_factory=FlagRules)
+    escalate_after: int | None = None
 
     def __post_init__(self) -> None:
         if self.vote_cap < self.rule.lacking(0, 0):
@@ -34,6 +36,8 @@ class Policy:
         for temperature in (self.first_temperature, self.later_temperature):
             if not 0 <= temperature < inf:
                 raise InputError(f"a temperature is a number from 0 up; it cannot be {temperature}")
+        if self.escalate_after is not None and self.escalate_after < 1:
+            raise InputError("escalate_after is a number of rounds of voting, at least 1")
         if self.flags.max_output_tokens < 1:
             raise InputError("max_output_tokens is the length of the longest answer that is not flagged, at least 1")
 
@@ -53,6 +57,8 @@ class Policy:
         }
         if isinstance(self.rule, LogOdds):
             data["weights"] = self.rule.weights.to_json()
+        if self.escalate_after is not None:
+            data["escalate_after"] = self.escalate_after
         return data
 
 
@@ -69,8 +75,11 @@ def policy_from(data: dict[str, Json]) -> Policy:
         }:
             flags = FlagRules(max_output_tokens, min_logprob)
             weights = weights_from(data["weights"]) if "weights" in data else None
+            escalate_after = data.get("escalate_after")
+            if not isinstance(escalate_after, int | None):
+                raise ValueError("escalate_after is not a number of rounds")
             try:
-                return Policy(rule_named(rule, weights), vote_cap, flag_cap, first, later, flags)
+                return Policy(rule_named(rule, weights), vote_cap, flag_cap, first, later, flags, escalate_after)
             except InputError as error:
                 raise ValueError(str(error)) from None
     raise ValueError("the policy is not written as this version writes it")

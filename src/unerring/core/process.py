@@ -14,16 +14,22 @@ class Subtask:
 
     `prompt` is the whole question: a call sees the strategy and the current state, never the history.
     `parse` turns an answer's text into the choice, JSON data and all that is carried forward, or raises
-    `RedFlag`. `compact` is the same question in the fewest words, for models trained on just that.
+    `RedFlag`. `compact` is the same question in the fewest words, for models trained on just that. `paraphrases` ask
+    the same in other words, for the votes to be spread over: what misleads one wording may not mislead another.
     """
 
     prompt: str
     parse: Callable[[str], Json]
     compact: str | None = None
+    paraphrases: tuple[str, ...] = ()
+
+    def wordings(self, compact: bool) -> tuple[str, ...]:
+        """The prompts to choose from: the compact one alone where it is wanted and there is one."""
+        return (self.compact,) if compact and self.compact is not None else (self.prompt, *self.paraphrases)
 
     def worded(self, compact: bool) -> str:
-        """The prompt: the compact one where it is wanted and there is one."""
-        return self.compact if compact and self.compact is not None else self.prompt
+        """The first of them."""
+        return self.wordings(compact)[0]
 
 
 @runtime_checkable

@@ -202,12 +202,14 @@ class RunState:
             case Paused():
                 self.paused = entry
                 self.pace.ended(entry)
+                self.account.session_ended(entry.time)
             case Finished(steps):
                 if steps != self.committed:
                     raise Misplaced(f"the run is said to end after {steps} steps, not {self.committed}")
                 self._discard(list(self.open))
                 self.finished = entry
                 self.pace.ended(entry)
+                self.account.session_ended(entry.time)
         return None
 
     def _follow(self, entry: Intent | Failed | Cancelled | Drafted | Probed) -> None:
@@ -275,10 +277,12 @@ class RunState:
         self.last_digest = digest_of(entry.start)
         self.sessions = 1
         self.pace.began(entry.time)
+        self.account.session_began(entry.time)
 
     def _resume(self, entry: Resumed) -> None:
         self.sessions += 1
         self.pace.began(entry.time)
+        self.account.session_began(entry.time)
         self.paused = None
         self.unknown += len(self.in_flight)
         self.in_flight.clear()

@@ -12,10 +12,11 @@ from unerring.core.vote import Json
 from unerring.errors import Interrupted, JournalError
 from unerring.runtime.frontier import Frontier, undecided
 from unerring.runtime.guesses import guesses_of
+from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.ports import Journal, Sampler
 from unerring.runtime.question import Question
-from unerring.runtime.sampling import Ledger, Sampling
+from unerring.runtime.sampling import Sampling
 from unerring.runtime.speculation import Lookahead
 
 STEPS_ON_END = 8  # that a chain on an instant sampler takes before the event loop has a turn
@@ -29,7 +30,7 @@ async def run_chain(
     Returns the chain's last state. Raises `Stopped` where the run stops short, with everything decided so far in
     the journal; whatever a user's own code raises is passed on, after the journal is made safe.
     """
-    ledger = Ledger(folded, journal)
+    ledger = Ledger(folded, journal, around)
     frontier = Frontier(chain, ledger, at, around)
     sampling = Sampling(sampler, ledger, around)
     try:

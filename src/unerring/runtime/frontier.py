@@ -9,9 +9,9 @@ from unerring.core.race import LogOdds
 from unerring.core.replay import RunState
 from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
+from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Surroundings
 from unerring.runtime.question import Question, question_of
-from unerring.runtime.sampling import Ledger
 
 
 class Frontier:

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Intent
+from unerring.core.entries import DRAFT, Drafted
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Settings
 from unerring.core.vote import Json, canonical
 from unerring.errors import ProviderBusy, ProviderError
+from unerring.runtime.calling import Asked
+from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import Surroundings
 from unerring.runtime.ports import Sampler
 from unerring.runtime.question import Question
-from unerring.runtime.sampling import Ledger
 
 
 class Guesses(Protocol):
@@ -75,24 +76,26 @@ class Drafts:
             return None
 
     async def _drafted(self, question: Question) -> str | None:
-        folded, number, paid = self._ledger.state, question.step.step, self._sampler.paid
+        folded, number = self._ledger.state, question.step.step
         assert folded.opened is not None
         settings = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
-        prompt = question.subtask.worded(self._sampler.compact)
-        if not paid:
-            return next((sample.text for sample in await self._sampler.sample(prompt, settings, 1)), None)
-        call = number, DRAFT, 1
-        self._ledger.record(Intent(*call, question.at))
+        asked = Asked(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
+        tries = Tries(self._ledger, (number, DRAFT, 1), question.at)
         try:
-            await self._ledger.journal.commit()
-            samples = await self._sampler.sample(prompt, settings, 1)
-            if not samples:
+            await tries.begin(asked)
+            samples = await self._sampler.sample(asked.prompt, settings, 1)
+            if not samples and self._sampler.paid:
                 raise ProviderBusy("the model returned no sample")
         except asyncio.CancelledError:  # the run ends
-            self._ledger.record(Cancelled(*call, question.at))
+            tries.cancelled()
             raise
         except ProviderError as error:
-            self._ledger.record(Failed(*call, str(error), question.at))
+            tries.failed(error)
             raise
-        self._ledger.record(Drafted(number, samples[0].usage, question.at))
+        if not samples:
+            return None
+        if self._sampler.paid:
+            usage = samples[0].usage
+            charge = self._ledger.price(self._sampler, usage)
+            self._ledger.record(Drafted(number, usage, question.at, None if charge.money is None else charge))
         return samples[0].text

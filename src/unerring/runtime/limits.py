@@ -2,11 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
+from typing import Any
 
 from unerring.core.vote import Json
+from unerring.errors import Interrupted
 from unerring.runtime.ports import Clock, Observer, Sampler
 
 
@@ -26,24 +29,32 @@ class StopRequest:
     def __init__(self) -> None:
         self.reason: str | None = None
         self._asked = asyncio.Event()
+        self._ended: set[asyncio.Future[Any]] = set()
 
     def ask(self, reason: str) -> None:
         """Stop once the samples under way are in. Call it on the run's event loop."""
         self.reason = self.reason or reason
         self._asked.set()
+        for waiting in self._ended:
+            self._end(waiting)
+
+    def ends(self, waiting: "asyncio.Future[Any]") -> None:
+        """From now on a stop ends this waiting with `Interrupted`."""
+        self._ended.add(waiting)
+        if self.reason is not None:
+            self._end(waiting)
+
+    def spares(self, waiting: "asyncio.Future[Any]") -> None:
+        """From now on a stop no longer ends it."""
+        self._ended.discard(waiting)
+
+    def _end(self, waiting: "asyncio.Future[Any]") -> None:
+        if not waiting.done():
+            waiting.set_exception(Interrupted(self.reason or "stopped"))
 
     async def wait(self) -> None:
         """Return once a stop is asked for."""
         await self._asked.wait()
-
-    async def unless_asked(self, waiting: Coroutine[None, None, None]) -> None:
-        """Wait for `waiting`, or give it up once a stop is asked for."""
-        both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self.wait())]
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in both:
-                one.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,25 @@ class Speculation:
 
 
 @dataclass(frozen=True, slots=True)
+class Guards:
+    """What stops a run whose votes could not be trusted.
+
+    `copies` is the share of replies that may be copies of earlier ones, served by a cache: at 1 % a margin of 3 errs
+    four times as often already. `same_model` stops a run once a provider says that another model answers. `probe` tries
+    a provider out before the first step, with two to five calls.
+    """
+
+    copies: float = 0.01
+    same_model: bool = False
+    probe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other."""
+    """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other.
+
+    `substitutes` are samplers by name, for steps that somebody had drawn anew from another model.
+    """
 
     clock: Clock = field(default_factory=SystemClock)
     patience: Patience = field(default_factory=Patience)
@@ -92,3 +120,5 @@ class Surroundings:
     observer: Observer | None = None
     max_steps: int | None = None
     speculation: Speculation | None = None
+    guards: Guards = field(default_factory=Guards)
+    substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))

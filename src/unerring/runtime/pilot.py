@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -21,12 +22,12 @@ from unerring.core.process import Chain, check_of, length_of
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
 from unerring.core.vote import Json, canonical, parsed
-from unerring.errors import InputError, ProviderBusy, ProviderDown, ProviderGone
+from unerring.errors import InputError
+from unerring.runtime.calling import Asked, Caller, NoBook
 from unerring.runtime.limits import Surroundings
-from unerring.runtime.patience import wait_out
+from unerring.runtime.panel import seated, voter_name
 from unerring.runtime.ports import Sampler
 from unerring.runtime.question import Question
-from unerring.runtime.sampling import checked
 
 WIDE = 4  # votes by which a choice leads all others that stands in for the truth
 MOST_ROUNDS = 40  # of votes, one of every voter, to find such a choice, or any vote at all
@@ -55,6 +56,8 @@ class Pilot:
         self._seed = pilot_seed(calibration.seed)
         self._free = asyncio.Semaphore(calibration.at_once)
         self._voters = len(calibration.voters)
+        self._rotation = getattr(sampler, "rotation", 1)
+        self._caller = Caller(around, calibration.at_once)
 
     async def run(self, seen: Callable[[Calibration], None]) -> None:
         """Look at steps, several at once, and count them in order; `seen` is told of every one that is counted.
@@ -147,32 +150,34 @@ class Pilot:
 
         `known` are the provider's identities of the step's replies; those of new ones are added.
         """
+        slots = range(slot, slot + n)
+        runs = [list(run) for _, run in groupby(slots, key=lambda one: self._seat(question, one))]
+        drawn = await asyncio.gather(*(self._draw_run(question, run[0], len(run), known) for run in runs))
+        return [one for some in drawn for one in some]
+
+    def _seat(self, question: Question, slot: int) -> tuple[Sampler, int]:
+        """Who draws a sample, and in which wording."""
+        sampler = seated(self._sampler, slot)
+        return sampler, slot // self._rotation % len(question.subtask.wordings(sampler.compact))
+
+    async def _draw_run(self, question: Question, slot: int, n: int, known: set[str]) -> list[Observed]:
+        """Samples of one sampler, in one wording."""
+        sampler, wording = self._seat(question, slot)
         limit = self._policy.flags.max_output_tokens
-        temperature = self._calibration.temperature
-        prompt = question.subtask.worded(self._sampler.compact)
+        prompt = question.subtask.wordings(sampler.compact)[wording]
         drawn: list[Observed] = []
-        failures, since = 0, self._around.clock.time()
         while len(drawn) < n:
             first = slot + len(drawn)
-            settings = Settings(temperature, limit, self._seed, question.step.step, first)
-            failure = ProviderBusy("the model returned no sample")
-            samples: list[Sample] = []
+            settings = Settings(self._calibration.temperature, limit, self._seed, question.step.step, first)
             asked = await self._allowed(n - len(drawn))
             started = self._around.clock.time()
             try:
-                samples = checked(await self._sampler.sample(prompt, settings, asked))[:asked]
-            except ProviderDown as error:
-                raise ProviderGone(str(error)) from error
-            except ProviderBusy as error:
-                failure = error
+                found = await self._caller.call(Asked(sampler, prompt, settings, asked), NoBook())
             finally:
                 for _ in range(asked):
                     self._free.release()
             took = self._around.clock.time() - started
-            drawn += [self._observed(question, first + i, one, took, known) for i, one in enumerate(samples)]
-            if not samples:
-                await wait_out(failure, failures, since, self._around)
-                failures += 1
+            drawn += [self._observed(question, first + i, one, took, known) for i, one in enumerate(found[:asked])]
         return drawn
 
     async def _allowed(self, wanted: int) -> int:
@@ -187,7 +192,7 @@ class Pilot:
     def _observed(self, question: Question, slot: int, sample: Sample, seconds: float, known: set[str]) -> Observed:
         voter, choice = slot % self._voters, None
         counted = self._calibration.voters[voter]
-        counted.name = sample.voter or counted.name or self._sampler.name
+        counted.name = voter_name(sample, *self._seat(question, slot)) or counted.name
         flag = self._policy.flags.screen(sample)
         if sample.reply_id is not None:
             if flag is None and sample.reply_id in known:

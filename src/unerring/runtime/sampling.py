@@ -1,4 +1,4 @@
-"""From a question to recorded samples: asks, waits out failures, raises red flags, journals.
+"""From a question to recorded samples: asks, raises red flags, journals.
 
 Four outcomes are kept apart: a vote, a red flag, a provider's failure (neither), and an undecided step. Only
 votes count towards k. An intent is made durable before a paid call is sent, so a crash leaves it recorded as
@@ -6,47 +6,27 @@ unknown, never lost from sight.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from typing import NamedTuple
 
-from unerring.core.entries import Cancelled, Entry, Failed, Intent, Replies, Reply, Voter
+from unerring.core.entries import Replies, Reply
 from unerring.core.open_step import OpenStep
 from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Sample, Settings
-from unerring.errors import InputError, Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.errors import InputError, Interrupted
+from unerring.runtime.calling import Asked, Caller
+from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
-from unerring.runtime.patience import wait_out
-from unerring.runtime.ports import Journal, Sampler
+from unerring.runtime.panel import seated, voter_name
+from unerring.runtime.ports import Sampler
 from unerring.runtime.question import Question
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
-
-
-class Ledger:
-    """The live state and the journal, which hear of every entry together."""
-
-    def __init__(self, state: RunState, journal: Journal) -> None:
-        self.state = state
-        self.journal = journal
-        self._voters = {voter.name: number for number, voter in state.voters.items()}
-
-    def record(self, entry: Entry) -> Decided | None:
-        """Fold an entry into the state and append it to the journal."""
-        decided = self.state.apply(entry)
-        self.journal.append(entry)
-        return decided
-
-    def voter(self, name: str) -> int:
-        """The number of a voter, recorded at its first appearance."""
-        if name not in self._voters:
-            number = len(self._voters)
-            self.record(Voter(number, name))
-            self._voters[name] = number
-        return self._voters[name]
 
 
 class Sampling:
@@ -56,14 +36,14 @@ class Sampling:
         self._sampler = sampler
         self._ledger = ledger
         self._around = around
-        self._clock = around.clock
-        self._calls = 0
-        self._seconds = 0.0
+        most = 256 if around.speculation is None else around.speculation.in_flight
+        self._caller = Caller(around, most)
+        self._rotation = getattr(sampler, "rotation", 1)
 
     @property
     def latency(self) -> float | None:
         """How long calls took so far, seconds on average."""
-        return self._seconds / self._calls if self._calls else None
+        return self._caller.latency
 
     def calls(
         self, question: Question, slots: list[int], halt: StopRequest
@@ -73,10 +53,23 @@ class Sampling:
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
         each = []
-        for temperature, run in groupby(slots, key=folded.policy.temperature):
+        for seat, run in groupby(slots, key=partial(self._seat, question)):
             for few in _contiguous(list(run)):
-                each.append((few, self._call(_Call(question, place, temperature, few, halt))))
+                each.append((few, self._call(_Call(question, place, seat, few, halt))))
         return each
+
+    def _seat(self, question: Question, slot: int) -> "_Seat":
+        """Who draws a sample, in which wording and at what temperature: fixed by its number and the step's round."""
+        policy, step = self._ledger.state.policy, question.step
+        if step.model is None:
+            escalated = policy.escalate_after is not None and step.rounds > policy.escalate_after
+            sampler = seated(self._sampler, slot, escalated)
+        else:
+            sampler = self._around.substitutes[step.model]
+        wordings = len(question.subtask.wordings(sampler.compact))
+        # every member meets every wording, whatever their numbers
+        wording = slot // self._rotation % wordings if wordings > 1 else 0
+        return _Seat(sampler, wording, policy.temperature(slot))
 
     async def draw(self, question: Question) -> None:
         """Ask for every sample the step wants, all at once, and record what comes back."""
@@ -109,14 +102,17 @@ class Sampling:
         known = _Known(call.question.step)
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
-                replies.append(self._classified(call.question, slot, sample, known))
+                replies.append(self._classified(call, slot, sample, known))
             except Exception as error:  # the user's own: the samples that came with this one are kept first
                 failure = failure or error
         for together in _contiguous_replies(replies):
             self._ledger.record(Replies(tuple(together), call.place))
         if failure is not None:
             raise failure
-        self.require_weighed(sample.voter or self._sampler.name for sample in samples)
+        self.require_weighed(call.seat.voter(sample) for sample in samples)
+        for sample in samples:
+            if sample.served is not None:
+                self._ledger.served(self._ledger.voter(call.seat.voter(sample)), sample.served)
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
 
@@ -137,48 +133,16 @@ class Sampling:
         """The samples of one call, through all passing failures."""
         opened = self._ledger.state.opened
         assert opened is not None
+        seat, step = call.seat, call.question.step.step
         limit = self._ledger.state.policy.flags.max_output_tokens
-        settings = Settings(call.temperature, limit, opened.seed, call.question.step.step, call.slots[0])
-        prompt = call.question.subtask.worded(self._sampler.compact)
-        failures, since = 0, self._clock.time()
-        while True:
-            try:
-                await self._announce(call)
-                samples = await self._timed(prompt, settings, len(call.slots))
-                if samples:
-                    return samples
-                failure = ProviderBusy("the model returned no sample")
-            except asyncio.CancelledError:
-                if self._sampler.paid:
-                    self._ledger.record(Cancelled(*call.numbers, call.place))
-                raise
-            except ProviderBusy as error:
-                failure = error
-            except ProviderDown as error:
-                self._settle(call, error)
-                raise ProviderGone(str(error)) from error
-            self._settle(call, failure)
-            await wait_out(failure, failures, since, self._around, call.halt)
-            failures += 1
+        settings = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
+        prompt = call.question.subtask.wordings(seat.sampler.compact)[seat.wording]
+        tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, call.halt)
+        return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, call.halt)
 
-    async def _timed(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
-        started = self._clock.time()
-        samples = checked(await self._sampler.sample(prompt, settings, n))
-        self._calls += 1
-        self._seconds += self._clock.time() - started
-        return samples
-
-    async def _announce(self, call: "_Call") -> None:
-        if self._sampler.paid:
-            self._ledger.record(Intent(*call.numbers, call.place))
-            await self._ledger.journal.commit()
-
-    def _settle(self, call: "_Call", error: Exception) -> None:
-        if self._sampler.paid:
-            self._ledger.record(Failed(*call.numbers, str(error), call.place))
-
-    def _classified(self, question: Question, slot: int, sample: Sample, known: "_Known") -> Reply:
+    def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
         """Vote or red flag: the sample as it is journaled."""
+        question = call.question
         choice: str | None = None
         flag = self._ledger.state.policy.flags.screen(sample)
         if flag is None and sample.reply_id is not None and known.repeats(sample.reply_id):
@@ -197,7 +161,7 @@ class Sampling:
             usage=sample.usage,
             finish=sample.finish,
             logprob=sample.rounded_logprob,
-            voter=self._ledger.voter(sample.voter or self._sampler.name),
+            voter=self._ledger.voter(call.seat.voter(sample)),
             reply_id=sample.reply_id,
         )
 
@@ -234,30 +198,27 @@ def _first(recorded: dict[str, int], recording: dict[str, int], value: str, slot
     return value if earlier == slot else earlier
 
 
+class _Seat(NamedTuple):
+    """How a sample is drawn."""
+
+    sampler: Sampler
+    wording: int
+    temperature: float
+
+    def voter(self, sample: Sample) -> str:
+        """The voter that gave a sample."""
+        return voter_name(sample, self.sampler, self.wording)
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """One call: samples of a question by their numbers, without a gap. `place` is as in `Intent.at`."""
 
     question: Question
     place: str | None
-    temperature: float
+    seat: _Seat
     slots: list[int]
     halt: StopRequest
-
-    @property
-    def numbers(self) -> tuple[int, int, int]:
-        """Step, first sample and count, as entries have them."""
-        return self.question.step.step, self.slots[0], len(self.slots)
-
-
-def checked(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples as a list; raises `TypeError` for a sampler that breaks its contract."""
-    if not isinstance(samples, Sequence) or isinstance(samples, str):
-        raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")
-    for sample in samples:
-        if not isinstance(sample, Sample) or not isinstance(sample.text, str):
-            raise TypeError(f"a sampler returns samples with text, not {sample!r}")
-    return list(samples)
 
 
 def _contiguous(slots: list[int]) -> list[list[int]]:

@@ -1,0 +1,151 @@
+"""The books of a run: every entry goes into live state and journal together, and no call is made that none pays for."""
+
+import asyncio
+import logging
+
+from unerring.core.account import PICO, Account, Charge
+from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
+from unerring.core.replay import Decided, RunState
+from unerring.core.sample import Usage
+from unerring.errors import BudgetSpent, ModelChanged, ProviderError
+from unerring.runtime.calling import Asked
+from unerring.runtime.limits import StopRequest, Surroundings
+from unerring.runtime.ports import Endpoint, Journal, Sampler
+
+log = logging.getLogger("unerring")
+
+
+class Ledger:
+    """The live state and the journal, which hear of every entry together."""
+
+    def __init__(self, state: RunState, journal: Journal, around: Surroundings | None = None) -> None:
+        self.state = state
+        self.journal = journal
+        self.around = around or Surroundings()
+        self._voters = {voter.name: number for number, voter in state.voters.items()}
+        self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
+
+    def record(self, entry: Entry) -> Decided | None:
+        """Fold an entry into the state and append it to the journal."""
+        decided = self.state.apply(entry)
+        self.journal.append(entry)
+        if self._short and not isinstance(entry, Intent):
+            for waiting in self._short:
+                if not waiting.done():
+                    waiting.set_result(None)
+        return decided
+
+    def voter(self, name: str) -> int:
+        """The number of a voter, recorded at its first appearance."""
+        if name not in self._voters:
+            number = len(self._voters)
+            self.record(Voter(number, name))
+            self._voters[name] = number
+        return self._voters[name]
+
+    def served(self, voter: int, model: str) -> None:
+        """Note what a provider says has answered; raises `ModelChanged` where that stops the run."""
+        known = self.state.served.get(voter, [])
+        if model in known:
+            return
+        self.record(Served(voter, model))
+        if known:
+            name = self.state.voters[voter].name
+            told = f"{name} is now answered by {model}, not by {known[0]} as when the run began"
+            if self.around.guards.same_model:
+                raise ModelChanged(told)
+            log.warning("%s", told)
+
+    def worst(self, asked: Asked) -> Charge | None:
+        """The most that a call can cost; None where nothing is known of that."""
+        if not isinstance(asked.sampler, Endpoint):
+            return None
+        most = asked.sampler.worst(asked.prompt, asked.settings, asked.n)
+        return self.price(asked.sampler, most)
+
+    def price(self, sampler: Sampler, usage: Usage) -> Charge:
+        """What so many tokens of a sampler come to."""
+        return self.state.account.price(sampler.name, usage)
+
+    async def afford(self, worst: Charge, *stops: StopRequest) -> None:
+        """Return once the run's budget has room for a call; raises `BudgetSpent` where it has not, and will not."""
+        account = self.state.account
+        self._require_time(account)
+        while (lacking := account.lacks(worst)) is not None:
+            if lacking == "calls" or not account.under_way:
+                raise BudgetSpent(_spent(account, lacking, worst))
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._short.add(waiting)
+            for stop in stops:
+                stop.ends(waiting)
+            try:
+                await waiting
+            finally:
+                self._short.discard(waiting)
+                for stop in stops:
+                    stop.spares(waiting)
+
+    def _require_time(self, account: Account) -> None:
+        most = account.limits.seconds
+        if most is not None and account.ran(self.around.clock.time()) >= most:
+            raise BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
+
+
+class Tries:
+    """The account of one call's tries. `place` is as in `Intent.at`."""
+
+    def __init__(self, ledger: Ledger, call: tuple[int, int, int], place: str | None, *stops: StopRequest) -> None:
+        """`call` has step, first sample and count, as entries have them."""
+        self._ledger = ledger
+        self._call = call
+        self._place = place
+        self._stops = stops
+        self._asked: Asked | None = None
+
+    async def begin(self, asked: Asked) -> None:
+        """Journal the intent, durably; nothing is to be sent before."""
+        if not asked.sampler.paid:
+            return
+        worst = self._ledger.worst(asked)
+        await self._ledger.afford(worst or Charge(), *self._stops)
+        self._ledger.record(Intent(*self._call, self._place, worst))
+        self._asked = asked
+        await self._ledger.journal.commit()
+
+    def failed(self, error: ProviderError) -> None:
+        """Journal that a try brought nothing, and what it cost."""
+        if self._asked is None:
+            return
+        charge = None if error.tokens is None else self._ledger.price(self._asked.sampler, Usage(*error.tokens))
+        self._ledger.record(Failed(*self._call, str(error), self._place, error.kind, charge))
+        self._asked = None
+
+    def cancelled(self) -> None:
+        """Journal that a try was given up: what became of it stays unknown."""
+        if self._asked is not None:
+            self._ledger.record(Cancelled(*self._call, self._place))
+            self._asked = None
+
+
+def _spent(account: Account, limit: str, worst: Charge) -> str:
+    """What stops a run at the limit of its budget."""
+    limits, known, unknown = account.limits, account.settled, account.unknown
+    if limit == "calls":
+        return f"the budget of {limits.calls:,} calls is spent"
+    if limit == "tokens":
+        return (
+            f"the budget of {limits.tokens:,} tokens is spent: {known.tokens:,} for calls that came back, "
+            f"{unknown.tokens:,} for calls whose outcome is unknown, and the next could take {worst.tokens:,}"
+        )
+    if worst.money is None or known.money is None or unknown.money is None:
+        return "a budget in dollars needs the price of every model, and that of one is not known"
+    return (
+        f"the budget of {dollars(limits.money or 0)} is spent: {dollars(known.money)} for calls that came back, "
+        f"{dollars(unknown.money)} for calls whose outcome is unknown, and the next could cost {dollars(worst.money)}"
+    )
+
+
+def dollars(money: int) -> str:
+    """Picodollars as dollars, with the digits that matter."""
+    amount = money / PICO
+    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.3g}"

@@ -1,0 +1,85 @@
+"""A panel: several samplers as one, so that one that is stubbornly wrong on a step is outvoted by the others.
+
+Sample number i of a step is drawn from member i modulo their count. A step that is still open after some rounds of
+voting may be handed to the panel's reserves, which answer alone from then on: members that could not settle it would
+only go on disagreeing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from math import lcm
+
+from unerring.core.account import WORDING
+from unerring.core.sample import Sample, Settings
+from unerring.errors import InputError, ProviderBusy, ProviderError
+from unerring.runtime.ports import Sampler
+
+SEPARATOR = " + "
+RESERVE = " > "
+
+
+class Panel:
+    """Samplers that take turns, and those that stand by for hard steps."""
+
+    def __init__(self, members: Sequence[Sampler], reserves: Sequence[Sampler] = ()) -> None:
+        self.members = tuple(members)
+        self.reserves = tuple(reserves)
+        every = self.members + self.reserves
+        self.name = SEPARATOR.join(sampler.name for sampler in self.members)
+        if reserves:
+            self.name += RESERVE + SEPARATOR.join(sampler.name for sampler in self.reserves)
+        self.paid = any(sampler.paid for sampler in every)
+        self.compact = all(sampler.compact for sampler in every)
+        self.rotation = lcm(len(self.members), *(getattr(sampler, "rotation", 1) for sampler in self.members))
+
+    def seat(self, slot: int, escalated: bool = False) -> Sampler:
+        """Who draws a step's sample number `slot`."""
+        drawing = self.reserves if escalated and self.reserves else self.members
+        return drawing[slot % len(drawing)]
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        """Draw n samples of one prompt, each from the member whose turn it is."""
+        if len({sampler.compact for sampler in self.members}) > 1:
+            raise InputError("models that know compact prompts only cannot be asked what the others are asked")
+        each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))
+        return leading(await asyncio.gather(*each, return_exceptions=True))
+
+    async def _one(self, prompt: str, settings: Settings) -> Sample:
+        sampler = self.seat(settings.slot)
+        samples = await sampler.sample(prompt, settings, 1)
+        if not samples:
+            raise ProviderBusy(f"{sampler.name} returned no sample")
+        return samples[0] if samples[0].voter else replace(samples[0], voter=sampler.name)
+
+
+def samplers_of(sampler: Sampler) -> tuple[Sampler, ...]:
+    """All samplers behind one: a panel's members and reserves, or itself."""
+    return sampler.members + sampler.reserves if isinstance(sampler, Panel) else (sampler,)
+
+
+def seated(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
+    """Who draws a step's sample number `slot`."""
+    return sampler.seat(slot, escalated) if isinstance(sampler, Panel) else sampler
+
+
+def voter_name(sample: Sample, sampler: Sampler, wording: int) -> str:
+    """The voter that gave a sample: who answered, and in which wording it was asked where there are several."""
+    name = sample.voter or sampler.name
+    return f"{name}{WORDING}{wording + 1}" if wording else name
+
+
+def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
+    """The samples before the first failed call: they are paid for and kept, and the rest is asked for again.
+
+    Raises the failure where it came first, or where it is a bug and not the provider's.
+    """
+    samples: list[Sample] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Sample):
+            samples.append(outcome)
+        elif not samples or not isinstance(outcome, ProviderError):
+            raise outcome
+        else:
+            break
+    return samples
