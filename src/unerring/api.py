@@ -1,38 +1,35 @@
 """The front door: run a chain, and resume it; calibrate and plan. The one place that wires adapters in."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Entry, Opened, Resumed, digest_of
+from unerring.core.entries import Allowed, Entry, Opened, Resumed
+from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of
 from unerring.core.race import AheadBy
-from unerring.core.replay import RunState
-from unerring.core.report import Series, report_of
+from unerring.core.report import report_of
 from unerring.core.vote import Json, NotJson, canonical
-from unerring.errors import ChainChanged, InputError
+from unerring.errors import InputError
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
-from unerring.reading import Tee, folded
-from unerring.registry import (
-    make_chain,
-    process_name,
-    recommended_policy,
-    required_chain,
-    sampler_for,
-    speculation_for,
-)
+from unerring.reading import Tee
+from unerring.registry import make_sampler, process_name, recommended_policy, required_chain, speculation_for
+from unerring.retracing import Stand, retraced
 from unerring.runtime.chain import run_chain
-from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings, SystemClock
+from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.stoppable import run_stoppable
+from unerring.spending import Budget, allowed
 from unerring.testing import MemoryJournal
 
 __all__ = [
+    "Budget",
+    "Guards",
     "Options",
     "Result",
     "Target",
@@ -57,6 +54,10 @@ class Options:
     is one, and else the leader. Of all samples at most the share `waste` may be for nothing, and at most `in_flight`
     samples are under way at once. None of this changes what is decided. `target` is what a margin is planned for where
     none is given.
+
+    `budget` is what the run may cost, by `prices`: a mapping from models to prices, the file of one, or the table of
+    the [prices] extra. A step that is still open after `escalate_after` rounds of voting goes to `escalate`, another
+    model. `guards` say what stops a run whose votes could not be trusted.
     """
 
     policy: Policy | None = None
@@ -70,6 +71,11 @@ class Options:
     waste: float = 0.05
     in_flight: int = 256
     target: Target = field(default_factory=Target)
+    budget: Budget = field(default_factory=Budget)
+    prices: Mapping[str, Price] | str | Path | None = None
+    escalate: Any = None
+    escalate_after: int = 3
+    guards: Guards = field(default_factory=Guards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,37 +189,59 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         raise InputError(f"a seed is a whole number, not {opening.seed!r}")
     _require_limits(options)
     chain = required_chain(opening.chain)
-    with _models(opening.model, chain, opening.seed, options) as (sampler, ahead):
-        stand = _Stand(chain, chain.start())
-        entry = _opening_entry(opening, stand.at, sampler, options.clock)
-        stand.state.apply(entry)
+    async with _models(opening.model, chain, opening.seed, options) as models:
+        stand = Stand(chain, chain.start())
+        entries = [_opening_entry(opening, stand.at, models.sampler, options)]
+        entries += _allowing(models.sampler, options)
         with _journal(opening.journal) as journal:
-            journal.append(entry)
+            for entry in entries:
+                stand.state.apply(entry)
+                journal.append(entry)
             await journal.commit()
-            return await _go_on(stand, sampler, journal, options, stop, ahead)
+            return await _go_on(stand, models, journal, options, stop)
 
 
-@contextmanager
-def _models(model: Any, chain: Chain, seed: int, options: Options) -> Iterator[tuple[Sampler, Speculation | None]]:
-    """What answers, and how steps are asked ahead."""
-    with (
-        sampler_for(model, chain, seed) as sampler,
-        speculation_for(options.speculate, chain, sampler, seed) as ahead,
-    ):
-        yield sampler, ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What answers, how steps are asked ahead, and what answers on steps that somebody had drawn anew."""
+
+    sampler: Sampler
+    ahead: Speculation | None
+    substitutes: Mapping[str, Sampler]
 
 
-def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, clock: Clock) -> Opened:
+@asynccontextmanager
+async def _models(
+    model: Any, chain: Chain, seed: int, options: Options, substitutes: tuple[str, ...] = ()
+) -> AsyncIterator[_Models]:
+    async with AsyncExitStack() as made:
+        sampler = make_sampler(model, chain, seed, made, options.escalate)
+        ahead = speculation_for(options.speculate, chain, sampler, seed, made)
+        limited = ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
+        others = {name: make_sampler(name, chain, seed, made) for name in substitutes}
+        yield _Models(sampler, limited, others)
+
+
+def _allowing(sampler: Sampler, options: Options, before: Allowed | None = None) -> list[Entry]:
+    """The entry that says what the run may take, where that is new."""
+    entry = allowed(sampler, options.budget, options.prices, before)
+    return [] if entry is None else [entry]
+
+
+def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options) -> Entry:
+    policy = opening.policy
+    if options.escalate is not None:
+        policy = replace(policy, escalate_after=options.escalate_after)
     return Opened(
         process=process_name(opening.chain),
         parameters=_plain(parameters_of(opening.chain)),
         model=sampler.name,
-        policy=opening.policy.to_json(),
+        policy=policy.to_json(),
         seed=opening.seed,
         start=canonical(at),
         length=length_of(opening.chain),
         software=f"unerring {version('unerring')}",
-        time=clock.time(),
+        time=options.clock.time(),
         plan=opening.plan,
     )
 
@@ -223,6 +251,8 @@ def _require_limits(options: Options) -> None:
         raise InputError(f"max_steps is a number of steps, at least 1; it cannot be {options.max_steps!r}")
     if type(options.in_flight) is not int or options.in_flight < 1:
         raise InputError(f"in_flight is a number of samples, at least 1; it cannot be {options.in_flight!r}")
+    if type(options.escalate_after) is not int or options.escalate_after < 1:
+        raise InputError(f"escalate_after is a number of rounds, at least 1; it cannot be {options.escalate_after!r}")
     if not isinstance(options.waste, int | float) or not 0 <= options.waste < 1:
         raise InputError(f"waste is a share of all samples, from 0 to below 1; it cannot be {options.waste!r}")
 
@@ -241,64 +271,22 @@ async def _resume(path: Path, chain: Chain | None, model: Any, options: Options,
     _require_limits(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
-        stand = _retraced(path, entries, chain)
+        stand = retraced(path, entries, chain)
         state, opened = stand.state, stand.state.opened
         assert opened is not None
         if state.finished is not None:
             return Result(stand.at, state.committed, report_of(state, stand.series))
         _require_higher_caps(state.policy, options)
-        with _models(model or opened.model, stand.chain, opened.seed, options) as (sampler, ahead):
-            entry = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
-            state.apply(entry)
-            journal.append(entry)
-            return await _go_on(stand, sampler, journal, options, stop, ahead)
+        async with _models(model or opened.model, stand.chain, opened.seed, options, state.substitutes) as models:
+            resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
+            before = Allowed(state.account.limits, state.account.tariffs)
+            for entry in [resumed, *_allowing(models.sampler, options, before)]:
+                state.apply(entry)
+                journal.append(entry)
+            return await _go_on(stand, models, journal, options, stop)
     finally:
         entries.close()
         journal.close()
-
-
-@dataclass(slots=True)
-class _Stand:
-    """Where a run stands: its folded entries, and the chain's own state after the last committed step."""
-
-    chain: Chain
-    at: Json
-    state: RunState = field(default_factory=RunState)
-    series: Series = field(default_factory=Series)
-
-
-def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> _Stand:
-    """Fold a journal's entries and advance the chain over every committed choice."""
-    stand: _Stand | None = None
-    state = RunState()
-    for entry, decided, choice in folded(path, entries, state):
-        if stand is None:
-            assert isinstance(entry, Opened)  # anything else cannot come first
-            stand = _opened(path, entry, chain, state)
-        elif decided is not None:
-            stand.series.add(decided, state)
-            stand.at = stand.chain.advance(stand.at, choice)
-            if digest_of(canonical(stand.at)) != state.last_digest:
-                raise ChainChanged(
-                    f"step {decided.step} now leads to another state than the one in {path}: the code of "
-                    f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
-                )
-    if stand is None:
-        raise InputError(f"{path} holds no run yet; start one with it (unerring run ... --journal {path})")
-    return stand
-
-
-def _opened(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> _Stand:
-    chain = chain or make_chain(opened.process, opened.parameters)
-    if process_name(chain) != opened.process:
-        raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")
-    stand = _Stand(chain, chain.start(), state)
-    if canonical(stand.at) != opened.start:
-        raise ChainChanged(
-            f"{opened.process} now starts from another state than the one in {path}: its code or its "
-            "parameters have changed since; resume with those that started the run"
-        )
-    return stand
 
 
 def _require_higher_caps(policy: Policy, options: Options) -> None:
@@ -308,12 +296,18 @@ def _require_higher_caps(policy: Policy, options: Options) -> None:
             raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
 
 
-async def _go_on(
-    stand: _Stand, sampler: Sampler, journal: Journal, options: Options, stop: StopRequest, ahead: Speculation | None
-) -> Result:
-    watchers = Tee(stand.series, options.observer)
-    around = Surroundings(options.clock, options.patience, stop, watchers, options.max_steps, ahead)
-    last = await run_chain(stand.chain, sampler, journal, stand.state, stand.at, around)
+async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Options, stop: StopRequest) -> Result:
+    around = Surroundings(
+        clock=options.clock,
+        patience=options.patience,
+        stop=stop,
+        observer=Tee(stand.series, options.observer),
+        max_steps=options.max_steps,
+        speculation=models.ahead,
+        guards=options.guards,
+        substitutes=models.substitutes,
+    )
+    last = await run_chain(stand.chain, models.sampler, journal, stand.state, stand.at, around)
     return Result(last, stand.state.committed, report_of(stand.state, stand.series))
 
 

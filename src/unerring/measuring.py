@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -19,7 +20,7 @@ from unerring.core.planning.races import Job
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of
 from unerring.errors import InputError, Interrupted, NoKCanHelp
-from unerring.registry import process_name, recommended_policy, required_chain, sampler_for
+from unerring.registry import make_sampler, process_name, recommended_policy, required_chain, sampler_for
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import SEPARATOR
 from unerring.runtime.pilot import Pilot, can_be_entered
@@ -91,7 +92,8 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
             raise InputError(f"{name} is a whole number, at least 1; it cannot be {value!r}")
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
     policy = options.policy or recommended_policy(asked.model) or Policy()
-    with sampler_for(asked.model, chain, asked.seed) as sampler:
+    async with AsyncExitStack() as made:
+        sampler = make_sampler(asked.model, chain, asked.seed, made)
         calibration = _begun(_blank(asked, sampler, policy), path)
         if path is not None:
             _require_writable(path)
@@ -122,8 +124,14 @@ def _blank(asked: _Asked, sampler: Sampler, policy: Policy) -> Calibration:
         seed=asked.seed,
         software=f"unerring {version('unerring')}",
         walked=not can_be_entered(asked.chain),
-        voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1))],
+        voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1) * _wordings(asked.chain, sampler))],
     )
+
+
+def _wordings(chain: Chain, sampler: Sampler) -> int:
+    """In how many wordings a step is asked; each makes a voter of its own."""
+    first = chain.subtask(chain.start())
+    return 1 if first is None else len(first.wordings(sampler.compact))
 
 
 def _begun(blank: Calibration, path: Path | None) -> Calibration:

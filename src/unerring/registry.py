@@ -4,8 +4,8 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.processes import SHIPPED
 from unerring.runtime.limits import Speculation
-from unerring.runtime.panel import SEPARATOR, Panel
+from unerring.runtime.panel import RESERVE, SEPARATOR, Panel
 from unerring.runtime.ports import Sampler
 from unerring.testing import NoisySampler
 
@@ -90,22 +90,48 @@ def parameter(text: str) -> tuple[str, Json]:
 
 @contextmanager
 def sampler_for(model: Any, chain: Chain, seed: int) -> Iterator[Sampler]:
-    """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to rotate over.
-
-    Samplers made here are closed at the end; one that was passed in stays its owner's.
-    """
+    """A sampler to look at, as `make_sampler` makes it: one beyond a network is not to be asked anything."""
     with ExitStack() as made:
-        yield _sampler(model, chain, seed, made)
+        yield make_sampler(model, chain, seed, made)
 
 
-def _sampler(model: Any, chain: Chain, seed: int, made: ExitStack) -> Sampler:
-    if isinstance(model, str):
-        if SEPARATOR in model:
-            return _sampler(model.split(SEPARATOR), chain, seed, made)
-        return _specified(model, chain, seed, made)
+def make_sampler(
+    model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStack, escalate: Any = None
+) -> Sampler:
+    """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to take turns.
+
+    `escalate` is the same again, for what answers on steps that the others could not settle. Samplers made here are
+    closed at the end of `made`; one that was passed in stays its owner's.
+    """
+    members, reserves = _members(model, chain, seed, made)
+    if escalate is not None:
+        if reserves:
+            raise InputError("the model says already what hard steps are escalated to; leave one of the two out")
+        reserves, further = _members(escalate, chain, seed, made)
+        if further:
+            raise InputError("what hard steps are escalated to cannot escalate them further")
+    return members[0] if len(members) == 1 and not reserves else Panel(members, reserves)
+
+
+def _members(
+    model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStack
+) -> tuple[list[Sampler], list[Sampler]]:
+    """The samplers that a model stands for: those that take turns, and those in reserve."""
+    if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
+        first, _, last = model.partition(RESERVE)
+        turns, reserve = first.split(SEPARATOR), last.split(SEPARATOR) if last else []
+        return [_specified(one, chain, seed, made) for one in turns], [
+            _specified(one, chain, seed, made) for one in reserve
+        ]
     if isinstance(model, list | tuple) and model:
-        samplers = [_sampler(one, chain, seed, made) for one in model]
-        return samplers[0] if len(samplers) == 1 else Panel(samplers)
+        each = [_members(one, chain, seed, made) for one in model]
+        return [one for members, _ in each for one in members], [one for _, reserves in each for one in reserves]
+    return [_single(model, chain, seed, made)], []
+
+
+def _single(model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStack) -> Sampler:
+    if isinstance(model, str):
+        return _specified(model, chain, seed, made)
     if hasattr(model, "sample") and not isinstance(model, type):
         return _required_sampler(model)
     if callable(model) and not isinstance(model, type):
@@ -113,7 +139,7 @@ def _sampler(model: Any, chain: Chain, seed: int, made: ExitStack) -> Sampler:
     raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
 
 
-def _specified(spec: str, chain: Chain, seed: int, made: ExitStack) -> Sampler:
+def _specified(spec: str, chain: Chain, seed: int, made: ExitStack | AsyncExitStack) -> Sampler:
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
         from unerring.adapters.embedded import DRAFTER, EmbeddedDrafter, EmbeddedSampler
@@ -124,8 +150,13 @@ def _specified(spec: str, chain: Chain, seed: int, made: ExitStack) -> Sampler:
         if rehearse is None:
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
         return _to_close(NoisySampler(rehearse, **_noise(rest)), made)
+    if provider == "openai":
+        from unerring.adapters.openai_chat import ChatSampler
+
+        return _to_close(ChatSampler(spec), made)
     raise InputError(
-        f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, noise/p=0.99,v=0.95,c=0. "
+        f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, openai/MODEL, openai/MODEL@URL, "
+        "noise/p=0.99,v=0.95,c=0. "
         "A model of your own is passed from Python: unerring.run or unerring.resume with model=..."
     )
 
@@ -140,11 +171,14 @@ def _required_sampler(model: Any) -> Sampler:
     return sampler
 
 
-def _to_close(sampler: Sampler, made: ExitStack) -> Sampler:
+def _to_close(sampler: Sampler, made: ExitStack | AsyncExitStack) -> Sampler:
     """The sampler, to be closed at the end if it can be."""
     close: Callable[[], None] | None = getattr(sampler, "close", None)
     if close is not None:
         made.callback(close)
+    aclose: Callable[[], Awaitable[None]] | None = getattr(sampler, "aclose", None)
+    if aclose is not None and isinstance(made, AsyncExitStack):
+        made.push_async_callback(aclose)
     return sampler
 
 
@@ -172,23 +206,20 @@ def recommended_policy(model: Any) -> Policy | None:
     return policy
 
 
-@contextmanager
-def speculation_for(speculate: Any, chain: Chain, sampler: Sampler, seed: int) -> Iterator[Speculation | None]:
+def speculation_for(
+    speculate: Any, chain: Chain, sampler: Sampler, seed: int, made: ExitStack | AsyncExitStack
+) -> Speculation | None:
     """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
     own: Callable[[Json], Json] | None = getattr(chain, "guess", None)
     if speculate == "auto":
         drafter: str | None = getattr(sampler, "drafter", None)
         speculate = drafter or ("guess" if own else "leader")
     if speculate == "off":
-        yield None
-    elif speculate == "leader":
-        yield Speculation()
-    elif speculate == "guess":
-        if own is None:
-            raise InputError(
-                f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model"
-            )
-        yield Speculation(own)
-    else:
-        with sampler_for(speculate, chain, seed) as drafting:
-            yield Speculation(drafting)
+        return None
+    if speculate == "leader":
+        return Speculation()
+    if speculate != "guess":
+        return Speculation(make_sampler(speculate, chain, seed, made))
+    if own is None:
+        raise InputError(f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model")
+    return Speculation(own)

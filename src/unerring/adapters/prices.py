@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unerring.core.planning.costs import Price
+from unerring.core.planning.costs import BATCH, Price
 from unerring.errors import InputError
 from unerring.runtime.panel import SEPARATOR
 
 FREE = ("embedded", "noise")
+BATCHED = "openai-batch"
 _TOKENS = 1000  # that are priced and scaled up: a million would be billed as one call with a huge prompt
 
 
@@ -30,6 +31,10 @@ def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None
     provider, _, name = model.partition("/")
     if provider in FREE:
         return Price(0.0, 0.0, "runs in this process")
+    if provider == BATCHED:
+        whole = price_of(f"openai/{name}", own)
+        return None if whole is None else _halved(whole)
+    name = name.partition(",")[0]  # what follows says how it is asked
     if not name or "@" in name:  # an endpoint of one's own may ask anything
         return None
     return _listed(provider, name)
@@ -41,6 +46,7 @@ def read_prices(path: Path) -> dict[str, Price]:
         ["openai/gpt-4.1-mini"]
         input = 0.40
         output = 1.60
+        cached = 0.10    # of input from the provider's prompt cache; may be left out
 
     Raises `InputError` for a file that is not like that.
     """
@@ -57,9 +63,15 @@ def _price(path: Path, model: str, table: Any) -> Price:
     if not isinstance(table, dict) or "input" not in table or "output" not in table:
         raise InputError(f"{path}: {model!r} needs input and output, dollars per million tokens")
     try:
-        return Price(table["input"], table["output"], path.name)
+        return Price(table["input"], table["output"], path.name, table.get("cached"))
     except InputError as error:
         raise InputError(f"{path}: {model!r}: {error}") from None
+
+
+def _halved(price: Price) -> Price:
+    """What a batch is billed at."""
+    cached = None if price.cached is None else price.cached * BATCH
+    return Price(price.input * BATCH, price.output * BATCH, f"{price.source}, batch", cached)
 
 
 def _listed(provider: str, name: str) -> Price | None:

@@ -78,8 +78,9 @@ class Account:
     _open: dict[tuple[int, int, str], Charge] = field(default_factory=dict)
 
     def tariff(self, voter: str) -> Tariff | None:
-        """The prices of a voter, in whichever wording it was asked."""
-        return self.tariffs.get(voter.partition(WORDING)[0])
+        """The prices of a voter, in whichever wording it was asked; a member of a model has the model's."""
+        name = voter.partition(WORDING)[0]
+        return self.tariffs.get(name) or self.tariffs.get(name.partition("/")[0])
 
     def price(self, voter: str, usage: Usage) -> Charge:
         """What a voter's tokens come to."""

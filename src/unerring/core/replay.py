@@ -162,6 +162,12 @@ class RunState:
             opened[at] = OpenStep(step, self.policy, self.voters)
         return opened[at]
 
+    @property
+    def substitutes(self) -> tuple[str, ...]:
+        """The models that steps at the frontier are to be drawn anew from."""
+        at_frontier = self.open.get(self.committed, {}).values()
+        return tuple(sorted({step.model for step in at_frontier if step.model is not None}))
+
     def _place(self, step: int, at: str | None) -> str:
         """The digest of the state that a step is asked from."""
         if at is not None:

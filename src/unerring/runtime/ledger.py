@@ -1,4 +1,4 @@
-"""The books of a run: every entry goes into live state and journal together, and no call is made that none pays for."""
+"""The books of a run: every entry goes into live state and journal together, and no call is sent unreserved."""
 
 import asyncio
 import logging
@@ -70,7 +70,6 @@ class Ledger:
     async def afford(self, worst: Charge, *stops: StopRequest) -> None:
         """Return once the run's budget has room for a call; raises `BudgetSpent` where it has not, and will not."""
         account = self.state.account
-        self._require_time(account)
         while (lacking := account.lacks(worst)) is not None:
             if lacking == "calls" or not account.under_way:
                 raise BudgetSpent(_spent(account, lacking, worst))
@@ -85,9 +84,10 @@ class Ledger:
                 for stop in stops:
                     stop.spares(waiting)
 
-    def _require_time(self, account: Account) -> None:
-        most = account.limits.seconds
-        if most is not None and account.ran(self.around.clock.time()) >= most:
+    def require_time(self) -> None:
+        """Raise `BudgetSpent` where the run has taken all the hours that it may."""
+        most = self.state.account.limits.seconds
+        if most is not None and self.state.account.ran(self.around.clock.time()) >= most:
             raise BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
 
 
@@ -104,6 +104,7 @@ class Tries:
 
     async def begin(self, asked: Asked) -> None:
         """Journal the intent, durably; nothing is to be sent before."""
+        self._ledger.require_time()
         if not asked.sampler.paid:
             return
         worst = self._ledger.worst(asked)

@@ -11,6 +11,8 @@ from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target
 from unerring.registry import parameter
+from unerring.runtime.limits import Guards
+from unerring.spending import Budget
 
 
 def json_option(command: Any) -> Any:
@@ -30,8 +32,9 @@ def process_options(command: Any) -> Any:
             "models",
             multiple=True,
             metavar="SPEC",
-            help="What answers: embedded (default), embedded/a, embedded/b, embedded/c, or noise/p=0.99,v=0.95,c=0, "
-            "which stands in for a model. Repeat it to rotate votes over several.",
+            help="What answers: embedded (default; embedded/a, /b, /c), openai/MODEL[@URL] for any endpoint with "
+            "OpenAI's chat protocol, openai-batch/MODEL[@URL], litellm/PROVIDER/MODEL, package.module:Class for your "
+            "own, or noise/p=0.99,v=0.95,c=0, which stands in for a model. Repeat it to rotate votes over several.",
         ),
     )
     for option in reversed(options):
@@ -72,6 +75,83 @@ def planning_options(command: Any) -> Any:
     for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
+
+
+def spending_options(command: Any) -> Any:
+    """What a run may cost; the command gets one `budget`, a `Budget`, and the file of `prices`."""
+    options = (
+        click.option(
+            "--budget-usd", "usd", type=float, metavar="DOLLARS", help="Stop, resumable, before more is spent."
+        ),
+        click.option("--budget-tokens", "tokens", type=int, metavar="N", help="The same in tokens, read and written."),
+        click.option("--budget-calls", "calls", type=int, metavar="N", help="The same in requests to paid models."),
+        click.option("--budget-hours", "hours", type=float, metavar="HOURS", help="The same in time that it runs."),
+        click.option(
+            "--prices",
+            type=click.Path(path_type=Path),
+            help="TOML tables of dollars per million tokens, as for unerring plan; else those of the [prices] extra.",
+        ),
+    )
+
+    @wraps(command)
+    def with_budget(**given: Any) -> Any:
+        budget = Budget(*(given.pop(name) for name in ("usd", "tokens", "calls", "hours")))
+        return command(budget=budget, **given)
+
+    wrapped: Any = with_budget
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def guard_options(command: Any) -> Any:
+    """What stops a run whose votes could not be trusted; the command gets one `guards`, a `Guards`."""
+    options = (
+        click.option(
+            "--copies",
+            type=click.FloatRange(0, 1),
+            default=Guards().copies,
+            show_default=True,
+            help="Stop where a larger share of the replies are copies of earlier ones (a cache); copies never vote.",
+        ),
+        click.option("--same-model", is_flag=True, help="Stop where the provider says that another model answers."),
+        click.option(
+            "--probe/--no-probe",
+            default=True,
+            show_default=True,
+            help="Try an endpoint out before the first step: whether it repeats itself, and gives several at once.",
+        ),
+    )
+
+    @wraps(command)
+    def with_guards(copies: float, same_model: bool, probe: bool, **given: Any) -> Any:
+        return command(guards=Guards(copies, same_model, probe), **given)
+
+    wrapped: Any = with_guards
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def escalation_options(command: Any) -> Any:
+    """Who answers on hard steps."""
+    options = (
+        click.option(
+            "--escalate",
+            metavar="SPEC",
+            help="What answers on steps that the others cannot settle; repeats as --model.",
+        ),
+        click.option(
+            "--escalate-after",
+            type=click.IntRange(min=1),
+            default=3,
+            show_default=True,
+            help="After how many rounds of voting.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def margin(_context: Any, _option: Any, value: str) -> int | None:

@@ -14,12 +14,15 @@ from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
 from unerring.ui.options import (
+    escalation_options,
+    guard_options,
     json_option,
     margin,
     parameters,
     planning_options,
     process_options,
     speculation_options,
+    spending_options,
 )
 from unerring.ui.progress import Progress
 from unerring.ui.text import report_text
@@ -38,6 +41,9 @@ from unerring.ui.text import report_text
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
+@escalation_options
+@spending_options
+@guard_options
 @speculation_options
 @json_option
 def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -49,16 +55,16 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     journal: Path | None,
     max_steps: int | None,
     seed: int,
-    speculate: str,
-    in_flight: int,
-    waste: float,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Run PROCESS, a shipped one (hanoi) or your own as package.module:Class, deciding every step by voting.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
     unerring run hanoi --set disks=14 --rule log-odds
+    unerring run hanoi --set disks=6 --k 3 --model openai/gpt-4.1-mini --budget-usd 2
+    unerring run hanoi --set disks=6 --k 3 --model openai/llama3.1:8b@http://127.0.0.1:11434/v1
     unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
     """
     chain = make_chain(process, parameters(settings))
@@ -66,14 +72,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     path = journal or fresh(process)
 
     def start(progress: Progress) -> api.Result:
-        options = api.Options(
-            max_steps=max_steps,
-            observer=progress,
-            speculate=speculate,
-            in_flight=in_flight,
-            waste=waste,
-            target=target,
-        )
+        options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
     return _watched(start, path, as_json, new_name="" if journal else str(path))
@@ -85,18 +84,18 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @click.option("--vote-cap", type=click.IntRange(min=1), help="Raise the cap on a step's votes.")
 @click.option("--flag-cap", type=click.IntRange(min=1), help="Raise the cap on a step's flagged samples per vote.")
 @click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
+@spending_options
+@guard_options
 @speculation_options
 @json_option
-def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+def resume(
     file: Path,
     max_steps: int | None,
     vote_cap: int | None,
     flag_cap: int | None,
     repair: bool,
-    speculate: str,
-    in_flight: int,
-    waste: float,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Go on with the run in the journal FILE, from its last committed vote."""
     if repair:
@@ -104,15 +103,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
 
     def start(progress: Progress) -> api.Result:
-        options = api.Options(
-            max_steps=max_steps,
-            observer=progress,
-            vote_cap=vote_cap,
-            flag_cap=flag_cap,
-            speculate=speculate,
-            in_flight=in_flight,
-            waste=waste,
-        )
+        options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
         return api.resume(file, options=options)
 
     return _watched(start, file, as_json, resuming=True)
@@ -145,7 +136,10 @@ def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming
 
 
 def _going_on(error: Stopped, path: Path) -> str:
-    more = " --vote-cap N (or --flag-cap N) to allow it more" if error.kind == "undecided" else ""
+    if error.kind == "undecided":
+        review = f"unerring review {quoted(path)} to see it and decide"
+        return f"unerring resume {quoted(path)} --vote-cap N (or --flag-cap N) to allow it more, or {review}"
+    more = " with a larger budget, such as --budget-usd N" if error.kind == "budget" else ""
     return f"unerring resume {quoted(path)}{more}"
 
 

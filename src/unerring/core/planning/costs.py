@@ -6,8 +6,9 @@ spread of the totals is taken as normal (they are sums over many steps): the 99t
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 
+from unerring.core.account import PICO, Tariff
 from unerring.core.planning.assumptions import MOST_AMOUNT
 from unerring.core.planning.races import Job, Races
 from unerring.errors import InputError
@@ -20,19 +21,26 @@ BATCH = 0.5  # of the usual price: what OpenAI and Anthropic ask for a batch
 class Price:
     """Dollars per million tokens read and written, and where they are from.
 
-    Raises `InputError` for what is no number of dollars.
+    `cached` is the price of tokens read from the provider's prompt cache, as any other where it is None. Raises
+    `InputError` for what is no number of dollars.
     """
 
     input: float
     output: float
     source: str = "given"
+    cached: float | None = None
 
     def __post_init__(self) -> None:
-        for value in (self.input, self.output):
+        for value in (self.input, self.output, self.input if self.cached is None else self.cached):
             if type(value) not in {int, float} or not 0.0 <= value <= MOST_AMOUNT:
                 raise InputError(
                     f"a price is in dollars per million tokens, from 0 to {MOST_AMOUNT:g}; it cannot be {value!r:.40}"
                 )
+
+    def tariff(self) -> Tariff:
+        """The same in whole picodollars a token, upwards where there are digits beyond."""
+        each = (self.input, self.output, self.input if self.cached is None else self.cached)
+        return Tariff(*(ceil(dollars * PICO / 1e6) for dollars in each))
 
 
 @dataclass(frozen=True, slots=True)

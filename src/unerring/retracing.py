@@ -1,0 +1,58 @@
+"""Taking up a run where its journal stands: the entries folded, and the chain advanced over what was committed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unerring.core.entries import Entry, Opened, digest_of
+from unerring.core.process import Chain
+from unerring.core.replay import RunState
+from unerring.core.report import Series
+from unerring.core.vote import Json, canonical
+from unerring.errors import ChainChanged, InputError
+from unerring.reading import folded
+from unerring.registry import make_chain, process_name
+
+
+@dataclass(slots=True)
+class Stand:
+    """Where a run stands: its folded entries, and the chain's own state after the last committed step."""
+
+    chain: Chain
+    at: Json
+    state: RunState = field(default_factory=RunState)
+    series: Series = field(default_factory=Series)
+
+
+def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand:
+    """Fold a journal's entries and advance the chain over every committed choice."""
+    stand: Stand | None = None
+    state = RunState()
+    for entry, decided, choice in folded(path, entries, state):
+        if stand is None:
+            assert isinstance(entry, Opened)  # anything else cannot come first
+            stand = _opened(path, entry, chain, state)
+        elif decided is not None:
+            stand.series.add(decided, state)
+            stand.at = stand.chain.advance(stand.at, choice)
+            if digest_of(canonical(stand.at)) != state.last_digest:
+                raise ChainChanged(
+                    f"step {decided.step} now leads to another state than the one in {path}: the code of "
+                    f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
+                )
+    if stand is None:
+        raise InputError(f"{path} holds no run yet; start one with it (unerring run ... --journal {path})")
+    return stand
+
+
+def _opened(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> Stand:
+    chain = chain or make_chain(opened.process, opened.parameters)
+    if process_name(chain) != opened.process:
+        raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")
+    stand = Stand(chain, chain.start(), state)
+    if canonical(stand.at) != opened.start:
+        raise ChainChanged(
+            f"{opened.process} now starts from another state than the one in {path}: its code or its "
+            "parameters have changed since; resume with those that started the run"
+        )
+    return stand

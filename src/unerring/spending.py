@@ -1,0 +1,81 @@
+"""What a run may cost: a budget in words, and the prices by which it is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import floor, isfinite
+from pathlib import Path
+
+from unerring.adapters.prices import price_of, read_prices
+from unerring.core.account import PICO, Limits
+from unerring.core.entries import Allowed
+from unerring.core.planning.costs import Price
+from unerring.errors import InputError
+from unerring.runtime.panel import samplers_of
+from unerring.runtime.ports import Endpoint, Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a run may take, over all its sessions; None is no limit.
+
+    `usd` are dollars, `tokens` those read and written, `calls` requests sent to models, `hours` the time that its
+    sessions run. A call is charged at its worst before it is sent, so that none of them is ever exceeded; one whose
+    outcome stays unknown remains charged.
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    hours: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("usd", "tokens", "calls", "hours"):
+            value, whole = getattr(self, name), name in {"tokens", "calls"}
+            kinds = {int} if whole else {int, float}
+            if value is not None and (type(value) not in kinds or not isfinite(value) or value < 0):
+                unit = {"usd": "dollars", "hours": "hours"}.get(name, f"{name}, a whole number")
+                raise InputError(f"a budget in {unit} is from 0 up; it cannot be {value!r:.40}")
+
+    def limits(self, before: Limits) -> Limits:
+        """The limits that hold from here on: those given here, and else those from before."""
+        return Limits(
+            before.money if self.usd is None else floor(self.usd * PICO),
+            before.tokens if self.tokens is None else self.tokens,
+            before.calls if self.calls is None else self.calls,
+            before.seconds if self.hours is None else self.hours * 3600.0,
+        )
+
+
+def allowed(
+    sampler: Sampler, budget: Budget, prices: Mapping[str, Price] | str | Path | None, before: Allowed | None = None
+) -> Allowed | None:
+    """What a run may take from here on, at which prices; None where that is as it was.
+
+    Raises `InputError` for a limit that could not be kept with these models.
+    """
+    before = before or Allowed(Limits())
+    limits, own = budget.limits(before.limits), read_prices(Path(prices)) if isinstance(prices, str | Path) else prices
+    found = {one.name: price_of(one.name, own) for one in samplers_of(sampler)}
+    tariffs = {name: price.tariff() for name, price in found.items() if price is not None}
+    _require_limits_to_hold(sampler, limits, {**before.tariffs, **tariffs})
+    if not any(one.paid for one in samplers_of(sampler)) and limits == before.limits:
+        return None  # nothing to keep account of
+    after = Allowed(limits, {**before.tariffs, **tariffs})
+    return None if after == before else after
+
+
+def _require_limits_to_hold(sampler: Sampler, limits: Limits, priced: Mapping[str, object]) -> None:
+    paid = [one for one in samplers_of(sampler) if one.paid]
+    if not paid and (limits.calls is not None or limits.tokens is not None):
+        raise InputError(f"calls of {sampler.name} are not paid for, nor counted: limit steps (--max-steps) or hours")
+    for one in paid:
+        if limits.money is not None and one.name not in priced:
+            raise InputError(
+                f"a budget in dollars needs the price of {one.name}, which is not known: give it in a file "
+                "(--prices FILE), install 'unerring[prices]' for a table of prices, or limit tokens or calls"
+            )
+        if (limits.money is not None or limits.tokens is not None) and not isinstance(one, Endpoint):
+            raise InputError(
+                f"nothing says how much a call of {one.name} can cost at most, so that a budget in dollars or tokens "
+                "could not be kept; limit calls or hours, or give it a method worst() (see Endpoint)"
+            )
