@@ -1,0 +1,40 @@
+"""Responses of JSON, and error replies in the shape of the API."""
+
+import msgspec
+from aiohttp import web
+
+from faults.faults import Rejection
+
+
+class Nothing(web.Response):
+    """What a handler returns that has dealt with the connection itself: nothing more is sent."""
+
+
+def there(request: web.BaseRequest) -> bool:
+    """Whether the client has not closed its connection, as far as the kernel knows."""
+    return request.transport is not None and not request.transport.is_closing()
+
+
+def said(body: bytes, status: int = 200, kind: str = "application/json") -> web.Response:
+    """Make a response with a body as it is."""
+    return web.Response(body=body, status=status, content_type=kind)
+
+
+def as_json(data: object, status: int = 200) -> web.Response:
+    """Make a response of JSON."""
+    return said(msgspec.json.encode(data), status)
+
+
+def refusing(rejection: Rejection, request: web.BaseRequest) -> web.Response:
+    """Make an error reply."""
+    if rejection.html:
+        page = f"<html><body><center><h1>{rejection.message}</h1></center></body></html>"
+        response = said(page.encode(), rejection.status, "text/html")
+    else:
+        message = rejection.message
+        if rejection.echo:
+            message += f" The request had these headers: {dict(request.headers)}"
+        error = {"message": message, "type": rejection.kind, "param": None, "code": rejection.code}
+        response = as_json({"error": error}, rejection.status)
+    response.headers.update(rejection.extra_headers())
+    return response
