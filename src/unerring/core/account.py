@@ -14,6 +14,16 @@ PICO = 10**12
 WORDING = " wording "  # between a voter's name and the number of the wording it was asked in, from 2 on
 
 
+def in_dollars(money: int) -> float:
+    """Picodollars as dollars."""
+    return money / PICO
+
+
+def dollars_text(money: int | float) -> str:
+    """Dollars in words, with the digits that matter: cents from a dollar up, three digits below."""
+    return f"${money:,.2f}" if money >= 1 or not money else f"${money:.3g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """Tokens read and written, and their price in picodollars; None where a price is not known."""

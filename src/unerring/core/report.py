@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
+from unerring.core.account import in_dollars
 from unerring.core.certifying.certificate import Run, certificate_of
 from unerring.core.certifying.expectations import Expectations, expectations_from
 from unerring.core.certifying.patterns import Patterns
@@ -137,6 +138,9 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         },
         "flags": {kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
         "tokens": {"input": state.usage.input_tokens, "output": state.usage.output_tokens},
+        "spend": spend_of(state),
+        "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
+        "findings": list(state.findings),
         "voters": [
             {"name": voter.name, "votes": voter.votes, "flags": voter.flags} for voter in state.voters.values()
         ],
@@ -160,6 +164,38 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
             ),
         ),
     }
+
+
+def spend_of(state: RunState) -> dict[str, Json]:
+    """What paid calls took and may have taken. Dollars are None where a price is not known.
+
+    `forecast` is what the whole chain comes to if it goes on as so far: None before the first step, and where the
+    chain does not say how long it is.
+    """
+    account, opened = state.account, state.opened
+    spent, limits = account.spent, account.limits
+    length = None if opened is None else opened.length
+    forecast = None
+    if length and state.committed and spent.money is not None:
+        forecast = in_dollars(spent.money) / state.committed * length
+    return {
+        "calls": account.calls,
+        "dollars": _known(spent.money),
+        "settled": {"tokens": account.settled.tokens, "dollars": _known(account.settled.money)},
+        "unknown": {"calls": account.lost, "tokens": account.unknown.tokens, "dollars": _known(account.unknown.money)},
+        "under_way": {"tokens": account.reserved.tokens, "dollars": _known(account.reserved.money)},
+        "limits": {
+            "dollars": _known(limits.money),
+            "tokens": limits.tokens,
+            "calls": limits.calls,
+            "hours": None if limits.seconds is None else limits.seconds / 3600.0,
+        },
+        "forecast": forecast,
+    }
+
+
+def _known(money: int | None) -> float | None:
+    return None if money is None else in_dollars(money)
 
 
 def _speculation(state: RunState, series: Series) -> dict[str, Json]:

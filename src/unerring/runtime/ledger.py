@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from unerring.core.account import PICO, Account, Charge
+from unerring.core.account import Account, Charge, dollars_text, in_dollars
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Usage
@@ -140,13 +140,11 @@ def _spent(account: Account, limit: str, worst: Charge) -> str:
         )
     if worst.money is None or known.money is None or unknown.money is None:
         return "a budget in dollars needs the price of every model, and that of one is not known"
+
+    def dollars(money: int) -> str:
+        return dollars_text(in_dollars(money))
+
     return (
         f"the budget of {dollars(limits.money or 0)} is spent: {dollars(known.money)} for calls that came back, "
         f"{dollars(unknown.money)} for calls whose outcome is unknown, and the next could cost {dollars(worst.money)}"
     )
-
-
-def dollars(money: int) -> str:
-    """Picodollars as dollars, with the digits that matter."""
-    amount = money / PICO
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.3g}"

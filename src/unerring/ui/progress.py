@@ -4,9 +4,11 @@ import sys
 import time
 from typing import Any, TextIO
 
+from unerring.core.account import dollars_text, in_dollars
 from unerring.core.certifying.expectations import expectations_from
 from unerring.core.certifying.watch import Alarm, Watch, watch_of
 from unerring.core.replay import Decided, RunState
+from unerring.core.report import spend_of
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
@@ -70,8 +72,8 @@ class Progress:
         elif not self._quiet:
             print(f"warning: {alarm.sentence}", file=self._stream, flush=True)
 
-    def _lines(self, state: RunState) -> tuple[str, str]:
-        """How far, and how it goes: two lines that fit on 80 columns."""
+    def _lines(self, state: RunState) -> list[str]:
+        """How far, how it goes, and what it costs where calls are paid for: lines that fit on 80 columns."""
         length = state.opened.length if state.opened else None
         rate = self.steps / max(time.monotonic() - self._since, 1e-9)
         pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
@@ -81,11 +83,12 @@ class Progress:
             if length and rate and state.committed <= length
             else ""
         )
-        return (
+        lines = [
             f"step {state.committed:,}{total}: {pace} steps/s{eta}",
             f"{self._votes / self.steps:.2f} votes a step, {state.flags.total():,} flagged, "
             f"{self._disagreements:,} steps with dissent",
-        )
+        ]
+        return [*lines, *_spent(state)]
 
     def _bar(self, state: RunState) -> Any:
         from rich.console import Group
@@ -95,6 +98,23 @@ class Progress:
         length = state.opened.length if state.opened else None
         lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(state)]
         return Group(*lines) if length is None else Group(*lines, ProgressBar(length, state.committed, 60))
+
+
+def _spent(state: RunState) -> list[str]:
+    account = state.account
+    if not account.calls:
+        return []
+    spend = spend_of(state)
+    told = f"{account.calls:,} calls"
+    if isinstance(spend["dollars"], float):
+        told += f", {dollars_text(spend['dollars'])} spent"
+        if account.limits.money is not None:
+            told += f" of {dollars_text(in_dollars(account.limits.money))}"
+        if isinstance(spend["forecast"], float):
+            told += f", {dollars_text(spend['forecast'])} foreseen"
+    if account.lost:
+        told += f"; {account.lost:,} with unknown outcome"
+    return [told]
 
 
 def _duration(seconds: float) -> str:

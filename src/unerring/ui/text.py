@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from unerring.core.account import dollars_text
+
 
 def inert(text: str) -> str:
     """The text with every control and formatting character shown instead of obeyed."""
@@ -20,6 +22,9 @@ def report_text(report: dict[str, Any], path: str) -> str:
         ("samples", _samples(samples)),
         ("flags", _counts(report["flags"])),
         ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
+        *_spend(report["spend"]),
+        *(("answered by", f"{name}: {', then '.join(models)}") for name, models in report["served"].items()),
+        *(("found out", finding) for finding in report["findings"]),
     ]
     if report["steps"]:
         rows += [
@@ -62,6 +67,32 @@ def _samples(samples: dict[str, int]) -> str:
     if samples["failed_calls"]:
         told += f"; {samples['failed_calls']:,} calls failed"
     return told
+
+
+def _spend(spend: dict[str, Any]) -> list[tuple[str, str]]:
+    """What paid calls came to; nothing where none was made."""
+    if not spend["calls"]:
+        return []
+    told = f"{spend['calls']:,} calls, {_dollars(spend['dollars'])}"
+    if spend["unknown"]["calls"]:
+        told += f", {_dollars(spend['unknown']['dollars'])} of it for {spend['unknown']['calls']:,} of unknown outcome"
+    if spend["forecast"] is not None:
+        told += f"; the whole chain at this rate: {_dollars(spend['forecast'])}"
+    limits = [
+        limit
+        for limit, given in (
+            (_dollars(spend["limits"]["dollars"]), spend["limits"]["dollars"]),
+            (f"{spend['limits']['tokens'] or 0:,} tokens", spend["limits"]["tokens"]),
+            (f"{spend['limits']['calls'] or 0:,} calls", spend["limits"]["calls"]),
+            (f"{spend['limits']['hours'] or 0:g} hours", spend["limits"]["hours"]),
+        )
+        if given is not None
+    ]
+    return [("spent", told), *([("budget", ", ".join(limits))] if limits else [])]
+
+
+def _dollars(dollars: float | None) -> str:
+    return "at unknown prices" if dollars is None else dollars_text(dollars)
 
 
 def _ahead(speculation: dict[str, Any]) -> str:
