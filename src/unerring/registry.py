@@ -151,9 +151,9 @@ def _specified(spec: str, chain: Chain, seed: int, made: ExitStack | AsyncExitSt
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
         return _to_close(NoisySampler(rehearse, **_noise(rest)), made)
     if provider == "openai":
-        from unerring.adapters.openai_chat import ChatSampler
+        from unerring.adapters.openai_chat import OpenAISampler
 
-        return _to_close(ChatSampler(spec), made)
+        return _to_close(OpenAISampler(spec), made)
     raise InputError(
         f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, openai/MODEL, openai/MODEL@URL, "
         "noise/p=0.99,v=0.95,c=0. "

@@ -2,12 +2,13 @@
 
 A request keeps its name for as long as the run lives, in whichever process: `STEP-SLOT-DIGEST-N`, where the digest is
 of the run's identity and of all that its answer depends on. So whoever finds it in a batch knows that it was asked.
-Limits: a file has at most 50,000 requests and 200 MB, metadata 512 characters a value (OpenAI's API reference, batches);
-names have at most 64 characters of A-Z, a-z, 0-9, - and _ (the strictest of the providers that take such files).
+Limits: a file has at most 50,000 requests and 200 MB, metadata 512 characters a value (OpenAI's API reference, "Create
+batch"); names have at most 64 characters of A-Z, a-z, 0-9, - and _ (the strictest of the providers, Anthropic).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import msgspec
@@ -16,7 +17,8 @@ from unerring.core.sample import Settings
 from unerring.errors import InputError
 
 MOST_REQUESTS = 50_000
-MOST_BYTES = 190_000_000  # of 200 MB, with room for whoever counts otherwise
+MOST_BYTES = 150_000_000  # gathered, after which a batch is sent
+MOST_LINE = 40_000_000  # bytes
 MOST_IDENTITY = 512  # characters
 ENDPOINT = "/v1/chat/completions"
 
@@ -26,71 +28,97 @@ STEPS = "steps"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One request: n samples of one prompt. `key` is its name without the n; `text` its line of the file, with the end.
+class Key:
+    """What a request asks, but for the number of samples: those of a step from number `slot` on.
 
     Where more than one like it is under way at once, each has its own `twin`, counted from 0.
     """
 
     step: int
     slot: int
-    n: int
     digest: str
-    body: bytes
     twin: int = 0
 
-    @property
-    def key(self) -> str:
-        return f"{self.step}-{self.slot}-{self.digest}" + (f"_{self.twin}" if self.twin else "")
+    def custom_id(self, n: int) -> str:
+        """The name of the request for n samples."""
+        twin = f"_{self.twin}" if self.twin else ""
+        return f"{self.step}-{self.slot}-{self.digest}{twin}-{n}"
+
+    def after(self, n: int) -> "Key":
+        """The samples that follow n of these."""
+        return replace(self, slot=self.slot + n)
+
+
+_NAME = re.compile(r"(-?\d{1,12})-(-?\d{1,9})-([0-9a-f]{24})(?:_(\d{1,6}))?-(\d{1,6})")
+
+
+def named(custom_id: str) -> tuple[Key, int] | None:
+    """What a custom_id of ours says, and for how many samples it was asked; None for any other."""
+    found = _NAME.fullmatch(custom_id) if custom_id.isascii() else None
+    if found is None:
+        return None
+    step, slot, digest, twin, n = found.groups()
+    return Key(int(step), int(slot), digest, int(twin or 0)), int(n)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request: n samples of one prompt. `body` is that of a chat request, as JSON.
+
+    `sent` are the parameters in it that may be done without. `read` is the most tokens that its prompt has, and
+    `limit` the most that a sample has.
+    """
+
+    key: Key
+    n: int
+    body: bytes
+    sent: frozenset[str]
+    read: int
+    limit: int
 
     @property
     def custom_id(self) -> str:
-        return f"{self.key}-{self.n}"
+        """Its name."""
+        return self.key.custom_id(self.n)
 
     @property
+    def size(self) -> int:
+        """The most bytes that it has in the file."""
+        return len(self.body) + 200
+
     def text(self) -> bytes:
+        """What stands in the file, with the end of the line."""
         line = {"custom_id": self.custom_id, "method": "POST", "url": ENDPOINT, "body": msgspec.Raw(self.body)}
         return msgspec.json.encode(line) + b"\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What a custom_id says: the key, and for how many samples it was asked."""
+def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Key:
+    """What a request is called for good, but for the number of its samples.
 
-    key: str
-    n: int
-
-
-def line_of(identity: str, settings: Settings, n: int, body: Mapping[str, object]) -> Line:
-    """The request for n samples, with the body of a chat request.
-
-    `n` and the seed are left out of its digest: they follow from what its name and its run's identity say.
+    How its parameters are worded and which ones a server takes is left out: that is found out anew in each process.
     """
-    asked = {name: value for name, value in body.items() if name not in {"n", "seed"}}
-    told = msgspec.json.encode([identity, settings.seed, asked], order="deterministic")
-    digest = blake2b(told, digest_size=12).hexdigest()
-    return Line(settings.step, settings.slot, n, digest, msgspec.json.encode(body))
-
-
-def named(custom_id: str) -> Named | None:
-    """What a custom_id of ours says; None for any other."""
-    key, _, n = custom_id.rpartition("-")
-    return Named(key, int(n)) if key and n.isascii() and n.isdecimal() and len(n) < 10 else None
+    asked = [identity, settings.seed, model, prompt, settings.temperature, settings.max_output_tokens]
+    digest = blake2b(msgspec.json.encode(asked), digest_size=12).hexdigest()
+    return Key(settings.step, settings.slot, digest)
 
 
 def required_identity(identity: str) -> str:
     """The identity, or `InputError` where it cannot name a run in a batch's metadata."""
     if not 1 <= len(identity) <= MOST_IDENTITY or not identity.isprintable():
         raise InputError(
-            f"a run's identity has 1 to {MOST_IDENTITY} printable characters, to be found again by it; not {identity!r:.60}"
+            f"a run is found again by its identity of 1 to {MOST_IDENTITY} printable characters, not {identity!r:.60}"
         )
     return identity
 
 
-def metadata_of(identity: str, model: str, steps: Iterable[int]) -> dict[str, str]:
+def metadata_of(identity: str, model: str, steps: Collection[int]) -> dict[str, str]:
     """What a batch is found again by: its run, its model, and the first and the last step in it."""
-    each = list(steps)
-    return {RUN: identity, MODEL: model[:MOST_IDENTITY], STEPS: f"{min(each)}..{max(each)}"}
+    return {RUN: identity, MODEL: model[:MOST_IDENTITY], STEPS: f"{min(steps)}..{max(steps)}"}
+
+
+def is_of(metadata: Mapping[str, str], identity: str, model: str) -> bool:
+    """Whether a batch with this metadata is one of a run, and of a model."""
+    return metadata.get(RUN) == identity and metadata.get(MODEL) == model[:MOST_IDENTITY]
 
 
 def steps_of(metadata: Mapping[str, str]) -> range | None:
@@ -102,15 +130,18 @@ def steps_of(metadata: Mapping[str, str]) -> range | None:
         return None
 
 
-def custom_ids(lines: Iterable[bytes]) -> set[str]:
-    """The names of the requests in an input file; raises `ValueError` where it is no such file."""
-    found = set()
+def keys_in(lines: Iterable[bytes]) -> dict[str, Key]:
+    """The requests of ours in an input file, by their names; raises `ValueError` where it is no such file."""
+    found = {}
     for line in lines:
         if line.strip():
             try:
-                found.add(_names.decode(line).custom_id)
+                name = _names.decode(line).custom_id
             except msgspec.DecodeError as error:
                 raise ValueError(f"not a line of a batch: {error}") from None
+            ours = named(name)
+            if ours is not None:
+                found[name] = ours[0]
     return found
 
 

@@ -4,14 +4,22 @@ The window of calls doubles in each round trip until the first objection (slow s
 (multiplicative decrease), and grows by one call in a round trip again (additive increase), slowly so near the width
 that met the last objection: Jacobson's congestion avoidance (SIGCOMM 1988) with the plateau of CUBIC (RFC 9438).
 All calls of one account share one window, since that is what a provider's limits apply to.
+
+A provider that counts calls a minute is met otherwise: there even one call at once may be too many. From its first
+objection on calls are spaced as well, at the rate that went through, somewhat less after each objection, and slowly
+more while there is none.
 """
 
 from dataclasses import dataclass
 
 FIRST = 8  # calls at once before anything is known
 KEPT = 0.8  # of the window after an objection: a half, as TCP has it, leaves a quarter of the throughput unused
-PLATEAU = 0.9, 1.1  # of the width that met the last objection: between these the window grows slowly
+PLATEAU = 0.9, 1.05  # of the width that met the last objection: between these the window grows slowly
 SLOWLY = 0.1  # of the usual growth
+SLOWED = 0.93  # of the rate after an objection
+REGAINED = 0.05, 0.005  # of the rate for each second without one: usually, and near the rate of the last objection
+LATE = 0.05  # seconds
+LEAST_RATE = 1 / 60  # calls a second: below this a pause is what helps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +40,33 @@ class Pacing:
         self._most = float(most)
         self._wall: float | None = None  # the width that met the last objection
         self._cut_at = float("-inf")
+        self.rate: float | None = None  # calls a second, where the provider counts those
+        self._wall_rate: float | None = None
+        self._next = 0.0  # when the next call has its place in the rate
+        self._since: float | None = None
+        self._answered = 0
+        self._spread = 0.0, 0.0  # until when calls after a pause are spaced, and by how much
 
     @property
     def room(self) -> bool:
         """Whether the window has room for one more call."""
         return self.in_flight < int(self.limit)
 
+    def wait(self, now: float) -> float:
+        """How long nothing is to be sent, in seconds, though there may be room."""
+        return max(0.0, self.not_before - now, self._next - now)
+
     def begin(self, now: float) -> Ticket:
         """A call is let through."""
+        if self._since is None:
+            self._since = now
         self.in_flight += 1
+        space = 0.0 if self.rate is None else 1.0 / self.rate
+        if now < self._spread[0]:
+            space = max(space, self._spread[1])
+        if space:
+            # wakers are late by some milliseconds, which is made up for: the rate is to be met
+            self._next = max(self._next, now - min(space, LATE)) + space
         return Ticket(now)
 
     def end(self) -> None:
@@ -50,27 +76,44 @@ class Pacing:
     def succeeded(self) -> None:
         """A call, not ended yet, was answered."""
         self.objections = 0
+        self._answered += 1
+        if self.rate is not None:
+            # for each call: in a second, that comes to this share of the rate
+            self.rate += REGAINED[_near(self.rate, self._wall_rate)]
         if 2 * self.in_flight < self.limit:
             return  # a window that is not filled says nothing about a wider one
-        if self._wall is None:
-            growth = 1.0
-        else:
-            near = PLATEAU[0] * self._wall <= self.limit <= PLATEAU[1] * self._wall
-            growth = (SLOWLY if near else 1.0) / self.limit
-        self.limit = min(self._most, self.limit + growth)
+        in_a_trip = SLOWLY if _near(self.limit, self._wall) else 1.0
+        self.limit = min(self._most, self.limit + (1.0 if self._wall is None else in_a_trip / self.limit))
 
-    def objected(self, ticket: Ticket, now: float) -> None:
-        """The provider refused a call because there are too many.
+    def objected(self, ticket: Ticket, now: float, counted: bool = False) -> None:
+        """The provider refused a call because there are too many: `counted` over a time, or else at once.
 
         Calls that began before the last cut say nothing new: they met the window that was cut already.
         """
         if ticket.began < self._cut_at:
             return
         self.objections += 1
+        if counted:
+            self._slow_down(now)
+            self._cut_at = now
+            return
         self._wall = self.limit
         self.limit = max(1.0, self.limit * KEPT)
         self._cut_at = now
 
-    def pause(self, until: float) -> None:
-        """Nothing is to be sent before `until`."""
-        self.not_before = max(self.not_before, until)
+    def _slow_down(self, now: float) -> None:
+        if self.rate is None:
+            self.rate = max(1, self._answered) / max(now - (self._since or now), 1.0)
+        else:
+            self._wall_rate = self.rate
+        self.rate = max(LEAST_RATE, self.rate * SLOWED)
+
+    def pause(self, until: float, spread: float = 0.0) -> None:
+        """Nothing is to be sent before `until`; and not all at once then, but over `spread` seconds."""
+        if until > self.not_before:
+            self.not_before = until
+            self._spread = until + spread, spread / max(1.0, self.limit)
+
+
+def _near(value: float, wall: float | None) -> bool:
+    return wall is not None and PLATEAU[0] * wall <= value <= PLATEAU[1] * wall

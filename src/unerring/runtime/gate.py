@@ -2,14 +2,11 @@
 
 import asyncio
 from collections import deque
-from random import Random
 
 from unerring.core.pacing import Pacing, Ticket
 from unerring.errors import FailureKind, ProviderBusy
 from unerring.runtime.limits import Patience, StopRequest
 from unerring.runtime.ports import Clock
-
-_CHANCE = Random()  # spreads waits; decides nothing
 
 
 class Gate:
@@ -20,37 +17,22 @@ class Gate:
         self._clock = clock
         self._patience = patience
         self._queue: deque[asyncio.Future[Ticket]] = deque()
-        self._pause = 0.0  # how long the last pause was, seconds
+        self._waker: asyncio.Task[None] | None = None
 
     async def enter(self, *stops: StopRequest) -> Ticket:
         """Wait for a turn; raises `Interrupted` once one of the stops is asked for."""
-        while True:
-            await self._peace(stops)
-            if self.pacing.room and not self._queue:
-                return self.pacing.begin(self._clock.time())
-            ticket = await self._turn(stops)
-            if self.pacing.not_before <= self._clock.time():
-                return ticket
-            self.end()  # meanwhile the provider has asked for peace
-
-    async def _peace(self, stops: tuple[StopRequest, ...]) -> None:
-        """Wait as long as the provider wants to be left alone."""
-        while (wait := self.pacing.not_before - self._clock.time()) > 0:
-            # everybody waits for the same moment, and must not come back in the same one
-            wait += self._pause * self._patience.spread * _CHANCE.random()
-            await unless_stopped(self._clock, wait, *stops)
-
-    async def _turn(self, stops: tuple[StopRequest, ...]) -> Ticket:
+        now = self._clock.time()
+        if not self._queue and self.pacing.room and not self.pacing.wait(now):
+            return self.pacing.begin(now)
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
+        self._call_up()
         for stop in stops:
             stop.ends(turn)
         try:
             return await turn
         except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.end()  # it had come, and goes to the next
-            turn.cancel()
+            self._give_up(turn)
             raise
         finally:
             for stop in stops:
@@ -62,22 +44,48 @@ class Gate:
         if failure is None:
             self.pacing.succeeded()
         elif failure.kind in {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED}:
-            now = self._clock.time()
-            self.pacing.objected(ticket, now)
-            paused = failure.kind is FailureKind.RATE_LIMITED or failure.retry_after is not None
-            if paused:
-                self._pause = wait
-                self.pacing.pause(now + wait)
+            now, counted = self._clock.time(), failure.kind is FailureKind.RATE_LIMITED
+            self.pacing.objected(ticket, now, counted)
+            paused = counted or failure.retry_after is not None
+            if paused:  # everybody waits for the same moment, and is not to come back in the same one
+                self.pacing.pause(now + wait, wait * self._patience.spread)
         self.end()
         return paused
 
     def end(self) -> None:
         """A call is over, and says nothing about the provider."""
         self.pacing.end()
+        self._call_up()
+
+    def _call_up(self) -> None:
+        """Give turns to those who wait, as far as they may be given now."""
         while self._queue and self.pacing.room:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(self.pacing.begin(self._clock.time()))
+            if self._queue[0].done():  # gave up
+                self._queue.popleft()
+                continue
+            now = self._clock.time()
+            wait = self.pacing.wait(now)
+            if wait > 0:
+                if self._waker is None:
+                    self._waker = asyncio.ensure_future(self._wake(wait))
+                return
+            self._queue.popleft().set_result(self.pacing.begin(now))
+
+    async def _wake(self, seconds: float) -> None:
+        try:
+            await self._clock.sleep(seconds)
+        finally:
+            self._waker = None
+        self._call_up()
+
+    def _give_up(self, turn: "asyncio.Future[Ticket]") -> None:
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self.end()  # it had come, and goes to the next
+            return
+        turn.cancel()
+        self._queue.remove(turn)
+        if not self._queue and self._waker is not None:
+            self._waker.cancel()
 
 
 class OpenGate:

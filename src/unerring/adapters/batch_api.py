@@ -1,0 +1,303 @@
+"""The batch endpoints of an OpenAI-compatible address: files up and down, batches made, looked at and listed.
+
+One call here is one request there, and nothing is tried again. What fails is raised as `ProviderBusy` or
+`ProviderDown`, in the words and by the rules of the chat endpoint. Only to make a batch can have an unknown outcome:
+all else costs nothing, and may be done over.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from unerring.adapters.batch_lines import ENDPOINT
+from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, read_error
+from unerring.adapters.openai_line import KEEP_ALIVE, _Sending, _words
+from unerring.adapters.openai_reply import LARGEST_REPLY
+from unerring.adapters.openai_spec import Proxy, Secret, Spec
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+
+LARGEST_FILE = 1 << 29  # bytes of results that are read: those beyond count as missing
+SLOWEST = 100_000.0  # bytes a second that an upload may take, beyond the time that any request has
+LONGEST_DOWNLOAD = 3600.0  # seconds
+PAGE = 100  # batches a page, the most that OpenAI gives
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+CROWDED = "token_limit_exceeded"  # OpenAI: too many tokens wait in batches already
+
+Taking: TypeAlias = Callable[[aiohttp.ClientResponse, asyncio.Timeout], Awaitable[Any]]
+_Got = TypeVar("_Got")
+
+
+class Crowded(ProviderBusy):
+    """A batch was turned away until others have ended. It cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as the provider shows it. `completed` is how many requests it says were carried out, if it does."""
+
+    batch_id: str
+    status: str
+    input_file: str = ""
+    output_file: str = ""
+    error_file: str = ""
+    completed: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    codes: frozenset[str] = frozenset()
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will become of it."""
+        return self.status in ENDED
+
+    def rejection(self) -> ProviderBusy | ProviderDown:
+        """What a batch that failed means for those who wait for it: it was checked, and nothing of it was done."""
+        words = f"the batch was turned away: {self.reason or 'the provider does not say why'}"
+        if CROWDED in self.codes:
+            return Crowded(words, kind=FailureKind.RATE_LIMITED)
+        return ProviderDown(words)
+
+
+class _Counts(msgspec.Struct):
+    completed: int | None = None
+
+
+class _Error(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+    line: int | None = None
+
+
+class _Errors(msgspec.Struct):
+    data: list[_Error] | None = None
+
+
+class _Batch(msgspec.Struct):
+    id: str
+    status: str
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    request_counts: _Counts | None = None
+    metadata: dict[str, Any] | None = None
+    errors: msgspec.Raw | None = None
+
+
+class _File(msgspec.Struct):
+    id: str
+
+
+class _Page(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool | None = None
+
+
+class BatchApi:
+    """The endpoints of one address. Each event loop has a session of its own, which is closed as the loop ends."""
+
+    def __init__(self, spec: Spec, secret: Secret, proxy: Proxy | None) -> None:
+        self._base = spec.url
+        self._where = spec.place
+        self._timeout = spec.timeout
+        self._secret = secret
+        # by request, since aiohttp sends the headers of a session to a proxy as well, and the key is not the proxy's
+        self._headers = {
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-cache, no-store",
+            "User-Agent": "unerring",
+        }
+        if secret.header is not None:
+            self._headers["Authorization"] = secret.header
+        self._through: dict[str, Any] = {}
+        if proxy is not None:
+            self._through["proxy"] = proxy.url
+            if proxy.user is not None:
+                login = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+                self._through["proxy_headers"] = {"Proxy-Authorization": login}
+                if self._base.startswith("http:"):  # no tunnel: the proxy reads the request itself
+                    self._headers["Proxy-Authorization"] = login
+        self._sessions: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = {}
+        self._session: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+
+    async def aclose(self) -> None:
+        """Close the session of the running loop."""
+        holding = self._sessions.get(asyncio.get_running_loop())
+        if holding is not None:
+            await holding.aclose()
+
+    async def upload(self, content: bytes) -> str:
+        """Put up a file of requests; returns its id."""
+        form = aiohttp.FormData()
+        form.add_field("purpose", "batch")
+        form.add_field("file", content, filename="unerring.jsonl", content_type="application/jsonl")
+        seconds = self._timeout + len(content) / SLOWEST
+        return self._read(await self._request("POST", "/files", form, seconds), _File).id
+
+    async def create(self, file_id: str, metadata: Mapping[str, str], window: str) -> Batch:
+        """Make a batch of a file. Of unknown outcome, if it fails once the request may have left."""
+        asked = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": window, "metadata": metadata}
+        sending = _Sending(msgspec.json.encode(asked))
+        return self._shown(await self._request("POST", "/batches", sending, self._timeout), FailureKind.UNKNOWN)
+
+    async def batch(self, batch_id: str) -> Batch:
+        """Look at a batch."""
+        return self._shown(await self._request("GET", f"/batches/{quote(batch_id, safe='')}", None, self._timeout))
+
+    async def page(self, after: str | None) -> tuple[list[Batch], bool]:
+        """The account's batches, the newest first, behind one of them; and whether there are more."""
+        query = f"?limit={PAGE}" + ("" if after is None else f"&after={quote(after, safe='')}")
+        page = self._read(await self._request("GET", f"/batches{query}", None, self._timeout), _Page)
+        shown = []
+        for raw in page.data:
+            try:
+                shown.append(_batch(msgspec.json.decode(raw, type=_Batch), self._secret))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # not of our making: ours are shown as they are when they are looked at
+        return shown, bool(page.has_more)
+
+    async def lines(self, file_id: str) -> list[bytes]:
+        """The lines of a file. One that is longer than any answer comes as a line that cannot be read."""
+        path = f"/files/{quote(file_id, safe='')}/content"
+        lines: list[bytes] = await self._request("GET", path, None, self._timeout, self._taken_lines)
+        return lines
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        sent: aiohttp.FormData | _Sending | None,
+        seconds: float,
+        take: Taking | None = None,
+    ) -> Any:
+        """What `take` makes of the answer: its body, unless told otherwise."""
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                session = self._session.get(asyncio.get_running_loop()) or await self._opened()
+                response = await session.request(
+                    method,
+                    URL(self._base + path, encoded=True),
+                    data=sent,
+                    headers=self._headers,
+                    allow_redirects=False,
+                    **self._through,
+                )
+                if response.status < 300:
+                    return await (take or _taken)(response, limit)
+                refused = await response.content.read(LARGEST_ERROR)
+                raise failure(
+                    response.status, read_error(refused), response.headers, self._where, self._secret, time.time()
+                )
+        except (ProviderBusy, ProviderDown):
+            raise
+        except TimeoutError as error:
+            words = f"no answer within {seconds:g} seconds" if error.errno is None else _words(error)
+        except Exception as error:  # nothing that aiohttp raises gets out: it carries the key along
+            words = _words(error)
+        finally:
+            if response is not None:
+                response.close()
+        unknown = isinstance(sent, _Sending) and sent.begun
+        raise self._busy(words, FailureKind.UNKNOWN if unknown else FailureKind.TRANSIENT)
+
+    async def _taken_lines(self, response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> list[bytes]:
+        """The lines of a body that may be large: it has the usual time for each piece."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + LONGEST_DOWNLOAD
+        lines: list[bytes] = []
+        rest, size = b"", 0
+        while size < LARGEST_FILE and (piece := await response.content.readany()):
+            limit.reschedule(min(latest, loop.time() + self._timeout))
+            size += len(piece)
+            first, *others = piece.split(b"\n")
+            rest = rest + first if len(rest) <= LARGEST_REPLY else rest
+            for other in others:
+                lines.append(_bounded(rest))
+                rest = other
+        lines.append(_bounded(rest))
+        return lines
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        # a loop that ends closes the asynchronous generators that began on it, and thereby what they hold
+        loop = asyncio.get_running_loop()
+        holding = self._sessions[loop] = self._holding(loop)
+        session = self._session[loop] = await anext(holding)
+        return session
+
+    async def _holding(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        try:
+            yield session
+        finally:
+            self._sessions.pop(loop, None)
+            self._session.pop(loop, None)
+            await session.close()
+
+    def _read(self, body: bytes, shape: type[_Got]) -> _Got:
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._busy("it answered something else than the batch API has", FailureKind.TRANSIENT) from None
+
+    def _shown(self, body: bytes, kind: FailureKind = FailureKind.TRANSIENT) -> Batch:
+        try:
+            return _batch(msgspec.json.decode(body, type=_Batch), self._secret)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._busy("what it answered is no batch", kind) from None
+
+    def _busy(self, words: str, kind: FailureKind) -> ProviderBusy:
+        return ProviderBusy(one_line(f"{self._where}: {words}", self._secret), kind=kind)
+
+
+def _batch(shown: _Batch, secret: Secret) -> Batch:
+    errors = _errors(shown.errors)
+    reasons = [
+        (f"line {error.line}: " if error.line is not None else "") + f"{error.message or ''} ({error.code})"
+        for error in errors[:3]
+    ]
+    more = [f"and {len(errors) - 3} more"] if len(errors) > 3 else []
+    return Batch(
+        shown.id,
+        shown.status.lower().replace("canceled", "cancelled"),
+        shown.input_file_id or "",
+        shown.output_file_id or "",
+        shown.error_file_id or "",
+        None if shown.request_counts is None else shown.request_counts.completed,
+        {key: value for key, value in (shown.metadata or {}).items() if isinstance(value, str)},
+        frozenset(error.code for error in errors if error.code),
+        one_line("; ".join([*reasons, *more]), secret),
+    )
+
+
+def _errors(raw: msgspec.Raw | None) -> list[_Error]:
+    if raw is None or raw == b"null":
+        return []
+    try:
+        return msgspec.json.decode(raw, type=_Errors).data or []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [_Error(message=bytes(raw[:1000]).decode("utf-8", "replace"))]
+
+
+async def _taken(response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> bytes:
+    chunks, size = [], 0
+    while size < LARGEST_REPLY and (chunk := await response.content.readany()):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
+
+
+def _bounded(line: bytes) -> bytes:
+    return line if len(line) <= LARGEST_REPLY else line[:1000]

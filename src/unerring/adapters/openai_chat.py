@@ -1,0 +1,104 @@
+"""A model behind an OpenAI-compatible chat endpoint, as a sampler: one request for each call, and no other."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from unerring.adapters.openai_failures import Failure, read_error
+from unerring.adapters.openai_line import Line
+from unerring.adapters.openai_reply import Asked, outcome
+from unerring.adapters.openai_request import LIMITS, Form, refused_parameter
+from unerring.adapters.openai_spec import parse_spec, proxy_for, secret_for
+from unerring.core.sample import Sample, Settings, Usage
+from unerring.errors import ProviderBusy, ProviderDown
+
+# Tokens that a chat template may add to a prompt: its marks, and the system prompt that some models bring along.
+TEMPLATE_TOKENS = 256
+
+log = logging.getLogger("unerring")
+
+
+class OpenAISampler:
+    """Asks one model at one address; made from a specification such as `openai/gpt-4.1-mini`.
+
+    Raises `InputError` for a specification, a key or a proxy that cannot be used. It may be used from event loop after
+    event loop; each has its own connections, closed with `aclose` or as the loop ends.
+    """
+
+    paid = True
+
+    def __init__(self, spec: str, environ: Mapping[str, str] | None = None) -> None:
+        """`environ` is where keys and proxies are looked up: the environment, if it is None."""
+        self.spec = parse_spec(spec)
+        self.name = self.spec.name
+        self.compact = self.spec.compact
+        environ = os.environ if environ is None else environ
+        self._secret = secret_for(self.spec, environ)
+        self._form = Form(self.spec)
+        self._line = Line(self.spec, self._secret, proxy_for(self.spec, environ))
+        self._where = self.spec.place
+
+    def __repr__(self) -> str:
+        return f"OpenAISampler({self.name!r})"
+
+    @property
+    def account(self) -> str:
+        """The host, and digits that tell keys apart."""
+        return f"{self._where} {self._secret.digest}".rstrip()
+
+    def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
+        """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
+        n = self._form.many(n)
+        return Usage(_most_tokens(prompt), n * settings.max_output_tokens)
+
+    async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        """Draw up to n samples with one request; see `Sampler.sample`."""
+        several = self._form.many(n)
+        sent = self._form.sent(several)
+        try:
+            body = self._form.body(prompt, settings, several)
+        except UnicodeEncodeError:
+            raise ProviderDown("the prompt has half characters in it (surrogates), which cannot be sent") from None
+        began = time.perf_counter()
+        got = await self._line.exchange(body)
+        if isinstance(got, ProviderBusy | ProviderDown):
+            raise got
+        status, headers, answer = got
+        asked = Asked(
+            several,
+            settings.max_output_tokens,
+            _most_tokens(prompt),
+            self.name,
+            self._where,
+            self._secret,
+            time.time(),
+            time.perf_counter() - began,
+        )
+        result = outcome(status, headers, answer, asked)
+        if isinstance(result, list):
+            if len(result) < several and status == 200:
+                self._form.without("n")
+            return result
+        raise self._adapted(result, status, answer, sent)
+
+    async def aclose(self) -> None:
+        """Close the connections that were made on the running event loop."""
+        await self._line.aclose()
+
+    def _adapted(self, failure: Failure, status: int, answer: bytes, sent: frozenset[str]) -> Failure:
+        """The failure; or one that asks for another try, where a parameter was refused that can be done without."""
+        if status < 400:
+            return failure
+        name = refused_parameter(status, read_error(answer), sent)
+        if name is None:
+            return failure
+        if self._form.without(name) and name == "temperature":
+            log.warning("%s takes no temperature: samples are drawn at its own", self.name)
+        instead = f"with {LIMITS[1]} instead" if name == LIMITS[0] else "without it"
+        return ProviderBusy(f"{self._where} takes no {name}: from now on it is asked {instead}", retry_after=0.0)
+
+
+def _most_tokens(prompt: str) -> int:
+    # four bytes a character at most, and one where all are ASCII: counting them is only worth it for the others
+    return (len(prompt) if prompt.isascii() else len(prompt.encode("utf-8", "replace"))) + TEMPLATE_TOKENS

@@ -1,0 +1,258 @@
+"""Which model at which address, with which key: the words `openai/MODEL@URL,option,...` and the environment.
+
+A key comes from the environment alone and goes to the one host that it belongs to. It is kept in a `Secret`, which
+shows it to nobody but whoever makes the header, and takes it out of texts that come back.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from unerring.errors import InputError
+
+PROVIDER = "openai"
+DEFAULT_URL = "https://api.openai.com/v1"
+DEFAULT_TIMEOUT = 120.0  # seconds
+LONGEST_TIMEOUT = 86_400.0
+ANY_HOST = "UNERRING_API_KEY"
+KEYS = {
+    "api.openai.com": "OPENAI_API_KEY",
+    "openrouter.ai": "OPENROUTER_API_KEY",
+    "api.anthropic.com": "ANTHROPIC_API_KEY",
+    "api.mistral.ai": "MISTRAL_API_KEY",
+    "api.groq.com": "GROQ_API_KEY",
+    "api.together.xyz": "TOGETHER_API_KEY",
+    "api.deepseek.com": "DEEPSEEK_API_KEY",
+    "generativelanguage.googleapis.com": "GEMINI_API_KEY",
+}
+# Shorter ones are placeholders such as EMPTY or ollama, which local servers want: to take those out of answers would
+# change what is voted for.
+SHORTEST_SECRET = 8
+
+_WRITTEN = "openai/MODEL or openai/MODEL@URL, then any of ,compact ,timeout=SECONDS ,n=1 ,logprobs=off ,seed=off"
+_ADDRESS = re.compile(r"@(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_HALF_AN_ADDRESS = re.compile(r"@[^@/]+(:[0-9]+(/|$)|.*/v[0-9]+/?$)")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?|[0-9a-f:.]+")  # names and IPv4; IPv6 without its brackets
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+;=:@%-]*)*")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")  # RFC 9110, section 5.5, without spaces
+_LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A model behind an address. `url` is the base URL, without a slash at its end; `timeout` is in seconds.
+
+    `several`: more than one sample may be asked for in a request. `logprobs`, `seed`: these are asked for and sent.
+    """
+
+    model: str
+    url: str = DEFAULT_URL
+    compact: bool = False
+    timeout: float = DEFAULT_TIMEOUT
+    several: bool = True
+    logprobs: bool = True
+    seed: bool = True
+
+    @property
+    def name(self) -> str:
+        """The words that make this specification again, the same for all that mean the same."""
+        words = [f"{PROVIDER}/{self.model}" + ("" if self.url == DEFAULT_URL else f"@{self.url}")]
+        if self.compact:
+            words.append("compact")
+        if self.timeout != DEFAULT_TIMEOUT:
+            words.append(f"timeout={self.timeout}".removesuffix(".0"))
+        words += ["n=1"] * (not self.several) + ["logprobs=off"] * (not self.logprobs) + ["seed=off"] * (not self.seed)
+        return ",".join(words)
+
+    @property
+    def host(self) -> str:
+        """The host's name, in lower case."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def place(self) -> str:
+        """The host, with its port where that is not the usual one."""
+        return urlsplit(self.url).netloc
+
+
+class Secret:
+    """A key, or none. It shows in no representation."""
+
+    __slots__ = ("_key", "variable")
+
+    def __init__(self, key: str, variable: str) -> None:
+        self._key = key
+        self.variable = variable
+
+    def __repr__(self) -> str:
+        return f"Secret({self.variable})"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a key is not to be written anywhere")
+
+    @property
+    def header(self) -> str | None:
+        """The value of the Authorization header."""
+        return f"Bearer {self._key}" if self._key else None
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that tell keys apart; empty without one."""
+        return blake2b(self._key.encode(), digest_size=4, person=b"unerring").hexdigest() if self._key else ""
+
+    def scrubbed(self, text: str) -> str:
+        """The text without the key."""
+        if len(self._key) < SHORTEST_SECRET or self._key not in text:
+            return text
+        return text.replace(self._key, "[key]")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that stands before a host. `user` and `password` are None where it wants none."""
+
+    url: str
+    user: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.url})"
+
+
+def parse_spec(text: str) -> Spec:
+    """Read `openai/MODEL@URL,option,...`; raises `InputError` with one line that says what to write."""
+    first, *options = text.split(",")
+    provider, slash, named = first.partition("/")
+    if provider != PROVIDER or not slash:
+        raise InputError(f"a model behind an OpenAI-compatible address is written {_WRITTEN}")
+    found = list(_ADDRESS.finditer(named))
+    model, url = (named[: found[-1].start()], named[found[-1].end() :]) if found else (named, DEFAULT_URL)
+    if not found and _HALF_AN_ADDRESS.search(named):
+        raise InputError(f"the address after @ begins with http:// or https://: {_WRITTEN}")
+    if not model or not model.isprintable() or any(map(str.isspace, model)):
+        raise InputError(f"there is no model's name in it, or one with spaces: {_WRITTEN}")
+    return replace(Spec(model, canonical_url(url)), **_options(options))
+
+
+def _options(options: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    name: str
+    value: bool | float
+    for option in options:
+        match option.split("=", 1):
+            case ["compact"]:
+                name, value = "compact", True
+            case ["n", "1"]:
+                name, value = "several", False
+            case ["logprobs" | "seed" as name, "off"]:
+                value = False
+            case ["timeout", seconds]:
+                name, value = "timeout", _timeout(seconds)
+            case _:
+                # its value stays out of the message: it may be a key
+                raise InputError(f"there is no option {option.partition('=')[0]!r} of that kind: {_WRITTEN}")
+        if name in given:
+            raise InputError(f"the option {option!r} stands there twice")
+        given[name] = value
+    return given
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        raise InputError(f"timeout={text}: it is a number of seconds, more than 0 and {LONGEST_TIMEOUT:g} at most")
+    return seconds
+
+
+def canonical_url(url: str) -> str:
+    """The base URL in one form; raises `InputError`, which does not repeat what may hold a secret."""
+    if "?" in url or "#" in url or "@" in url.partition("://")[2].partition("/")[0]:
+        raise InputError(
+            "the address may have no user, password, query or fragment, since journals keep it; "
+            "keys come from the environment"
+        )
+    split, host, port = _split(url)
+    if split.scheme not in {"http", "https"}:
+        raise InputError(f"the address begins with http:// or https://, not {url!r}")
+    if not _HOST.fullmatch(host) or not _PATH.fullmatch(split.path) or port == 0:
+        raise InputError(f"{url!r} is no address; one is written like {DEFAULT_URL} or http://127.0.0.1:8000/v1")
+    path = split.path.rstrip("/")
+    if path.endswith("/completions"):
+        raise InputError(f"the address is the base, which ends before /chat/completions: {DEFAULT_URL}")
+    if split.scheme == "http" and host in KEYS:
+        raise InputError(f"{host} is to be reached by https://: its key would travel in the clear")
+    place = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[split.scheme]
+    return f"{split.scheme}://{place}" + ("" if port in {None, usual} else f":{port}") + path
+
+
+def _split(url: str) -> tuple[SplitResult, str, int | None]:
+    # urlsplit drops tabs and newlines in silence
+    if not url.isascii() or not url.isprintable():
+        raise InputError(f"{url!r} is no address: it has characters that no address has")
+    try:
+        split = urlsplit(url)
+        return split, split.hostname or "", split.port
+    except ValueError:
+        raise InputError(f"{url!r} is no address; one is written like {DEFAULT_URL}") from None
+
+
+def secret_for(spec: Spec, environ: Mapping[str, str]) -> Secret:
+    """The key that belongs to the host; raises `InputError` where a known host's is missing, or it can be none."""
+    variable = KEYS.get(spec.host, ANY_HOST)
+    key = environ.get(variable, "")
+    if not key:
+        if variable != ANY_HOST:
+            raise InputError(f"{spec.host} wants a key: put it into the environment variable {variable}")
+        return Secret("", variable)
+    if not _HEADER_VALUE.fullmatch(key):
+        raise InputError(f"{variable} holds no key: there are spaces or other characters in it that no key has")
+    return Secret(key, variable)
+
+
+def proxy_for(spec: Spec, environ: Mapping[str, str]) -> Proxy | None:
+    """The proxy that the environment names for the host; raises `InputError` for one that cannot be used.
+
+    HTTP_PROXY, HTTPS_PROXY and NO_PROXY are read as Python's own `urllib` reads them, but that loopback addresses,
+    which no proxy can reach, need no exemption.
+    """
+    scheme = urlsplit(spec.url).scheme
+    proxies = _proxies(environ)
+    url = proxies.get(scheme, "")
+    if not url or _LOOPBACK.fullmatch(spec.host) or _exempt(spec, proxies.get("no", "")):
+        return None
+    try:
+        split = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = split.hostname or "", split.port
+    except ValueError:
+        host, port = "", None
+    if split.scheme != "http" or not _HOST.fullmatch(host):
+        raise InputError(f"the proxy in {scheme.upper()}_PROXY cannot be used: it has to be http://HOST:PORT")
+    place = f"[{host}]" if ":" in host else host
+    return Proxy(f"http://{place}:{port or 80}", split.username, split.password)
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Proxies by scheme, and what is exempt under `no`; names in lower case win, as in `urllib`."""
+    named = [(name, value) for name, value in environ.items() if name.lower().endswith("_proxy")]
+    named.sort(key=lambda pair: pair[0].islower())
+    proxies = {name.lower().removesuffix("_proxy"): value for name, value in named}
+    if "REQUEST_METHOD" in environ and "http_proxy" not in environ:
+        # a CGI script, where HTTP_PROXY is a header of a stranger's request (CVE-2016-1000110)
+        proxies.pop("http", None)
+    return {scheme: value for scheme, value in proxies.items() if value}
+
+
+def _exempt(spec: Spec, exemptions: str) -> bool:
+    """Whether NO_PROXY names the host: by itself, with its port, or by what its name ends in."""
+    names = [name.strip().lstrip(".").lower() for name in exemptions.split(",")]
+    if "*" in names:
+        return True
+    return any(name and f".{place}".endswith(f".{name}") for name in names for place in (spec.host, spec.place))

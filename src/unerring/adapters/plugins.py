@@ -1,0 +1,197 @@
+"""Models of one's own by name: those of installed packages, and classes, functions and objects of any module.
+
+A package registers `NAME = "package.module:make"` under the entry points `unerring.samplers`; then `NAME/rest` is the
+sampler that `make("rest")` returns. A specification `package.module:Class,name=value` makes one without registering.
+
+Journals keep specifications, so one that was tampered with may name anything that can be imported. Of what it names,
+only classes and objects that look like a sampler are ever called, and functions that take (prompt, settings).
+"""
+
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.function import FunctionSampler
+from unerring.core.vote import Json
+from unerring.errors import InputError, UnerringError
+from unerring.runtime.panel import RESERVE, SEPARATOR
+from unerring.runtime.ports import Sampler
+
+GROUP = "unerring.samplers"
+SHIPPED = frozenset({"embedded", "noise", "openai", "openai-batch", "litellm"})
+"""Names of providers that nobody else may have."""
+
+_IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<given>.*))?", re.DOTALL)
+_NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value is no end of it
+_TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
+
+
+def plugged(spec: str) -> Sampler | None:
+    """The sampler that a specification stands for, if it is somebody's own; None if it is nothing of the kind.
+
+    Raises `InputError`, with one line, where it is and cannot be made.
+    """
+    provider, _, rest = spec.partition("/")
+    if provider in SHIPPED:
+        return None
+    if found := _IN_MODULE.fullmatch(spec):
+        return _in_module(found["place"], found["given"] or "", spec)
+    registered = _registered().get(provider, ())
+    if not registered:
+        return None
+    if len(registered) > 1:
+        packages = " and ".join(sorted(one.dist.name if one.dist else one.value for one in registered))
+        raise InputError(f"several installed packages call a model {provider!r}: {packages}; uninstall all but one")
+    make = _loaded(registered[0])
+    return _named(_made(lambda: make(rest), spec), spec, provider)
+
+
+def installed() -> list[str]:
+    """The names of models that installed packages bring along."""
+    return sorted(_registered())
+
+
+def imported(place: str) -> Any:
+    """What `package.module:name` stands for, the current directory included; raises `InputError` with one line."""
+    module_name, _, attribute = place.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"cannot import {place}: {_line(error)}") from None
+    return found
+
+
+def parameter(text: str) -> tuple[str, Json]:
+    """Read `name=value`; the value is JSON where it reads as such, else plain text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InputError(f"a parameter is written name=value, not {text!r}")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
+
+
+def _registered() -> dict[str, list[EntryPoint]]:
+    """Entry points by name, but for names of shipped providers. The same one from the same package counts once."""
+    found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        if point.name not in SHIPPED:
+            package = point.dist.name if point.dist else ""
+            found.setdefault(point.name, {})[package, point.value] = point
+    return {name: list(points.values()) for name, points in found.items()}
+
+
+def _loaded(point: EntryPoint) -> Callable[[str], Any]:
+    package = point.dist.name if point.dist else point.value
+    try:
+        make: Any = point.load()
+    except (Exception, SystemExit) as error:
+        raise InputError(f"the model {point.name} of {package} cannot be loaded: {_line(error)}") from None
+    if not callable(make):
+        raise InputError(f"the model {point.name} of {package} cannot be made: {point.value} is no function or class")
+    return make  # type: ignore[no-any-return]
+
+
+def _in_module(place: str, given: str, spec: str) -> Sampler:
+    found = imported(place)
+    if isinstance(found, type):
+        if not callable(getattr(found, "sample", None)):
+            raise InputError(f"{place} is no sampler: it has no method sample (see unerring.runtime.ports.Sampler)")
+        parameters = _parameters(given)
+        try:
+            inspect.signature(found).bind(**parameters)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{place} cannot be made so: {_line(error)}; it takes {_takes(found)}") from None
+        return _named(_made(lambda: found(**parameters), spec), spec, place)
+    if given:
+        raise InputError(f"{place} is made already; it takes no parameters")
+    if callable(getattr(found, "sample", None)):
+        return _named(_checked(found, spec), spec, place)
+    if _takes_prompts(found):
+        return _named(FunctionSampler(found), spec, place)
+    raise InputError(f"{place} is no model: one is a class or an object with sample, or a function (prompt, settings)")
+
+
+def _parameters(given: str) -> dict[str, Json]:
+    parameters: dict[str, Json] = {}
+    for text in _NEXT.split(given) if given else ():
+        name, value = parameter(text)
+        if name in parameters:
+            raise InputError(f"the parameter {name} stands there twice")
+        parameters[name] = value
+    return parameters
+
+
+def _takes(made: Any) -> str:
+    try:
+        return ", ".join(inspect.signature(made).parameters) or "no parameters"
+    except (TypeError, ValueError):
+        return "no parameters that could be told"
+
+
+def _takes_prompts(found: Any) -> bool:
+    try:
+        names = list(inspect.signature(found).parameters)
+    except (TypeError, ValueError):
+        return False
+    return callable(found) and names[:2] == ["prompt", "settings"]
+
+
+def _made(make: Callable[[], Any], spec: str) -> Sampler:
+    try:
+        sampler = make()
+    except UnerringError:
+        raise
+    except Exception as error:
+        raise InputError(f"{spec} cannot be made: {_line(error)}") from None
+    return _checked(sampler, spec)
+
+
+def _checked(sampler: Any, spec: str) -> Sampler:
+    """The sampler, or `InputError` where it is none."""
+    if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
+        raise InputError(f"{spec} gives {_short(sampler)}, which is no sampler: it has no method sample")
+    for name, kind in _TYPES.items():
+        value = getattr(sampler, name, None)
+        if not isinstance(value, kind):
+            raise InputError(
+                f"{spec} is no sampler: its {name} has to be {kind.__name__}, and is {_short(value)} "
+                "(see unerring.runtime.ports.Sampler)"
+            )
+    return sampler  # type: ignore[no-any-return]
+
+
+def _named(sampler: Sampler, spec: str, own: str) -> Sampler:
+    """The sampler, by a name that makes it again: its own where that begins with `own`, else the words themselves."""
+    name = sampler.name
+    if (name == own or name.startswith((f"{own}/", f"{own},"))) and SEPARATOR not in name and RESERVE not in name:
+        return sampler
+    with suppress(AttributeError):
+        sampler.name = spec  # type: ignore[misc]
+    if sampler.name != spec:
+        raise InputError(
+            f"{spec} calls itself {name!r}, by which nobody could make it again when a run is resumed; "
+            f"its name has to be {spec!r}"
+        )
+    return sampler
+
+
+def _short(value: object) -> str:
+    return f"{value!r:.60}"
+
+
+def _line(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

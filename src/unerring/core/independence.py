@@ -1,0 +1,301 @@
+"""Votes and copies: telling a reply that was drawn anew from one that a cache served again.
+
+A copy of a vote is no vote. With a sample error of 1 % and a margin of 3, independent votes decide one step in a
+million wrongly; where a fifth of the later votes are copies of the first, seven in ten thousand.
+
+That two replies have the same text proves nothing: short answers agree honestly, and that they do is what voting
+lives on. Three things do, each alone:
+
+- **The provider says so**: by a header, or by a usage of zero (`Sample.cached`; the adapter decides).
+- **The same identity with the same text.** A provider names each reply, but some names mean nothing: Ollama
+  draws one of 999, KoboldCpp calls every reply the same. Short ones are passed over. A voter's are given up once
+  one is seen on two texts, or on one text to two questions while most of its replies bear a name that is not new.
+- **A known text, sooner than any new one was written.** `_Latencies` has what is compared with what, and how
+  improbable it is that an honest reply is taken for a copy.
+
+What cannot be told here is a copy with a name of its own that takes as long as an answer, or one that comes before
+there is enough to compare with. For these there are trial calls at a session's start (`unerring.runtime.probing`).
+"""
+
+from bisect import insort
+from collections import OrderedDict
+from hashlib import blake2b
+from heapq import nsmallest
+from math import inf, log, log1p, log2
+from typing import NamedTuple
+
+from unerring.core.account import WORDING
+from unerring.core.sample import Finish, Sample
+
+SHORTEST_IDENTITY = 20  # characters; "chatcmpl-999" and a number behind it have fewer, 16 random bytes in hex more
+REMEMBERED = 4096  # the latest identities of a voter
+TIMES_FASTER = 3.0  # than the fastest new text, at least
+LOWEST = 32  # latencies that the lower tail is judged by
+SPACINGS = 12.0  # mean logarithmic spacings of these, by which a copy lies below the fastest
+ENOUGH = 100  # new texts that a known one can be compared with
+NEAREST = 0.02  # seconds; of faster servers, a latency is mostly the jitter of this machine
+FALLEN = 0.8  # of the fastest latency so far: below it circumstances have changed
+READING = 2  # tokens of a prompt to one of its answer, at most, for reading to take the lesser part of the time
+FALSE_ALARM = 1 / 1000  # of a session whose share of copies is within the limit
+MANY = 1_000_000  # samples of a session, over which that holds
+CACHED = "the provider served a cached reply"
+TWICE = "the provider served the same reply twice"
+
+
+class Sent(NamedTuple):
+    """A call, as far as its samples are compared with others.
+
+    `prompt` is what was asked, or a digest of it. `later` says that the call was sent when a reply to the same
+    question had come already, and `together` how many samples it brought.
+    """
+
+    prompt: str
+    later: bool = False
+    together: int = 1
+
+
+class Copies:
+    """Judges each sample in the order of arrival, and counts; there is one for each session of a run.
+
+    `limit` is the share of copies beyond which a session is to end. Counts begin at 0 in every session: what an
+    earlier one was ended for, and somebody has put right, must not end this one.
+    """
+
+    def __init__(self, limit: float = 0.01) -> None:
+        self.samples = 0
+        self.copies = 0
+        self._voters: dict[str, _Voter] = {}
+        self._excess = Excess(limit)
+
+    @property
+    def share(self) -> float:
+        """Copies among all samples judged so far; 0 before the first."""
+        return self.copies / self.samples if self.samples else 0.0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether it is past doubt that the share of copies is beyond the limit."""
+        return self._excess.alarmed
+
+    @property
+    def worst_voter(self) -> str | None:
+        """The voter with most copies, whatever the wording; None before the first."""
+        name = max(self._voters, key=lambda name: self._voters[name].copies, default=None)
+        return name if name is not None and self._voters[name].copies else None
+
+    def judge(self, voter: str, sent: Sent, sample: Sample, text_known: bool) -> str | None:
+        """The reason why a sample is a copy; None where it was drawn anew, as far as can be told.
+
+        `text_known` says that an earlier sample of the same question had the identical text, whoever gave it.
+        """
+        known = self._of(voter)
+        reason = known.copied(sent, sample, text_known)
+        if known.by_name and not known.identities.telling:
+            self.copies -= known.by_name
+            known.copies -= known.by_name
+            known.by_name = 0
+            self._excess = Excess(self._excess.limit)
+        self.samples += 1
+        self.copies += reason is not None
+        known.copies += reason is not None
+        known.by_name += reason is TWICE
+        self._excess.add(reason is not None)
+        return reason
+
+    def recall(self, voter: str, sent: Sent, sample: Sample, text_known: bool = False) -> None:
+        """Learn from a sample that is not judged: of a trial call, or of a step that an earlier session left open."""
+        self._of(voter).copied(sent, sample, text_known)
+
+    def distrust_marks(self, voter: str) -> None:
+        """From here on it means nothing if a reply of this voter is marked as cached: new ones are, too."""
+        self._of(voter).marks_tell = False
+
+    def _of(self, voter: str) -> "_Voter":
+        name = voter.partition(WORDING)[0]  # whatever the wording, one endpoint answers
+        known = self._voters.get(name)
+        if known is None:
+            known = self._voters[name] = _Voter()
+        return known
+
+
+class Excess:
+    """Whether more copies come than a limit allows: a test that may be read after every sample.
+
+    For several shares r above the limit q, the log-likelihood ratio of the two is summed up: ln(r / q) for a copy,
+    ln((1 - r) / (1 - q)) for any other sample. One sum runs from the session's start; another is set back to 0
+    whenever it falls below, for copies that begin later (Page's CUSUM). If a sample is a copy with a chance of at most
+    q, whatever came before, then by Ville's inequality one of a sums of the first sort ever reaches h with a chance of
+    at most a e^-h, and within n samples one of the second with n a e^-h. Hence h = ln(a / FALSE_ALARM) for the first
+    and ln(n a / FALSE_ALARM) for the second.
+
+    At a limit of 1 % it takes two copies where nothing else comes, the third copy after one new reply, and six in a
+    row if a cache is turned on later on. One copy alone is never enough, unless the limit is 0.
+    """
+
+    def __init__(self, limit: float) -> None:
+        if not 0.0 <= limit <= 1.0:
+            raise ValueError(f"a limit of copies is a share from 0 to 1, not {limit!r}")
+        self.limit = limit
+        self.alarmed = False
+        doubled = (limit * 2.0**i for i in range(1, 64))
+        shares = [1.2 * limit, *(share for share in doubled if 0.0 < share < 0.5), 0.5, 0.9]
+        self._gains = [
+            (log(share / limit), log1p(-share) - log1p(-limit)) for share in shares if 0.0 < limit < share < 1.0
+        ]
+        self._sums = [(0.0, 0.0)] * len(self._gains)
+        self._others = 0  # samples since the last copy, not summed up yet
+        self._whole = log(max(1, len(self._gains)) / FALSE_ALARM)
+
+    def add(self, copied: bool) -> None:
+        """Take in one sample."""
+        if not copied:
+            self._others += 1  # which only lowers the sums
+            return
+        if self.limit == 0.0:
+            self.alarmed = True
+        sums = []
+        for (whole, since), (gain, loss) in zip(self._sums, self._gains, strict=True):
+            fallen = self._others * loss
+            sums.append((whole + fallen + gain, max(0.0, since + fallen) + gain))
+        self._sums, self._others = sums, 0
+        if any(whole >= self._whole or since >= self._whole + log(MANY) for whole, since in sums):
+            self.alarmed = True
+
+
+class _Voter:
+    """What is known of one voter's replies: `copies` of them, `by_name` of these by their identity alone."""
+
+    __slots__ = ("by_name", "copies", "identities", "latencies", "marks_tell")
+
+    def __init__(self) -> None:
+        self.marks_tell = True
+        self.copies = 0
+        self.by_name = 0
+        self.identities = _Identities()
+        self.latencies = _Latencies()
+
+    def copied(self, sent: Sent, sample: Sample, text_known: bool) -> str | None:
+        """The reason why a sample is a copy, if it is; learns from it either way."""
+        twice = sample.reply_id is not None and self.identities.repeats(sample.reply_id, sent.prompt, sample.text)
+        if sample.cached and self.marks_tell:
+            return CACHED
+        if twice:
+            return TWICE
+        if sample.seconds is None:
+            return None
+        if not text_known:
+            self.latencies.learn(sent, sample, sample.seconds)
+        elif self.latencies.implausible(sent, sample, sample.seconds):
+            return f"a known text came within {sample.seconds:.3g} s, sooner than any new one"
+        return None
+
+
+class _Identities:
+    """The names that a provider gave to a voter's latest replies."""
+
+    __slots__ = ("_distinct", "_known", "_named", "telling")
+
+    def __init__(self) -> None:
+        self.telling = True
+        self._known: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()  # to digests of prompt and text
+        self._named = 0
+        self._distinct = 0
+
+    def repeats(self, reply_id: str, prompt: str, text: str) -> bool:
+        """Whether this is an earlier reply once more."""
+        if not self.telling or len(reply_id) < SHORTEST_IDENTITY:
+            return False
+        self._named += 1
+        now = _digest(prompt), _digest(text)
+        earlier = self._known.get(reply_id)
+        if earlier is None:
+            self._distinct += 1
+            self._known[reply_id] = now
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+            return False
+        # a reply that strays to another question is still that reply, but a name that all replies bear is none
+        if earlier[1] != now[1] or (earlier[0] != now[0] and 2 * self._distinct <= self._named):
+            self.telling = False
+            self._known.clear()
+            return False
+        return True
+
+
+class _Latencies:
+    """How long a voter took for new texts, and whether a known one came sooner than any could be written.
+
+    **What is compared with what.** First replies to a prompt are no measure for later ones. Engines keep what they
+    have read (vLLM, llama.cpp and the large providers do, and not all say so in their usage), so that a long prompt
+    with a short answer is honestly answered ten times sooner the second time. These can be compared:
+
+    - new texts of calls that were sent later as well: they have the same advantage, and come out of no cache;
+    - new texts to prompts of at most READING times their tokens: engines read four times as fast as they write or
+      faster, so that reading took a third of the time at most.
+
+    Of these only texts of no more tokens, since each takes its time. The samples of one call share its latency, and
+    may have been written one after the other: as a measure each has its part of it, as a suspect all of it.
+
+    **When it is implausible.** ENOUGH such texts are known. The fastest new text, first replies included, took NEAREST
+    at least. The suspect took a third of that at most, and lies below it by SPACINGS times the mean logarithmic
+    spacing of the LOWEST. This last condition fits itself to any spread. Where the lower tail falls like x^a, as a
+    gamma distribution's does, the logarithms of the lowest of m latencies lie exponentially spaced (Rényi; Hill,
+    Annals of Statistics 3, 1975). With u uniform on (0, 1) and r = 1 + SPACINGS / 31, a further reply then lies that
+    far below with a chance of r^-31 E[min of 31 u^(1/r)] 32 / m, which is 1e-4 / m whatever a is. Under a log-normal
+    tail, which falls faster than any power, it is less.
+
+    **When circumstances change.** If the fastest latency falls by a fifth, of first replies or of later ones, the
+    provider may have been busy until then: ENOUGH new texts are waited for again. Where all is fast from the start,
+    as before a cache that is still warm, nothing stands out.
+    """
+
+    __slots__ = ("_base", "_comparable", "_lowest")
+
+    def __init__(self) -> None:
+        self._lowest: dict[int, list[float]] = {}  # by size: the lowest latencies of new texts, seconds, ascending
+        self._comparable: dict[int, int] = {}  # by size: new texts to compare with, since the base fell
+        self._base: dict[bool, float] = {}  # the fastest latency of first replies and of later ones, as it last fell
+
+    def learn(self, sent: Sent, sample: Sample, seconds: float) -> None:
+        """Take in a new text."""
+        if not _whole(sample, seconds):
+            return
+        seconds, size = seconds / sent.together, _size(sample)
+        if seconds < FALLEN * self._base.get(sent.later, inf):
+            self._base[sent.later] = seconds
+            self._comparable.clear()
+        lowest = self._lowest.setdefault(size, [])
+        if len(lowest) < LOWEST or seconds < lowest[-1]:
+            insort(lowest, seconds)
+            del lowest[LOWEST:]
+        if sent.later or 0 < sample.usage.input_tokens <= READING * sample.usage.output_tokens:
+            self._comparable[size] = self._comparable.get(size, 0) + 1
+
+    def implausible(self, sent: Sent, sample: Sample, seconds: float) -> bool:
+        """Whether a known text came sooner than a new one could."""
+        if not sent.later or not _whole(sample, seconds):
+            return False
+        size = _size(sample)
+        shorter = [lowest for at, lowest in self._lowest.items() if at <= size]
+        fastest = min((lowest[0] for lowest in shorter), default=0.0)
+        if fastest < NEAREST or seconds * TIMES_FASTER > fastest:
+            return False
+        if sum(count for at, count in self._comparable.items() if at <= size) < ENOUGH:
+            return False
+        tail = nsmallest(LOWEST, (each for lowest in shorter for each in lowest))
+        spacing = sum(log(tail[-1] / each) for each in tail[:-1]) / (len(tail) - 1)
+        return log(fastest / seconds) > SPACINGS * spacing
+
+
+def _whole(sample: Sample, seconds: float) -> bool:
+    """Whether a latency is that of an answer: what a filter refuses or cuts off may come at any speed."""
+    return sample.finish is Finish.STOP and bool(sample.text) and 0.0 < seconds < inf
+
+
+def _size(sample: Sample) -> int:
+    """The length of an answer in quarters of octaves: of tokens if they are counted, else of characters."""
+    return int(4.0 * log2(sample.usage.output_tokens or len(sample.text)))
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()

@@ -1,0 +1,106 @@
+"""Providers on virtual time, for `Pacing`: one with a number of slots, one with a bucket of tokens. No I/O, no waiting."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from unerring.core.pacing import Pacing, Ticket
+
+
+@dataclass
+class Seen:
+    """What a provider saw in the second half of a simulation, when the pace had been found."""
+
+    answered: int = 0
+    refused: int = 0
+    most: int = 0
+    seconds: float = 0.0
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused / max(1, self.answered + self.refused)
+
+    @property
+    def rate(self) -> float:
+        return self.answered / self.seconds
+
+
+class Slots:
+    """Answers so many calls at once, and refuses what is beyond."""
+
+    def __init__(self, slots: int, latency: Callable[[], float]) -> None:
+        self.slots, self.latency, self.busy = slots, latency, 0
+
+    def takes(self, now: float) -> float | None:
+        """How long the call takes; None where it is refused."""
+        if self.busy >= self.slots:
+            return None
+        self.busy += 1
+        return self.latency()
+
+    def done(self) -> None:
+        self.busy -= 1
+
+
+class Bucket:
+    """Lets through so many calls a second, with a burst, and charges refused ones too."""
+
+    def __init__(self, rate: float, burst: float, latency: Callable[[], float]) -> None:
+        self.rate, self.burst, self.latency = rate, burst, latency
+        self.level, self.at = burst, 0.0
+
+    def takes(self, now: float) -> float | None:
+        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
+        self.at = now
+        self.level -= 1.0
+        if self.level < 0:
+            self.level = max(self.level, -self.burst)
+            return None
+        return self.latency()
+
+    def done(self) -> None:
+        pass
+
+
+def simulated(provider: Slots | Bucket, pacing: Pacing, seconds: float, pause: float) -> Seen:
+    """An endless queue of calls against a provider. A refusal comes after 5 ms, and pauses everybody for `pause`."""
+    seen, number, events = Seen(), count(), []
+    now = waking = 0.0
+
+    def send() -> None:
+        nonlocal waking
+        while pacing.room:
+            wait = pacing.wait(now)
+            if wait > 0:
+                if waking <= now:
+                    waking = now + wait
+                    heapq.heappush(events, (waking, next(number), None, False))
+                return
+            ticket, takes = pacing.begin(now), provider.takes(now)
+            heapq.heappush(events, (now + (takes or 0.005), next(number), ticket, takes is not None))
+            if now > seconds / 2:
+                seen.most = max(seen.most, pacing.in_flight)
+
+    send()
+    while events and now < seconds:
+        now, _, ticket, answered = heapq.heappop(events)
+        if ticket is not None:
+            _ended(provider, pacing, ticket, answered, now)
+            if not answered and pause:
+                pacing.pause(now + pause, pause * 0.2)
+            if now > seconds / 2:
+                seen.answered += answered
+                seen.refused += not answered
+        send()
+    seen.seconds = now - seconds / 2
+    return seen
+
+
+def _ended(provider: Slots | Bucket, pacing: Pacing, ticket: Ticket, answered: bool, now: float) -> None:
+    if answered:
+        provider.done()
+        pacing.succeeded()
+    else:
+        pacing.objected(ticket, now, counted=isinstance(provider, Bucket))
+    pacing.end()
