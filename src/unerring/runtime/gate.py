@@ -83,7 +83,8 @@ class Gate:
             self.end()  # it had come, and goes to the next
             return
         turn.cancel()
-        self._queue.remove(turn)
+        while self._queue and self._queue[0].done():
+            self._queue.popleft()
         if not self._queue and self._waker is not None:
             self._waker.cancel()
 

@@ -1,0 +1,104 @@
+"""The account of a run: what calls took, what they may take, and what is left."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unerring.core.account import PICO, WORDING, Account, Charge, Limits, Tariff, dollars_text
+from unerring.core.planning.costs import Price
+from unerring.core.sample import Usage
+
+KEYS = st.tuples(st.integers(0, 3), st.integers(-2, 3), st.sampled_from("ab"))
+CHARGES = st.builds(Charge, st.integers(0, 999), st.integers(0, 999), st.integers(0, PICO))
+ACTS = st.lists(st.tuples(st.sampled_from(["begin", "settle", "release", "lose", "lose_all"]), KEYS, CHARGES))
+
+
+@given(ACTS)
+def test_what_is_spent_is_what_was_settled_lost_and_is_under_way(acts):
+    """After any history the three parts are the sums of their own calls, and nothing is in two of them."""
+    account, settled, lost, open_ = Account(), [], [], {}
+    for act, key, charge in acts:
+        if act == "begin":
+            account.begin(key, charge)
+            open_[key] = charge
+        elif act == "settle":
+            account.settle(key, charge)
+            settled.append(charge)
+            open_.pop(key, None)
+        elif act == "release":
+            account.release(key)
+            open_.pop(key, None)
+        elif act == "lose":
+            account.lose(key)
+            lost += [open_.pop(key)] if key in open_ else []
+        else:
+            account.lose_all()
+            lost += open_.values()
+            open_.clear()
+    parts = (settled, account.settled), (lost, account.unknown), (list(open_.values()), account.reserved)
+    for charges, total in parts:
+        assert total == sum(charges, Charge())
+    assert account.spent == sum([*settled, *lost, *open_.values()], Charge())
+    assert account.under_way == bool(open_)
+
+
+@given(st.lists(CHARGES), CHARGES, st.integers(0, 20 * PICO))
+def test_a_call_that_might_break_a_limit_is_told(charges, more, money):
+    """`lacks` names the limit exactly where settled, lost, reserved and the next call at its worst exceed it."""
+    account = Account(Limits(money=money))
+    for number, charge in enumerate(charges):
+        account.begin((number, 0, ""), charge)
+    total = sum(charge.money for charge in charges) + more.money
+    assert account.lacks(more) == ("dollars" if total > money else None)
+
+
+def test_each_limit_is_told_by_its_name():
+    """Calls, tokens and dollars are limits of their own."""
+    spent = Account(calls=3, settled=Charge(10, 5, 7))
+    for limits, name in [
+        (Limits(calls=3), "calls"),
+        (Limits(tokens=15), "tokens"),
+        (Limits(money=7), "dollars"),
+        (Limits(money=8, tokens=16, calls=4), None),
+    ]:
+        spent.limits = limits
+        assert spent.lacks(Charge(1, 0, 1)) == name
+
+
+def test_a_call_of_unknown_price_does_not_pass_a_limit_in_dollars():
+    """What cannot be priced cannot be kept within dollars."""
+    assert Account(Limits(money=10**18)).lacks(Charge(1, 1, None)) == "dollars"
+
+
+def test_a_price_counts_tokens_from_the_prompt_cache_apart():
+    """Tokens that the provider's prompt cache had are charged at their own price, and never more than were read."""
+    tariff = Tariff(input=400_000, output=1_600_000, cached=100_000)
+    assert tariff.money(Usage(1000, 10, 600)) == 400 * 400_000 + 600 * 100_000 + 10 * 1_600_000
+    assert tariff.money(Usage(1000, 0, 5000)) == 1000 * 100_000
+
+
+def test_prices_become_whole_picodollars():
+    """Prices of price lists are exact, cents and tenths of cents a million tokens too."""
+    assert Price(0.4, 1.6, cached=0.1).tariff() == Tariff(400_000, 1_600_000, 100_000)
+    assert Price(0.0375, 0.15).tariff() == Tariff(37_500, 150_000, 37_500)
+
+
+def test_a_wording_and_a_member_have_the_price_of_their_model():
+    """A voter's name may say in which wording it was asked, or which member of a model it is."""
+    account = Account(tariffs={"openai/m": Tariff(1, 2, 1), "embedded": Tariff(0, 0, 0)})
+    assert account.price(f"openai/m{WORDING}2", Usage(3, 4)) == Charge(3, 4, 11)
+    assert account.price("embedded/a", Usage(3, 4)) == Charge(3, 4, 0)
+    assert account.price("openai/other", Usage(3, 4)) == Charge(3, 4, None)
+
+
+def test_time_is_that_of_the_sessions():
+    """Sessions add up, and the one under way counts up to now."""
+    account = Account()
+    account.session_began(100.0)
+    account.session_ended(160.0)
+    account.session_began(1000.0)
+    assert account.ran(1030.0) == 90.0
+
+
+def test_dollars_are_told_with_the_digits_that_matter():
+    """Cents from a dollar up, and three digits below."""
+    assert [dollars_text(one) for one in (0, 3452.838, 1.0, 0.0123456)] == ["$0.00", "$3,452.84", "$1.00", "$0.0123"]

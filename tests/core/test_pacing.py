@@ -1,0 +1,110 @@
+"""Pacing: how many calls at once a provider takes, and at which rate, found out on virtual time."""
+
+from random import Random
+
+import pytest
+from provider_models import Bucket, Slots, simulated
+
+from unerring.core.pacing import FIRST, Pacing
+
+
+def latencies(seed=1):
+    """Log-normal, 0.22 s at the median: that of a small model."""
+    chance = Random(seed)
+    return lambda: chance.lognormvariate(-1.5, 0.4)
+
+
+MEAN = sum(map(lambda draw: draw(), [latencies(9)] * 20_000)) / 20_000
+
+
+def test_the_window_doubles_in_each_round_trip_until_an_objection():
+    """Slow start: a window full of answers leaves one twice as wide."""
+    pacing = Pacing(1024)
+    for _ in range(3):
+        width = int(pacing.limit)
+        for _ in range(width):
+            pacing.begin(1.0)
+        assert not pacing.room
+        for _ in range(width):
+            pacing.succeeded()
+        for _ in range(width):
+            pacing.end()
+    assert pacing.limit == FIRST * 8
+
+
+def test_a_window_that_is_not_filled_does_not_grow():
+    """One call after the other says nothing about many at once."""
+    pacing = Pacing(1024)
+    for _ in range(100):
+        pacing.begin(1.0)
+        pacing.succeeded()
+        pacing.end()
+    assert pacing.limit == FIRST
+
+
+def test_objections_of_one_window_cut_it_once():
+    """Calls that were under way at the cut met the old width, and do not cut again."""
+    pacing = Pacing(1024, first=64)
+    tickets = [pacing.begin(1.0) for _ in range(64)]
+    for ticket in tickets:
+        pacing.objected(ticket, 2.0)
+        pacing.end()
+    assert pacing.limit == pytest.approx(51.2)
+    assert pacing.objections == 1
+    pacing.objected(pacing.begin(3.0), 4.0)
+    assert pacing.limit == pytest.approx(40.96)
+
+
+def test_the_window_never_closes_and_never_passes_its_bound():
+    """However often a provider objects one call may be made, and however often it answers no more than the most."""
+    pacing = Pacing(16)
+    for second in range(200):
+        pacing.objected(pacing.begin(second), second)
+        pacing.end()
+    assert pacing.limit == 1.0
+    assert pacing.room
+    for _ in range(3000):
+        while pacing.room:
+            pacing.begin(1.0)
+        pacing.succeeded()
+        pacing.end()
+    assert pacing.limit == 16
+
+
+@pytest.mark.parametrize("slots", [4, 8, 64, 500])
+def test_it_finds_the_slots_of_a_small_server(slots):
+    """Against a server with so many slots and an error beyond: 90 % of its throughput, at most two calls too many."""
+    seen = simulated(Slots(slots, latencies()), Pacing(1024), seconds=120.0, pause=0.0)
+    assert seen.most <= slots + 2
+    assert seen.rate >= 0.9 * slots / MEAN
+    assert seen.refused_share < 0.06
+
+
+@pytest.mark.parametrize("rate", [2, 10, 100, 500])
+def test_it_finds_the_rate_that_a_provider_counts(rate):
+    """Against a limit of calls a second that charges refused ones too: 85 % of it, and below 5 % refused."""
+    seen = simulated(Bucket(rate, max(1, rate / 2), latencies()), Pacing(1024), seconds=600.0, pause=1.0)
+    assert seen.rate >= 0.85 * rate
+    assert seen.refused_share < 0.05
+
+
+def test_nothing_is_sent_before_a_pause_is_over_and_not_all_at_once_then():
+    """After a pause of 60 s calls are spread over the 12 s that follow it."""
+    pacing = Pacing(1024, first=64)
+    pacing.pause(100.0, spread=12.0)
+    now, sent = 41.0, []
+    while len(sent) < 64:
+        now += pacing.wait(now)
+        pacing.begin(now)
+        sent.append(now)
+    assert sent[0] == 100.0
+    assert 111.0 < sent[-1] <= 112.0
+    assert len(set(sent)) == 64
+
+
+def test_a_shorter_pause_does_not_shorten_a_longer_one():
+    """Nothing is sent before the latest moment that was asked for."""
+    pacing = Pacing(8)
+    pacing.pause(100.0)
+    pacing.pause(50.0)
+    assert pacing.wait(40.0) == 60.0

@@ -1,0 +1,468 @@
+"""Trial calls: what they find out about caches, seeds and n; whom they never accuse; and what they leave to the run."""
+
+import asyncio
+from random import Random
+
+import pytest
+from virtual_time import virtually
+
+from faults.answers import chance, letters, written
+from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY, Proxy, Reply
+from faults.replies import Question, answered, billed_for, payload_of
+from unerring.core.independence import Copies, Sent
+from unerring.core.sample import Finish, Sample, Settings, Usage
+from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.probing import MOST_CALLS, Nature, looks_random, nonce_of, probe
+
+BASE = Settings(temperature=0.0, max_output_tokens=24, seed=5, step=0, slot=0)
+FATAL_CACHES = [name for name in CACHES if name != "WHOLE_BODY"]
+FOUND = {"IGNORES_SEED": Nature.CACHED, "MARKED": Nature.CACHED, "FRESH": Nature.CACHED, "FREE": Nature.CACHED}
+
+
+class Gateway:
+    """A model that takes `latency` seconds of virtual time, behind one of the six caching proxies or none.
+
+    `several` is what it makes of a call for several samples: gives them ("own"), one of them ("one"), one of them
+    several times ("equal"), or refuses it ("refused"). `name` makes the names of replies.
+    """
+
+    def __init__(self, model=letters, cache=None, several="own", latency=0.5, name=None):
+        self.model, self.several, self.latency = model, several, latency
+        self.new_id = name or (lambda: f"chatcmpl-{len(self.calls):020d}-{self.named():08d}")
+        self.proxy = None if cache is None else Proxy(cache, self.new_id)
+        self.calls, self.copied, self.names = [], [], 0
+        self.under_way = self.most_under_way = 0
+
+    def named(self):
+        self.names += 1
+        return self.names
+
+    async def ask(self, prompt, settings, n):
+        """The samples of one call, as an adapter makes them; `copied` notes which ones were."""
+        self.calls.append((prompt, settings, n))
+        if self.several == "refused" and n > 1:
+            raise ProviderDown("400: n is 1 here", FailureKind.INVALID)
+        began = asyncio.get_running_loop().time()
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        reply = await self.reply(prompt, settings, n)
+        self.under_way -= 1
+        took = asyncio.get_running_loop().time() - began + 0.004
+        samples = [self.sample(reply, i, took) for i in range(len(reply.payload["choices"]))]
+        self.copied += [reply.copied] * len(samples)
+        return samples
+
+    async def reply(self, prompt, settings, n):
+        """A reply of the model, or of the cache before it."""
+        body = f"{prompt} {settings.temperature} {settings.sample_seed()} {n}"
+        question = Question("m", prompt, prompt, body, n, settings.sample_seed(), settings.temperature, 64)
+
+        async def compute():
+            await asyncio.sleep(self.latency)
+            answers = await answered(self.model, question, 1 if self.several in {"one", "equal"} else n)
+            answers *= n if self.several == "equal" else 1
+            return Reply(payload_of(self.new_id(), 0, question, answers, billed_for(answers, 0.0)))
+
+        return await compute() if self.proxy is None else await self.proxy.reply(len(self.calls), question, compute)
+
+    def sample(self, reply, i, took):
+        usage = reply.payload["usage"]
+        return Sample(
+            text=reply.payload["choices"][i]["message"]["content"],
+            usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]),
+            voter="m",
+            reply_id=f"{reply.payload['id']}:{i}",
+            cached="HIT" in reply.headers.values() or usage["total_tokens"] == 0,
+            seconds=took,
+        )
+
+
+def always(text):
+    """A model that says one thing."""
+    return lambda prompt, temperature, seed, index, limit: written(prompt, text, limit)
+
+
+def mostly(p, text="7"):
+    """A model that says one thing with probability p, and else another one of ten."""
+
+    def model(prompt, temperature, seed, index, limit):
+        own = chance("mostly", prompt, seed, index)
+        return written(prompt, text if own.random() < p else str(own.randrange(10)), limit)
+
+    return model
+
+
+def unseeded(prompt, temperature, seed, index, limit):
+    """A model that minds neither temperature nor seed: its letters follow from the prompt."""
+    return letters(prompt, temperature, 1, 0, limit)
+
+
+def found(gateway, nonce="123456789012"):
+    """The finding about a gateway."""
+    return virtually(probe(gateway.ask, nonce, BASE))
+
+
+# caches
+
+
+@pytest.mark.parametrize("several", ["own", "one", "equal", "refused"])
+@pytest.mark.parametrize("name", FATAL_CACHES)
+def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several):
+    """With marks or without, under new names or old ones, kept or shared while under way, whatever n means there."""
+    gateway = Gateway(cache=CACHES[name], several=several)
+    finding = found(gateway)
+    assert finding.fatal
+    assert finding.nature is FOUND.get(name, Nature.SHARED)
+    assert len(gateway.calls) <= MOST_CALLS
+    assert finding.advice
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_no_copy_is_counted_as_a_vote(name):
+    """Trial and judge together, over 300 steps of three samples and a re-sent one each: not one copy gets by."""
+    gateway = Gateway(cache=CACHES[name])
+    copies = Copies()
+
+    async def run():
+        finding = await probe(gateway.ask, "123456789012", BASE)
+        finding.teach(copies, "m")
+        if finding.fatal:
+            return None
+        return [await step(number) for number in range(300)]
+
+    async def step(number):
+        """For each sample whether it is a copy, and whether it is taken for one."""
+        told, texts, slots = [], set(), [0, 1, 2, 1]  # a client that lost the reply to sample 1 sends it again
+        for place, slot in enumerate(slots):
+            gateway.copied.clear()
+            prompt, settings = f"step {number}: what now?", Settings(0.1, 64, 1, number, slot)
+            for sample in await gateway.ask(prompt, settings, 1):
+                reason = copies.judge("m", Sent(prompt, place > 0), sample, sample.text in texts)
+                told.append((gateway.copied[0], reason is not None))
+                texts.add(sample.text)
+        return told
+
+    steps = virtually(run())
+    assert (steps is None) is (name != "WHOLE_BODY")
+    for told in steps or []:
+        assert told == [(False, False)] * 3 + [(True, True)]
+
+
+@pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
+def test_three_caches_give_themselves_away_without_a_trial(name):
+    """Names, marks and usage are enough for the judge: after its first reply a question gets no further vote."""
+    gateway, copies = Gateway(cache=CACHES[name], model=always("7")), Copies()
+
+    async def votes(prompt):
+        asked = [await gateway.ask(prompt, Settings(0.1, 64, 1, 0, slot), 1) for slot in range(4)]
+        each = [sample for samples in asked for sample in samples]
+        return [copies.judge("m", Sent(prompt, i > 0), sample, i > 0) is None for i, sample in enumerate(each)]
+
+    for number in range(20):
+        assert virtually(votes(f"step {number}")) == [True, False, False, False]
+    assert copies.too_many
+
+
+def test_a_cache_before_a_model_for_one_purpose_is_found_by_the_names_it_keeps():
+    """Equal answers prove nothing there, but one and the same reply does."""
+    finding = found(Gateway(mostly(0.99), IGNORES_SEED))
+    assert finding.nature is Nature.CACHED
+    assert "by its identity" in finding.sentence
+
+
+def test_a_silent_cache_before_such_a_model_cannot_be_told():
+    """It is not accused; what points to a cache is said all the same."""
+    finding = found(Gateway(always("7"), FRESH))
+    assert finding.nature is Nature.UNSURE
+    assert "times sooner" in finding.sentence
+
+
+def test_a_cache_that_is_as_slow_as_the_model_is_found_by_its_texts():
+    """Without a difference in latency it may as well be the model, which is as bad."""
+    finding = found(Gateway(cache=FRESH, latency=0.0))
+    assert finding.nature is Nature.REPEATING
+    assert "there is a cache, or" in finding.sentence
+
+
+@pytest.mark.parametrize("cache", [FRESH.at(0.6, seed=4), COALESCING.at(0.6, seed=2)], ids=lambda cache: cache.name)
+def test_a_cache_that_answers_most_calls_is_found_too(cache):
+    """Seeded: a share of the hits is enough where an answer comes again and once more."""
+    assert found(Gateway(cache=cache)).fatal
+
+
+# endpoints that draw
+
+
+@pytest.mark.parametrize("cache", [None, WHOLE_BODY], ids=["no cache", "WHOLE_BODY"])
+@pytest.mark.parametrize(
+    ("several", "honoured", "calls"), [("own", True, 3), ("one", False, 3), ("equal", False, 3), ("refused", False, 4)]
+)
+def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
+    """Three calls where all is well, one more where n is refused; and whether n is honoured is known."""
+    gateway = Gateway(cache=cache, several=several)
+    finding = found(gateway)
+    assert (finding.nature, finding.fatal) == (Nature.INDEPENDENT, False)
+    assert finding.n_honoured is honoured
+    assert len(gateway.calls) == calls
+    assert finding.advice == ""
+
+
+def test_how_it_is_asked():
+    """At temperature 1, with room for the letters, other seeds for all, one number in all prompts, two calls at once."""
+    gateway = Gateway()
+    assert not found(gateway).fatal
+    assert len({prompt for prompt, _, _ in gateway.calls}) == 1
+    assert "123456789012" in gateway.calls[0][0]
+    asked = [settings for _, settings, _ in gateway.calls]
+    assert {settings.temperature for settings in asked} == {1.0}
+    assert min(settings.max_output_tokens for settings in asked) >= 64
+    assert len({settings.sample_seed(i) for settings in asked for i in range(2)}) == 6
+    assert [n for _, _, n in gateway.calls] == [2, 2, 2]
+    assert gateway.most_under_way == 2
+
+
+def test_a_session_has_a_number_of_its_own():
+    """The same for the same seed and beginning, another one for another session or seed."""
+    assert nonce_of(1, 1e9) == nonce_of(1, 1e9)
+    assert len({nonce_of(seed, 1e9 + session) for seed in range(50) for session in range(50)}) == 2500
+    assert all(len(nonce_of(seed, 0.0)) == 12 for seed in range(50))
+
+
+# endpoints that are not to be accused
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "", "I can only tell moves of a Towers of Hanoi.", '{"move": [1, 2]}', "a" * 32]
+)
+@pytest.mark.parametrize("several", ["own", "one", "refused"])
+def test_a_model_that_always_says_the_same_is_not_accused(text, several):
+    """Whatever it says that is no random letters, and however short."""
+    finding = found(Gateway(always(text), several=several))
+    assert (finding.nature, finding.fatal) == (Nature.UNSURE, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["abcdefghijklmnopqrstuvwxyzabcdef", "zyxwvutsrqponmlkjihgfedcba", "qwertyuiopasdfghjkl"]
+)
+def test_a_model_that_types_the_alphabet_is_not_accused(text):
+    """Small models write letters in order when they are asked for random ones."""
+    assert found(Gateway(always(text))).nature is Nature.UNSURE
+
+
+@pytest.mark.parametrize("names", ["own", "999", "constant", "long constant", "none"])
+@pytest.mark.parametrize("p", [0.5, 0.99, 1.0])
+def test_honest_short_answers_pass_thousands_of_times(p, names):
+    """4,500 sessions in all of models that mostly say `7`, next door, under any names: none is accused, no vote is lost."""
+    draw = Random(3)
+    makers = {
+        "own": None,
+        "999": lambda: f"chatcmpl-{draw.randrange(999)}",
+        "constant": lambda: "chatcmpl-A1",
+        "long constant": lambda: "chatcmpl-0123456789abcdef0123456789abcdef",
+        "none": lambda: "",
+    }
+
+    async def session(number):
+        gateway, copies = Gateway(mostly(p), latency=0.001, name=makers[names]), Copies()
+        finding = await probe(gateway.ask, nonce_of(number, 0.0), BASE)
+        assert not finding.fatal
+        finding.teach(copies, "m")
+        texts = set()
+        for slot in range(5):
+            [sample] = await gateway.ask("what now?", Settings(0.1, 64, number, 0, slot), 1)
+            assert copies.judge("m", Sent("what now?", slot > 0), sample, sample.text in texts) is None
+            texts.add(sample.text)
+
+    async def sessions():
+        for number in range(300):
+            await session(number)
+
+    virtually(sessions())
+
+
+def test_a_reply_that_a_line_delivers_twice_is_no_cache():
+    """With 2 % of replies delivered twice, at most one of 1,000 endpoints is accused.
+
+    It takes two of them in a trial: less than 1 in 1,500, so that this has a false alarm for one seed of seven at most.
+    """
+    draw, accused, twice = Random(4), 0, 0
+
+    async def session(number):
+        gateway, last = Gateway(), []
+
+        async def ask(prompt, settings, n):
+            if last and draw.random() < 0.02:
+                return last
+            last[:] = await gateway.ask(prompt, settings, n)
+            return list(last)
+
+        return await probe(ask, nonce_of(number, 0.0), BASE)
+
+    async def sessions():
+        return [await session(number) for number in range(1000)]
+
+    findings = virtually(sessions())
+    accused = sum(finding.fatal for finding in findings)
+    twice = sum(finding.nature is Nature.UNSURE for finding in findings)
+    assert accused <= 1
+    assert twice >= 20
+
+
+def test_marks_on_every_reply_mean_nothing():
+    """A server that counts no tokens marks new answers too: that is found, said, and known to the judge."""
+    gateway, copies = Gateway(), Copies()
+
+    async def ask(prompt, settings, n):
+        return [Sample(sample.text, Usage(), cached=True) for sample in await gateway.ask(prompt, settings, n)]
+
+    finding = virtually(probe(ask, "123456789012", BASE))
+    assert (finding.nature, finding.marks_tell) == (Nature.INDEPENDENT, False)
+    assert "means nothing" in finding.sentence
+    finding.teach(copies, "m")
+    assert copies.judge("m", Sent("q"), Sample("7", cached=True), False) is None
+
+
+# endpoints that do not draw
+
+
+def test_a_model_that_minds_no_seed_is_found():
+    """The same letters for each seed: votes would be copies, cache or not."""
+    finding = found(Gateway(unseeded))
+    assert finding.nature is Nature.REPEATING
+
+
+def test_a_model_that_has_one_answer_of_random_letters_is_found():
+    """Not even another request changes it."""
+    finding = found(Gateway(always("qjzkxwvmpfhgbtncrlydaoseuiqpmzkt")))
+    assert finding.nature is Nature.REPEATING
+    assert "another request" in finding.sentence
+
+
+# failures
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderBusy("503"),
+        ProviderDown("no key", FailureKind.DENIED),
+        ProviderGone("gone"),
+        Interrupted("Ctrl-C"),
+        RuntimeError("a bug"),
+    ],
+)
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_failures_go_through(error, turn):
+    """They are the caller's matter, in whichever call they come; and the call beside is not left under way."""
+    gateway, done = Gateway(), []
+
+    async def ask(prompt, settings, n):
+        number = len(gateway.calls)
+        samples = await gateway.ask(prompt, settings, n)
+        if number == turn:
+            raise error
+        await asyncio.sleep(1.0)
+        done.append(number)
+        return samples
+
+    with pytest.raises(type(error)):
+        virtually(probe(ask, "123456789012", BASE))
+    assert sorted(done) == [number for number in range(max(1, turn * 3)) if number != turn][: 2 if turn else 0]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
+    """Nothing can be told of an endpoint that takes no such request, and nothing is held against it."""
+    calls = []
+
+    async def ask(prompt, settings, n):
+        calls.append(n)
+        error = ProviderDown("400: not here", FailureKind.INVALID)
+        if wrapped:
+            raise ProviderGone("400: not here") from error
+        raise error
+
+    finding = virtually(probe(ask, "123456789012", BASE))
+    assert (finding.nature, finding.n_honoured, finding.heard) == (Nature.UNSURE, None, ())
+    assert "400: not here" in finding.sentence
+    assert len(calls) <= MOST_CALLS
+
+
+def test_a_cancelled_trial_cancels_its_calls():
+    """Nothing stays under way."""
+    cancelled = []
+
+    async def ask(prompt, settings, n):
+        try:
+            await asyncio.sleep(3600.0)
+        except asyncio.CancelledError:
+            cancelled.append(n)
+            raise
+
+    async def main():
+        task = asyncio.create_task(probe(ask, "123456789012", BASE))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert virtually(main())
+    assert cancelled == [2]
+
+
+# what is heard
+
+
+def test_what_is_heard_is_told_to_the_judge():
+    """All samples, with how they were asked for: later ones are those whose call was sent after an answer."""
+    finding = found(Gateway())
+    assert [(sent.later, sent.together, known) for sent, _, known in finding.heard] == [
+        *[(False, 2, False)] * 2,
+        *[(True, 2, False)] * 4,
+    ]
+    copies = Copies()
+    finding.teach(copies, "m")
+    sent, sample, _ = finding.heard[0]
+    assert copies.samples == 0
+    assert copies.judge("m", sent, sample, True) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "random"),
+    [
+        ("qjzkxwvmpfhgbtncrlydaoseuiqpmzkt", True),
+        ("QJZKXWVMPFHGBTNCRLYDAOSEUIQPMZKT", True),
+        ("Sure! Here you go: `qjzkxwvmpfhgbtncrlyd`", True),
+        ("q j z k x w v m p f h g b t n c r l y d", True),
+        ("q, j, z, k, x, w, v, m, p, f, h, g, b, t, n, c, r, l, y, d", True),
+        ("I am sorry, but I cannot help with that request at all, nor with others", False),
+        ("qjzkxwvmpfhgbtn", False),
+        ("abababababababababababababababab", False),
+        ("abcdefghijklmnopqrstuvwxyzabcdef", False),
+        ("a b c d e f g h i j k l m n o p q r s t", False),
+        ("qwertyuiopasdfghjklzxcvbnmqwerty", False),
+        ("12345678901234567890123456789012", False),
+        ("", False),
+    ],
+)
+def test_what_looks_random(text, random):
+    """A run of at least 16 letters, not words, of at least 8 sorts, and mostly not in an order that hands know."""
+    assert looks_random(text) is random
+
+
+def test_random_letters_look_random():
+    """All of 20,000 seeded ones do, whole or cut off after 20; fewer than 1 in 10^6 do not."""
+    draw = Random(6)
+    for _ in range(20_000):
+        text = "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=32))
+        assert looks_random(text)
+        assert looks_random(text[:20])
+
+
+def test_a_refusal_counts_as_no_answer():
+    """Filtered answers are empty and equal: nothing is held against the endpoint."""
+
+    async def ask(prompt, settings, n):
+        return [Sample("", finish=Finish.REFUSED)] * n
+
+    assert virtually(probe(ask, "123456789012", BASE)).nature is Nature.UNSURE
