@@ -1,4 +1,4 @@
-"""Providers on virtual time, for `Pacing`: one with a number of slots, one with a bucket of tokens. No I/O, no waiting."""
+"""Providers on virtual time, for `Pacing`: one with a number of slots, one with a bucket of tokens."""
 
 import heapq
 from collections.abc import Callable
@@ -86,8 +86,7 @@ def simulated(provider: Slots | Bucket, pacing: Pacing, seconds: float, pause: f
     while events and now < seconds:
         now, _, ticket, answered = heapq.heappop(events)
         if ticket is not None:
-            _ended(provider, pacing, ticket, answered, now)
-            if not answered and pause:
+            if _ended(provider, pacing, ticket, answered, now) and pause:
                 pacing.pause(now + pause, pause * 0.2)
             if now > seconds / 2:
                 seen.answered += answered
@@ -97,10 +96,13 @@ def simulated(provider: Slots | Bucket, pacing: Pacing, seconds: float, pause: f
     return seen
 
 
-def _ended(provider: Slots | Bucket, pacing: Pacing, ticket: Ticket, answered: bool, now: float) -> None:
+def _ended(provider: Slots | Bucket, pacing: Pacing, ticket: Ticket, answered: bool, now: float) -> bool:
+    """End a call; whether the pace changes because of it."""
+    told = False
     if answered:
         provider.done()
         pacing.succeeded()
     else:
-        pacing.objected(ticket, now, counted=isinstance(provider, Bucket))
+        told = pacing.objected(ticket, now, counted=isinstance(provider, Bucket))
     pacing.end()
+    return told

@@ -14,7 +14,8 @@ def latencies(seed=1):
     return lambda: chance.lognormvariate(-1.5, 0.4)
 
 
-MEAN = sum(map(lambda draw: draw(), [latencies(9)] * 20_000)) / 20_000
+DRAW = latencies(9)
+MEAN = sum(DRAW() for _ in range(20_000)) / 20_000
 
 
 def test_the_window_doubles_in_each_round_trip_until_an_objection():
@@ -46,13 +47,23 @@ def test_objections_of_one_window_cut_it_once():
     """Calls that were under way at the cut met the old width, and do not cut again."""
     pacing = Pacing(1024, first=64)
     tickets = [pacing.begin(1.0) for _ in range(64)]
-    for ticket in tickets:
-        pacing.objected(ticket, 2.0)
-        pacing.end()
+    assert sum(pacing.objected(ticket, 2.0) for ticket in tickets) == 1
     assert pacing.limit == pytest.approx(51.2)
-    assert pacing.objections == 1
-    pacing.objected(pacing.begin(3.0), 4.0)
+    assert pacing.objected(pacing.begin(3.0), 4.0)
     assert pacing.limit == pytest.approx(40.96)
+
+
+def test_few_refusals_are_the_noise_of_a_busy_provider():
+    """A refusal in fifty calls changes nothing: neither the window nor the rate."""
+    pacing, chance = Pacing(64, first=64), Random(1)
+    for number in range(5000):
+        ticket = pacing.begin(float(number))
+        if number % 50 == 49:
+            assert not pacing.objected(ticket, float(number), counted=chance.random() < 0.5)
+        else:
+            pacing.succeeded()
+        pacing.end()
+    assert (pacing.limit, pacing.rate) == (64, None)
 
 
 def test_the_window_never_closes_and_never_passes_its_bound():

@@ -3,10 +3,11 @@
 import pytest
 
 from unerring.core.entries import Committed, Replies
+from unerring.core.independence import Copies, Sent
 from unerring.core.odds import chain_probability, k_min
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy, Continue, FirstTo, Majority, Race, Undecided, Won
-from unerring.core.redflag import FlagKind, FlagRules
+from unerring.core.redflag import FlagKind
 from unerring.core.replay import Misplaced, replay
 from unerring.core.sample import Sample
 from unerring.core.vote import canonical, parsed
@@ -128,13 +129,14 @@ def test_a_rejected_sample_never_resets_the_state(script):
 
 
 def test_a_cached_reply_served_twice_is_one_vote(script):
-    """What the provider admits to be a copy is flagged, a known identity is seen, and neither votes."""
-    flag = FlagRules().screen(Sample("a", reply_id="r-1", cached=True))
-    assert flag is not None
-    assert flag.kind is FlagKind.COPY
+    """What the provider admits to be a copy, and what it serves twice, is told, and does not vote."""
+    copies, sent = Copies(), Sent("a question")
+    first = Sample("a", reply_id=f"{1:016x}")
+    assert copies.judge("m", sent, Sample("a", cached=True), text_known=False) is not None
+    assert copies.judge("m", sent, first, text_known=False) is None
+    assert copies.judge("m", sent, first, text_known=True) is not None
     script.open()
     script.tell(script.said(0, 0, "a", reply_id="r-1"))
-    assert script.state.step(0).knows_reply("r-1")
     script.tell(script.said(0, 1, FlagKind.COPY, reply_id="r-1"))
     assert script.state.step(0).race.votes == 1
     assert script.state.flags[FlagKind.COPY] == 1

@@ -117,15 +117,6 @@ def test_several_steps_are_open_at_once(script):
     assert [d.step for d in sorted(script.series.hardest(), key=lambda d: d.step)] == [0, 1, 2]
 
 
-def test_a_reply_is_known_by_its_identity(script):
-    """A step knows the provider's identity of each reply it has, so that a copy can be flagged."""
-    script.open()
-    script.tell(script.said(0, 0, "a", reply_id="r-1"), script.said(0, 1, "b"))
-    step = script.state.step(0)
-    assert step.knows_reply("r-1")
-    assert not step.knows_reply("r-2")
-
-
 def test_a_step_leans_by_its_votes_and_not_by_those_that_weigh_nothing(script):
     """What a step will come to is foreseen from votes that may decide it, those too that wait to be told."""
     script.open()

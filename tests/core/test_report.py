@@ -17,7 +17,7 @@ KEYS = {
     *("process", "parameters", "model", "seed", "software", "policy", "status", "stopped", "steps", "length"),
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
-    *("speculation", "plan", "certificate"),
+    *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn"),
 }
 
 
@@ -118,8 +118,8 @@ def test_each_voter_has_its_own_figures(script):
     script.tell(Voter(1, "second"))
     script.tell(script.said(0, 0, "a", voter=1), script.said(0, 1, FLAG, voter=1), script.said(0, 2, "b"))
     assert script.report()["voters"] == [
-        {"name": "first", "votes": 1, "flags": 0},
-        {"name": "second", "votes": 1, "flags": 1},
+        {"name": "first", "votes": 1, "flags": 0, "dissents": 0, "dissent": None},
+        {"name": "second", "votes": 1, "flags": 1, "dissents": 0, "dissent": None},
     ]
 
 

@@ -8,12 +8,12 @@ from virtual_time import LoopClock, Says, Slow, virtually
 
 from pilots import Places, Untold, counted, piloted
 from unerring import Hanoi, Policy, Sample, Usage
-from unerring.runtime.panel import Panel
 from unerring.core.planning.calibration import LOOKS
 from unerring.core.planning.intervals import interval
 from unerring.core.redflag import FlagRules
 from unerring.core.sample import Finish
 from unerring.measuring import PilotOptions, acalibrate, calibrate
+from unerring.runtime.panel import Panel
 from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
 from unerring.testing import NoisySampler
 
@@ -164,9 +164,9 @@ def test_a_reply_that_is_served_again_is_not_another_vote():
     """A provider's reply with the identity of an earlier one of the step is a copy, in a pilot as in a run."""
 
     async def answer(slot, n):
-        return [Sample("b", Usage(2, 1), reply_id="always the same")] * n
+        return [Sample("b", Usage(2, 1), reply_id=f"{1:016x}")] * n
 
-    found = piloted(Places(2), Answers(answer), 10)
+    found = piloted(Places(1), Answers(answer), 10)
     assert all(one.voters[0].later == 0 for one in found.troubles)
 
 

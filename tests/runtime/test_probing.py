@@ -1,14 +1,13 @@
-"""Trial calls: what they find out about caches, seeds and n; whom they never accuse; and what they leave to the run."""
+"""Trial calls: what they find out about caches, seeds and n; whom they never accuse; what they leave to the run."""
 
 import asyncio
 from random import Random
 
 import pytest
+from caching_gateway import Gateway, always, mostly, unseeded
 from virtual_time import virtually
 
-from faults.answers import chance, letters, written
-from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY, Proxy, Reply
-from faults.replies import Question, answered, billed_for, payload_of
+from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
 from unerring.core.independence import Copies, Sent
 from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
@@ -19,84 +18,6 @@ FATAL_CACHES = [name for name in CACHES if name != "WHOLE_BODY"]
 FOUND = {"IGNORES_SEED": Nature.CACHED, "MARKED": Nature.CACHED, "FRESH": Nature.CACHED, "FREE": Nature.CACHED}
 
 
-class Gateway:
-    """A model that takes `latency` seconds of virtual time, behind one of the six caching proxies or none.
-
-    `several` is what it makes of a call for several samples: gives them ("own"), one of them ("one"), one of them
-    several times ("equal"), or refuses it ("refused"). `name` makes the names of replies.
-    """
-
-    def __init__(self, model=letters, cache=None, several="own", latency=0.5, name=None):
-        self.model, self.several, self.latency = model, several, latency
-        self.new_id = name or (lambda: f"chatcmpl-{len(self.calls):020d}-{self.named():08d}")
-        self.proxy = None if cache is None else Proxy(cache, self.new_id)
-        self.calls, self.copied, self.names = [], [], 0
-        self.under_way = self.most_under_way = 0
-
-    def named(self):
-        self.names += 1
-        return self.names
-
-    async def ask(self, prompt, settings, n):
-        """The samples of one call, as an adapter makes them; `copied` notes which ones were."""
-        self.calls.append((prompt, settings, n))
-        if self.several == "refused" and n > 1:
-            raise ProviderDown("400: n is 1 here", FailureKind.INVALID)
-        began = asyncio.get_running_loop().time()
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        reply = await self.reply(prompt, settings, n)
-        self.under_way -= 1
-        took = asyncio.get_running_loop().time() - began + 0.004
-        samples = [self.sample(reply, i, took) for i in range(len(reply.payload["choices"]))]
-        self.copied += [reply.copied] * len(samples)
-        return samples
-
-    async def reply(self, prompt, settings, n):
-        """A reply of the model, or of the cache before it."""
-        body = f"{prompt} {settings.temperature} {settings.sample_seed()} {n}"
-        question = Question("m", prompt, prompt, body, n, settings.sample_seed(), settings.temperature, 64)
-
-        async def compute():
-            await asyncio.sleep(self.latency)
-            answers = await answered(self.model, question, 1 if self.several in {"one", "equal"} else n)
-            answers *= n if self.several == "equal" else 1
-            return Reply(payload_of(self.new_id(), 0, question, answers, billed_for(answers, 0.0)))
-
-        return await compute() if self.proxy is None else await self.proxy.reply(len(self.calls), question, compute)
-
-    def sample(self, reply, i, took):
-        usage = reply.payload["usage"]
-        return Sample(
-            text=reply.payload["choices"][i]["message"]["content"],
-            usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]),
-            voter="m",
-            reply_id=f"{reply.payload['id']}:{i}",
-            cached="HIT" in reply.headers.values() or usage["total_tokens"] == 0,
-            seconds=took,
-        )
-
-
-def always(text):
-    """A model that says one thing."""
-    return lambda prompt, temperature, seed, index, limit: written(prompt, text, limit)
-
-
-def mostly(p, text="7"):
-    """A model that says one thing with probability p, and else another one of ten."""
-
-    def model(prompt, temperature, seed, index, limit):
-        own = chance("mostly", prompt, seed, index)
-        return written(prompt, text if own.random() < p else str(own.randrange(10)), limit)
-
-    return model
-
-
-def unseeded(prompt, temperature, seed, index, limit):
-    """A model that minds neither temperature nor seed: its letters follow from the prompt."""
-    return letters(prompt, temperature, 1, 0, limit)
-
-
 def found(gateway, nonce="123456789012"):
     """The finding about a gateway."""
     return virtually(probe(gateway.ask, nonce, BASE))
@@ -105,7 +26,7 @@ def found(gateway, nonce="123456789012"):
 # caches
 
 
-@pytest.mark.parametrize("several", ["own", "one", "equal", "refused"])
+@pytest.mark.parametrize("several", ["own", "one", "equal", "refused", "adapted"])
 @pytest.mark.parametrize("name", FATAL_CACHES)
 def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several):
     """With marks or without, under new names or old ones, kept or shared while under way, whatever n means there."""
@@ -184,10 +105,19 @@ def test_a_cache_that_is_as_slow_as_the_model_is_found_by_its_texts():
     assert "there is a cache, or" in finding.sentence
 
 
-@pytest.mark.parametrize("cache", [FRESH.at(0.6, seed=4), COALESCING.at(0.6, seed=2)], ids=lambda cache: cache.name)
-def test_a_cache_that_answers_most_calls_is_found_too(cache):
-    """Seeded: a share of the hits is enough where an answer comes again and once more."""
-    assert found(Gateway(cache=cache)).fatal
+@pytest.mark.parametrize("cache", [FRESH, COALESCING], ids=lambda cache: cache.name)
+def test_a_cache_that_answers_most_calls_is_mostly_found(cache):
+    """With nine of ten hits made use of, at least 140 of 200 are found: an answer has to come again, and once more.
+
+    That has a chance of 0.99 * 0.9 where replies are kept and 0.81 where they are shared, so that fewer than 140 of
+    200 are found for one seed of 10,000.
+    """
+
+    async def sessions():
+        gateways = [Gateway(cache=cache.at(0.9, seed=number)) for number in range(200)]
+        return [await probe(gateway.ask, nonce_of(1, 0.0), BASE) for gateway in gateways]
+
+    assert sum(finding.fatal for finding in virtually(sessions())) >= 140
 
 
 # endpoints that draw
@@ -195,10 +125,11 @@ def test_a_cache_that_answers_most_calls_is_found_too(cache):
 
 @pytest.mark.parametrize("cache", [None, WHOLE_BODY], ids=["no cache", "WHOLE_BODY"])
 @pytest.mark.parametrize(
-    ("several", "honoured", "calls"), [("own", True, 3), ("one", False, 3), ("equal", False, 3), ("refused", False, 4)]
+    ("several", "honoured", "calls"),
+    [("own", True, 3), ("one", False, 4), ("equal", False, 3), ("refused", False, 4), ("adapted", False, 4)],
 )
 def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
-    """Three calls where all is well, one more where n is refused; and whether n is honoured is known."""
+    """Three calls where all is well, one more where n brings one sample; and whether n is honoured is known."""
     gateway = Gateway(cache=cache, several=several)
     finding = found(gateway)
     assert (finding.nature, finding.fatal) == (Nature.INDEPENDENT, False)
@@ -208,7 +139,7 @@ def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
 
 
 def test_how_it_is_asked():
-    """At temperature 1, with room for the letters, other seeds for all, one number in all prompts, two calls at once."""
+    """At temperature 1, with room for the letters, each with its own seed, one number in all prompts, two at once."""
     gateway = Gateway()
     assert not found(gateway).fatal
     assert len({prompt for prompt, _, _ in gateway.calls}) == 1
@@ -252,7 +183,7 @@ def test_a_model_that_types_the_alphabet_is_not_accused(text):
 @pytest.mark.parametrize("names", ["own", "999", "constant", "long constant", "none"])
 @pytest.mark.parametrize("p", [0.5, 0.99, 1.0])
 def test_honest_short_answers_pass_thousands_of_times(p, names):
-    """4,500 sessions in all of models that mostly say `7`, next door, under any names: none is accused, no vote is lost."""
+    """4,500 sessions of models that mostly say `7`, next door, under any names: none is accused, no vote is lost."""
     draw = Random(3)
     makers = {
         "own": None,
@@ -281,11 +212,11 @@ def test_honest_short_answers_pass_thousands_of_times(p, names):
 
 
 def test_a_reply_that_a_line_delivers_twice_is_no_cache():
-    """With 2 % of replies delivered twice, at most one of 1,000 endpoints is accused.
+    """With 2 % of replies delivered twice, none of 1,000 endpoints is accused.
 
-    It takes two of them in a trial: less than 1 in 1,500, so that this has a false alarm for one seed of seven at most.
+    It would take three of them in one trial, so that this has a false alarm for one seed of a hundred at most.
     """
-    draw, accused, twice = Random(4), 0, 0
+    draw = Random(4)
 
     async def session(number):
         gateway, last = Gateway(), []
@@ -302,10 +233,8 @@ def test_a_reply_that_a_line_delivers_twice_is_no_cache():
         return [await session(number) for number in range(1000)]
 
     findings = virtually(sessions())
-    accused = sum(finding.fatal for finding in findings)
-    twice = sum(finding.nature is Nature.UNSURE for finding in findings)
-    assert accused <= 1
-    assert twice >= 20
+    assert not any(finding.fatal for finding in findings)
+    assert sum(finding.nature is Nature.UNSURE for finding in findings) >= 20
 
 
 def test_marks_on_every_reply_mean_nothing():
@@ -451,12 +380,11 @@ def test_what_looks_random(text, random):
 
 
 def test_random_letters_look_random():
-    """All of 20,000 seeded ones do, whole or cut off after 20; fewer than 1 in 10^6 do not."""
+    """All of 20,000 seeded ones do: of 32 letters, fewer than 1 in 500,000 stand in such an order by chance."""
     draw = Random(6)
     for _ in range(20_000):
         text = "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=32))
         assert looks_random(text)
-        assert looks_random(text[:20])
 
 
 def test_a_refusal_counts_as_no_answer():

@@ -12,7 +12,8 @@ from unerring.core.process import Subtask
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagKind, FlagRules
 from unerring.core.sample import Sample, Settings, Usage
-from unerring.errors import ProviderBusy, ProviderDown
+from unerring.errors import ProviderBusy, ProviderDown, VotesCopied
+from unerring.runtime.limits import Guards
 from unerring.testing import MemoryJournal, ScriptedSampler
 
 # --- temperatures and prompts
@@ -80,16 +81,16 @@ def test_the_compact_prompt_is_for_samplers_that_want_it(wants, compact, worded)
 def test_a_reply_that_the_provider_admits_to_have_cached_is_no_vote():
     """Cached replies are flagged and drawn anew, however often they come."""
     copy = Sample("wrong", cached=True)
-    outcome = run(Words(1), ScriptedSampler([copy, copy, "a", copy, "a"]), K2)
+    outcome = run(Words(1), ScriptedSampler([copy, copy, "a", copy, "a"]), K2, guards=Guards(copies=1.0))
     assert outcome.at == ["a"]
     assert outcome.flags == [FlagKind.COPY] * 3
 
 
 def test_one_reply_served_twice_is_one_vote():
     """Samples of the same reply_id are one vote, so that a copy cannot win a race by itself."""
-    first = Sample("wrong", reply_id="reply-1")
-    others = [Sample("a", reply_id=f"reply-{i}") for i in range(2, 6)]
-    outcome = run(Words(1), ScriptedSampler([first, first, first, *others]), K2)
+    first = Sample("wrong", reply_id=f"{1:016x}")
+    others = [Sample("a", reply_id=f"{i:016x}") for i in range(2, 6)]
+    outcome = run(Words(1), ScriptedSampler([first, first, first, *others]), K2, guards=Guards(copies=1.0))
     assert outcome.at == ["a"]
     assert outcome.decided[0].tally == (3, 1)
     assert outcome.flags == [FlagKind.COPY] * 2
@@ -97,12 +98,21 @@ def test_one_reply_served_twice_is_one_vote():
 
 def test_a_copy_is_known_again_after_resuming():
     """The identity of a reply is in the journal: a copy served in the next session is still a copy."""
-    first = Sample("wrong", reply_id="reply-1")
+    first = Sample("wrong", reply_id=f"{1:016x}")
     begun = run(Words(1), ScriptedSampler([first, first, "a", "a", "a"]), K2)
     cut = next(i for i, entry in enumerate(begun.entries) if isinstance(entry, Replies)) + 1
     rest = resume(Words(1), ScriptedSampler(["not asked", first, "a", "a", "a"]), begun.entries[:cut])
     assert rest.at == ["a"]
     assert rest.flags == [FlagKind.COPY]
+
+
+def test_a_share_of_copies_beyond_the_guard_stops_the_run():
+    """Copies that come instead of votes stop the run, resumable, with the reason; none of them has voted."""
+    outcome = run(Words(1), ScriptedSampler([Sample("wrong", cached=True)] * 60), K2)
+    assert isinstance(outcome.error, VotesCopied)
+    assert outcome.paused.kind == "copies"
+    assert outcome.votes == []
+    assert len(outcome.flags) <= 5
 
 
 def test_the_same_text_without_an_identity_is_an_honest_vote():

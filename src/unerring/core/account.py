@@ -86,6 +86,8 @@ class Account:
     seconds: float = 0.0
     _since: float | None = None
     _open: dict[tuple[int, int, str], Charge] = field(default_factory=dict)
+    _money: int = 0  # reserved for calls whose price is known
+    _unpriced: int = 0  # calls under way whose price is not
 
     def tariff(self, voter: str) -> Tariff | None:
         """The prices of a voter, in whichever wording it was asked; a member of a model has the model's."""
@@ -164,10 +166,10 @@ class Account:
         return None
 
     def _reserve(self, worst: Charge, sign: int) -> None:
-        held, more = self.reserved.money, worst.money
-        money = None if held is None or more is None else held + sign * more
+        self._unpriced += sign * (worst.money is None)
+        self._money += sign * (worst.money or 0)
         self.reserved = Charge(
             self.reserved.input_tokens + sign * worst.input_tokens,
             self.reserved.output_tokens + sign * worst.output_tokens,
-            money,
+            None if self._unpriced else self._money,
         )

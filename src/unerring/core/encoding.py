@@ -95,8 +95,8 @@ def _fields(entry: Entry) -> list[Any]:
             return _trimmed(["i", step, slot, count, at, _charge_fields(worst)])
         case Drafted(step, usage, at, charge):
             return _trimmed(["d", step, usage.input_tokens, usage.output_tokens, at, _charge_fields(charge)])
-        case Probed(step, finding, charge):
-            return ["p", step, finding, _charge_fields(charge)]
+        case Probed(step, finding, charge, slot):
+            return ["p", step, finding, _charge_fields(charge), slot]
         case Voter(number, name):
             return ["v", number, name]
         case Served(voter, model):
@@ -183,8 +183,8 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
             return Failed(step, slot, count, reason, _digest(at), failure, _charge(charge))
         case "x", [int(step), int(slot), int(count), *rest]:
             return Cancelled(step, slot, count, _digest(*_padded(rest, 1)))
-        case "p", [int(step), str(finding), [int(read), int(written), (int() | None) as money]]:
-            return Probed(step, finding, Charge(read, written, money))
+        case "p", [int(step), str(finding), [int(read), int(written), (int() | None) as money], int(slot)]:
+            return Probed(step, finding, Charge(read, written, money), slot)
         case "s", [int(voter), str(model)]:
             return Served(voter, model)
     return None

@@ -17,7 +17,7 @@ from unerring.errors import FailureKind
 
 VERSION = 1
 DRAFT = -1  # in place of a sample's number: the call drafts a guess
-PROBE = -2  # in place of a sample's number: the call tries out what the provider does
+PROBE = -2  # in place of a sample's number, and whatever is lower: the call tries out what the provider does
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,12 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A trial call came back: what was found out of the provider, and what it cost. Its answer never votes."""
+    """A trial call came back, and what it cost; the last one of a trial says what was found. No answer ever votes."""
 
     step: int
     finding: str
     charge: Charge
+    slot: int = PROBE
 
 
 @dataclass(frozen=True, slots=True)

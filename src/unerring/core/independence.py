@@ -27,7 +27,7 @@ from typing import NamedTuple
 from unerring.core.account import WORDING
 from unerring.core.sample import Finish, Sample
 
-SHORTEST_IDENTITY = 20  # characters; "chatcmpl-999" and a number behind it have fewer, 16 random bytes in hex more
+SHORTEST_IDENTITY = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999" and a number behind it have fewer
 REMEMBERED = 4096  # the latest identities of a voter
 TIMES_FASTER = 3.0  # than the fastest new text, at least
 LOWEST = 32  # latencies that the lower tail is judged by
@@ -36,6 +36,7 @@ ENOUGH = 100  # new texts that a known one can be compared with
 NEAREST = 0.02  # seconds; of faster servers, a latency is mostly the jitter of this machine
 FALLEN = 0.8  # of the fastest latency so far: below it circumstances have changed
 READING = 2  # tokens of a prompt to one of its answer, at most, for reading to take the lesser part of the time
+TEMPLATE = 256  # tokens that a prompt of so many characters has at the very worst, beyond one for each
 FALSE_ALARM = 1 / 1000  # of a session whose share of copies is within the limit
 MANY = 1_000_000  # samples of a session, over which that holds
 CACHED = "the provider served a cached reply"
@@ -45,8 +46,8 @@ TWICE = "the provider served the same reply twice"
 class Sent(NamedTuple):
     """A call, as far as its samples are compared with others.
 
-    `prompt` is what was asked, or a digest of it. `later` says that the call was sent when a reply to the same
-    question had come already, and `together` how many samples it brought.
+    `prompt` is what was asked. `later` says that the call was sent when a reply to the same question had come
+    already, and `together` how many samples it brought.
     """
 
     prompt: str
@@ -233,8 +234,10 @@ class _Latencies:
     - new texts to prompts of at most READING times their tokens: engines read four times as fast as they write or
       faster, so that reading took a third of the time at most.
 
-    Of these only texts of no more tokens, since each takes its time. The samples of one call share its latency, and
-    may have been written one after the other: as a measure each has its part of it, as a suspect all of it.
+    Of these only texts of no more tokens, since each takes its time; or of no more characters, where tokens are not
+    counted but taken at their worst, which shows in a prompt that has TEMPLATE more of them than characters. The
+    samples of one call share its latency, and may have been written one after the other: as a measure each has its
+    part of it, as a suspect all of it.
 
     **When it is implausible.** ENOUGH such texts are known. The fastest new text, first replies included, took NEAREST
     at least. The suspect took a third of that at most, and lies below it by SPACINGS times the mean logarithmic
@@ -249,18 +252,19 @@ class _Latencies:
     as before a cache that is still warm, nothing stands out.
     """
 
-    __slots__ = ("_base", "_comparable", "_lowest")
+    __slots__ = ("_base", "_comparable", "_counted", "_lowest")
 
     def __init__(self) -> None:
         self._lowest: dict[int, list[float]] = {}  # by size: the lowest latencies of new texts, seconds, ascending
         self._comparable: dict[int, int] = {}  # by size: new texts to compare with, since the base fell
+        self._counted = True  # whether usage is what the provider says, and not taken at its worst
         self._base: dict[bool, float] = {}  # the fastest latency of first replies and of later ones, as it last fell
 
     def learn(self, sent: Sent, sample: Sample, seconds: float) -> None:
         """Take in a new text."""
         if not _whole(sample, seconds):
             return
-        seconds, size = seconds / sent.together, _size(sample)
+        seconds, size = seconds / sent.together, self._size(sent, sample)
         if seconds < FALLEN * self._base.get(sent.later, inf):
             self._base[sent.later] = seconds
             self._comparable.clear()
@@ -268,14 +272,15 @@ class _Latencies:
         if len(lowest) < LOWEST or seconds < lowest[-1]:
             insort(lowest, seconds)
             del lowest[LOWEST:]
-        if sent.later or 0 < sample.usage.input_tokens <= READING * sample.usage.output_tokens:
+        reading = sample.usage.input_tokens
+        if sent.later or (self._counted and 0 < reading <= READING * sample.usage.output_tokens):
             self._comparable[size] = self._comparable.get(size, 0) + 1
 
     def implausible(self, sent: Sent, sample: Sample, seconds: float) -> bool:
         """Whether a known text came sooner than a new one could."""
         if not sent.later or not _whole(sample, seconds):
             return False
-        size = _size(sample)
+        size = self._size(sent, sample)
         shorter = [lowest for at, lowest in self._lowest.items() if at <= size]
         fastest = min((lowest[0] for lowest in shorter), default=0.0)
         if fastest < NEAREST or seconds * TIMES_FASTER > fastest:
@@ -286,15 +291,19 @@ class _Latencies:
         spacing = sum(log(tail[-1] / each) for each in tail[:-1]) / (len(tail) - 1)
         return log(fastest / seconds) > SPACINGS * spacing
 
+    def _size(self, sent: Sent, sample: Sample) -> int:
+        """The length of an answer, in quarters of octaves."""
+        if self._counted and sample.usage.input_tokens >= len(sent.prompt) + TEMPLATE:
+            self._counted = False
+            self._lowest.clear()
+            self._comparable.clear()
+        written = sample.usage.output_tokens if self._counted else 0
+        return int(4.0 * log2(written or len(sample.text)))
+
 
 def _whole(sample: Sample, seconds: float) -> bool:
     """Whether a latency is that of an answer: what a filter refuses or cuts off may come at any speed."""
     return sample.finish is Finish.STOP and bool(sample.text) and 0.0 < seconds < inf
-
-
-def _size(sample: Sample) -> int:
-    """The length of an answer in quarters of octaves: of tokens if they are counted, else of characters."""
-    return int(4.0 * log2(sample.usage.output_tokens or len(sample.text)))
 
 
 def _digest(text: str) -> bytes:

@@ -37,7 +37,8 @@ class OpenStep:
     Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
     the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
     weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
-    since, where somebody named one. `ruled` is the choice that somebody made in place of the votes.
+    since, where somebody named one. `ruled` is the choice that somebody made in place of the votes; until it is
+    committed somebody may think better of it.
     """
 
     __slots__ = (
@@ -71,15 +72,28 @@ class OpenStep:
     @property
     def verdict(self) -> Continue | Won[int] | Undecided:
         """How the step stands; undecided also where too many samples were flagged."""
-        if self.ruled is not None:
-            return Won(RULED)
+        return self._by_votes() if self.ruled is None else Won(RULED)
+
+    def _by_votes(self) -> Continue | Won[int] | Undecided:
         verdict = self.race.verdict
         if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
             return Undecided(self.race.votes)
         return verdict
 
+    @property
+    def reviewed(self) -> bool:
+        """Whether somebody decided the step, or had samples of it set aside."""
+        return self.ruled is not None or self.first > 0
+
+    @property
+    def samples(self) -> int:
+        """How many samples it has that were not set aside."""
+        return sum(slot >= self.first for slot in self.replies) if self.first else len(self.replies)
+
     def wanted(self) -> list[int]:
         """Numbers of the samples that are asked for and have no reply yet, ascending."""
+        if self.ruled is not None:
+            return []
         return [slot for slot in range(self.told, self.asked) if slot not in self.replies]
 
     def choice(self, candidate: int) -> str:
@@ -109,10 +123,6 @@ class OpenStep:
                 votes[self.choice(reply.candidate)] += 1
         return votes
 
-    def knows_reply(self, reply_id: str) -> bool:
-        """Whether a sample with this provider identity has come in already."""
-        return any(reply.reply_id == reply_id for reply in self.replies.values())
-
     def receive(self, reply: Reply) -> None:
         """Take in one sample; tell its vote once all samples numbered before it are in."""
         if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
@@ -132,10 +142,23 @@ class OpenStep:
         self._begin(policy)
         self._tell()
 
+    def rule(self, choice: str) -> None:
+        """Take the choice that somebody made; raises `Misplaced` where votes may still decide."""
+        if self.ruled is None and not isinstance(self.verdict, Undecided):
+            raise Misplaced(f"step {self.step} is not undecided, so that nobody is to decide it")
+        self.ruled = choice
+
     def redraw(self, model: str | None) -> None:
-        """Set the samples so far aside: the race begins anew, with votes that are yet to be drawn."""
+        """Set the samples so far aside: the race begins anew, with votes that are yet to be drawn.
+
+        A step that somebody has looked at may be drawn anew at any time: the model named may turn out not to answer.
+        Raises `Misplaced` for any other that is not undecided.
+        """
+        if not self.reviewed and not isinstance(self.verdict, Undecided):
+            raise Misplaced(f"step {self.step} is not undecided, so that its samples are not to be set aside")
         self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
         self.model = model
+        self.ruled = None
         self.texts, self.choices = {}, {}
         self._begin(self.policy)
 
@@ -161,7 +184,7 @@ class OpenStep:
                 voter = self.voters[reply.voter].name
                 self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
             self.told += 1
-            if self.told == self.asked and isinstance(self.verdict, Continue):
+            if self.told == self.asked and isinstance(self._by_votes(), Continue):
                 self.asked += self.race.missing()
                 self.rounds += 1
 

@@ -17,7 +17,10 @@ KEPT = 0.8  # of the window after an objection: a half, as TCP has it, leaves a 
 PLATEAU = 0.9, 1.05  # of the width that met the last objection: between these the window grows slowly
 SLOWLY = 0.1  # of the usual growth
 SLOWED = 0.93  # of the rate after an objection
-REGAINED = 0.05, 0.005  # of the rate for each second without one: usually, and near the rate of the last objection
+TOLERATED = 0.04  # share of calls that may be refused: less than that is the usual noise of a busy provider
+MEMORY = 128  # calls over which that share is taken
+REGAINED = (0.05, 0.02), (0.01, 0.002)  # of the rate for each second without one, and for each call at most: usually,
+# and near the rate of the last objection
 LATE = 0.05  # seconds
 LEAST_RATE = 1 / 60  # calls a second: below this a pause is what helps
 
@@ -36,7 +39,6 @@ class Pacing:
         self.in_flight = 0
         self.limit = float(min(first, most))
         self.not_before = 0.0
-        self.objections = 0  # in a row, without a success between them
         self._most = float(most)
         self._wall: float | None = None  # the width that met the last objection
         self._cut_at = float("-inf")
@@ -45,6 +47,7 @@ class Pacing:
         self._next = 0.0  # when the next call has its place in the rate
         self._since: float | None = None
         self._answered = 0
+        self._refused = 0.0  # share of the latest calls
         self._spread = 0.0, 0.0  # until when calls after a pause are spaced, and by how much
 
     @property
@@ -75,31 +78,32 @@ class Pacing:
 
     def succeeded(self) -> None:
         """A call, not ended yet, was answered."""
-        self.objections = 0
         self._answered += 1
+        self._refused -= self._refused / MEMORY
         if self.rate is not None:
-            # for each call: in a second, that comes to this share of the rate
-            self.rate += REGAINED[_near(self.rate, self._wall_rate)]
+            a_second, a_call = REGAINED[_near(self.rate, self._wall_rate)]
+            self.rate += min(a_second, a_call * self.rate)
         if 2 * self.in_flight < self.limit:
             return  # a window that is not filled says nothing about a wider one
         in_a_trip = SLOWLY if _near(self.limit, self._wall) else 1.0
         self.limit = min(self._most, self.limit + (1.0 if self._wall is None else in_a_trip / self.limit))
 
-    def objected(self, ticket: Ticket, now: float, counted: bool = False) -> None:
+    def objected(self, ticket: Ticket, now: float, counted: bool = False) -> bool:
         """The provider refused a call because there are too many: `counted` over a time, or else at once.
 
-        Calls that began before the last cut say nothing new: they met the window that was cut already.
+        Returns whether that changes anything: refusals that are few enough are the noise of a busy provider, and calls
+        that began before the last cut say nothing new, since they met the window that was cut already.
         """
-        if ticket.began < self._cut_at:
-            return
-        self.objections += 1
+        self._refused += (1.0 - self._refused) / MEMORY
+        if ticket.began < self._cut_at or self._refused < TOLERATED:
+            return False
         if counted:
             self._slow_down(now)
-            self._cut_at = now
-            return
-        self._wall = self.limit
-        self.limit = max(1.0, self.limit * KEPT)
+        else:
+            self._wall = self.limit
+            self.limit = max(1.0, self.limit * KEPT)
         self._cut_at = now
+        return True
 
     def _slow_down(self, now: float) -> None:
         if self.rate is None:

@@ -48,8 +48,6 @@ class FlagRules:
 
     def screen(self, sample: Sample) -> RedFlag | None:
         """The first red flag that the sample raises by itself, if any."""
-        if sample.cached:
-            return RedFlag("the provider served a cached reply", FlagKind.COPY)
         if sample.finish is Finish.REFUSED:
             return RedFlag("the model declined to answer", FlagKind.REFUSED)
         if sample.finish is Finish.LENGTH:

@@ -35,9 +35,10 @@ from unerring.core.entries import (
 )
 from unerring.core.open_step import Misplaced, OpenStep, VoterRecord
 from unerring.core.policy import Policy, policy_from
-from unerring.core.race import Undecided, Won
+from unerring.core.race import Won
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Usage
+from unerring.core.speed import Pace
 from unerring.core.vote import Json, parsed
 from unerring.errors import FailureKind
 
@@ -51,6 +52,8 @@ class Decided:
     `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this
     step were asked from states that turned out not to be. `margin` is the lead that won: votes, or millinats where
     votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
+    Where the step was `ruled`, somebody chose in place of the votes, whatever these were, and there is no margin.
+    Samples that somebody set aside are not among its replies.
     """
 
     step: int
@@ -93,33 +96,6 @@ class Decided:
             raise Misplaced(f"step {self.step} is committed with a choice that is not JSON") from None
 
 
-@dataclass(slots=True)
-class Pace:
-    """How much faster a run's sessions were than the same calls one after the other.
-
-    A chain that takes its steps one by one waits for one call in each round of voting; `alone` sums that up from the
-    mean latency of the sessions that ended in good order, and `taken` is how long these took, both in seconds.
-    """
-
-    alone: float = 0.0
-    taken: float = 0.0
-    rounds: int = 0
-    _since: float = 0.0
-
-    def began(self, time: float) -> None:
-        self.rounds, self._since = 0, time
-
-    def ended(self, entry: Paused | Finished) -> None:
-        if entry.latency is not None:
-            self.alone += self.rounds * entry.latency
-            self.taken += entry.time - self._since
-
-    @property
-    def gain(self) -> float | None:
-        """Speed-up, or None where nothing was measured."""
-        return self.alone / self.taken if self.taken > 0 else None
-
-
 class RunState:
     """A run as its entries tell it. `apply` is the only way to change one."""
 
@@ -146,6 +122,8 @@ class RunState:
         self.account = Account()
         self.served: dict[int, list[str]] = {}
         self.findings: list[str] = []
+        self.redrawn = 0
+        self.set_aside = 0
 
     def step(self, step: int, at: str | None = None) -> OpenStep:
         """The voting on a step that is not committed yet, opened if need be.
@@ -161,6 +139,11 @@ class RunState:
         if at not in opened:
             opened[at] = OpenStep(step, self.policy, self.voters)
         return opened[at]
+
+    @property
+    def frontier(self) -> OpenStep | None:
+        """The voting on the next step to commit, where it has begun."""
+        return self.open.get(self.committed, {}).get(self.last_digest)
 
     @property
     def substitutes(self) -> tuple[str, ...]:
@@ -245,12 +228,13 @@ class RunState:
                 self.account.settle(key, charge or Charge(usage.input_tokens, usage.output_tokens, None))
                 self.drafts += 1
                 self.usage += usage
-            case Probed(step, finding, charge):
-                key = (step, PROBE, self._place(step, None))
-                self.in_flight.discard(key)
+            case Probed(step, finding, charge, slot):
+                key = (step, slot, self._place(step, None))
+                self.in_flight.difference_update([one for one in self.in_flight if one[1] <= PROBE])
                 self.account.settle(key, charge)
                 self.usage += Usage(charge.input_tokens, charge.output_tokens)
-                self.findings.append(finding)
+                if finding:
+                    self.findings.append(finding)
 
     def _name(self, entry: Voter | Served) -> None:
         match entry:
@@ -265,13 +249,15 @@ class RunState:
 
     def _review(self, entry: Ruled | Redrawn) -> None:
         """Somebody looked at an undecided step."""
-        step = self.open.get(entry.step, {}).get(self.last_digest)
-        if entry.step != self.committed or step is None or not isinstance(step.verdict, Undecided):
-            raise Misplaced(f"step {entry.step} is not undecided, so that there is nothing to review")
+        step = self.frontier
+        if entry.step != self.committed or step is None:
+            raise Misplaced(f"step {entry.step} has no samples at the frontier that somebody could look at")
         match entry:
             case Ruled(choice=choice):
-                step.ruled = choice
+                step.rule(choice)
             case Redrawn(model=model):
+                self.set_aside += step.samples
+                self.redrawn += 1
                 step.redraw(model)
 
     def _open(self, entry: Opened) -> None:
@@ -361,13 +347,13 @@ class RunState:
             replies,
             step.ahead,
             wasted,
-            step.race.margin,
+            step.race.margin if step.ruled is None else 0,
             step.ruled is not None,
         )
 
     def _discard(self, steps: list[int]) -> int:
         """Let go of the voting on steps from states that turned out not to be; returns how many samples it had."""
-        wasted = sum(len(step.replies) for number in steps for step in self.open.pop(number, {}).values())
+        wasted = sum(step.samples for number in steps for step in self.open.pop(number, {}).values())
         self.wasted += wasted
         return wasted
 

@@ -10,11 +10,13 @@ from unerring.core.certifying.expectations import Expectations, expectations_fro
 from unerring.core.certifying.patterns import Patterns
 from unerring.core.certifying.watch import Watch, watch_of
 from unerring.core.certifying.weighed import Leads
+from unerring.core.open_step import VoterRecord
 from unerring.core.race import LogOdds
 from unerring.core.replay import Decided, RunState
 from unerring.core.vote import Json
 
 HARDEST = 10
+MOST_RULED = 100  # steps that somebody decided, of which a report has the numbers
 
 
 @dataclass
@@ -22,7 +24,8 @@ class Series:
     """Distributions over the committed steps of a run. Feed it every `Decided` in order.
 
     `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
-    were won by where votes are weighed.
+    were won by where votes are weighed. `ruled` counts the steps that somebody decided: their votes lost or won
+    nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these.
     """
 
     votes: Counter[int] = field(default_factory=Counter)
@@ -34,6 +37,9 @@ class Series:
     patterns: Patterns = field(default_factory=Patterns)
     watch: Watch | None = None
     leads: Leads | None = None
+    ruled: int = 0
+    first_ruled: list[int] = field(default_factory=list)
+    _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
     _expected: Expectations | None = None
     _run_ahead: int = 0
     _voided: bool = False
@@ -48,9 +54,12 @@ class Series:
         self.rounds[decided.rounds] += 1
         self.tallies[decided.tally] += 1
         self._count_run(decided)
-        self.patterns.add(decided)
-        if self.leads is not None:
-            self.leads.add(decided)
+        if decided.ruled:
+            self._count_ruled(decided)
+        else:
+            self.patterns.add(decided)
+            if self.leads is not None:
+                self.leads.add(decided)
         if self.watch is not None:
             self.watch.add(len(decided.tally) > 1)
         if len(decided.tally) > 1:
@@ -80,6 +89,21 @@ class Series:
         if decided.ahead:
             self._run_ahead += 1
         self._voided = voided
+
+    def _count_ruled(self, decided: Decided) -> None:
+        self.ruled += 1
+        if len(self.first_ruled) < MOST_RULED:
+            self.first_ruled.append(decided.step)
+        winner = decided.winner
+        for vote in decided.cast:
+            against, votes = self._outruled.get(vote.voter, (0, 0))
+            self._outruled[vote.voter] = against + (vote.candidate != winner), votes + 1
+
+    def dissents(self, voter: int) -> tuple[int, int]:
+        """A voter's votes against what was committed, and its votes, on all committed steps."""
+        against, votes = self.patterns.dissents().get(voter, (0, 0))
+        outruled, cast = self._outruled.get(voter, (0, 0))
+        return against + outruled, votes + cast
 
     def accepted_runs(self) -> Counter[int]:
         """Length of runs of steps asked ahead and accepted -> how many there were, with the run under way."""
@@ -141,16 +165,16 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "spend": spend_of(state),
         "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
         "findings": list(state.findings),
-        "voters": [
-            {"name": voter.name, "votes": voter.votes, "flags": voter.flags} for voter in state.voters.values()
-        ],
+        "voters": [_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
         "votes_per_step": series.total_votes / state.committed if state.committed else None,
         "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
         "rounds_histogram": {str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
-        "tallies": {"-".join(map(str, tally)): count for tally, count in series.tallies.most_common()},
+        "tallies": {"-".join(map(str, tally)) or "none": count for tally, count in series.tallies.most_common()},
         "speculation": _speculation(state, series),
         "disagreements": series.disagreements,
         "collisions": series.collisions,
+        "ruled": {"count": series.ruled, "steps": list(series.first_ruled)},
+        "redrawn": state.redrawn,
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],
@@ -161,8 +185,24 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
                 expected=expectations_from(opened.plan),
                 leads=series.leads,
                 alarms=series.watch.alarms if series.watch is not None else (),
+                ruled=series.ruled,
+                redrawn=state.redrawn,
             ),
         ),
+    }
+
+
+def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:
+    """A voter's samples, and how many of its votes on committed steps went against what was committed.
+
+    `dissent` is their share of these votes: fewer than `votes`, where some were for nothing or set aside.
+    """
+    return {
+        "name": voter.name,
+        "votes": voter.votes,
+        "flags": voter.flags,
+        "dissents": dissents,
+        "dissent": dissents / votes if votes else None,
     }
 
 

@@ -35,6 +35,8 @@ async def run_chain(
     sampling = Sampling(sampler, ledger, around)
     try:
         sampling.require_weighed(voter.name for voter in folded.voters.values())
+        if chain.subtask(at) is not None:
+            await sampling.try_out()
         if around.speculation is None:
             await _one_by_one(frontier, sampling)
         else:

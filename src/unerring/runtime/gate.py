@@ -45,8 +45,8 @@ class Gate:
             self.pacing.succeeded()
         elif failure.kind in {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED}:
             now, counted = self._clock.time(), failure.kind is FailureKind.RATE_LIMITED
-            self.pacing.objected(ticket, now, counted)
-            paused = counted or failure.retry_after is not None
+            slower = self.pacing.objected(ticket, now, counted)
+            paused = failure.retry_after is not None or (counted and slower)
             if paused:  # everybody waits for the same moment, and is not to come back in the same one
                 self.pacing.pause(now + wait, wait * self._patience.spread)
         self.end()

@@ -99,7 +99,7 @@ class Guards:
 
     `copies` is the share of replies that may be copies of earlier ones, served by a cache: at 1 % a margin of 3 errs
     four times as often already. `same_model` stops a run once a provider says that another model answers. `probe`
-    tries a provider out before the first step, with two to five calls.
+    tries a provider out before the first step, with three to five calls.
     """
 
     copies: float = 0.01

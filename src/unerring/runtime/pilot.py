@@ -15,6 +15,7 @@ from itertools import groupby
 from random import Random
 from typing import Any
 
+from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed
 from unerring.core.policy import Policy
@@ -22,12 +23,14 @@ from unerring.core.process import Chain, check_of, length_of
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
 from unerring.core.vote import Json, canonical, parsed
-from unerring.errors import InputError
+from unerring.errors import InputError, VotesCopied
 from unerring.runtime.calling import Asked, Caller, NoBook
 from unerring.runtime.limits import Surroundings
-from unerring.runtime.panel import seated, voter_name
+from unerring.runtime.panel import samplers_of, seated, voter_name
 from unerring.runtime.ports import Sampler
+from unerring.runtime.probing import nonce_of, probe
 from unerring.runtime.question import Question
+from unerring.runtime.trials import can_be_tried
 
 WIDE = 4  # votes by which a choice leads all others that stands in for the truth
 MOST_ROUNDS = 40  # of votes, one of every voter, to find such a choice, or any vote at all
@@ -58,12 +61,14 @@ class Pilot:
         self._voters = len(calibration.voters)
         self._rotation = getattr(sampler, "rotation", 1)
         self._caller = Caller(around, calibration.at_once)
+        self._copies = Copies(around.guards.copies)
 
     async def run(self, seen: Callable[[Calibration], None]) -> None:
         """Look at steps, several at once, and count them in order; `seen` is told of every one that is counted.
 
         Returns once there are enough samples, no more steps, or a stop is asked for.
         """
+        await self.try_out()
         if self._calibration.walked:
             await self._walk(seen)
             return
@@ -87,6 +92,19 @@ class Pilot:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def try_out(self) -> None:
+        """Try every endpoint out before the first step; raises `VotesCopied` for one that gives copies."""
+        for endpoint in filter(can_be_tried, samplers_of(self._sampler)):
+
+            async def ask(prompt: str, settings: Settings, n: int, endpoint: Sampler = endpoint) -> list[Sample]:
+                return await self._caller.call(Asked(endpoint, prompt, settings, n), NoBook())
+
+            settings = Settings(1.0, self._policy.flags.max_output_tokens, self._seed, 0, 0)
+            finding = await probe(ask, nonce_of(self._seed, self._around.clock.time()), settings)
+            if finding.fatal:
+                raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
+            finding.teach(self._copies, endpoint.name)
 
     def _has_room(self, steps_under_way: int) -> bool:
         """Whether a further step may be begun, as far as steps took samples so far; the first one counts as hard."""
@@ -148,7 +166,7 @@ class Pilot:
     async def draw(self, question: Question, slot: int, n: int, known: set[str]) -> list[Observed]:
         """Samples `slot` to `slot + n - 1` of a step, through all passing failures.
 
-        `known` are the provider's identities of the step's replies; those of new ones are added.
+        `known` are the texts that the step has had; new ones are added.
         """
         slots = range(slot, slot + n)
         runs = [list(run) for _, run in groupby(slots, key=lambda one: self._seat(question, one))]
@@ -172,12 +190,14 @@ class Pilot:
             asked = await self._allowed(n - len(drawn))
             started = self._around.clock.time()
             try:
+                later = bool(known)
                 found = await self._caller.call(Asked(sampler, prompt, settings, asked), NoBook())
             finally:
                 for _ in range(asked):
                     self._free.release()
             took = self._around.clock.time() - started
-            drawn += [self._observed(question, first + i, one, took, known) for i, one in enumerate(found[:asked])]
+            sent = _Sent(Sent(prompt, later, len(found)), took, known)
+            drawn += [self._observed(question, first + i, one, sent) for i, one in enumerate(found[:asked])]
         return drawn
 
     async def _allowed(self, wanted: int) -> int:
@@ -189,22 +209,29 @@ class Pilot:
             taken += 1
         return taken
 
-    def _observed(self, question: Question, slot: int, sample: Sample, seconds: float, known: set[str]) -> Observed:
+    def _observed(self, question: Question, slot: int, sample: Sample, call: "_Sent") -> Observed:
         voter, choice = slot % self._voters, None
         counted = self._calibration.voters[voter]
         counted.name = voter_name(sample, *self._seat(question, slot)) or counted.name
-        flag = self._policy.flags.screen(sample)
-        if sample.reply_id is not None:
-            if flag is None and sample.reply_id in known:
-                flag = RedFlag("the provider served the same reply twice", FlagKind.COPY)
-            known.add(sample.reply_id)
+        copied = self._copies.judge(counted.name, call.sent, sample, sample.text in call.known)
+        call.known.add(sample.text)
+        flag = self._policy.flags.screen(sample) if copied is None else RedFlag(copied, FlagKind.COPY)
         if flag is None:
             try:
                 choice = question.choice(sample.text)
             except RedFlag as raised:
                 flag = raised
         kind = None if flag is None else flag.kind
-        return Observed(voter, choice, kind, sample.usage, sample.rounded_logprob, seconds)
+        return Observed(voter, choice, kind, sample.usage, sample.rounded_logprob, call.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A call as it was sent, how long it took in seconds, and the texts that its step has had."""
+
+    sent: Sent
+    seconds: float
+    known: set[str]
 
 
 class _Looking:

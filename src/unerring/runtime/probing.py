@@ -8,7 +8,8 @@ the endpoint does not draw at all, which is as bad. In the usual case three call
 - two more are under way at once. What was kept of the first comes again in both; requests that share a reply agree
   with each other alone. One call more could not show both.
 
-All have the same prompt and ask for as many samples, since that is what caches know calls by. In the prompt is a
+All have the same prompt and ask for as many samples, since that is what caches know calls by. Where the first brought
+one sample only, the others ask for one, and so does a fourth, for what was kept of them. In the prompt is a
 number that is new in each session: nothing of it is in a cache from earlier. Where an answer came twice, two more
 calls have to confirm that, for a reply may have been delivered twice by accident. One of these has another number in
 its prompt: a model that can do one thing only may honestly say the same to everything.
@@ -99,7 +100,7 @@ def nonce_of(seed: int, session: float) -> str:
 
 
 async def probe(ask: Ask, nonce: str, settings: Settings) -> Finding:
-    """Try an endpoint out: three calls where all is well, and five at most.
+    """Try an endpoint out: three calls where all is well, four where n is not honoured, and five at most.
 
     `ask` sends one call. Its failures are the caller's matter and go through, but for a request that the provider
     calls invalid: that is a finding. Two calls are made at once, and are to be let through at once. Of `settings`,
@@ -121,6 +122,8 @@ async def _tried(trial: "_Trial") -> Finding:
         if not _invalid(error):
             raise
         trial.n = 1  # that may be what it did not like
+    if trial.calls and len(trial.calls[0].samples) == 1:
+        trial.n = 1  # all others of the run will be for one, and a cache may keep these apart
     await trial.ask(0, 0)
     if trial.n == 1 and not trial.echoes():
         await trial.ask(0)
@@ -139,8 +142,10 @@ def _confirmed(trial: "_Trial", first: "list[_Echo]", again: "list[_Echo]") -> F
         return any(map(holds, first)) and any(map(holds, again))
 
     calls = f"in {len(trial.calls)} calls"
-    if not again:
-        told = f"one answer of the endpoint came twice {calls}, and not once more"
+    if not trial.always_echoes:  # a line may deliver a reply twice, even again: those who judge know it by its name
+        first, again = ([echo for echo in echoes if not echo.same_identity] for echoes in (first, again))
+    if not (first and again):
+        told = f"an answer of the endpoint came twice {calls}, but not whenever it was asked again"
         return trial.finding(Nature.UNSURE, told + trial.remarks())
     if trial.marks_tell and both(lambda echo: echo.later.cached):
         return trial.finding(Nature.CACHED, "the endpoint says itself that it answers from a cache")
@@ -168,6 +173,7 @@ class _Heard:
     """A call that was answered. Those of one round were under way at once."""
 
     prompt: str
+    n: int
     round: int
     samples: tuple[Sample, ...]
 
@@ -223,8 +229,8 @@ class _Trial:
             self.calls.append(outcome)
 
     async def _one(self, prompt: str, settings: Settings) -> _Heard:
-        made_in = self.rounds
-        return _Heard(prompt, made_in, tuple(await self.send(prompt, settings, self.n)))
+        n, made_in = self.n, self.rounds
+        return _Heard(prompt, n, made_in, tuple(await self.send(prompt, settings, n)))
 
     def echoes(self) -> list[_Echo]:
         """Answers that had come to the same prompt before, in the order of the calls that brought them again."""
@@ -237,6 +243,13 @@ class _Trial:
             for other in later.samples
             if one.text == other.text
         ]
+
+    @property
+    def always_echoes(self) -> bool:
+        """Whether every call but the first, of those for as many samples, brought an answer that had come before."""
+        calls = [call for call in self.calls if call.prompt == self.prompts[0] and call.n == self.n]
+        later = [call for call in calls if call.round > calls[0].round]
+        return all(any(one.round < call.round and one.texts & call.texts for one in calls) for call in later)
 
     @property
     def marks_tell(self) -> bool:
@@ -289,11 +302,9 @@ class _Trial:
     def remarks(self) -> str:
         """What else was found, to add to a sentence."""
         told = []
-        if self.n == 1:
-            told.append("it refuses to give several samples a call")
-        elif self.n_honoured is False:
+        if self.n_honoured is False:
             several = any(len(call.samples) > 1 for call in self.calls)
-            told.append(f"asked for two samples, it gives {'one of them twice' if several else 'one'}")
+            told.append(f"asked for two samples, it gives {'one of them twice' if several else 'one at most'}")
         if not self.marks_tell:
             told.append("it marks new answers as cached, too, so that this means nothing")
         return "".join(f"; {each}" for each in told)

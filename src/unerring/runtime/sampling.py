@@ -12,18 +12,22 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from unerring.core.entries import Replies, Reply
+from unerring.core.account import Charge
+from unerring.core.entries import Probed, Replies, Reply
+from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
-from unerring.errors import InputError, Interrupted
+from unerring.errors import InputError, Interrupted, VotesCopied
 from unerring.runtime.calling import Asked, Caller
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
-from unerring.runtime.panel import seated, voter_name
+from unerring.runtime.panel import samplers_of, seated, voter_name
 from unerring.runtime.ports import Sampler
+from unerring.runtime.probing import nonce_of, probe
 from unerring.runtime.question import Question
+from unerring.runtime.trials import Trial, can_be_tried
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
@@ -39,6 +43,9 @@ class Sampling:
         most = 256 if around.speculation is None else around.speculation.in_flight
         self._caller = Caller(around, most)
         self._rotation = getattr(sampler, "rotation", 1)
+        self._copies = Copies(around.guards.copies)
+        self._left_open = {(step, at) for step, at_step in ledger.state.open.items() for at in at_step}
+        self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
     @property
     def latency(self) -> float | None:
@@ -52,11 +59,40 @@ class Sampling:
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
+        if (asked := (question.step.step, question.at)) in self._left_open:
+            self._left_open.discard(asked)
+            self._recall(question)
         each = []
         for seat, run in groupby(slots, key=partial(self._seat, question)):
-            for few in _contiguous(list(run)):
-                each.append((few, self._call(_Call(question, place, seat, few, halt))))
+            numbers = list(run)
+            calls = [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
+            each += [(few, self._call(_Call(question, place, seat, few, halt))) for few in calls]
         return each
+
+    async def try_out(self) -> None:
+        """Try every endpoint out, before a session's first step; raises `VotesCopied` for one that gives copies."""
+        opened, guards = self._ledger.state.opened, self._around.guards
+        assert opened is not None
+        every = (*samplers_of(self._sampler), *self._around.substitutes.values())
+        for endpoint in (one for one in every if guards.probe and can_be_tried(one)):
+            step = self._ledger.state.committed
+            settings = Settings(1.0, self._ledger.state.policy.flags.max_output_tokens, opened.seed, step, 0)
+            trial = Trial(self._ledger, self._caller, endpoint)
+            finding = await probe(trial.ask, nonce_of(opened.seed, self._around.clock.time()), settings)
+            self._ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
+            if finding.fatal:
+                raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
+            finding.teach(self._copies, endpoint.name)
+            if finding.n_honoured is False:
+                self._singly.add(endpoint.name)
+
+    def _recall(self, question: Question) -> None:
+        """Learn from the replies of a step that an earlier session left open, when it is first asked again."""
+        for slot, reply in question.step.replies.items():
+            seat = self._seat(question, slot)
+            text, voter = question.step.text(slot), self._ledger.state.voters[reply.voter].name
+            sample = Sample(text, reply.usage, reply.finish, reply_id=reply.reply_id)
+            self._copies.recall(voter, Sent(seat.prompt(question)), sample)
 
     def _seat(self, question: Question, slot: int) -> "_Seat":
         """Who draws a sample, in which wording and at what temperature: fixed by its number and the step's round."""
@@ -96,10 +132,11 @@ class Sampling:
             raise error
 
     async def _call(self, call: "_Call") -> None:
+        later = bool(call.question.step.replies)
         samples = await self._answered(call)
         failure: Exception | None = None
         replies: list[Reply] = []
-        known = _Known(call.question.step)
+        known = _Known(call.question.step, Sent(call.prompt, later, len(samples)))
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
                 replies.append(self._classified(call, slot, sample, known))
@@ -109,12 +146,23 @@ class Sampling:
             self._ledger.record(Replies(tuple(together), call.place))
         if failure is not None:
             raise failure
+        self._require_own()
         self.require_weighed(call.seat.voter(sample) for sample in samples)
         for sample in samples:
             if sample.served is not None:
                 self._ledger.served(self._ledger.voter(call.seat.voter(sample)), sample.served)
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
+
+    def _require_own(self) -> None:
+        """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""
+        copies = self._copies
+        if copies.too_many:
+            raise VotesCopied(
+                f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
+                f"of them of {copies.worst_voter}: there is a cache between. They did not vote. Turn it off, ask the "
+                "model past it, or allow a larger share (--copies)"
+            )
 
     def require_weighed(self, voters: Iterable[str]) -> None:
         """Raise `InputError` where votes are weighed and those of a voter weigh nothing, since nobody measured it."""
@@ -136,17 +184,18 @@ class Sampling:
         seat, step = call.seat, call.question.step.step
         limit = self._ledger.state.policy.flags.max_output_tokens
         settings = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
-        prompt = call.question.subtask.wordings(seat.sampler.compact)[seat.wording]
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, call.halt)
-        return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, call.halt)
+        return await self._caller.call(Asked(seat.sampler, call.prompt, settings, len(call.slots)), tries, call.halt)
 
     def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
         """Vote or red flag: the sample as it is journaled."""
         question = call.question
         choice: str | None = None
+        voter = call.seat.voter(sample)
+        copied = self._copies.judge(voter, known.sent, sample, known.has(sample.text))
         flag = self._ledger.state.policy.flags.screen(sample)
-        if flag is None and sample.reply_id is not None and known.repeats(sample.reply_id):
-            flag = RedFlag("the provider served the same reply twice", FlagKind.COPY)
+        if copied is not None:
+            flag = RedFlag(copied, FlagKind.COPY)
         if flag is None:
             try:
                 choice = question.choice(sample.text)
@@ -161,7 +210,7 @@ class Sampling:
             usage=sample.usage,
             finish=sample.finish,
             logprob=sample.rounded_logprob,
-            voter=self._ledger.voter(call.seat.voter(sample)),
+            voter=self._ledger.voter(voter),
             reply_id=sample.reply_id,
         )
 
@@ -169,11 +218,15 @@ class Sampling:
 class _Known:
     """What the samples of a step have had so far: those recorded, and those of the call that is being recorded."""
 
-    def __init__(self, step: OpenStep) -> None:
+    def __init__(self, step: OpenStep, sent: Sent) -> None:
+        self.sent = sent
         self._step = step
         self._texts: dict[str, int] = {}
         self._choices: dict[str, int] = {}
-        self._ids: set[str] = set()
+
+    def has(self, text: str) -> bool:
+        """Whether a sample has had this text already."""
+        return text in self._step.texts or text in self._texts
 
     def text(self, text: str, slot: int) -> str | int:
         """A text as it is journaled: itself where it is new, else the number of the sample that had it first."""
@@ -182,12 +235,6 @@ class _Known:
     def choice(self, choice: str, slot: int) -> str | int:
         """A choice as it is journaled, in the same way."""
         return _first(self._step.choices, self._choices, choice, slot)
-
-    def repeats(self, reply_id: str) -> bool:
-        """Whether a sample has had this provider identity; from now on one has."""
-        known = reply_id in self._ids or self._step.knows_reply(reply_id)
-        self._ids.add(reply_id)
-        return known
 
 
 def _first(recorded: dict[str, int], recording: dict[str, int], value: str, slot: int) -> str | int:
@@ -205,6 +252,10 @@ class _Seat(NamedTuple):
     wording: int
     temperature: float
 
+    def prompt(self, question: Question) -> str:
+        """What is asked, in the words of this seat."""
+        return question.subtask.wordings(self.sampler.compact)[self.wording]
+
     def voter(self, sample: Sample) -> str:
         """The voter that gave a sample."""
         return voter_name(sample, self.sampler, self.wording)
@@ -219,6 +270,11 @@ class _Call:
     seat: _Seat
     slots: list[int]
     halt: StopRequest
+
+    @property
+    def prompt(self) -> str:
+        """What is asked, in the words of its seat."""
+        return self.seat.prompt(self.question)
 
 
 def _contiguous(slots: list[int]) -> list[list[int]]:

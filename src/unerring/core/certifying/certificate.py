@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import exp, sqrt
+from typing import Any
 
 from unerring.core.certifying.erring import Evidence, Outlook
 from unerring.core.certifying.expectations import Expectations
@@ -27,6 +28,7 @@ FEW_VOTES = 100  # first votes, below which they say too little of a voter's p
 
 SINGLE_VOTES = "every step was decided by a single vote, which shows no disagreement: votes alone certify nothing"
 NO_STEPS = "no step is decided yet"
+NO_VOTES = "no step is decided by votes yet"
 TOGETHER = "voters err on the same steps more often than if they were independent: they are counted as one voter"
 HARDLY_RIGHT = "votes are hardly right more often than wrong: their winners mean little"
 
@@ -46,13 +48,16 @@ JUDGED = "winners are right: a voter's p is the share of its first votes on step
 class Run:
     """What a certificate needs to know of a run besides its votes: voters by number, its plan, and alarms.
 
-    `leads` is there where votes were weighed.
+    `leads` is there where votes were weighed. `ruled` steps were decided by people, and samples were set aside and
+    drawn anew `redrawn` times: neither is among the votes.
     """
 
     voters: Mapping[int, str]
     expected: Expectations
     leads: Leads | None = None
     alarms: Iterable[Alarm] = ()
+    ruled: int = 0
+    redrawn: int = 0
 
     def planned(self, voter: int) -> tuple[float, float, float] | None:
         """What the plan took a voter's p for: low, estimate, high."""
@@ -61,6 +66,22 @@ class Run:
 
 def certificate_of(patterns: Patterns, run: Run) -> dict[str, Json]:
     """The certificate as JSON data. The keys are stable and numbers finite; None stands for what cannot be said."""
+    told = _by_votes(patterns, run)
+    told["assumptions"] = [*_by_people(run), *told["assumptions"]]
+    return told
+
+
+def _by_people(run: Run) -> Iterator[str]:
+    """What is taken for granted where people looked at undecided steps."""
+    if run.ruled:
+        steps = "1 step was" if run.ruled == 1 else f"{run.ruled:,} steps were"
+        yield f"{steps} decided by people, and rightly; the votes there are no evidence"
+    if run.redrawn:
+        times = "once" if run.redrawn == 1 else f"{run.redrawn:,} times"
+        yield f"samples of an undecided step were set aside and drawn anew {times}; the former are no evidence"
+
+
+def _by_votes(patterns: Patterns, run: Run) -> dict[str, Any]:
     steps = patterns.counted()
     alarms: list[Json] = [alarm.sentence for alarm in run.alarms]
     if steps and run.leads is not None:
@@ -146,7 +167,7 @@ def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -
         "repeat": None,
         "nearest": [],
         "assumptions": [FROM_THE_PLAN] if votes and outlook is not None else [],
-        "warnings": [SINGLE_VOTES if votes else NO_STEPS, *alarms],
+        "warnings": [SINGLE_VOTES if votes else NO_VOTES if run.ruled else NO_STEPS, *alarms],
         "certifiable": False,
     }
 

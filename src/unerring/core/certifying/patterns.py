@@ -58,6 +58,7 @@ class Patterns:
         self._pooled: dict[Pattern, int] = {}
         self._votes: Counter[int] = Counter()  # by voter, on steps that are counted by pattern and had several votes
         self._against: Counter[int] = Counter()
+        self._alone: Counter[int] = Counter()  # the same for steps of a single vote
 
     def add(self, decided: Decided) -> None:
         """Count one decided step."""
@@ -76,6 +77,8 @@ class Patterns:
             for voter, won, second, other in pattern:
                 self._votes[voter] += won + second + other
                 self._against[voter] += second + other
+        else:
+            self._alone[pattern[0].voter] += 1
         counts = self._patterns
         if pattern not in counts and len(counts) >= MOST_PATTERNS:
             pattern, counts = pooled(pattern), self._pooled
@@ -111,6 +114,18 @@ class Patterns:
             for voter in sequence if len(sequence) > 1 else ():
                 votes[voter] += steps
         return {voter: (against[voter], votes[voter]) for voter in sorted(votes)}
+
+    def dissents(self) -> dict[int, tuple[int, int]]:
+        """By voter: votes against the winner, and votes, on all steps."""
+        votes = self._alone.copy()
+        for sequence, steps in self._sequences.items():
+            if len(sequence) == 1:
+                votes[sequence[0]] += steps
+        shares = self.shares()
+        return {
+            voter: (shares.get(voter, (0, 0))[0], shares.get(voter, (0, 0))[1] + votes[voter])
+            for voter in sorted(shares.keys() | votes.keys())
+        }
 
     @property
     def pooled_steps(self) -> int:

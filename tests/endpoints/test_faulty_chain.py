@@ -1,0 +1,109 @@
+"""A whole chain through an endpoint on which a fifth of all requests fail, in every way that endpoints do."""
+
+import gc
+import logging
+from pathlib import Path
+
+import pytest
+from endpoint_runs import AWAITED, QUICK, decisions, mixed, options
+from faults.answers import noise
+from faults.faults import Fault
+from faults.server import serving
+
+import unerring
+from unerring import Hanoi
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Failed, Intent, Replies
+
+SECONDS = 2.0  # deadline of a call
+
+
+def solved(disks: int, journal: Path, script=None, keep=None):
+    """The run, and what the server has on its books."""
+    extra = {} if script is None else {"script": script}
+    with serving(models={"m": noise(p=0.97, v=0.97)}, keep=keep, **extra) as server:
+        spec = f"openai/m@{server.url},timeout={SECONDS:g}"
+        result = unerring.run(Hanoi(disks), spec, journal, seed=4, options=options(spec))
+        return result, server.ledger.settled(), list(server.ledger.chats)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """12 disks, 4,095 steps, once without a fault and once with a fifth of them."""
+    folder = tmp_path_factory.mktemp("faulty")
+    clean = solved(12, folder / "clean.db")
+    faulty = solved(12, folder / "faulty.db", mixed(0.2, seed=1), keep=10**6)
+    return folder, clean, faulty
+
+
+@pytest.mark.timeout(400)
+def test_it_decides_as_without_faults(runs):
+    """Decisions are identical, and right, whatever failed on the way."""
+    folder, (clean, _, _), (faulty, totals, _) = runs
+    assert clean.steps == faulty.steps == 4095
+    assert decisions(folder / "clean.db") == decisions(folder / "faulty.db")
+    assert unerring.verify(folder / "faulty.db").problem is None
+    assert set(totals.faults) == {fault.name for fault in (*AWAITED, *QUICK)}
+
+
+def test_it_takes_few_requests_more(runs):
+    """With a fifth of them failing, at most 1.35 times the requests: 1.25 is what it takes at least."""
+    _, (_, clean, _), (_, faulty, _) = runs
+    assert 1.15 * clean.requests < faulty.requests <= 1.35 * clean.requests
+
+
+def test_every_request_is_in_the_journal(runs):
+    """As many intents as the server had requests, and each one settled: samples, a failure, or unknown."""
+    folder, _, (faulty, totals, _) = runs
+    entries = list(Reader(folder / "faulty.db").entries())
+    intents = sum(isinstance(entry, Intent) for entry in entries)
+    assert intents == totals.requests == faulty.report["spend"]["calls"]
+    settled = sum(isinstance(entry, Failed | Replies) for entry in entries)
+    assert settled >= intents
+    assert faulty.report["spend"]["under_way"]["tokens"] == 0
+
+
+def test_what_is_charged_is_what_was_billed(runs):
+    """Replies that came are charged to the ten-thousandth, and calls of unknown outcome at no less than their bill."""
+    _, _, (faulty, totals, chats) = runs
+    spend, by_id = faulty.report["spend"], {}
+    for chat in chats:
+        if chat.fault != Fault.DUPLICATE.name and chat.reply_id is not None:
+            by_id[chat.reply_id] = chat.billed
+    # a reply that is served twice says twice what it cost; it was billed once, and is charged twice all the same
+    again = [by_id[chat.reply_id] for chat in chats if chat.fault == Fault.DUPLICATE.name and chat.reply_id in by_id]
+    billed = totals.dollars(0.4, 1.6, 0.1) - _dollars([totals.billed_undelivered])
+    delivered = _dollars([totals.billed_delivered]) + _dollars(again)
+    assert billed == pytest.approx(_dollars([totals.billed_delivered]))
+    assert spend["settled"]["dollars"] == pytest.approx(delivered, rel=1e-4)
+    assert spend["unknown"]["dollars"] >= _dollars([totals.billed_undelivered])
+    assert spend["unknown"]["calls"] == totals.unanswered
+
+
+def _dollars(tokens):
+    return sum(0.4 * one.input + 1.6 * one.output for one in tokens) / 1e6
+
+
+def test_no_call_outlasts_its_deadline(runs):
+    """No request was under way for longer than the deadline and a second."""
+    _, _, (_, _, chats) = runs
+    assert max(chat.ended - chat.arrived for chat in chats) <= SECONDS + 1.0
+
+
+def test_nothing_is_left_unhandled(tmp_path, caplog):
+    """No exception is left to the event loop, and none to the garbage collector: warnings are errors here."""
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        solved(6, tmp_path / "run.db", mixed(0.5, seed=2, awaited=0.02))
+        gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_thousand_steps(tmp_path):
+    """17 disks, 131,071 steps, on an endpoint with a fifth of its requests failing: right, and in few requests."""
+    result, totals, _ = solved(17, tmp_path / "run.db", mixed(0.2, seed=3, awaited=0.002), keep=10)
+    assert result.steps == 131_071
+    assert unerring.verify(tmp_path / "run.db").problem is None
+    assert totals.requests == result.report["spend"]["calls"]
+    assert totals.requests <= 1.35 * result.report["samples"]["received"] / 3
