@@ -50,6 +50,7 @@ class FailureKind(Enum):
     RATE_LIMITED = "rate limited"  # nothing was done: leave the provider alone for a while
     OVERLOADED = "overloaded"  # nothing was done: fewer calls at once
     TRANSIENT = "transient"  # nothing was done: try again
+    UNSENT = "not sent"  # it was given up before anything went out
     UNKNOWN = "unknown outcome"  # it was sent, and what became of it is not known: it may be billed
     QUOTA = "quota gone"  # somebody must pay
     DENIED = "access denied"  # no key, or not this one

@@ -2,28 +2,33 @@
 
 import gc
 import logging
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from endpoint_runs import AWAITED, QUICK, decisions, mixed, options
+
+import unerring
 from faults.answers import noise
 from faults.faults import Fault
 from faults.server import serving
-
-import unerring
 from unerring import Hanoi
 from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Failed, Intent, Replies
+from unerring.adapters.openai_request import SEED_BITS
+from unerring.core.entries import Cancelled, Failed, Intent, Probed, Replies
+from unerring.core.sample import Settings
+from unerring.errors import FailureKind
 
-SECONDS = 2.0  # deadline of a call
+SECONDS = 3.0  # deadline of a call
+LAST_TRIAL = 2  # the turn of the last of three trial calls
 
 
-def solved(disks: int, journal: Path, script=None, keep=None):
+def solved(disks: int, journal: Path, script=None, keep=None, **given):
     """The run, and what the server has on its books."""
     extra = {} if script is None else {"script": script}
-    with serving(models={"m": noise(p=0.97, v=0.97)}, keep=keep, **extra) as server:
+    with serving(models={"m": noise(p=0.99, v=0.97)}, keep=keep, **extra) as server:
         spec = f"openai/m@{server.url},timeout={SECONDS:g}"
-        result = unerring.run(Hanoi(disks), spec, journal, seed=4, options=options(spec))
+        result = unerring.run(Hanoi(disks), spec, journal, seed=4, options=options(spec, **given))
         return result, server.ledger.settled(), list(server.ledger.chats)
 
 
@@ -53,31 +58,54 @@ def test_it_takes_few_requests_more(runs):
 
 
 def test_every_request_is_in_the_journal(runs):
-    """As many intents as the server had requests, and each one settled: samples, a failure, or unknown."""
+    """As many intents as the server had requests, but for those given up unsent; and each one is settled."""
     folder, _, (faulty, totals, _) = runs
     entries = list(Reader(folder / "faulty.db").entries())
+    failed = [entry for entry in entries if isinstance(entry, Failed)]
+    unsent = sum(entry.kind is FailureKind.UNSENT for entry in failed)
     intents = sum(isinstance(entry, Intent) for entry in entries)
-    assert intents == totals.requests == faulty.report["spend"]["calls"]
-    settled = sum(isinstance(entry, Failed | Replies) for entry in entries)
-    assert settled >= intents
+    assert intents - unsent == totals.requests == faulty.report["spend"]["calls"]
+    settled = sum(isinstance(entry, Failed | Replies | Cancelled) for entry in entries)
+    assert settled + sum(isinstance(entry, Probed) and not entry.finding for entry in entries) == intents
     assert faulty.report["spend"]["under_way"]["tokens"] == 0
 
 
 def test_what_is_charged_is_what_was_billed(runs):
-    """Replies that came are charged to the ten-thousandth, and calls of unknown outcome at no less than their bill."""
-    _, _, (faulty, totals, chats) = runs
-    spend, by_id = faulty.report["spend"], {}
-    for chat in chats:
-        if chat.fault != Fault.DUPLICATE.name and chat.reply_id is not None:
-            by_id[chat.reply_id] = chat.billed
-    # a reply that is served twice says twice what it cost; it was billed once, and is charged twice all the same
+    """Replies that came are charged to the ten-thousandth, and calls of unknown outcome at no less than their bill.
+
+    A reply that is served twice says twice what it cost: it was billed once, and is charged twice all the same. What
+    came for a call that had been given up, since its step was not to be, is billed, and charged as unknown.
+    """
+    folder, _, (faulty, totals, chats) = runs
+    spend = faulty.report["spend"]
+    by_id = {chat.reply_id: chat.billed for chat in chats if chat.fault != Fault.DUPLICATE.name}
+    delivered = [chat for chat in chats if chat.delivered and chat.billed.output]
     again = [by_id[chat.reply_id] for chat in chats if chat.fault == Fault.DUPLICATE.name and chat.reply_id in by_id]
-    billed = totals.dollars(0.4, 1.6, 0.1) - _dollars([totals.billed_undelivered])
-    delivered = _dollars([totals.billed_delivered]) + _dollars(again)
-    assert billed == pytest.approx(_dollars([totals.billed_delivered]))
-    assert spend["settled"]["dollars"] == pytest.approx(delivered, rel=1e-4)
-    assert spend["unknown"]["dollars"] >= _dollars([totals.billed_undelivered])
-    assert spend["unknown"]["calls"] == totals.unanswered
+    missed = _given_up(Reader(folder / "faulty.db").entries(), delivered)
+    charged = _dollars([chat.billed for chat in delivered]) + _dollars(again) - _dollars(missed)
+    assert spend["settled"]["dollars"] == pytest.approx(charged, rel=1e-4)
+    assert spend["unknown"]["dollars"] >= _dollars([totals.billed_undelivered]) + _dollars(missed)
+    assert spend["unknown"]["calls"] >= totals.unanswered
+
+
+def _given_up(entries, delivered):
+    """What was billed for replies that came to calls given up by then. The seed of a call tells which it was."""
+    taken = Counter()
+    for entry in entries:
+        if isinstance(entry, Replies):
+            taken[_seed(entry.replies[0].step, entry.replies[0].slot)] += 1
+        elif isinstance(entry, Failed) and entry.charge is not None:
+            taken[_seed(entry.step, entry.slot)] += 1
+    missed = []
+    for chat in delivered:
+        if chat.turn > LAST_TRIAL:
+            taken[chat.seed] -= 1
+            missed += [chat.billed] if taken[chat.seed] < 0 else []
+    return missed
+
+
+def _seed(step, slot):
+    return Settings(1.0, 1, 4, step, slot).sample_seed() & SEED_BITS
 
 
 def _dollars(tokens):
@@ -93,7 +121,7 @@ def test_no_call_outlasts_its_deadline(runs):
 def test_nothing_is_left_unhandled(tmp_path, caplog):
     """No exception is left to the event loop, and none to the garbage collector: warnings are errors here."""
     with caplog.at_level(logging.WARNING, "asyncio"):
-        solved(6, tmp_path / "run.db", mixed(0.5, seed=2, awaited=0.02))
+        solved(6, tmp_path / "run.db", mixed(0.5, seed=2, awaited=[30]), speculate="noise/p=0.9")
         gc.collect()
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
@@ -102,7 +130,9 @@ def test_nothing_is_left_unhandled(tmp_path, caplog):
 @pytest.mark.timeout(3600)
 def test_a_hundred_thousand_steps(tmp_path):
     """17 disks, 131,071 steps, on an endpoint with a fifth of its requests failing: right, and in few requests."""
-    result, totals, _ = solved(17, tmp_path / "run.db", mixed(0.2, seed=3, awaited=0.002), keep=10)
+    result, totals, _ = solved(
+        17, tmp_path / "run.db", mixed(0.2, seed=3, awaited=range(1000, 150_000, 10_000)), keep=10
+    )
     assert result.steps == 131_071
     assert unerring.verify(tmp_path / "run.db").problem is None
     assert totals.requests == result.report["spend"]["calls"]

@@ -12,7 +12,7 @@ from unerring.core.process import Subtask
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagKind, FlagRules
 from unerring.core.sample import Sample, Settings, Usage
-from unerring.errors import ProviderBusy, ProviderDown, VotesCopied
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown, VotesCopied
 from unerring.runtime.limits import Guards
 from unerring.testing import MemoryJournal, ScriptedSampler
 
@@ -201,7 +201,7 @@ def test_an_intent_is_durable_before_a_paid_call_is_sent():
 
 
 def test_a_call_given_up_before_it_was_sent_is_settled():
-    """Cancelled while its intent is being made durable, a call is noted as given up: nothing stays in flight."""
+    """Cancelled while its intent is being made durable, a call is noted as not sent: it is neither unknown nor counted."""
 
     class Stuck(MemoryJournal):
         async def commit(self):
@@ -218,8 +218,10 @@ def test_a_call_given_up_before_it_was_sent_is_settled():
         return await task
 
     outcome = asyncio.run(cancelled())
-    assert outcome.of(Intent, Cancelled) == [Intent(0, 0, 1), Cancelled(0, 0, 1)]
-    assert (outcome.folded.in_flight, outcome.folded.unknown) == (set(), 1)
+    intent, failed = outcome.of(Intent, Failed, Cancelled)
+    assert (intent, failed.kind) == (Intent(0, 0, 1), FailureKind.UNSENT)
+    assert (outcome.folded.in_flight, outcome.folded.unknown, outcome.folded.failures) == (set(), 0, 0)
+    assert outcome.folded.account.calls == 0
 
 
 def test_a_call_that_costs_nothing_leaves_no_intent():

@@ -3,6 +3,7 @@
 Every figure is exact, the same on any machine: time passes only in the model.
 """
 
+from functools import cache
 from random import Random
 
 import pytest
@@ -55,6 +56,7 @@ def timed(steps, p, wrong=None, latency=LATENCY, speculation=None):
     return seconds, outcome.folded.wasted / outcome.folded.samples
 
 
+@cache
 def plain(steps, p, latency=LATENCY):
     """Seconds that the same run takes one step after the other."""
     return timed(steps, p, latency=latency, speculation=False)[0]

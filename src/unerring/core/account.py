@@ -112,6 +112,11 @@ class Account:
         self.release(key)
         self.settled += charge
 
+    def unsend(self, key: tuple[int, int, str]) -> None:
+        """A call was given up before it went out."""
+        self.calls -= 1
+        self.release(key)
+
     def release(self, key: tuple[int, int, str]) -> Charge | None:
         """A call is no longer under way; returns what it was reserved, where it was."""
         worst = self._open.pop(key, None)

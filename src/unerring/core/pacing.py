@@ -47,7 +47,7 @@ class Pacing:
         self._next = 0.0  # when the next call has its place in the rate
         self._since: float | None = None
         self._answered = 0
-        self._refused = 0.0  # share of the latest calls
+        self._refused = [0.0, 0.0]  # shares of the latest calls: because of too many at once, and over a time
         self._spread = 0.0, 0.0  # until when calls after a pause are spaced, and by how much
 
     @property
@@ -79,7 +79,8 @@ class Pacing:
     def succeeded(self) -> None:
         """A call, not ended yet, was answered."""
         self._answered += 1
-        self._refused -= self._refused / MEMORY
+        for counted in (False, True):
+            self._refused[counted] -= self._refused[counted] / MEMORY
         if self.rate is not None:
             a_second, a_call = REGAINED[_near(self.rate, self._wall_rate)]
             self.rate += min(a_second, a_call * self.rate)
@@ -94,8 +95,8 @@ class Pacing:
         Returns whether that changes anything: refusals that are few enough are the noise of a busy provider, and calls
         that began before the last cut say nothing new, since they met the window that was cut already.
         """
-        self._refused += (1.0 - self._refused) / MEMORY
-        if ticket.began < self._cut_at or self._refused < TOLERATED:
+        self._refused[counted] += (1.0 - self._refused[counted]) / MEMORY
+        if ticket.began < self._cut_at or self._refused[counted] < TOLERATED:
             return False
         if counted:
             self._slow_down(now)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from unerring.core.account import Account, Charge
 from unerring.core.entries import (
     DRAFT,
-    PROBE,
     Allowed,
     Cancelled,
     Committed,
@@ -211,8 +210,10 @@ class RunState:
             case Failed(count=count, kind=kind, charge=charge):
                 called = self._called(entry)
                 self.in_flight.difference_update(called)
-                self.failures += 1
-                if kind is FailureKind.UNKNOWN and charge is None:
+                self.failures += kind is not FailureKind.UNSENT
+                if kind is FailureKind.UNSENT:
+                    self.account.unsend(called[0])
+                elif kind is FailureKind.UNKNOWN and charge is None:
                     self.unknown += count
                     self.account.lose(called[0])
                 else:
@@ -230,7 +231,7 @@ class RunState:
                 self.usage += usage
             case Probed(step, finding, charge, slot):
                 key = (step, slot, self._place(step, None))
-                self.in_flight.difference_update([one for one in self.in_flight if one[1] <= PROBE])
+                self.in_flight.discard(key)
                 self.account.settle(key, charge)
                 self.usage += Usage(charge.input_tokens, charge.output_tokens)
                 if finding:

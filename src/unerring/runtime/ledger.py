@@ -7,7 +7,7 @@ from unerring.core.account import Account, Charge, dollars_text, in_dollars
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Usage
-from unerring.errors import BudgetSpent, ModelChanged, ProviderError
+from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
 from unerring.runtime.calling import Asked
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.ports import Endpoint, Journal, Sampler
@@ -101,6 +101,7 @@ class Tries:
         self._place = place
         self._stops = stops
         self._asked: Asked | None = None
+        self._sent = False
 
     async def begin(self, asked: Asked) -> None:
         """Journal the intent, durably; nothing is to be sent before."""
@@ -110,8 +111,9 @@ class Tries:
         worst = self._ledger.worst(asked)
         await self._ledger.afford(worst or Charge(), *self._stops)
         self._ledger.record(Intent(*self._call, self._place, worst))
-        self._asked = asked
+        self._asked, self._sent = asked, False
         await self._ledger.journal.commit()
+        self._sent = True
 
     def failed(self, error: ProviderError) -> None:
         """Journal that a try brought nothing, and what it cost."""
@@ -122,10 +124,15 @@ class Tries:
         self._asked = None
 
     def cancelled(self) -> None:
-        """Journal that a try was given up: what became of it stays unknown."""
-        if self._asked is not None:
+        """Journal that a try was given up: if it was sent, what became of it stays unknown."""
+        if self._asked is None:
+            return
+        if self._sent:
             self._ledger.record(Cancelled(*self._call, self._place))
-            self._asked = None
+        else:
+            why = "given up before it was sent"
+            self._ledger.record(Failed(*self._call, why, self._place, FailureKind.UNSENT))
+        self._asked = None
 
 
 def _spent(account: Account, limit: str, worst: Charge) -> str:
