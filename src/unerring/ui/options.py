@@ -11,7 +11,7 @@ from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target
 from unerring.registry import parameter
-from unerring.runtime.limits import Guards
+from unerring.runtime.limits import Guards, Patience
 from unerring.spending import Budget
 
 
@@ -105,7 +105,7 @@ def spending_options(command: Any) -> Any:
 
 
 def guard_options(command: Any) -> Any:
-    """What stops a run whose votes could not be trusted; the command gets one `guards`, a `Guards`."""
+    """What stops a run whose votes cannot be trusted, or had; the command gets `guards` and `patience`."""
     options = (
         click.option(
             "--copies",
@@ -121,11 +121,19 @@ def guard_options(command: Any) -> Any:
             show_default=True,
             help="Try an endpoint out before the first step: whether it repeats itself, and gives several at once.",
         ),
+        click.option(
+            "--patience",
+            type=click.FloatRange(min=0),
+            default=Patience().total,
+            show_default=True,
+            metavar="SECONDS",
+            help="Stop, resumable, after so long of nothing but failures; raise it to sit out an outage.",
+        ),
     )
 
     @wraps(command)
-    def with_guards(copies: float, same_model: bool, probe: bool, **given: Any) -> Any:
-        return command(guards=Guards(copies, same_model, probe), **given)
+    def with_guards(copies: float, same_model: bool, probe: bool, patience: float, **given: Any) -> Any:
+        return command(guards=Guards(copies, same_model, probe), patience=Patience(total=patience), **given)
 
     wrapped: Any = with_guards
     for option in reversed(options):

@@ -1,0 +1,102 @@
+"""Caches between: a copy of a reply is never a vote, and an endpoint that gives nothing else is found out at once."""
+
+import pytest
+from endpoint_runs import POLICY, options
+
+import unerring
+from faults import caching
+from faults.answers import noise, scripted
+from faults.chat import Latency
+from faults.server import serving
+from unerring import Hanoi
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Replies
+from unerring.errors import VotesCopied
+from unerring.runtime.limits import Guards, SystemClock
+
+REPEATING = ["IGNORES_SEED", "MARKED", "FRESH", "FREE", "COALESCING"]
+
+
+def run(journal, guards=None, disks=4, p=0.95, asked="", **setup):
+    """A run as it comes, with the error that ended it, and what the server did."""
+    with serving(models={"m": noise(p=p, v=0.97)}, latency=Latency(0.02), **setup) as server:
+        spec = f"openai/m@{server.url}{asked}"
+        given = {"guards": guards or Guards(), "clock": SystemClock(), "policy": POLICY, "speculate": "off"}
+        try:
+            unerring.run(Hanoi(disks), spec, journal, seed=4, options=options(spec, **given))
+        except VotesCopied as error:
+            return error, server.ledger.settled(), list(server.ledger.chats)
+        return None, server.ledger.settled(), list(server.ledger.chats)
+
+
+def votes(journal):
+    """How many samples voted."""
+    replies = [reply for entry in Reader(journal).entries() if isinstance(entry, Replies) for reply in entry.replies]
+    return sum(reply.choice is not None for reply in replies)
+
+
+@pytest.mark.parametrize("name", REPEATING)
+def test_an_endpoint_that_repeats_itself_is_found_out_within_five_calls(tmp_path, name):
+    """Whatever a cache is keyed by, and whether or not it says so: at most five calls, no vote, and a stop."""
+    error, totals, _ = run(tmp_path / "run.db", cache=getattr(caching, name))
+    assert error is not None
+    assert "openai/m@" in str(error)
+    assert totals.requests <= 5
+    assert votes(tmp_path / "run.db") == 0
+    assert unerring.report(tmp_path / "run.db")["stopped"]["kind"] == "copies"
+
+
+def test_a_cache_that_is_keyed_by_all_of_a_request_never_answers(tmp_path):
+    """Each sample is asked for with a seed of its own, so that no request comes twice."""
+    error, totals, _ = run(tmp_path / "run.db", cache=caching.WHOLE_BODY)
+    assert error is None
+    assert totals.copies == 0
+    assert unerring.report(tmp_path / "run.db")["flags"].get("copy") is None
+
+
+@pytest.mark.parametrize("name", ["MARKED", "FREE", "IGNORES_SEED"])
+def test_copies_that_slip_in_later_do_not_vote(tmp_path, name):
+    """A cache that is not found out at the start, and says or shows what it does: none of its copies votes."""
+    cache, journal = getattr(caching, name).at(0.3, seed=1), tmp_path / "run.db"
+    error, _, chats = run(journal, Guards(copies=1.0, probe=False), p=0.8, asked=",n=1", cache=cache)
+    assert error is None
+    copies = sum(chat.from_cache for chat in chats)
+    assert copies > 0
+    assert unerring.report(journal)["flags"]["copy"] == copies
+    assert unerring.verify(journal).problem is None
+
+
+def test_more_copies_than_are_allowed_stop_a_run(tmp_path):
+    """Where a cache makes use of half of what it has the run stops, resumable, and says how many copies there were."""
+    cache = caching.MARKED.at(0.5, seed=1)
+    error, totals, _ = run(tmp_path / "run.db", Guards(probe=False), disks=8, p=0.8, asked=",n=1", cache=cache)
+    assert error is not None
+    assert "were copies of earlier ones" in str(error)
+    assert totals.requests < 200
+
+
+def test_honest_short_answers_are_no_copies(tmp_path):
+    """A model that gives every question the same short answer, fast, draws each one anew: nothing is flagged."""
+    journal = tmp_path / "run.db"
+    with serving(models={"m": scripted(["7"])}) as server:
+        spec = f"openai/m@{server.url}"
+        result = unerring.run(Sevens(300), spec, journal, options=options(spec, guards=Guards(), speculate="leader"))
+    assert result.steps == 300
+    assert result.report["flags"] == {}
+    assert votes(journal) >= 900
+
+
+class Sevens:
+    """A chain that asks the same over and over."""
+
+    def __init__(self, steps):
+        self._steps = steps
+
+    def start(self):
+        return 0
+
+    def subtask(self, state):
+        return None if state == self._steps else unerring.Subtask(f"Number {state % 10}: what is 3 + 4?", str.strip)
+
+    def advance(self, state, choice):
+        return state + 1
