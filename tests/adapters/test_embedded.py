@@ -212,7 +212,7 @@ def test_python_ends_promptly_with_an_open_sampler(ending: str) -> None:
 
 def test_a_sample_depends_on_its_name_and_nothing_else() -> None:
     """The same seed, step and slot give the same sample: alone, among many, in one call or in several."""
-    steps = some_steps(24)
+    steps = some_steps(8)
 
     async def together(sampler: EmbeddedSampler) -> list[list[Sample]]:
         calls = (sampler.sample(prompt(step), at(step, 3.0), 6) for step in steps)

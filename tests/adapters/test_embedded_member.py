@@ -84,6 +84,21 @@ def test_the_weights_are_small() -> None:
     assert sum(path.stat().st_size for path in Path(WEIGHTS).rglob("*") if path.is_file()) < 4_000_000
 
 
+def drawn(drafter: Drafter, member: Member) -> list[object]:
+    """The likeliest answers to some prompts, and samples of them at three temperatures."""
+    starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in [0, 16, *some_steps(30)]]
+    names = [uniforms(f"{i}") for i in range(len(starts))]
+    paths = member.likeliest(starts)
+    samples = [member.draw(paths, [t] * len(paths), names) for t in (0.0, 1.0, 2.5)]
+    return [[path.tokens for path in paths], samples]
+
+
+@pytest.fixture(scope="module")
+def alone(drafter: Drafter) -> list[object]:
+    """What a member without a drafter gives."""
+    return drawn(drafter, Member(WEIGHTS / "b"))
+
+
 class Proposing:
     """A drafter that proposes whatever a function makes of the right answer."""
 
@@ -108,16 +123,9 @@ class Proposing:
         pytest.param(lambda draft: draft[:-1] * 2, id="too long"),
     ],
 )
-def test_a_draft_never_changes_a_sample(drafter: Drafter, change) -> None:
+def test_a_draft_never_changes_a_sample(drafter: Drafter, alone: list[object], change) -> None:
     """Whatever is proposed, the likeliest answers and all samples are those of the member alone, to the last bit."""
-    starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in [0, 16, *some_steps(30)]]
-    names = [uniforms(f"{i}") for i in range(len(starts))]
-    outcomes = []
-    for member in (Member(WEIGHTS / "b"), Member(WEIGHTS / "b", Proposing(drafter, change))):
-        paths = member.likeliest(starts)
-        outcomes.append([path.tokens for path in paths])
-        outcomes[-1] += [member.draw(paths, [t] * len(paths), names) for t in (0.0, 1.0, 2.5)]
-    assert outcomes[0] == outcomes[1]
+    assert drawn(drafter, Member(WEIGHTS / "b", Proposing(drafter, change))) == alone
 
 
 def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:

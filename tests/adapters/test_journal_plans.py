@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from journal_files import POLICY, VOTER, cli, entries_of, exported, forged, opening, start, written
@@ -57,13 +58,28 @@ def test_a_forged_plan_does_no_harm(tmp_path, plan):
     json.dumps(unerring.report(path)["certificate"], allow_nan=False)
 
 
-@pytest.mark.parametrize("plan", FORGED, ids=range(len(FORGED)))
-def test_a_run_with_a_forged_plan_goes_on(tmp_path, plan):
-    """Every command reads it, and resuming leads to the same steps as without it."""
-    start_of, path, honest = tmp_path / "start.db", tmp_path / "run.db", tmp_path / "honest.db"
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    """The journal of a run that was stopped after 20 steps."""
+    path = tmp_path_factory.mktemp("begun") / "run.db"
     with pytest.raises(StepLimit):
-        start(start_of, max_steps=20)
-    opened, *others = entries_of(start_of)
+        start(path, max_steps=20)
+    return path
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory) -> str:
+    """The votes of the same run, untouched."""
+    path = tmp_path_factory.mktemp("honest") / "run.db"
+    start(path)
+    return exported(path)
+
+
+@pytest.mark.parametrize("plan", FORGED, ids=range(len(FORGED)))
+def test_a_run_with_a_forged_plan_goes_on(tmp_path, begun, honest, plan):
+    """Every command reads it, and resuming leads to the same steps as without it."""
+    path = tmp_path / "run.db"
+    opened, *others = entries_of(begun)
     written(path, [replace(opened, plan=plan), *others], group=50).close()
     page = tmp_path / "page.html"
     for command in (["verify"], ["report"], ["report", "--json"], ["report", "--html", page], ["export"]):
@@ -73,8 +89,7 @@ def test_a_run_with_a_forged_plan_goes_on(tmp_path, plan):
         assert "\x1b" not in ran.out + ran.err
     assert cli("resume", path).code == 0
     assert cli("verify", path).code == 0
-    start(honest)
-    assert exported(path) == exported(honest)
+    assert exported(path) == honest
     assert entries_of(path)[0].plan == plan
 
 

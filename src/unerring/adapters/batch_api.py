@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -57,6 +58,11 @@ class Batch:
         """Whether nothing more will become of it."""
         return self.status in ENDED
 
+    @property
+    def lacks_files(self) -> bool:
+        """Whether it says that requests were carried out, and not yet where their results are."""
+        return bool(self.completed) and not self.output_file and not self.error_file
+
     def rejection(self) -> ProviderBusy | ProviderDown:
         """What a batch that failed means for those who wait for it: it was checked, and nothing of it was done."""
         words = f"the batch was turned away: {self.reason or 'the provider does not say why'}"
@@ -87,7 +93,7 @@ class _Batch(msgspec.Struct):
     error_file_id: str | None = None
     request_counts: _Counts | None = None
     metadata: dict[str, Any] | None = None
-    errors: msgspec.Raw | None = None
+    errors: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _File(msgspec.Struct):
@@ -118,8 +124,7 @@ class BatchApi:
         self._through: dict[str, Any] = {}
         if proxy is not None:
             self._through["proxy"] = proxy.url
-            if proxy.user is not None:
-                login = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+            if (login := proxy.header) is not None:
                 self._through["proxy_headers"] = {"Proxy-Authorization": login}
                 if self._base.startswith("http:"):  # no tunnel: the proxy reads the request itself
                     self._headers["Proxy-Authorization"] = login
@@ -136,7 +141,7 @@ class BatchApi:
         """Put up a file of requests; returns its id."""
         form = aiohttp.FormData()
         form.add_field("purpose", "batch")
-        form.add_field("file", content, filename="unerring.jsonl", content_type="application/jsonl")
+        form.add_field("file", BytesIO(content), filename="unerring.jsonl", content_type="application/jsonl")
         seconds = self._timeout + len(content) / SLOWEST
         return self._read(await self._request("POST", "/files", form, seconds), _File).id
 
@@ -177,6 +182,15 @@ class BatchApi:
         take: Taking | None = None,
     ) -> Any:
         """What `take` makes of the answer: its body, unless told otherwise."""
+        got = await self._exchanged(method, path, sent, seconds, take or _taken)
+        if isinstance(got, ProviderBusy | ProviderDown):
+            raise got  # from here: no local name holds what the server said, which may be the key
+        return got
+
+    async def _exchanged(
+        self, method: str, path: str, sent: aiohttp.FormData | _Sending | None, seconds: float, take: Taking
+    ) -> Any:
+        """What is taken of the answer, or the failure to get one."""
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(seconds) as limit:
@@ -190,22 +204,22 @@ class BatchApi:
                     **self._through,
                 )
                 if response.status < 300:
-                    return await (take or _taken)(response, limit)
-                refused = await response.content.read(LARGEST_ERROR)
-                raise failure(
-                    response.status, read_error(refused), response.headers, self._where, self._secret, time.time()
-                )
-        except (ProviderBusy, ProviderDown):
-            raise
+                    return await take(response, limit)
+                said = read_error(await response.content.read(LARGEST_ERROR))
+                return failure(response.status, said, response.headers, self._where, self._secret, time.time())
         except TimeoutError as error:
             words = f"no answer within {seconds:g} seconds" if error.errno is None else _words(error)
+        except aiohttp.ClientHttpProxyError as error:
+            words = f"its proxy answered {error.status}"
+            if error.status == 407:
+                return ProviderDown(f"{self._where}: {words}, and wants a user and a password", FailureKind.DENIED)
         except Exception as error:  # nothing that aiohttp raises gets out: it carries the key along
             words = _words(error)
         finally:
             if response is not None:
                 response.close()
         unknown = isinstance(sent, _Sending) and sent.begun
-        raise self._busy(words, FailureKind.UNKNOWN if unknown else FailureKind.TRANSIENT)
+        return self._busy(words, FailureKind.UNKNOWN if unknown else FailureKind.TRANSIENT)
 
     async def _taken_lines(self, response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> list[bytes]:
         """The lines of a body that may be large: it has the usual time for each piece."""
@@ -282,13 +296,14 @@ def _batch(shown: _Batch, secret: Secret) -> Batch:
     )
 
 
-def _errors(raw: msgspec.Raw | None) -> list[_Error]:
-    if raw is None or raw == b"null":
+def _errors(raw: msgspec.Raw) -> list[_Error]:
+    told = bytes(raw)
+    if told == b"null":
         return []
     try:
-        return msgspec.json.decode(raw, type=_Errors).data or []
+        return msgspec.json.decode(told, type=_Errors).data or []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [_Error(message=bytes(raw[:1000]).decode("utf-8", "replace"))]
+        return [_Error(message=told[:1000].decode("utf-8", "replace"))]
 
 
 async def _taken(response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> bytes:

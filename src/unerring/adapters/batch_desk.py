@@ -6,12 +6,12 @@ Whatever becomes of it, each of its requests is settled, once.
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from unerring.adapters.batch_api import Batch, BatchApi, Crowded
 from unerring.adapters.batch_found import Found
-from unerring.adapters.batch_lines import MOST_BYTES, Key, Line, keys_in, metadata_of, named
+from unerring.adapters.batch_lines import MOST_BYTES, Key, Line, Mark, keys_in, named
 from unerring.adapters.batch_polling import Deadline, Poller
 from unerring.adapters.batch_requests import Request, Requests
 from unerring.adapters.batch_settling import Reader, Samples, again
@@ -35,18 +35,27 @@ class Business:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What outlives an event loop: answers that nobody has had yet, and batches that hold nothing more."""
+
+    kept: dict[Key, Samples] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+
 class Desk:
     """Answers requests by batches."""
 
-    def __init__(self, business: Business, kept: dict[Key, Samples]) -> None:
+    def __init__(self, business: Business, memory: Memory) -> None:
         self._spec = business.spec
         self._identity = business.identity
         self._api = business.api
         self._reader = business.reader
         self._clock = business.clock
         self._poller = Poller(self._api, self._clock, self._spec.poll)
-        self._found = Found(self._api, self._identity, self._spec.chat.model, self._attach)
-        self._requests = Requests(kept, self._arrived)
+        self._done = memory.done
+        self._found = Found(self._api, Mark(self._identity, self._spec.chat.model), self._attach, memory.done)
+        self._requests = Requests(memory.kept, self._arrived)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
         self._under_way = 0  # batches made, and not ended
@@ -136,7 +145,7 @@ class Desk:
         """The batch of these requests; raises what came of it instead."""
         file = await self._api.upload(b"".join(line.text() for line in lines))
         self._found.mine(file)
-        metadata = metadata_of(self._identity, self._spec.chat.model, [line.key.step for line in lines])
+        metadata = Mark(self._identity, self._spec.chat.model).metadata([line.key.step for line in lines])
         try:
             return await self._api.create(file, metadata, self._spec.window)
         except ProviderBusy as failure:
@@ -190,6 +199,7 @@ class Desk:
             # an answer of earlier that failed is no news to anybody
             if keys is not None or not isinstance(settled, Exception):
                 self._requests.settle(key, settled)
+        self._done.add(batch.batch_id)
 
     async def _attach(self, batch: Batch) -> None:
         """Take up a batch that was made elsewhere: what is in it is open, or answered."""

@@ -7,12 +7,12 @@ ever asked for again.
 
 import asyncio
 from bisect import insort
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from functools import partial
 
 from unerring.adapters.batch_api import Batch, BatchApi
-from unerring.adapters.batch_lines import is_of, steps_of
+from unerring.adapters.batch_lines import Mark, steps_of
 from unerring.adapters.batch_settling import again
 from unerring.errors import FailureKind, ProviderDown, ProviderError
 
@@ -27,8 +27,8 @@ class Steps:
     steps: range
 
     @property
-    def last(self) -> int:
-        """The last of them."""
+    def end(self) -> int:
+        """The first step that comes after them all."""
         return self.steps.stop
 
 
@@ -36,29 +36,24 @@ class Found:
     """The batches of one run and one model that were made elsewhere, and are not open yet."""
 
     def __init__(
-        self, api: BatchApi, identity: str, model: str, open_batch: Callable[[Batch], Awaitable[None]]
+        self, api: BatchApi, mark: Mark, open_batch: Callable[[Batch], Awaitable[None]], done: Container[str]
     ) -> None:
-        """`open_batch` makes a batch's requests known, and returns once they are."""
+        """`open_batch` makes a batch's requests known, and returns once they are. Those `done` hold nothing more."""
         self._api = api
-        self._identity = identity
-        self._model = model
+        self._mark = mark
         self._open = open_batch
+        self._done = done
         self._looked = False
         self._own: set[str] = set()  # batches that are no news, by their ids and their input files
-        self._closed: list[Steps] = []  # by the last step
+        self._closed: list[Steps] = []  # by their ends
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def ready(self, step: int) -> None:
         """Return once all batches that may have requests of this step are open."""
         if not self._looked:
             await self._once("", self._look)
-        for place in range(len(self._closed) - 1, -1, -1):
-            if place < len(self._closed):
-                found = self._closed[place]
-                if found.last <= step:
-                    return
-                if step in found.steps:
-                    await self._once(found.batch.batch_id, partial(self._opened, found))
+        while (found := self._covering(step)) is not None:
+            await self._once(found.batch.batch_id, partial(self._opened, found))
 
     def mine(self, input_file: str) -> None:
         """The batch of this file is no news, whenever it is seen in the list."""
@@ -87,6 +82,15 @@ class Found:
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
+    def _covering(self, step: int) -> Steps | None:
+        """A batch that may have requests of this step, and is not open yet; those of earlier steps are passed over."""
+        for found in reversed(self._closed):
+            if found.end <= step:
+                return None
+            if step in found.steps:
+                return found
+        return None
+
     async def _look(self) -> None:
         """Go through the account's batches, for those of this run that are news."""
         after: str | None = None
@@ -105,14 +109,14 @@ class Found:
         for found in news:
             if self._is_news(found.batch):  # unless one page had what another had, too
                 self._own |= {found.batch.batch_id, found.batch.input_file}
-                insort(self._closed, found, key=lambda one: one.last)
+                insort(self._closed, found, key=lambda one: one.end)
         self._looked = True
 
     def _is_news(self, batch: Batch) -> bool:
-        if batch.status == "failed" or batch.batch_id in self._own:  # of one that failed, nothing was done
+        if batch.status == "failed" or batch.batch_id in self._done:  # of one that failed, nothing was done
             return False
-        seen = bool(batch.input_file) and batch.input_file in self._own
-        return not seen and is_of(batch.metadata, self._identity, self._model)
+        seen = batch.batch_id in self._own or (bool(batch.input_file) and batch.input_file in self._own)
+        return not seen and self._mark.is_on(batch.metadata)
 
     async def _opened(self, found: Steps) -> None:
         await self._open(found.batch)

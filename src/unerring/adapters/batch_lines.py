@@ -58,7 +58,8 @@ def named(custom_id: str) -> tuple[Key, int] | None:
     if found is None:
         return None
     step, slot, digest, twin, n = found.groups()
-    return Key(int(step), int(slot), digest, int(twin or 0)), int(n)
+    key = Key(int(step), int(slot), digest, int(twin or 0))
+    return (key, int(n)) if key.custom_id(int(n)) == custom_id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,20 @@ def required_identity(identity: str) -> str:
     return identity
 
 
-def metadata_of(identity: str, model: str, steps: Collection[int]) -> dict[str, str]:
-    """What a batch is found again by: its run, its model, and the first and the last step in it."""
-    return {RUN: identity, MODEL: model[:MOST_IDENTITY], STEPS: f"{min(steps)}..{max(steps)}"}
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the batches of one run and one model have in their metadata."""
 
+    identity: str
+    model: str
 
-def is_of(metadata: Mapping[str, str], identity: str, model: str) -> bool:
-    """Whether a batch with this metadata is one of a run, and of a model."""
-    return metadata.get(RUN) == identity and metadata.get(MODEL) == model[:MOST_IDENTITY]
+    def metadata(self, steps: Collection[int]) -> dict[str, str]:
+        """What a batch is found again by, with the first and the last of its steps."""
+        return {RUN: self.identity, MODEL: self.model[:MOST_IDENTITY], STEPS: f"{min(steps)}..{max(steps)}"}
+
+    def is_on(self, metadata: Mapping[str, str]) -> bool:
+        """Whether a batch with this metadata is one of them."""
+        return metadata.get(RUN) == self.identity and metadata.get(MODEL) == self.model[:MOST_IDENTITY]
 
 
 def steps_of(metadata: Mapping[str, str]) -> range | None:

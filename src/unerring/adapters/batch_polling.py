@@ -13,6 +13,7 @@ from unerring.runtime.ports import Clock
 _Got = TypeVar("_Got")
 GROWTH = 1.5  # of the time between polls, from poll to poll
 LONGEST = 8  # times the first one
+MOST_LATE = 3  # polls by which the files of a batch may come later than its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Poller:
 
         Raises `ProviderBusy` of unknown outcome at the deadline, and `ProviderDown` where polling is refused for good.
         """
-        wait = self._poll
+        wait, late = self._poll, 0
         while True:
             batch = await self.persist(partial(self._api.batch, batch_id), deadline)
             if batch.ended:
-                return batch
+                late += 1
+                if not batch.lacks_files or late > MOST_LATE:
+                    return batch
             await self._wait(wait, deadline, f"it is {batch.status}")
             wait = min(wait * GROWTH, self._poll * LONGEST)
 
@@ -61,12 +64,14 @@ class Poller:
             try:
                 return await ask()
             except ProviderBusy as failure:
-                await self._wait(max(wait, failure.retry_after or 0.0), deadline, str(failure))
+                await self._wait(wait, deadline, str(failure), failure.retry_after or 0.0)
             wait = min(wait * 2, self._poll * LONGEST)
 
-    async def _wait(self, seconds: float, deadline: Deadline, why: str) -> None:
-        if self._clock.time() + seconds > deadline.at:
+    async def _wait(self, seconds: float, deadline: Deadline, why: str, told: float = 0.0) -> None:
+        """Wait, no longer than to the deadline, and no less than was `told`."""
+        left = deadline.at - self._clock.time()
+        if left <= max(0.0, told):
             raise ProviderBusy(
                 f"{deadline.of} did not end in the time that it was given; last: {why}", kind=FailureKind.UNKNOWN
             )
-        await self._clock.sleep(seconds)
+        await self._clock.sleep(max(told, min(seconds, left)))

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from unerring.adapters.batch_api import BatchApi
-from unerring.adapters.batch_desk import Business, Desk
-from unerring.adapters.batch_lines import MOST_LINE, Key, Line, key_of, required_identity
+from unerring.adapters.batch_desk import Business, Desk, Memory
+from unerring.adapters.batch_lines import MOST_LINE, Line, key_of, required_identity
 from unerring.adapters.batch_settling import Reader, Samples
 from unerring.adapters.batch_spec import parse_batch_spec
 from unerring.adapters.openai_chat import _most_tokens
@@ -52,7 +52,7 @@ class BatchSampler:
         self._form = Form(chat)
         self._clock = SystemClock() if clock is None else clock
         self._api = BatchApi(chat, self._secret, proxy_for(chat, environ))
-        self._kept: dict[Key, Samples] = {}
+        self._memory = Memory()
         self._desks: dict[asyncio.AbstractEventLoop, Desk] = {}
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class BatchSampler:
             self._desks = {known: desk for known, desk in self._desks.items() if not known.is_closed()}
             reader = Reader(self.name, self.spec.chat.place, self._secret, self._form)
             business = Business(self.spec, self._identity, self._api, reader, self._clock)
-            self._desks[loop] = Desk(business, self._kept)
+            self._desks[loop] = Desk(business, self._memory)
         return self._desks[loop]
 
     def _line(self, prompt: str, settings: Settings, n: int) -> Line:

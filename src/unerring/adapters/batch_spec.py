@@ -44,7 +44,7 @@ class BatchSpec:
             words.append(f"batch={self.batch}")
         for name, seconds, usual in (("gather", self.gather, DEFAULT_GATHER), ("poll", self.poll, DEFAULT_POLL)):
             if seconds != usual:
-                words.append(f"{name}={seconds:.17g}")
+                words.append(f"{name}={seconds}".removesuffix(".0"))
         if self.window != DEFAULT_WINDOW:
             words.append(f"window={self.window}")
         return ",".join(words)
@@ -78,8 +78,12 @@ def parse_batch_spec(text: str) -> BatchSpec:
             raise InputError(f"the option {option!r} stands there twice")
         else:
             own[name] = value
+    try:
+        chat = parse_spec(",".join([f"{CHAT}/{first}", *others]))
+    except InputError as error:
+        raise InputError(f"{error}; {PROVIDER} has as well {_WRITTEN}") from None
     return BatchSpec(
-        parse_spec(",".join([f"{CHAT}/{first}", *others])),
+        chat,
         _requests(own.get("batch", str(DEFAULT_BATCH))),
         _seconds("gather", own.get("gather", str(DEFAULT_GATHER))),
         _seconds("poll", own.get("poll", str(DEFAULT_POLL))),

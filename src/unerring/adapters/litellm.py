@@ -21,8 +21,7 @@ import msgspec
 from unerring.adapters.openai_chat import OpenAISampler
 from unerring.adapters.openai_failures import LARGEST_ERROR, Failure, one_line
 from unerring.adapters.openai_line import Answered, Line
-from unerring.adapters.openai_request import Form
-from unerring.adapters.openai_spec import DEFAULT_URL, SHORTEST_SECRET, Secret, Spec, parse_spec
+from unerring.adapters.openai_spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
 from unerring.adapters.openai_spec import PROVIDER as CHAT
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
@@ -50,16 +49,16 @@ class LiteLLMSampler(OpenAISampler):
     GROQ_API_KEY. Raises `InputError` where the library is not installed, or does not know the provider.
     """
 
-    def __init__(self, spec: str, environ: Mapping[str, str] | None = None) -> None:  # not the parent's: see above
-        self.spec = _parsed(spec)
-        self.name = self.spec.name.replace(CHAT, PROVIDER, 1)
-        self.compact = self.spec.compact
+    def __init__(self, spec: str, environ: Mapping[str, str] | None = None) -> None:
+        """`environ` is where keys are that must not get into messages: the environment, if it is None."""
+        words = _chat(spec)
+        super().__init__(words, dict.fromkeys(KEYS.values(), "none"))  # its own key and line are replaced below
+        self.name = self.name.replace(CHAT, PROVIDER, 1)
         provider = self.spec.model.partition("/")[0]
         self._where = f"LiteLLM {provider}" if self.spec.url == DEFAULT_URL else f"LiteLLM {self.spec.place}"
         self._secret = _Keys(provider, os.environ if environ is None else environ)
         library = _library()
         _require_known(library, self.spec)
-        self._form = Form(self.spec)
         taken = library.get_supported_openai_params(self.spec.model) or OPTIONAL
         for name in set(OPTIONAL).difference(taken):
             self._form.without(name)
@@ -216,15 +215,18 @@ class _Keys(Secret):
         return text
 
 
-def _parsed(text: str) -> Spec:
+def _chat(text: str) -> str:
+    """The specification as one of a chat model; raises `InputError` with one line that says what to write."""
     provider, _, rest = text.partition("/")
     named, slash, model = rest.partition(",")[0].partition("/")
     if provider != PROVIDER or not slash or not named or not model or "@" in named:
         raise InputError(f"a model behind LiteLLM is written {_WRITTEN}, such as litellm/groq/llama-3.3-70b-versatile")
+    words = f"{CHAT}/{rest}"
     try:
-        return parse_spec(f"{CHAT}/{rest}")
+        parse_spec(words)
     except InputError as error:
         raise InputError(str(error).replace(f"{CHAT}/MODEL", _WRITTEN)) from None
+    return words
 
 
 @cache

@@ -6,16 +6,27 @@ of a wrong type counts as missing.
 
 import json
 import math
+import re
 from typing import Annotated, TypeAlias
 
 import msgspec
 
 # What is larger is not read so: it would take too long. (An ordinary reply may be larger.)
-LARGEST = 2 << 20  # bytes
+LARGEST = 1 << 20  # bytes
 MOST_PARTS = 150_000  # commas, colons and brackets
 MOST_TOKENS = 1_000_000_000  # a count beyond is no count
 
+_LONE = re.compile("[\ud800-\udfff]")  # surrogates; the decoder has joined those that are pairs
+
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+
+
+NO_ERROR = msgspec.Raw(b"null")
+
+
+def is_error(raw: msgspec.Raw) -> bool:
+    """Whether there is an error in a field for one: some servers have an empty one always."""
+    return raw != NO_ERROR and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
 
 
 class Details(msgspec.Struct, gc=False):
@@ -92,7 +103,7 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
     text: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NO_ERROR
 
 
 class Reply(msgspec.Struct, gc=False):
@@ -103,7 +114,7 @@ class Reply(msgspec.Struct, gc=False):
     system_fingerprint: str | None = None
     choices: list[Choice] | None = None
     usage: Tokens | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NO_ERROR
 
 
 def careful(body: bytes) -> Reply | None:
@@ -194,7 +205,7 @@ def _sound(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _LONE.sub("\ufffd", text)
     return text
 
 
@@ -219,5 +230,5 @@ def _whole(value: object) -> int | None:
     return value if whole and isinstance(value, int) else None
 
 
-def _raw(value: object) -> msgspec.Raw | None:
-    return msgspec.Raw(json.dumps(value).encode()) if value else None
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode()) if value else NO_ERROR

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from unerring.adapters.openai_failures import Failure, read_error
 from unerring.adapters.openai_line import Line
-from unerring.adapters.openai_reply import Asked, outcome
+from unerring.adapters.openai_reply import Asked, Outcome, outcome
 from unerring.adapters.openai_request import LIMITS, Form, refused_parameter
 from unerring.adapters.openai_spec import parse_spec, proxy_for, secret_for
 from unerring.core.sample import Sample, Settings, Usage
@@ -15,6 +15,8 @@ from unerring.errors import ProviderBusy, ProviderDown
 
 # Tokens that a chat template may add to a prompt: its marks, and the system prompt that some models bring along.
 TEMPLATE_TOKENS = 256
+
+SHORT_REPLIES = 3  # on end, after which samples are asked for one by one
 
 log = logging.getLogger("unerring")
 
@@ -36,6 +38,7 @@ class OpenAISampler:
         environ = os.environ if environ is None else environ
         self._secret = secret_for(self.spec, environ)
         self._form = Form(self.spec)
+        self._short = 0
         self._line = Line(self.spec, self._secret, proxy_for(self.spec, environ))
         self._where = self.spec.place
 
@@ -54,16 +57,22 @@ class OpenAISampler:
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with one request; see `Sampler.sample`."""
+        result = await self._asked(prompt, settings, n)
+        if isinstance(result, list):
+            return result
+        raise result  # from here: no local name holds what the server said, which may be the key
+
+    async def _asked(self, prompt: str, settings: Settings, n: int) -> Outcome:
         several = self._form.many(n)
         sent = self._form.sent(several)
         try:
             body = self._form.body(prompt, settings, several)
         except UnicodeEncodeError:
-            raise ProviderDown("the prompt has half characters in it (surrogates), which cannot be sent") from None
+            return ProviderDown("the prompt has half characters in it (surrogates), which cannot be sent")
         began = time.perf_counter()
         got = await self._line.exchange(body)
         if isinstance(got, ProviderBusy | ProviderDown):
-            raise got
+            return got
         status, headers, answer = got
         asked = Asked(
             several,
@@ -77,10 +86,13 @@ class OpenAISampler:
         )
         result = outcome(status, headers, answer, asked)
         if isinstance(result, list):
-            if len(result) < several and status == 200:
-                self._form.without("n")
+            if status == 200 and several > 1:
+                # one short reply may be a mishap: a copy of another call's, or cut by a filter
+                self._short = self._short + 1 if len(result) < several else 0
+                if self._short >= SHORT_REPLIES:
+                    self._form.without("n")
             return result
-        raise self._adapted(result, status, answer, sent)
+        return self._adapted(result, status, answer, sent)
 
     async def aclose(self) -> None:
         """Close the connections that were made on the running event loop."""
@@ -88,6 +100,8 @@ class OpenAISampler:
 
     def _adapted(self, failure: Failure, status: int, answer: bytes, sent: frozenset[str]) -> Failure:
         """The failure; or one that asks for another try, where a parameter was refused that can be done without."""
+        if status == 404 and self.spec.url.endswith(self._where):
+            return ProviderDown(f"{failure}; most addresses end in /v1, and this one does not", failure.kind)
         if status < 400:
             return failure
         name = refused_parameter(status, read_error(answer), sent)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from unerring.adapters.openai_spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -87,30 +87,37 @@ class Said:
 
 def said_by(value: object) -> Said:
     """Read an error as it came in JSON, in any of the shapes there are; never raises."""
-    for key in ("error", "errors", "detail"):
-        if isinstance(value, list):  # Gemini puts its error into a list
-            value = value[0] if value else None
-        if isinstance(value, dict) and value.get(key):
+    for key in ("error", "errors", "message", "detail"):
+        value = _first(value)  # Gemini puts its error into a list, FastAPI its details
+        if isinstance(value, dict) and isinstance(value.get(key), dict | list):
             value = value[key]
-    if isinstance(value, list):
-        value = value[0] if value else None
+    value = _first(value)
     if isinstance(value, str):
         return Said(value)
     if not isinstance(value, dict):
         return Said()
-    codes = [
-        str(value[key])[:LONGEST_WORD] for key in ("code", "type", "status") if isinstance(value.get(key), str | int)
-    ]
+    codes = [value.get("code"), value.get("type"), value.get("status")]
     metadata, inner = value.get("metadata"), value.get("innererror")
-    codes += [str(inner.get("code"))[:LONGEST_WORD]] if isinstance(inner, dict) else []
-    codes += ["flagged"] if isinstance(metadata, dict) and "flagged_input" in metadata else []  # OpenRouter
-    message = next((value[key] for key in ("message", "msg", "detail") if isinstance(value.get(key), str)), "")
+    if isinstance(inner, dict):  # Azure
+        codes.append(inner.get("code"))
+    if isinstance(metadata, dict) and "flagged_input" in metadata:  # OpenRouter
+        codes.append("flagged")
+    words = " ".join(str(code)[:LONGEST_WORD] for code in codes if isinstance(code, str | int)).lower()
+    messages = (value.get(key) for key in ("message", "msg", "error", "detail"))
     where = value.get("param", value.get("loc"))  # loc is FastAPI's: a list that ends in the field
     param = where[-1] if isinstance(where, list) and where else where
-    said = Said(message, " ".join(codes).lower(), param if isinstance(param, str) else "")
+    said = Said(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
     said.retry_delay = _retry_delay(value.get("details"))
     said.status = _status_in(value.get("code"), said.codes)
     return said
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def _retry_delay(details: object) -> str | None:

@@ -24,6 +24,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 # uvicorn and Node close connections that were idle for 5 seconds: to use one just then loses a call for nothing.
 KEEP_ALIVE = 4.0  # seconds
+MOST_STALE = 8  # connections that turn out to be closed before one gives up
 
 Answered: TypeAlias = tuple[int, Mapping[str, str], bytes]  # status, headers, body
 
@@ -50,8 +51,7 @@ class Line:
         self._through: dict[str, Any] = {}
         if proxy is not None:
             self._through = {"proxy": proxy.url}
-            if proxy.user is not None:
-                login = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+            if (login := proxy.header) is not None:
                 self._through["proxy_headers"] = {"Proxy-Authorization": login}
                 if self._url.scheme == "http":  # no tunnel: the proxy reads the request itself
                     self._headers["Proxy-Authorization"] = login
@@ -68,7 +68,7 @@ class Line:
         try:
             opened = self._open.get(asyncio.get_running_loop()) or await self._opened()
             with opened.deadlines():
-                response = await opened.session.post(self._url, data=sending, allow_redirects=False, **self._through)
+                response = await self._posted(opened.session, sending)
                 return response.status, response.headers, await _read(response)
         except TimeoutError as error:
             words = f"no answer within {self._timeout:g} seconds" if error.errno is None else _words(error)
@@ -85,6 +85,16 @@ class Line:
             return response.status, response.headers, b""  # a refusal, whatever became of its words
         kind = FailureKind.UNKNOWN if sending.begun else FailureKind.TRANSIENT
         return ProviderBusy(one_line(f"{self._where}: {words}", self._secret), None, kind)
+
+    async def _posted(self, session: aiohttp.ClientSession, sending: "_Sending") -> aiohttp.ClientResponse:
+        """Send the request, once: another connection is taken only where one that was kept took nothing of it."""
+        for last in (*(False,) * MOST_STALE, True):
+            try:
+                return await session.post(self._url, data=sending, allow_redirects=False, **self._through)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                if last or sending.begun or isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+        raise AssertionError
 
     async def aclose(self) -> None:
         """Close the session of the running loop."""
@@ -139,7 +149,7 @@ class _Sending(aiohttp.BytesPayload):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         """Write, knowing that a connection which is closed by now takes nothing."""
         transport = writer.transport
-        self.begun = transport is not None and not transport.is_closing()
+        self.begun |= transport is not None and not transport.is_closing()
         await super().write_with_length(writer, content_length)
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.openai_careful import Choice, Message, Reply, careful
+from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_error
 from unerring.adapters.openai_failures import Failure, Said, failure, one_line, read_error
 from unerring.adapters.openai_spec import Secret
 from unerring.core.sample import Finish, Sample, Usage
@@ -37,8 +37,13 @@ _FINISHES = {
     "max_tokens": Finish.LENGTH,
     "max_output_tokens": Finish.LENGTH,
     "model_length": Finish.LENGTH,  # Mistral: the model's own window
-    "insufficient_system_resource": Finish.LENGTH,  # DeepSeek: it was broken off
+    # broken off by the server: vLLM, OpenRouter, DeepSeek
     "abort": Finish.LENGTH,
+    "aborted": Finish.LENGTH,
+    "error": Finish.LENGTH,
+    "timeout": Finish.LENGTH,
+    "incomplete": Finish.LENGTH,
+    "insufficient_system_resource": Finish.LENGTH,
     "content_filter": Finish.REFUSED,
     "refusal": Finish.REFUSED,
     "safety": Finish.REFUSED,
@@ -84,12 +89,12 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     reply: Reply | None
     try:
         reply = _decode(plain)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is a UnicodeDecodeError
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
         reply = careful(plain)
     if reply is None:
         said = one_line(read_error(plain).message, asked.secret)
         return _unknown(f"the reply is no JSON that could be read: {said}", asked)
-    choices = [choice for choice in reply.choices or () if choice.error is None or choice.error == b"null"]
+    choices = [choice for choice in reply.choices or () if not is_error(choice.error)]
     return _samples(reply, choices[: asked.n], headers, asked) if choices else _empty(reply, headers, asked)
 
 
@@ -101,7 +106,7 @@ def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
     read, _, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     tokens = None if read is None or written is None else (read, written)
     errors = [reply.error, *(choice.error for choice in reply.choices or ())]
-    found = [error for error in errors if error is not None and error != b"null"]
+    found = [error for error in errors if is_error(error)]
     if not found:
         return _unknown("the reply has no choice in it", asked, tokens)
     said = read_error(bytes(found[0]))
@@ -169,8 +174,8 @@ def _mean_logprob(choice: Choice) -> float | None:
     each = _logprobs(choice)
     if not each:
         return None
-    mean = math.fsum(each) / len(each) if all(map(math.isfinite, each)) else math.nan
-    return min(mean, 0.0) if mean <= LIKELIEST else None
+    mean = sum(each) / len(each)
+    return min(mean, 0.0) if -math.inf < mean <= LIKELIEST else None  # which is not a number is neither
 
 
 def _logprobs(choice: Choice) -> list[float]:

@@ -6,11 +6,12 @@ shows it to nobody but whoever makes the header, and takes it out of texts that 
 
 import math
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from unerring.errors import InputError
 
@@ -121,6 +122,14 @@ class Proxy:
 
     def __repr__(self) -> str:
         return f"Proxy({self.url})"
+
+    @property
+    def header(self) -> str | None:
+        """The value of the Proxy-Authorization header."""
+        if self.user is None:
+            return None
+        login = f"{unquote(self.user)}:{unquote(self.password or '')}"
+        return "Basic " + b64encode(login.encode()).decode()
 
 
 def parse_spec(text: str) -> Spec:

@@ -1,0 +1,329 @@
+"""What a call costs its client: processor time for each, with 1, 64 and 512 calls under way.
+
+    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -e . -r benchmarks/requirements.txt
+    /tmp/peers/bin/python benchmarks/client.py [--calls N] [--rounds N] [--logprobs TOKENS]
+
+A server in a process of its own answers every chat request at once with the same reply of 0.9 kB. So nothing but the
+client is measured: the time that its process spends on a processor, which what else a machine does changes little.
+Every way has a process of its own, is warmed up first, and takes its turn in every round; its best round counts. Read
+the ratios.
+
+The ways: unerring's sampler as a run uses it, with everything that it checks; aiohttp by itself with the shortest loop
+that gets at the answer's text, its JSON read by the standard library or by msgspec; httpx in the same loop; the openai
+package as its documentation has it, with its own retries off.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
+
+from common import Row, give_out, in_fresh_process, parser_for
+from unerring.adapters.openai_chat import OpenAISampler
+from unerring.core.sample import Settings
+
+WIDTHS = 1, 64, 512
+WARM_UP = 300  # calls
+OF_AIOHTTP = 0.8  # of the calls that aiohttp by itself makes in the same time
+OF_OPENAI = 8.0
+PROMPT = "Rules: move one disk at a time, never a larger one onto a smaller one. " * 20 + "State: [[3, 2, 1], [], []]"
+ANSWER = "move = [1, 0, 2]\nnext_state = [[3, 2], [], [1]]\n" * 6
+SETTINGS = Settings(0.1, 750, 3, 0, 0)
+KEY = "sk-benchmark-0123456789"
+
+Call: TypeAlias = Callable[[int], Awaitable[str]]
+
+
+def reply(tokens: int) -> bytes:
+    """The reply of the server, with so many log-probabilities."""
+    each = [{"token": "mov", "logprob": -0.02, "bytes": [109, 111, 118], "top_logprobs": []}] * tokens
+    message = {"role": "assistant", "content": ANSWER, "refusal": None, "annotations": []}
+    details = {"cached_tokens": 0, "audio_tokens": 0}
+    body = {
+        "id": "chatcmpl-0123456789abcdef01234567",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "bench-1",
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "logprobs": {"content": each, "refusal": None} if tokens else None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 412,
+            "completion_tokens": 96,
+            "total_tokens": 508,
+            "prompt_tokens_details": details,
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        },
+        "service_tier": "default",
+        "system_fingerprint": "fp_0123456789",
+    }
+    return json.dumps(body).encode()
+
+
+class Answering(asyncio.Protocol):
+    """Answers every request with the same bytes, without reading more of it than its length."""
+
+    def __init__(self, body: bytes) -> None:
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\nx-request-id: req_0123456789\r\n"
+        self._answer = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._got = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        while (end := self._got.find(b"\r\n\r\n")) >= 0:
+            head = self._got[:end].lower()
+            place = head.find(b"content-length:")
+            length = int(head[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
+            if len(self._got) < end + 4 + length:
+                return
+            self._got = self._got[end + 4 + length :]
+            self._transport.write(self._answer)
+
+
+def serve(told: Connection, body: bytes) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Answering(body), "127.0.0.1", 0, backlog=1024)
+        told.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def serving(body: bytes) -> Iterator[str]:
+    """The server's base URL."""
+    context = multiprocessing.get_context("spawn")
+    told, tells = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(tells, body), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{told.recv()}/v1"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def question(seed: int) -> dict[str, Any]:
+    """What every way sends."""
+    return {
+        "model": "bench-1",
+        "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": SETTINGS.max_output_tokens,
+        "temperature": SETTINGS.temperature,
+        "seed": seed,
+        "logprobs": True,
+    }
+
+
+def run_unerring(url: str, width: int, calls: int) -> float:
+    async def work() -> float:
+        sampler = OpenAISampler(f"openai/bench-1@{url}", {"UNERRING_API_KEY": KEY})
+
+        async def call(number: int) -> str:
+            settings = Settings(0.1, SETTINGS.max_output_tokens, 3, number, 0)
+            return (await sampler.sample(PROMPT, settings, 1))[0].text
+
+        try:
+            return await timed(call, width, calls)
+        finally:
+            await sampler.aclose()
+
+    return asyncio.run(work())
+
+
+def run_aiohttp_json(url: str, width: int, calls: int) -> float:
+    return _aiohttp(url, width, calls, lambda value: json.dumps(value).encode(), json.loads)
+
+
+def run_aiohttp_msgspec(url: str, width: int, calls: int) -> float:
+    import msgspec
+
+    return _aiohttp(url, width, calls, msgspec.json.encode, msgspec.json.decode)
+
+
+def _aiohttp(
+    url: str, width: int, calls: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+) -> float:
+    import aiohttp
+
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+
+    async def work() -> float:
+        async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def call(number: int) -> str:
+                async with session.post(f"{url}/chat/completions", data=encode(question(number))) as response:
+                    return text_in(decode(await response.read()))
+
+            return await timed(call, width, calls)
+
+    return asyncio.run(work())
+
+
+def run_httpx(url: str, width: int, calls: int) -> float:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {KEY}"}
+
+    async def work() -> float:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=120) as client:
+
+            async def call(number: int) -> str:
+                return text_in((await client.post(f"{url}/chat/completions", json=question(number))).json())
+
+            return await timed(call, width, calls)
+
+    return asyncio.run(work())
+
+
+def run_openai(url: str, width: int, calls: int) -> float:
+    from openai import AsyncOpenAI
+
+    async def work() -> float:
+        async with AsyncOpenAI(api_key=KEY, base_url=url, max_retries=0, timeout=120) as client:
+
+            async def call(number: int) -> str:
+                completion = await client.chat.completions.create(**question(number))
+                text = completion.choices[0].message.content
+                assert text is not None
+                return text
+
+            return await timed(call, width, calls)
+
+    return asyncio.run(work())
+
+
+def text_in(value: Any) -> str:
+    text = value["choices"][0]["message"]["content"]
+    assert isinstance(text, str)
+    return text
+
+
+async def timed(call: Call, width: int, calls: int) -> float:
+    """Processor time for each of the calls, in microseconds; `width` of them are under way at a time."""
+    numbers = iter(range(10**9))
+
+    async def worker(until: int) -> None:
+        while next(numbers) < until:
+            assert await call(until) == ANSWER
+
+    await asyncio.gather(*(worker(max(WARM_UP, 2 * width)) for _ in range(width)))
+    numbers = iter(range(10**9))
+    started = time.process_time()
+    await asyncio.gather(*(worker(calls) for _ in range(width)))
+    return (time.process_time() - started) / calls * 1e6
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to make the calls.
+
+    `share` is how much of the fast ways' number of them is enough to measure it, `at_least` how many calls unerring's
+    sampler has to make in the time of one.
+    """
+
+    name: str
+    run: Callable[[str, int, int], float]
+    share: float = 1.0
+    at_least: float | None = None
+
+
+WAYS = (
+    Way("unerring", run_unerring),
+    Way("aiohttp, msgspec", run_aiohttp_msgspec, at_least=OF_AIOHTTP),
+    Way("aiohttp, json", run_aiohttp_json),
+    Way("httpx", run_httpx, share=0.1),
+    Way("openai", run_openai, share=0.1, at_least=OF_OPENAI),
+)
+
+
+def missing() -> str | None:
+    """One line that says what to install, or None if all is here."""
+    try:
+        import httpx  # noqa: F401
+        import openai  # noqa: F401
+    except ImportError as error:
+        return (
+            f"the peers are not all installed ({error}): python3 -m venv /tmp/peers && /tmp/peers/bin/pip install "
+            "-e . -r benchmarks/requirements.txt, then run this script with /tmp/peers/bin/python"
+        )
+    return None
+
+
+def costs_of(url: str, calls: int, rounds: int, ways: tuple[Way, ...]) -> dict[str, dict[int, float]]:
+    """Microseconds of processor time a call, of every way at every width: the best of the rounds."""
+    best: dict[str, dict[int, float]] = {way.name: {} for way in ways}
+    for number in range(1, rounds + 1):
+        for width in WIDTHS:
+            for way in ways:
+                count = max(int(calls * way.share), 2 * width)
+                cost = in_fresh_process(way.run, url, width, count)
+                best[way.name][width] = min(cost, best[way.name].get(width, cost))
+                print(f"round {number}  {width:>3} under way  {way.name:<20}{cost:>10,.0f} µs/call", flush=True)
+    return best
+
+
+def rows_of(costs: dict[str, dict[int, float]]) -> list[Row]:
+    own = costs[WAYS[0].name]
+    rows = []
+    for way in WAYS[1:]:
+        if way.name not in costs:
+            continue
+        ratios = {width: costs[way.name][width] / own[width] for width in WIDTHS}
+        told = ", ".join(f"{ratio:.2f} times at {width}" for width, ratio in ratios.items())
+        must = "" if way.at_least is None else f"≥ {way.at_least:g} times at each"
+        holds = None if way.at_least is None else min(ratios.values()) >= way.at_least
+        rows.append(Row(f"calls in the processor time of {way.name}", f"{told} under way", must, holds))
+    return rows
+
+
+def main() -> int:
+    parser = parser_for(__doc__)
+    parser.add_argument("--calls", type=int, default=20_000, help="calls of the fast ways; the others make a tenth")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--logprobs", type=int, default=0, metavar="TOKENS", help="log-probabilities in the reply")
+    parser.add_argument("--no-peers", action="store_true", help="only what needs nothing installed")
+    args = parser.parse_args()
+    if not args.no_peers and (line := missing()) is not None:
+        print(line, file=sys.stderr)
+        return 2
+    ways = WAYS[:3] if args.no_peers else WAYS
+    body = reply(args.logprobs)
+    with serving(body) as url:
+        costs = costs_of(url, args.calls, args.rounds, ways)
+    print(f"\nprocessor milliseconds for 1,000 calls, best of {args.rounds}; a reply of {len(body):,} bytes")
+    print(f"{'':<20}" + "".join(f"{f'{width} under way':>20}" for width in WIDTHS))
+    for name, by_width in costs.items():
+        print(f"{name:<20}" + "".join(f"{by_width[width]:>20,.0f}" for width in WIDTHS))
+    from importlib.metadata import version
+
+    names = ("aiohttp", "msgspec") if args.no_peers else ("aiohttp", "msgspec", "httpx", "openai")
+    figures = {
+        "calls": args.calls,
+        "rounds": args.rounds,
+        "reply_bytes": len(body),
+        "cpu_us_per_call": costs,
+        "peers": {name: version(name) for name in names},
+    }
+    return give_out(args, figures, rows_of(costs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""A process that asks in batches is killed, and another one goes on: nothing is bought twice."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from batch_provider import CREATE, DOWNLOAD, KEY, LIST, MODEL, POLL, UPLOAD, Provider, hang, listening
+
+from faults.server import serving
+from faults.trials import Trials
+
+CHILD = Path(__file__).with_name("batch_provider.py")
+STEPS = 6
+TICK_SECONDS = 0.01
+PATIENCE_SECONDS = 60.0
+
+
+async def child(spec, steps=STEPS, n=1, identity="run 1"):
+    """A process that asks for the first samples of so many steps."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, CHILD, spec, identity, str(steps), str(n), stdout=-1, env={"UNERRING_API_KEY": KEY}
+    )
+
+
+async def ended(process):
+    """What a process printed, when it has ended."""
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert process.returncode == 0
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def spec_of(url, options=""):
+    return f"openai-batch/{MODEL}@{url},gather=0.1,poll=0.01{options}"
+
+
+@pytest.mark.parametrize("effective", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "point",
+    [(LIST, 0), (UPLOAD, 0), (CREATE, 0), (POLL, 0), (POLL, 1), (DOWNLOAD, 0)],
+    ids=["list", "upload", "create", "poll", "last-poll", "download"],
+)
+def test_a_kill_at_any_request_costs_nothing(point, effective):
+    """SIGKILL before or after any request has its effect: a second process of the same run gets every answer, and no
+    request was carried out twice.
+    """
+    provider = Provider()
+    killed = asyncio.Event()
+
+    async def main():
+        async with listening(provider):
+            first = await child(spec_of(provider.url))
+
+            async def kill(request, kind, turn):
+                if (kind, turn) != point or killed.is_set():
+                    return None
+                first.kill()
+                killed.set()
+                return await hang(request)  # nobody is there to read a reply
+
+            setattr(provider, "after" if effective else "before", kill)
+            await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS)
+            await first.wait()
+            return await ended(await child(spec_of(provider.url)))
+
+    assert asyncio.run(main()) == [[f"p{step}"] for step in range(STEPS)]
+    assert len(provider.computed) == STEPS
+    assert set(provider.computed.values()) == {1}
+    assert len(provider.batches) == 1
+
+
+def test_another_run_does_not_take_what_is_not_its_own():
+    """A process with another identity finds nothing, and buys all of it for itself."""
+
+    async def main():
+        async with listening(Provider()) as provider:
+            for identity in ("run 1", "run 2"):
+                await ended(await child(spec_of(provider.url), identity=identity))
+            return provider
+
+    provider = asyncio.run(main())
+    assert len(provider.computed) == 2 * STEPS
+
+
+def test_a_thousand_requests_survive_a_kill_after_they_were_sent():
+    """SIGKILL once all batches are made: the second process sends no line again, by the server's own books, and gets
+    all answers while the batches end shuffled, doubled and in part expired.
+    """
+    trials = [Trials(polls=10**9, shuffled=True, doubled=0.2, seed=number) for number in range(4)]
+    with serving(batch=lambda number: trials[number]) as server:
+        spec = f"openai-batch/noise@{server.url},gather=5,poll=0.02,batch=250"
+
+        async def main():
+            first = await child(spec, 1000, 2)
+            # four batches, each made and looked at for the first time
+            while sum("batch_" in path for path in server.ledger.totals.paths) < 4:
+                assert first.returncode is None
+                await asyncio.sleep(TICK_SECONDS)
+            first.kill()
+            await first.wait()
+            for each in trials:
+                object.__setattr__(each, "polls", 1)
+            return await ended(await child(spec, 1000, 2))
+
+        got = asyncio.run(main())
+        lines = Counter(entry.custom_id for entry in server.ledger.entries if entry.custom_id)
+        totals = server.ledger.totals
+    assert [len(texts) for texts in got] == [2] * 1000
+    assert len(lines) == 1000
+    assert set(lines.values()) == {1}
+    assert totals.paths["/v1/files"] == 4

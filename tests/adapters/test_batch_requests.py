@@ -1,0 +1,288 @@
+"""Where requests are, and who gets which answer; and what requests are called."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unerring.adapters.batch_lines import Key, Line, Mark, key_of, keys_in, named, steps_of
+from unerring.adapters.batch_requests import MOST_KEPT, Requests
+from unerring.core.sample import Sample, Settings, Usage
+from unerring.errors import FailureKind, InputError, ProviderBusy
+
+DIGEST = "0123456789abcdef01234567"
+SETTINGS = Settings(0.7, 64, 11, 5, 2)
+
+
+def line(step=0, slot=0, n=1):
+    return Line(Key(step, slot, DIGEST), n, b"{}", frozenset(), 100, 64)
+
+
+def samples(count, name="s"):
+    return tuple(Sample(f"{name} {number}") for number in range(count))
+
+
+def made(kept=None):
+    return Requests({} if kept is None else kept, lambda: None)
+
+
+asks = st.tuples(st.just("ask"), st.integers(0, 2), st.integers(0, 3), st.integers(1, 3))
+others = st.tuples(
+    st.sampled_from(["cancel", "send", "settle", "fail", "twice", "found"]), st.integers(0, 30), st.just(0), st.just(0)
+)
+
+
+class Play:
+    """Asks and settles as told, and keeps what was bought and what was handed out."""
+
+    def __init__(self):
+        self.requests = made()
+        self.tasks = []
+        self.open = {}
+        self.bought = 0
+        self.had = []
+
+    def do(self, what, number, slot, n):
+        if what == "ask":
+            self.tasks.append(asyncio.ensure_future(self.requests.answer(line(number, slot, n))))
+        elif what == "cancel" and self.tasks:
+            self.tasks[number % len(self.tasks)].cancel()
+        elif what == "send":
+            self.open |= {request.key: request.line.n for request in self.requests.send()}
+        elif what == "found":
+            key = Key(number % 3, number % 4, DIGEST)
+            self.requests.found([key])
+            self.open.setdefault(key, 2)
+        elif self.open:
+            key = list(self.open)[number % len(self.open)]
+            self.settle(key, what)
+
+    def settle(self, key, what):
+        n = self.open[key]
+        if what == "fail":
+            self.requests.settle(key, ProviderBusy("expired"))
+        else:
+            self.bought += 1
+            self.requests.settle(key, samples(n, f"reply {self.bought}"))
+        if what != "twice":  # a request that is settled twice: the second time nobody waits for it
+            del self.open[key]
+
+    async def play(self, moves):
+        for move in moves:
+            self.do(*move)
+            await asyncio.sleep(0)
+        while self.requests.gathered or self.open:
+            self.do("send", 0, 0, 0)
+            for key in list(self.open):
+                self.settle(key, "settle")
+            await asyncio.sleep(0)
+        return await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@given(st.lists(asks | others, max_size=60))
+def test_each_sample_is_handed_out_once_and_nobody_waits_for_ever(moves):
+    """Through any interleaving of asking, giving up, sending, settling, failing and finding again, every call ends,
+    with as many samples as it asked for at most, and no sample goes to two calls.
+    """
+    play = Play()
+    outcomes = asyncio.run(play.play(moves))
+    wanted = [move[3] for move in moves if move[0] == "ask"]
+    had = Counter()
+    for outcome, n in zip(outcomes, wanted, strict=True):
+        if isinstance(outcome, tuple):
+            assert 1 <= len(outcome) <= n
+            had.update(sample.text for sample in outcome)
+        else:
+            assert isinstance(outcome, ProviderBusy | asyncio.CancelledError)
+    assert all(count == 1 for count in had.values())
+
+
+def run(work):
+    return asyncio.run(work())
+
+
+async def answered(requests, asked, outcome):
+    task = asyncio.ensure_future(requests.answer(asked))
+    await asyncio.sleep(0)
+    for request in requests.send():
+        requests.settle(request.key, outcome)
+    return await task
+
+
+def test_a_call_given_up_before_it_is_sent_is_not_sent():
+    """What nobody waits for any more is taken out of the batch that is being gathered."""
+
+    async def work():
+        requests = made()
+        task = asyncio.ensure_future(requests.answer(line()))
+        await asyncio.sleep(0)
+        assert (requests.gathered, requests.size) == (1, line().size)
+        task.cancel()
+        await asyncio.wait([task])
+        assert (requests.gathered, requests.size, requests.send()) == (0, 0, [])
+
+    run(work)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_given_up_call_bought_is_kept_for_who_asks_the_same(late):
+    """After a batch is sent, an answer that nobody waits for goes to whoever asks next, and nothing is sent again."""
+
+    async def work():
+        requests = made()
+        task = asyncio.ensure_future(requests.answer(line()))
+        await asyncio.sleep(0)
+        (request,) = requests.send()
+        if late:  # the answer is there already, and the call is given up before it has looked
+            requests.settle(request.key, samples(1))
+        task.cancel()
+        await asyncio.wait([task])
+        if not late:
+            requests.settle(request.key, samples(1))
+        assert await requests.answer(line()) == samples(1)
+        assert requests.arrivals == 1
+
+    run(work)
+
+
+def test_two_who_ask_the_same_at_once_get_two_answers():
+    """Calls that are alike and under way together are two requests, of two names, in one batch."""
+
+    async def work():
+        requests = made()
+        both = [asyncio.ensure_future(requests.answer(line())) for _ in range(2)]
+        await asyncio.sleep(0)
+        sent = requests.send()
+        assert len({request.name for request in sent}) == 2
+        for number, request in enumerate(sent):
+            requests.settle(request.key, samples(1, str(number)))
+        assert [one[0].text for one in await asyncio.gather(*both)] == ["0 0", "1 0"]
+
+    run(work)
+
+
+def test_samples_beyond_those_asked_for_answer_the_numbers_after_them():
+    """An answer of three samples to a call for one leaves two for the calls for the numbers that follow."""
+
+    async def work():
+        requests = made({line().key: samples(3)})
+        first = await requests.answer(line(slot=0, n=1))
+        assert first + await requests.answer(line(slot=1, n=5)) == samples(3)
+
+    run(work)
+
+
+def test_an_answer_for_fewer_is_taken_as_it_is():
+    """A call for three is answered by an open request for one: the rest is asked for again."""
+
+    async def work():
+        requests = made()
+        requests.found([line().key])
+        task = asyncio.ensure_future(requests.answer(line(n=3)))
+        await asyncio.sleep(0)
+        requests.settle(line().key, samples(1))
+        assert (await task, requests.gathered) == (samples(1), 0)
+
+    run(work)
+
+
+def test_tokens_that_a_reply_does_not_tell_are_charged_at_their_worst():
+    """Usage that is not said is that of the longest prompt and the longest answer."""
+
+    async def work():
+        (sample,) = await answered(made(), line(), (Sample("x", Usage(-1, -1)),))
+        assert sample.usage == Usage(100, 64)
+
+    run(work)
+
+
+def test_closing_tells_those_who_wait():
+    """Whoever waits when the sampler is closed learns whether the request may have been billed."""
+
+    async def work():
+        requests = made()
+        sent = asyncio.ensure_future(requests.answer(line(1)))
+        await asyncio.sleep(0)
+        requests.send()
+        gathered = asyncio.ensure_future(requests.answer(line(2)))
+        await asyncio.sleep(0)
+        requests.close()
+        failures = await asyncio.gather(sent, gathered, return_exceptions=True)
+        assert [failure.kind for failure in failures] == [FailureKind.UNKNOWN, FailureKind.TRANSIENT]
+
+    run(work)
+
+
+def test_unwanted_answers_are_forgotten_in_the_end():
+    """No more than so many answers are kept that nobody asks for: the oldest go first."""
+    kept = {}
+    requests = made(kept)
+    for step in range(MOST_KEPT + 5):
+        requests.keep(Key(step, 0, DIGEST), samples(1))
+    assert len(kept) == MOST_KEPT
+    assert Key(4, 0, DIGEST) not in kept
+
+
+def test_a_request_is_called_the_same_in_every_process():
+    """The name is a function of the run, the step, the sample's number, the prompt and how it is drawn."""
+    key = key_of("run 1", "m", "prompt", SETTINGS)
+    assert key.custom_id(3) == "5-2-4ad995b7bf9d23a2bf582d8a-3"
+    assert key == key_of("run 1", "m", "prompt", SETTINGS)
+    others = [
+        key_of("run 2", "m", "prompt", SETTINGS),
+        key_of("run 1", "m2", "prompt", SETTINGS),
+        key_of("run 1", "m", "prompt ", SETTINGS),
+        *(
+            key_of("run 1", "m", "prompt", replace(SETTINGS, **{name: 1}))
+            for name in ("temperature", "max_output_tokens", "seed", "step", "slot")
+        ),
+    ]
+    assert len({key, *others}) == 9
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(-2, 10**6), st.integers(0, 99), st.integers(1, 128))
+def test_a_name_is_read_back(step, slot, twin, n):
+    """Names have at most 64 letters, digits, - and _, and say the step, the sample's number and how many there are."""
+    key = Key(step, slot, DIGEST, twin)
+    name = key.custom_id(n)
+    assert named(name) == (key, n)
+    assert len(name) <= 64
+    assert set(name) <= set("0123456789abcdef_-")
+
+
+@given(st.text(max_size=60) | st.from_regex(r"\A-?[0-9]{1,3}-[0-9]{1,3}-[0-9a-f]{24}(_[0-9])?-[0-9]{1,3}\Z"))
+def test_a_name_of_another_kind_is_none_of_ours(name):
+    """Whatever others call their requests is not taken for one of ours, unless it is written just so."""
+    found = named(name)
+    assert found is None or found[0].custom_id(found[1]) == name
+
+
+def test_an_input_file_is_read_back():
+    """The names in a file that was put up are found again; what is no such file raises ValueError."""
+    asked = [line(step, n=2) for step in range(3)]
+    assert keys_in([one.text() for one in asked]) == {one.custom_id: one.key for one in asked}
+    with pytest.raises(ValueError, match="not a line"):
+        keys_in([b"<html>"])
+
+
+def test_a_batch_says_whose_it_is_and_which_steps_it_has():
+    """Metadata name the run and the model, and the first and last step, so that others are passed over."""
+    told = Mark("run 1", "m").metadata([7, 3, 12])
+    assert Mark("run 1", "m").is_on(told)
+    assert not Mark("run 2", "m").is_on(told)
+    assert not Mark("run 1", "n").is_on(told)
+    assert steps_of(told) == range(3, 13)
+    assert steps_of({}) is None
+    assert steps_of({"steps": "a..b"}) is None
+
+
+@pytest.mark.parametrize("identity", ["", "x" * 513, "two\nlines"])
+def test_a_run_that_cannot_be_named_is_refused(identity):
+    """An identity that no metadata can hold is an error before anything is sent."""
+    from unerring.adapters.batch_sampler import BatchSampler
+
+    with pytest.raises(InputError, match="identity"):
+        BatchSampler("openai-batch/m@http://127.0.0.1:1/v1", identity, {})

@@ -1,0 +1,161 @@
+"""The results of a batch held against what was asked."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unerring.adapters.batch_results import Fate, Outcome, reconcile
+
+NAMES = [f"{step}-0-{step:024x}-1" for step in range(8)]
+
+
+def answered(name, body="fine"):
+    """A line with an answer."""
+    response = {"status_code": 200, "request_id": "r", "body": {"said": body}}
+    return json.dumps({"id": "x", "custom_id": name, "response": response, "error": None}).encode()
+
+
+def refused(name, status=400):
+    """A line with a reply that is no answer, as OpenAI's error files have it."""
+    response = {"status_code": status, "request_id": "r", "body": {"error": {"message": "no", "code": "bad"}}}
+    return json.dumps({"id": "x", "custom_id": name, "response": response, "error": None}).encode()
+
+
+def undone(name, code="batch_expired"):
+    """A line of a request that was not carried out."""
+    error = {"code": code, "message": f"{code}!"}
+    return json.dumps({"id": "x", "custom_id": name, "response": None, "error": error}).encode()
+
+
+def cut(line):
+    """A line that is cut before its name."""
+    return line[:10]
+
+
+def fates(outcomes):
+    return {name: outcome.fate for name, outcome in outcomes.items()}
+
+
+def said(outcome):
+    return json.loads(outcome.body)["said"]
+
+
+lines = st.one_of(
+    st.tuples(st.just("answered"), st.sampled_from(NAMES), st.text(max_size=3)),
+    st.tuples(st.just("refused"), st.sampled_from(NAMES), st.just("")),
+    st.tuples(st.just("undone"), st.sampled_from(NAMES), st.just("")),
+    st.tuples(st.just("cut"), st.sampled_from(NAMES), st.just("")),
+    st.tuples(st.just("blank"), st.just(""), st.just("")),
+    st.tuples(st.just("stranger"), st.just("somebody else's"), st.just("theirs")),
+)
+MADE = {
+    "answered": answered,
+    "stranger": answered,
+    "refused": lambda name, _: refused(name),
+    "undone": lambda name, _: undone(name),
+    "cut": lambda name, _: cut(answered(name)),
+    "blank": lambda *_: b"  ",
+}
+
+
+def written(file):
+    return [MADE[kind](name, text) for kind, name, text in file]
+
+
+@given(
+    st.sets(st.sampled_from(NAMES), min_size=1),
+    st.lists(lines, max_size=20),
+    st.lists(lines, max_size=20),
+    st.none() | st.integers(0, 20),
+)
+def test_whatever_the_files_hold_each_request_has_one_outcome(requested, output, errors, completed):
+    """Any mixture of answers, refusals, duplicates, gaps, strangers and cut lines gives exactly one outcome a request:
+    the first answer if there is one, else the first thing said, else that it was not done or that nobody can say.
+    """
+    outcomes = reconcile(requested, written(output), written(errors), completed)
+    assert outcomes.keys() == requested
+    every = output + errors
+    nameless = any(kind == "cut" for kind, *_ in every)
+    whole = {name for kind, name, _ in every if kind == "answered"} & requested
+    for name, outcome in outcomes.items():
+        own = [(kind, text) for kind, its, text in every if its == name and kind not in {"cut", "blank"}]
+        answers = [text for kind, text in own if kind == "answered"]
+        if answers:
+            assert (outcome.fate, said(outcome)) == (Fate.ANSWERED, answers[0])
+        elif own:
+            assert outcome.fate is (Fate.REFUSED if own[0][0] == "refused" else Fate.UNDONE)
+        elif nameless or completed is None or completed > len(whole):
+            assert outcome.fate is Fate.UNKNOWN
+        else:
+            assert outcome.fate is Fate.UNDONE
+
+
+@given(st.lists(lines, max_size=30), st.randoms())
+def test_fates_do_not_depend_on_the_order_of_lines(file, chance):
+    """Lines in another order give each request the same fate, unless two lines tell of different failures."""
+    shuffled = list(file)
+    chance.shuffle(shuffled)
+    kinds = {}
+    for kind, name, _ in file:
+        kinds.setdefault(name, set()).add(kind)
+    steady = {name for name, its in kinds.items() if not {"refused", "undone"} <= its or "answered" in its}
+    before, after = (reconcile(NAMES, written(each), [], len(NAMES)) for each in (file, shuffled))
+    assert all(before[name].fate is after[name].fate for name in NAMES if name in steady or name not in kinds)
+
+
+def test_a_batch_whose_input_is_not_known_is_taken_as_its_files_name_it():
+    """Without a list of requests, whatever the files name has an outcome, and nothing else."""
+    outcomes = reconcile(None, [answered(NAMES[0])], [undone(NAMES[1])], 1)
+    assert fates(outcomes) == {NAMES[0]: Fate.ANSWERED, NAMES[1]: Fate.UNDONE}
+
+
+def test_an_unreadable_line_fails_the_request_it_names():
+    """A line cut in its middle makes only its own request's outcome unknown, where its name is still there."""
+    outcomes = reconcile(NAMES[:3], [answered(NAMES[0]), answered(NAMES[1])[:80], answered(NAMES[2])], [], 3)
+    assert fates(outcomes) == {NAMES[0]: Fate.ANSWERED, NAMES[1]: Fate.UNKNOWN, NAMES[2]: Fate.ANSWERED}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"null",
+        b"12",
+        b'{"custom_id": 3}',
+        b'{"response": {}}',
+        b"{" + b'"a":{' * 5000,
+        b'{"custom_id":"%s","response":{"status_code":"two hundred"}}' % NAMES[0].encode(),
+        b'{"custom_id":"%s","response":[]}' % NAMES[0].encode(),
+        b'{"custom_id":"%s"}' % NAMES[0].encode(),
+        b'{"custom_id":"%s","response":{"status_code":1e999}}' % NAMES[0].encode(),
+    ],
+    ids=range(11),
+)
+def test_hostile_lines_are_of_unknown_outcome(line):
+    """Lines of any bytes neither raise nor count as an answer: what was asked may have been billed."""
+    assert fates(reconcile(NAMES[:1], [line], [], 1)) == {NAMES[0]: Fate.UNKNOWN}
+
+
+def test_an_error_without_a_reply_is_put_into_the_shape_of_one():
+    """An error that came with no reply of HTTP is told in the shape of the chat endpoint's errors."""
+    line = {"custom_id": NAMES[0], "response": None, "error": {"code": "server_error", "message": "broke"}}
+    outcome = reconcile(NAMES[:1], [], [json.dumps(line).encode()], 0)[NAMES[0]]
+    assert (outcome.fate, outcome.status) == (Fate.REFUSED, 0)
+    assert json.loads(outcome.body) == {"error": {"code": "server_error", "message": "broke"}}
+
+
+def test_a_gap_costs_nothing_where_the_provider_counts_it_as_not_done():
+    """A missing request was not done if the provider's count has no place for it, and is unknown if it has."""
+    file = [answered(name) for name in NAMES[:3]]
+    assert reconcile(NAMES[:4], file, [], 3)[NAMES[3]].fate is Fate.UNDONE
+    assert reconcile(NAMES[:4], file, [], 4)[NAMES[3]].fate is Fate.UNKNOWN
+    assert reconcile(NAMES[:4], file, [], None)[NAMES[3]].fate is Fate.UNKNOWN
+
+
+def test_outcomes_say_why():
+    """A gap's outcome tells how the batch ended, and an expired request's what the provider says of it."""
+    assert "expired" in reconcile(NAMES[:1], [], [], 0, "expired")[NAMES[0]].reason
+    assert reconcile(NAMES[:1], [], [undone(NAMES[0])], 0)[NAMES[0]] == Outcome(Fate.UNDONE, reason="batch_expired!")

@@ -1,0 +1,332 @@
+"""Sampling in batches, against the fault server and its books: what is gathered, bought, kept and asked again."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import pytest
+from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, settings, trying, until
+
+from faults.server import serving
+from faults.trials import ERRORS_ONLY, REJECTED, Trials
+from unerring.adapters.batch_sampler import BatchSampler
+from unerring.core.sample import Usage
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+from unerring.runtime.ports import Endpoint
+from unerring.testing import FakeClock
+
+THOUSAND = 1000
+
+
+def sampler_at(server, options="", identity="run 1"):
+    return BatchSampler(f"openai-batch/noise@{server.url}{options}", identity, {}, FakeClock())
+
+
+class Caller:
+    """Asks as the runtime does: again after each passing failure, which is counted by its kind."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+        self.failures = Counter()
+
+    async def ask(self, step, n=1):
+        while True:
+            try:
+                return await self.sampler.sample(f"{step}: 8 letters", settings(step), n)
+            except ProviderBusy as failure:
+                self.failures[failure.kind] += 1
+
+    async def all(self, steps, n=1):
+        try:
+            return await asyncio.gather(*(self.ask(step, n) for step in range(steps)))
+        finally:
+            await self.sampler.aclose()
+
+
+def bought(server):
+    """How often each request was carried out, by the server's books."""
+    return Counter(entry.custom_id for entry in server.ledger.entries if entry.custom_id)
+
+
+def troubled(number):
+    """The first batches go wrong in every way; those after them well, so that there is an end."""
+    if number < 4:
+        gaps = 0.002 if number < 2 else 0.0
+        return Trials(3, expired=0.6, dropped=gaps, doubled=0.2, shuffled=True, failing_polls=(1, 2), seed=number)
+    return Trials(shuffled=True, doubled=0.2)
+
+
+@pytest.mark.parametrize("options", [",batch=50000", ",batch=250"], ids=["one batch", "four batches"])
+def test_a_thousand_requests_settle_once_each_whatever_happens(options):
+    """With 60 % expired, gaps, duplicates, shuffling and failing polls, each request is answered once, and none is
+    sent again but those that were not carried out or whose answer the provider lost.
+    """
+    with serving(batch=troubled) as server:
+        caller = Caller(sampler_at(server, options))
+        got = asyncio.run(caller.all(THOUSAND, n=2))
+        lines = bought(server)
+        told = [entry.billed for entry in server.ledger.entries if entry.custom_id and entry.fault is None]
+        lost = [entry for entry in server.ledger.entries if entry.fault == "DROPPED"]
+    assert [len(samples) for samples in got] == [2] * THOUSAND
+    identities = [sample.reply_id for samples in got for sample in samples]
+    assert len(set(identities)) == 2 * THOUSAND
+    # what was carried out twice is what stood in no file, and those were told to be of unknown outcome
+    assert len(lines) == THOUSAND
+    assert Counter(lines.values())[1] == THOUSAND - len(lost)
+    assert caller.failures[FailureKind.UNKNOWN] == len(lost) > 0
+    assert caller.failures.total() == caller.failures[FailureKind.TRANSIENT] + len(lost)
+    charged = sum((sample.usage for samples in got for sample in samples), Usage())
+    assert charged.input_tokens == sum(billed.input for billed in told)
+    assert charged.output_tokens == sum(billed.output for billed in told)
+
+
+def shaken(number):
+    """Each batch goes wrong in a way of its own; from some number on all go well, so that there is an end."""
+    chance = Random(f"batch {number}")
+    if number >= 1200:
+        return Trials(polls=1)
+    return Trials(
+        polls=chance.randint(1, 4),
+        expired=chance.choice((0.0, 0.0, 0.3, 0.6)),
+        dropped=chance.choice((0.0, 0.0, 0.0, 0.1)),
+        doubled=chance.choice((0.0, 0.5)),
+        shuffled=chance.random() < 0.5,
+        created_unsaid=chance.random() < 0.1,
+        failing_polls=tuple(chance.sample(range(1, 5), chance.randint(0, 2))),
+        seed=number,
+    )
+
+
+def test_a_thousand_batches_settle_every_request_once():
+    """Over 1,000 batches that expire, lose, double and shuffle results, fail polls, and are made without a word, every
+    request is answered once; the only ones carried out twice are those whose results the provider lost.
+    """
+    with serving(batch=shaken) as server:
+        caller = Caller(sampler_at(server, ",batch=4"))
+        got = asyncio.run(caller.all(3000))
+        lines, totals = bought(server), server.ledger.totals
+        lost = Counter(entry.custom_id for entry in server.ledger.entries if entry.fault == "DROPPED")
+    assert len(got) == len(lines) == 3000
+    assert totals.faults["CREATED_UNSAID"] > 50
+    assert len({entry.batch for entry in server.ledger.entries if entry.custom_id}) > 1000
+    assert all(count == 1 + lost[name] for name, count in lines.items())
+    assert caller.failures[FailureKind.UNKNOWN] == lost.total() > 50
+
+
+def test_where_every_request_fails_there_is_only_an_error_file():
+    """A batch with no output file tells each of its calls what the server said of it."""
+    with serving(batch=ERRORS_ONLY) as server:
+        got = trying_at(server, range(20))
+        assert server.ledger.totals.batch_lines == 0
+    assert all(isinstance(one, ProviderDown) for one in got)
+    assert "This request failed" in str(got[0])
+
+
+def trying_at(server, steps, **how):
+    async def main():
+        sampler = sampler_at(server, **how)
+        try:
+            return await outcomes(sampler, steps)
+        finally:
+            await sampler.aclose()
+
+    return asyncio.run(main())
+
+
+def test_a_rejected_batch_is_never_silent():
+    """A batch that the server turns away fails all of its calls for good, and nothing is billed."""
+    with serving(batch=REJECTED) as server:
+        got = trying_at(server, range(20))
+        assert server.ledger.totals.batch_lines == 0
+    assert [type(one) for one in got] == [ProviderDown] * 20
+    assert "Rejected" in str(got[0])
+
+
+def test_a_file_of_many_megabytes_goes_up_whole():
+    """Long prompts make a large file, and each of its requests is answered."""
+    with serving() as server:
+
+        async def main():
+            sampler = sampler_at(server)
+            calls = [sampler.sample(f"{step}: 8 letters " * 20_000, settings(step), 1) for step in range(50)]
+            got = await asyncio.gather(*calls)
+            await sampler.aclose()
+            return got
+
+        assert all(len(samples) == 1 for samples in asyncio.run(main()))
+        assert len(bought(server)) == 50
+
+
+def test_calls_under_way_together_share_a_batch():
+    """Hundreds of calls make one batch, once nothing new arrives; one that is full is sent at once."""
+    with serving() as server:
+        trying_at(server, range(300))
+        trying_at(server, range(300), options=",batch=100", identity="run 2")
+        made = Counter(entry.batch for entry in server.ledger.entries if entry.custom_id)
+    assert sorted(made.values()) == [100, 100, 100, 300]
+
+
+def test_a_batch_is_sent_when_it_was_gathered_for_long_enough():
+    """Where calls keep coming, a batch is sent once the time to gather is over."""
+    provider, clock = Provider(), HandClock()
+
+    async def work(sampler):
+        calls = [asyncio.ensure_future(sampler.sample("p0", settings(), 1))]
+        await until(lambda: clock.sleepers)
+        while clock.now < 20.0:
+            assert not provider.turns[UPLOAD]
+            calls.append(asyncio.ensure_future(sampler.sample(f"p{len(calls)}", settings(len(calls)), 1)))
+            await asyncio.sleep(0)
+            await clock.advance(1.0)
+        await finished(clock, calls)
+
+    trying(provider, work, ",gather=20", clock)
+    assert [len(sent) for sent in provider.sent] == [21]
+
+
+def test_a_batch_is_sent_when_nothing_new_arrives():
+    """After a twentieth of the time to gather without a new call, a batch is sent."""
+    provider, clock = Provider(), HandClock()
+
+    async def work(sampler):
+        calls = [asyncio.ensure_future(sampler.sample(f"p{step}", settings(step), 1)) for step in range(3)]
+        await until(lambda: clock.sleepers)
+        await clock.advance(0.9)
+        assert not provider.turns[UPLOAD]
+        await clock.advance(0.1)
+        await clock.advance(1.0)
+        await until(lambda: provider.sent)
+        await finished(clock, calls)
+
+    trying(provider, work, ",gather=20", clock)
+    assert [len(sent) for sent in provider.sent] == [3]
+
+
+async def finished(clock, calls):
+    """Let time pass until all calls are over."""
+    while not all(call.done() for call in calls):
+        await clock.advance(60.0)
+    await asyncio.gather(*calls)
+
+
+def test_a_call_for_several_samples_is_one_request():
+    """A call for n samples reads its prompt once; told that n is not taken, it is n requests, in the same batch."""
+    for options, lines in (("", 1), (",n=1", 3)):
+        with serving() as server:
+            caller = Caller(sampler_at(server, options))
+            (samples,) = asyncio.run(caller.all(1, n=3))
+            assert len({sample.text for sample in samples}) == 3
+            assert (len(bought(server)), server.ledger.totals.paths["/v1/files"]) == (lines, 1)
+
+
+def test_what_was_sent_for_a_call_given_up_answers_the_next_one():
+    """Cancelled after its batch was sent, a request is not sent again when the same is asked."""
+    with serving(batch=Trials(polls=10)) as server:
+
+        async def main():
+            sampler = sampler_at(server)
+            task = asyncio.ensure_future(sampler.sample("p0", settings(), 1))
+            # one to list them, one to make one
+            await until(lambda: server.ledger.totals.paths["/v1/batches"] > 1)
+            task.cancel()
+            await asyncio.wait([task])
+            (sample,) = await sampler.sample("p0", settings(), 1)
+            await sampler.aclose()
+            return sample
+
+        assert asyncio.run(main()).text
+        assert server.ledger.totals.batch_lines == 1
+
+
+def test_a_call_given_up_before_its_batch_is_sent_is_not_in_it():
+    """Cancelled while its batch is gathered, a request is never sent."""
+    provider, clock = Provider(), HandClock()
+
+    async def work(sampler):
+        both = [asyncio.ensure_future(sampler.sample(f"p{step}", settings(step), 1)) for step in range(2)]
+        await until(lambda: clock.sleepers)
+        both[0].cancel()
+        await finished(clock, both[1:])
+        return both
+
+    given_up, other = trying(provider, work, clock=clock)
+    assert given_up.cancelled()
+    assert [sample.text for sample in other.result()] == ["p1"]
+    assert [len(sent) for sent in provider.sent] == [1]
+
+
+def test_on_another_event_loop_what_was_under_way_is_found_again():
+    """A sampler that is used on a second event loop takes up the batches of the first one, and buys nothing twice."""
+    with serving(batch=Trials(polls=60)) as server:
+        sampler = sampler_at(server)
+
+        async def interrupted():
+            calls = [asyncio.ensure_future(sampler.sample(f"p{step}", settings(step), 1)) for step in range(5)]
+            await until(lambda: server.ledger.totals.paths["/v1/batches"] > 1)
+            for call in calls:
+                call.cancel()
+
+        asyncio.run(interrupted())
+        got = asyncio.run(outcomes(sampler, range(5)))
+        assert all(isinstance(texts, list) for texts in got)
+        assert asyncio.run(closed(sampler)) is None
+        assert server.ledger.totals.batch_lines == 5
+
+
+async def closed(sampler):
+    return await sampler.aclose()
+
+
+def test_metadata_name_the_run():
+    """Each batch has the run's identity, its model and its steps in its metadata, and no key is in what is sent."""
+    provider = Provider()
+    trying(provider, lambda sampler: outcomes(sampler, [4, 7]))
+    (batch,) = provider.batches.values()
+    assert batch["metadata"] == {"unerring": "run 1", "model": "m", "steps": "4..7"}
+    assert batch["completion_window"] == "24h"
+    assert KEY not in str(provider.sent) + str(provider.batches)
+
+
+def test_it_is_an_endpoint():
+    """It has an account and a worst case, and tells its key to nobody."""
+    sampler = BatchSampler("openai-batch/m@http://127.0.0.1:1/v1,compact", "run 1", {"UNERRING_API_KEY": KEY})
+    assert isinstance(sampler, Endpoint)
+    assert (sampler.paid, sampler.compact) == (True, True)
+    assert sampler.account.startswith("127.0.0.1:1 ")
+    assert sampler.worst("x" * 100, settings(), 3) == Usage(100 + 256, 3 * 64)
+    one_by_one = BatchSampler("openai-batch/m@http://127.0.0.1:1/v1,n=1", "run 1", {})
+    assert one_by_one.worst("x" * 100, settings(), 3) == Usage(3 * 356, 3 * 64)
+    assert KEY not in f"{sampler!r} {sampler.account} {sampler.name} {vars(sampler)}"
+
+
+def test_samples_name_their_voter_and_no_latency():
+    """Each sample's voter is the sampler's name; how long a batch took is not told, for it says nothing of a cache."""
+    with serving() as server:
+        sampler = sampler_at(server)
+        (samples,) = asyncio.run(Caller(sampler).all(1))
+    assert (samples[0].voter, samples[0].seconds) == (sampler.name, None)
+
+
+def test_a_prompt_that_cannot_be_sent_is_refused_alone():
+    """Half characters, and prompts beyond what a file of requests can hold, fail for good without a batch."""
+    provider = Provider()
+
+    async def work(sampler):
+        calls = [sampler.sample(prompt, settings(), 1) for prompt in ("\ud800", "x" * 41_000_000)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(one) for one in trying(provider, work)] == [ProviderDown] * 2
+    assert not provider.sent
+
+
+def test_a_seed_is_sent_with_every_request():
+    """Requests of a step differ in their seeds, so that a server which minds them draws anew."""
+    provider = Provider()
+
+    async def work(sampler):
+        calls = [sampler.sample("p", replace(settings(), slot=slot), 1) for slot in range(20)]
+        await asyncio.gather(*calls)
+
+    trying(provider, work)
+    assert len({line["body"]["seed"] for line in provider.sent[0]}) == 20

@@ -1,0 +1,54 @@
+"""The words for a model that is asked in batches."""
+
+import pytest
+from batch_provider import KEY
+
+from unerring.adapters.batch_sampler import BatchSampler
+from unerring.adapters.batch_spec import parse_batch_spec
+from unerring.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("openai-batch/m", "openai-batch/m"),
+        ("openai-batch/m,batch=1000,gather=60,poll=15.0,window=24h", "openai-batch/m"),
+        ("openai-batch/a/b@http://h:8000/v1/,batch=7", "openai-batch/a/b@http://h:8000/v1,batch=7"),
+        ("openai-batch/m,poll=0.5,n=1,compact,gather=5", "openai-batch/m,compact,n=1,gather=5,poll=0.5"),
+        ("openai-batch/m,window=7d,timeout=9", "openai-batch/m,timeout=9,window=7d"),
+    ],
+)
+def test_a_specification_has_one_form(text, name):
+    """Whatever is written for it, a model that is asked in batches has one name, which is read back as the same."""
+    spec = parse_batch_spec(text)
+    assert spec.name == name
+    assert parse_batch_spec(name) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("openai/m", "openai-batch/MODEL"),
+        ("openai-batch/", "name"),
+        ("openai-batch/m,batch=0", "1 to 50000"),
+        ("openai-batch/m,batch=50001", "1 to 50000"),
+        ("openai-batch/m,batch=many", "1 to 50000"),
+        ("openai-batch/m,poll=0", "seconds"),
+        ("openai-batch/m,poll=nan", "seconds"),
+        ("openai-batch/m,gather=1e9", "seconds"),
+        ("openai-batch/m,window=day", "24h"),
+        ("openai-batch/m,batch=1,batch=2", "twice"),
+        ("openai-batch/m,speed=9", "'speed'.*poll=SECONDS"),
+        ("openai-batch/m@ftp://h", "http"),
+    ],
+)
+def test_a_wrong_specification_says_what_to_write(text, words):
+    """What cannot be read is refused with one line that says why."""
+    with pytest.raises(InputError, match=words):
+        parse_batch_spec(text)
+
+
+def test_known_hosts_want_their_key():
+    """Without the key that belongs to the host, there is no sampler."""
+    with pytest.raises(InputError, match="OPENAI_API_KEY"):
+        BatchSampler("openai-batch/m", "run 1", {"UNERRING_API_KEY": KEY})

@@ -1,0 +1,200 @@
+"""Of the samples of a reply: who they are, what they cost, and whether they are copies."""
+
+import pytest
+from openai_replies import CANARY, ID, USAGE, choice, one, read, reply
+
+from unerring.core.sample import Usage
+
+# --- identity
+
+
+def test_samples_of_one_reply_have_identities_of_their_own():
+    """Each sample of a reply is named by the reply and its place, the same whenever the reply comes."""
+    value = reply(choice(), choice(), choice())
+    first = [sample.reply_id for sample in read(value, n=3)]
+    assert len({*first}) == 3
+    assert [sample.reply_id for sample in read(value, n=3)] == first
+    assert one(reply(id="chatcmpl-another0id1")).reply_id not in first
+
+
+@pytest.mark.parametrize(
+    "name", [None, "", "chatcmpl-123", "chatcmpl", "chatcmpl-1700000000", "chatcmpl-1700000000000", "cmpl-local", 17]
+)
+def test_an_id_that_others_may_have_is_none(name):
+    """Ollama draws ids from 999, and others take the time: such replies are not copies of each other."""
+    assert one(reply(id=name)).reply_id is None
+
+
+@pytest.mark.parametrize(
+    "name", [ID, "gen-1700000000-AbC3dEf6", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 9 + "7"]
+)
+def test_an_id_that_is_the_replys_own_is_kept(name):
+    """Ids with something random in them identify."""
+    assert one(reply(id=name)).reply_id is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "served"),
+    [
+        ({}, "m-1"),
+        ({"system_fingerprint": "fp"}, "m-1 fp"),
+        ({"system_fingerprint": None}, "m-1"),
+        ({"model": None}, None),
+        ({"model": ""}, None),
+        ({"model": 7}, None),
+        ({"model": "a\nb\x1b[31m"}, "a b [31m"),
+        ({"model": "x" * 1000}, "x" * 200),
+        ({"model": CANARY}, "[key]"),
+    ],
+)
+def test_who_served_it(fields, served):
+    """The model and its fingerprint, as one short line."""
+    assert one(reply(**fields)).served == served
+
+
+# --- what it is charged
+
+
+@pytest.mark.parametrize(
+    ("usage", "charged"),
+    [
+        (USAGE, Usage(100, 10, 0)),
+        (USAGE | {"prompt_tokens_details": {"cached_tokens": 64}}, Usage(100, 10, 64)),
+        (USAGE | {"prompt_tokens_details": {"cached_tokens": 640}}, Usage(100, 10, 100)),
+        (USAGE | {"prompt_tokens_details": None}, Usage(100, 10, 0)),
+        (USAGE | {"prompt_tokens_details": 7}, Usage(100, 10, 0)),
+        (USAGE | {"prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 40}}, Usage(110, 10, 0)),
+        (USAGE | {"cache_read_input_tokens": 50, "cache_creation_input_tokens": 41}, Usage(111, 10, 50)),
+        (USAGE | {"prompt_cache_hit_tokens": 32, "prompt_cache_miss_tokens": 68}, Usage(100, 10, 32)),
+        (
+            {
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "cache_read_input_tokens": 70,
+                "cache_creation_input_tokens": 20,
+            },
+            Usage(105, 5, 70),
+        ),
+        ({"input_tokens": 10, "output_tokens": 5}, Usage(10, 5, 0)),
+        ({"prompt_tokens": 100.0, "completion_tokens": 10.0}, Usage(100, 10, 0)),
+        (None, Usage(300, 64, 0)),
+        ({}, Usage(300, 64, 0)),
+        (7, Usage(300, 64, 0)),
+        ({"prompt_tokens": 100}, Usage(100, 64, 0)),
+        ({"completion_tokens": 10}, Usage(300, 10, 0)),
+        ({"prompt_tokens": -1, "completion_tokens": 10}, Usage(300, 10, 0)),
+        ({"prompt_tokens": "100", "completion_tokens": True}, Usage(300, 64, 0)),
+        ({"prompt_tokens": 10**30, "completion_tokens": 10**300}, Usage(300, 64, 0)),
+        ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, Usage(300, 64, 0)),
+        ({"prompt_tokens": 1.5, "completion_tokens": None}, Usage(300, 64, 0)),
+    ],
+)
+def test_a_sample_is_charged_what_the_reply_says_or_the_worst(usage, charged):
+    """Every shape of usage is read; what is missing or no count is charged at its worst, never at nothing."""
+    assert one(reply(usage=usage)).usage == charged
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+@pytest.mark.parametrize("written", [0, 1, 10, 11, 997])
+@pytest.mark.parametrize("lengths", [None, "given"])
+def test_what_several_samples_are_charged_adds_up(n, written, lengths):
+    """The prompt is charged once; the shares of what was written add up exactly, in proportion where that is known."""
+    each = [None if lengths is None else {"content": [{"logprob": -1.0}] * (i + 1)} for i in range(n)]
+    usage = {"prompt_tokens": 100, "completion_tokens": written, "prompt_tokens_details": {"cached_tokens": 9}}
+    samples = read(reply(*(choice(logprobs=logprobs) for logprobs in each), usage=usage), n=n)
+    assert sum((sample.usage for sample in samples), Usage()) == Usage(100, written, 9)
+    assert samples[0].usage.input_tokens == 100
+    shares = [sample.usage.output_tokens for sample in samples]
+    weights = [1] * n if lengths is None else range(1, n + 1)
+    assert all(abs(share - written * weight / sum(weights)) < 1 for share, weight in zip(shares, weights, strict=True))
+
+
+def test_token_counts_that_are_exact_are_kept():
+    """Where log-probabilities count all the tokens, each sample is charged its own."""
+    each = [choice(logprobs={"content": [{"logprob": -1.0}] * count}) for count in (3, 9, 4)]
+    samples = read(reply(*each, usage={"prompt_tokens": 1, "completion_tokens": 16}), n=3)
+    assert [sample.usage.output_tokens for sample in samples] == [3, 9, 4]
+
+
+def test_several_samples_without_usage_are_charged_the_worst():
+    """The prompt's worst once, and each sample as long as it may be."""
+    samples = read(reply(choice(), choice(), usage=None), n=2)
+    assert [sample.usage for sample in samples] == [Usage(300, 64), Usage(0, 64)]
+
+
+def test_no_more_samples_than_were_asked_for():
+    """Choices beyond n are not returned, though what they cost is charged."""
+    samples = read(reply(choice("a"), choice("b"), choice("c")), n=2)
+    assert [sample.text for sample in samples] == ["a", "b"]
+    assert sum((sample.usage for sample in samples), Usage()) == Usage(100, 10)
+
+
+# --- copies
+
+HITS = [
+    ("X-Cache", "HIT"),
+    ("X-Cache", "Hit from cloudfront"),
+    ("X-Cache", "RefreshHit from cloudfront"),
+    ("X-Cache", "MISS, HIT"),
+    ("X-Cache", "TCP_MEM_HIT from proxy"),
+    ("X-Cache-Hits", "0, 3"),
+    ("X-Cache-Status", "hit"),
+    ("X-Proxy-Cache", "HIT"),
+    ("CF-Cache-Status", "HIT"),
+    ("CF-Cache-Status", "STALE"),
+    ("cf-aig-cache-status", "HIT"),
+    ("Helicone-Cache", "HIT"),
+    ("X-OpenRouter-Cache-Status", "HIT"),
+    ("x-portkey-cache-status", "SEMANTIC HIT"),
+    ("X-AI-Cache-Status", "HIT-L1"),
+    ("x-vercel-cache", "HIT"),
+    ("x-litellm-cache-key", "0123abcd"),
+    ("x-litellm-cache-hit", "True"),
+    ("Cache-Status", "ExampleCache; hit; ttl=30"),
+    ("Age", "17"),
+]
+NO_HITS = [
+    ("X-Cache", "MISS"),
+    ("X-Cache", "Miss from cloudfront"),
+    ("X-Cache", "Error from cloudfront"),
+    ("X-Cache-Hits", "0"),
+    ("X-Cache-Hits", "0, 0"),
+    ("CF-Cache-Status", "DYNAMIC"),
+    ("CF-Cache-Status", "BYPASS"),
+    ("cf-aig-cache-status", "MISS"),
+    ("x-portkey-cache-status", "SEMANTIC MISS"),
+    ("x-portkey-cache-status", "DISABLED"),
+    ("x-litellm-cache-key", "None"),
+    ("x-litellm-cache-hit", "False"),
+    ("Cache-Status", "ExampleCache; fwd=miss; stored"),
+    ("Cache-Control", "no-cache, hit"),
+    ("fireworks-cached-prompt-tokens", "12"),
+    ("x-prompt-cache", "HIT"),
+    ("Age", "0"),
+    ("Age", "-1"),
+    ("Age", "old"),
+    ("x-request-id", "hit"),
+    ("x-white-hit", "HIT"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), HITS)
+def test_a_cache_that_says_so_gave_a_copy(name, value):
+    """Each gateway's header for a hit marks the samples, in any case of letters."""
+    assert one(reply(), headers={name: value}).cached
+    assert one(reply(), headers={name.lower(): value.lower(), "date": "x"}).cached
+
+
+@pytest.mark.parametrize(("name", "value"), NO_HITS)
+def test_a_miss_is_no_copy(name, value):
+    """Misses, caches of prompts and other headers mark nothing."""
+    assert not one(reply(), headers={name: value}).cached
+
+
+def test_an_answer_for_nothing_is_a_copy():
+    """Text with a usage of zero was served from a cache, as OpenRouter does it; no text for nothing was not."""
+    free = {"prompt_tokens": 0, "completion_tokens": 0}
+    assert one(reply(usage=free)).cached
+    assert not one(reply(choice(""), usage=free)).cached
+    assert not one(reply(usage={"prompt_tokens": 5, "completion_tokens": 0})).cached
+    assert not one(reply(usage=None)).cached

@@ -1,0 +1,390 @@
+"""The sampler over real HTTP: against the fault server, whose ledger says what was really asked and answered."""
+
+import asyncio
+import logging
+import time
+import traceback
+
+import pytest
+
+from faults.caching import CACHES
+from faults.faults import Fault, Rejection, redirected
+from faults.script import always, listed
+from faults.server import serving
+from unerring.adapters.openai_chat import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
+from unerring.core.sample import Finish, Settings, Usage
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+from unerring.processes.hanoi import Hanoi
+from unerring.runtime.ports import Endpoint, Sampler
+
+CANARY = "sk-canary-5d1f0c9a7e"
+GAME = Hanoi(5)
+PROMPT = GAME.subtask(GAME.state_at(3)).prompt
+DEADLINE = 0.25  # seconds, in the tests of what never comes
+
+
+def sampler_of(server, options="", key=CANARY):
+    return OpenAISampler(f"openai/noise@{server.url}{options}", {"UNERRING_API_KEY": key})
+
+
+def settings(slot=0, step=3, limit=200):
+    return Settings(0.1, limit, 7, step, slot)
+
+
+def ask(sampler, n=1, slot=0):
+    return asyncio.run(sampler.sample(PROMPT, settings(slot), n))
+
+
+def failing(sampler, n=1):
+    with pytest.raises((ProviderBusy, ProviderDown)) as raised:
+        ask(sampler, n)
+    return raised.value
+
+
+# --- what goes well
+
+
+def test_it_is_an_endpoint():
+    """It has all that the runtime asks of a sampler beyond a network."""
+    with serving() as server:
+        sampler = sampler_of(server, ",compact")
+        assert isinstance(sampler, Endpoint)
+        assert isinstance(sampler, Sampler)
+        assert (sampler.paid, sampler.compact) == (True, True)
+        assert OpenAISampler(sampler.name, {}).name == sampler.name
+
+
+def test_a_call_is_one_request():
+    """Each call is one request with one seed, and brings its samples with what they cost, as the ledger has it."""
+    with serving() as server:
+        sampler = sampler_of(server)
+        for slot, n in ((0, 1), (1, 3), (4, 2)):
+            samples = ask(sampler, n, slot)
+            assert [sample.text.startswith("move = ") for sample in samples] == [True] * n
+            entry = server.ledger.chats[-1]
+            assert (entry.n, entry.seed) == (n, settings(slot).sample_seed() % 2**31)
+            used = sum((sample.usage for sample in samples), Usage())
+            assert (used.input_tokens, used.output_tokens) == (entry.billed.input, entry.billed.output)
+            assert all(sample.served == "noise fp_faults" and sample.logprob is not None for sample in samples)
+            assert all(sample.seconds is not None and 0 < sample.seconds < 60 for sample in samples)
+        assert server.ledger.totals.requests == 3
+        identities = [sample.reply_id for slot in range(5) for sample in ask(sampler, 2, slot)]
+        assert len({*identities}) == 10
+
+
+def test_what_a_call_can_cost_is_known_before():
+    """No reply uses more than `worst` says, and where several cannot be asked for, one is counted."""
+    with serving() as server:
+        sampler = sampler_of(server)
+        worst = sampler.worst(PROMPT, settings(), 3)
+        used = sum((sample.usage for sample in ask(sampler, 3)), Usage())
+        assert used.input_tokens <= worst.input_tokens == len(PROMPT.encode()) + TEMPLATE_TOKENS
+        assert used.output_tokens <= worst.output_tokens == 600
+        assert sampler.worst("é😀", settings(), 1).input_tokens == 6 + TEMPLATE_TOKENS
+        assert sampler_of(server, ",n=1").worst(PROMPT, settings(), 3).output_tokens == 200
+
+
+def test_hundreds_of_calls_at_once():
+    """512 calls under way together are 512 requests and 512 answers, and the next ones use the same connections."""
+    with serving() as server:
+        sampler = sampler_of(server)
+
+        async def together():
+            try:
+                for _ in range(2):
+                    answers = await asyncio.gather(*(sampler.sample(PROMPT, settings(slot), 1) for slot in range(512)))
+                    assert {len(samples) for samples in answers} == {1}
+            finally:
+                await sampler.aclose()
+
+        asyncio.run(together())
+        assert server.ledger.totals.requests == server.ledger.totals.completed == 1024
+
+
+def test_it_serves_loop_after_loop():
+    """A sampler works in event loop after event loop, closed in the one before or not, and after both."""
+    with serving() as server:
+        sampler = sampler_of(server)
+
+        async def used(close):
+            first = await sampler.sample(PROMPT, settings(), 1)
+            if close:
+                await sampler.aclose()
+                await sampler.aclose()
+            return first[0].text, (await sampler.sample(PROMPT, settings(), 1))[0].text
+
+        answers = {asyncio.run(used(close)) for close in (False, True, False, False)}
+        assert len(answers) == 1
+        asyncio.run(sampler.aclose())
+
+
+def test_a_call_that_is_given_up_leaves_it_usable():
+    """A cancelled call is cancelled, and the next one is answered."""
+    with serving(script=listed(Fault.HANG)) as server:
+        sampler = sampler_of(server)
+
+        async def given_up():
+            task = asyncio.create_task(sampler.sample(PROMPT, settings(), 1))
+            while not server.ledger.totals.requests:
+                await asyncio.sleep(0.001)  # looks whether the request has arrived
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return await sampler.sample(PROMPT, settings(), 1)
+
+        assert len(asyncio.run(given_up())) == 1
+
+
+# --- what goes wrong
+
+KINDS = {
+    FailureKind.RATE_LIMITED: [fault for fault in Fault if fault.name.startswith("RATE_LIMITED")],
+    FailureKind.QUOTA: [Fault.QUOTA, Fault.PAYMENT],
+    FailureKind.DENIED: [Fault.UNAUTHORIZED, Fault.FORBIDDEN, Fault.ECHO_401],
+    FailureKind.INVALID: [Fault.NO_SUCH_MODEL, Fault.TOO_LONG],
+    FailureKind.TRANSIENT: [Fault.ERROR_500, Fault.BAD_GATEWAY, Fault.ECHO_500],
+    FailureKind.OVERLOADED: [Fault.UNAVAILABLE, Fault.OVERLOADED],
+    FailureKind.UNKNOWN: [
+        *(Fault.RESET, Fault.HANG, Fault.SPACES, Fault.ORPHAN, Fault.ORPHAN_HANG, Fault.SILENCE, Fault.DRIP),
+        *(Fault.RESET_MID_BODY, Fault.CUT_SHORT, Fault.CUT_OFF, Fault.GZIP_BOMB, Fault.HUGE),
+        *(Fault.EMPTY_CHOICES, Fault.NO_CHOICES, Fault.GARBAGE, Fault.HTML_PAGE),
+    ],
+}
+WAITS = {Fault.RATE_LIMITED_1: 1.0, Fault.RATE_LIMITED_61: 61.0}
+
+
+@pytest.mark.parametrize(("fault", "kind"), [(fault, kind) for kind, faults in KINDS.items() for fault in faults])
+def test_each_fault_has_its_kind(fault, kind):
+    """What the server did says what follows; the trouble is over with it, and the next call is answered."""
+    with serving(script=listed(fault)) as server:
+        sampler = sampler_of(server, f",timeout={DEADLINE if kind is FailureKind.UNKNOWN else 30}")
+        failed = failing(sampler)
+        assert failed.kind is kind
+        assert failed.__context__ is None
+        assert failed.__cause__ is None
+        if fault is Fault.RATE_LIMITED_DATE:
+            assert 0 < failed.retry_after <= 3
+        elif isinstance(failed, ProviderBusy):
+            assert failed.retry_after == WAITS.get(fault)
+        if fault in {Fault.EMPTY_CHOICES, Fault.NO_CHOICES}:
+            billed = server.ledger.chats[0].billed
+            assert failed.tokens == (billed.input, billed.output)
+        assert len(ask(sampler)) == 1
+        assert server.ledger.totals.requests == 2
+
+
+def test_every_fault_has_been_thought_of():
+    """The faults of the table above and those below are all there are."""
+    known = {fault for faults in KINDS.values() for fault in faults} | {
+        *SAMPLES,
+        Fault.N_REFUSED,
+        Fault.CONTENT_FILTER,
+    }
+    assert known == set(Fault)
+
+
+SAMPLES = {
+    Fault.NULL_CONTENT: Finish.STOP,
+    Fault.REFUSAL: Finish.REFUSED,
+    Fault.FILTERED: Finish.REFUSED,
+    Fault.LENGTH: Finish.LENGTH,
+    Fault.CUT_AT_FIELD: Finish.LENGTH,
+    Fault.HTML_TYPE: Finish.STOP,
+    Fault.DUPLICATE: Finish.STOP,
+    Fault.N_IGNORED: Finish.STOP,
+    Fault.N_EQUAL: Finish.STOP,
+    Fault.N_EQUAL_INDEX: Finish.STOP,
+    Fault.SWAPPED: Finish.STOP,
+    Fault.NO_USAGE: Finish.STOP,
+    Fault.ZERO_USAGE: Finish.STOP,
+}
+
+
+@pytest.mark.parametrize(("fault", "finish"), SAMPLES.items())
+def test_odd_replies_are_samples(fault, finish):
+    """Replies that are odd and whole bring samples, which say what is odd about them."""
+    with serving(script=listed(None, fault)) as server:
+        sampler = sampler_of(server)
+
+        async def two():
+            return [(await sampler.sample(PROMPT, settings(slot), 1))[0] for slot in (0, 1)]
+
+        before, sample = asyncio.run(two())
+        assert sample.finish is finish
+        assert (sample.text == "") == (fault in {Fault.NULL_CONTENT, Fault.FILTERED})
+        assert sample.cached == (fault is Fault.ZERO_USAGE)
+        assert (sample.reply_id == before.reply_id) == (fault is Fault.DUPLICATE)
+        assert (sample.served == before.served) == (fault is not Fault.SWAPPED)
+        if fault is Fault.NO_USAGE:
+            assert sample.usage == sampler.worst(PROMPT, settings(), 1)
+
+
+def test_a_filtered_prompt_is_a_refusal():
+    """A 400 because of the prompt's content is a sample that was refused, and costs nothing."""
+    with serving(script=always(Fault.CONTENT_FILTER)) as server:
+        (sample,) = ask(sampler_of(server), n=3)
+        assert (sample.finish, sample.usage) == (Finish.REFUSED, Usage())
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.SPACES, Fault.SILENCE, Fault.DRIP, Fault.ORPHAN_HANG])
+def test_no_call_outlives_its_deadline(fault):
+    """Silence, drips and blanks without end are left at the deadline, whatever arrives until then."""
+    with serving(script=always(fault)) as server:
+        server.setup.measures = type(server.setup.measures)(pace=0.01, huge=1)
+        sampler = sampler_of(server, f",timeout={DEADLINE}")
+
+        async def timed():
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            got = await asyncio.gather(
+                *(sampler.sample(PROMPT, settings(), 1) for _ in range(20)), return_exceptions=True
+            )
+            return got, loop.time() - began
+
+        got, seconds = asyncio.run(timed())
+        assert {(type(one), one.kind) for one in got} == {(ProviderBusy, FailureKind.UNKNOWN)}
+        assert DEADLINE <= seconds < DEADLINE + 1
+
+
+def test_redirects_are_not_followed():
+    """A redirect is an error, and neither the request nor the key reaches the address that it leads to."""
+    with serving() as other:
+        for status in (301, 302, 303, 307, 308):
+            with serving(script=always(redirected(f"{other.url}/chat/completions", status))) as server:
+                failed = failing(sampler_of(server))
+                assert (type(failed), failed.kind) == (ProviderDown, FailureKind.INVALID)
+        assert other.ledger.totals.requests == 0
+
+
+def test_an_address_without_v1_is_pointed_out():
+    """Who forgets the end of the address is told so."""
+    with serving() as server:
+        failed = failing(OpenAISampler(f"openai/noise@{server.root}", {}))
+        assert failed.kind is FailureKind.INVALID
+        assert "/v1" in str(failed)
+
+
+@pytest.mark.parametrize("cache", CACHES.values(), ids=CACHES)
+def test_copies_that_admit_it_are_marked(cache):
+    """Copies with a header or without a price are marked as such; those with the old id have the old identity."""
+    with serving(cache=cache) as server:
+        sampler = sampler_of(server, ",seed=off")
+        first, second = ask(sampler)[0], ask(sampler)[0]
+        copied = server.ledger.chats[-1].from_cache
+        assert copied == (not cache.coalesces)
+        assert not first.cached
+        assert second.cached == (copied and bool(cache.headers or cache.free))
+        assert (second.reply_id == first.reply_id) == (copied and not cache.fresh)
+
+
+# --- parameters that a server does not take
+
+
+def refusing(param, message="Unsupported parameter."):
+    return Rejection(400, "unsupported_parameter", f"{message} '{param}' is not supported.")
+
+
+@pytest.mark.parametrize("param", ["max_tokens", "temperature", "seed", "logprobs"])
+def test_a_refused_parameter_is_left_out_of_the_next_try(param, caplog):
+    """The call fails for once, to be tried again at once; from then on the parameter is not sent. There is one warning
+    where samples lose their temperature."""
+    with serving(script=listed(refusing(param), refusing(param))) as server:
+        sampler = sampler_of(server)
+
+        async def twice():
+            return await asyncio.gather(
+                *(sampler.sample(PROMPT, settings(), 1) for _ in range(2)), return_exceptions=True
+            )
+
+        with caplog.at_level(logging.WARNING):
+            for failed in asyncio.run(twice()):
+                assert (type(failed), failed.kind, failed.retry_after) == (ProviderBusy, FailureKind.TRANSIENT, 0.0)
+                assert param in str(failed)
+            (sample,) = ask(sampler)
+        entry = server.ledger.chats[-1]
+        assert (entry.seed is None) == (param == "seed")
+        assert (entry.temperature in {None, 1.0}) == (param == "temperature")
+        assert (sample.logprob is None) == (param == "logprobs")
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * (param == "temperature")
+        assert server.ledger.totals.requests == 3
+
+
+def test_the_same_refusal_again_is_final():
+    """A server that refuses what is not sent any more is not asked for ever."""
+    with serving(script=always(refusing("seed"))) as server:
+        sampler = sampler_of(server)
+        assert type(failing(sampler)) is ProviderBusy
+        failed = failing(sampler)
+        assert (type(failed), failed.kind) == (ProviderDown, FailureKind.INVALID)
+
+
+@pytest.mark.parametrize("fault", [Fault.N_IGNORED, Fault.N_REFUSED])
+def test_a_server_without_n_is_asked_for_one_at_a_time(fault):
+    """Where n is ignored, a few times in a row, what came is returned; where it is refused the call is tried again."""
+    with serving(script=always(fault)) as server:
+        sampler = sampler_of(server)
+        many = SHORT_REPLIES if fault is Fault.N_IGNORED else 1
+        for _ in range(many):
+            if fault is Fault.N_IGNORED:
+                assert len(ask(sampler, 4)) == 1
+            else:
+                assert failing(sampler, 4).retry_after == 0.0
+        assert len(ask(sampler, 4)) == 1
+        assert [entry.n for entry in server.ledger.chats] == [4] * many + [1]
+        assert sampler.worst(PROMPT, settings(), 4).output_tokens == 200
+
+
+def test_one_short_reply_does_not_end_it():
+    """A reply with too few samples may be a mishap: whole ones after it show that several may be asked for."""
+    with serving(script=listed(*(Fault.N_IGNORED, None) * SHORT_REPLIES)) as server:
+        sampler = sampler_of(server)
+        assert [len(ask(sampler, 3)) for _ in range(2 * SHORT_REPLIES)] == [1, 3] * SHORT_REPLIES
+        assert {entry.n for entry in server.ledger.chats} == {3}
+
+
+def test_half_characters_are_not_sent():
+    """A prompt that is no text is refused before anything is sent."""
+    with serving() as server:
+        with pytest.raises(ProviderDown, match="surrogates"):
+            asyncio.run(sampler_of(server).sample("\ud800", settings(), 1))
+        assert server.ledger.totals.requests == 0
+
+
+# --- the key
+
+
+def test_the_key_appears_nowhere(caplog, capfd):
+    """No failure, sample, log, output or traceback with its local names has the key, though the server echoes it."""
+    told = []
+    with caplog.at_level(logging.DEBUG), serving() as server:
+        for fault in (*Fault, redirected(f"http://127.0.0.1:1/{CANARY}"), refusing("temperature", CANARY)):
+            server.setup.script = always(fault)
+            sampler = sampler_of(server, f",timeout={DEADLINE}")
+            told.append(f"{sampler!r} {sampler.name} {sampler.account}")
+            asyncio.run(told_by(sampler, told))
+        assert server.ledger.chats[0].authorization is not None
+    assert len(told) >= 3 * len(Fault)
+    told += [f"{record.getMessage()} {record.args}" for record in caplog.records]
+    told += capfd.readouterr()
+    assert not [text for text in told if CANARY in text]
+
+
+async def told_by(sampler, told):
+    asyncio.get_running_loop().set_debug(True)  # the loop tells of slow callbacks and of what was left unfinished
+    for n in (1, 3):
+        try:
+            told.append(repr(await sampler.sample(PROMPT, settings(), n)))
+        except (ProviderBusy, ProviderDown) as error:
+            # without this frame, whose local names are the test's own
+            error.__traceback__ = error.__traceback__.tb_next
+            whole = traceback.TracebackException.from_exception(error, capture_locals=True)
+            told += [repr(error), str(error.__dict__), "".join(whole.format())]
+
+
+def test_time_that_is_measured_is_that_of_the_call():
+    """The seconds of a sample are what its caller waited."""
+    with serving() as server:
+        sampler = sampler_of(server)
+        began = time.perf_counter()
+        (sample,) = ask(sampler)
+        assert 0 < sample.seconds <= time.perf_counter() - began

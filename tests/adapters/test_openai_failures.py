@@ -1,0 +1,239 @@
+"""Refusals of a provider: by status and by what the error says, to a failure by its kind; and how long to wait."""
+
+import json
+from email.utils import formatdate
+
+import pytest
+
+from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
+from unerring.adapters.openai_reply import Asked, outcome
+from unerring.adapters.openai_spec import Secret
+from unerring.core.sample import Finish
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+
+CANARY = "sk-canary-5d1f0c9a7e"
+SECRET = Secret(CANARY, "K")
+NOW = 1_700_000_000.0
+ASKED = Asked(n=1, limit=64, input_worst=300, voter="m", where="box", secret=SECRET, now=NOW, seconds=0.1)
+PASSING = {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.TRANSIENT, FailureKind.UNKNOWN}
+
+
+def refused(status, error=None, headers=None):
+    body = b"" if error is None else json.dumps(error).encode()
+    return outcome(status, headers or {}, body, ASKED)
+
+
+# --- kinds
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        ((429,), FailureKind.RATE_LIMITED),
+        ((503, 529), FailureKind.OVERLOADED),
+        ((408, 409, 425, 500, 502, 504, 520, 524, 599), FailureKind.TRANSIENT),
+        ((402,), FailureKind.QUOTA),
+        ((401, 403, 407), FailureKind.DENIED),
+        ((400, 404, 405, 410, 413, 415, 418, 422, 501), FailureKind.INVALID),
+        ((300, 301, 302, 303, 304, 307, 308), FailureKind.INVALID),
+        ((0, 101, 199, 600, 999), FailureKind.UNKNOWN),
+    ],
+)
+def test_a_status_has_a_kind(statuses, kind):
+    """Each status is a failure of its kind; the passing ones are `ProviderBusy`, the lasting ones `ProviderDown`."""
+    for status in statuses:
+        failed = refused(status)
+        assert type(failed) is (ProviderBusy if kind in PASSING else ProviderDown)
+        assert (failed.kind, failed.tokens) == (kind, None), status
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, {"error": {"code": "insufficient_quota", "message": "You exceeded it."}}, FailureKind.QUOTA),
+        (429, {"error": {"type": "insufficient_quota"}}, FailureKind.QUOTA),
+        (429, {"error": {"code": "billing_hard_limit_reached"}}, FailureKind.QUOTA),
+        (429, {"error": {"code": "rate_limit_exceeded"}}, FailureKind.RATE_LIMITED),
+        (429, [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}], FailureKind.RATE_LIMITED),
+        (400, {"error": {"message": "Your credit balance is too low to access the API."}}, FailureKind.QUOTA),
+        (403, {"error": {"message": "insufficient credits"}}, FailureKind.QUOTA),
+        (400, {"error": {"code": "context_length_exceeded"}}, FailureKind.INVALID),
+        (500, {"error": {"code": "insufficient_quota"}}, FailureKind.TRANSIENT),
+    ],
+)
+def test_codes_tell_a_quota_from_a_rate(status, error, kind):
+    """A quota that is gone is not waited out; a rate limit, also Gemini's with the words of a quota, is."""
+    assert refused(status, error).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"error": {"code": "content_filter", "message": "filtered"}}),
+        (400, {"error": {"code": "400", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
+        (400, {"error": {"code": "invalid_prompt"}}),
+        (403, {"error": {"code": 403, "message": "flagged", "metadata": {"flagged_input": "..."}}}),
+    ],
+)
+def test_a_filter_is_a_refusal_and_no_failure(status, error):
+    """Where the provider objects to what is asked, that is a sample: refused, without text, and not billed."""
+    (sample,) = refused(status, error)
+    assert (sample.text, sample.finish, sample.usage.output_tokens) == ("", Finish.REFUSED, 0)
+
+
+def test_a_redirect_says_what_to_do():
+    """Redirects are not followed, and the error says so."""
+    assert "redirects are not followed" in str(refused(307, headers={"location": "http://evil.example/"}))
+
+
+# --- messages
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "said"}}, "said"),
+        ({"error": "said"}, "said"),
+        ({"errors": [{"message": "said"}]}, "said"),
+        ([{"error": {"message": "said"}}], "said"),
+        ({"message": "said"}, "said"),
+        ({"detail": "said"}, "said"),
+        ({"detail": [{"loc": ["body", "seed"], "msg": "said"}]}, "said"),
+        ({"object": "error", "message": {"detail": [{"loc": ["body", "seed"], "msg": "said"}]}}, "said"),
+        ({"error": {"error": "said"}}, "said"),
+        ("said", "said"),
+        ([], ""),
+        (None, ""),
+        (17, ""),
+        ({"error": {"message": 17}}, ""),
+    ],
+)
+def test_the_message_is_found_in_every_shape(body, message):
+    """OpenAI, Gemini, FastAPI, Mistral and plain strings: the message is where it is."""
+    assert said_by(body).message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>", "502 Bad Gateway"),
+        (b"<p>Some <b>words</b></p>", "Some words"),
+        (b"upstream connect error", "upstream connect error"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"", ""),
+        (b'{"error":{"message":"cut', '{"error":{"message":"cut'),
+        (b"[" * 100_000, "[" * 5),
+        (b'{"code":9}', '{"code":9}'),
+    ],
+)
+def test_pages_and_words_are_messages_too(body, message):
+    """Where there is no JSON, the page's title or the words that came are shown."""
+    assert one_line(read_error(body).message, SECRET).startswith(message)
+
+
+def test_messages_are_one_short_line():
+    """Control characters, line breaks and escapes are gone, and no message is longer than 300 characters."""
+    hostile = "a\x1b[31mred\x1b[0m\nb\r\nc\u202e\u200b\ud800\x00\x7f" + "x" * 5000
+    for status in (400, 429, 500):
+        words = str(refused(status, {"error": {"message": hostile}}))
+        assert len(words) <= 300
+        assert words.isprintable()
+        assert words.startswith(f"box answered {status}: a [31mred [0m b c")
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 307, 199])
+def test_messages_have_no_key_in_them(status):
+    """A server that echoes the key, at any place in its answer, does not get it into a message."""
+    for before in (0, 200, 250, 270, 280, 290, 2380, 2390, 2400):
+        for echo in (f"Bearer {CANARY}", CANARY * 3):
+            error = {"error": {"message": "x" * before + echo, "code": echo, "type": echo, "param": echo}}
+            failed = refused(status, error)
+            assert CANARY not in f"{failed} {failed!r}"
+            assert CANARY[:12] not in str(failed)
+    assert CANARY not in str(outcome(status, {}, CANARY.encode(), ASKED))
+
+
+def test_an_error_without_words_says_its_status():
+    """Nothing but a status still makes a message."""
+    assert str(refused(500)) == "box answered 500"
+
+
+# --- waiting
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({}, None),
+        ({"retry-after": "1"}, 1.0),
+        ({"retry-after": " 61 "}, 61.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "121"}, 121.0),
+        ({"retry-after": "3600"}, 3600.0),
+        ({"retry-after": "1209600"}, 86400.0),
+        ({"retry-after": "9" * 18}, 86400.0),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "NaN"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Infinity"}, None),
+        ({"retry-after": "1e3"}, None),
+        ({"retry-after": "1_0"}, None),
+        ({"retry-after": "+5"}, None),
+        ({"retry-after": "٣"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "soon, ☃"}, None),
+        ({"retry-after": "."}, None),
+        ({"retry-after": "2s"}, 2.0),
+        ({"retry-after": formatdate(NOW + 90, usegmt=True)}, 90.0),
+        ({"retry-after": formatdate(NOW - 90, usegmt=True)}, 0.0),
+        ({"retry-after": formatdate(NOW + 1e7, usegmt=True)}, 86400.0),
+        ({"retry-after": formatdate(NOW + 90).replace("-0000", "GMT")}, 90.0),
+        ({"retry-after": formatdate(NOW + 90, usegmt=True), "date": formatdate(NOW + 60, usegmt=True)}, 30.0),
+        ({"retry-after": formatdate(NOW + 90, usegmt=True), "date": "never"}, 90.0),
+        ({"retry-after": "Wed, 99 Foo 2026 99:99:99 GMT"}, None),
+        ({"retry-after": "Fri, 31 Dec 999999999999 23:59:59 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0.0),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "-1", "retry-after": "9"}, 9.0),
+        ({"x-ratelimit-reset-requests": "1s"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s"}, 1.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "2d"}, 86400.0),
+        ({"x-ratelimit-remaining-tokens": "7", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "12"}, 12.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{NOW + 20:.0f}"}, 20.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{(NOW + 20) * 1000:.0f}"}, 20.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{NOW - 20:.0f}"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1.2.3s"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "later"}, None),
+    ],
+)
+def test_how_long_to_wait(headers, wait):
+    """Seconds, dates, milliseconds and durations are understood; what makes no sense is no wait, a day is the most."""
+    told = retry_after(headers, NOW)
+    assert told == (None if wait is None else pytest.approx(wait))
+
+
+def test_an_error_may_say_itself_how_long_to_wait():
+    """Gemini's RetryInfo counts where no header says so."""
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}]
+    error = [{"error": {"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED", "details": details}}]
+    assert refused(429, error).retry_after == 34.0
+    assert refused(429, error, {"retry-after": "5"}).retry_after == 5.0
+
+
+def test_waits_come_with_every_passing_failure():
+    """A 503 or a 500 may say when to come back as well."""
+    for status in (429, 500, 503, 529):
+        assert refused(status, None, {"retry-after": "7"}).retry_after == 7.0
+
+
+def test_large_errors_are_cut():
+    """Of an error's body no more is looked at than 64 KiB."""
+    body = b"x" * (4 * LARGEST_ERROR)
+    assert len(str(failure(500, read_error(body), {}, "box", SECRET, NOW))) <= 300

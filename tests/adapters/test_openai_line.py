@@ -1,0 +1,371 @@
+"""The line to an endpoint: connections, deadlines, large answers and proxies, against servers of a few lines each."""
+
+import asyncio
+import gc
+import json
+import socket
+from contextlib import suppress
+
+import pytest
+from openai_servers import Answering, answer, serving
+
+from unerring.adapters.openai_failures import LARGEST_ERROR
+from unerring.adapters.openai_line import Line
+from unerring.adapters.openai_reply import LARGEST_REPLY
+from unerring.adapters.openai_spec import Spec, proxy_for, secret_for
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+
+CANARY = "sk-canary-5d1f0c9a7e"
+BODY = b'{"model":"m"}'
+DEADLINE = 0.25  # seconds
+MEBIBYTE = 1 << 20
+
+
+def line_to(url, timeout=30.0, **environ):
+    spec = Spec("m", url, timeout=timeout)
+    return Line(spec, secret_for(spec, {"UNERRING_API_KEY": CANARY}), proxy_for(spec, environ))
+
+
+def exchanged(handler, times=1, timeout=30.0):
+    """What one call after the other brings."""
+
+    async def main():
+        async with serving(handler) as url:
+            line = line_to(url, timeout)
+            try:
+                return [await line.exchange(BODY) for _ in range(times)]
+            finally:
+                await line.aclose()
+
+    return asyncio.run(main())
+
+
+def failed(got, kind):
+    assert isinstance(got, ProviderBusy), got
+    assert (got.kind, got.tokens) == (kind, None)
+    return str(got)
+
+
+# --- requests
+
+
+def test_a_request_is_what_it_has_to_be():
+    """One POST with the key, no cookie, no packing, and a wish that nothing of it be kept in caches."""
+    server = Answering(answer(b"{}", "200 OK", "Set-Cookie: a=b"))
+    assert [status for status, _, _ in exchanged(server, times=2)] == [200, 200]
+    assert len(server.requests) == 2
+    for head, body in server.requests:
+        lines = head.lower().split("\r\n")
+        assert lines[0] == "post /v1/chat/completions http/1.1"
+        assert f"authorization: bearer {CANARY}" in lines
+        assert {
+            "accept-encoding: identity",
+            "cache-control: no-cache, no-store",
+            "content-type: application/json",
+        } <= {*lines}
+        assert not [line for line in lines if line.startswith(("cookie", "transfer-encoding", "expect"))]
+        assert body == BODY
+    assert server.connections == 1
+
+
+def test_without_a_key_there_is_no_authorization():
+    """A local server that wants no key gets none."""
+    server = Answering(answer())
+
+    async def main():
+        async with serving(server) as url:
+            spec = Spec("m", url)
+            line = Line(spec, secret_for(spec, {}), None)
+            await line.exchange(BODY)
+            await line.aclose()
+
+    asyncio.run(main())
+    assert "authorization" not in server.requests[0][0].lower()
+
+
+def test_an_answer_comes_as_it_is():
+    """Status, headers and body are handed on, whatever they are."""
+    ((status, headers, body),) = exchanged(Answering(answer(b"\xff\x00", "777 What", "X-Cache: HIT")))
+    assert (status, headers["x-cache"], body) == (777, "HIT", b"\xff\x00")
+
+
+# --- connections
+
+
+def test_where_nobody_listens_nothing_was_sent():
+    """A refused connection costs nothing."""
+
+    async def main():
+        with socket.socket() as held:  # a port that nobody else can get, and nobody listens at
+            held.bind(("127.0.0.1", 0))
+            line = line_to(f"http://127.0.0.1:{held.getsockname()[1]}/v1")
+            return await line.exchange(BODY)
+
+    assert "refused" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
+
+
+def test_a_name_that_is_not_known_costs_nothing(monkeypatch):
+    """Without an address, nothing was sent."""
+
+    def unknown(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    got = asyncio.run(line_to("http://nowhere.invalid/v1").exchange(BODY))
+    assert "DNS" in failed(got, FailureKind.TRANSIENT)
+
+
+def test_a_server_without_tls_gets_nothing():
+    """Where no secure connection can be made, neither the request nor the key was sent."""
+    read = []
+
+    async def plain(reader, writer):
+        read.append(await reader.read(65536))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def main():
+        async with serving(plain) as url:
+            return await line_to(url.replace("http:", "https:")).exchange(BODY)
+
+    assert "TLS" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
+    assert CANARY.encode() not in b"".join(read)
+
+
+def test_a_deadline_before_anything_is_sent_costs_nothing():
+    """While the connection is still being made secure, nothing was sent."""
+    server = Answering(answer())
+
+    async def silent(reader, writer):
+        server.writers.append(writer)
+        await reader.read()
+
+    silent.writers = server.writers
+
+    async def main():
+        async with serving(silent) as url:
+            return await line_to(url.replace("http:", "https:"), DEADLINE).exchange(BODY)
+
+    assert "0.25 seconds" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
+
+
+def test_a_connection_that_was_dropped_is_not_used_again():
+    """A server that closes idle connections loses nobody a call: the next one opens another."""
+    server = Answering(answer())
+
+    async def main():
+        async with serving(server) as url:
+            line = line_to(url)
+            for _ in range(20):
+                status, _, _ = await line.exchange(BODY)
+                assert status == 200
+                server.writers[-1].close()
+                (opened,) = line._open.values()
+                while any(
+                    proto.is_connected() for kept in opened.session.connector._conns.values() for proto, _ in kept
+                ):
+                    await asyncio.sleep(0)  # until the client has heard of it
+            await line.aclose()
+
+    asyncio.run(main())
+    assert server.connections == len(server.requests) == 20
+
+
+def test_a_server_that_closes_after_each_answer_is_no_trouble():
+    """Where connections end with their answer, no call fails that had sent nothing; where they say so, none at all."""
+    for headers in ((), ("Connection: close",)):
+        server = Answering(answer(b"{}", "200 OK", *headers), close=True)
+        got = exchanged(server, times=100)
+        answered = [one for one in got if isinstance(one, tuple)]
+        assert len(answered) == len(server.requests)
+        assert len(answered) >= (100 if headers else 50)  # of two calls in a row, one at least had a new connection
+        assert {one.kind for one in got if isinstance(one, ProviderBusy)} <= {FailureKind.UNKNOWN}
+
+
+def test_a_request_that_was_read_and_not_answered_is_unknown():
+    """A connection that ends after the request was sent, kept or new, leaves open what became of it."""
+
+    async def hang_up(writer):
+        writer.close()
+
+    server = Answering(answer(), hang_up, hang_up)
+    got = exchanged(server, times=3)
+    assert got[0][0] == 200
+    for one in got[1:]:
+        assert "hung up" in failed(one, FailureKind.UNKNOWN)
+    assert len(server.requests) == 3  # nothing is sent twice
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{", ""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}", "no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "no HTTP"),
+        (f"{CANARY} {CANARY} {CANARY}\r\n\r\n".encode(), "no HTTP"),
+        (f"HTTP/1.1 {CANARY} OK\r\n\r\n".encode(), "no HTTP"),
+        (b"\x00\xff" * 500 + b"\r\n\r\n", "no HTTP"),
+        (b"", "hung up"),
+    ],
+)
+def test_what_is_no_http_is_unknown(reply, words):
+    """Answers that break off, or that are no HTTP, are failures in words of our own, without any of theirs."""
+    told = failed(exchanged(Answering(reply, close=True), timeout=5.0)[0], FailureKind.UNKNOWN)
+    assert words in told
+    assert CANARY not in told
+
+
+def test_a_refusal_counts_though_its_words_break_off():
+    """The status says that nothing was done; what follows it is of no matter."""
+    cut = b"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n{"
+    ((status, headers, body),) = exchanged(Answering(cut, close=True))
+    assert (status, headers["retry-after"], body) == (429, "7", b"")
+    ((status, _, _),) = exchanged(Answering(cut), timeout=DEADLINE)  # or never come
+    assert status == 429
+
+
+def test_calls_that_time_out_close_their_connections():
+    """Nothing is left open of a call that was given up."""
+    closed = asyncio.Event()
+
+    async def silent(reader, writer):
+        while await reader.read(65536):
+            pass
+        writer.close()
+        closed.set()
+
+    async def main():
+        async with serving(silent) as url:
+            line = line_to(url, DEADLINE)
+            failed(await line.exchange(BODY), FailureKind.UNKNOWN)
+            await asyncio.wait_for(closed.wait(), 5)
+            await line.aclose()
+
+    asyncio.run(main())
+
+
+# --- large answers
+
+
+def peak():
+    """The most memory that this process had since `forget_peak`, in bytes."""
+    with open("/proc/self/status") as status:
+        (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+def forget_peak():
+    gc.collect()
+    try:
+        with open("/proc/self/clear_refs", "w") as control:
+            control.write("5")
+    except OSError:
+        pytest.skip("this system does not measure the peak of memory anew")
+
+
+@pytest.mark.parametrize("head", ["Transfer-Encoding: chunked", f"Content-Length: {10 << 30}", "Connection: close"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_end_is_left(status, head):
+    """Of ten gigabytes no more than the cap is read, the connection is closed, and memory stays within 64 MiB."""
+    sent = 0
+
+    async def endless(writer):
+        nonlocal sent
+        writer.write(f"HTTP/1.1 {status} OK\r\n{head}\r\n\r\n".encode())
+        piece = b"a" * 65536
+        if "chunked" in head:
+            piece = b"10000\r\n" + piece + b"\r\n"
+        with suppress(ConnectionError):
+            for sent in range(0, 10 << 30, 65536):  # noqa: B007
+                writer.write(piece)
+                await writer.drain()
+
+    forget_peak()
+    before = peak()
+    ((got, _, body),) = exchanged(Answering(endless))
+    assert got == status
+    assert len(body) == (LARGEST_REPLY + 1 if status == 200 else LARGEST_ERROR)
+    assert sent <= len(body) + 16 * MEBIBYTE  # what the kernel holds on the way
+    assert peak() - before <= 64 * MEBIBYTE
+
+
+def test_a_large_request_is_sent_whole():
+    """A prompt of megabytes goes out without a warning."""
+    server = Answering(answer())
+    body = b"x" * (5 * MEBIBYTE)
+
+    async def main():
+        async with serving(server) as url:
+            line = line_to(url)
+            got = await line.exchange(body)
+            await line.aclose()
+            return got
+
+    assert asyncio.run(main())[0] == 200
+    assert server.requests[0][1] == body
+
+
+# --- loops
+
+
+def test_sessions_end_with_their_loop():
+    """A loop that ends closes what was opened on it, and none is kept."""
+    server = Answering(answer())
+
+    async def main(line):
+        async with serving(server) as url:
+            line._url = type(line._url)(f"{url}/chat/completions")
+            await line.exchange(BODY)
+            assert len(line._open) == 1
+
+    line = line_to("http://127.0.0.1:1/v1")
+    for _ in range(3):
+        asyncio.run(main(line))
+        assert not line._open
+
+
+# --- proxies
+
+
+def through(proxy, url, environ=None):
+    """What a call to `url` brings through a proxy that is served by `proxy`."""
+
+    async def main():
+        async with serving(proxy) as at:
+            address = at.removesuffix("/v1").replace("http://", "http://me:secret-pw@")
+            line = line_to(url, **{"HTTPS_PROXY": address, "HTTP_PROXY": address})
+            try:
+                return await line.exchange(BODY)
+            finally:
+                await line.aclose()
+
+    return asyncio.run(main())
+
+
+def test_a_proxy_passes_plain_requests_on():
+    """Through a proxy the whole address is asked for, with the proxy's own password."""
+    proxy = Answering(answer(json.dumps({"through": "proxy"}).encode()))
+    status, _, _ = through(proxy, "http://box.example/v1")
+    head = proxy.requests[0][0]
+    assert status == 200
+    assert head.startswith("POST http://box.example/v1/chat/completions HTTP/1.1")
+    assert "proxy-authorization: basic" in head.lower()
+    assert f"Bearer {CANARY}" in head
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(502, FailureKind.TRANSIENT), (403, FailureKind.TRANSIENT), (407, FailureKind.DENIED)]
+)
+def test_a_proxy_never_sees_the_key_of_a_secure_request(status, kind):
+    """A tunnel is asked for with the proxy's password and without the key; refused, nothing was sent."""
+    proxy = Answering(answer(b"", f"{status} No"))
+    got = through(proxy, "https://box.example/v1")
+    ((head, _),) = proxy.requests
+    assert head.startswith("CONNECT box.example:443 HTTP/1.1")
+    assert "proxy-authorization: basic" in head.lower()
+    assert CANARY not in head
+    assert got.kind is kind
+    assert isinstance(got, ProviderDown if kind is FailureKind.DENIED else ProviderBusy)
+    assert "secret-pw" not in str(got)

@@ -1,0 +1,137 @@
+"""Bodies of requests; and what is left out of them after a server has refused it."""
+
+import json
+
+import pytest
+
+from unerring.adapters.openai_failures import said_by
+from unerring.adapters.openai_request import MOST_TAILS, Form, refused_parameter
+from unerring.adapters.openai_spec import Spec
+from unerring.core.sample import Settings
+
+SETTINGS = Settings(temperature=0.1, max_output_tokens=750, seed=7, step=3, slot=2)
+ALL = frozenset({"max_tokens", "temperature", "seed", "logprobs", "n"})
+
+
+def fields(form, settings=SETTINGS, n=1, prompt="question"):
+    return json.loads(form.body(prompt, settings, n))
+
+
+def test_a_request_says_all_it_has_to():
+    """Model, message, limit, temperature, seed and log-probabilities; `n` only where it is more than one."""
+    assert fields(Form(Spec("m"))) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "question"}],
+        "max_tokens": 750,
+        "temperature": 0.1,
+        "logprobs": True,
+        "seed": SETTINGS.sample_seed() % 2**31,
+    }
+    assert fields(Form(Spec("m")), n=5)["n"] == 5
+
+
+def test_options_leave_parameters_out():
+    """seed=off and logprobs=off are not sent, and n=1 never asks for several."""
+    form = Form(Spec("m", several=False, logprobs=False, seed=False))
+    assert set(fields(form)) == {"model", "messages", "max_tokens", "temperature"}
+    assert form.many(7) == 1
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\n\x00\x1f", "é😀", "</script>", '"},{"role":"system"', "\u2028"])
+def test_any_text_is_sent_as_it_is(text):
+    """Prompts and names of models are quoted as JSON wants it."""
+    assert fields(Form(Spec("m")), prompt=text)["messages"] == [{"role": "user", "content": text}]
+    assert fields(Form(Spec(text)))["model"] == text
+
+
+def test_half_characters_cannot_be_sent():
+    """A lone surrogate is no text; the sampler says so instead of changing it."""
+    with pytest.raises(UnicodeEncodeError):
+        Form(Spec("m")).body("\ud800", SETTINGS, 1)
+
+
+def test_seeds_of_a_step_differ_and_fit():
+    """Every sample of a step has a seed of its own, and all fit into 31 bits."""
+    form = Form(Spec("m"))
+    seeds = [fields(form, Settings(0.1, 750, 7, step, slot))["seed"] for step in range(20) for slot in range(40)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_settings_may_change_from_call_to_call():
+    """Temperatures and limits of each call are its own, however many there were before."""
+    form = Form(Spec("m"))
+    for i in [*range(3 * MOST_TAILS), 0, 1]:
+        sent = fields(form, Settings(i / 100, 10 + i, 7, 0, 0))
+        assert (sent["temperature"], sent["max_tokens"]) == (i / 100, 10 + i)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "name"),
+    [
+        (400, {"param": "max_tokens", "code": "unsupported_parameter", "message": "Use another."}, "max_tokens"),
+        (400, {"message": "'max_tokens' is not supported with this model. Use 'max_completion_tokens'"}, "max_tokens"),
+        (400, {"param": "temperature", "message": "Only the default (1) value is supported."}, "temperature"),
+        (400, {"message": "Unsupported value: 'temperature' does not support 0.1."}, "temperature"),
+        (400, {"message": "Argument not supported on this model: logprobs"}, "logprobs"),
+        (403, {"message": "You are not allowed to request logprobs from this model."}, "logprobs"),
+        (400, {"message": 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'}, "seed"),
+        (400, {"message": "Unsupported value: 'n' does not support other values than 1."}, "n"),
+        (400, {"message": "n must be 1"}, "n"),
+        (400, {"message": "n > 1 is not supported"}, "n"),
+        (400, {"param": "n", "message": "no"}, "n"),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs"}]}, "seed"),
+        (422, {"message": {"detail": [{"loc": ["body", "logprobs"], "msg": "Extra inputs"}]}}, "logprobs"),
+        (400, {"message": "This model's maximum context length is 8192 tokens; reduce max_tokens"}, None),
+        (400, {"message": "max_tokens is too large: 9999999"}, None),
+        (400, {"message": "An error in a question of n parts"}, None),
+        (400, {"message": "The model does not exist"}, None),
+        (403, {"message": "temperature: not from here"}, None),
+        (401, {"message": "no logprobs for you"}, None),
+        (500, {"message": "logprobs"}, None),
+        (429, {"message": "max_tokens per minute"}, None),
+    ],
+)
+def test_a_refusal_names_the_parameter(status, error, name):
+    """By its field or by its words, a refused parameter is found; other errors name none."""
+    assert refused_parameter(status, said_by({"error": error}), ALL) == name
+
+
+def test_a_parameter_that_was_not_sent_cannot_be_left_out():
+    """Where a request did without it already, the refusal stands."""
+    form = Form(Spec("m"))
+    error = said_by({"error": {"param": "seed", "message": "no seed"}})
+    assert refused_parameter(400, error, form.sent(1)) == "seed"
+    assert form.without("seed")
+    assert not form.without("seed")
+    assert refused_parameter(400, error, form.sent(1)) is None
+    assert "n" in form.sent(2) - form.sent(1)
+
+
+@pytest.mark.parametrize("name", ["temperature", "seed", "logprobs"])
+def test_what_was_refused_is_not_sent_again(name):
+    """From then on requests are as before, less that one parameter."""
+    form = Form(Spec("m"))
+    before = fields(form)
+    form.without(name)
+    assert fields(form) == {key: value for key, value in before.items() if key != name}
+
+
+def test_the_limit_has_two_wordings():
+    """max_tokens becomes max_completion_tokens once, and there it ends."""
+    form = Form(Spec("m"))
+    assert form.without("max_tokens")
+    assert not form.without("max_tokens")  # another call of the same time found it out as well
+    sent = fields(form)
+    assert sent["max_completion_tokens"] == 750
+    assert "max_tokens" not in sent
+    error = said_by({"error": {"param": "max_completion_tokens", "message": "max_completion_tokens?"}})
+    assert refused_parameter(400, error, form.sent(1)) is None
+
+
+def test_several_samples_are_not_asked_for_again():
+    """Where n was refused, each request asks for one."""
+    form = Form(Spec("m"))
+    assert form.many(5) == 5
+    form.without("n")
+    assert form.many(5) == 1
