@@ -18,7 +18,7 @@ from unerring.core.vote import Json, NotJson, canonical
 from unerring.errors import InputError
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
 from unerring.reading import Tee
-from unerring.registry import make_sampler, process_name, recommended_policy, required_chain, speculation_for
+from unerring.registry import Origin, make_sampler, process_name, recommended_policy, required_chain, speculation_for
 from unerring.retracing import Stand, retraced
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
@@ -189,9 +189,10 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         raise InputError(f"a seed is a whole number, not {opening.seed!r}")
     _require_limits(options)
     chain = required_chain(opening.chain)
-    async with _models(opening.model, chain, opening.seed, options) as models:
+    began = options.clock.time()
+    async with _models(opening.model, chain, _origin(chain, opening.seed, began), options) as models:
         stand = Stand(chain, chain.start())
-        entries = [_opening_entry(opening, stand.at, models.sampler, options)]
+        entries = [_opening_entry(opening, stand.at, models.sampler, options, began)]
         entries += _allowing(models.sampler, options)
         with _journal(opening.journal) as journal:
             for entry in entries:
@@ -212,13 +213,13 @@ class _Models:
 
 @asynccontextmanager
 async def _models(
-    model: Any, chain: Chain, seed: int, options: Options, substitutes: tuple[str, ...] = ()
+    model: Any, chain: Chain, origin: Origin, options: Options, substitutes: tuple[str, ...] = ()
 ) -> AsyncIterator[_Models]:
     async with AsyncExitStack() as made:
-        sampler = make_sampler(model, chain, seed, made, options.escalate)
-        ahead = speculation_for(options.speculate, chain, sampler, seed, made)
+        sampler = make_sampler(model, chain, origin, made, options.escalate)
+        ahead = speculation_for(options.speculate, chain, sampler, origin, made)
         limited = ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
-        others = {name: make_sampler(name, chain, seed, made) for name in substitutes}
+        others = {name: make_sampler(name, chain, origin, made) for name in substitutes}
         yield _Models(sampler, limited, others)
 
 
@@ -228,7 +229,12 @@ def _allowing(sampler: Sampler, options: Options, before: Allowed | None = None)
     return [] if entry is None else [entry]
 
 
-def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options) -> Entry:
+def _origin(chain: Chain, seed: int, began: float) -> Origin:
+    """What a run is known by where samples are ordered hours ahead: the same when it is resumed, and no other's."""
+    return Origin(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}")
+
+
+def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Entry:
     policy = opening.policy
     if options.escalate is not None:
         policy = replace(policy, escalate_after=options.escalate_after)
@@ -241,7 +247,7 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
         start=canonical(at),
         length=length_of(opening.chain),
         software=f"unerring {version('unerring')}",
-        time=options.clock.time(),
+        time=began,
         plan=opening.plan,
     )
 
@@ -277,7 +283,8 @@ async def _resume(path: Path, chain: Chain | None, model: Any, options: Options,
         if state.finished is not None:
             return Result(stand.at, state.committed, report_of(state, stand.series))
         _require_higher_caps(state.policy, options)
-        async with _models(model or opened.model, stand.chain, opened.seed, options, state.substitutes) as models:
+        origin = _origin(stand.chain, opened.seed, opened.time)
+        async with _models(model or opened.model, stand.chain, origin, options, state.substitutes) as models:
             resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
             before = Allowed(state.account.limits, state.account.tariffs)
             for entry in [resumed, *_allowing(models.sampler, options, before)]:

@@ -20,7 +20,7 @@ from unerring.core.planning.races import Job
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of
 from unerring.errors import InputError, Interrupted, NoKCanHelp
-from unerring.registry import make_sampler, process_name, recommended_policy, required_chain, sampler_for
+from unerring.registry import Origin, make_sampler, process_name, recommended_policy, required_chain, sampler_for
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import SEPARATOR
 from unerring.runtime.pilot import Pilot, can_be_entered
@@ -93,7 +93,9 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
     policy = options.policy or recommended_policy(asked.model) or Policy()
     async with AsyncExitStack() as made:
-        sampler = make_sampler(asked.model, chain, asked.seed, made)
+        sampler = make_sampler(
+            asked.model, chain, Origin(asked.seed, f"pilot of {process_name(chain)}, seed {asked.seed}"), made
+        )
         calibration = _begun(_blank(asked, sampler, policy), path)
         if path is not None:
             _require_writable(path)

@@ -8,7 +8,7 @@ from typing import Any
 
 from unerring.adapters.journal_reader import Reader, require_empty
 from unerring.adapters.journal_repair import readable_copy, replace_journal
-from unerring.core.entries import Entry, Opened
+from unerring.core.entries import Entry, Opened, Ruled
 from unerring.core.open_step import Misplaced
 from unerring.core.process import verifier_of
 from unerring.core.replay import Decided, RunState
@@ -17,6 +17,8 @@ from unerring.core.vote import Json
 from unerring.errors import InputError, JournalDamaged
 from unerring.registry import make_chain
 from unerring.runtime.ports import Observer
+
+MOST_NAMED = 10  # steps that are named one by one
 
 
 class Tee:
@@ -88,6 +90,11 @@ def report(journal: str | Path) -> dict[str, Any]:
     return report_of(history.state, history.series)
 
 
+def has_ruled(journal: str | Path) -> bool:
+    """Whether people decided steps of a journal, committed or not."""
+    return any(isinstance(entry, Ruled) for entry in Reader(Path(journal)).entries())
+
+
 def require_free(journal: str | Path) -> None:
     """Raise `InputError` where a file already holds a run, or is something else."""
     if Path(journal).exists():
@@ -115,7 +122,11 @@ def repair(journal: str | Path) -> tuple[int, Path]:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What verifying a journal found: `problem` is None where everything holds."""
+    """What verifying a journal found: `problem` is None where everything holds.
+
+    `judged` says whether the process's own verifier has judged the choices, and `ruled` counts the steps that people
+    decided.
+    """
 
     process: str
     parameters: dict[str, Json]
@@ -125,6 +136,7 @@ class Verification:
     judged: bool
     problem: str | None
     notes: tuple[str, ...]
+    ruled: int = 0
 
 
 def verify(journal: str | Path) -> Verification:
@@ -143,6 +155,8 @@ def verify(journal: str | Path) -> Verification:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:
         problem = judge((decided.value for decided in steps(journal)), finished)
+    if history.series.ruled:
+        notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
     if not history.has_head:
         notes.append("the head file is missing, so that entries cut from the end would not be noticed")
     return Verification(
@@ -154,4 +168,11 @@ def verify(journal: str | Path) -> Verification:
         judged=judge is not None,
         problem=problem,
         notes=tuple(notes),
+        ruled=history.series.ruled,
     )
+
+
+def some_steps(steps: list[int], count: int) -> str:
+    """Some steps by their numbers, the first of them where they are many."""
+    told = ", ".join(map(str, steps[:MOST_NAMED])) + (", ..." if count > MOST_NAMED else "")
+    return f"step {told}" if count == 1 else f"{count:,} steps: {told}"

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,50 +89,58 @@ def parameter(text: str) -> tuple[str, Json]:
         return name, value
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What samplers are made for: the seed of their samples, and the name of the run, the same when it is resumed."""
+
+    seed: int
+    run: str = "nothing"
+
+
 @contextmanager
 def sampler_for(model: Any, chain: Chain, seed: int) -> Iterator[Sampler]:
     """A sampler to look at, as `make_sampler` makes it: one beyond a network is not to be asked anything."""
     with ExitStack() as made:
-        yield make_sampler(model, chain, seed, made)
+        yield make_sampler(model, chain, Origin(seed), made)
 
 
 def make_sampler(
-    model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStack, escalate: Any = None
+    model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack, escalate: Any = None
 ) -> Sampler:
     """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to take turns.
 
     `escalate` is the same again, for what answers on steps that the others could not settle. Samplers made here are
     closed at the end of `made`; one that was passed in stays its owner's.
     """
-    members, reserves = _members(model, chain, seed, made)
+    members, reserves = _members(model, chain, origin, made)
     if escalate is not None:
         if reserves:
             raise InputError("the model says already what hard steps are escalated to; leave one of the two out")
-        reserves, further = _members(escalate, chain, seed, made)
+        reserves, further = _members(escalate, chain, origin, made)
         if further:
             raise InputError("what hard steps are escalated to cannot escalate them further")
     return members[0] if len(members) == 1 and not reserves else Panel(members, reserves)
 
 
 def _members(
-    model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStack
+    model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack
 ) -> tuple[list[Sampler], list[Sampler]]:
     """The samplers that a model stands for: those that take turns, and those in reserve."""
     if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
         first, _, last = model.partition(RESERVE)
         turns, reserve = first.split(SEPARATOR), last.split(SEPARATOR) if last else []
-        return [_specified(one, chain, seed, made) for one in turns], [
-            _specified(one, chain, seed, made) for one in reserve
+        return [_specified(one, chain, origin, made) for one in turns], [
+            _specified(one, chain, origin, made) for one in reserve
         ]
     if isinstance(model, list | tuple) and model:
-        each = [_members(one, chain, seed, made) for one in model]
+        each = [_members(one, chain, origin, made) for one in model]
         return [one for members, _ in each for one in members], [one for _, reserves in each for one in reserves]
-    return [_single(model, chain, seed, made)], []
+    return [_single(model, chain, origin, made)], []
 
 
-def _single(model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStack) -> Sampler:
+def _single(model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
     if isinstance(model, str):
-        return _specified(model, chain, seed, made)
+        return _specified(model, chain, origin, made)
     if hasattr(model, "sample") and not isinstance(model, type):
         return _required_sampler(model)
     if callable(model) and not isinstance(model, type):
@@ -139,12 +148,12 @@ def _single(model: Any, chain: Chain, seed: int, made: ExitStack | AsyncExitStac
     raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
 
 
-def _specified(spec: str, chain: Chain, seed: int, made: ExitStack | AsyncExitStack) -> Sampler:
+def _specified(spec: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
         from unerring.adapters.embedded import DRAFTER, EmbeddedDrafter, EmbeddedSampler
 
-        return EmbeddedDrafter() if spec == DRAFTER else _to_close(EmbeddedSampler(spec, seed), made)
+        return EmbeddedDrafter() if spec == DRAFTER else _to_close(EmbeddedSampler(spec, origin.seed), made)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:
@@ -154,6 +163,10 @@ def _specified(spec: str, chain: Chain, seed: int, made: ExitStack | AsyncExitSt
         from unerring.adapters.openai_chat import OpenAISampler
 
         return _to_close(OpenAISampler(spec), made)
+    if provider == "openai-batch":
+        from unerring.adapters.batch_sampler import BatchSampler
+
+        return _to_close(BatchSampler(spec, origin.run), made)
     raise InputError(
         f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, openai/MODEL, openai/MODEL@URL, "
         "noise/p=0.99,v=0.95,c=0. "
@@ -207,7 +220,7 @@ def recommended_policy(model: Any) -> Policy | None:
 
 
 def speculation_for(
-    speculate: Any, chain: Chain, sampler: Sampler, seed: int, made: ExitStack | AsyncExitStack
+    speculate: Any, chain: Chain, sampler: Sampler, origin: Origin, made: ExitStack | AsyncExitStack
 ) -> Speculation | None:
     """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
     own: Callable[[Json], Json] | None = getattr(chain, "guess", None)
@@ -219,7 +232,7 @@ def speculation_for(
     if speculate == "leader":
         return Speculation()
     if speculate != "guess":
-        return Speculation(make_sampler(speculate, chain, seed, made))
+        return Speculation(make_sampler(speculate, chain, origin, made))
     if own is None:
         raise InputError(f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model")
     return Speculation(own)

@@ -31,7 +31,7 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand
     for entry, decided, choice in folded(path, entries, state):
         if stand is None:
             assert isinstance(entry, Opened)  # anything else cannot come first
-            stand = _opened(path, entry, chain, state)
+            stand = begun(path, entry, chain, state)
         elif decided is not None:
             stand.series.add(decided, state)
             stand.at = stand.chain.advance(stand.at, choice)
@@ -45,7 +45,11 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand
     return stand
 
 
-def _opened(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> Stand:
+def begun(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> Stand:
+    """The chain of a run, made from its opening entry where none is given, before its first step.
+
+    Raises `InputError` where it cannot be made or is another one, and `ChainChanged` where it starts elsewhere.
+    """
     chain = chain or make_chain(opened.process, opened.parameters)
     if process_name(chain) != opened.process:
         raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")

@@ -6,11 +6,12 @@ calls of the account.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
 from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.gate import Gate, OpenGate, unless_stopped
@@ -81,12 +82,13 @@ class Caller:
         """
         stops = (self._around.stop,) if halt is None else (self._around.stop, halt)
         gate = self._gate(asked.sampler)
-        failures, since = 0, self._around.clock.time()
+        failures, since = 0, 0.0
         while True:
             ticket = await gate.enter(*stops)
             try:
-                samples = await self._sent(asked, book)
+                samples = await self._sent(asked, book, stops)
             except ProviderBusy as failure:
+                since = since if failures else self._around.clock.time()
                 wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
                 shared = gate.leave(ticket, failure, wait)
                 self._require_patience(failure, since, wait)
@@ -103,15 +105,16 @@ class Caller:
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)
 
-    async def _sent(self, asked: Asked, book: Book) -> list[Sample]:
+    async def _sent(self, asked: Asked, book: Book, stops: tuple[StopRequest, ...]) -> list[Sample]:
         """The samples of one try, with its account kept."""
         try:
             await book.begin(asked)
             started = self._around.clock.time()
-            samples = checked(await asked.sampler.sample(asked.prompt, asked.settings, asked.n))
+            sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
+            samples = checked(await (_unless_stopped(sampling, *stops) if deferred(asked.sampler) else sampling))
             if not samples:
                 raise ProviderBusy("the model returned no sample")
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Interrupted):
             book.cancelled()
             raise
         except ProviderDown as error:
@@ -129,7 +132,8 @@ class Caller:
         if gate is None:
             gate = _OPEN
             if isinstance(sampler, Endpoint):
-                new = Gate(self._around.clock, self._around.patience, self._most)
+                most = max(self._most, getattr(sampler, "at_once", 0))
+                new = Gate(self._around.clock, self._around.patience, most, getattr(sampler, "at_once", FIRST))
                 gate = self._gates.setdefault(sampler.account, new)
             self._gate_of[id(sampler)] = gate
         return gate
@@ -145,6 +149,29 @@ class Caller:
 
 
 _OPEN = OpenGate()
+
+
+def deferred(sampler: Sampler) -> bool:
+    """Whether it answers many calls together, hours later (`at_once` of them): nothing is to wait for that in vain."""
+    return hasattr(sampler, "at_once")
+
+
+async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *stops: StopRequest) -> Sequence[Sample]:
+    """What a call brings; raises `Interrupted` once one of the stops is asked for, and gives the call up."""
+    asking = asyncio.ensure_future(sampling)
+    ended: asyncio.Future[Sequence[Sample]] = asyncio.get_running_loop().create_future()
+    for stop in stops:
+        stop.ends(ended)
+    try:
+        await asyncio.wait([asking, ended], return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            await ended  # which raises
+        return asking.result()
+    finally:
+        asking.cancel()
+        ended.cancel()
+        for stop in stops:
+            stop.spares(ended)
 
 
 def checked(samples: Sequence[Sample]) -> list[Sample]:

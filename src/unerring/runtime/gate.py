@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from unerring.core.pacing import Pacing, Ticket
+from unerring.core.pacing import FIRST, Pacing, Ticket
 from unerring.errors import FailureKind, ProviderBusy
 from unerring.runtime.limits import Patience, StopRequest
 from unerring.runtime.ports import Clock
@@ -12,8 +12,9 @@ from unerring.runtime.ports import Clock
 class Gate:
     """Lets calls through in the order in which they came."""
 
-    def __init__(self, clock: Clock, patience: Patience, most: int) -> None:
-        self.pacing = Pacing(most)
+    def __init__(self, clock: Clock, patience: Patience, most: int, first: int = FIRST) -> None:
+        """From `first` calls at once to `most`, as the provider takes them."""
+        self.pacing = Pacing(most, first)
         self._clock = clock
         self._patience = patience
         self._queue: deque[asyncio.Future[Ticket]] = deque()

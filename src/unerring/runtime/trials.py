@@ -2,7 +2,7 @@
 
 from unerring.core.entries import PROBE, Probed
 from unerring.core.sample import Sample, Settings, Usage
-from unerring.runtime.calling import Asked, Caller
+from unerring.runtime.calling import Asked, Caller, deferred
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.ports import Endpoint, Sampler
 
@@ -29,4 +29,4 @@ class Trial:
 
 def can_be_tried(sampler: Sampler) -> bool:
     """Whether there may be a cache between, and an answer comes while one waits: not in a batch, hours later."""
-    return isinstance(sampler, Endpoint) and not getattr(sampler, "deferred", False)
+    return isinstance(sampler, Endpoint) and not deferred(sampler)

@@ -18,6 +18,7 @@ from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, failed, own_frame
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.measuring import calibrate, plan
 from unerring.ui.options import json_option
+from unerring.ui.review import review
 from unerring.ui.running import fresh, resume, run
 from unerring.ui.text import inert, report_text
 
@@ -153,7 +154,11 @@ def report(file: Path, html: Path | None, as_json: bool) -> int:
 def export(file: Path, what: str, form: str) -> int:
     """Print the steps or the votes of the journal FILE, one record a line."""
     history = reading.History(file)
-    write(step_records(history) if what == "steps" else vote_records(history), form, sys.stdout)
+    if what == "steps":  # a table has the same columns in all its rows
+        records = step_records(history, marked=form == "csv" and reading.has_ruled(file))
+    else:
+        records = vote_records(history)
+    write(records, form, sys.stdout)
     sys.stdout.flush()
     return DONE
 
@@ -171,5 +176,5 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
     return demonstrate(disks, seed, path)
 
 
-for command in (calibrate, plan, run, resume):
+for command in (calibrate, plan, run, resume, review):
     commands.add_command(command)

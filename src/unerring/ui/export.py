@@ -10,13 +10,14 @@ from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reading import History
 
-OWN = frozenset({"index", "tally", "votes", "flags"})
+OWN = frozenset({"index", "tally", "votes", "flags", "ruled"})
 
 
-def step_records(history: History) -> Iterator[dict[str, Any]]:
-    """One record a committed step: index, the choice, tally, votes, flags.
+def step_records(history: History, marked: bool = False) -> Iterator[dict[str, Any]]:
+    """One record a committed step: index, the choice, tally, votes, flags; and `ruled` where somebody decided it.
 
-    A choice that is an object stands there by its fields, unless one of them has the name of a field of the record.
+    With `marked` each has that, true or false. A choice that is an object stands there by its fields, unless one of
+    them has the name of a field of the record.
     """
     for decided in history.steps():
         choice = decided.value
@@ -30,6 +31,7 @@ def step_records(history: History) -> Iterator[dict[str, Any]]:
                 "votes": decided.votes,
                 "flags": decided.flags,
             }
+            | ({"ruled": decided.ruled} if marked or decided.ruled else {})
         )
 
 

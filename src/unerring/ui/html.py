@@ -18,7 +18,7 @@ from unerring.errors import InputError
 from unerring.reading import History
 from unerring.ui.drawing import require_matplotlib
 from unerring.ui.run_plots import Panel, run_panels
-from unerring.ui.text import amount, chance, inert, probability
+from unerring.ui.text import amount, by_people, chance, inert, probability
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 20  # of a table of tallies or rounds
@@ -200,11 +200,12 @@ def _voters(report: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
         known = certified.get(voter["name"], {})
         p, planned = known.get("p"), known.get("planned")
         between = "" if planned is None else f"{probability(planned[0])} to {probability(planned[2])}"
-        counts = (f"{voter['votes']:,}", f"{voter['flags']:,}")
+        dissent = "" if voter["dissent"] is None else f"{voter['dissents']:,} ({voter['dissent']:.2%})"
+        counts = (f"{voter['votes']:,}", f"{voter['flags']:,}", dissent)
         rows.append((voter["name"], *counts, "" if p is None else probability(p), between))
-    heads: tuple[str, ...] = ("voter", "votes", "flagged", "p", "p planned")
-    sides = "lrrrr"
-    for column in (4, 3):  # of p by the votes and by the plan, not each run has both
+    heads: tuple[str, ...] = ("voter", "votes", "flagged", "dissents", "p", "p planned")
+    sides = "lrrrrr"
+    for column in (5, 4, 3):  # not each run has all of them
         if not any(row[column] for row in rows):
             rows = [row[:column] + row[column + 1 :] for row in rows]
             heads, sides = heads[:column] + heads[column + 1 :], sides[:-1]
@@ -218,6 +219,7 @@ def _votes(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
     if report["steps"]:
         unlike = f"{report['disagreements']:,} steps had a vote against their winner"
         parts.append(f"<p>{unlike}; on {report['collisions']:,} the first two votes both lost.</p>")
+        parts += [f"<p>By people: {told(done)}.</p>" for done in by_people(report)]
         hardest = [one for one in report["hardest"] if len(one["tally"]) > 1 or one["flags"]]
         hard = [
             (f"{one['step']:,}", _tally(one["tally"]), f"{one['rounds']:,}", f"{one['flags']:,}") for one in hardest

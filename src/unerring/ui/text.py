@@ -1,8 +1,10 @@
 """Reports as plain text. Whatever came from a model or a journal is made inert before it meets a terminal."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from unerring.core.account import dollars_text
+from unerring.reading import some_steps
 
 
 def inert(text: str) -> str:
@@ -38,6 +40,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
             ("hardest", _hardest(report["hardest"])),
             ("ahead", _ahead(report["speculation"])),
         ]
+    rows += [("by people", done) for done in by_people(report)]
     certified = {voter["name"]: voter for voter in report["certificate"]["voters"]}
     rows += [("voter", _voter(voter, certified.get(voter["name"]))) for voter in report["voters"]]
     rows += _certificate(report["certificate"]) if report["steps"] else []
@@ -108,9 +111,21 @@ def _ahead(speculation: dict[str, Any]) -> str:
     )
 
 
+def by_people(report: Mapping[str, Any]) -> list[str]:
+    """What people did about undecided steps."""
+    ruled, redrawn, told = report["ruled"], report["redrawn"], []
+    if ruled["count"]:
+        told.append(f"decided {some_steps(ruled['steps'], ruled['count'])}")
+    if redrawn:
+        told.append(f"samples of an undecided step set aside and drawn anew {redrawn:,} time{'s' * (redrawn > 1)}")
+    return told
+
+
 def _voter(voter: dict[str, Any], certified: dict[str, Any] | None) -> str:
-    """A voter's votes, and how often it is right as far as they tell."""
+    """A voter's votes, how many went against what was committed, and how often it is right as far as they tell."""
     told = f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags"
+    if voter["dissent"] is not None:
+        told += f", {voter['dissents']:,} dissents ({voter['dissent']:.2%})"
     if certified is None:
         return told
     if certified["p"] is not None:

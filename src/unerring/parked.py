@@ -1,0 +1,229 @@
+"""The step that a run stopped at undecided, as it is to be looked at.
+
+The chain is made again from the journal only to show what was asked, and to try a choice. Where it cannot be made, all
+else works without it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from unerring.core.account import WORDING
+from unerring.core.entries import Entry, Opened, digest_of
+from unerring.core.open_step import OpenStep
+from unerring.core.process import Chain
+from unerring.core.race import LogOdds, Undecided
+from unerring.core.replay import RunState
+from unerring.core.vote import Json, NotJson, canonical
+from unerring.errors import InputError, UnerringError
+from unerring.reading import folded
+from unerring.registry import sampler_for
+from unerring.retracing import begun
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A choice that had votes.
+
+    `choice` is canonical JSON, `voters` has its votes by voter, and `score` what they weigh together, in nats, where
+    votes are weighed.
+    """
+
+    number: int
+    choice: str
+    votes: int
+    voters: dict[str, int]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample as it came in. `candidate` is the number of the choice that it voted for, `flag` why it did not."""
+
+    number: int
+    voter: str
+    text: str
+    candidate: int | None
+    flag: str | None
+    finish: str
+    input_tokens: int
+    output_tokens: int
+    logprob: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A step that votes left undecided. Candidates are numbered from 1, the one with most votes first.
+
+    `prompts` has what was asked, by the number of its wording; nothing where the chain could not be made again.
+    `ruled` is the choice that somebody has made since, in canonical JSON; it holds once the run goes on. `set_aside`
+    counts samples that somebody had drawn anew before.
+    """
+
+    step: int
+    rule: str
+    votes: int
+    flags: int
+    rounds: int
+    candidates: tuple[Candidate, ...]
+    samples: tuple[Drawn, ...]
+    prompts: dict[int, str]
+    set_aside: int = 0
+    ruled: str | None = None
+
+
+class Found:
+    """A journal's folded entries, and its chain where the run stands, if it can be made and led there."""
+
+    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | None) -> None:
+        self.path = path
+        self.state = RunState()
+        self.chain: Chain | None = None
+        self.at: Json = None
+        self.problem: str | None = None
+        for entry, decided, choice in folded(path, entries, self.state):
+            if isinstance(entry, Opened):
+                self._begin(entry, chain)
+            elif decided is not None:
+                self._advance(choice)
+        if self.state.opened is None:
+            raise InputError(f"{path} holds no run yet")
+        self.opened = self.state.opened
+        if self.chain is not None and not self._arrived():
+            self._fail(f"the code of {self.opened.process} has changed since, and leads to other states")
+
+    @property
+    def step(self) -> OpenStep | None:
+        """The voting on the next step to commit, if there is any."""
+        return None if self.state.finished is not None else self.state.frontier
+
+    def _begin(self, opened: Opened, chain: Chain | None) -> None:
+        try:
+            stand = begun(self.path, opened, chain, self.state)
+            self.chain, self.at = stand.chain, stand.at
+        except Exception as error:
+            if chain is not None:
+                raise
+            self._fail(told(error))
+
+    def _advance(self, choice: Json) -> None:
+        try:
+            self.at = None if self.chain is None else self.chain.advance(self.at, choice)
+        except Exception as error:  # the user's own code
+            self._fail(told(error))
+
+    def _arrived(self) -> bool:
+        """Whether the chain stands where the run does."""
+        with suppress(NotJson):
+            return digest_of(canonical(self.at)) == self.state.last_digest
+        return False
+
+    def _fail(self, why: str) -> None:
+        self.chain, self.problem = None, why
+
+
+def told(error: Exception) -> str:
+    """An error in a few words."""
+    return str(error) if isinstance(error, UnerringError) else f"{type(error).__name__}: {error}"
+
+
+def undecided(found: Found) -> OpenStep | None:
+    """The step that somebody may decide: one that votes left undecided, whether or not somebody has decided it yet."""
+    step = found.step
+    return step if step is not None and (step.ruled is not None or isinstance(step.verdict, Undecided)) else None
+
+
+def nothing_parked(found: Found) -> str:
+    """Why there is no step to decide."""
+    state, step = found.state, found.step
+    if state.finished is not None:
+        return f"no step of {found.path} is undecided: the run is finished"
+    if step is not None and step.reviewed:
+        by = "" if step.model is None else f" by {step.model}"
+        return f"no step of {found.path} is undecided: step {step.step} is to be answered anew{by}"
+    still = "it stopped for another reason" if state.paused is not None else "it is running, or was killed"
+    return f"no step of {found.path} is undecided: {still}, at step {state.committed}"
+
+
+def parked_step(found: Found) -> Parked | None:
+    """The undecided step with all that is known of it; None where there is none."""
+    step = undecided(found)
+    if step is None:
+        return None
+    samples = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
+    names = {number: voter.name for number, voter in found.state.voters.items()}
+    candidates = candidates_of(found, step)
+    numbers = {step.choices[one.choice]: one.number for one in candidates}
+    return Parked(
+        step=step.step,
+        rule=found.state.policy.rule.name,
+        votes=step.race.votes,
+        flags=step.flags,
+        rounds=step.rounds,
+        candidates=candidates,
+        samples=tuple(
+            Drawn(
+                number=reply.slot,
+                voter=names[reply.voter],
+                text=step.text(reply.slot),
+                candidate=None if reply.candidate is None else numbers[reply.candidate],
+                flag=None if reply.flag is None else reply.flag.value,
+                finish=reply.finish.value,
+                input_tokens=reply.usage.input_tokens,
+                output_tokens=reply.usage.output_tokens,
+                logprob=reply.logprob,
+            )
+            for reply in samples
+        ),
+        prompts=_prompts(found, step, {names[reply.voter] for reply in samples}),
+        set_aside=sum(slot < step.first for slot in step.replies),
+        ruled=step.ruled,
+    )
+
+
+def candidates_of(found: Found, step: OpenStep) -> tuple[Candidate, ...]:
+    """The choices that had votes, by votes; of equal ones, the one that had a vote first."""
+    voters: dict[int, Counter[str]] = {}
+    for slot in sorted(step.replies):
+        reply = step.replies[slot]
+        if slot >= step.first and reply.candidate is not None:
+            voters.setdefault(reply.candidate, Counter())[found.state.voters[reply.voter].name] += 1
+    weighed = isinstance(step.race.rule, LogOdds)
+    ranked = sorted(voters, key=lambda candidate: -voters[candidate].total())
+    return tuple(
+        Candidate(
+            number,
+            step.choice(candidate),
+            voters[candidate].total(),
+            dict(voters[candidate].most_common()),
+            step.race.scores[candidate] / 1000 if weighed else None,
+        )
+        for number, candidate in enumerate(ranked, 1)
+    )
+
+
+def _prompts(found: Found, step: OpenStep, voters: Iterable[str]) -> dict[int, str]:
+    """What these voters were asked, by the number of the wording."""
+    if found.chain is None:
+        return {}
+    try:
+        subtask = found.chain.subtask(found.at)
+        compact = _wants_compact(found.chain, step.model or found.opened.model, found.opened.seed)
+        wordings = () if subtask is None else subtask.wordings(compact)
+    except Exception as error:  # the user's own code
+        found.problem = told(error)
+        return {}
+    asked = {int(number) for name in voters if (number := name.partition(WORDING)[2]).isdecimal()}
+    plain = any(WORDING not in name for name in voters)
+    return {number: text for number, text in enumerate(wordings, 1) if number in asked or (number == 1 and plain)}
+
+
+def _wants_compact(chain: Chain, model: str, seed: int) -> bool:
+    """Whether a model is asked in the fewest words; one that cannot be made again is taken not to be."""
+    try:
+        with sampler_for(model, chain, seed) as sampler:
+            return sampler.compact
+    except UnerringError:
+        return False

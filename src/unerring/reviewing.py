@@ -1,0 +1,212 @@
+"""Looking at the step that a run stopped at undecided, and deciding it: a choice, or other votes.
+
+What somebody decides is an entry of the journal like any other, and `resume` goes on from it. The chain is made again
+only to show what was asked and to try the choice; where it cannot be made, all else works without it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.journal_reader import Reader
+from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.account import WORDING
+from unerring.core.entries import Allowed, Entry, Redrawn, Ruled
+from unerring.core.open_step import OpenStep
+from unerring.core.planning.costs import Price
+from unerring.core.process import Chain, check_of
+from unerring.core.race import LogOdds, Undecided
+from unerring.core.redflag import RedFlag
+from unerring.core.report import status_of
+from unerring.core.vote import Json, canonical, parsed
+from unerring.errors import InputError
+from unerring.parked import (
+    Candidate,
+    Drawn,
+    Found,
+    Parked,
+    candidates_of,
+    nothing_parked,
+    parked_step,
+    told,
+    undecided,
+)
+from unerring.registry import sampler_for
+from unerring.runtime.limits import SystemClock
+from unerring.runtime.panel import RESERVE, samplers_of
+from unerring.runtime.ports import Sampler
+from unerring.spending import Budget, allowed
+
+__all__ = ["Candidate", "Drawn", "Parked", "Recorded", "Review", "decide", "review"]
+
+Prices = Mapping[str, Price] | str | Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Where a run stands. `parked` is None where no step is undecided, and `note` is what there is to say besides."""
+
+    process: str
+    parameters: dict[str, Json]
+    status: str
+    steps: int
+    parked: Parked | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was put into the journal: the step, and the choice made for it in canonical JSON.
+
+    Without a choice its samples are to be drawn anew, from `model`, or from the run's own. `note` is what could not be
+    made sure of.
+    """
+
+    step: int
+    choice: str | None = None
+    model: str | None = None
+    note: str | None = None
+
+
+def review(journal: str | Path, chain: Chain | None = None) -> Review:
+    """Look at the step that the run in a journal stopped at.
+
+    The chain is made again from the journal; pass one that it cannot know. Raises as `unerring.report` does.
+    """
+    path = Path(journal)
+    found = Found(path, Reader(path).entries(), chain)
+    parked = parked_step(found)
+    return Review(
+        process=found.opened.process,
+        parameters=found.opened.parameters,
+        status=status_of(found.state),
+        steps=found.state.committed,
+        parked=parked,
+        note=nothing_parked(found) if parked is None else found.problem,
+    )
+
+
+def decide(
+    journal: str | Path,
+    choose: int | None = None,
+    resample: bool = False,
+    model: str | None = None,
+    prices: Prices = None,
+    chain: Chain | None = None,
+) -> Recorded:
+    """Record what somebody decided about the step that a run stopped at; `resume` goes on from there.
+
+    Either `choose` is the number of the candidate that is taken; or with `resample` the samples are set aside and
+    drawn anew, from `model` if a specification is given, which is enough. `prices` are for a model that the budget of
+    the run in dollars needs the price of. A choice is tried on the chain first, as far as that can be made again, and
+    can be changed until the run goes on. A model can be changed also after it failed.
+
+    Raises `InputError` where no step is undecided or the decision cannot be carried out, and `JournalBusy` where a
+    runner has the journal. Nothing is written then.
+    """
+    if (choose is not None) is (resample or model is not None):
+        raise InputError(
+            "decide one thing: take a candidate, or have the samples drawn anew, from another model or not"
+        )
+    path, now = Path(journal), SystemClock().time()
+    writer, entries = SqliteJournal.reopen(path)
+    try:
+        found = Found(path, entries, chain)
+        new: list[Entry]
+        if choose is not None:
+            recorded = _ruling(found, choose)
+            new = [Ruled(recorded.step, recorded.choice or "", now)]
+        else:
+            recorded = Recorded(_redrawable(found).step, model=model)
+            paid = [] if model is None else _paying(found, model, prices)
+            new = [Redrawn(recorded.step, now, model), *paid]
+        for entry in new:
+            found.state.apply(entry)
+            writer.append(entry)
+    finally:
+        entries.close()
+        writer.close()
+    return recorded
+
+
+def _ruling(found: Found, choose: int) -> Recorded:
+    """What is recorded where a candidate is taken."""
+    step = undecided(found)
+    if step is None:
+        raise InputError(nothing_parked(found))
+    candidates = {one.number: one.choice for one in candidates_of(found, step)}
+    if choose not in candidates:
+        have = f"has the candidates 1 to {len(candidates)}" if len(candidates) > 1 else "has one candidate, 1"
+        raise InputError(f"step {step.step} {have if candidates else 'has no candidate'}; {choose} is none of them")
+    choice, note = candidates[choose], None
+    try:
+        parsed(choice)
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"candidate {choose} of step {step.step} is not JSON: somebody has tampered with it"
+        ) from None
+    if found.chain is None:
+        note = f"the choice was not tried: {found.problem}"
+    elif (refusal := _refusal(found.chain, found.at, choice)) is not None:
+        raise InputError(f"candidate {choose} of step {step.step} cannot be taken: {refusal}")
+    return Recorded(step.step, choice, note=note)
+
+
+def _refusal(chain: Chain, state: Json, choice: str) -> str | None:
+    """Why a chain cannot go on with a choice; None where it can."""
+    check = check_of(chain)
+    try:
+        flag = None if check is None else check(state, parsed(choice))
+    except RedFlag as raised:
+        flag = raised
+    except Exception as error:  # the user's own code
+        return f"the process's check failed: {told(error)}"
+    if flag is not None:
+        return f"the process's check rejects it: {flag}"
+    try:
+        canonical(chain.advance(state, parsed(choice)))
+    except Exception as error:  # the user's own code
+        return f"the process cannot advance with it: {told(error)}"
+    return None
+
+
+def _redrawable(found: Found) -> OpenStep:
+    """The step whose samples somebody may have drawn anew."""
+    step = found.step
+    if step is None or not (step.reviewed or isinstance(step.verdict, Undecided)):
+        raise InputError(nothing_parked(found))
+    return step
+
+
+def _paying(found: Found, model: str, prices: Prices) -> list[Entry]:
+    """Look a substitute up; returns the entry with its prices, where the run needs to know these.
+
+    Raises `InputError` where it could not answer in this run.
+    """
+    chain: Any = found.chain  # without it all is known of a model that there is to be known here
+    with sampler_for(model, chain, found.opened.seed) as sampler:
+        every, account = samplers_of(sampler), found.state.account
+        if RESERVE in sampler.name:
+            raise InputError(f"{model} escalates hard steps further; name the model that is to answer this one")
+        _require_weights(found, every)
+        if not any(one.paid for one in every):
+            return []
+        entry = allowed(sampler, Budget(), prices, Allowed(account.limits, account.tariffs))
+        return [] if entry is None else [entry]
+
+
+def _require_weights(found: Found, samplers: Iterable[Sampler]) -> None:
+    """Raise `InputError` where votes are weighed, and those of a model would weigh nothing."""
+    rule = found.state.policy.rule
+    if not isinstance(rule, LogOdds):
+        return
+    for one in samplers:
+        if not any(
+            name == one.name or name.startswith((f"{one.name}/", one.name + WORDING))
+            for name, _ in rule.weights.voters
+        ):
+            raise InputError(
+                f"votes of {one.name} would weigh nothing: the weights of this run were measured of "
+                f"{', '.join(name for name, _ in rule.weights.voters)}"
+            )

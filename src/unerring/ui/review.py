@@ -1,0 +1,203 @@
+"""The command that looks at the step a run stopped at, and records what somebody decides about it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring import reviewing
+from unerring.core.vote import parsed
+from unerring.errors import InputError
+from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
+from unerring.ui.exits import DONE, quoted
+from unerring.ui.options import json_option
+from unerring.ui.text import inert
+
+FEW_LINES = 16  # of a text that is shown shortened
+FEW_CHARACTERS = 400  # of one of its lines, or of a choice
+FEW_SAMPLES = 40
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--choose", type=int, metavar="N", help="Decide the step: take candidate number N of the list.")
+@click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn anew.")
+@click.option("--model", metavar="SPEC", help="The same, drawn from another model.")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="With --model, where the run has a budget in dollars: TOML tables of dollars per million tokens.",
+)
+@click.option("--full", is_flag=True, help="Shorten nothing, and leave no sample out.")
+@json_option
+def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    file: Path,
+    choose: int | None,
+    resample: bool,
+    model: str | None,
+    prices: Path | None,
+    full: bool,
+    as_json: bool,
+) -> int:
+    """Look at the undecided step that the run in the journal FILE stopped at, and decide it.
+
+    \b
+    unerring review run.db                 what was asked, the candidates and every sample
+    unerring review run.db --choose 1      the first candidate is right
+    unerring review run.db --resample      draw the samples anew
+    unerring review run.db --model SPEC    draw them from another model
+
+    What is decided goes into the journal, and unerring resume FILE goes on from there. A step that somebody decided
+    counts as no evidence in the certificate of the run, which says how many there are.
+    """
+    if prices is not None and model is None:
+        raise InputError("--prices are those of --model SPEC")
+    if choose is not None or resample or model is not None:
+        return _decided(file, reviewing.decide(file, choose, resample, model, prices), as_json)
+    found = reviewing.review(file)
+    if as_json:
+        click.echo(json.dumps(review_json(found, file)))
+    elif found.parked is None:
+        then = f"; go on with: unerring resume {quoted(file)}" if found.status == "paused" else ""
+        click.echo(inert(f"{found.note}{then}"))
+    else:
+        if found.note is not None:
+            click.echo(inert(f"note: the question cannot be shown: {' '.join(found.note.split())}"), err=True)
+        for line in _listing(found, found.parked, file, full):
+            click.echo(line)
+    return DONE
+
+
+def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
+    """Tell what was recorded, and how to go on."""
+    resume = f"unerring resume {quoted(file)}"
+    if recorded.note is not None:
+        click.echo(inert(f"note: {' '.join(recorded.note.split())}"), err=True)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "journal": str(file),
+                    "step": recorded.step,
+                    "recorded": "redrawn" if recorded.choice is None else "ruled",
+                    "choice": None if recorded.choice is None else _value(recorded.choice),
+                    "model": recorded.model,
+                    "note": recorded.note,
+                    "resume": resume,
+                }
+            )
+        )
+        return DONE
+    if recorded.choice is not None:
+        what = f"is decided: {_shortened_line(recorded.choice)}"
+    else:
+        by = "" if recorded.model is None else f" by {recorded.model}"
+        what = f"is to be answered anew{by}, and what it had is set aside"
+    click.echo(inert(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
+    return DONE
+
+
+def review_json(found: Review, file: Path) -> dict[str, Any]:
+    """All of it as JSON data; choices as the values that they are."""
+    parked = found.parked
+    step: dict[str, Any] | None = None
+    if parked is not None:
+        step = asdict(parked)
+        for candidate in step["candidates"]:
+            candidate["choice"] = _value(candidate["choice"])
+        step["ruled"] = None if parked.ruled is None else {"choice": _value(parked.ruled)}
+    return {
+        "journal": str(file),
+        "process": found.process,
+        "parameters": found.parameters,
+        "status": found.status,
+        "steps": found.steps,
+        "undecided": step,
+        "note": found.note,
+    }
+
+
+def _value(choice: str) -> Any:
+    """A choice as the value that it is; as its text where a forged journal has none."""
+    with suppress(ValueError, RecursionError):
+        return parsed(choice)
+    return choice
+
+
+def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[str]:
+    """What there is to see, line by line, each inert."""
+    called = " ".join([found.process, *(f"{name}={value}" for name, value in found.parameters.items())])
+    counts = f"{parked.votes:,} votes, {parked.flags:,} flagged, {parked.rounds:,} rounds"
+    if parked.set_aside:
+        counts += f"; {parked.set_aside:,} samples were set aside before"
+    yield _row("step", f"{parked.step} of {file}, undecided under {parked.rule}")
+    yield _row("process", called if full else _shortened_line(called))
+    yield _row("votes", counts)
+    for number, prompt in parked.prompts.items():
+        yield _row("asked" if number == 1 else f"wording {number}", "")
+        yield from _indented(prompt, full)
+    for candidate in parked.candidates:
+        yield from _candidate(candidate, full)
+    if not parked.candidates:
+        yield _row("candidates", "none: every sample was flagged")
+    shown = parked.samples if full else parked.samples[:FEW_SAMPLES]
+    first: dict[str, int] = {}
+    for sample in shown:
+        yield from _sample(sample, first.setdefault(sample.text, sample.number), full)
+    if len(shown) < len(parked.samples):
+        yield _row("...", f"{len(parked.samples) - len(shown):,} more samples: --full shows them")
+    command = f"unerring review {quoted(file)}"
+    if parked.ruled is not None:
+        yield _row("decided", f"{_shortened_line(parked.ruled)}; it holds once the run goes on")
+        yield _row("go on with", f"unerring resume {quoted(file)}")
+    else:
+        yield _row("decide with", f"{command} --choose N, {command} --resample, or {command} --model SPEC")
+
+
+def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
+    votes = f"{candidate.votes:,} vote{'s' if candidate.votes > 1 else ''}"
+    if candidate.score is not None:
+        votes += f" of {candidate.score:g} nats"
+    choice = candidate.choice if full else _shortened_line(candidate.choice)
+    yield _row(f"candidate {candidate.number}", f"{votes}: {choice}")
+    yield _row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
+
+
+def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
+    told = f"flagged: {sample.flag}" if sample.candidate is None else f"for candidate {sample.candidate}"
+    told += (
+        f", {sample.voter}, {sample.input_tokens:,} tokens in, {sample.output_tokens:,} out, ended by {sample.finish}"
+    )
+    if sample.logprob is not None:
+        told += f", log-probability {sample.logprob:g}"
+    if same_as != sample.number:
+        told += f"; the text of sample {same_as}"
+    yield _row(f"sample {sample.number}", told)
+    if same_as == sample.number:
+        yield from _indented(sample.text, full)
+
+
+def _row(name: str, value: str) -> str:
+    return f"{inert(name):<13}{inert(value)}".rstrip()
+
+
+def _indented(text: str, full: bool) -> Iterator[str]:
+    """A text that may have many lines, so that none of them can be taken for a line of ours."""
+    lines = text.split("\n")
+    left_out = len(lines) - FEW_LINES
+    if not full and left_out > 1:
+        half = FEW_LINES // 2
+        lines = [*lines[:half], f"[... {left_out:,} lines: --full shows them]", *lines[-half:]]
+    for line in lines:
+        yield f"  | {inert(line if full else _shortened_line(line))}".rstrip()
+
+
+def _shortened_line(line: str) -> str:
+    if len(line) <= FEW_CHARACTERS:
+        return line
+    half = FEW_CHARACTERS // 2
+    return f"{line[:half]} [...] {line[-half:]}"

@@ -1,0 +1,105 @@
+"""Budgets on the command line: what they stop, what goes on, and what is refused before a cent is spent."""
+
+import json
+
+import pytest
+from faults.answers import noise
+from faults.server import serving
+
+from unerring import reading
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """A model behind an endpoint."""
+    with serving(models={"m": noise(p=0.99)}) as server:
+        yield server
+
+
+@pytest.fixture
+def run(cli, endpoint, tmp_path):
+    """Start a run of four disks on it, with further options."""
+    (tmp_path / "prices.toml").write_text(f'["openai/m@{endpoint.url}"]\ninput = 0.40\noutput = 1.60\n')
+
+    def start(*options):
+        words = ("run", "hanoi", "--set", "disks=4", "--k", "2", "--model", f"openai/m@{endpoint.url}")
+        return cli(*words, "--journal", tmp_path / "run.db", *options)
+
+    return start
+
+
+def test_a_budget_in_dollars_stops_a_run_and_a_larger_one_goes_on(cli, run, endpoint, tmp_path):
+    """At its limit a run stops with 3, says what was spent on what, and how to go on; under a larger one it ends."""
+    before = endpoint.ledger.settled()
+    stopped = run("--budget-usd", 0.003, "--prices", tmp_path / "prices.toml")
+    spent = endpoint.ledger.settled().dollars(0.4, 1.6) - before.dollars(0.4, 1.6)
+    assert stopped.code == 3
+    line = stopped.err.splitlines()[-1]
+    assert line.startswith("unerring: the budget of $0.003 is spent: $")
+    assert line.endswith("run.db with a larger budget, such as --budget-usd N")
+    report = json.loads(cli("report", tmp_path / "run.db", "--json").out)
+    assert 0 < spent <= 0.003
+    assert report["spend"]["dollars"] == pytest.approx(spent)
+    assert report["spend"]["limits"]["dollars"] == pytest.approx(0.003)
+    resumed = cli("resume", tmp_path / "run.db", "--budget-usd", 1)
+    assert resumed.code == 0, resumed.err
+    assert "budget       $1.00" in cli("report", tmp_path / "run.db").out
+    assert reading.verify(tmp_path / "run.db").problem is None
+
+
+def test_prices_are_kept_with_the_run(cli, run, tmp_path):
+    """What a file of prices said when a run began holds for what it goes on to spend."""
+    assert run("--max-steps", 3, "--prices", tmp_path / "prices.toml").code == 3
+    (tmp_path / "prices.toml").unlink()
+    assert cli("resume", tmp_path / "run.db", "--json").code == 0
+    assert json.loads(cli("report", tmp_path / "run.db", "--json").out)["spend"]["dollars"] > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [("--budget-calls", 5, "5 calls"), ("--budget-tokens", 5000, "5,000 tokens"), ("--budget-hours", 0, "0 hours")],
+)
+def test_other_budgets_stop_a_run_too(run, option, value, word):
+    """Calls, tokens and hours need no prices; each stops a run with 3 and is named."""
+    stopped = run(option, value)
+    assert stopped.code == 3
+    assert f"the budget of {word} is spent" in stopped.err
+
+
+def test_without_prices_dollars_are_unknown_and_never_nothing(cli, run, tmp_path):
+    """A model whose price nobody knows runs, and its report says that what it spent is not known."""
+    assert run().code == 0
+    report = json.loads(cli("report", tmp_path / "run.db", "--json").out)
+    assert report["spend"]["dollars"] is None
+    assert report["spend"]["calls"] > 0
+    assert "at unknown prices" in cli("report", tmp_path / "run.db").out
+
+
+def test_a_budget_that_could_not_be_kept_is_refused(cli, run, endpoint, tmp_path):
+    """Dollars without a price, calls of a model that is not paid for, nonsense: one line, exit 2, nothing begun."""
+    before = endpoint.ledger.settled().requests
+    for options, word in [
+        (("--budget-usd", 1), "--prices FILE"),
+        (("--budget-usd", -1), "from 0 up"),
+        (("--budget-usd", "nan"), "from 0 up"),
+        (("--budget-tokens", -5), "from 0 up"),
+        (("--budget-usd", 1, "--prices", "nowhere.toml"), "cannot read the prices"),
+    ]:
+        refused = run(*options)
+        assert refused.code == 2, options
+        assert word in refused.err
+        assert len(refused.err.splitlines()) == 1
+    free = cli("run", "hanoi", "--set", "disks=3", "--model", "noise/p=1", "--k", "2", "--budget-calls", 3)
+    assert free.code == 2
+    assert "not paid for" in free.err
+    assert endpoint.ledger.settled().requests == before
+    assert list(tmp_path.glob("*.db")) == []
+
+
+def test_progress_tells_what_is_spent_and_foreseen(run, tmp_path, monkeypatch):
+    """While a run goes on it says what it has spent of its budget, and what the whole chain will come to."""
+    monkeypatch.setattr("unerring.ui.progress.PLAIN_SECONDS", 0.0)
+    done = run("--budget-usd", 1, "--prices", tmp_path / "prices.toml")
+    assert done.code == 0
+    assert "spent of $1.00" in done.err
+    assert "foreseen" in done.err
