@@ -10,7 +10,7 @@ from typing import Any
 
 from unerring.core.planning.costs import BATCH, Price
 from unerring.errors import InputError
-from unerring.runtime.panel import SEPARATOR
+from unerring.runtime.panel import RESERVE, SEPARATOR
 
 FREE = ("embedded", "noise")
 BATCHED = "openai-batch"
@@ -25,16 +25,18 @@ def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None
     """
     if own and model in own:
         return own[model]
-    if SEPARATOR in model:
-        first, *others = (price_of(one, own) for one in model.split(SEPARATOR))
+    if SEPARATOR in model or RESERVE in model:
+        first, *others = (price_of(one, own) for one in model.replace(RESERVE, SEPARATOR).split(SEPARATOR))
         return first if all(other == first for other in others) else None
-    provider, _, name = model.partition("/")
+    asked, _, _ = model.partition(",")  # what follows says how it is asked
+    if own and asked in own:
+        return own[asked]
+    provider, _, name = asked.partition("/")
     if provider in FREE:
         return Price(0.0, 0.0, "runs in this process")
     if provider == BATCHED:
         whole = price_of(f"openai/{name}", own)
         return None if whole is None else _halved(whole)
-    name = name.partition(",")[0]  # what follows says how it is asked
     if not name or "@" in name:  # an endpoint of one's own may ask anything
         return None
     return _listed(provider, name)

@@ -1,0 +1,67 @@
+"""Runs on an endpoint, killed with SIGKILL again and again: nothing is bought twice, and no budget is exceeded."""
+
+import json
+from random import Random
+
+import pytest
+from killing import acknowledged, assert_each_once, cli, life
+
+from faults.process import running
+from unerring import reading
+from unerring.core.planning.costs import Price
+
+PRICE = Price(0.40, 1.60)
+
+
+def spent(totals):
+    """Dollars that the server billed, whether or not anybody heard of it."""
+    delivered, lost = totals["billed_delivered"], totals["billed_undelivered"]
+    return sum(PRICE.input * one["input"] + PRICE.output * one["output"] for one in (delivered, lost)) / 1e6
+
+
+def killed_and_resumed(folder, server, seed, budget=None):
+    """A run of five disks that is killed at random moments until it is done or its budget is spent; how many kills."""
+    journal, prices = folder / "run.db", folder / "prices.toml"
+    spec = f"openai/m@{server.url},timeout=5"
+    prices.write_text(f'["openai/m@{server.url}"]\ninput = {PRICE.input}\noutput = {PRICE.output}\n')
+    limit = () if budget is None else ("--budget-usd", budget)
+    run = ("run", "hanoi", "--set", "disks=5", "--k", 2, "--model", spec, "--journal", journal, "--prices", prices)
+    chance, kills, done = Random(seed), 0, False
+    while not done:
+        begun = acknowledged(journal)
+        command = cli("resume", journal) if begun else cli(*run, "--seed", seed, *limit)
+        with life(command, journal) as process:
+            done = not process.reaches(begun + chance.randint(1, 60)) or process.over(chance.uniform(0.0, 0.02))
+            ended = process.ended() if done else None
+            process.kill()
+            kills += not done
+    return journal, kills, ended
+
+
+def test_a_run_killed_again_and_again_buys_nothing_twice(tmp_path):
+    """Each life goes on where the last one stood: every request is on record, and few more are made than in one go."""
+    with running("--model", "m=noise:p=0.99", "--latency", "0.01") as server:
+        journal, kills, ended = killed_and_resumed(tmp_path, server, seed=3)
+        assert ended.code == 0, ended.err
+        totals = server.ledger(entries=False)["totals"]
+    assert kills >= 3
+    assert reading.verify(journal).problem is None
+    assert_each_once(journal)
+    spend = reading.report(journal)["spend"]
+    assert totals["requests"] <= spend["calls"]  # a call may be on record, and its process killed before it went out
+    assert spend["dollars"] >= spent(totals)
+    wanted = spend["calls"] - spend["unknown"]["calls"]
+    assert totals["requests"] <= 1.005 * wanted + spend["unknown"]["calls"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_kill_makes_a_run_exceed_its_budget(tmp_path, seed):
+    """Failures, kills and a budget that is too small: what the server billed stays within it, to the last call."""
+    budget = 0.012
+    with running("--model", "m=noise:p=0.99", "--troubled", "0.15", "--latency", "0.005", "--seed", seed) as server:
+        journal, _, ended = killed_and_resumed(tmp_path, server, seed, budget)
+        assert ended.code == 3, ended.err
+        assert "budget" in ended.err
+        billed = spent(server.ledger(entries=False)["totals"])
+    report = json.loads(json.dumps(reading.report(journal)))
+    assert 0 < billed <= report["spend"]["dollars"] <= budget
