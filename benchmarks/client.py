@@ -8,7 +8,9 @@ client is measured: the time that its process spends on a processor, which what 
 Every way has a process of its own, is warmed up first, and takes its turn in every round; its best round counts. Read
 the ratios.
 
-The ways: unerring's sampler as a run uses it, with everything that it checks; aiohttp by itself with the shortest loop
+The ways: unerring's calls as a run makes them, with everything that it checks: pacing, retries, the deadline, a record
+of each intent, a budget in dollars reserved and settled, log-probabilities, and copies told from votes. (Voting and
+the disk are measured by engine.py.) Then the sampler alone; aiohttp by itself with the shortest loop
 that gets at the answer's text, its JSON read by the standard library or by msgspec; httpx in the same loop; the openai
 package as its documentation has it, with its own retries off.
 """
@@ -21,12 +23,22 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 from common import Row, give_out, in_fresh_process, parser_for
 from unerring.adapters.openai_chat import OpenAISampler
+from unerring.core.account import Limits, Tariff
+from unerring.core.entries import Allowed, Entry, Opened
+from unerring.core.independence import Copies, Sent
+from unerring.core.policy import Policy
+from unerring.core.replay import RunState
 from unerring.core.sample import Settings
+from unerring.runtime.calling import Asked, Caller
+from unerring.runtime.ledger import Ledger, Tries
+from unerring.runtime.limits import Speculation, StopRequest, Surroundings
+from unerring.testing import MemoryJournal
 
 WIDTHS = 1, 64, 512
 WARM_UP = 300  # calls
@@ -35,6 +47,8 @@ OF_OPENAI = 8.0
 PROMPT = "Rules: move one disk at a time, never a larger one onto a smaller one. " * 20 + "State: [[3, 2, 1], [], []]"
 ANSWER = "move = [1, 0, 2]\nnext_state = [[3, 2], [], [1]]\n" * 6
 SETTINGS = Settings(0.1, 750, 3, 0, 0)
+NAME = "0123456789abcdef01234567"
+NUMBERS = count(1 << 92)
 KEY = "sk-benchmark-0123456789"
 
 Call: TypeAlias = Callable[[int], Awaitable[str]]
@@ -46,7 +60,7 @@ def reply(tokens: int) -> bytes:
     message = {"role": "assistant", "content": ANSWER, "refusal": None, "annotations": []}
     details = {"cached_tokens": 0, "audio_tokens": 0}
     body = {
-        "id": "chatcmpl-0123456789abcdef01234567",
+        "id": f"chatcmpl-{NAME}",
         "object": "chat.completion",
         "created": 1700000000,
         "model": "bench-1",
@@ -72,11 +86,12 @@ def reply(tokens: int) -> bytes:
 
 
 class Answering(asyncio.Protocol):
-    """Answers every request with the same bytes, without reading more of it than its length."""
+    """Answers every request with the same bytes but for a new id, without reading more of it than its length."""
 
     def __init__(self, body: bytes) -> None:
         head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\nx-request-id: req_0123456789\r\n"
-        self._answer = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        answer = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._before, self._after = answer.split(NAME.encode())
         self._got = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,7 +107,7 @@ class Answering(asyncio.Protocol):
             if len(self._got) < end + 4 + length:
                 return
             self._got = self._got[end + 4 + length :]
-            self._transport.write(self._answer)
+            self._transport.write(b"%b%024x%b" % (self._before, next(NUMBERS), self._after))
 
 
 def serve(told: Connection, body: bytes) -> None:
@@ -132,6 +147,48 @@ def question(seed: int) -> dict[str, Any]:
 
 
 def run_unerring(url: str, width: int, calls: int) -> float:
+    """All that stands between a run and the wire."""
+
+    async def work() -> float:
+        sampler = OpenAISampler(f"openai/bench-1@{url}", {"UNERRING_API_KEY": KEY})
+        around = Surroundings(speculation=Speculation(in_flight=width))
+        ledger = ledger_for(sampler, around)
+        account, stop, copies = ledger.state.account, StopRequest(), Copies()
+        caller = Caller(around, width)
+
+        async def call(number: int) -> str:
+            settings = Settings(0.1, SETTINGS.max_output_tokens, 3, number, 0)
+            key = next(numbers), 0, "state"
+            tries = Tries(ledger, (key[0], 0, 1), "state", around.stop, stop)
+            (sample,) = await caller.call(Asked(sampler, PROMPT, settings, 1), tries, stop)
+            ledger.state.in_flight.discard(key)
+            account.settle(key, ledger.price(sampler, sample.usage))
+            assert copies.judge(sampler.name, Sent(PROMPT), sample, text_known=False) is None
+            return sample.text
+
+        numbers = count()
+        try:
+            return await timed(call, width, calls)
+        finally:
+            await sampler.aclose()
+
+    return asyncio.run(work())
+
+
+def ledger_for(sampler: OpenAISampler, around: Surroundings) -> Ledger:
+    """The books of a run that has just begun, with a budget in dollars; what is written to them goes nowhere."""
+
+    class Nowhere(MemoryJournal):
+        def append(self, entry: Entry) -> None:
+            pass
+
+    state = RunState()
+    state.apply(Opened("calls", {}, sampler.name, Policy().to_json(), 3, "0", None, "benchmark", 0.0))
+    state.apply(Allowed(Limits(money=10**18), {sampler.name: Tariff(400_000, 1_600_000, 100_000)}))
+    return Ledger(state, Nowhere(), around)
+
+
+def run_sampler(url: str, width: int, calls: int) -> float:
     async def work() -> float:
         sampler = OpenAISampler(f"openai/bench-1@{url}", {"UNERRING_API_KEY": KEY})
 
@@ -247,6 +304,7 @@ class Way:
 
 WAYS = (
     Way("unerring", run_unerring),
+    Way("its sampler alone", run_sampler),
     Way("aiohttp, msgspec", run_aiohttp_msgspec, at_least=OF_AIOHTTP),
     Way("aiohttp, json", run_aiohttp_json),
     Way("httpx", run_httpx, share=0.1),
@@ -304,7 +362,7 @@ def main() -> int:
     if not args.no_peers and (line := missing()) is not None:
         print(line, file=sys.stderr)
         return 2
-    ways = WAYS[:3] if args.no_peers else WAYS
+    ways = WAYS[:4] if args.no_peers else WAYS
     body = reply(args.logprobs)
     with serving(body) as url:
         costs = costs_of(url, args.calls, args.rounds, ways)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from unerring import RedFlag, Subtask
-from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, VoterCount
+from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks, VoterCount
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Usage
 from unerring.measuring import PilotOptions, calibrate
@@ -47,10 +47,11 @@ def simulated(
 ) -> Calibration:
     """A pilot of so many samples, by the design of `unerring.runtime.pilot`.
 
-    One vote of every voter on each step, and LOOKS further samples of each where one was wrong. Wrong votes agree; the
-    share 1 - v of the samples is flagged.
+    One vote of every voter on each step, and LOOKS further samples of each where one was wrong that is not known well.
+    Wrong votes agree; the share 1 - v of the samples is flagged.
     """
     calibration = blank(voters, asked_for=samples) if into is None else into
+    looks = SecondLooks(calibration)
     flags = [observed(None, number) for number in range(voters)]
     votes = [(observed("r", number), observed("w", number)) for number in range(voters)]
     while calibration.samples < samples:
@@ -67,7 +68,7 @@ def simulated(
             for number in silent:
                 last[number] = draw(number)
                 drawn.append(last[number])
-        if any(one.choice == "w" for one in last):
+        if looks.wanted([number for number in range(voters) if last[number].choice == "w"]):
             drawn += [draw(number) for _ in range(LOOKS) for number in range(voters)]
         calibration.add(Looked(calibration.steps, tuple(drawn), "r"))
     return calibration

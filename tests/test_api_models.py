@@ -34,7 +34,7 @@ def test_a_whole_sample_keeps_its_usage_and_its_voter():
     """What a function's Sample says of tokens and voter is in the report."""
     result = unerring.run(Doubling(), lambda p, s: Sample(double(p, s), Usage(3, 1), voter="me"), k=2)
     assert result.report["tokens"] == {"input": 24, "output": 8}
-    assert result.report["voters"] == [{"name": "me", "votes": 8, "flags": 0}]
+    assert result.report["voters"] == [{"name": "me", "votes": 8, "flags": 0, "dissents": 0, "dissent": 0.0}]
 
 
 def test_the_calls_of_a_round_are_made_at_once():

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
+from unerring.adapters.plugins import installed, plugged
 from unerring.core.policy import Policy
 from unerring.core.process import Chain
 from unerring.core.vote import Json
@@ -76,17 +76,6 @@ def _imported(name: str) -> Any:
             f"cannot import {name}: {type(error).__name__}: {error}; from Python, pass the process itself: chain=..."
         ) from None
     return found
-
-
-def parameter(text: str) -> tuple[str, Json]:
-    """Read `name=value`; the value is JSON where it reads as such, else plain text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise InputError(f"a parameter is written name=value, not {text!r}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +156,16 @@ def _specified(spec: str, chain: Chain, origin: Origin, made: ExitStack | AsyncE
         from unerring.adapters.batch_sampler import BatchSampler
 
         return _to_close(BatchSampler(spec, origin.run), made)
-    raise InputError(
-        f"no model is called {spec!r}; there are: embedded, embedded/a, /b, /c, openai/MODEL, openai/MODEL@URL, "
-        "noise/p=0.99,v=0.95,c=0. "
-        "A model of your own is passed from Python: unerring.run or unerring.resume with model=..."
-    )
+    if provider == "litellm":
+        from unerring.adapters.litellm import LiteLLMSampler
+
+        return _to_close(LiteLLMSampler(spec), made)
+    own = plugged(spec)
+    if own is not None:
+        return _to_close(own, made)
+    known = ("embedded", "embedded/a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
+    others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed(), "your own: package.module:Class")
+    raise InputError(f"no model is called {spec!r}; there are: {', '.join((*known, *others))}")
 
 
 def _required_sampler(model: Any) -> Sampler:

@@ -2,13 +2,12 @@
 
 import asyncio
 
-from sampler_contract import CHAIN, PROMPTS, SamplerContract, settings
-
 from unerring.adapters.embedded import EmbeddedSampler
 from unerring.adapters.function import FunctionSampler
-from unerring.runtime.panel import Panel
 from unerring.core.sample import Sample, Usage
+from unerring.runtime.panel import Panel
 from unerring.testing import NoisySampler, ScriptedSampler
+from unerring.testing.contracts import CHAIN, PROMPTS, SamplerContract, settings
 
 
 class TestNoisySampler(SamplerContract):

@@ -53,7 +53,10 @@ def test_a_call_that_might_break_a_limit_is_told(charges, more, money):
 
 def test_each_limit_is_told_by_its_name():
     """Calls, tokens and dollars are limits of their own."""
-    spent = Account(calls=3, settled=Charge(10, 5, 7))
+    spent = Account()
+    for number in range(3):
+        spent.begin((number, 0, ""), None)
+    spent.settle((0, 0, ""), Charge(10, 5, 7))
     for limits, name in [
         (Limits(calls=3), "calls"),
         (Limits(tokens=15), "tokens"),

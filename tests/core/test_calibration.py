@@ -280,7 +280,7 @@ def test_a_lead_is_more_than_chance_where_a_fair_coin_would_rarely_show_it():
 def test_a_step_is_noticed_where_any_voter_may_err():
     """The chance to notice is one minus that of all first votes being right."""
     step = Troubled(0, (Trouble(12, 13, True, 12), Trouble(25, 0, False, 0)), 36, 12)
-    assert noticed(step) == pytest.approx(1.0 - (1.0 - 12.5 / 25.0) * (1.0 - 0.5 / 25.0))
+    assert noticed(step, blank(2), (1.0, 1.0)) == pytest.approx(1.0 - (1.0 - 12.5 / 25.0) * (1.0 - 0.5 / 25.0))
 
 
 def test_the_rest_of_a_share_is_the_other_share():

@@ -269,7 +269,7 @@ def possible(won, second, other):
     return won >= 1 and (second >= 1 or not other)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(voted_somehow, st.integers(0, 3))
 def test_however_votes_fell_there_is_a_certificate(steps, pooled_from):
     """Any votes at all, such as a forged journal may hold, lead to finite numbers that fit each other."""

@@ -100,6 +100,19 @@ def noisy(seed, steps, voters=4):
         yield decided([*votes, *((0, "a") for _ in votes)], step)
 
 
+def test_dissents_are_counted_exactly_however_votes_fall():
+    """By voter: votes against the winner, and all votes, also where patterns are pooled and sequences too many."""
+    steps = [*noisy(4, 1500), *(decided([(int(digit), "a") for digit in f"{step:b}"], step) for step in range(500))]
+    steps += [decided([(voter % 7, "a")], voter) for voter in range(70)]  # single votes, once no sequence has room
+    patterns, against, votes = Patterns(), [0] * 7, [0] * 7
+    for step in steps:
+        patterns.add(step)
+        for vote in step.cast:
+            votes[vote.voter] += 1
+            against[vote.voter] += vote.candidate != step.winner
+    assert patterns.dissents() == {voter: (against[voter], votes[voter]) for voter in range(7)}
+
+
 def test_there_are_never_more_than_512_patterns():
     """However votes fall, memory stays bounded, and no step is lost."""
     patterns = Patterns()

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from stretch import Kept
+
 import unerring
 from unerring.testing import NoisySampler
 
@@ -31,6 +33,7 @@ class LedgerSampler:
         self._noise = NoisySampler(chain.rehearse, p=0.9, v=0.9)
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._options = options
+        self._kept = Kept()
         self._calls = 0
 
     async def sample(self, prompt: str, settings: unerring.Settings, n: int) -> Sequence[unerring.Sample]:
@@ -47,6 +50,7 @@ class LedgerSampler:
             while True:
                 pass
         await asyncio.sleep(self._options.latency)
+        await self._kept.held(settings.step)
         samples = await self._noise.sample(prompt, settings, n)
         return [replace(sample, reply_id=name) for sample, name in zip(samples, ids, strict=True)]
 

@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
+
+from stretch import Keeper, Stretch
 
 from unerring import reading
 from unerring.adapters.journal_head import read_mark
@@ -18,9 +22,10 @@ from unerring.core.entries import Entry, Replies, Reply
 from unerring.core.replay import RunState
 from unerring.ui.cli import command_line
 
-DRIVER = Path(__file__).with_name("crash_driver.py")
+HERE = Path(__file__).parent
 POLL_SECONDS = 0.001
 PATIENCE_SECONDS = 100.0
+NAP_SECONDS = 0.15  # three ticks of the journal's clock: an end falls between two commits, and inside one
 
 
 def cli(*words: object) -> list[str]:
@@ -30,7 +35,7 @@ def cli(*words: object) -> list[str]:
 
 def driver(*words: object) -> list[str]:
     """The paid run of `crash_driver.py`."""
-    return [sys.executable, str(DRIVER), *(str(word) for word in words)]
+    return [sys.executable, str(HERE / "crash_driver.py"), *(str(word) for word in words)]
 
 
 @dataclass
@@ -44,11 +49,16 @@ class Ended:
 class Life:
     """One process that works on a journal, from its start to its end."""
 
-    def __init__(self, command: Sequence[str], journal: Path) -> None:
+    def __init__(self, command: Sequence[str], journal: Path, stretch: Stretch | None = None) -> None:
         self.journal = journal
         self._log = journal.with_name("stderr.txt")
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+        self._keeper = None if stretch is None else Keeper(stretch, PATIENCE_SECONDS)
+        with self._log.open("wb") as log, ExitStack() as inherited:
+            more: dict[str, Any] = {}
+            if self._keeper is not None:
+                socket = inherited.enter_context(self._keeper.theirs)
+                more = {"env": self._keeper.environment(), "pass_fds": [socket.fileno()]}
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=HERE, **more)
 
     def over(self, seconds: float) -> bool:
         """Whether the process ends by itself within so many seconds."""
@@ -67,12 +77,24 @@ class Life:
                 return False
         raise AssertionError(f"{entries} entries were not reached in {PATIENCE_SECONDS} s")
 
+    def some_moment(self, chance: Random, most: float = NAP_SECONDS) -> None:
+        """Wait until the run has come to its stretch, and then for a random moment: on the way, or held at the end."""
+        assert self._keeper is not None
+        assert self._keeper.met(), self._log.read_text()
+        self.over(chance.uniform(0.0, most))
+
+    def let_on(self) -> None:
+        """Let the run go on beyond its stretch."""
+        assert self._keeper is not None
+        self._keeper.let_on()
+
     def says(self, words: str) -> None:
         """Wait until the process has said these words on stderr."""
         for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
+            over = self.over(POLL_SECONDS)  # asked first: what it has said by its end is all that it says
             if words in self._log.read_text():
                 return
-            assert not self.over(POLL_SECONDS), self._log.read_text()
+            assert not over, self._log.read_text()
         raise AssertionError(f"it did not say {words!r} in {PATIENCE_SECONDS} s")
 
     def send(self, number: signal.Signals) -> None:
@@ -88,12 +110,14 @@ class Life:
         """End it for good, whatever it does."""
         self._process.kill()
         self._process.wait(PATIENCE_SECONDS)
+        if self._keeper is not None:
+            self._keeper.let_on()
 
 
 @contextmanager
-def life(command: Sequence[str], journal: Path) -> Iterator[Life]:
-    """A process that does not outlive the test."""
-    made = Life(command, journal)
+def life(command: Sequence[str], journal: Path, stretch: Stretch | None = None) -> Iterator[Life]:
+    """A process that does not outlive the test, and does not get beyond its stretch before it is let on."""
+    made = Life(command, journal, stretch)
     try:
         yield made
     finally:
@@ -160,9 +184,7 @@ def assert_same_result(journal: Path, truth: Path) -> None:
     found = reading.verify(journal)
     assert (found.finished, found.judged, found.problem) == (True, True, None)
     for what in ("steps", "votes"):
-        assert export(journal, what) == export(truth, what)
+        assert export(journal, what) == exported(truth, what)
 
 
-def nap(chance: Random) -> float:
-    """A part of one tick of the journal's clock: so that a kill also falls between two commits, and inside one."""
-    return chance.uniform(0.0, 0.03)
+exported = cache(export)  # of a journal that does not change any more

@@ -36,10 +36,10 @@ def almost(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, almost: Path):
-    """Killed at 25 moments around its last entry, a run is read, resumed, verified and sealed like any other."""
+    """Killed at 16 moments around its last entry, a run is read, resumed, verified and sealed like any other."""
     chance, last, finished, unsealed = Random(1), reading.verify(almost).entries + 1, 0, 0
     leftovers: set[str] = set()
-    for number in range(25):
+    for number in range(16):
         journal = tmp_path / f"{number}.db"
         shutil.copy(almost, journal)
         shutil.copy(f"{almost}.head", f"{journal}.head")
@@ -65,7 +65,7 @@ def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, 
         assert_same_result(journal, truth)
         assert_each_once(journal)
     log.info(
-        "25 kills while finishing, %d of them after the last entry, %d before the seal; left beside: %s",
+        "16 kills while finishing, %d of them after the last entry, %d before the seal; left beside: %s",
         finished,
         unsealed,
         sorted(leftovers),

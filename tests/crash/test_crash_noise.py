@@ -2,7 +2,9 @@
 
 import logging
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -13,16 +15,18 @@ from killing import (
     assert_each_once,
     assert_same_result,
     cli,
-    entries_of,
     life,
-    nap,
 )
+from stretch import Stretch, stretches
 
 from unerring import Hanoi, reading, run
-from unerring.core.entries import Paused
+from unerring.core.entries import Finished, Paused
 
 DISKS = 10
+STEPS = 2**DISKS - 1
 MODEL = "noise/p=0.97,v=0.95,c=0"
+IN_FLIGHT = 64
+KILLS = 10  # of each run, one in each tenth of it
 
 
 log = logging.getLogger(__name__)
@@ -38,10 +42,10 @@ class Count:
     steps: int = 0
     votes: int = 0
 
-    def add(self, journal: Path) -> None:
+    def add(self, journal: Path, entries: int) -> None:
         report = reading.report(journal)
         self.runs += 1
-        self.entries += reading.verify(journal).entries
+        self.entries += entries
         self.steps += report["steps"]
         self.votes += report["samples"]["voted"]
 
@@ -56,20 +60,27 @@ class Count:
         log.info("%s: %d ends (%s in the quarters), %s", what, len(self.moments), self.quarters, told)
 
 
-def command(journal: Path, seed: int) -> list[str]:
+def command(watch: Watch, seed: int) -> list[str]:
     """What a user types: run, and once there is anything to go on with, resume."""
-    if entries_of(journal):
-        return cli("resume", journal)
-    return cli(
-        "run", "hanoi", "--set", f"disks={DISKS}", "--model", MODEL, "--k", 3, "--seed", seed, "--journal", journal
-    )
+    ahead = ["--in-flight", IN_FLIGHT]
+    if watch.seen:
+        return cli("resume", watch.journal, *ahead)
+    puzzle = ["stretch:KeptHanoi", "--set", f"disks={DISKS}"]
+    return cli("run", *puzzle, "--model", MODEL, "--k", 3, "--seed", seed, "--journal", watch.journal, *ahead)
 
 
-def uninterrupted(folder: Path, seed: int) -> Path:
-    """The journal of the same run, untouched."""
-    path = folder / f"truth-{seed}.db"
-    run(Hanoi(DISKS), MODEL, path, k=3, seed=seed)
-    return path
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The journal of the run with a seed, untouched."""
+    folder = tmp_path_factory.mktemp("truth")
+
+    @cache
+    def uninterrupted(seed: int) -> Path:
+        path = folder / f"{seed}.db"
+        run(Hanoi(DISKS), MODEL, path, k=3, seed=seed)
+        return path
+
+    return uninterrupted
 
 
 def decisive(journal: Path) -> int:
@@ -78,80 +89,80 @@ def decisive(journal: Path) -> int:
     return report["samples"]["received"] - report["speculation"]["wasted"]
 
 
-@pytest.mark.parametrize("times", [20, pytest.param(50, marks=pytest.mark.slow)])
-def test_kills_change_nothing(tmp_path: Path, times: int):
-    """SIGKILL at random moments, each life resumed: no vote lost, none twice, and the result byte for byte."""
+@pytest.mark.parametrize("runs", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_kills_change_nothing(tmp_path: Path, truth: Callable[[int], Path], runs: int):
+    """SIGKILL at ten random moments of each run: no vote lost, none twice, and the result byte for byte."""
     chance, count = Random(1), Count()
-    while len(count.moments) < times:
-        seed = count.runs
-        journal = tmp_path / f"run-{seed}.db"
-        watch, done = Watch(journal), False
-        while not done:
-            before = acknowledged(journal)
-            with life(command(journal, seed), journal) as process:
-                if chance.random() < 0.3:  # at any time from the start of the process on
-                    done = process.over(chance.uniform(0.0, 0.4))
-                else:  # after a random number of entries, and a little more
-                    done = not process.reaches(before + chance.randint(1, 250)) or process.over(nap(chance))
-                promised = acknowledged(journal)
+    for seed in range(runs):
+        watch = Watch(tmp_path / f"run-{seed}.db")
+        for stretch in stretches(chance, KILLS, STEPS - 1):
+            with life(command(watch, seed), watch.journal, stretch) as process:
+                if chance.random() < 0.2:  # at any time from the start of the process on
+                    assert not process.over(chance.uniform(0.0, 0.4))
+                else:
+                    process.some_moment(chance)
+                promised = acknowledged(watch.journal)
                 process.kill()
-                if done:
-                    assert process.ended().code == 0
-            entries = watch.look(promised)
-            if not done:
-                count.moments.append(len(entries))
-        truth = uninterrupted(tmp_path, seed)
-        assert_same_result(journal, truth)
-        assert_each_once(journal)
-        assert decisive(journal) == decisive(truth)
-        count.add(journal)
+            count.moments.append(len(watch.look(promised)))
+        with life(command(watch, seed), watch.journal) as process:
+            assert process.ended().code == 0
+        entries = watch.look(acknowledged(watch.journal))
+        assert_same_result(watch.journal, truth(seed))
+        assert_each_once(watch.journal)
+        assert decisive(watch.journal) == decisive(truth(seed))
+        count.add(watch.journal, len(entries))
     count.tell("SIGKILL")
-    if times == 50:
+    if runs == 5:
         assert min(count.quarters) > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_ten_requests_to_stop_change_nothing(tmp_path: Path, number: signal.Signals):
-    """Ten stops at random moments: each exits with 3, names the command that goes on, and costs no vote."""
-    chance, count = Random(2), Count()
-    while len(count.moments) < 10:
-        seed = 100 + count.runs
-        journal = tmp_path / f"run-{seed}.db"
-        watch, done = Watch(journal), False
-        while not done:
-            before = acknowledged(journal)
-            with life(command(journal, seed), journal) as process:
-                # its first entry says that the process listens
-                done = not process.reaches(before + chance.randint(1, 400)) or process.over(nap(chance))
-                process.send(number)
-                ended = process.ended()
-            entries = watch.look(acknowledged(journal))
-            done = done or reading.verify(journal).finished  # it came just at the end
-            if done:
-                continue
-            assert ended.code == 3
-            line = ended.err.splitlines()[-1]
-            assert line.startswith(f"unerring: stopped by {number.name};")
-            assert line.endswith(f"unerring resume {journal}")
-            assert isinstance(entries[-1], Paused)
-            assert entries[-1].kind == "interrupted"
-            count.moments.append(len(entries))
-        assert_same_result(journal, uninterrupted(tmp_path, seed))
-        assert_each_once(journal)
-        count.add(journal)
+def test_ten_requests_to_stop_change_nothing(tmp_path: Path, truth: Callable[[int], Path], number: signal.Signals):
+    """Ten stops at random moments: each exits with 3, names the command that goes on, and costs no vote.
+
+    An eleventh, about when the run comes to its end, does the same, or is too late and changes nothing.
+    """
+    chance, count, seed = Random(2), Count(), 0
+    watch = Watch(tmp_path / "run.db")
+    # ten never so late that the samples under way, which are taken in, could take the run to its end
+    for stretch in [*stretches(chance, 10, STEPS - IN_FLIGHT), Stretch(STEPS - 60, STEPS)]:
+        with life(command(watch, seed), watch.journal, stretch) as process:
+            process.some_moment(chance)
+            process.send(number)
+            if stretch.end < STEPS:
+                process.says(f"{number.name}: stopping")
+            process.let_on()
+            ended = process.ended()
+        entries = watch.look(acknowledged(watch.journal))
+        if stretch.end == STEPS and isinstance(entries[-1], Finished):
+            break
+        assert ended.code == 3
+        line = ended.err.splitlines()[-1]
+        assert line.startswith(f"unerring: stopped by {number.name};")
+        assert line.endswith(f"unerring resume {watch.journal}")
+        assert isinstance(entries[-1], Paused)
+        assert entries[-1].kind == "interrupted"
+        count.moments.append(len(entries))
+    with life(command(watch, seed), watch.journal) as process:
+        assert process.ended().code == 0
+    count.add(watch.journal, len(watch.look(acknowledged(watch.journal))))
+    assert_same_result(watch.journal, truth(seed))
+    assert_each_once(watch.journal)
     count.tell(number.name)
+    assert min(count.quarters) > 0
 
 
-def test_a_run_killed_before_its_first_entry_can_be_started_again(tmp_path: Path):
+def test_a_run_killed_before_its_first_entry_can_be_started_again(tmp_path: Path, truth: Callable[[int], Path]):
     """A run killed at any time while it starts up leaves either nothing, or a journal that can be gone on with."""
-    chance, journal, kills = Random(3), tmp_path / "run.db", 0
-    while not entries_of(journal) and kills < 12:
-        with life(command(journal, 7), journal) as process:
-            while not journal.exists() and not process.over(chance.uniform(0.0, 0.002)):
+    chance, watch, kills = Random(3), Watch(tmp_path / "run.db"), 0
+    while not watch.seen and kills < 12:
+        with life(command(watch, 0), watch.journal, Stretch(0, 0)) as process:
+            while not watch.journal.exists() and not process.over(chance.uniform(0.0, 0.002)):
                 pass
             process.kill()
+        watch.look(0)
         kills += 1
-    with life(command(journal, 7), journal) as process:
+    with life(command(watch, 0), watch.journal) as process:
         assert process.ended().code == 0
-    assert_same_result(journal, uninterrupted(tmp_path, 7))
+    assert_same_result(watch.journal, truth(0))
     log.info("%d kills while the journal was being made", kills)

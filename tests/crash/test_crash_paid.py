@@ -9,12 +9,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, entries_of, life, nap
+from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, entries_of, life
+from stretch import stretches
 
 from unerring import reading
 from unerring.core.entries import Failed, Intent
 
 DISKS = 5
+STEPS = 2**DISKS - 1
+PAID_NAP_SECONDS = 0.03  # a stretch of a run that waits for the disk at each call
 log = logging.getLogger(__name__)
 
 
@@ -50,10 +53,17 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return journal
 
 
-def command(journal: Path, ledger: Path, *more: object) -> list[str]:
+def command(watch: Watch, ledger: Path, *more: object) -> list[str]:
     """Start the run, or go on with it."""
-    resumed = ["--resume"] if entries_of(journal) else []
-    return driver(journal, ledger, "--disks", DISKS, *resumed, *more)
+    resumed = ["--resume"] if watch.seen else []
+    return driver(watch.journal, ledger, "--disks", DISKS, *resumed, *more)
+
+
+def finish(watch: Watch, ledger: Path) -> None:
+    """Go on with the run to its end."""
+    with life(command(watch, ledger), watch.journal) as process:
+        assert process.ended().code == 0
+    watch.look(acknowledged(watch.journal))
 
 
 def intents_of(journal: Path) -> Counter[tuple[int, int, int]]:
@@ -88,7 +98,7 @@ def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path,
     watch, done = Watch(journal), False
     while not done:
         dies = ["--die-at", chance.randint(1, 5)] if kills < 15 else []
-        with life(command(journal, ledger, "--one-by-one", *dies), journal) as process:
+        with life(command(watch, ledger, "--one-by-one", *dies), journal) as process:
             code = process.ended().code
         done = code == 0
         kills += code == -signal.SIGKILL
@@ -104,43 +114,38 @@ def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path,
 
 def test_a_paid_run_killed_at_any_moment_accounts_for_every_call(tmp_path: Path, truth: Path):
     """SIGKILL from outside at 15 random moments: every billed call was recorded first, and every reply counts once."""
-    chance, kills, unknown, runs, billed = Random(2), 0, 0, 0, 0
-    while kills < 15:
-        journal, ledger, done = tmp_path / f"run-{runs}.db", tmp_path / f"ledger-{runs}", False
+    chance, unknown, billed = Random(2), 0, 0
+    for number in range(3):
+        journal, ledger = tmp_path / f"run-{number}.db", tmp_path / f"ledger-{number}"
         watch = Watch(journal)
-        while not done:
-            before = acknowledged(journal)
-            with life(command(journal, ledger), journal) as process:
-                done = not process.reaches(before + chance.randint(1, 60)) or process.over(nap(chance) / 3)
+        for stretch in stretches(chance, 5, STEPS - 1):
+            with life(command(watch, ledger, "--latency", 0.002), journal, stretch) as process:
+                process.some_moment(chance, PAID_NAP_SECONDS)
                 promised = acknowledged(journal)
                 process.kill()
-            kills += not done
             watch.look(promised)
+        finish(watch, ledger)
         unknown += assert_settled(journal, ledger)
         billed += bill(ledger).samples
         assert_same_result(journal, truth)
-        runs += 1
-    log.info("paid: %d kills in %d runs, %d samples billed, %d unknown", kills, runs, billed, unknown)
+    log.info("paid: 15 kills in 3 runs, %d samples billed, %d unknown", billed, unknown)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_request_to_stop_takes_in_what_is_paid_for(tmp_path: Path, truth: Path, number: signal.Signals):
     """Asked to stop while samples are under way, a run waits for them: every billed sample has its reply."""
-    chance, journal, ledger, stops, done = Random(3), tmp_path / "run.db", tmp_path / "ledger", 0, False
+    chance, journal, ledger = Random(3), tmp_path / "run.db", tmp_path / "ledger"
     watch = Watch(journal)
-    while not done:
-        before = acknowledged(journal)
-        with life(command(journal, ledger, "--latency", 0.02), journal) as process:
-            done = not process.reaches(before + chance.randint(10, 60)) or process.over(nap(chance))
+    for stretch in stretches(chance, 4, STEPS - 1):
+        with life(command(watch, ledger, "--latency", 0.02), journal, stretch) as process:
+            process.some_moment(chance)
             process.send(number)
-            code = process.ended().code
+            process.says(f"{number.name}: stopping")
+            process.let_on()
+            assert process.ended().code == 3
         watch.look(acknowledged(journal))
-        done = done or reading.verify(journal).finished
-        if not done:
-            assert code == 3
-            stops += 1
-    assert stops >= 2
+    finish(watch, ledger)
     assert assert_settled(journal, ledger) == 0
     assert bill(ledger).calls == intents_of(journal)
     assert_same_result(journal, truth)
-    log.info("paid: %d stops by %s, %d samples billed", stops, number.name, bill(ledger).samples)
+    log.info("paid: 4 stops by %s, %d samples billed", number.name, bill(ledger).samples)

@@ -10,13 +10,18 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from killing import Watch, acknowledged, assert_each_once, assert_same_result, entries_of, life, nap
+from killing import Watch, acknowledged, assert_each_once, assert_same_result, entries_of, life
+from stretch import Kept, stretches
 
 import unerring
 from unerring import reading
+from unerring.core.entries import Paused
 from unerring.testing import NoisySampler
 
-DISKS = 7
+DISKS = 8
+STEPS = 2**DISKS - 1
+IN_FLIGHT = 64
+ENDS = 12  # of each run at most
 log = logging.getLogger(__name__)
 
 
@@ -31,30 +36,34 @@ class Guessed(unerring.Hanoi):
 
 
 class Slow:
-    """A noisy model whose calls take a moment, each its own."""
+    """A noisy model whose calls take a moment, each its own, as long as `pace` makes it."""
 
     compact = True
     name = "slow"
 
-    def __init__(self, chain: Guessed, paid: bool) -> None:
+    def __init__(self, chain: Guessed, paid: bool, pace: float) -> None:
         self._noise = NoisySampler(chain.rehearse, p=0.95, v=0.95)
+        self._kept = Kept()
         self.paid = paid
+        self._pace = pace
 
     async def sample(self, prompt: str, settings: unerring.Settings, n: int) -> Sequence[unerring.Sample]:
-        await asyncio.sleep(Random(f"{prompt} {settings}").choice((0.0005, 0.002, 0.008)))
+        await asyncio.sleep(self._pace * Random(f"{prompt} {settings}").choice((0.25, 1, 4)))
+        await self._kept.held(settings.step)
         return await self._noise.sample(prompt, settings, n)
 
 
 def main() -> int:
-    """One run in a process of its own: python test_crash_speculation.py JOURNAL [--paid] [--speculate HOW]."""
+    """One run in a process of its own: python test_crash_speculation.py JOURNAL, and how it is run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("journal", type=Path)
     parser.add_argument("--paid", action="store_true")
     parser.add_argument("--speculate", default="guess")
+    parser.add_argument("--pace", type=float, default=0.01)
     options = parser.parse_args()
     chain = Guessed(DISKS)
-    model = Slow(chain, options.paid)
-    how = unerring.Options(speculate=options.speculate, waste=0.3, in_flight=64)
+    model = Slow(chain, options.paid, options.pace)
+    how = unerring.Options(speculate=options.speculate, waste=0.3, in_flight=IN_FLIGHT)
     try:
         if entries_of(options.journal):
             unerring.resume(options.journal, chain, model, how)
@@ -70,7 +79,7 @@ def main() -> int:
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The journal of the run that nobody touched and nothing was guessed in."""
     journal = tmp_path_factory.mktemp("truth") / "run.db"
-    with life(command(journal, "--speculate", "off"), journal) as process:
+    with life(command(journal, "--speculate", "off", "--pace", "0"), journal) as process:
         assert process.ended().code == 0
     return journal
 
@@ -81,22 +90,29 @@ def command(journal: Path, *more: str) -> list[str]:
 
 def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more: str) -> list[Path]:
     """Runs ended by a signal at so many random moments in all, each life resumed; their journals, finished."""
-    chance, journals, ends = Random(int(number)), [], 0
-    while ends < times:
-        journal, done = folder / f"run-{len(journals)}.db", False
+    chance, journals = Random(int(number)), []
+    while times:
+        ends = min(times, ENDS)
+        journal = folder / f"run-{len(journals)}.db"
         watch = Watch(journal)
-        while not done:
-            before = acknowledged(journal)
-            with life(command(journal, *more), journal) as process:
-                done = not process.reaches(before + chance.randint(1, 150)) or process.over(nap(chance))
+        # never so late that the samples under way could take the run to its last step
+        for stretch in stretches(chance, ends, STEPS - IN_FLIGHT):
+            with life(command(journal, *more), journal, stretch) as process:
+                process.some_moment(chance)
                 promised = acknowledged(journal)
                 process.send(number)
+                if number != signal.SIGKILL:
+                    process.says(f"{number.name}: stopping")
+                process.let_on()
                 code = process.ended().code
-            watch.look(promised)
-            done = done or reading.verify(journal).finished  # it came just at the end
-            ends += not done
-            assert done or code == (-number if number == signal.SIGKILL else 3)
+            entries = watch.look(promised)
+            assert code == (-number if number == signal.SIGKILL else 3)
+            assert number == signal.SIGKILL or isinstance(entries[-1], Paused)
+        with life(command(journal, *more), journal) as process:
+            assert process.ended().code == 0
+        watch.look(acknowledged(journal))
         journals.append(journal)
+        times -= ends
     return journals
 
 

@@ -1,8 +1,9 @@
 """A runner played at random, for the laws of replay: every history of entries that a run can write.
 
 `Run` asks for what is wanted, at the frontier and ahead of it from guessed states, takes in replies in any order and
-too late, gives calls up, drafts, and is killed, resumed with higher caps and committed to at any moment. The outcome
-of a sample is a function of its step, its number and the state it was asked from, as it is with a seeded sampler.
+too late, gives calls up, drafts, tries the provider out, and is killed, resumed with higher caps or other limits, and
+committed to at any moment. Somebody decides steps that stay undecided, or has them drawn anew. The outcome of a sample
+is a function of its step, its number and the state it was asked from, as it is with a seeded sampler.
 """
 
 import random
@@ -12,8 +13,11 @@ from dataclasses import astuple, replace
 
 from hypothesis import strategies as st
 
+from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     DRAFT,
+    PROBE,
+    Allowed,
     Cancelled,
     Committed,
     Drafted,
@@ -22,20 +26,26 @@ from unerring.core.entries import (
     Intent,
     Opened,
     Paused,
+    Probed,
+    Redrawn,
     Replies,
     Reply,
     Resumed,
+    Ruled,
+    Served,
     Voter,
     digest_of,
 )
 from unerring.core.open_step import OpenStep
 from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, Won
+from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, Undecided, Won
 from unerring.core.redflag import FlagKind
 from unerring.core.replay import RunState
 from unerring.core.sample import Finish, Usage
 from unerring.core.weights import VoterWeights, Weights
+from unerring.errors import FailureKind
 
+ACTIONS = 32
 WINDOW = 4
 START = digest_of("0")
 CHOICES = ('"a"', '"a"', '"a"', '"b"', '["c"]')
@@ -117,23 +127,37 @@ class Run:
         """Do something legal, picked by a number."""
         if self.state.finished is not None:
             return
-        action, detail = number % 24, number // 24
-        if action < 9:
-            self.reply(detail)
-        elif action < 13:
-            self.intend(detail)
-        elif action < 17:
-            self.commit(detail)
-        elif action < 20:
-            self.settle(detail)
-        elif action == 20:
-            self.draft(detail)
-        elif action == 21:
-            self.resume(detail)
-        elif action == 22:
-            self.guess(detail)
-        elif detail < 4:
+        action, detail = number % ACTIONS, number // ACTIONS
+        often = (self.reply,) * 9 + (self.intend,) * 4 + (self.commit,) * 5 + (self.settle,) * 3 + (self.review,) * 3
+        rarely = (self.draft, self.probe, self.resume, self.resume, self.guess, self.allow, self.serve, self.name)
+        (often + rarely)[action](detail)
+
+    def name(self, detail):
+        if detail < 4:
             self.write(Voter(len(self.state.voters), f"voter {detail}"))
+
+    def serve(self, detail):
+        self.write(Served(detail % len(self.state.voters), f"model {detail % 3}"))
+
+    def allow(self, detail):
+        """Other limits and prices; a voter without a price makes sums unknown."""
+        tariffs = {name: Tariff(3, 7, 1) for name in VOTERS[: detail % 4]}
+        self.write(Allowed(Limits(10**9, None, detail, 60.0), tariffs))
+
+    def review(self, detail):
+        """Between two sessions, somebody decides the first open step or has it drawn anew, once or twice."""
+        seen = len(self.entries)
+        for decision in (detail, detail // 9)[: 1 + detail % 2]:
+            step = self.state.frontier
+            if step is None or not (step.reviewed or isinstance(step.verdict, Undecided)):
+                break
+            number = self.state.committed
+            if decision % 3:
+                self.write(Redrawn(number, 1.0, None if decision % 4 else "another"))
+            elif step.ruled is not None or isinstance(step.verdict, Undecided):
+                self.write(Ruled(number, (*CHOICES, '"new"')[decision % 6], 1.0))
+        if len(self.entries) > seen:
+            self.write(Resumed(2.0))
 
     def guess(self, detail):
         """Guess a path of choices from the frontier; the steps along it can be asked from then on."""
@@ -178,7 +202,7 @@ class Run:
 
     def is_late(self, call):
         step, slot, _ = call
-        return step < self.state.committed and slot != DRAFT and call not in self.received
+        return step < self.state.committed and slot >= 0 and call not in self.received
 
     def receive(self, step, at, slots, named, detail):
         late = step < self.state.committed
@@ -191,12 +215,17 @@ class Run:
     def intend(self, detail):
         if found := self.some_wanted(detail):
             step, at, slots = found
-            self.write(Intent(step, slots[0], len(slots), self.named(step, at, detail)))
+            worst = (None, Charge(20 * len(slots), 9, 100), Charge(20, 9, None))[detail % 3]
+            self.write(Intent(step, slots[0], len(slots), self.named(step, at, detail), worst))
 
     def draft(self, detail):
         """Ask for a draft; `settle` answers it, or gives it up."""
         step, at = self.places()[detail % len(self.places())]
         self.write(Intent(step, DRAFT, 1, self.named(step, at, detail)))
+
+    def probe(self, detail):
+        """Try the provider out; `settle` tells what came of it, or it is given up."""
+        self.write(Intent(self.state.committed, PROBE - detail % 2, 1, None, Charge(5, 5, 10)))
 
     def settle(self, detail):
         """End a call under way without samples: it fails, is given up, or was for a draft."""
@@ -204,12 +233,15 @@ class Run:
             return
         step, slot, at = sorted(self.state.in_flight)[detail % len(self.state.in_flight)]
         at = self.named(step, at, detail)
+        charge = (None, Charge(detail, 3, 5))[detail // 2 % 2]
         if slot == DRAFT and detail % 2:
-            self.write(Drafted(step, Usage(detail, 3), at))
+            self.write(Drafted(step, Usage(detail, 3), at, charge))
+        elif slot <= PROBE and detail % 2 and step == self.state.committed:
+            self.write(Probed(step, ("", "it answers")[detail % 3 % 2], Charge(2, 3, 4), slot))
         elif detail % 4 == 0:
             self.write(Cancelled(step, slot, 1, at))
         else:
-            self.write(Failed(step, slot, 1, "busy", at))
+            self.write(Failed(step, slot, 1, "busy", at, tuple(FailureKind)[detail % len(FailureKind)], charge))
 
     def commit(self, detail):
         """Commit the first open step, brought to its end before or just nearer to it."""
@@ -243,7 +275,7 @@ def call_of(step, slots, said, at=None, voter=0):
             texts.get(text, text),
             None if choice is None else choices.get(choice, choice),
             FlagKind.MALFORMED if choice is None else None,
-            Usage(10, len(text)),
+            Usage(10, len(text), slot % 3),
             Finish.STOP,
             logprob,
             voter,
@@ -288,7 +320,7 @@ def listed(elements, longest):
 def runs(draw):
     run = Run(draw(policies()), draw(outcomes))
     run.guess(draw(st.integers(0, 124)))
-    for number in draw(listed(st.integers(0, 24 * 125 - 1), 90)):
+    for number in draw(listed(st.integers(0, ACTIONS * 125 - 1), 90)):
         run.act(number)
     if draw(st.booleans()):
         run.write(Finished(run.state.committed, 9.0, draw(st.none() | st.just(0.25))))

@@ -34,7 +34,7 @@ sys.path.append(str(Path(__file__).parents[1] / "runtime"))
 
 from virtual_time import LoopClock, Slow, virtually
 
-LAW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LONG = settings(LAW, max_examples=40)
 CHOICES = ({"go": 0}, {"go": 1}, "left", ["right", 2.5])
 

@@ -72,28 +72,28 @@ def each(number):
     return lambda step: step % number == number // 2
 
 
-# Six thousand steps at 50 ms are 300 s one after the other. With three samples a step and 256 under way, no run can be
+# At 50 ms each, 4,500 steps are 225 s one after the other. With three samples a step and 256 under way, no run can be
 # faster than 85 steps in 50 ms.
 
 
 def test_guesses_that_are_always_right_fill_all_that_may_be_under_way():
-    """With no guess wrong, six thousand steps take at most a sixtieth of their time, and nothing is wasted."""
-    seconds, waste = timed(6000, 1.0, lambda step: False)
-    assert 300.0 / seconds >= 60.0
+    """With no guess wrong, 4,500 steps take at most a sixtieth of their time, and nothing is wasted."""
+    seconds, waste = timed(4500, 1.0, lambda step: False)
+    assert 225.0 / seconds >= 60.0
     assert waste == 0.0
 
 
 def test_guesses_right_at_all_but_one_step_in_five_hundred():
     """With guesses right on 0.998 of steps and votes always right, a run is at least fifty times as fast."""
-    seconds, waste = timed(6000, 1.0, each(500))
-    assert 300.0 / seconds >= 50.0
+    seconds, waste = timed(4500, 1.0, each(500))
+    assert 225.0 / seconds >= 50.0
     assert waste <= 0.05
 
 
 def test_votes_wrong_now_and_then_cost_little_of_it():
     """With one vote in a hundred wrong as well, it is still at least thirty times as fast."""
-    seconds, waste = timed(6000, 0.99, each(500))
-    assert 300.0 / seconds >= 30.0
+    seconds, waste = timed(4500, 0.99, each(500))
+    assert 225.0 / seconds >= 30.0
     assert waste <= 0.05
 
 

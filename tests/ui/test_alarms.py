@@ -44,6 +44,12 @@ def target():
     return Target(0.95, calibration=calibrate(CHAIN, NoisySampler(CHAIN.rehearse, P), samples=4000, seed=5))
 
 
+@pytest.fixture(scope="module")
+def cached(target):
+    """What is told of a run whose model's place a cache takes, live and in its report."""
+    return watched(Changing(P, cached=True), target)
+
+
 def watched(model, target):
     """What is told while a run goes on, and in its report."""
     log = io.StringIO()
@@ -91,10 +97,10 @@ def test_a_model_that_dissents_twice_as_often_sets_off_an_alarm(target):
     assert abs(since - CHANGE) <= enough / 2
 
 
-def test_a_cache_that_answers_sets_off_an_alarm(target):
+def test_a_cache_that_answers_sets_off_an_alarm(target, cached):
     """Where copies are counted dissent vanishes, and the alarm comes after about 2 ln(1000 N) / l steps."""
     low = planned_policy(CHAIN, Changing(P), target)[1]["dissent"][0]
-    told, report = watched(Changing(P, cached=True), target)
+    told, report = cached
     at, since = noticed(told, report)
     enough = 2 * log(1000 * STEPS) / low
     assert "does a cache answer?" in told
@@ -102,11 +108,11 @@ def test_a_cache_that_answers_sets_off_an_alarm(target):
     assert abs(since - CHANGE) <= enough / 10
 
 
-def test_an_alarm_is_not_forgotten_over_a_stop(tmp_path, target):
+def test_an_alarm_is_not_forgotten_over_a_stop(tmp_path, target, cached):
     """A run that is stopped in the midst of a change and resumed tells of it as one that was not."""
     path, changing = tmp_path / "run.db", Changing(P, cached=True)
     with pytest.raises(StepLimit):
         unerring.run(CHAIN, changing, path, seed=3, options=Options(target=target, max_steps=CHANGE + 200))
     resumed = unerring.resume(path, CHAIN, changing).report["certificate"]
-    assert resumed == watched(changing, target)[1]["certificate"] == unerring.report(path)["certificate"]
+    assert resumed == cached[1]["certificate"] == unerring.report(path)["certificate"]
     assert len(resumed["warnings"]) == 1

@@ -191,16 +191,24 @@ BAD_PLANS = {
 }
 
 
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """The bytes of a calibration."""
+    path = tmp_path_factory.mktemp("good") / "good.json"
+    calibrate(Hanoi(disks=10), "noise/p=0.95", 300, path)
+    return path.read_bytes()
+
+
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path, good):
     """Files that are no calibrations, and one that is."""
-    calibrate(Hanoi(disks=10), "noise/p=0.95", 300, tmp_path / "good.json")
-    empty = json.loads((tmp_path / "good.json").read_text())
+    (tmp_path / "good.json").write_bytes(good)
+    empty = json.loads(good)
     counts = dict.fromkeys(("steps", "flagged", "votes", "wrong", "collisions", "same_wrong"), 0)
     voter = empty["voters"][0] | counts | {"bins": [[0, 0]] * 11, "tokens": [0, 0], "flags": {}}
     empty |= {"steps": 0, "samples": 0, "voters": [voter], "troubles": []}
     (tmp_path / "no_steps.json").write_text(json.dumps(empty))
-    changed = json.loads((tmp_path / "good.json").read_text()) | {"calls_seconds": float("nan")}
+    changed = json.loads(good) | {"calls_seconds": float("nan")}
     texts = {
         "object.json": "{}",
         "list.json": "[]",

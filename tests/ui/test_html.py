@@ -116,6 +116,12 @@ def report(journal):
 
 
 @pytest.fixture(scope="module")
+def panels(report):
+    """Its figures, for pages that are about other things."""
+    return run_panels(report, Timeline())
+
+
+@pytest.fixture(scope="module")
 def evil(tmp_path_factory):
     """A run whose parameters, voters, texts and choices all mean harm, and that a provider stopped with more of it."""
     path = tmp_path_factory.mktemp("evil") / "evil.db"
@@ -176,11 +182,11 @@ def test_a_journal_that_means_harm_is_inert(evil, tmp_path):
 
 @pytest.fixture(scope="module")
 def honest(report):
-    """A report with a plan, a timeline, and the kinds of elements that their page has."""
+    """A report with a plan, its figures, and the kinds of elements that their page has."""
     planned, timeline = report | {"plan": {"rule": "ahead-by 3", "p": [0.1, {"a": "b"}]}}, Timeline()
     timeline.add(True)
-    parsed = Page(page(planned, run_panels(planned, timeline)))
-    return planned, timeline, {tag for tag, _ in parsed.elements}
+    drawn = run_panels(planned, timeline)
+    return planned, drawn, {tag for tag, _ in Page(page(planned, drawn)).elements}
 
 
 @pytest.mark.parametrize("word", EVIL, ids=range(len(EVIL)))
@@ -195,9 +201,11 @@ def test_any_text_of_a_report_may_mean_harm(honest, word):
             return [turned(one) for one in value]
         return word if isinstance(value, str) else value
 
-    report, timeline, elements = honest
+    report, drawn, elements = honest
     bad = turned(report)
-    told = page(bad, run_panels(bad, timeline))
+    # the figures with texts of the report in them, and no others: with nothing to count they are not drawn
+    worded = run_panels(bad | {"votes_histogram": {}, "rounds_histogram": {}}, Timeline())
+    told = page(bad, drawn | {name: worded[name] for name in ("p", "flags")})
     assert {tag for tag, _ in harmless(told).elements} == elements
     assert escape(inert(word)) in told
 
@@ -247,26 +255,26 @@ def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
     ]
 
 
-def test_tables_of_counts_have_an_end(report):
+def test_tables_of_counts_have_an_end(report, panels):
     """Beyond twenty rows, one row says how many more there are, and for how many steps."""
     many = report | {"tallies": {f"{n}-1": n for n in range(50, 10, -1)}}
-    rows = Page(page(many, run_panels(many, Timeline()))).tables["Tallies: votes by choice"][1:]
+    rows = Page(page(many, panels)).tables["Tallies: votes by choice"][1:]
     assert len(rows) == 21
     assert rows[-1] == ["20 others", str(sum(range(11, 31)))]
 
 
-def test_the_headline_is_that_of_the_certificate(report):
+def test_the_headline_is_that_of_the_certificate(report, panels):
     """Wrong steps with their interval, and the probability of none, stand at the top."""
     told = {"expected_wrong": 0.25, "wrong_interval": [0, 3], "zero_probability": 0.78, "zero_probability_low": 0.05}
     given = report | {"certificate": report["certificate"] | told}
-    shown = Page(page(given, run_panels(given, Timeline()))).shown
+    shown = Page(page(given, panels)).shown
     assert "0.25wrong steps expectedat most 3 with 95 %0.780probability of none wronglower bound 0.050" in shown
 
 
-def test_warnings_and_assumptions_are_told(report):
+def test_warnings_and_assumptions_are_told(report, panels):
     """Each warning stands in a box of its own before the figures, each assumption in a list."""
     given = report | {"certificate": report["certificate"] | {"warnings": ["<w>"], "assumptions": ["a & b"]}}
-    told = page(given, run_panels(given, Timeline()))
+    told = page(given, panels)
     assert "<strong>Warning:</strong> &lt;w&gt;" in told
     assert told.index('class="alert"') < told.index("<svg")
     assert "<li>a &amp; b</li>" in told

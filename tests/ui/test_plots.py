@@ -38,12 +38,18 @@ def calibrated(*voters, troubles=()):
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def full():
-    """A calibration with something to show in every figure."""
+    """A calibration with something to show in every figure. Not to be changed."""
     one = voter("one", 3, {2: (5, 2), 10: (900, 0)}, {"malformed": 4, "too long": 1})
     two = voter("two", 0, {}, {"truncated": 2})
     return calibrated(one, two, troubles=[((5, 20), (25, 0)), ((24, 1), (25, 0)), ((20, 5), (0, 25))])
+
+
+@pytest.fixture(scope="module")
+def drawn(full, tmp_path_factory):
+    """The files of its figures."""
+    return draw_calibration(full, tmp_path_factory.mktemp("drawn"))
 
 
 def parsed(path):
@@ -117,15 +123,14 @@ def test_every_figure_is_drawn(full, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_figures_are_the_same_bytes_each_time(full, tmp_path):
+def test_the_figures_are_the_same_bytes_each_time(full, drawn, tmp_path):
     """Drawn again, nothing changes: no date, and no random name."""
-    first, second = draw_calibration(full, tmp_path / "a"), draw_calibration(full, tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert [path.read_bytes() for path in draw_calibration(full, tmp_path)] == [path.read_bytes() for path in drawn]
 
 
-def test_a_figure_reaches_nowhere(full, tmp_path):
+def test_a_figure_reaches_nowhere(drawn):
     """It refers to its own parts alone, whose ids are unique, and has no script."""
-    for path in draw_calibration(full, tmp_path):
+    for path in drawn:
         elements = parsed(path)
         ids = [element.get("id") for element in elements if element.get("id")]
         assert len(ids) == len(set(ids))
@@ -148,11 +153,11 @@ def test_a_figure_that_shows_nothing_is_left_out(tmp_path, capsys):
     assert all(line.startswith(f"not drawn: {tmp_path}") for line in lines)
 
 
-@pytest.mark.parametrize("name", ["$x^2$", "$broken", "<b>&amp;", "a--b", "\x00\u202ename\n", "\ud800", "日本語", ""])
-def test_a_voter_may_have_any_name(tmp_path, name):
+def test_a_voter_may_have_any_name(tmp_path):
     """It is drawn as it is, controls shown: no markup, no formula, no warning of a missing letter."""
-    one = voter(name, 3, {2: (5, 2)}, {"malformed": 4})
-    for path in draw_calibration(calibrated(one, troubles=[((5, 20),)]), tmp_path):
+    names = ["$x^2$", "$broken", "<b>&amp;", "a--b", "\x00\u202ename\n", "\ud800", "日本語", ""]
+    voters = [voter(name, 3, {2: (5, 2)}, {"malformed": 4}) for name in names]
+    for path in draw_calibration(calibrated(*voters, troubles=[((5, 20),) * len(names)]), tmp_path):
         assert parsed(path)
         assert all(char.isprintable() or char == "\n" for char in path.read_text(encoding="utf-8"))
 
@@ -169,9 +174,9 @@ def test_many_voters_fit(tmp_path):
     assert len(draw_calibration(calibrated(*voters, troubles=[((20, 5),) * 12]), tmp_path)) == 4
 
 
-def test_drawing_leaves_the_users_style_alone(full, tmp_path):
+def test_drawing_leaves_the_users_style_alone(full, drawn, tmp_path):
     """Settings of matplotlib neither show in the figures nor are changed by them."""
-    plain = [path.read_bytes() for path in draw_calibration(full, tmp_path)]
+    plain = [path.read_bytes() for path in drawn]
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 30.0, "svg.fonttype": "none"}):
         before = dict(mpl.rcParams)
         assert [path.read_bytes() for path in draw_calibration(full, tmp_path)] == plain

@@ -76,8 +76,10 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     assert row["dissent"].startswith(f"on {report['disagreements']:,} steps")
     assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
     assert row["hardest"].count("step ") == 5
+    (voter,) = report["voters"]
     votes = f"{samples['voted']:,} votes, {samples['flagged']:,} flags"
-    assert row["voter"].startswith(f"{report['model']}: {votes}; p 0.")
+    dissents = f"{voter['dissents']:,} dissents ({voter['dissent']:.2%})"
+    assert row["voter"].startswith(f"{report['model']}: {votes}, {dissents}; p 0.")
 
 
 def test_a_report_tells_how_asking_ahead_got_on(report):
@@ -156,9 +158,10 @@ def test_every_voter_has_a_row():
     models = [ScriptedSampler([Sample("a", voter=name)] * 9) for name in ("one", "two")]
     text = report_text(unerring.run(Word(), models, k=4).report, "run.db")
     told_of = [value.partition(";")[0] for name, value in rows(text) if name == "voter"]
-    assert told_of == ["one: 2 votes, 0 flags", "two: 2 votes, 0 flags"]
+    assert told_of == [f"{name}: 2 votes, 0 flags, 0 dissents (0.00%)" for name in ("one", "two")]
 
 
+VOTER = {"name": "one", "votes": 9, "flags": 0, "dissents": 0, "dissent": None}
 CERTIFICATE = {
     "expected_wrong": 0.00031,
     "zero_probability": 0.99969,
@@ -175,18 +178,18 @@ CERTIFICATE = {
 
 def test_a_report_tells_its_certificate(report):
     """Wrong steps expected and at most, the steps nearest to it, each voter's p, warnings, and what it rests on."""
-    voter = {"name": "one", "votes": 9, "flags": 1}
+    voter = {"name": "one", "votes": 9, "flags": 1, "dissents": 2, "dissent": 0.25}
     row = told(report | {"certificate": CERTIFICATE, "voters": [voter]})
     assert row["wrong steps"] == "0.00031 expected (at most 2 with 95%); none with probability 0.99969"
     assert row["nearest"] == "step 12 (6-3, wrong with 1 in 3,200)"
-    assert row["voter"] == "one: 9 votes, 1 flags; p 0.99982 (planned 0.99960 to 0.99990)"
+    assert row["voter"] == "one: 9 votes, 1 flags, 2 dissents (25.00%); p 0.99982 (planned 0.99960 to 0.99990)"
     assert (row["warning"], row["assuming"]) == ("all is not well", "all is well")
 
 
 def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
-    """A voter of whom too few votes say anything is told with what was planned."""
+    """A voter of whom too few votes say anything is told with what was planned, and one that cast none has no share."""
     unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | {"p": None}]}
-    row = told(report | {"certificate": unknown, "voters": [{"name": "one", "votes": 9, "flags": 0}]})
+    row = told(report | {"certificate": unknown, "voters": [VOTER]})
     assert row["voter"] == "one: 9 votes, 0 flags (planned 0.99960 to 0.99990)"
 
 
@@ -285,7 +288,7 @@ def test_no_part_of_a_report_can_forge_a_row(report):
         "stopped": {"kind": HOSTILE, "reason": HOSTILE},
         "flags": {HOSTILE: 1},
         "tallies": {HOSTILE: 1},
-        "voters": [{"name": HOSTILE, "votes": 1, "flags": 0}],
+        "voters": [VOTER | {"name": HOSTILE}],
         "policy": report["policy"] | {"rule": HOSTILE},
         "certificate": report["certificate"] | {"voters": [voter], "warnings": [HOSTILE]},
     }

@@ -37,6 +37,8 @@ def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None
     if provider == BATCHED:
         whole = price_of(f"openai/{name}", own)
         return None if whole is None else _halved(whole)
+    if provider == "litellm" and "/" in name:
+        provider, _, name = name.partition("/")
     if not name or "@" in name:  # an endpoint of one's own may ask anything
         return None
     return _listed(provider, name)

@@ -7,6 +7,7 @@ that is known; where it never becomes known, the worst case stays.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from unerring.core.sample import Usage
 
@@ -24,15 +25,17 @@ def dollars_text(money: int | float) -> str:
     return f"${money:,.2f}" if money >= 1 or not money else f"${money:.3g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """Tokens read and written, and their price in picodollars; None where a price is not known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     money: int | None = 0
 
-    def __add__(self, other: "Charge") -> "Charge":
+    def __add__(self, other: object) -> "Charge":
+        """The sum of two charges, and not a longer tuple."""
+        if not isinstance(other, Charge):
+            return NotImplemented
         money = None if self.money is None or other.money is None else self.money + other.money
         return Charge(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, money)
 
@@ -70,6 +73,27 @@ class Limits:
 
 
 @dataclass(slots=True)
+class _Sum:
+    """A running total, in place: there is one for each call that is made."""
+
+    input: int = 0
+    output: int = 0
+    money: int = 0
+    unpriced: int = 0
+
+    def add(self, charge: Charge, sign: int = 1) -> None:
+        self.input += sign * charge.input_tokens
+        self.output += sign * charge.output_tokens
+        if charge.money is None:
+            self.unpriced += sign
+        else:
+            self.money += sign * charge.money
+
+    def charge(self) -> Charge:
+        return Charge(self.input, self.output, None if self.unpriced else self.money)
+
+
+@dataclass(slots=True)
 class Account:
     """What the calls of a run took. Keys name calls that are under way, each until its outcome is known.
 
@@ -79,18 +103,44 @@ class Account:
     limits: Limits = Limits()
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
     calls: int = 0
-    settled: Charge = Charge()
-    unknown: Charge = Charge()
     lost: int = 0
-    reserved: Charge = Charge()
     seconds: float = 0.0
     _since: float | None = None
+    _settled: _Sum = field(default_factory=_Sum)
+    _unknown: _Sum = field(default_factory=_Sum)
+    _reserved: _Sum = field(default_factory=_Sum)
     _open: dict[tuple[int, int, str], Charge] = field(default_factory=dict)
-    _money: int = 0  # reserved for calls whose price is known
-    _unpriced: int = 0  # calls under way whose price is not
+
+    @property
+    def settled(self) -> Charge:
+        """What calls took whose outcome is known."""
+        return self._settled.charge()
+
+    @property
+    def unknown(self) -> Charge:
+        """The worst case of the calls of which nothing will ever be known."""
+        return self._unknown.charge()
+
+    @property
+    def reserved(self) -> Charge:
+        """The worst case of all that is under way."""
+        return self._reserved.charge()
+
+    @property
+    def spent(self) -> Charge:
+        """All that was taken or may have been, with what is under way at its worst."""
+        return self.settled + self.unknown + self.reserved
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there are calls whose outcome is yet to come."""
+        return bool(self._open)
 
     def tariff(self, voter: str) -> Tariff | None:
         """The prices of a voter, in whichever wording it was asked; a member of a model has the model's."""
+        found = self.tariffs.get(voter)
+        if found is not None or not self.tariffs:
+            return found
         name = voter.partition(WORDING)[0]
         return self.tariffs.get(name) or self.tariffs.get(name.partition("/")[0])
 
@@ -105,12 +155,12 @@ class Account:
         if worst is not None:
             self.release(key)
             self._open[key] = worst
-            self._reserve(worst, 1)
+            self._reserved.add(worst)
 
     def settle(self, key: tuple[int, int, str], charge: Charge) -> None:
         """A call took so much."""
         self.release(key)
-        self.settled += charge
+        self._settled.add(charge)
 
     def unsend(self, key: tuple[int, int, str]) -> None:
         """A call was given up before it went out."""
@@ -121,7 +171,7 @@ class Account:
         """A call is no longer under way; returns what it was reserved, where it was."""
         worst = self._open.pop(key, None)
         if worst is not None:
-            self._reserve(worst, -1)
+            self._reserved.add(worst, -1)
         return worst
 
     def lose(self, key: tuple[int, int, str]) -> None:
@@ -129,7 +179,7 @@ class Account:
         self.lost += 1
         worst = self.release(key)
         if worst is not None:
-            self.unknown += worst
+            self._unknown.add(worst)
 
     def lose_all(self) -> None:
         """The runner that made the calls is gone."""
@@ -149,32 +199,16 @@ class Account:
         """How long the run's sessions took so far, in seconds."""
         return self.seconds + (0.0 if self._since is None else max(0.0, now - self._since))
 
-    @property
-    def under_way(self) -> bool:
-        """Whether there are calls whose outcome is yet to come."""
-        return bool(self._open)
-
-    @property
-    def spent(self) -> Charge:
-        """All that was taken or may have been, with what is under way at its worst."""
-        return self.settled + self.unknown + self.reserved
-
     def lacks(self, more: Charge) -> str | None:
         """The name of the limit that one more call might break, if any."""
-        after, limits = self.spent + more, self.limits
+        limits = self.limits
         if limits.calls is not None and self.calls >= limits.calls:
             return "calls"
+        if limits.tokens is None and limits.money is None:
+            return None
+        after = self.spent + more
         if limits.tokens is not None and after.tokens > limits.tokens:
             return "tokens"
         if limits.money is not None and (after.money is None or after.money > limits.money):
             return "dollars"
         return None
-
-    def _reserve(self, worst: Charge, sign: int) -> None:
-        self._unpriced += sign * (worst.money is None)
-        self._money += sign * (worst.money or 0)
-        self.reserved = Charge(
-            self.reserved.input_tokens + sign * worst.input_tokens,
-            self.reserved.output_tokens + sign * worst.output_tokens,
-            None if self._unpriced else self._money,
-        )

@@ -10,7 +10,7 @@ objection on calls are spaced as well, at the rate that went through, somewhat l
 more while there is none.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FIRST = 8  # calls at once before anything is known
 KEPT = 0.8  # of the window after an objection: a half, as TCP has it, leaves a quarter of the throughput unused
@@ -25,8 +25,7 @@ LATE = 0.05  # seconds
 LEAST_RATE = 1 / 60  # calls a second: below this a pause is what helps
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """One call under way; `began` is when it was let through, in seconds."""
 
     began: float

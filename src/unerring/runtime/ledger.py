@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from unerring.core.account import Account, Charge, dollars_text, in_dollars
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
@@ -10,7 +11,7 @@ from unerring.core.sample import Usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
 from unerring.runtime.calling import Asked
 from unerring.runtime.limits import StopRequest, Surroundings
-from unerring.runtime.ports import Endpoint, Journal, Sampler
+from unerring.runtime.ports import Journal, Sampler
 
 log = logging.getLogger("unerring")
 
@@ -58,10 +59,8 @@ class Ledger:
 
     def worst(self, asked: Asked) -> Charge | None:
         """The most that a call can cost; None where nothing is known of that."""
-        if not isinstance(asked.sampler, Endpoint):
-            return None
-        most = asked.sampler.worst(asked.prompt, asked.settings, asked.n)
-        return self.price(asked.sampler, most)
+        worst: Callable[..., Usage] | None = getattr(asked.sampler, "worst", None)  # an `Endpoint` has it
+        return None if worst is None else self.price(asked.sampler, worst(asked.prompt, asked.settings, asked.n))
 
     def price(self, sampler: Sampler, usage: Usage) -> Charge:
         """What so many tokens of a sampler come to."""

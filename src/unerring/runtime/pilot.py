@@ -17,7 +17,7 @@ from typing import Any
 
 from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
-from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed
+from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, check_of, length_of
 from unerring.core.redflag import FlagKind, RedFlag
@@ -62,6 +62,7 @@ class Pilot:
         self._rotation = getattr(sampler, "rotation", 1)
         self._caller = Caller(around, calibration.at_once)
         self._copies = Copies(around.guards.copies)
+        self._looks = SecondLooks(calibration)
 
     async def run(self, seen: Callable[[Calibration], None]) -> None:
         """Look at steps, several at once, and count them in order; `seen` is told of every one that is counted.
@@ -73,14 +74,15 @@ class Pilot:
             await self._walk(seen)
             return
         under_way: deque[asyncio.Task[Looked]] = deque()
-        places = self._places()
+        places, turn = self._places(), _Turn()
         try:
             while True:
                 while len(under_way) * self._voters < self._calibration.at_once and self._has_room(len(under_way)):
                     place = next(places, None)
                     if place is None:
                         break
-                    under_way.append(asyncio.ensure_future(self._look(place)))
+                    turn = _Turn(turn)
+                    under_way.append(asyncio.ensure_future(self._look(place, turn)))
                 if not under_way:
                     return
                 self._count(await under_way[0])
@@ -148,8 +150,8 @@ class Pilot:
             self._count(looked)
             seen(calibration)
 
-    async def _look(self, place: Place) -> Looked:
-        """All samples of one step."""
+    async def _look(self, place: Place, turn: "_Turn | None" = None) -> Looked:
+        """All samples of one step, which is looked at again only when its turn has come."""
         subtask = self._chain.subtask(place.state)
         if subtask is None:
             raise InputError(f"the process ends before step {place.step}, though it says that it is longer")
@@ -159,7 +161,14 @@ class Pilot:
         await looking.first_votes()
         if truth is None:
             truth = await looking.wide_winner()
-        if any(choice != truth for choice in looking.choices()):
+            again = bool(looking.erring(truth))
+        else:
+            if turn is not None:
+                await turn.come()
+            again = self._looks.wanted(looking.erring(truth))
+            if turn is not None:
+                turn.over()
+        if again:
             await looking.rounds(LOOKS)
         return Looked(place.step, tuple(looking.samples()), truth)
 
@@ -234,6 +243,25 @@ class _Sent:
     known: set[str]
 
 
+class _Turn:
+    """The place of a step among those that are looked at together."""
+
+    def __init__(self, before: "_Turn | None" = None) -> None:
+        self._over = asyncio.Event()
+        self._before: asyncio.Event | None = None if before is None else before._over
+        if before is None:
+            self._over.set()
+
+    async def come(self) -> None:
+        """Return once the turns of all steps before are over."""
+        if self._before is not None:
+            await self._before.wait()
+
+    def over(self) -> None:
+        """The next step may come."""
+        self._over.set()
+
+
 class _Looking:
     """The samples of one step, in rounds of one of every voter."""
 
@@ -250,6 +278,10 @@ class _Looking:
 
     def choices(self) -> list[str]:
         return [one.choice for one in self._by_slot.values() if one.choice is not None]
+
+    def erring(self, truth: str) -> set[int]:
+        """The voters that cast a vote against the truth."""
+        return {one.voter for one in self._by_slot.values() if one.choice not in {None, truth}}
 
     async def rounds(self, count: int) -> None:
         """So many further samples of every voter, all at once."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
+from unerring.adapters.plugins import parameter
 from unerring.core.planning.plan import RULES
 from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target
-from unerring.registry import parameter
 from unerring.runtime.limits import Guards, Patience
 from unerring.spending import Budget
 

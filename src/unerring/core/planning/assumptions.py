@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unerring.core.planning.calibration import Calibration, Trouble
-from unerring.core.planning.estimates import Share, binomial_tail, ensemble_estimate, noticed, voter_estimate
+from unerring.core.planning.estimates import Share, ensemble_estimate, is_hard, looked_alone, noticed, voter_estimate
 from unerring.core.planning.intervals import upper_bound
 from unerring.core.planning.signals import Signals, measured_signals
 from unerring.core.planning.spread import (
@@ -28,8 +28,6 @@ from unerring.core.weights import VoterWeights, millinats
 from unerring.errors import InputError
 
 NARROW = 3.0  # Beta(a, b) with a larger a is narrow: errors fall on most steps alike
-HARD = 0.25  # at least this share of a voter's further votes is wrong on a step that is hard for it ...
-CHANCE = 1e-4  # ... and its errors elsewhere explain that with no more than this probability
 MOST_AMOUNT = 1e12  # tokens, seconds or dollars: anything beyond is a slip of the pen
 LEAST_V = 1e-9  # the same for the share of samples without a red flag
 
@@ -130,10 +128,10 @@ def _planned(calibration: Calibration, confidence: float) -> Spread:
     plain, seen = [], []
     for number, (voter, mean) in enumerate(zip(calibration.voters, usual, strict=True)):
         mine = [step.voters[number] for step in calibration.troubles]
-        hard = [one for one in mine if _hard(one, mean)]
+        hard = [one for one in mine if is_hard(one, mean)]
         votes = voter.votes - len(hard)
         plain.append(upper_bound(voter.wrong - sum(one.first_wrong for one in hard), votes, confidence))
-        seen.append((plain[-1], _by_step([one for one in mine if not _hard(one, mean)], votes)))
+        seen.append((plain[-1], _by_step([one for one in mine if not is_hard(one, mean)], votes)))
     concentration = least_concentration(seen)
     alone, joint = _hard_steps(calibration, usual, plain)
     shared = _shared(calibration, plain) if len(plain) > 1 else 1.0
@@ -151,11 +149,6 @@ def _planned(calibration: Calibration, confidence: float) -> Spread:
         ]
         kinds += scaled(independent(each), (1.0 - shared) * rest)
     return Spread(tuple(kinds), concentration)
-
-
-def _hard(one: Trouble, mean: float) -> bool:
-    wrong, votes = one.later_wrong, one.later
-    return votes >= 4 and wrong > HARD * votes and binomial_tail(wrong, votes, mean) < CHANCE
 
 
 def _by_step(troubled: Sequence[Trouble], votes: int) -> Counter[tuple[int, int]]:
@@ -191,15 +184,16 @@ def _hard_steps(
     """
     alone: list[list[Kind]] = [[] for _ in plain]
     joint: list[Kind] = []
+    looked = looked_alone(calibration)
     hard = [
         (step, whose)
         for step in calibration.troubles
-        if (whose := [i for i, one in enumerate(step.voters) if _hard(one, usual[i])])
+        if (whose := [i for i, one in enumerate(step.voters) if is_hard(one, usual[i])])
     ]
     for step, whose in hard:
         wrong = tuple(one.against if i in whose else plain[i] for i, one in enumerate(step.voters))
         mute = tuple(one.mute if i in whose else 0.0 for i, one in enumerate(step.voters))
-        kind = Kind(1.0 / (calibration.steps * noticed(step)), wrong, mute)
+        kind = Kind(1.0 / max(1.0, calibration.steps * noticed(step, calibration, looked)), wrong, mute)
         (alone[whose[0]] if len(whose) == 1 else joint).append(kind)
     return alone, joint
 

@@ -5,10 +5,13 @@ voter: whether errors scatter or repeat is decided on those few steps, and a pil
 hardly ever see. Nothing is lost by it: shares are counted on first votes alone, one a step, which are independent, so
 that their intervals are exact; and what is concluded from the second looks is a likelihood, which does not mind that
 they were chosen by what was seen (`unerring.core.planning.spread`).
+
+A voter that errs on many steps would have nearly all of them looked at again, and leave no samples to learn of the
+others. Once its errors were looked at ENOUGH_LOOKS times, they no longer are (`SecondLooks`).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from unerring.core.redflag import FlagKind, FlagRules
@@ -16,6 +19,8 @@ from unerring.core.sample import Usage
 from unerring.core.vote import Json
 
 LOOKS = 24  # further votes of each voter on a step where one erred
+ENOUGH_LOOKS = 60  # steps on which a voter erred and that were looked at again, before its errors are well known ...
+OFTEN = 0.25  # ... where it errs on more than this share of all steps
 # Mean log-probabilities of an answer's tokens (nats) that part votes into bins, for weighing them.
 EDGES = (-1.0, -0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
 
@@ -96,6 +101,11 @@ class Troubled:
     right: int
     rival: int
 
+    @property
+    def looked(self) -> bool:
+        """Whether the step was looked at again."""
+        return any(voter.later for voter in self.voters)
+
 
 @dataclass(slots=True)
 class VoterCount:
@@ -142,6 +152,30 @@ def bin_of(logprob: float | None) -> int:
     if logprob is None:
         return len(EDGES) + 1
     return sum(logprob >= edge for edge in EDGES)
+
+
+class SecondLooks:
+    """Which steps are looked at again: those where a voter errs whose errors are not well known yet.
+
+    Ask in the order of the steps, so that a pilot that goes on, or has many steps under way, looks at the same ones.
+    """
+
+    def __init__(self, calibration: "Calibration") -> None:
+        self._steps = calibration.steps
+        self._erred = [voter.wrong for voter in calibration.voters]
+        self._looked = [
+            sum(step.looked and step.voters[number].first_wrong for step in calibration.troubles)
+            for number in range(len(calibration.voters))
+        ]
+
+    def wanted(self, erring: Collection[int]) -> bool:
+        """Whether the next step, where these voters err, is looked at again."""
+        wanted = any(self._looked[one] < ENOUGH_LOOKS or self._erred[one] <= OFTEN * self._steps for one in erring)
+        self._steps += 1
+        for one in erring:
+            self._erred[one] += 1
+            self._looked[one] += wanted
+        return wanted
 
 
 @dataclass(slots=True)
@@ -219,6 +253,18 @@ class Calibration:
         return replace(
             self, model=voter.name, voters=[voter], troubles=troubles, pairs_wrong=0, pairs_same=0, steps=voter.steps
         )
+
+    def looked_share(self, voter: int, alone: bool = False) -> float:
+        """On which share of the steps where a voter erred these were looked at again; 1 where it erred on none.
+
+        `alone` takes only those where no other voter erred, so that nobody else's errors made them be looked at.
+        """
+        erred = looked = 0
+        for step in self.troubles:
+            if step.voters[voter].first_wrong and not (alone and sum(one.first_wrong for one in step.voters) > 1):
+                erred += 1
+                looked += step.looked
+        return looked / erred if erred else 1.0
 
     @property
     def latency(self) -> float | None:

@@ -10,6 +10,8 @@ from unerring.core.planning.calibration import Calibration, Trouble, Troubled, V
 from unerring.core.planning.intervals import beta_cdf, interval
 
 CONFIDENCE = 0.99
+HARD = 0.25  # at least this share of a voter's further votes is wrong on a step that is hard for it ...
+CHANCE = 1e-4  # ... and its errors elsewhere explain that with no more than this probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +63,73 @@ class Estimate:
 
 def voter_estimate(calibration: Calibration, number: int) -> Estimate:
     """What is known of one voter."""
-    voter = calibration.voters[number]
+    voter, looked = calibration.voters[number], calibration.looked_share(number)
     troubles = [step.voters[number] for step in calibration.troubles]
-    stubborn = [one.chance for one in troubles if outvoted(one.later_right, one.rival)]
+    stubborn = [looked * one.chance for one in troubles if outvoted(one.later_right, one.rival)]
     return Estimate(
         name=voter.name,
         collisions=voter.collisions,
-        expected_collisions=voter.votes * (voter.wrong / voter.votes) ** 2 if voter.votes else 0.0,
+        expected_collisions=looked * voter.votes * (voter.wrong / voter.votes) ** 2 if voter.votes else 0.0,
         same_wrong=voter.same_wrong,
-        pathological=_pathological(stubborn, voter.votes),
+        pathological=_pathological(stubborn, voter.votes, 0.5 * looked),
         **_shares([voter], troubles),
     )
 
 
 def ensemble_estimate(calibration: Calibration) -> Estimate:
     """What is known of all voters together, as their votes go round."""
-    voters = calibration.voters
+    voters, looked = calibration.voters, looked_alone(calibration)
     troubles = [one for step in calibration.troubles for one in step.voters]
-    stubborn = [noticed(step) for step in calibration.troubles if outvoted(step.right, step.rival)]
+    stubborn = [
+        noticed(step, calibration, looked) for step in calibration.troubles if outvoted(step.right, step.rival)
+    ]
     first, second = (voter.wrong / max(1, voter.votes) for voter in (voters[0], voters[1 % len(voters)]))
     return Estimate(
         name=" + ".join(voter.name for voter in voters),
         collisions=calibration.pairs_wrong,
         expected_collisions=calibration.steps * first * second,
         same_wrong=calibration.pairs_same,
-        pathological=_pathological(stubborn, calibration.steps),
+        pathological=_pathological(stubborn, calibration.steps, _least_noticed(looked)),
         **_shares(voters, troubles),
     )
 
 
-def noticed(step: Troubled) -> float:
-    """The chance that a pilot notices such a step: that some voter's first vote is wrong."""
-    return 1.0 - prod(1.0 - one.chance for one in step.voters)
+def is_hard(one: Trouble, mean: float) -> bool:
+    """Whether a voter was wrong on a step far more often than its errors on all steps, `mean` of them, explain."""
+    wrong, votes = one.later_wrong, one.later
+    return votes >= 4 and wrong > HARD * votes and binomial_tail(wrong, votes, mean) < CHANCE
+
+
+def looked_alone(calibration: Calibration) -> list[float]:
+    """For each voter, the share of its errors that are looked into for their own sake."""
+    return [calibration.looked_share(number, alone=True) for number in range(len(calibration.voters))]
+
+
+def noticed(step: Troubled, calibration: Calibration, looked: Sequence[float]) -> float:
+    """The chance that a pilot notices such a step: that some voter's first vote is wrong, and looked into.
+
+    `looked` is that of `looked_alone`.
+    """
+    if min(looked) == 1.0:
+        return 1.0 - prod(1.0 - one.chance for one in step.voters)
+    unnoticed = 1.0
+    for one, share, voter in zip(step.voters, looked, calibration.voters, strict=True):
+        # where few of a voter's errors are looked into, those of the others matter: none of them must be made too much
+        usual = voter.wrong / max(1, voter.votes)
+        unnoticed *= 1.0 - share * (one.chance if is_hard(one, usual) else usual)
+    return 1.0 - unnoticed
+
+
+def _least_noticed(looked: Sequence[float]) -> float:
+    """The least chance that a pilot notices a step on which wrong votes lead, whoever casts them; at most 1/2.
+
+    Of n voters who take turns, the errors there sum up to n/2 at least. Voters whose errors are not all looked into
+    may have one each of these; the rest falls on the others, and is noticed least where it falls on them alike.
+    """
+    others = sum(share == 1.0 for share in looked)
+    rest = len(looked) / 2.0 - (len(looked) - others)
+    by_others = 1.0 - (1.0 - rest / others) ** others if others and rest > 0.0 else 0.0
+    return min(0.5, max(by_others, 0.5 * min(looked)))
 
 
 def outvoted(right: int, rival: int) -> bool:
@@ -131,8 +168,10 @@ def _shares(voters: Sequence[VoterCount], troubles: Sequence[Trouble]) -> dict[s
     }
 
 
-def _pathological(noticed: Sequence[float], steps: int) -> Share:
-    """The share of pathological steps: those seen, over how probably such a one is noticed (at least every second)."""
-    chance = max(0.5, sum(noticed) / len(noticed)) if noticed else 0.5
+def _pathological(noticed: Sequence[float], steps: int, least: float) -> Share:
+    """The share of pathological steps: those seen, over how probably such a one is noticed, `least` at least."""
+    chance = max(least, sum(noticed) / len(noticed)) if noticed else least
+    if chance <= 0.0:  # of a made-up calibration: errors, none of which was looked into
+        return Share(0.0, 0.0, 1.0)
     seen = Share.of(len(noticed), steps)
     return Share(*(min(1.0, share / chance) for share in (seen.estimate, seen.low, seen.high)))

@@ -1,0 +1,130 @@
+"""Steps that are looked at again: which, and that what is concluded from them allows for those that are not."""
+
+from random import Random
+
+import pytest
+
+from pilots import blank, looked, simulated
+from unerring.core.planning.assumptions import measured
+from unerring.core.planning.calibration import ENOUGH_LOOKS, SecondLooks, Trouble, Troubled
+from unerring.core.planning.estimates import Share, ensemble_estimate, looked_alone, noticed, voter_estimate
+
+
+def always(voter):
+    """Second looks of a pilot of two voters, after so many steps on which one of them always erred."""
+    looks = SecondLooks(blank(2))
+    for _ in range(ENOUGH_LOOKS):
+        assert looks.wanted({voter})
+    return looks
+
+
+def test_a_step_without_an_error_is_not_looked_at_again():
+    """Nobody erred: nothing is to be learned."""
+    assert not SecondLooks(blank(2)).wanted(set())
+
+
+def test_errors_that_were_looked_at_often_enough_are_not_looked_at_again():
+    """A voter that errs on every step is known after sixty of them; another one's errors are as welcome as ever."""
+    looks = always(0)
+    assert not looks.wanted({0})
+    assert looks.wanted({1})
+    assert looks.wanted({0, 1})
+
+
+def test_a_voter_that_errs_rarely_is_always_looked_at():
+    """However many of its errors were looked at: that is how its hardest steps are found."""
+    looks = SecondLooks(blank(1))
+    for step in range(4000):
+        assert looks.wanted({0} if step % 5 == 0 else set()) is (step % 5 == 0)
+
+
+def test_second_looks_go_on_where_a_calibration_stands():
+    """What is wanted next is a function of what was counted, so that a pilot can be stopped at any step."""
+    calibration, whole, chance = blank(2), SecondLooks(blank(2)), Random(5)
+    for step in range(400):
+        erring = {voter for voter, q in enumerate((0.8, 0.05)) if chance.random() < q}
+        wanted = whole.wanted(erring)
+        assert SecondLooks(calibration).wanted(erring) is wanted
+        choices = ["w" if voter in erring else "r" for voter in range(2)] + ["r"] * 48 * wanted
+        calibration.add(looked(step, *choices, voters=2))
+
+
+# --- what is concluded
+
+
+def thinned(seed, steps_of_samples=30_000, bad=(0.5, 0.1)):
+    """A pilot of a good voter and a bad one, which errs with a chance of its own, and on a share of steps always."""
+    usual, stubborn = bad
+
+    def wrong(chance):
+        return (1.0 if chance.random() < stubborn else usual, 0.01)
+
+    return simulated(wrong, steps_of_samples, Random(seed), voters=2)
+
+
+def test_the_share_of_errors_that_were_looked_at_is_told():
+    """Of each voter, on all steps where it erred, or where it alone did; 1 where it erred on none."""
+    calibration = thinned(1)
+    alone, all_errors = calibration.looked_share(0, alone=True), calibration.looked_share(0)
+    assert 0.0 < alone < all_errors < 0.2
+    assert looked_alone(calibration) == [alone, 1.0]
+    assert calibration.looked_share(1) == blank(2).looked_share(0) == 1.0
+
+
+def test_a_step_is_noticed_as_far_as_errors_are_looked_at():
+    """A step that is hard for a voter of whose errors few are looked at is noticed rarely, by it or by the others."""
+    calibration = thinned(1)
+    hard = Troubled(0, (Trouble(0, 25, True, 24), Trouble(25, 0, False, 0)), 24, 24)
+    good = calibration.voters[1]
+    by_it, by_the_other = looked_alone(calibration)[0] * 24.5 / 25.0, good.wrong / good.votes
+    assert noticed(hard, calibration, looked_alone(calibration)) == pytest.approx(
+        1.0 - (1.0 - by_it) * (1.0 - by_the_other)
+    )
+    assert noticed(hard, blank(2), [1.0, 1.0]) == pytest.approx(1.0 - (1.0 - 24.5 / 25.0) * (1.0 - 0.5 / 25.0))
+
+
+def test_hard_steps_are_planned_for_in_the_share_that_they_have():
+    """Steps on which the bad voter is always wrong are a tenth, though few of them were looked at.
+
+    Forty pilots with seeds of their own: the mean of what is planned for is within three standard errors.
+    """
+    shares = []
+    for seed in range(40):
+        kinds = measured(thinned(seed, 12_000)).spread.kinds
+        shares.append(sum(kind.share for kind in kinds if kind.wrong[0] > 0.95 and kind.wrong[1] < 0.5))
+    mean = sum(shares) / len(shares)
+    error = (sum((share - mean) ** 2 for share in shares) / len(shares) ** 2) ** 0.5
+    assert abs(mean - 0.1) < 3.0 * error
+    assert error < 0.02
+
+
+def test_pathological_steps_of_a_voter_are_not_undercounted():
+    """The interval for steps on which the bad voter's most likely answer is wrong holds their share."""
+    held = [voter_estimate(thinned(seed, bad=(0.3, 0.1)), 0).pathological for seed in range(20)]
+    assert sum(share.low <= 0.1 <= share.high for share in held) >= 19
+
+
+def test_collisions_are_expected_where_they_can_be_seen():
+    """Two wrong votes of a voter in a row are seen on steps that are looked at again, and expected on as many."""
+    estimate = voter_estimate(thinned(3, bad=(0.6, 0.0)), 0)
+    assert estimate.collisions == pytest.approx(estimate.expected_collisions, rel=0.25)
+    assert estimate.collisions < 200
+
+
+def test_what_cannot_be_excluded_grows_with_what_is_not_looked_at():
+    """Beside a voter that may be wrong on every step, the other errs on none too many for wrong votes to lead: such
+    steps would be noticed by the bad voter's errors alone, of which few are looked into."""
+    every = simulated(lambda _: (0.01, 0.01), 6000, Random(1), voters=2)
+    beside = thinned(1)
+    least = 0.5 * min(looked_alone(beside))
+    found, full = ensemble_estimate(beside).pathological, ensemble_estimate(every).pathological
+    assert full.high == pytest.approx(2.0 * Share.of(0, every.steps).high)
+    assert found.high == pytest.approx(min(1.0, Share.of(0, beside.steps).high / least))
+
+
+def test_a_calibration_none_of_whose_errors_were_looked_at_excludes_nothing():
+    """Made-up counts are no crash: of errors that were never looked at, all may be stubborn."""
+    calibration = blank(1)
+    for step in range(20):
+        calibration.add(looked(step, "w" if step % 2 else "r"))
+    assert voter_estimate(calibration, 0).pathological.high == 1.0

@@ -1,0 +1,118 @@
+"""The stretch of a run in which its process is to be ended: it tells when it comes there, and goes no further.
+
+Without that, a run on an instant model may be over before whoever watches it has a turn: on a busy machine a test
+could draw runs for ever and end none of them. Both sides have a socket: a byte says that the run has come to the
+stretch, and at its end the run waits until the watcher's side is closed.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from unerring import Hanoi, Subtask
+
+VARIABLE = "STRETCH_OF_THE_RUN"
+PACE_SECONDS = 0.002  # for a step inside a stretch: it then lasts for a few ticks of the journal's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Steps of a run: a process can be ended from `start` on, and decides `end` only once it is let on."""
+
+    start: int
+    end: int
+
+
+def stretches(chance: Random, count: int, steps: int) -> list[Stretch]:
+    """One stretch in each of so many equal parts of a run's first steps, each from a random step on."""
+    bounds = [steps * part // count for part in range(count + 1)]
+    return [Stretch(chance.randint(low, (low + high) // 2), high) for low, high in pairwise(bounds)]
+
+
+class Keeper:
+    """The watcher's side."""
+
+    def __init__(self, stretch: Stretch, patience: float) -> None:
+        self._stretch = stretch
+        self._ours, self.theirs = socket.socketpair()
+        self._ours.settimeout(patience)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a process that keeps to the stretch; it inherits the socket `theirs`."""
+        return os.environ | {VARIABLE: f"{self._stretch.start} {self._stretch.end} {self.theirs.fileno()}"}
+
+    def met(self) -> bool:
+        """Wait until the run comes to the stretch; False if the process ends before."""
+        return self._ours.recv(1) != b""
+
+    def let_on(self) -> None:
+        """Let the run go on beyond the stretch."""
+        self._ours.close()
+
+
+class Kept:
+    """The run's side, which is told of each step. Without a keeper there is nothing to keep to."""
+
+    def __init__(self) -> None:
+        told = os.environ.get(VARIABLE)
+        start, end, number = (int(word) for word in told.split()) if told else (0, 0, -1)
+        self._stretch = Stretch(start, end)
+        self._keeper = socket.socket(fileno=number) if told else None
+        self._met = False
+        self._open: asyncio.Event | None = None
+
+    def __bool__(self) -> bool:
+        return self._keeper is not None
+
+    def hold(self, step: int) -> None:
+        """Called where a step is asked, by code that the event loop waits for."""
+        if self._keeper is not None and self._inside(step):
+            if step < self._stretch.end:
+                time.sleep(PACE_SECONDS)
+            else:
+                self._keeper.recv(1)
+
+    async def held(self, step: int) -> None:
+        """Awaited where a step is answered, by a model whose calls are under way for as long."""
+        if self._keeper is None or not self._inside(step) or step < self._stretch.end:
+            return
+        if self._open is None:
+            self._open = asyncio.Event()
+            asyncio.get_running_loop().add_reader(self._keeper, self._let_on)
+        await self._open.wait()
+
+    def _inside(self, step: int) -> bool:
+        inside = step >= self._stretch.start
+        if inside and not self._met and self._keeper is not None:
+            self._keeper.send(b".")
+            self._met = True
+        return inside
+
+    def _let_on(self) -> None:
+        assert self._keeper is not None
+        assert self._open is not None
+        asyncio.get_running_loop().remove_reader(self._keeper)
+        self._open.set()
+
+
+class KeptHanoi(Hanoi):
+    """The puzzle for a model that the package makes itself, such as noise: here it is the chain that keeps to it."""
+
+    def __init__(self, disks: int = 10) -> None:
+        super().__init__(disks)
+        self._kept = Kept()
+        self._steps = {str(self.state_at(step)): step for step in range(self.length())} if self._kept else {}
+
+    def parameters(self) -> dict[str, Any]:
+        return {"disks": self.disks}
+
+    def subtask(self, state: Any) -> Subtask | None:
+        step = self._steps.get(str(state))  # none where a wrong guess led to
+        if step is not None:
+            self._kept.hold(step)
+        return super().subtask(state)

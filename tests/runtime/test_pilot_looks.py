@@ -1,0 +1,82 @@
+"""Pilots of voters that err often: which of their errors are looked at again, and which are known well enough."""
+
+from dataclasses import replace
+
+from virtual_time import LoopClock, Says, Slow, virtually
+
+from pilots import Untold, counted, piloted
+from unerring import Hanoi
+from unerring.core.planning.calibration import ENOUGH_LOOKS
+from unerring.measuring import PilotOptions, acalibrate
+from unerring.runtime.panel import Panel
+from unerring.testing import NoisySampler
+
+
+def jittered(prompt, settings):
+    """Seconds that a call takes: other ones for every call, so that answers come back in another order."""
+    return (settings.step * 7919 + settings.slot * 104_729) % 997 / 100.0
+
+
+def three_voters(chain, wrong=0.79):
+    """Two voters that are right on 99 % of their votes, and one that says the same wrong thing on most of its own."""
+
+    def one_wrong(prompt):
+        rehearsal = chain.rehearse(prompt)
+        return replace(rehearsal, wrong=rehearsal.wrong[-1:])
+
+    voters = [NoisySampler(chain.rehearse, p=0.99), NoisySampler(one_wrong, p=1.0 - wrong)]
+    return Panel([*voters, NoisySampler(chain.rehearse, p=0.99, v=0.999)])
+
+
+def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
+    """Once its errors were looked at on sixty steps they are known; samples go to steps where others may err."""
+    chain = Hanoi(disks=12)
+    found = piloted(chain, three_voters(chain), 12_000, in_flight=256)
+    good, bad, better = ([step for step in found.troubles if step.voters[number].first_wrong] for number in range(3))
+    assert all(step.looked for step in good + better)
+    alone = [step for step in bad if step.voters[0].first_wrong is step.voters[2].first_wrong is False]
+    assert sum(step.looked for step in alone) <= ENOUGH_LOOKS
+    assert found.looked_share(1) < 0.1
+    assert found.steps > 1500
+
+
+def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
+    """With many steps under way, whose answers overtake each other, a pilot looks at the same ones again."""
+
+    def came(in_flight):
+        chain = Hanoi(disks=9)
+        slow = Panel([Slow(voter, jittered) for voter in three_voters(chain).members])
+        return virtually(acalibrate(chain, slow, 10**6, options=PilotOptions(in_flight=in_flight, clock=LoopClock())))
+
+    alone = came(1)
+    assert alone.looked_share(1) < 0.5
+    assert counted(came(64)) == counted(alone)
+
+
+def test_a_pilot_that_goes_on_looks_at_the_same_steps_again(tmp_path):
+    """Which errors are known well is told by what is counted: a pilot that was stopped goes on as it would have."""
+    chain, path = Hanoi(disks=10), tmp_path / "cal.json"
+    for samples in (3000, 6000):
+        piloted(chain, three_voters(chain), samples, path)
+    together = piloted(chain, three_voters(chain), 9000, path)
+    assert counted(together) == counted(piloted(chain, three_voters(chain), 9000))
+
+
+def test_a_voter_that_errs_now_and_then_is_always_looked_at():
+    """Where a voter errs on no more than a quarter of the steps, all its errors are looked at, however many."""
+    chain = Hanoi(disks=12)
+    found = piloted(chain, NoisySampler(chain.rehearse, p=0.85), 8000, in_flight=256)
+    assert found.voters[0].wrong > 2 * ENOUGH_LOOKS
+    assert found.looked_share(0) == 1.0
+
+
+def test_without_a_truth_every_doubtful_step_is_looked_at_again():
+    """Where a wide vote stands in for the truth, who erred is not known for sure: steps are all looked at."""
+
+    def says(prompt, step, slot):
+        return "a" if slot % 3 else "b"
+
+    found = piloted(Untold(400), Says(says), 9000)
+    assert found.judged_by == "votes"
+    assert len(found.troubles) > ENOUGH_LOOKS
+    assert all(step.looked for step in found.troubles)

@@ -1,0 +1,266 @@
+"""Models of one's own by name: those that installed packages bring, and what a module holds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unerring.adapters.function import FunctionSampler
+from unerring.adapters.plugins import SHIPPED, installed, parameter, plugged
+from unerring.errors import InputError
+from unerring.runtime.ports import Sampler
+
+# What a user may have written.
+ACME = """
+import unerring
+from unerring.processes.hanoi import Hanoi, rehearse
+
+class Model:
+    paid = False
+    compact = True
+
+    def __init__(self, label="", share=1.0):
+        self.label, self.share, self.name = label, share, "my model"
+
+    async def sample(self, prompt, settings, n):
+        return [unerring.Sample(rehearse(prompt).right, voter="acme") for _ in range(n)]
+
+def make(rest):
+    return Model(rest)
+
+def ask(prompt, settings):
+    chain = Hanoi(3)
+    return rehearse(chain.subtask(chain.state_at(settings.step)).compact).right
+
+def remove(path, ignore_errors=False):
+    raise AssertionError("this is no model, and was called")
+
+class Tripwire:
+    def __init__(self):
+        raise AssertionError("this is no sampler, and was made")
+
+class Broken(Model):
+    def __init__(self):
+        raise RuntimeError("no weights\\nin /models")
+
+class Canonical(Model):
+    def __init__(self, size=1):
+        super().__init__()
+        self.name = f"acme_models:Canonical,size={float(size):g}"
+
+class Fixed(Model):
+    name = property(lambda self: "the best", lambda self, name: None)
+    def __init__(self):
+        pass
+
+class ReadOnly(Fixed):
+    name = property(lambda self: "the best")
+
+class Unpaid(Model):
+    paid = None
+
+def none(rest):
+    return None
+
+def classes(rest):
+    return Model
+
+ready = Model("ready")
+number = 7
+"""
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A directory that Python imports from, with a user's module in it."""
+    place = tmp_path / "site"
+    place.mkdir()
+    (place / "acme_models.py").write_text(ACME)
+    (place / "acme_broken.py").write_text("raise ValueError('it is\\nbroken')\n")
+    (place / "acme_exits.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(str(place))
+    for name in ("acme_models", "acme_broken", "acme_exits"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return place
+
+
+def install(site: Path, package: str, **points: str) -> None:
+    """Put the metadata of an installed distribution into a directory, with its entry points."""
+    folder = site / f"{package}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = "\n".join(f"{name} = {value}" for name, value in points.items())
+    (folder / "entry_points.txt").write_text(f"[unerring.samplers]\n{lines}\n")
+
+
+def test_a_registered_name_makes_a_sampler_from_what_follows_it(site):
+    """NAME/rest is what the package's function makes of rest."""
+    install(site, "acme", acme="acme_models:make")
+    sampler = plugged("acme/large,fast=1")
+    assert isinstance(sampler, Sampler)
+    assert sampler.label == "large,fast=1"
+
+
+def test_a_registered_name_stands_alone_too(site):
+    """NAME without anything behind it is made of an empty text."""
+    install(site, "acme", acme="acme_models:make")
+    assert plugged("acme").label == ""
+
+
+def test_names_that_packages_bring_are_listed(site):
+    """Registered names can be told to a user who mistypes one."""
+    assert "acme" not in installed()
+    install(site, "acme", acme="acme_models:make", openai="acme_models:make")
+    assert "acme" in installed()
+    assert "openai" not in installed()
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_name_of_a_shipped_provider_cannot_be_taken_over(site, name):
+    """What a package registers under such a name is passed over."""
+    install(site, "acme", **{name: "acme_models:make"})
+    assert plugged(f"{name}/anything") is None
+
+
+def test_a_name_that_two_packages_register_is_refused(site):
+    """Nobody guesses which one is meant; both are named."""
+    install(site, "acme", acme="acme_models:make")
+    install(site, "bcme", acme="acme_models:classes")
+    with pytest.raises(InputError, match="acme and bcme"):
+        plugged("acme/large")
+
+
+def test_a_package_that_is_found_twice_counts_once(site, tmp_path, monkeypatch):
+    """The same package on two places of the path, as editable installs are, is no conflict."""
+    other = tmp_path / "other"
+    other.mkdir()
+    install(site, "acme", acme="acme_models:make")
+    install(other, "acme", acme="acme_models:make")
+    monkeypatch.syspath_prepend(str(other))
+    assert plugged("acme/large").label == "large"
+
+
+@pytest.mark.parametrize("spec", ["llama", "llama/7b", "llama3.1:8b", "", "a/b:c", ":", "acme_models:", ":Model"])
+def test_anything_else_is_nobodys(site, spec):
+    """What is neither registered nor written as a module's name is left to others."""
+    assert plugged(spec) is None
+
+
+def test_a_class_of_a_module_is_made_with_its_parameters(site):
+    """Values are JSON where they read as such, else text; a comma within a value does not end it."""
+    sampler = plugged("acme_models:Model,share=0.5,label=a,b")
+    assert (sampler.share, sampler.label) == (0.5, "a,b")
+
+
+def test_an_object_of_a_module_is_taken_as_it_is(site):
+    """A sampler that the module has made already is used."""
+    assert plugged("acme_models:ready").label == "ready"
+
+
+def test_a_function_of_prompt_and_settings_is_a_model(site):
+    """A function that takes (prompt, settings) is asked like one that is passed from Python."""
+    sampler = plugged("acme_models:ask")
+    assert isinstance(sampler, FunctionSampler)
+    assert sampler.name == "acme_models:ask"
+
+
+def test_a_sampler_is_named_by_the_words_that_make_it_again(site):
+    """Journals keep the name, and a resumed run makes the sampler by it."""
+    assert plugged("acme_models:Model,share=0.5").name == "acme_models:Model,share=0.5"
+    install(site, "acme", acme="acme_models:make")
+    assert plugged("acme/large").name == "acme/large"
+
+
+def test_a_sampler_may_word_its_own_name_if_it_begins_alike(site):
+    """A name that a sampler gives itself in one form for all that mean the same is kept."""
+    assert plugged("acme_models:Canonical,size=2.0").name == "acme_models:Canonical,size=2"
+
+
+def test_a_class_that_is_no_sampler_is_never_called(site):
+    """A journal may name anything: what does not look like a sampler is not made, nor called."""
+    for name in ("Tripwire", "remove"):
+        with pytest.raises(InputError):
+            plugged(f"acme_models:{name}")
+
+
+WRONG = {
+    "no_such_module:Model": "cannot import no_such_module:Model: ModuleNotFoundError",
+    "acme_models:Missing": "cannot import acme_models:Missing: AttributeError",
+    "acme_broken:Model": "cannot import acme_broken:Model: ValueError: it is broken",
+    "acme_exits:Model": "cannot import acme_exits:Model: SystemExit: 3",
+    "acme_models:Model,size=3": "cannot be made so.*it takes label, share",
+    "acme_models:Model,size": "a parameter is written name=value, not 'size'",
+    "acme_models:Model,label=a,label=b": "stands there twice",
+    "acme_models:Broken": "cannot be made: RuntimeError: no weights in /models",
+    "acme_models:ready,share=1": "is made already; it takes no parameters",
+    "acme_models:ask,share=1": "is made already; it takes no parameters",
+    "acme_models:number": "is no model",
+    "acme_models:Unpaid": "its paid has to be bool, and is None",
+    "acme_models:ReadOnly": "its name has to be 'acme_models:ReadOnly'",
+    "acme_models:Fixed": "calls itself 'the best'",
+    "none/x": "gives None, which is no sampler",
+    "classes/x": "which is no sampler",
+    "missing/x": "the model missing of wrong cannot be loaded: AttributeError",
+    "broken/x": "the model broken of wrong cannot be loaded: ValueError: it is broken",
+    "number/x": "the model number of wrong cannot be made: acme_models:number is no function",
+}
+
+
+@pytest.mark.parametrize(("spec", "said"), WRONG.items())
+def test_what_is_wrong_with_one_is_said_in_one_line(site, spec, said):
+    """A module, class or result that cannot be used is an `InputError` that names it, in one line."""
+    points = {"none": "acme_models:none", "classes": "acme_models:classes", "number": "acme_models:number"}
+    install(site, "wrong", missing="acme_models:missing", broken="acme_broken:make", **points)
+    with pytest.raises(InputError, match=said) as raised:
+        plugged(spec)
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("a=1", ("a", 1)), ("a=x", ("a", "x")), ("a=", ("a", "")), ("a=[1, 2]", ("a", [1, 2]))]
+)
+def test_a_parameter_is_json_where_it_reads_as_such(text, read):
+    """Numbers, lists and true or false need no quotes, and plain text neither."""
+    assert parameter(text) == read
+
+
+def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The real command line, in an environment where the user's module is installed."""
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+    command = [sys.executable, "-m", "unerring", *map(str, arguments)]
+    return subprocess.run(command, cwd=site, env=environ, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize(
+    "model", ["acme/large", "acme_models:Model,share=0.5", "acme_models:ask", "acme_models:ready"]
+)
+def test_a_run_with_ones_own_model_is_stopped_resumed_and_verified(site, model):
+    """The command line takes a model of one's own, and resuming makes it again without being told."""
+    install(site, "acme", acme="acme_models:make")
+    journal = site / "run.db"
+    own = ["--k", 2, "--model", model, "--journal", journal]
+    stopped = unerring(site, "run", "hanoi", "--set", "disks=3", *own, "--max-steps", 3)
+    assert stopped.returncode == 3, stopped.stderr
+    resumed = unerring(site, "resume", journal)
+    assert resumed.returncode == 0, resumed.stderr
+    assert model in resumed.stdout
+    verified = unerring(site, "verify", journal)
+    assert "zero errors" in verified.stdout + verified.stderr
+
+
+def test_the_command_line_names_ones_own_models_where_one_is_mistyped(site):
+    """A model that is not known is refused with the names that are, installed ones among them."""
+    install(site, "acme", acme="acme_models:make")
+    done = unerring(site, "run", "hanoi", "--set", "disks=3", "--k", 2, "--model", "acm/large")
+    assert done.returncode == 2
+    assert "acme" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_keeps_to_the_shipped_model_of_a_name(site):
+    """A package that registers the name of a shipped provider changes nothing."""
+    install(site, "acme", noise="acme_models:none")
+    done = unerring(site, "run", "hanoi", "--set", "disks=3", "--k", 2, "--model", "noise/p=1", "--journal", "n.db")
+    assert done.returncode == 0, done.stderr

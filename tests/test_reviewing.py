@@ -1,0 +1,483 @@
+"""The front door to undecided steps: looking at one, deciding it, and going on from there."""
+
+from contextlib import contextmanager
+
+import pytest
+
+import unerring
+from doubling import HANOI, Doubling, double, stopped
+from unerring import InputError, Options, Policy, RedFlag, Sample, Subtask
+from unerring.adapters.journal_head import Head
+from unerring.adapters.journal_reader import Reader
+from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.api import Guards
+from unerring.core.entries import Allowed, Opened, Redrawn, Replies, Reply, Ruled, Voter
+from unerring.core.planning.costs import Price
+from unerring.core.process import Rehearsal
+from unerring.core.race import AheadBy, LogOdds
+from unerring.core.weights import VoterWeights, Weights
+from unerring.errors import JournalBusy, StepUndecided
+from unerring.reviewing import decide, review
+from unerring.spending import Budget
+from unerring.testing import ScriptedSampler
+
+CAPPED = Policy(rule=AheadBy(2), vote_cap=6, flag_cap=4)
+WEIGHTS = Weights((), (("one", VoterWeights((1000,), 1000)), ("two", VoterWeights((1000,), 1000))))
+WEIGHED = Policy(LogOdds(3.5, WEIGHTS), vote_cap=6)
+
+
+class Rehearsed(Doubling):
+    """Doubling that the noise sampler can answer."""
+
+    def rehearse(self, prompt):
+        value = int(prompt.split()[-1].rstrip("."))
+        return Rehearsal(str(2 * value), (str(2 * value + 1), "eh"))
+
+
+class Reworded(Rehearsed):
+    """The same, asked in two wordings."""
+
+    def subtask(self, state):
+        if state["done"] == self.steps:
+            return None
+        return Subtask(f"Double {state['value']}.", self.parse, None, (f"Twice this, please: {state['value']}.",))
+
+
+def torn(prompt, settings):
+    """A model that is of two minds about the second step, and now and then answers no question at all."""
+    value = int(prompt.split()[-1].rstrip("."))
+    if value != 2 or settings.slot % 3 == 0:
+        return Sample(str(2 * value), voter="one")
+    return Sample("5" if settings.slot % 3 == 1 else "well...", voter="two")
+
+
+def parked(path, chain=None, model=torn, policy=CAPPED, **options):
+    """The journal of a run that stopped at an undecided step."""
+    with pytest.raises(StepUndecided):
+        unerring.run(chain or Doubling(), model, path, options=Options(policy=policy, speculate="off", **options))
+    return path
+
+
+def entries(path, kind=object):
+    return [entry for entry in Reader(path).entries() if isinstance(entry, kind)]
+
+
+@contextmanager
+def refused(path, match, error=InputError):
+    """What is refused leaves the journal as it was."""
+    before = entries(path)
+    with pytest.raises(error, match=match):
+        yield
+    assert entries(path) == before
+
+
+# --- looking
+
+
+def test_a_review_shows_the_step_that_the_run_stopped_at(tmp_path):
+    """Its number, the rule, how the votes fell, and what was asked."""
+    found = review(parked(tmp_path / "run.db"))
+    assert (found.process, found.status, found.steps, found.note) == ("doubling:Doubling", "paused", 1, None)
+    step = found.parked
+    assert (step.step, step.rule, step.votes, step.flags, step.rounds) == (1, "ahead-by 2", 6, 2, 5)
+    assert step.prompts == {1: "Double 2."}
+    assert (step.set_aside, step.ruled) == (0, None)
+
+
+def test_candidates_are_numbered_by_votes(tmp_path):
+    """The choice with most votes is number 1, of equal ones the one that had a vote first; each has its voters."""
+    step = review(parked(tmp_path / "run.db")).parked
+    assert [(one.number, one.choice, one.votes, one.voters, one.score) for one in step.candidates] == [
+        (1, "4", 3, {"one": 3}, None),
+        (2, "5", 3, {"two": 3}, None),
+    ]
+
+
+def test_samples_are_shown_as_they_came_in(tmp_path):
+    """Every sample with its text and voter: which candidate it voted for, or why it was flagged."""
+    samples = review(parked(tmp_path / "run.db")).parked.samples
+    assert [one.number for one in samples] == list(range(8))
+    assert [(one.voter, one.text, one.candidate, one.flag, one.finish) for one in samples[:3]] == [
+        ("one", "4", 1, None, "stop"),
+        ("two", "5", 2, None, "stop"),
+        ("two", "well...", None, "malformed", "stop"),
+    ]
+    assert {one.text for one in samples[3:]} == {"4", "5", "well..."}
+
+
+def test_votes_that_are_weighed_are_shown_with_their_weight(tmp_path):
+    """Under log-odds a candidate's score, in nats, stands beside the number of its votes."""
+    step = review(parked(tmp_path / "run.db", policy=WEIGHED)).parked
+    assert [(one.votes, one.score) for one in step.candidates] == [(3, 3.0), (3, 3.0)]
+
+
+def test_each_wording_that_was_asked_is_shown(tmp_path):
+    """Where a step is asked in other words, too, those are shown that samples were drawn in, by their numbers."""
+    path = parked(tmp_path / "run.db", Reworded())
+    assert review(path).parked.prompts == {1: "Double 2.", 2: "Twice this, please: 2."}
+
+
+def test_a_model_that_wants_few_words_is_shown_what_it_was_asked(tmp_path):
+    """The compact prompt is shown where that was sent."""
+    path = tmp_path / "run.db"
+    with pytest.raises(StepUndecided):
+        unerring.run(HANOI, "noise/v=0", path, k=2)
+    (prompt,) = review(path).parked.prompts.values()
+    assert prompt == HANOI.subtask(HANOI.start()).compact
+
+
+@pytest.mark.parametrize(("steps", "told"), [(2, "stopped for another reason"), (4, "finished")])
+def test_without_an_undecided_step_there_is_nothing_parked(tmp_path, steps, told):
+    """A run that is finished, or stopped for another reason, has no such step, and the review says why."""
+    path = tmp_path / "run.db"
+    if steps == 4:
+        unerring.run(Doubling(), double, path, k=2)
+    else:
+        stopped(path)
+    found = review(path)
+    assert found.parked is None
+    assert told in found.note
+
+
+def test_a_run_under_way_can_be_looked_at(tmp_path):
+    """A review while the run is going on reads beside it, and has nothing parked."""
+    path, seen = tmp_path / "run.db", []
+
+    def model(prompt, settings):
+        if settings.step == 2:
+            seen.append(review(path))
+        return double(prompt, settings)
+
+    unerring.run(Doubling(), model, path, k=1, options=Options(speculate="off"))
+    assert {(found.parked, found.status) for found in seen} == {(None, "unfinished")}
+    assert "running, or was killed" in seen[0].note
+
+
+def test_a_process_that_cannot_be_made_again_is_shown_without_its_question(tmp_path):
+    """A class made in a function is not found by its name: all but the prompt is shown, with the reason."""
+
+    class Local(Doubling):
+        pass
+
+    path = parked(tmp_path / "run.db", Local())
+    found = review(path)
+    assert found.parked.prompts == {}
+    assert len(found.parked.candidates) == 2
+    assert "cannot import" in found.note
+    assert review(path, Local()).parked.prompts == {1: "Double 2."}
+
+
+@pytest.mark.parametrize("name", ["start", "subtask", "advance"])
+def test_a_process_whose_code_fails_is_shown_without_its_question(tmp_path, monkeypatch, name):
+    """An error in the user's own code is no reason not to show what the journal has."""
+    path = parked(tmp_path / "run.db")
+
+    def broken(*arguments):
+        raise ZeroDivisionError("oh dear")
+
+    monkeypatch.setattr(Doubling, name, broken)
+    found = review(path)
+    assert found.parked.prompts == {}
+    assert len(found.parked.samples) == 8
+    assert "ZeroDivisionError: oh dear" in found.note
+
+
+def test_a_process_that_leads_elsewhere_now_is_shown_without_its_question(tmp_path, monkeypatch):
+    """What the changed code would ask is not what was asked."""
+    path = parked(tmp_path / "run.db")
+    monkeypatch.setattr(Doubling, "advance", lambda self, state, choice: {"done": 7, "value": 9})
+    found = review(path)
+    assert found.parked.prompts == {}
+    assert "has changed since" in found.note
+
+
+def test_another_process_than_the_journals_is_refused(tmp_path):
+    """A process that is passed in must be the one of the run."""
+    with pytest.raises(InputError, match=r"Doubling, not of hanoi"):
+        review(parked(tmp_path / "run.db"), HANOI)
+
+
+def test_a_journal_without_a_run_cannot_be_reviewed(tmp_path):
+    """Files that are none, and journals that hold nothing yet, are InputErrors as they are for a report."""
+    (tmp_path / "text").write_text("no journal")
+    for path in (tmp_path / "text", tmp_path / "missing"):
+        with pytest.raises(InputError):
+            review(path)
+        with pytest.raises(InputError):
+            decide(path, choose=1)
+
+
+# --- choosing
+
+
+def test_the_run_goes_on_with_the_choice_that_was_made(tmp_path):
+    """A choice is recorded, and `resume` commits it: the chain, the report and the steps have it as somebody's."""
+    path = parked(tmp_path / "run.db")
+    recorded = decide(path, choose=1)
+    assert (recorded.step, recorded.choice, recorded.model, recorded.note) == (1, "4", None, None)
+    assert [(entry.step, entry.choice) for entry in entries(path, Ruled)] == [(1, "4")]
+    result = unerring.resume(path, model=torn)
+    assert result.state["value"] == 16
+    assert result.report["ruled"] == {"count": 1, "steps": [1]}
+    assert [decided.ruled for decided in unerring.steps(path)] == [False, True, False, False]
+    found = unerring.verify(path)
+    assert (found.problem, found.ruled, found.notes) == (None, 1, ("people decided step 1",))
+
+
+def test_a_wrong_choice_is_carried_forward_and_found_by_the_verifier(tmp_path):
+    """Nobody doubts what somebody decides; the process's own verifier does."""
+    path = parked(tmp_path / "run.db")
+    decide(path, choose=2)
+    unerring.resume(path, model=torn)
+    assert "step 1: 5 is not twice 2" in unerring.verify(path).problem
+
+
+def test_a_choice_can_be_changed_until_the_run_goes_on(tmp_path):
+    """A slip is no disaster: the last decision counts, and the review shows it."""
+    path = parked(tmp_path / "run.db")
+    decide(path, choose=2)
+    assert review(path).parked.ruled == "5"
+    decide(path, choose=1)
+    assert review(path).parked.ruled == "4"
+    assert unerring.resume(path, model=torn).state["value"] == 16
+    with refused(path, "finished"):
+        decide(path, choose=2)
+
+
+def test_steps_that_were_asked_ahead_are_used_where_the_choice_is_what_was_guessed(tmp_path):
+    """With a window of steps open, the run goes on from the choice as from any other commit."""
+    path = tmp_path / "run.db"
+    with pytest.raises(StepUndecided):
+        unerring.run(Doubling(), torn, path, options=Options(policy=CAPPED))
+    decide(path, choose=1)
+    assert unerring.resume(path, model=torn).state["value"] == 16
+
+
+@pytest.mark.parametrize("number", [0, 3, -1, 99])
+def test_a_number_that_no_candidate_has_is_refused(tmp_path, number):
+    """The message says which there are; nothing is written."""
+    path = parked(tmp_path / "run.db")
+    with refused(path, f"has the candidates 1 to 2; {number} is none of them"):
+        decide(path, choose=number)
+
+
+def test_a_step_without_a_candidate_has_none_to_choose(tmp_path):
+    """Where every sample was flagged, no number is right."""
+    path = parked(tmp_path / "run.db", model=lambda prompt, settings: "eh")
+    with refused(path, "has no candidate; 1 is none of them"):
+        decide(path, choose=1)
+
+
+def test_a_run_without_an_undecided_step_takes_no_decision(tmp_path):
+    """Stopped for another reason, or finished: refused, for a choice as for other samples."""
+    path = stopped(tmp_path / "run.db")
+    for decision in ({"choose": 1}, {"resample": True}, {"model": "embedded"}):
+        with refused(path, "no step of .* is undecided"):
+            decide(path, **decision)
+    unerring.resume(path, model=double)
+    for decision in ({"choose": 1}, {"resample": True}):
+        with refused(path, "the run is finished"):
+            decide(path, **decision)
+
+
+@pytest.mark.parametrize("decision", [{}, {"choose": 1, "resample": True}, {"choose": 1, "model": "embedded"}])
+def test_one_thing_is_decided_at_a_time(tmp_path, decision):
+    """Neither none nor two of them."""
+    path = parked(tmp_path / "run.db")
+    with refused(path, "decide one thing"):
+        decide(path, **decision)
+
+
+def test_a_journal_that_a_runner_has_takes_no_decision(tmp_path):
+    """A journal has one writer."""
+    path = parked(tmp_path / "run.db")
+    head = Head(path)
+    try:
+        with pytest.raises(JournalBusy):
+            decide(path, choose=1)
+    finally:
+        head.close()
+    assert entries(path, Ruled) == []
+
+
+def rejecting(self, state, choice):
+    if choice == 5:
+        raise RedFlag("odd")
+
+
+def failing(self, state, choice):
+    raise KeyError("no such thing")
+
+
+def lost(self, state, choice):
+    return {"value": float("nan")}
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "told"),
+    [
+        ("check", rejecting, "the process's check rejects it: odd"),
+        ("check", lambda self, state, choice: RedFlag("odd") if choice == 5 else None, "check rejects it: odd"),
+        ("check", failing, "the process's check failed: KeyError: 'no such thing'"),
+        ("advance", failing, "the process cannot advance with it: KeyError"),
+        ("advance", lost, "the process cannot advance with it: .*not JSON"),
+    ],
+)
+def test_a_choice_that_the_process_cannot_take_is_refused(tmp_path, monkeypatch, name, method, told):
+    """What the process's own check rejects, or where it cannot go on from, is not recorded."""
+    path = parked(tmp_path / "run.db")
+    advance = Doubling.advance
+
+    def only_there(self, state, choice):
+        return method(self, state, choice) if choice == 5 else advance(self, state, choice)
+
+    monkeypatch.setattr(Doubling, name, only_there if name == "advance" else method, raising=False)
+    with refused(path, f"candidate 2 of step 1 cannot be taken: .*{told}"):
+        decide(path, choose=2)
+
+
+def test_a_choice_is_not_tried_where_the_process_cannot_be_made(tmp_path):
+    """It is recorded all the same, with a note; a process that is passed in tries it."""
+
+    class Local(Doubling):
+        def check(self, state, choice):
+            return RedFlag("odd") if choice % 2 else None
+
+    class Unchecked(Doubling):
+        pass
+
+    Unchecked.__qualname__ = Local.__qualname__
+    path = parked(tmp_path / "run.db", Unchecked())
+    with refused(path, "check rejects it: odd"):
+        decide(path, choose=2, chain=Local())
+    assert decide(path, choose=1).note.startswith("the choice was not tried: cannot import")
+
+
+# --- drawing anew
+
+
+def test_samples_are_drawn_anew(tmp_path):
+    """What the step had is set aside, and other samples decide it; the report counts that."""
+    path = parked(tmp_path / "run.db")
+    recorded = decide(path, resample=True)
+    assert (recorded.step, recorded.choice, recorded.model) == (1, None, None)
+    assert "step 1 is to be answered anew" in review(path).note
+    result = unerring.resume(path, model=double)
+    assert result.state["value"] == 16
+    assert (result.report["redrawn"], result.report["ruled"]["count"]) == (1, 0)
+    assert [decided.tally for decided in unerring.steps(path)] == [(2,)] * 4
+
+
+def test_a_step_that_stays_undecided_can_be_reviewed_again(tmp_path):
+    """Drawn anew without success, it is parked again with its new samples; those set aside are counted."""
+    path = parked(tmp_path / "run.db")
+    decide(path, resample=True)
+    with pytest.raises(StepUndecided, match="step 1 is undecided after 6 votes"):
+        unerring.resume(path, model=torn)
+    step = review(path).parked
+    assert (step.votes, step.set_aside) == (6, 8)
+    assert min(one.number for one in step.samples) >= 8
+    decide(path, choose=next(one.number for one in step.candidates if one.choice == "4"))
+    assert unerring.resume(path, model=torn).state["value"] == 16
+
+
+def test_another_model_answers_the_step_and_no_other(tmp_path):
+    """A model that is named draws all samples of that step; the run's own goes on after it."""
+    path = parked(tmp_path / "run.db", Reworded())
+    assert decide(path, model="noise/p=1").model == "noise/p=1"
+    result = unerring.resume(path, model=torn)
+    assert result.state["value"] == 16
+    voters = {voter["name"]: voter["votes"] for voter in result.report["voters"]}
+    assert voters["noise/p=1.0,v=1.0,c=0.0"] == 1
+    assert voters["noise/p=1.0,v=1.0,c=0.0 wording 2"] == 1
+
+
+def test_another_model_can_be_named_after_one_that_does_not_answer(tmp_path):
+    """A substitute that draws nothing but flags, or never answers, does not lock the run up."""
+    path = parked(tmp_path / "run.db", Rehearsed())
+    decide(path, model="noise/v=0")
+    decide(path, model="noise/p=1")
+    assert [entry.model for entry in entries(path, Redrawn)] == ["noise/v=0", "noise/p=1"]
+    assert unerring.resume(path, model=torn).state["value"] == 16
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("gpt-5", "no model is called"),
+        ("noise/q=1", "noise is written"),
+        ("embedded/z", "embedded"),
+        ("noise/p=1 > noise/p=0.9", "name the model that is to answer"),
+    ],
+)
+def test_a_model_that_is_none_is_refused(tmp_path, spec, told):
+    """A specification is looked up before anything is written."""
+    path = parked(tmp_path / "run.db", Rehearsed())
+    with refused(path, told):
+        decide(path, model=spec)
+
+
+def test_a_model_whose_votes_would_weigh_nothing_is_refused(tmp_path):
+    """Where votes are weighed, a model that was not measured could decide nothing."""
+    path = parked(tmp_path / "run.db", Rehearsed(), policy=WEIGHED)
+    with refused(path, "would weigh nothing: the weights of this run were measured of one, two"):
+        decide(path, model="noise/p=1")
+
+
+class Paid(ScriptedSampler):
+    """An endpoint that is paid for, as a specification would make it."""
+
+    name = "paid"
+    account = "nowhere"
+
+    def __init__(self, replies=()):
+        super().__init__(replies, paid=True)
+
+    def worst(self, prompt, settings, n):
+        return unerring.Usage(10, 10)
+
+    async def aclose(self):
+        pass
+
+
+def test_a_paid_model_needs_a_price_where_the_run_has_a_budget(tmp_path, monkeypatch):
+    """A budget in dollars could not be kept with a model of unknown price: refused, unless its price is given."""
+    path = parked(tmp_path / "run.db", model=Paid([Sample(text, voter="paid") for text in "232323"]), **PAYING)
+    other = Paid()
+    other.name = "other"
+
+    @contextmanager
+    def sampler_for(model, chain, seed):
+        yield other
+
+    monkeypatch.setattr("unerring.reviewing.sampler_for", sampler_for)
+    with refused(path, "needs the price of other"):
+        decide(path, model="other")
+    decide(path, model="other", prices={"other": Price(2.0, 3.0)})
+    assert set(entries(path, Allowed)[-1].tariffs) == {"paid", "other"}
+    assert entries(path, Allowed)[-1].limits.money == 10**12
+
+
+PAYING = {"budget": Budget(usd=1.0), "prices": {"paid": Price(1.0, 1.0)}, "guards": Guards(probe=False)}
+
+
+def test_a_forged_choice_is_shown_and_cannot_be_taken(tmp_path):
+    """A journal that was made up may hold a choice that is not JSON: it is no crash, and nothing goes on with it."""
+    path = tmp_path / "run.db"
+    policy = Policy(AheadBy(2), vote_cap=2)
+    journal = SqliteJournal.create(path)
+    for entry in (
+        Opened("gone:Gone", {}, "none", policy.to_json(), 0, "0", None, "test", 0.0),
+        Voter(0, "one"),
+        Replies(tuple(forged(slot, choice) for slot, choice in enumerate(["{", "4"]))),
+    ):
+        journal.append(entry)
+    journal.close()
+    assert [one.choice for one in review(path).parked.candidates] == ["{", "4"]
+    with refused(path, "is not JSON"):
+        decide(path, choose=1)
+    assert decide(path, choose=2).choice == "4"
+
+
+def forged(slot, choice):
+    return Reply(0, slot, f"text {slot}", choice, None, unerring.Usage(), unerring.Finish.STOP, None, 0)

@@ -1,0 +1,293 @@
+"""The command that looks at an undecided step and decides it, and what the other commands tell of it after that."""
+
+import csv
+import io
+import json
+
+import pytest
+from command_runs import NOISE, ran
+
+import unerring
+from unerring import Options, Policy, Sample
+from unerring.adapters.journal_head import Head
+from unerring.core.race import AheadBy
+from unerring.errors import Stopped
+
+HOPELESS = ("--model", "noise/p=0.6", "--k", "25")
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\ncandidate 1  99 votes: mine"
+
+
+@pytest.fixture
+def parked(cli, ledger):
+    """A command line in a folder with a journal, run.db, that stopped at its undecided first step."""
+    assert cli("run", "ledger:Ledger", *HOPELESS, "--journal", "run.db").code == 3
+    return cli
+
+
+class Word:
+    """One step, whose choice is any text but one that starts with `!`."""
+
+    def __init__(self, prompt="say"):
+        self.prompt = prompt
+
+    def parameters(self):
+        return {"prompt": self.prompt}
+
+    def start(self):
+        return 0
+
+    def subtask(self, state):
+        return unerring.Subtask(self.prompt, self.word) if state == 0 else None
+
+    def word(self, text):
+        if text.startswith("!"):
+            raise unerring.RedFlag("no word")
+        return text
+
+    def advance(self, state, choice):
+        return 1
+
+
+def told_by(path, *texts, prompt="say", voter="me"):
+    """A journal that stopped at a step whose samples said these texts in turn."""
+    policy = Policy(AheadBy(len(texts)), vote_cap=len(texts), flag_cap=1)
+
+    def model(prompt, settings):
+        return Sample(texts[settings.slot % len(texts)], voter=voter)
+
+    with pytest.raises(Stopped):
+        unerring.run(Word(prompt), model, path, options=Options(policy=policy, speculate="off"))
+
+
+def row(text, name):
+    """The value of the row of this name."""
+    return next(line[13:] for line in text.splitlines() if line.startswith(f"{name:<13}"))
+
+
+# --- looking
+
+
+def test_review_shows_what_was_asked_and_what_came_of_it(parked):
+    """Step, rule, question, candidates by votes with their voters, every sample, and how to decide."""
+    done = parked("review", "run.db")
+    assert (done.code, done.err) == (0, "")
+    assert row(done.out, "step") == "0 of run.db, undecided under ahead-by 25"
+    assert row(done.out, "process") == "ledger:Ledger steps=4"
+    assert row(done.out, "votes").startswith("60 votes, 0 flagged, ")
+    assert "\nasked\n  | double 1\n" in done.out
+    first = row(done.out, "candidate 1")
+    votes = int(first.split()[0])
+    assert first == f"{votes} votes: 2"
+    assert f"\n             by noise/p=0.6,v=1.0,c=0.0 ({votes})\n" in done.out
+    assert row(done.out, "sample 0").endswith(" tokens in, 3 out, ended by stop")
+    assert "\n  | it is 2.\n" in done.out
+    assert row(done.out, "decide with").startswith("unerring review run.db --choose N")
+
+
+def test_review_as_json_has_all_of_it(parked):
+    """One object with the same, choices as the values that they are, and no sample left out."""
+    found = json.loads(parked("review", "run.db", "--json").out)
+    assert found.keys() == {"journal", "process", "parameters", "status", "steps", "undecided", "note"}
+    step = found["undecided"]
+    assert (step["step"], step["votes"], step["prompts"], step["ruled"]) == (0, 60, {"1": "double 1"}, None)
+    assert [one["number"] for one in step["candidates"]] == [1, 2, 3]
+    assert step["candidates"][0]["choice"] == 2
+    assert sum(one["votes"] for one in step["candidates"]) == 60
+    assert len(step["samples"]) == 60
+    assert step["samples"][0].keys() >= {"number", "voter", "text", "candidate", "flag", "finish", "output_tokens"}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ((), "no step of run.db is undecided: the run is finished\n"),
+        (("--max-steps", "2"), "stopped for another reason, at step 2; go on with: unerring resume run.db\n"),
+    ],
+)
+def test_review_of_a_run_without_an_undecided_step_is_one_line(cli, more, told):
+    """Where there is nothing to decide, that is said in one line, with exit code 0."""
+    cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", *more)
+    done = cli("review", "run.db")
+    assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
+    assert done.out.endswith(told)
+    assert json.loads(cli("review", "run.db", "--json").out)["undecided"] is None
+
+
+def test_review_without_the_process_shows_the_rest(parked, tmp_path):
+    """A process that is gone is a note on stderr, and the question is left out."""
+    (tmp_path / "ledger.py").unlink()
+    import sys
+
+    sys.modules.pop("ledger", None)
+    done = parked("review", "run.db")
+    assert done.code == 0
+    assert done.err.startswith("note: the question cannot be shown: cannot import ledger:Ledger")
+    assert "asked" not in done.out
+    assert row(done.out, "candidate 1").endswith("votes: 2")
+
+
+def test_nothing_of_a_journal_is_obeyed_by_a_terminal(cli):
+    """Texts, choices, voters and prompts with escapes and line ends are shown, and cannot pass for lines of ours."""
+    told_by("run.db", HOSTILE, "!" + HOSTILE, "b", prompt=HOSTILE, voter=HOSTILE)
+    for more in ((), ("--full",)):
+        done = cli("review", "run.db", *more)
+        assert done.code == 0
+        assert all(char.isprintable() or char == "\n" for char in done.out + done.err)
+        assert done.out.count("\ncandidate 1") == 1
+        assert "  | candidate 1  99 votes: mine" in done.out
+        assert "\\x1b[2J" in done.out
+    assert json.loads(cli("review", "run.db", "--json").out)["undecided"]["samples"][0]["text"] == HOSTILE
+
+
+def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
+    """Prompts, texts and choices show their beginning and end; with --full all of them."""
+    long = "\n".join(f"line {number} {'x' * 900}" for number in range(50))
+    told_by("run.db", long, "b", prompt=long)
+    short, full = cli("review", "run.db").out, cli("review", "run.db", "--full").out
+    assert "line 3 " in short
+    assert "line 49 " in short
+    assert "  | line 20 " not in short
+    assert "34 lines: --full shows them" in short
+    assert len(short) < 40_000
+    assert full.count("  | line 20 ") == 2
+    assert "x" * 900 in full
+
+
+def test_many_samples_are_not_all_listed_unless_all_are_asked_for(parked):
+    """Forty of them, and how many there are more; a text that came before is told by the number of its sample."""
+    short, full = parked("review", "run.db").out, parked("review", "run.db", "--full").out
+    assert "20 more samples: --full shows them" in short
+    assert sum(line.startswith("sample ") for line in short.splitlines()) == 40
+    assert sum(line.startswith("sample ") for line in full.splitlines()) == 60
+    assert full.count("  | it is ") == 3
+    assert "; the text of sample " in full
+
+
+# --- deciding
+
+
+def test_a_choice_is_recorded_and_resume_goes_on(parked):
+    """One line says what was recorded and how to go on; the run then has that choice, and is at its next step."""
+    done = parked("review", "run.db", "--choose", "1")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "recorded: step 0 is decided: 2; go on with: unerring resume run.db\n"
+    assert "decided      2; it holds once the run goes on" in parked("review", "run.db").out
+    stopped = parked("resume", "run.db")
+    assert stopped.code == 3
+    assert "step 1 is undecided" in stopped.line
+    assert "unerring review run.db" in stopped.line
+
+
+def test_decisions_as_json(parked):
+    """What was recorded is an object, too."""
+    done = json.loads(parked("review", "run.db", "--choose", "1", "--json").out)
+    assert (done["step"], done["recorded"], done["choice"]) == (0, "ruled", 2)
+    done = json.loads(parked("review", "run.db", "--resample", "--json").out)
+    assert (done["recorded"], done["choice"], done["model"]) == ("redrawn", None, None)
+    assert done["resume"] == "unerring resume run.db"
+
+
+def test_samples_are_drawn_anew_from_another_model(parked):
+    """With --model, with or without --resample, the step is answered by that model when the run goes on."""
+    done = parked("review", "run.db", "--resample", "--model", "noise/p=0.99")
+    assert done.out == (
+        "recorded: step 0 is to be answered anew by noise/p=0.99, and what it had is set aside; "
+        "go on with: unerring resume run.db\n"
+    )
+    assert "step 0 is to be answered anew by noise/p=0.99; go on with" in parked("review", "run.db").out
+    assert "step 1 is undecided" in parked("resume", "run.db").line
+    report = json.loads(parked("report", "run.db", "--json").out)
+    assert [voter["name"] for voter in report["voters"]] == ["noise/p=0.6,v=1.0,c=0.0", "noise/p=0.99,v=1.0,c=0.0"]
+    assert report["redrawn"] == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"),
+    [
+        (("--choose", "4"), "has the candidates 1 to 3; 4 is none of them"),
+        (("--choose", "0"), "0 is none of them"),
+        (("--choose", "first"), "choose"),
+        (("--choose", "1", "--resample"), "decide one thing"),
+        (("--choose", "1", "--model", "noise/p=1"), "decide one thing"),
+        (("--model", "gpt-5"), "no model is called 'gpt-5'"),
+        (("--choose", "1", "--prices", "prices.toml"), "--prices"),
+    ],
+)
+def test_a_decision_that_cannot_be_is_one_line(parked, decision, told):
+    """Bad numbers, two decisions at once and models that are none: one line, exit code 2, and nothing is written."""
+    before = parked("review", "run.db", "--json").out
+    done = parked("review", "run.db", *decision)
+    assert done.code == 2
+    assert told in done.line
+    assert parked("review", "run.db", "--json").out == before
+
+
+def test_a_decision_where_there_is_none_to_make_is_one_line(cli):
+    """A finished run has nothing to decide: exit code 2."""
+    ran(cli)
+    for decision in (("--choose", "1"), ("--resample",)):
+        done = cli("review", "run.db", *decision)
+        assert done.code == 2
+        assert "the run is finished" in done.line
+
+
+def test_a_decision_waits_for_no_runner(parked, tmp_path):
+    """A journal that a runner has is busy: one line, exit code 2."""
+    head = Head(tmp_path / "run.db")
+    try:
+        done = parked("review", "run.db", "--choose", "1")
+    finally:
+        head.close()
+    assert done.code == 2
+    assert "another runner" in done.line
+
+
+@pytest.mark.parametrize("name", ["missing.db", "ledger.py"])
+def test_review_of_something_else_is_one_line(cli, ledger, name):
+    """A file that is missing or no journal is exit code 2."""
+    assert cli("review", name).code == 2
+    assert name in cli("review", name).line
+
+
+# --- what the other commands tell
+
+
+@pytest.fixture
+def decided(parked):
+    """The same, brought to its end by somebody who decides every step."""
+    for _ in range(4):
+        assert parked("review", "run.db", "--choose", "1").code == 0
+        last = parked("resume", "run.db")
+    assert last.code == 0, last.err
+    return parked
+
+
+def test_verify_says_which_steps_people_decided(decided):
+    """The verdict is the verifier's; that people decided is a note, and in the JSON."""
+    done = decided("verify", "run.db")
+    assert done.code == 0
+    assert "note: people decided 4 steps: 0, 1, 2, 3" in done.err
+    assert json.loads(decided("verify", "run.db", "--json").out)["ruled"] == 4
+
+
+def test_report_says_what_people_decided(decided):
+    """A row of its own, and what the certificate takes for granted; JSON has it by steps."""
+    out = decided("report", "run.db").out
+    assert row(out, "by people") == "decided 4 steps: 0, 1, 2, 3"
+    assert row(out, "assuming") == "4 steps were decided by people, and rightly; the votes there are no evidence"
+    report = json.loads(decided("report", "run.db", "--json").out)
+    assert report["ruled"] == {"count": 4, "steps": [0, 1, 2, 3]}
+    assert report["certificate"]["certifiable"] is False
+
+
+def test_export_marks_steps_that_people_decided(parked):
+    """Ruled steps have the mark in JSON lines; a table has the column in every row, as soon as there is one."""
+    parked("review", "run.db", "--model", "noise/p=1")
+    parked("resume", "run.db")
+    assert "ruled" not in parked("export", "run.db", "--format", "csv").out
+    parked("review", "run.db", "--choose", "1")
+    parked("resume", "run.db")
+    steps = [json.loads(line) for line in parked("export", "run.db").out.splitlines()]
+    assert [step.get("ruled") for step in steps] == [None, True]
+    table = list(csv.DictReader(io.StringIO(parked("export", "run.db", "--format", "csv").out)))
+    assert [line["ruled"] for line in table] == ["false", "true"]
