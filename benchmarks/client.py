@@ -305,8 +305,8 @@ class Way:
 WAYS = (
     Way("unerring", run_unerring),
     Way("its sampler alone", run_sampler),
-    Way("aiohttp, msgspec", run_aiohttp_msgspec, at_least=OF_AIOHTTP),
-    Way("aiohttp, json", run_aiohttp_json),
+    Way("aiohttp, json", run_aiohttp_json, at_least=OF_AIOHTTP),
+    Way("aiohttp, msgspec", run_aiohttp_msgspec),
     Way("httpx", run_httpx, share=0.1),
     Way("openai", run_openai, share=0.1, at_least=OF_OPENAI),
 )

@@ -22,7 +22,7 @@ from unerring.core.process import Chain, length_of, parameters_of
 from unerring.errors import InputError, Interrupted, NoKCanHelp
 from unerring.registry import Origin, make_sampler, process_name, recommended_policy, required_chain, sampler_for
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
-from unerring.runtime.panel import SEPARATOR
+from unerring.runtime.panel import SEPARATOR, Panel, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
 from unerring.runtime.stoppable import run_stoppable
@@ -131,9 +131,19 @@ def _blank(asked: _Asked, sampler: Sampler, policy: Policy) -> Calibration:
 
 
 def _wordings(chain: Chain, sampler: Sampler) -> int:
-    """In how many wordings a step is asked; each makes a voter of its own."""
+    """In how many wordings a step is asked; each makes a voter of its own.
+
+    Raises `InputError` where that is not the same for all that take turns.
+    """
     first = chain.subtask(chain.start())
-    return 1 if first is None else len(first.wordings(sampler.compact))
+    members = sampler.members if isinstance(sampler, Panel) else (sampler,)
+    found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
+    if len(found) > 1:
+        raise InputError(
+            f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts know "
+            "one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
+        )
+    return found.pop()
 
 
 def _begun(blank: Calibration, path: Path | None) -> Calibration:
@@ -145,6 +155,8 @@ def _begun(blank: Calibration, path: Path | None) -> Calibration:
         here, there = getattr(blank, name), getattr(begun, name)
         if here != there:
             raise InputError(f"{path} holds another calibration ({name} {there}, not {here}); choose another file")
+    if len(blank.voters) != len(begun.voters):
+        raise InputError(f"{path} holds a calibration of the process in other wordings; choose another file")
     return begun
 
 
@@ -306,6 +318,22 @@ def _require_same(found: Calibration, chain: Chain, model: Any) -> None:
             raise InputError(f"the calibration is of {found.model}, not of {name}")
     if process_name(chain) != found.process:
         raise InputError(f"the calibration is of {found.process}, not of {process_name(chain)}")
+    _require_same_wordings(found, chain, model)
+
+
+def _require_same_wordings(found: Calibration, chain: Chain, model: Any) -> None:
+    """Raise `InputError` where the process is asked in other wordings than it was measured in: these vote apart."""
+    first = chain.subtask(chain.start())
+    measured_in = max(wording_of(voter.name) for voter in found.voters)
+    if measured_in == 1 and (first is None or not first.paraphrases):
+        return
+    with sampler_for(model, chain, 0) as sampler:
+        asked_in = _wordings(chain, sampler)
+    if asked_in != measured_in:
+        raise InputError(
+            f"the calibration is of {found.process} asked in {measured_in} wording{'s' * (measured_in > 1)}, and here "
+            f"it is asked in {asked_in}: calibrate it so"
+        )
 
 
 def _calibration_of(model: Any, target: Target) -> Calibration | None:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unerring.core.account import WORDING
 from unerring.core.entries import Entry, Opened, digest_of
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain
@@ -21,6 +20,7 @@ from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
 from unerring.registry import sampler_for
 from unerring.retracing import begun
+from unerring.runtime.panel import wording_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +215,8 @@ def _prompts(found: Found, step: OpenStep, voters: Iterable[str]) -> dict[int, s
     except Exception as error:  # the user's own code
         found.problem = told(error)
         return {}
-    asked = {int(number) for name in voters if (number := name.partition(WORDING)[2]).isdecimal()}
-    plain = any(WORDING not in name for name in voters)
-    return {number: text for number, text in enumerate(wordings, 1) if number in asked or (number == 1 and plain)}
+    asked = set(map(wording_of, voters))
+    return {number: text for number, text in enumerate(wordings, 1) if number in asked}
 
 
 def _wants_compact(chain: Chain, model: str, seed: int) -> bool:

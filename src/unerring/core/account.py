@@ -206,9 +206,12 @@ class Account:
             return "calls"
         if limits.tokens is None and limits.money is None:
             return None
-        after = self.spent + more
-        if limits.tokens is not None and after.tokens > limits.tokens:
+        sums = (self._settled, self._unknown, self._reserved)
+        if limits.tokens is not None and more.tokens + sum(one.input + one.output for one in sums) > limits.tokens:
             return "tokens"
-        if limits.money is not None and (after.money is None or after.money > limits.money):
+        if limits.money is None:
+            return None
+        settled, unknown, reserved = sums
+        if more.money is None or settled.unpriced or unknown.unpriced or reserved.unpriced:
             return "dollars"
-        return None
+        return "dollars" if more.money + settled.money + unknown.money + reserved.money > limits.money else None

@@ -19,7 +19,6 @@ there is enough to compare with. For these there are trial calls at a session's 
 
 from bisect import insort
 from collections import OrderedDict
-from hashlib import blake2b
 from heapq import nsmallest
 from math import inf, log, log1p, log2
 from typing import NamedTuple
@@ -112,10 +111,10 @@ class Copies:
         self._of(voter).marks_tell = False
 
     def _of(self, voter: str) -> "_Voter":
-        name = voter.partition(WORDING)[0]  # whatever the wording, one endpoint answers
-        known = self._voters.get(name)
-        if known is None:
-            known = self._voters[name] = _Voter()
+        known = self._voters.get(voter)
+        if known is None:  # whatever the wording, one endpoint answers
+            known = self._voters.setdefault(voter.partition(WORDING)[0], _Voter())
+            self._voters[voter] = known
         return known
 
 
@@ -198,7 +197,7 @@ class _Identities:
 
     def __init__(self) -> None:
         self.telling = True
-        self._known: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()  # to digests of prompt and text
+        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()  # to hashes of prompt and text
         self._named = 0
         self._distinct = 0
 
@@ -207,7 +206,7 @@ class _Identities:
         if not self.telling or len(reply_id) < SHORTEST_IDENTITY:
             return False
         self._named += 1
-        now = _digest(prompt), _digest(text)
+        now = hash(prompt), hash(text)  # 64 bits, and unlike in every process: kept in memory only
         earlier = self._known.get(reply_id)
         if earlier is None:
             self._distinct += 1
@@ -304,7 +303,3 @@ class _Latencies:
 def _whole(sample: Sample, seconds: float) -> bool:
     """Whether a latency is that of an answer: what a filter refuses or cuts off may come at any speed."""
     return sample.finish is Finish.STOP and bool(sample.text) and 0.0 < seconds < inf
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()

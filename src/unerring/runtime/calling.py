@@ -7,9 +7,8 @@ calls of the account.
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
@@ -21,8 +20,7 @@ from unerring.runtime.ports import Endpoint, Sampler
 _CHANCE = Random()  # spreads waits; decides nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What one call asks: n samples of a prompt."""
 
     sampler: Sampler
@@ -65,7 +63,7 @@ class Caller:
         self._around = around
         self._most = most
         self._gates: dict[str, Gate] = {}
-        self._gate_of: dict[int, Gate | OpenGate] = {}
+        self._ways: dict[int, tuple[Gate | OpenGate, bool]] = {}
         self._calls = 0
         self._seconds = 0.0
 
@@ -81,12 +79,12 @@ class Caller:
         before it was answered, or `halt` is asked for.
         """
         stops = (self._around.stop,) if halt is None else (self._around.stop, halt)
-        gate = self._gate(asked.sampler)
+        gate, later = self._way(asked.sampler)
         failures, since = 0, 0.0
         while True:
-            ticket = await gate.enter(*stops)
+            ticket = gate.enter_now() or await gate.enter(*stops)
             try:
-                samples = await self._sent(asked, book, stops)
+                samples = await self._sent(asked, book, stops if later else None)
             except ProviderBusy as failure:
                 since = since if failures else self._around.clock.time()
                 wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
@@ -105,13 +103,13 @@ class Caller:
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)
 
-    async def _sent(self, asked: Asked, book: Book, stops: tuple[StopRequest, ...]) -> list[Sample]:
-        """The samples of one try, with its account kept."""
+    async def _sent(self, asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None) -> list[Sample]:
+        """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
         try:
             await book.begin(asked)
             started = self._around.clock.time()
             sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
-            samples = checked(await (_unless_stopped(sampling, *stops) if deferred(asked.sampler) else sampling))
+            samples = checked(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
             if not samples:
                 raise ProviderBusy("the model returned no sample")
         except (asyncio.CancelledError, Interrupted):
@@ -127,16 +125,17 @@ class Caller:
         self._seconds += self._around.clock.time() - started
         return samples
 
-    def _gate(self, sampler: Sampler) -> Gate | OpenGate:
-        gate = self._gate_of.get(id(sampler))  # to ask whether it is an endpoint takes longer than all the rest
-        if gate is None:
-            gate = _OPEN
+    def _way(self, sampler: Sampler) -> tuple[Gate | OpenGate, bool]:
+        """The gate of a sampler's account, and whether its answers come hours later."""
+        way = self._ways.get(id(sampler))  # to ask whether it is an endpoint takes longer than all the rest
+        if way is None:
+            gate: Gate | OpenGate = _OPEN
             if isinstance(sampler, Endpoint):
-                most = max(self._most, getattr(sampler, "at_once", 0))
-                new = Gate(self._around.clock, self._around.patience, most, getattr(sampler, "at_once", FIRST))
+                first: int = getattr(sampler, "at_once", FIRST)
+                new = Gate(self._around.clock, self._around.patience, max(self._most, first), first)
                 gate = self._gates.setdefault(sampler.account, new)
-            self._gate_of[id(sampler)] = gate
-        return gate
+            way = self._ways[id(sampler)] = gate, deferred(sampler)
+        return way
 
     def _require_patience(self, failure: ProviderBusy, since: float, wait: float) -> None:
         """Raise `ProviderGone` where failures went on since `since`, and the next wait is beyond all patience."""
@@ -181,4 +180,4 @@ def checked(samples: Sequence[Sample]) -> list[Sample]:
     for sample in samples:
         if not isinstance(sample, Sample) or not isinstance(sample.text, str):
             raise TypeError(f"a sampler returns samples with text, not {sample!r}")
-    return list(samples)
+    return samples if type(samples) is list else list(samples)

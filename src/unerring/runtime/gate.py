@@ -20,11 +20,15 @@ class Gate:
         self._queue: deque[asyncio.Future[Ticket]] = deque()
         self._waker: asyncio.Task[None] | None = None
 
+    def enter_now(self) -> Ticket | None:
+        """Take a turn if one is to be had without waiting, as most are."""
+        now = self._clock.time()
+        if self._queue or not self.pacing.room or self.pacing.wait(now):
+            return None
+        return self.pacing.begin(now)
+
     async def enter(self, *stops: StopRequest) -> Ticket:
         """Wait for a turn; raises `Interrupted` once one of the stops is asked for."""
-        now = self._clock.time()
-        if not self._queue and self.pacing.room and not self.pacing.wait(now):
-            return self.pacing.begin(now)
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         self._call_up()
@@ -92,6 +96,9 @@ class Gate:
 
 class OpenGate:
     """Lets everything through: for models in this process, and functions, of which nothing is known."""
+
+    def enter_now(self) -> Ticket | None:
+        return _FREE
 
     async def enter(self, *stops: StopRequest) -> Ticket:
         return _FREE

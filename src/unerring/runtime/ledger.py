@@ -16,6 +16,9 @@ from unerring.runtime.ports import Journal, Sampler
 log = logging.getLogger("unerring")
 
 
+_NOTHING = Charge()
+
+
 class Ledger:
     """The live state and the journal, which hear of every entry together."""
 
@@ -107,11 +110,13 @@ class Tries:
         self._ledger.require_time()
         if not asked.sampler.paid:
             return
-        worst = self._ledger.worst(asked)
-        await self._ledger.afford(worst or Charge(), *self._stops)
-        self._ledger.record(Intent(*self._call, self._place, worst))
+        ledger = self._ledger
+        worst = ledger.worst(asked)
+        if ledger.state.account.lacks(worst or _NOTHING) is not None:
+            await ledger.afford(worst or _NOTHING, *self._stops)
+        ledger.record(Intent(*self._call, self._place, worst))
         self._asked, self._sent = asked, False
-        await self._ledger.journal.commit()
+        await ledger.journal.commit()
         self._sent = True
 
     def failed(self, error: ProviderError) -> None:

@@ -31,7 +31,7 @@ class Panel:
             self.name += RESERVE + SEPARATOR.join(sampler.name for sampler in self.reserves)
         self.paid = any(sampler.paid for sampler in every)
         self.compact = all(sampler.compact for sampler in every)
-        self.rotation = lcm(len(self.members), *(getattr(sampler, "rotation", 1) for sampler in self.members))
+        self.rotation = _rotation(self.members)
 
     def seat(self, slot: int, escalated: bool = False) -> Sampler:
         """Who draws a step's sample number `slot`."""
@@ -63,10 +63,33 @@ def seated(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
     return sampler.seat(slot, escalated) if isinstance(sampler, Panel) else sampler
 
 
+def turns_before(sampler: Sampler, slot: int, escalated: bool = False) -> int:
+    """How often all who draw have had their turn before a step's sample number `slot`.
+
+    Where there are several wordings, that says which one it is asked in: so every member meets every wording, whatever
+    their numbers.
+    """
+    if escalated and isinstance(sampler, Panel) and sampler.reserves:
+        return slot // _rotation(sampler.reserves)
+    rotation: int = getattr(sampler, "rotation", 1)
+    return slot // rotation
+
+
+def _rotation(samplers: Sequence[Sampler]) -> int:
+    """After how many samples these have all had their turns, with those who take turns within one of them."""
+    return lcm(len(samplers), *(getattr(sampler, "rotation", 1) for sampler in samplers))
+
+
 def voter_name(sample: Sample, sampler: Sampler, wording: int) -> str:
     """The voter that gave a sample: who answered, and in which wording it was asked where there are several."""
     name = sample.voter or sampler.name
     return f"{name}{WORDING}{wording + 1}" if wording else name
+
+
+def wording_of(voter: str) -> int:
+    """The number of the wording that a voter was asked in, from 1."""
+    number = voter.partition(WORDING)[2]
+    return int(number) if number.isdecimal() else 1
 
 
 def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:

@@ -26,7 +26,7 @@ from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import InputError, VotesCopied
 from unerring.runtime.calling import Asked, Caller, NoBook
 from unerring.runtime.limits import Surroundings
-from unerring.runtime.panel import samplers_of, seated, voter_name
+from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Sampler
 from unerring.runtime.probing import nonce_of, probe
 from unerring.runtime.question import Question
@@ -59,7 +59,6 @@ class Pilot:
         self._seed = pilot_seed(calibration.seed)
         self._free = asyncio.Semaphore(calibration.at_once)
         self._voters = len(calibration.voters)
-        self._rotation = getattr(sampler, "rotation", 1)
         self._caller = Caller(around, calibration.at_once)
         self._copies = Copies(around.guards.copies)
         self._looks = SecondLooks(calibration)
@@ -185,7 +184,7 @@ class Pilot:
     def _seat(self, question: Question, slot: int) -> tuple[Sampler, int]:
         """Who draws a sample, and in which wording."""
         sampler = seated(self._sampler, slot)
-        return sampler, slot // self._rotation % len(question.subtask.wordings(sampler.compact))
+        return sampler, turns_before(self._sampler, slot) % len(question.subtask.wordings(sampler.compact))
 
     async def _draw_run(self, question: Question, slot: int, n: int, known: set[str]) -> list[Observed]:
         """Samples of one sampler, in one wording."""

@@ -23,7 +23,7 @@ from unerring.errors import InputError, Interrupted, VotesCopied
 from unerring.runtime.calling import Asked, Caller
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
-from unerring.runtime.panel import samplers_of, seated, voter_name
+from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Sampler
 from unerring.runtime.probing import nonce_of, probe
 from unerring.runtime.question import Question
@@ -42,7 +42,6 @@ class Sampling:
         self._around = around
         most = 256 if around.speculation is None else around.speculation.in_flight
         self._caller = Caller(around, most)
-        self._rotation = getattr(sampler, "rotation", 1)
         self._copies = Copies(around.guards.copies)
         self._left_open = {(step, at) for step, at_step in ledger.state.open.items() for at in at_step}
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
@@ -97,14 +96,11 @@ class Sampling:
     def _seat(self, question: Question, slot: int) -> "_Seat":
         """Who draws a sample, in which wording and at what temperature: fixed by its number and the step's round."""
         policy, step = self._ledger.state.policy, question.step
-        if step.model is None:
-            escalated = policy.escalate_after is not None and step.rounds > policy.escalate_after
-            sampler = seated(self._sampler, slot, escalated)
-        else:
-            sampler = self._around.substitutes[step.model]
+        turns = self._sampler if step.model is None else self._around.substitutes[step.model]
+        escalated = step.model is None and policy.escalate_after is not None and step.rounds > policy.escalate_after
+        sampler = seated(turns, slot, escalated)
         wordings = len(question.subtask.wordings(sampler.compact))
-        # every member meets every wording, whatever their numbers
-        wording = slot // self._rotation % wordings if wordings > 1 else 0
+        wording = turns_before(turns, slot, escalated) % wordings if wordings > 1 else 0
         return _Seat(sampler, wording, policy.temperature(slot))
 
     async def draw(self, question: Question) -> None:
