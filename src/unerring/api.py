@@ -22,6 +22,7 @@ from unerring.registry import Origin, make_sampler, process_name, recommended_po
 from unerring.retracing import Stand, retraced
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
+from unerring.runtime.panel import require_weighed, reserves_of
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.stoppable import run_stoppable
 from unerring.spending import Budget, allowed
@@ -236,8 +237,9 @@ def _origin(chain: Chain, seed: int, began: float) -> Origin:
 
 def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Entry:
     policy = opening.policy
-    if options.escalate is not None:
+    if reserves := reserves_of(sampler):
         policy = replace(policy, escalate_after=options.escalate_after)
+        require_weighed(policy.rule, reserves)
     return Opened(
         process=process_name(opening.chain),
         parameters=_plain(parameters_of(opening.chain)),

@@ -140,8 +140,8 @@ def _wordings(chain: Chain, sampler: Sampler) -> int:
     found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
     if len(found) > 1:
         raise InputError(
-            f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts know "
-            "one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
+            f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts "
+            "know one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
         )
     return found.pop()
 

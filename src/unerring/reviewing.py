@@ -4,19 +4,18 @@ What somebody decides is an entry of the journal like any other, and `resume` go
 only to show what was asked and to try the choice; where it cannot be made, all else works without it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.journal_reader import Reader
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.account import WORDING
 from unerring.core.entries import Allowed, Entry, Redrawn, Ruled
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.costs import Price
 from unerring.core.process import Chain, check_of
-from unerring.core.race import LogOdds, Undecided
+from unerring.core.race import Undecided
 from unerring.core.redflag import RedFlag
 from unerring.core.report import status_of
 from unerring.core.vote import Json, canonical, parsed
@@ -34,8 +33,7 @@ from unerring.parked import (
 )
 from unerring.registry import sampler_for
 from unerring.runtime.limits import SystemClock
-from unerring.runtime.panel import RESERVE, samplers_of
-from unerring.runtime.ports import Sampler
+from unerring.runtime.panel import require_weighed, reserves_of, samplers_of
 from unerring.spending import Budget, allowed
 
 __all__ = ["Candidate", "Drawn", "Parked", "Recorded", "Review", "decide", "review"]
@@ -187,26 +185,10 @@ def _paying(found: Found, model: str, prices: Prices) -> list[Entry]:
     chain: Any = found.chain  # without it all is known of a model that there is to be known here
     with sampler_for(model, chain, found.opened.seed) as sampler:
         every, account = samplers_of(sampler), found.state.account
-        if RESERVE in sampler.name:
+        if reserves_of(sampler):
             raise InputError(f"{model} escalates hard steps further; name the model that is to answer this one")
-        _require_weights(found, every)
+        require_weighed(found.state.policy.rule, every)
         if not any(one.paid for one in every):
             return []
         entry = allowed(sampler, Budget(), prices, Allowed(account.limits, account.tariffs))
         return [] if entry is None else [entry]
-
-
-def _require_weights(found: Found, samplers: Iterable[Sampler]) -> None:
-    """Raise `InputError` where votes are weighed, and those of a model would weigh nothing."""
-    rule = found.state.policy.rule
-    if not isinstance(rule, LogOdds):
-        return
-    for one in samplers:
-        if not any(
-            name == one.name or name.startswith((f"{one.name}/", one.name + WORDING))
-            for name, _ in rule.weights.voters
-        ):
-            raise InputError(
-                f"votes of {one.name} would weigh nothing: the weights of this run were measured of "
-                f"{', '.join(name for name, _ in rule.weights.voters)}"
-            )

@@ -299,7 +299,6 @@ class RunState:
         else:
             step = self.step(number, at)
             step.ahead = step.ahead or entry.at is not None
-        self._pay(entry, number, at)
         for reply in entry.replies:
             voter = self.voters.get(reply.voter)
             if voter is None:
@@ -314,19 +313,23 @@ class RunState:
                 voter.votes += 1
 
         self.samples += len(entry.replies)
-        self.usage += Usage(
+        usage = Usage(
             sum(reply.usage.input_tokens for reply in entry.replies),
             sum(reply.usage.output_tokens for reply in entry.replies),
             sum(reply.usage.cached_tokens for reply in entry.replies),
         )
+        self.usage += usage
+        self.account.settle((number, entry.replies[0].slot, at), self._charge(entry, usage))
 
-    def _pay(self, entry: Replies, number: int, at: str) -> None:
-        """Settle the call that brought these samples."""
-        charge = Charge()
-        for reply in entry.replies:
-            voter = self.voters.get(reply.voter)
-            charge += self.account.price("" if voter is None else voter.name, reply.usage)
-        self.account.settle((number, entry.replies[0].slot, at), charge)
+    def _charge(self, entry: Replies, usage: Usage) -> Charge:
+        """What a call took that brought these samples; they are of one model, but for members of a free one."""
+        if not self.account.tariffs:
+            return Charge(usage.input_tokens, usage.output_tokens, None)
+        names = {self.voters[reply.voter].name for reply in entry.replies}
+        if len(names) == 1:
+            return self.account.price(names.pop(), usage)
+        each = (self.account.price(self.voters[reply.voter].name, reply.usage) for reply in entry.replies)
+        return sum(each, Charge())
 
     def _commit(self, entry: Committed) -> Decided:
         step = self.open.get(entry.step, {}).pop(self.last_digest, None)

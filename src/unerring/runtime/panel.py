@@ -6,11 +6,12 @@ only go on disagreeing.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import lcm
 
 from unerring.core.account import WORDING
+from unerring.core.race import LogOdds, Rule
 from unerring.core.sample import Sample, Settings
 from unerring.errors import InputError, ProviderBusy, ProviderError
 from unerring.runtime.ports import Sampler
@@ -63,14 +64,32 @@ def seated(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
     return sampler.seat(slot, escalated) if isinstance(sampler, Panel) else sampler
 
 
+def reserves_of(sampler: Sampler) -> tuple[Sampler, ...]:
+    """The samplers that stand by for hard steps."""
+    return sampler.reserves if isinstance(sampler, Panel) else ()
+
+
+def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
+    """Raise `InputError` where votes are weighed, and those of a sampler would weigh nothing: nobody measured it."""
+    if not isinstance(rule, LogOdds):
+        return
+    measured = [name for name, _ in rule.weights.voters]
+    for one in samplers:  # its voters may be its members, or itself in some wording
+        if not any(name == one.name or name.startswith((f"{one.name}/", one.name + WORDING)) for name in measured):
+            raise InputError(
+                f"votes of {one.name} would weigh nothing: the weights of this run were measured of "
+                f"{', '.join(measured)}. Name one of these, or count votes (--rule ahead-by)"
+            )
+
+
 def turns_before(sampler: Sampler, slot: int, escalated: bool = False) -> int:
     """How often all who draw have had their turn before a step's sample number `slot`.
 
     Where there are several wordings, that says which one it is asked in: so every member meets every wording, whatever
     their numbers.
     """
-    if escalated and isinstance(sampler, Panel) and sampler.reserves:
-        return slot // _rotation(sampler.reserves)
+    if escalated and (reserves := reserves_of(sampler)):
+        return slot // _rotation(reserves)
     rotation: int = getattr(sampler, "rotation", 1)
     return slot // rotation
 
