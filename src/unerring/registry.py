@@ -164,8 +164,9 @@ def _specified(spec: str, chain: Chain, origin: Origin, made: ExitStack | AsyncE
     if own is not None:
         return _to_close(own, made)
     known = ("embedded", "embedded/a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
-    others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed(), "your own: package.module:Class")
-    raise InputError(f"no model is called {spec!r}; there are: {', '.join((*known, *others))}")
+    others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed())
+    own_model = "your own: package.module:Class (from Python: model=...)"
+    raise InputError(f"no model is called {spec!r}; there are: {', '.join((*known, *others, own_model))}")
 
 
 def _required_sampler(model: Any) -> Sampler:

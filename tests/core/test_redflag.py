@@ -40,12 +40,6 @@ def test_an_improbable_answer_passes_where_no_limit_is_set():
     assert kind_of(FlagRules(), Sample("x", logprob=float("-inf"))) is None
 
 
-def test_a_cached_reply_is_flagged_before_all_else():
-    """A copy is a copy whatever else is wrong with it."""
-    sample = Sample("x", Usage(0, 10_000), finish=Finish.LENGTH, logprob=-99.0, cached=True)
-    assert kind_of(FlagRules(min_logprob=-1.0), sample) is FlagKind.COPY
-
-
 def test_a_flag_says_what_it_saw_and_what_was_allowed():
     """The reason names both numbers."""
     assert "800" in FlagRules(750).screen(Sample("x", Usage(0, 800))).reason

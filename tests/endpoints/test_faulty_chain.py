@@ -20,7 +20,6 @@ from unerring.core.sample import Settings
 from unerring.errors import FailureKind
 
 SECONDS = 3.0  # deadline of a call
-LAST_TRIAL = 2  # the turn of the last of three trial calls
 
 
 def solved(disks: int, journal: Path, script=None, keep=None, **given):
@@ -96,9 +95,9 @@ def _given_up(entries, delivered):
             taken[_seed(entry.replies[0].step, entry.replies[0].slot)] += 1
         elif isinstance(entry, Failed) and entry.charge is not None:
             taken[_seed(entry.step, entry.slot)] += 1
-    missed = []
+    trial, missed = delivered[0].messages, []  # trial calls have one prompt, and are settled in their own way
     for chat in delivered:
-        if chat.turn > LAST_TRIAL:
+        if chat.messages != trial:
             taken[chat.seed] -= 1
             missed += [chat.billed] if taken[chat.seed] < 0 else []
     return missed

@@ -1,4 +1,4 @@
-"""Steps that go to another model after some rounds, and questions in several wordings: who is asked what, by number."""
+"""Steps that go to another model after some rounds, questions in several wordings: who is asked what, by number."""
 
 from collections import Counter
 from dataclasses import replace
@@ -67,7 +67,7 @@ AFTER_TWO = replace(K2, escalate_after=2)
 
 
 def test_a_reserve_answers_once_the_rounds_before_it_are_over():
-    """Two rounds of the members, and from the third on the reserve alone; steps that members settle never get there."""
+    """Two rounds of the members, from the third on the reserve alone; steps that members settle never get there."""
     one, other, reserve = torn(at=1)
     outcome = run(Words(3), Panel([one, other], [reserve]), AFTER_TWO)
     assert outcome.at == ["a", "a", "a"]
@@ -237,7 +237,7 @@ def votes_of(entries):
 @pytest.mark.parametrize("speculation", [None, Speculation()], ids=["one by one", "ahead"])
 @pytest.mark.parametrize("paid", [False, True], ids=["free", "paid"])
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_run_that_was_killed_at_any_entry_draws_the_same_votes(speculation, paid, seed, members, reserves, after):
     """Resumed from every prefix of its journal, a run with reserves and wordings is the uninterrupted one."""
     policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=after)

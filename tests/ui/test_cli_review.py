@@ -249,6 +249,23 @@ def test_review_of_something_else_is_one_line(cli, ledger, name):
     assert name in cli("review", name).line
 
 
+def test_a_step_that_the_reserve_cannot_settle_either_is_parked(cli, ledger):
+    """With --escalate, too, a step at its cap ends with exit code 3, and the review shows who said what."""
+    model = ("--model", "noise/p=0.5", "--escalate", "noise/p=0.55", "--escalate-after", "2", "--k", "25")
+    done = cli("run", "ledger:Ledger", *model, "--journal", "run.db")
+    assert done.code == 3
+    assert "step 0 is undecided after 60 votes" in done.line
+    assert "unerring review run.db" in done.line
+    voters = {
+        name
+        for candidate in json.loads(cli("review", "run.db", "--json").out)["undecided"]["candidates"]
+        for name in candidate["voters"]
+    }
+    assert voters == {"noise/p=0.5,v=1.0,c=0.0", "noise/p=0.55,v=1.0,c=0.0"}
+    assert cli("review", "run.db", "--choose", "1").code == 0
+    assert "step 1 is undecided" in cli("resume", "run.db").line
+
+
 # --- what the other commands tell
 
 

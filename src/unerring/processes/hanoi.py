@@ -13,8 +13,10 @@ from unerring.core.process import Rehearsal, Subtask
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import Json
 from unerring.errors import InputError
+from unerring.processes.hanoi_wordings import other_wordings
 
 MOST_DISKS = 20
+MOST_WORDINGS = 3
 Pegs = list[list[int]]
 
 
@@ -34,20 +36,26 @@ class Hanoi:
     """The chain: 2^disks - 1 dependent steps from all disks on peg 0 to all on peg 2.
 
     A state is `{"last": [disk, from, to] or null, "pegs": three lists}`; a choice is the whole answer carried
-    forward, `{"move": [disk, from, to], "next_state": three lists}`.
+    forward, `{"move": [disk, from, to], "next_state": three lists}`. Models that want whole prompts are asked in
+    `wordings` of them, in turn.
     """
 
-    def __init__(self, disks: int = 10, parser: str = "strict") -> None:
+    def __init__(self, disks: int = 10, parser: str = "strict", wordings: int = 1) -> None:
         if type(disks) is not int or not 1 <= disks <= MOST_DISKS:
             raise InputError(f"disks must be a whole number from 1 to {MOST_DISKS}, not {disks!r}")
         if not isinstance(parser, str) or parser not in PARSERS:
             raise InputError(f"parser must be one of {', '.join(PARSERS)}, not {parser!r}")
+        if type(wordings) is not int or not 1 <= wordings <= MOST_WORDINGS:
+            raise InputError(f"wordings must be a whole number from 1 to {MOST_WORDINGS}, not {wordings!r}")
         self.disks = disks
         self.parser = parser
+        self.wordings = wordings
         self._parse = PARSERS[parser]
 
     def parameters(self) -> dict[str, Json]:
-        return {"disks": self.disks, "parser": self.parser}
+        # one wording goes without saying, as it did before there were several
+        more: dict[str, Json] = {"wordings": self.wordings} if self.wordings > 1 else {}
+        return {"disks": self.disks, "parser": self.parser, **more}
 
     def length(self) -> int:
         return (1 << self.disks) - 1
@@ -68,6 +76,7 @@ class Hanoi:
             prompt=full_prompt(last, pegs, self.turn),
             compact=compact_prompt(last, pegs, self.turn),
             parse=lambda text: self._parse(text, self.disks),
+            paraphrases=other_wordings(last, pegs, self.turn)[: self.wordings - 1] if self.wordings > 1 else (),
         )
 
     def advance(self, state: Any, choice: Any) -> Json:

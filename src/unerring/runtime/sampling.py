@@ -24,7 +24,7 @@ from unerring.runtime.calling import Asked, Caller
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
-from unerring.runtime.ports import Sampler
+from unerring.runtime.ports import Endpoint, Sampler
 from unerring.runtime.probing import nonce_of, probe
 from unerring.runtime.question import Question
 from unerring.runtime.trials import Trial, can_be_tried
@@ -42,6 +42,7 @@ class Sampling:
         self._around = around
         most = 256 if around.speculation is None else around.speculation.in_flight
         self._caller = Caller(around, most)
+        self._endpoint = isinstance(sampler, Endpoint)
         self._copies = Copies(around.guards.copies)
         self._left_open = {(step, at) for step, at_step in ledger.state.open.items() for at in at_step}
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
@@ -50,6 +51,11 @@ class Sampling:
     def latency(self) -> float | None:
         """How long calls took so far, seconds on average."""
         return self._caller.latency
+
+    @property
+    def together(self) -> bool:
+        """Whether a call for several samples costs less than as many calls."""
+        return self._endpoint and self._sampler.name not in self._singly
 
     def calls(
         self, question: Question, slots: list[int], halt: StopRequest

@@ -240,7 +240,11 @@ class Lookahead:
                 if prospect.samples:
                     return True
                 lacking = lacking[:1]
-        lacking = lacking[: self._limits.in_flight - self._under_way]
+        room = self._limits.in_flight - self._under_way
+        if self._under_way and room < len(lacking) and self._sampling.together:
+            self._full = True  # what one call could bring is not split in two for want of room
+            return False
+        lacking = lacking[:room]
         if lacking:
             self._send(prospect, lacking)
         self._full = self._under_way >= self._limits.in_flight
