@@ -1,6 +1,5 @@
 """A log that was lost, which SQLite takes for a shorter history, is noticed by the head; so is a damaged head."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -21,7 +20,7 @@ from journal_files import (
 )
 
 import unerring
-from unerring.adapters.journal_head import head_path
+from unerring.adapters.journal_head import head_path, read_mark
 from unerring.core.entries import Entry
 
 
@@ -172,8 +171,8 @@ def test_a_changed_byte_of_the_head_is_noticed(whole: Path, data: st.DataObject)
         path = copied(whole, Path(folder) / "journal.db")
         head_path(path).write_bytes(head[:offset] + bytes([byte]) + head[offset + 1 :])
         ran = cli("verify", path)
-        if ran.code == 0:  # a blank between two words of JSON
-            assert json.loads(head_path(path).read_bytes()) == json.loads(head)
+        if ran.code == 0:  # a blank between two words of JSON, or a hexadecimal digit in the other case
+            assert read_mark(path) == read_mark(whole)
         else:
             assert ran.code == 1
             assert "is damaged" in ran.line

@@ -201,7 +201,7 @@ def test_an_intent_is_durable_before_a_paid_call_is_sent():
 
 
 def test_a_call_given_up_before_it_was_sent_is_settled():
-    """Cancelled while its intent is being made durable, a call is noted as not sent: it is neither unknown nor counted."""
+    """Cancelled while its intent is made durable, a call is noted as not sent: it is neither unknown nor counted."""
 
     class Stuck(MemoryJournal):
         async def commit(self):

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+
 from faults.answers import noise
 from faults.server import serving
-
 from unerring import reading
 
 

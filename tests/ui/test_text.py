@@ -187,7 +187,7 @@ def test_a_report_tells_its_certificate(report):
 
 
 def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
-    """A voter of whom too few votes say anything is told with what was planned, and one that cast none has no share."""
+    """A voter of whom too few votes tell anything is told as it was planned, and one that cast none has no share."""
     unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | {"p": None}]}
     row = told(report | {"certificate": unknown, "voters": [VOTER]})
     assert row["voter"] == "one: 9 votes, 0 flags (planned 0.99960 to 0.99990)"
