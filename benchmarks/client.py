@@ -348,7 +348,7 @@ def rows_of(costs: dict[str, dict[int, float]]) -> list[Row]:
         told = ", ".join(f"{ratio:.2f} times at {width}" for width, ratio in ratios.items())
         must = "" if way.at_least is None else f"≥ {way.at_least:g} times at each"
         holds = None if way.at_least is None else min(ratios.values()) >= way.at_least
-        rows.append(Row(f"calls in the processor time of {way.name}", f"{told} under way", must, holds))
+        rows.append(Row(f"calls in the time on a processor that {way.name} takes for one", f"{told} under way", must, holds))
     return rows
 
 

@@ -258,6 +258,30 @@ def test_a_run_that_was_killed_at_any_entry_draws_the_same_votes(speculation, pa
         assert votes_of(again.entries) == expected, cut
 
 
+@pytest.mark.parametrize("paid", [False, True], ids=["free", "paid"])
+@given(st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_a_redraw_that_was_killed_at_any_entry_draws_the_same_votes(paid, seed):
+    """A step that somebody had drawn anew from another model is so, too, if the run is killed and goes on again."""
+    policy = Policy(AheadBy(2), vote_cap=4, flag_cap=1)
+
+    def going(before):
+        others = Panel([Seeded("left", seed, 0.99, paid), Seeded("right", seed, 0.99, paid)])
+        one = Speaks("one", lambda step, slot: "ab"[slot % 2] if step == 1 and slot < 8 else "a", paid)
+        return resume(Worded(3), one, before, caps=(60, 60), substitutes={"others": others})
+
+    torn_apart = Speaks("one", lambda step, slot: "ab"[slot % 2] if step == 1 else "a", paid)
+    stopped = run(Worded(3), torn_apart, policy)
+    assert isinstance(stopped.error, StepUndecided)
+    before = [*stopped.entries, Redrawn(1, 1.0, "others")]
+    whole = going(before)
+    assert whole.error is None
+    expected = votes_of(whole.entries)
+    assert {name.partition(WORDING)[0] for _, name, _ in expected[1][3]} == {"left", "right"}
+    for cut in range(len(before), len(whole.entries)):
+        assert votes_of(going(whole.entries[:cut]).entries) == expected, cut
+
+
 def test_the_runs_of_that_law_reach_the_reserve():
     """Under the seeds of the law reserves are asked now and then, in wordings beyond the first."""
     reached = Counter()

@@ -19,7 +19,7 @@ from yarl import URL
 
 from unerring.adapters.batch_lines import ENDPOINT
 from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, read_error
-from unerring.adapters.openai_line import KEEP_ALIVE, _Sending, _words
+from unerring.adapters.openai_line import KEEP_ALIVE, Sending, words_for
 from unerring.adapters.openai_reply import LARGEST_REPLY
 from unerring.adapters.openai_spec import Proxy, Secret, Spec
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -148,7 +148,7 @@ class BatchApi:
     async def create(self, file_id: str, metadata: Mapping[str, str], window: str) -> Batch:
         """Make a batch of a file. Of unknown outcome, if it fails once the request may have left."""
         asked = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": window, "metadata": metadata}
-        sending = _Sending(msgspec.json.encode(asked))
+        sending = Sending(msgspec.json.encode(asked))
         return self._shown(await self._request("POST", "/batches", sending, self._timeout), FailureKind.UNKNOWN)
 
     async def batch(self, batch_id: str) -> Batch:
@@ -177,7 +177,7 @@ class BatchApi:
         self,
         method: str,
         path: str,
-        sent: aiohttp.FormData | _Sending | None,
+        sent: aiohttp.FormData | Sending | None,
         seconds: float,
         take: Taking | None = None,
     ) -> Any:
@@ -188,7 +188,7 @@ class BatchApi:
         return got
 
     async def _exchanged(
-        self, method: str, path: str, sent: aiohttp.FormData | _Sending | None, seconds: float, take: Taking
+        self, method: str, path: str, sent: aiohttp.FormData | Sending | None, seconds: float, take: Taking
     ) -> Any:
         """What is taken of the answer, or the failure to get one."""
         response: aiohttp.ClientResponse | None = None
@@ -208,17 +208,17 @@ class BatchApi:
                 said = read_error(await response.content.read(LARGEST_ERROR))
                 return failure(response.status, said, response.headers, self._where, self._secret, time.time())
         except TimeoutError as error:
-            words = f"no answer within {seconds:g} seconds" if error.errno is None else _words(error)
+            words = f"no answer within {seconds:g} seconds" if error.errno is None else words_for(error)
         except aiohttp.ClientHttpProxyError as error:
             words = f"its proxy answered {error.status}"
             if error.status == 407:
                 return ProviderDown(f"{self._where}: {words}, and wants a user and a password", FailureKind.DENIED)
         except Exception as error:  # nothing that aiohttp raises gets out: it carries the key along
-            words = _words(error)
+            words = words_for(error)
         finally:
             if response is not None:
                 response.close()
-        unknown = isinstance(sent, _Sending) and sent.begun
+        unknown = isinstance(sent, Sending) and sent.begun
         return self._busy(words, FailureKind.UNKNOWN if unknown else FailureKind.TRANSIENT)
 
     async def _taken_lines(self, response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> list[bytes]:

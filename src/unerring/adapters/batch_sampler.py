@@ -15,7 +15,7 @@ from unerring.adapters.batch_desk import Business, Desk, Memory
 from unerring.adapters.batch_lines import MOST_LINE, Line, key_of, required_identity
 from unerring.adapters.batch_settling import Reader, Samples
 from unerring.adapters.batch_spec import parse_batch_spec
-from unerring.adapters.openai_chat import _most_tokens
+from unerring.adapters.openai_chat import most_tokens
 from unerring.adapters.openai_request import Form
 from unerring.adapters.openai_spec import proxy_for, secret_for
 from unerring.core.sample import Sample, Settings, Usage
@@ -66,7 +66,7 @@ class BatchSampler:
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
         """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
         prompts = 1 if self._form.many(n) == n else n
-        return Usage(prompts * _most_tokens(prompt), n * settings.max_output_tokens)
+        return Usage(prompts * most_tokens(prompt), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with the next batch, or out of one that was made before; see `Sampler.sample`.
@@ -105,7 +105,7 @@ class BatchSampler:
         if len(body) > MOST_LINE:
             raise ProviderDown(f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have")
         key = key_of(self._identity, self.spec.chat.model, prompt, settings)
-        return Line(key, n, body, self._form.sent(n), _most_tokens(prompt), settings.max_output_tokens)
+        return Line(key, n, body, self._form.sent(n), most_tokens(prompt), settings.max_output_tokens)
 
 
 async def _each(desk: Desk, lines: list[Line]) -> list[Sample]:

@@ -53,7 +53,7 @@ class OpenAISampler:
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
         """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
         n = self._form.many(n)
-        return Usage(_most_tokens(prompt), n * settings.max_output_tokens)
+        return Usage(most_tokens(prompt), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with one request; see `Sampler.sample`."""
@@ -77,7 +77,7 @@ class OpenAISampler:
         asked = Asked(
             several,
             settings.max_output_tokens,
-            _most_tokens(prompt),
+            most_tokens(prompt),
             self.name,
             self._where,
             self._secret,
@@ -113,6 +113,7 @@ class OpenAISampler:
         return ProviderBusy(f"{self._where} takes no {name}: from now on it is asked {instead}", retry_after=0.0)
 
 
-def _most_tokens(prompt: str) -> int:
+def most_tokens(prompt: str) -> int:
+    """The most tokens that a prompt can have, with those of a chat template."""
     # four bytes a character at most, and one where all are ASCII: counting them is only worth it for the others
     return (len(prompt) if prompt.isascii() else len(prompt.encode("utf-8", "replace"))) + TEMPLATE_TOKENS

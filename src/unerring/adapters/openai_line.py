@@ -63,7 +63,7 @@ class Line:
 
         The answer's body is cut one byte beyond `LARGEST_REPLY`, that of an error at `LARGEST_ERROR`.
         """
-        sending = _Sending(body)
+        sending = Sending(body)
         response: aiohttp.ClientResponse | None = None
         try:
             opened = self._open.get(asyncio.get_running_loop()) or await self._opened()
@@ -71,13 +71,13 @@ class Line:
                 response = await self._posted(opened.session, sending)
                 return response.status, response.headers, await _read(response)
         except TimeoutError as error:
-            words = f"no answer within {self._timeout:g} seconds" if error.errno is None else _words(error)
+            words = f"no answer within {self._timeout:g} seconds" if error.errno is None else words_for(error)
         except aiohttp.ClientHttpProxyError as error:
             words = f"its proxy answered {error.status}"
             if error.status == 407:
                 return ProviderDown(f"{self._where}: {words}, and wants a user and a password", FailureKind.DENIED)
         except Exception as error:  # asyncio, ssl and the parsers below aiohttp raise more than it says
-            words = _words(error)
+            words = words_for(error)
         finally:
             if response is not None:
                 response.close()  # hangs up where the answer was not read to its end
@@ -86,7 +86,7 @@ class Line:
         kind = FailureKind.UNKNOWN if sending.begun else FailureKind.TRANSIENT
         return ProviderBusy(one_line(f"{self._where}: {words}", self._secret), None, kind)
 
-    async def _posted(self, session: aiohttp.ClientSession, sending: "_Sending") -> aiohttp.ClientResponse:
+    async def _posted(self, session: aiohttp.ClientSession, sending: "Sending") -> aiohttp.ClientResponse:
         """Send the request, once: another connection is taken only where one that was kept took nothing of it."""
         for last in (*(False,) * MOST_STALE, True):
             try:
@@ -137,7 +137,7 @@ class _Open:
     holding: AsyncGenerator[aiohttp.ClientSession, None]
 
 
-class _Sending(aiohttp.BytesPayload):
+class Sending(aiohttp.BytesPayload):
     """A body on its way. `begun` says whether any of it, or of the headers before it, may have left."""
 
     def __init__(self, body: bytes) -> None:
@@ -166,7 +166,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)[:most]
 
 
-def _words(error: Exception) -> str:
+def words_for(error: Exception) -> str:
     """What happened, without anything that the other side could have put in."""
     match error:
         case aiohttp.ClientConnectorDNSError():
