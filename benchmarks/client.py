@@ -348,7 +348,8 @@ def rows_of(costs: dict[str, dict[int, float]]) -> list[Row]:
         told = ", ".join(f"{ratio:.2f} times at {width}" for width, ratio in ratios.items())
         must = "" if way.at_least is None else f"≥ {way.at_least:g} times at each"
         holds = None if way.at_least is None else min(ratios.values()) >= way.at_least
-        rows.append(Row(f"calls in the time on a processor that {way.name} takes for one", f"{told} under way", must, holds))
+        what = f"calls in the time on a processor that {way.name} takes for one"
+        rows.append(Row(what, f"{told} under way", must, holds))
     return rows
 
 
