@@ -5,12 +5,14 @@ from random import Random
 
 import pytest
 from killing import acknowledged, assert_each_once, cli, life
+from stretch import stretches
 
 from faults.process import running
 from unerring import reading
 from unerring.core.planning.costs import Price
 
 PRICE = Price(0.40, 1.60)
+STEPS = 2**5 - 1
 
 
 def spent(totals):
@@ -19,19 +21,28 @@ def spent(totals):
     return sum(PRICE.input * one["input"] + PRICE.output * one["output"] for one in (delivered, lost)) / 1e6
 
 
-def killed_and_resumed(folder, server, seed, budget=None):
-    """A run of five disks that is killed at random moments until it is done or its budget is spent; how many kills."""
+def killed_and_resumed(folder, server, seed, budget=None, surely=0):
+    """A run of five disks that is killed at random moments until it is done or its budget is spent; how many kills.
+
+    So many of them come for certain, each in another part of the run.
+    """
     journal, prices = folder / "run.db", folder / "prices.toml"
     spec = f"openai/m@{server.url},timeout=5"
     prices.write_text(f'["openai/m@{server.url}"]\ninput = {PRICE.input}\noutput = {PRICE.output}\n')
     limit = () if budget is None else ("--budget-usd", budget)
-    run = ("run", "hanoi", "--set", "disks=5", "--k", 2, "--model", spec, "--journal", journal, "--prices", prices)
+    puzzle = ("stretch:KeptHanoi", "--set", "disks=5")
+    run = ("run", *puzzle, "--k", 2, "--model", spec, "--journal", journal, "--prices", prices)
     chance, kills, done = Random(seed), 0, False
+    parts = iter(stretches(chance, surely, STEPS - 1) if surely else ())
     while not done:
         begun = acknowledged(journal)
         command = cli("resume", journal) if begun else cli(*run, "--seed", seed, *limit)
-        with life(command, journal) as process:
-            done = not process.reaches(begun + chance.randint(1, 60)) or process.over(chance.uniform(0.0, 0.02))
+        part = next(parts, None)
+        with life(command, journal, part) as process:
+            if part is not None:
+                process.some_moment(chance, 0.05)
+            else:
+                done = not process.reaches(begun + chance.randint(1, 60)) or process.over(chance.uniform(0.0, 0.02))
             ended = process.ended() if done else None
             process.kill()
             kills += not done
@@ -41,10 +52,10 @@ def killed_and_resumed(folder, server, seed, budget=None):
 def test_a_run_killed_again_and_again_buys_nothing_twice(tmp_path):
     """Each life goes on where the last one stood: every request is on record, and few more are made than in one go."""
     with running("--model", "m=noise:p=0.99", "--latency", "0.01") as server:
-        journal, kills, ended = killed_and_resumed(tmp_path, server, seed=3)
+        journal, kills, ended = killed_and_resumed(tmp_path, server, seed=3, surely=4)
         assert ended.code == 0, ended.err
         totals = server.ledger(entries=False)["totals"]
-    assert kills >= 3
+    assert kills >= 4
     assert reading.verify(journal).problem is None
     assert_each_once(journal)
     spend = reading.report(journal)["spend"]
