@@ -21,7 +21,7 @@ def in_dollars(money: int) -> float:
 
 
 def dollars_text(money: int | float) -> str:
-    """Dollars in words, with the digits that matter: cents from a dollar up and where they say all, else three digits."""
+    """Dollars in words: cents from a dollar up, and where they say all; else three digits."""
     return f"${money:,.2f}" if money >= 1 or round(money, 2) == money else f"${money:.3g}"
 
 
