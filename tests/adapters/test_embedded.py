@@ -88,9 +88,9 @@ def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPa
     passes: list[int] = []
     one_pass = Member._pass
 
-    def counted(self: Member, starts: list[Tokens], proposals: list[Tokens]) -> list[Likeliest]:
+    def counted(self: Member, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
         passes.append(len(starts))
-        return one_pass(self, starts, proposals)
+        return one_pass(self, starts, proposals, settled)
 
     monkeypatch.setattr(Member, "_pass", counted)
 
@@ -108,10 +108,10 @@ def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.Monke
     entered, leave = threading.Event(), threading.Event()
     one_pass = Member._pass
 
-    def held(self: Member, starts: list[Tokens], proposals: list[Tokens]) -> list[Likeliest]:
+    def held(self: Member, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
         entered.set()
         assert leave.wait(10)
-        return one_pass(self, starts, proposals)
+        return one_pass(self, starts, proposals, settled)
 
     monkeypatch.setattr(Member, "_pass", held)
 
@@ -131,10 +131,10 @@ def test_a_failure_of_the_engine_reaches_every_caller_that_waits(monkeypatch: py
     broken = [True]
     one_pass = Member._pass
 
-    def failing(self: Member, starts: list[Tokens], proposals: list[Tokens]) -> list[Likeliest]:
+    def failing(self: Member, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
         if broken[0]:
             raise MemoryError("no room")
-        return one_pass(self, starts, proposals)
+        return one_pass(self, starts, proposals, settled)
 
     monkeypatch.setattr(Member, "_pass", failing)
 
@@ -260,14 +260,19 @@ def test_greedy_samples_are_all_the_same() -> None:
 
 def test_an_answer_over_the_limit_is_cut_off() -> None:
     """max_output_tokens is respected, and such a sample says that it was cut."""
-    whole, cut = (
-        using(lambda sampler, limit=limit: sampler.sample(prompt(5), at(5, 0.0, limit=limit), 1))[0]
-        for limit in (29, 28)
-    )
-    assert (whole.finish, whole.usage.output_tokens) == (Finish.STOP, 29)
-    assert (cut.finish, cut.usage.output_tokens) == (Finish.LENGTH, 28)
-    assert cut.usage.input_tokens == whole.usage.input_tokens == 29
-    assert cut.text == whole.text  # only the end token is missing
+
+    async def work(sampler: EmbeddedSampler) -> None:
+        (whole,) = await sampler.sample(prompt(5), at(5, 0.0, limit=64), 1)
+        length = whole.usage.output_tokens
+        (just,) = await sampler.sample(prompt(5), at(5, 0.0, limit=length), 1)
+        (cut,) = await sampler.sample(prompt(5), at(5, 0.0, limit=length - 1), 1)
+        assert whole == just
+        assert whole.finish is Finish.STOP
+        assert (cut.finish, cut.usage.output_tokens) == (Finish.LENGTH, length - 1)
+        assert cut.usage.input_tokens == whole.usage.input_tokens == 29
+        assert cut.text == whole.text  # only the end token is missing
+
+    using(work)
 
 
 def test_an_endless_answer_ends_at_the_models_own_maximum() -> None:

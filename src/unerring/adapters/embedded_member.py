@@ -10,7 +10,9 @@ Why not the engine's own sampling: it would tie a sample to chance company, sinc
 a thread, so that what a prompt is answered depends on everything answered before it.
 
 Why int8: the weights are a quarter the size of float32, and a row's logits come out bit for bit the same in any batch
-of rows of its length and with anything behind it (measured; float32's differ in the last digits).
+of rows of its length (measured; float32's differ in the last digits). What stands behind a place may move its logits
+in their last digits on some processors (seen on AMD's without AVX-512), and so decide a tie anew: what one pass has
+settled, no later one takes back.
 """
 
 import ctypes
@@ -60,7 +62,7 @@ class Written:
 class Likeliest:
     """The likeliest continuation of `start`: its tokens, and what else was expected at each of them.
 
-    `relative` are logits less the largest of their place, shape [tokens, words], so that the path's own words have 0.
+    `relative` are logits less that of the path's own word, shape [tokens, words].
     `own` are the summed weights of all words at each place at temperature 1, where the path's own word weighs 1.
     """
 
@@ -210,42 +212,44 @@ class Member:
             proposed = dict(zip(rows, self._drafter.drafts(rows), strict=True))
         else:
             proposed = self._continued(dict.fromkeys(rows, ()))
+        settled: dict[Tokens, Tokens] = {}
         while proposed:
-            accepted: dict[Tokens, Tokens] = {}
-            for path, whole in self._judged(proposed):
-                if whole:
-                    found[path.start] = path
-                else:
-                    accepted[path.start] = path.tokens
-            proposed = self._continued(accepted)
+            paths = self._judged(proposed, settled)
+            settled = {path.start: path.tokens for path in paths if not self._is_whole(path)}
+            found.update((path.start, path) for path in paths if path.start not in settled)
+            proposed = self._continued(settled)
         return [found[start] for start in starts]
 
-    def _continued(self, accepted: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
-        """Proposals that begin with what is accepted already, written on by the engine."""
+    def _is_whole(self, path: Likeliest) -> bool:
+        return path.tokens[-1] == self.tokenizer.end or len(path.tokens) == LONGEST
+
+    def _continued(self, settled: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
+        """Proposals that begin with what is settled already, written on by the engine."""
         proposed = {}
-        for starts in _alike(accepted):
-            rows = [start + accepted[start] for start in starts]
-            most = LONGEST - len(accepted[starts[0]])
+        for starts in _alike(settled):
+            rows = [start + settled[start] for start in starts]
+            most = LONGEST - len(settled[starts[0]])
             for start, tokens in zip(starts, self._engine.written_on(rows, most), strict=True):
-                proposed[start] = accepted[start] + tokens
+                proposed[start] = settled[start] + tokens
         return proposed
 
-    def _judged(self, proposed: dict[Tokens, Tokens]) -> list[tuple[Likeliest, bool]]:
-        """The likeliest path of each start as far as one pass tells, and whether that is all of it."""
+    def _judged(self, proposed: dict[Tokens, Tokens], settled: dict[Tokens, Tokens]) -> list[Likeliest]:
+        """The likeliest path of each start as far as one pass tells: at least a token more than was settled."""
         judged = []
         for starts in _alike(proposed):
-            for path in self._pass(starts, [proposed[start] for start in starts]):
-                judged.append((path, path.tokens[-1] == self.tokenizer.end or len(path.tokens) == LONGEST))
+            proposals = [proposed[start] for start in starts]
+            judged += self._pass(starts, proposals, [len(settled.get(start, ())) for start in starts])
         return judged
 
-    def _pass(self, starts: list[Tokens], proposals: list[Tokens]) -> list[Likeliest]:
+    def _pass(self, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
         """The likeliest path of each start up to where it departs from the proposal; all of one length."""
         # the last token of a proposal is only compared with what is expected in its place
         rows = [start + proposal[:-1] for start, proposal in zip(starts, proposals, strict=True)]
         logits = self._engine.logits(rows)[:, len(starts[0]) - 1 :].astype(np.float64)
-        expected = logits.argmax(axis=2)
-        agreeing = (expected == np.array(proposals)).cumprod(axis=1).sum(axis=1)  # leading places that agree
-        logits -= logits.max(axis=2, keepdims=True)
+        own = np.array(proposals)
+        expected = np.where(np.arange(own.shape[1]) < np.array(settled)[:, None], own, logits.argmax(axis=2))
+        agreeing = (expected == own).cumprod(axis=1).sum(axis=1)  # leading places that agree
+        logits -= np.take_along_axis(logits, expected[:, :, None], axis=2)
         sums = np.exp(logits).sum(axis=2)
         paths = []
         for row, start in enumerate(starts):
