@@ -34,7 +34,7 @@ demo: $(VENV)/.demo
 	$(BIN)/unerring demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow --timeout 3600

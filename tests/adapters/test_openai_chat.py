@@ -228,7 +228,10 @@ def test_a_filtered_prompt_is_a_refusal():
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.SPACES, Fault.SILENCE, Fault.DRIP, Fault.ORPHAN_HANG])
 def test_no_call_outlives_its_deadline(fault):
-    """Silence, drips and blanks without end are left at the deadline, whatever arrives until then."""
+    """Silence, drips and blanks without end are left at the deadline, whatever arrives until then.
+
+    On a busy machine a call or two may not even have been sent by then, and says so.
+    """
     with serving(script=always(fault)) as server:
         server.setup.measures = type(server.setup.measures)(pace=0.01, huge=1)
         sampler = sampler_of(server, f",timeout={DEADLINE}")
@@ -242,7 +245,8 @@ def test_no_call_outlives_its_deadline(fault):
             return got, loop.time() - began
 
         got, seconds = asyncio.run(timed())
-        assert {(type(one), one.kind) for one in got} == {(ProviderBusy, FailureKind.UNKNOWN)}
+        assert {type(one) for one in got} == {ProviderBusy}
+        assert FailureKind.UNKNOWN in {one.kind for one in got} <= {FailureKind.UNKNOWN, FailureKind.TRANSIENT}
         assert DEADLINE <= seconds < DEADLINE + 1
 
 
