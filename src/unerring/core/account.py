@@ -54,8 +54,10 @@ class Tariff:
 
     def money(self, usage: Usage) -> int:
         """What these tokens cost, in picodollars."""
-        cached = min(usage.cached_tokens, usage.input_tokens)
-        return (usage.input_tokens - cached) * self.input + cached * self.cached + usage.output_tokens * self.output
+        money = usage.input_tokens * self.input + usage.output_tokens * self.output
+        if usage.cached_tokens:
+            money -= min(usage.cached_tokens, usage.input_tokens) * (self.input - self.cached)
+        return money
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +148,15 @@ class Account:
 
     def price(self, voter: str, usage: Usage) -> Charge:
         """What a voter's tokens come to."""
-        tariff = self.tariff(voter)
+        tariff = self.tariffs.get(voter) or self.tariff(voter)
         return Charge(usage.input_tokens, usage.output_tokens, None if tariff is None else tariff.money(usage))
 
     def begin(self, key: tuple[int, int, str], worst: Charge | None) -> None:
         """A call is about to be sent."""
         self.calls += 1
         if worst is not None:
-            self.release(key)
+            if key in self._open:
+                self.release(key)
             self._open[key] = worst
             self._reserved.add(worst)
 

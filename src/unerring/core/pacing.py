@@ -58,6 +58,12 @@ class Pacing:
         """How long nothing is to be sent, in seconds, though there may be room."""
         return max(0.0, self.not_before - now, self._next - now)
 
+    def admit(self, now: float) -> Ticket | None:
+        """Let a call through if it may be sent at once."""
+        if self.in_flight >= int(self.limit) or now < self.not_before or now < self._next:
+            return None
+        return self.begin(now)
+
     def begin(self, now: float) -> Ticket:
         """A call is let through."""
         if self._since is None:
@@ -78,8 +84,9 @@ class Pacing:
     def succeeded(self) -> None:
         """A call, not ended yet, was answered."""
         self._answered += 1
-        for counted in (False, True):
-            self._refused[counted] -= self._refused[counted] / MEMORY
+        at_once, over_a_time = self._refused
+        if at_once or over_a_time:
+            self._refused = [at_once - at_once / MEMORY, over_a_time - over_a_time / MEMORY]
         if self.rate is not None:
             a_second, a_call = REGAINED[_near(self.rate, self._wall_rate)]
             self.rate += min(a_second, a_call * self.rate)

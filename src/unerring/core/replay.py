@@ -175,7 +175,9 @@ class RunState:
                 self._receive(entry)
             case Committed():
                 return self._commit(entry)
-            case Intent() | Failed() | Cancelled() | Drafted() | Probed():
+            case Intent():
+                self._intend(entry)
+            case Failed() | Cancelled() | Drafted() | Probed():
                 self._follow(entry)
             case Voter() | Served():
                 self._name(entry)
@@ -187,26 +189,31 @@ class RunState:
                 self._open(entry)
             case Resumed():
                 self._resume(entry)
-            case Paused():
-                self.paused = entry
-                self.pace.ended(entry)
-                self.account.session_ended(entry.time)
-            case Finished(steps):
-                if steps != self.committed:
-                    raise Misplaced(f"the run is said to end after {steps} steps, not {self.committed}")
-                self._discard(list(self.open))
-                self.finished = entry
-                self.pace.ended(entry)
-                self.account.session_ended(entry.time)
+            case Paused() | Finished():
+                self._end(entry)
         return None
 
-    def _follow(self, entry: Intent | Failed | Cancelled | Drafted | Probed) -> None:
-        """Keep account of paid calls."""
+    def _end(self, entry: Paused | Finished) -> None:
+        """A session ended in good order, or the whole run."""
+        if isinstance(entry, Paused):
+            self.paused = entry
+        elif entry.steps != self.committed:
+            raise Misplaced(f"the run is said to end after {entry.steps} steps, not {self.committed}")
+        else:
+            self._discard(list(self.open))
+            self.finished = entry
+        self.pace.ended(entry)
+        self.account.session_ended(entry.time)
+
+    def _intend(self, entry: Intent) -> None:
+        """A paid call is about to be sent."""
+        called = self._called(entry)
+        self.in_flight.update(called)
+        self.account.begin(called[0], entry.worst)
+
+    def _follow(self, entry: Failed | Cancelled | Drafted | Probed) -> None:
+        """Keep account of what became of paid calls."""
         match entry:
-            case Intent(worst=worst):
-                called = self._called(entry)
-                self.in_flight.update(called)
-                self.account.begin(called[0], worst)
             case Failed(count=count, kind=kind, charge=charge):
                 called = self._called(entry)
                 self.in_flight.difference_update(called)

@@ -22,10 +22,7 @@ class Gate:
 
     def enter_now(self) -> Ticket | None:
         """Take a turn if one is to be had without waiting, as most are."""
-        now = self._clock.time()
-        if self._queue or not self.pacing.room or self.pacing.wait(now):
-            return None
-        return self.pacing.begin(now)
+        return None if self._queue else self.pacing.admit(self._clock.time())
 
     async def enter(self, *stops: StopRequest) -> Ticket:
         """Wait for a turn; raises `Interrupted` once one of the stops is asked for."""
@@ -60,7 +57,8 @@ class Gate:
     def end(self) -> None:
         """A call is over, and says nothing about the provider."""
         self.pacing.end()
-        self._call_up()
+        if self._queue:
+            self._call_up()
 
     def _call_up(self) -> None:
         """Give turns to those who wait, as far as they may be given now."""

@@ -16,8 +16,7 @@ from unerring.runtime.ports import Clock, Observer, Sampler
 class SystemClock:
     """The machine's clock."""
 
-    def time(self) -> float:
-        return time.time()
+    time = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
