@@ -1,6 +1,8 @@
-"""A parser for answers that are JSON, hardened against whatever a model may write."""
+"""Parsers for answers, hardened against whatever a model may write."""
 
 import json
+import re
+from functools import cache
 from math import isfinite
 from typing import NoReturn
 
@@ -19,6 +21,25 @@ def json_answer(text: str) -> Json:
     except (ValueError, RecursionError) as error:
         raise RedFlag(f"the answer is not JSON: {error}") from None
     return value
+
+
+def labelled(name: str, form: re.Pattern[str], text: str) -> str:
+    """What stands behind the last `name =` of an answer, by its form.
+
+    Raises `RedFlag` where that is not in form, whatever stood behind an earlier one.
+    """
+    places = [found.end() for found in _label(name).finditer(text)]
+    if not places:
+        raise RedFlag(f"no {name} in the answer")
+    value = form.match(text, places[-1])
+    if value is None:
+        raise RedFlag(f"the {name} is not written as asked for")
+    return value[0]
+
+
+@cache
+def _label(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name)}\s*=\s*")
 
 
 def _refuse(name: str) -> NoReturn:

@@ -1,7 +1,9 @@
 """The worked processes that ship, by the name the command line knows them by."""
 
 from unerring.processes.hanoi import Hanoi
+from unerring.processes.multiply import Multiply
+from unerring.processes.sort import Sort
 
-SHIPPED = {"hanoi": Hanoi}
+SHIPPED = {"hanoi": Hanoi, "multiply": Multiply, "sort": Sort}
 
-__all__ = ["SHIPPED", "Hanoi"]
+__all__ = ["SHIPPED", "Hanoi", "Multiply", "Sort"]

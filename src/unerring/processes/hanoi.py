@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from unerring.core.parsing import labelled
 from unerring.core.process import Rehearsal, Subtask
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import Json
@@ -197,18 +198,6 @@ next_state = [[peg 0], [peg 1], [peg 2]]"""
 _NUMBERS = r"\[\s*(?:[0-9]{1,3}\s*(?:,\s*[0-9]{1,3}\s*)*)?\]"
 _MOVE = re.compile(_NUMBERS)
 _STATE = re.compile(rf"\[\s*(?:{_NUMBERS}\s*,\s*)*{_NUMBERS}\s*\]")
-_NAMED = {name: re.compile(rf"(?<!\w){name}\s*=\s*") for name in ("move", "next_state")}
-
-
-def _last(name: str, form: re.Pattern[str], text: str) -> str:
-    """What stands behind the last `name =`; flagged where that is not in form, whatever stood there before."""
-    places = [found.end() for found in _NAMED[name].finditer(text)]
-    if not places:
-        raise RedFlag(f"no {name} in the answer")
-    value = form.match(text, places[-1])
-    if value is None:
-        raise RedFlag(f"the {name} is not written as asked for")
-    return value[0]
 
 
 def _numbers(text: str) -> list[int]:
@@ -221,8 +210,8 @@ def parse_strict(text: str, disks: int) -> Json:
     Flags anything but three integers in the move, three lists in the state, and every disk exactly once. It
     judges form only: whether the move is right is for the vote.
     """
-    move = _numbers(_last("move", _MOVE, text))
-    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, _last("next_state", _STATE, text)[1:-1])]
+    move = _numbers(labelled("move", _MOVE, text))
+    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, labelled("next_state", _STATE, text)[1:-1])]
     return _checked(move, pegs, disks)
 
 

@@ -1,0 +1,144 @@
+"""Sorting by merges, one comparison a step: each step sees two numbers and says which is the smaller.
+
+Runs begin as single numbers. The two oldest are merged into one, which goes to the end of the queue, until one run is
+left: about n log2(n) steps for n numbers, and no call ever sees the list.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from unerring.core.parsing import labelled
+from unerring.core.process import Rehearsal, Subtask
+from unerring.core.redflag import RedFlag
+from unerring.core.vote import Json
+from unerring.errors import InputError
+
+MOST_NUMBERS = 10_000
+LARGEST = 10**12
+EXAMPLE = 38, -5, 1204, 0, -77, 38, 9, 512
+Runs = list[list[int]]
+
+
+class Sort:
+    """The chain: from a list of integers to the same in ascending order.
+
+    A state is `{"runs": lists, "merged": list}`: the first two runs are being merged, and `merged` is what was taken
+    from them so far. A choice is the number to be taken next.
+    """
+
+    def __init__(self, numbers: list[int] | tuple[int, ...] = EXAMPLE) -> None:
+        if not isinstance(numbers, list | tuple) or len(numbers) > MOST_NUMBERS:
+            raise InputError(f"numbers must be a list of at most {MOST_NUMBERS:,} whole numbers, such as [3,1,2]")
+        for number in numbers:
+            if type(number) is not int or abs(number) > LARGEST:
+                raise InputError(f"numbers must be whole, from -{LARGEST:,} to {LARGEST:,}, and {number!r} is not")
+        self.numbers = list(numbers)
+
+    def parameters(self) -> dict[str, Json]:
+        return {"numbers": [*self.numbers]}
+
+    def length(self) -> int:
+        """Comparisons that the merges take, which depends on the numbers."""
+        runs, count = deque([number] for number in self.numbers), 0
+        while len(runs) > 1:
+            first, second = runs.popleft(), runs.popleft()
+            # one run is at its end with the comparison that takes its last number
+            last = min(first[-1], second[-1])
+            short, other = (first, second) if first[-1] <= second[-1] else (second, first)
+            count += len(short) + sum(number < last or (number == last and other is first) for number in other)
+            runs.append(sorted(first + second))
+        return count
+
+    def start(self) -> Json:
+        return {"runs": [[number] for number in self.numbers], "merged": []}
+
+    def subtask(self, state: Any) -> Subtask | None:
+        if len(state["runs"]) < 2:
+            return None
+        first, second = _heads(state)
+        return Subtask(full_prompt(first, second), partial(parse, first, second), compact_prompt(first, second))
+
+    def advance(self, state: Any, choice: Any) -> Json:
+        first, second, *others = state["runs"]
+        merged = [*state["merged"], choice]
+        if choice == first[0]:
+            first = first[1:]
+        else:
+            second = second[1:]
+        if first and second:
+            return {"runs": [first, second, *others], "merged": merged}
+        return {"runs": [*others, merged + first + second], "merged": []}
+
+    def truth(self, state: Any) -> Json:
+        """The right choice from any state."""
+        return min(_heads(state))
+
+    def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
+        """Check decided choices number by number; None if all hold, and a finished run is the sorted list."""
+        state: Any = self.start()
+        for step, choice in enumerate(choices):
+            if self.subtask(state) is None:
+                return f"step {step}: the list is sorted before it"
+            if type(choice) is not int or choice != self.truth(state):
+                return f"step {step}: of {' and '.join(map(str, _heads(state)))} the smaller is not {choice!r}"
+            state = self.advance(state, choice)
+        left = [number for run in state["runs"] for number in run]
+        if finished and (self.subtask(state) is not None or left != sorted(self.numbers)):
+            return "the run ends with a list that is not the sorted one"
+        return None
+
+    def rehearse(self, prompt: str) -> Rehearsal:
+        """A right and a wrong answer to one of this chain's compact prompts, for the noise sampler."""
+        return rehearse(prompt)
+
+
+def _heads(state: Any) -> tuple[int, int]:
+    first, second = state["runs"][:2]
+    return first[0], second[0]
+
+
+def compact_prompt(first: int, second: int) -> str:
+    """The question in the fewest words."""
+    return f"{first} or {second}\n"
+
+
+def full_prompt(first: int, second: int) -> str:
+    """The question for a general chat model."""
+    return f"""You carry out one step of sorting a list.
+
+Which of these two integers is the smaller one? (Of two negative ones it is the one further from zero. If they are
+equal, give that number.)
+
+{first}
+{second}
+
+End your answer with exactly this line, filled in, and nothing after it:
+smaller = the number"""
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,13}(?!\.?[0-9])")
+
+
+def parse(first: int, second: int, text: str) -> Json:
+    """The number behind the last `smaller =`; flags one that is neither of the two."""
+    number = int(labelled("smaller", _NUMBER, text))
+    if number not in (first, second):
+        raise RedFlag("the smaller number is neither of the two")
+    return number
+
+
+_ASKED = re.compile(r"^(-?[0-9]+) or (-?[0-9]+)\s*$")
+
+
+def rehearse(prompt: str) -> Rehearsal:
+    """The smaller number, and as wrong answers the other one or a number that was not asked about."""
+    asked = _ASKED.match(prompt)
+    if asked is None:
+        raise InputError("this is not a compact prompt of a sort")
+    first, second = map(int, asked.groups())
+    least, most = min(first, second), max(first, second)
+    answer: Callable[[int], str] = "smaller = {}".format
+    return Rehearsal(answer(least), (answer(most if most > least else least + 1),))

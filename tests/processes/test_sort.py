@@ -1,0 +1,110 @@
+"""Sorting by merges: the comparisons, the referee, the questions and their rehearsal."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unerring import run, verify
+from unerring.core.process import Chain
+from unerring.core.redflag import RedFlag
+from unerring.errors import InputError
+from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, parse, rehearse
+
+NUMBERS = st.integers(-LARGEST, LARGEST) | st.integers(-3, 3)
+LISTS = st.lists(NUMBERS, max_size=40)
+
+
+def walked(sorting):
+    """The choices of the right way, and the state at its end."""
+    state, choices = sorting.start(), []
+    while sorting.subtask(state) is not None:
+        choices.append(sorting.truth(state))
+        state = sorting.advance(state, choices[-1])
+    return choices, state
+
+
+@given(LISTS)
+def test_the_steps_end_with_the_sorted_list(numbers):
+    """Whatever the numbers, equal ones and none among them: as many comparisons as announced, and Python's order."""
+    sorting = Sort(numbers)
+    assert isinstance(sorting, Chain)
+    choices, state = walked(sorting)
+    assert len(choices) == sorting.length()
+    assert state == {"runs": [sorted(numbers)] if numbers else [], "merged": []}
+    assert sorting.verify(choices, True) is None
+    assert Sort(**sorting.parameters()).start() == sorting.start()
+
+
+def test_five_hundred_numbers_take_about_four_thousand_comparisons():
+    """N log2(n) less about n, as merges have it."""
+    rng = Random(1)
+    assert 3_700 < Sort([rng.randint(-9999, 9999) for _ in range(500)]).length() < 4_000
+
+
+@given(st.lists(NUMBERS, min_size=2, max_size=12), st.data())
+def test_the_referee_finds_any_wrong_step(numbers, data):
+    """One choice changed anywhere is named by its step; and so are steps too many or too few."""
+    sorting = Sort(numbers)
+    choices, _ = walked(sorting)
+    place = data.draw(st.integers(0, len(choices) - 1))
+    other = data.draw(NUMBERS.filter(lambda number: number != choices[place]) | st.sampled_from([None, "1", 0.5]))
+    wrong = [*choices[:place], other, *choices[place + 1 :]]
+    assert sorting.verify(wrong, True).startswith(f"step {place}: ")
+    assert sorting.verify(choices[:-1], False) is None
+    assert "not the sorted one" in sorting.verify(choices[:-1], True)
+    assert sorting.verify([*choices, choices[0]], True).startswith(f"step {len(choices)}: ")
+
+
+@given(NUMBERS, NUMBERS)
+def test_rehearsed_answers_are_right_and_wrong_ones(first, second):
+    """The right answer is the smaller number; the wrong one is another choice, or flagged where both are equal."""
+    rehearsal = rehearse(compact_prompt(first, second))
+    assert parse(first, second, rehearsal.right) == min(first, second)
+    (wrong,) = rehearsal.wrong
+    if first == second:
+        with pytest.raises(RedFlag):
+            parse(first, second, wrong)
+    else:
+        assert parse(first, second, wrong) == max(first, second)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "12", "smaller: 12", "smaller = 13", "smaller = 12.5", "smaller = 12\nsmaller ="]
+)
+def test_answers_out_of_form_are_flagged(text):
+    """One of the two numbers behind the last `smaller =`, or no vote."""
+    with pytest.raises(RedFlag):
+        parse(12, 125, text)
+
+
+def test_an_answer_may_think_aloud_before():
+    """The last line counts, and a full stop ends a sentence."""
+    assert parse(-7, 3, "smaller = 3? No: -7 is negative.\nsmaller = -7.") == -7
+
+
+def test_a_call_sees_two_numbers_and_not_the_list():
+    """Neither wording has any number but the two that are compared."""
+    sorting = Sort([271, 314, 577, 618])
+    subtask = sorting.subtask(sorting.start())
+    for prompt in (subtask.prompt, subtask.compact):
+        assert "271" in prompt
+        assert "314" in prompt
+        assert not {"577", "618"} & set(prompt.split())
+
+
+@pytest.mark.parametrize("numbers", [7, "3,1,2", [1.5], [True], ["1"], [LARGEST + 1], [0] * (MOST_NUMBERS + 1)])
+def test_what_is_no_list_of_integers_is_refused(numbers):
+    """One clear line says what is wanted."""
+    with pytest.raises(InputError, match="numbers must be"):
+        Sort(numbers)
+
+
+def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
+    """A hundred numbers, each comparison wrong with 5 % for one sample: all right by votes."""
+    rng = Random(2)
+    numbers = [rng.randint(-9999, 9999) for _ in range(100)]
+    result = run(Sort(numbers), "noise/p=0.95,v=0.95,c=0", tmp_path / "run.db", k=7, seed=1)
+    assert result.state["runs"] == [sorted(numbers)]
+    assert verify(tmp_path / "run.db").finished
