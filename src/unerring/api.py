@@ -11,7 +11,7 @@ from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, length_of, parameters_of
+from unerring.core.process import Chain, answer_of, length_of, parameters_of
 from unerring.core.race import AheadBy
 from unerring.core.report import report_of
 from unerring.core.vote import Json, NotJson, canonical
@@ -81,11 +81,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run: the chain's last state, the number of its steps, and its report as JSON data."""
+    """A finished run: the chain's last state, the number of its steps, and its report as JSON data.
+
+    `answer` is what it came to, where the chain says.
+    """
 
     state: Any
     steps: int
     report: dict[str, Any]
+    answer: Any = None
 
 
 def run(
@@ -283,7 +287,7 @@ async def _resume(path: Path, chain: Chain | None, model: Any, options: Options,
         state, opened = stand.state, stand.state.opened
         assert opened is not None
         if state.finished is not None:
-            return Result(stand.at, state.committed, report_of(state, stand.series))
+            return _result(stand, stand.at)
         _require_higher_caps(state.policy, options)
         origin = _origin(stand.chain, opened.seed, opened.time)
         async with _models(model or opened.model, stand.chain, origin, options, state.substitutes) as models:
@@ -317,7 +321,12 @@ async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Optio
         substitutes=models.substitutes,
     )
     last = await run_chain(stand.chain, models.sampler, journal, stand.state, stand.at, around)
-    return Result(last, stand.state.committed, report_of(stand.state, stand.series))
+    return _result(stand, last)
+
+
+def _result(stand: Stand, last: Json) -> Result:
+    report = report_of(stand.state, stand.series)
+    return Result(last, stand.state.committed, report, answer_of(stand.chain, last))
 
 
 @contextmanager

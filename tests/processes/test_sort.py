@@ -106,5 +106,5 @@ def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
     rng = Random(2)
     numbers = [rng.randint(-9999, 9999) for _ in range(100)]
     result = run(Sort(numbers), "noise/p=0.95,v=0.95,c=0", tmp_path / "run.db", k=7, seed=1)
-    assert result.state["runs"] == [sorted(numbers)]
+    assert result.answer == sorted(numbers)
     assert verify(tmp_path / "run.db").finished

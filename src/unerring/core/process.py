@@ -46,6 +46,7 @@ class Chain(Protocol):
     - `rehearse(prompt) -> Rehearsal`: answers for the noise sampler, which stands in for a model;
     - `length() -> int`: the number of steps, for progress and planning; a run that does not end there is stopped;
     - `state_at(step) -> state`: the state before any step, so that models can be measured on steps drawn at random;
+    - `answer(state) -> JSON data`: what a finished run came to, from its last state;
     - `parameters() -> dict`: the arguments that make this chain again, kept in the journal.
     """
 
@@ -77,6 +78,12 @@ def length_of(chain: Chain) -> int | None:
     """The chain's number of steps, if it says."""
     length: Callable[[], int] | None = getattr(chain, "length", None)
     return length() if length else None
+
+
+def answer_of(chain: Chain, state: Json) -> Json:
+    """What a run that ended in `state` came to; None if the chain does not say."""
+    answer: Callable[[Json], Json] | None = getattr(chain, "answer", None)
+    return answer(state) if answer else None
 
 
 def parameters_of(chain: Chain) -> dict[str, Json]:

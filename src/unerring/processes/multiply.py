@@ -56,6 +56,10 @@ class Multiply:
         total = _with_digit(total, row + place + 1, choice["carry"])
         return {"row": row + 1, "place": 0, "carry": 0, "sum": total}
 
+    def answer(self, state: Any) -> Json:
+        """The product."""
+        return int(state["sum"])
+
     def truth(self, state: Any) -> dict[str, Json]:
         """The right choice from any state."""
         return _worked_out(*self._numbers(state))

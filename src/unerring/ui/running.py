@@ -58,13 +58,14 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Run PROCESS, a shipped one (hanoi) or your own as package.module:Class, deciding every step by voting.
+    """Run PROCESS, deciding every step by voting: hanoi, multiply, sort, or your own as package.module:Class.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
     unerring run hanoi --set disks=14 --rule log-odds
     unerring run hanoi --set disks=6 --k 3 --model openai/gpt-4.1-mini --budget-usd 2
     unerring run hanoi --set disks=6 --k 3 --model openai/llama3.1:8b@http://127.0.0.1:11434/v1
+    unerring run multiply --set a=46048 --set b=42098 --k 3 --model openai/gpt-4.1-mini
     unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
     """
     chain = make_chain(process, parameters(settings))
@@ -126,10 +127,13 @@ def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming
         then = f"mend it, then: unerring resume {quoted(path)}" if begun else "nothing was begun"
         return failed(STOPPED, f"the process's own code failed: {placed(error)}; {then}")
     if as_json:
-        click.echo(json.dumps(result.report))
+        told = {} if result.answer is None else {"answer": result.answer}
+        click.echo(json.dumps(told | result.report))
     else:
         if resuming and progress.steps == 0:
             click.echo(f"{path} is finished already.", err=True)
+        if result.answer is not None:
+            click.echo(f"answer       {json.dumps(result.answer)}")
         click.echo(report_text(result.report, str(path)))
         click.echo(f"Check it with: unerring verify {quoted(path)}", err=True)
     return DONE
