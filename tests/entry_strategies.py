@@ -25,6 +25,7 @@ from unerring.core.entries import (
     Resumed,
     Ruled,
     Served,
+    Shortlisted,
     Voter,
 )
 from unerring.core.redflag import FlagKind
@@ -86,6 +87,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         Failed: st.builds(
             Failed, NATURALS, slots, NATURALS, texts, at, st.sampled_from(FailureKind), st.none() | charges
         ),
+        Shortlisted: st.builds(Shortlisted, NATURALS),
         Ruled: st.builds(Ruled, NATURALS, texts, TIMES),
         Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
         Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at),

@@ -29,6 +29,7 @@ from unerring.core.entries import (
     Resumed,
     Ruled,
     Served,
+    Shortlisted,
     Voter,
 )
 from unerring.core.redflag import FlagKind
@@ -113,6 +114,7 @@ def one_of_each(text: str) -> list[Entry]:
         Drafted(1, Usage(3, 4), None, Charge(3, 4, 5)),
         Redrawn(1, 1.5),
         Redrawn(1, 1.5, text),
+        Shortlisted(1),
         Ruled(1, text, 2.5),
         Cancelled(1, 1, 1, text),
         Cancelled(1, 1, 1),

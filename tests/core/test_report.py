@@ -17,7 +17,7 @@ KEYS = {
     *("process", "parameters", "model", "seed", "software", "policy", "status", "stopped", "steps", "length"),
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
-    *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn"),
+    *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn", "shortlisted"),
 }
 
 

@@ -32,6 +32,7 @@ from unerring.core.entries import (
     Resumed,
     Ruled,
     Served,
+    Shortlisted,
     Voter,
 )
 from unerring.core.redflag import FlagKind
@@ -112,6 +113,8 @@ def _fields(entry: Entry) -> list[Any]:
 
 def _session_fields(entry: Entry) -> list[Any]:
     match entry:
+        case Shortlisted(step):
+            return ["shortlisted", step]
         case Ruled(step, choice, time):
             return ["ruled", step, choice, time]
         case Redrawn(step, time, model):
@@ -198,6 +201,8 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             return Paused(cause, reason, time, _seconds(rest))
         case "finished", [int(steps), int() | float() as time, *rest]:
             return Finished(steps, time, _seconds(rest))
+        case "shortlisted", [int(step)]:
+            return Shortlisted(step)
         case "ruled", [int(step), str(choice), int() | float() as time]:
             return Ruled(step, choice, time)
         case "redrawn", [int(step), int() | float() as time, (str() | None) as model]:
@@ -294,7 +299,9 @@ def _reply(step: int, slot: int, fields: Any) -> Reply:
 _FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED)
 _REFERENCE = frozenset({str, int})
 _NUMBER = frozenset({int, float})
-KINDS = frozenset({*"rcidpvsfx", "ruled", "redrawn", "resumed", "paused", "finished", "allowed", "opened"})
+KINDS = frozenset(
+    {*"rcidpvsfx", "shortlisted", "ruled", "redrawn", "resumed", "paused", "finished", "allowed", "opened"}
+)
 
 
 def _too_new(what: str) -> str:

@@ -167,6 +167,16 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortlisted:
+    """Votes settled nothing on the step at the frontier, whose question allows for that.
+
+    The step comes to the choices that had votes, `{"candidates": [...]}`, for the process to have them judged.
+    """
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allowed:
     """What the run may take in all from here on, and the prices of its voters by name."""
 
@@ -235,6 +245,7 @@ Entry: TypeAlias = (
     | Failed
     | Cancelled
     | Committed
+    | Shortlisted
     | Ruled
     | Redrawn
     | Resumed

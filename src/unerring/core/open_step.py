@@ -13,9 +13,11 @@ from types import MappingProxyType
 from unerring.core.entries import Reply
 from unerring.core.policy import Policy
 from unerring.core.race import Continue, LogOdds, Race, Undecided, Won
+from unerring.core.vote import canonical, parsed
 from unerring.core.weights import Weighing
 
-RULED = -1  # the candidate that somebody chose, in place of a sample's number
+RULED = -1  # the candidate that stands in place of a sample's number: what somebody chose, or a shortlist
+LONGEST_LIST = 8  # candidates that a shortlist has at most
 
 
 class Misplaced(ValueError):
@@ -38,12 +40,12 @@ class OpenStep:
     the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
     weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
     since, where somebody named one. `ruled` is the choice that somebody made in place of the votes; until it is
-    committed somebody may think better of it.
+    committed somebody may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
     """
 
     __slots__ = (
-        *("ahead", "asked", "choices", "first", "flags", "model", "policy", "race", "replies", "rounds", "ruled"),
-        *("step", "texts", "told", "voters", "weighing"),
+        *("ahead", "asked", "choices", "first", "flags", "listed", "model", "policy", "race", "replies", "rounds"),
+        *("ruled", "step", "texts", "told", "voters", "weighing"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -56,6 +58,7 @@ class OpenStep:
         self.first = 0
         self.model: str | None = None
         self.ruled: str | None = None
+        self.listed = False
         self._begin(policy)
 
     def _begin(self, policy: Policy) -> None:
@@ -83,7 +86,7 @@ class OpenStep:
     @property
     def reviewed(self) -> bool:
         """Whether somebody decided the step, or had samples of it set aside."""
-        return self.ruled is not None or self.first > 0
+        return (self.ruled is not None and not self.listed) or self.first > 0
 
     @property
     def samples(self) -> int:
@@ -146,7 +149,20 @@ class OpenStep:
         """Take the choice that somebody made; raises `Misplaced` where votes may still decide."""
         if self.ruled is None and not isinstance(self.verdict, Undecided):
             raise Misplaced(f"step {self.step} is not undecided, so that nobody is to decide it")
-        self.ruled = choice
+        self.ruled, self.listed = choice, False
+
+    def shortlist(self) -> None:
+        """Take the choices that had votes for the step's own, those with most votes where they are many.
+
+        Raises `Misplaced` where the votes settled the step, or were for fewer than two choices.
+        """
+        if self.ruled is not None or isinstance(self.verdict, Won) or len(self.race.tally) < 2:
+            raise Misplaced(f"step {self.step} is settled, or has nothing to choose from")
+        votes = {self.choice(candidate): count for candidate, count in self.race.tally.items()}
+        listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:LONGEST_LIST]
+        # in the order of their texts: a judge is not to learn which one led
+        self.ruled = canonical({"candidates": [parsed(choice) for choice in sorted(listed)]})
+        self.listed = True
 
     def redraw(self, model: str | None) -> None:
         """Set the samples so far aside: the race begins anew, with votes that are yet to be drawn.
@@ -158,7 +174,7 @@ class OpenStep:
             raise Misplaced(f"step {self.step} is not undecided, so that its samples are not to be set aside")
         self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
         self.model = model
-        self.ruled = None
+        self.ruled, self.listed = None, False
         self.texts, self.choices = {}, {}
         self._begin(self.policy)
 

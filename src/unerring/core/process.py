@@ -16,12 +16,15 @@ class Subtask:
     `parse` turns an answer's text into the choice, JSON data and all that is carried forward, or raises
     `RedFlag`. `compact` is the same question in the fewest words, for models trained on just that. `paraphrases` ask
     the same in other words, for the votes to be spread over: what misleads one wording may not mislead another.
+    `shortlist` is for questions that may be answered well in many ways: after so many votes that settle nothing, the
+    step comes to `{"candidates": choices}`, those that had votes, for the next step to have them judged.
     """
 
     prompt: str
     parse: Callable[[str], Json]
     compact: str | None = None
     paraphrases: tuple[str, ...] = ()
+    shortlist: int | None = None
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
         """The prompts to choose from: the compact one alone where it is wanted and there is one."""

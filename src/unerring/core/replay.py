@@ -29,6 +29,7 @@ from unerring.core.entries import (
     Resumed,
     Ruled,
     Served,
+    Shortlisted,
     Voter,
     digest_of,
 )
@@ -51,8 +52,9 @@ class Decided:
     `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this
     step were asked from states that turned out not to be. `margin` is the lead that won: votes, or millinats where
     votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
-    Where the step was `ruled`, somebody chose in place of the votes, whatever these were, and there is no margin.
-    Samples that somebody set aside are not among its replies.
+    Where the step was `ruled`, somebody chose in place of the votes, whatever these were, and there is no margin; nor
+    is there one where it was `shortlisted`, and its choice lists those that had votes. Samples that somebody set aside
+    are not among its replies.
     """
 
     step: int
@@ -65,6 +67,7 @@ class Decided:
     wasted: int = 0
     margin: int = 0
     ruled: bool = False
+    shortlisted: bool = False
 
     @property
     def votes(self) -> int:
@@ -181,8 +184,8 @@ class RunState:
                 self._follow(entry)
             case Voter() | Served():
                 self._name(entry)
-            case Ruled() | Redrawn():
-                self._review(entry)
+            case Ruled() | Redrawn() | Shortlisted():
+                self._unsettled(entry)
             case Allowed(limits, tariffs):
                 self.account.limits, self.account.tariffs = limits, tariffs
             case Opened():
@@ -255,12 +258,14 @@ class RunState:
                     raise Misplaced("a provider is said to have answered as a voter that is not named")
                 self.served.setdefault(voter, []).append(model)
 
-    def _review(self, entry: Ruled | Redrawn) -> None:
-        """Somebody looked at an undecided step."""
+    def _unsettled(self, entry: Ruled | Redrawn | Shortlisted) -> None:
+        """Something is done about a step that votes did not settle, mostly by somebody who looked at it."""
         step = self.frontier
         if entry.step != self.committed or step is None:
             raise Misplaced(f"step {entry.step} has no samples at the frontier that somebody could look at")
         match entry:
+            case Shortlisted():
+                step.shortlist()
             case Ruled(choice=choice):
                 step.rule(choice)
             case Redrawn(model=model):
@@ -359,7 +364,8 @@ class RunState:
             step.ahead,
             wasted,
             step.race.margin if step.ruled is None else 0,
-            step.ruled is not None,
+            step.ruled is not None and not step.listed,
+            step.listed,
         )
 
     def _discard(self, steps: list[int]) -> int:

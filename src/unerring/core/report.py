@@ -25,7 +25,8 @@ class Series:
 
     `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
     were won by where votes are weighed. `ruled` counts the steps that somebody decided: their votes lost or won
-    nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these.
+    nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these. The
+    steps that came to a shortlist are in neither as well; `shortlisted` counts them.
     """
 
     votes: Counter[int] = field(default_factory=Counter)
@@ -38,6 +39,7 @@ class Series:
     watch: Watch | None = None
     leads: Leads | None = None
     ruled: int = 0
+    shortlisted: int = 0
     first_ruled: list[int] = field(default_factory=list)
     _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
     _expected: Expectations | None = None
@@ -56,6 +58,8 @@ class Series:
         self._count_run(decided)
         if decided.ruled:
             self._count_ruled(decided)
+        elif decided.shortlisted:
+            self.shortlisted += 1
         else:
             self.patterns.add(decided)
             if self.leads is not None:
@@ -175,6 +179,7 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "collisions": series.collisions,
         "ruled": {"count": series.ruled, "steps": list(series.first_ruled)},
         "redrawn": state.redrawn,
+        "shortlisted": series.shortlisted,
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],

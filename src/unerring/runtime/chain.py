@@ -13,7 +13,7 @@ from unerring.errors import Interrupted, JournalError
 from unerring.runtime.frontier import Frontier, undecided
 from unerring.runtime.guesses import guesses_of
 from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import StopRequest, Surroundings
+from unerring.runtime.limits import Surroundings
 from unerring.runtime.ports import Journal, Sampler
 from unerring.runtime.question import Question
 from unerring.runtime.sampling import Sampling
@@ -54,16 +54,17 @@ async def run_chain(
 
 async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:
     while (question := frontier.question()) is not None:
-        choice = await _decided(question, sampling, frontier.around.stop)
+        choice = await _decided(question, sampling, frontier)
         frontier.commit(question.step, choice)
         if question.step.step % STEPS_ON_END == 0:
             await asyncio.sleep(0)  # instant samplers never wait, and the loop has signals to hear
 
 
-async def _decided(question: Question, sampling: Sampling, stop: StopRequest) -> str:
-    """Draw samples until the step is won; raises `StepUndecided` at its caps."""
-    step = question.step
+async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -> str:
+    """Draw samples until the step is won, or comes to a shortlist; raises `StepUndecided` at its caps."""
+    step, stop = question.step, frontier.around.stop
     while True:
+        frontier.shortlist(question)
         match step.verdict:
             case Won(candidate):
                 return step.choice(candidate)

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from unerring.core.entries import Committed, Finished, Paused, digest_of
+from unerring.core.entries import Committed, Finished, Paused, Shortlisted, digest_of
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, length_of
-from unerring.core.race import LogOdds
+from unerring.core.race import LogOdds, Undecided, Won
 from unerring.core.replay import RunState
 from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
@@ -59,6 +59,16 @@ class Frontier:
         self.at = state
         if self.around.observer is not None and decided is not None:
             self.around.observer.decided(decided, self.folded)
+
+    def shortlist(self, question: Question) -> bool:
+        """Whether a step that votes have not settled comes to a shortlist now: where its question allows for that."""
+        step, after_votes = question.step, question.subtask.shortlist
+        if after_votes is None or isinstance(step.verdict, Won) or len(step.race.tally) < 2:
+            return False
+        if step.race.votes < after_votes and not isinstance(step.verdict, Undecided):
+            return False
+        self._ledger.record(Shortlisted(step.step))
+        return True
 
     def finish(self, latency: float | None) -> None:
         """Note in the journal that the chain has come to its end."""

@@ -167,6 +167,8 @@ class Lookahead:
             head = self._window[0]
             if head.failure is not None:
                 raise head.failure
+            if not head.asked:  # no call of it is under way
+                self._frontier.shortlist(head.question)
             match head.question.step.verdict:
                 case Won(candidate):
                     self._commit(head, head.question.step.choice(candidate))
