@@ -2,8 +2,9 @@
 
 from unerring.processes.hanoi import Hanoi
 from unerring.processes.multiply import Multiply
+from unerring.processes.solve import Solve
 from unerring.processes.sort import Sort
 
-SHIPPED = {"hanoi": Hanoi, "multiply": Multiply, "sort": Sort}
+SHIPPED = {"hanoi": Hanoi, "multiply": Multiply, "solve": Solve, "sort": Sort}
 
-__all__ = ["SHIPPED", "Hanoi", "Multiply", "Sort"]
+__all__ = ["SHIPPED", "Hanoi", "Multiply", "Solve", "Sort"]

@@ -1,0 +1,145 @@
+"""The roles of the general version for chat models: any problem that can be told in words.
+
+Every answer ends in one line of JSON, which is all that is read of it; whatever else is no vote.
+"""
+
+import re
+from typing import Any
+
+from unerring.core.parsing import json_answer
+from unerring.core.process import Subtask
+from unerring.core.redflag import RedFlag
+from unerring.core.tree import Composed
+from unerring.core.vote import Json, canonical
+
+
+class General:
+    """Asks for everything in words. `linear` splits into steps that follow each other (see `Roles`)."""
+
+    def __init__(self, linear: bool = False) -> None:
+        self.linear = linear
+
+    def split(self, problem: str) -> Subtask:
+        how = _STEPS if self.linear else _PARTS
+        return Subtask(f"{how}\n\nThe problem:\n{problem}", parse_split)
+
+    def solve(self, problem: str, before: Json) -> Subtask:
+        asked = f"{_SOLVE}\n\nThe problem:\n{problem}"
+        if before is not None:
+            asked += f"\n\nThe answer of the step before, which this one starts from:\n{_told(before)}"
+        return Subtask(asked, parse_answer)
+
+    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | Composed:
+        solved = "\n".join(f"- {part}\n  answer: {_told(answer)}" for part, answer in zip(parts, answers, strict=True))
+        asked = f"{_COMPOSE}\n\nThe problem:\n{problem}\n\nIts parts:\n{solved}\n\nThe plan:\n{how}"
+        return Subtask(asked, parse_answer)
+
+    def judge(self, problem: str, candidates: list[Json]) -> Subtask:
+        listed = "\n".join(f"{number}. {canonical(one)}" for number, one in enumerate(candidates, start=1))
+        return Subtask(f"{_JUDGE}\n\nThe problem:\n{problem}\n\nThe candidates:\n{listed}", parse_choice)
+
+
+_PARTS = """You plan how a problem is solved; you do not solve it.
+
+Split it into at least two smaller problems, and say how the answer follows from theirs. Each must be solvable without
+the others' answers, and say in its own words all that is needed for it. If the problem is so small that it can be
+answered in one simple step, do not split it.
+
+End with exactly one line of JSON, and nothing after it. Either
+{"parts": ["first smaller problem", "second smaller problem"], "how": "how the answers go together"}
+or, for a problem that is small enough,
+{"parts": []}"""
+
+_STEPS = """You plan how a problem is solved; you do not solve it.
+
+Split it into a list of single, simple steps. They are carried out one after the other, each by somebody who sees only
+the words of that step and the answer of the step before, so say in each what it needs; the last one's answer is the
+answer to the problem. If one simple step is enough, do not split it.
+
+End with exactly one line of JSON, and nothing after it. Either
+{"parts": ["first step", "second step"], "how": "one after the other"}
+or, for a problem of one step,
+{"parts": []}"""
+
+_SOLVE = """Solve the problem. Think it through if you like.
+
+End with exactly one line of JSON, and nothing after it:
+{"answer": the answer}
+The answer is a number, a text or a list of these, in its shortest form: no units, no explanation."""
+
+_COMPOSE = """A problem was split into parts, and these are solved. Put their answers together by the plan.
+
+End with exactly one line of JSON, and nothing after it:
+{"answer": the answer to the whole problem}
+The answer is a number, a text or a list of these, in its shortest form: no units, no explanation."""
+
+_JUDGE = """Others have proposed different ways to go on with a problem, or different answers. Choose the best one:
+right in every detail, complete, and as simple as it can be.
+
+End with exactly one line of JSON, and nothing after it:
+{"choice": the number of the candidate}"""
+
+
+def _told(answer: Json) -> str:
+    return answer if isinstance(answer, str) else canonical(answer)
+
+
+def last_line(text: str) -> dict[str, Any]:
+    """The JSON object in an answer's last line, which may stand in a fence of Markdown; flags anything else."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    while lines and (not lines[-1] or lines[-1] == "```"):
+        lines.pop()
+    value = json_answer(lines[-1] if lines else "")
+    if not isinstance(value, dict):
+        raise RedFlag("the last line is no JSON object")
+    return value
+
+
+def _only(text: str, name: str) -> Json:
+    value = last_line(text)
+    if set(value) != {name}:
+        raise RedFlag(f"the last line has other names than {name!r}")
+    found: Json = value[name]
+    return found
+
+
+def parse_split(text: str) -> Json:
+    """The split in an answer, as far as its form goes."""
+    value = last_line(text)
+    if value == {"parts": []}:
+        return value
+    if set(value) != {"parts", "how"}:
+        raise RedFlag("the last line has other names than parts and how")
+    return value
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,4000}|[+-]?[0-9]{1,3}(,[0-9]{3})+")
+
+
+def parse_answer(text: str) -> Json:
+    """The answer, in one form for what means the same: whole numbers as numbers, texts without needless blanks."""
+    return settled(_only(text, "answer"))
+
+
+def settled(value: Json) -> Json:
+    """An answer's canonical form; doing it twice changes nothing. Flags one that says nothing."""
+    if isinstance(value, list):
+        return [settled(item) for item in value]
+    if isinstance(value, dict):
+        return {name: settled(item) for name, item in value.items()}
+    if value is None or value == "":
+        raise RedFlag("the answer is empty")
+    if not isinstance(value, str):
+        return value
+    told = " ".join(value.split())
+    if not told:
+        raise RedFlag("the answer is empty")
+    return int(told.replace(",", "")) if _WHOLE.fullmatch(told) else told
+
+
+def parse_choice(text: str) -> Json:
+    """The place of the candidate that is chosen, counted from 0; an answer that cannot be read chooses none."""
+    number = _only(text, "choice")
+    if type(number) is not int:
+        raise RedFlag("the choice is no number")
+    return number - 1

@@ -1,0 +1,86 @@
+"""A problem, split by voting, solved by voting, as a chain like any other: `unerring solve`."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from unerring.core.process import Rehearsal
+from unerring.core.tree import Limits, Roles, Tree
+from unerring.core.vote import Json
+from unerring.errors import InputError
+from unerring.processes.general import General
+from unerring.processes.multiply_roles import MultiplyRoles, product_in
+
+LONGEST = 20_000  # characters of a problem
+ROLES: dict[str, Callable[[], Roles]] = {
+    "general": General,
+    "linear": lambda: General(linear=True),
+    "multiply": MultiplyRoles,
+}
+
+
+class Solve(Tree):
+    """The chain that solves `problem` by the roles of a name.
+
+    `general` splits into parts that are solved each by itself, `linear` into steps that follow each other, and
+    `multiply` knows how products are taken apart. `depth`, `parts` and `nodes` are as in `Limits`. After `shortlist`
+    votes that settle nothing, what they were for is judged.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        roles: str = "general",
+        depth: int = 5,
+        parts: int = 12,
+        nodes: int = 1000,
+        shortlist: int = 7,
+    ) -> None:
+        if not isinstance(problem, str) or not problem.strip() or len(problem) > LONGEST:
+            raise InputError(f"problem must be a text of at most {LONGEST:,} characters")
+        if not isinstance(roles, str) or roles not in ROLES:
+            raise InputError(f"roles must be one of {', '.join(ROLES)}, not {roles!r}")
+        for name, value, least in (("depth", depth, 0), ("parts", parts, 2), ("nodes", nodes, 1)):
+            if type(value) is not int or value < least:
+                raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
+        if type(shortlist) is not int or shortlist < 2:
+            raise InputError(f"shortlist must be a whole number of votes from 2 on, not {shortlist!r}")
+        multiplying = roles == "multiply"
+        problem = product_in(problem) if multiplying else problem.strip()
+        if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels
+            depth, nodes = 2 * len(problem), max(nodes, len(problem) ** 2 * 4)
+        super().__init__(ROLES[roles](), problem, Limits(depth, parts, nodes), None if multiplying else shortlist)
+        right: Callable[[str], Json] | None = getattr(self.roles, "right", None)
+        if right is not None:  # a chain that offers no `verify` is one whose choices nobody can judge offline
+            self.verify = partial(self._verified, right)
+        self._parameters: dict[str, Json] = {
+            "problem": problem,
+            "roles": roles,
+            "depth": depth,
+            "parts": parts,
+            "nodes": nodes,
+            "shortlist": shortlist,
+        }
+
+    def parameters(self) -> dict[str, Json]:
+        return dict(self._parameters)
+
+    def _verified(self, right: Callable[[str], Json], choices: Iterable[Any], finished: bool) -> str | None:
+        """Follow the decided choices, and compare the answer with what is right."""
+        state: Any = self.start()
+        for step, choice in enumerate(choices):
+            if not state["open"]:
+                return f"step {step}: the problem is solved before it"
+            state = self.advance(state, choice)
+        if finished and state["open"]:
+            return "the run ends before the problem is solved"
+        if finished and state["answer"] != right(self.problem):
+            return f"the answer is {state['answer']}, and {right(self.problem)} would be right"
+        return None
+
+    def rehearse(self, prompt: str) -> Rehearsal:
+        """Right and wrong answers for the noise sampler, where the roles have them."""
+        known: Callable[[str], Rehearsal] | None = getattr(self.roles, "rehearse", None)
+        if known is None:
+            raise InputError("the noise sampler can stand in for a model only where answers are known: roles=multiply")
+        return known(prompt)

@@ -1,0 +1,369 @@
+"""The general version: problems split, solved and put together by voted roles, as a chain."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unerring import Options, Policy, resume, run, verify
+from unerring.core.entries import Shortlisted
+from unerring.core.process import Chain, verifier_of
+from unerring.core.race import AheadBy
+from unerring.core.redflag import RedFlag
+from unerring.core.tree import grown
+from unerring.errors import InputError, StepLimit, StepUndecided
+from unerring.processes.general import General, parse_answer, parse_choice, parse_split, settled
+from unerring.processes.solve import Solve
+from unerring.reading import History, report, steps
+
+CAREFUL = Policy(AheadBy(3), vote_cap=30, flag_cap=3)
+
+
+def rightly(chain):
+    """A model that always gives the rehearsed right answer."""
+
+    class Right:
+        name, paid, compact = "right", False, True
+
+        async def sample(self, prompt, settings, n):
+            from unerring import Sample
+
+            return [Sample(chain.rehearse(prompt).right)] * n
+
+    return Right()
+
+
+def role_of(prompt):
+    """Which role of the general version a prompt asks."""
+    marks = {
+        "split": "You plan how a problem is solved",
+        "solve": "Solve the problem.",
+        "compose": "A problem was split into parts",
+        "judge": "Others have proposed",
+    }
+    (role,) = [role for role, mark in marks.items() if prompt.startswith(mark)]
+    return role
+
+
+def problem_in(prompt):
+    return prompt.partition("The problem:\n")[2].partition("\n\n")[0]
+
+
+def talks(**by_role):
+    """A chat model that answers each role by a function of problem, prompt and settings."""
+
+    def model(prompt, drawn):
+        answer = by_role[role_of(prompt)](problem_in(prompt), prompt, drawn)
+        return answer if isinstance(answer, str) else "Let me see.\n\n" + json.dumps(answer)
+
+    return model
+
+
+def adds(problem, prompt, drawn):
+    """Solves sums of two numbers, as text."""
+    return {"answer": str(sum(map(int, problem.split(" + "))))}
+
+
+def halves(problem, prompt, drawn):
+    """Splits a sum of more than two numbers in the middle."""
+    terms = problem.split(" + ")
+    if len(terms) <= 2:
+        return {"parts": []}
+    middle = len(terms) // 2
+    return {"parts": [" + ".join(terms[:middle]), " + ".join(terms[middle:])], "how": "add the two answers"}
+
+
+def sums_up(problem, prompt, drawn):
+    answers = [int(line.partition("answer: ")[2]) for line in prompt.splitlines() if line.startswith("  answer: ")]
+    return {"answer": sum(answers)}
+
+
+SUM = " + ".join(map(str, range(1, 14)))
+
+
+# --- products
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from([" * ", "x", " × "]))
+def test_right_answers_lead_to_the_product(a, b, sign):
+    """Whatever the factors and the sign between them, halving and adding give Python's product."""
+    chain = Solve(f"Multiply the following numbers:\n{a}{sign}{b}", "multiply")
+    assert isinstance(chain, Chain)
+    result = run(chain, rightly(chain), k=1)
+    assert result.answer == a * b
+    assert verifier_of(chain)([], False) is None
+
+
+def test_votes_multiply_rightly_where_single_samples_do_not(tmp_path):
+    """Five products of five digits by a model that errs on 5 %: all right by votes, and not one by single samples."""
+    products = [(46048, 42098), (99999, 10001), (73519, 86420), (12345, 67890), (50607, 80905)]
+    alone, voted = [], []
+    for a, b in products:
+        chain = Solve(f"{a} * {b}", "multiply")
+        path = tmp_path / f"{a}.db"
+        result = run(chain, "noise/p=0.95,v=0.95,c=0", path, k=6, seed=a)
+        assert verify(path).problem is None
+        voted.append(result.answer == a * b)
+        alone.append(run(chain, "noise/p=0.95,v=0.95,c=0", k=1, seed=a).answer == a * b)
+    assert voted == [True] * 5
+    assert sum(alone) < 3
+
+
+def test_a_wrong_product_is_found_by_the_verifier(tmp_path):
+    """The answer is checked by arithmetic: single samples that erred do not pass."""
+    run(Solve("46048 * 42098", "multiply"), "noise/p=0.9,v=1,c=0", tmp_path / "run.db", k=1, seed=1)
+    found = verify(tmp_path / "run.db")
+    assert found.judged
+    assert "1938528704 would be right" in found.problem
+
+
+def test_pieces_that_are_not_the_factors_digits_are_flagged():
+    """What cannot be right is no vote: 46048 is not 46 and 48."""
+    parse = Solve("46048 * 42", "multiply").subtask(Solve("46048 * 42", "multiply").start()).parse
+    assert parse("high = 46\nlow = 048")["split"]["parts"] == ["46 * 42", "048 * 42"]
+    for text in ("high = 46\nlow = 48", "small", "high = 46048\nlow = ", "low = 048"):
+        with pytest.raises(RedFlag):
+            parse(text)
+
+
+# --- problems in words
+
+
+def test_a_problem_is_split_solved_and_put_together():
+    """Three roles of a chat model add thirteen numbers, two by two."""
+    chain = Solve(SUM)
+    result = run(chain, talks(split=halves, solve=adds, compose=sums_up), k=3)
+    assert result.answer == 91
+    assert verifier_of(chain) is None  # nobody can say offline whether it is right
+
+
+def test_the_tree_can_be_looked_at(tmp_path):
+    """`grown` gives the problems with their parts, answers and steps, each step once."""
+    chain, path = Solve(SUM), tmp_path / "run.db"
+    run(chain, talks(split=halves, solve=adds, compose=sums_up), path, k=2)
+    choices = [decided.value for decided in steps(path)]
+    root = grown(chain, choices)
+    assert (root.problem, root.answer, root.done) == (SUM, 91, True)
+    assert [part.answer for part in root.parts] == [21, 70]
+
+    def numbers(node):
+        return [*node.steps, *(step for part in node.parts for step in numbers(part))]
+
+    assert sorted(numbers(root)) == list(range(len(choices)))
+    half = grown(chain, choices[: len(choices) // 2])
+    assert not half.done
+    assert half.parts
+
+
+def test_a_linear_problem_is_done_step_by_step():
+    """Each step sees its own words and the answer before it, and nothing else of the problem."""
+    seen = []
+
+    def solves(problem, prompt, drawn):
+        before = prompt.partition("starts from:\n")[2]
+        seen.append((problem, before))
+        return {"answer": int(before or 0) + int(problem.removeprefix("add "))}
+
+    plan = {"parts": ["add 5", "add 7", "add 30"], "how": "one after the other"}
+    result = run(Solve("5 + 7 + 30", "linear"), talks(split=lambda *_: plan, solve=solves), k=2)
+    assert result.answer == 42
+    assert set(seen) == {("add 5", ""), ("add 7", "5"), ("add 30", "12")}
+
+
+def cuts(problem, prompt, drawn):
+    """Splits as many ways as there are samples."""
+    terms = problem.split(" + ")
+    at = 1 + drawn.slot % (len(terms) - 1)
+    return {"parts": [" + ".join(terms[:at]), " + ".join(terms[at:])], "how": "add the two answers"}
+
+
+def judges(problem, prompt, drawn):
+    """Takes the candidate whose parts are most alike in length."""
+    listed = [line.partition(". ")[2] for line in prompt.splitlines() if line[:1].isdigit() and ". {" in line]
+    length = [abs(len(json.loads(one)["parts"][0]) - len(json.loads(one)["parts"][1])) for one in listed]
+    return {"choice": 1 + length.index(min(length))}
+
+
+JUDGED = talks(split=cuts, solve=adds, compose=sums_up, judge=judges)
+
+
+def test_where_splits_differ_they_are_judged(tmp_path):
+    """Votes that settle nothing come to a shortlist, and judges choose from it: the answer is right all the same."""
+    chain = Solve(SUM, depth=1, shortlist=5)
+    result = run(chain, JUDGED, tmp_path / "run.db", k=3)
+    assert result.answer == 91
+    first, second = [decided.value for decided in steps(tmp_path / "run.db")][:2]
+    assert len(first["candidates"]) >= 2
+    assert 0 <= second["pick"] < len(first["candidates"])
+    assert report(tmp_path / "run.db")["shortlisted"] == 1
+
+
+@pytest.mark.parametrize(
+    "verdict", ["none of them", '{"choice": 0}', '{"choice": 99}', '{"choice": "the first"}', "{}"]
+)
+def test_a_judge_that_cannot_be_read_elects_nobody(verdict):
+    """Its answers are flags, and the run stops undecided: the first candidate is not taken instead."""
+    chain = Solve(SUM, depth=1, shortlist=5)
+    with pytest.raises(StepUndecided, match="step 1 is undecided after 0 votes"):
+        run(chain, talks(split=cuts, judge=lambda *_: verdict), options=Options(policy=CAREFUL))
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        lambda problem: {"parts": [problem, "1 + 1"], "how": "add"},
+        lambda problem: {"parts": [problem.replace(" ", "")] * 2, "how": "add"},
+        lambda problem: {"parts": ["", ""], "how": "add"},
+        lambda problem: {"parts": ["1 + 1"], "how": "it is the same"},
+        lambda problem: {"parts": [f"{i} + 1" for i in range(1000)], "how": "add"},
+        lambda problem: {"parts": "1 + 1, 2 + 2", "how": "add"},
+        lambda problem: {"parts": [["1 + 1"], {"a": 1}], "how": "add"},
+        lambda problem: {"parts": ["1 + 1", "2 + 2"]},
+        lambda problem: '{"parts": ["1 + 1", "2 + 2"], "how": "add"',
+        lambda problem: "1 + 1, 2 + 2",
+    ],
+    ids=[
+        "itself",
+        "itself, squeezed",
+        "empty",
+        "one part",
+        "a thousand",
+        "text",
+        "no texts",
+        "no plan",
+        "cut",
+        "words",
+    ],
+)
+def test_a_bad_split_is_flagged_and_the_run_stops(tmp_path, split):
+    """Whatever is always proposed, the run ends undecided after a few calls, and can go on with a better model."""
+    path = tmp_path / "run.db"
+    bad = talks(split=lambda problem, *_: split(problem))
+    with pytest.raises(StepUndecided, match="step 0 is undecided after 0 votes"):
+        run(Solve(SUM), bad, path, options=Options(policy=CAREFUL))
+    assert report(path)["samples"]["received"] <= 12
+    good = talks(split=halves, solve=adds, compose=sums_up)
+    assert resume(path, model=good, options=Options(flag_cap=20)).answer == 91
+
+
+def test_a_problem_that_is_split_for_ever_ends_at_its_limits():
+    """Splits into two new problems each time: at the deepest level they are solved as they are."""
+    asked = []
+
+    def always(problem, prompt, drawn):
+        asked.append(problem)
+        return {"parts": [f"{problem}a", f"{problem}b"], "how": "add"}
+
+    ones = talks(split=always, solve=lambda *_: {"answer": 1}, compose=sums_up)
+    assert run(Solve("x", depth=3), ones, k=1).answer == 8
+    assert len(asked) == 7
+    with pytest.raises(StepUndecided):
+        run(Solve("x", depth=3, nodes=6), ones, options=Options(policy=CAREFUL))
+
+
+def test_a_tree_stopped_after_every_step_ends_as_one_that_was_not(tmp_path):
+    """Taken up again after each step it has the same choices, and asks nothing twice."""
+    model = talks(split=halves, solve=adds, compose=sums_up)
+    whole = run(Solve(SUM), model, tmp_path / "whole.db", k=3)
+    path, result = tmp_path / "parts.db", None
+    with pytest.raises(StepLimit):
+        run(Solve(SUM), model, path, 3, options=Options(max_steps=1, speculate="off"))
+    while result is None:
+        try:
+            result = resume(path, model=model, options=Options(max_steps=1, speculate="off"))
+        except StepLimit:
+            continue
+    assert (result.answer, result.steps) == (whole.answer, whole.steps)
+    assert report(path)["samples"]["received"] == 3 * whole.steps
+
+
+def test_every_call_sees_its_own_problem_and_not_the_whole():
+    """Prompts below the first level have the part, and not the problem that it came from."""
+    prompts = []
+
+    def noting(role):
+        def answer(problem, prompt, drawn):
+            prompts.append(prompt)
+            return role(problem, prompt, drawn)
+
+        return answer
+
+    run(Solve(SUM), talks(split=noting(halves), solve=noting(adds), compose=noting(sums_up)), k=1)
+    assert sum(SUM in prompt for prompt in prompts) == 2  # how to split the whole, and how to put it together
+
+
+# --- reading
+
+
+@given(st.recursive(st.text() | st.integers() | st.booleans(), lambda inner: st.lists(inner, max_size=3)))
+def test_an_answers_form_is_settled_once(value):
+    """Doing it twice changes nothing, so that equality of answers is an equivalence."""
+    try:
+        once = settled(value)
+    except RedFlag:
+        return
+    assert settled(once) == once
+
+
+def test_answers_that_mean_the_same_are_the_same():
+    """Numbers as text, with separators or signs, and blanks that say nothing."""
+    same = [
+        '{"answer": 46048}',
+        '{"answer": "46048"}',
+        '{"answer": "46,048"}',
+        'So:\n```\n{"answer": " +46048 "}\n```\n',
+    ]
+    assert {parse_answer(text) for text in same} == {46048}
+    assert parse_answer('{"answer": " New\\n York "}') == "New York"
+    assert parse_answer('{"answer": "1,2"}') == "1,2"  # a list in words is no number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", '{"answer": }', '{"answer": ""}', '{"answer": null}', '{"answer": 1} so', "[]"]
+)
+def test_what_is_no_answer_is_flagged(text):
+    """One JSON object in the last line, with one name in it, or no vote."""
+    with pytest.raises(RedFlag):
+        parse_answer(text)
+
+
+def test_choices_and_splits_are_read_whole():
+    """Brackets and commas inside texts are text."""
+    told = parse_split('{"parts": ["f(a, b) = [1, 2]", "then {x}, y"], "how": "first, then second"}')
+    assert told["parts"] == ["f(a, b) = [1, 2]", "then {x}, y"]
+    assert parse_choice('1. or 2.?\n{"choice": 2}') == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"problem": " "}, "problem"), ({"problem": "7 plus 8", "roles": "multiply"}, "a product is written"),
+     ({"problem": "x", "roles": "magic"}, "roles must be one of general, linear, multiply"),
+     ({"problem": "x", "depth": -1}, "depth"), ({"problem": "x", "parts": 1}, "parts"),
+     ({"problem": "x", "shortlist": 1}, "shortlist"), ({"problem": 7}, "problem")],
+)  # fmt: skip
+def test_bad_parameters_are_refused(given, told):
+    """One clear line."""
+    with pytest.raises(InputError, match=told):
+        Solve(**given)
+
+
+def test_the_shortlist_is_an_entry_of_its_own(tmp_path):
+    """It stands in the journal right before the step is committed."""
+    chain, path = Solve(SUM, depth=1, shortlist=5), tmp_path / "run.db"
+    run(chain, JUDGED, path, k=3)
+    entries = list(History(path)._reader.entries())
+    (place,) = [number for number, entry in enumerate(entries) if isinstance(entry, Shortlisted)]
+    assert type(entries[place + 1]).__name__ == "Committed"
+    assert all(type(one) is not type(two) or not isinstance(one, Shortlisted) for one, two in pairwise(entries))
+
+
+def test_general_roles_say_what_is_wanted():
+    """Each prompt names the form of its answer."""
+    roles = General()
+    assert '"parts"' in roles.split("p").prompt
+    assert '"answer"' in roles.solve("p", None).prompt
+    assert '"choice"' in roles.judge("p", [{"parts": []}, 2]).prompt
+    assert "first" in roles.compose("p", "add", ["first", "second"], [1, 2]).prompt
