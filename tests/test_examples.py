@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unerring
+from accounts import Ledger
 from faults.answers import written
 from faults.server import serving
 from forms import amount_of, date_of, name_of
-from ledger import Ledger
 from migration import Migration, record_of
 from unerring import InputError, Options, RedFlag
 from unerring.core.vote import canonical
@@ -68,7 +68,9 @@ def test_a_noisy_model_gets_it_right_by_voting(make, tmp_path):
         unerring.run(make(), NOISE, tmp_path / "run.db", k=6, seed=1, options=options)
     result = unerring.resume(tmp_path / "run.db")
     assert result.steps == make().length()
-    assert result.state == walked(make())[2]
+    _, choices, end = walked(make())
+    assert result.state == end
+    assert [json.loads(step.choice) for step in unerring.steps(tmp_path / "run.db")] == choices
     assert result.report["disagreements"] > 10
     verified = unerring.verify(tmp_path / "run.db")
     assert (verified.problem, verified.judged, verified.finished) == (None, True, True)
@@ -92,14 +94,14 @@ def test_the_referee_names_any_single_wrong_choice(make):
     chain = make()
     states, choices, _ = walked(chain)
     found = 0
-    for step in range(0, len(states), 3):
+    for step in range(0, len(states), 5):
         subtask = chain.subtask(states[step])
         for text in chain.rehearse(subtask.prompt).wrong:
             with suppress(RedFlag):
                 wrong = [*choices[:step], subtask.parse(text), *choices[step + 1 :]]
                 assert chain.verify(wrong, True).startswith(f"step {step}: ")
                 found += 1
-    assert found > len(states) / 3
+    assert found > len(states) / 5
     assert chain.verify(choices[:-1], False) is None
     assert "ends before" in chain.verify(choices[:-1], True)
     assert chain.verify([*choices, choices[0]], True).startswith(f"step {len(choices)}: ")
@@ -311,8 +313,24 @@ def test_it_works_over_an_endpoint(make, tmp_path):
     assert [step.choice for step in steps] == [canonical(choice) for choice in walked(chain)[1][:30]]
 
 
-def test_the_records_can_be_taken_from_a_finished_run(tmp_path):
-    """The migrated table is what the steps decided, in order."""
-    unerring.run(migration(total=TOTAL), NOISE, tmp_path / "run.db", k=6, seed=1)
-    assert [json.loads(step.choice) for step in unerring.steps(tmp_path / "run.db")] == migration().known
+def test_known_answers_are_in_the_strict_form():
+    """The rows that ship carry canonical records, and come to the total of the old book."""
     assert all(record_of(known) == known for known in migration().known)
+    assert migration(total=TOTAL).verify(migration().known, True) is None
+
+
+def test_what_the_page_shows_runs(tmp_path, monkeypatch):
+    """The check of canonical forms and the test of a chain, as they stand in the page."""
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "entries.jsonl").symlink_to(EXAMPLES / "entries.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert len(blocks) == 3
+    for block in blocks[1:]:
+        exec(block, {})  # noqa: S102  (our own text)
+    assert unerring.verify("test.db").finished
+
+
+@pytest.mark.parametrize("name", ["accounts.py", "migration.py"])
+def test_an_example_is_short(name):
+    """It can be read in one go."""
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 175
