@@ -152,7 +152,11 @@ def test_the_tree_can_be_looked_at(tmp_path):
     def numbers(node):
         return [*node.steps, *(step for part in node.parts for step in numbers(part))]
 
+    def every(node):
+        return [node, *(one for part in node.parts for one in every(part))]
+
     assert sorted(numbers(root)) == list(range(len(choices)))
+    assert all(node.answer == sum(map(int, node.problem.split(" + "))) for node in every(root))
     half = grown(chain, choices[: len(choices) // 2])
     assert not half.done
     assert half.parts

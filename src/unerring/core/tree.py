@@ -9,7 +9,7 @@ flags, journal, budget and resume. Parts that do not wait for each other are ask
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from unerring.core.process import Subtask
 from unerring.core.redflag import RedFlag
@@ -90,6 +90,10 @@ class Tree:
         return replace(asked, shortlist=self.shortlist)
 
     def advance(self, state: Any, choice: Any) -> Json:
+        return self.advanced(state, choice, [])
+
+    def advanced(self, state: Any, choice: Any, given: list[Json]) -> Json:
+        """The state after a step; `given` gets the answers that it gave to problems of the path, innermost first."""
         frames: list[Any] = [dict(frame) for frame in state["open"]]
         nodes = state["nodes"]
         frame = frames[-1]
@@ -99,7 +103,7 @@ class Tree:
         if "pick" in choice:
             choice = frame.pop("candidates")[choice["pick"]]
         if "answer" in choice:
-            return self._answered(frames, nodes, choice["answer"])
+            return self._answered(frames, nodes, choice["answer"], given)
         split = choice["split"]
         if not split["parts"]:
             frame["ask"] = "solve"
@@ -130,10 +134,11 @@ class Tree:
             return Composed(frame["answers"][-1])
         return self.roles.compose(frame["problem"], frame["how"], frame["parts"], frame["answers"])
 
-    def _answered(self, frames: list[Any], nodes: int, answer: Json) -> Json:
+    def _answered(self, frames: list[Any], nodes: int, answer: Json, given: list[Json]) -> Json:
         """The state once the innermost open problem has its answer."""
         while True:
             frames.pop()
+            given.append(answer)
             if not frames:
                 return {"open": [], "nodes": nodes, "answer": answer}
             parent = frames[-1]
@@ -207,35 +212,17 @@ class Node:
 def grown(tree: Tree, choices: Iterable[Any]) -> Node:
     """The tree as the decided choices, in the order of the steps, have made it so far."""
     root = Node(tree.problem)
-    state: Any = tree.start()
+    path, state = [root], cast(Any, tree.start())
     for step, choice in enumerate(choices):
-        _at(root, state["open"]).steps.append(step)
-        state = tree.advance(state, choice)
-        _note(root, state)
-        if not state["open"]:
-            break
+        path[-1].steps.append(step)
+        given: list[Json] = []
+        state = cast(Any, tree.advanced(state, choice, given))
+        for answer in given:
+            solved = path.pop()
+            solved.answer, solved.done = answer, True
+        for frame, node in zip(state["open"], path, strict=False):
+            if "parts" in frame and not node.parts:
+                node.parts, node.how = [Node(part) for part in frame["parts"]], frame["how"]
+        for frame in state["open"][len(path) - 1 : -1]:
+            path.append(path[-1].parts[len(frame["answers"])])
     return root
-
-
-def _at(root: Node, frames: list[Frame]) -> Node:
-    node = root
-    for frame in frames[:-1]:
-        node = node.parts[len(frame["answers"])]
-    return node
-
-
-def _note(root: Node, state: Any) -> None:
-    """Bring the nodes on the open path up to date."""
-    if not state["open"]:
-        root.answer, root.done = state["answer"], True
-        return
-    node = root
-    for frame in state["open"]:
-        if "parts" not in frame:
-            return
-        node.how = frame["how"]
-        node.parts = node.parts or [Node(part) for part in frame["parts"]]
-        for part, answer in zip(node.parts, frame["answers"], strict=False):
-            part.answer, part.done = answer, True
-        if len(frame["answers"]) < len(node.parts):
-            node = node.parts[len(frame["answers"])]

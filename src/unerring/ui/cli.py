@@ -20,6 +20,7 @@ from unerring.ui.measuring import calibrate, plan
 from unerring.ui.options import json_option
 from unerring.ui.review import review
 from unerring.ui.running import fresh, resume, run
+from unerring.ui.solving import solve
 from unerring.ui.text import inert, report_text
 
 
@@ -176,5 +177,5 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
     return demonstrate(disks, seed, path)
 
 
-for command in (calibrate, plan, run, resume, review):
+for command in (calibrate, plan, run, resume, review, solve):
     commands.add_command(command)

@@ -20,26 +20,23 @@ def json_option(command: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON on stdout.")(command)
 
 
+model_option = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="SPEC",
+    help="What answers: embedded (default; embedded/a, /b, /c), openai/MODEL[@URL] for any endpoint with "
+    "OpenAI's chat protocol, openai-batch/MODEL[@URL], litellm/PROVIDER/MODEL, package.module:Class for your "
+    "own, or noise/p=0.99,v=0.95,c=0, which stands in for a model. Repeat it to rotate votes over several.",
+)
+
+
 def process_options(command: Any) -> Any:
     """The process, its parameters, and what answers."""
-    options = (
-        click.argument("process", metavar="PROCESS"),
-        click.option(
-            "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."
-        ),
-        click.option(
-            "--model",
-            "models",
-            multiple=True,
-            metavar="SPEC",
-            help="What answers: embedded (default; embedded/a, /b, /c), openai/MODEL[@URL] for any endpoint with "
-            "OpenAI's chat protocol, openai-batch/MODEL[@URL], litellm/PROVIDER/MODEL, package.module:Class for your "
-            "own, or noise/p=0.99,v=0.95,c=0, which stands in for a model. Repeat it to rotate votes over several.",
-        ),
+    setting = click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return click.argument("process", metavar="PROCESS")(setting(model_option(command)))
 
 
 def planning_options(command: Any) -> Any:

@@ -2,9 +2,10 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -26,6 +27,8 @@ from unerring.ui.options import (
 )
 from unerring.ui.progress import Progress
 from unerring.ui.text import report_text
+
+Starting: TypeAlias = Callable[[Progress], api.Result]
 
 
 @click.command()
@@ -76,7 +79,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
-    return _watched(start, path, as_json, new_name="" if journal else str(path))
+    return told(watched(start, path, as_json, new_name="" if journal else str(path)), path, as_json)
 
 
 @click.command()
@@ -107,15 +110,21 @@ def resume(
         options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
         return api.resume(file, options=options)
 
-    return _watched(start, file, as_json, resuming=True)
+    return told(watched(start, file, as_json, resuming=True), file, as_json)
 
 
-def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming: bool = False) -> int:
-    """Run with progress; a stop names the command that goes on, and a bug in the user's code its place."""
-    progress, before = Progress(quiet=as_json, journal=new_name), 0 if resuming else _sessions(path)
+def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resuming: bool = False) -> api.Result | int:
+    """Run with progress: a stop names the command that goes on.
+
+    Returns the exit code instead of a result where the process's own code fails, after naming its place.
+    """
+    progress, before = Progress(quiet=quiet, journal=new_name), 0 if resuming else _sessions(path)
     try:
         with progress:
             result = start(progress)
+            if resuming and progress.steps == 0 and not quiet:
+                click.echo(f"{path} is finished already.", err=True)
+            return result
     except Stopped as error:
         raise type(error)(f"{error}; go on with: {_going_on(error, path)}") from None
     except (UnerringError, click.ClickException):
@@ -126,12 +135,16 @@ def _watched(start: Any, path: Path, as_json: bool, new_name: str = "", resuming
         begun = _sessions(path) > before
         then = f"mend it, then: unerring resume {quoted(path)}" if begun else "nothing was begun"
         return failed(STOPPED, f"the process's own code failed: {placed(error)}; {then}")
+
+
+def told(result: api.Result | int, path: Path, as_json: bool) -> int:
+    """Print a run's answer, where it has one, and its report."""
+    if isinstance(result, int):
+        return result
     if as_json:
-        told = {} if result.answer is None else {"answer": result.answer}
-        click.echo(json.dumps(told | result.report))
+        answer = {} if result.answer is None else {"answer": result.answer}
+        click.echo(json.dumps(answer | result.report))
     else:
-        if resuming and progress.steps == 0:
-            click.echo(f"{path} is finished already.", err=True)
         if result.answer is not None:
             click.echo(f"answer       {json.dumps(result.answer)}")
         click.echo(report_text(result.report, str(path)))

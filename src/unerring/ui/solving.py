@@ -1,0 +1,208 @@
+"""The command that solves problems: one from the command line, or many from a file."""
+
+import json
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring import api, reading
+from unerring.core.tree import grown
+from unerring.core.vote import Json
+from unerring.errors import InputError, StepUndecided
+from unerring.measuring import Target
+from unerring.processes.general import settled
+from unerring.processes.solve import ROLES, Solve
+from unerring.ui.exits import DONE, STOPPED, WRONG, failed, quoted
+from unerring.ui.options import (
+    escalation_options,
+    guard_options,
+    json_option,
+    margin,
+    model_option,
+    planning_options,
+    speculation_options,
+    spending_options,
+)
+from unerring.ui.progress import Progress
+from unerring.ui.running import fresh, told, watched
+from unerring.ui.tree_text import tree_text
+
+
+@click.command()
+@click.argument("problem", required=False)
+@click.option(
+    "--input", "given", type=click.Path(path_type=Path), help='Problems, one in each line: {"question": ...}.'
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where the answers go, one in each line.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take the first N problems of the file.", metavar="N")
+@click.option(
+    "--roles",
+    type=click.Choice(list(ROLES)),
+    default="general",
+    show_default=True,
+    help="Who is asked: chat models, in words, for parts (general) or for steps in a row (linear); or for products.",
+)
+@click.option("--depth", type=click.IntRange(min=0), default=5, show_default=True, help="Levels of splitting.")
+@click.option("--parts", type=click.IntRange(min=2), default=12, show_default=True, help="Most parts of one problem.")
+@click.option("--nodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Most problems in all.")
+@click.option(
+    "--shortlist",
+    type=click.IntRange(min=2),
+    default=7,
+    show_default=True,
+    help="After so many votes that settle nothing, have judges choose among the answers they were for.",
+)
+@click.option("--tree", type=click.IntRange(min=0), default=60, show_default=True, help="Lines of the tree to show.")
+@model_option
+@click.option("--k", default="3", show_default=True, callback=margin, help="Votes that the winner must be ahead by.")
+@planning_options
+@click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
+@escalation_options
+@spending_options
+@guard_options
+@speculation_options
+@json_option
+def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    problem: str | None,
+    given: Path | None,
+    out: Path | None,
+    limit: int | None,
+    roles: str,
+    depth: int,
+    parts: int,
+    nodes: int,
+    shortlist: int,
+    tree: int,
+    models: tuple[str, ...],
+    k: int | None,
+    target: Target,
+    journal: Path | None,
+    seed: int,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Solve PROBLEM: split it, solve its parts and put the answers together, every step decided by voting.
+
+    \b
+    unerring solve "46048 * 42098" --roles multiply --model openai/gpt-4.1-mini --budget-usd 1
+    unerring solve "How many days lie between 3 March 1999 and 9 May 2031?" --model openai/gpt-4.1-mini
+    unerring solve --input problems.jsonl --out answers.jsonl --roles multiply --model openai/gpt-4.1-mini
+
+    Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
+    was stopped. A budget is that of one problem.
+    """
+    if not models:
+        raise InputError("say what answers with --model: the embedded model knows Towers of Hanoi alone")
+
+    def chain_of(text: str) -> Solve:
+        return Solve(text, roles, depth, parts, nodes, shortlist)
+
+    def run(text: str, path: Path, progress: Progress) -> api.Result:
+        if path.exists():
+            return api.resume(path, options=api.Options(observer=progress, **_resuming(options)))
+        every = api.Options(observer=progress, target=target, **options)
+        return api.run(chain_of(text), list(models), path, k, seed, every)
+
+    if (problem is None) is (given is None):
+        raise InputError("give one problem, or a file of them with --input")
+    if problem is not None:
+        path = journal or fresh("solve")
+        reading.require_free(path)
+        result = watched(lambda progress: run(problem, path, progress), path, as_json, "" if journal else str(path))
+        if not isinstance(result, int) and not as_json and tree:
+            click.echo(_tree(path, chain_of(problem), tree))
+        return told(result, path, as_json)
+    if out is None or journal is not None:
+        raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
+    assert given is not None
+    return _Batch(given, out, limit).solve(lambda text, path: watched(_bound(run, text, path), path, True))
+
+
+def _bound(run: Any, text: str, path: Path) -> Any:
+    return lambda progress: run(text, path, progress)
+
+
+def _resuming(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that a run which goes on can be given again."""
+    return {name: value for name, value in options.items() if name not in {"escalate", "escalate_after"}}
+
+
+def _tree(path: Path, chain: Solve, most: int) -> str:
+    decided = list(reading.steps(path))
+    tallies = {one.step: "-".join(map(str, one.tally)) for one in decided}
+    return tree_text(grown(chain, (one.value for one in decided)), tallies, most)
+
+
+class _Batch:
+    """Problems from a file, solved one after the other."""
+
+    def __init__(self, given: Path, out: Path, limit: int | None) -> None:
+        self._problems = [*_problems(given)][:limit]
+        self._out = out
+        self._journals = out.with_name(f"{out.name}.journals")
+        self._right: list[bool] = []
+        self._left_open = 0
+
+    def solve(self, run: Any) -> int:
+        """Solve all; a problem that votes do not settle is left open, and the others go on."""
+        self._journals.mkdir(parents=True, exist_ok=True)
+        with self._out.open("w", encoding="utf-8") as file:
+            for number, record in enumerate(self._problems, start=1):
+                line = self._solved(run, record)
+                if isinstance(line, int):
+                    return line
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.flush()
+                click.echo(f"{number:,} of {len(self._problems):,} done{self._score()}", err=True)
+        if self._left_open:
+            told = f"{self._left_open:,} problems are undecided; see their journals in {quoted(self._journals)}"
+            return failed(STOPPED, told)
+        return DONE if all(self._right) else failed(WRONG, f"not all answers are the expected ones{self._score()}")
+
+    def _solved(self, run: Any, record: dict[str, Any]) -> dict[str, Any] | int:
+        path = self._journals / f"{_file_name(record)}.db"
+        line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
+        try:
+            result = run(record["question"], path)
+        except StepUndecided as error:
+            self._left_open += 1
+            return line | {"answer": None, "undecided": str(error)}
+        if isinstance(result, int):
+            return result
+        line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
+        if "answer" in record:
+            line["right"] = settled(result.answer) == settled(record["answer"])
+            self._right.append(line["right"])
+        return line
+
+    def _score(self) -> str:
+        return f"; {sum(self._right):,} of {len(self._right):,} answers as expected" if self._right else ""
+
+
+def _problems(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file; raises `InputError` with the line that is wrong."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record: Json = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: this is no JSON: {error}") from None
+        if not isinstance(record, dict) or not isinstance(record.get("question"), str):
+            raise InputError(f'{path}, line {number}: a problem is written {{"id": ..., "question": "..."}}')
+        yield {"id": number, **record}
+
+
+def _file_name(record: dict[str, Any]) -> str:
+    """A journal's name: readable, and another one for another question."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", str(record["id"]))[:40]
+    return f"{readable}-{blake2b(record['question'].encode(), digest_size=4).hexdigest()}"
