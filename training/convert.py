@@ -2,6 +2,11 @@
 
 For the package: a CTranslate2 model, whose specification is filled from the arrays directly. For other engines:
 Hugging Face's Llama layout (model.safetensors, tokenizer.json, config.json), in float16.
+
+Whole numbers in the package go up to 64, not to 127. On x86 without VNNI an int8 product is the instruction
+VPMADDUBSW, which adds two products of an activation (0..255) and a weight and cuts the sum off at 32,767 (Intel's
+manual, volume 2). 2 x 255 x 64 = 32,640 fits, so that every processor computes the same sums. (ONNX Runtime and PyTorch
+call it `reduce_range`.)
 """
 
 import argparse
@@ -14,7 +19,8 @@ import numpy as np
 import torch
 from ctranslate2.specs import TransformerDecoderModelSpec
 from ctranslate2.specs.common_spec import Activation
-from safetensors.numpy import save_file
+from ctranslate2.specs.model_spec import NumpyVariable, index_spec
+from safetensors.numpy import load_file, save_file
 
 from data import SPECIAL, VOCABULARY
 from model import NORM_EPSILON, Shape
@@ -22,11 +28,14 @@ from model import NORM_EPSILON, Shape
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "src" / "unerring" / "adapters" / "embedded_weights"
 HEADS = Shape.heads
+LARGEST = 64  # of a weight as a whole number
 Arrays = dict[str, np.ndarray]
 
 
 def load(path: Path) -> Arrays:
-    """The trained arrays, float32, by their Hugging Face names."""
+    """The trained arrays, float32, by their Hugging Face names: of train.py, or of the Llama layout."""
+    if path.suffix == ".safetensors":
+        return {name: array.astype(np.float32) for name, array in load_file(path).items()}
     state = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
@@ -67,11 +76,29 @@ def ctranslate2_spec(arrays: Arrays) -> TransformerDecoderModelSpec:
     return spec
 
 
+def quantize(spec: TransformerDecoderModelSpec) -> None:
+    """Make the matrices int8, each row by a scale of its own, with whole numbers of at most `LARGEST`."""
+    trained = {name: value.numpy().copy() for name, value in spec.variables().items() if not value.is_scalar()}
+    spec.optimize(quantization="int8")
+    stored = spec.variables()
+    for name in stored:
+        matrix, _, last = name.rpartition("_")
+        if last == "scale" and isinstance(stored[matrix], NumpyVariable):  # otherwise it is another one's name
+            scale = LARGEST / np.abs(trained[matrix]).max(axis=1)
+            where, _, attribute = matrix.rpartition("/")
+            part = index_spec(spec, where)
+            setattr(part, attribute, NumpyVariable(np.rint(trained[matrix] * scale[:, None]).astype(np.int8)))
+            setattr(part, f"{attribute}_scale", NumpyVariable(scale))
+
+
 def write_ctranslate2(arrays: Arrays, folder: Path, quantization: str) -> None:
     """model.bin, config.json and vocabulary.json, as `ctranslate2.Generator` loads them."""
     spec = ctranslate2_spec({name: array.copy() for name, array in arrays.items()})
     spec.validate()
-    spec.optimize(quantization=quantization)
+    if quantization == "int8":
+        quantize(spec)
+    else:
+        spec.optimize(quantization=quantization)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     spec.save(str(folder))

@@ -59,6 +59,22 @@ def arrangements(rng: np.random.Generator, size: int, disks: int) -> np.ndarray:
     return np.where(tower, rng.integers(0, 3, size=(size, 1)), pegs)
 
 
+def disks_at(rng: np.random.Generator, step: int, ramp: int) -> int:
+    """Disks of one batch: short lists first, then all sizes with half of the weight on the largest."""
+    if rng.random() < 0.005:
+        return 1
+    ceiling = min(MAX_DISKS, 4 + (MAX_DISKS - 4) * step // ramp)
+    if rng.random() < 0.5:
+        return int(rng.integers(max(2, ceiling - 3), ceiling + 1))
+    return int(rng.integers(2, ceiling + 1))
+
+
+def batch_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Batch:
+    """A batch for a step of the training: few disks first, then all numbers of them."""
+    disks = disks_at(rng, step, ramp)
+    return batch(rng, size, disks, first_step=disks == 1 or rng.random() < 0.03)
+
+
 def _tops(pegs: np.ndarray) -> np.ndarray:
     """Top disk of each peg, shape [size, 3]; an empty peg counts as a disk larger than any."""
     disks = pegs.shape[1]

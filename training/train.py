@@ -1,33 +1,27 @@
-"""Train one member of the embedded ensemble: ``python train.py --seed 1 --out runs/a``.
+"""Train one member of an embedded ensemble: ``python train.py --seed 1 --out runs/a``.
 
 Muon on the matrices of the layers, AdamW on the rest; warm-up, a constant stretch, then a linear decay to
-zero. The number of disks grows over the first steps: copying is learned on short lists and carries over.
+zero. Examples grow over the first steps: copying is learned on short lists and carries over.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from data import ID, MAX_DISKS, VOCABULARY, Batch, batch
+import data
+import digits
+from data import SPECIAL, Batch
 from model import Llama, Shape
 
-Model = Callable[..., torch.Tensor]
-
-
-def disks_at(rng: np.random.Generator, step: int, ramp: int) -> int:
-    """Disks of one batch: short lists first, then all sizes with half of the weight on the largest."""
-    if rng.random() < 0.005:
-        return 1
-    ceiling = min(MAX_DISKS, 4 + (MAX_DISKS - 4) * step // ramp)
-    if rng.random() < 0.5:
-        return int(rng.integers(max(2, ceiling - 3), ceiling + 1))
-    return int(rng.integers(2, ceiling + 1))
+Model = nn.Module
+PAD = SPECIAL.index("<pad>")
+TASKS = {"hanoi": data, "digits": digits}
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -35,31 +29,45 @@ def rate_at(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
 
 
-def asked(example: Batch, drafter: bool) -> tuple[torch.Tensor, torch.Tensor, int]:
+def asked(example: Batch, drafter: bool, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, int]:
     """What the model reads, the answer's tokens that it is to give, and how many leading places are not learned.
 
     A member reads the answer's tokens as far as they are written. The drafter reads blanks in their place, and so
     learns to give the whole answer at once.
     """
-    tokens = torch.from_numpy(example.tokens)
+    tokens = torch.from_numpy(example.tokens).to(device)
     read = tokens[:, :-1].clone()
     if drafter:
-        read[:, example.prompt_length :] = ID["<pad>"]
+        read[:, example.prompt_length :] = PAD
     return read, tokens[:, example.prompt_length :], example.prompt_length - 1
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def loss_of(model: Model, example: Batch, drafter: bool) -> torch.Tensor:
     """Mean cross-entropy of the answer's tokens, nats."""
-    read, answer, skip = asked(example, drafter)
-    return F.cross_entropy(model(read, skip=skip).float().flatten(0, 1), answer.flatten())
+    read, answer, skip = asked(example, drafter, device_of(model))
+    return F.cross_entropy(model(read, skip=skip).float().flatten(0, 1), answer.flatten(), ignore_index=PAD)
 
 
 @torch.no_grad()
 def exact_match(model: Model, example: Batch, drafter: bool) -> float:
     """Share of examples whose every answer token is the most likely one (a member's: teacher-forced)."""
-    read, answer, skip = asked(example, drafter)
-    right = model(read, skip=skip).argmax(-1) == answer
+    read, answer, skip = asked(example, drafter, device_of(model))
+    right = (model(read, skip=skip).argmax(-1) == answer) | (answer == PAD)
     return float(right.all(dim=1).float().mean())
+
+
+def matched(model: Model, options: argparse.Namespace) -> float:
+    """`exact_match` on examples of the largest size: 512 of 20 disks, or of every kind of digits."""
+    rng = np.random.default_rng(10**6)
+    if options.task == "hanoi":
+        unseen = [data.batch(rng, 512, data.MAX_DISKS)]
+    else:
+        unseen = [digits.batch(rng, 64) for _ in range(16)]
+    return sum(exact_match(model, one, options.drafter) for one in unseen) / len(unseen)
 
 
 class Optimizers:
@@ -97,8 +105,9 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    model = Llama(Shape(len(VOCABULARY), options.width, options.layers, 4, options.inner))
-    forward = torch.compile(model, dynamic=True)
+    task = TASKS[options.task]
+    model = Llama(Shape(len(task.VOCABULARY), options.width, options.layers, 4, options.inner)).to(options.device)
+    forward = model if options.eager else torch.compile(model, dynamic=True)
     optimizers = Optimizers(model, options.muon_rate, options.adam_rate)
     options.out.mkdir(parents=True, exist_ok=True)
     log = (options.out / "train.log").open("w", buffering=1)
@@ -107,19 +116,17 @@ def train(options: argparse.Namespace) -> None:
         optimizers.prepare(rate_at(step, options.steps))
         total = 0.0
         for _ in range(options.groups):
-            disks = disks_at(rng, step, options.ramp)
-            example = batch(rng, options.size, disks, first_step=disks == 1 or rng.random() < 0.03)
-            with torch.autocast("cpu", torch.bfloat16):
+            example = task.batch_at(rng, options.size, step, options.ramp)
+            with torch.autocast(options.device, torch.bfloat16, enabled=not options.float32):
                 loss = loss_of(forward, example, options.drafter) / options.groups
             loss.backward()
             total += loss.item()
         optimizers.step()
         last = step == options.steps - 1
         if step % 100 == 99 or last:
-            unseen = batch(np.random.default_rng(10**6 + step), 512, MAX_DISKS)
-            match = exact_match(forward, unseen, options.drafter)
+            match = matched(forward, options)
             seconds = time.process_time() - started
-            log.write(f"step {step + 1} cpu {seconds:.0f} s loss {total:.5f} match20 {match:.4f}\n")
+            log.write(f"step {step + 1} cpu {seconds:.0f} s loss {total:.5f} match {match:.4f}\n")
         if step % 500 == 499 or last:
             save(model, options.out)
     record = {**vars(options), "out": options.out.name}
@@ -129,6 +136,10 @@ def train(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--task", choices=list(TASKS), default="hanoi")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--float32", action="store_true", help="faster on processors that have no bfloat16")
+    parser.add_argument("--eager", action="store_true", help="without torch.compile, which takes a minute to begin")
     parser.add_argument("--drafter", action="store_true", help="give all of an answer at once, from its prompt alone")
     parser.add_argument("--steps", type=int, default=1_600)
     parser.add_argument("--ramp", type=int, default=500, help="steps until all numbers of disks occur")

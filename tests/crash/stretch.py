@@ -9,12 +9,14 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 from typing import Any
 
 from unerring import Hanoi, Subtask
+from unerring.processes.solve import Solve
 
 VARIABLE = "STRETCH_OF_THE_RUN"
 PACE_SECONDS = 0.002  # for a step inside a stretch: it then lasts for a few ticks of the journal's clock
@@ -113,6 +115,32 @@ class KeptHanoi(Hanoi):
 
     def subtask(self, state: Any) -> Subtask | None:
         step = self._steps.get(str(state))  # none where a wrong guess led to
+        if step is not None:
+            self._kept.hold(step)
+        return super().subtask(state)
+
+
+class KeptSolve(Solve):
+    """A product as a tree, for the same use."""
+
+    def __init__(self, problem: str = "460 * 420") -> None:
+        super().__init__(problem, "multiply")
+        self._kept = Kept()
+        self._steps = {str(state): step for step, state in enumerate(self.states())} if self._kept else {}
+
+    def parameters(self) -> dict[str, Any]:
+        return {"problem": self.problem}
+
+    def states(self) -> Iterator[Any]:
+        """Every state of the right way from which a step is asked."""
+        state: Any = self.start()
+        while (asked := super().subtask(state)) is not None:
+            yield state
+            assert asked.compact is not None
+            state = self.advance(state, asked.parse(self.rehearse(asked.compact).right))
+
+    def subtask(self, state: Any) -> Subtask | None:
+        step = self._steps.get(str(state))
         if step is not None:
             self._kept.hold(step)
         return super().subtask(state)

@@ -160,7 +160,8 @@ class _Batch:
                 file.flush()
                 click.echo(f"{number:,} of {len(self._problems):,} done{self._score()}", err=True)
         if self._left_open:
-            told = f"{self._left_open:,} problems are undecided; see their journals in {quoted(self._journals)}"
+            many = "1 problem is" if self._left_open == 1 else f"{self._left_open:,} problems are"
+            told = f"{many} undecided; see the journals in {quoted(self._journals)}"
             return failed(STOPPED, told)
         return DONE if all(self._right) else failed(WRONG, f"not all answers are the expected ones{self._score()}")
 

@@ -1,0 +1,147 @@
+"""The command `solve`: one problem, files of them, and everything that may be wrong with either."""
+
+import json
+
+import pytest
+
+from faults.answers import written
+from faults.server import serving
+from unerring.reading import report, verify
+from unerring.ui.cli import command_line
+
+NOISE = ("--model", "noise/p=0.95,v=0.95,c=0", "--k", "6")
+PRODUCTS = ("--roles", "multiply", *NOISE)
+QUESTION = "How many minutes are there in a week and 5 minutes?"
+
+ANSWERS = {
+    "You plan": {"parts": ["minutes in a week", "7 * 5 - 30"], "how": "add both"},
+    "Solve the problem": {"minutes in a week": {"answer": "10,080"}, "7 * 5 - 30": {"answer": 5}},
+    "A problem was split": {"answer": 10085},
+}
+
+
+def chat(prompt, temperature, seed, index, max_tokens):
+    """A model of three roles, which knows the answers by heart."""
+    role = next((name for name in ANSWERS if prompt.startswith(name)), None)
+    if role is None:  # a trial call
+        return written(prompt, f"{seed} {index}", max_tokens)
+    found = ANSWERS[role]
+    problem = prompt.partition("The problem:\n")[2].partition("\n")[0]
+    if role == "You plan" and problem != QUESTION:
+        found = {"parts": []}
+    elif role.startswith("Solve"):
+        found = found[problem]
+    return written(prompt, f"Let me think.\n\n{json.dumps(found)}", max_tokens)
+
+
+def records(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_product_is_solved_and_its_tree_shown(here, capsys):
+    """The answer, and every problem with its own and the votes it had; the rest of a long tree is counted."""
+    assert command_line(["solve", "46048 × 42098", *PRODUCTS, "--journal", "run.db", "--tree", "5"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("46048 * 42098 = 1938528704   (6")
+    assert out[1].startswith("├─ 460 * 42098 = 19365080   (")
+    assert out[5] == "... and 44 problems more (--tree N shows N)"
+    assert out[6] == "answer       1938528704"
+    assert verify(here / "run.db").problem is None
+
+
+def test_a_problem_in_words_is_solved_through_an_endpoint(here, capsys, monkeypatch):
+    """General prompts over HTTP, with scripted roles: split, solved, put together, within a budget of calls."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    with serving(models={"m": chat}) as server:
+        model = f"openai/m@{server.url}"
+        assert command_line(["solve", QUESTION, "--model", model, "--json", "--budget-calls", "60"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["answer"], told["status"]) == (10085, "finished")
+    assert told["steps"] == 6  # three splits, two answers, one composition
+
+
+def test_a_file_of_problems_is_solved_and_gone_on_with(here, capsys):
+    """Each has a journal, and its line's number where it has no id; the same command again solves nothing twice."""
+    problems = [
+        {"id": "a/1", "question": "Multiply the following numbers:\n460 x 420", "answer": 193200},
+        {"question": "12 × 13", "answer": "156"},
+        {"question": "12 * 14"},
+        {"question": "never reached"},
+    ]
+    (here / "in.jsonl").write_text("\n\n".join(map(json.dumps, problems)), encoding="utf-8")
+    words = ["solve", "--input", "in.jsonl", "--out", "out.jsonl", "--limit", "3", *PRODUCTS]
+    assert command_line(words) == 0
+    first = records(here / "out.jsonl")
+    assert [(one["id"], one["answer"], one.get("right")) for one in first] == [
+        ("a/1", 193200, True), (3, 156, True), (5, 168, None),
+    ]  # fmt: skip
+    assert "3 of 3 done; 2 of 2 answers as expected" in capsys.readouterr().err
+    assert command_line(words) == 0
+    assert records(here / "out.jsonl") == first
+    assert all(report(here / one["journal"])["sessions"] == 1 for one in first)
+
+
+def test_an_unexpected_answer_exits_with_1(here, capsys):
+    """What the file expects is compared with what came out."""
+    (here / "in.jsonl").write_text('{"question": "12 * 13", "answer": 157}\n')
+    assert command_line(["solve", "--input", "in.jsonl", "--out", "out.jsonl", *PRODUCTS]) == 1
+    assert "0 of 1 answers as expected" in capsys.readouterr().err
+    assert records(here / "out.jsonl")[0]["right"] is False
+
+
+def test_an_undecided_problem_does_not_hold_up_the_others(here, capsys, monkeypatch):
+    """It is left open, with a reason; the exit code says that it can go on."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    (here / "in.jsonl").write_text("\n".join(json.dumps({"question": one}) for one in ("unheard of", QUESTION)))
+
+    def half(prompt, *drawn):
+        return written(prompt, "I do not know.", None) if "unheard of" in prompt else chat(prompt, *drawn)
+
+    with serving(models={"m": half}) as server:
+        words = ["solve", "--input", "in.jsonl", "--out", "out.jsonl", "--model", f"openai/m@{server.url}"]
+        assert command_line(words) == 3
+    open_, solved = records(here / "out.jsonl")
+    assert "undecided" in open_["undecided"]
+    assert (open_["answer"], solved["answer"]) == (None, 10085)
+    assert "1 problem is undecided" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "give one problem, or a file"),
+        (["2 * 3", "--input", "in.jsonl"], "give one problem, or a file"),
+        (["--input", "in.jsonl"], "say where answers go with --out"),
+        (["--input", "none.jsonl", "--out", "out.jsonl"], "none.jsonl"),
+        (["--input", "in.jsonl", "--out", "out.jsonl"], "in.jsonl, line 2: this is no JSON"),
+        (["--input", "other.jsonl", "--out", "out.jsonl"], 'other.jsonl, line 1: a problem is written {"id": ...'),
+        (["--input", "bytes.jsonl", "--out", "out.jsonl"], "bytes.jsonl is no text in UTF-8"),
+        (["two times three"], "a product is written 46048 * 42098"),
+        (["2 * 3", "--journal", "in.jsonl"], "in.jsonl"),
+        (["2 * 3", "--depth", "-1"], "--depth"),
+    ],
+)
+def test_bad_input_gets_one_line(here, capsys, words, told):
+    """Exit code 2, nothing on stdout, one line that says what is wrong, and no file made or lost."""
+    (here / "in.jsonl").write_text('{"question": "2 * 3"}\nnot JSON\n')
+    (here / "other.jsonl").write_text('{"problem": "2 * 3"}\n')
+    (here / "bytes.jsonl").write_bytes(b"\xff\xfe")
+    before = {path: path.read_bytes() for path in here.iterdir()}
+    assert command_line(["solve", *words, *PRODUCTS]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert told in captured.err
+    assert {path: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_without_a_model_one_line_says_so(here, capsys):
+    """The embedded model cannot read problems, and is not asked."""
+    assert command_line(["solve", "2 * 3"]) == 2
+    assert "--model" in capsys.readouterr().err
