@@ -5,8 +5,8 @@ Hugging Face's Llama layout (model.safetensors, tokenizer.json, config.json), in
 
 Whole numbers in the package go up to 64, not to 127. On x86 without VNNI an int8 product is the instruction
 VPMADDUBSW, which adds two products of an activation (0..255) and a weight and cuts the sum off at 32,767 (Intel's
-manual, volume 2). 2 x 255 x 64 = 32,640 fits, so that every processor computes the same sums. (ONNX Runtime and PyTorch
-call it `reduce_range`.)
+manual, volume 2). 2 x 255 x 64 = 32,640 fits, so that every processor computes the same sums. (ONNX Runtime and
+PyTorch call it `reduce_range`.)
 """
 
 import argparse

@@ -145,3 +145,35 @@ def test_without_a_model_one_line_says_so(here, capsys):
     """The embedded model cannot read problems, and is not asked."""
     assert command_line(["solve", "2 * 3"]) == 2
     assert "--model" in capsys.readouterr().err
+
+
+def test_the_page_of_a_report_has_the_tree(here, capsys):
+    """Every problem with its answer and votes, as elements that fold and need no script."""
+    assert command_line(["solve", "46 * 42", *PRODUCTS, "--journal", "run.db"]) == 0
+    assert command_line(["report", "run.db", "--html", "run.html"]) == 0
+    page = (here / "run.html").read_text(encoding="utf-8")
+    tree = page.partition('<section class="tree">')[2].partition("</section>")[0]
+    assert tree.count("<details") == tree.count("</details>") == 3
+    assert tree.count("<p>") == 4
+    for line in ("46 * 42 = 1932", "4 * 42 = 168", "6 * 42 = 252", "2 * 6 = 12"):
+        assert f"<bdi>{line}   (" in tree
+    assert "<script" not in page
+
+
+def test_what_a_problem_says_is_inert_in_terminal_and_page(here, capsys, monkeypatch):
+    """Escape sequences and markup, in the problem and in what the model answers, are shown and not obeyed."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    evil = "\x1b[2J<script>alert(1)</script>"
+
+    def answers(prompt, temperature, seed, index, max_tokens):
+        found = {"parts": []} if prompt.startswith("You plan") else {"answer": evil}
+        return written(prompt, json.dumps(found), max_tokens)
+
+    with serving(models={"m": answers}) as server:
+        model = f"openai/m@{server.url}"
+        assert command_line(["solve", f"What is {evil}?", "--model", model, "--journal", "run.db", "--no-probe"]) == 0
+    assert command_line(["report", "run.db", "--html", "run.html"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    page = (here / "run.html").read_text(encoding="utf-8")
+    assert "\x1b" not in page
+    assert "<script>" not in page

@@ -19,6 +19,7 @@ from unerring.reading import History
 from unerring.ui.drawing import require_matplotlib
 from unerring.ui.run_plots import Panel, run_panels
 from unerring.ui.text import amount, by_people, chance, inert, probability
+from unerring.ui.tree import tree_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 20  # of a table of tallies or rounds
@@ -39,7 +40,7 @@ def write_report(journal: Path, out: Path) -> dict[str, Any]:
         timeline.add(len(decided.tally) > 1)
     _ = history.opened
     report = report_of(history.state, history.series)
-    _replace(place, page(report, run_panels(report, timeline)), out)
+    _replace(place, page(report, run_panels(report, timeline), tree_of(journal, report)), out)
     return report
 
 
@@ -77,8 +78,8 @@ def _unwritable(out: Path, error: Exception) -> InputError:
     return InputError(f"cannot write the page {out}: {getattr(error, 'strerror', None) or error}")
 
 
-def page(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
-    """The page of a report and its figures."""
+def page(report: Mapping[str, Any], panels: Mapping[str, Panel], tree: str = "") -> str:
+    """The page of a report and its figures; `tree` has the problems of a run that splits them, as HTML."""
     called = " ".join([report["process"], *(f"{name}={_plain(v)}" for name, v in report["parameters"].items())])
     title = called if len(called) <= LONGEST_TITLE else called[: LONGEST_TITLE - 1] + "…"
     how = f"seed {report['seed']}; {_status(report)}"
@@ -86,6 +87,7 @@ def page(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
         f"<h1><bdi>{told(title)}</bdi></h1>",
         f'<p class="under"><bdi>{told(report["model"])}</bdi>, {told(how)}</p>',
         _tiles(report),
+        tree,
         _certificate(report, panels),
         _votes(report, panels),
         _samples(report, panels),

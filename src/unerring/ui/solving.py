@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from unerring import api, reading
-from unerring.core.tree import grown
 from unerring.core.vote import Json
 from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
@@ -29,7 +28,7 @@ from unerring.ui.options import (
 )
 from unerring.ui.progress import Progress
 from unerring.ui.running import fresh, told, watched
-from unerring.ui.tree_text import tree_text
+from unerring.ui.tree import decided_tree, tree_text
 
 
 @click.command()
@@ -115,7 +114,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         reading.require_free(path)
         result = watched(lambda progress: run(problem, path, progress), path, as_json, "" if journal else str(path))
         if not isinstance(result, int) and not as_json and tree:
-            click.echo(_tree(path, chain_of(problem), tree))
+            click.echo(tree_text(*decided_tree(path, chain_of(problem)), tree))
         return told(result, path, as_json)
     if out is None or journal is not None:
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
@@ -130,12 +129,6 @@ def _bound(run: Any, text: str, path: Path) -> Any:
 def _resuming(options: dict[str, Any]) -> dict[str, Any]:
     """The options that a run which goes on can be given again."""
     return {name: value for name, value in options.items() if name not in {"escalate", "escalate_after"}}
-
-
-def _tree(path: Path, chain: Solve, most: int) -> str:
-    decided = list(reading.steps(path))
-    tallies = {one.step: "-".join(map(str, one.tally)) for one in decided}
-    return tree_text(grown(chain, (one.value for one in decided)), tallies, most)
 
 
 class _Batch:
