@@ -177,3 +177,29 @@ def test_what_a_problem_says_is_inert_in_terminal_and_page(here, capsys, monkeyp
     page = (here / "run.html").read_text(encoding="utf-8")
     assert "\x1b" not in page
     assert "<script>" not in page
+
+
+def test_a_file_of_problems_has_one_budget(here, capsys, monkeypatch):
+    """What is spent on one problem is not there for the next; with more the same command goes on."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    lines = [json.dumps({"id": number, "question": QUESTION, "answer": 10085}) for number in (1, 2)]
+    (here / "in.jsonl").write_text("\n".join(lines))
+    with serving(models={"m": chat}) as server:
+        words = [
+            "solve",
+            "--input",
+            "in.jsonl",
+            "--out",
+            "out.jsonl",
+            "--model",
+            f"openai/m@{server.url}",
+            "--no-probe",
+        ]
+        assert command_line([*words, "--budget-calls", "12"]) == 3
+        assert server.ledger.settled().requests <= 12
+        assert [one["id"] for one in records(here / "out.jsonl")] == [1]
+        assert "the budget of" in capsys.readouterr().err
+        assert command_line([*words, "--budget-calls", "40"]) == 0
+        assert server.ledger.settled().requests <= 40
+    assert [one["answer"] for one in records(here / "out.jsonl")] == [10085, 10085]
+    assert command_line([*words, "--budget-hours", "1"]) == 2

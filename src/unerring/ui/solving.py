@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -15,6 +16,7 @@ from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
 from unerring.processes.general import settled
 from unerring.processes.solve import ROLES, Solve
+from unerring.spending import Budget
 from unerring.ui.exits import DONE, STOPPED, WRONG, failed, quoted
 from unerring.ui.options import (
     escalation_options,
@@ -93,7 +95,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring solve --input problems.jsonl --out answers.jsonl --roles multiply --model openai/gpt-4.1-mini
 
     Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
-    was stopped. A budget is that of one problem.
+    was stopped. A budget is that of all of them together.
     """
     if not models:
         raise InputError("say what answers with --model: the embedded model knows Towers of Hanoi alone")
@@ -101,10 +103,11 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     def chain_of(text: str) -> Solve:
         return Solve(text, roles, depth, parts, nodes, shortlist)
 
-    def run(text: str, path: Path, progress: Progress) -> api.Result:
+    def run(text: str, path: Path, budget: Budget, progress: Progress) -> api.Result:
+        every = api.Options(observer=progress, target=target, **options | {"budget": budget})
         if path.exists():
-            return api.resume(path, options=api.Options(observer=progress, **_resuming(options)))
-        every = api.Options(observer=progress, target=target, **options)
+            # who answers hard steps is the journal's to say
+            return api.resume(path, options=replace(every, escalate=None))
         return api.run(chain_of(text), list(models), path, k, seed, every)
 
     if (problem is None) is (given is None):
@@ -112,41 +115,43 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if problem is not None:
         path = journal or fresh("solve")
         reading.require_free(path)
-        result = watched(lambda progress: run(problem, path, progress), path, as_json, "" if journal else str(path))
+        name = "" if journal else str(path)
+        result = watched(lambda progress: run(problem, path, options["budget"], progress), path, as_json, name)
         if not isinstance(result, int) and not as_json and tree:
             click.echo(tree_text(*decided_tree(path, chain_of(problem)), tree))
         return told(result, path, as_json)
     if out is None or journal is not None:
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
+    if options["budget"].hours is not None:
+        raise InputError("--budget-hours is that of one run, and each problem of a file has a run of its own")
     assert given is not None
-    return _Batch(given, out, limit).solve(lambda text, path: watched(_bound(run, text, path), path, True))
+    return _Batch(given, out, limit, options["budget"], run).solve()
 
 
-def _bound(run: Any, text: str, path: Path) -> Any:
-    return lambda progress: run(text, path, progress)
-
-
-def _resuming(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that a run which goes on can be given again."""
-    return {name: value for name, value in options.items() if name not in {"escalate", "escalate_after"}}
+Run: TypeAlias = Callable[[str, Path, Budget, Progress], api.Result]
 
 
 class _Batch:
-    """Problems from a file, solved one after the other."""
+    """Problems from a file, solved one after the other within one budget."""
 
-    def __init__(self, given: Path, out: Path, limit: int | None) -> None:
+    def __init__(self, given: Path, out: Path, limit: int | None, budget: Budget, run: Run) -> None:
         self._problems = [*_problems(given)][:limit]
         self._out = out
+        self._budget = budget
+        self._run = run
+        self._spent: dict[Path, dict[str, Any]] = {}
         self._journals = out.with_name(f"{out.name}.journals")
         self._right: list[bool] = []
         self._left_open = 0
 
-    def solve(self, run: Any) -> int:
+    def solve(self) -> int:
         """Solve all; a problem that votes do not settle is left open, and the others go on."""
         self._journals.mkdir(parents=True, exist_ok=True)
+        for record in self._problems:
+            self._count(self._journal(record))
         with self._out.open("w", encoding="utf-8") as file:
             for number, record in enumerate(self._problems, start=1):
-                line = self._solved(run, record)
+                line = self._solved(record)
                 if isinstance(line, int):
                     return line
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -158,16 +163,38 @@ class _Batch:
             return failed(STOPPED, told)
         return DONE if all(self._right) else failed(WRONG, f"not all answers are the expected ones{self._score()}")
 
-    def _solved(self, run: Any, record: dict[str, Any]) -> dict[str, Any] | int:
-        path = self._journals / f"{_file_name(record)}.db"
+    def _journal(self, record: dict[str, Any]) -> Path:
+        return self._journals / f"{_file_name(record)}.db"
+
+    def _count(self, path: Path) -> None:
+        if path.exists():
+            self._spent[path] = reading.report(path)["spend"]
+
+    def _left(self, path: Path) -> Budget:
+        """What one problem may take in all, where the others took what they did."""
+        others = [spent for own, spent in self._spent.items() if own != path]
+        taken = sum(spent["dollars"] or 0.0 for spent in others)
+        tokens = sum(spent[part]["tokens"] for spent in others for part in ("settled", "unknown", "under_way"))
+        calls, whole = sum(spent["calls"] for spent in others), self._budget
+        return Budget(
+            None if whole.usd is None else max(0.0, whole.usd - taken),
+            None if whole.tokens is None else max(0, whole.tokens - tokens),
+            None if whole.calls is None else max(0, whole.calls - calls),
+        )
+
+    def _solved(self, record: dict[str, Any]) -> dict[str, Any] | int:
+        path = self._journal(record)
+        text, budget = record["question"], self._left(path)
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
-            result = run(record["question"], path)
+            result = watched(lambda progress: self._run(text, path, budget, progress), path, True)
         except StepUndecided as error:
+            self._count(path)
             self._left_open += 1
             return line | {"answer": None, "undecided": str(error)}
         if isinstance(result, int):
             return result
+        self._count(path)
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:
             line["right"] = settled(result.answer) == settled(record["answer"])
