@@ -129,7 +129,7 @@ def test_the_help_of_every_command_teaches(cli, name):
     assert (done.code, done.err) == (0, "")
     usage, _, rest = done.out.partition("\n\n")
     assert usage.startswith(f"Usage: unerring {name}")
-    arguments = [word for word in usage.split()[4:] if word.isupper()]
+    arguments = [word.strip("[]") for word in usage.split()[4:] if word.isupper()]  # in brackets if optional
     assert all(argument in rest for argument in arguments)
     assert arguments or f"unerring {name}" in rest or "Size of the puzzle" in rest
     assert max(map(len, done.out.splitlines())) <= 100
