@@ -91,8 +91,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
     \b
     unerring solve "46048 * 42098" --roles multiply --model openai/gpt-4.1-mini --budget-usd 1
-    unerring solve "How many days lie between 3 March 1999 and 9 May 2031?" --model openai/gpt-4.1-mini
-    unerring solve --input problems.jsonl --out answers.jsonl --roles multiply --model openai/gpt-4.1-mini
+    unerring solve "How many days from 3 March 1999 to 9 May 2031?" --model openai/gpt-4.1-mini
+    unerring solve --input in.jsonl --out out.jsonl --roles multiply --model openai/gpt-4.1-mini
 
     Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
     was stopped. A budget is that of all of them together.
