@@ -203,3 +203,8 @@ def parameters(settings: tuple[str, ...]) -> dict[str, Json]:
         if [other for other, _ in named].count(name) > 1:
             raise InputError(f"--set gives {name} more than once")
     return dict(named)
+
+
+def asking_options(command: Any) -> Any:
+    """The options of a new run that say how models are asked: reserves, budget, guards, looking ahead."""
+    return escalation_options(spending_options(guard_options(speculation_options(command))))

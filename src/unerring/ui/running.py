@@ -15,7 +15,7 @@ from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
 from unerring.ui.options import (
-    escalation_options,
+    asking_options,
     guard_options,
     json_option,
     margin,
@@ -44,10 +44,7 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
-@escalation_options
-@spending_options
-@guard_options
-@speculation_options
+@asking_options
 @json_option
 def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
@@ -122,9 +119,9 @@ def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resumi
     try:
         with progress:
             result = start(progress)
-            if resuming and progress.steps == 0 and not quiet:
-                click.echo(f"{path} is finished already.", err=True)
-            return result
+        if resuming and progress.steps == 0 and not quiet:
+            click.echo(f"{path} is finished already.", err=True)
+        return result
     except Stopped as error:
         raise type(error)(f"{error}; go on with: {_going_on(error, path)}") from None
     except (UnerringError, click.ClickException):

@@ -18,16 +18,7 @@ from unerring.processes.general import settled
 from unerring.processes.solve import ROLES, Solve
 from unerring.spending import Budget
 from unerring.ui.exits import DONE, STOPPED, WRONG, failed, quoted
-from unerring.ui.options import (
-    escalation_options,
-    guard_options,
-    json_option,
-    margin,
-    model_option,
-    planning_options,
-    speculation_options,
-    spending_options,
-)
+from unerring.ui.options import asking_options, json_option, margin, model_option, planning_options
 from unerring.ui.progress import Progress
 from unerring.ui.running import fresh, told, watched
 from unerring.ui.tree import decided_tree, tree_text
@@ -63,10 +54,7 @@ from unerring.ui.tree import decided_tree, tree_text
 @planning_options
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
-@escalation_options
-@spending_options
-@guard_options
-@speculation_options
+@asking_options
 @json_option
 def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     problem: str | None,
@@ -194,7 +182,7 @@ class _Batch:
             return line | {"answer": None, "undecided": str(error)}
         if isinstance(result, int):
             return result
-        self._count(path)
+        self._spent[path] = result.report["spend"]
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:
             line["right"] = settled(result.answer) == settled(record["answer"])
