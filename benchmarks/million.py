@@ -25,7 +25,7 @@ import ctranslate2
 
 import unerring
 from common import resident
-from unerring.adapters.embedded import MEMBERS, WEIGHTS
+from unerring.adapters.embedded_ensembles import MEMBERS, WEIGHTS
 from unerring.adapters.embedded_member import LONGEST, cores
 from unerring.adapters.tokenizer import read_tokenizer
 

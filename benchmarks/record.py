@@ -24,7 +24,8 @@ from typing import Any
 import unerring
 from common import MEGABYTE
 from million import Events
-from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, EmbeddedDrafter, EmbeddedSampler
+from unerring.adapters.embedded import EmbeddedDrafter, EmbeddedSampler
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS
 from unerring.core.planning.assumptions import measured
 from unerring.core.planning.races import Job, expected_races, margin_plan
 from unerring.core.race import AheadBy, Race, Won, rule_named

@@ -5,7 +5,8 @@ from math import exp, lgamma, log, log1p
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- figures: written by evaluate.py --card -->", "<!-- end of figures -->"
+BEGIN = "<!-- figures: written by {}.py --card -->"
+END = "<!-- end of figures -->"
 
 
 def interval(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -142,10 +143,26 @@ def raced(races: Mapping[str, Any], steps: int) -> str:
     return table(head, rows)
 
 
-def write_card(results: Mapping[str, Any], path: Path) -> None:
-    """Put the tables between the markers of the card; the words around them are written by hand."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{path} has no place for the figures: {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{figures(results)}\n\n{END}{after}", encoding="utf-8")
+def digit_figures(results: Mapping[str, Any]) -> str:
+    """The tables of the ensemble of digits: one part for each kind of question."""
+    parts = [f"Measured with {results['engine']}, seed {results['seed']}."]
+    for kind in ("sums", "products", "cuts", "comparisons"):
+        found = results[kind]
+        parts += [
+            f"### {kind.capitalize()}: {found['steps']:,} steps",
+            sampled(found["members"]),
+            stepwise(found["members"]),
+            shared(found["shared_pathological"]),
+            raced(found["races"], found["steps"]),
+        ]
+    return "\n\n".join(parts)
+
+
+def write_card(script: str, text: str, path: Path) -> None:
+    """Put a script's tables between its markers in the card; the words around them are written by hand."""
+    begin = BEGIN.format(script)
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"{path} has no place for the figures: {begin} and {END}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}", encoding="utf-8")

@@ -1,5 +1,7 @@
 """Write one trained member in its two layouts: ``python convert.py --weights runs/a/weights.pt --member a``.
 
+(``--member digits/a`` for one of digits.)
+
 For the package: a CTranslate2 model, whose specification is filled from the arrays directly. For other engines:
 Hugging Face's Llama layout (model.safetensors, tokenizer.json, config.json), in float16.
 
@@ -22,7 +24,9 @@ from ctranslate2.specs.common_spec import Activation
 from ctranslate2.specs.model_spec import NumpyVariable, index_spec
 from safetensors.numpy import load_file, save_file
 
-from data import SPECIAL, VOCABULARY
+import data
+import digits
+from data import SPECIAL
 from model import NORM_EPSILON, Shape
 
 HERE = Path(__file__).parent
@@ -30,6 +34,7 @@ PACKAGE = HERE.parent / "src" / "unerring" / "adapters" / "embedded_weights"
 HEADS = Shape.heads
 LARGEST = 64  # of a weight as a whole number
 Arrays = dict[str, np.ndarray]
+Words = list[str]
 
 
 def load(path: Path) -> Arrays:
@@ -44,7 +49,7 @@ def layer_count(arrays: Arrays) -> int:
     return 1 + max(int(name.split(".")[2]) for name in arrays if name.startswith("model.layers."))
 
 
-def ctranslate2_spec(arrays: Arrays) -> TransformerDecoderModelSpec:
+def ctranslate2_spec(arrays: Arrays, vocabulary: Words) -> TransformerDecoderModelSpec:
     """The decoder's specification with its weights: q, k and v are one matrix there."""
     spec = TransformerDecoderModelSpec.from_config(
         layer_count(arrays),
@@ -70,7 +75,7 @@ def ctranslate2_spec(arrays: Arrays) -> TransformerDecoderModelSpec:
         layer.ffn.linear_0.weight = own["mlp.gate_proj.weight"]
         layer.ffn.linear_0_noact.weight = own["mlp.up_proj.weight"]
         layer.ffn.linear_1.weight = own["mlp.down_proj.weight"]
-    spec.register_vocabulary(VOCABULARY)
+    spec.register_vocabulary(vocabulary)
     spec.config.bos_token, spec.config.eos_token, spec.config.unk_token = "<s>", "</s>", "<unk>"
     spec.config.layer_norm_epsilon = NORM_EPSILON
     return spec
@@ -91,9 +96,9 @@ def quantize(spec: TransformerDecoderModelSpec) -> None:
             setattr(part, f"{attribute}_scale", NumpyVariable(scale))
 
 
-def write_ctranslate2(arrays: Arrays, folder: Path, quantization: str) -> None:
+def write_ctranslate2(arrays: Arrays, vocabulary: Words, folder: Path, quantization: str) -> None:
     """model.bin, config.json and vocabulary.json, as `ctranslate2.Generator` loads them."""
-    spec = ctranslate2_spec({name: array.copy() for name, array in arrays.items()})
+    spec = ctranslate2_spec({name: array.copy() for name, array in arrays.items()}, vocabulary)
     spec.validate()
     if quantization == "int8":
         quantize(spec)
@@ -131,14 +136,14 @@ def llama_config(arrays: Arrays) -> dict[str, object]:
 
 def special_ids() -> dict[str, int]:
     names = {"bos_token_id": "<s>", "eos_token_id": "</s>", "pad_token_id": "<pad>"}
-    return {key: VOCABULARY.index(token) for key, token in names.items()}
+    return {key: SPECIAL.index(token) for key, token in names.items()}
 
 
-def tokenizer() -> dict[str, object]:
+def tokenizer(vocabulary: Words) -> dict[str, object]:
     """tokenizer.json: words cut out by one pattern, longest first; `<s>` goes before a prompt."""
-    words = sorted(VOCABULARY[len(SPECIAL) :], key=len, reverse=True)
+    words = sorted(vocabulary[len(SPECIAL) :], key=len, reverse=True)
     begin = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
-    ids = [VOCABULARY.index("<s>")]
+    ids = [SPECIAL.index("<s>")]
     return {
         "version": "1.0",
         "truncation": None,
@@ -164,20 +169,20 @@ def tokenizer() -> dict[str, object]:
         "decoder": {"type": "Fuse"},
         "model": {
             "type": "WordLevel",
-            "vocab": {token: number for number, token in enumerate(VOCABULARY)},
+            "vocab": {token: number for number, token in enumerate(vocabulary)},
             "unk_token": "<unk>",
         },
     }
 
 
-def write_llama(arrays: Arrays, folder: Path) -> None:
+def write_llama(arrays: Arrays, vocabulary: Words, folder: Path) -> None:
     """The Hugging Face layout; embeddings are tied, so there is no lm_head."""
     folder.mkdir(parents=True, exist_ok=True)
     half = {name: array.astype(np.float16) for name, array in arrays.items()}
     save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", llama_config(arrays))
     write_json(folder / "generation_config.json", {"do_sample": True, "max_new_tokens": 64, **special_ids()})
-    write_json(folder / "tokenizer.json", tokenizer())
+    write_json(folder / "tokenizer.json", tokenizer(vocabulary))
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     write_json(folder / "tokenizer_config.json", {**settings, **names})
@@ -190,14 +195,15 @@ def write_json(path: Path, value: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of train.py")
-    parser.add_argument("--member", required=True, help="its name in the ensemble: a, b or c")
+    parser.add_argument("--member", required=True, help="its name: a, b or c, or digits/a and so on")
     parser.add_argument("--quantization", default="int8", help="CTranslate2 storage: int8, float16 or float32")
     parser.add_argument("--package", type=Path, default=PACKAGE, help="where the CTranslate2 layout goes")
     parser.add_argument("--members", type=Path, default=HERE / "members", help="where the Llama layout goes")
     options = parser.parse_args()
     arrays = load(options.weights)
-    write_ctranslate2(arrays, options.package / options.member, options.quantization)
-    write_llama(arrays, options.members / options.member)
+    vocabulary = (digits if options.member.startswith("digits/") else data).VOCABULARY
+    write_ctranslate2(arrays, vocabulary, options.package / options.member, options.quantization)
+    write_llama(arrays, vocabulary, options.members / options.member)
     for record in ("train.log", "training.json"):
         if (options.weights.parent / record).exists():
             shutil.copy(options.weights.parent / record, options.members / options.member)

@@ -5,11 +5,13 @@ An example is one step of the Towers of Hanoi strategy, told as text in the comp
 disks, and the token count depends on nothing else, so a batch is a rectangle without padding.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 MAX_DISKS = 20
+GROUPS = 2  # batches of one number of disks in a step of the training
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>"]
 WORDS = [
@@ -69,10 +71,16 @@ def disks_at(rng: np.random.Generator, step: int, ramp: int) -> int:
     return int(rng.integers(2, ceiling + 1))
 
 
-def batch_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Batch:
-    """A batch for a step of the training: few disks first, then all numbers of them."""
-    disks = disks_at(rng, step, ramp)
-    return batch(rng, size, disks, first_step=disks == 1 or rng.random() < 0.03)
+def batches_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Iterator[Batch]:
+    """The batches of a step of the training: few disks first, then all numbers of them."""
+    for _ in range(GROUPS):
+        disks = disks_at(rng, step, ramp)
+        yield batch(rng, size, disks, first_step=disks == 1 or rng.random() < 0.03)
+
+
+def unseen(rng: np.random.Generator) -> dict[str, Batch]:
+    """Examples of the largest size, to see how far a model is."""
+    return {"steps": batch(rng, 512, MAX_DISKS)}
 
 
 def _tops(pegs: np.ndarray) -> np.ndarray:

@@ -1,106 +1,110 @@
 """Training examples for the embedded model of digits: sums of a product, cuts of a factor, and comparisons.
 
 An example is one step of the processes ``multiply``, ``solve`` (products) or ``sort``, told as text in their compact
-prompts and answered by arithmetic. All prompts of one batch have the same number of tokens; answers may differ, and
-are filled up with ``<pad>``, which is not learned. No model of digits ships yet.
+prompts and answered by arithmetic. The examples of a batch are of one kind and length; answers may differ in length,
+and are filled up with ``<pad>``, which is not learned.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from data import SPECIAL, Batch
 
-MOST_DIGITS = 12  # of a factor
+MOST_DIGITS = 20  # of a factor
+WIDEST = 6  # digits of a number that is sorted
 WORDS = [
-    *("split ", " * ", " + ", " or ", "-", "\n"),
+    *("split ", " * ", " + ", " or ", "+", "-", "\n"),
     *("digit = ", "\ncarry = ", "high = ", "\nlow = ", "small", "product = ", "smaller = "),
 ]
 DIGITS = [str(i) for i in range(10)]
 VOCABULARY = SPECIAL + WORDS + DIGITS
 ID = {token: i for i, token in enumerate(VOCABULARY)}
-BEGIN, END, PAD = ID["<s>"], ID["</s>"], ID["<pad>"]
+PAD = ID["<pad>"]
 ZERO = ID["0"]
-Rows = list[tuple[list[int], list[int]]]
 
 
-def _digits(text: str) -> list[int]:
-    return [ZERO + int(digit) if digit.isdigit() else ID[digit] for digit in text]
+def _example(size: int, prompt: list[np.ndarray | str], answer: list[np.ndarray | str]) -> Batch:
+    """Columns of token ids, and words that are the same in every example, put side by side."""
+
+    def columns(parts: list[np.ndarray | str]) -> list[np.ndarray]:
+        return [np.full((size, 1), ID[part]) if isinstance(part, str) else part.reshape(size, -1) for part in parts]
+
+    asked = columns(["<s>", *prompt])
+    return Batch(np.concatenate(asked + columns([*answer, "</s>"]), axis=1), sum(part.shape[1] for part in asked))
 
 
-def _random_digits(rng: np.random.Generator, length: int) -> str:
-    return "".join(map(str, rng.integers(0, 10, length)))
+def steps(rng: np.random.Generator, size: int) -> Batch:
+    """A digit times a digit, and what is added to it, worked out in three lines: the sum at once is hard to learn."""
+    x, y, so_far, carry = rng.integers(0, 10, (4, size))
+    worked: list[np.ndarray | str] = []
+    for total in (x * y, x * y + so_far, x * y + so_far + carry):
+        tens, ones = np.divmod(total, 10)
+        worked += [ZERO + tens, ZERO + ones, "\n"]
+    asked = [ZERO + x, " * ", ZERO + y, " + ", ZERO + so_far, " + ", ZERO + carry, "\n"]
+    return _example(size, asked, [*worked, "digit = ", ZERO + ones, "\ncarry = ", ZERO + tens])
 
 
-def steps(rng: np.random.Generator, size: int) -> Rows:
-    """A digit times a digit, and what is added to it."""
-    rows = []
-    for x, y, so_far, carry in rng.integers(0, 10, (size, 4)):
-        tens, ones = divmod(int(x * y + so_far + carry), 10)
-        prompt = [ZERO + x, ID[" * "], ZERO + y, ID[" + "], ZERO + so_far, ID[" + "], ZERO + carry, ID["\n"]]
-        rows.append((prompt, [ID["digit = "], ZERO + ones, ID["\ncarry = "], ZERO + tens]))
-    return rows
+def products(rng: np.random.Generator, size: int) -> Batch:
+    """A digit times a digit: one digit or two, and then nothing more."""
+    x, y = rng.integers(0, 10, (2, size))
+    tens, ones = np.divmod(x * y, 10)
+    first = np.where(tens > 0, tens, ones)
+    made = _example(size, [ZERO + x, " * ", ZERO + y, "\n"], ["product = ", ZERO + first, ZERO + ones])
+    short = tens == 0
+    made.tokens[short, -2:] = ID["</s>"], PAD
+    return made
 
 
-def products(rng: np.random.Generator, size: int) -> Rows:
-    """A digit times a digit."""
-    pairs = rng.integers(0, 10, (size, 2))
-    return [
-        ([ZERO + x, ID[" * "], ZERO + y, ID["\n"]], [ID["product = "], *_digits(str(int(x * y)))]) for x, y in pairs
-    ]
+def cuts(rng: np.random.Generator, size: int, length: int) -> Batch:
+    """A factor, cut in the middle, the first piece longer where they differ; one digit is small."""
+    digits = ZERO + rng.integers(0, 10, (size, length))
+    digits[:, 0] = np.where((digits[:, 0] == ZERO) & (rng.random(size) < 0.7), ZERO + 1, digits[:, 0])
+    # runs of one digit, where it is hard to tell how far the copy has come
+    same = rng.random((size, length)) < rng.choice([0, 0, 0.5, 0.9], size=(size, 1))
+    for column in range(1, length):
+        digits[:, column] = np.where(same[:, column], digits[:, column - 1], digits[:, column])
+    at = length - length // 2
+    pieces: list[np.ndarray | str] = ["high = ", digits[:, :at], "\nlow = ", digits[:, at:]]
+    return _example(size, ["split ", digits, "\n"], ["small"] if length == 1 else pieces)
 
 
-def cuts(rng: np.random.Generator, size: int, longest: int) -> Rows:
-    """The longer of two factors, the first of two as long, is cut in the middle; two digits are small."""
-    lengths = rng.integers(1, longest + 1, 2)
-    rows = []
-    for _ in range(size):
-        first, second = (_random_digits(rng, int(length)) for length in lengths)
-        prompt = [ID["split "], *_digits(first), ID[" * "], *_digits(second), ID["\n"]]
-        longer = first if len(first) >= len(second) else second
-        at = len(longer) - len(longer) // 2
-        pieces = [ID["high = "], *_digits(longer[:at]), ID["\nlow = "], *_digits(longer[at:])]
-        rows.append((prompt, [ID["small"]] if len(longer) == 1 else pieces))
-    return rows
+def comparisons(rng: np.random.Generator, size: int, width: int) -> Batch:
+    """Which of two numbers is the smaller one, both with a sign and so many digits, of which the first may be 0."""
+    numbers = rng.integers(0, 10, (size, 2, width + 1))
+    numbers[:, :, 0] = rng.integers(0, 2, (size, 2))  # 0 is plus, 1 minus
+    # a third begins alike, from nothing to all of it, as the heads of runs do that are nearly merged
+    alike = (rng.random((size, 1)) < 1 / 3) & (np.arange(width + 1) < rng.integers(1, width + 2, (size, 1)))
+    numbers[:, 1] = np.where(alike, numbers[:, 0], numbers[:, 1])
+    # and a number may be short
+    short = rng.integers(0, width, (size, 2, 1)) * (rng.random((size, 2, 1)) < 0.25)
+    numbers[:, :, 1:] *= np.arange(width) >= short
+    nothing = (numbers[:, :, 1:] == 0).all(axis=2)
+    numbers[nothing, 0] = 0
+    values = np.where(numbers[:, :, 0] == 1, -1, 1) * (numbers[:, :, 1:] @ 10 ** np.arange(width - 1, -1, -1))
+    tokens = ZERO + numbers
+    tokens[:, :, 0] = np.where(numbers[:, :, 0] == 1, ID["-"], ID["+"])
+    least = tokens[np.arange(size), values.argmin(axis=1)]
+    return _example(size, [tokens[:, 0], " or ", tokens[:, 1], "\n"], ["smaller = ", least])
 
 
-def comparisons(rng: np.random.Generator, size: int) -> Rows:
-    """Which of two numbers is smaller; half of the pairs begin alike, as heads of sorted runs do."""
-    shapes = [(int(rng.integers(1, 5)), bool(rng.random() < 0.5)) for _ in range(2)]
-    if rng.random() < 0.5:
-        shapes[1] = shapes[0]
-    rows = []
-    for _ in range(size):
-        texts = []
-        for length, negative in shapes:
-            first = int(rng.integers(1 if length > 1 or negative else 0, 10))
-            texts.append("-" * negative + str(first) + _random_digits(rng, length - 1))
-        if shapes[0] == shapes[1] and rng.random() < 0.5:
-            same = int(rng.integers(1, len(texts[0]) + 1))
-            texts[1] = texts[0][:same] + texts[1][same:]
-        rows.append(
-            (
-                [*_digits(texts[0]), ID[" or "], *_digits(texts[1]), ID["\n"]],
-                [ID["smaller = "], *_digits(str(min(map(int, texts))))],
-            )
-        )
-    return rows
+def batches_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Iterator[Batch]:
+    """Batches of each kind for a step of the training: short factors first, then all lengths."""
+    ceiling = min(MOST_DIGITS, 4 + (MOST_DIGITS - 4) * step // ramp)
+    yield steps(rng, size)
+    yield products(rng, size // 4)
+    for length in (ceiling - int(rng.integers(0, 4)), *rng.integers(1, ceiling + 1, 3)):
+        yield cuts(rng, size // 3, int(length))
+    yield comparisons(rng, size, 4)
+    yield comparisons(rng, size // 2, int(rng.integers(1, WIDEST + 1)))
 
 
-def batch(rng: np.random.Generator, size: int, ceiling: int = MOST_DIGITS) -> Batch:
-    """A batch of one kind, with factors of at most `ceiling` digits."""
-    kind = rng.random()
-    if kind < 0.15:
-        rows = steps(rng, size)
-    elif kind < 0.25:
-        rows = products(rng, size)
-    elif kind < 0.65:
-        rows = cuts(rng, size, ceiling)
-    else:
-        rows = comparisons(rng, size)
-    longest = max(len(answer) for _, answer in rows) + 1
-    tokens = [[BEGIN, *prompt, *answer, END, *[PAD] * (longest - 1 - len(answer))] for prompt, answer in rows]
-    return Batch(np.array(tokens), 1 + len(rows[0][0]))
-
-
-def batch_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Batch:
-    """A batch for a step of the training: short factors first, then all lengths."""
-    return batch(rng, size, min(MOST_DIGITS, 3 + (MOST_DIGITS - 3) * step // ramp))
+def unseen(rng: np.random.Generator) -> dict[str, Batch]:
+    """Examples of each kind and of large sizes, to see how far a model is."""
+    return {
+        "steps": steps(rng, 1024),
+        "products": products(rng, 256),
+        "cuts of 5": cuts(rng, 256, 5),
+        f"cuts of {MOST_DIGITS}": cuts(rng, 256, MOST_DIGITS),
+        "comparisons": comparisons(rng, 1024, 4),
+    }

@@ -12,23 +12,24 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import ctranslate2
 import numpy as np
 
-from card import write_card
-from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, WEIGHTS
+from card import figures, write_card
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS, WEIGHTS
 from unerring.adapters.embedded_member import BATCH, LONGEST, Drafter, Likeliest, Member, Written
 from unerring.core.policy import Policy
 from unerring.core.race import Race, Won
 from unerring.core.redflag import FlagRules, RedFlag
 from unerring.core.sample import Finish, Sample, Usage
-from unerring.core.vote import canonical
+from unerring.core.vote import Json, canonical
 from unerring.processes.hanoi import Hanoi, parse_strict
 
 HERE = Path(__file__).parent
@@ -41,10 +42,10 @@ RULES = {"parser": FlagRules(max_output_tokens=LONGEST), "default": EMBEDDED_POL
 
 @dataclass
 class Step:
-    """One step of a run, `disks:number`: its question, the right choice, and what answers were found to hold."""
+    """One step of a run, such as `disks:number`: its question, the right choice, and what answers hold."""
 
     name: str
-    disks: int
+    parse: Callable[[str], Json]
     prompt: str
     truth: str
     choices: dict[tuple[int, ...], str | None] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Step:
         """The canonical choice of an answer, None if the strict parser flags it."""
         if written.tokens not in self.choices:
             try:
-                value = parse_strict(member.tokenizer.decode(written.tokens), self.disks)
+                value = self.parse(member.tokenizer.decode(written.tokens))
                 self.choices[written.tokens] = canonical(value)
             except RedFlag:
                 self.choices[written.tokens] = None
@@ -71,7 +72,8 @@ def step_of(chain: Hanoi, number: int) -> Step:
     subtask = chain.subtask(state)
     if subtask is None or subtask.compact is None:
         raise ValueError(f"the game of {chain.disks} disks has no step {number}")
-    return Step(f"{chain.disks}:{number}", chain.disks, subtask.compact, canonical(chain.truth(state)))
+    parse = partial(parse_strict, disks=chain.disks)
+    return Step(f"{chain.disks}:{number}", parse, subtask.compact, canonical(chain.truth(state)))
 
 
 @dataclass
@@ -302,7 +304,7 @@ def drafted(drafter: Drafter, steps: Sequence[Step]) -> dict[str, object]:
         drafts = drafter.drafts([(tokenizer.begin, *tokenizer.encode(step.prompt)) for step in some])
         for step, draft in zip(some, drafts, strict=True):
             try:
-                right = canonical(parse_strict(tokenizer.decode(draft), step.disks)) == step.truth
+                right = canonical(step.parse(tokenizer.decode(draft))) == step.truth
             except RedFlag:
                 right = False
             if not right:
@@ -346,7 +348,7 @@ def main() -> None:
     results["drafter"] = {"large": drafted(drafter, many), "small": drafted(drafter, few)}
     options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if options.card:
-        write_card(results, HERE / "MODEL_CARD.md")
+        write_card("evaluate", figures(results), HERE / "MODEL_CARD.md")
 
 
 if __name__ == "__main__":

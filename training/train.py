@@ -1,7 +1,7 @@
 """Train one member of an embedded ensemble: ``python train.py --seed 1 --out runs/a``.
 
 Muon on the matrices of the layers, AdamW on the rest; warm-up, a constant stretch, then a linear decay to
-zero. Examples grow over the first steps: copying is learned on short lists and carries over.
+zero. Examples grow over the first steps: copying is learned on short ones and carries over.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import data
 import digits
 from data import SPECIAL, Batch
 from model import Llama, Shape
+from muon import Muon
 
 Model = nn.Module
 PAD = SPECIAL.index("<pad>")
@@ -60,14 +61,9 @@ def exact_match(model: Model, example: Batch, drafter: bool) -> float:
     return float(right.all(dim=1).float().mean())
 
 
-def matched(model: Model, options: argparse.Namespace) -> float:
-    """`exact_match` on examples of the largest size: 512 of 20 disks, or of every kind of digits."""
-    rng = np.random.default_rng(10**6)
-    if options.task == "hanoi":
-        unseen = [data.batch(rng, 512, data.MAX_DISKS)]
-    else:
-        unseen = [digits.batch(rng, 64) for _ in range(16)]
-    return sum(exact_match(model, one, options.drafter) for one in unseen) / len(unseen)
+def matched(model: Model, examples: dict[str, Batch], drafter: bool) -> str:
+    """`exact_match` of each kind of examples, as text."""
+    return ", ".join(f"{kind} {exact_match(model, one, drafter):.4f}" for kind, one in examples.items())
 
 
 class Optimizers:
@@ -76,7 +72,7 @@ class Optimizers:
     def __init__(self, model: Llama, muon_rate: float, adam_rate: float) -> None:
         matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
         self.others = [p for p in model.parameters() if not any(p is m for m in matrices)]
-        self.muon = torch.optim.Muon(matrices, lr=muon_rate, momentum=0.95, weight_decay=0.01)
+        self.muon = Muon(matrices, lr=muon_rate, momentum=0.95, weight_decay=0.01)
         self.adam = torch.optim.AdamW(self.others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.peaks = [(self.muon, muon_rate), (self.adam, adam_rate)]
 
@@ -111,22 +107,23 @@ def train(options: argparse.Namespace) -> None:
     optimizers = Optimizers(model, options.muon_rate, options.adam_rate)
     options.out.mkdir(parents=True, exist_ok=True)
     log = (options.out / "train.log").open("w", buffering=1)
+    unseen = task.unseen(np.random.default_rng(10**6))
     started = time.process_time()
     for step in range(options.steps):
         optimizers.prepare(rate_at(step, options.steps))
         total = 0.0
-        for _ in range(options.groups):
-            example = task.batch_at(rng, options.size, step, options.ramp)
+        batches = [*task.batches_at(rng, options.size, step, options.ramp)]
+        for example in batches:
             with torch.autocast(options.device, torch.bfloat16, enabled=not options.float32):
-                loss = loss_of(forward, example, options.drafter) / options.groups
+                loss = loss_of(forward, example, options.drafter) / len(batches)
             loss.backward()
             total += loss.item()
         optimizers.step()
         last = step == options.steps - 1
         if step % 100 == 99 or last:
-            match = matched(forward, options)
+            match = matched(forward, unseen, options.drafter)
             seconds = time.process_time() - started
-            log.write(f"step {step + 1} cpu {seconds:.0f} s loss {total:.5f} match {match:.4f}\n")
+            log.write(f"step {step + 1} cpu {seconds:.0f} s loss {total:.5f} match {match}\n")
         if step % 500 == 499 or last:
             save(model, options.out)
     record = {**vars(options), "out": options.out.name}
@@ -142,9 +139,8 @@ def main() -> None:
     parser.add_argument("--eager", action="store_true", help="without torch.compile, which takes a minute to begin")
     parser.add_argument("--drafter", action="store_true", help="give all of an answer at once, from its prompt alone")
     parser.add_argument("--steps", type=int, default=1_600)
-    parser.add_argument("--ramp", type=int, default=500, help="steps until all numbers of disks occur")
-    parser.add_argument("--groups", type=int, default=2, help="batches of one disk count in a step")
-    parser.add_argument("--size", type=int, default=64, help="examples in a group")
+    parser.add_argument("--ramp", type=int, default=500, help="steps until all sizes occur")
+    parser.add_argument("--size", type=int, default=64, help="examples in a batch")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--inner", type=int, default=344)

@@ -19,7 +19,7 @@ from pathlib import Path
 from findings import Section, measure
 from voters import Ensemble, Question, Voter, hold, parts, question
 
-from unerring.adapters.embedded import EMBEDDED_POLICY
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
 from unerring.adapters.embedded_member import Likeliest
 from unerring.core.race import AheadBy, Majority, Race, Rule, Won
 from unerring.processes.hanoi import Hanoi

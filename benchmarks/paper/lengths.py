@@ -17,7 +17,7 @@ from costs import TARGET
 from findings import Section, measure
 
 import unerring
-from unerring.adapters.embedded import EMBEDDED_POLICY
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
 from unerring.core.odds import expected_votes_upper, k_min, log_odds
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy

@@ -23,7 +23,7 @@ from findings import Section, measure, share
 from noise import noise, still_open
 from voters import Ensemble, Question, Voter, hold, parts, question
 
-from unerring.adapters.embedded import EMBEDDED_POLICY
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
 from unerring.adapters.embedded_member import Likeliest, Written
 from unerring.core.race import Race, Won
 from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer

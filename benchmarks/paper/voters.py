@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import ctranslate2
 
-from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, WEIGHTS
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS, WEIGHTS
 from unerring.adapters.embedded_member import LONGEST, Drafter, Likeliest, Member, Tokens, Written, uniforms
 from unerring.core.race import Race
 from unerring.core.redflag import RedFlag

@@ -18,7 +18,15 @@ from unerring.core.vote import Json, NotJson, canonical
 from unerring.errors import InputError
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
 from unerring.reading import Tee
-from unerring.registry import Origin, make_sampler, process_name, recommended_policy, required_chain, speculation_for
+from unerring.registry import (
+    Origin,
+    embedded_for,
+    make_sampler,
+    process_name,
+    recommended_policy,
+    required_chain,
+    speculation_for,
+)
 from unerring.retracing import Stand, retraced
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
@@ -163,6 +171,7 @@ def deciding(
     A policy or a k that is given holds. Otherwise the margin is the one with which the model, as it was measured,
     reaches the target on this chain; a chain that does not say how long it is takes what the model's makers recommend.
     """
+    model = embedded_for(chain, model)
     if options.policy is not None and k is None:
         return options.policy, None
     if k is not None:

@@ -20,7 +20,15 @@ from unerring.core.planning.races import Job
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of
 from unerring.errors import InputError, Interrupted, NoKCanHelp
-from unerring.registry import Origin, make_sampler, process_name, recommended_policy, required_chain, sampler_for
+from unerring.registry import (
+    Origin,
+    embedded_for,
+    make_sampler,
+    process_name,
+    recommended_policy,
+    required_chain,
+    sampler_for,
+)
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import SEPARATOR, Panel, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
@@ -91,7 +99,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         if type(value) is not int or value < 1:
             raise InputError(f"{name} is a whole number, at least 1; it cannot be {value!r}")
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
-    policy = options.policy or recommended_policy(asked.model) or Policy()
+    policy = options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy()
     async with AsyncExitStack() as made:
         sampler = make_sampler(
             asked.model, chain, Origin(asked.seed, f"pilot of {process_name(chain)}, seed {asked.seed}"), made

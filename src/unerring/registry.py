@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.embedded_ensembles import DRAFTER, named
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.plugins import installed, plugged
 from unerring.core.policy import Policy
@@ -137,10 +138,11 @@ def _single(model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExi
     raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
 
 
-def _specified(spec: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
+def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
+    spec = embedded_for(chain, asked)
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
-        from unerring.adapters.embedded import DRAFTER, EmbeddedDrafter, EmbeddedSampler
+        from unerring.adapters.embedded import EmbeddedDrafter, EmbeddedSampler
 
         return EmbeddedDrafter() if spec == DRAFTER else _to_close(EmbeddedSampler(spec, origin.seed), made)
     if provider == "noise":
@@ -163,7 +165,7 @@ def _specified(spec: str, chain: Chain, origin: Origin, made: ExitStack | AsyncE
     own = plugged(spec)
     if own is not None:
         return _to_close(own, made)
-    known = ("embedded", "embedded/a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
+    known = ("embedded", "embedded/digits", "either with /a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
     others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed())
     own_model = "your own: package.module:Class (from Python: model=...)"
     raise InputError(f"no model is called {spec!r}; there are: {', '.join((*known, *others, own_model))}")
@@ -202,14 +204,20 @@ def _noise(text: str) -> dict[str, float]:
     return figures
 
 
+def embedded_for(chain: Chain, model: Any) -> Any:
+    """The model that is meant: `embedded`, asked by a process that another embedded model knows, is that one."""
+    if isinstance(model, list | tuple) and len(model) == 1:
+        return embedded_for(chain, model[0])
+    own: str | None = getattr(chain, "embedded", None)
+    return own if own is not None and model == "embedded" else model
+
+
 def recommended_policy(model: Any) -> Policy | None:
-    """The policy measured for a model, where one is: the embedded model's is shipped with it."""
+    """The policy measured for a model, where one is: the embedded models' are shipped with them."""
     if isinstance(model, list | tuple) and len(model) == 1:
         return recommended_policy(model[0])
     if isinstance(model, str) and model.partition("/")[0] == "embedded":
-        from unerring.adapters.embedded import EMBEDDED_POLICY
-
-        return EMBEDDED_POLICY
+        return named(model)[0].policy if model != DRAFTER else None
     policy: Policy | None = getattr(model, "recommended_policy", None)
     return policy
 

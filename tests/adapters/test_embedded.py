@@ -13,7 +13,8 @@ import pytest
 from embedded_steps import GAME, prompt, some_steps
 
 from unerring.adapters import embedded_member
-from unerring.adapters.embedded import EMBEDDED_POLICY, MEMBERS, EmbeddedSampler
+from unerring.adapters.embedded import EmbeddedSampler
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS
 from unerring.adapters.embedded_member import Likeliest, Member, Tokens
 from unerring.core.race import Race, Won
 from unerring.core.redflag import RedFlag
@@ -54,10 +55,12 @@ def test_a_member_can_be_asked_alone(name: str) -> None:
     assert [sample.voter for sample in samples] == [f"embedded/{name}"] * 4
 
 
-@pytest.mark.parametrize("spec", ["embedded/d", "embedded/", "embedded/a/b", "other"])
+@pytest.mark.parametrize("spec", ["embedded/d", "embedded/", "embedded/a/b", "embedded/digits/d", "digits", "other"])
 def test_an_unknown_member_is_refused(spec: str) -> None:
     """There are three members; asking for another is the caller's mistake, told in one line."""
-    with pytest.raises(InputError, match="there are: embedded, embedded/a, embedded/b, embedded/c"):
+    with pytest.raises(
+        InputError, match=r"there are: embedded and embedded/digits, their members \(/a, /b, /c\), embedded/draft$"
+    ):
         EmbeddedSampler(spec)
 
 

@@ -12,7 +12,7 @@ from faults.script import since
 from faults.server import serving
 from faults.trials import Trials
 from unerring import Hanoi
-from unerring.adapters.embedded import EMBEDDED_POLICY
+from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
 from unerring.api import calibrate
 from unerring.errors import ModelChanged
 from unerring.measuring import PilotOptions

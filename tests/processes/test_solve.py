@@ -15,7 +15,7 @@ from unerring.core.redflag import RedFlag
 from unerring.core.tree import grown
 from unerring.errors import InputError, StepLimit, StepUndecided
 from unerring.processes.general import General, parse_answer, parse_choice, parse_split, settled
-from unerring.processes.solve import Solve
+from unerring.processes.solve import Solve, sorting, ways
 from unerring.reading import History, report, steps
 
 CAREFUL = Policy(AheadBy(3), vote_cap=30, flag_cap=3)
@@ -371,3 +371,38 @@ def test_general_roles_say_what_is_wanted():
     assert '"answer"' in roles.solve("p", None).prompt
     assert '"choice"' in roles.judge("p", [{"parts": []}, 2]).prompt
     assert "first" in roles.compose("p", "add", ["first", "second"], [1, 2]).prompt
+
+
+@pytest.mark.parametrize(
+    ("problem", "way"),
+    [
+        ("46048 * 42098", "multiply"),
+        ("Multiply the following numbers:\n46048 × 42098", "multiply"),
+        ("What is 12 x 13?", "multiply"),
+        ("Sort 3, -1, 2", "sort"),
+        ("12", "general"),
+        ("How many tiles of 12 x 13 cm cover 2 square metres?", "general"),
+        ("2 * 3 * 4", "general"),
+        ("2 * 3 + 4", "general"),
+        ("1.5 * 3", "general"),
+    ],
+)
+def test_a_problem_that_is_nothing_but_a_product_or_a_list_has_its_own_way(problem, way):
+    """Everything else goes to the general roles, whatever numbers it holds."""
+    assert ways(problem) == way
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "text", ["12" + " " * 19_000 + "x", "Sort " + "1 " * 9_000 + "x", "1" * 19_999, "1 * " * 5_000]
+)
+def test_long_problems_are_told_apart_at_once(text):
+    """No text makes the recognition of products and lists take long."""
+    assert ways(text) == "general"
+
+
+def test_a_list_to_be_sorted_makes_the_chain_that_sorts():
+    """And what is no list is told how one is written."""
+    assert sorting("Sort 3, -1, 2").numbers == [3, -1, 2]
+    with pytest.raises(InputError, match="written Sort 3, -1, 2"):
+        sorting("Sort apples")

@@ -10,7 +10,7 @@ from unerring import run, verify
 from unerring.core.process import Chain
 from unerring.core.redflag import RedFlag
 from unerring.errors import InputError
-from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, parse, rehearse
+from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, numbers_in, parse, rehearse
 
 NUMBERS = st.integers(-LARGEST, LARGEST) | st.integers(-3, 3)
 LISTS = st.lists(NUMBERS, max_size=40)
@@ -108,3 +108,36 @@ def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
     result = run(Sort(numbers), "noise/p=0.95,v=0.95,c=0", tmp_path / "run.db", k=7, seed=1)
     assert result.answer == sorted(numbers)
     assert verify(tmp_path / "run.db").finished
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3, -1, 20",
+        "[3,-1,20]",
+        "Sort 3 -1 20",
+        "sort the following numbers:\n3\n-1\n20\n",
+        "Sort the following list of integers in ascending order: [3, -1, +20].",
+        "Arrange these numbers from smallest to largest: 3; -1; 20",
+    ],
+)
+def test_a_problem_that_is_a_list_to_be_sorted_is_recognized(text):
+    """With brackets or without, on one line or several, with the words that usually stand before it."""
+    assert numbers_in(text) == [3, -1, 20]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Sort",
+        "Sort 3.5, 1",
+        "Sort 3, 1 in descending order",
+        "Sort 3, 1 and add 4",
+        "Sort the words b, a",
+        "3 - 1",
+    ],
+)
+def test_any_other_problem_is_not(text):
+    """Nothing is read into a problem that says more or less than that."""
+    assert numbers_in(text) is None

@@ -4,11 +4,13 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 np = pytest.importorskip("numpy")
 
+from unerring.adapters.embedded_ensembles import DIGITS  # noqa: E402
 from unerring.processes import multiply, multiply_roles, sort  # noqa: E402
 from unerring.processes.hanoi import MOST_DISKS, rehearse  # noqa: E402
 
@@ -73,35 +75,46 @@ def test_most_examples_are_unlike_any_other(data: ModuleType) -> None:
 # --- digits
 
 
-def digit_texts(digits: ModuleType, rows: list[tuple[list[int], list[int]]]) -> list[tuple[str, str]]:
-    return [tuple("".join(digits.VOCABULARY[token] for token in part) for part in row) for row in rows]
+def digit_texts(digits: ModuleType, batch: Any) -> list[tuple[str, str]]:
+    """Prompts and answers of a batch, as text; every row ends, and then there is nothing but filling."""
+    found = []
+    for row in batch.tokens:
+        words = [digits.VOCABULARY[token] for token in row]
+        end = words.index("</s>")
+        assert words[0] == "<s>"
+        assert set(words[end + 1 :]) <= {"<pad>"}
+        assert "<pad>" not in words[:end]
+        found.append(("".join(words[1 : batch.prompt_length]), "".join(words[batch.prompt_length : end])))
+    return found
+
+
+def process_of(prompt: str) -> ModuleType:
+    if " or " in prompt:
+        return sort
+    return multiply if " + " in prompt else multiply_roles
 
 
 def test_every_example_of_digits_is_answered_by_arithmetic(digits: ModuleType) -> None:
     """Prompts are those of the processes, and each answer is the right one of the process to the same prompt."""
     rng = np.random.default_rng(1)
-    sources = {
-        multiply: lambda: digits.steps(rng, 60),
-        multiply_roles: lambda: [*digits.products(rng, 60), *digits.cuts(rng, 60, digits.MOST_DIGITS)],
-        sort: lambda: digits.comparisons(rng, 60),
-    }
-    for process, draw in sources.items():
-        for _ in range(20):
-            for prompt, answer in digit_texts(digits, draw()):
-                assert process.rehearse(prompt).right == answer
+    seen = set()
+    for step in range(0, 80, 2):
+        for batch in digits.batches_at(rng, 32, step, 40):
+            for prompt, answer in digit_texts(digits, batch):
+                assert process_of(prompt).rehearse(prompt).right == answer
+                assert DIGITS.reads.fullmatch(prompt)
+                seen.add((process_of(prompt), len(prompt)))
+    # every length of a factor and every width of a number occurs
+    assert {length for process, length in seen if process is multiply_roles} >= set(range(8, 27))
+    assert {length for process, length in seen if process is sort} == {7 + 2 * width for width in range(1, 7)}
 
 
-def test_batches_of_digits_are_rectangles_with_prompts_of_one_length(digits: ModuleType) -> None:
-    """A row is the prompt, the answer with its end, and then nothing but filling."""
-    rng = np.random.default_rng(2)
-    ends = digits.END, digits.PAD
-    for step in range(60):
-        batch = digits.batch_at(rng, 16, step, 40)
-        newline = digits.ID["\n"]
-        assert (batch.tokens[:, 0] == digits.BEGIN).all()
-        assert (batch.tokens[:, batch.prompt_length - 1] == newline).all()
-        for row in batch.tokens.tolist():
-            assert row.count(newline) == 1
-            end = row.index(ends[0])
-            assert set(row[end + 1 :]) <= {ends[1]}
-            assert ends[1] not in row[:end]
+def test_numbers_to_be_compared_are_often_alike(digits: ModuleType) -> None:
+    """Heads of runs differ little at the end of a sort: equal numbers and equal beginnings are no rare examples."""
+    pairs = [
+        tuple(prompt.strip().split(" or "))
+        for prompt, _ in digit_texts(digits, digits.comparisons(np.random.default_rng(3), 2000, 4))
+    ]
+    assert 60 < sum(first == second for first, second in pairs) < 400
+    assert 50 < sum(first != second and first[:4] == second[:4] for first, second in pairs) < 500
+    assert 700 < sum(first[0] == "-" for first, _ in pairs) < 1300

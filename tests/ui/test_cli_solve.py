@@ -11,6 +11,7 @@ from unerring.ui.cli import command_line
 
 NOISE = ("--model", "noise/p=0.95,v=0.95,c=0", "--k", "6")
 PRODUCTS = ("--roles", "multiply", *NOISE)
+SOLVED = ("solve", "--input", "in.jsonl", "--out", "out.jsonl")
 QUESTION = "How many minutes are there in a week and 5 minutes?"
 
 ANSWERS = {
@@ -141,10 +142,14 @@ def test_bad_input_gets_one_line(here, capsys, words, told):
     assert {path: path.read_bytes() for path in here.iterdir()} == before
 
 
-def test_without_a_model_one_line_says_so(here, capsys):
-    """The embedded model cannot read problems, and is not asked."""
-    assert command_line(["solve", "2 * 3"]) == 2
-    assert "--model" in capsys.readouterr().err
+@pytest.mark.parametrize("words", [[QUESTION], ["2 * 3", "--roles", "general"], ["46 * 42 * 3"]])
+def test_what_the_embedded_model_cannot_read_needs_another(here, capsys, words):
+    """It knows products and sorting; one line says so before anything is asked or written."""
+    assert command_line(["solve", *words]) == 2
+    told = capsys.readouterr().err
+    assert "--model" in told
+    assert "Sort 3, -1, 2" in told
+    assert not list(here.iterdir())
 
 
 def test_the_page_of_a_report_has_the_tree(here, capsys):

@@ -1,7 +1,7 @@
 """Text to the embedded model's words and back.
 
 The vocabulary is the model's own (vocabulary.json beside the weights): four special tokens, then the few phrases
-and numbers that Towers of Hanoi steps are made of. Text is cut from the left into the longest words that fit.
+and numbers that its prompts and answers are made of. Text is cut from the left into the longest words that fit.
 """
 
 import json
@@ -35,8 +35,7 @@ class Tokenizer:
             word = self._pattern.match(text, at)
             if word is None:
                 raise InputError(
-                    "the embedded model knows only the compact Towers of Hanoi prompts and cannot read "
-                    f"{text[at : at + 24]!r}; choose another model for other prompts"
+                    f"the embedded model has no word for {text[at : at + 24]!r}; choose another model for such prompts"
                 )
             ids.append(self._ids[word[0]])
             at = word.end()

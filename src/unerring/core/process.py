@@ -50,7 +50,8 @@ class Chain(Protocol):
     - `length() -> int`: the number of steps, for progress and planning; a run that does not end there is stopped;
     - `state_at(step) -> state`: the state before any step, so that models can be measured on steps drawn at random;
     - `answer(state) -> JSON data`: what a finished run came to, from its last state;
-    - `parameters() -> dict`: the arguments that make this chain again, kept in the journal.
+    - `parameters() -> dict`: the arguments that make this chain again, kept in the journal;
+    - `embedded: str`: the embedded model that was trained on its compact prompts, where that is not `embedded`.
     """
 
     def start(self) -> Json:

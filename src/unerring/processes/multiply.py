@@ -25,6 +25,8 @@ class Multiply:
     `{"digit": d, "carry": c}`.
     """
 
+    embedded = "embedded/digits"
+
     def __init__(self, a: int = 46048, b: int = 42098) -> None:
         for name, factor in (("a", a), ("b", b)):
             if type(factor) is not int or factor < 0 or factor >= 10**MOST_DIGITS:
@@ -151,11 +153,14 @@ def rehearse(prompt: str) -> Rehearsal:
     if asked is None:
         raise InputError("this is not a compact prompt of a long multiplication")
     x, y, so_far, carry = map(int, asked.groups())
-    right = x * y + so_far + carry
-    slips = [x * y + so_far, x * y + carry, right + 1, right - 1, right % 10 * 10 + right // 10]
+    before = x * y, x * y + so_far
+    right = before[1] + carry
+    slips = [before[1], before[0] + carry, right + 1, right - 1, right % 10 * 10 + right // 10]
     wrong = dict.fromkeys(slip for slip in slips if slip != right and 0 <= slip <= 99)
-    return Rehearsal(_answer(right), tuple(map(_answer, wrong)))
+    return Rehearsal(_answer(right, *before), tuple(_answer(slip, *before) for slip in wrong))
 
 
-def _answer(result: int) -> str:
-    return f"digit = {result % 10}\ncarry = {result // 10}"
+def _answer(result: int, *before: int) -> str:
+    """An answer, with the sums that led to it, a line each."""
+    worked = "".join(f"{total:02d}\n" for total in (*before, result))
+    return f"{worked}digit = {result % 10}\ncarry = {result // 10}"

@@ -14,6 +14,9 @@ from unerring.errors import InputError
 
 LONGEST = 300  # digits of a factor
 _PROBLEM = re.compile(rf"(?<![0-9])([0-9]{{1,{LONGEST}}})\s*[*x×·]\s*([0-9]{{1,{LONGEST}}})(?![0-9])")
+_WHOLE = re.compile(
+    rf"((multiply( the following numbers)?:?|what is|calculate|compute) )?{_PROBLEM.pattern} ?[=?.]?", re.I
+)
 _PIECE = re.compile(r"[0-9]+(?!\.?[0-9])")
 _NUMBER = re.compile(r"[0-9]{1,2}(?!\.?[0-9])")
 _SHIFTED = re.compile(r"shift ([0-9]{1,3}) and add")
@@ -27,10 +30,16 @@ def product_in(text: str) -> str:
     return " * ".join(found[0])
 
 
+def is_product(text: str) -> bool:
+    """Whether a text asks for a product and for nothing else: the factors, and at most `Multiply ...:` before them."""
+    return _WHOLE.fullmatch(" ".join(text.split())) is not None
+
+
 class MultiplyRoles:
     """Products of two numbers, written `46048 * 42098`."""
 
     linear = False
+    embedded = "embedded/digits"
 
     def split(self, problem: str) -> Subtask:
         longer, other = _longer_first(problem)
@@ -38,7 +47,7 @@ class MultiplyRoles:
         def parse(text: str) -> Json:
             return parse_split(text, longer, other)
 
-        return Subtask(split_prompt(problem, longer), parse, f"split {problem}\n")
+        return Subtask(split_prompt(problem, longer), parse, f"split {longer}\n")
 
     def solve(self, problem: str, before: Json) -> Subtask:
         return Subtask(product_prompt(problem), parse_product, f"{problem}\n")
@@ -113,7 +122,7 @@ def parse_product(text: str) -> Json:
     return int(labelled("product", _NUMBER, text))
 
 
-_ASKED = re.compile(r"^(split )?([0-9]+) \* ([0-9]+)\s*$")
+_ASKED = re.compile(r"^split ([0-9]+)\s*$|^([0-9]) \* ([0-9])\s*$")
 
 
 def rehearse(prompt: str) -> Rehearsal:
@@ -121,12 +130,11 @@ def rehearse(prompt: str) -> Rehearsal:
     asked = _ASKED.match(prompt)
     if asked is None:
         raise InputError("this is not a compact prompt of a multiplication by parts")
-    split, first, second = asked.groups()
-    if split is None:
+    longer, first, second = asked.groups()
+    if longer is None:
         product = int(first) * int(second)
         slips = {product + int(second), max(0, product - int(first)), (product + 1) % 100} - {product}
         return Rehearsal(f"product = {product}", tuple(f"product = {slip}" for slip in sorted(slips)))
-    longer, _ = _longer_first(f"{first} * {second}")
     if len(longer) == 1:
         return Rehearsal("small", (_pieces(longer, "0"),))
     at = len(longer) - len(longer) // 2

@@ -1,4 +1,4 @@
-"""A problem, split by voting, solved by voting, as a chain like any other: `unerring solve`."""
+"""A problem in words as the chain that solves it, split and solved by voting, or sorted: `unerring solve`."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -9,7 +9,8 @@ from unerring.core.tree import Limits, Roles, Tree
 from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.processes.general import General
-from unerring.processes.multiply_roles import MultiplyRoles, product_in
+from unerring.processes.multiply_roles import MultiplyRoles, is_product, product_in
+from unerring.processes.sort import Sort, numbers_in
 
 LONGEST = 20_000  # characters of a problem
 ROLES: dict[str, Callable[[], Roles]] = {
@@ -17,6 +18,22 @@ ROLES: dict[str, Callable[[], Roles]] = {
     "linear": lambda: General(linear=True),
     "multiply": MultiplyRoles,
 }
+SORT = "sort"
+
+
+def ways(problem: str) -> str:
+    """The roles that fit a problem: those of a product or a sort where it is nothing else, else the general ones."""
+    if is_product(problem):
+        return "multiply"
+    return "general" if numbers_in(problem) is None else SORT
+
+
+def sorting(problem: str) -> Sort:
+    """The chain for a problem such as `Sort 3, -1, 2`; raises `InputError` for any other."""
+    numbers = numbers_in(problem)
+    if numbers is None:
+        raise InputError("numbers to be sorted are written Sort 3, -1, 2: whole ones, and nothing else")
+    return Sort(numbers)
 
 
 class Solve(Tree):
@@ -50,6 +67,9 @@ class Solve(Tree):
         if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels
             depth, nodes = 2 * len(problem), max(nodes, len(problem) ** 2 * 4)
         super().__init__(ROLES[roles](), problem, Limits(depth, parts, nodes), None if multiplying else shortlist)
+        embedded: str | None = getattr(self.roles, "embedded", None)
+        if embedded is not None:
+            self.embedded = embedded
         right: Callable[[str], Json] | None = getattr(self.roles, "right", None)
         if right is not None:  # a chain that offers no `verify` is one whose choices nobody can judge offline
             self.verify = partial(self._verified, right)

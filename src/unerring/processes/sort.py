@@ -6,7 +6,7 @@ left: about n log2(n) steps for n numbers, and no call ever sees the list.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,19 @@ from unerring.errors import InputError
 MOST_NUMBERS = 10_000
 LARGEST = 10**12
 EXAMPLE = 38, -5, 1204, 0, -77, 38, 9, 512
-Runs = list[list[int]]
+_ITEM = rf"[+-]?[0-9]{{1,{len(str(LARGEST))}}}"
+_TASK = re.compile(
+    r"((sort|order|arrange)( the| these)?( following)?( list of)?( whole)?( numbers| integers| list)?"
+    r"( (in|into) (ascending|increasing) order| from (the )?(smallest|least) to (the )?(largest|greatest))? ?:? ?)?"
+    rf"[\[(]? ?(?P<list>{_ITEM}(( ?[,;] ?| ){_ITEM})+) ?[\])]? ?\.?",
+    re.I,
+)
+
+
+def numbers_in(text: str) -> list[int] | None:
+    """The two or more numbers that a text asks to be sorted, smallest first; None where it asks for anything else."""
+    found = _TASK.fullmatch(" ".join(text.split()))
+    return None if found is None else [int(number) for number in re.split(r"[ ,;]+", found["list"])]
 
 
 class Sort:
@@ -28,6 +40,8 @@ class Sort:
     A state is `{"runs": lists, "merged": list}`: the first two runs are being merged, and `merged` is what was taken
     from them so far. A choice is the number to be taken next.
     """
+
+    embedded = "embedded/digits"
 
     def __init__(self, numbers: list[int] | tuple[int, ...] = EXAMPLE) -> None:
         if not isinstance(numbers, list | tuple) or len(numbers) > MOST_NUMBERS:
@@ -105,8 +119,14 @@ def _heads(state: Any) -> tuple[int, int]:
 
 
 def compact_prompt(first: int, second: int) -> str:
-    """The question in the fewest words."""
-    return f"{first} or {second}\n"
+    """The question in the fewest words: `-0005 or +1204`, both with a sign and as many digits."""
+    width = 1 + len(str(max(abs(first), abs(second))))
+    return f"{_aligned(first, width)} or {_aligned(second, width)}\n"
+
+
+def _aligned(number: int, width: int) -> str:
+    """A number with its sign and leading zeros, so that its places stand where another one's do."""
+    return f"{number:+0{width}d}"
 
 
 def full_prompt(first: int, second: int) -> str:
@@ -123,7 +143,7 @@ End your answer with exactly this line, filled in, and nothing after it:
 smaller = the number"""
 
 
-_NUMBER = re.compile(r"-?[0-9]{1,13}(?!\.?[0-9])")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,13}(?!\.?[0-9])")
 
 
 def parse(first: int, second: int, text: str) -> Json:
@@ -134,7 +154,7 @@ def parse(first: int, second: int, text: str) -> Json:
     return number
 
 
-_ASKED = re.compile(r"^(-?[0-9]+) or (-?[0-9]+)\s*$")
+_ASKED = re.compile(r"^([+-][0-9]+) or ([+-][0-9]+)\s*$")
 
 
 def rehearse(prompt: str) -> Rehearsal:
@@ -144,5 +164,8 @@ def rehearse(prompt: str) -> Rehearsal:
         raise InputError("this is not a compact prompt of a sort")
     first, second = map(int, asked.groups())
     least, most = min(first, second), max(first, second)
-    answer: Callable[[int], str] = "smaller = {}".format
+
+    def answer(number: int) -> str:
+        return f"smaller = {_aligned(number, len(asked[1]))}"
+
     return Rehearsal(answer(least), (answer(most if most > least else least + 1),))

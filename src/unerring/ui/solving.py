@@ -15,7 +15,8 @@ from unerring.core.vote import Json
 from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
 from unerring.processes.general import settled
-from unerring.processes.solve import ROLES, Solve
+from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
+from unerring.processes.sort import Sort, numbers_in
 from unerring.spending import Budget
 from unerring.ui.exits import DONE, STOPPED, WRONG, failed, quoted
 from unerring.ui.options import asking_options, json_option, margin, model_option, planning_options
@@ -33,10 +34,11 @@ from unerring.ui.tree import decided_tree, tree_text
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first N problems of the file.", metavar="N")
 @click.option(
     "--roles",
-    type=click.Choice(list(ROLES)),
-    default="general",
+    type=click.Choice(["auto", *ROLES, SORT]),
+    default="auto",
     show_default=True,
-    help="Who is asked: chat models, in words, for parts (general) or for steps in a row (linear); or for products.",
+    help="How: in words, by parts (general) or by steps in a row (linear); or the ways of a product or a sort, which "
+    "auto takes where the problem is nothing else.",
 )
 @click.option("--depth", type=click.IntRange(min=0), default=5, show_default=True, help="Levels of splitting.")
 @click.option("--parts", type=click.IntRange(min=2), default=12, show_default=True, help="Most parts of one problem.")
@@ -78,35 +80,41 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """Solve PROBLEM: split it, solve its parts and put the answers together, every step decided by voting.
 
     \b
-    unerring solve "46048 * 42098" --roles multiply --model openai/gpt-4.1-mini --budget-usd 1
-    unerring solve "How many days from 3 March 1999 to 9 May 2031?" --model openai/gpt-4.1-mini
-    unerring solve --input in.jsonl --out out.jsonl --roles multiply --model openai/gpt-4.1-mini
+    unerring solve "46048 * 42098"
+    unerring solve "Sort 38, -5, 1204, 0, -77"
+    unerring solve "How many days from 3 March 1999 to 9 May 2031?" --model openai/gpt-4.1-mini --budget-usd 1
+    unerring solve --input in.jsonl --out out.jsonl
 
     Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
     was stopped. A budget is that of all of them together.
     """
-    if not models:
-        raise InputError("say what answers with --model: the embedded model knows Towers of Hanoi alone")
 
-    def chain_of(text: str) -> Solve:
-        return Solve(text, roles, depth, parts, nodes, shortlist)
+    def chain_of(text: str) -> Solve | Sort:
+        way = ways(text) if roles == "auto" else roles
+        chain = sorting(text) if way == SORT else Solve(text, way, depth, parts, nodes, shortlist)
+        if not models and not hasattr(chain, "embedded"):
+            raise InputError(
+                "say what answers with --model: the embedded model solves products (46048 * 42098) and sorts whole "
+                "numbers (Sort 3, -1, 2), and reads nothing else"
+            )
+        return chain
 
     def run(text: str, path: Path, budget: Budget, progress: Progress) -> api.Result:
         every = api.Options(observer=progress, target=target, **options | {"budget": budget})
         if path.exists():
             # who answers hard steps is the journal's to say
             return api.resume(path, options=replace(every, escalate=None))
-        return api.run(chain_of(text), list(models), path, k, seed, every)
+        return api.run(chain_of(text), list(models) or "embedded", path, k, seed, every)
 
     if (problem is None) is (given is None):
         raise InputError("give one problem, or a file of them with --input")
     if problem is not None:
         path = journal or fresh("solve")
         reading.require_free(path)
-        name = "" if journal else str(path)
+        name, chain = "" if journal else str(path), chain_of(problem)
         result = watched(lambda progress: run(problem, path, options["budget"], progress), path, as_json, name)
-        if not isinstance(result, int) and not as_json and tree:
-            click.echo(tree_text(*decided_tree(path, chain_of(problem)), tree))
+        if isinstance(chain, Solve) and not isinstance(result, int) and not as_json and tree:
+            click.echo(tree_text(*decided_tree(path, chain), tree))
         return told(result, path, as_json)
     if out is None or journal is not None:
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
@@ -185,7 +193,7 @@ class _Batch:
         self._spent[path] = result.report["spend"]
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:
-            line["right"] = settled(result.answer) == settled(record["answer"])
+            line["right"] = _same(result.answer, record["answer"])
             self._right.append(line["right"])
         return line
 
@@ -209,6 +217,13 @@ def _problems(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(record, dict) or not isinstance(record.get("question"), str):
             raise InputError(f'{path}, line {number}: a problem is written {{"id": ..., "question": "..."}}')
         yield {"id": number, **record}
+
+
+def _same(answer: Any, expected: Any) -> bool:
+    """Whether an answer is the expected one, which may be written as text, a list of numbers too."""
+    if isinstance(answer, list) and isinstance(expected, str):
+        expected = numbers_in(expected)
+    return settled(answer) == settled(expected)
 
 
 def _file_name(record: dict[str, Any]) -> str:
