@@ -70,32 +70,47 @@ def cuts(rng: np.random.Generator, size: int, length: int) -> Batch:
 
 
 def comparisons(rng: np.random.Generator, size: int, width: int) -> Batch:
-    """Which of two numbers is the smaller one, both with a sign and so many digits, of which the first may be 0."""
+    """Which of two numbers is the smaller one, both with a sign and so many digits, of which the first may be 0.
+
+    A quarter is alike in the first places, a quarter in places here and there, and a quarter is near in value, as the
+    heads of runs are that are being merged.
+    """
     numbers = rng.integers(0, 10, (size, 2, width + 1))
     numbers[:, :, 0] = rng.integers(0, 2, (size, 2))  # 0 is plus, 1 minus
-    # a third begins alike, from nothing to all of it, as the heads of runs do that are nearly merged
-    alike = (rng.random((size, 1)) < 1 / 3) & (np.arange(width + 1) < rng.integers(1, width + 2, (size, 1)))
-    numbers[:, 1] = np.where(alike, numbers[:, 0], numbers[:, 1])
-    # and a number may be short
-    short = rng.integers(0, width, (size, 2, 1)) * (rng.random((size, 2, 1)) < 0.25)
+    # some are short
+    short = rng.integers(0, width, (size, 2, 1)) * (rng.random((size, 2, 1)) < 0.2)
     numbers[:, :, 1:] *= np.arange(width) >= short
+    first, second = numbers[:, 0], numbers[:, 1]
+    beginning = np.arange(width + 1) < rng.integers(1, width + 2, (size, 1))
+    scattered = rng.random((size, width + 1)) < 0.5
+    places = 10 ** np.arange(width - 1, -1, -1)
+    moved = np.clip(first[:, 1:] @ places + rng.integers(-300, 301, size), 0, 10**width - 1)
+    near = np.concatenate([first[:, :1], moved[:, None] // places % 10], axis=1)
+    kind = rng.integers(0, 4, (size, 1))
+    numbers[:, 1] = np.select(
+        [(kind == 1) & beginning, (kind == 2) & scattered, kind == 3], [first, first, near], second
+    )
     nothing = (numbers[:, :, 1:] == 0).all(axis=2)
     numbers[nothing, 0] = 0
-    values = np.where(numbers[:, :, 0] == 1, -1, 1) * (numbers[:, :, 1:] @ 10 ** np.arange(width - 1, -1, -1))
+    values = np.where(numbers[:, :, 0] == 1, -1, 1) * (numbers[:, :, 1:] @ places)
     tokens = ZERO + numbers
     tokens[:, :, 0] = np.where(numbers[:, :, 0] == 1, ID["-"], ID["+"])
+    swapped = np.where(rng.random((size, 1, 1)) < 0.5, tokens, tokens[:, ::-1])
     least = tokens[np.arange(size), values.argmin(axis=1)]
-    return _example(size, [tokens[:, 0], " or ", tokens[:, 1], "\n"], ["smaller = ", least])
+    return _example(size, [swapped[:, 0], " or ", swapped[:, 1], "\n"], ["smaller = ", least])
 
 
 def batches_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Iterator[Batch]:
-    """Batches of each kind for a step of the training: short factors first, then all lengths."""
+    """Batches of each kind for a step of the training: short factors first, then all lengths.
+
+    Comparisons are the hardest, and have the most.
+    """
     ceiling = min(MOST_DIGITS, 4 + (MOST_DIGITS - 4) * step // ramp)
-    yield steps(rng, size)
-    yield products(rng, size // 4)
+    yield steps(rng, size // 2)
+    yield products(rng, size // 6)
     for length in (ceiling - int(rng.integers(0, 4)), *rng.integers(1, ceiling + 1, 3)):
-        yield cuts(rng, size // 3, int(length))
-    yield comparisons(rng, size, 4)
+        yield cuts(rng, size // 4, int(length))
+    yield comparisons(rng, 2 * size, 4)
     yield comparisons(rng, size // 2, int(rng.integers(1, WIDEST + 1)))
 
 

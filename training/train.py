@@ -113,9 +113,10 @@ def train(options: argparse.Namespace) -> None:
         optimizers.prepare(rate_at(step, options.steps))
         total = 0.0
         batches = [*task.batches_at(rng, options.size, step, options.ramp)]
+        examples = sum(len(example.tokens) for example in batches)
         for example in batches:
             with torch.autocast(options.device, torch.bfloat16, enabled=not options.float32):
-                loss = loss_of(forward, example, options.drafter) / len(batches)
+                loss = loss_of(forward, example, options.drafter) * len(example.tokens) / examples
             loss.backward()
             total += loss.item()
         optimizers.step()

@@ -14,6 +14,7 @@ from faults.server import serving
 from unerring.adapters.openai_chat import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
 from unerring.core.sample import Finish, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+from unerring.processes.general import General
 from unerring.processes.hanoi import Hanoi
 from unerring.runtime.ports import Endpoint, Sampler
 
@@ -27,8 +28,8 @@ def sampler_of(server, options="", key=CANARY):
     return OpenAISampler(f"openai/noise@{server.url}{options}", {"UNERRING_API_KEY": key})
 
 
-def settings(slot=0, step=3, limit=200):
-    return Settings(0.1, limit, 7, step, slot)
+def settings(slot=0, step=3, limit=200, schema=None):
+    return Settings(0.1, limit, 7, step, slot, schema)
 
 
 def ask(sampler, n=1, slot=0):
@@ -311,6 +312,32 @@ def test_a_refused_parameter_is_left_out_of_the_next_try(param, caplog):
         assert (sample.logprob is None) == (param == "logprobs")
         assert [record.levelname for record in caplog.records] == ["WARNING"] * (param == "temperature")
         assert server.ledger.totals.requests == 3
+
+
+SCHEMA = General().solve("2 + 2", None).held_to(False)
+
+
+@pytest.mark.parametrize(("options", "sent"), [("", ("thoughts", "answer")), (",schema=off", ())])
+def test_a_schema_is_sent_where_the_step_has_one(options, sent):
+    """And nowhere else, and not where it is switched off; what it may cost is reserved."""
+    with serving() as server:
+        sampler = sampler_of(server, options)
+        for schema in (SCHEMA, None):
+            asyncio.run(sampler.sample(PROMPT, settings(schema=schema), 1))
+        assert [entry.held_to for entry in server.ledger.chats] == [sent, ()]
+        worst, plain = (sampler.worst(PROMPT, settings(schema=schema), 1) for schema in (SCHEMA, None))
+        assert worst.input_tokens > plain.input_tokens + len(SCHEMA)
+
+
+def test_a_schema_that_is_refused_is_left_out_of_the_next_try():
+    """Like any other parameter that a request can do without."""
+    with serving(script=listed(refusing("response_format"))) as server:
+        sampler = sampler_of(server)
+        asked = settings(schema=SCHEMA)
+        with pytest.raises(ProviderBusy, match="takes no response_format"):
+            asyncio.run(sampler.sample(PROMPT, asked, 1))
+        assert len(asyncio.run(sampler.sample(PROMPT, asked, 1))) == 1
+        assert [entry.held_to for entry in server.ledger.chats][-1] == ()
 
 
 def test_the_same_refusal_again_is_final():

@@ -1,6 +1,7 @@
 """Bodies of requests; and what is left out of them after a server has refused it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,10 +32,22 @@ def test_a_request_says_all_it_has_to():
 
 
 def test_options_leave_parameters_out():
-    """seed=off and logprobs=off are not sent, and n=1 never asks for several."""
-    form = Form(Spec("m", several=False, logprobs=False, seed=False))
-    assert set(fields(form)) == {"model", "messages", "max_tokens", "temperature"}
+    """seed=off, logprobs=off and schema=off are not sent, and n=1 never asks for several."""
+    form = Form(Spec("m", several=False, logprobs=False, seed=False, schema=False))
+    assert set(fields(form, replace(SETTINGS, schema="{}"))) == {"model", "messages", "max_tokens", "temperature"}
     assert form.many(7) == 1
+
+
+def test_a_schema_is_sent_as_openai_wants_it():
+    """Named, strict, and as it is; another one in the next request, and none where there is none."""
+    form = Form(Spec("m"))
+    for schema in ('{"type":"object"}', '{"type":"array"}'):
+        assert fields(form, replace(SETTINGS, schema=schema))["response_format"] == {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": json.loads(schema)},
+        }
+    assert "response_format" not in fields(form)
+    assert form.sent(1, schema=True) - form.sent(1) == {"response_format"}
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\n\x00\x1f", "é😀", "</script>", '"},{"role":"system"', "\u2028"])

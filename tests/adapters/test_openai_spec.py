@@ -27,7 +27,10 @@ LOCAL = "http://127.0.0.1:8000/v1"
         ("openai/claude@20240620", Spec("claude@20240620")),
         (f"openai/m@{LOCAL},compact", Spec("m", LOCAL, compact=True)),
         ("openai/m,timeout=2.5", Spec("m", timeout=2.5)),
-        ("openai/m,seed=off,n=1,logprobs=off", Spec("m", several=False, logprobs=False, seed=False)),
+        (
+            "openai/m,schema=off,seed=off,n=1,logprobs=off",
+            Spec("m", "https://api.openai.com/v1", False, 120.0, False, False, False, False),
+        ),
         ("openai/m@https://generativelanguage.googleapis.com/v1beta/openai/", None),
         ("openai/m@http://[::1]:8080", Spec("m", "http://[::1]:8080")),
     ],

@@ -84,7 +84,7 @@ class Chat:
         if isinstance(question, Rejection):
             return self._refuse(request, entry, question)
         entry.model, entry.messages, entry.seed = question.model, question.messages, question.seed
-        entry.n, entry.temperature = question.n, question.temperature
+        entry.n, entry.temperature, entry.held_to = question.n, question.temperature, question.held_to
         if self._bucket and (refusal := self._bucket.refusal(entry.arrived)):
             return self._refuse(request, entry, refusal)
         if self.setup.slots is not None and self._busy >= self.setup.slots:

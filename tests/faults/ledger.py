@@ -63,6 +63,7 @@ class Entry:
     seed: int | None = None
     n: int = 1
     temperature: float | None = None
+    held_to: tuple[str, ...] = ()
     fault: str | None = None
     status: int = 0
     reply_id: str | None = None

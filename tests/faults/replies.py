@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import re
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,17 @@ FINGERPRINT = "fp_faults"
 MOST_CHOICES = 128
 
 
+class _Held(msgspec.Struct):
+    name: str
+    strict: bool
+    schema: dict[str, Any]
+
+
+class _Format(msgspec.Struct):
+    type: Literal["json_schema"]
+    json_schema: _Held
+
+
 class _Body(msgspec.Struct):
     model: str
     messages: msgspec.Raw
@@ -27,6 +38,7 @@ class _Body(msgspec.Struct):
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     stream: bool | None = None
+    response_format: _Format | None = None
 
 
 class _Part(msgspec.Struct):
@@ -40,7 +52,10 @@ class _Message(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a chat request asks. `prompt` is the text of its last message, `messages` the digest of them all."""
+    """What a chat request asks. `prompt` is the text of its last message, `messages` the digest of them all.
+
+    `held_to` are the fields of the JSON schema that the answer is to keep to; empty without one.
+    """
 
     model: str
     prompt: str
@@ -51,6 +66,7 @@ class Question:
     temperature: float = 1.0
     max_tokens: int | None = None
     logprobs: bool = False
+    held_to: tuple[str, ...] = ()
 
 
 _bodies = msgspec.json.Decoder(_Body)
@@ -71,6 +87,10 @@ def question_of(body: bytes) -> Question | Rejection:
         return Rejection(400, "integer_out_of_range", f"Invalid 'n': it is from 1 to {MOST_CHOICES}.")
     if asked.stream:
         return Rejection(400, "unsupported_value", "This server does not stream.")
+    schema = asked.response_format.json_schema.schema if asked.response_format else {}
+    if schema and (schema.get("additionalProperties") is not False or schema["required"] != [*schema["properties"]]):
+        # as OpenAI has it for strict schemas
+        return Rejection(400, "invalid_request_error", "Invalid schema for response_format 'answer'.")
     content = messages[-1].content
     return Question(
         model=asked.model,
@@ -82,6 +102,7 @@ def question_of(body: bytes) -> Question | Rejection:
         temperature=1.0 if asked.temperature is None else asked.temperature,
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
         logprobs=bool(asked.logprobs),
+        held_to=tuple(schema.get("properties", ())),
     )
 
 

@@ -35,6 +35,22 @@ def rightly(chain):
     return Right()
 
 
+def test_every_role_has_a_schema_that_its_own_parser_keeps_to():
+    """Strict endpoints want an object with every field required; an answer in that form is read."""
+    roles = General()
+    examples = [
+        (roles.split("p"), {"thoughts": "", "parts": ["a", "b"], "how": "add"}),
+        (roles.solve("p", None), {"thoughts": "", "answer": 4}),
+        (roles.compose("p", "add", ["a"], [1]), {"thoughts": "", "answer": [4, "x"]}),
+        (roles.judge("p", [1, 2]), {"thoughts": "", "choice": 2}),
+    ]
+    for subtask, example in examples:
+        assert subtask.schema["required"] == [*subtask.schema["properties"]] == [*example]
+        assert subtask.schema["additionalProperties"] is False
+        assert subtask.parse(json.dumps(example, indent=1)) is not None
+    assert roles.split("p").parse('{"thoughts": "small", "parts": [], "how": ""}') == {"parts": []}
+
+
 def role_of(prompt):
     """Which role of the general version a prompt asks."""
     marks = {

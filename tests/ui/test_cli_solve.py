@@ -67,6 +67,24 @@ def test_a_problem_in_words_is_solved_through_an_endpoint(here, capsys, monkeypa
     assert told["steps"] == 6  # three splits, two answers, one composition
 
 
+def test_a_model_that_is_held_to_schemas_answers_with_one_object(here, capsys, monkeypatch):
+    """Every role's question goes with its schema, and an object over several lines, thoughts first, is an answer."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+
+    def held(prompt, *drawn):
+        told = chat(prompt, *drawn).text.partition("Let me think.\n\n")[2]
+        split = {"how": "no need"} if told == '{"parts": []}' else {}
+        return written(prompt, json.dumps({"thoughts": "{", **json.loads(told or "{}"), **split}, indent=2), None)
+
+    with serving(models={"m": held}) as server:
+        assert command_line(["solve", QUESTION, "--model", f"openai/m@{server.url}", "--json"]) == 0
+        assert {entry.held_to for entry in server.ledger.chats} >= {
+            ("thoughts", "parts", "how"),
+            ("thoughts", "answer"),
+        }
+    assert json.loads(capsys.readouterr().out)["answer"] == 10085
+
+
 def test_a_file_of_problems_is_solved_and_gone_on_with(here, capsys):
     """Each has a journal, and its line's number where it has no id; the same command again solves nothing twice."""
     problems = [

@@ -66,7 +66,7 @@ class BatchSampler:
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
         """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
         prompts = 1 if self._form.many(n) == n else n
-        return Usage(prompts * most_tokens(prompt), n * settings.max_output_tokens)
+        return Usage(prompts * most_tokens(prompt, settings.schema), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with the next batch, or out of one that was made before; see `Sampler.sample`.
@@ -105,7 +105,14 @@ class BatchSampler:
         if len(body) > MOST_LINE:
             raise ProviderDown(f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have")
         key = key_of(self._identity, self.spec.chat.model, prompt, settings)
-        return Line(key, n, body, self._form.sent(n), most_tokens(prompt), settings.max_output_tokens)
+        return Line(
+            key,
+            n,
+            body,
+            self._form.sent(n, settings.schema is not None),
+            most_tokens(prompt, settings.schema),
+            settings.max_output_tokens,
+        )
 
 
 async def _each(desk: Desk, lines: list[Line]) -> list[Sample]:

@@ -50,7 +50,7 @@ class Reader:
                 self.form.without("n")
             # how long a batch took says nothing about a cache
             return tuple(replace(sample, seconds=None) for sample in result)
-        return self._adapted(result, status, found.body, self.form.sent(2) if sent is None else sent)
+        return self._adapted(result, status, found.body, self.form.sent(2, True) if sent is None else sent)
 
     def _adapted(
         self, failure: ProviderBusy | ProviderDown, status: int, body: bytes, sent: frozenset[str]

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
+from dataclasses import replace
 from threading import Thread
 from typing import TypeAlias
 
@@ -31,10 +32,7 @@ class FunctionSampler:
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         # each sample is a call of its own, with its own number, so that it can be seeded by it
-        each = [
-            Settings(settings.temperature, settings.max_output_tokens, settings.seed, settings.step, settings.slot + i)
-            for i in range(n)
-        ]
+        each = [replace(settings, slot=settings.slot + offset) for offset in range(n)]
         return leading(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:

@@ -21,12 +21,13 @@ import msgspec
 from unerring.adapters.openai_chat import OpenAISampler
 from unerring.adapters.openai_failures import LARGEST_ERROR, Failure, one_line
 from unerring.adapters.openai_line import Answered, Line
+from unerring.adapters.openai_request import FORMAT
 from unerring.adapters.openai_spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
 from unerring.adapters.openai_spec import PROVIDER as CHAT
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
 PROVIDER = "litellm"
-OPTIONAL = "temperature", "seed", "logprobs", "n"  # parameters that some providers do not take
+OPTIONAL = "temperature", "seed", "logprobs", "n", FORMAT  # parameters that some providers do not take
 DEEPEST = 20  # exceptions that stand behind one another
 
 _WRITTEN = f"{PROVIDER}/PROVIDER/MODEL"

@@ -15,6 +15,7 @@ from unerring.errors import ProviderBusy, ProviderDown
 
 # Tokens that a chat template may add to a prompt: its marks, and the system prompt that some models bring along.
 TEMPLATE_TOKENS = 256
+SCHEMA_TOKENS = 256  # with which an endpoint may tell a model to keep to a schema, beside the schema itself
 
 SHORT_REPLIES = 3  # on end, after which samples are asked for one by one
 
@@ -53,7 +54,7 @@ class OpenAISampler:
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
         """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
         n = self._form.many(n)
-        return Usage(most_tokens(prompt), n * settings.max_output_tokens)
+        return Usage(most_tokens(prompt, settings.schema), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with one request; see `Sampler.sample`."""
@@ -64,7 +65,7 @@ class OpenAISampler:
 
     async def _asked(self, prompt: str, settings: Settings, n: int) -> Outcome:
         several = self._form.many(n)
-        sent = self._form.sent(several)
+        sent = self._form.sent(several, settings.schema is not None)
         try:
             body = self._form.body(prompt, settings, several)
         except UnicodeEncodeError:
@@ -77,7 +78,7 @@ class OpenAISampler:
         asked = Asked(
             several,
             settings.max_output_tokens,
-            most_tokens(prompt),
+            most_tokens(prompt, settings.schema),
             self.name,
             self._where,
             self._secret,
@@ -113,7 +114,8 @@ class OpenAISampler:
         return ProviderBusy(f"{self._where} takes no {name}: from now on it is asked {instead}", retry_after=0.0)
 
 
-def most_tokens(prompt: str) -> int:
-    """The most tokens that a prompt can have, with those of a chat template."""
+def most_tokens(prompt: str, schema: str | None = None) -> int:
+    """The most tokens that a prompt can have, with those of a chat template, and of the schema where one is sent."""
     # four bytes a character at most, and one where all are ASCII: counting them is only worth it for the others
-    return (len(prompt) if prompt.isascii() else len(prompt.encode("utf-8", "replace"))) + TEMPLATE_TOKENS
+    told = len(prompt) if prompt.isascii() else len(prompt.encode("utf-8", "replace"))
+    return told + TEMPLATE_TOKENS + (0 if schema is None else SCHEMA_TOKENS + len(schema.encode()))

@@ -19,6 +19,7 @@ LIMITS = "max_tokens", "max_completion_tokens"  # the second is what OpenAI's re
 MOST_TAILS = 64  # kinds of settings whose part of the body is kept
 
 _OPTIONAL = "temperature", "seed", "logprobs", "n"
+FORMAT = "response_format"  # how an answer's JSON schema is sent
 # `n` alone is no word to look for; in quotes, or where something is said about its value, it is.
 _NAMES_N = re.compile(r"""['"`]n['"`]|\bn\s*(?:[=:<>]|must\b|should\b|parameter|is not|greater)|parameter:?\s+n\b""")
 _LENGTHS = re.compile(r"context.{0,20}length|too large|too long", re.IGNORECASE)
@@ -32,9 +33,9 @@ class Form:
     def __init__(self, spec: Spec) -> None:
         self._head = b'{"model":%s,"messages":[{"role":"user","content":' % _encode(spec.model)
         self._limit = LIMITS[0]
-        left_out = [("seed", spec.seed), ("logprobs", spec.logprobs), ("n", spec.several)]
+        left_out = [("seed", spec.seed), ("logprobs", spec.logprobs), ("n", spec.several), (FORMAT, spec.schema)]
         self._left_out = {name for name, sent in left_out if not sent}
-        self._tails: dict[tuple[float, int], bytes] = {}
+        self._tails: dict[tuple[float, int, str | None], bytes] = {}
         self._settle()
 
     def _settle(self) -> None:
@@ -42,6 +43,7 @@ class Form:
         self._tails.clear()
         self._sent = frozenset({self._limit, *_OPTIONAL} - self._left_out)
         self._sent_alone = self._sent - {"n"}
+        self._formats = frozenset({FORMAT} - self._left_out)
 
     def many(self, n: int) -> int:
         """How many samples a request asks for, where n are wanted."""
@@ -52,7 +54,7 @@ class Form:
 
         Raises `UnicodeEncodeError` for half characters in the prompt.
         """
-        tail = self._tails.get((settings.temperature, settings.max_output_tokens))
+        tail = self._tails.get((settings.temperature, settings.max_output_tokens, settings.schema))
         if tail is None:
             tail = self._tail(settings)
         parts = [self._head, _encode(prompt), tail]
@@ -62,17 +64,25 @@ class Form:
         return b"".join(parts)
 
     def _tail(self, settings: Settings) -> bytes:
-        fields = {self._limit: settings.max_output_tokens, "temperature": settings.temperature, "logprobs": True}
+        fields: dict[str, object] = {
+            self._limit: settings.max_output_tokens,
+            "temperature": settings.temperature,
+            "logprobs": True,
+        }
+        if settings.schema is not None:
+            held = {"name": "answer", "strict": True, "schema": msgspec.Raw(settings.schema.encode())}
+            fields[FORMAT] = {"type": "json_schema", "json_schema": held}
         sent = {name: value for name, value in fields.items() if name not in self._left_out}
         tail = b"}]," + _encode(sent)[1:-1]
         if len(self._tails) >= MOST_TAILS:
             self._tails.clear()
-        self._tails[settings.temperature, settings.max_output_tokens] = tail
+        self._tails[settings.temperature, settings.max_output_tokens, settings.schema] = tail
         return tail
 
-    def sent(self, n: int) -> frozenset[str]:
-        """The parameters in a request for n samples that may be done without or worded otherwise."""
-        return self._sent if n > 1 else self._sent_alone
+    def sent(self, n: int, schema: bool = False) -> frozenset[str]:
+        """The parameters in a request for n samples, by a schema or not, that may be done without or reworded."""
+        names = self._sent if n > 1 else self._sent_alone
+        return names | self._formats if schema else names
 
     def without(self, name: str) -> bool:
         """From now on leave a parameter out, or word it otherwise; returns whether that is news."""

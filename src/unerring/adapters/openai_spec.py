@@ -34,7 +34,9 @@ KEYS = {
 # change what is voted for.
 SHORTEST_SECRET = 8
 
-_WRITTEN = "openai/MODEL or openai/MODEL@URL, then any of ,compact ,timeout=SECONDS ,n=1 ,logprobs=off ,seed=off"
+_WRITTEN = (
+    "openai/MODEL or openai/MODEL@URL, then any of ,compact ,timeout=SECONDS ,n=1 ,logprobs=off ,seed=off ,schema=off"
+)
 _ADDRESS = re.compile(r"@(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _HALF_AN_ADDRESS = re.compile(r"@[^@/]+(:[0-9]+(/|$)|.*/v[0-9]+/?$)")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?|[0-9a-f:.]+")  # names and IPv4; IPv6 without its brackets
@@ -47,7 +49,8 @@ _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
 class Spec:
     """A model behind an address. `url` is the base URL, without a slash at its end; `timeout` is in seconds.
 
-    `several`: more than one sample may be asked for in a request. `logprobs`, `seed`: these are asked for and sent.
+    `several`: more than one sample may be asked for in a request. `logprobs`, `seed`, `schema`: these are asked for
+    and sent.
     """
 
     model: str
@@ -57,6 +60,7 @@ class Spec:
     several: bool = True
     logprobs: bool = True
     seed: bool = True
+    schema: bool = True
 
     @property
     def name(self) -> str:
@@ -66,7 +70,8 @@ class Spec:
             words.append("compact")
         if self.timeout != DEFAULT_TIMEOUT:
             words.append(f"timeout={self.timeout}".removesuffix(".0"))
-        words += ["n=1"] * (not self.several) + ["logprobs=off"] * (not self.logprobs) + ["seed=off"] * (not self.seed)
+        words += ["n=1"] * (not self.several)
+        words += [f"{name}=off" for name in ("logprobs", "seed", "schema") if not getattr(self, name)]
         return ",".join(words)
 
     @property
@@ -157,7 +162,7 @@ def _options(options: list[str]) -> dict[str, Any]:
                 name, value = "compact", True
             case ["n", "1"]:
                 name, value = "several", False
-            case ["logprobs" | "seed" as name, "off"]:
+            case ["logprobs" | "seed" | "schema" as name, "off"]:
                 value = False
             case ["timeout", seconds]:
                 name, value = "timeout", _timeout(seconds)

@@ -1,5 +1,6 @@
 """What a user writes: a chain of steps, each a question with a canonical answer."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -17,7 +18,9 @@ class Subtask:
     `RedFlag`. `compact` is the same question in the fewest words, for models trained on just that. `paraphrases` ask
     the same in other words, for the votes to be spread over: what misleads one wording may not mislead another.
     `shortlist` is for questions that may be answered well in many ways: after so many votes that settle nothing, the
-    step comes to `{"candidates": choices}`, those that had votes, for the next step to have them judged.
+    step comes to `{"candidates": choices}`, those that had votes, for the next step to have them judged. `schema` is
+    the JSON schema of an answer that is one JSON object, sent to endpoints that can hold a model to it; `parse` judges
+    all the same.
     """
 
     prompt: str
@@ -25,6 +28,7 @@ class Subtask:
     compact: str | None = None
     paraphrases: tuple[str, ...] = ()
     shortlist: int | None = None
+    schema: dict[str, Json] | None = None
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
         """The prompts to choose from: the compact one alone where it is wanted and there is one."""
@@ -33,6 +37,15 @@ class Subtask:
     def worded(self, compact: bool) -> str:
         """The first of them."""
         return self.wordings(compact)[0]
+
+    def held_to(self, compact: bool) -> str | None:
+        """The schema as JSON text, where there is one; compact prompts are answered without.
+
+        Fields stay in their order: models write them in it, so that thoughts come before what they lead to.
+        """
+        if self.schema is None or (compact and self.compact is not None):
+            return None
+        return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
 
 
 @runtime_checkable

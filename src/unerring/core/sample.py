@@ -69,6 +69,8 @@ class Settings:
     `step` and `slot` say which samples these are: a call for n samples asks for the step's samples numbered
     `slot` to `slot + n - 1`, counted from 0. With `seed`, the run's own, they name a sample for good, so a
     sampler that can be seeded gives the same sample for the same three numbers.
+
+    `schema` is the JSON schema of an answer, as JSON text, for endpoints that can hold a model to one.
     """
 
     temperature: float
@@ -76,6 +78,7 @@ class Settings:
     seed: int
     step: int
     slot: int
+    schema: str | None = None
 
     def sample_seed(self, offset: int = 0) -> int:
         """A 63-bit seed of the sample `offset` places after the first, distinct for every sample of a run."""

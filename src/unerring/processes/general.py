@@ -1,6 +1,7 @@
 """The roles of the general version for chat models: any problem that can be told in words.
 
-Every answer ends in one line of JSON, which is all that is read of it; whatever else is no vote.
+Every answer ends in one line of JSON, which is all that is read of it; whatever else is no vote. Endpoints that can
+hold a model to a JSON schema are sent each role's: there the answer is that object alone, with its thoughts inside.
 """
 
 import re
@@ -21,22 +22,24 @@ class General:
 
     def split(self, problem: str) -> Subtask:
         how = _STEPS if self.linear else _PARTS
-        return Subtask(f"{how}\n\nThe problem:\n{problem}", parse_split)
+        return Subtask(f"{how}\n\nThe problem:\n{problem}", parse_split, schema=_SPLIT_SCHEMA)
 
     def solve(self, problem: str, before: Json) -> Subtask:
         asked = f"{_SOLVE}\n\nThe problem:\n{problem}"
         if before is not None:
             asked += f"\n\nThe answer of the step before, which this one starts from:\n{_told(before)}"
-        return Subtask(asked, parse_answer)
+        return Subtask(asked, parse_answer, schema=_ANSWER_SCHEMA)
 
     def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | Composed:
         solved = "\n".join(f"- {part}\n  answer: {_told(answer)}" for part, answer in zip(parts, answers, strict=True))
         asked = f"{_COMPOSE}\n\nThe problem:\n{problem}\n\nIts parts:\n{solved}\n\nThe plan:\n{how}"
-        return Subtask(asked, parse_answer)
+        return Subtask(asked, parse_answer, schema=_ANSWER_SCHEMA)
 
     def judge(self, problem: str, candidates: list[Json]) -> Subtask:
         listed = "\n".join(f"{number}. {canonical(one)}" for number, one in enumerate(candidates, start=1))
-        return Subtask(f"{_JUDGE}\n\nThe problem:\n{problem}\n\nThe candidates:\n{listed}", parse_choice)
+        return Subtask(
+            f"{_JUDGE}\n\nThe problem:\n{problem}\n\nThe candidates:\n{listed}", parse_choice, schema=_CHOICE_SCHEMA
+        )
 
 
 _PARTS = """You plan how a problem is solved; you do not solve it.
@@ -80,23 +83,48 @@ End with exactly one line of JSON, and nothing after it:
 {"choice": the number of the candidate}"""
 
 
+def _schema(**fields: Json) -> dict[str, Json]:
+    """A schema of an object with all of these fields and no other, and room to think before them.
+
+    Endpoints that are strict about schemas want every field required.
+    """
+    told: dict[str, Json] = {"thoughts": {"type": "string"}, **fields}
+    return {"type": "object", "properties": told, "required": [*told], "additionalProperties": False}
+
+
+_ONE: list[Json] = [{"type": "number"}, {"type": "string"}]
+_SPLIT_SCHEMA = _schema(parts={"type": "array", "items": {"type": "string"}}, how={"type": "string"})
+_ANSWER_SCHEMA = _schema(answer={"anyOf": [*_ONE, {"type": "array", "items": {"anyOf": _ONE}}]})
+_CHOICE_SCHEMA = _schema(choice={"type": "integer"})
+
+
 def _told(answer: Json) -> str:
     return answer if isinstance(answer, str) else canonical(answer)
 
 
-def last_line(text: str) -> dict[str, Any]:
-    """The JSON object in an answer's last line, which may stand in a fence of Markdown; flags anything else."""
+def last_object(text: str) -> dict[str, Any]:
+    """The JSON object that an answer is or ends with, without its thoughts; flags anything else.
+
+    The last line may stand in a fence of Markdown.
+    """
+    try:
+        value = json_answer(text.strip())
+    except RedFlag:
+        value = json_answer(_last_line(text))
+    if not isinstance(value, dict):
+        raise RedFlag("the last line is no JSON object")
+    return {name: told for name, told in value.items() if name != "thoughts"}
+
+
+def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.strip().splitlines()]
     while lines and (not lines[-1] or lines[-1] == "```"):
         lines.pop()
-    value = json_answer(lines[-1] if lines else "")
-    if not isinstance(value, dict):
-        raise RedFlag("the last line is no JSON object")
-    return value
+    return lines[-1] if lines else ""
 
 
 def _only(text: str, name: str) -> Json:
-    value = last_line(text)
+    value = last_object(text)
     if set(value) != {name}:
         raise RedFlag(f"the last line has other names than {name!r}")
     found: Json = value[name]
@@ -105,9 +133,9 @@ def _only(text: str, name: str) -> Json:
 
 def parse_split(text: str) -> Json:
     """The split in an answer, as far as its form goes."""
-    value = last_line(text)
-    if value == {"parts": []}:
-        return value
+    value = last_object(text)
+    if value.get("parts") == [] and set(value) <= {"parts", "how"}:
+        return {"parts": []}
     if set(value) != {"parts", "how"}:
         raise RedFlag("the last line has other names than parts and how")
     return value

@@ -190,11 +190,11 @@ class Pilot:
         """Samples of one sampler, in one wording."""
         sampler, wording = self._seat(question, slot)
         limit = self._policy.flags.max_output_tokens
-        prompt = question.subtask.wordings(sampler.compact)[wording]
+        prompt, schema = question.subtask.wordings(sampler.compact)[wording], question.subtask.held_to(sampler.compact)
         drawn: list[Observed] = []
         while len(drawn) < n:
             first = slot + len(drawn)
-            settings = Settings(self._calibration.temperature, limit, self._seed, question.step.step, first)
+            settings = Settings(self._calibration.temperature, limit, self._seed, question.step.step, first, schema)
             asked = await self._allowed(n - len(drawn))
             started = self._around.clock.time()
             try:

@@ -185,7 +185,8 @@ class Sampling:
         assert opened is not None
         seat, step = call.seat, call.question.step.step
         limit = self._ledger.state.policy.flags.max_output_tokens
-        settings = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
+        schema = call.question.subtask.held_to(seat.sampler.compact)
+        settings = Settings(seat.temperature, limit, opened.seed, step, call.slots[0], schema)
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, call.halt)
         return await self._caller.call(Asked(seat.sampler, call.prompt, settings, len(call.slots)), tries, call.halt)
 
