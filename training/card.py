@@ -52,27 +52,27 @@ def figures(results: Mapping[str, Any]) -> str:
     steps = results["steps"]
     parts = [
         f"Measured with {results['engine']}, seed {results['seed']}: {steps:,} random steps of the run of 20 disks.",
-        "### Members, sampled",
+        "#### Members, sampled",
         "`p` and `v` are those of the paper: the chance that a sample is not flagged, and that an unflagged one is "
         "right. Intervals are exact, at 95 %, as if samples were independent; three were drawn of each step.",
         sampled(large["members"]),
-        "### Members, step by step",
+        "#### Members, step by step",
         stepwise(large["members"]),
         "A greedy answer is the likeliest continuation, token by token. A step is pathological if the right answer "
         "does not lead among the member's unflagged samples at temperature 1 (200 of each step in doubt), and silent "
         "if all of them are flagged: no number of the member's votes decides such a step rightly.",
         shared(large["shared_pathological"]),
-        "### Log-probability as a red flag",
+        "#### Log-probability as a red flag",
         "Valid answers at temperature 1.0 whose mean token log-probability reaches the threshold, of all members:",
         separation(large["members"]),
-        "### Voting",
+        "#### Voting",
         f"`{results['policy']['rule']}`, temperature {results['policy']['temperatures'][1]}, flagged below a mean "
         f"log-probability of {results['policy']['min_logprob']}; every step is raced once for each line:",
         raced(large["races"], steps),
-        f"### Smaller games: all {small['steps']:,} steps of 1 to 12 disks",
+        f"#### Smaller games: all {small['steps']:,} steps of 1 to 12 disks",
         stepwise(small["members"]),
         raced(small["races"], small["steps"]),
-        "### The drafter",
+        "#### The drafter",
         "Drafts that are not the right answer: " + drafted(results["drafter"]),
     ]
     return "\n\n".join(parts)
@@ -149,7 +149,7 @@ def digit_figures(results: Mapping[str, Any]) -> str:
     for kind in ("sums", "products", "cuts", "comparisons"):
         found = results[kind]
         parts += [
-            f"### {kind.capitalize()}: {found['steps']:,} steps",
+            f"#### {kind.capitalize()}: {found['steps']:,} steps",
             sampled(found["members"]),
             stepwise(found["members"]),
             shared(found["shared_pathological"]),

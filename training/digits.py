@@ -103,13 +103,13 @@ def comparisons(rng: np.random.Generator, size: int, width: int) -> Batch:
 def batches_at(rng: np.random.Generator, size: int, step: int, ramp: int) -> Iterator[Batch]:
     """Batches of each kind for a step of the training: short factors first, then all lengths.
 
-    Comparisons are the hardest, and have the most.
+    Comparisons are the hardest and have the most; products and cuts are the easiest.
     """
     ceiling = min(MOST_DIGITS, 4 + (MOST_DIGITS - 4) * step // ramp)
     yield steps(rng, size // 2)
-    yield products(rng, size // 6)
+    yield products(rng, size // 16)
     for length in (ceiling - int(rng.integers(0, 4)), *rng.integers(1, ceiling + 1, 3)):
-        yield cuts(rng, size // 4, int(length))
+        yield cuts(rng, size // 12, int(length))
     yield comparisons(rng, 2 * size, 4)
     yield comparisons(rng, size // 2, int(rng.integers(1, WIDEST + 1)))
 
