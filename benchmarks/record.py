@@ -103,7 +103,7 @@ def alone(most: int) -> dict[str, Any]:
         found["greedy"][spec] = derails(sampler, 0.0, 0)
         sampler.close()
         found["votes"][spec] = asyncio.run(voted_alone(spec, most))
-    found["drafter"] = derails(EmbeddedDrafter(), 0.0, 0)
+    found["drafter"] = derails(EmbeddedDrafter("embedded/draft"), 0.0, 0)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.embedded_ensembles import DRAFTER, named
+from unerring.adapters.embedded_ensembles import named
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.plugins import installed, plugged
 from unerring.core.policy import Policy
@@ -144,7 +144,7 @@ def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | Async
     if provider == "embedded":
         from unerring.adapters.embedded import EmbeddedDrafter, EmbeddedSampler
 
-        return EmbeddedDrafter() if spec == DRAFTER else _to_close(EmbeddedSampler(spec, origin.seed), made)
+        return EmbeddedDrafter(spec) if rest.endswith("draft") else _to_close(EmbeddedSampler(spec, origin.seed), made)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:
@@ -217,7 +217,7 @@ def recommended_policy(model: Any) -> Policy | None:
     if isinstance(model, list | tuple) and len(model) == 1:
         return recommended_policy(model[0])
     if isinstance(model, str) and model.partition("/")[0] == "embedded":
-        return named(model)[0].policy if model != DRAFTER else None
+        return named(model)[0].policy
     policy: Policy | None = getattr(model, "recommended_policy", None)
     return policy
 

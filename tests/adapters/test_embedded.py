@@ -59,7 +59,7 @@ def test_a_member_can_be_asked_alone(name: str) -> None:
 def test_an_unknown_member_is_refused(spec: str) -> None:
     """There are three members; asking for another is the caller's mistake, told in one line."""
     with pytest.raises(
-        InputError, match=r"there are: embedded and embedded/digits, their members \(/a, /b, /c\), embedded/draft$"
+        InputError, match=r"there are: embedded and embedded/digits, their members \(/a, /b, /c, /draft\)$"
     ):
         EmbeddedSampler(spec)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from unerring.adapters.embedded_ensembles import DRAFTER, WEIGHTS, named
+from unerring.adapters.embedded_ensembles import DRAFT, Ensemble, named
 from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.errors import InputError
 
@@ -42,7 +42,7 @@ class EmbeddedSampler:
             from unerring.adapters.embedded_member import Member
         except ImportError as error:
             raise _lacking(error) from None
-        drafter = _drafter() if self.drafter else None
+        drafter = _drafter(self._ensemble)
         members = {f"{self._ensemble.name}/{name}": Member(self._ensemble.folder / name, drafter) for name in names}
         self._tokenizer = next(iter(members.values())).tokenizer
         self.rotation = len(names)
@@ -65,17 +65,17 @@ class EmbeddedSampler:
 
 
 class EmbeddedDrafter:
-    """`embedded/draft`: guesses a step's whole answer at once, always the same for a prompt. It is no member.
+    """`embedded/draft`, `embedded/digits/draft`: guesses a whole answer at once, always the same. It is no member.
 
     It answers on the event loop: a draft takes less time than handing it to a thread would.
     """
 
     paid = False
     compact = True
-    name = DRAFTER
 
-    def __init__(self) -> None:
-        self._drafter = _drafter()
+    def __init__(self, spec: str) -> None:
+        self.name = spec
+        self._drafter = _drafter(named(spec)[0])
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples, all equal; raises `InputError` for a prompt with words that the model does not know."""
@@ -84,17 +84,17 @@ class EmbeddedDrafter:
         whole = self._drafter.drafts([start])[0]
         tokens = whole[: settings.max_output_tokens]
         finish = Finish.STOP if tokens[-1] == tokenizer.end else Finish.LENGTH
-        return [Sample(tokenizer.decode(tokens), Usage(len(start), len(tokens)), finish, voter=DRAFTER)] * n
+        return [Sample(tokenizer.decode(tokens), Usage(len(start), len(tokens)), finish, voter=self.name)] * n
 
 
 @cache
-def _drafter() -> "Drafter":
-    """The drafting model, loaded once: what it drafts to look ahead is not drafted again when the step is asked."""
+def _drafter(ensemble: Ensemble) -> "Drafter":
+    """The drafting model of an ensemble, loaded once: what it drafts to look ahead is there when the step is asked."""
     try:
         from unerring.adapters.embedded_member import Drafter
     except ImportError as error:
         raise _lacking(error) from None
-    return Drafter(WEIGHTS / "draft")
+    return Drafter(ensemble.folder / DRAFT, ensemble.beyond)
 
 
 def _lacking(error: ImportError) -> InputError:

@@ -14,7 +14,7 @@ from unerring.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "embedded_weights"
 MEMBERS = ("a", "b", "c")
-DRAFTER = "embedded/draft"
+DRAFT = "draft"  # the member that only proposes answers
 
 # Measured (training/MODEL_CARD.md): the three members together decided 100,000 random steps of the run of 20 disks,
 # and every step of 1 to 12 disks, rightly, with 3.001 votes a step.
@@ -37,10 +37,11 @@ EMBEDDED_POLICY = Policy(
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Three members and what they are for.
+    """Three members, a drafter that proposes their answers, and what they are for.
 
     `reads` is the form of the prompts they were trained on, which `knows` says in words: asked anything else they
-    would all be wrong together, so that no vote could help.
+    would all be wrong together, so that no vote could help. A right answer has at most `beyond` tokens more than its
+    prompt.
     """
 
     name: str
@@ -48,7 +49,12 @@ class Ensemble:
     knows: str
     reads: re.Pattern[str]
     policy: Policy
-    drafter: str | None = None
+    beyond: int
+
+    @property
+    def drafter(self) -> str:
+        """The drafter's specification."""
+        return f"{self.name}/{DRAFT}"
 
     def require_readable(self, prompt: str) -> None:
         """Raise `InputError` for a prompt of another form."""
@@ -65,7 +71,7 @@ HANOI = Ensemble(
     "only the compact Towers of Hanoi prompts",
     re.compile(r"(counter)?clockwise last = [^\n]* state = [^\n]*\n"),
     EMBEDDED_POLICY,
-    DRAFTER,
+    beyond=3,
 )
 DIGITS = Ensemble(
     "embedded/digits",
@@ -73,17 +79,21 @@ DIGITS = Ensemble(
     "only one-digit products and sums, factors of at most 20 digits, and comparisons of numbers of at most 6 digits,",
     re.compile(r"([0-9] \* [0-9]( \+ [0-9] \+ [0-9])?|split [0-9]{1,20}|[+-][0-9]{1,6} or [+-][0-9]{1,6})\n"),
     EMBEDDED_POLICY,
+    beyond=5,
 )
 ENSEMBLES = (HANOI, DIGITS)
 
 
 def named(spec: str) -> tuple[Ensemble, tuple[str, ...]]:
-    """The ensemble that a specification names, and which of its members; raises `InputError` where there is none."""
+    """The ensemble that a specification names, and which of its members; raises `InputError` where there is none.
+
+    The members are those that vote, or the drafter alone.
+    """
     for ensemble in ENSEMBLES:
         if spec == ensemble.name:
             return ensemble, MEMBERS
         own, _, member = spec.rpartition("/")
-        if own == ensemble.name and member in MEMBERS:
+        if own == ensemble.name and member in {*MEMBERS, DRAFT}:
             return ensemble, (member,)
     known = " and ".join(ensemble.name for ensemble in ENSEMBLES)
-    raise InputError(f"there is no embedded model {spec!r}; there are: {known}, their members (/a, /b, /c), {DRAFTER}")
+    raise InputError(f"there is no embedded model {spec!r}; there are: {known}, their members (/a, /b, /c, /draft)")

@@ -159,8 +159,10 @@ class Drafter:
     drafted to look ahead before it is asked.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beyond: int = 3) -> None:
+        """A right answer has at most `beyond` tokens more than its prompt."""
         self._engine = Engine(folder)
+        self._beyond = beyond
         self.tokenizer = self._engine.tokenizer
         self._kept: dict[Tokens, Tokens] = {}
 
@@ -173,9 +175,8 @@ class Drafter:
                 missing.setdefault(len(start), []).append(start)
         found: dict[Tokens, Tokens] = {}
         for length, rows in missing.items():
-            blanks = (self.tokenizer.pad,) * min(
-                length + 2, LONGEST - 1
-            )  # an answer is as long as its prompt, or 3 more
+            # one fewer than places: the prompt's last token gives the answer's first
+            blanks = (self.tokenizer.pad,) * min(length + self._beyond - 1, LONGEST - 1)
             words = self._engine.logits([row + blanks for row in rows])[:, length - 1 :].argmax(axis=2)
             found.update((row, self._ended(tuple(own))) for row, own in zip(rows, words.tolist(), strict=True))
         answers = [found.get(start) or kept[start] for start in starts]

@@ -25,9 +25,9 @@ model_option = click.option(
     "models",
     multiple=True,
     metavar="SPEC",
-    help="What answers: embedded (default; embedded/a, /b, /c for one member), openai/MODEL[@URL] for any endpoint with "
-    "OpenAI's chat protocol, openai-batch/MODEL[@URL], litellm/PROVIDER/MODEL, package.module:Class for your "
-    "own, or noise/p=0.99,v=0.95,c=0, which stands in for a model. Repeat it to rotate votes over several.",
+    help="What answers: embedded (default, the one that knows the process; with /a, /b, /c one member of it), "
+    "openai/MODEL[@URL] for any endpoint with OpenAI's chat protocol, openai-batch/MODEL[@URL], "
+    "litellm/PROVIDER/MODEL, package.module:Class for your own, or noise/p=0.99,v=0.95,c=0, which stands in for a model. Repeat it to rotate votes over several.",
 )
 
 
