@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("ctranslate2")
 
 from unerring import run, verify
+from unerring.adapters.embedded_ensembles import DIGITS
+from unerring.adapters.embedded_member import Drafter, Member, uniforms
 from unerring.errors import InputError
 from unerring.processes import Multiply, Solve, Sort
 from unerring.reading import report
@@ -69,6 +71,45 @@ def test_the_embedded_model_is_the_one_that_knows_the_process(chain, answer, mod
     assert result.answer == answer
     assert result.report["model"] == "embedded/digits"
     assert {voter["name"] for voter in result.report["voters"]} == {f"embedded/digits/{name}" for name in "abc"}
+
+
+def questions(chain, count):
+    """Compact prompts of a chain's first steps, on the right way, and right answers to them."""
+    state = chain.start()
+    for _ in range(count):
+        prompt = chain.subtask(state).worded(True)
+        answer = chain.rehearse(prompt).right
+        yield prompt, answer
+        state = chain.advance(state, chain.subtask(state).parse(answer))
+
+
+PROMPTS = [
+    *questions(Multiply(46048, 42098), 25),
+    *questions(Solve("46048 * 42098", "multiply"), 74),
+    *questions(Sort(sorted(range(-90, 90, 4), key=lambda number: number * number % 47)), 60),
+]
+
+
+def test_the_drafter_guesses_most_steps():
+    """What it drafts only saves time; here it has to be right often enough to do so."""
+    drafter = Drafter(DIGITS.folder / "draft", DIGITS.beyond)
+    tokenizer = drafter.tokenizer
+    drafts = drafter.drafts([(tokenizer.begin, *tokenizer.encode(prompt)) for prompt, _ in PROMPTS])
+    right = sum(tokenizer.decode(draft) == answer for draft, (_, answer) in zip(drafts, PROMPTS, strict=True))
+    assert right > 0.8 * len(PROMPTS)
+
+
+def test_a_draft_never_changes_a_sample():
+    """The likeliest answers and all samples are those of the member alone, whatever was drafted."""
+    drafter = Drafter(DIGITS.folder / "draft", DIGITS.beyond)
+
+    def drawn(member):
+        tokenizer = member.tokenizer
+        paths = member.likeliest([(tokenizer.begin, *tokenizer.encode(prompt)) for prompt, _ in PROMPTS])
+        samples = member.draw(paths, [1.0] * len(paths), [uniforms(f"{number}") for number in range(len(paths))])
+        return [path.whole.tokens for path in paths], [written.tokens for written in samples]
+
+    assert drawn(Member(DIGITS.folder / "a", drafter)) == drawn(Member(DIGITS.folder / "a"))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ model_option = click.option(
     metavar="SPEC",
     help="What answers: embedded (default, the one that knows the process; with /a, /b, /c one member of it), "
     "openai/MODEL[@URL] for any endpoint with OpenAI's chat protocol, openai-batch/MODEL[@URL], "
-    "litellm/PROVIDER/MODEL, package.module:Class for your own, or noise/p=0.99,v=0.95,c=0, which stands in for a model. Repeat it to rotate votes over several.",
+    "litellm/PROVIDER/MODEL, package.module:Class for your own, or noise/p=0.99,v=0.95,c=0, which stands in for a "
+    "model. Repeat it to rotate votes over several.",
 )
 
 
