@@ -1,6 +1,7 @@
 """Work that can be stopped: on an event loop of its own, and in good order on Ctrl-C or SIGTERM."""
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -12,6 +13,9 @@ from unerring.errors import InputError, Interrupted
 from unerring.runtime.limits import StopRequest
 
 DRAIN_SECONDS = 30.0
+CALM = (
+    20_000  # containers made and not freed, between two looks of the garbage collector; Python's own is 700 or 2,000
+)
 
 T = TypeVar("T")
 
@@ -33,9 +37,28 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]]) -> T:
                 raise Interrupted(stop.reason or "cancelled") from None
 
     try:
-        return asyncio.run(main())
+        with calm_collector():
+            return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
+
+
+@contextmanager
+def calm_collector() -> Iterator[None]:
+    """Have the garbage collector look less often while inside.
+
+    Each call under way is some hundred objects that live until it is answered. At Python's usual pace the collector
+    walks over those of all calls again and again and finds nothing: with 512 under way that was a quarter of a
+    call's processor time. Nothing a run does waits for the collector. A process that has it look more seldom
+    already, or never, keeps its own pace.
+    """
+    before = gc.get_threshold()
+    if 0 < before[0] < CALM:
+        gc.set_threshold(CALM, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _loop_runs_already() -> bool:
