@@ -148,12 +148,13 @@ def digit_figures(results: Mapping[str, Any]) -> str:
     parts = [f"Measured with {results['engine']}, seed {results['seed']}."]
     for kind in ("sums", "products", "cuts", "comparisons"):
         found = results[kind]
+        races = {name.replace("embedded", "embedded/digits"): race for name, race in found["races"].items()}
         parts += [
             f"#### {kind.capitalize()}: {found['steps']:,} steps",
             sampled(found["members"]),
             stepwise(found["members"]),
             shared(found["shared_pathological"]),
-            raced(found["races"], found["steps"]),
+            raced(races, found["steps"]),
         ]
     return "\n\n".join(parts)
 

@@ -26,6 +26,9 @@ DRAFT = "draft"  # the member that only proposes answers
 # A right answer of 20 disks has 29 tokens.
 # A step where one member is stubbornly wrong and another nearly always out of form is decided by the latter's few
 # votes: step 786502 of the record stood at 31 to 29 after 60, and took 105. The usual cap of 60 stops too soon.
+# The same holds for digits: every sum and product, 10,000 cuts and 40,000 comparisons were decided rightly, with 3.001
+# votes a step. Their answers are shorter, so that the threshold is stricter there: it silences a member that gives a
+# comparison's right answer with a probability below one half, on up to 166 of the 40,000. Never were all three silent.
 EMBEDDED_POLICY = Policy(
     rule=AheadBy(3),
     vote_cap=300,
