@@ -99,12 +99,12 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
             )
         return chain
 
-    def run(text: str, path: Path, budget: Budget, progress: Progress) -> api.Result:
+    def run(text: str, path: Path, budget: Budget, progress: Progress, luck: int = 0) -> api.Result:
         every = api.Options(observer=progress, target=target, **options | {"budget": budget})
         if path.exists():
             # who answers hard steps is the journal's to say
             return api.resume(path, options=replace(every, escalate=None))
-        return api.run(chain_of(text), list(models) or "embedded", path, k, seed, every)
+        return api.run(chain_of(text), list(models) or "embedded", path, k, seed + luck, every)
 
     if (problem is None) is (given is None):
         raise InputError("give one problem, or a file of them with --input")
@@ -124,7 +124,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     return _Batch(given, out, limit, options["budget"], run).solve()
 
 
-Run: TypeAlias = Callable[[str, Path, Budget, Progress], api.Result]
+Run: TypeAlias = Callable[[str, Path, Budget, Progress, int], api.Result]
 
 
 class _Batch:
@@ -181,9 +181,11 @@ class _Batch:
     def _solved(self, record: dict[str, Any]) -> dict[str, Any] | int:
         path = self._journal(record)
         text, budget = record["question"], self._left(path)
+        # with one seed for all, samples of the same number would have the same luck in every problem
+        luck = int.from_bytes(_digest(text), "big")
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
-            result = watched(lambda progress: self._run(text, path, budget, progress), path, True)
+            result = watched(lambda progress: self._run(text, path, budget, progress, luck), path, True)
         except StepUndecided as error:
             self._count(path)
             self._left_open += 1
@@ -229,4 +231,8 @@ def _same(answer: Any, expected: Any) -> bool:
 def _file_name(record: dict[str, Any]) -> str:
     """A journal's name: readable, and another one for another question."""
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", str(record["id"]))[:40]
-    return f"{readable}-{blake2b(record['question'].encode(), digest_size=4).hexdigest()}"
+    return f"{readable}-{_digest(record['question']).hex()}"
+
+
+def _digest(question: str) -> bytes:
+    return blake2b(question.encode(), digest_size=4).digest()
