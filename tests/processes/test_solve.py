@@ -1,6 +1,7 @@
 """The general version: problems split, solved and put together by voted roles, as a chain."""
 
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -133,7 +134,23 @@ def test_a_wrong_product_is_found_by_the_verifier(tmp_path):
     run(Solve("46048 * 42098", "multiply"), "noise/p=0.9,v=1,c=0", tmp_path / "run.db", k=1, seed=1)
     found = verify(tmp_path / "run.db")
     assert found.judged
-    assert "1938528704 would be right" in found.problem
+    assert re.fullmatch(r"step \d+: \d \* \d is \d+, not \d+", found.problem)
+
+
+def test_the_verifier_looks_at_every_step():
+    """A part of the tree that is solved or split wrongly is found before the whole has its answer."""
+    chain = Solve("46 * 2", "multiply")
+    judge = verifier_of(chain)
+    cut = {"split": {"parts": ["4 * 2", "6 * 2"], "how": "shift 1 and add"}}
+    small = {"split": {"parts": []}}
+    right = [cut, small, {"answer": 8}, small, {"answer": 12}]
+    assert judge(right, True) is None
+    assert judge(right[:3], False) is None
+    assert judge([*right[:2], {"answer": 9}], False) == "step 2: 4 * 2 is 8, not 9"
+    shifted = {"split": {"parts": ["4 * 2", "6 * 2"], "how": "shift 2 and add"}}
+    assert judge([shifted], False) == "step 0: 4 * 2 and 6 * 2 do not make up 46 * 2"
+    assert judge(right[:4], True) == "the run ends before the problem is solved"
+    assert judge([*right, small], True) == "step 5: the problem is solved before it"
 
 
 def test_pieces_that_are_not_the_factors_digits_are_flagged():

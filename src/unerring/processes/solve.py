@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from unerring.core.process import Rehearsal
-from unerring.core.tree import Limits, Roles, Tree
+from unerring.core.tree import Composed, Limits, Roles, Tree
 from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.processes.general import General
@@ -86,16 +86,30 @@ class Solve(Tree):
         return dict(self._parameters)
 
     def _verified(self, right: Callable[[str], Json], choices: Iterable[Any], finished: bool) -> str | None:
-        """Follow the decided choices, and compare the answer with what is right."""
+        """Follow the decided choices, and compare each, and the answer, with what is right."""
         state: Any = self.start()
         for step, choice in enumerate(choices):
             if not state["open"]:
                 return f"step {step}: the problem is solved before it"
+            slip = self._slip(right, state["open"][-1]["problem"], choice)
+            if slip is not None:
+                return f"step {step}: {slip}"
             state = self.advance(state, choice)
         if finished and state["open"]:
             return "the run ends before the problem is solved"
         if finished and state["answer"] != right(self.problem):
             return f"the answer is {state['answer']}, and {right(self.problem)} would be right"
+        return None
+
+    def _slip(self, right: Callable[[str], Json], problem: str, choice: Any) -> str | None:
+        """What is wrong with an answer, or with a split whose parts do not come to the same."""
+        match choice:
+            case {"answer": answer} if answer != right(problem):
+                return f"{problem} is {right(problem)}, not {answer!r}"
+            case {"split": {"parts": [_, *_] as parts, "how": how}}:
+                whole = self.roles.compose(problem, how, parts, [right(part) for part in parts])
+                if isinstance(whole, Composed) and whole.answer != right(problem):
+                    return f"{' and '.join(parts)} do not make up {problem}"
         return None
 
     def rehearse(self, prompt: str) -> Rehearsal:
