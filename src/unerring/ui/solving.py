@@ -82,7 +82,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     \b
     unerring solve "46048 * 42098"
     unerring solve "Sort 38, -5, 1204, 0, -77"
-    unerring solve "How many days from 3 March 1999 to 9 May 2031?" --model openai/gpt-4.1-mini --budget-usd 1
+    unerring solve "How many days from 3 March 1999 to 9 May 2031?" --model openai/gpt-4.1-mini
     unerring solve --input in.jsonl --out out.jsonl
 
     Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
