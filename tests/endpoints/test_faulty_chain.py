@@ -139,5 +139,6 @@ def test_a_hundred_thousand_steps(tmp_path):
     )
     assert result.steps == 131_071
     assert unerring.verify(tmp_path / "run.db").problem is None
-    assert totals.requests == result.report["spend"]["calls"]
+    given_up = sum(isinstance(entry, Cancelled) for entry in Reader(tmp_path / "run.db").entries())
+    assert totals.requests <= result.report["spend"]["calls"] <= totals.requests + given_up
     assert totals.requests <= 1.35 * result.report["samples"]["received"] / 3
