@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.embedded_ensembles import named
+from unerring.adapters.embedded_ensembles import DRAFT, named
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.plugins import installed, plugged
 from unerring.core.policy import Policy
@@ -144,7 +144,8 @@ def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | Async
     if provider == "embedded":
         from unerring.adapters.embedded import EmbeddedDrafter, EmbeddedSampler
 
-        return EmbeddedDrafter(spec) if rest.endswith("draft") else _to_close(EmbeddedSampler(spec, origin.seed), made)
+        drafting = named(spec)[1] == (DRAFT,)
+        return EmbeddedDrafter(spec) if drafting else _to_close(EmbeddedSampler(spec, origin.seed), made)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:

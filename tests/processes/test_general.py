@@ -1,0 +1,65 @@
+"""How answers of general chat models are read, and the schemas that their roles have."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unerring.core.redflag import RedFlag
+from unerring.processes.general import General, parse_answer, parse_choice, parse_split, settled
+
+
+def test_every_role_has_a_schema_that_its_own_parser_keeps_to():
+    """Strict endpoints want an object with every field required; an answer in that form is read."""
+    roles = General()
+    examples = [
+        (roles.split("p"), {"thoughts": "", "parts": ["a", "b"], "how": "add"}),
+        (roles.solve("p", None), {"thoughts": "", "answer": 4}),
+        (roles.compose("p", "add", ["a"], [1]), {"thoughts": "", "answer": [4, "x"]}),
+        (roles.judge("p", [1, 2]), {"thoughts": "", "choice": 2}),
+    ]
+    for subtask, example in examples:
+        assert subtask.schema["required"] == [*subtask.schema["properties"]] == [*example]
+        assert subtask.schema["additionalProperties"] is False
+        assert subtask.parse(json.dumps(example, indent=1)) is not None
+    assert roles.split("p").parse('{"thoughts": "small", "parts": [], "how": ""}') == {"parts": []}
+
+
+@given(st.recursive(st.text() | st.integers() | st.booleans(), lambda inner: st.lists(inner, max_size=3)))
+def test_an_answers_form_is_settled_once(value):
+    """Doing it twice changes nothing, so that equality of answers is an equivalence."""
+    try:
+        once = settled(value)
+    except RedFlag:
+        return
+    assert settled(once) == once
+
+
+def test_answers_that_mean_the_same_are_the_same():
+    """Numbers as text, with separators or signs, and blanks that say nothing."""
+    same = [
+        '{"answer": 46048}',
+        '{"answer": "46048"}',
+        '{"answer": "46,048"}',
+        'So:\n```\n{"answer": " +46048 "}\n```\n',
+    ]
+    assert {parse_answer(text) for text in same} == {46048}
+    assert parse_answer('{"answer": " New\\n York "}') == "New York"
+    assert parse_answer('{"answer": "1,2"}') == "1,2"  # a list in words is no number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", '{"answer": }', '{"answer": ""}', '{"answer": null}', '{"answer": 1} so', "[]"]
+)
+def test_what_is_no_answer_is_flagged(text):
+    """One JSON object in the last line, with one name in it, or no vote."""
+    with pytest.raises(RedFlag):
+        parse_answer(text)
+
+
+def test_choices_and_splits_are_read_whole():
+    """Brackets and commas inside texts are text."""
+    told = parse_split('{"parts": ["f(a, b) = [1, 2]", "then {x}, y"], "how": "first, then second"}')
+    assert told["parts"] == ["f(a, b) = [1, 2]", "then {x}, y"]
+    assert parse_choice('1. or 2.?\n{"choice": 2}') == 1
