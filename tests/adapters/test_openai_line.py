@@ -162,7 +162,7 @@ def test_a_connection_that_was_dropped_is_not_used_again():
                 server.writers[-1].close()
                 (opened,) = line._open.values()
                 while any(
-                    proto.is_connected() for kept in opened.session.connector._conns.values() for proto, _ in kept
+                    proto.is_connected() for kept in opened.connector._conns.values() for proto, _ in kept
                 ):
                     await asyncio.sleep(0)  # until the client has heard of it
             await line.aclose()

@@ -19,7 +19,7 @@ from yarl import URL
 
 from unerring.adapters.batch_lines import ENDPOINT
 from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, read_error
-from unerring.adapters.openai_line import KEEP_ALIVE, Sending, words_for
+from unerring.adapters.openai_line import KEEP_ALIVE, words_for
 from unerring.adapters.openai_reply import LARGEST_REPLY
 from unerring.adapters.openai_spec import Proxy, Secret, Spec
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -103,6 +103,22 @@ class _File(msgspec.Struct):
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw]
     has_more: bool | None = None
+
+
+class Sending(aiohttp.BytesPayload):
+    """A body on its way. `begun` says whether any of it, or of the headers before it, may have left."""
+
+    def __init__(self, body: bytes) -> None:
+        # not BytesPayload's own, which warns of large bodies
+        super(aiohttp.BytesPayload, self).__init__(body, content_type="application/json")
+        self._size = len(body)
+        self.begun = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        """Write, knowing that a connection which is closed by now takes nothing."""
+        transport = writer.transport
+        self.begun |= transport is not None and not transport.is_closing()
+        await super().write_with_length(writer, content_length)
 
 
 class BatchApi:

@@ -1,8 +1,12 @@
 """The line to an endpoint: one HTTP exchange after the other, in connections that are kept, under a deadline.
 
+aiohttp makes, secures, pools and closes the connections, and reads what comes back. Its session, which would stand
+between, is left out: it makes every request anew, with its headers, cookies, redirects and timers, and that takes a
+third of the processor time of a call. All requests of a line differ in their bodies alone.
+
 Nothing that aiohttp raises gets out, since its exceptions carry the headers of the request along, and with them the
-key: they become failures in words of our own. A call is given up as `UNKNOWN` once its request began to be written,
-and as `TRANSIENT` before.
+key: they become failures in words of our own. A call is given up as `UNKNOWN` once its request was written, and as
+`TRANSIENT` before.
 """
 
 import asyncio
@@ -13,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import aiohttp
-from multidict import CIMultiDict
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
 from unerring.adapters.openai_deadline import Deadlines
@@ -24,38 +29,39 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 # uvicorn and Node close connections that were idle for 5 seconds: to use one just then loses a call for nothing.
 KEEP_ALIVE = 4.0  # seconds
-MOST_STALE = 8  # connections that turn out to be closed before one gives up
+MOST_STALE = 8  # kept connections that turn out to be closed before one gives up
+NO_LIMIT = aiohttp.ClientTimeout(total=None)  # the deadline is our own
 
 Answered: TypeAlias = tuple[int, Mapping[str, str], bytes]  # status, headers, body
 
 
 class Line:
-    """Posts bodies to one address. Each event loop has a session of its own, which is closed as the loop ends."""
+    """Posts bodies to one address. Each event loop has connections of its own, which are closed as the loop ends."""
 
     def __init__(self, spec: Spec, secret: Secret, proxy: Proxy | None) -> None:
         self._where = spec.place
         self._secret = secret
         self._timeout = spec.timeout
         self._url = URL(f"{spec.url}/chat/completions", encoded=True)
-        self._headers = CIMultiDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Cache-Control": "no-cache, no-store",
-                "Content-Type": "application/json",
-                "User-Agent": "unerring",
-            }
-        )
+        host = self._url.host_port_subcomponent or ""
+        self._headers = {
+            "Host": host,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-cache, no-store",
+            "Content-Type": "application/json",
+            "User-Agent": "unerring",
+        }
         if secret.header is not None:
             self._headers["Authorization"] = secret.header
         self._through: dict[str, Any] = {}
         if proxy is not None:
-            self._through = {"proxy": proxy.url}
+            self._through["proxy"] = URL(proxy.url)
             if (login := proxy.header) is not None:
-                self._through["proxy_headers"] = {"Proxy-Authorization": login}
+                # with the host, which aiohttp would add for the first connection, and find none kept for the second
+                self._through["proxy_headers"] = {"Proxy-Authorization": login, "Host": host}
                 if self._url.scheme == "http":  # no tunnel: the proxy reads the request itself
                     self._headers["Proxy-Authorization"] = login
-            self._through["headers"] = self._headers
         self._open: dict[asyncio.AbstractEventLoop, _Open] = {}
 
     async def exchange(self, body: bytes) -> Answered | Failure:
@@ -63,13 +69,19 @@ class Line:
 
         The answer's body is cut one byte beyond `LARGEST_REPLY`, that of an error at `LARGEST_ERROR`.
         """
-        sending = Sending(body)
-        response: aiohttp.ClientResponse | None = None
+        connection: aiohttp.connector.Connection | None = None
+        sent = False
+        answered: RawResponseMessage | None = None
         try:
             opened = self._open.get(asyncio.get_running_loop()) or await self._opened()
             with opened.deadlines():
-                response = await self._posted(opened.session, sending)
-                return response.status, response.headers, await _read(response)
+                connection, protocol = await opened.connection()
+                sent = True
+                opened.post(protocol, body)
+                answered, content = await _answer(protocol)
+                read = await _read(answered.code, content)
+                connection.release()  # hangs up where the answer was not read to its end
+                return answered.code, answered.headers, read
         except TimeoutError as error:
             words = f"no answer within {self._timeout:g} seconds" if error.errno is None else words_for(error)
         except aiohttp.ClientHttpProxyError as error:
@@ -79,25 +91,15 @@ class Line:
         except Exception as error:  # asyncio, ssl and the parsers below aiohttp raise more than it says
             words = words_for(error)
         finally:
-            if response is not None:
-                response.close()  # hangs up where the answer was not read to its end
-        if response is not None and response.status >= 300:
-            return response.status, response.headers, b""  # a refusal, whatever became of its words
-        kind = FailureKind.UNKNOWN if sending.begun else FailureKind.TRANSIENT
+            if connection is not None:
+                connection.close()  # of no effect on one that was released
+        if answered is not None and answered.code >= 300:
+            return answered.code, answered.headers, b""  # a refusal, whatever became of its words
+        kind = FailureKind.UNKNOWN if sent else FailureKind.TRANSIENT
         return ProviderBusy(one_line(f"{self._where}: {words}", self._secret), None, kind)
 
-    async def _posted(self, session: aiohttp.ClientSession, sending: "Sending") -> aiohttp.ClientResponse:
-        """Send the request, once: another connection is taken only where one that was kept took nothing of it."""
-        for last in (*(False,) * MOST_STALE, True):
-            try:
-                return await session.post(self._url, data=sending, allow_redirects=False, **self._through)
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-                if last or sending.begun or isinstance(error, aiohttp.ClientConnectorError):
-                    raise
-        raise AssertionError
-
     async def aclose(self) -> None:
-        """Close the session of the running loop."""
+        """Close the connections of the running loop."""
         opened = self._open.get(asyncio.get_running_loop())
         if opened is not None:
             await opened.holding.aclose()
@@ -106,56 +108,71 @@ class Line:
         # A loop that ends closes the asynchronous generators that began on it, and thereby what they hold.
         loop = asyncio.get_running_loop()
         holding = self._holding(loop)
-        session = await anext(holding)
-        self._open[loop] = opened = _Open(session, Deadlines(loop, self._timeout), holding)
+        connector = await anext(holding)
+        request = aiohttp.ClientRequest("POST", self._url, loop=loop, **self._through)
+        head = _head(request, self._headers)
+        self._open[loop] = opened = _Open(connector, request, head, Deadlines(loop, self._timeout), holding)
         return opened
 
-    async def _holding(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        session = aiohttp.ClientSession(
-            # aiohttp sends a session's own headers to a proxy as well, and the key is not the proxy's
-            headers=None if self._through else self._headers,
-            # the runtime decides how many calls are made at once
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            auto_decompress=False,
-            trust_env=False,
-        )
+    async def _holding(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.TCPConnector, None]:
+        # the runtime decides how many calls are made at once
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE)
         try:
-            yield session
+            yield connector
         finally:
             self._open.pop(loop, None)
-            await session.close()
+            await connector.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What one event loop has of a line. `holding` is what closes the session."""
+    """What one event loop has of a line.
 
-    session: aiohttp.ClientSession
+    `request` says where connections go, and `head` is what stands before the length of each body. `holding` is what
+    closes the connections.
+    """
+
+    connector: aiohttp.TCPConnector
+    request: aiohttp.ClientRequest
+    head: bytes
     deadlines: Deadlines
-    holding: AsyncGenerator[aiohttp.ClientSession, None]
+    holding: AsyncGenerator[aiohttp.TCPConnector, None]
+
+    async def connection(self) -> tuple[aiohttp.connector.Connection, ResponseHandler]:
+        """A connection that is fit for a request: a kept one that has ended, or has more to say, is left."""
+        for _ in range(MOST_STALE):
+            connection = await self.connector.connect(self.request, [], NO_LIMIT)
+            protocol = connection.protocol
+            if protocol is not None and protocol.is_connected() and not protocol.should_close:
+                return connection, protocol
+            connection.close()
+        raise aiohttp.ServerDisconnectedError
+
+    def post(self, protocol: ResponseHandler, body: bytes) -> None:
+        """Send a request. Nothing of it is sent again: what became of it is in the answer or unknown."""
+        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        assert protocol.transport is not None
+        protocol.transport.write(b"%b%d\r\n\r\n%b" % (self.head, len(body), body))
 
 
-class Sending(aiohttp.BytesPayload):
-    """A body on its way. `begun` says whether any of it, or of the headers before it, may have left."""
-
-    def __init__(self, body: bytes) -> None:
-        # not BytesPayload's own, which warns of large bodies
-        super(aiohttp.BytesPayload, self).__init__(body, content_type="application/json")
-        self._size = len(body)
-        self.begun = False
-
-    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        """Write, knowing that a connection which is closed by now takes nothing."""
-        transport = writer.transport
-        self.begun |= transport is not None and not transport.is_closing()
-        await super().write_with_length(writer, content_length)
+def _head(request: aiohttp.ClientRequest, headers: Mapping[str, str]) -> bytes:
+    """A request's first lines, up to the length of its body."""
+    through = request.proxy is not None and not request.is_ssl()
+    target = str(request.url) if through else request.url.raw_path_qs
+    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "Content-Length: "]
+    return "\r\n".join(lines).encode()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    most = LARGEST_REPLY + 1 if response.status < 300 else LARGEST_ERROR
-    content = response.content
+async def _answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    """The head of an answer and what its body is read from, past interim ones (RFC 9110, section 15.2)."""
+    while True:
+        message, content = await protocol.read()
+        if not 100 <= message.code <= 199 or message.code == 101:
+            return message, content
+
+
+async def _read(status: int, content: aiohttp.StreamReader) -> bytes:
+    most = LARGEST_REPLY + 1 if status < 300 else LARGEST_ERROR
     body = await content.readany()
     if content.at_eof():
         return body[:most]
@@ -179,7 +196,7 @@ def words_for(error: Exception) -> str:
             return "the reply broke off"
         case aiohttp.ServerDisconnectedError():
             return "it hung up without an answer"
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             return "what it answered is no HTTP"
         case OSError(errno=int() as number):
             return os.strerror(number)
