@@ -175,7 +175,7 @@ async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *st
 
 def checked(samples: Sequence[Sample]) -> list[Sample]:
     """The samples as a list; raises `TypeError` for a sampler that breaks its contract."""
-    if not isinstance(samples, Sequence) or isinstance(samples, str):
+    if type(samples) is not list and (not isinstance(samples, Sequence) or isinstance(samples, str)):
         raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")
     for sample in samples:
         if not isinstance(sample, Sample) or not isinstance(sample.text, str):
