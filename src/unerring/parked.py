@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unerring.core.entries import Entry, Opened, digest_of
+from unerring.core.entries import Entry, Opened
 from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain
+from unerring.core.process import Chain, digest_at
 from unerring.core.race import LogOdds, Undecided
 from unerring.core.replay import RunState
-from unerring.core.vote import Json, NotJson, canonical
+from unerring.core.vote import Json, NotJson
 from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
 from unerring.registry import sampler_for
@@ -91,7 +91,7 @@ class Found:
         if self.state.opened is None:
             raise InputError(f"{path} holds no run yet")
         self.opened = self.state.opened
-        if self.chain is not None and not self._arrived():
+        if not self._arrived():
             self._fail(f"the code of {self.opened.process} has changed since, and leads to other states")
 
     @property
@@ -116,8 +116,10 @@ class Found:
 
     def _arrived(self) -> bool:
         """Whether the chain stands where the run does."""
+        if self.chain is None or self.state.committed == 0:  # the start was looked at as the chain was made
+            return True
         with suppress(NotJson):
-            return digest_of(canonical(self.at)) == self.state.last_digest
+            return digest_at(self.chain, self.at) == self.state.last_digest
         return False
 
     def _fail(self, why: str) -> None:

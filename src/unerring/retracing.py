@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unerring.core.entries import Entry, Opened, digest_of
-from unerring.core.process import Chain
+from unerring.core.entries import Entry, Opened
+from unerring.core.process import Chain, digest_at
 from unerring.core.replay import RunState
 from unerring.core.report import Series
 from unerring.core.vote import Json, canonical
@@ -35,7 +35,7 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand
         elif decided is not None:
             stand.series.add(decided, state)
             stand.at = stand.chain.advance(stand.at, choice)
-            if digest_of(canonical(stand.at)) != state.last_digest:
+            if digest_at(stand.chain, stand.at) != state.last_digest:
                 raise ChainChanged(
                     f"step {decided.step} now leads to another state than the one in {path}: the code of "
                     f"{process_name(stand.chain)} has changed since; resume with the code that started the run"

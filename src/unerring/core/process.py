@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
-from unerring.core.vote import Json
+from unerring.core.vote import Json, canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class Chain(Protocol):
     - `state_at(step) -> state`: the state before any step, so that models can be measured on steps drawn at random;
     - `answer(state) -> JSON data`: what a finished run came to, from its last state;
     - `parameters() -> dict`: the arguments that make this chain again, kept in the journal;
+    - `place(state) -> JSON data`: what the question at a state hangs on, where that is less than all of it. Samples
+      that were asked ahead are good wherever the place is the same;
+    - `beside(state) -> state | None`: a state with the place of the next one, whatever the step comes to, for steps
+      that do not wait for each other; None where the next question hangs on this one's answer. It goes with `place`;
     - `embedded: str`: the embedded model that was trained on its compact prompts, where that is not `embedded`.
     """
 
@@ -107,6 +112,22 @@ def parameters_of(chain: Chain) -> dict[str, Json]:
     """The arguments that make the chain again; empty if it does not say."""
     parameters: Callable[[], dict[str, Json]] | None = getattr(chain, "parameters", None)
     return parameters() if parameters else {}
+
+
+def digest_at(chain: Chain, state: Json) -> str:
+    """The digest of what the question at a state hangs on: all of the state, where the chain names no less."""
+    place: Callable[[Json], Json] | None = getattr(chain, "place", None)
+    return digest_of(canonical(place(state) if place else state))
+
+
+def beside_of(chain: Chain) -> Callable[[Json], Json]:
+    """The chain's own `beside`; for most chains every question hangs on the answer before it."""
+    beside: Callable[[Json], Json] = getattr(chain, "beside", _nothing)
+    return beside
+
+
+def _nothing(state: Json) -> Json:
+    return None
 
 
 def verifier_of(chain: Chain) -> Callable[..., str | None] | None:

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from unerring.core.entries import Committed, Finished, Paused, Shortlisted, digest_of
+from unerring.core.entries import Committed, Finished, Paused, Shortlisted
 from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain, length_of
+from unerring.core.process import Chain, digest_at, length_of
 from unerring.core.race import LogOdds, Undecided, Won
 from unerring.core.replay import RunState
-from unerring.core.vote import Json, canonical, parsed
+from unerring.core.vote import Json, parsed
 from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
 from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Surroundings
@@ -88,9 +88,9 @@ class Frontier:
 
 
 def after(chain: Chain, state: Json, choice: str) -> tuple[Json, str]:
-    """The state that a choice leads to, and its digest."""
+    """The state that a choice leads to, and the digest of what is asked there."""
     following = chain.advance(state, parsed(choice))
-    return following, digest_of(canonical(following))
+    return following, digest_at(chain, following)
 
 
 def undecided(step: OpenStep) -> StepUndecided:

@@ -5,6 +5,10 @@ to is where the next step is asked from. A verdict that differs from the guess m
 under way are cancelled, and what has come in stays in the journal, to be used again should the same state recur.
 Guesses never vote and never decide: the chain that is committed is the one that the same votes give without any.
 
+Where a chain says that the next question does not hang on this step's answer (`Chain.beside`), nothing needs to be
+guessed for it, and nothing that this step comes to makes it void. Such steps stand side by side in the window, and are
+asked for all they lack at once. To look beyond them takes a guess for each.
+
 Two things keep the waste small. A step that is asked from the right state with a probability of `1 - waste` or more
 is asked for all it lacks, any other for one sample: that is enough to see whether its own guess holds. And the window
 ends where a sample is more probably wasted than `foresight.worth_risking` allows.
@@ -12,78 +16,20 @@ ends where a sample is more probably wasted than `foresight.worth_risking` allow
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
 from functools import partial
 
-from unerring.core.foresight import Forecast, Foresight, worth_risking
+from unerring.core.foresight import Foresight, worth_risking
+from unerring.core.process import beside_of, digest_at
 from unerring.core.race import Undecided, Won
-from unerring.core.vote import Json
 from unerring.errors import Interrupted, JournalError, Stopped
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
 from unerring.runtime.limits import Speculation, StopRequest
+from unerring.runtime.prospect import Prospect, onward
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
 
 DECIDED_AHEAD = 4  # steps in the window for each sample that may be under way: decided ones wait here for a slow one
-DOUBT = 0.95  # a step that votes leave less sure than this is asked for all it lacks, since others hang on it
-
-
-@dataclass(slots=True, eq=False)
-class Prospect:
-    """A step of the window. `choice` is what the state of the next one was derived from, `after` that state."""
-
-    question: Question
-    guess: str | None = None
-    guessed: bool = False
-    choice: str | None = None
-    after: tuple[Json, str] | None = None
-    asked: set[int] = field(default_factory=set)
-    calls: set["asyncio.Task[None]"] = field(default_factory=set)
-    failure: BaseException | None = None
-    _outlook: tuple[int, str | None, Forecast | None] | None = None
-
-    def outlook(self, foresight: Foresight) -> Forecast | None:
-        """What the step will probably come to; looked at anew only where something has come in.
-
-        None also where the step will stop the run if its turn comes: nothing is asked beyond it.
-        """
-        if self.failure is not None:
-            return None
-        step = self.question.step
-        if self._outlook is None or self._outlook[:2] != (len(step.replies), self.guess):
-            forecast: Forecast | None
-            match step.verdict:
-                case Won(candidate):
-                    forecast = Forecast(step.choice(candidate), 1.0)
-                case Undecided():
-                    forecast = None
-                case _:
-                    forecast = foresight.forecast(step.leaning(), self.guess)
-            self._outlook = (len(step.replies), self.guess, forecast)
-        return self._outlook[2]
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the votes that are in leave it open what the step will come to: what hangs on it waits for more."""
-        forecast = None if self._outlook is None else self._outlook[2]
-        return bool(self.question.step.replies) and (forecast is None or forecast.probability < DOUBT)
-
-    @property
-    def place(self) -> tuple[int, str]:
-        """The step's number and the digest of the state it is asked from."""
-        return self.question.step.step, self.question.at
-
-    @property
-    def samples(self) -> int:
-        """Samples drawn or under way."""
-        return len(self.question.step.replies) + len(self.asked)
-
-    def lacking(self) -> list[int]:
-        """Numbers of the samples that the step wants and that are not under way."""
-        if self.question.step.told == self.question.step.asked:
-            return []
-        return [slot for slot in self.question.step.wanted() if slot not in self.asked]
 
 
 class Lookahead:
@@ -105,7 +51,9 @@ class Lookahead:
         self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
+        self._beside = beside_of(frontier.chain)
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
+        self._aside = 1.0  # and that the steps beside which it stands come to what is assumed
         self._full = False
         self._failure: BaseException | None = None
         self._halt = StopRequest()
@@ -179,7 +127,7 @@ class Lookahead:
 
     def _commit(self, head: Prospect, choice: str) -> None:
         if head.choice != choice:
-            self._abandon(1)
+            self._withdraw(0)
         self._foresight.learn(choice, head.guess, head.question.step.leaning())
         if head.choice == choice and head.after is not None:
             self._frontier.commit_to(head.question.step, *head.after)
@@ -187,6 +135,21 @@ class Lookahead:
             self._frontier.commit(head.question.step, choice)
         self._decisive += len(head.question.step.replies)
         self._window.popleft()
+        if self._window:
+            follower = self._window[0]
+            if follower.question.at != self._frontier.folded.last_digest:  # the chain's `beside` is wrong
+                self._abandon(0)
+            follower.question.state, follower.known = self._frontier.at, True
+
+    def _withdraw(self, number: int) -> None:
+        """Step `number` of the window comes to something else than was assumed: drop what hangs on that."""
+        last = number
+        while last < len(self._window) and self._window[last].free:
+            last += 1
+            if last < len(self._window):
+                self._window[last].known, self._window[last].after = False, None
+        self._abandon(last + 1)
+        self._window[number].choice = self._window[number].after = None
 
     def _abandon(self, first: int) -> None:
         """Drop the steps of the window from number `first` on."""
@@ -197,7 +160,9 @@ class Lookahead:
             for call in dropped.calls:
                 call.cancel()
         if self._window:
-            self._window[-1].choice = self._window[-1].after = None
+            last = self._window[-1]
+            last.choice = last.after = None
+            last.free = False
 
     def _prospect(self, question: Question) -> Prospect:
         """A step for the window. If it was dropped before, samples whose calls have not ended are not asked anew."""
@@ -208,16 +173,16 @@ class Lookahead:
     def _plan(self) -> None:
         """Look at the window anew, and ask what is worth asking, nearest first."""
         self._full = False
-        sure, chances = 1.0, []
-        for number, prospect in enumerate(self._window):
+        sure, aside, chances = 1.0, 1.0, []
+        for number, prospect in enumerate(tuple(self._window)):
             chances.append(sure)
+            self._sure, self._aside = sure, aside
             forecast = prospect.outlook(self._foresight)
-            if prospect.choice is not None:
-                if forecast is not None and forecast.choice != prospect.choice:
-                    self._abandon(number + 1)
-                    break
-                sure *= 0.5 if forecast is None else forecast.probability
-        self._sure = chances[-1]
+            if prospect.choice is not None and forecast is not None and forecast.choice != prospect.choice:
+                self._withdraw(number)
+            sure, aside = onward(prospect, forecast, sure, aside)
+            if number + 1 >= len(self._window):
+                break
         in_use = self._decisive + sum(len(prospect.question.step.replies) for prospect in self._window)
         self._wasted = self._frontier.folded.samples - in_use
         for prospect, chance in zip(self._window, chances, strict=False):
@@ -284,41 +249,77 @@ class Lookahead:
             return False
         if self._frontier.around.stop.reason is not None:
             return False
-        forecast = last.outlook(self._foresight)
-        if forecast is None or last.choice is not None:
+        if last.choice is not None or last.stuck or last.free:
             return False
-        following = self._following(last, forecast.choice)
+        following = self._following(last)
         if following is None:
             return False
-        last.choice = forecast.choice
+        self._sure, self._aside = onward(last, last.outlook(self._foresight), self._sure, self._aside)
         self._window.append(following)
-        self._sure *= forecast.probability
         return self._ask(following, self._sure)
 
-    def _following(self, last: Prospect, choice: str) -> Prospect | None:
-        """The step after `last` if that comes to `choice`; None at the chain's end, or where the user's code fails."""
-        question = last.question
+    def _following(self, last: Prospect) -> Prospect | None:
+        """The step after `last`; None at the chain's end, where it cannot be foreseen, or the user's code fails."""
+        chain, question = self._frontier.chain, last.question
         try:
-            last.after = after(self._frontier.chain, question.state, choice)
-            found = question_of(self._frontier.chain, self._frontier.folded, question.step.step + 1, *last.after)
+            beside = self._beside(question.state)
+            forecast = last.outlook(self._foresight)
+            if forecast is not None and (last.known or (beside is None and self._assume())):
+                state, at = last.after = after(chain, question.state, forecast.choice)
+                known = True
+            elif beside is not None:
+                state, at, known = beside, digest_at(chain, beside), False
+            else:
+                return None
+            found = question_of(chain, self._frontier.folded, question.step.step + 1, state, at)
         except Exception:  # on a state that may never come to be; if it does, the same is met again and raised
             last.after = None
             return None
-        return None if found is None else self._prospect(found)
+        if found is None:
+            return None
+        last.free, last.choice = beside is not None, forecast.choice if known and forecast is not None else None
+        following = self._prospect(found)
+        following.known = known
+        return following
+
+    def _assume(self) -> bool:
+        """Give every step of the window the state that the forecasts before it lead to; False where one is missing."""
+        forecasts = [prospect.outlook(self._foresight) for prospect in self._window]
+        if None in forecasts:
+            return False
+        for number, forecast in enumerate(forecasts[:-1]):
+            assert forecast is not None
+            prospect, following = self._window[number], self._window[number + 1]
+            if prospect.choice is None or prospect.after is None:
+                prospect.choice = forecast.choice
+                prospect.after = after(self._frontier.chain, prospect.question.state, forecast.choice)
+            following.question.state, following.known = prospect.after[0], True
+        return True
 
     async def _guess_on(self) -> None:
-        """Guess the choice of the window's last step, add the next one, and so on, as far as there is room."""
+        """Guess what the window's last steps come to, add the next one, and so on, as far as there is room."""
         while self._guesses is not None:
-            last = self._window[-1] if self._window else None
-            if last is not None and not last.guessed and not self._full:
+            unguessed = None if self._full else self._unguessed()
+            if unguessed is not None:
                 try:
-                    last.guess = await self._guesses.guess(last.question)
+                    unguessed.guess = await self._guesses.guess(unguessed.question)
                 except Exception as error:  # the user's own code failed, on a state that may never come to be
-                    last.failure = error
-                last.guessed = True
-                if not self._window or last is not self._window[-1]:
+                    unguessed.failure = error
+                unguessed.guessed = True
+                if not self._window or unguessed is not self._window[-1]:
                     continue
-            if last is None or not self._extend():
+            if not self._window or not self._extend():
                 self._room.clear()
                 await self._room.wait()
             await asyncio.sleep(0)
+
+    def _unguessed(self) -> Prospect | None:
+        """A step whose guess would let the window grow, if any: the last one, or one of those beside it."""
+        if not self._window or self._beside(self._window[-1].question.state) is not None:
+            return None
+        for prospect in reversed(self._window):
+            if prospect is not self._window[-1] and not prospect.free:
+                return None
+            if not prospect.guessed:
+                return prospect
+        return None

@@ -1,0 +1,89 @@
+"""One step that is asked ahead: what it is asked from, what it will probably come to, and what follows from that."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from unerring.core.foresight import Forecast, Foresight
+from unerring.core.race import Undecided, Won
+from unerring.core.vote import Json
+from unerring.runtime.question import Question
+
+DOUBT = 0.95  # a step that votes leave less sure than this is asked for all it lacks, since others hang on it
+
+
+@dataclass(slots=True, eq=False)
+class Prospect:
+    """A step of the window. `choice` is what the state of the next one was derived from, `after` that state.
+
+    `free` says that the question of the next one is the same whatever this one comes to; then there may be no choice.
+    `known` says that the state has all that is known or guessed of the steps before, and not only what is asked of it.
+    """
+
+    question: Question
+    known: bool = True
+    free: bool = False
+    guess: str | None = None
+    guessed: bool = False
+    choice: str | None = None
+    after: tuple[Json, str] | None = None
+    asked: set[int] = field(default_factory=set)
+    calls: set["asyncio.Task[None]"] = field(default_factory=set)
+    failure: BaseException | None = None
+    _outlook: tuple[int, str | None, Forecast | None] | None = None
+
+    def outlook(self, foresight: Foresight) -> Forecast | None:
+        """What the step will probably come to; looked at anew only where something has come in.
+
+        None also where the step will stop the run if its turn comes: nothing is asked beyond it.
+        """
+        if self.failure is not None:
+            return None
+        step = self.question.step
+        if self._outlook is None or self._outlook[:2] != (len(step.replies), self.guess):
+            forecast: Forecast | None
+            match step.verdict:
+                case Won(candidate):
+                    forecast = Forecast(step.choice(candidate), 1.0)
+                case Undecided():
+                    forecast = None
+                case _:
+                    forecast = foresight.forecast(step.leaning(), self.guess)
+            self._outlook = (len(step.replies), self.guess, forecast)
+        return self._outlook[2]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the step will stop the run if its turn comes: nothing is asked beyond it."""
+        return self.failure is not None or isinstance(self.question.step.verdict, Undecided)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the votes that are in leave it open what the step will come to: what hangs on it waits for more."""
+        forecast = None if self._outlook is None else self._outlook[2]
+        return bool(self.question.step.replies) and (forecast is None or forecast.probability < DOUBT)
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """The step's number and the digest of the state it is asked from."""
+        return self.question.step.step, self.question.at
+
+    @property
+    def samples(self) -> int:
+        """Samples drawn or under way."""
+        return len(self.question.step.replies) + len(self.asked)
+
+    def lacking(self) -> list[int]:
+        """Numbers of the samples that the step wants and that are not under way."""
+        if self.question.step.told == self.question.step.asked:
+            return []
+        return [slot for slot in self.question.step.wanted() if slot not in self.asked]
+
+
+def onward(prospect: Prospect, forecast: Forecast | None, sure: float, aside: float) -> tuple[float, float]:
+    """The chance that the next step is asked from the right state, from this one's, and what it hangs on besides.
+
+    `aside` is the chance that the steps beside which this one stands come to what is assumed: nothing that is asked of
+    these hangs on it, but all that follows them does.
+    """
+    aside *= 0.5 if forecast is None else forecast.probability
+    return (sure, aside) if prospect.free else (sure * aside, 1.0)
