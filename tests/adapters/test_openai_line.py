@@ -161,9 +161,7 @@ def test_a_connection_that_was_dropped_is_not_used_again():
                 assert status == 200
                 server.writers[-1].close()
                 (opened,) = line._open.values()
-                while any(
-                    proto.is_connected() for kept in opened.connector._conns.values() for proto, _ in kept
-                ):
+                while any(proto.is_connected() for kept in opened.connector._conns.values() for proto, _ in kept):
                     await asyncio.sleep(0)  # until the client has heard of it
             await line.aclose()
 

@@ -1,8 +1,9 @@
 """The law of speculation: whatever is guessed, a run that asks ahead commits what the plain run commits.
 
 The chain is a maze whose paths part and meet again, so that an abandoned state can come to be after all; some of its
-states break the user's code. A sample depends on prompt, step and number alone, but calls take random time, give fewer
-samples than asked for, and fail now and then. All of it happens in virtual time.
+states break the user's code. In every other maze some steps do not wait for each other. A sample depends on prompt,
+step and number alone, but calls take random time, give fewer samples than asked for, and fail now and then. All of it
+happens in virtual time.
 """
 
 import asyncio
@@ -62,8 +63,12 @@ class Maze:
     def start(self):
         return [0, 0]
 
+    def cell(self, state):
+        """The step and the place of a state: all that a question hangs on."""
+        return state
+
     def right(self, state):
-        return self._chance("right", state).choice(CHOICES)
+        return self._chance("right", self.cell(state)).choice(CHOICES)
 
     def subtask(self, state):
         trouble = self.troubled(state)
@@ -99,6 +104,44 @@ class Maze:
         return Rehearsal(canonical(right), tuple(canonical(choice) for choice in CHOICES if choice != right))
 
 
+class Rows(Maze):
+    """A maze in which steps stand side by side, up to six of them: where it goes on is settled by all of a row."""
+
+    def start(self):
+        return self._row([0, 0])
+
+    def _row(self, first):
+        width = min(self._chance("row", first).choice((1, 2, 6)), max(1, self.steps - first[0]))
+        return {"first": first, "turn": 0, "width": width, "come to": []}
+
+    def cell(self, state):
+        if isinstance(state, list):
+            return state
+        step, place = state["first"]
+        return [step + state["turn"], 10 * place + state["turn"]]
+
+    def place(self, state):
+        return self.cell(state)
+
+    def beside(self, state):
+        return state | {"turn": state["turn"] + 1} if state["turn"] + 1 < state["width"] else None
+
+    def subtask(self, state):
+        return super().subtask(self.cell(state))
+
+    def check(self, state, choice):
+        return super().check(self.cell(state), choice)
+
+    def advance(self, state, choice):
+        step, _ = super().advance(self.cell(state), choice)
+        state = state | {"come to": [*state["come to"], choice]}
+        assert len(state["come to"]) == state["turn"] + 1  # nobody goes on from a state that lacks what is known
+        come_to = canonical(state["come to"])
+        return self.beside(state) or self._row(
+            [step, self._chance("advance", state["first"], come_to).randrange(self.width)]
+        )
+
+
 @dataclass(frozen=True)
 class Guessing:
     """A guess function: mostly of one kind, and each kind now and then. It fails only at states of the set `fails`."""
@@ -109,6 +152,7 @@ class Guessing:
     fails: frozenset = frozenset()
 
     def __call__(self, state):
+        state = self.maze.cell(state)
         chance = self.maze._chance("guess", state)
         kind = self.kind if chance.random() < self.steady else chance.choice(("right", "wrong", "none", "alien"))
         if tuple(state) in self.fails:
@@ -183,7 +227,7 @@ class World:
 def world_of(seed):
     """A world drawn evenly: Hypothesis by itself would mostly draw ones too simple for a guess to go wrong in."""
     pick = Random(seed).choice
-    maze = Maze(seed, pick([0, 1, 5, 30, 60]), pick([1, 2, 5, 1000]), pick([0.0, 0.0, 0.01, 0.05]))
+    maze = pick([Maze, Rows])(seed, pick([0, 1, 5, 30, 60]), pick([1, 2, 5, 1000]), pick([0.0, 0.0, 0.01, 0.05]))
     noise = NoisySampler(maze.rehearse, pick([1.0, 0.95, 0.8, 0.7]), pick([1.0, 0.9]), pick([0.0, 0.3, 1.0]))
     weights = Weights((), (("noise", VoterWeights((2000,), 900, again=1500, turn=1800)),))
     rule = pick([AheadBy(1), AheadBy(2), AheadBy(3), FirstTo(2), Majority(5), LogOdds(3.0, weights)])
@@ -277,7 +321,7 @@ def test_a_guess_that_fails_stops_a_run_only_at_a_state_that_came_to_be(world, f
     at = world.maze.start()
     for step in ahead.steps:
         at = world.maze.advance(at, parsed(step[1]))
-    assert tuple(at) in fails
+    assert tuple(world.maze.cell(at)) in fails
 
 
 @LAW

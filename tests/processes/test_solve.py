@@ -127,10 +127,10 @@ def test_the_verifier_looks_at_every_step():
     judge = verifier_of(chain)
     cut = {"split": {"parts": ["4 * 2", "6 * 2"], "how": "shift 1 and add"}}
     small = {"split": {"parts": []}}
-    right = [cut, small, {"answer": 8}, small, {"answer": 12}]
+    right = [cut, small, small, {"answer": 8}, {"answer": 12}]
     assert judge(right, True) is None
-    assert judge(right[:3], False) is None
-    assert judge([*right[:2], {"answer": 9}], False) == "step 2: 4 * 2 is 8, not 9"
+    assert judge(right[:4], False) is None
+    assert judge([*right[:3], {"answer": 9}], False) == "step 3: 4 * 2 is 8, not 9"
     shifted = {"split": {"parts": ["4 * 2", "6 * 2"], "how": "shift 2 and add"}}
     assert judge([shifted], False) == "step 0: 4 * 2 and 6 * 2 do not make up 46 * 2"
     assert judge(right[:4], True) == "the run ends before the problem is solved"

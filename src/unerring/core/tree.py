@@ -2,9 +2,13 @@
 
 (Meyerson et al., arXiv:2511.09030, Appendix F.) Four roles are asked: one splits a problem or says that it is small
 enough, one solves such a problem, one puts answers together, and where votes settle nothing another one judges what
-they were for. A tree is a chain like any other, walked depth first: a step is one question to one role, and the state
-is the path from the whole problem to the one that is open. So every role votes by the same races, under the same red
-flags, journal, budget and resume. Parts that do not wait for each other are asked together, as steps ahead are.
+they were for. A tree is a chain like any other: a step is one question to one role, so that every role votes by the
+same races, under the same red flags, journal, budget and resume.
+
+It is walked in waves. All problems of a level are split, or found small enough; when nothing is left to split, all
+that are small enough are solved; then answers are put together, as far as they are there. The questions of a wave do
+not hang on each other's answers, and the chain says so (`place`, `beside`): so they are asked at the same time. What
+votes have not settled is judged at the end of its wave, in a wave of its own.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +19,7 @@ from unerring.core.process import Subtask
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import Json
 
-Frame = dict[str, Any]
+Problem = dict[str, Any]
 
 
 class Composed(NamedTuple):
@@ -50,8 +54,9 @@ class Roles(Protocol):
 class Limits:
     """How far a problem is split: levels below the whole, parts of one problem, and problems in all.
 
-    A problem at the deepest level is solved as it is. A split beyond the other two limits is red-flagged, and so is
-    one into less than two parts, into empty ones, or into a problem that it came from.
+    A problem at the deepest level is solved as it is. A split into too many parts is red-flagged, and so is one into
+    less than two, into empty ones, or into a problem that it came from. The problems of a level have equal shares of
+    the problems that there may still be.
     """
 
     depth: int = 5
@@ -62,8 +67,10 @@ class Limits:
 class Tree:
     """The chain that solves one problem by splitting it.
 
-    A state is `{"open": frames, "nodes": count}`, at the end with `"answer"`. A frame is a problem on the path that is
-    open: what is to be asked of it, its parts, and the answers to those that are done.
+    A state is `{"problems": [...], "ask": role, "wave": [numbers], "turn": n, "most": parts}`: the problems so far,
+    which of them are asked about, whose turn it is, and how many parts a split may have. A problem is
+    `{"problem": text, "depth": n, "of": number}`, with `parts` (their numbers) and `how` once it is split, and with
+    `answer` in the end.
     """
 
     def __init__(self, roles: Roles, problem: str, limits: Limits = Limits(), shortlist: int | None = None) -> None:
@@ -74,106 +81,144 @@ class Tree:
         self.shortlist = shortlist
 
     def start(self) -> Json:
-        return {"open": [self._frame(self.problem, 0)], "nodes": 1}
+        whole: Problem = {"problem": self.problem, "depth": 0, "of": None}
+        return self._wave([whole], "solve" if self._deepest(0) else "split", [0])
+
+    def place(self, state: Any) -> Json:
+        """What the question at a state hangs on, which is all that `subtask` and its parser see."""
+        if not state["wave"]:
+            return {"answer": self.answer(state)}
+        problems, ask = state["problems"], state["ask"]
+        at = state["wave"][state["turn"]]
+        one = problems[at]
+        place: Problem = {"ask": ask, "problem": one["problem"]}
+        if "candidates" in one:
+            return place | {"candidates": one["candidates"]}
+        if ask == "split":
+            return place | {"path": self._path(problems, at), "most": state["most"]}
+        if ask == "solve":
+            return place | ({"before": problems[at - 1]["answer"]} if self.roles.linear and at > 1 else {})
+        parts = [problems[part] for part in one["parts"]]
+        told = {"parts": [part["problem"] for part in parts], "answers": [part["answer"] for part in parts]}
+        return place | {"how": one["how"]} | told
+
+    def beside(self, state: Any) -> Json:
+        """The state at the wave's next turn, without what this one comes to; None at the last one."""
+        return state | {"turn": state["turn"] + 1} if state["turn"] + 1 < len(state["wave"]) else None
 
     def subtask(self, state: Any) -> Subtask | None:
-        if not state["open"]:
+        place = cast(Problem, self.place(state))
+        problem = place.get("problem")
+        if problem is None:
             return None
-        frame = state["open"][-1]
-        if "candidates" in frame:
-            judged = self.roles.judge(frame["problem"], [unwrapped(choice) for choice in frame["candidates"]])
-            return _reading(judged, lambda value: {"pick": _place(value, len(frame["candidates"]))})
-        if frame["ask"] == "split":
-            asked = _reading(self.roles.split(frame["problem"]), lambda value: {"split": self._split(value, state)})
-        else:
-            asked = _reading(self._answering(frame), lambda value: {"answer": value})
+        if "candidates" in place:
+            candidates = place["candidates"]
+            judged = self.roles.judge(problem, [unwrapped(choice) for choice in candidates])
+            return _reading(judged, lambda value: {"pick": _place(value, len(candidates))})
+        match place["ask"]:
+            case "split":
+                asked = _reading(self.roles.split(problem), lambda value: {"split": _split(value, place)})
+            case "solve":
+                asked = _reading(self.roles.solve(problem, place.get("before")), lambda value: {"answer": value})
+            case _:
+                composing = self.roles.compose(problem, place["how"], place["parts"], place["answers"])
+                assert isinstance(composing, Subtask)  # what a function puts together is never asked
+                asked = _reading(composing, lambda value: {"answer": value})
         return replace(asked, shortlist=self.shortlist)
 
     def advance(self, state: Any, choice: Any) -> Json:
-        return self.advanced(state, choice, [])
-
-    def advanced(self, state: Any, choice: Any, given: list[Json]) -> Json:
-        """The state after a step; `given` gets the answers that it gave to problems of the path, innermost first."""
-        frames: list[Any] = [dict(frame) for frame in state["open"]]
-        nodes = state["nodes"]
-        frame = frames[-1]
-        if "candidates" in choice:
-            frame["candidates"] = choice["candidates"]
-            return {"open": frames, "nodes": nodes}
+        problems, at = list(state["problems"]), state["wave"][state["turn"]]
+        one = problems[at] = dict(problems[at])
         if "pick" in choice:
-            choice = frame.pop("candidates")[choice["pick"]]
-        if "answer" in choice:
-            return self._answered(frames, nodes, choice["answer"], given)
-        split = choice["split"]
-        if not split["parts"]:
-            frame["ask"] = "solve"
-            return {"open": frames, "nodes": nodes}
-        frame.update(ask="parts", parts=split["parts"], how=split["how"], answers=[])
-        frames.append(self._frame(split["parts"][0], len(frames)))
-        return {"open": frames, "nodes": nodes + len(split["parts"])}
+            choice = one.pop("candidates")[choice["pick"]]
+        if "candidates" in choice:
+            one["candidates"] = choice["candidates"]
+        elif "answer" in choice:
+            one["answer"] = choice["answer"]
+        elif choice["split"]["parts"]:
+            parts = choice["split"]["parts"]
+            one |= {"how": choice["split"]["how"], "parts": [len(problems) + place for place in range(len(parts))]}
+            problems += [{"problem": part, "depth": one["depth"] + 1, "of": at} for part in parts]
+        state = state | {"problems": problems}
+        return self.beside(state) or self._following(problems, state["ask"], state["wave"])
 
     def answer(self, state: Any) -> Json:
         """The answer to the whole problem."""
-        found: Json = state["answer"]
+        found: Json = state["problems"][0]["answer"]
         return found
 
-    def _frame(self, problem: str, depth: int, before: Json = None) -> Frame:
-        at_end = depth >= (1 if self.roles.linear else self.limits.depth)
-        frame: Frame = {"problem": problem, "ask": "solve" if at_end else "split"}
-        return frame if before is None else frame | {"before": before}
+    def _deepest(self, depth: int) -> bool:
+        return depth >= (1 if self.roles.linear else self.limits.depth)
 
-    def _answering(self, frame: Frame) -> Subtask:
-        if frame["ask"] == "solve":
-            return self.roles.solve(frame["problem"], frame.get("before"))
-        composing = self._composed(frame)
-        assert isinstance(composing, Subtask)  # what a function puts together is never asked
-        return composing
+    def _wave(self, problems: list[Problem], ask: str, wave: list[int]) -> Json:
+        most = 0
+        if ask == "split":
+            most = min(self.limits.parts, (self.limits.nodes - len(problems)) // len(wave))
+        return cast(Json, {"problems": problems, "ask": ask, "wave": wave, "turn": 0, "most": most})
 
-    def _composed(self, frame: Frame) -> "Subtask | Composed":
-        if self.roles.linear:
-            return Composed(frame["answers"][-1])
-        return self.roles.compose(frame["problem"], frame["how"], frame["parts"], frame["answers"])
+    def _following(self, problems: list[Problem], ask: str, wave: list[int]) -> Json:
+        """The state at the first turn of the wave that follows one."""
+        judged = [at for at in wave if "candidates" in problems[at]]
+        if judged:
+            return self._wave(problems, ask, judged)
+        if ask == "split":
+            depth = problems[wave[0]]["depth"] + 1
+            level = [at for at, one in enumerate(problems) if one["depth"] == depth]
+            if level and not self._deepest(depth):
+                return self._wave(problems, "split", level)
+        unsolved = [at for at, one in enumerate(problems) if "answer" not in one and "parts" not in one]
+        if unsolved:  # steps that follow each other have waves of one
+            return self._wave(problems, "solve", unsolved[:1] if self.roles.linear else unsolved)
+        return self._wave(problems, "compose", self._composed(problems))
 
-    def _answered(self, frames: list[Any], nodes: int, answer: Json, given: list[Json]) -> Json:
-        """The state once the innermost open problem has its answer."""
+    def _composed(self, problems: list[Problem]) -> list[int]:
+        """The problems whose answers are to be put together next; where a function does that, it is done here."""
         while True:
-            frames.pop()
-            given.append(answer)
-            if not frames:
-                return {"open": [], "nodes": nodes, "answer": answer}
-            parent = frames[-1]
-            parent["answers"] = [*parent["answers"], answer]
-            done = len(parent["answers"])
-            if done < len(parent["parts"]):
-                before = answer if self.roles.linear else None
-                frames.append(self._frame(parent["parts"][done], len(frames), before))
-                return {"open": frames, "nodes": nodes}
-            composed = self._composed(parent)
-            if isinstance(composed, Subtask):
-                parent["ask"] = "compose"
-                return {"open": frames, "nodes": nodes}
-            answer = composed.answer
+            asked, done = [], False
+            for at, one in enumerate(problems):
+                if "answer" in one or any("answer" not in problems[part] for part in one["parts"]):
+                    continue
+                parts = [problems[part] for part in one["parts"]]
+                answers = [part["answer"] for part in parts]
+                told = [part["problem"] for part in parts]
+                whole: Subtask | Composed = Composed(answers[-1])
+                if not self.roles.linear:
+                    whole = self.roles.compose(one["problem"], one["how"], told, answers)
+                if isinstance(whole, Composed):
+                    problems[at], done = one | {"answer": whole.answer}, True
+                else:
+                    asked.append(at)
+            if not done:
+                return asked
 
-    def _split(self, value: Any, state: Any) -> Json:
-        """A split that keeps to the limits; flags any other."""
-        match value:
-            case {"parts": []}:
-                return {"parts": []}
-            case {"parts": [str(), *_] as parts, "how": str(how)}:
-                pass
-            case _:
-                raise RedFlag("the split is no list of parts, or does not say how answers go together")
-        if len(parts) < 2 or len(parts) > self.limits.parts:
-            raise RedFlag(f"a split into {len(parts)} parts: it may have 2 to {self.limits.parts}")
-        if state["nodes"] + len(parts) > self.limits.nodes:
-            raise RedFlag(f"with this split there would be more than {self.limits.nodes} problems")
-        path = {_squeezed(frame["problem"]) for frame in state["open"]}
-        told = [part.strip() if isinstance(part, str) else "" for part in parts]
-        if not all(told):
-            raise RedFlag("a part of the split is empty, or no text")
-        if not path.isdisjoint(map(_squeezed, told)):
-            raise RedFlag("a part of the split is the problem itself, or one that it came from")
-        return {"parts": list(told), "how": " ".join(how.split())}
+    def _path(self, problems: list[Problem], at: int) -> list[str]:
+        """A problem and those that it came from."""
+        path = []
+        while at is not None:
+            path.append(problems[at]["problem"])
+            at = problems[at]["of"]
+        return path
+
+
+def _split(value: Any, place: Problem) -> Json:
+    """A split that keeps to the limits; flags any other."""
+    match value:
+        case {"parts": []}:
+            return {"parts": []}
+        case {"parts": [str(), *_] as parts, "how": str(how)}:
+            pass
+        case _:
+            raise RedFlag("the split is no list of parts, or does not say how answers go together")
+    if len(parts) < 2:
+        raise RedFlag("a split into one part")
+    if len(parts) > place["most"]:
+        raise RedFlag(f"a split into {len(parts)} parts, where {place['most']} are allowed")
+    told = [part.strip() if isinstance(part, str) else "" for part in parts]
+    if not all(told):
+        raise RedFlag("a part of the split is empty, or no text")
+    if not set(map(_squeezed, place["path"])).isdisjoint(map(_squeezed, told)):
+        raise RedFlag("a part of the split is the problem itself, or one that it came from")
+    return {"parts": list(told), "how": " ".join(how.split())}
 
 
 def _reading(subtask: Subtask, read: Callable[[Any], Json]) -> Subtask:
@@ -211,18 +256,15 @@ class Node:
 
 def grown(tree: Tree, choices: Iterable[Any]) -> Node:
     """The tree as the decided choices, in the order of the steps, have made it so far."""
-    root = Node(tree.problem)
-    path, state = [root], cast(Any, tree.start())
+    state = cast(Any, tree.start())
+    steps: dict[int, list[int]] = {}
     for step, choice in enumerate(choices):
-        path[-1].steps.append(step)
-        given: list[Json] = []
-        state = cast(Any, tree.advanced(state, choice, given))
-        for answer in given:
-            solved = path.pop()
-            solved.answer, solved.done = answer, True
-        for frame, node in zip(state["open"], path, strict=False):
-            if "parts" in frame and not node.parts:
-                node.parts, node.how = [Node(part) for part in frame["parts"]], frame["how"]
-        for frame in state["open"][len(path) - 1 : -1]:
-            path.append(path[-1].parts[len(frame["answers"])])
-    return root
+        steps.setdefault(state["wave"][state["turn"]], []).append(step)
+        state = cast(Any, tree.advance(state, choice))
+    nodes = [
+        Node(one["problem"], steps.get(at, []), [], one.get("how", ""), one.get("answer"), "answer" in one)
+        for at, one in enumerate(state["problems"])
+    ]
+    for one, node in zip(state["problems"], nodes, strict=True):
+        node.parts = [nodes[part] for part in one.get("parts", ())]
+    return nodes[0]

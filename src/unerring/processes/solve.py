@@ -89,16 +89,17 @@ class Solve(Tree):
         """Follow the decided choices, and compare each, and the answer, with what is right."""
         state: Any = self.start()
         for step, choice in enumerate(choices):
-            if not state["open"]:
+            asked: Any = self.place(state)
+            if "problem" not in asked:
                 return f"step {step}: the problem is solved before it"
-            slip = self._slip(right, state["open"][-1]["problem"], choice)
+            slip = self._slip(right, asked["problem"], choice)
             if slip is not None:
                 return f"step {step}: {slip}"
             state = self.advance(state, choice)
-        if finished and state["open"]:
+        if finished and state["wave"]:
             return "the run ends before the problem is solved"
-        if finished and state["answer"] != right(self.problem):
-            return f"the answer is {state['answer']}, and {right(self.problem)} would be right"
+        if finished and self.answer(state) != right(self.problem):
+            return f"the answer is {self.answer(state)}, and {right(self.problem)} would be right"
         return None
 
     def _slip(self, right: Callable[[str], Json], problem: str, choice: Any) -> str | None:
