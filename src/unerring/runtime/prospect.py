@@ -52,6 +52,12 @@ class Prospect:
         return self._outlook[2]
 
     @property
+    def probability(self) -> float:
+        """How probably the step comes to what it was last seen to be leaning to."""
+        forecast = None if self._outlook is None else self._outlook[2]
+        return 0.5 if forecast is None else forecast.probability
+
+    @property
     def stuck(self) -> bool:
         """Whether the step will stop the run if its turn comes: nothing is asked beyond it."""
         return self.failure is not None or isinstance(self.question.step.verdict, Undecided)
@@ -77,13 +83,3 @@ class Prospect:
         if self.question.step.told == self.question.step.asked:
             return []
         return [slot for slot in self.question.step.wanted() if slot not in self.asked]
-
-
-def onward(prospect: Prospect, forecast: Forecast | None, sure: float, aside: float) -> tuple[float, float]:
-    """The chance that the next step is asked from the right state, from this one's, and what it hangs on besides.
-
-    `aside` is the chance that the steps beside which this one stands come to what is assumed: nothing that is asked of
-    these hangs on it, but all that follows them does.
-    """
-    aside *= 0.5 if forecast is None else forecast.probability
-    return (sure, aside) if prospect.free else (sure * aside, 1.0)

@@ -16,7 +16,10 @@ ends where a sample is more probably wasted than `foresight.worth_risking` allow
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
+from math import prod
 
 from unerring.core.foresight import Foresight, worth_risking
 from unerring.core.process import beside_of, digest_at
@@ -25,7 +28,7 @@ from unerring.errors import Interrupted, JournalError, Stopped
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
 from unerring.runtime.limits import Speculation, StopRequest
-from unerring.runtime.prospect import Prospect, onward
+from unerring.runtime.prospect import Prospect
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
 
@@ -53,7 +56,6 @@ class Lookahead:
         self._calls: set[asyncio.Task[None]] = set()
         self._beside = beside_of(frontier.chain)
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
-        self._aside = 1.0  # and that the steps beside which it stands come to what is assumed
         self._full = False
         self._failure: BaseException | None = None
         self._halt = StopRequest()
@@ -176,13 +178,15 @@ class Lookahead:
         sure, aside, chances = 1.0, 1.0, []
         for number, prospect in enumerate(tuple(self._window)):
             chances.append(sure)
-            self._sure, self._aside = sure, aside
             forecast = prospect.outlook(self._foresight)
             if prospect.choice is not None and forecast is not None and forecast.choice != prospect.choice:
                 self._withdraw(number)
-            sure, aside = onward(prospect, forecast, sure, aside)
             if number + 1 >= len(self._window):
                 break
+            aside *= prospect.probability
+            if not prospect.free:
+                sure, aside = sure * aside, 1.0
+        self._sure = chances[-1]
         in_use = self._decisive + sum(len(prospect.question.step.replies) for prospect in self._window)
         self._wasted = self._frontier.folded.samples - in_use
         for prospect, chance in zip(self._window, chances, strict=False):
@@ -254,7 +258,8 @@ class Lookahead:
         following = self._following(last)
         if following is None:
             return False
-        self._sure, self._aside = onward(last, last.outlook(self._foresight), self._sure, self._aside)
+        if not last.free:
+            self._sure *= prod(prospect.probability for prospect in self._row())
         self._window.append(following)
         return self._ask(following, self._sure)
 
@@ -306,7 +311,7 @@ class Lookahead:
                 except Exception as error:  # the user's own code failed, on a state that may never come to be
                     unguessed.failure = error
                 unguessed.guessed = True
-                if not self._window or unguessed is not self._window[-1]:
+                if self._unguessed() is not None:
                     continue
             if not self._window or not self._extend():
                 self._room.clear()
@@ -317,9 +322,13 @@ class Lookahead:
         """A step whose guess would let the window grow, if any: the last one, or one of those beside it."""
         if not self._window or self._beside(self._window[-1].question.state) is not None:
             return None
-        for prospect in reversed(self._window):
-            if prospect is not self._window[-1] and not prospect.free:
-                return None
-            if not prospect.guessed:
-                return prospect
-        return None
+        return next((prospect for prospect in self._row() if not prospect.guessed), None)
+
+    def _row(self) -> Iterator[Prospect]:
+        """The window's last step, and from there on back those beside which it stands."""
+        last = self._window[-1]
+        yield last
+        for prospect in islice(reversed(self._window), 1, None):
+            if not prospect.free:
+                return
+            yield prospect

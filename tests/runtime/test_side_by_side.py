@@ -1,0 +1,143 @@
+"""Steps that do not wait for each other: asked at the same time, without a guess, and never void."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from chain_runs import resume
+from virtual_time import Says, Slow, ahead
+
+from unerring import Subtask
+from unerring.core.entries import Replies
+from unerring.core.redflag import RedFlag
+from unerring.errors import StepUndecided
+from unerring.processes.solve import Solve
+from unerring.runtime.limits import Speculation
+from unerring.testing import NoisySampler
+
+VOTES = Speculation(in_flight=1000)  # nothing guesses; what is known ahead comes from votes alone
+STILL = replace(VOTES, waste=0.0)  # and nothing is asked at any risk
+
+
+@dataclass
+class Rows:
+    """`rows` rows of `width` words, each a step; the words of a row are asked of what the row before came to."""
+
+    rows: int
+    width: int
+
+    def start(self):
+        return {"row": 0, "before": "", "words": [], "turn": 0}
+
+    def place(self, state):
+        return [state["row"], state["before"], state["turn"]]
+
+    def beside(self, state):
+        return state | {"turn": state["turn"] + 1} if state["turn"] + 1 < self.width else None
+
+    def subtask(self, state):
+        if state["row"] == self.rows:
+            return None
+        return Subtask(f"{state['row']} {state['turn']} after {state['before']!r}", parse_word)
+
+    def advance(self, state, choice):
+        words = [*state["words"], choice]
+        assert len(words) == state["turn"] + 1
+        if len(words) < self.width:
+            return state | {"words": words, "turn": state["turn"] + 1}
+        return {"row": state["row"] + 1, "before": "".join(words), "words": [], "turn": 0}
+
+    def answer(self, state):
+        return state["before"]
+
+
+def parse_word(text):
+    if not text.isalpha():
+        raise RedFlag("no word")
+    return text
+
+
+def by_turn(prompt, step, slot):
+    return "abcdefgh"[int(prompt.split()[1])]
+
+
+def test_a_row_takes_as_long_as_one_step():
+    """Five rows of eight words: five times one second, and not forty."""
+    sampler = Slow(Says(by_turn), latency=1.0)
+    outcome, time = ahead(Rows(5, 8), sampler, speculation=STILL)
+    assert outcome.error is None
+    assert (time, sampler.most) == (5.0, 24)
+    assert outcome.folded.wasted == 0
+
+
+def test_no_more_are_under_way_than_allowed():
+    """A row that is wider than that is asked as far as there is room, and the rest as answers come in."""
+    sampler = Slow(Says(by_turn), latency=1.0)
+    outcome, time = ahead(Rows(2, 8), sampler, speculation=replace(STILL, in_flight=12))
+    assert outcome.error is None
+    assert (time, sampler.most) == (4.0, 12)
+
+
+def test_what_a_step_comes_to_never_makes_those_beside_it_void():
+    """A step whose first votes were wrong is decided late and otherwise; its row is asked once all the same."""
+
+    def answer(prompt, step, slot):
+        return "wrong" if step % 4 == 1 and slot < 2 else by_turn(prompt, step, slot)
+
+    sampler = Slow(Says(answer), latency=1.0)
+    outcome, _ = ahead(Rows(3, 4), sampler, speculation=STILL)
+    assert outcome.error is None
+    assert outcome.folded.wasted == 0
+    assert max(settings.slot for _, settings, _ in sampler.calls if settings.step % 4 != 1) < 3
+
+
+def test_a_row_is_looked_beyond_once_its_votes_are_in():
+    """First votes come soon and others late: the next row is asked from where they lead, while the first is open."""
+    sampler = Slow(Says(by_turn), latency=lambda prompt, of: 1.0 if of.slot == 0 else 10.0)
+    outcome, time = ahead(Rows(6, 4), sampler, speculation=replace(VOTES, waste=1.0))
+    assert outcome.error is None
+    assert time < 30.0  # one row after the other takes 60 s
+
+
+def test_guesses_are_asked_for_where_a_row_ends():
+    """With a guess for each word the row beyond is asked at once, and the last word of a row is what brings it."""
+    guessed = []
+
+    def guess(state):
+        guessed.append((state["row"], state["turn"]))
+        return "abcdefgh"[state["turn"]]
+
+    sampler = Slow(Says(by_turn), latency=1.0)
+    outcome, time = ahead(Rows(30, 4), sampler, speculation=Speculation(guess, in_flight=1000))
+    assert outcome.error is None
+    assert time < 15.0  # and not 30
+    assert {(row, turn) for row in range(28) for turn in range(4)} <= {*guessed}
+
+
+def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
+    """The run stops at the step that votes leave undecided; taken up again, the others of its row are not asked anew."""
+
+    def answer(prompt, step, slot):
+        return "?" if step == 1 else by_turn(prompt, step, slot)
+
+    outcome, _ = ahead(Rows(2, 4), Slow(Says(answer), latency=1.0), speculation=STILL)
+    assert isinstance(outcome.error, StepUndecided)
+    replied = {reply.step for entry in outcome.of(Replies) for reply in entry.replies}
+    assert replied == {0, 1, 2, 3}
+    again = Slow(Says(by_turn))
+    taken_up = resume(Rows(2, 4), again, outcome.entries, caps=(None, 1000), speculation=STILL, max_steps=3)
+    assert taken_up.folded.committed == 4
+    assert again.steps == {1}
+
+
+@pytest.mark.parametrize("problem", ["46048 * 42098", "1234567890 * 9876543210"])
+def test_a_tree_takes_as_long_as_its_waves(problem):
+    """A model of one second a call: the time is that of the levels and the one wave of small products."""
+    chain = Solve(problem, "multiply")
+    sampler = Slow(NoisySampler(chain.rehearse, 1.0, 1.0, 0.0), latency=1.0)
+    outcome, time = ahead(chain, sampler, speculation=replace(STILL, in_flight=10_000))
+    assert outcome.error is None
+    first, _, second = problem.partition(" * ")
+    assert chain.answer(outcome.at) == int(first) * int(second)
+    levels = 1 + sum((len(factor) - 1).bit_length() for factor in (first, second))
+    assert time == levels + 1
+    assert outcome.folded.committed > 4 * time
