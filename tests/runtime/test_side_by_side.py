@@ -114,7 +114,7 @@ def test_guesses_are_asked_for_where_a_row_ends():
 
 
 def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
-    """The run stops at the step that votes leave undecided; taken up again, the others of its row are not asked anew."""
+    """The run stops at the step that votes leave undecided; taken up again, it asks for no other of the row anew."""
 
     def answer(prompt, step, slot):
         return "?" if step == 1 else by_turn(prompt, step, slot)
