@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import pytest
-from chain_runs import resume
+from chain_runs import Words, resume
 from virtual_time import Says, Slow, ahead
 
 from unerring import Subtask
@@ -127,6 +127,23 @@ def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
     taken_up = resume(Rows(2, 4), again, outcome.entries, caps=(None, 1000), speculation=STILL, max_steps=3)
     assert taken_up.folded.committed == 4
     assert again.steps == {1}
+
+
+def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
+    """Steps that hang on each other after all are asked anew from where they stand, with a warning for each."""
+
+    class Wrong(Words):
+        def beside(self, state):
+            return [*state, "a"] if len(state) < 2 else None
+
+    def answer(prompt, step, slot):
+        return "b"
+
+    plain, _ = ahead(Words(3), Says(answer), speculation=None)
+    wrong, _ = ahead(Wrong(3), Slow(Says(answer)), speculation=STILL)
+    assert wrong.at == plain.at == ["b", "b", "b"]
+    assert wrong.folded.last_digest == plain.folded.last_digest
+    assert caplog.text.count("do not agree with advance()") == 2
 
 
 @pytest.mark.parametrize("problem", ["46048 * 42098", "1234567890 * 9876543210"])

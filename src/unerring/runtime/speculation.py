@@ -15,6 +15,7 @@ ends where a sample is more probably wasted than `foresight.worth_risking` allow
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
@@ -31,6 +32,8 @@ from unerring.runtime.limits import Speculation, StopRequest
 from unerring.runtime.prospect import Prospect
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
+
+log = logging.getLogger("unerring")
 
 DECIDED_AHEAD = 4  # steps in the window for each sample that may be under way: decided ones wait here for a slow one
 
@@ -139,7 +142,12 @@ class Lookahead:
         self._window.popleft()
         if self._window:
             follower = self._window[0]
-            if follower.question.at != self._frontier.folded.last_digest:  # the chain's `beside` is wrong
+            if follower.question.at != self._frontier.folded.last_digest:
+                log.warning(
+                    "step %d was asked beside the one before it, as the process says it may be, and hangs on it all "
+                    "the same: its beside() and place() do not agree with advance()",
+                    follower.question.step.step,
+                )
                 self._abandon(0)
             follower.question.state, follower.known = self._frontier.at, True
 
