@@ -1,5 +1,6 @@
 """The examples, which people copy: they run, resume and verify, and their referees find what is wrong."""
 
+import asyncio
 import json
 import re
 from contextlib import suppress
@@ -324,10 +325,29 @@ def test_what_the_page_shows_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (tmp_path / "entries.jsonl").symlink_to(EXAMPLES / "entries.jsonl")
     monkeypatch.chdir(tmp_path)
-    assert len(blocks) == 3
-    for block in blocks[1:]:
+    assert len(blocks) == 4
+    for block in blocks[2:]:
         exec(block, {})  # noqa: S102  (our own text)
     assert unerring.verify("test.db").finished
+
+
+def test_rows_of_the_page_that_do_not_wait_for_each_other_are_asked_at_the_same_time(tmp_path):
+    """The chain as it stands there: all votes on all of its rows meet before the first of them is given."""
+    (block,) = re.findall(r"^```python\n(from unerring import Subtask\n.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    named = {"yes_or_no": lambda text: text == "yes"}
+    exec(block, named)  # noqa: S102  (our own text)
+    rows = ["it broke", "thank you", "never again", "well done"]
+    met = None
+
+    async def model(prompt, settings):
+        nonlocal met
+        met = met or asyncio.Barrier(3 * len(rows))
+        await met.wait()
+        return "yes" if prompt.endswith(("broke", "again")) else "no"
+
+    result = unerring.run(named["Labels"](rows), model, tmp_path / "run.db", k=3)
+    assert result.steps == len(rows)
+    assert [step.value for step in unerring.steps(tmp_path / "run.db")] == [True, False, True, False]
 
 
 @pytest.mark.parametrize("name", ["accounts.py", "migration.py"])

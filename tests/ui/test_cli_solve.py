@@ -5,6 +5,7 @@ import json
 import pytest
 
 from faults.answers import written
+from faults.limits import Latency
 from faults.server import serving
 from unerring.reading import report, verify
 from unerring.ui.cli import command_line
@@ -65,6 +66,31 @@ def test_a_problem_in_words_is_solved_through_an_endpoint(here, capsys, monkeypa
     told = json.loads(capsys.readouterr().out)
     assert (told["answer"], told["status"]) == (10085, "finished")
     assert told["steps"] == 6  # three splits, two answers, one composition
+
+
+def test_parts_that_do_not_wait_for_each_other_are_asked_at_the_same_time(here, capsys, monkeypatch):
+    """Eight parts over HTTP, with nothing that guesses: the questions to all of them are under way at once."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    parts = [f"the square of {number}" for number in range(8)]
+
+    def squares(prompt, *drawn):
+        whole = "The problem:\nadd the squares" in prompt
+        if prompt.startswith("You plan"):
+            found = {"parts": parts if whole else [], "how": "add them"}
+        elif prompt.startswith("Solve"):
+            found = {"answer": int(prompt.split()[-1]) ** 2}
+        else:
+            found = {"answer": 140}
+        return written(prompt, json.dumps(found), None)
+
+    with serving(models={"m": squares}, latency=Latency(0.3)) as server:
+        assert (
+            command_line(["solve", "add the squares", "--model", f"openai/m@{server.url}", "--no-probe", "--json"])
+            == 0
+        )
+        times = [(entry.arrived, entry.ended) for entry in server.ledger.chats]
+    assert json.loads(capsys.readouterr().out)["answer"] == 140
+    assert max(sum(began <= at < ended for began, ended in times) for at, _ in times) >= 8
 
 
 def test_a_model_that_is_held_to_schemas_answers_with_one_object(here, capsys, monkeypatch):
