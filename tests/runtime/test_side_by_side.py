@@ -146,6 +146,20 @@ def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
     assert caplog.text.count("do not agree with advance()") == 2
 
 
+def test_code_of_the_users_that_fails_stops_the_run_at_its_step():
+    """It is met where the step's turn comes, and what is in the journal by then is kept."""
+
+    class Broken(Rows):
+        def beside(self, state):
+            if state["row"] == 1:
+                raise ZeroDivisionError("mine")
+            return super().beside(state)
+
+    outcome, _ = ahead(Broken(3, 4), Slow(Says(by_turn)), speculation=STILL)
+    assert isinstance(outcome.error, ZeroDivisionError)
+    assert outcome.folded.committed == 4
+
+
 @pytest.mark.parametrize("problem", ["46048 * 42098", "1234567890 * 9876543210"])
 def test_a_tree_takes_as_long_as_its_waves(problem):
     """A model of one second a call: the time is that of the levels and the one wave of small products."""

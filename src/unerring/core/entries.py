@@ -160,7 +160,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The step's verdict became part of the chain. `state` is a digest of the state it leads to."""
+    """The step's verdict became part of the chain. `state` is a digest of the state it leads to, or of its place."""
 
     step: int
     state: str

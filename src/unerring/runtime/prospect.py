@@ -58,6 +58,11 @@ class Prospect:
         return 0.5 if forecast is None else forecast.probability
 
     @property
+    def decided(self) -> bool:
+        """Whether votes have settled the step."""
+        return isinstance(self.question.step.verdict, Won)
+
+    @property
     def stuck(self) -> bool:
         """Whether the step will stop the run if its turn comes: nothing is asked beyond it."""
         return self.failure is not None or isinstance(self.question.step.verdict, Undecided)
@@ -69,8 +74,8 @@ class Prospect:
         return bool(self.question.step.replies) and (forecast is None or forecast.probability < DOUBT)
 
     @property
-    def place(self) -> tuple[int, str]:
-        """The step's number and the digest of the state it is asked from."""
+    def key(self) -> tuple[int, str]:
+        """The step's number and the digest of its place."""
         return self.question.step.step, self.question.at
 
     @property

@@ -12,7 +12,7 @@ from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """A step asked from a state, which may be guessed; `at` is the state's digest."""
+    """A step asked from a state, which may be guessed; `at` is the digest of what it hangs on (`Chain.place`)."""
 
     step: OpenStep
     subtask: Subtask

@@ -25,6 +25,7 @@ from math import prod
 from unerring.core.foresight import Foresight, worth_risking
 from unerring.core.process import beside_of, digest_at
 from unerring.core.race import Undecided, Won
+from unerring.core.vote import Json
 from unerring.errors import Interrupted, JournalError, Stopped
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
@@ -57,7 +58,7 @@ class Lookahead:
         self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
-        self._beside = beside_of(frontier.chain)
+        self._beside_of = beside_of(frontier.chain)
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
         self._full = False
         self._failure: BaseException | None = None
@@ -166,7 +167,7 @@ class Lookahead:
         while len(self._window) > first:
             dropped = self._window.pop()
             if dropped.asked:
-                self._ending[dropped.place] = dropped.asked
+                self._ending[dropped.key] = dropped.asked
             for call in dropped.calls:
                 call.cancel()
         if self._window:
@@ -177,7 +178,7 @@ class Lookahead:
     def _prospect(self, question: Question) -> Prospect:
         """A step for the window. If it was dropped before, samples whose calls have not ended are not asked anew."""
         prospect = Prospect(question)
-        prospect.asked = self._ending.get(prospect.place, prospect.asked)
+        prospect.asked = self._ending.get(prospect.key, prospect.asked)
         return prospect
 
     def _plan(self) -> None:
@@ -241,7 +242,7 @@ class Lookahead:
     def _came_back(self, prospect: Prospect, slots: list[int], call: "asyncio.Task[None]") -> None:
         prospect.asked.difference_update(slots)
         if not prospect.asked:
-            self._ending.pop(prospect.place, None)
+            self._ending.pop(prospect.key, None)
         prospect.calls.discard(call)
         self._calls.discard(call)
         self._under_way -= len(slots)
@@ -275,7 +276,7 @@ class Lookahead:
         """The step after `last`; None at the chain's end, where it cannot be foreseen, or the user's code fails."""
         chain, question = self._frontier.chain, last.question
         try:
-            beside = self._beside(question.state)
+            beside = self._beside(last)
             forecast = last.outlook(self._foresight)
             if forecast is not None and (last.known or (beside is None and self._assume())):
                 state, at = last.after = after(chain, question.state, forecast.choice)
@@ -328,9 +329,17 @@ class Lookahead:
 
     def _unguessed(self) -> Prospect | None:
         """A step whose guess would let the window grow, if any: the last one, or one of those beside it."""
-        if not self._window or self._beside(self._window[-1].question.state) is not None:
+        if not self._window or self._beside(self._window[-1]) is not None:
             return None
-        return next((prospect for prospect in self._row() if not prospect.guessed), None)
+        return next((prospect for prospect in self._row() if not prospect.guessed and not prospect.decided), None)
+
+    def _beside(self, last: Prospect) -> Json:
+        """The chain's `beside` for a step: a stand-in for the next state, or None."""
+        try:
+            return self._beside_of(last.question.state)
+        except Exception as error:  # the user's own code failed, on a state that may never come to be
+            last.failure = error
+            return None
 
     def _row(self) -> Iterator[Prospect]:
         """The window's last step, and from there on back those beside which it stands."""
