@@ -169,6 +169,27 @@ def test_a_connection_that_was_dropped_is_not_used_again():
     assert server.connections == len(server.requests) == 20
 
 
+def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next():
+    """A second answer, with the first or while its connection is idle, ends that: the next call has its own."""
+    server = Answering(answer(b"1") + answer(b"stale"), answer(b"2"), answer(b"3"))
+
+    async def main():
+        async with serving(server) as url:
+            line = line_to(url)
+            got = [(await line.exchange(BODY))[2] for _ in range(2)]
+            server.writers[-1].write(answer(b"stale"))
+            (opened,) = line._open.values()
+            ((kept, _),) = next(iter(opened.connector._conns.values()))
+            while not kept.should_close:
+                await asyncio.sleep(0)  # until it has come in
+            got.append((await line.exchange(BODY))[2])
+            await line.aclose()
+            return got
+
+    assert asyncio.run(main()) == [b"1", b"2", b"3"]
+    assert server.connections == 3
+
+
 def test_a_server_that_closes_after_each_answer_is_no_trouble():
     """Where connections end with their answer, no call fails that had sent nothing; where they say so, none at all."""
     for headers in ((), ("Connection: close",)):
@@ -327,15 +348,15 @@ def test_sessions_end_with_their_loop():
 # --- proxies
 
 
-def through(proxy, url, environ=None):
-    """What a call to `url` brings through a proxy that is served by `proxy`."""
+def through(proxy, url, times=1):
+    """What calls to `url` bring through a proxy that is served by `proxy`: the last of them."""
 
     async def main():
         async with serving(proxy) as at:
             address = at.removesuffix("/v1").replace("http://", "http://me:secret-pw@")
             line = line_to(url, **{"HTTPS_PROXY": address, "HTTP_PROXY": address})
             try:
-                return await line.exchange(BODY)
+                return [await line.exchange(BODY) for _ in range(times)][-1]
             finally:
                 await line.aclose()
 
@@ -343,9 +364,10 @@ def through(proxy, url, environ=None):
 
 
 def test_a_proxy_passes_plain_requests_on():
-    """Through a proxy the whole address is asked for, with the proxy's own password."""
+    """Through a proxy the whole address is asked for, with the proxy's own password, in one connection."""
     proxy = Answering(answer(json.dumps({"through": "proxy"}).encode()))
-    status, _, _ = through(proxy, "http://box.example/v1")
+    status, _, _ = through(proxy, "http://box.example/v1", times=3)
+    assert (proxy.connections, len(proxy.requests)) == (1, 3)
     head = proxy.requests[0][0]
     assert status == 200
     assert head.startswith("POST http://box.example/v1/chat/completions HTTP/1.1")
