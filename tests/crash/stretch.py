@@ -126,10 +126,15 @@ class KeptSolve(Solve):
     def __init__(self, problem: str = "460 * 420") -> None:
         super().__init__(problem, "multiply")
         self._kept = Kept()
-        self._steps = {str(state): step for step, state in enumerate(self.states())} if self._kept else {}
+        self._steps = {self._turn(state): step for step, state in enumerate(self.states())} if self._kept else {}
 
     def parameters(self) -> dict[str, Any]:
         return {"problem": self.problem}
+
+    @staticmethod
+    def _turn(state: Any) -> str:
+        """Names a step, whether or not the answers beside it are known."""
+        return str((state["ask"], state["wave"], state["turn"]))
 
     def states(self) -> Iterator[Any]:
         """Every state of the right way from which a step is asked."""
@@ -140,7 +145,7 @@ class KeptSolve(Solve):
             state = self.advance(state, asked.parse(self.rehearse(asked.compact).right))
 
     def subtask(self, state: Any) -> Subtask | None:
-        step = self._steps.get(str(state))
+        step = self._steps.get(self._turn(state))
         if step is not None:
             self._kept.hold(step)
         return super().subtask(state)
