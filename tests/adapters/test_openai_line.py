@@ -190,6 +190,34 @@ def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next():
     assert server.connections == 3
 
 
+def test_a_connection_on_which_a_request_is_still_on_its_way_is_not_used_again():
+    """A server may refuse what is too large before it has read it: the rest would be taken for the next request."""
+    connections = 0
+
+    async def early(reader, writer):
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"{}", "413 Too Large"))
+        await writer.drain()
+        await ended.wait()
+        writer.close()
+
+    async def main():
+        nonlocal ended
+        ended = asyncio.Event()
+        async with serving(early) as url:
+            line = line_to(url, 5.0)
+            got = [(await line.exchange(b"x" * 20 * MEBIBYTE))[0] for _ in range(2)]
+            await line.aclose()
+            ended.set()
+            return got
+
+    ended = None
+    assert asyncio.run(main()) == [413, 413]
+    assert connections == 2
+
+
 def test_a_server_that_closes_after_each_answer_is_no_trouble():
     """Where connections end with their answer, no call fails that had sent nothing; where they say so, none at all."""
     for headers in ((), ("Connection: close",)):

@@ -146,6 +146,37 @@ def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
     assert caplog.text.count("do not agree with advance()") == 2
 
 
+def test_a_guess_is_made_from_what_is_known_of_the_words_before():
+    """It gets the state with all words of the row that are decided or guessed, and may look at them."""
+    seen = []
+
+    def guess(state):
+        seen.append((state["turn"], len(state["words"])))
+        return "abcdefgh"[len(state["words"]) if state["turn"] == 0 else "abcdefgh".index(state["words"][-1]) + 1]
+
+    outcome, _ = ahead(Rows(30, 4), Slow(Says(by_turn)), speculation=Speculation(guess, in_flight=1000))
+    assert outcome.error is None
+    assert {turn for turn, words in seen if turn == words} == {0, 1, 2, 3}
+
+
+def test_a_check_that_looks_beyond_the_place_is_found_out():
+    """Its step would be decided otherwise than in a run one after the other: the run stops instead, and says why."""
+
+    class Distinct(Rows):
+        def check(self, state, choice):
+            return RedFlag("twice") if choice in state["words"] else None
+
+    def answer(prompt, step, slot):
+        return "a" if slot < 3 else by_turn(prompt, step, slot)
+
+    plain, _ = ahead(Distinct(2, 3), Says(answer), speculation=None)
+    assert plain.error is None
+    beside, _ = ahead(Distinct(2, 3), Slow(Says(answer)), speculation=STILL)
+    assert isinstance(beside.error, TypeError)
+    assert "step 1 was asked beside the one before it" in str(beside.error)
+    assert beside.folded.committed == 1
+
+
 def test_code_of_the_users_that_fails_stops_the_run_at_its_step():
     """It is met where the step's turn comes, and what is in the journal by then is kept."""
 

@@ -83,7 +83,8 @@ class Line:
                 opened.post(protocol, body)
                 answered, content = await _answer(protocol)
                 read = await _read(answered.code, content)
-                connection.release()  # hangs up where the answer was not read to its end
+                if not _unsent(connection):
+                    connection.release()  # hangs up where the answer was not read to its end
                 return answered.code, answered.headers, read
         except TimeoutError as error:
             words = f"no answer within {self._timeout:g} seconds" if error.errno is None else words_for(error)
@@ -95,7 +96,7 @@ class Line:
             words = words_for(error)
         finally:
             if connection is not None:
-                connection.close()  # of no effect on one that was released
+                _hang_up(connection)
         if answered is not None and answered.code >= 300:
             return answered.code, answered.headers, b""  # a refusal, whatever became of its words
         kind = FailureKind.UNKNOWN if sent else FailureKind.TRANSIENT
@@ -166,6 +167,20 @@ def _head(request: aiohttp.ClientRequest, headers: Mapping[str, str]) -> bytes:
     target = str(request.url) if through else request.url.raw_path_qs
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "Content-Length: "]
     return "\r\n".join(lines).encode()
+
+
+def _unsent(connection: aiohttp.connector.Connection) -> bool:
+    """Whether a part of the request has not left: what a server that answers early may take for the next one."""
+    transport = connection.transport
+    return transport is not None and transport.get_write_buffer_size() > 0
+
+
+def _hang_up(connection: aiohttp.connector.Connection) -> None:
+    """End a connection, at once: to close one waits until the other side has taken all. Of no effect once released."""
+    if _unsent(connection):
+        assert connection.transport is not None
+        connection.transport.abort()
+    connection.close()
 
 
 async def _answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:

@@ -65,8 +65,8 @@ class Chain(Protocol):
     - `state_at(step) -> state`: the state before any step, so that models can be measured on steps drawn at random;
     - `answer(state) -> JSON data`: what a finished run came to, from its last state;
     - `parameters() -> dict`: the arguments that make this chain again, kept in the journal;
-    - `place(state) -> JSON data`: what the question at a state hangs on, where that is less than all of it. Samples
-      that were asked ahead are good wherever the place is the same;
+    - `place(state) -> JSON data`: what the question at a state hangs on, where that is less than all of it: `subtask`,
+      its parser and `check` use no more. Samples that were asked ahead are good wherever the place is the same;
     - `beside(state) -> state | None`: a state with the place of the next one, whatever the step comes to, for steps
       that do not wait for each other; None where the next question hangs on this one's answer. It goes with `place`;
     - `embedded: str`: the embedded model that was trained on its compact prompts, where that is not `embedded`.

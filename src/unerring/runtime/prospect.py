@@ -16,11 +16,13 @@ class Prospect:
     """A step of the window. `choice` is what the state of the next one was derived from, `after` that state.
 
     `free` says that the question of the next one is the same whatever this one comes to; then there may be no choice.
-    `known` says that the state has all that is known or guessed of the steps before, and not only what is asked of it.
+    `known` says that the state has all that is known or guessed of the steps before, and not only what is asked of it;
+    `stood_in`, that this was not always so.
     """
 
     question: Question
     known: bool = True
+    stood_in: bool = False
     free: bool = False
     guess: str | None = None
     guessed: bool = False
@@ -30,6 +32,12 @@ class Prospect:
     calls: set["asyncio.Task[None]"] = field(default_factory=set)
     failure: BaseException | None = None
     _outlook: tuple[int, str | None, Forecast | None] | None = None
+
+    def now_from(self, state: Json) -> None:
+        """The step is asked from this state, of which only the place was known. A guess may be had now if none was."""
+        if not self.known:
+            self.stood_in, self.guessed = True, self.guess is not None
+        self.question.state, self.known = state, True
 
     def outlook(self, foresight: Foresight) -> Forecast | None:
         """What the step will probably come to; looked at anew only where something has come in.
@@ -54,7 +62,7 @@ class Prospect:
     @property
     def probability(self) -> float:
         """How probably the step comes to what it was last seen to be leaning to."""
-        forecast = None if self._outlook is None else self._outlook[2]
+        forecast = None if self._outlook is None or self.failure is not None else self._outlook[2]
         return 0.5 if forecast is None else forecast.probability
 
     @property

@@ -36,6 +36,18 @@ class Question:
             raise found
         return found
 
+    def read_as(self, other: "Question") -> bool:
+        """Whether another question is put in the same words, and all that was answered here reads the same there."""
+
+        def read(question: Question, text: str) -> str | FlagKind:
+            try:
+                return question.choice(text)
+            except RedFlag as flag:
+                return flag.kind
+
+        same = all(self.subtask.wordings(compact) == other.subtask.wordings(compact) for compact in (False, True))
+        return same and all(read(self, text) == read(other, text) for text in tuple(self._read))
+
     def _choice(self, text: str) -> str:
         value = self.subtask.parse(text)
         try:

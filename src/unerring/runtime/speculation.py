@@ -19,7 +19,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from math import prod
 
 from unerring.core.foresight import Foresight, worth_risking
@@ -132,7 +132,9 @@ class Lookahead:
                     return True
 
     def _commit(self, head: Prospect, choice: str) -> None:
-        if head.choice != choice:
+        if head.stood_in:
+            self._require_place(head.question)
+        if head.choice != choice and not (head.free and head.choice is None):  # else nothing was assumed
             self._withdraw(0)
         self._foresight.learn(choice, head.guess, head.question.step.leaning())
         if head.choice == choice and head.after is not None:
@@ -150,7 +152,16 @@ class Lookahead:
                     follower.question.step.step,
                 )
                 self._abandon(0)
-            follower.question.state, follower.known = self._frontier.at, True
+            follower.now_from(self._frontier.at)
+
+    def _require_place(self, asked: Question) -> None:
+        """Raise `TypeError` where a step that was asked beside another would have been asked or read otherwise."""
+        again = self._frontier.question()
+        if again is None or not asked.read_as(again):
+            raise TypeError(
+                f"step {asked.step.step} was asked beside the one before it, and its subtask, parser or check uses "
+                "more of the state than place() names"
+            )
 
     def _withdraw(self, number: int) -> None:
         """Step `number` of the window comes to something else than was assumed: drop what hangs on that."""
@@ -278,7 +289,7 @@ class Lookahead:
         try:
             beside = self._beside(last)
             forecast = last.outlook(self._foresight)
-            if forecast is not None and (last.known or (beside is None and self._assume())):
+            if forecast is not None and (last.known or (beside is None and self._assume(last))):
                 state, at = last.after = after(chain, question.state, forecast.choice)
                 known = True
             elif beside is not None:
@@ -290,24 +301,28 @@ class Lookahead:
             last.after = None
             return None
         if found is None:
+            last.after = None
             return None
         last.free, last.choice = beside is not None, forecast.choice if known and forecast is not None else None
         following = self._prospect(found)
         following.known = known
         return following
 
-    def _assume(self) -> bool:
-        """Give every step of the window the state that the forecasts before it lead to; False where one is missing."""
-        forecasts = [prospect.outlook(self._foresight) for prospect in self._window]
-        if None in forecasts:
-            return False
-        for number, forecast in enumerate(forecasts[:-1]):
-            assert forecast is not None
-            prospect, following = self._window[number], self._window[number + 1]
+    def _assume(self, last: Prospect) -> bool:
+        """Give the steps of the window, up to one, the states that forecasts lead to; False where one is missing."""
+        for prospect, following in pairwise(self._window):
+            if prospect is last:
+                break
+            forecast = prospect.outlook(self._foresight)
+            if forecast is None:
+                return False
             if prospect.choice is None or prospect.after is None:
+                try:
+                    prospect.after = after(self._frontier.chain, prospect.question.state, forecast.choice)
+                except Exception:  # the user's own code, on a state that may never come to be
+                    return False
                 prospect.choice = forecast.choice
-                prospect.after = after(self._frontier.chain, prospect.question.state, forecast.choice)
-            following.question.state, following.known = prospect.after[0], True
+            following.now_from(prospect.after[0])
         return True
 
     async def _guess_on(self) -> None:
@@ -315,10 +330,11 @@ class Lookahead:
         while self._guesses is not None:
             unguessed = None if self._full else self._unguessed()
             if unguessed is not None:
+                known = unguessed.known or self._assume(unguessed)
                 try:
                     unguessed.guess = await self._guesses.guess(unguessed.question)
                 except Exception as error:  # the user's own code failed, on a state that may never come to be
-                    unguessed.failure = error
+                    unguessed.failure = error if known else unguessed.failure  # one that lacks something never comes
                 unguessed.guessed = True
                 if self._unguessed() is not None:
                     continue
@@ -328,10 +344,14 @@ class Lookahead:
             await asyncio.sleep(0)
 
     def _unguessed(self) -> Prospect | None:
-        """A step whose guess would let the window grow, if any: the last one, or one of those beside it."""
+        """A step whose guess would let the window grow, if any: the first of those beside the last, or that itself."""
         if not self._window or self._beside(self._window[-1]) is not None:
             return None
-        return next((prospect for prospect in self._row() if not prospect.guessed and not prospect.decided), None)
+        found = None
+        for prospect in self._row():
+            if not prospect.guessed and not prospect.decided:
+                found = prospect
+        return found
 
     def _beside(self, last: Prospect) -> Json:
         """The chain's `beside` for a step: a stand-in for the next state, or None."""
