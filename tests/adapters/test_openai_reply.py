@@ -286,6 +286,14 @@ def test_a_reply_of_too_many_parts_is_unknown(part):
     assert "more parts" in str(unknown(body))
 
 
+def test_a_reply_of_too_many_escapes_is_unknown():
+    """Those take longest to read, and no answer is made of them; one of six bytes a character is still read."""
+    body = b'{"choices":[{"message":{"content":"%b"}}]}'
+    assert "more parts" in str(unknown(body % (b"\\n" * 3_100_000)))
+    (sample,) = outcome(200, {}, body % (b"\\u00e9" * (LARGEST_REPLY // 6 - 10)), asked())
+    assert set(sample.text) == {"é"}
+
+
 def test_a_key_that_comes_back_is_taken_out():
     """A server that echoes the key into an answer, a name or an error does not get it into a sample or a message."""
     sample = one(reply(choice(f"a {CANARY} b"), model=CANARY, id=CANARY, system_fingerprint=CANARY))

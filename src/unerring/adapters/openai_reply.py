@@ -25,8 +25,8 @@ LARGEST_REPLY = 16 << 20  # bytes
 # Inflating costs more than reading, and nobody asked for it: requests say `accept-encoding: identity`.
 LARGEST_INFLATED = 4 << 20
 LONGEST_TEXT = 1 << 20  # characters: a longer answer is cut there and counts as cut off
-MANY = 1 << 16  # bytes from which on a reply's braces and commas are counted
-MOST_BRACES, MOST_COMMAS = 150_000, 1_000_000
+MANY = 1 << 16  # bytes from which on a reply's braces, commas and backslashes are counted
+MOST = {b"{": 150_000, b",": 1_000_000, b"\\": 3_000_000}  # a text all in \uXXXX has fewer, however large the reply
 LIKELIEST = 1e-3  # log-probabilities are 0 at most; rounding may take their mean a little above
 LONGEST_SERVED = 200  # characters
 SHORTEST_ID = 8  # characters after its last dash
@@ -84,7 +84,7 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     plain = _plain(headers, body)
     if plain is None:
         return _unknown("the reply is packed in a way that was not asked for, or that breaks off", asked)
-    if len(plain) > MANY and (plain.count(b"{") > MOST_BRACES or plain.count(b",") > MOST_COMMAS):
+    if len(plain) > MANY and any(plain.count(mark) > most for mark, most in MOST.items()):
         return _unknown("the reply has more parts than an answer has", asked)
     reply: Reply | None
     try:
