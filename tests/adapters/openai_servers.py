@@ -1,7 +1,18 @@
-"""Servers of a few lines each, on the event loop of the test."""
+"""Servers of a few lines each, on the event loop of the test, and the line to them."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+
+from unerring.adapters.openai_line import Line
+from unerring.adapters.openai_spec import Spec, proxy_for, secret_for
+
+CANARY = "sk-canary-5d1f0c9a7e"
+BODY = b'{"model":"m"}'
+
+
+def line_to(url, timeout=30.0, **environ):
+    spec = Spec("m", url, timeout=timeout)
+    return Line(spec, secret_for(spec, {"UNERRING_API_KEY": CANARY}), proxy_for(spec, environ))
 
 
 def answer(body=b"{}", status="200 OK", *headers):

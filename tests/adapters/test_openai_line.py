@@ -1,29 +1,21 @@
-"""The line to an endpoint: connections, deadlines, large answers and proxies, against servers of a few lines each."""
+"""The line to an endpoint: connections, deadlines and large answers, against servers of a few lines each."""
 
 import asyncio
 import gc
-import json
 import socket
 from contextlib import suppress
 
 import pytest
-from openai_servers import Answering, answer, serving
+from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
 
 from unerring.adapters.openai_failures import LARGEST_ERROR
 from unerring.adapters.openai_line import Line
 from unerring.adapters.openai_reply import LARGEST_REPLY
-from unerring.adapters.openai_spec import Spec, proxy_for, secret_for
-from unerring.errors import FailureKind, ProviderBusy, ProviderDown
+from unerring.adapters.openai_spec import Spec, secret_for
+from unerring.errors import FailureKind, ProviderBusy
 
-CANARY = "sk-canary-5d1f0c9a7e"
-BODY = b'{"model":"m"}'
 DEADLINE = 0.25  # seconds
 MEBIBYTE = 1 << 20
-
-
-def line_to(url, timeout=30.0, **environ):
-    spec = Spec("m", url, timeout=timeout)
-    return Line(spec, secret_for(spec, {"UNERRING_API_KEY": CANARY}), proxy_for(spec, environ))
 
 
 def exchanged(handler, times=1, timeout=30.0):
@@ -371,49 +363,3 @@ def test_sessions_end_with_their_loop():
     for _ in range(3):
         asyncio.run(main(line))
         assert not line._open
-
-
-# --- proxies
-
-
-def through(proxy, url, times=1):
-    """What calls to `url` bring through a proxy that is served by `proxy`: the last of them."""
-
-    async def main():
-        async with serving(proxy) as at:
-            address = at.removesuffix("/v1").replace("http://", "http://me:secret-pw@")
-            line = line_to(url, **{"HTTPS_PROXY": address, "HTTP_PROXY": address})
-            try:
-                return [await line.exchange(BODY) for _ in range(times)][-1]
-            finally:
-                await line.aclose()
-
-    return asyncio.run(main())
-
-
-def test_a_proxy_passes_plain_requests_on():
-    """Through a proxy the whole address is asked for, with the proxy's own password, in one connection."""
-    proxy = Answering(answer(json.dumps({"through": "proxy"}).encode()))
-    status, _, _ = through(proxy, "http://box.example/v1", times=3)
-    assert (proxy.connections, len(proxy.requests)) == (1, 3)
-    head = proxy.requests[0][0]
-    assert status == 200
-    assert head.startswith("POST http://box.example/v1/chat/completions HTTP/1.1")
-    assert "proxy-authorization: basic" in head.lower()
-    assert f"Bearer {CANARY}" in head
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"), [(502, FailureKind.TRANSIENT), (403, FailureKind.TRANSIENT), (407, FailureKind.DENIED)]
-)
-def test_a_proxy_never_sees_the_key_of_a_secure_request(status, kind):
-    """A tunnel is asked for with the proxy's password and without the key; refused, nothing was sent."""
-    proxy = Answering(answer(b"", f"{status} No"))
-    got = through(proxy, "https://box.example/v1")
-    ((head, _),) = proxy.requests
-    assert head.startswith("CONNECT box.example:443 HTTP/1.1")
-    assert "proxy-authorization: basic" in head.lower()
-    assert CANARY not in head
-    assert got.kind is kind
-    assert isinstance(got, ProviderDown if kind is FailureKind.DENIED else ProviderBusy)
-    assert "secret-pw" not in str(got)

@@ -98,9 +98,7 @@ class Tree:
             return place | {"path": self._path(problems, at), "most": state["most"]}
         if ask == "solve":
             return place | ({"before": problems[at - 1]["answer"]} if self.roles.linear and at > 1 else {})
-        parts = [problems[part] for part in one["parts"]]
-        told = {"parts": [part["problem"] for part in parts], "answers": [part["answer"] for part in parts]}
-        return place | {"how": one["how"]} | told
+        return place | _apart(problems, one)
 
     def beside(self, state: Any) -> Json:
         """The state at the wave's next turn, without what this one comes to; None at the last one."""
@@ -121,7 +119,7 @@ class Tree:
             case "solve":
                 asked = _reading(self.roles.solve(problem, place.get("before")), lambda value: {"answer": value})
             case _:
-                composing = self.roles.compose(problem, place["how"], place["parts"], place["answers"])
+                composing = self._compose(place)
                 assert isinstance(composing, Subtask)  # what a function puts together is never asked
                 asked = _reading(composing, lambda value: {"answer": value})
         return replace(asked, shortlist=self.shortlist)
@@ -178,18 +176,19 @@ class Tree:
             for at, one in enumerate(problems):
                 if "answer" in one or any("answer" not in problems[part] for part in one["parts"]):
                     continue
-                parts = [problems[part] for part in one["parts"]]
-                answers = [part["answer"] for part in parts]
-                told = [part["problem"] for part in parts]
-                whole: Subtask | Composed = Composed(answers[-1])
-                if not self.roles.linear:
-                    whole = self.roles.compose(one["problem"], one["how"], told, answers)
+                whole = self._compose({"problem": one["problem"]} | _apart(problems, one))
                 if isinstance(whole, Composed):
                     problems[at], done = one | {"answer": whole.answer}, True
                 else:
                     asked.append(at)
             if not done:
                 return asked
+
+    def _compose(self, apart: Problem) -> "Subtask | Composed":
+        """How a problem's answer is put together, or the answer itself."""
+        if self.roles.linear:
+            return Composed(apart["answers"][-1])
+        return self.roles.compose(apart["problem"], apart["how"], apart["parts"], apart["answers"])
 
     def _path(self, problems: list[Problem], at: int) -> list[str]:
         """A problem and those that it came from."""
@@ -198,6 +197,13 @@ class Tree:
             path.append(problems[at]["problem"])
             at = problems[at]["of"]
         return path
+
+
+def _apart(problems: list[Problem], one: Problem) -> Problem:
+    """What an answer is put together from: the plan, the words of the parts and their answers."""
+    parts = [problems[part] for part in one["parts"]]
+    told = [part["problem"] for part in parts]
+    return {"how": one["how"], "parts": told, "answers": [part["answer"] for part in parts]}
 
 
 def _split(value: Any, place: Problem) -> Json:
