@@ -11,10 +11,10 @@ from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, answer_of, length_of, parameters_of
+from unerring.core.process import Chain, answer_of, length_of, parameters_of, start_text, started
 from unerring.core.race import AheadBy
 from unerring.core.report import report_of
-from unerring.core.vote import Json, NotJson, canonical
+from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
 from unerring.reading import Tee
@@ -205,7 +205,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
     chain = required_chain(opening.chain)
     began = options.clock.time()
     async with _models(opening.model, chain, _origin(chain, opening.seed, began), options) as models:
-        stand = Stand(chain, chain.start())
+        stand = Stand(chain, started(chain))
         entries = [_opening_entry(opening, stand.at, models.sampler, options, began)]
         entries += _allowing(models.sampler, options)
         with _journal(opening.journal) as journal:
@@ -255,11 +255,11 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
         require_weighed(policy.rule, reserves)
     return Opened(
         process=process_name(opening.chain),
-        parameters=_plain(parameters_of(opening.chain)),
+        parameters=parameters_of(opening.chain),
         model=sampler.name,
         policy=policy.to_json(),
         seed=opening.seed,
-        start=canonical(at),
+        start=start_text(opening.chain, at),
         length=length_of(opening.chain),
         software=f"unerring {version('unerring')}",
         time=began,
@@ -276,14 +276,6 @@ def _require_limits(options: Options) -> None:
         raise InputError(f"escalate_after is a number of rounds, at least 1; it cannot be {options.escalate_after!r}")
     if not isinstance(options.waste, int | float) or not 0 <= options.waste < 1:
         raise InputError(f"waste is a share of all samples, from 0 to below 1; it cannot be {options.waste!r}")
-
-
-def _plain(parameters: dict[str, Json]) -> dict[str, Json]:
-    try:
-        canonical(parameters)
-    except NotJson as error:
-        raise InputError(f"the parameters of a process are kept in its journal, but {error}") from None
-    return parameters
 
 
 async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:

@@ -18,7 +18,7 @@ from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import Planned, Wish, chosen_races, plan_entry, planned, ranked
 from unerring.core.planning.races import Job
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, length_of, parameters_of
+from unerring.core.process import Chain, length_of, parameters_of, started, subtask_at
 from unerring.errors import InputError, Interrupted, NoKCanHelp
 from unerring.registry import (
     Origin,
@@ -143,7 +143,7 @@ def _wordings(chain: Chain, sampler: Sampler) -> int:
 
     Raises `InputError` where that is not the same for all that take turns.
     """
-    first = chain.subtask(chain.start())
+    first = subtask_at(chain, started(chain), 0)
     members = sampler.members if isinstance(sampler, Panel) else (sampler,)
     found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
     if len(found) > 1:
@@ -331,7 +331,7 @@ def _require_same(found: Calibration, chain: Chain, model: Any) -> None:
 
 def _require_same_wordings(found: Calibration, chain: Chain, model: Any) -> None:
     """Raise `InputError` where the process is asked in other wordings than it was measured in: these vote apart."""
-    first = chain.subtask(chain.start())
+    first = subtask_at(chain, started(chain), 0)
     measured_in = max(wording_of(voter.name) for voter in found.voters)
     if measured_in == 1 and (first is None or not first.paraphrases):
         return

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unerring.core.entries import Entry, Opened
-from unerring.core.process import Chain, digest_at
+from unerring.core.process import Chain, advanced, digest_at, start_text, started
 from unerring.core.replay import RunState
 from unerring.core.report import Series
-from unerring.core.vote import Json, canonical
+from unerring.core.vote import Json
 from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
 from unerring.registry import make_chain, process_name
@@ -34,8 +34,8 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand
             stand = begun(path, entry, chain, state)
         elif decided is not None:
             stand.series.add(decided, state)
-            stand.at = stand.chain.advance(stand.at, choice)
-            if digest_at(stand.chain, stand.at) != state.last_digest:
+            stand.at = advanced(stand.chain, stand.at, choice, decided.step)
+            if digest_at(stand.chain, stand.at, decided.step + 1) != state.last_digest:
                 raise ChainChanged(
                     f"step {decided.step} now leads to another state than the one in {path}: the code of "
                     f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
@@ -53,8 +53,8 @@ def begun(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> S
     chain = chain or make_chain(opened.process, opened.parameters)
     if process_name(chain) != opened.process:
         raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")
-    stand = Stand(chain, chain.start(), state)
-    if canonical(stand.at) != opened.start:
+    stand = Stand(chain, started(chain), state)
+    if start_text(chain, stand.at) != opened.start:
         raise ChainChanged(
             f"{opened.process} now starts from another state than the one in {path}: its code or its "
             "parameters have changed since; resume with those that started the run"

@@ -6,7 +6,7 @@ from functools import cache
 from math import isfinite
 from typing import NoReturn
 
-from unerring.core.redflag import RedFlag
+from unerring.core.redflag import NullAnswer, RedFlag
 from unerring.core.vote import Json
 
 
@@ -14,12 +14,14 @@ def json_answer(text: str) -> Json:
     """Read an answer that is JSON and nothing else; use it as a subtask's `parse`.
 
     Raises `RedFlag` for any other text, for NaN and infinities, for a key given twice, and for absurd nesting or
-    numbers.
+    numbers; and for null, which is an answer only to a question that says so (`Subtask.nullable`).
     """
     try:
         value: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise RedFlag(f"the answer is not JSON: {error}") from None
+    if value is None:
+        raise NullAnswer
     return value
 
 

@@ -1,13 +1,14 @@
 """What a user writes: a chain of steps, each a question with a canonical answer."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
-from unerring.core.vote import Json, canonical
+from unerring.core.user_code import json_of, noted, short, wrong_return
+from unerring.core.vote import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Subtask:
     `shortlist` is for questions that may be answered well in many ways: after so many votes that settle nothing, the
     step comes to `{"candidates": choices}`, those that had votes, for the next step to have them judged. `schema` is
     the JSON schema of an answer that is one JSON object, sent to endpoints that can hold a model to it; `parse` judges
-    all the same.
+    all the same. `nullable` says that null is an answer: without it, a `parse` that returns None has forgotten to
+    return, which stops the run.
     """
 
     prompt: str
@@ -30,6 +32,24 @@ class Subtask:
     paraphrases: tuple[str, ...] = ()
     shortlist: int | None = None
     schema: dict[str, Json] | None = None
+    nullable: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `TypeError`, on the user's own line, for fields that a question cannot be asked with."""
+        if not isinstance(self.prompt, str):
+            raise TypeError(f"Subtask(prompt=...) is a text, not {short(self.prompt)}")
+        if not callable(self.parse):
+            raise TypeError(
+                f"Subtask(parse=...) is a function from an answer's text to the choice, not {self.parse!r}"
+            )
+        if self.compact is not None and not isinstance(self.compact, str):
+            raise TypeError(f"Subtask(compact=...) is a text, not {short(self.compact)}")
+        if self.paraphrases != ():
+            fits = isinstance(self.paraphrases, list | tuple)
+            if not fits or not all(isinstance(one, str) for one in self.paraphrases):
+                raise TypeError(f"Subtask(paraphrases=...) is a tuple of texts, not {short(self.paraphrases)}")
+        if self.schema is not None and not isinstance(self.schema, dict):
+            raise TypeError(f"Subtask(schema=...) is a JSON schema as a dict, not {short(self.schema)}")
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
         """The prompts to choose from: the compact one alone where it is wanted and there is one."""
@@ -90,6 +110,43 @@ class Rehearsal:
     wrong: tuple[str, ...]
 
 
+def started(chain: Chain) -> Json:
+    """The state before the first step."""
+    try:
+        return chain.start()
+    except Exception as error:
+        noted(error, "start", None, chain.start)
+        raise
+
+
+def start_text(chain: Chain, state: Json) -> str:
+    """A chain's first state as canonical text; raises `WrongReturn` for one that is no JSON data."""
+    return json_of(state, "start", "state", None, chain.start)
+
+
+def subtask_at(chain: Chain, state: Json, step: int) -> Subtask | None:
+    """The question of a step; raises `WrongReturn` where the chain gives anything else."""
+    try:
+        subtask = chain.subtask(state)
+    except Exception as error:
+        method = "subtask" if state is not None or step == 0 else "advance() returned None, subtask"
+        noted(error, method, step, chain.subtask)
+        raise
+    if subtask is not None and not isinstance(subtask, Subtask):
+        said = f"returned {short(subtask)}; it returns a Subtask, or None at the end"
+        raise wrong_return("subtask", said, step, chain.subtask)
+    return subtask
+
+
+def advanced(chain: Chain, state: Json, choice: Json, step: int) -> Json:
+    """The state after a step."""
+    try:
+        return chain.advance(state, choice)
+    except Exception as error:
+        noted(error, "advance", step, chain.advance)
+        raise
+
+
 def check_of(chain: Chain) -> Callable[[Json, Json], RedFlag | None] | None:
     """The chain's own check, if it has one."""
     check: Callable[[Json, Json], RedFlag | None] | None = getattr(chain, "check", None)
@@ -98,26 +155,62 @@ def check_of(chain: Chain) -> Callable[[Json, Json], RedFlag | None] | None:
 
 def length_of(chain: Chain) -> int | None:
     """The chain's number of steps, if it says."""
-    length: Callable[[], int] | None = getattr(chain, "length", None)
-    return length() if length else None
+    length: Callable[[], int | None] | None = getattr(chain, "length", None)
+    if length is None:
+        return None
+    found = _from(length, "length")
+    if found is not None and (type(found) is not int or found < 0):
+        raise wrong_return("length", f"returned {short(found)}; it returns the number of steps", None, length)
+    return found
 
 
 def answer_of(chain: Chain, state: Json) -> Json:
     """What a run that ended in `state` came to; None if the chain does not say."""
     answer: Callable[[Json], Json] | None = getattr(chain, "answer", None)
-    return answer(state) if answer else None
+    if answer is None:
+        return None
+    found: Json = _from(answer, "answer", state)
+    json_of(found, "answer", "answer", None, answer)
+    return found
 
 
 def parameters_of(chain: Chain) -> dict[str, Json]:
     """The arguments that make the chain again; empty if it does not say."""
     parameters: Callable[[], dict[str, Json]] | None = getattr(chain, "parameters", None)
-    return parameters() if parameters else {}
+    if parameters is None:
+        return {}
+    found = _from(parameters, "parameters")
+    if not isinstance(found, dict):
+        raise wrong_return("parameters", f"returned {short(found)}; it returns a dict", None, parameters)
+    json_of(found, "parameters", "parameters", None, parameters)
+    return found
 
 
-def digest_at(chain: Chain, state: Json) -> str:
-    """The digest of what the question at a state hangs on: all of the state, where the chain names no less."""
+def truth_of(chain: Chain) -> Callable[[Json, int, bool], str] | None:
+    """The chain's right choice at a state of a step, as canonical text, where it knows any; null if that may be."""
+    truth: Callable[[Json], Json] | None = getattr(chain, "truth", None)
+    if truth is None:
+        return None
+
+    def text(state: Json, step: int, nullable: bool) -> str:
+        right = _from(truth, "truth", state, step=step)
+        if right is None and not nullable:
+            raise wrong_return("truth", "returned None: is a return missing?", step, truth)
+        return json_of(right, "truth", "choice", step, truth)
+
+    return text
+
+
+def digest_at(chain: Chain, state: Json, step: int | None = None, made_by: str = "advance") -> str:
+    """The digest of what the question at a state hangs on: all of the state, where the chain names no less.
+
+    `step` is the one that is asked there, and `made_by` the method that gave the state: errors name them.
+    """
     place: Callable[[Json], Json] | None = getattr(chain, "place", None)
-    return digest_of(canonical(place(state) if place else state))
+    if place is not None:
+        return digest_of(json_of(_from(place, "place", state, step=step), "place", "place", step, place))
+    before = None if step is None else step - 1
+    return digest_of(json_of(state, made_by, "state", before, getattr(chain, made_by)))
 
 
 def beside_of(chain: Chain) -> Callable[[Json], Json]:
@@ -130,7 +223,26 @@ def _nothing(state: Json) -> Json:
     return None
 
 
-def verifier_of(chain: Chain) -> Callable[..., str | None] | None:
-    """The chain's own verifier of decided choices, if it has one."""
-    verify: Callable[..., str | None] | None = getattr(chain, "verify", None)
-    return verify
+def verifier_of(chain: Chain) -> Callable[[Iterable[Json], bool], str | None] | None:
+    """The chain's own verifier of decided choices, if it has one; raises `WrongReturn` for what is no verdict."""
+    verify: Callable[[Iterable[Json], bool], str | None] | None = getattr(chain, "verify", None)
+    if verify is None:
+        return None
+
+    def verdict(choices: Iterable[Json], finished: bool) -> str | None:
+        found = _from(verify, "verify", choices, finished)
+        if found is not None and not isinstance(found, str):
+            said = f"returned {short(found)}; it returns None where all holds, else what is wrong, as text"
+            raise wrong_return("verify", said, None, verify)
+        return found
+
+    return verdict
+
+
+def _from(function: Callable[..., Any], method: str, *arguments: Any, step: int | None = None) -> Any:
+    """What a user's own method returns; an error of its own is passed on with a note of the method."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        noted(error, method, step, function)
+        raise

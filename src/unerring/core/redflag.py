@@ -35,6 +35,13 @@ class RedFlag(Exception):
         self.kind = kind
 
 
+class NullAnswer(RedFlag):
+    """The flag of an answer that is JSON's null; a subtask that is `nullable` takes it for the choice None."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer is null")
+
+
 @dataclass(frozen=True, slots=True)
 class FlagRules:
     """What is flagged before an answer is even parsed.

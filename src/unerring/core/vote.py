@@ -10,11 +10,14 @@ forward. The rules follow the JSON Canonicalization Scheme (RFC 8785) where they
 """
 
 import json
-from typing import TypeAlias
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 _PLAIN = frozenset({int, str, bool, type(None)})  # asked of each item before a call is made for it: most are such
 # json.dumps would make one for each choice
 _AS_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+_KEY = "an object with a key that is not a string"
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -24,7 +27,15 @@ class NotJson(ValueError):
 
 
 class ForeignType(NotJson, TypeError):
-    """The value is of a type that JSON does not have: a bug of the code that made it, not of a model."""
+    """The value is of a type that JSON does not have: a bug of the code that made it, not of a model.
+
+    `found` says what it holds ("a datetime"), and `path` where, as Python indexes it ("['day']"; "" for the whole).
+    """
+
+    def __init__(self, found: str, path: str) -> None:
+        super().__init__(f"{found}{' at ' * bool(path)}{path} is not JSON data")
+        self.found = found
+        self.path = path
 
 
 def canonical(value: Json) -> str:
@@ -37,6 +48,10 @@ def canonical(value: Json) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise NotJson("a string holds a lone surrogate, which is not text") from None
+    except ForeignType as error:
+        with suppress(RecursionError):  # a part so deep that only its type is told
+            error = _foreign(value) or error
+        raise error from None
     except NotJson:
         raise
     except RecursionError:
@@ -57,11 +72,31 @@ def _plain(value: Json) -> Json:
         return [item if type(item) in _PLAIN else _plain(item) for item in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise ForeignType("an object has a key that is not a string")
+            raise ForeignType(_KEY, "")
         return {key: item if type(item) in _PLAIN else _plain(item) for key, item in value.items()}
     if isinstance(value, bool | int | str):  # subclasses, such as IntEnum and StrEnum
         return value
-    raise ForeignType(f"{kind.__name__} is not JSON data")
+    raise ForeignType(_named(value), "")
+
+
+def _foreign(value: Any, path: str = "") -> ForeignType | None:
+    """Find the first part of a value that JSON has no type for, and its path."""
+    if isinstance(value, list | tuple):
+        inner = ((item, f"{path}[{place}]") for place, item in enumerate(value))
+    elif isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            return ForeignType(_KEY, path)
+        inner = ((item, f"{path}[{key!r}]") for key, item in value.items())
+    else:
+        known = value is None or isinstance(value, bool | int | float | str)
+        return None if known else ForeignType(_named(value), path)
+    return next((found for item, at in inner if (found := _foreign(item, at)) is not None), None)
+
+
+def _named(value: Any) -> str:
+    """A value's type as it is spoken of: "a datetime", "an OrderedSet"."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def parsed(text: str) -> Json:

@@ -5,7 +5,7 @@ Here they are taken one after the other; `unerring.runtime.speculation` asks fur
 
 import asyncio
 
-from unerring.core.process import Chain
+from unerring.core.process import Chain, subtask_at
 from unerring.core.race import Continue, Undecided, Won
 from unerring.core.replay import RunState
 from unerring.core.vote import Json
@@ -35,7 +35,7 @@ async def run_chain(
     sampling = Sampling(sampler, ledger, around)
     try:
         sampling.require_weighed(voter.name for voter in folded.voters.values())
-        if chain.subtask(at) is not None:
+        if subtask_at(chain, at, folded.committed) is not None:
             await sampling.try_out()
         if around.speculation is None:
             await _one_by_one(frontier, sampling)

@@ -4,7 +4,7 @@ import asyncio
 
 from unerring.core.entries import Committed, Finished, Paused, Shortlisted
 from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain, digest_at, length_of
+from unerring.core.process import Chain, advanced, digest_at, length_of
 from unerring.core.race import LogOdds, Undecided, Won
 from unerring.core.replay import RunState
 from unerring.core.vote import Json, parsed
@@ -51,7 +51,7 @@ class Frontier:
 
     def commit(self, step: OpenStep, choice: str) -> None:
         """Make a step's verdict part of the chain."""
-        self.commit_to(step, *after(self.chain, self.at, choice))
+        self.commit_to(step, *after(self.chain, self.at, choice, step.step))
 
     def commit_to(self, step: OpenStep, state: Json, digest: str) -> None:
         """Commit a step whose verdict leads to a state that is known already."""
@@ -87,10 +87,10 @@ class Frontier:
         self._ledger.record(Paused(kind, reason, self.around.clock.time(), latency))
 
 
-def after(chain: Chain, state: Json, choice: str) -> tuple[Json, str]:
-    """The state that a choice leads to, and the digest of what is asked there."""
-    following = chain.advance(state, parsed(choice))
-    return following, digest_at(chain, following)
+def after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]:
+    """The state that a choice of a step leads to, and the digest of what is asked there."""
+    following = advanced(chain, state, parsed(choice), step)
+    return following, digest_at(chain, following, step + 1)
 
 
 def undecided(step: OpenStep) -> StepUndecided:

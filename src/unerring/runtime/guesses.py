@@ -8,7 +8,8 @@ from typing import Protocol
 from unerring.core.entries import DRAFT, Drafted
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Settings
-from unerring.core.vote import Json, canonical
+from unerring.core.user_code import json_of, noted
+from unerring.core.vote import Json
 from unerring.errors import ProviderBusy, ProviderError
 from unerring.runtime.calling import Asked
 from unerring.runtime.ledger import Ledger, Tries
@@ -39,8 +40,13 @@ class OwnGuesses:
         self._guess = guess
 
     async def guess(self, question: Question) -> str | None:
-        guessed = self._guess(question.state)
-        return None if guessed is None else canonical(guessed)
+        step = question.step.step
+        try:
+            guessed = self._guess(question.state)
+        except Exception as error:
+            noted(error, "guess", step, self._guess)
+            raise
+        return None if guessed is None else json_of(guessed, "guess", "choice", step, self._guess)
 
 
 class Drafts:

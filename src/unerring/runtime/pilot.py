@@ -19,11 +19,11 @@ from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, check_of, length_of
+from unerring.core.process import Chain, advanced, check_of, length_of, started, subtask_at, truth_of
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
-from unerring.core.vote import Json, canonical, parsed
-from unerring.errors import InputError, VotesCopied
+from unerring.core.vote import Json, parsed
+from unerring.errors import InputError, StepUndecided, VotesCopied
 from unerring.runtime.calling import Asked, Caller, NoBook
 from unerring.runtime.limits import Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
@@ -55,7 +55,7 @@ class Pilot:
         self._calibration = calibration
         self._policy = policy
         self._around = around
-        self._truth: Callable[[Json], Json] | None = getattr(chain, "truth", None)
+        self._truth = truth_of(chain)
         self._seed = pilot_seed(calibration.seed)
         self._free = asyncio.Semaphore(calibration.at_once)
         self._voters = len(calibration.voters)
@@ -141,22 +141,27 @@ class Pilot:
     async def _walk(self, seen: Callable[[Calibration], None]) -> None:
         """Look at one step after the other, each from where the right choice of the one before leads."""
         calibration = self._calibration
-        state = self._chain.start() if calibration.steps == 0 else calibration.at
-        while self._has_room(0) and self._chain.subtask(state) is not None:
+        state = started(self._chain) if calibration.steps == 0 else calibration.at
+        while self._has_room(0) and subtask_at(self._chain, state, calibration.steps) is not None:
             looked = await self._look(Place(calibration.steps, state))
-            state = self._chain.advance(state, parsed(looked.right))
+            if self._truth is None and all(one.choice is None for one in looked.samples):
+                raise StepUndecided(
+                    f"step {looked.step} has no vote after {len(looked.samples):,} samples, all of them flagged: the "
+                    "pilot cannot go on from it"
+                )
+            state = advanced(self._chain, state, parsed(looked.right), calibration.steps)
             calibration.at = state
             self._count(looked)
             seen(calibration)
 
     async def _look(self, place: Place, turn: "_Turn | None" = None) -> Looked:
         """All samples of one step, which is looked at again only when its turn has come."""
-        subtask = self._chain.subtask(place.state)
+        subtask = subtask_at(self._chain, place.state, place.step)
         if subtask is None:
             raise InputError(f"the process ends before step {place.step}, though it says that it is longer")
         step = OpenStep(place.step, self._policy)
         looking = _Looking(self, Question(step, subtask, place.state, "", check_of(self._chain)), self._voters)
-        truth = None if self._truth is None else canonical(self._truth(place.state))
+        truth = None if self._truth is None else self._truth(place.state, place.step, subtask.nullable)
         await looking.first_votes()
         if truth is None:
             truth = await looking.wide_winner()

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain, Subtask, check_of
-from unerring.core.redflag import FlagKind, RedFlag
+from unerring.core.process import Chain, Subtask, check_of, subtask_at
+from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
+from unerring.core.user_code import not_json, noted, short, wrong_return
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 
 
@@ -49,11 +50,25 @@ class Question:
         return same and all(read(self, text) == read(other, text) for text in tuple(self._read))
 
     def _choice(self, text: str) -> str:
-        value = self.subtask.parse(text)
+        step, parse = self.step.step, self.subtask.parse
+        try:
+            value = parse(text)
+        except NullAnswer:
+            if not self.subtask.nullable:
+                raise
+            value = None
+        except RedFlag:
+            raise
+        except Exception as error:  # the user's own
+            noted(error, "parse", step, parse)
+            raise
+        if value is None and not self.subtask.nullable:
+            said = "returned None: is a return missing? Where null is an answer, say Subtask(nullable=True)"
+            raise wrong_return("parse", said, step, parse)
         try:
             choice = canonical(value)
-        except ForeignType:
-            raise
+        except ForeignType as error:
+            raise not_json(error, "parse", "choice", step, parse) from None
         except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
             raise RedFlag(str(error)) from None
         if self.check is not None:
@@ -66,17 +81,19 @@ class Question:
             flag = check(self.state, parsed(choice))
         except RedFlag as raised:
             flag = raised
+        except Exception as error:
+            noted(error, "check", self.step.step, check)
+            raise
         if isinstance(flag, RedFlag):
             raise RedFlag(flag.reason, FlagKind.REJECTED)
         if flag is not None:
-            raise TypeError(f"check returns a RedFlag or None, not {flag!r}")
+            said = f"returned {short(flag)}; it returns a RedFlag, or None for an answer that may vote"
+            raise wrong_return("check", said, self.step.step, check)
 
 
 def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: str) -> Question | None:
     """Ask step `number` from a state; None where the chain ends there."""
-    subtask = chain.subtask(state)
+    subtask = subtask_at(chain, state, number)
     if subtask is None:
         return None
-    if not isinstance(subtask, Subtask):
-        raise TypeError(f"subtask() returns a Subtask, or None at the end, not {subtask!r}")
     return Question(folded.step(number, at), subtask, state, at, check_of(chain))

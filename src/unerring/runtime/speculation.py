@@ -290,10 +290,10 @@ class Lookahead:
             beside = self._beside(last)
             forecast = last.outlook(self._foresight)
             if forecast is not None and (last.known or (beside is None and self._assume(last))):
-                state, at = last.after = after(chain, question.state, forecast.choice)
+                state, at = last.after = after(chain, question.state, forecast.choice, question.step.step)
                 known = True
             elif beside is not None:
-                state, at, known = beside, digest_at(chain, beside), False
+                state, at, known = beside, digest_at(chain, beside, question.step.step + 1, "beside"), False
             else:
                 return None
             found = question_of(chain, self._frontier.folded, question.step.step + 1, state, at)
@@ -318,7 +318,8 @@ class Lookahead:
                 return False
             if prospect.choice is None or prospect.after is None:
                 try:
-                    prospect.after = after(self._frontier.chain, prospect.question.state, forecast.choice)
+                    asked = prospect.question
+                    prospect.after = after(self._frontier.chain, asked.state, forecast.choice, asked.step.step)
                 except Exception:  # the user's own code, on a state that may never come to be
                     return False
                 prospect.choice = forecast.choice

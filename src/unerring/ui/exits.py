@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from unerring.core.user_code import WrongReturn, place_of
 from unerring.ui.text import inert
 
 DONE, WRONG, BAD_INPUT, STOPPED = 0, 1, 2, 3
@@ -31,5 +32,11 @@ def own_frames(error: Exception) -> list[traceback.FrameSummary]:
 
 def placed(error: Exception) -> str:
     """An error and the place in the user's own files that it came from."""
-    frame = (own_frames(error) or traceback.extract_tb(error.__traceback__))[-1]
-    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+    if isinstance(error, WrongReturn):  # which says where the method is
+        return str(error)
+    own, note = own_frames(error), place_of(error)
+    said = f"{type(error).__name__}: {error}" + (f", {note}" if note else "")
+    if note and not own:  # the call itself failed, and the note says where the method is
+        return said
+    frame = (own or traceback.extract_tb(error.__traceback__))[-1]
+    return f"{said} ({frame.filename}, line {frame.lineno})"

@@ -1,0 +1,84 @@
+"""Errors in a user's own methods name the method, the step and the line that they come from.
+
+An exception that a method raises is passed on as it is, with a note of where it was raised; a value that a method must
+not return becomes `WrongReturn`.
+"""
+
+from functools import partial
+from typing import Any
+
+from unerring.core.vote import Json, NotJson, canonical
+
+SHORT_CHARS = 60
+
+
+class WrongReturn(TypeError):
+    """A user's own method returned what it must not; the message names method, step, path and line."""
+
+
+class Place(str):
+    """A note on an exception: the user's method, and the step, that it came from."""
+
+    __slots__ = ()
+
+
+def noted(error: Exception, method: str, step: int | None = None, function: Any = None) -> None:
+    """Note on an exception the method that raised it; the innermost one is kept.
+
+    Where the call itself failed, which leaves no line of the user's in the traceback, the note says where `function`
+    is defined.
+    """
+    if place_of(error) is not None:
+        return
+    traceback = error.__traceback__
+    uncalled = traceback is not None and traceback.tb_next is None
+    error.add_note(Place(f"in {_called(method, step)}{_defined(function) if uncalled else ''}"))
+
+
+def place_of(error: BaseException) -> str | None:
+    """The note of the user's method that an exception came from; None where there is none."""
+    return next((note for note in getattr(error, "__notes__", ()) if isinstance(note, Place)), None)
+
+
+def wrong_return(method: str, said: str, step: int | None = None, function: Any = None) -> WrongReturn:
+    """The error of a method whose value cannot be used: `said` follows its name, as in "returned None"."""
+    return WrongReturn(f"{_called(method, step)} {said}{_defined(function)}")
+
+
+def json_of(value: Json, method: str, name: str, step: int | None = None, function: Any = None) -> str:
+    """The canonical text of what a method returned, known to the user by a name; raises `WrongReturn` for no JSON."""
+    try:
+        return canonical(value)
+    except NotJson as error:
+        raise not_json(error, method, name, step, function) from None
+
+
+def not_json(error: NotJson, method: str, name: str, step: int | None = None, function: Any = None) -> WrongReturn:
+    """The error of a method that returned what is not JSON data, with the path to what is not."""
+    found, path = getattr(error, "found", None), getattr(error, "path", "")
+    said = (
+        f"returned no JSON data: {error}"
+        if found is None
+        else f"returned {found}{' at ' + name + path if path else ''}"
+    )
+    hint = "" if found is None else "; it returns JSON data"
+    return wrong_return(method, f"{said}{hint}", step, function)
+
+
+def short(value: Any) -> str:
+    """A value in a few words, for a message."""
+    told = repr(value)
+    return told if len(told) <= SHORT_CHARS else f"{told[: SHORT_CHARS - 3]}..."
+
+
+def _called(method: str, step: int | None) -> str:
+    return f"{method}()" if step is None else f"{method}() of step {step}"
+
+
+def _defined(function: Any) -> str:
+    """Where a function is defined; nothing for one that is not Python's."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__wrapped__", function)
+    code = getattr(function, "__code__", None) or getattr(vars(type(function)).get("__call__"), "__code__", None)
+    return "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
