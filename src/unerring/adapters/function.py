@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TypeAlias
 
 from unerring.core.sample import Sample, Settings
-from unerring.runtime.panel import leading
+from unerring.runtime.panel import as_failure, leading
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
@@ -36,12 +36,15 @@ class FunctionSampler:
         return leading(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
-        if inspect.iscoroutinefunction(self._function):
-            answer = await self._function(prompt, settings)
-        else:
-            answer = await _in_thread(self._function, prompt, settings)
-            if inspect.isawaitable(answer):
-                answer = await answer
+        try:
+            if inspect.iscoroutinefunction(self._function):
+                answer = await self._function(prompt, settings)
+            else:
+                answer = await _in_thread(self._function, prompt, settings)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        except SystemExit as error:  # it would end the event loop, and with it all other calls
+            raise as_failure(error) from error
         if isinstance(answer, str):
             return Sample(answer, voter=self.name)
         if isinstance(answer, Sample):
@@ -62,7 +65,7 @@ async def _in_thread(function: Function, prompt: str, settings: Settings) -> Ans
         try:
             answer = function(prompt, settings)
         except BaseException as error:
-            outcome.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+            outcome.set_exception(as_failure(error))
         else:
             outcome.set_result(answer)
 

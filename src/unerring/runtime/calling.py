@@ -12,9 +12,10 @@ from typing import NamedTuple, Protocol
 
 from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
-from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
+from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.gate import Gate, OpenGate, unless_stopped
 from unerring.runtime.limits import StopRequest, Surroundings
+from unerring.runtime.panel import as_failure, cancelled_by_itself
 from unerring.runtime.ports import Endpoint, Sampler
 
 _CHANCE = Random()  # spreads waits; decides nothing
@@ -105,22 +106,9 @@ class Caller:
 
     async def _sent(self, asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None) -> list[Sample]:
         """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
-        try:
-            await book.begin(asked)
-            started = self._around.clock.time()
-            sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
-            samples = checked(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
-            if not samples:
-                raise ProviderBusy("the model returned no sample")
-        except (asyncio.CancelledError, Interrupted):
-            book.cancelled()
-            raise
-        except ProviderDown as error:
-            book.failed(error)
-            raise ProviderGone(str(error)) from error
-        except ProviderBusy as error:
-            book.failed(error)
-            raise
+        await begun(asked, book)
+        started = self._around.clock.time()
+        samples = await brought(asked, book, stops)
         self._calls += 1
         self._seconds += self._around.clock.time() - started
         return samples
@@ -148,6 +136,66 @@ class Caller:
 
 
 _OPEN = OpenGate()
+
+
+async def begun(asked: Asked, book: Book) -> None:
+    """Put one try on record; where that is given up, nothing was sent."""
+    try:
+        await book.begin(asked)
+    except (asyncio.CancelledError, Interrupted):
+        book.cancelled()
+        raise
+
+
+async def brought(asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None = None) -> list[Sample]:
+    """The samples of one try, one at least; every other outcome is put on record, and raised.
+
+    Raises `ProviderBusy` for a passing failure, `ProviderGone` for a lasting one, `Interrupted` where one of `stops`
+    was asked for, and `CancelledError` where the run cancelled the call. What else the model's own code raises is
+    raised as it is, with a note of model and step: it is never a reason to ask again without end.
+    """
+    try:
+        sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
+        samples = checked(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
+        if not samples:
+            raise ProviderBusy("the model returned no sample")
+    except Interrupted:
+        book.cancelled()
+        raise
+    except asyncio.CancelledError as error:
+        if cancelled_by_the_run():
+            book.cancelled()
+            raise
+        failure = cancelled_by_itself()
+        book.failed(failure)
+        raise failure from error
+    except ProviderDown as error:
+        book.failed(error)
+        raise ProviderGone(str(error)) from error
+    except ProviderBusy as error:
+        book.failed(error)
+        raise
+    except (Exception, SystemExit) as error:
+        book.failed(ProviderError(f"{type(error).__name__}: {error}", FailureKind.UNKNOWN))
+        own = as_failure(error)
+        own.add_note(f"in a call of {asked.sampler.name} for step {asked.settings.step}")
+        if own is error:
+            raise
+        raise own from error
+    return samples
+
+
+def cancelled_by_the_run() -> bool:
+    """Whether the running task was asked to end, so that a `CancelledError` in it is not of the model's own making."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def failure_of(call: "asyncio.Task[None]") -> BaseException | None:
+    """What ended a call that is over, if anything; one that nobody here cancelled was ended by a user's own code."""
+    if call.cancelled():
+        return RuntimeError("the model's or the process's own code cancelled a call (CancelledError)")
+    return call.exception()
 
 
 def deferred(sampler: Sampler) -> bool:

@@ -1,6 +1,5 @@
 """Where guesses come from, besides the votes: the chain's own idea, or a drafting model."""
 
-import asyncio
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
@@ -10,8 +9,8 @@ from unerring.core.redflag import RedFlag
 from unerring.core.sample import Settings
 from unerring.core.user_code import json_of, noted
 from unerring.core.vote import Json
-from unerring.errors import ProviderBusy, ProviderError
-from unerring.runtime.calling import Asked
+from unerring.errors import ProviderBusy, ProviderError, ProviderGone
+from unerring.runtime.calling import Asked, begun, brought
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import Surroundings
 from unerring.runtime.ports import Sampler
@@ -70,37 +69,26 @@ class Drafts:
             return None
         try:
             text = await self._drafted(question)
-        except ProviderError as error:
+        except (ProviderError, ProviderGone) as error:
             after = error.retry_after if isinstance(error, ProviderBusy) else None
             self._not_before = self._clock.time() + self._patience.wait(self._failures, after, self._chance)
             self._failures += 1
             return None
         self._failures = 0
         try:
-            return None if text is None else question.choice(text)
+            return question.choice(text)
         except RedFlag:
             return None
 
-    async def _drafted(self, question: Question) -> str | None:
+    async def _drafted(self, question: Question) -> str:
         folded, number = self._ledger.state, question.step.step
         assert folded.opened is not None
         schema = question.subtask.held_to(self._sampler.compact)
         settings = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0, schema)
         asked = Asked(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
         tries = Tries(self._ledger, (number, DRAFT, 1), question.at)
-        try:
-            await tries.begin(asked)
-            samples = await self._sampler.sample(asked.prompt, settings, 1)
-            if not samples and self._sampler.paid:
-                raise ProviderBusy("the model returned no sample")
-        except asyncio.CancelledError:  # the run ends
-            tries.cancelled()
-            raise
-        except ProviderError as error:
-            tries.failed(error)
-            raise
-        if not samples:
-            return None
+        await begun(asked, tries)
+        samples = await brought(asked, tries)
         if self._sampler.paid:
             usage = samples[0].usage
             charge = self._ledger.price(self._sampler, usage)

@@ -13,7 +13,7 @@ from math import lcm
 from unerring.core.account import WORDING
 from unerring.core.race import LogOdds, Rule
 from unerring.core.sample import Sample, Settings
-from unerring.errors import InputError, ProviderBusy, ProviderError
+from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderError
 from unerring.runtime.ports import Sampler
 
 SEPARATOR = " + "
@@ -114,14 +114,30 @@ def wording_of(voter: str) -> int:
 def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
     """The samples before the first failed call: they are paid for and kept, and the rest is asked for again.
 
-    Raises the failure where it came first, or where it is a bug and not the provider's.
+    Raises the failure where it came first, or where it is a bug and not the provider's. Outcomes are those of calls
+    that have ended: what is cancelled among them was cancelled by the model's own code.
     """
     samples: list[Sample] = []
     for outcome in outcomes:
         if isinstance(outcome, Sample):
             samples.append(outcome)
-        elif not samples or not isinstance(outcome, ProviderError):
-            raise outcome
-        else:
-            break
+            continue
+        failure = as_failure(outcome)
+        if not samples or not isinstance(failure, ProviderError):
+            raise failure
+        break
     return samples
+
+
+def as_failure(error: BaseException) -> Exception:
+    """An error of a call that has ended, as one that may pass through an event loop: others would end that."""
+    if isinstance(error, asyncio.CancelledError):
+        return cancelled_by_itself()
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"the model's own code raised {error!r}").with_traceback(error.__traceback__)
+
+
+def cancelled_by_itself() -> ProviderBusy:
+    """The failure of a call that nobody gave up, and that ended in a `CancelledError` all the same."""
+    return ProviderBusy("the model's own code cancelled the call (CancelledError)", kind=FailureKind.UNKNOWN)

@@ -17,7 +17,7 @@ class Prospect:
 
     `free` says that the question of the next one is the same whatever this one comes to; then there may be no choice.
     `known` says that the state has all that is known or guessed of the steps before, and not only what is asked of it;
-    `stood_in`, that this was not always so.
+    `stood_in`, that this was not always so. `dropped` says that a wrong guess took it out of the window.
     """
 
     question: Question
@@ -31,6 +31,7 @@ class Prospect:
     asked: set[int] = field(default_factory=set)
     calls: set["asyncio.Task[None]"] = field(default_factory=set)
     failure: BaseException | None = None
+    dropped: bool = False
     _outlook: tuple[int, str | None, Forecast | None] | None = None
 
     def now_from(self, state: Json) -> None:

@@ -19,8 +19,8 @@ from unerring.core.open_step import OpenStep
 from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
-from unerring.errors import InputError, Interrupted, VotesCopied
-from unerring.runtime.calling import Asked, Caller
+from unerring.errors import InputError, Interrupted, ProviderGone, VotesCopied
+from unerring.runtime.calling import Asked, Caller, failure_of
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
@@ -45,6 +45,7 @@ class Sampling:
         self._endpoint = isinstance(sampler, Endpoint)
         self._copies = Copies(around.guards.copies)
         self._left_open = {(step, at) for step, at_step in ledger.state.open.items() for at in at_step}
+        self._unanswered: dict[tuple[int, str], int] = {}  # samples asked for since a call of the step had an outcome
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
     @property
@@ -67,12 +68,29 @@ class Sampling:
         if (asked := (question.step.step, question.at)) in self._left_open:
             self._left_open.discard(asked)
             self._recall(question)
+        self._require_outcomes(question, len(slots))
         each = []
         for seat, run in groupby(slots, key=partial(self._seat, question)):
             numbers = list(run)
             calls = [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
             each += [(few, self._call(_Call(question, place, seat, few, halt))) for few in calls]
         return each
+
+    def _require_outcomes(self, question: Question, asked: int) -> None:
+        """Raise `ProviderGone` where a step was asked for all that its caps allow, and no call had any outcome.
+
+        The last guard against asking without end, whatever calls end in.
+        """
+        policy, key = self._ledger.state.policy, (question.step.step, question.at)
+        unanswered = self._unanswered[key] = self._unanswered.get(key, 0) + asked
+        if unanswered > policy.vote_cap * (1 + policy.flag_cap):
+            raise ProviderGone(
+                f"step {question.step.step} was asked for {unanswered:,} samples, and neither a sample nor a failure "
+                "came of it"
+            )
+        if len(self._unanswered) > MOST_PENDING:
+            committed = self._ledger.state.committed
+            self._unanswered = {at: count for at, count in self._unanswered.items() if at[0] >= committed}
 
     async def try_out(self) -> None:
         """Try every endpoint out, before a session's first step; raises `VotesCopied` for one that gives copies."""
@@ -128,14 +146,19 @@ class Sampling:
                 task.cancel()
             await asyncio.wait(tasks)
             raise
-        failures = [error for task in tasks if (error := task.exception()) is not None]
+        failures = [error for task in tasks if (error := failure_of(task)) is not None]
         # a call that was told to stop because of another one's failure is not the reason
         for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
             raise error
 
     async def _call(self, call: "_Call") -> None:
         later = bool(call.question.step.replies)
-        samples = await self._answered(call)
+        try:
+            samples = await self._answered(call)
+        except Exception:
+            self._unanswered.pop(call.key, None)
+            raise
+        self._unanswered.pop(call.key, None)
         failure: Exception | None = None
         replies: list[Reply] = []
         known = _Known(call.question.step, Sent(call.prompt, later, len(samples)))
@@ -273,6 +296,11 @@ class _Call:
     seat: _Seat
     slots: list[int]
     halt: StopRequest
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """The step's number and the digest of its place."""
+        return self.question.step.step, self.question.at
 
     @property
     def prompt(self) -> str:

@@ -27,6 +27,7 @@ from unerring.core.process import beside_of, digest_at
 from unerring.core.race import Undecided, Won
 from unerring.core.vote import Json
 from unerring.errors import Interrupted, JournalError, Stopped
+from unerring.runtime.calling import failure_of
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
 from unerring.runtime.limits import Speculation, StopRequest
@@ -102,10 +103,9 @@ class Lookahead:
                 await asyncio.wait(self._calls)
                 raise
 
-    def _hear(self, task: "asyncio.Future[None]") -> None:
+    def _hear(self, task: "asyncio.Task[None]") -> None:
         """A stop was asked for, or looking ahead has failed."""
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
+        self._failure = self._failure or failure_of(task)
         self._news.set()
 
     def _settle(self) -> bool:
@@ -177,6 +177,7 @@ class Lookahead:
         """Drop the steps of the window from number `first` on."""
         while len(self._window) > first:
             dropped = self._window.pop()
+            dropped.dropped = True
             if dropped.asked:
                 self._ending[dropped.key] = dropped.asked
             for call in dropped.calls:
@@ -258,7 +259,7 @@ class Lookahead:
         self._calls.discard(call)
         self._under_way -= len(slots)
         self._news.set()
-        if call.cancelled() or (failure := call.exception()) is None:
+        if (call.cancelled() and prospect.dropped) or (failure := failure_of(call)) is None:
             return
         if isinstance(failure, Stopped | JournalError):
             self._failure = self._failure or failure

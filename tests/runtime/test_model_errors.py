@@ -1,0 +1,188 @@
+"""What a model's own code raises: a failure or the end of the run, and never a reason to ask again without end."""
+
+import asyncio
+from itertools import product
+
+import pytest
+from chain_runs import K1, Words, arun, opening
+from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
+
+import unerring
+from unerring.core.entries import Cancelled, Failed, Intent, Replies
+from unerring.core.replay import replay
+from unerring.errors import ProviderGone
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings
+from unerring.runtime.question import question_of
+from unerring.runtime.sampling import Sampling
+from unerring.testing import MemoryJournal
+
+MOST_CALLS = 200  # of a run of 3 steps within its patience: what asks without end makes thousands
+PATIENCE = Patience(first=1.0, longest=8.0, total=60.0)
+
+
+class Raising:
+    """A sampler whose calls raise what `does` makes, or bring nothing, from step 1 on; it counts them."""
+
+    name = "raising"
+    compact = False
+
+    def __init__(self, does, paid=True, directly=True):
+        self.paid = paid
+        self.calls = 0
+        self._does = does
+        self._directly = directly
+
+    async def sample(self, prompt, settings, n):
+        self.calls += 1
+        await asyncio.sleep(0.01)
+        if settings.step == 0:
+            return [unerring.Sample("a", voter=self.name)] * n
+        if self.calls > 2 * MOST_CALLS:
+            raise ConnectionAbortedError("asked without end")
+        if self._directly:
+            return await self._child()
+        return (await asyncio.gather(self._child()))[0]
+
+    async def _child(self):
+        error = self._does()
+        if error is not None:
+            raise error
+        return []
+
+
+def of_its_own():
+    """Cancel the task that the call runs in, as a wrong use of cancel scopes does."""
+    asyncio.current_task().cancel()
+    return asyncio.CancelledError()
+
+
+def nothing():
+    return None
+
+
+# what a call does -> what ends the run, None where any end is right
+OUTCOMES = {
+    asyncio.CancelledError: ProviderGone,
+    of_its_own: None,
+    asyncio.InvalidStateError: asyncio.InvalidStateError,
+    SystemExit: RuntimeError,
+    StopIteration: RuntimeError,
+    StopAsyncIteration: None,
+    MemoryError: MemoryError,
+    RecursionError: RecursionError,
+    nothing: ProviderGone,
+}
+
+
+def rows():
+    """Every outcome of a paid or a free model, asked ahead or one step after the other, in a task of its own or not.
+
+    Two are left out: `SystemExit` in a task that a sampler made itself ends the event loop whatever is done here, and
+    what cancels its own task has cancelled the run where that asks one step after the other.
+    """
+    for does, paid, looks_ahead, directly in product(OUTCOMES, (True, False), (True, False), (True, False)):
+        if (does, directly) != (SystemExit, False) and (does, looks_ahead, directly) != (of_its_own, False, True):
+            yield does, paid, looks_ahead, directly
+
+
+def test_no_outcome_without_a_sample_is_asked_again_without_end():
+    """Whatever a call brings but samples, a run ends within its patience and after few calls, and says what happened.
+
+    A call that the model's own code cancelled is told from one that the run gave up, and each call of a paid model has
+    its outcome on record.
+    """
+    wrong = []
+    for does, paid, looks_ahead, directly in rows():
+        sampler = Raising(does, paid, directly)
+        speculation = Speculation(lambda _: "a") if looks_ahead else None
+        outcome = virtually(arun(Words(3), sampler, K1, clock=LoopClock(), patience=PATIENCE, speculation=speculation))
+        intents, replies, failed = outcome.of(Intent), outcome.of(Replies), outcome.of(Failed, Cancelled)
+        held = (
+            sampler.calls <= MOST_CALLS
+            and isinstance(outcome.error, OUTCOMES[does] or BaseException)
+            and (does is of_its_own or len(intents) == (len(replies) + len(failed)) * paid)
+        )
+        if not held:
+            wrong.append((does.__name__, paid, looks_ahead, directly, sampler.calls, outcome.error, len(intents)))
+    assert wrong == []
+
+
+def test_a_model_function_that_cancels_itself_is_asked_again_a_few_times_only():
+    """At the front door: a function that raises `CancelledError` by itself is backed off from, then the run stops."""
+    called = []
+
+    async def model(prompt, settings):
+        called.append(settings.step)
+        assert len(called) < 2 * MOST_CALLS, "asked without end"
+        await asyncio.sleep(0.001)
+        raise asyncio.CancelledError
+
+    options = unerring.Options(policy=K1, clock=LoopClock(), patience=PATIENCE)
+    with pytest.raises(ProviderGone, match="CancelledError"):
+        virtually(unerring.arun(Words(3), model, options=options))
+    assert len(called) < MOST_CALLS
+
+
+def test_what_threads_of_a_model_raise_ends_the_run_and_not_the_process():
+    """`sys.exit()`, `KeyboardInterrupt` and `GeneratorExit` of a plain function are errors of its own code."""
+
+    def raising(error):
+        def model(prompt, settings):
+            raise error
+
+        return model
+
+    for error in (SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration()):
+        for speculate in ("leader", "off"):
+            with pytest.raises(RuntimeError, match=type(error).__name__) as raised:
+                unerring.run(Words(2), raising(error), options=unerring.Options(policy=K1, speculate=speculate))
+            assert "in a call of function model for step 0" in raised.value.__notes__
+
+
+def test_a_drafting_model_that_cancels_itself_is_left_alone_for_a_while():
+    """A draft that cancels itself is a failed one, with backoff: guessing goes on, and the chain is the votes'."""
+    drafter = Raising(asyncio.CancelledError)
+    outcome = virtually(
+        arun(
+            Words(60),
+            Slow(Says(always_a)),
+            K1,
+            clock=LoopClock(),
+            patience=PATIENCE,
+            speculation=Speculation(drafter),
+        )
+    )
+    assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+    assert 1 < drafter.calls < 20
+    assert len(outcome.of(Failed)) >= 1
+
+
+def test_a_process_that_cancels_itself_ends_the_run():
+    """`CancelledError` from a process's own parser or guess ends the run; nothing is asked again without end."""
+
+    def cancels(text):
+        raise asyncio.CancelledError
+
+    sampler = Slow(Says(always_a), paid=True)
+    outcome, _ = ahead(Words(3, parse=cancels), sampler, K1)
+    assert isinstance(outcome.error, RuntimeError)
+    assert len(sampler.calls) < 10
+    outcome, _ = ahead(Words(3), Slow(Says(always_a)), K1, Speculation(cancels))
+    assert isinstance(outcome.error, RuntimeError)
+
+
+def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
+    """The last guard: past its caps a step is not asked for samples of whose calls nothing was ever heard."""
+
+    async def main():
+        state, chain = replay([opening(Words(1), K1)]), Words(1)
+        sampling = Sampling(Says(always_a), Ledger(state, MemoryJournal()), Surroundings())
+        question = question_of(chain, state, 0, [], state.last_digest)
+        for _ in range(K1.vote_cap * (1 + K1.flag_cap)):
+            for _, call in sampling.calls(question, [0], StopRequest()):
+                call.close()  # given up before it began, as by a window that drops and asks in turns
+        with pytest.raises(ProviderGone, match="step 0 was asked for"):
+            sampling.calls(question, [0], StopRequest())
+
+    asyncio.run(main())
