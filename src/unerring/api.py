@@ -1,12 +1,14 @@
 """The front door: run a chain, and resume it; calibrate and plan. The one place that wires adapters in."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.planning.costs import Price
@@ -35,6 +37,7 @@ from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.stoppable import run_stoppable
 from unerring.spending import Budget, allowed
 from unerring.testing import MemoryJournal
+from unerring.trust import given_permission, note_begun, permission_for
 
 __all__ = [
     "Budget",
@@ -67,6 +70,10 @@ class Options:
     `budget` is what the run may cost, by `prices`: a mapping from models to prices, the file of one, or the table of
     the [prices] extra. A step that is still open after `escalate_after` rounds of voting goes to `escalate`, another
     model. `guards` say what stops a run whose votes could not be trusted.
+
+    `allow_hosts` are hosts that may be sent a key although only a journal from somewhere else names them, or although
+    they are reached by plain http. With `trust` a journal that this user did not begin on this machine is taken at its
+    word: the code that it names is imported, and keys go to the hosts that it names.
     """
 
     policy: Policy | None = None
@@ -85,6 +92,8 @@ class Options:
     escalate: Any = None
     escalate_after: int = 3
     guards: Guards = field(default_factory=Guards)
+    allow_hosts: Sequence[str] = ()
+    trust: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +145,23 @@ async def arun(
     return await _start(_Opening(chain, model, journal, policy, plan, seed), options, StopRequest())
 
 
-def resume(journal: str | Path, chain: Chain | None = None, model: Any = None, options: Options = Options()) -> Result:
+def resume(
+    journal: str | Path, chain: Chain | str | None = None, model: Any = None, options: Options = Options()
+) -> Result:
     """Go on with the run in a journal; a finished one is returned as it is.
 
     Chain and model are made again from the journal where it knows how; pass those it cannot know, such as a model
-    that was a function. Raises like `run`, `JournalDamaged` for a journal that does not add up, `JournalBusy`
-    where another runner has it, and `ChainChanged` where the process's code has changed.
+    that was a function. A journal that this user did not begin here makes only what ships with unerring: pass the
+    others, a chain also by its name, or set `options.trust`.
+
+    Raises like `run`, `JournalDamaged` for a journal that does not add up, `JournalBusy` where another runner has it,
+    and `ChainChanged` where the process's code has changed.
     """
     return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
 
 
 async def aresume(
-    journal: str | Path, chain: Chain | None = None, model: Any = None, options: Options = Options()
+    journal: str | Path, chain: Chain | str | None = None, model: Any = None, options: Options = Options()
 ) -> Result:
     """Go on with a run like `resume`, on the running event loop."""
     return await _resume(Path(journal), chain, model, options, StopRequest())
@@ -204,11 +218,14 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
     _require_limits(options)
     chain = required_chain(opening.chain)
     began = options.clock.time()
-    async with _models(opening.model, chain, _origin(chain, opening.seed, began), options) as models:
+    origin = _origin(chain, opening.seed, began, given_permission(options.allow_hosts))
+    async with _models(opening.model, chain, origin, options) as models:
         stand = Stand(chain, started(chain))
-        entries = [_opening_entry(opening, stand.at, models.sampler, options, began)]
-        entries += _allowing(models.sampler, options)
+        opened = _opening_entry(opening, stand.at, models.sampler, options, began)
+        entries = [opened, *_allowing(models.sampler, options)]
         with _journal(opening.journal) as journal:
+            if opening.journal is not None:
+                note_begun(opened)
             for entry in entries:
                 stand.state.apply(entry)
                 journal.append(entry)
@@ -227,13 +244,20 @@ class _Models:
 
 @asynccontextmanager
 async def _models(
-    model: Any, chain: Chain, origin: Origin, options: Options, substitutes: tuple[str, ...] = ()
+    model: Any,
+    chain: Chain,
+    origin: Origin,
+    options: Options,
+    substitutes: Mapping[str, Permission] = MappingProxyType({}),
 ) -> AsyncIterator[_Models]:
     async with AsyncExitStack() as made:
         sampler = make_sampler(model, chain, origin, made, options.escalate)
         ahead = speculation_for(options.speculate, chain, sampler, origin, made)
         limited = ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
-        others = {name: make_sampler(name, chain, origin, made) for name in substitutes}
+        others = {
+            name: make_sampler(name, chain, replace(origin, permission=permission), made)
+            for name, permission in substitutes.items()
+        }
         yield _Models(sampler, limited, others)
 
 
@@ -243,12 +267,12 @@ def _allowing(sampler: Sampler, options: Options, before: Allowed | None = None)
     return [] if entry is None else [entry]
 
 
-def _origin(chain: Chain, seed: int, began: float) -> Origin:
+def _origin(chain: Chain, seed: int, began: float, permission: Permission) -> Origin:
     """What a run is known by where samples are ordered hours ahead: the same when it is resumed, and no other's."""
-    return Origin(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}")
+    return Origin(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
 
 
-def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Entry:
+def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Opened:
     policy = opening.policy
     if reserves := reserves_of(sampler):
         policy = replace(policy, escalate_after=options.escalate_after)
@@ -278,20 +302,26 @@ def _require_limits(options: Options) -> None:
         raise InputError(f"waste is a share of all samples, from 0 to below 1; it cannot be {options.waste!r}")
 
 
-async def _resume(path: Path, chain: Chain | None, model: Any, options: Options, stop: StopRequest) -> Result:
+async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Options, stop: StopRequest) -> Result:
     if options.policy is not None:
         raise InputError("a run keeps the policy it began with; on resuming, only its caps can be raised")
     _require_limits(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
-        stand = retraced(path, entries, chain)
+        stand = retraced(path, entries, chain, options.trust)
         state, opened = stand.state, stand.state.opened
         assert opened is not None
         if state.finished is not None:
             return _result(stand, stand.at)
         _require_higher_caps(state.policy, options)
-        origin = _origin(stand.chain, opened.seed, opened.time)
-        async with _models(model or opened.model, stand.chain, origin, options, state.substitutes) as models:
+
+        def permission(name: str | None = None) -> Permission:
+            return permission_for(path, opened, options.trust, name).allowing(options.allow_hosts)
+
+        own = permission() if model is None else given_permission(options.allow_hosts)
+        origin = _origin(stand.chain, opened.seed, opened.time, own)
+        substitutes = {name: permission(name) for name in state.substitutes}
+        async with _models(model or opened.model, stand.chain, origin, options, substitutes) as models:
             resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
             before = Allowed(state.account.limits, state.account.tariffs)
             for entry in [resumed, *_allowing(models.sampler, options, before)]:

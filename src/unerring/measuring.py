@@ -34,6 +34,7 @@ from unerring.runtime.panel import SEPARATOR, Panel, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
 from unerring.runtime.stoppable import run_stoppable
+from unerring.trust import given_permission
 
 SHIPPED = Path(__file__).parent / "adapters" / "embedded_calibration.json"
 KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a file
@@ -44,7 +45,7 @@ class PilotOptions:
     """What rarely changes. `policy` says which samples are flagged and how they are drawn; `seen` is told of progress.
 
     At most `in_flight` samples are under way at once. They are drawn at the policy's later temperature: most votes
-    are.
+    are. `allow_hosts` are hosts that may be sent a key although they are reached by plain http.
     """
 
     policy: Policy | None = None
@@ -52,6 +53,7 @@ class PilotOptions:
     seen: Callable[[Calibration], None] | None = None
     patience: Patience = field(default_factory=Patience)
     clock: Clock = field(default_factory=SystemClock)
+    allow_hosts: Sequence[str] = ()
 
 
 def calibrate(
@@ -101,9 +103,9 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
     policy = options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy()
     async with AsyncExitStack() as made:
-        sampler = make_sampler(
-            asked.model, chain, Origin(asked.seed, f"pilot of {process_name(chain)}, seed {asked.seed}"), made
-        )
+        named = f"pilot of {process_name(chain)}, seed {asked.seed}"
+        origin = Origin(asked.seed, named, given_permission(options.allow_hosts))
+        sampler = make_sampler(asked.model, chain, origin, made)
         calibration = _begun(_blank(asked, sampler, policy), path)
         if path is not None:
             _require_writable(path)

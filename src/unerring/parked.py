@@ -21,6 +21,7 @@ from unerring.reading import folded
 from unerring.registry import sampler_for
 from unerring.retracing import begun
 from unerring.runtime.panel import wording_of
+from unerring.trust import permission_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,9 @@ class Parked:
 class Found:
     """A journal's folded entries, and its chain where the run stands, if it can be made and led there."""
 
-    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | None) -> None:
+    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> None:
         self.path = path
+        self.trust = trust
         self.state = RunState()
         self.chain: Chain | None = None
         self.at: Json = None
@@ -99,9 +101,9 @@ class Found:
         """The voting on the next step to commit, if there is any."""
         return None if self.state.finished is not None else self.state.frontier
 
-    def _begin(self, opened: Opened, chain: Chain | None) -> None:
+    def _begin(self, opened: Opened, chain: Chain | str | None) -> None:
         try:
-            stand = begun(self.path, opened, chain, self.state)
+            stand = begun(self.path, opened, chain, self.state, self.trust)
             self.chain, self.at = stand.chain, stand.at
         except Exception as error:
             if chain is not None:
@@ -212,7 +214,7 @@ def _prompts(found: Found, step: OpenStep, voters: Iterable[str]) -> dict[int, s
         return {}
     try:
         subtask = found.chain.subtask(found.at)
-        compact = _wants_compact(found.chain, step.model or found.opened.model, found.opened.seed)
+        compact = _wants_compact(found, found.chain, step.model)
         wordings = () if subtask is None else subtask.wordings(compact)
     except Exception as error:  # the user's own code
         found.problem = told(error)
@@ -221,10 +223,15 @@ def _prompts(found: Found, step: OpenStep, voters: Iterable[str]) -> dict[int, s
     return {number: text for number, text in enumerate(wordings, 1) if number in asked}
 
 
-def _wants_compact(chain: Chain, model: str, seed: int) -> bool:
-    """Whether a model is asked in the fewest words; one that cannot be made again is taken not to be."""
+def _wants_compact(found: Found, chain: Chain, model: str | None) -> bool:
+    """Whether a model, the run's own if it is None, is asked in the fewest words.
+
+    One that cannot be made again is taken not to be.
+    """
+    opened = found.opened
+    permission = permission_for(found.path, opened, found.trust, model)
     try:
-        with sampler_for(model, chain, seed) as sampler:
+        with sampler_for(model or opened.model, chain, opened.seed, permission) as sampler:
             return sampler.compact
     except UnerringError:
         return False

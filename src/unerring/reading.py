@@ -10,13 +10,14 @@ from unerring.adapters.journal_reader import Reader, require_empty
 from unerring.adapters.journal_repair import readable_copy, replace_journal
 from unerring.core.entries import Entry, Opened, Ruled
 from unerring.core.open_step import Misplaced
-from unerring.core.process import verifier_of
+from unerring.core.process import Chain, verifier_of
 from unerring.core.replay import Decided, RunState
 from unerring.core.report import Series, report_of
 from unerring.core.vote import Json
 from unerring.errors import InputError, JournalDamaged
-from unerring.registry import make_chain
+from unerring.registry import make_chain, process_name
 from unerring.runtime.ports import Observer
+from unerring.trust import permission_for
 
 MOST_NAMED = 10  # steps that are named one by one
 
@@ -139,18 +140,27 @@ class Verification:
     ruled: int = 0
 
 
-def verify(journal: str | Path) -> Verification:
+def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
     """Check a journal's every entry against the chain of hashes, and its choices by the process's own verifier.
 
-    `judged` says whether the process has one: for Hanoi it replays the moves by the rules of the game alone.
+    `judged` says whether the process has one: for Hanoi it replays the moves by the rules of the game alone. The
+    process is `chain`, an object or a name such as `package.module:Class`, or else the one that the journal names. Of
+    a journal that this user did not begin here, code that it names is imported with `trust` only.
+
+    Raises `InputError` for a chain of another name.
     """
     history = History(journal)
     for _ in history.steps():
         pass
     opened, finished = history.opened, history.state.finished is not None
     problem, judge, notes = None, None, []
+    if isinstance(chain, str):
+        chain = make_chain(chain, opened.parameters)
+    if chain is not None and process_name(chain) != opened.process:
+        raise InputError(f"{journal} holds a run of {opened.process}, not of {process_name(chain)}")
     try:
-        judge = verifier_of(make_chain(opened.process, opened.parameters))
+        permission = permission_for(history.path, opened, trust)
+        judge = verifier_of(chain or make_chain(opened.process, opened.parameters, permission))
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:

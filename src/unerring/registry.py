@@ -5,13 +5,14 @@ import inspect
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.embedded_ensembles import DRAFT, named
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.plugins import installed, plugged
+from unerring.adapters.permission import GIVEN, Permission
+from unerring.adapters.plugins import installed, is_plugged, plugged
 from unerring.core.policy import Policy
 from unerring.core.process import Chain
 from unerring.core.vote import Json
@@ -31,8 +32,13 @@ def process_name(chain: Chain) -> str:
     return f"{type(chain).__module__}:{type(chain).__qualname__}"
 
 
-def make_chain(name: str, parameters: Mapping[str, Json]) -> Chain:
-    """Make the chain called `name`, with its constructor's arguments; raises `InputError` with one clear line."""
+def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission = GIVEN) -> Chain:
+    """Make the chain called `name`, with its constructor's arguments; raises `InputError` with one clear line.
+
+    Nothing is imported for it without the permission, which the words of a journal from somewhere else have not.
+    """
+    if name not in SHIPPED:
+        permission.require_code("process", name, "--process module:Class")
     made = SHIPPED[name] if name in SHIPPED else _imported(name)
     if isinstance(made, type):
         # a journal may name any class, and only a chain's is ever called
@@ -81,17 +87,23 @@ def _imported(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What samplers are made for: the seed of their samples, and the name of the run, the same when it is resumed."""
+    """What samplers are made for.
+
+    seed: of their samples.
+    run: the name of the run, the same when it is resumed.
+    permission: what may be done for the words that name them.
+    """
 
     seed: int
     run: str = "nothing"
+    permission: Permission = GIVEN
 
 
 @contextmanager
-def sampler_for(model: Any, chain: Chain, seed: int) -> Iterator[Sampler]:
+def sampler_for(model: Any, chain: Chain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
     """A sampler to look at, as `make_sampler` makes it: one beyond a network is not to be asked anything."""
     with ExitStack() as made:
-        yield make_sampler(model, chain, Origin(seed), made)
+        yield make_sampler(model, chain, Origin(seed, permission=replace(permission, sends=False)), made)
 
 
 def make_sampler(
@@ -154,15 +166,17 @@ def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | Async
     if provider == "openai":
         from unerring.adapters.openai_chat import OpenAISampler
 
-        return _to_close(OpenAISampler(spec), made)
+        return _to_close(OpenAISampler(spec, permission=origin.permission), made)
     if provider == "openai-batch":
         from unerring.adapters.batch_sampler import BatchSampler
 
-        return _to_close(BatchSampler(spec, origin.run), made)
+        return _to_close(BatchSampler(spec, origin.run, permission=origin.permission), made)
     if provider == "litellm":
         from unerring.adapters.litellm import LiteLLMSampler
 
-        return _to_close(LiteLLMSampler(spec), made)
+        return _to_close(LiteLLMSampler(spec, permission=origin.permission), made)
+    if is_plugged(spec):
+        origin.permission.require_code("model", spec, "the model")
     own = plugged(spec)
     if own is not None:
         return _to_close(own, made)
@@ -227,6 +241,7 @@ def speculation_for(
     speculate: Any, chain: Chain, sampler: Sampler, origin: Origin, made: ExitStack | AsyncExitStack
 ) -> Speculation | None:
     """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
+    origin = replace(origin, permission=replace(origin.permission, journal=None))  # the user says, never a journal
     own: Callable[[Json], Json] | None = getattr(chain, "guess", None)
     if speculate == "auto":
         drafter: str | None = getattr(sampler, "drafter", None)

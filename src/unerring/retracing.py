@@ -12,6 +12,7 @@ from unerring.core.vote import Json
 from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
 from unerring.registry import make_chain, process_name
+from unerring.trust import permission_for
 
 
 @dataclass(slots=True)
@@ -24,14 +25,14 @@ class Stand:
     series: Series = field(default_factory=Series)
 
 
-def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand:
-    """Fold a journal's entries and advance the chain over every committed choice."""
+def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> Stand:
+    """Fold a journal's entries and advance the chain over every committed choice; `begun` says what `chain` is."""
     stand: Stand | None = None
     state = RunState()
     for entry, decided, choice in folded(path, entries, state):
         if stand is None:
             assert isinstance(entry, Opened)  # anything else cannot come first
-            stand = begun(path, entry, chain, state)
+            stand = begun(path, entry, chain, state, trust)
         elif decided is not None:
             stand.series.add(decided, state)
             stand.at = advanced(stand.chain, stand.at, choice, decided.step)
@@ -45,12 +46,25 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | None) -> Stand
     return stand
 
 
-def begun(path: Path, opened: Opened, chain: Chain | None, state: RunState) -> Stand:
+def chain_for(path: Path, opened: Opened, chain: Chain | str | None = None, trust: bool = False) -> Chain:
+    """The chain that is given, or the one that a name or the journal's first entry makes.
+
+    Raises `InputError` where it cannot be made, or needs code that only a journal of somebody else names.
+    """
+    if isinstance(chain, str):
+        return make_chain(chain, opened.parameters)
+    return chain or make_chain(opened.process, opened.parameters, permission_for(path, opened, trust))
+
+
+def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState, trust: bool = False) -> Stand:
     """The chain of a run, made from its opening entry where none is given, before its first step.
+
+    A name of a process that is given in its place is made with the journal's parameters. With `trust` a journal that
+    this user did not begin is taken at its word.
 
     Raises `InputError` where it cannot be made or is another one, and `ChainChanged` where it starts elsewhere.
     """
-    chain = chain or make_chain(opened.process, opened.parameters)
+    chain = chain_for(path, opened, chain, trust)
     if process_name(chain) != opened.process:
         raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")
     stand = Stand(chain, started(chain), state)

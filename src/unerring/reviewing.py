@@ -35,6 +35,7 @@ from unerring.registry import sampler_for
 from unerring.runtime.limits import SystemClock
 from unerring.runtime.panel import require_weighed, reserves_of, samplers_of
 from unerring.spending import Budget, allowed
+from unerring.trust import note_begun
 
 __all__ = ["Candidate", "Drawn", "Parked", "Recorded", "Review", "decide", "review"]
 
@@ -67,13 +68,14 @@ class Recorded:
     note: str | None = None
 
 
-def review(journal: str | Path, chain: Chain | None = None) -> Review:
+def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Review:
     """Look at the step that the run in a journal stopped at.
 
-    The chain is made again from the journal; pass one that it cannot know. Raises as `unerring.report` does.
+    The chain is made again from the journal; pass one that it cannot know, or the name of one. Of a journal that this
+    user did not begin here, code that it names is imported with `trust` only. Raises as `unerring.report` does.
     """
     path = Path(journal)
-    found = Found(path, Reader(path).entries(), chain)
+    found = Found(path, Reader(path).entries(), chain, trust)
     parked = parked_step(found)
     return Review(
         process=found.opened.process,
@@ -85,20 +87,22 @@ def review(journal: str | Path, chain: Chain | None = None) -> Review:
     )
 
 
-def decide(
+def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is made again)
     journal: str | Path,
     choose: int | None = None,
     resample: bool = False,
     model: str | None = None,
     prices: Prices = None,
-    chain: Chain | None = None,
+    chain: Chain | str | None = None,
+    trust: bool = False,
 ) -> Recorded:
     """Record what somebody decided about the step that a run stopped at; `resume` goes on from there.
 
     Either `choose` is the number of the candidate that is taken; or with `resample` the samples are set aside and
     drawn anew, from `model` if a specification is given, which is enough. `prices` are for a model that the budget of
     the run in dollars needs the price of. A choice is tried on the chain first, as far as that can be made again, and
-    can be changed until the run goes on. A model can be changed also after it failed.
+    can be changed until the run goes on. A model can be changed also after it failed. `chain` and `trust` are those of
+    `review`.
 
     Raises `InputError` where no step is undecided or the decision cannot be carried out, and `JournalBusy` where a
     runner has the journal. Nothing is written then.
@@ -110,7 +114,7 @@ def decide(
     path, now = Path(journal), SystemClock().time()
     writer, entries = SqliteJournal.reopen(path)
     try:
-        found = Found(path, entries, chain)
+        found = Found(path, entries, chain, trust)
         new: list[Entry]
         if choose is not None:
             recorded = _ruling(found, choose)
@@ -119,6 +123,8 @@ def decide(
             recorded = Recorded(_redrawable(found).step, model=model)
             paid = [] if model is None else _paying(found, model, prices)
             new = [Redrawn(recorded.step, now, model), *paid]
+            if model is not None:
+                note_begun(found.opened, model)
         for entry in new:
             found.state.apply(entry)
             writer.append(entry)

@@ -123,8 +123,8 @@ def test_it_is_an_endpoint(library):
 
 def test_its_options_are_those_of_other_endpoints(library):
     """Options are read, and stand in its name in one form."""
-    sampler = LiteLLMSampler("litellm/acme/one@HTTP://Gate:80/v1/,compact,timeout=5.0,n=1", ENVIRON)
-    assert sampler.name == "litellm/acme/one@http://gate/v1,compact,timeout=5,n=1"
+    sampler = LiteLLMSampler("litellm/acme/one@HTTPS://Gate:443/v1/,compact,timeout=5.0,n=1", ENVIRON)
+    assert sampler.name == "litellm/acme/one@https://gate/v1,compact,timeout=5,n=1"
     assert sampler.compact
 
 

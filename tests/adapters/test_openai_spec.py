@@ -193,7 +193,7 @@ def test_an_account_is_a_host_and_a_key():
 
     assert account(LOCAL, CANARY) == account(LOCAL, CANARY)
     assert account(LOCAL, "") == "127.0.0.1:8000"
-    assert len({account(LOCAL, CANARY), account(LOCAL, CANARY + "x"), account("http://box/v1", CANARY)}) == 3
+    assert len({account(LOCAL, CANARY), account(LOCAL, CANARY + "x"), account("https://box/v1", CANARY)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from unerring.adapters.batch_spec import parse_batch_spec
 from unerring.adapters.openai_chat import most_tokens
 from unerring.adapters.openai_request import Form
 from unerring.adapters.openai_spec import proxy_for, secret_for
+from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderDown, ProviderError
 from unerring.runtime.limits import SystemClock
@@ -38,7 +39,12 @@ class BatchSampler:
     paid = True
 
     def __init__(
-        self, spec: str, identity: str, environ: Mapping[str, str] | None = None, clock: Clock | None = None
+        self,
+        spec: str,
+        identity: str,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        permission: Permission = GIVEN,
     ) -> None:
         """Keys and proxies are looked up in `environ`: the environment, if it is None. The clock is the system's."""
         self.spec = parse_batch_spec(spec)
@@ -48,7 +54,7 @@ class BatchSampler:
         self._identity = required_identity(identity)
         environ = os.environ if environ is None else environ
         chat = self.spec.chat
-        self._secret = secret_for(chat, environ)
+        self._secret = secret_for(chat, environ, permission)
         self._form = Form(chat)
         self._clock = SystemClock() if clock is None else clock
         self._api = BatchApi(chat, self._secret, proxy_for(chat, environ))

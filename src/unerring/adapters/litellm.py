@@ -24,6 +24,7 @@ from unerring.adapters.openai_line import Answered, Line
 from unerring.adapters.openai_request import FORMAT
 from unerring.adapters.openai_spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
 from unerring.adapters.openai_spec import PROVIDER as CHAT
+from unerring.adapters.permission import GIVEN, Permission
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
 PROVIDER = "litellm"
@@ -50,14 +51,16 @@ class LiteLLMSampler(OpenAISampler):
     GROQ_API_KEY. Raises `InputError` where the library is not installed, or does not know the provider.
     """
 
-    def __init__(self, spec: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, spec: str, environ: Mapping[str, str] | None = None, permission: Permission = GIVEN) -> None:
         """`environ` is where keys are that must not get into messages: the environment, if it is None."""
         words = _chat(spec)
         super().__init__(words, dict.fromkeys(KEYS.values(), "none"))  # its own key and line are replaced below
         self.name = self.name.replace(CHAT, PROVIDER, 1)
         provider = self.spec.model.partition("/")[0]
         self._where = f"LiteLLM {provider}" if self.spec.url == DEFAULT_URL else f"LiteLLM {self.spec.place}"
-        self._secret = _Keys(provider, os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        self._secret = _Keys(provider, environ)
+        _require_permission(self.spec, self._secret, environ, permission)
         library = _library()
         _require_known(library, self.spec)
         taken = library.get_supported_openai_params(self.spec.model) or OPTIONAL
@@ -214,6 +217,15 @@ class _Keys(Secret):
             if key in text:
                 text = text.replace(key, "[key]")
         return text
+
+
+def _require_permission(spec: Spec, keys: _Keys, environ: Mapping[str, str], permission: Permission) -> None:
+    """Raise `InputError` where the library would send a key to a host that it may not be sent to."""
+    if "http" in spec.model.lower():  # some of its providers take an address for the name of a model
+        permission.require_code("model", f"{PROVIDER}/{spec.model}", "another model")
+    if spec.url != DEFAULT_URL and (keys.header or permission.journal):
+        encrypted = spec.url.startswith("https:")
+        permission.require_key_to(spec.host, spec.place, encrypted, keys.variable, environ)
 
 
 def _chat(text: str) -> str:

@@ -10,6 +10,7 @@ from unerring.adapters.openai_line import Line
 from unerring.adapters.openai_reply import Asked, Outcome, outcome
 from unerring.adapters.openai_request import LIMITS, Form, refused_parameter
 from unerring.adapters.openai_spec import parse_spec, proxy_for, secret_for
+from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.sample import Sample, Settings, Usage
 from unerring.errors import ProviderBusy, ProviderDown
 
@@ -31,13 +32,13 @@ class OpenAISampler:
 
     paid = True
 
-    def __init__(self, spec: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, spec: str, environ: Mapping[str, str] | None = None, permission: Permission = GIVEN) -> None:
         """`environ` is where keys and proxies are looked up: the environment, if it is None."""
         self.spec = parse_spec(spec)
         self.name = self.spec.name
         self.compact = self.spec.compact
         environ = os.environ if environ is None else environ
-        self._secret = secret_for(self.spec, environ)
+        self._secret = secret_for(self.spec, environ, permission)
         self._form = Form(self.spec)
         self._short = 0
         self._line = Line(self.spec, self._secret, proxy_for(self.spec, environ))

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from unerring.adapters.permission import GIVEN, Permission, is_loopback
 from unerring.errors import InputError
 
 PROVIDER = "openai"
@@ -42,7 +43,6 @@ _HALF_AN_ADDRESS = re.compile(r"@[^@/]+(:[0-9]+(/|$)|.*/v[0-9]+/?$)")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?|[0-9a-f:.]+")  # names and IPv4; IPv6 without its brackets
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+;=:@%-]*)*")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")  # RFC 9110, section 5.5, without spaces
-_LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +218,11 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
         raise InputError(f"{url!r} is no address; one is written like {DEFAULT_URL}") from None
 
 
-def secret_for(spec: Spec, environ: Mapping[str, str]) -> Secret:
-    """The key that belongs to the host; raises `InputError` where a known host's is missing, or it can be none."""
+def secret_for(spec: Spec, environ: Mapping[str, str], permission: Permission = GIVEN) -> Secret:
+    """The key that belongs to the host.
+
+    Raises `InputError` where a known host's is missing, where it can be none, and where it may not be sent there.
+    """
     variable = KEYS.get(spec.host, ANY_HOST)
     key = environ.get(variable, "")
     if not key:
@@ -228,6 +231,8 @@ def secret_for(spec: Spec, environ: Mapping[str, str]) -> Secret:
         return Secret("", variable)
     if not _HEADER_VALUE.fullmatch(key):
         raise InputError(f"{variable} holds no key: there are spaces or other characters in it that no key has")
+    if variable == ANY_HOST and len(key) >= SHORTEST_SECRET:  # a provider's own key goes to its own host only
+        permission.require_key_to(spec.host, spec.place, spec.url.startswith("https:"), variable, environ)
     return Secret(key, variable)
 
 
@@ -240,7 +245,7 @@ def proxy_for(spec: Spec, environ: Mapping[str, str]) -> Proxy | None:
     scheme = urlsplit(spec.url).scheme
     proxies = _proxies(environ)
     url = proxies.get(scheme, "")
-    if not url or _LOOPBACK.fullmatch(spec.host) or _exempt(spec, proxies.get("no", "")):
+    if not url or is_loopback(spec.host) or _exempt(spec, proxies.get("no", "")):
         return None
     try:
         split = urlsplit(url if "://" in url else f"http://{url}")

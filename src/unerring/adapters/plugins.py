@@ -3,8 +3,9 @@
 A package registers `NAME = "package.module:make"` under the entry points `unerring.samplers`; then `NAME/rest` is the
 sampler that `make("rest")` returns. A specification `package.module:Class,name=value` makes one without registering.
 
-Journals keep specifications, so one that was tampered with may name anything that can be imported. Of what it names,
-only classes and objects that look like a sampler are ever called, and functions that take (prompt, settings).
+Only classes and objects that look like a sampler are ever called, and functions that take (prompt, settings). For the
+words of a journal from somewhere else nothing is made here at all (`Permission`): a package's own function is the code
+of somebody else too, and would get its words from that journal.
 """
 
 import importlib
@@ -51,6 +52,12 @@ def plugged(spec: str) -> Sampler | None:
         raise InputError(f"several installed packages call a model {provider!r}: {packages}; uninstall all but one")
     make = _loaded(registered[0])
     return _named(_made(lambda: make(rest), spec), spec, provider)
+
+
+def is_plugged(spec: str) -> bool:
+    """Whether a specification is somebody's own model. Nothing is imported to find out."""
+    provider = spec.partition("/")[0]
+    return provider not in SHIPPED and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
 
 
 def installed() -> list[str]:

@@ -17,7 +17,7 @@ from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooN
 from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, failed, own_frames, placed, quoted
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.measuring import calibrate, plan
-from unerring.ui.options import json_option
+from unerring.ui.options import json_option, judging_options
 from unerring.ui.review import review
 from unerring.ui.running import fresh, resume, run
 from unerring.ui.solving import solve
@@ -83,14 +83,18 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@judging_options
 @json_option
-def verify(file: Path, as_json: bool) -> int:
+def verify(file: Path, process: str | None, trust: bool, as_json: bool) -> int:
     """Check every entry of the journal FILE, and judge its choices by the process's own verifier.
+
+    A process of your own is imported for a run that you began on this machine; for any other journal give --process,
+    or --trust, without which its steps are not judged.
 
     Exits with 0 where a finished run holds, 1 where anything is wrong, 3 where all holds and the run is not over.
     """
     try:
-        found = reading.verify(file)
+        found = reading.verify(file, process, trust)
     except UnerringError:
         raise
     except Exception as error:

@@ -19,7 +19,7 @@ from unerring.core.planning.races import Job
 from unerring.errors import InputError, Stopped, UnerringError
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
-from unerring.ui.options import json_option, parameters, process_options
+from unerring.ui.options import allow_host_option, json_option, parameters, process_options
 from unerring.ui.plan_text import calibration_text, plan_text
 from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 
@@ -31,6 +31,7 @@ from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 @click.option("--plots", type=click.Path(path_type=Path), help="Draw the figures into this folder ([plots] extra).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the steps and of their samples.")
 @click.option("--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once.")
+@allow_host_option
 @json_option
 def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
@@ -41,6 +42,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     plots: Path | None,
     seed: int,
     in_flight: int,
+    allow_hosts: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Measure how often a model's votes on the steps of PROCESS are right, and in which way they are wrong.
@@ -58,7 +60,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
         prepare(plots)  # what is lacking is told before samples are drawn
     progress = _Progress(quiet=as_json)
-    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen)
+    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen, allow_hosts=allow_hosts)
     kept = f"what was drawn is in {out}; the same command goes on" if out else "nothing is kept without --out"
     try:
         with progress:

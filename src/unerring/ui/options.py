@@ -197,6 +197,32 @@ def speculation_options(command: Any) -> Any:
     return command
 
 
+allow_host_option = click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Send the key to this host although it is reached by plain http, or only a journal that you did not begin "
+    "here names it; repeatable. Lasting: UNERRING_ALLOW_HOSTS=HOST,...",
+)
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Take a journal that you did not begin on this machine at its word: import the code that it names, and send "
+    "keys to the hosts that it names.",
+)
+
+
+def judging_options(command: Any) -> Any:
+    """Which process a journal is of, where its own word is not to be taken; the command gets `process` and `trust`."""
+    process = click.option(
+        "--process",
+        metavar="module:Class",
+        help="The process of a journal that you did not begin on this machine, where it does not ship.",
+    )
+    return process(trust_option(command))
+
+
 def parameters(settings: tuple[str, ...]) -> dict[str, Json]:
     """Read every `--set name=value`."""
     named = [parameter(text) for text in settings]
@@ -208,4 +234,4 @@ def parameters(settings: tuple[str, ...]) -> dict[str, Json]:
 
 def asking_options(command: Any) -> Any:
     """The options of a new run that say how models are asked: reserves, budget, guards, looking ahead."""
-    return escalation_options(spending_options(guard_options(speculation_options(command))))
+    return escalation_options(spending_options(guard_options(speculation_options(allow_host_option(command)))))

@@ -14,7 +14,7 @@ from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
 from unerring.ui.exits import DONE, quoted
-from unerring.ui.options import json_option
+from unerring.ui.options import json_option, judging_options
 from unerring.ui.text import inert
 
 FEW_LINES = 16  # of a text that is shown shortened
@@ -33,6 +33,7 @@ FEW_SAMPLES = 40
     help="With --model, where the run has a budget in dollars: TOML tables of dollars per million tokens.",
 )
 @click.option("--full", is_flag=True, help="Shorten nothing, and leave no sample out.")
+@judging_options
 @json_option
 def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     file: Path,
@@ -41,6 +42,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     model: str | None,
     prices: Path | None,
     full: bool,
+    process: str | None,
+    trust: bool,
     as_json: bool,
 ) -> int:
     """Look at the undecided step that the run in the journal FILE stopped at, and decide it.
@@ -57,8 +60,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if prices is not None and model is None:
         raise InputError("--prices are those of --model SPEC")
     if choose is not None or resample or model is not None:
-        return _decided(file, reviewing.decide(file, choose, resample, model, prices), as_json)
-    found = reviewing.review(file)
+        return _decided(file, reviewing.decide(file, choose, resample, model, prices, process, trust), as_json)
+    found = reviewing.review(file, process, trust)
     if as_json:
         click.echo(json.dumps(review_json(found, file)))
     elif found.parked is None:

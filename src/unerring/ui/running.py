@@ -15,9 +15,11 @@ from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
 from unerring.ui.options import (
+    allow_host_option,
     asking_options,
     guard_options,
     json_option,
+    judging_options,
     margin,
     parameters,
     planning_options,
@@ -88,24 +90,31 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @spending_options
 @guard_options
 @speculation_options
+@judging_options
+@allow_host_option
 @json_option
-def resume(
+def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     file: Path,
     max_steps: int | None,
     vote_cap: int | None,
     flag_cap: int | None,
     repair: bool,
+    process: str | None,
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Go on with the run in the journal FILE, from its last committed vote."""
+    """Go on with the run in the journal FILE, from its last committed vote.
+
+    Of a journal that you did not begin on this machine, code that it names is imported and keys are sent to hosts that
+    it names only as far as --process, --allow-host or --trust allow it.
+    """
     if repair:
         kept, aside = reading.repair(file)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
 
     def start(progress: Progress) -> api.Result:
         options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
-        return api.resume(file, options=options)
+        return api.resume(file, process, options=options)
 
     return told(watched(start, file, as_json, resuming=True), file, as_json)
 

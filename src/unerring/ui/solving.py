@@ -19,7 +19,7 @@ from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
 from unerring.processes.sort import Sort, numbers_in
 from unerring.spending import Budget
 from unerring.ui.exits import DONE, STOPPED, WRONG, failed, quoted
-from unerring.ui.options import asking_options, json_option, margin, model_option, planning_options
+from unerring.ui.options import asking_options, json_option, margin, model_option, planning_options, trust_option
 from unerring.ui.progress import Progress
 from unerring.ui.running import fresh, told, watched
 from unerring.ui.tree import decided_tree, tree_text
@@ -57,6 +57,7 @@ from unerring.ui.tree import decided_tree, tree_text
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
+@trust_option
 @json_option
 def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     problem: str | None,

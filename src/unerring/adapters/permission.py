@@ -1,0 +1,77 @@
+"""What may be done for the words that name a process or a model: import code, and send a key to a host.
+
+Words that the user gave may do both. Words that only a journal from somewhere else gives may do neither: such a file
+is data, and must not choose what is run or where a key goes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from unerring.errors import InputError
+
+ALLOWED_HOSTS = "UNERRING_ALLOW_HOSTS"  # an environment variable: hosts with commas between them
+
+_HOST = re.compile(r"([a-z0-9]([a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:.]*")
+_LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What may be done for the words that name a process or a model.
+
+    journal: the file that alone gives the words, where this user did not begin it; None for words the user gave.
+    hosts: names of hosts, some with a port, that may be sent a key all the same.
+    sends: whether anything is sent at all; a sampler that is only looked at sends no key.
+    """
+
+    journal: str | None = None
+    hosts: tuple[str, ...] = ()
+    sends: bool = True
+
+    def allowing(self, hosts: Iterable[str]) -> "Permission":
+        """The same, with further hosts that may be sent a key. Raises `InputError` for what is no host's name."""
+        return replace(self, hosts=self.hosts + tuple(map(required_host, hosts)))
+
+    def require_code(self, kind: str, name: str, instead: str) -> None:
+        """Raise `InputError` where no code may be imported for this name of a process or a model."""
+        if self.journal is not None:
+            raise InputError(
+                f"give {instead}, or --trust: {self.journal} was not begun by you on this machine, and its {kind} "
+                f"{name!r:.80} is not part of unerring (from Python: chain=..., model=..., or trust=True)"
+            )
+
+    def require_key_to(
+        self, host: str, place: str, encrypted: bool, variable: str, environ: Mapping[str, str]
+    ) -> None:
+        """Raise `InputError` where the key in a variable may not be sent to a host; `place` has its port as well."""
+        listed = environ.get(ALLOWED_HOSTS, "").lower().replace(",", " ").split()
+        if not self.sends or {host, f"[{host}]", place} & {*self.hosts, *listed}:
+            return
+        if self.journal is not None:
+            raise InputError(
+                f"{self.journal} was not begun by you on this machine, and only it names the host {place}: the key in "
+                f"{variable} is sent there with --allow-host {place}, or --trust; to send none, unset {variable}"
+            )
+        if not encrypted and not is_loopback(host):
+            raise InputError(
+                f"the key in {variable} would travel to {place} unencrypted: write https://, or allow it with "
+                f"--allow-host {place}; to send none, unset {variable}"
+            )
+
+
+GIVEN = Permission()
+"""For words that the user gave."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
+def required_host(text: str) -> str:
+    """A host's name in lower case, with its port where one is given; raises `InputError` for anything else."""
+    if not isinstance(text, str) or not _HOST.fullmatch(text.lower()):
+        # it stays out of the message: it may be an address with a password in it
+        raise InputError("a host to allow is written as its name, or with a port: gpu-box, gpu-box:8000 or 10.0.0.5")
+    return text.lower()

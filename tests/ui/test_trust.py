@@ -1,0 +1,209 @@
+"""A journal of somebody else is data: it neither chooses which code runs here, nor where a key goes."""
+
+import stat
+import sys
+
+import pytest
+from command_runs import LEDGER, NOISE
+
+import unerring
+from faults.process import running
+from parked_runs import parked, torn
+from unerring import InputError, reviewing
+from unerring.adapters.known_journals import MOST_KNOWN, StateUnusable, is_known, remember
+from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.entries import Opened, Redrawn
+
+KEY = "sk-canary-4f1e9b2c7d8a6053aa17"
+MODEL = """
+from pathlib import Path
+
+Path("imported").touch()
+
+def ask(prompt, settings):
+    value = int(prompt.split()[1])
+    return f"it is {2 * value}."
+"""
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path_factory):
+    """From here on this is another user's machine: modules are gone from memory, and no run is known."""
+
+    def moved():
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
+        for name in ("ledger", "own"):
+            sys.modules.pop(name, None)
+
+    return moved
+
+
+@pytest.fixture
+def own(tmp_path, ledger):
+    """A process and a model of the user's own, each of which leaves a file behind when it is imported."""
+    (tmp_path / "ledger.py").write_text(f'from pathlib import Path\n\nPath("imported").touch()\n{LEDGER}')
+    (tmp_path / "own.py").write_text(MODEL)
+    return tmp_path / "imported"
+
+
+def test_code_that_a_stranger_names_is_not_imported(cli, own, elsewhere):
+    """No command imports a process or a model that only a journal from somewhere else names; it says what to give."""
+    for name, words in (
+        ("process", ["ledger:Ledger", *NOISE]),
+        ("model", ["hanoi", "--set", "disks=3", "--k", "1", "--model", "own:ask"]),
+    ):
+        assert cli("run", *words, "--journal", f"{name}.db", "--max-steps", 1).code != 0
+    elsewhere()
+    own.unlink()
+    refused = "was not begun by you on this machine"
+    for words in (["verify"], ["review"], ["resume"], ["report"], ["export"], ["review", "--resample"]):
+        for journal in ("process.db", "model.db"):
+            done = cli(words[0], journal, *words[1:])
+            assert not own.exists(), f"{words} {journal} imported what it names"
+            if words[0] == "resume":
+                assert done.code == 2
+                assert refused in done.line
+                assert "--trust" in done.line
+    found = cli("verify", "process.db")
+    assert found.code == 3
+    assert "the steps were not judged: give --process module:Class, or --trust" in found.err
+
+
+def test_what_a_stranger_names_is_made_once_the_user_says_so(cli, own, elsewhere):
+    """--process gives the process in the command; --trust takes the journal at its word."""
+    cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1)
+    elsewhere()
+    assert cli("verify", "run.db", "--process", "hanoi").code == 2
+    for words in (["--process", "ledger:Ledger"], ["--trust"]):
+        assert "each held by the process's own verifier" in cli("verify", "run.db", *words).out
+        assert cli("resume", "run.db", "--max-steps", 1, *words).code == 3
+        assert cli("review", "run.db", *words).code == 0
+
+
+def test_a_run_of_ones_own_goes_on_wherever_it_is_moved(cli, own, tmp_path):
+    """A journal that this user began here is known by what it holds: moved, copied, resumed or repaired."""
+    cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1)
+    (tmp_path / "deeper").mkdir()
+    for suffix in ("", ".head"):
+        (tmp_path / f"run.db{suffix}").rename(tmp_path / "deeper" / f"other.db{suffix}")
+    moved = tmp_path / "deeper" / "other.db"
+    assert cli("resume", moved, "--max-steps", 1).code == 3
+    moved.with_name("other.db.head").write_text("cut")
+    assert cli("resume", moved, "--repair").code == 0
+    assert "Verified" in cli("verify", moved).out
+
+
+def test_a_known_run_does_not_vouch_for_what_is_written_into_it_later(tmp_path, monkeypatch):
+    """A model that somebody writes into one's own journal for a step is a stranger's, until the user names it."""
+    (tmp_path / "evil.py").write_text(MODEL.replace("int(prompt.split()[1])", "int(prompt.split()[1].rstrip('.'))"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    journal = parked(tmp_path / "run.db")
+    writer, entries = SqliteJournal.reopen(journal)
+    for _ in entries:
+        pass
+    writer.append(Redrawn(1, 1.5, "evil:ask"))
+    writer.close()
+    with pytest.raises(InputError, match="evil:ask"):
+        unerring.resume(journal, model=torn)
+    assert not (tmp_path / "imported").exists()
+    reviewing.decide(journal, model="evil:ask")
+    with pytest.raises(unerring.UnerringError) as raised:
+        unerring.resume(journal, model=torn)
+    assert "was not begun by you" not in str(raised.value)
+    assert (tmp_path / "imported").exists()
+
+
+def test_a_key_is_not_sent_where_a_stranger_says(cli, monkeypatch, elsewhere, tmp_path):
+    """The key goes to a host that only a journal from somewhere else names with --allow-host or --trust alone."""
+    with running("--model", "m=noise:p=1,v=1") as server:
+        host = server.url.partition("://")[2].partition("/")[0]
+        model = ("--model", f"openai/m@{server.url}", "--no-probe", "--k", "1")
+        sent = lambda: sum(bool(one["authorization"]) for one in server.ledger()["entries"])  # noqa: E731
+        assert cli("run", "hanoi", "--set", "disks=3", *model, "--journal", "run.db", "--max-steps", 1).code == 3
+        monkeypatch.setenv("UNERRING_API_KEY", KEY)
+        assert cli("resume", "run.db", "--no-probe", "--max-steps", 1).code == 3
+        assert (before := sent()) > 0, "the key of a run that was begun here goes to its host"
+        elsewhere()
+        done = cli("resume", "run.db", "--no-probe", "--max-steps", 1)
+        assert (done.code, sent()) == (2, before)
+        assert f"--allow-host {host}" in done.line
+        for words in (["--allow-host", host], ["--allow-host", host.partition(":")[0]], ["--trust"]):
+            assert cli("resume", "run.db", "--no-probe", "--max-steps", 1, *words).code == 3
+            assert sent() > before, words
+            before = sent()
+        monkeypatch.setenv("UNERRING_ALLOW_HOSTS", f"gpu-box,{host}")
+        assert cli("resume", "run.db", "--no-probe", "--max-steps", 1).code == 3
+        assert sent() > before
+        monkeypatch.delenv("UNERRING_ALLOW_HOSTS")
+        monkeypatch.delenv("UNERRING_API_KEY")
+        before = sent()
+        assert cli("resume", "run.db", "--no-probe", "--max-steps", 1).code in {0, 3}, "without a key nothing is asked"
+        assert sent() == before
+
+
+def test_a_key_does_not_travel_in_the_clear(cli, monkeypatch):
+    """Plain http with a key goes to this machine only, or to a host that the user allows; one line says so."""
+    monkeypatch.setenv("UNERRING_API_KEY", KEY)
+    run = ("run", "hanoi", "--set", "disks=2", "--k", "1", "--no-probe", "--patience", "0", "--model")
+    for model in ("openai/m@http://gpu.invalid:8000/v1", "openai-batch/m@http://gpu.invalid:8000/v1"):
+        done = cli(*run, model)
+        assert done.code == 2
+        assert "--allow-host gpu.invalid:8000" in done.line
+        assert KEY not in done.line
+    assert cli(*run, "openai/m@http://gpu.invalid:8000/v1", "--allow-host", "gpu.invalid").code == 3
+    assert cli(*run, "openai/m@http://127.0.0.1:9/v1").code == 3
+    wrong = cli(*run, "openai/m@http://127.0.0.1:9/v1", "--allow-host", f"http://me:{KEY}@gpu/")
+    assert wrong.code == 2
+    assert KEY not in wrong.line
+    monkeypatch.setenv("UNERRING_API_KEY", "EMPTY")  # a placeholder that local servers want, and no secret
+    assert cli(*run, "openai/m@http://gpu.invalid:8000/v1").code == 3
+
+
+def an_opening(seed):
+    return Opened("ledger:Ledger", {}, "own:ask", {}, seed, "0", None, "unerring", 1.5)
+
+
+def test_where_nothing_can_be_noted_nothing_is_known(cli, own, monkeypatch, tmp_path, caplog):
+    """Without a state directory of the user's own a run goes on with --trust, and its beginning says so."""
+    (tmp_path / "file").touch()
+    (tmp_path / "shared" / "unerring").mkdir(parents=True)
+    (tmp_path / "shared" / "unerring").chmod(0o777)
+    for number, (state, home) in enumerate(
+        [
+            ("", None),
+            ("relative", None),
+            ("", "relative"),
+            (str(tmp_path / "file"), None),
+            (str(tmp_path / "shared"), None),
+        ]
+    ):
+        environ = {"XDG_STATE_HOME": state} | ({} if home is None else {"HOME": home})
+        with pytest.raises(StateUnusable):
+            remember(an_opening(number), environ=environ)
+        assert not is_known(an_opening(number), environ=environ)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1).code == 3
+    assert "cannot be noted as begun by you" in caplog.text
+    assert cli("resume", "run.db").code == 2
+    assert cli("resume", "run.db", "--trust").code == 0
+    caplog.clear()
+    assert cli("run", "hanoi", "--set", "disks=2", *NOISE, "--journal", "h.db").code == 0
+    assert not caplog.text, "a run of what ships needs no note"
+
+
+def test_the_list_is_private_and_bounded(tmp_path):
+    """Only this user can read the list; it keeps the latest runs, and a line cut short by a kill spoils no other."""
+    environ = {"HOME": str(tmp_path)}
+    folder = tmp_path / ".local" / "state" / "unerring"
+    remember(an_opening(1), environ=environ)
+    listed = folder / "known-journals"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(listed.stat().st_mode) == 0o600
+    listed.write_bytes(b"f" * 20)
+    remember(an_opening(2), environ=environ)
+    assert is_known(an_opening(2), environ=environ)
+    listed.write_bytes(b"".join(b"%032x\n" % number for number in range(2 * MOST_KNOWN)))
+    remember(an_opening(3), environ=environ)
+    assert is_known(an_opening(3), environ=environ)
+    assert len(listed.read_bytes().splitlines()) == MOST_KNOWN + 1
