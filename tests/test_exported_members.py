@@ -33,6 +33,7 @@ PUBLIC = [
     "aresume",
     "arun",
     "json_answer",
+    "lenient_json",
     "report",
     "resume",
     "run",

@@ -9,7 +9,7 @@ arXiv:2511.09030), and everything that was paid for is in a journal that survive
 """
 
 from unerring.api import Options, Result, aresume, arun, resume, run
-from unerring.core.parsing import json_answer
+from unerring.core.parsing import json_answer, lenient_json
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, Rehearsal, Subtask
 from unerring.core.race import AheadBy, FirstTo, Majority
@@ -44,6 +44,7 @@ __all__ = [
     "aresume",
     "arun",
     "json_answer",
+    "lenient_json",
     "report",
     "resume",
     "run",

@@ -2,11 +2,76 @@
 
 import pytest
 
-from unerring import RedFlag, json_answer
+from unerring import RedFlag, json_answer, lenient_json
+from unerring.core.parsing import PARSERS, parser_called
+from unerring.errors import InputError
+
+
+def flagged(parse, text):
+    """The reason for which a parser flags a text, or what it reads in it."""
+    try:
+        return parse(text)
+    except RedFlag as flag:
+        return flag.reason
 
 
 def test_null_is_no_answer_to_json_answer():
     """A reply of null is flagged as such; null further inside an answer is the process's to judge."""
-    with pytest.raises(RedFlag, match="the answer is null"):
-        json_answer(" null\n")
-    assert json_answer('{"found": null}') == {"found": None}
+    for parse in (json_answer, lenient_json):
+        assert flagged(parse, " null\n") == "the answer is null"
+        assert parse('{"found": null}') == {"found": None}
+
+
+WRAPPED = [
+    '{"a": 1}',
+    ' \n{"a": 1}\n',
+    '```json\n{"a": 1}\n```',
+    '```\n{"a":\n 1}\n```\n',
+    '```JSON \r\n{"a": 1}\r\n```',
+    '<think>1? 2? {"a": 2}\n```x```</think>\n\n{"a": 1}',
+    '<think></think>```json\n{"a": 1}```',
+]
+
+
+def test_lenient_json_reads_one_fence_and_one_block_of_thoughts():
+    """The same JSON in a fence around the whole reply, after leading thoughts, or both; json_answer reads it bare."""
+    assert {text: flagged(lenient_json, text) for text in WRAPPED if flagged(lenient_json, text) != {"a": 1}} == {}
+    bare = [text for text in WRAPPED if flagged(json_answer, text) == {"a": 1}]
+    assert bare == WRAPPED[:2]
+    held = '{"a": "```json </think> ```", "b": ["<think>"]}'
+    assert lenient_json(f"```json\n{held}\n```") == json_answer(held)
+
+
+NEITHER = {
+    'Sure: {"a": 1}': "the answer is not JSON",
+    '{"a": 1} done': "the answer is not JSON",
+    'Here:\n```json\n{"a": 1}\n```': "words before the fence",
+    '```json\n{"a": 1}\n```\nHope it helps': "more after the fence",
+    '```json\n{"a": 1}\n```\n```json\n{"a": 1}\n```': "the answer is not JSON",
+    '```json\n{"a": 1}': "the fence does not end",
+    '```python\n{"a": 1}\n```': "'python'",
+    '```{"a": 1}```': "neither JSON nor the end of the line",
+    '<think>{"a": 1}': "the <think> block does not end",
+    '<think>1</think><think>2</think>{"a": 1}': "a second <think> block",
+    'hm </think>{"a": 1}': "thoughts that did not begin",
+    '<think>1</think>so {"a": 1}': "the answer is not JSON",
+    '{"a": 1}<think>1</think>': "the answer is not JSON",
+    "": "the answer is not JSON",
+    "```json\nNaN\n```": "NaN is not JSON",
+    '```json\n{"a": 1, "a": 2}\n```': "a key is given twice",
+}
+
+
+def test_lenient_json_tolerates_nothing_else():
+    """Whatever else stands in a reply is flagged, with a reason that says what it is."""
+    wrong = {text: told for text, why in NEITHER.items() if why not in (told := str(flagged(lenient_json, text)))}
+    assert wrong == {}
+
+
+def test_parsers_go_by_names():
+    """A process can take the name of a parser as its parameter; an unknown name is refused in one line."""
+    assert {name: parser_called(name)(' "a" ') for name in PARSERS} == {"json": "a", "lenient-json": "a", "text": '"a"'}
+    assert flagged(PARSERS["text"], " \n") == "the answer is empty"
+    for name in ("yaml", None, ["json"]):
+        with pytest.raises(InputError, match="parse must be one of json, lenient-json, text"):
+            parser_called(name)

@@ -324,7 +324,8 @@ def test_every_call_sees_its_own_problem_and_not_the_whole():
     [({"problem": " "}, "problem"), ({"problem": "7 plus 8", "roles": "multiply"}, "a product is written"),
      ({"problem": "x", "roles": "magic"}, "roles must be one of general, linear, multiply"),
      ({"problem": "x", "depth": -1}, "depth"), ({"problem": "x", "parts": 1}, "parts"),
-     ({"problem": "x", "shortlist": 1}, "shortlist"), ({"problem": 7}, "problem")],
+     ({"problem": "x", "shortlist": 1}, "shortlist"), ({"problem": 7}, "problem"),
+     ({"problem": "x", "parse": "text"}, "parse must be one of json, lenient-json")],
 )  # fmt: skip
 def test_bad_parameters_are_refused(given, told):
     """One clear line."""
@@ -340,6 +341,24 @@ def test_the_shortlist_is_an_entry_of_its_own(tmp_path):
     (place,) = [number for number, entry in enumerate(entries) if isinstance(entry, Shortlisted)]
     assert type(entries[place + 1]).__name__ == "Committed"
     assert all(type(one) is not type(two) or not isinstance(one, Shortlisted) for one, two in pairwise(entries))
+
+
+def test_how_strictly_replies_are_read_is_a_parameter():
+    """`parse="lenient-json"` reads a fenced reply of several lines in every role, and is kept; plain json flags it."""
+    lenient, strict = Solve("p", parse="lenient-json"), Solve("p")
+    assert (lenient.parameters()["parse"], "parse" in strict.parameters()) == ("lenient-json", False)
+    replies = {
+        "split": '{"parts": [],\n "how": ""}',
+        "solve": '{\n"answer": 4\n}',
+        "compose": '{\n"answer": 4\n}',
+        "judge": '{"choice":\n1}',
+    }
+    asked = {"split": ["p"], "solve": ["p", None], "compose": ["p", "add", ["a"], [1]], "judge": ["p", [1, 2]]}
+    for role, reply in replies.items():
+        fenced = f"<think>so</think>\n```json\n{reply}\n```"
+        assert getattr(lenient.roles, role)(*asked[role]).parse(fenced) is not None, role
+        with pytest.raises(RedFlag):
+            getattr(strict.roles, role)(*asked[role]).parse(fenced)
 
 
 def test_general_roles_say_what_is_wanted():

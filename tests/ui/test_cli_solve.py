@@ -68,6 +68,27 @@ def test_a_problem_in_words_is_solved_through_an_endpoint(here, capsys, monkeypa
     assert told["steps"] == 6  # three splits, two answers, one composition
 
 
+def test_how_strictly_replies_are_read_is_chosen_on_the_command_line(here, capsys, monkeypatch):
+    """Fenced replies of several lines are read with `--parse lenient-json`, by `solve` and by `run solve`."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+
+    def fenced(prompt, temperature, seed, index, max_tokens):
+        text = chat(prompt, temperature, seed, index, max_tokens).text
+        if "Let me think." not in text:
+            return written(prompt, text, max_tokens)
+        told = json.dumps(json.loads(text.splitlines()[-1]), indent=1)
+        return written(prompt, f"```json\n{told}\n```", max_tokens)
+
+    with serving(models={"m": fenced}) as server:
+        for words in (["solve", QUESTION], ["run", "solve", "--set", f"problem={QUESTION}"]):
+            more = ["--parse", "lenient-json", "--model", f"openai/m@{server.url}", "--k", "3", "--no-probe", "--json"]
+            assert command_line([*words, *more]) == 0
+            told = json.loads(capsys.readouterr().out)
+            assert (told["answer"], told["samples"]["flagged"]) == (10085, 0)
+    assert command_line(["run", "hanoi", "--parse", "lenient-json"]) == 2
+    assert "hanoi cannot be made so: got an unexpected keyword argument 'parse'" in capsys.readouterr().err
+
+
 def test_parts_that_do_not_wait_for_each_other_are_asked_at_the_same_time(here, capsys, monkeypatch):
     """Eight parts over HTTP, with nothing that guesses: the questions to all of them are under way at once."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")

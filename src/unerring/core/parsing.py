@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from functools import cache
 from math import isfinite
 from typing import NoReturn
 
 from unerring.core.redflag import NullAnswer, RedFlag
 from unerring.core.vote import Json
+from unerring.errors import InputError
 
 
 def json_answer(text: str) -> Json:
@@ -23,6 +25,69 @@ def json_answer(text: str) -> Json:
     if value is None:
         raise NullAnswer
     return value
+
+
+def lenient_json(text: str) -> Json:
+    """Read JSON like `json_answer`, also in one Markdown fence around it, or after one leading `<think>` block.
+
+    Nothing else is tolerated: words before, between or after raise `RedFlag` with what stands there.
+    """
+    return json_answer(_unfenced(_after_thoughts(text.strip())))
+
+
+def _after_thoughts(text: str) -> str:
+    """What follows one leading block of thoughts."""
+    opening, closing = "<think>", "</think>"
+    if not text.startswith(opening):
+        return _without(opening, closing, text)
+    _, closed, answer = text.partition(closing)
+    if not closed:
+        raise RedFlag("the <think> block does not end")
+    return _without(opening, closing, answer.strip())
+
+
+def _without(opening: str, closing: str, text: str) -> str:
+    """The same text; flags one that begins with thoughts once more, or ends thoughts that did not begin."""
+    if text.startswith(opening):
+        raise RedFlag("there is a second <think> block")
+    if closing in text and not text.startswith(tuple('{["`')):  # within an answer it is the answer's own text
+        raise RedFlag("a </think> ends thoughts that did not begin")
+    return text
+
+
+def _unfenced(text: str) -> str:
+    """What a fence holds, where it is the whole text; a text that has none is left as it is."""
+    if "```" not in text or text.startswith(tuple('{["')):
+        return text
+    if not text.startswith("```"):
+        raise RedFlag("there are words before the fence")
+    first, _, inside = text.partition("\n")
+    language = first.removeprefix("```").strip()
+    if language.lower() not in {"", "json"}:
+        raise RedFlag(f"the fence begins with {language[:20]!r}, which is neither JSON nor the end of the line")
+    if "```" not in inside:
+        raise RedFlag("the fence does not end")
+    if not inside.endswith("```"):
+        raise RedFlag("there is more after the fence")
+    return inside.removesuffix("```")
+
+
+def text_answer(text: str) -> Json:
+    """Read an answer as it is written, without the blanks around it; flags an empty one."""
+    found = text.strip()
+    if not found:
+        raise RedFlag("the answer is empty")
+    return found
+
+
+PARSERS: dict[str, Callable[[str], Json]] = {"json": json_answer, "lenient-json": lenient_json, "text": text_answer}
+
+
+def parser_called(name: object, among: Iterable[str] = PARSERS) -> Callable[[str], Json]:
+    """The parser of a name, as in `--parse lenient-json`; raises `InputError` for a name that is not among those."""
+    if not isinstance(name, str) or name not in among:
+        raise InputError(f"parse must be one of {', '.join(among)}, not {name!r}")
+    return PARSERS[name]
 
 
 def labelled(name: str, form: re.Pattern[str], text: str) -> str:

@@ -5,40 +5,53 @@ hold a model to a JSON schema are sent each role's: there the answer is that obj
 """
 
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
-from unerring.core.parsing import json_answer
+from unerring.core.parsing import json_answer, parser_called
 from unerring.core.process import Subtask
 from unerring.core.redflag import RedFlag
 from unerring.core.tree import Composed
 from unerring.core.vote import Json, canonical
 
+READINGS = "json", "lenient-json"  # names of parsers that may read the roles' replies
+Read: TypeAlias = Callable[[str], Json]
+
 
 class General:
-    """Asks for everything in words. `linear` splits into steps that follow each other (see `Roles`)."""
+    """Asks for everything in words. `linear` splits into steps that follow each other (see `Roles`).
 
-    def __init__(self, linear: bool = False) -> None:
+    `parse` names how strictly replies are read: `json`, or `lenient-json`.
+    """
+
+    def __init__(self, linear: bool = False, parse: str = READINGS[0]) -> None:
         self.linear = linear
+        self._read = parser_called(parse, READINGS)
 
     def split(self, problem: str) -> Subtask:
         how = _STEPS if self.linear else _PARTS
-        return Subtask(f"{how}\n\nThe problem:\n{problem}", parse_split, schema=_SPLIT_SCHEMA)
+        return Subtask(
+            f"{how}\n\nThe problem:\n{problem}", partial(parse_split, read=self._read), schema=_SPLIT_SCHEMA
+        )
 
     def solve(self, problem: str, before: Json) -> Subtask:
         asked = f"{_SOLVE}\n\nThe problem:\n{problem}"
         if before is not None:
             asked += f"\n\nThe answer of the step before, which this one starts from:\n{_told(before)}"
-        return Subtask(asked, parse_answer, schema=_ANSWER_SCHEMA)
+        return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA)
 
     def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | Composed:
         solved = "\n".join(f"- {part}\n  answer: {_told(answer)}" for part, answer in zip(parts, answers, strict=True))
         asked = f"{_COMPOSE}\n\nThe problem:\n{problem}\n\nIts parts:\n{solved}\n\nThe plan:\n{how}"
-        return Subtask(asked, parse_answer, schema=_ANSWER_SCHEMA)
+        return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA)
 
     def judge(self, problem: str, candidates: list[Json]) -> Subtask:
         listed = "\n".join(f"{number}. {canonical(one)}" for number, one in enumerate(candidates, start=1))
         return Subtask(
-            f"{_JUDGE}\n\nThe problem:\n{problem}\n\nThe candidates:\n{listed}", parse_choice, schema=_CHOICE_SCHEMA
+            f"{_JUDGE}\n\nThe problem:\n{problem}\n\nThe candidates:\n{listed}",
+            partial(parse_choice, read=self._read),
+            schema=_CHOICE_SCHEMA,
         )
 
 
@@ -102,13 +115,13 @@ def _told(answer: Json) -> str:
     return answer if isinstance(answer, str) else canonical(answer)
 
 
-def last_object(text: str) -> dict[str, Any]:
+def last_object(text: str, read: Read = json_answer) -> dict[str, Any]:
     """The JSON object that an answer is or ends with, without its thoughts; flags anything else.
 
-    The last line may stand in a fence of Markdown.
+    The last line may stand in a fence of Markdown. `read` reads an answer that is one object as a whole.
     """
     try:
-        value = json_answer(text.strip())
+        value = read(text.strip())
     except RedFlag:
         value = json_answer(_last_line(text))
     if not isinstance(value, dict):
@@ -123,17 +136,17 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _only(text: str, name: str) -> Json:
-    value = last_object(text)
+def _only(text: str, name: str, read: Read) -> Json:
+    value = last_object(text, read)
     if set(value) != {name}:
         raise RedFlag(f"the last line has other names than {name!r}")
     found: Json = value[name]
     return found
 
 
-def parse_split(text: str) -> Json:
+def parse_split(text: str, read: Read = json_answer) -> Json:
     """The split in an answer, as far as its form goes."""
-    value = last_object(text)
+    value = last_object(text, read)
     if value.get("parts") == [] and set(value) <= {"parts", "how"}:
         return {"parts": []}
     if set(value) != {"parts", "how"}:
@@ -144,9 +157,9 @@ def parse_split(text: str) -> Json:
 _WHOLE = re.compile(r"[+-]?[0-9]{1,4000}|[+-]?[0-9]{1,3}(,[0-9]{3})+")
 
 
-def parse_answer(text: str) -> Json:
+def parse_answer(text: str, read: Read = json_answer) -> Json:
     """The answer, in one form for what means the same: whole numbers as numbers, texts without needless blanks."""
-    return settled(_only(text, "answer"))
+    return settled(_only(text, "answer", read))
 
 
 def settled(value: Json) -> Json:
@@ -165,9 +178,9 @@ def settled(value: Json) -> Json:
     return int(told.replace(",", "")) if _WHOLE.fullmatch(told) else told
 
 
-def parse_choice(text: str) -> Json:
+def parse_choice(text: str, read: Read = json_answer) -> Json:
     """The place of the candidate that is chosen, counted from 0; an answer that cannot be read chooses none."""
-    number = _only(text, "choice")
+    number = _only(text, "choice", read)
     if type(number) is not int:
         raise RedFlag("the choice is no number")
     return number - 1

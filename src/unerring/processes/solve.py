@@ -4,19 +4,20 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from unerring.core.parsing import parser_called
 from unerring.core.process import Rehearsal
 from unerring.core.tree import Composed, Limits, Roles, Tree
 from unerring.core.vote import Json
 from unerring.errors import InputError
-from unerring.processes.general import General
+from unerring.processes.general import READINGS, General
 from unerring.processes.multiply_roles import MultiplyRoles, is_product, product_in
 from unerring.processes.sort import Sort, numbers_in
 
 LONGEST = 20_000  # characters of a problem
-ROLES: dict[str, Callable[[], Roles]] = {
-    "general": General,
-    "linear": lambda: General(linear=True),
-    "multiply": MultiplyRoles,
+ROLES: dict[str, Callable[[str], Roles]] = {
+    "general": lambda parse: General(parse=parse),
+    "linear": lambda parse: General(linear=True, parse=parse),
+    "multiply": lambda parse: MultiplyRoles(),
 }
 SORT = "sort"
 
@@ -41,10 +42,11 @@ class Solve(Tree):
 
     `general` splits into parts that are solved each by itself, `linear` into steps that follow each other, and
     `multiply` knows how products are taken apart. `depth`, `parts` and `nodes` are as in `Limits`. After `shortlist`
-    votes that settle nothing, what they were for is judged.
+    votes that settle nothing, what they were for is judged. `parse` says how strictly the general roles' replies are
+    read: `json`, or `lenient-json`, which also takes one Markdown fence, or thoughts in `<think>`, around an answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         self,
         problem: str,
         roles: str = "general",
@@ -52,6 +54,7 @@ class Solve(Tree):
         parts: int = 12,
         nodes: int = 1000,
         shortlist: int = 7,
+        parse: str = READINGS[0],
     ) -> None:
         if not isinstance(problem, str) or not problem.strip() or len(problem) > LONGEST:
             raise InputError(f"problem must be a text of at most {LONGEST:,} characters")
@@ -62,11 +65,12 @@ class Solve(Tree):
                 raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
         if type(shortlist) is not int or shortlist < 2:
             raise InputError(f"shortlist must be a whole number of votes from 2 on, not {shortlist!r}")
+        parser_called(parse, READINGS)
         multiplying = roles == "multiply"
         problem = product_in(problem) if multiplying else problem.strip()
         if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels
             depth, nodes = 2 * len(problem), max(nodes, len(problem) ** 2 * 4)
-        super().__init__(ROLES[roles](), problem, Limits(depth, parts, nodes), None if multiplying else shortlist)
+        super().__init__(ROLES[roles](parse), problem, Limits(depth, parts, nodes), None if multiplying else shortlist)
         embedded: str | None = getattr(self.roles, "embedded", None)
         if embedded is not None:
             self.embedded = embedded
@@ -80,6 +84,7 @@ class Solve(Tree):
             "parts": parts,
             "nodes": nodes,
             "shortlist": shortlist,
+            **({} if parse == READINGS[0] else {"parse": parse}),  # the first goes without saying, as it once did
         }
 
     def parameters(self) -> dict[str, Json]:

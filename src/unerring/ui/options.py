@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from unerring.adapters.plugins import parameter
+from unerring.core.parsing import PARSERS
 from unerring.core.planning.plan import RULES
 from unerring.core.vote import Json
 from unerring.errors import InputError
@@ -33,11 +34,21 @@ model_option = click.option(
 
 
 def process_options(command: Any) -> Any:
-    """The process, its parameters, and what answers."""
+    """The process, its parameters with how it reads answers, and what answers."""
     setting = click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."
     )
-    return click.argument("process", metavar="PROCESS")(setting(model_option(command)))
+    reading = click.option(
+        "--parse",
+        type=click.Choice([*PARSERS]),
+        help="How strictly answers are read, by a process that takes a parameter parse; the same as --set parse=...",
+    )
+
+    @wraps(command)
+    def with_parse(settings: tuple[str, ...], parse: str | None, **given: Any) -> Any:
+        return command(settings=settings if parse is None else (*settings, f"parse={parse}"), **given)
+
+    return click.argument("process", metavar="PROCESS")(setting(reading(model_option(with_parse))))
 
 
 def planning_options(command: Any) -> Any:

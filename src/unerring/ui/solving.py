@@ -14,7 +14,7 @@ from unerring import api, reading
 from unerring.core.vote import Json
 from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
-from unerring.processes.general import settled
+from unerring.processes.general import READINGS, settled
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
 from unerring.processes.sort import Sort, numbers_in
 from unerring.spending import Budget
@@ -50,6 +50,14 @@ from unerring.ui.tree import decided_tree, tree_text
     show_default=True,
     help="After so many votes that settle nothing, have judges choose among the answers they were for.",
 )
+@click.option(
+    "--parse",
+    type=click.Choice(READINGS),
+    default=READINGS[0],
+    show_default=True,
+    help="How strictly replies in words are read; lenient-json also takes a Markdown fence, or thoughts in <think>, "
+    "around an answer.",
+)
 @click.option("--tree", type=click.IntRange(min=0), default=60, show_default=True, help="Lines of the tree to show.")
 @model_option
 @click.option("--k", default="3", show_default=True, callback=margin, help="Votes that the winner must be ahead by.")
@@ -69,6 +77,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     parts: int,
     nodes: int,
     shortlist: int,
+    parse: str,
     tree: int,
     models: tuple[str, ...],
     k: int | None,
@@ -92,7 +101,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
     def chain_of(text: str) -> Solve | Sort:
         way = ways(text) if roles == "auto" else roles
-        chain = sorting(text) if way == SORT else Solve(text, way, depth, parts, nodes, shortlist)
+        chain = sorting(text) if way == SORT else Solve(text, way, depth, parts, nodes, shortlist, parse)
         if not models and not hasattr(chain, "embedded"):
             raise InputError(
                 "say what answers with --model: the embedded model solves products (46048 * 42098) and sorts whole "
