@@ -70,7 +70,11 @@ def test_lenient_json_tolerates_nothing_else():
 
 def test_parsers_go_by_names():
     """A process can take the name of a parser as its parameter; an unknown name is refused in one line."""
-    assert {name: parser_called(name)(' "a" ') for name in PARSERS} == {"json": "a", "lenient-json": "a", "text": '"a"'}
+    assert {name: parser_called(name)(' "a" ') for name in PARSERS} == {
+        "json": "a",
+        "lenient-json": "a",
+        "text": '"a"',
+    }
     assert flagged(PARSERS["text"], " \n") == "the answer is empty"
     for name in ("yaml", None, ["json"]):
         with pytest.raises(InputError, match="parse must be one of json, lenient-json, text"):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from math import isfinite
 from typing import NoReturn
@@ -88,6 +88,42 @@ def parser_called(name: object, among: Iterable[str] = PARSERS) -> Callable[[str
     if not isinstance(name, str) or name not in among:
         raise InputError(f"parse must be one of {', '.join(among)}, not {name!r}")
     return PARSERS[name]
+
+
+def repeats_example(example: str, text: str, choice: Json) -> str | None:
+    """What of the example of an answer's form an answer repeats, if anything.
+
+    That is the example itself, as the end of the answer's text; or, of an example in JSON, one of its texts as a text
+    of the choice, whatever its case and its blanks.
+    """
+    told, whole = _plain(text), _plain(example)
+    if whole and (told == whole or told.endswith(f" {whole}")):
+        return example
+    shown = _example_texts(example)
+    return next((one for one in _texts(choice) if _plain(one) in shown), None) if shown else None
+
+
+@cache
+def _example_texts(example: str) -> frozenset[str]:
+    try:
+        value: Json = json.loads(example)
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset(filter(None, map(_plain, _texts(value))))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every text in a value; keys of objects are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value if isinstance(value, list) else value.values():
+            yield from _texts(item)
+
+
+def _plain(text: str) -> str:
+    """A text without what copies of it may differ in: case, blanks, marks at its ends."""
+    return " ".join(text.split()).casefold().strip(" .…<>\"'`")
 
 
 def labelled(name: str, form: re.Pattern[str], text: str) -> str:

@@ -23,7 +23,9 @@ class Subtask:
     step comes to `{"candidates": choices}`, those that had votes, for the next step to have them judged. `schema` is
     the JSON schema of an answer that is one JSON object, sent to endpoints that can hold a model to it; `parse` judges
     all the same. `nullable` says that null is an answer: without it, a `parse` that returns None has forgotten to
-    return, which stops the run.
+    return, which stops the run. `example` is the example of the answer's form that the prompt shows, such as
+    `'{"label": "the label"}'`: an answer that repeats it, or holds a text of it, is flagged, so none of its texts may
+    be a right answer.
     """
 
     prompt: str
@@ -33,6 +35,7 @@ class Subtask:
     shortlist: int | None = None
     schema: dict[str, Json] | None = None
     nullable: bool = False
+    example: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `TypeError`, on the user's own line, for fields that a question cannot be asked with."""
@@ -48,6 +51,8 @@ class Subtask:
             fits = isinstance(self.paraphrases, list | tuple)
             if not fits or not all(isinstance(one, str) for one in self.paraphrases):
                 raise TypeError(f"Subtask(paraphrases=...) is a tuple of texts, not {short(self.paraphrases)}")
+        if self.example is not None and not isinstance(self.example, str):
+            raise TypeError(f"Subtask(example=...) is a text, not {short(self.example)}")
         if self.schema is not None and not isinstance(self.schema, dict):
             raise TypeError(f"Subtask(schema=...) is a JSON schema as a dict, not {short(self.schema)}")
 

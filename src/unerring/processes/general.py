@@ -30,21 +30,20 @@ class General:
         self._read = parser_called(parse, READINGS)
 
     def split(self, problem: str) -> Subtask:
-        how = _STEPS if self.linear else _PARTS
-        return Subtask(
-            f"{how}\n\nThe problem:\n{problem}", partial(parse_split, read=self._read), schema=_SPLIT_SCHEMA
-        )
+        how, example = (_STEPS, _STEPS_EXAMPLE) if self.linear else (_PARTS, _PARTS_EXAMPLE)
+        parse = partial(parse_split, read=self._read)
+        return Subtask(f"{how}\n\nThe problem:\n{problem}", parse, schema=_SPLIT_SCHEMA, example=example)
 
     def solve(self, problem: str, before: Json) -> Subtask:
         asked = f"{_SOLVE}\n\nThe problem:\n{problem}"
         if before is not None:
             asked += f"\n\nThe answer of the step before, which this one starts from:\n{_told(before)}"
-        return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA)
+        return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA, example=_ANSWER_EXAMPLE)
 
     def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | Composed:
         solved = "\n".join(f"- {part}\n  answer: {_told(answer)}" for part, answer in zip(parts, answers, strict=True))
         asked = f"{_COMPOSE}\n\nThe problem:\n{problem}\n\nIts parts:\n{solved}\n\nThe plan:\n{how}"
-        return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA)
+        return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA, example=_WHOLE_EXAMPLE)
 
     def judge(self, problem: str, candidates: list[Json]) -> Subtask:
         listed = "\n".join(f"{number}. {canonical(one)}" for number, one in enumerate(candidates, start=1))
@@ -54,6 +53,12 @@ class General:
             schema=_CHOICE_SCHEMA,
         )
 
+
+# what the roles' prompts show as the form of an answer, and no answer may repeat; a row's "one after the other" may be
+_PARTS_EXAMPLE = '{"parts": ["first smaller problem", "second smaller problem"], "how": "how the answers go together"}'
+_STEPS_EXAMPLE = '{"parts": ["first step", "second step"]}'
+_ANSWER_EXAMPLE = '{"answer": "the answer"}'
+_WHOLE_EXAMPLE = '{"answer": "the answer to the whole problem"}'
 
 _PARTS = """You plan how a problem is solved; you do not solve it.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from unerring.core.open_step import OpenStep
+from unerring.core.parsing import repeats_example
 from unerring.core.process import Chain, Subtask, check_of, subtask_at
 from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
@@ -71,6 +72,9 @@ class Question:
             raise not_json(error, "parse", "choice", step, parse) from None
         except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
             raise RedFlag(str(error)) from None
+        example = self.subtask.example
+        if example is not None and (copied := repeats_example(example, text, value)) is not None:
+            raise RedFlag(f"the answer repeats the example of the form: {short(copied)}", FlagKind.REJECTED)
         if self.check is not None:
             self._checked_by_user(self.check, choice)
         return choice
