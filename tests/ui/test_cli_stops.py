@@ -96,11 +96,11 @@ def forget(module):
 
 
 def test_a_failure_of_the_users_code_is_one_line_that_names_its_place(cli, tmp_path):
-    """What a process's own code raises ends in one line with the user's file and line, and exit code 3."""
+    """What a process's own code raises ends in one line with the user's file and line, and exit code 4."""
     (tmp_path / "ledger.py").write_text(FAILING)
     line = FAILING[: FAILING.index("# here")].count("\n") + 1
     done = cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
-    assert done.code == 3
+    assert done.code == 4
     assert "JSONDecodeError" in done.line
     assert str(tmp_path / "ledger.py") in done.line
     assert f"line {line}" in done.line
@@ -112,7 +112,7 @@ def test_a_file_that_the_users_code_misses_is_told_with_its_place(cli, tmp_path)
     missing = "        if len(state) == 3:\n            open('no such file')\n        return [*state"
     (tmp_path / "ledger.py").write_text(LEDGER.replace("        return [*state", missing))
     done = cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
-    assert done.code == 3
+    assert done.code == 4
     assert "FileNotFoundError" in done.line
     assert str(tmp_path / "ledger.py") in done.line
     assert "unerring resume run.db" in done.line
@@ -121,7 +121,7 @@ def test_a_file_that_the_users_code_misses_is_told_with_its_place(cli, tmp_path)
 def test_a_run_goes_on_once_the_users_code_is_mended(cli, tmp_path):
     """The journal of a run that failed in the user's code is resumed with the mended module."""
     (tmp_path / "ledger.py").write_text(FAILING)
-    assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db").code == 3
+    assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db").code == 4
     (tmp_path / "ledger.py").write_text(LEDGER)
     forget("ledger")
     assert cli("resume", "run.db").code == 0
@@ -132,7 +132,7 @@ def test_a_process_that_fails_before_its_run_is_open_has_nothing_to_resume(cli, 
     """An error in start() is one line, and does not name a command that could not work."""
     (tmp_path / "early.py").write_text(LEDGER.replace("return [1]", "raise ValueError('too early')"))
     done = cli("run", "early:Ledger", *NOISE, "--journal", "run.db")
-    assert done.code in (2, 3)
+    assert done.code in (2, 4)
     assert "too early" in done.line
     assert "unerring resume" not in done.line
 
@@ -142,7 +142,7 @@ def test_a_failure_before_the_run_is_open_does_not_name_somebody_elses_journal(c
     ran(cli)
     (tmp_path / "early.py").write_text(LEDGER.replace("return [1]", "raise ValueError('too early')"))
     done = cli("run", "early:Ledger", *NOISE, "--journal", "run.db")
-    assert done.code in (2, 3)
+    assert done.code in (2, 4)
     assert "mend it, then" not in done.line
 
 

@@ -1,23 +1,40 @@
 """The command line. Results go to stdout; progress, prose and errors to stderr.
 
-Exit codes: 0 done; 1 a wrong result or a damaged journal; 2 bad usage or bad input; 3 stopped, and can go on.
+Exit codes: 0 done; 1 a wrong result, a damaged journal, or a certificate below `--require`; 2 bad usage or bad input;
+3 stopped, and can go on; 4 an error in the user's own code.
 """
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 from unerring import reading
-from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, UnerringError
-from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, failed, own_frames, placed, quoted
+from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NoKCanHelp, Stopped, UnerringError
+from unerring.ui.exits import (
+    BAD_INPUT,
+    DONE,
+    STOPPED,
+    WRONG,
+    Ended,
+    Invocation,
+    ended,
+    finished,
+    quoted,
+    require_certificate,
+    user_code_failed,
+    working_on,
+)
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.measuring import calibrate, plan
-from unerring.ui.options import json_option, judging_options
+from unerring.ui.options import json_option, judging_options, require_option, traceback_option
 from unerring.ui.review import review
 from unerring.ui.running import fresh, resume, run
 from unerring.ui.solving import solve
@@ -25,9 +42,16 @@ from unerring.ui.text import inert, report_text
 
 
 def command_line(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code, with one clear line on stderr for anything that went wrong."""
+    """Run one command; returns its exit code, with one clear line on stderr for anything that went wrong.
+
+    With `--json` what went wrong is also one JSON object on stdout.
+    """
+    options = list(takewhile(lambda word: word != "--", arguments))
+    invocation = Invocation(as_json="--json" in options)
+    if instruction := os.environ.get("_UNERRING_COMPLETE"):
+        return shell_complete(commands, {}, "unerring", "_UNERRING_COMPLETE", instruction)
     try:
-        with commands.make_context("unerring", list(arguments)) as context:
+        with commands.make_context("unerring", list(arguments), obj=invocation) as context:
             code = commands.invoke(context)
             sys.stdout.flush()
         return code if isinstance(code, int) else DONE
@@ -36,25 +60,40 @@ def command_line(arguments: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return BAD_INPUT
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "unerring"
-        return failed(BAD_INPUT, f"{error.format_message()} See: {where} --help")
-    except click.ClickException as error:
-        return failed(BAD_INPUT, error.format_message())
-    except (click.Abort, KeyboardInterrupt):
-        return failed(STOPPED, "stopped")
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         _silence_stdout()
         return DONE
-    except OSError as error:
-        _silence_stdout()
-        return failed(BAD_INPUT, f"cannot go on: {error}")
-    except (InputError, JournalBusy, JournalTooNew) as error:
-        return failed(BAD_INPUT, str(error))
-    except JournalDamaged as error:
-        return failed(WRONG, str(error))
-    except UnerringError as error:
-        return failed(STOPPED, str(error))
+    except Ended as end:
+        return ended(end, invocation)
+    except (click.ClickException, click.Abort, KeyboardInterrupt, OSError, UnerringError) as error:
+        if isinstance(error, OSError):
+            _silence_stdout()
+        return ended(_end_of(error), invocation)
+
+
+def _end_of(error: BaseException) -> Ended:
+    """How an error ends a command: exit code and kind by whose fault it is."""
+    match error:
+        case click.UsageError():
+            where = error.ctx.command_path if error.ctx else "unerring"
+            return Ended(BAD_INPUT, "usage", f"{error.format_message()} See: {where} --help")
+        case click.ClickException():
+            return Ended(BAD_INPUT, "usage", error.format_message())
+        case click.Abort() | KeyboardInterrupt():
+            return Ended(STOPPED, "interrupted", "stopped")
+        case OSError():
+            return Ended(BAD_INPUT, "file", f"cannot go on: {error}")
+        case JournalBusy() | JournalTooNew():
+            return Ended(BAD_INPUT, "journal", str(error))
+        case NoKCanHelp():
+            return Ended(BAD_INPUT, "no k", str(error))
+        case InputError():
+            return Ended(BAD_INPUT, "input", str(error))
+        case JournalDamaged():
+            return Ended(WRONG, "damaged journal", str(error))
+        case Stopped():
+            return Ended(STOPPED, error.kind, str(error))
+    return Ended(STOPPED, "provider", str(error))
 
 
 def _silence_stdout() -> None:
@@ -65,6 +104,7 @@ def _silence_stdout() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="unerring", message="unerring %(version)s")
+@traceback_option
 def commands() -> None:
     """Run LLM processes of a million dependent steps without an error.
 
@@ -77,15 +117,19 @@ def commands() -> None:
     Every step is decided by voting: samples are drawn until one answer leads all others by k votes, and suspicious
     samples (red flags) are drawn anew. The journal survives a kill -9; `unerring resume FILE` goes on from there.
 
-    Exit codes: 0 done, 1 wrong result or damaged journal, 2 bad usage or input, 3 stopped and resumable.
+    Exit codes: 0 done, 1 wrong result, damaged journal or certificate below --require, 2 bad usage or input,
+    3 stopped and resumable, 4 an error in your own code.
+
+    Completion for bash (zsh, fish alike):   eval "$(_UNERRING_COMPLETE=bash_source unerring)"
     """
 
 
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @judging_options
+@require_option
 @json_option
-def verify(file: Path, process: str | None, trust: bool, as_json: bool) -> int:
+def verify(file: Path, process: str | None, trust: bool, require: float | None, as_json: bool) -> int:
     """Check every entry of the journal FILE, and judge its choices by the process's own verifier.
 
     A process of your own is imported for a run that you began on this machine; for any other journal give --process,
@@ -93,18 +137,13 @@ def verify(file: Path, process: str | None, trust: bool, as_json: bool) -> int:
 
     Exits with 0 where a finished run holds, 1 where anything is wrong, 3 where all holds and the run is not over.
     """
+    working_on(file)
     try:
         found = reading.verify(file, process, trust)
-    except UnerringError:
-        raise
     except Exception as error:
-        if isinstance(error, OSError) and not own_frames(error):
-            raise
-        return failed(WRONG, f"the process's own verifier failed: {placed(error)}")
-    if as_json:
-        fields = {name: getattr(found, name) for name in found.__dataclass_fields__}
-        click.echo(json.dumps(fields | {"ok": found.problem is None}))
-    else:
+        raise user_code_failed(error, "the process's own verifier") from error
+    details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.problem is None}
+    if not as_json:
         judged = "each held by the process's own verifier" if found.judged else "not judged"
         if found.problem is not None:
             judged = "not all of them right"
@@ -112,26 +151,37 @@ def verify(file: Path, process: str | None, trust: bool, as_json: bool) -> int:
     for note in found.notes:
         click.echo(f"note: {inert(note)}", err=True)
     if found.problem is not None:
-        return failed(WRONG, f"{file} holds a wrong result: {found.problem}")
-    if not found.finished:
-        return failed(
-            STOPPED,
-            f"{file} is right as far as it goes, and not finished; go on with: unerring resume {quoted(file)}",
-        )
-    if not as_json:
+        raise Ended(WRONG, "wrong result", f"{file} holds a wrong result: {found.problem}", details=details)
+    if require is not None:
+        require_certificate(reading.report(file), require, details)
+    _require_finished(file, found.finished, details)
+    if as_json:
+        click.echo(json.dumps(finished(file, details)))
+    else:
         click.echo("Verified: zero errors." if found.judged else "The journal holds.")
     return DONE
+
+
+def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> None:
+    """Raise `Ended` where the run in a journal is not over, with the command that goes on."""
+    if not over:
+        going_on = f"unerring resume {quoted(file)}"
+        reason = f"{file} is right as far as it goes, and not finished"
+        raise Ended(STOPPED, "unfinished", reason, f"go on with: {going_on}", going_on, details)
 
 
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path), help="Write it as one HTML page as well ([plots] extra).")
+@require_option
 @json_option
-def report(file: Path, html: Path | None, as_json: bool) -> int:
+def report(file: Path, html: Path | None, require: float | None, as_json: bool) -> int:
     """Tell what happened in the run of the journal FILE: samples, votes, flags, dissent, hardest steps.
 
     The page that --html writes has figures too, and needs nothing else: no other file, no network, no script.
+    With --require it exits as verify does: 1 below that probability, and 3 where the run is not over.
     """
+    working_on(file)
     if html is None:
         figures = reading.report(file)
     else:
@@ -139,7 +189,13 @@ def report(file: Path, html: Path | None, as_json: bool) -> int:
 
         figures = write_report(file, html)
         click.echo(inert(f"written: {html}"), err=True)
-    click.echo(json.dumps(figures) if as_json else report_text(figures, str(file)))
+    if not as_json:
+        click.echo(report_text(figures, str(file)))
+    if require is not None:
+        require_certificate(figures, require, figures)
+        _require_finished(file, figures["status"] == "finished", figures)
+    if as_json:
+        click.echo(json.dumps(finished(file, figures)))
     return DONE
 
 
@@ -158,6 +214,7 @@ def report(file: Path, html: Path | None, as_json: bool) -> int:
 )
 def export(file: Path, what: str, form: str) -> int:
     """Print the steps or the votes of the journal FILE, one record a line."""
+    working_on(file)
     history = reading.History(file)
     if what == "steps":  # a table has the same columns in all its rows
         records = step_records(history, marked=form == "csv" and reading.has_ruled(file))
@@ -183,3 +240,5 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
 
 for command in (calibrate, plan, run, resume, review, solve):
     commands.add_command(command)
+for command in commands.commands.values():  # it may stand before the command's name or after it
+    traceback_option(command)

@@ -1,22 +1,110 @@
-"""How a command ends: its exit code, and the one clear line that tells what went wrong and what to do."""
+"""Ends of a command: its exit code, one line on stderr, and with `--json` one object on stdout."""
 
+import json
 import shlex
 import sysconfig
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from unerring.core.user_code import WrongReturn, place_of
-from unerring.ui.text import inert
+from unerring.errors import UnerringError
+from unerring.ui.text import inert, probability
 
-DONE, WRONG, BAD_INPUT, STOPPED = 0, 1, 2, 3
+DONE, WRONG, BAD_INPUT, STOPPED, USER_CODE = 0, 1, 2, 3, 4
 
 
-def failed(code: int, message: str) -> int:
-    """Print the line on stderr; returns the code."""
-    click.echo("unerring: " + inert(" ".join(message.split())), err=True)
-    return code
+@dataclass(slots=True)
+class Invocation:
+    """One command as it was called: whether it answers in JSON, shows tracebacks, and which journal it works on."""
+
+    as_json: bool = False
+    traceback: bool = False
+    journal: Path | None = None
+
+
+class Ended(Exception):
+    """A command that ends with another exit code than 0.
+
+    `kind` is for scripts and `reason` for people; `advice` says in words what to do, and `command` is the command that
+    does it. `details` are what the command would have printed as JSON had it ended well.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        kind: str,
+        reason: str,
+        advice: str = "",
+        command: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{reason}; {advice}" if advice else reason)
+        self.code = code
+        self.kind = kind
+        self.reason = reason
+        self.command = command
+        self.details = details or {}
+
+
+def working_on(journal: Path) -> None:
+    """Note which journal the command that runs works on; whatever ends it then names that file."""
+    context = click.get_current_context(silent=True)
+    invocation = None if context is None else context.find_object(Invocation)
+    if invocation is not None:
+        invocation.journal = journal
+
+
+def finished(journal: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object of a command that did what it was asked to, on a journal."""
+    return {**answer, "journal": str(journal), "exit_code": DONE}
+
+
+def ended(end: Ended, invocation: Invocation) -> int:
+    """Show how a command ended: one line on stderr, the traceback where it is asked for; returns the exit code."""
+    if invocation.as_json:
+        told = {
+            "status": "stopped" if end.code == STOPPED else "failed",
+            "kind": end.kind,
+            "reason": " ".join(end.reason.split()),
+            "journal": None if invocation.journal is None else str(invocation.journal),
+            "exit_code": end.code,
+            "next": end.command,
+        }
+        click.echo(json.dumps({**end.details, **told}))
+    if invocation.traceback and end.__cause__ is not None:
+        for line in "".join(traceback.format_exception(end.__cause__)).splitlines():
+            click.echo(inert(line), err=True)
+    click.echo("unerring: " + inert(" ".join(str(end).split())), err=True)
+    return end.code
+
+
+def user_code_failed(error: Exception, what: str, advice: str = "", command: str | None = None) -> Ended:
+    """The end that an exception from the user's own code makes; raises the exception where it is not the user's."""
+    if isinstance(error, UnerringError | click.ClickException) or (
+        isinstance(error, OSError) and not own_frames(error)
+    ):
+        raise error
+    return Ended(USER_CODE, "user code", f"{what} failed: {placed(error)}", advice, command)
+
+
+def require_certificate(report: Mapping[str, Any], least: float | None, details: Mapping[str, Any]) -> None:
+    """Raise `Ended` where a run's certificate gives its steps a lower probability of zero errors than `least`."""
+    if least is None:
+        return
+    certificate = report["certificate"]
+    found = certificate["zero_probability"]
+    if certificate["certifiable"] and found is not None and found >= least:
+        return
+    if certificate["certifiable"] and found is not None:
+        reason = f"zero errors have probability {probability(found)}, below the {least} that --require asks for"
+    else:
+        reason = f"nothing certifies zero errors, and --require asks for {least}: {certificate['warnings'][0]}"
+    raise Ended(WRONG, "certificate", reason, details=details)
 
 
 def quoted(path: Path) -> str:
@@ -24,7 +112,7 @@ def quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def own_frames(error: Exception) -> list[traceback.FrameSummary]:
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """The frames of an error that lie in the user's own files, outermost first."""
     ours = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
     return [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*ours, "<"))]

@@ -16,9 +16,9 @@ from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import RULES, Wish
 from unerring.core.planning.races import Job
-from unerring.errors import InputError, Stopped, UnerringError
+from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
-from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
+from unerring.ui.exits import DONE, STOPPED, Ended, quoted, user_code_failed
 from unerring.ui.options import allow_host_option, json_option, parameters, process_options
 from unerring.ui.plan_text import calibration_text, plan_text
 from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
@@ -66,13 +66,9 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         with progress:
             found = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
     except Stopped as error:
-        raise type(error)(f"{error}; {kept}") from None
-    except (UnerringError, click.ClickException):
-        raise
+        raise Ended(STOPPED, error.kind, str(error), kept) from error
     except Exception as error:
-        if isinstance(error, OSError) and not own_frames(error):
-            raise
-        return failed(STOPPED, f"the process's own code failed: {placed(error)}; {kept}")
+        raise user_code_failed(error, "the process's own code", kept) from error
     if plots is not None:
         from unerring.ui.plots import draw_calibration
 

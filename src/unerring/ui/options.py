@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ from unerring.errors import InputError
 from unerring.measuring import Target
 from unerring.runtime.limits import Guards, Patience
 from unerring.spending import Budget
+from unerring.ui.completion import complete_guesses, complete_models, complete_processes
+from unerring.ui.exits import Invocation
+
+
+class Number(click.FloatRange):
+    """A number within a range; unlike click's own it refuses NaN and infinity."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number, or fail with one line that names the option."""
+        read: float = super().convert(value, param, ctx)
+        if not isfinite(read):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return read
 
 
 def json_option(command: Any) -> Any:
@@ -21,11 +37,40 @@ def json_option(command: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON on stdout.")(command)
 
 
+def require_option(command: Any) -> Any:
+    """`--require`."""
+    return click.option(
+        "--require",
+        type=Number(0, 1),
+        metavar="PROBABILITY",
+        help="Exit with 1 where the certificate's probability of zero errors is below this, such as 0.95.",
+    )(command)
+
+
+def traceback_option(command: Any) -> Any:
+    """`--traceback`, which may stand before the command's name or after it; UNERRING_TRACEBACK=1 does the same."""
+    return click.option(
+        "--traceback",
+        is_flag=True,
+        envvar="UNERRING_TRACEBACK",
+        expose_value=False,
+        callback=_show_traceback,
+        help="Print the traceback of an error in your own code (or set UNERRING_TRACEBACK=1).",
+    )(command)
+
+
+def _show_traceback(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    invocation = context.find_object(Invocation)
+    if value and invocation is not None:
+        invocation.traceback = True
+
+
 model_option = click.option(
     "--model",
     "models",
     multiple=True,
     metavar="SPEC",
+    shell_complete=complete_models,
     help="What answers: embedded (default, the one that knows the process; with /a, /b, /c one member of it), "
     "openai/MODEL[@URL] for any endpoint with OpenAI's chat protocol, openai-batch/MODEL[@URL], "
     "litellm/PROVIDER/MODEL, package.module:Class for your own, or noise/p=0.99,v=0.95,c=0, which stands in for a "
@@ -48,7 +93,8 @@ def process_options(command: Any) -> Any:
     def with_parse(settings: tuple[str, ...], parse: str | None, **given: Any) -> Any:
         return command(settings=settings if parse is None else (*settings, f"parse={parse}"), **given)
 
-    return click.argument("process", metavar="PROCESS")(setting(reading(model_option(with_parse))))
+    process = click.argument("process", metavar="PROCESS", shell_complete=complete_processes)
+    return process(setting(reading(model_option(with_parse))))
 
 
 def planning_options(command: Any) -> Any:
@@ -156,6 +202,7 @@ def escalation_options(command: Any) -> Any:
         click.option(
             "--escalate",
             metavar="SPEC",
+            shell_complete=complete_models,
             help="What answers on steps that the others cannot settle; repeats as --model.",
         ),
         click.option(
@@ -188,6 +235,7 @@ def speculation_options(command: Any) -> Any:
             metavar="off|leader|guess|SPEC",
             default="auto",
             show_default=True,
+            shell_complete=complete_guesses,
             help="Where guesses come from that let steps be asked ahead of what is decided: the votes that are in "
             "(leader), the process's own guess(state), or a drafting model. auto: the model's own drafting model "
             "or the process's guess, where there is one, else leader. Decisions are the same with all of them.",

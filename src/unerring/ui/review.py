@@ -13,7 +13,7 @@ from unerring import reviewing
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
-from unerring.ui.exits import DONE, quoted
+from unerring.ui.exits import DONE, quoted, working_on
 from unerring.ui.options import json_option, judging_options
 from unerring.ui.text import inert
 
@@ -57,6 +57,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     What is decided goes into the journal, and unerring resume FILE goes on from there. A step that somebody decided
     counts as no evidence in the certificate of the run, which says how many there are.
     """
+    working_on(file)
     if prices is not None and model is None:
         raise InputError("--prices are those of --model SPEC")
     if choose is not None or resample or model is not None:

@@ -13,7 +13,7 @@ from unerring import api, reading
 from unerring.errors import Stopped, UnerringError
 from unerring.measuring import Target
 from unerring.registry import make_chain
-from unerring.ui.exits import DONE, STOPPED, failed, own_frames, placed, quoted
+from unerring.ui.exits import DONE, STOPPED, Ended, finished, quoted, require_certificate, user_code_failed, working_on
 from unerring.ui.options import (
     allow_host_option,
     asking_options,
@@ -24,6 +24,7 @@ from unerring.ui.options import (
     parameters,
     planning_options,
     process_options,
+    require_option,
     speculation_options,
     spending_options,
 )
@@ -47,6 +48,7 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
+@require_option
 @json_option
 def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
@@ -57,6 +59,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     journal: Path | None,
     max_steps: int | None,
     seed: int,
+    require: float | None,
     as_json: bool,
     **given: Any,
 ) -> int:
@@ -78,7 +81,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
-    return told(watched(start, path, as_json, new_name="" if journal else str(path)), path, as_json)
+    return told(watched(start, path, as_json, new_name="" if journal else str(path)), path, as_json, require)
 
 
 @click.command()
@@ -92,6 +95,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @speculation_options
 @judging_options
 @allow_host_option
+@require_option
 @json_option
 def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     file: Path,
@@ -100,6 +104,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     flag_cap: int | None,
     repair: bool,
     process: str | None,
+    require: float | None,
     as_json: bool,
     **given: Any,
 ) -> int:
@@ -108,6 +113,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     Of a journal that you did not begin on this machine, code that it names is imported and keys are sent to hosts that
     it names only as far as --process, --allow-host or --trust allow it.
     """
+    working_on(file)
     if repair:
         kept, aside = reading.repair(file)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
@@ -116,14 +122,16 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
         return api.resume(file, process, options=options)
 
-    return told(watched(start, file, as_json, resuming=True), file, as_json)
+    return told(watched(start, file, as_json, resuming=True), file, as_json, require)
 
 
-def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resuming: bool = False) -> api.Result | int:
-    """Run with progress: a stop names the command that goes on.
+def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resuming: bool = False) -> api.Result:
+    """Run with progress.
 
-    Returns the exit code instead of a result where the process's own code fails, after naming its place.
+    Raises `Ended` where the run stops, with the command that goes on, and where the user's own code fails, with its
+    place.
     """
+    working_on(path)
     progress, before = Progress(quiet=quiet, journal=new_name), 0 if resuming else _sessions(path)
     try:
         with progress:
@@ -132,38 +140,39 @@ def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resumi
             click.echo(f"{path} is finished already.", err=True)
         return result
     except Stopped as error:
-        raise type(error)(f"{error}; go on with: {_going_on(error, path)}") from None
-    except (UnerringError, click.ClickException):
-        raise
+        advice, following = _going_on(error, path)
+        raise Ended(STOPPED, error.kind, str(error), f"go on with: {advice}", following) from error
     except Exception as error:
-        if isinstance(error, OSError) and not own_frames(error):
-            raise
         begun = _sessions(path) > before
-        then = f"mend it, then: unerring resume {quoted(path)}" if begun else "nothing was begun"
-        return failed(STOPPED, f"the process's own code failed: {placed(error)}; {then}")
+        command = f"unerring resume {quoted(path)}" if begun else None
+        then = f"mend it, then: {command}" if begun else "nothing was begun"
+        raise user_code_failed(error, "the process's own code", then, command) from error
 
 
-def told(result: api.Result | int, path: Path, as_json: bool) -> int:
+def told(result: api.Result, path: Path, as_json: bool, require: float | None = None) -> int:
     """Print a run's answer, where it has one, and its report."""
-    if isinstance(result, int):
-        return result
-    if as_json:
-        answer = {} if result.answer is None else {"answer": result.answer}
-        click.echo(json.dumps(answer | result.report))
-    else:
+    answer = {} if result.answer is None else {"answer": result.answer}
+    told = answer | result.report
+    if not as_json:
         if result.answer is not None:
             click.echo(f"answer       {json.dumps(result.answer)}")
         click.echo(report_text(result.report, str(path)))
         click.echo(f"Check it with: unerring verify {quoted(path)}", err=True)
+    require_certificate(result.report, require, told)
+    if as_json:
+        click.echo(json.dumps(finished(path, told)))
     return DONE
 
 
-def _going_on(error: Stopped, path: Path) -> str:
+def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
+    """What to do about a stop: in words, and as the command to begin with."""
+    resume = f"unerring resume {quoted(path)}"
     if error.kind == "undecided":
-        review = f"unerring review {quoted(path)} to see it and decide"
-        return f"unerring resume {quoted(path)} --vote-cap N (or --flag-cap N) to allow it more, or {review}"
+        review = f"unerring review {quoted(path)}"
+        more = f"{resume} --vote-cap N (or --flag-cap N) to allow it more"
+        return f"{more}, or {review} to see it and decide", review
     more = " with a larger budget, such as --budget-usd N" if error.kind == "budget" else ""
-    return f"unerring resume {quoted(path)}{more}"
+    return f"{resume}{more}", resume
 
 
 def _sessions(path: Path) -> int:

@@ -18,8 +18,16 @@ from unerring.processes.general import READINGS, settled
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
 from unerring.processes.sort import Sort, numbers_in
 from unerring.spending import Budget
-from unerring.ui.exits import DONE, STOPPED, WRONG, failed, quoted
-from unerring.ui.options import asking_options, json_option, margin, model_option, planning_options, trust_option
+from unerring.ui.exits import DONE, STOPPED, WRONG, Ended, quoted
+from unerring.ui.options import (
+    asking_options,
+    json_option,
+    margin,
+    model_option,
+    planning_options,
+    require_option,
+    trust_option,
+)
 from unerring.ui.progress import Progress
 from unerring.ui.running import fresh, told, watched
 from unerring.ui.tree import decided_tree, tree_text
@@ -66,6 +74,7 @@ from unerring.ui.tree import decided_tree, tree_text
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @trust_option
+@require_option
 @json_option
 def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     problem: str | None,
@@ -84,6 +93,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     target: Target,
     journal: Path | None,
     seed: int,
+    require: float | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -123,15 +133,21 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         reading.require_free(path)
         name, chain = "" if journal else str(path), chain_of(problem)
         result = watched(lambda progress: run(problem, path, options["budget"], progress), path, as_json, name)
-        if isinstance(chain, Solve) and not isinstance(result, int) and not as_json and tree:
+        if isinstance(chain, Solve) and not as_json and tree:
             click.echo(tree_text(*decided_tree(path, chain), tree))
-        return told(result, path, as_json)
+        return told(result, path, as_json, require)
     if out is None or journal is not None:
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
+    if require is not None:
+        raise InputError("--require is for one problem; of those of a file, see: unerring report JOURNAL --require P")
     if options["budget"].hours is not None:
         raise InputError("--budget-hours is that of one run, and each problem of a file has a run of its own")
     assert given is not None
-    return _Batch(given, out, limit, options["budget"], run).solve()
+    batch = _Batch(given, out, limit, options["budget"], run)
+    code = batch.solve()
+    if as_json:
+        click.echo(json.dumps(batch.summary() | {"exit_code": code}))
+    return code
 
 
 Run: TypeAlias = Callable[[str, Path, Budget, Progress, int], api.Result]
@@ -157,17 +173,28 @@ class _Batch:
             self._count(self._journal(record))
         with self._out.open("w", encoding="utf-8") as file:
             for number, record in enumerate(self._problems, start=1):
-                line = self._solved(record)
-                if isinstance(line, int):
-                    return line
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.write(json.dumps(self._solved(record), ensure_ascii=False) + "\n")
                 file.flush()
                 click.echo(f"{number:,} of {len(self._problems):,} done{self._score()}", err=True)
         if self._left_open:
             many = "1 problem is" if self._left_open == 1 else f"{self._left_open:,} problems are"
-            told = f"{many} undecided; see the journals in {quoted(self._journals)}"
-            return failed(STOPPED, told)
-        return DONE if all(self._right) else failed(WRONG, f"not all answers are the expected ones{self._score()}")
+            advice = f"see the journals in {quoted(self._journals)}"
+            raise Ended(STOPPED, StepUndecided.kind, f"{many} undecided", advice, details=self.summary())
+        if not all(self._right):
+            reason = f"not all answers are the expected ones{self._score()}"
+            raise Ended(WRONG, "wrong result", reason, details=self.summary())
+        return DONE
+
+    def summary(self) -> dict[str, Any]:
+        """What became of the problems, as JSON data; each one's own line is in the file of answers."""
+        return {
+            "status": "finished",
+            "problems": len(self._problems),
+            "expected": len(self._right),
+            "right": sum(self._right),
+            "out": str(self._out),
+            "journals": str(self._journals),
+        }
 
     def _journal(self, record: dict[str, Any]) -> Path:
         return self._journals / f"{_file_name(record)}.db"
@@ -188,7 +215,7 @@ class _Batch:
             None if whole.calls is None else max(0, whole.calls - calls),
         )
 
-    def _solved(self, record: dict[str, Any]) -> dict[str, Any] | int:
+    def _solved(self, record: dict[str, Any]) -> dict[str, Any]:
         path = self._journal(record)
         text, budget = record["question"], self._left(path)
         # with one seed for all, samples of the same number would have the same luck in every problem
@@ -196,12 +223,12 @@ class _Batch:
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
             result = watched(lambda progress: self._run(text, path, budget, progress, luck), path, True)
-        except StepUndecided as error:
+        except Ended as end:
+            if end.kind != StepUndecided.kind:
+                raise
             self._count(path)
             self._left_open += 1
-            return line | {"answer": None, "undecided": str(error)}
-        if isinstance(result, int):
-            return result
+            return line | {"answer": None, "undecided": str(end)}
         self._spent[path] = result.report["spend"]
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:

@@ -1,0 +1,193 @@
+"""How commands end for scripts: exit codes, the JSON object of every end, --require, --traceback and completion."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_runs import LEDGER, NOISE, SCRIPT, process, ran
+
+UNDECIDED = ("--model", "noise/p=0.6", "--k", "25")
+RUN = ("run", "ledger:Ledger", "--journal", "run.db")
+HANOI = ("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db")
+
+
+def broken(method, error="raise ValueError('of the user')"):
+    """The ledger with an error in the first line of one of its methods."""
+    at = LEDGER.index(f"    def {method}(")
+    head, _, body = LEDGER[at:].partition("\n")
+    return f"{LEDGER[:at]}{head}\n        {error}\n{body}"
+
+
+@pytest.fixture
+def failing(tmp_path):
+    """Write the ledger with an error in one of its methods."""
+
+    def write(method):
+        (tmp_path / "ledger.py").write_text(broken(method))
+        sys.modules.pop("ledger", None)  # the next import reads the file
+        return str(tmp_path / "ledger.py")
+
+    return write
+
+
+def test_an_error_in_the_users_code_has_an_exit_code_of_its_own(cli, failing):
+    """Wherever the user's code fails, in a run, a resumed run, a pilot or a verifier, the command exits with 4."""
+    ends = {}
+    for method in ("start", "subtask", "parse", "advance"):
+        file = failing(method)
+        done = cli("run", "ledger:Ledger", *NOISE, "--journal", f"{method}.db")
+        ends[method] = (done.code, file in done.line)
+    failing("parse")
+    ends["calibrate"] = (cli("calibrate", "ledger:Ledger", "--model", "noise/p=1", "--samples", "9").code, True)
+    failing("verify")
+    cli(*RUN, *NOISE)
+    ends["verify"] = (cli("verify", "run.db").code, True)
+    assert ends == dict.fromkeys(ends, (4, True))
+
+
+def test_a_run_that_fails_when_it_is_resumed_exits_with_4(cli, ledger, failing):
+    """An error in the user's code is told from a stop on resuming as well: only a stop is cured by going on."""
+    assert cli(*RUN, *NOISE, "--max-steps", "2").code == 3
+    failing("parse")
+    assert cli("resume", "run.db").code == 4
+
+
+def ended(done):
+    """The one JSON object on stdout, and its keys that every end has."""
+    told = json.loads(done.out)
+    assert "unerring: " in done.err
+    assert told["exit_code"] == done.code
+    return {name: told[name] for name in ("status", "kind", "journal", "exit_code", "next")}
+
+
+def as_told(kind, code, following=None, journal="run.db"):
+    status = "stopped" if code == 3 else "failed"
+    return {"status": status, "kind": kind, "journal": journal, "exit_code": code, "next": following}
+
+
+def test_every_end_is_one_json_object(cli, ledger, failing):
+    """With --json each stop and each error is one object on stdout, with the journal and the command that goes on."""
+    resume = "unerring resume run.db"
+    ends = [
+        (ended(cli(*RUN, *UNDECIDED, "--json")), as_told("undecided", 3, "unerring review run.db")),
+        (ended(cli(*RUN, *NOISE, "--json")), as_told("input", 2)),
+        (ended(cli("verify", "run.db", "--json")), as_told("unfinished", 3, resume)),
+        (ended(cli("review", "run.db", "--choose", "9", "--json")), as_told("input", 2)),
+        (ended(cli("resume", "none.db", "--json")), as_told("input", 2, journal="none.db")),
+        (ended(cli("report", "none.db", "--json")), as_told("input", 2, journal="none.db")),
+        (ended(cli("run", "hanoi", "--no-such", "--json")), as_told("usage", 2, journal=None)),
+        (ended(cli("plan", "--steps", "9", "--json")), as_told("input", 2, journal=None)),
+        (ended(cli("plan", "--steps", "9", "--p", "0.4", "--json")), as_told("no k", 2, journal=None)),
+        (ended(cli("calibrate", "hanoi", "--samples", "0", "--json")), as_told("usage", 2, journal=None)),
+        (ended(cli("solve", "what?", "--json")), as_told("input", 2, journal=None)),
+    ]
+    limited = ("run", "ledger:Ledger", *NOISE, "--max-steps", "2", "--journal", "two.db", "--json")
+    ends.append((ended(cli(*limited)), as_told("step limit", 3, "unerring resume two.db", "two.db")))
+    failing("parse")
+    failed = ended(cli("resume", "two.db", "--json"))
+    ends.append((failed, as_told("user code", 4, "unerring resume two.db", "two.db")))
+    assert [end for end, _ in ends] == [expected for _, expected in ends]
+
+
+def test_a_run_that_ends_well_names_its_journal_too(cli):
+    """A script reads where the run is kept from the same key however the run ended."""
+    told = json.loads(ran(cli, "--json").out)
+    assert (told["status"], told["journal"], told["exit_code"]) == ("finished", "run.db", 0)
+    for command in ("verify", "report", "resume"):
+        told = json.loads(cli(command, "run.db", "--json").out)
+        assert (told["journal"], told["exit_code"]) == ("run.db", 0), command
+
+
+def test_an_interrupted_run_is_an_object_as_well(tmp_path):
+    """Ctrl-C with --json leaves one object on stdout that says so."""
+    stop = "        if len(state) == 2:\n            os.kill(os.getpid(), 2)\n        return [*state"
+    text = LEDGER.replace("        return [*state", stop).replace("from unerring", "import os\n\nfrom unerring", 1)
+    (tmp_path / "ledger.py").write_text(text)
+    done = process(*RUN, "--set", "steps=2000", *NOISE, "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert (told["kind"], told["exit_code"], done.returncode) == ("interrupted", 3, 3)
+    assert told["reason"] == "stopped by SIGINT"
+
+
+ENDS = ("resume", "report", "verify")
+
+
+def test_a_certificate_below_what_is_required_exits_with_1(cli):
+    """--require holds the probability of zero errors of run, resume, report and verify against a number."""
+    high, low = ("--require", "0.9999999"), ("--require", "0.5")
+    assert cli(*HANOI, *high).code == 1
+    ends = {(command, wish): cli(command, "run.db", *wish).code for command in ENDS for wish in (high, low)}
+    assert ends == {(command, wish): wish == high for command in ENDS for wish in (high, low)}
+    done = cli("report", "run.db", "--json", *high)
+    told = json.loads(done.out)
+    assert (told["kind"], told["status"], told["steps"]) == ("certificate", "failed", 7)
+    assert "below the 0.9999999 that --require asks for" in done.line
+
+
+def test_where_nothing_is_certified_what_is_required_is_not_met(cli):
+    """Single votes certify nothing: with --require that is exit code 1, and the reason is named."""
+    one_vote = ("run", "hanoi", "--set", "disks=3", "--model", "noise/p=1", "--k", "1", "--journal", "run.db")
+    assert cli(*one_vote).code == 0
+    done = cli("report", "run.db", "--json", "--require", "0.5")
+    assert done.code == 1
+    assert "nothing certifies zero errors" in done.line
+    assert "single vote" in done.line
+
+
+def test_a_run_that_is_not_over_does_not_meet_what_is_required(cli):
+    """Of an unfinished run the certificate covers a part only: the report exits with 3."""
+    cli(*HANOI, "--max-steps", "6")
+    assert cli("report", "run.db", "--require", "0.3").code == 3
+    assert cli("report", "run.db").code == 0
+
+
+def test_what_is_required_is_a_probability(cli):
+    """Anything else is bad usage."""
+    assert {value: cli(*HANOI, "--require", value).code for value in ("nan", "95", "-1", "x")} == {
+        "nan": 2, "95": 2, "-1": 2, "x": 2,
+    }  # fmt: skip
+
+
+def test_the_traceback_of_the_users_error_is_shown_on_request(cli, failing, monkeypatch):
+    """--traceback before or after the command's name, or the environment, shows it above the usual line."""
+    file = failing("advance")
+    plain = cli(*RUN, *NOISE)
+    assert "Traceback" not in plain.err
+    shown = [cli("resume", "run.db", "--traceback"), cli("--traceback", "resume", "run.db")]
+    monkeypatch.setenv("UNERRING_TRACEBACK", "1")
+    shown.append(cli("resume", "run.db"))
+    for done in shown:
+        assert "Traceback (most recent call last)" in done.err
+        assert f'File "{file}"' in done.err
+        assert done.err.splitlines()[-1].startswith("unerring: ")
+        assert done.code == 4
+
+
+COMPLETE = """
+eval "$(_UNERRING_COMPLETE=bash_source unerring)"
+COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_unerring_completion unerring
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_shell_completes_commands_processes_and_models(tmp_path):
+    """What click makes for bash, run by bash: commands, options, the processes and models that ship."""
+    environment = {"PATH": f"{Path(SCRIPT).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+
+    def completed(words):
+        script = COMPLETE.format(words=words)
+        bash = [shutil.which("bash"), "--norc", "-c", script]
+        done = subprocess.run(bash, check=True, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        return done.stdout.split()
+
+    assert completed("unerring re") == ["report", "resume", "review"]
+    assert {"hanoi", "multiply", "sort"} <= set(completed("unerring run ''"))
+    assert "--budget-usd" in completed("unerring run hanoi --bud")
+    assert {"embedded", "embedded/a", "embedded/digits"} <= set(completed("unerring run hanoi --model emb"))
+    assert completed("unerring run hanoi --speculate le") == ["leader"]
