@@ -74,6 +74,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         software=texts,
         time=TIMES,
         plan=st.none() | parameters,
+        request=st.none() | parameters,
     )
     return {
         Opened: opened,

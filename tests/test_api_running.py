@@ -8,6 +8,7 @@ import pytest
 import unerring
 from doubling import HANOI, Doubling, double, double_later, exported, noise
 from unerring import AheadBy, InputError, Options, Policy
+from unerring.errors import StepUndecided
 from unerring.testing import ScriptedSampler
 
 # --- arguments
@@ -70,11 +71,17 @@ def test_a_limit_of_no_steps_is_refused(steps):
         unerring.run(Doubling(), double, k=2, options=Options(max_steps=steps))
 
 
-@pytest.mark.parametrize("name", ["vote_cap", "flag_cap"])
-def test_caps_for_resuming_are_not_dropped_by_a_new_run(name):
-    """A new run has its caps in its policy: given in the options for resuming, they are refused, not ignored."""
-    with pytest.raises(InputError, match=name):
-        unerring.run(Doubling(), double, k=2, options=Options(**{name: 90}))
+def test_a_new_run_takes_the_caps_that_it_is_given(tmp_path):
+    """vote_cap and flag_cap of the options are those of a new run's policy, and a cap that cannot be is refused."""
+    with pytest.raises(StepUndecided, match="after 2 votes"):
+        unerring.run(Doubling(), lambda p, s: str(s.slot), k=2, options=Options(vote_cap=2))
+    with pytest.raises(StepUndecided, match="3 flagged"):
+        unerring.run(Doubling(), lambda p, s: "eh", k=1, options=Options(flag_cap=3))
+    for cap in (0, 1.5, True):
+        with pytest.raises(InputError, match="vote_cap"):
+            unerring.run(Doubling(), double, k=2, options=Options(vote_cap=cap))
+    with pytest.raises(InputError, match="less than the rule"):
+        unerring.run(Doubling(), double, k=4, options=Options(vote_cap=2))
 
 
 def test_parameters_that_are_not_json_are_refused(tmp_path):
@@ -111,7 +118,7 @@ def test_a_state_that_is_not_json_stops_before_anything_is_asked(tmp_path):
         def start(self):
             return {1, 2}
 
-    with pytest.raises(TypeError, match="set is not JSON data"):
+    with pytest.raises(TypeError, match=r"start\(\) returned a set"):
         unerring.run(Odd(), ScriptedSampler([]), tmp_path / "run.db", k=2)
     assert unerring.run(Doubling(), double, tmp_path / "run.db", k=2).steps == 4
 

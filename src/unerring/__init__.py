@@ -14,6 +14,7 @@ from unerring.core.policy import Policy
 from unerring.core.process import Chain, Rehearsal, Subtask
 from unerring.core.race import AheadBy, FirstTo, Majority
 from unerring.core.redflag import FlagRules, RedFlag
+from unerring.core.request import Request
 from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.errors import InputError, ProviderBusy, ProviderDown, Stopped, UnerringError
 from unerring.processes.hanoi import Hanoi
@@ -34,6 +35,7 @@ __all__ = [
     "ProviderDown",
     "RedFlag",
     "Rehearsal",
+    "Request",
     "Result",
     "Sample",
     "Settings",

@@ -15,7 +15,9 @@ from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, answer_of, length_of, parameters_of, start_text, started
 from unerring.core.race import AheadBy
+from unerring.core.replay import RunState
 from unerring.core.report import report_of
+from unerring.core.request import Request
 from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
@@ -32,7 +34,7 @@ from unerring.registry import (
 from unerring.retracing import Stand, retraced
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
-from unerring.runtime.panel import require_weighed, reserves_of
+from unerring.runtime.panel import require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.stoppable import run_stoppable
 from unerring.spending import Budget, allowed
@@ -58,7 +60,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What rarely changes. `policy` replaces the model's own; `vote_cap` and `flag_cap` raise caps on resuming.
+    """What rarely changes. `policy` replaces the model's own, `vote_cap` and `flag_cap` its caps; on resuming these
+    can only be raised. `request` is what models are asked beside each question (`Request`): it is kept in the journal,
+    and a resumed run goes on with it.
 
     `speculate` says where the guesses come from that let steps be asked ahead: `"off"` takes one step after the other;
     `"leader"` follows the votes that are in; `"guess"` asks the chain's own `guess(state)`; a model (specification,
@@ -94,6 +98,7 @@ class Options:
     guards: Guards = field(default_factory=Guards)
     allow_hosts: Sequence[str] = ()
     trust: bool = False
+    request: Request = field(default_factory=Request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +187,23 @@ def deciding(
 ) -> tuple[Policy, dict[str, Json] | None]:
     """How a run's steps are decided, and the plan behind it, if there is one.
 
-    A policy or a k that is given holds. Otherwise the margin is the one with which the model, as it was measured,
-    reaches the target on this chain; a chain that does not say how long it is takes what the model's makers recommend.
+    A policy or a k that is given holds, with the temperatures, the output limit and the caps that options give.
+    Otherwise the margin is the one with which the model, as it was measured, reaches the target on this chain; a chain
+    that does not say how long it is takes what the model's makers recommend.
     """
-    model = embedded_for(chain, model)
+    if not isinstance(options.request, Request):
+        raise InputError(f"request is made as unerring.Request(temperature=...); it cannot be {options.request!r:.60}")
+    policy, plan = _deciding(chain, embedded_for(chain, model), k, options)
+    policy = options.request.on(policy)
+    votes, flags = (policy.vote_cap if options.vote_cap is None else options.vote_cap), options.flag_cap
+    for name, cap in (("vote_cap", votes), ("flag_cap", flags)):
+        if cap is not None and (type(cap) is not int or cap < 1):
+            raise InputError(f"{name} is a whole number, at least 1; it cannot be {cap!r:.40}")
+    return replace(policy, vote_cap=votes, flag_cap=policy.flag_cap if flags is None else flags), plan
+
+
+def _deciding(chain: Chain, model: Any, k: int | None, options: Options) -> tuple[Policy, dict[str, Json] | None]:
+    """The policy and the plan, before options change parts of it."""
     if options.policy is not None and k is None:
         return options.policy, None
     if k is not None:
@@ -197,7 +215,7 @@ def deciding(
             raise InputError("k is given, so that there is nothing to plan: leave out k, or target and calibration")
         base = options.policy or recommended_policy(model) or Policy()
         return replace(base, rule=AheadBy(k)), None
-    found = planned_policy(required_chain(chain), model, options.target)
+    found = planned_policy(required_chain(chain), model, options.target, options.request)
     if found is not None:
         return found
     recommended = recommended_policy(model)
@@ -211,15 +229,13 @@ def deciding(
 
 
 async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Result:
-    if options.vote_cap is not None or options.flag_cap is not None:
-        raise InputError("vote_cap and flag_cap raise the caps of a resumed run; a new one has them in its policy")
     if type(opening.seed) is not int:
         raise InputError(f"a seed is a whole number, not {opening.seed!r}")
     _require_limits(options)
     chain = required_chain(opening.chain)
     began = options.clock.time()
     origin = _origin(chain, opening.seed, began, given_permission(options.allow_hosts))
-    async with _models(opening.model, chain, origin, options) as models:
+    async with _models(opening.model, chain, origin, options, options.request) as models:
         stand = Stand(chain, started(chain))
         opened = _opening_entry(opening, stand.at, models.sampler, options, began)
         entries = [opened, *_allowing(models.sampler, options)]
@@ -248,6 +264,7 @@ async def _models(
     chain: Chain,
     origin: Origin,
     options: Options,
+    request: Request,
     substitutes: Mapping[str, Permission] = MappingProxyType({}),
 ) -> AsyncIterator[_Models]:
     async with AsyncExitStack() as made:
@@ -258,6 +275,7 @@ async def _models(
             name: make_sampler(name, chain, replace(origin, permission=permission), made)
             for name, permission in substitutes.items()
         }
+        require_request(request, (*samplers_of(sampler), *others.values()))
         yield _Models(sampler, limited, others)
 
 
@@ -288,6 +306,7 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
         software=f"unerring {version('unerring')}",
         time=began,
         plan=opening.plan,
+        request=options.request.to_json() or None,
     )
 
 
@@ -314,6 +333,7 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         if state.finished is not None:
             return _result(stand, stand.at)
         _require_higher_caps(state.policy, options)
+        _require_same_request(state, options.request)
 
         def permission(name: str | None = None) -> Permission:
             return permission_for(path, opened, options.trust, name).allowing(options.allow_hosts)
@@ -321,7 +341,8 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         own = permission() if model is None else given_permission(options.allow_hosts)
         origin = _origin(stand.chain, opened.seed, opened.time, own)
         substitutes = {name: permission(name) for name in state.substitutes}
-        async with _models(model or opened.model, stand.chain, origin, options, substitutes) as models:
+        given = model or opened.model
+        async with _models(given, stand.chain, origin, options, state.request, substitutes) as models:
             resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
             before = Allowed(state.account.limits, state.account.tariffs)
             for entry in [resumed, *_allowing(models.sampler, options, before)]:
@@ -338,6 +359,18 @@ def _require_higher_caps(policy: Policy, options: Options) -> None:
     for name, new, old in caps:
         if new is not None and new < old:
             raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
+
+
+def _require_same_request(state: RunState, request: Request) -> None:
+    """Raise `InputError` for request settings that are given on resuming, and are not those that the run has."""
+    if request.on(state.policy) != state.policy:
+        policy, limit = state.policy, state.policy.flags.max_output_tokens
+        raise InputError(
+            f"a run keeps the request settings it began with: temperatures {policy.first_temperature:g} and then "
+            f"{policy.later_temperature:g}, {limit} output tokens"
+        )
+    if not request.is_plain and request.to_json() != state.request.to_json():
+        raise InputError("a run keeps the request settings it began with: its system message and further fields")
 
 
 async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Options, stop: StopRequest) -> Result:

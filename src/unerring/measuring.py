@@ -19,6 +19,7 @@ from unerring.core.planning.plan import Planned, Wish, chosen_races, plan_entry,
 from unerring.core.planning.races import Job
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of, started, subtask_at
+from unerring.core.request import Request
 from unerring.errors import InputError, Interrupted, NoKCanHelp
 from unerring.registry import (
     Origin,
@@ -30,13 +31,14 @@ from unerring.registry import (
     sampler_for,
 )
 from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
-from unerring.runtime.panel import SEPARATOR, Panel, wording_of
+from unerring.runtime.panel import SEPARATOR, Panel, require_request, samplers_of, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
 from unerring.runtime.stoppable import run_stoppable
 from unerring.trust import given_permission
 
 SHIPPED = Path(__file__).parent / "adapters" / "embedded_calibration.json"
+PLAIN = Request()
 KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a file
 
 
@@ -46,6 +48,7 @@ class PilotOptions:
 
     At most `in_flight` samples are under way at once. They are drawn at the policy's later temperature: most votes
     are. `allow_hosts` are hosts that may be sent a key although they are reached by plain http.
+    `request` is what models are asked beside each question, and kept with the calibration.
     """
 
     policy: Policy | None = None
@@ -54,6 +57,7 @@ class PilotOptions:
     patience: Patience = field(default_factory=Patience)
     clock: Clock = field(default_factory=SystemClock)
     allow_hosts: Sequence[str] = ()
+    request: Request = field(default_factory=Request)
 
 
 def calibrate(
@@ -101,12 +105,13 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         if type(value) is not int or value < 1:
             raise InputError(f"{name} is a whole number, at least 1; it cannot be {value!r}")
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
-    policy = options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy()
+    policy = options.request.on(options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy())
     async with AsyncExitStack() as made:
         named = f"pilot of {process_name(chain)}, seed {asked.seed}"
         origin = Origin(asked.seed, named, given_permission(options.allow_hosts))
         sampler = make_sampler(asked.model, chain, origin, made)
-        calibration = _begun(_blank(asked, sampler, policy), path)
+        require_request(options.request, samplers_of(sampler))
+        calibration = _begun(_blank(asked, sampler, policy, options.request), path)
         if path is not None:
             _require_writable(path)
         calibration.asked_for = max(asked.samples, calibration.samples)
@@ -124,7 +129,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
     return calibration
 
 
-def _blank(asked: _Asked, sampler: Sampler, policy: Policy) -> Calibration:
+def _blank(asked: _Asked, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
     """A calibration with nothing counted yet."""
     return Calibration(
         process=process_name(asked.chain),
@@ -135,6 +140,7 @@ def _blank(asked: _Asked, sampler: Sampler, policy: Policy) -> Calibration:
         flag_rules=policy.flags,
         seed=asked.seed,
         software=f"unerring {version('unerring')}",
+        request=request.to_json(),
         walked=not can_be_entered(asked.chain),
         voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1) * _wordings(asked.chain, sampler))],
     )
@@ -161,7 +167,7 @@ def _begun(blank: Calibration, path: Path | None) -> Calibration:
     if path is None or not path.exists():
         return blank
     begun = read_calibration(path)
-    for name in ("process", "parameters", "model", "temperature", "flag_rules", "seed", "judged_by"):
+    for name in ("process", "parameters", "model", "temperature", "flag_rules", "request", "seed", "judged_by"):
         here, there = getattr(blank, name), getattr(begun, name)
         if here != there:
             raise InputError(f"{path} holds another calibration ({name} {there}, not {here}); choose another file")
@@ -289,7 +295,9 @@ class Target:
     calibration: Calibration | str | Path | None = None
 
 
-def planned_policy(chain: Chain, model: Any, target: Target) -> tuple[Policy, dict[str, Any]] | None:
+def planned_policy(
+    chain: Chain, model: Any, target: Target, request: Request = PLAIN
+) -> tuple[Policy, dict[str, Any]] | None:
     """The policy that reaches the target on a chain, and its plan for the journal.
 
     None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
@@ -299,6 +307,7 @@ def planned_policy(chain: Chain, model: Any, target: Target) -> tuple[Policy, di
     if found is None or steps is None:
         return None
     _require_same(found, chain, model)
+    _require_same_request(found, request)
     assumed, job = measured(found), Job(steps, target.success)
     try:
         races = chosen_races(assumed, job, target.rule)
@@ -329,6 +338,22 @@ def _require_same(found: Calibration, chain: Chain, model: Any) -> None:
     if process_name(chain) != found.process:
         raise InputError(f"the calibration is of {found.process}, not of {process_name(chain)}")
     _require_same_wordings(found, chain, model)
+
+
+def _require_same_request(found: Calibration, request: Request) -> None:
+    """Raise `InputError` where a run would be asked otherwise than what was measured was."""
+    temperature = found.temperature
+    policy = Policy(first_temperature=temperature, later_temperature=temperature, flags=found.flag_rules)
+    if request.on(policy) != policy:
+        raise InputError(
+            f"the calibration is of temperature {found.temperature:g} and {found.flag_rules.max_output_tokens} output "
+            "tokens: calibrate with the settings that the run is to have, or give k (--k N)"
+        )
+    if request.to_json() != found.request:
+        raise InputError(
+            "the calibration was made with another system message or other further fields of its requests: calibrate "
+            "with those that the run is to have, or give k (--k N)"
+        )
 
 
 def _require_same_wordings(found: Calibration, chain: Chain, model: Any) -> None:

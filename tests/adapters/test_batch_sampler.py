@@ -11,7 +11,7 @@ from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, settings,
 from faults.server import serving
 from faults.trials import ERRORS_ONLY, REJECTED, Trials
 from unerring.adapters.batch_sampler import BatchSampler
-from unerring.core.sample import Usage
+from unerring.core.sample import Message, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 from unerring.runtime.ports import Endpoint
 from unerring.testing import FakeClock
@@ -330,3 +330,20 @@ def test_a_seed_is_sent_with_every_request():
 
     trying(provider, work)
     assert len({line["body"]["seed"] for line in provider.sent[0]}) == 20
+
+
+def test_all_that_is_asked_stands_in_the_batch():
+    """Messages, stop strings and further fields are in each line, and a request with others has another name."""
+    told = replace(settings(1), messages=(Message("system", "Be brief."),), stop=("\n",), extra='{"top_k":5}')
+    provider = Provider()
+
+    async def work(sampler):
+        other = replace(told, extra='{"top_k":6}')
+        return await asyncio.gather(*(sampler.sample("p1", one, 1) for one in (settings(1), told, other)))
+
+    trying(provider, work)
+    plain, first, second = (line["body"] for batch in provider.sent for line in batch)
+    assert not {"stop", "top_k"} & plain.keys()
+    assert first["messages"] == told.conversation("p1")
+    assert (first["stop"], first["top_k"], second["top_k"]) == (["\n"], 5, 6)
+    assert len({line["custom_id"] for batch in provider.sent for line in batch}) == 3

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 import unerring.adapters.litellm as adapter
 from unerring.adapters.litellm import LiteLLMSampler, answered
-from unerring.core.sample import Finish, Settings, Usage
+from unerring.core.sample import Finish, Message, Settings, Usage
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderDown
 from unerring.runtime.ports import Endpoint
 
@@ -377,3 +378,23 @@ def test_connections_are_closed_by_the_last_who_uses_them(library):
         return before, library.closed
 
     assert asyncio.run(two()) == (0, 1)
+
+
+def test_what_a_user_asks_for_is_not_dropped_in_silence(library):
+    """Stop strings and further fields are handed on though the library may not know that the provider takes them."""
+    told = replace(SETTINGS, messages=(Message("system", "Be brief."),), stop=("\n",), extra='{"top_k":5}')
+    asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+    asked = library.asked[-1]
+    assert asked["messages"] == told.conversation("What now?")
+    assert (asked["stop"], asked["top_k"]) == (["\n"], 5)
+    assert sorted(asked["allowed_openai_params"]) == ["stop", "top_k"]
+    ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
+    assert "allowed_openai_params" not in library.asked[-1]
+
+
+@pytest.mark.parametrize("name", ["timeout", "caching", "num_retries"])
+def test_a_further_field_that_the_library_takes_for_itself_is_refused(library, name):
+    """What would change how the library asks, and never reach the provider, is refused by name."""
+    told = replace(SETTINGS, extra=f'{{"{name}":1}}')
+    with pytest.raises(InputError, match=name):
+        asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))

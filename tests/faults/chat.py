@@ -41,6 +41,7 @@ class Setup:
       cached, if the same messages were seen before.
     - `idle`: seconds after which a connection that is not used is closed.
     - `seed` is for the jitter of the latency; scripts and caches have their own.
+    - `bodies`: whether the ledger keeps what was asked, whole.
     - `keep`: so many entries are kept in the ledger; all if None. The totals are always of all.
     """
 
@@ -56,6 +57,7 @@ class Setup:
     idle: float = 75.0
     seed: int = 0
     keep: int | None = None
+    bodies: bool = False
 
 
 class Chat:
@@ -80,9 +82,12 @@ class Chat:
 
     async def handle(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
         """Answer a request, or do whatever the script has for it."""
-        question = question_of(await request.read())
+        body = await request.read()
+        question = question_of(body)
         if isinstance(question, Rejection):
             return self._refuse(request, entry, question)
+        if self.setup.bodies:
+            entry.body = msgspec.json.decode(body)
         entry.model, entry.messages, entry.seed = question.model, question.messages, question.seed
         entry.n, entry.temperature, entry.held_to = question.n, question.temperature, question.held_to
         if self._bucket and (refusal := self._bucket.refusal(entry.arrived)):

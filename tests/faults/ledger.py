@@ -50,7 +50,7 @@ class Entry:
     `number` counts all requests from 0, `turn` those of the same path. `arrived` and `ended` are seconds of
     `time.monotonic`. `status` is 0 if nothing was answered. `fault` names what went wrong on purpose.
     `messages` and `authorization` are digests; the key itself is not kept. `computed` replies are billed;
-    `delivered` ones were sent whole (see above).
+    `delivered` ones were sent whole (see above). `body` is the request as it came, if bodies are kept.
     """
 
     number: int
@@ -75,6 +75,7 @@ class Entry:
     batch: str | None = None
     custom_id: str | None = None
     ended: float | None = None
+    body: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)

@@ -98,7 +98,9 @@ def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Key:
 
     How its parameters are worded and which ones a server takes is left out: that is found out anew in each process.
     """
-    asked = [identity, settings.seed, model, prompt, settings.temperature, settings.max_output_tokens]
+    asked: list[object] = [identity, settings.seed, model, prompt, settings.temperature, settings.max_output_tokens]
+    if settings.messages or settings.stop or settings.extra is not None:
+        asked.append([settings.messages, settings.stop, settings.extra])
     digest = blake2b(msgspec.json.encode(asked), digest_size=12).hexdigest()
     return Key(settings.step, settings.slot, digest)
 

@@ -72,7 +72,7 @@ class BatchSampler:
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
         """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
         prompts = 1 if self._form.many(n) == n else n
-        return Usage(prompts * most_tokens(prompt, settings.schema), n * settings.max_output_tokens)
+        return Usage(prompts * most_tokens(prompt, settings), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with the next batch, or out of one that was made before; see `Sampler.sample`.
@@ -116,7 +116,7 @@ class BatchSampler:
             n,
             body,
             self._form.sent(n, settings.schema is not None),
-            most_tokens(prompt, settings.schema),
+            most_tokens(prompt, settings),
             settings.max_output_tokens,
         )
 

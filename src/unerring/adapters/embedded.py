@@ -31,6 +31,7 @@ class EmbeddedSampler:
 
     paid = False
     compact = True
+    takes_request = False
 
     def __init__(self, spec: str = "embedded", seed: int = 0) -> None:
         self.name = spec

@@ -21,7 +21,7 @@ import msgspec
 from unerring.adapters.openai_chat import OpenAISampler
 from unerring.adapters.openai_failures import LARGEST_ERROR, Failure, one_line
 from unerring.adapters.openai_line import Answered, Line
-from unerring.adapters.openai_request import FORMAT
+from unerring.adapters.openai_request import FORMAT, LIMITS
 from unerring.adapters.openai_spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
 from unerring.adapters.openai_spec import PROVIDER as CHAT
 from unerring.adapters.permission import GIVEN, Permission
@@ -29,6 +29,7 @@ from unerring.errors import FailureKind, InputError, ProviderBusy
 
 PROVIDER = "litellm"
 OPTIONAL = "temperature", "seed", "logprobs", "n", FORMAT  # parameters that some providers do not take
+ORDINARY = frozenset({"model", "messages", *LIMITS, *OPTIONAL})  # parameters of every request
 DEEPEST = 20  # exceptions that stand behind one another
 
 _WRITTEN = f"{PROVIDER}/PROVIDER/MODEL"
@@ -93,23 +94,33 @@ class _LibraryLine(Line):
             "drop_params": True,
             "timeout": spec.timeout,
         }
+        self._own = _own_parameters()
         if spec.url != DEFAULT_URL:
             self._always["api_base"] = spec.url
 
     async def exchange(self, body: bytes) -> Answered | Failure:
         """Have the library send a body, and return what was answered or the failure to get an answer."""
+        asked = self._heeded(msgspec.json.decode(body))
         for loop in [loop for loop in self._users if loop.is_closed()]:
             del self._users[loop]
         self._users.setdefault(asyncio.get_running_loop(), set()).add(self)
         try:
             async with asyncio.timeout(self._timeout):
-                reply = await self._library.acompletion(**msgspec.json.decode(body), **self._always)
+                reply = await self._library.acompletion(**asked, **self._always)
             return 200, _headers(reply), _reply(reply)
         except TimeoutError:
             words = f"{self._where}: no answer within {self._timeout:g} seconds"
             return ProviderBusy(words, None, FailureKind.UNKNOWN)
         except Exception as error:  # the library raises what it likes
             return answered(error) or self._unanswered(error)
+
+    def _heeded(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """The body, with what the library must not drop in silence though a provider may not take it."""
+        forced = [name for name in asked if name not in ORDINARY]
+        for name in forced:
+            if name in self._always or name in self._own:
+                raise InputError(f"{name!r} cannot be among the further fields of a request: LiteLLM has its own use")
+        return asked | {"allowed_openai_params": forced} if forced else asked
 
     def _unanswered(self, error: Exception) -> Failure:
         names = _names(error)
@@ -256,6 +267,14 @@ def _library() -> Any:
     if "LITELLM_LOG" not in os.environ:
         logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
     return litellm
+
+
+def _own_parameters() -> frozenset[str]:
+    """Parameters that the library takes for itself and does not hand on; empty where it does not say."""
+    try:
+        return frozenset(importlib.import_module("litellm.types.utils").all_litellm_params)
+    except (ImportError, AttributeError, TypeError):
+        return frozenset()
 
 
 def _require_known(library: Any, spec: Spec) -> None:

@@ -16,6 +16,7 @@ from unerring.errors import ProviderBusy, ProviderDown
 
 # Tokens that a chat template may add to a prompt: its marks, and the system prompt that some models bring along.
 TEMPLATE_TOKENS = 256
+MESSAGE_TOKENS = 16  # the same, of each further message
 SCHEMA_TOKENS = 256  # with which an endpoint may tell a model to keep to a schema, beside the schema itself
 
 SHORT_REPLIES = 3  # on end, after which samples are asked for one by one
@@ -55,7 +56,7 @@ class OpenAISampler:
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
         """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
         n = self._form.many(n)
-        return Usage(most_tokens(prompt, settings.schema), n * settings.max_output_tokens)
+        return Usage(most_tokens(prompt, settings), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw up to n samples with one request; see `Sampler.sample`."""
@@ -79,7 +80,7 @@ class OpenAISampler:
         asked = Asked(
             several,
             settings.max_output_tokens,
-            most_tokens(prompt, settings.schema),
+            most_tokens(prompt, settings),
             self.name,
             self._where,
             self._secret,
@@ -115,8 +116,21 @@ class OpenAISampler:
         return ProviderBusy(f"{self._where} takes no {name}: from now on it is asked {instead}", retry_after=0.0)
 
 
-def most_tokens(prompt: str, schema: str | None = None) -> int:
-    """The most tokens that a prompt can have, with those of a chat template, and of the schema where one is sent."""
+def most_tokens(prompt: str, settings: Settings) -> int:
+    """The most tokens that a request is read as: the prompt and the messages before it, with those of a chat template.
+
+    A schema and further fields are counted as well: an endpoint may put them into the prompt.
+    """
+    tokens = _bytes_of(prompt) + TEMPLATE_TOKENS
+    for message in settings.messages:
+        tokens += _bytes_of(message.content) + MESSAGE_TOKENS
+    if settings.schema is not None:
+        tokens += SCHEMA_TOKENS + _bytes_of(settings.schema)
+    if settings.extra is not None:
+        tokens += _bytes_of(settings.extra)
+    return tokens
+
+
+def _bytes_of(text: str) -> int:
     # four bytes a character at most, and one where all are ASCII: counting them is only worth it for the others
-    told = len(prompt) if prompt.isascii() else len(prompt.encode("utf-8", "replace"))
-    return told + TEMPLATE_TOKENS + (0 if schema is None else SCHEMA_TOKENS + len(schema.encode()))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

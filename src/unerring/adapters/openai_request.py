@@ -5,18 +5,19 @@ is repeated by the runtime, which owns all repetition.
 """
 
 import re
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from unerring.adapters.openai_failures import Said
 from unerring.adapters.openai_spec import Spec
-from unerring.core.sample import Settings
+from unerring.core.sample import Message, Settings
 
 # As many bits as a signed 32-bit integer has, which is all that Gemini and llama.cpp take. Two samples of a step share
 # one about once in 2**31 pairs.
 SEED_BITS = (1 << 31) - 1
 LIMITS = "max_tokens", "max_completion_tokens"  # the second is what OpenAI's reasoning models want
-MOST_TAILS = 64  # kinds of settings whose part of the body is kept
+MOST_TAILS = 64  # kinds of settings, and of messages before the question, whose part of the body is kept
 
 _OPTIONAL = "temperature", "seed", "logprobs", "n"
 FORMAT = "response_format"  # how an answer's JSON schema is sent
@@ -24,18 +25,36 @@ FORMAT = "response_format"  # how an answer's JSON schema is sent
 _NAMES_N = re.compile(r"""['"`]n['"`]|\bn\s*(?:[=:<>]|must\b|should\b|parameter|is not|greater)|parameter:?\s+n\b""")
 _LENGTHS = re.compile(r"context.{0,20}length|too large|too long", re.IGNORECASE)
 
+_QUESTION = b'{"role":"user","content":'
+_Tail: TypeAlias = tuple[float, int, str | None, tuple[str, ...], str | None]
+_Part = TypeVar("_Part")
+
 _encode = msgspec.json.encode
+
+
+def _tail_of(settings: Settings) -> _Tail:
+    """All that the end of a body hangs on, but for seed and number."""
+    return settings.temperature, settings.max_output_tokens, settings.schema, settings.stop, settings.extra
+
+
+def _kept(parts: dict[_Part, bytes], key: _Part, part: bytes) -> bytes:
+    """The part of a body, kept for the next one."""
+    if len(parts) >= MOST_TAILS:
+        parts.clear()
+    parts[key] = part
+    return part
 
 
 class Form:
     """What requests of one sampler look like. It changes where a server refuses a parameter."""
 
     def __init__(self, spec: Spec) -> None:
-        self._head = b'{"model":%s,"messages":[{"role":"user","content":' % _encode(spec.model)
+        self._model = b'{"model":%s,"messages":[' % _encode(spec.model)
         self._limit = LIMITS[0]
         left_out = [("seed", spec.seed), ("logprobs", spec.logprobs), ("n", spec.several), (FORMAT, spec.schema)]
         self._left_out = {name for name, sent in left_out if not sent}
-        self._tails: dict[tuple[float, int, str | None], bytes] = {}
+        self._heads: dict[tuple[Message, ...], bytes] = {(): self._model + _QUESTION}
+        self._tails: dict[_Tail, bytes] = {}
         self._settle()
 
     def _settle(self) -> None:
@@ -54,14 +73,17 @@ class Form:
 
         Raises `UnicodeEncodeError` for half characters in the prompt.
         """
-        tail = self._tails.get((settings.temperature, settings.max_output_tokens, settings.schema))
-        if tail is None:
-            tail = self._tail(settings)
-        parts = [self._head, _encode(prompt), tail]
+        head = self._heads.get(settings.messages) or self._head(settings.messages)
+        tail = self._tails.get(_tail_of(settings)) or self._tail(settings)
+        parts = [head, _encode(prompt), tail]
         if self._seeded:
             parts.append(b',"seed":%d' % (settings.sample_seed() & SEED_BITS))
         parts.append(b"}" if n == 1 else b',"n":%d}' % n)
         return b"".join(parts)
+
+    def _head(self, messages: tuple[Message, ...]) -> bytes:
+        before = [_encode({"role": role, "content": content}) + b"," for role, content in messages]
+        return _kept(self._heads, messages, b"".join([self._model, *before, _QUESTION]))
 
     def _tail(self, settings: Settings) -> bytes:
         fields: dict[str, object] = {
@@ -73,11 +95,12 @@ class Form:
             held = {"name": "answer", "strict": True, "schema": msgspec.Raw(settings.schema.encode())}
             fields[FORMAT] = {"type": "json_schema", "json_schema": held}
         sent = {name: value for name, value in fields.items() if name not in self._left_out}
-        tail = b"}]," + _encode(sent)[1:-1]
-        if len(self._tails) >= MOST_TAILS:
-            self._tails.clear()
-        self._tails[settings.temperature, settings.max_output_tokens, settings.schema] = tail
-        return tail
+        if settings.stop:
+            sent["stop"] = settings.stop
+        parts = [_encode(sent)[1:-1]]
+        if settings.extra is not None:
+            parts.append(settings.extra.encode()[1:-1])
+        return _kept(self._tails, _tail_of(settings), b"}]," + b",".join(filter(None, parts)))
 
     def sent(self, n: int, schema: bool = False) -> frozenset[str]:
         """The parameters in a request for n samples, by a schema or not, that may be done without or reworded."""

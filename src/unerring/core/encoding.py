@@ -130,7 +130,7 @@ def _session_fields(entry: Entry) -> list[Any]:
             return ["allowed", limits.money, limits.tokens, limits.calls, limits.seconds, prices]
         case Opened():
             names = ["process", "parameters", "model", "policy", "seed", "start", "length", "software", "time"]
-            names += [] if entry.plan is None else ["plan"]
+            names += [name for name in ("plan", "request") if getattr(entry, name) is not None]
             return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
     raise AssertionError(entry)
 
@@ -272,7 +272,7 @@ def _opened(version: int, fields: Any) -> Opened:
             "length": int() | None,
             "software": str(),
             "time": int() | float(),
-        } if isinstance(fields.get("plan", {}), dict):
+        } if isinstance(fields.get("plan", {}), dict) and isinstance(fields.get("request", {}), dict):
             return Opened(**fields, version=version)
     raise ValueError("its fields are not those of an opening entry")
 

@@ -24,7 +24,8 @@ PROBE = -2  # in place of a sample's number, and whatever is lower: the call tri
 class Opened:
     """The first entry: what is run, and how. `time` is seconds since 1970, as everywhere here.
 
-    `plan` is what the run was planned to come to, for its certificate; nothing is decided by it.
+    `plan` is what the run was planned to come to, for its certificate; nothing is decided by it. `request` is what its
+    models are asked beside each question (`unerring.core.request`); None for nothing.
     """
 
     process: str
@@ -38,6 +39,7 @@ class Opened:
     time: float
     version: int = VERSION
     plan: dict[str, Json] | None = None
+    request: dict[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
 """What a user writes: a chain of steps, each a question with a canonical answer."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
+from unerring.core.sample import Message
 from unerring.core.user_code import json_of, noted, short, wrong_return
 from unerring.core.vote import Json
+
+ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,11 @@ class Subtask:
     all the same. `nullable` says that null is an answer: without it, a `parse` that returns None has forgotten to
     return, which stops the run. `example` is the example of the answer's form that the prompt shows, such as
     `'{"label": "the label"}'`: an answer that repeats it, or holds a text of it, is flagged, so none of its texts may
-    be a right answer.
+    be a right answer. `messages` stand before the prompt: a system message, examples of questions and answers, each
+    `{"role": "system" | "user" | "assistant", "content": text}`. `stop` are strings before which the model stops
+    writing. Neither goes with the compact prompt.
+
+    Raises `TypeError` or `ValueError`, on the user's own line, for fields that a question cannot be asked with.
     """
 
     prompt: str
@@ -36,6 +43,8 @@ class Subtask:
     schema: dict[str, Json] | None = None
     nullable: bool = False
     example: str | None = None
+    messages: tuple[Mapping[str, str], ...] = ()
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `TypeError`, on the user's own line, for fields that a question cannot be asked with."""
@@ -55,6 +64,10 @@ class Subtask:
             raise TypeError(f"Subtask(example=...) is a text, not {short(self.example)}")
         if self.schema is not None and not isinstance(self.schema, dict):
             raise TypeError(f"Subtask(schema=...) is a JSON schema as a dict, not {short(self.schema)}")
+        if self.messages != ():
+            _require_messages(self.messages)
+        if self.stop != ():
+            _require_stop(self.stop)
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
         """The prompts to choose from: the compact one alone where it is wanted and there is one."""
@@ -69,9 +82,44 @@ class Subtask:
 
         Fields stay in their order: models write them in it, so that thoughts come before what they lead to.
         """
-        if self.schema is None or (compact and self.compact is not None):
+        if self.schema is None or self._in_few_words(compact):
             return None
         return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
+
+    def introduced(self, compact: bool) -> tuple[Message, ...]:
+        """The messages that are put before the prompt."""
+        if not self.messages or self._in_few_words(compact):
+            return ()
+        return tuple(Message(one["role"], one["content"]) for one in self.messages)
+
+    def stops(self, compact: bool) -> tuple[str, ...]:
+        """The strings before which the model stops writing."""
+        return () if not self.stop or self._in_few_words(compact) else tuple(self.stop)
+
+    def _in_few_words(self, compact: bool) -> bool:
+        return compact and self.compact is not None
+
+
+def _require_messages(messages: object) -> None:
+    written = 'messages of a Subtask are dicts such as {"role": "system", "content": "..."}'
+    if not isinstance(messages, tuple | list):
+        raise TypeError(f"{written}, in a tuple; this is {messages!r:.80}")
+    for place, message in enumerate(messages):
+        if not isinstance(message, Mapping) or set(message) != {"role", "content"}:
+            raise TypeError(f"{written}, with no other keys; number {place + 1} is {message!r:.80}")
+        role, content = message["role"], message["content"]
+        if role not in ROLES or (place > 0 and role in {"system", "developer"}):
+            raise ValueError(
+                f"the role of message {place + 1} of a Subtask is {role!r:.40}; it is user or assistant, and of the "
+                "first one system or developer as well"
+            )
+        if not isinstance(content, str) or not content:
+            raise TypeError(f"the content of message {place + 1} of a Subtask is text, not {content!r:.40}")
+
+
+def _require_stop(stop: object) -> None:
+    if not isinstance(stop, tuple | list) or not all(isinstance(one, str) and one for one in stop):
+        raise TypeError(f'stop of a Subtask is a tuple of strings, such as ("\\n\\n",); this is {stop!r:.80}')
 
 
 @runtime_checkable

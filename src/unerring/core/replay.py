@@ -37,6 +37,7 @@ from unerring.core.open_step import Misplaced, OpenStep, VoterRecord
 from unerring.core.policy import Policy, policy_from
 from unerring.core.race import Won
 from unerring.core.redflag import FlagKind
+from unerring.core.request import Request, request_from
 from unerring.core.sample import Usage
 from unerring.core.speed import Pace
 from unerring.core.vote import Json, parsed
@@ -104,6 +105,7 @@ class RunState:
     def __init__(self) -> None:
         self.opened: Opened | None = None
         self.policy = Policy()
+        self.request = Request()
         self.entries = 0
         self.committed = 0
         self.open: dict[int, dict[str, OpenStep]] = {}
@@ -276,6 +278,7 @@ class RunState:
     def _open(self, entry: Opened) -> None:
         try:
             self.policy = policy_from(entry.policy)
+            self.request = request_from(entry.request)
         except ValueError as error:
             raise Misplaced(f"the opening entry cannot be used: {error}") from None
         self.opened = entry

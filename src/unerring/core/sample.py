@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 from math import isnan
+from typing import NamedTuple
 
 
 class Finish(Enum):
@@ -62,6 +63,13 @@ class Sample:
         return float(f"{max(-1e300, min(self.logprob, 1e300)):.3g}")
 
 
+class Message(NamedTuple):
+    """One message of a conversation, as chat APIs have them."""
+
+    role: str
+    content: str
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to draw samples for one step.
@@ -70,7 +78,9 @@ class Settings:
     `slot` to `slot + n - 1`, counted from 0. With `seed`, the run's own, they name a sample for good, so a
     sampler that can be seeded gives the same sample for the same three numbers.
 
-    `schema` is the JSON schema of an answer, as JSON text, for endpoints that can hold a model to one.
+    `schema` is the JSON schema of an answer, as JSON text, for endpoints that can hold a model to one. `messages`
+    stand before the prompt: a system message, example turns. A model stops before it writes any string of `stop`.
+    `extra` are further fields of a request's body, a JSON object as text; None where there are none.
     """
 
     temperature: float
@@ -79,6 +89,13 @@ class Settings:
     step: int
     slot: int
     schema: str | None = None
+    messages: tuple[Message, ...] = ()
+    stop: tuple[str, ...] = ()
+    extra: str | None = None
+
+    def conversation(self, prompt: str) -> list[dict[str, str]]:
+        """The messages and then the prompt, as chat APIs take them: [{"role": ..., "content": ...}, ...]."""
+        return [{"role": role, "content": content} for role, content in (*self.messages, Message("user", prompt))]
 
     def sample_seed(self, offset: int = 0) -> int:
         """A 63-bit seed of the sample `offset` places after the first, distinct for every sample of a run."""

@@ -83,8 +83,8 @@ class Drafts:
     async def _drafted(self, question: Question) -> str:
         folded, number = self._ledger.state, question.step.step
         assert folded.opened is not None
-        schema = question.subtask.held_to(self._sampler.compact)
-        settings = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0, schema)
+        drawn = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
+        settings = folded.request.settings(question.subtask, self._sampler.compact, drawn)
         asked = Asked(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
         tries = Tries(self._ledger, (number, DRAFT, 1), question.at)
         await begun(asked, tries)

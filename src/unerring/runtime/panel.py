@@ -12,6 +12,7 @@ from math import lcm
 
 from unerring.core.account import WORDING
 from unerring.core.race import LogOdds, Rule
+from unerring.core.request import Request
 from unerring.core.sample import Sample, Settings
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderError
 from unerring.runtime.ports import Sampler
@@ -79,6 +80,18 @@ def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
             raise InputError(
                 f"votes of {one.name} would weigh nothing: the weights of this run were measured of "
                 f"{', '.join(measured)}. Name one of these, or count votes (--rule ahead-by)"
+            )
+
+
+def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
+    """Raise `InputError` where a run has request settings that one of its samplers would not heed."""
+    if request.is_plain:
+        return
+    for one in samplers:
+        if not getattr(one, "takes_request", True):
+            raise InputError(
+                f"{one.name} takes no system message and no further fields of a request: leave out system and extra "
+                "(--system, --request), or name another model"
             )
 
 

@@ -21,6 +21,7 @@ from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Obser
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, advanced, check_of, length_of, started, subtask_at, truth_of
 from unerring.core.redflag import FlagKind, RedFlag
+from unerring.core.request import request_from
 from unerring.core.sample import Sample, Settings
 from unerring.core.vote import Json, parsed
 from unerring.errors import InputError, StepUndecided, VotesCopied
@@ -57,6 +58,7 @@ class Pilot:
         self._around = around
         self._truth = truth_of(chain)
         self._seed = pilot_seed(calibration.seed)
+        self._request = request_from(calibration.request)
         self._free = asyncio.Semaphore(calibration.at_once)
         self._voters = len(calibration.voters)
         self._caller = Caller(around, calibration.at_once)
@@ -101,7 +103,7 @@ class Pilot:
             async def ask(prompt: str, settings: Settings, n: int, endpoint: Sampler = endpoint) -> list[Sample]:
                 return await self._caller.call(Asked(endpoint, prompt, settings, n), NoBook())
 
-            settings = Settings(1.0, self._policy.flags.max_output_tokens, self._seed, 0, 0)
+            settings = self._request.alone(Settings(1.0, self._policy.flags.max_output_tokens, self._seed, 0, 0))
             finding = await probe(ask, nonce_of(self._seed, self._around.clock.time()), settings)
             if finding.fatal:
                 raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
@@ -195,11 +197,13 @@ class Pilot:
         """Samples of one sampler, in one wording."""
         sampler, wording = self._seat(question, slot)
         limit = self._policy.flags.max_output_tokens
-        prompt, schema = question.subtask.wordings(sampler.compact)[wording], question.subtask.held_to(sampler.compact)
+        subtask = question.subtask
+        prompt = subtask.wordings(sampler.compact)[wording]
         drawn: list[Observed] = []
         while len(drawn) < n:
             first = slot + len(drawn)
-            settings = Settings(self._calibration.temperature, limit, self._seed, question.step.step, first, schema)
+            plain = Settings(self._calibration.temperature, limit, self._seed, question.step.step, first)
+            settings = self._request.settings(subtask, sampler.compact, plain)
             asked = await self._allowed(n - len(drawn))
             started = self._around.clock.time()
             try:

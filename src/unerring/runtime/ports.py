@@ -10,7 +10,11 @@ from unerring.core.sample import Sample, Settings, Usage
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What answers: a model endpoint, a model in this process, or a stand-in for one."""
+    """What answers: a model endpoint, a model in this process, or a stand-in for one.
+
+    One that cannot heed a run's system message and further fields (`Settings.messages` and `extra`) says so with an
+    attribute `takes_request = False`, and is refused where they are given.
+    """
 
     @property
     def name(self) -> str:

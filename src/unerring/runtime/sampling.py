@@ -99,7 +99,8 @@ class Sampling:
         every = (*samplers_of(self._sampler), *self._around.substitutes.values())
         for endpoint in (one for one in every if guards.probe and can_be_tried(one)):
             step = self._ledger.state.committed
-            settings = Settings(1.0, self._ledger.state.policy.flags.max_output_tokens, opened.seed, step, 0)
+            limit = self._ledger.state.policy.flags.max_output_tokens
+            settings = self._ledger.state.request.alone(Settings(1.0, limit, opened.seed, step, 0))
             trial = Trial(self._ledger, self._caller, endpoint)
             finding = await probe(trial.ask, nonce_of(opened.seed, self._around.clock.time()), settings)
             self._ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
@@ -208,8 +209,8 @@ class Sampling:
         assert opened is not None
         seat, step = call.seat, call.question.step.step
         limit = self._ledger.state.policy.flags.max_output_tokens
-        schema = call.question.subtask.held_to(seat.sampler.compact)
-        settings = Settings(seat.temperature, limit, opened.seed, step, call.slots[0], schema)
+        drawn = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
+        settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, call.halt)
         return await self._caller.call(Asked(seat.sampler, call.prompt, settings, len(call.slots)), tries, call.halt)
 

@@ -26,6 +26,7 @@ class NoisySampler:
 
     paid = False
     compact = True
+    takes_request = False
 
     def __init__(
         self, rehearse: Callable[[str], Rehearsal], p: float = 0.99, v: float = 1.0, correlated: float = 0.0

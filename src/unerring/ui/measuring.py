@@ -16,10 +16,11 @@ from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import RULES, Wish
 from unerring.core.planning.races import Job
+from unerring.core.request import Request
 from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, quoted, user_code_failed
-from unerring.ui.options import allow_host_option, json_option, parameters, process_options
+from unerring.ui.options import allow_host_option, json_option, parameters, pilot_request_options, process_options
 from unerring.ui.plan_text import calibration_text, plan_text
 from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 
@@ -32,6 +33,7 @@ from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the steps and of their samples.")
 @click.option("--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once.")
 @allow_host_option
+@pilot_request_options
 @json_option
 def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
@@ -43,6 +45,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     seed: int,
     in_flight: int,
     allow_hosts: tuple[str, ...],
+    request: Request,
     as_json: bool,
 ) -> int:
     """Measure how often a model's votes on the steps of PROCESS are right, and in which way they are wrong.
@@ -60,7 +63,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
         prepare(plots)  # what is lacking is told before samples are drawn
     progress = _Progress(quiet=as_json)
-    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen, allow_hosts=allow_hosts)
+    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen, allow_hosts=allow_hosts, request=request)
     kept = f"what was drawn is in {out}; the same command goes on" if out else "nothing is kept without --out"
     try:
         with progress:

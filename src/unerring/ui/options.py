@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import json
 from functools import wraps
 from math import isfinite
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from unerring.adapters.plugins import parameter
 from unerring.core.parsing import PARSERS
 from unerring.core.planning.plan import RULES
+from unerring.core.request import Request
 from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target
@@ -218,6 +220,110 @@ def escalation_options(command: Any) -> Any:
     return command
 
 
+def request_options(command: Any) -> Any:
+    """What models are asked beside each question; the command gets one `request`, a `Request`."""
+    options = (
+        _TEMPERATURE,
+        click.option(
+            "--first-temperature",
+            type=float,
+            metavar="T",
+            help="Temperature of the first sample of each step, where it is another one.",
+        ),
+        *_REQUEST,
+    )
+
+    @wraps(command)
+    def with_request(first_temperature: float | None, **given: Any) -> Any:
+        return command(request=_request(given, first_temperature), **given)
+
+    wrapped: Any = with_request
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def pilot_request_options(command: Any) -> Any:
+    """The same for a calibration, all of whose samples are drawn at one temperature."""
+
+    @wraps(command)
+    def with_request(**given: Any) -> Any:
+        return command(request=_request(given), **given)
+
+    wrapped: Any = with_request
+    for option in reversed((_TEMPERATURE, *_REQUEST)):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+_TEMPERATURE = click.option(
+    "--temperature", type=float, metavar="T", help="Temperature of the samples; by default 0, then 0.1."
+)
+_REQUEST = (
+    click.option(
+        "--max-output-tokens",
+        type=int,
+        metavar="N",
+        help="Limit of each answer; a longer one is flagged. 750 by default; more for models that reason.",
+    ),
+    click.option("--system", metavar="TEXT|@FILE", help="A system message before every question."),
+    click.option(
+        "--request",
+        "extra",
+        metavar="JSON|@FILE",
+        help='Further fields of each request, such as {"top_p": 0.9, "reasoning_effort": "low"}.',
+    ),
+)
+
+
+def _request(given: dict[str, Any], first_temperature: float | None = None) -> Request:
+    """Take the options of a request out of those that are given."""
+    temperature, limit, system, extra = (
+        given.pop(name) for name in ("temperature", "max_output_tokens", "system", "extra")
+    )
+    system = None if system is None else _text_of("--system", system)
+    fields = {} if extra is None else _fields_of(_text_of("--request", extra))
+    return Request(temperature, first_temperature, limit, system, fields)
+
+
+def _text_of(option: str, text: str) -> str:
+    """The text of an option, or of the file that it names behind an @."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{option}: {text[1:]} is no text in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{option}: cannot read {text[1:]}: {error.strerror or error}") from None
+
+
+def _fields_of(text: str) -> dict[str, Json]:
+    """Read the JSON object of `--request`."""
+    try:
+        fields = json.loads(text, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--request is a JSON object, such as '{{\"top_p\": 0.9}}': {error}") from None
+    if not isinstance(fields, dict):
+        raise InputError('--request is a JSON object, such as {"top_p": 0.9}')
+    return fields
+
+
+def _each_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    if len(fields := dict(pairs)) < len(pairs):
+        raise ValueError("a name stands in it twice")
+    return fields
+
+
+def cap_options(command: Any) -> Any:
+    """How much one step may draw before it is given up as undecided."""
+    votes = click.option("--vote-cap", type=click.IntRange(min=1), help="Most votes of a step; 60 by default.")
+    flags = click.option(
+        "--flag-cap", type=click.IntRange(min=1), help="Most flagged samples of a step for each vote; 20 by default."
+    )
+    return votes(flags(command))
+
+
 def margin(_context: Any, _option: Any, value: str) -> int | None:
     """Read `--k`: None for auto."""
     if value == "auto":
@@ -292,5 +398,6 @@ def parameters(settings: tuple[str, ...]) -> dict[str, Json]:
 
 
 def asking_options(command: Any) -> Any:
-    """The options of a new run that say how models are asked: reserves, budget, guards, looking ahead."""
-    return escalation_options(spending_options(guard_options(speculation_options(allow_host_option(command)))))
+    """The options of a new run: requests, caps, reserves, budget, guards, looking ahead."""
+    others = escalation_options(spending_options(guard_options(speculation_options(allow_host_option(command)))))
+    return request_options(cap_options(others))

@@ -184,7 +184,8 @@ class Calibration:
 
     `judged_by` is `truth`, or `votes` where the winner by a wide margin stands in for it. A chain that cannot be
     entered at any step was `walked` from its start, and stands at the state `at`. The pilot was `asked_for` so many
-    samples, and had `at_once` of them under way.
+    samples, and had `at_once` of them under way. `request` is what its models were asked beside each question
+    (`unerring.core.request.Request.to_json`).
     """
 
     process: str
@@ -206,6 +207,7 @@ class Calibration:
     pairs_same: int = 0
     voters: list[VoterCount] = field(default_factory=list)
     troubles: list[Troubled] = field(default_factory=list)
+    request: dict[str, Json] = field(default_factory=dict)
 
     def add(self, looked: Looked) -> None:
         """Count one step."""

@@ -8,6 +8,7 @@ from typing import Any
 from unerring.core.planning.calibration import EDGES, Calibration, Trouble, Troubled, VoterCount
 from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
 from unerring.core.redflag import FlagRules
+from unerring.core.request import request_from
 from unerring.core.sample import Usage
 
 VERSION = 1
@@ -25,6 +26,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
     return {
         "unerring_calibration": VERSION,
         **{name: getattr(calibration, name) for name in _PLAIN},
+        **({"request": calibration.request} if calibration.request else {}),
         "flag_rules": asdict(calibration.flag_rules),
         "bin_edges": list(EDGES),
         "voters": [_voter_json(voter) for voter in calibration.voters],
@@ -59,8 +61,13 @@ def calibration_from(data: object) -> Calibration:
         voters = [_voter(one) for one in data["voters"]]
         troubles = [_troubled(*one) for one in data["troubles"]]
         plain = {name: data[name] for name in _PLAIN}
+        request = request_from(data.get("request")).to_json()
         calibration = Calibration(
-            **plain, flag_rules=_flag_rules(data["flag_rules"]), voters=voters, troubles=troubles
+            **plain,
+            request=request,
+            flag_rules=_flag_rules(data["flag_rules"]),
+            voters=voters,
+            troubles=troubles,
         )
         _check_plain(calibration)
         _check_counts(calibration)

@@ -1,0 +1,166 @@
+"""Request settings: what a run asks of its models beside each question, the same for all of its steps.
+
+Temperatures and the output limit become part of the run's policy; the system message and further fields of the body
+are kept in the journal's opening entry (`Opened.request`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from unerring.core.policy import Policy
+from unerring.core.process import Subtask
+from unerring.core.sample import Message, Settings
+from unerring.core.vote import Json, NotJson, canonical
+from unerring.errors import InputError
+
+MAX_EXTRA_CHARS = 1 << 16
+# Fields of a body that are the engine's own, and what to give instead.
+_OWNED = {
+    "model": "the model's specification says it",
+    "messages": "the process asks, and `system` stands before its questions",
+    "prompt": "the process asks",
+    "n": "the engine asks for as many samples as are wanted",
+    "best_of": "it bills more samples than it returns",
+    "seed": "each sample has its own, from the run's seed",
+    "stream": "answers are read whole",
+    "stream_options": "answers are read whole",
+    "temperature": "give `temperature` or `first_temperature`",
+    "max_tokens": "give `max_output_tokens`",
+    "max_completion_tokens": "give `max_output_tokens`",
+    "max_output_tokens": "give `max_output_tokens` beside it, not in it",
+    "logprobs": "the engine asks for it; the option logprobs=off of a specification leaves it out",
+    "stop": "it belongs to a question: Subtask(stop=...)",
+    "response_format": "it belongs to a question: Subtask(schema=...)",
+    "extra_body": "give the fields in it themselves: they go into the body as they are",
+    "extra_headers": "headers cannot be set",
+    "api_key": "keys come from the environment, and journals keep none",
+    "authorization": "keys come from the environment, and journals keep none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run asks of its models beside the questions.
+
+    temperature: of all samples; of all but the first of each step, where `first_temperature` is given.
+    first_temperature: of the first sample of each step.
+    max_output_tokens: the longest answer that is not flagged, and what each request is limited to.
+    system: a system message before every question, joined with the question's own.
+    extra: further fields of each request's body, JSON data, such as {"top_p": 0.9, "reasoning_effort": "low"}.
+
+    None leaves what the model's policy or its calibration has. Raises `InputError` for what cannot be.
+    """
+
+    temperature: float | None = None
+    first_temperature: float | None = None
+    max_output_tokens: int | None = None
+    system: str | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "first_temperature"):
+            value = getattr(self, name)
+            if value is not None and (type(value) not in {int, float} or not 0 <= value < inf):
+                raise InputError(f"{name} is a number from 0 up; it cannot be {value!r:.40}")
+        limit = self.max_output_tokens
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise InputError(f"max_output_tokens is a whole number, at least 1; it cannot be {limit!r:.40}")
+        if self.system is not None:
+            _require_text(self.system)
+        _require_extra(self.extra)
+
+    def on(self, policy: Policy) -> Policy:
+        """The policy with these temperatures and this limit in place of its own, where they are given."""
+        if self.temperature is not None:
+            policy = replace(policy, first_temperature=self.temperature, later_temperature=self.temperature)
+        if self.first_temperature is not None:
+            policy = replace(policy, first_temperature=self.first_temperature)
+        if self.max_output_tokens is not None:
+            policy = replace(policy, flags=replace(policy.flags, max_output_tokens=self.max_output_tokens))
+        return policy
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing stands beside the questions: no system message, no further fields."""
+        return self.system is None and not self.extra
+
+    def to_json(self) -> dict[str, Json]:
+        """What a journal keeps, JSON data read back by `request_from`: equal where the same is asked.
+
+        Temperatures and the limit are in the policy, and not in here.
+        """
+        data: dict[str, Json] = {}
+        if self.system is not None:
+            data["system"] = self.system
+        if self.extra:
+            data["extra"] = dict(self.extra)
+        return data
+
+    def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
+        """How samples of a question are drawn: `drawn`, with what the question and this request have beside it."""
+        if subtask.schema is None and not subtask.messages and not subtask.stop and self.is_plain:
+            return drawn
+        return Settings(
+            drawn.temperature,
+            drawn.max_output_tokens,
+            drawn.seed,
+            drawn.step,
+            drawn.slot,
+            subtask.held_to(compact),
+            self._messages(subtask.introduced(compact)),
+            subtask.stops(compact),
+            self._fields(),
+        )
+
+    def alone(self, drawn: Settings) -> Settings:
+        """How samples of a question are drawn that no process asks, such as a trial's."""
+        return drawn if self.is_plain else replace(drawn, messages=self._messages(()), extra=self._fields())
+
+    def _messages(self, own: tuple[Message, ...]) -> tuple[Message, ...]:
+        """A question's own messages behind the system message: one in all, since many chat templates take no more."""
+        if self.system is None:
+            return own
+        if own and own[0].role != "user" and own[0].role != "assistant":
+            return (Message(own[0].role, f"{self.system}\n\n{own[0].content}"), *own[1:])
+        return (Message("system", self.system), *own)
+
+    def _fields(self) -> str | None:
+        return json.dumps(self.extra, ensure_ascii=False, separators=(",", ":")) if self.extra else None
+
+
+def request_from(data: Mapping[str, Json] | None) -> Request:
+    """The request whose `to_json` a journal keeps, None for a plain one; raises `ValueError` for other data."""
+    given = data or {}
+    system, extra = given.get("system"), given.get("extra", {})
+    known = given.keys() <= {"system", "extra"}
+    if not known or not isinstance(system, str | None) or not isinstance(extra, dict):
+        raise ValueError("the request settings are not written as this version writes them")
+    try:
+        return Request(system=system, extra=extra)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+def _require_text(system: object) -> None:
+    if not isinstance(system, str) or not system.strip():
+        raise InputError(f"system is the text of a system message; it cannot be {system!r:.40}")
+    try:
+        system.encode()
+    except UnicodeEncodeError:
+        raise InputError("system has half characters in it (surrogates), which cannot be sent") from None
+
+
+def _require_extra(extra: object) -> None:
+    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
+        raise InputError(f"the further fields of a request are a JSON object, not {extra!r:.60}")
+    for name in extra:
+        if (instead := _OWNED.get(name.lower())) is not None:
+            raise InputError(f"{name!r} cannot be among the further fields of a request: {instead}")
+    try:
+        length = len(canonical(dict(extra)))
+    except NotJson as error:
+        raise InputError(f"the further fields of a request are JSON data, but {error}") from None
+    if length > MAX_EXTRA_CHARS:
+        raise InputError(f"the further fields of a request are longer than {MAX_EXTRA_CHARS:,} characters")
