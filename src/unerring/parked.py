@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unerring.adapters.journal_reader import without_entries
 from unerring.core.entries import Entry, Opened
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, digest_at
@@ -91,7 +92,7 @@ class Found:
             elif decided is not None:
                 self._advance(choice)
         if self.state.opened is None:
-            raise InputError(f"{path} holds no run yet")
+            raise InputError(without_entries(path))
         self.opened = self.state.opened
         if not self._arrived():
             self._fail(f"the code of {self.opened.process} has changed since, and leads to other states")

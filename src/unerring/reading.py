@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.journal_reader import Reader, require_empty
+from unerring.adapters.journal_reader import Reader, require_empty, without_entries
 from unerring.adapters.journal_repair import readable_copy, replace_journal
 from unerring.core.entries import Entry, Opened, Ruled
 from unerring.core.open_step import Misplaced
@@ -61,7 +61,7 @@ class History:
     @property
     def opened(self) -> Opened:
         if self.state.opened is None:
-            raise InputError(f"{self.path} holds no run yet")
+            raise InputError(without_entries(self.path))
         return self.state.opened
 
     @property
@@ -167,6 +167,8 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         problem = judge((decided.value for decided in steps(journal)), finished)
     if history.series.ruled:
         notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
+    if history.path.stat().st_nlink > 1:
+        notes.append("the file has a second name (a hard link): what a run writes under the other one may be missing")
     if not history.has_head:
         notes.append("the head file is missing, so that entries cut from the end would not be noticed")
     return Verification(

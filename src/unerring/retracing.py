@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unerring.adapters.journal_reader import without_entries
 from unerring.core.entries import Entry, Opened
 from unerring.core.process import Chain, advanced, digest_at, start_text, started
 from unerring.core.replay import RunState
@@ -42,7 +43,7 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, tr
                     f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
                 )
     if stand is None:
-        raise InputError(f"{path} holds no run yet; start one with it (unerring run ... --journal {path})")
+        raise InputError(without_entries(path))
     return stand
 
 

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from journal_files import cli, copied, entries_of, exported, interrupted_change, killed, start, written
 
 from unerring.adapters.journal_file import log_path
@@ -18,7 +19,7 @@ from unerring.adapters.journal_reader import Reader
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Committed, Entry
 from unerring.core.replay import Decided, RunState
-from unerring.errors import JournalError
+from unerring.errors import InputError, JournalError
 from unerring.reading import verify
 
 
@@ -135,10 +136,13 @@ def test_a_sealed_journal_that_is_added_to_is_read_with_its_log(path: Path):
 
 
 def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
-    """Where a killed run's journal was deleted but not its log, a new run at that place is whole and right."""
+    """Where a killed run's journal was deleted but not its log, no new run begins there until the log is removed."""
     start(tmp_path / "first.db")
     killed(path, entries_of(tmp_path / "first.db")[:40])
     path.unlink()
+    with pytest.raises(InputError, match="put the journal back"):
+        start(path, disks=3, seed=9)
+    Path(f"{path}-wal").unlink()
     start(path, disks=3, seed=9)
     found = verify(path)
     assert (found.steps, found.finished, found.problem) == (7, True, None)

@@ -1,5 +1,6 @@
 """The SQLite file that a journal is: how it is made, opened for writing and added to, and what lies beside it."""
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -8,6 +9,7 @@ from pathlib import Path
 from unerring.adapters.journal_head import Mark
 from unerring.core.encoding import chained
 from unerring.core.entries import VERSION
+from unerring.errors import InputError, JournalError
 
 APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
 LOGS = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a file, and reads into it
@@ -25,11 +27,71 @@ def log_path(journal: Path) -> Path:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that writes to a journal's file."""
-    database = sqlite3.connect(path, isolation_level=None)
+    """A connection that writes to a journal's file, which must exist: SQLite is never to make an empty one."""
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
     return database
+
+
+def require_single_name(path: Path) -> None:
+    """Raise `InputError` for a file with a hard link: each name has a log and a lock of its own, for the same file."""
+    if path.stat().st_nlink > 1:
+        raise InputError(
+            f"{path} has a second name (a hard link), and a journal that is written to under two names is destroyed: "
+            "copy it with cp, or remove the other name, then try again"
+        )
+
+
+def require_no_log(path: Path) -> None:
+    """Raise `InputError` where a journal is missing whose log is still there, with entries that only the log has."""
+    log = log_path(path)
+    if not path.exists() and log.exists() and log.stat().st_size > 0:
+        raise InputError(
+            f"{path} is missing, but its log {log} is there and may hold entries of a run: put the journal back "
+            "beside it, or choose another file; only if that run is not wanted any more, remove the log"
+        )
+
+
+class Place:
+    """The place of a journal's file and log, to notice that they are moved or replaced under their writer.
+
+    SQLite would go on writing to files that have no name any more, or another one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log = log_path(path)
+        self._file = _identity(path)
+        self._log_file: tuple[int, int] | None = None  # before the first write there is none
+
+    def require_unmoved(self) -> None:
+        """Raise `JournalError` where another file, or none, now has the name of the journal."""
+        if _identity(self._path) != self._file:
+            raise JournalError(
+                f"{self._path} was moved, replaced or removed while the run was writing to it, which stopped the run. "
+                "Everything that was committed is in the file that lay there: put it back beside its "
+                f"{self._log.name} and {self._path.name}.head, then resume"
+            )
+
+    def require_log_unmoved(self) -> None:
+        """The same for the log; the first time it only learns which file that is."""
+        now = _identity(self._log)
+        if self._log_file is None:
+            self._log_file = now
+        elif now != self._log_file:
+            raise JournalError(
+                f"{self._log} was moved, replaced or removed while the run was writing to it, which stopped the run. "
+                f"Everything that was committed is in {self._path} now: resume"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make(path: Path) -> None:

@@ -13,8 +13,9 @@ import os
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from shlex import quote
 
-from unerring.errors import JournalBusy, JournalDamaged
+from unerring.errors import JournalBusy, JournalDamaged, JournalError
 
 _WIDTH = 160
 
@@ -62,7 +63,9 @@ def read_mark(journal: Path) -> Mark | None:
         return mark
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise JournalDamaged(
-            f"{head_path(journal)} is damaged: it no longer says how long the journal is", 0
+            f"{head_path(journal)} is damaged: it no longer says how long the journal is. The entries are in "
+            f"{journal}: unerring resume {quote(str(journal))} --repair goes on with all that are intact",
+            0,
         ) from None
 
 
@@ -71,7 +74,8 @@ class Head:
 
     def __init__(self, journal: Path) -> None:
         """Take the lock; raises `JournalBusy` at once where another runner has it."""
-        self._file = os.open(head_path(journal), os.O_RDWR | os.O_CREAT, 0o600)
+        self._path = head_path(journal)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -87,6 +91,19 @@ class Head:
         """Note how far the journal reaches."""
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
         os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)
+
+    def require_in_place(self) -> None:
+        """Raise `JournalError` where the file is gone or replaced: its lock keeps no other writer away any more."""
+        held = os.fstat(self._file)
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            raise JournalError(
+                f"{self._path} was moved, replaced or removed while the run was writing, which stopped it: it is the "
+                "lock of the journal. Nothing that was committed is lost; see that nobody else writes, then resume"
+            )
 
     def sync(self) -> None:
         """Write the head to disk."""

@@ -35,6 +35,17 @@ def require_empty(path: Path) -> None:
             f"{path} holds a run of {first.process} already; go on with it (unerring resume {path}) "
             "or choose another file"
         )
+    if not head_path(path).exists():  # every beginning makes one first
+        raise InputError(f"{without_entries(path)}. To begin a run, choose another file")
+
+
+def without_entries(path: Path) -> str:
+    """What is said of a journal without a single entry."""
+    name = path.name
+    return (
+        f"{path} holds no entry: no run was begun in it, or it was copied or moved from a running one without its log "
+        f"(a journal under way is {name}, {name}-wal and {name}.head together)"
+    )
 
 
 class Reader:
@@ -110,7 +121,10 @@ class Reader:
         if self.count < mark.entries:
             first = self.count + 1
             lost = f"entry {first} is" if mark.entries == first else f"entries {first} to {mark.entries} are"
-            raise self._damage(f"{lost} missing at its end", mark)
+            log = log_path(self.path)  # SQLite makes an empty one where there was none
+            has_log = log.exists() and log.stat().st_size > 0
+            without = "" if mark.seal or has_log else f" (is {self.path.name}-wal missing?)"
+            raise self._damage(f"{lost} missing at its end{without}", mark)
         if mark.seal and mark.seal != seal_of(self.path):
             raise self._damage(
                 "bytes of the file were changed after the run, though none that an entry is read from", mark

@@ -7,6 +7,7 @@ writing and checkpointing is done by that one connection; readers open the file 
 """
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Generator
@@ -14,7 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unerring.adapters.journal_file import add, connect, log_path, make, remove_logs
+from unerring.adapters.journal_file import (
+    Place,
+    add,
+    connect,
+    log_path,
+    make,
+    remove_logs,
+    require_no_log,
+    require_single_name,
+)
 from unerring.adapters.journal_head import Head, Mark, read_mark, seal_of
 from unerring.adapters.journal_reader import Reader, probe, require_empty
 from unerring.core.encoding import GENESIS, encode
@@ -24,6 +34,8 @@ from unerring.errors import InputError, JournalError
 GROUP_SIZE = 512
 GROUP_SECONDS = 0.05
 
+log = logging.getLogger("unerring")
+
 
 class SqliteJournal:
     """The writer's side of a journal file. Make one with `create` or `reopen`."""
@@ -32,6 +44,7 @@ class SqliteJournal:
         self.path = path
         self._head = head
         self._mark = mark
+        self._place = Place(path)
         self._finished = False
         self._buffer: list[bytes] = []
         self._appended = mark.entries
@@ -57,7 +70,9 @@ class SqliteJournal:
         try:
             if path.exists():  # another runner may have begun between the first look and the lock
                 require_empty(path)
+                require_single_name(path)
             else:
+                require_no_log(path)
                 make(path)
             head.mark(Mark(0, GENESIS))
         except (sqlite3.Error, OSError) as error:
@@ -75,6 +90,7 @@ class SqliteJournal:
         Raises `JournalBusy`, and while reading `JournalDamaged`.
         """
         probe(path)
+        require_single_name(path)
         head = Head(path)
         journal = cls(path, head, Mark(0, GENESIS))
         return journal, journal._replayed()
@@ -90,6 +106,12 @@ class SqliteJournal:
         self._mark = Mark(running.count, running.hash, mark.seal if mark else "")
         self._appended = running.count
         self._finished = isinstance(last, Finished)
+        if not running.has_head and not self._finished:
+            log.warning(
+                "%s has no %s.head beside it: copied from a run under way, entries may be missing at its end",
+                self.path,
+                self.path.name,
+            )
 
     @property
     def pending(self) -> int:
@@ -134,6 +156,8 @@ class SqliteJournal:
             self._write_groups()
             if self._finished and not self._mark.seal:
                 self._seal()
+        except JournalError as error:
+            self._fail(error)
         except Exception as error:  # whatever it was, nobody must wait for this thread for ever
             self._fail(
                 JournalError(
@@ -155,6 +179,7 @@ class SqliteJournal:
         if self._mark.seal:  # SQLite may change the file from here on
             self._mark = replace(self._mark, seal="")
             self._head.mark(self._mark)
+        self._place.require_unmoved()
         return connect(self.path)
 
     def _seal(self) -> None:
@@ -163,12 +188,13 @@ class SqliteJournal:
         Its last connection has put the log into the file and taken it away, unless the run was killed before, which
         is made up for here, or somebody reads it just now: then it is left for the next time it is taken up.
         """
-        log = log_path(self.path)
-        if log.exists():
+        self._place.require_unmoved()
+        beside = log_path(self.path)
+        if beside.exists():
             with suppress(sqlite3.OperationalError):
                 connect(self.path).close()
         # one that came without its head gets none: what had been cut off before could not have been noticed
-        if not log.exists() and read_mark(self.path) is not None:
+        if not beside.exists() and read_mark(self.path) is not None:
             self._head.mark(replace(self._mark, seal=seal_of(self.path)))
 
     def _gather(self) -> list[bytes] | None:
@@ -183,6 +209,10 @@ class SqliteJournal:
 
     def _write(self, database: sqlite3.Connection, group: list[bytes]) -> None:
         mark = add(database, self._mark, group)
+        # after the commit and before anybody is told of it: what went into a file without a name is not acknowledged
+        self._place.require_unmoved()
+        self._place.require_log_unmoved()
+        self._head.require_in_place()
         self._head.mark(mark)
         with self._wake:
             self._mark = mark
