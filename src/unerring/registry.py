@@ -13,6 +13,7 @@ from unerring.adapters.embedded_ensembles import DRAFT, named
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed, is_plugged, plugged
+from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.policy import Policy
 from unerring.core.process import Chain
 from unerring.core.vote import Json
@@ -43,7 +44,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
     if isinstance(made, type):
         # a journal may name any class, and only a chain's is ever called
         if not isinstance(made, Chain):
-            raise InputError(f"{name} is no chain: it needs the methods start, subtask and advance")
+            raise InputError(not_a_chain(made, name))
         try:
             inspect.signature(made).bind(**parameters)
         except TypeError as error:
@@ -61,9 +62,11 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
 
 
 def required_chain(chain: Any, name: str = "") -> Chain:
-    """The chain, or `InputError` where the object is none."""
+    """The chain, or `InputError` where the object is none, or has a method that cannot be called or is misspelled."""
     if isinstance(chain, type) or not isinstance(chain, Chain):
-        raise InputError(f"{name or repr(chain)} is no chain: it needs the methods start, subtask and advance")
+        raise InputError(not_a_chain(chain, name))
+    if (wrong := misfit(chain)) is not None:
+        raise InputError(wrong)
     return chain
 
 

@@ -10,6 +10,8 @@ from threading import Thread
 from typing import TypeAlias
 
 from unerring.core.sample import Sample, Settings
+from unerring.core.user_code import noted, short, wrong_return
+from unerring.errors import ProviderError
 from unerring.runtime.panel import as_failure, leading
 
 Answer: TypeAlias = str | Sample
@@ -45,11 +47,16 @@ class FunctionSampler:
                     answer = await answer
         except SystemExit as error:  # it would end the event loop, and with it all other calls
             raise as_failure(error) from error
+        except Exception as error:
+            if not isinstance(error, ProviderError):
+                noted(error, self.name, settings.step, self._function)
+            raise
         if isinstance(answer, str):
             return Sample(answer, voter=self.name)
         if isinstance(answer, Sample):
             return answer
-        raise TypeError(f"{self.name} returned {answer!r}; a model's function returns text (str) or a Sample")
+        said = f"returned {short(answer)}; a model's function returns text (str) or a Sample"
+        raise wrong_return(self.name, said, settings.step, self._function)
 
 
 async def _in_thread(function: Function, prompt: str, settings: Settings) -> Answer | Awaitable[Answer]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
@@ -162,6 +162,14 @@ class Rehearsal:
     right: str
     wrong: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Raise `TypeError`, on the user's own line, for what cannot be rehearsed with."""
+        if not isinstance(self.right, str):
+            raise TypeError(f"Rehearsal(right=...) is a text, not {short(self.right)}")
+        fits = isinstance(self.wrong, list | tuple) and len(self.wrong) > 0
+        if not fits or not all(isinstance(one, str) for one in self.wrong):
+            raise TypeError(f"Rehearsal(wrong=...) is a tuple of one or more texts, not {short(self.wrong)}")
+
 
 def started(chain: Chain) -> Json:
     """The state before the first step."""
@@ -252,6 +260,12 @@ def truth_of(chain: Chain) -> Callable[[Json, int, bool], str] | None:
         return json_of(right, "truth", "choice", step, truth)
 
     return text
+
+
+def state_at(chain: Chain, step: int) -> Json:
+    """The state before a step, of a chain that can be entered at any."""
+    enter: Callable[[int], Json] = getattr(chain, "state_at")  # noqa: B009  (no method of every chain)
+    return cast(Json, _from(enter, "state_at", step, step=step))
 
 
 def digest_at(chain: Chain, state: Json, step: int | None = None, made_by: str = "advance") -> str:

@@ -32,7 +32,7 @@ def noted(error: Exception, method: str, step: int | None = None, function: Any 
         return
     traceback = error.__traceback__
     uncalled = traceback is not None and traceback.tb_next is None
-    error.add_note(Place(f"in {_called(method, step)}{_defined(function) if uncalled else ''}"))
+    error.add_note(Place(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}"))
 
 
 def place_of(error: BaseException) -> str | None:
@@ -42,7 +42,7 @@ def place_of(error: BaseException) -> str | None:
 
 def wrong_return(method: str, said: str, step: int | None = None, function: Any = None) -> WrongReturn:
     """The error of a method whose value cannot be used: `said` follows its name, as in "returned None"."""
-    return WrongReturn(f"{_called(method, step)} {said}{_defined(function)}")
+    return WrongReturn(f"{_called(method, step)} {said}{defined_at(function)}")
 
 
 def json_of(value: Json, method: str, name: str, step: int | None = None, function: Any = None) -> str:
@@ -75,8 +75,8 @@ def _called(method: str, step: int | None) -> str:
     return f"{method}()" if step is None else f"{method}() of step {step}"
 
 
-def _defined(function: Any) -> str:
-    """Where a function is defined; nothing for one that is not Python's."""
+def defined_at(function: Any) -> str:
+    """Where a function is defined, in brackets; nothing for one that is not Python's."""
     while isinstance(function, partial):
         function = function.func
     function = getattr(function, "__wrapped__", function)

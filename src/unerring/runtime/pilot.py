@@ -19,7 +19,7 @@ from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, advanced, check_of, length_of, started, subtask_at, truth_of
+from unerring.core.process import Chain, advanced, check_of, length_of, started, state_at, subtask_at, truth_of
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.request import request_from
 from unerring.core.sample import Sample, Settings
@@ -129,7 +129,6 @@ class Pilot:
     def _places(self) -> Iterator[Place]:
         """Steps at random, none twice; after a stop, those that come next."""
         length = length_of(self._chain)
-        state_at: Callable[[int], Json] = getattr(self._chain, "state_at")  # noqa: B009  (no method of every chain)
         assert length is not None
         chance, known = Random(f"steps of a pilot: {self._calibration.seed}"), set[int]()
         while len(known) < length:
@@ -138,7 +137,7 @@ class Pilot:
                 continue
             known.add(step)
             if len(known) > self._calibration.steps:
-                yield Place(step, state_at(step))
+                yield Place(step, state_at(self._chain, step))
 
     async def _walk(self, seen: Callable[[Calibration], None]) -> None:
         """Look at one step after the other, each from where the right choice of the one before leads."""

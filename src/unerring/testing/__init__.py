@@ -10,6 +10,7 @@ from random import Random
 from unerring.core.entries import Entry
 from unerring.core.process import Rehearsal
 from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.user_code import noted, short, wrong_return
 from unerring.errors import InputError
 
 __all__ = ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]
@@ -47,7 +48,7 @@ class NoisySampler:
 
     def _draw(self, prompt: str, settings: Settings, offset: int) -> Sample:
         if self._asked is None or self._asked[0] != prompt:
-            self._asked = (prompt, self._rehearse(prompt))
+            self._asked = (prompt, self._rehearsed(prompt, settings.step))
         rehearsal = self._asked[1]
         chance = Random(settings.sample_seed(offset))
         if chance.random() >= self._v:
@@ -56,6 +57,16 @@ class NoisySampler:
             text = self._voted(rehearsal, Random(f"{settings.seed}:{settings.step}"), chance)
         usage = Usage(len(prompt.split()), len(text.split()))
         return Sample(text, usage, voter=self.name)
+
+    def _rehearsed(self, prompt: str, step: int) -> Rehearsal:
+        try:
+            found = self._rehearse(prompt)
+        except Exception as error:  # the user's own code
+            noted(error, "rehearse", step, self._rehearse)
+            raise
+        if not isinstance(found, Rehearsal):
+            raise wrong_return("rehearse", f"returned {short(found)}; it returns a Rehearsal", step, self._rehearse)
+        return found
 
     def _voted(self, rehearsal: Rehearsal, shared: Random, own: Random) -> str:
         error = 1.0 - self._p
