@@ -6,11 +6,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from batch_provider import CREATE, DOWNLOAD, KEY, LIST, MODEL, POLL, UPLOAD, Provider, hang, listening
 
 from faults.server import serving
 from faults.trials import Trials
+from tables import each
 
 CHILD = Path(__file__).with_name("batch_provider.py")
 STEPS = 6
@@ -36,8 +36,8 @@ def spec_of(url, options=""):
     return f"openai-batch/{MODEL}@{url},gather=0.1,poll=0.01{options}"
 
 
-@pytest.mark.parametrize("effective", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(
+@each("effective", [False, True], ids=["before", "after"])
+@each(
     "point",
     [(LIST, 0), (UPLOAD, 0), (CREATE, 0), (POLL, 0), (POLL, 1), (DOWNLOAD, 0)],
     ids=["list", "upload", "create", "poll", "last-poll", "download"],

@@ -3,9 +3,9 @@
 import asyncio
 import json
 
-import pytest
 from batch_provider import DOWNLOAD, Provider, at, error, listening, outcomes, sampler_of, settings, until
 
+from tables import each
 from unerring.errors import FailureKind
 
 
@@ -84,7 +84,7 @@ def test_what_is_found_and_expired_is_bought_again():
     assert set(provider.computed.values()) == {1}
 
 
-@pytest.mark.parametrize("live", [False, True])
+@each("live", [False, True])
 def test_a_batch_whose_input_file_is_gone_is_read_by_its_results(live):
     """Where nobody can say what a found batch asks, it is waited for, and used as far as it answers."""
     provider = Provider(polls=10**9 if live else 1)

@@ -3,9 +3,9 @@
 import asyncio
 import json
 
-import pytest
 from batch_provider import Provider, answer, kinds, outcomes, prompt_of, refusal, reply, settings, told, trying, untold
 
+from tables import each
 from unerring.core.sample import Finish, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -91,7 +91,7 @@ def test_where_n_is_ignored_samples_are_asked_for_one_by_one_in_one_batch():
     assert [len(sent) for sent in provider.sent] == [1, 3]
 
 
-@pytest.mark.parametrize(
+@each(
     ("fates", "first", "then"),
     [
         ("aea", ["p0"], ["p0"] * 2),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.adapters.batch_lines import Key, Line, Mark, key_of, keys_in, named, steps_of
 from unerring.adapters.batch_requests import MOST_KEPT, Requests
 from unerring.core.sample import Sample, Settings, Usage
@@ -127,7 +128,7 @@ def test_a_call_given_up_before_it_is_sent_is_not_sent():
     run(work)
 
 
-@pytest.mark.parametrize("late", [False, True])
+@each("late", [False, True])
 def test_what_a_given_up_call_bought_is_kept_for_who_asks_the_same(late):
     """After a batch is sent, an answer that nobody waits for goes to whoever asks next, and nothing is sent again."""
 
@@ -279,7 +280,7 @@ def test_a_batch_says_whose_it_is_and_which_steps_it_has():
     assert steps_of({"steps": "a..b"}) is None
 
 
-@pytest.mark.parametrize("identity", ["", "x" * 513, "two\nlines"])
+@each("identity", ["", "x" * 513, "two\nlines"])
 def test_a_run_that_cannot_be_named_is_refused(identity):
     """An identity that no metadata can hold is an error before anything is sent."""
     from unerring.adapters.batch_sampler import BatchSampler

@@ -2,10 +2,10 @@
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.adapters.batch_results import Fate, Outcome, reconcile
 
 NAMES = [f"{step}-0-{step:024x}-1" for step in range(8)]
@@ -117,7 +117,7 @@ def test_an_unreadable_line_fails_the_request_it_names():
     assert fates(outcomes) == {NAMES[0]: Fate.ANSWERED, NAMES[1]: Fate.UNKNOWN, NAMES[2]: Fate.ANSWERED}
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         b"\xff\xfe",

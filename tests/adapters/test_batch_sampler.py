@@ -5,11 +5,11 @@ from collections import Counter
 from dataclasses import replace
 from random import Random
 
-import pytest
 from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, settings, trying, until
 
 from faults.server import serving
 from faults.trials import ERRORS_ONLY, REJECTED, Trials
+from tables import each
 from unerring.adapters.batch_sampler import BatchSampler
 from unerring.core.sample import Message, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -57,7 +57,7 @@ def troubled(number):
     return Trials(shuffled=True, doubled=0.2)
 
 
-@pytest.mark.parametrize("options", [",batch=50000", ",batch=250"], ids=["one batch", "four batches"])
+@each("options", [",batch=50000", ",batch=250"], ids=["one batch", "four batches"])
 def test_a_thousand_requests_settle_once_each_whatever_happens(options):
     """With 60 % expired, gaps, duplicates, shuffling and failing polls, each request is answered once, and none is
     sent again but those that were not carried out or whose answer the provider lost.

@@ -3,12 +3,13 @@
 import pytest
 from batch_provider import KEY
 
+from tables import each
 from unerring.adapters.batch_sampler import BatchSampler
 from unerring.adapters.batch_spec import parse_batch_spec
 from unerring.errors import InputError
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "name"),
     [
         ("openai-batch/m", "openai-batch/m"),
@@ -25,7 +26,7 @@ def test_a_specification_has_one_form(text, name):
     assert parse_batch_spec(name) == spec
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "words"),
     [
         ("openai/m", "openai-batch/MODEL"),

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from aiohttp import web
 from batch_provider import (
     CREATE,
@@ -25,11 +24,12 @@ from batch_provider import (
     untold,
 )
 
+from tables import each
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 from unerring.testing import FakeClock
 
 
-@pytest.mark.parametrize(
+@each(
     "answers",
     [
         [error(500), error(502)],
@@ -69,7 +69,7 @@ def test_polls_become_rarer():
     assert (waits[0], waits[-1]) == (10.0, 80.0)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, FailureKind.DENIED), (402, FailureKind.QUOTA)])
+@each(("status", "kind"), [(401, FailureKind.DENIED), (402, FailureKind.QUOTA)])
 def test_a_poll_that_is_denied_stops_the_run_and_buys_nothing_again(status, kind):
     """401 and 402 on a poll are lasting; once that is put right, the same sampler finds the batch again."""
     provider = Provider(before=at(POLL, error(status)))
@@ -135,7 +135,7 @@ def test_a_batch_beyond_the_limit_with_no_other_to_wait_for_is_passing():
     assert kinds(failed) == [FailureKind.RATE_LIMITED]
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "kind"),
     [
         (429, FailureKind.RATE_LIMITED),
@@ -144,7 +144,7 @@ def test_a_batch_beyond_the_limit_with_no_other_to_wait_for_is_passing():
         (403, FailureKind.DENIED),
     ],
 )
-@pytest.mark.parametrize("place", [UPLOAD, CREATE], ids=["upload", "create"])
+@each("place", [UPLOAD, CREATE], ids=["upload", "create"])
 def test_what_cannot_be_sent_fails_by_its_status(place, status, kind):
     """A refused upload or batch fails all its calls by the status, and the next try is a new batch."""
     provider = Provider(before=at(place, error(status)))
@@ -158,7 +158,7 @@ def test_what_cannot_be_sent_fails_by_its_status(place, status, kind):
     assert len(provider.batches) == 1
 
 
-@pytest.mark.parametrize("answer", [reset, hang, page("{}")])
+@each("answer", [reset, hang, page("{}")])
 def test_a_batch_made_without_a_word_is_found(answer):
     """If the reply to making a batch is lost, late or no batch, it is found by its file, and no other is made."""
     provider = Provider(after=at(CREATE, answer))
@@ -204,7 +204,7 @@ def test_a_download_that_breaks_off_is_done_over():
     assert provider.turns[DOWNLOAD] == 3
 
 
-@pytest.mark.parametrize("place", [LIST, UPLOAD, CREATE, POLL, DOWNLOAD], ids="-".join)
+@each("place", [LIST, UPLOAD, CREATE, POLL, DOWNLOAD], ids="-".join)
 def test_the_key_goes_into_no_message(place):
     """A provider that repeats the key in its errors finds it taken out of all that is raised, and its tracebacks."""
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 from embedded_steps import GAME, prompt, some_steps
 
+from tables import each
 from unerring.adapters import embedded_member
 from unerring.adapters.embedded import EmbeddedSampler
 from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS
@@ -48,14 +49,14 @@ def test_votes_rotate_over_the_members() -> None:
     assert [sample.voter for sample in samples] == [f"embedded/{name}" for name in "bcabc"]
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@each("name", MEMBERS)
 def test_a_member_can_be_asked_alone(name: str) -> None:
     """`embedded/b` answers all samples with member b."""
     samples = using(lambda sampler: sampler.sample(prompt(5), at(5), 4), f"embedded/{name}")
     assert [sample.voter for sample in samples] == [f"embedded/{name}"] * 4
 
 
-@pytest.mark.parametrize("spec", ["embedded/d", "embedded/", "embedded/a/b", "embedded/digits/d", "digits", "other"])
+@each("spec", ["embedded/d", "embedded/", "embedded/a/b", "embedded/digits/d", "digits", "other"])
 def test_an_unknown_member_is_refused(spec: str) -> None:
     """There are three members; asking for another is the caller's mistake, told in one line."""
     with pytest.raises(
@@ -64,7 +65,7 @@ def test_an_unknown_member_is_refused(spec: str) -> None:
         EmbeddedSampler(spec)
 
 
-@pytest.mark.parametrize("text", ["What is the capital of France?", prompt(5) + "!", "clockwise last = [1, 21x"])
+@each("text", ["What is the capital of France?", prompt(5) + "!", "clockwise last = [1, 21x"])
 def test_words_outside_the_vocabulary_are_refused(text: str) -> None:
     """The model knows the compact prompts only, and says so instead of answering something."""
     with pytest.raises(InputError, match="knows only the compact Towers of Hanoi prompts"):
@@ -197,7 +198,7 @@ asyncio.run(work())
 """
 
 
-@pytest.mark.parametrize("ending", ["interrupted", "left"])
+@each("ending", ["interrupted", "left"])
 def test_python_ends_promptly_with_an_open_sampler(ending: str) -> None:
     """Neither Ctrl-C nor leaving with calls in the queue makes the process hang or crash."""
     process = subprocess.Popen([sys.executable, "-c", BUSY, ending], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -8,6 +8,7 @@ import pytest
 from journal_files import POLICY, VOTER, cli, entries_of, exported, forged, opening, start, written
 
 import unerring
+from tables import each
 from unerring import Hanoi, Options
 from unerring.api import Target, calibrate
 from unerring.errors import StepLimit
@@ -48,7 +49,7 @@ FORGED = [
 ]
 
 
-@pytest.mark.parametrize("plan", FORGED, ids=range(len(FORGED)))
+@each("plan", FORGED, ids=range(len(FORGED)))
 def test_a_forged_plan_does_no_harm(tmp_path, plan):
     """Whatever stands in place of a plan, the report is made, and nothing of it reaches a terminal as it is."""
     path = forged(tmp_path / "run.db", dissenting(20, plan))
@@ -75,7 +76,7 @@ def honest(tmp_path_factory) -> str:
     return exported(path)
 
 
-@pytest.mark.parametrize("plan", FORGED, ids=range(len(FORGED)))
+@each("plan", FORGED, ids=range(len(FORGED)))
 def test_a_run_with_a_forged_plan_goes_on(tmp_path, begun, honest, plan):
     """Every command reads it, and resuming leads to the same steps as without it."""
     path = tmp_path / "run.db"

@@ -14,6 +14,7 @@ from faults.answers import Embedded, noise
 from faults.faults import Fault
 from faults.script import always, listed, troubled
 from faults.server import serving
+from tables import each
 from unerring.adapters.litellm import LiteLLMSampler
 from unerring.core.sample import Finish, Settings
 from unerring.errors import FailureKind, ProviderError
@@ -118,8 +119,8 @@ DOWN = {
 }
 
 
-@pytest.mark.parametrize("provider", ["openai", "mistral", "hosted_vllm"])  # openai's own client, and LiteLLM's two
-@pytest.mark.parametrize(("fault", "kind"), [*BUSY.items(), *DOWN.items()], ids=lambda given: given.name)
+@each("provider", ["openai", "mistral", "hosted_vllm"])  # openai's own client, and LiteLLM's two
+@each(("fault", "kind"), [*BUSY.items(), *DOWN.items()], ids=lambda given: given.name)
 def test_each_failure_has_its_kind_and_is_one_request(provider, fault, kind):
     """What goes wrong at a real server arrives as the kind that it is, after exactly one request, without the key."""
     with serving(script=always(fault)) as server:
@@ -138,7 +139,7 @@ def test_a_wait_that_a_provider_asks_for_is_kept():
     assert raised.value.retry_after == 61
 
 
-@pytest.mark.parametrize(
+@each(
     ("fault", "finish"),
     [
         (Fault.REFUSAL, Finish.REFUSED),

@@ -1,8 +1,8 @@
 """Of the samples of a reply: who they are, what they cost, and whether they are copies."""
 
-import pytest
 from openai_replies import CANARY, ID, USAGE, choice, one, read, reply
 
+from tables import each
 from unerring.core.sample import Usage
 
 # --- identity
@@ -17,7 +17,7 @@ def test_samples_of_one_reply_have_identities_of_their_own():
     assert one(reply(id="chatcmpl-another0id1")).reply_id not in first
 
 
-@pytest.mark.parametrize(
+@each(
     "name", [None, "", "chatcmpl-123", "chatcmpl", "chatcmpl-1700000000", "chatcmpl-1700000000000", "cmpl-local", 17]
 )
 def test_an_id_that_others_may_have_is_none(name):
@@ -25,15 +25,13 @@ def test_an_id_that_others_may_have_is_none(name):
     assert one(reply(id=name)).reply_id is None
 
 
-@pytest.mark.parametrize(
-    "name", [ID, "gen-1700000000-AbC3dEf6", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 9 + "7"]
-)
+@each("name", [ID, "gen-1700000000-AbC3dEf6", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 9 + "7"])
 def test_an_id_that_is_the_replys_own_is_kept(name):
     """Ids with something random in them identify."""
     assert one(reply(id=name)).reply_id is not None
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "served"),
     [
         ({}, "m-1"),
@@ -55,7 +53,7 @@ def test_who_served_it(fields, served):
 # --- what it is charged
 
 
-@pytest.mark.parametrize(
+@each(
     ("usage", "charged"),
     [
         (USAGE, Usage(100, 10, 0)),
@@ -94,9 +92,9 @@ def test_a_sample_is_charged_what_the_reply_says_or_the_worst(usage, charged):
     assert one(reply(usage=usage)).usage == charged
 
 
-@pytest.mark.parametrize("n", [2, 3, 7])
-@pytest.mark.parametrize("written", [0, 1, 10, 11, 997])
-@pytest.mark.parametrize("lengths", [None, "given"])
+@each("n", [2, 3, 7])
+@each("written", [0, 1, 10, 11, 997])
+@each("lengths", [None, "given"])
 def test_what_several_samples_are_charged_adds_up(n, written, lengths):
     """The prompt is charged once; the shares of what was written add up exactly, in proportion where that is known."""
     each = [None if lengths is None else {"content": [{"logprob": -1.0}] * (i + 1)} for i in range(n)]
@@ -178,14 +176,14 @@ NO_HITS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), HITS)
+@each(("name", "value"), HITS)
 def test_a_cache_that_says_so_gave_a_copy(name, value):
     """Each gateway's header for a hit marks the samples, in any case of letters."""
     assert one(reply(), headers={name: value}).cached
     assert one(reply(), headers={name.lower(): value.lower(), "date": "x"}).cached
 
 
-@pytest.mark.parametrize(("name", "value"), NO_HITS)
+@each(("name", "value"), NO_HITS)
 def test_a_miss_is_no_copy(name, value):
     """Misses, caches of prompts and other headers mark nothing."""
     assert not one(reply(), headers={name: value}).cached

@@ -11,6 +11,7 @@ from faults.caching import CACHES
 from faults.faults import Fault, Rejection, redirected
 from faults.script import always, listed
 from faults.server import serving
+from tables import each
 from unerring.adapters.openai_chat import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
 from unerring.core.sample import Finish, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -154,7 +155,7 @@ KINDS = {
 WAITS = {Fault.RATE_LIMITED_1: 1.0, Fault.RATE_LIMITED_61: 61.0}
 
 
-@pytest.mark.parametrize(("fault", "kind"), [(fault, kind) for kind, faults in KINDS.items() for fault in faults])
+@each(("fault", "kind"), [(fault, kind) for kind, faults in KINDS.items() for fault in faults])
 def test_each_fault_has_its_kind(fault, kind):
     """What the server did says what follows; the trouble is over with it, and the next call is answered."""
     with serving(script=listed(fault)) as server:
@@ -201,7 +202,7 @@ SAMPLES = {
 }
 
 
-@pytest.mark.parametrize(("fault", "finish"), SAMPLES.items())
+@each(("fault", "finish"), SAMPLES.items())
 def test_odd_replies_are_samples(fault, finish):
     """Replies that are odd and whole bring samples, which say what is odd about them."""
     with serving(script=listed(None, fault)) as server:
@@ -227,7 +228,7 @@ def test_a_filtered_prompt_is_a_refusal():
         assert (sample.finish, sample.usage) == (Finish.REFUSED, Usage())
 
 
-@pytest.mark.parametrize("fault", [Fault.HANG, Fault.SPACES, Fault.SILENCE, Fault.DRIP, Fault.ORPHAN_HANG])
+@each("fault", [Fault.HANG, Fault.SPACES, Fault.SILENCE, Fault.DRIP, Fault.ORPHAN_HANG])
 def test_no_call_outlives_its_deadline(fault):
     """Silence, drips and blanks without end are left at the deadline, whatever arrives until then.
 
@@ -269,7 +270,7 @@ def test_an_address_without_v1_is_pointed_out():
         assert "/v1" in str(failed)
 
 
-@pytest.mark.parametrize("cache", CACHES.values(), ids=CACHES)
+@each("cache", CACHES.values(), ids=CACHES)
 def test_copies_that_admit_it_are_marked(cache):
     """Copies with a header or without a price are marked as such; those with the old id have the old identity."""
     with serving(cache=cache) as server:
@@ -289,7 +290,7 @@ def refusing(param, message="Unsupported parameter."):
     return Rejection(400, "unsupported_parameter", f"{message} '{param}' is not supported.")
 
 
-@pytest.mark.parametrize("param", ["max_tokens", "temperature", "seed", "logprobs"])
+@each("param", ["max_tokens", "temperature", "seed", "logprobs"])
 def test_a_refused_parameter_is_left_out_of_the_next_try(param, caplog):
     """The call fails for once, to be tried again at once; from then on the parameter is not sent. There is one warning
     where samples lose their temperature."""
@@ -317,7 +318,7 @@ def test_a_refused_parameter_is_left_out_of_the_next_try(param, caplog):
 SCHEMA = General().solve("2 + 2", None).held_to(False)
 
 
-@pytest.mark.parametrize(("options", "sent"), [("", ("thoughts", "answer")), (",schema=off", ())])
+@each(("options", "sent"), [("", ("thoughts", "answer")), (",schema=off", ())])
 def test_a_schema_is_sent_where_the_step_has_one(options, sent):
     """And nowhere else, and not where it is switched off; what it may cost is reserved."""
     with serving() as server:
@@ -349,7 +350,7 @@ def test_the_same_refusal_again_is_final():
         assert (type(failed), failed.kind) == (ProviderDown, FailureKind.INVALID)
 
 
-@pytest.mark.parametrize("fault", [Fault.N_IGNORED, Fault.N_REFUSED])
+@each("fault", [Fault.N_IGNORED, Fault.N_REFUSED])
 def test_a_server_without_n_is_asked_for_one_at_a_time(fault):
     """Where n is ignored, a few times in a row, what came is returned; where it is refused the call is tried again."""
     with serving(script=always(fault)) as server:

@@ -5,6 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
+from tables import each
 from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
 from unerring.adapters.openai_reply import Asked, outcome
 from unerring.adapters.openai_spec import Secret
@@ -26,7 +27,7 @@ def refused(status, error=None, headers=None):
 # --- kinds
 
 
-@pytest.mark.parametrize(
+@each(
     ("statuses", "kind"),
     [
         ((429,), FailureKind.RATE_LIMITED),
@@ -47,7 +48,7 @@ def test_a_status_has_a_kind(statuses, kind):
         assert (failed.kind, failed.tokens) == (kind, None), status
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "error", "kind"),
     [
         (429, {"error": {"code": "insufficient_quota", "message": "You exceeded it."}}, FailureKind.QUOTA),
@@ -66,7 +67,7 @@ def test_codes_tell_a_quota_from_a_rate(status, error, kind):
     assert refused(status, error).kind is kind
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "error"),
     [
         (400, {"error": {"code": "content_filter", "message": "filtered"}}),
@@ -89,7 +90,7 @@ def test_a_redirect_says_what_to_do():
 # --- messages
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "message"),
     [
         ({"error": {"message": "said"}}, "said"),
@@ -113,7 +114,7 @@ def test_the_message_is_found_in_every_shape(body, message):
     assert said_by(body).message == message
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "message"),
     [
         (b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>", "502 Bad Gateway"),
@@ -141,7 +142,7 @@ def test_messages_are_one_short_line():
         assert words.startswith(f"box answered {status}: a [31mred [0m b c")
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 307, 199])
+@each("status", [400, 401, 404, 429, 500, 307, 199])
 def test_messages_have_no_key_in_them(status):
     """A server that echoes the key, at any place in its answer, does not get it into a message."""
     for before in (0, 200, 250, 270, 280, 290, 2380, 2390, 2400):
@@ -161,7 +162,7 @@ def test_an_error_without_words_says_its_status():
 # --- waiting
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "wait"),
     [
         ({}, None),

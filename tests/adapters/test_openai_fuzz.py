@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from tables import each
 from unerring.adapters.openai_failures import LONGEST_MESSAGE, LONGEST_WAIT
 from unerring.adapters.openai_reply import LONGEST_TEXT, Asked, outcome
 from unerring.adapters.openai_spec import Secret
@@ -227,8 +228,8 @@ def test_a_million_mutated_replies(seed):
     fuzz(50_000, seed)
 
 
-@pytest.mark.parametrize("value", [REPLIES[1], REPLIES[6]])
-@pytest.mark.parametrize("status", [200, 429])
+@each("value", [REPLIES[1], REPLIES[6]])
+@each("status", [200, 429])
 def test_a_reply_cut_anywhere(status, value):
     """A reply that ends after any of its bytes is a failure, or the whole."""
     body = json.dumps(value).encode()
@@ -238,10 +239,8 @@ def test_a_reply_cut_anywhere(status, value):
         assert not isinstance(result, list)
 
 
-@pytest.mark.parametrize(
-    "opening", ["[", '{"a":', '{"choices":[', '{"choices":[{"message":{"content":[', '{"error":[']
-)
-@pytest.mark.parametrize("status", [200, 500])
+@each("opening", ["[", '{"a":', '{"choices":[', '{"choices":[{"message":{"content":[', '{"error":['])
+@each("status", [200, 500])
 def test_nesting_without_end(status, opening):
     """Brackets 100,000 deep, open or closed, exhaust nothing."""
     nested = opening * 100_000
@@ -272,10 +271,8 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(
-    "size", [16 * MEBIBYTE - 200, MEBIBYTE - 200, MEBIBYTE // 4], ids=["16 MiB", "1 MiB", "256 KiB"]
-)
-@pytest.mark.parametrize("name", HOSTILE)
+@each("size", [16 * MEBIBYTE - 200, MEBIBYTE - 200, MEBIBYTE // 4], ids=["16 MiB", "1 MiB", "256 KiB"])
+@each("name", HOSTILE)
 def test_large_replies_are_read_soon(name, size):
     """Up to the cap, what is made to take long takes no longer than 50 ms (twice that, on a busy machine)."""
     body = HOSTILE[name](size)

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
 
+from tables import each
 from unerring.adapters.openai_failures import LARGEST_ERROR
 from unerring.adapters.openai_line import Line
 from unerring.adapters.openai_reply import LARGEST_REPLY
@@ -235,7 +236,7 @@ def test_a_request_that_was_read_and_not_answered_is_unknown():
     assert len(server.requests) == 3  # nothing is sent twice
 
 
-@pytest.mark.parametrize(
+@each(
     ("reply", "words"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "broke off"),
@@ -304,8 +305,8 @@ def forget_peak():
         pytest.skip("this system does not measure the peak of memory anew")
 
 
-@pytest.mark.parametrize("head", ["Transfer-Encoding: chunked", f"Content-Length: {10 << 30}", "Connection: close"])
-@pytest.mark.parametrize("status", [200, 500])
+@each("head", ["Transfer-Encoding: chunked", f"Content-Length: {10 << 30}", "Connection: close"])
+@each("status", [200, 500])
 def test_an_answer_without_end_is_left(status, head):
     """Of ten gigabytes no more than the cap is read, the connection is closed, and memory stays within 64 MiB."""
     sent = 0

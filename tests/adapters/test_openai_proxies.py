@@ -3,9 +3,9 @@
 import asyncio
 import json
 
-import pytest
 from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
 
+from tables import each
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 
@@ -36,9 +36,7 @@ def test_a_proxy_passes_plain_requests_on():
     assert f"Bearer {CANARY}" in head
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(502, FailureKind.TRANSIENT), (403, FailureKind.TRANSIENT), (407, FailureKind.DENIED)]
-)
+@each(("status", "kind"), [(502, FailureKind.TRANSIENT), (403, FailureKind.TRANSIENT), (407, FailureKind.DENIED)])
 def test_a_proxy_never_sees_the_key_of_a_secure_request(status, kind):
     """A tunnel is asked for with the proxy's password and without the key; refused, nothing was sent."""
     proxy = Answering(answer(b"", f"{status} No"))

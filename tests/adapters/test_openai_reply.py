@@ -7,6 +7,7 @@ import zlib
 import pytest
 from openai_replies import CANARY, USAGE, asked, choice, one, read, reply, unknown
 
+from tables import each
 from unerring.adapters.openai_reply import LARGEST_INFLATED, LARGEST_REPLY, LONGEST_TEXT, outcome
 from unerring.core.sample import Finish, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -24,7 +25,7 @@ def test_a_sample_has_all_that_the_reply_says():
     assert sample.reply_id is not None
 
 
-@pytest.mark.parametrize(
+@each(
     ("message", "text"),
     [
         ({"content": "x"}, "x"),
@@ -55,7 +56,7 @@ def test_text_beside_a_message_is_read():
     assert one(reply({"text": "x", "finish_reason": "stop"})).text == "x"
 
 
-@pytest.mark.parametrize(
+@each(
     ("finish", "expected"),
     [
         ("stop", Finish.STOP),
@@ -94,7 +95,7 @@ def test_a_text_beyond_all_bounds_counts_as_cut_off():
     assert one(reply(choice("a" * LONGEST_TEXT))).finish is Finish.STOP
 
 
-@pytest.mark.parametrize(
+@each(
     ("logprobs", "mean"),
     [
         (None, None),
@@ -125,7 +126,7 @@ def test_the_mean_log_probability(logprobs, mean):
 # --- failures
 
 
-@pytest.mark.parametrize("choices", [[], None, "absent", 7, {}, "x", [None], [7, "x"]])
+@each("choices", [[], None, "absent", 7, {}, "x", [None], [7, "x"]])
 def test_a_reply_without_choices_is_a_failure_with_its_cost(choices):
     """What became of it is not known; the tokens that it says were used are settled."""
     value = reply(choices=choices)
@@ -136,7 +137,7 @@ def test_a_reply_without_choices_is_a_failure_with_its_cost(choices):
     assert unknown(value).tokens is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "words"),
     [
         (b"", "no JSON"),
@@ -157,13 +158,13 @@ def test_what_is_no_reply_is_unknown(body, words):
     assert words in str(unknown(body))
 
 
-@pytest.mark.parametrize("kind", ["text/html", "text/plain", "", "application/octet-stream; charset=utf-16"])
+@each("kind", ["text/html", "text/plain", "", "application/octet-stream; charset=utf-16"])
 def test_json_is_known_by_what_it_is(kind):
     """A reply with a wrong content type is read all the same."""
     assert one(reply(), headers={"content-type": kind}).text == "answer"
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"\n\n  \r\n" + json.dumps(reply()).encode() + b"\n",
@@ -237,7 +238,7 @@ def test_an_error_beside_an_answer_does_not_undo_it():
 # --- packed, large and hostile
 
 
-@pytest.mark.parametrize(
+@each(
     ("encoding", "pack"),
     [
         ("gzip", gzip.compress),
@@ -257,7 +258,7 @@ def test_what_was_packed_unasked_is_unpacked(encoding, pack):
     assert str(failed) == "box answered 429: slow"
 
 
-@pytest.mark.parametrize(
+@each(
     ("encoding", "body"),
     [
         ("br", b"{}"),
@@ -279,7 +280,7 @@ def test_a_reply_beyond_the_cap_is_unknown():
     assert "16 MiB" in str(unknown(b" " * (LARGEST_REPLY + 1)))
 
 
-@pytest.mark.parametrize("part", [b"{},", b"0,", b'{"logprob":-1},'])
+@each("part", [b"{},", b"0,", b'{"logprob":-1},'])
 def test_a_reply_of_too_many_parts_is_unknown(part):
     """What would take long to build is not built."""
     body = b'{"choices":[{"message":{"content":"x"},"logprobs":{"content":[' + part * 1_100_000 + b"{}]}}]}"

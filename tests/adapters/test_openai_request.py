@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tables import each
 from unerring.adapters.openai_failures import said_by
 from unerring.adapters.openai_request import MOST_TAILS, Form, refused_parameter
 from unerring.adapters.openai_spec import Spec
@@ -50,7 +51,7 @@ def test_a_schema_is_sent_as_openai_wants_it():
     assert form.sent(1, schema=True) - form.sent(1) == {"response_format"}
 
 
-@pytest.mark.parametrize("text", ['"', "\\", "\n\x00\x1f", "é😀", "</script>", '"},{"role":"system"', "\u2028"])
+@each("text", ['"', "\\", "\n\x00\x1f", "é😀", "</script>", '"},{"role":"system"', "\u2028"])
 def test_any_text_is_sent_as_it_is(text):
     """Prompts and names of models are quoted as JSON wants it."""
     assert fields(Form(Spec("m")), prompt=text)["messages"] == [{"role": "user", "content": text}]
@@ -79,7 +80,7 @@ def test_settings_may_change_from_call_to_call():
         assert (sent["temperature"], sent["max_tokens"]) == (i / 100, 10 + i)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "error", "name"),
     [
         (400, {"param": "max_tokens", "code": "unsupported_parameter", "message": "Use another."}, "max_tokens"),
@@ -121,7 +122,7 @@ def test_a_parameter_that_was_not_sent_cannot_be_left_out():
     assert "n" in form.sent(2) - form.sent(1)
 
 
-@pytest.mark.parametrize("name", ["temperature", "seed", "logprobs"])
+@each("name", ["temperature", "seed", "logprobs"])
 def test_what_was_refused_is_not_sent_again(name):
     """From then on requests are as before, less that one parameter."""
     form = Form(Spec("m"))

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from pilots import one_line
+from tables import each
 from unerring.adapters.openai_chat import OpenAISampler
 from unerring.adapters.openai_spec import KEYS, Proxy, Secret, Spec, canonical_url, parse_spec, proxy_for, secret_for
 from unerring.errors import InputError
@@ -17,7 +18,7 @@ LOCAL = "http://127.0.0.1:8000/v1"
 # --- the words
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "spec"),
     [
         ("openai/gpt-4.1-mini", Spec("gpt-4.1-mini")),
@@ -43,7 +44,7 @@ def test_a_specification_is_read_and_written_alike(text, spec):
     assert parse_spec(read.name).name == read.name
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "name"),
     [
         ("openai/m@https://api.openai.com/v1", "openai/m"),
@@ -61,7 +62,7 @@ def test_one_meaning_has_one_name(text, name):
     assert parse_spec(text).name == name
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "openai",
@@ -110,7 +111,7 @@ def test_a_bad_specification_is_refused_in_one_line(text):
     one_line(raised.value)
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         f"https://user:{CANARY}@box/v1",
@@ -148,7 +149,7 @@ def test_hosts_that_look_alike_are_other_hosts():
 # --- keys
 
 
-@pytest.mark.parametrize(("host", "variable"), KEYS.items())
+@each(("host", "variable"), KEYS.items())
 def test_each_known_host_has_its_own_key(host, variable):
     """The key comes from the host's own variable, and from no other."""
     spec = Spec("m", f"https://{host}/v1")
@@ -167,7 +168,7 @@ def test_other_hosts_get_the_common_key_or_none():
     assert secret_for(spec, {"UNERRING_API_KEY": CANARY}).header == f"Bearer {CANARY}"
 
 
-@pytest.mark.parametrize("bad", ["\n", "\r\nX-Evil: 1", " ", "ü", "\x00", "\x7f", "\u200b"])
+@each("bad", ["\n", "\r\nX-Evil: 1", " ", "ü", "\x00", "\x7f", "\u200b"])
 def test_a_key_that_is_no_header_value_is_refused_and_not_shown(bad):
     """Line breaks, spaces and other characters that no key has are an error that names the variable alone."""
     with pytest.raises(InputError, match="OPENAI_API_KEY") as raised:
@@ -196,7 +197,7 @@ def test_an_account_is_a_host_and_a_key():
     assert len({account(LOCAL, CANARY), account(LOCAL, CANARY + "x"), account("https://box/v1", CANARY)}) == 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "scrubbed"),
     [
         ("", ""),
@@ -219,7 +220,7 @@ def test_a_placeholder_is_no_secret():
 # --- proxies
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "environ", "expected"),
     [
         ("https://box/v1", {}, None),
@@ -246,7 +247,7 @@ def test_a_proxy_is_used_for_the_hosts_that_it_applies_to(url, environ, expected
     assert proxy_for(Spec("m", url), environ) == expected
 
 
-@pytest.mark.parametrize("proxy", [f"socks5://me:{CANARY}@p:1", f"https://{CANARY}@p", "http://", "http://p:x"])
+@each("proxy", [f"socks5://me:{CANARY}@p:1", f"https://{CANARY}@p", "http://", "http://p:x"])
 def test_a_proxy_that_cannot_be_used_is_refused(proxy):
     """It is an error that names the variable and does not show what stands there."""
     with pytest.raises(InputError, match="HTTPS_PROXY") as raised:

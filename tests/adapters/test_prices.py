@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pilots import one_line
+from tables import each
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.planning.costs import Price
 from unerring.errors import InputError
@@ -26,9 +27,7 @@ def without_table(monkeypatch):
 # --- known and unknown
 
 
-@pytest.mark.parametrize(
-    "model", ["embedded", "embedded/a", "noise/p=0.9,v=1.0,c=0.0", "noise", "embedded/a + noise/p=0.9,v=1.0,c=0.0"]
-)
+@each("model", ["embedded", "embedded/a", "noise/p=0.9,v=1.0,c=0.0", "noise", "embedded/a + noise/p=0.9,v=1.0,c=0.0"])
 def test_what_runs_in_this_process_is_free(model):
     """The shipped models, and ensembles of them, cost nothing; the price says why."""
     price = price_of(model)
@@ -36,7 +35,7 @@ def test_what_runs_in_this_process_is_free(model):
     assert price.source
 
 
-@pytest.mark.parametrize("free", ["embedded/a", "noise/p=0.9,v=1.0,c=0.0"])
+@each("free", ["embedded/a", "noise/p=0.9,v=1.0,c=0.0"])
 def test_a_free_model_does_not_make_another_free(free):
     """Of voters that take turns, one that costs nothing leaves the price of the other what it is, or unknown."""
     for model in (f"{free} + openai/gpt-4.1-mini", f"openai/gpt-4.1-mini + {free}"):
@@ -66,7 +65,7 @@ def test_a_price_is_found_through_litellm_too():
     assert (price.input, price.output) == (0.4, 1.6)
 
 
-@pytest.mark.parametrize(
+@each(
     "model",
     [
         "openai/no-such-model-9",
@@ -138,7 +137,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+@each("text", MALFORMED.values(), ids=MALFORMED)
 def test_a_file_that_is_malformed_is_one_line(tmp_path, text):
     """Whatever a price file holds, it is an InputError that names the file, in one line."""
     with pytest.raises(InputError) as told:
@@ -147,7 +146,7 @@ def test_a_file_that_is_malformed_is_one_line(tmp_path, text):
     assert "price" in str(told.value)
 
 
-@pytest.mark.parametrize("path", ["no/such/file.toml", "."])
+@each("path", ["no/such/file.toml", "."])
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, path):
     """So is one that is not there, and a folder."""
     monkeypatch.chdir(tmp_path)

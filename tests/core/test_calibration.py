@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from pilots import USAGE, blank, looked, observed, simulated
+from tables import each
 from unerring.core.planning.calibration import EDGES, LOOKS, Calibration, Looked, Trouble, Troubled, bin_of
 from unerring.core.planning.estimates import (
     CONFIDENCE,
@@ -82,7 +83,7 @@ def test_every_sample_counts_as_drawn_and_its_seconds_too():
     assert (calibration.steps, calibration.samples, calibration.latency) == (2, 5, 3.0)
 
 
-@pytest.mark.parametrize("place", range(len(EDGES)))
+@each("place", range(len(EDGES)))
 def test_votes_are_parted_by_their_log_probability(place):
     """A vote on an edge belongs to the bin above, and one just below it to the bin below."""
     assert (bin_of(EDGES[place]), bin_of(EDGES[place] - 1e-9)) == (place + 1, place)
@@ -248,9 +249,7 @@ def test_nothing_counted_is_nothing_known():
     assert isinstance(blank(), Calibration)
 
 
-@pytest.mark.parametrize(
-    ("stubborn", "low", "high"), [(lambda chance: chance.random() < 0.02, 0.7, 1.0), (lambda _: 0.02, 0.0, 0.2)]
-)
+@each(("stubborn", "low", "high"), [(lambda chance: chance.random() < 0.02, 0.7, 1.0), (lambda _: 0.02, 0.0, 0.2)])
 def test_errors_that_repeat_are_told_from_errors_that_scatter(stubborn, low, high):
     """The chance to be wrong again is near 1 where the same steps fail every time, and near 1 - p where any does.
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilots import blank, looked, one_line, simulated, strict_json
+from tables import each
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.redflag import FlagRules
 from unerring.errors import InputError
@@ -136,7 +137,7 @@ def test_the_unchanged_data_is_read():
     assert calibration_from(whole()).steps > 0
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+@each("name", REQUIRED)
 def test_no_part_may_be_missing(name):
     """Each part of a calibration is needed; a file without it is refused."""
     data = whole()
@@ -144,7 +145,7 @@ def test_no_part_may_be_missing(name):
     refused(data)
 
 
-@pytest.mark.parametrize("name", VOTER)
+@each("name", VOTER)
 def test_no_part_of_a_voter_may_be_missing(name):
     """The same for each part of a voter's counts."""
     data = whole()
@@ -152,27 +153,27 @@ def test_no_part_of_a_voter_may_be_missing(name):
     refused(data)
 
 
-@pytest.mark.parametrize("data", [None, [], {}, "calibration", 7, True, nan, [{}], {"steps": 3}])
+@each("data", [None, [], {}, "calibration", 7, True, nan, [{}], {"steps": 3}])
 def test_other_data_is_no_calibration(data):
     """Anything that does not say that it is a calibration is told how to make one."""
     assert "unerring calibrate" in refused(data)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [], nan])
+@each("version", [0, 2, "1", None, [], nan])
 def test_another_version_is_named(version):
     """A calibration of another version is refused with both versions."""
     assert "calibrate anew" in refused(changed("unerring_calibration", to=version))
 
 
-@pytest.mark.parametrize("name", COUNTS)
-@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
+@each("name", COUNTS)
+@each("value", NO_COUNTS, ids=repr)
 def test_what_is_no_count_is_refused(name, value):
     """Negative numbers, fractions, NaN and other types are no counts."""
     refused(changed(name, to=value))
 
 
-@pytest.mark.parametrize("name", VOTER_COUNTS)
-@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
+@each("name", VOTER_COUNTS)
+@each("value", NO_COUNTS, ids=repr)
 def test_what_is_no_count_of_a_voter_is_refused(name, value):
     """The same for the counts of a voter."""
     refused(changed("voters", 0, name, to=value))
@@ -237,13 +238,13 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("data", OTHER.values(), ids=OTHER)
+@each("data", OTHER.values(), ids=OTHER)
 def test_what_could_not_have_been_counted_is_refused(data):
     """Each part that is of another form, or contradicts the others, makes the whole unusable: a plan is made of it."""
     assert len(refused(data)) < 200
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [
         b"",
@@ -272,7 +273,7 @@ def test_a_file_of_something_else_is_one_line(tmp_path, content):
     assert len(one_line(told.value)) < 400
 
 
-@pytest.mark.parametrize("path", ["no/such/file.json", "."])
+@each("path", ["no/such/file.json", "."])
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, path):
     """So is a file that is not there, and a folder."""
     monkeypatch.chdir(tmp_path)

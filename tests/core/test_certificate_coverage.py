@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import beta
 from simulated_votes import voted
 
+from tables import each
 from unerring.core.certifying.certificate import Run, certificate_of
 from unerring.core.certifying.expectations import Expectations
 
@@ -60,7 +61,7 @@ def missed(runs, make, k, expected=lambda draw: Expectations(), seed=1):
     return below, above
 
 
-@pytest.mark.parametrize("case", QUICK)
+@each("case", QUICK)
 def test_the_interval_holds_the_number_of_wrong_steps(case):
     """In 50 simulated runs the interval covers the truth as often as it should."""
     assert sum(missed(50, *CASES[case])) <= 5

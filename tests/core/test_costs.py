@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from pilots import one_line
+from tables import each
 from unerring.core.planning.assumptions import given
 from unerring.core.planning.costs import Amount, Price, Terms, Way, bill
 from unerring.core.planning.races import Job, margin_plan
@@ -100,7 +101,7 @@ def test_subtasks_of_several_steps_are_fewer():
     assert bill(found, job, Terms()).samples.expected == pytest.approx(100.0 * found.votes)
 
 
-@pytest.mark.parametrize("unknown", ["input_tokens", "output_tokens", "price"])
+@each("unknown", ["input_tokens", "output_tokens", "price"])
 def test_dollars_are_unknown_where_any_part_is(unknown):
     """Without tokens or price there are no dollars, while everything that is known stays."""
     made = bill(RACES, JOB, replace(TERMS, **{unknown: None}))
@@ -122,7 +123,7 @@ def test_what_is_free_costs_nothing_also_with_unknown_tokens():
     assert bill(RACES, JOB, replace(free, price=None)).dollars is None
 
 
-@pytest.mark.parametrize("dollars", [-1.0, float("nan"), float("inf"), 10**400, 1e300, True, None, "1"])
+@each("dollars", [-1.0, float("nan"), float("inf"), 10**400, 1e300, True, None, "1"])
 def test_a_price_that_is_no_number_of_dollars_is_refused(dollars):
     """Prices are numbers from 0 up, and no larger than makes sense; the message is one line."""
     for parts in ((dollars, 1.0), (1.0, dollars)):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tables import each
 from unerring.core.encoding import decode, encode
 from unerring.core.entries import (
     DRAFT,
@@ -35,7 +36,7 @@ def squeezed(text):
     return b"\0" + squeezer.compress(text) + squeezer.flush()
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",
@@ -75,14 +76,14 @@ def test_bytes_that_are_no_entry_are_a_value_error(body):
         decode(body)
 
 
-@pytest.mark.parametrize("body", [b'"c"', b'"abc"', b'""'])
+@each("body", [b'"c"', b'"abc"', b'""'])
 def test_a_bare_string_is_garbage_and_not_news(body):
     """A JSON string is no entry of any version: the reader is not told to upgrade."""
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b'["c", null, null]',
@@ -126,15 +127,15 @@ def test_an_unknown_flag_is_a_value_error():
         decode(body)
 
 
-@pytest.mark.parametrize("kind", ["z", "merged", "R", "", "opened2"])
-@pytest.mark.parametrize("fields", [[], [1], [1, "a", {}]])
+@each("kind", ["z", "merged", "R", "", "opened2"])
+@each("fields", [[], [1], [1, "a", {}]])
 def test_an_unknown_kind_is_a_journal_too_new(kind, fields):
     """An entry of a kind that this version does not know says so, names it, and says to upgrade."""
     with pytest.raises(JournalTooNew, match=f"entry kind {kind!r}.*upgrade"):
         decode(json.dumps([kind, *fields]).encode())
 
 
-@pytest.mark.parametrize("rest", [[{}], [], ["anything", 3]])
+@each("rest", [[{}], [], ["anything", 3]])
 def test_a_later_version_is_a_journal_too_new(rest):
     """An opening entry of a later version is not read on, whatever it holds."""
     with pytest.raises(JournalTooNew, match=f"version {VERSION + 1}.*upgrade"):
@@ -159,7 +160,7 @@ def test_an_opening_entry_without_a_plan_has_no_field_for_it():
     assert decode(encode(planned)) == planned
 
 
-@pytest.mark.parametrize("plan", [None, 1, "ahead-by 3", [], [{}], True])
+@each("plan", [None, 1, "ahead-by 3", [], [{}], True])
 def test_a_plan_is_an_object(plan):
     """Anything else in its place is no entry."""
     assert decode(json.dumps(["opened", 1, FIELDS]).encode()) == OPENED

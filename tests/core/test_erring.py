@@ -12,6 +12,7 @@ from scipy.stats import betabinom
 from scipy.stats import poisson as scipy_poisson
 from simulated_votes import voted
 
+from tables import each
 from unerring.core.certifying.erring import Erring, Evidence, likelihoods_of, scattered, wrong_probability
 from unerring.core.certifying.fitting import as_one, fitted, poisson_quantile
 from unerring.core.certifying.patterns import Part
@@ -139,7 +140,7 @@ def test_voters_are_told_apart():
     assert estimate.wrong == pytest.approx({0: 0.01, 1: 0.09}, rel=0.2)
 
 
-@pytest.mark.parametrize("steps", [1, 100, 10_000, 1_000_000])
+@each("steps", [1, 100, 10_000, 1_000_000])
 def test_agreement_alone_does_not_make_sure(steps):
     """However many steps one voter decided by 3-0, some chance is left that there are stubborn errors among them."""
     estimate = fitted(Evidence({(Part(0, 3, 0, 0),): steps}, {0: (0, 3 * steps)}))

@@ -2,11 +2,11 @@
 
 import json
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entry_strategies import objects
+from tables import each
 from unerring.core.certifying.expectations import Expectations, expectations_from
 from unerring.core.entries import Opened, Voter
 from unerring.core.policy import Policy
@@ -39,7 +39,7 @@ def test_no_plan_expects_nothing():
 ODD_BANDS = [[0.1, 0.05], [-0.1, 0.5], [0.5, 1.5], [float("nan"), 0.5], [0.1], [True, True], ["0.1", "0.2"], 10**400]
 
 
-@pytest.mark.parametrize("band", [*ODD_BANDS, [0, 10**400], {"low": 0.1}, None, "0.1-0.2"], ids=repr)
+@each("band", [*ODD_BANDS, [0, 10**400], {"low": 0.1}, None, "0.1-0.2"], ids=repr)
 def test_a_band_that_is_none_is_not_used(band):
     """What is not two ascending probabilities is left out, and the rest still used."""
     expected = expectations_from(PLAN | {"dissent": band})
@@ -47,7 +47,7 @@ def test_a_band_that_is_none_is_not_used(band):
     assert expected.steps == 1000
 
 
-@pytest.mark.parametrize("steps", [0, -1, 1.5, True, "1000", None, 10**400, float("inf")], ids=repr)
+@each("steps", [0, -1, 1.5, True, "1000", None, 10**400, float("inf")], ids=repr)
 def test_a_number_of_steps_that_is_none_is_not_used(steps):
     """It is a whole number of at least 1."""
     assert expectations_from(PLAN | {"steps": steps}).steps is None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.account import WORDING
 from unerring.core.independence import CACHED, ENOUGH, REMEMBERED, TWICE, Copies, Excess, Sent
 from unerring.core.sample import Finish, Sample, Usage
@@ -100,7 +101,7 @@ def test_one_long_name_for_every_reply_means_nothing_from_the_second_question_on
         assert copies.judge("m", asked(i // 3, i % 3), Sample("7", reply_id=name(1)), i % 3 > 0) is None
 
 
-@pytest.mark.parametrize("names", [999, 1])
+@each("names", [999, 1])
 def test_short_names_are_passed_over(names):
     """Ollama draws one of 999 names and KoboldCpp has one: of 10,000 honest answers `7`, none is taken for a copy."""
     copies, chance = Copies(), Random(2)
@@ -177,8 +178,8 @@ def asked_honestly(latency, samples, dissent, usage, reading=1.0):
     return copies.copies
 
 
-@pytest.mark.parametrize("latency", HONEST)
-@pytest.mark.parametrize(
+@each("latency", HONEST)
+@each(
     ("dissent", "usage", "reading"), [(0.02, WRITTEN, 1.0), (0.2, SHORT, 1.0), (0.2, SHORT, 10.0), (0.6, SHORT, 1.0)]
 )
 def test_honest_short_answers_are_not_taken_for_copies(latency, dissent, usage, reading):
@@ -190,7 +191,7 @@ def test_honest_short_answers_are_not_taken_for_copies(latency, dissent, usage, 
     assert asked_honestly(HONEST[latency], 50_000, dissent, usage, reading) == 0
 
 
-@pytest.mark.parametrize("dissent", [0.02, 0.3])
+@each("dissent", [0.02, 0.3])
 def test_a_provider_that_becomes_sixteen_times_faster_is_not_accused(dissent):
     """After a busy time, answers to prompts that are kept come 160 times sooner than first replies from before it."""
     copies, chance = Copies(), Random(6)
@@ -243,7 +244,7 @@ def test_a_call_for_several_counts_with_its_part():
         assert copies.judge("m", asked(question, 1), alone, True) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "sample",
     [
         Sample("I cannot help with that", WRITTEN, Finish.REFUSED, seconds=0.01),
@@ -317,8 +318,8 @@ def test_a_cache_that_answers_now_and_then_is_noticed():
 
 def excess(*copied, limit=0.01):
     found = Excess(limit)
-    for each in copied:
-        found.add(each)
+    for one in copied:
+        found.add(one)
     return found.alarmed
 
 
@@ -368,7 +369,7 @@ def test_a_share_within_the_limit_ends_no_run():
     assert ended <= 6
 
 
-@pytest.mark.parametrize("limit", [-0.01, 1.01, float("nan")])
+@each("limit", [-0.01, 1.01, float("nan")])
 def test_a_limit_is_a_share(limit):
     """Anything else is refused."""
     with pytest.raises(ValueError, match="share from 0 to 1"):

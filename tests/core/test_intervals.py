@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from tables import each
 from unerring.core.planning.intervals import beta_cdf, interval, log_beta, lower_bound, upper_bound
 from unerring.errors import InputError
 
@@ -20,8 +21,8 @@ def counts(trials):
     return sorted({count for one in few for count in (one, trials - one) if 0 <= count <= trials})
 
 
-@pytest.mark.parametrize("trials", TRIALS)
-@pytest.mark.parametrize("confidence", CONFIDENCES)
+@each("trials", TRIALS)
+@each("confidence", CONFIDENCES)
 def test_the_upper_bound_is_the_quantile_of_a_beta_distribution(trials, confidence):
     """The upper bound equals scipy's Beta(count + 1, trials - count) quantile, up to a million trials."""
     for count in counts(trials):
@@ -29,8 +30,8 @@ def test_the_upper_bound_is_the_quantile_of_a_beta_distribution(trials, confiden
         assert upper_bound(count, trials, confidence) == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize("trials", TRIALS)
-@pytest.mark.parametrize("confidence", CONFIDENCES)
+@each("trials", TRIALS)
+@each("confidence", CONFIDENCES)
 def test_the_lower_bound_is_the_quantile_of_a_beta_distribution(trials, confidence):
     """The lower bound equals scipy's Beta(count, trials - count + 1) quantile, up to a million trials."""
     for count in counts(trials):
@@ -38,7 +39,7 @@ def test_the_lower_bound_is_the_quantile_of_a_beta_distribution(trials, confiden
         assert lower_bound(count, trials, confidence) == pytest.approx(expected, rel=1e-8, abs=1e-14)
 
 
-@pytest.mark.parametrize("trials", TRIALS)
+@each("trials", TRIALS)
 def test_each_end_of_an_interval_is_missed_with_half(trials):
     """The two-sided interval has scipy's quantiles as its ends, to eight digits also where the lower one is tiny."""
     for count in counts(trials):
@@ -50,9 +51,7 @@ def test_each_end_of_an_interval_is_missed_with_half(trials):
         )
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [(0.5, 0.5), (1, 1), (1, 7), (3, 2), (0.01, 30), (400, 2), (2e3, 3e5), (5e5, 5e5)]
-)
+@each(("a", "b"), [(0.5, 0.5), (1, 1), (1, 7), (3, 2), (0.01, 30), (400, 2), (2e3, 3e5), (5e5, 5e5)])
 def test_the_incomplete_beta_function_is_scipys(a, b):
     """The regularized incomplete beta function equals scipy's on a grid of places, and also far out in the tails."""
     middle = a / (a + b)
@@ -121,7 +120,7 @@ def test_without_trials_every_share_is_possible():
     assert (lower_bound(0, 0), upper_bound(0, 0), interval(0, 0)) == (0.0, 1.0, (0.0, 1.0))
 
 
-@pytest.mark.parametrize(("count", "trials"), [(-1, 5), (6, 5), (nan, 5), (1, nan), (inf, 5), (-1, -1)])
+@each(("count", "trials"), [(-1, 5), (6, 5), (nan, 5), (1, nan), (inf, 5), (-1, -1)])
 def test_what_is_no_share_is_refused(count, trials):
     """A count below 0 or above the trials, or that is no number, is an InputError of every function."""
     for asked in (upper_bound, lower_bound, interval):
@@ -129,7 +128,7 @@ def test_what_is_no_share_is_refused(count, trials):
             asked(count, trials)
 
 
-@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.1, 1.5, nan, inf])
+@each("confidence", [0.0, 1.0, -0.1, 1.5, nan, inf])
 def test_a_confidence_that_is_no_probability_is_refused(confidence):
     """A confidence must lie strictly between 0 and 1, also where the count is an extreme one."""
     for count in (0, 3, 5):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tables import each
 from unerring.core.entries import (
     DRAFT,
     Cancelled,
@@ -25,7 +26,7 @@ FLAG = FlagKind.MALFORMED
 SECOND_OPENING = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)
 
 
-@pytest.mark.parametrize("entry", [Voter(0, "a"), Committed(0, "x"), Resumed(1.0), Finished(0, 1.0)], ids=repr)
+@each("entry", [Voter(0, "a"), Committed(0, "x"), Resumed(1.0), Finished(0, 1.0)], ids=repr)
 def test_nothing_stands_before_the_opening_entry(entry):
     """The first entry opens the journal."""
     with pytest.raises(Misplaced, match="one opening entry, its first"):
@@ -39,7 +40,7 @@ def test_a_journal_is_opened_once(script):
         script.tell(SECOND_OPENING)
 
 
-@pytest.mark.parametrize("policy", [{}, {"rule": "ahead-by 3"}, Policy().to_json() | {"rule": "plurality 1"}])
+@each("policy", [{}, {"rule": "ahead-by 3"}, Policy().to_json() | {"rule": "plurality 1"}])
 def test_an_opening_entry_without_a_policy_cannot_be_used(policy):
     """An opening entry whose policy is not one is misplaced."""
     with pytest.raises(Misplaced, match="opening entry cannot be used"):

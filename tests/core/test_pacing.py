@@ -5,6 +5,7 @@ from random import Random
 import pytest
 from provider_models import Bucket, Slots, simulated
 
+from tables import each
 from unerring.core.pacing import FIRST, Pacing
 
 
@@ -82,7 +83,7 @@ def test_the_window_never_closes_and_never_passes_its_bound():
     assert pacing.limit == 16
 
 
-@pytest.mark.parametrize("slots", [4, 8, 64, 500])
+@each("slots", [4, 8, 64, 500])
 def test_it_finds_the_slots_of_a_small_server(slots):
     """Against a server with so many slots and an error beyond: 90 % of its throughput, at most two calls too many."""
     seen = simulated(Slots(slots, latencies()), Pacing(1024), seconds=120.0, pause=0.0)
@@ -91,7 +92,7 @@ def test_it_finds_the_slots_of_a_small_server(slots):
     assert seen.refused_share < 0.06
 
 
-@pytest.mark.parametrize("rate", [2, 10, 100, 500])
+@each("rate", [2, 10, 100, 500])
 def test_it_finds_the_rate_that_a_provider_counts(rate):
     """Against a limit of calls a second that charges refused ones too: 85 % of it, and below 5 % refused."""
     seen = simulated(Bucket(rate, max(1, rate / 2), latencies()), Pacing(1024), seconds=600.0, pause=1.0)

@@ -3,8 +3,7 @@
 import random
 from dataclasses import replace
 
-import pytest
-
+from tables import each
 from unerring.core.certifying.patterns import (
     MOST_EXAMPLES,
     MOST_PATTERNS,
@@ -151,7 +150,7 @@ def test_pooled_votes_are_all_there():
     assert cast_votes(pooled(pattern)) == cast_votes(pattern) == (4, 1, 2)
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [({"rounds": 3}, {"rounds": 2}), ({"flags": 2}, {"flags": 1})],
 )

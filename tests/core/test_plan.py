@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from pilots import one_line, simulated, strict_json
+from tables import each
 from unerring.core.planning.assumptions import given, measured
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import RULES, Wish, plan_entry, planned, ranked
@@ -30,7 +31,7 @@ MINI_PRICE = Price(0.40, 1.60)
 # --- the paper's table
 
 
-@pytest.mark.parametrize("row", PAPER.values(), ids=PAPER)
+@each("row", PAPER.values(), ids=PAPER)
 def test_a_plan_has_the_k_of_the_papers_table(row):
     """From a row's error rate, plan and paper's formula both have the k that stands there."""
     wrong, *_, k, _ = row
@@ -39,7 +40,7 @@ def test_a_plan_has_the_k_of_the_papers_table(row):
     assert told["plan"]["success"] >= 0.95
 
 
-@pytest.mark.parametrize("row", PAPER.values(), ids=PAPER)
+@each("row", PAPER.values(), ids=PAPER)
 def test_a_plan_costs_what_the_papers_table_says(row):
     """With 580 input tokens a call at list price, dollars are within 5 % of the paper's."""
     wrong, read, written, tokens, _, thousands = row
@@ -56,16 +57,16 @@ def test_a_model_that_is_always_wrong_has_no_plan():
     assert "right with probability 0," in one_line(told.value)
 
 
-@pytest.mark.parametrize("wanted", [{"rule": "majority"}, {"concurrency": 0}, {"concurrency": -3}], ids=str)
+@each("wanted", [{"rule": "majority"}, {"concurrency": 0}, {"concurrency": -3}], ids=str)
 def test_a_wish_that_cannot_be_is_refused(wanted):
     """There are two rules, and at least one sample is under way."""
     with pytest.raises(InputError):
         Wish(**wanted)
 
 
-@pytest.mark.parametrize("p", [0.5 + 1e-15, 0.501, 1.0 - 2.0**-53, 1.0])
-@pytest.mark.parametrize(("steps", "m"), [(1, 1), (10**6, 1), (10**18, 1), (10**18, 10**6), (10**18, 10**18)])
-@pytest.mark.parametrize("target", [5e-324, 0.5, 1.0 - 2.0**-53])
+@each("p", [0.5 + 1e-15, 0.501, 1.0 - 2.0**-53, 1.0])
+@each(("steps", "m"), [(1, 1), (10**6, 1), (10**18, 1), (10**18, 10**6), (10**18, 10**18)])
+@each("target", [5e-324, 0.5, 1.0 - 2.0**-53])
 def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
     """The nearer p is to 1/2 or to 1, and the longer the chain: the same, and all that is told are numbers."""
     try:
@@ -77,9 +78,9 @@ def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
         strict_json(json.dumps(found))
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("steps", [1, 2, 10, 10**15, 10**400], ids=["1", "2", "10", "10^15", "10^400"])
-@pytest.mark.parametrize("target", [1e-17, 1e-9, 0.3, 0.5, 0.95, 1.0 - 2.0**-53])
+@each("rule", RULES)
+@each("steps", [1, 2, 10, 10**15, 10**400], ids=["1", "2", "10", "10^15", "10^400"])
+@each("target", [1e-17, 1e-9, 0.3, 0.5, 0.95, 1.0 - 2.0**-53])
 def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
     """Short chains with weak targets, long ones with strong ones: a plan that reaches the target, or an InputError."""
     try:
@@ -137,7 +138,7 @@ def runs(p, margin, steps, n, draw):
     return lost, votes
 
 
-@pytest.mark.parametrize("rule", RULES)
+@each("rule", RULES)
 def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_error(rule):
     """Of 200 runs of 1,048,575 steps under the plan, 95 % at least decide every step rightly.
 

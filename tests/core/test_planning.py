@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pilots import blank, looked, observed, one_line, simulated
+from tables import each
 from unerring.core import odds
 from unerring.core.planning.assumptions import given, measured
 from unerring.core.planning.calibration import EDGES, LOOKS, Looked
@@ -48,8 +49,8 @@ def test_perfect_votes_need_a_single_one():
     assert (found.rule, found.votes, found.dissent, found.success(Job(MILLION))) == (AheadBy(1), 1.0, 0.0, 1.0)
 
 
-@pytest.mark.parametrize("p", [0.0, 0.3, 0.4, 0.4999999, 0.5])
-@pytest.mark.parametrize("steps", [1, 1000, 10**12])
+@each("p", [0.0, 0.3, 0.4, 0.4999999, 0.5])
+@each("steps", [1, 1000, 10**12])
 def test_half_or_less_has_no_plan(p, steps):
     """At p <= 1/2 no k can help, and the message says so, why, and what to do."""
     with pytest.raises(NoKCanHelp) as told:
@@ -60,7 +61,7 @@ def test_half_or_less_has_no_plan(p, steps):
     assert "better model" in message
 
 
-@pytest.mark.parametrize("p", [0.500001, 0.5001, 0.5000001])
+@each("p", [0.500001, 0.5001, 0.5000001])
 def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
     """Figures given by hand come from no pilot: where k would be too large, the reason does not speak of one."""
     with pytest.raises(NoKCanHelp) as told:
@@ -68,24 +69,22 @@ def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
     assert "pilot" not in one_line(told.value)
 
 
-@pytest.mark.parametrize(
-    ("p", "v"), [(-0.1, 1.0), (1.1, 1.0), (nan, 1.0), (0.9, 0.0), (0.9, 1e-300), (0.9, 1.1), (0.9, nan)]
-)
+@each(("p", "v"), [(-0.1, 1.0), (1.1, 1.0), (nan, 1.0), (0.9, 0.0), (0.9, 1e-300), (0.9, 1.1), (0.9, nan)])
 def test_figures_that_are_no_probabilities_are_refused(p, v):
     """P and v given by hand are probabilities, and v is not 0."""
     with pytest.raises(InputError):
         given(p, v)
 
 
-@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "latency"])
-@pytest.mark.parametrize("value", [-1.0, nan, inf, 1e300])
+@each("name", ["input_tokens", "output_tokens", "latency"])
+@each("value", [-1.0, nan, inf, 1e300])
 def test_amounts_that_cannot_be_are_refused(name, value):
     """Tokens and latency given by hand are numbers from 0 up, and no larger than makes sense."""
     with pytest.raises(InputError, match=name):
         given(0.9, **{name: value})
 
 
-@pytest.mark.parametrize(
+@each(
     "wanted",
     [
         {"steps": 0},
@@ -142,7 +141,7 @@ def test_steps_that_are_surely_right_take_k_votes():
     assert found.votes == pytest.approx(0.25 * odds.expected_votes(0.9, k) + 0.75 * k)
 
 
-@pytest.mark.parametrize("wrong", [(0.01, 0.02, 0.03), (0.001, 0.3), (0.05, 0.05, 0.4)])
+@each("wrong", [(0.01, 0.02, 0.03), (0.001, 0.3), (0.05, 0.05, 0.4)])
 def test_voters_who_take_turns_are_raced_as_they_are(wrong):
     """With several voters k is the smallest margin from their number up that their own races reach, or just above."""
     spread, job = Spread((Kind(1.0, wrong),)), Job(100_000)
@@ -166,7 +165,7 @@ def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_larg
         margin_plan(replace(given(0.99), spread=many, calm=many), job)
 
 
-@pytest.mark.parametrize("p", [0.6, 0.9, 0.9978])
+@each("p", [0.6, 0.9, 0.9978])
 def test_practically_no_race_meets_the_cap_of_a_plan(p):
     """The races that are longer than the cap are far fewer than those that may be lost."""
     job = Job(100_000)
@@ -206,7 +205,7 @@ def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
 # --- the rule of log-odds
 
 
-@pytest.mark.parametrize("p", [0.9, 0.9642, 0.9978, 1.0])
+@each("p", [0.9, 0.9642, 0.9978, 1.0])
 def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
     """Without signals the threshold is met by exactly as many votes as k."""
     job = Job(MILLION)
@@ -327,7 +326,7 @@ def test_flags_make_samples_dearer_and_are_taken_at_their_worst():
     assert 0.87 < assumed.v < 0.9
 
 
-@pytest.mark.parametrize("empty", [blank(), blank(2)])
+@each("empty", [blank(), blank(2)])
 def test_a_calibration_without_votes_cannot_be_planned_with(empty):
     """Nothing counted is refused in one line that asks for more samples."""
     with pytest.raises(InputError) as told:

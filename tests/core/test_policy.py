@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tables import each
 from unerring.core.policy import Policy, policy_from
 from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, rule_named
 from unerring.core.redflag import FlagRules
@@ -21,7 +22,7 @@ def test_the_default_policy_is_the_papers():
     assert policy.flags.max_output_tokens == 750
 
 
-@pytest.mark.parametrize(
+@each(
     "policy",
     [
         Policy(),
@@ -53,7 +54,7 @@ def test_a_policy_is_hashable_with_its_weights():
     assert len({Policy(LogOdds(3, WEIGHTS)), Policy(LogOdds(3.0, WEIGHTS)), Policy()}) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "needs"),
     [(AheadBy(3), 3), (FirstTo(4), 4), (Majority(9), 5), (AheadBy(1), 1), (LogOdds(16.86, WEIGHTS), 3)],
 )
@@ -64,21 +65,21 @@ def test_a_cap_that_no_race_could_win_under_is_refused(rule, needs):
         Policy(rule, vote_cap=needs - 1)
 
 
-@pytest.mark.parametrize("cap", [0, -1])
+@each("cap", [0, -1])
 def test_a_flag_cap_below_one_is_refused(cap):
     """At least one flagged sample must be allowed for each vote."""
     with pytest.raises(InputError, match="flag_cap"):
         Policy(flag_cap=cap)
 
 
-@pytest.mark.parametrize("temperatures", [(-0.1, 0.1), (0.0, -1.0), (float("nan"), 0.1), (0.0, float("nan"))])
+@each("temperatures", [(-0.1, 0.1), (0.0, -1.0), (float("nan"), 0.1), (0.0, float("nan"))])
 def test_a_temperature_that_is_none_is_refused(temperatures):
     """A temperature is a number of at least 0."""
     with pytest.raises(InputError, match="temperature"):
         Policy(first_temperature=temperatures[0], later_temperature=temperatures[1])
 
 
-@pytest.mark.parametrize("tokens", [0, -1])
+@each("tokens", [0, -1])
 def test_a_length_limit_that_flags_every_answer_is_refused(tokens):
     """A limit below one token flags whatever a model says, so it is refused before it costs anything."""
     with pytest.raises(InputError, match="max_output_tokens"):
@@ -89,7 +90,7 @@ def without(key):
     return {name: value for name, value in Policy().to_json().items() if name != key}
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         {},
@@ -118,23 +119,21 @@ def test_what_is_no_policy_is_refused(data):
         policy_from(data)
 
 
-@pytest.mark.parametrize("change", [{"vote_cap": 0}, {"vote_cap": 2}, {"flag_cap": 0}, {"temperatures": [-1, 0]}])
+@each("change", [{"vote_cap": 0}, {"vote_cap": 2}, {"flag_cap": 0}, {"temperatures": [-1, 0]}])
 def test_a_policy_whose_figures_cannot_be_is_refused_as_data(change):
     """Figures that no policy can have are, where they come from a journal, the journal's fault: a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         policy_from(Policy().to_json() | change)
 
 
-@pytest.mark.parametrize(
-    ("name", "rule"), [("ahead-by 3", AheadBy(3)), ("first-to 1", FirstTo(1)), ("majority 15", Majority(15))]
-)
+@each(("name", "rule"), [("ahead-by 3", AheadBy(3)), ("first-to 1", FirstTo(1)), ("majority 15", Majority(15))])
 def test_a_rule_is_read_from_its_name(name, rule):
     """The three rules have the names that a command line takes."""
     assert rule_named(name) == rule
     assert rule.name == name
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *("", "ahead-by", "ahead-by ", "ahead-by  3", "ahead-by 3 ", "ahead-by three", "ahead-by -1", "ahead-by 1.5"),
@@ -166,8 +165,8 @@ def test_an_unknown_rule_is_told_which_there_are():
         rule_named("borda 3")
 
 
-@pytest.mark.parametrize("rule", [AheadBy, FirstTo, Majority])
-@pytest.mark.parametrize("number", [0, -1, True, 1.0, "3", None])
+@each("rule", [AheadBy, FirstTo, Majority])
+@each("number", [0, -1, True, 1.0, "3", None])
 def test_a_margin_is_a_whole_number_of_at_least_one(rule, number):
     """Nothing else, true included, makes a rule."""
     with pytest.raises(ValueError, match="whole number of at least 1"):

@@ -1,7 +1,6 @@
 """Screening: what is flagged before an answer is even parsed."""
 
-import pytest
-
+from tables import each
 from unerring.core.redflag import FlagKind, FlagRules, RedFlag
 from unerring.core.sample import Finish, Sample, Usage
 
@@ -16,7 +15,7 @@ def test_a_plain_answer_is_not_flagged():
     assert FlagRules().screen(Sample("move = [1, 0, 2]", Usage(500, 40))) is None
 
 
-@pytest.mark.parametrize(("tokens", "kind"), [(0, None), (750, None), (751, FlagKind.TOO_LONG)])
+@each(("tokens", "kind"), [(0, None), (750, None), (751, FlagKind.TOO_LONG)])
 def test_an_answer_is_too_long_only_above_the_limit(tokens, kind):
     """The limit itself is allowed; one token more is too long."""
     assert kind_of(FlagRules(max_output_tokens=750), Sample("x", Usage(0, tokens))) is kind
@@ -27,9 +26,7 @@ def test_an_answer_cut_off_is_flagged_however_short():
     assert kind_of(FlagRules(), Sample("x", Usage(0, 3), finish=Finish.LENGTH)) is FlagKind.TRUNCATED
 
 
-@pytest.mark.parametrize(
-    ("logprob", "kind"), [(-0.5, None), (-1.0, None), (-1.001, FlagKind.IMPROBABLE), (None, None)]
-)
+@each(("logprob", "kind"), [(-0.5, None), (-1.0, None), (-1.001, FlagKind.IMPROBABLE), (None, None)])
 def test_an_answer_is_improbable_only_below_the_limit(logprob, kind):
     """The limit itself is allowed, and so is an answer whose engine gives no log-probability."""
     assert kind_of(FlagRules(min_logprob=-1.0), Sample("x", logprob=logprob)) is kind

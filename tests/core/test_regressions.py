@@ -2,6 +2,7 @@
 
 import pytest
 
+from tables import each
 from unerring.core.entries import Committed, Replies
 from unerring.core.independence import Copies, Sent
 from unerring.core.odds import chain_probability, k_min
@@ -16,7 +17,7 @@ from unerring.errors import NoKCanHelp
 FLAG = FlagKind.MALFORMED
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
+@each("k", [1, 2, 3, 5, 8])
 def test_unanimous_votes_win_at_exactly_k(k):
     """As many equal votes as k win, one fewer does not: an absent runner-up has no votes."""
     race = Race(AheadBy(k))
@@ -35,7 +36,7 @@ def test_a_margin_of_5_never_accepts_3_to_2():
     assert race.tell("a") == Won("a")
 
 
-@pytest.mark.parametrize(("rule", "cap"), [(AheadBy(2), 4), (FirstTo(3), 4), (Majority(4), None)])
+@each(("rule", "cap"), [(AheadBy(2), 4), (FirstTo(3), 4), (Majority(4), None)])
 def test_a_win_in_the_last_permitted_vote_counts(rule, cap):
     """The vote that meets the cap may still win."""
     race = Race(rule, cap)
@@ -90,7 +91,7 @@ def test_perfect_votes_calibrate():
     assert chain_probability(1.0, 1, 2**20 - 1) == 1.0
 
 
-@pytest.mark.parametrize("p", [0.5, 0.3, 0.0])
+@each("p", [0.5, 0.3, 0.0])
 def test_half_or_less_says_that_no_k_can_help(p):
     """A p of 1/2 or less has an answer in words, not a division by zero or a negative k."""
     with pytest.raises(NoKCanHelp, match="no k can help"):
@@ -107,7 +108,7 @@ def test_all_flagged_never_elects_candidate_0(script):
         script.tell(Committed(0, "x"))
 
 
-@pytest.mark.parametrize("rule", [AheadBy(3), FirstTo(5), Majority(7)])
+@each("rule", [AheadBy(3), FirstTo(5), Majority(7)])
 def test_an_undecided_race_never_returns_an_answer(rule):
     """At the cap the verdict has no choice, even where one candidate leads."""
     race = Race(rule, cap=7)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.certifying.expectations import Expectations
 from unerring.core.certifying.watch import MANY_STEPS, Watch, watch_of
 
@@ -25,7 +26,7 @@ def chance(draw, rate, steps):
     return (draw.random() < rate for _ in range(steps))
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.075, 0.1])
+@each("rate", [0.05, 0.075, 0.1])
 def test_a_run_within_its_band_is_left_in_peace(rate):
     """Of 300 simulated runs at most three have a false alarm: more would happen less than once in 250 seeds, at worst.
 
@@ -67,15 +68,15 @@ def test_many_runs_at_once_are_watched_as_one_is():
     for rate in (0.02, 0.07, 0.2):
         gaps = draw.geometric(rate, (int(2 * rate * steps) + 100, 20))
         found = []
-        for each in gaps.T:
-            run = np.zeros(each.sum(), bool)
-            run[np.cumsum(each) - 1] = True
+        for gap in gaps.T:
+            run = np.zeros(gap.sum(), bool)
+            run[np.cumsum(gap) - 1] = True
             heard = {alarm.above for alarm in alarms(Watch(band, steps), run[:steps].tolist())}
             found.append((True in heard, False in heard))
         assert list(zip(*sounded(gaps, band, steps), strict=True)) == found
 
 
-@pytest.mark.parametrize("rate", [0.002, 0.003, 0.004])
+@each("rate", [0.002, 0.003, 0.004])
 def test_a_million_steps_within_the_band_are_left_in_peace(rate):
     """Of 2,000 simulated runs of a million steps each arm sounds in two at most, also at its own end of the band.
 
@@ -140,8 +141,8 @@ def test_an_arm_sounds_once():
     assert [alarm.above for alarm in alarms(watch, [True] * 500 + [False] * 5000 + [True] * 500)] == [True, False]
 
 
-@pytest.mark.parametrize("band", [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 1e-300), (1e-300, 1.0)])
-@pytest.mark.parametrize("dissented", [True, False])
+@each("band", [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 1e-300), (1e-300, 1.0)])
+@each("dissented", [True, False])
 def test_no_band_breaks_the_watch(band, dissented):
     """Bands that end at 0 or 1, or hardly above 0, are watched as far as they can be."""
     watch = Watch(band, 10)

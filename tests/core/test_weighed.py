@@ -13,6 +13,7 @@ from scipy.stats import geom
 
 import unerring
 from pilots import simulated
+from tables import each
 from unerring import Hanoi, Options
 from unerring.api import calibrate
 from unerring.core.certifying.certificate import ALIKE, APART, AS_WEIGHED, FEW_VOTES, JUDGED
@@ -83,7 +84,7 @@ def test_the_number_of_wrong_steps_is_geometric(mu):
     assert leads.most_wrong == 0 or beyond(leads.most_wrong - 1) >= 0.025 * (1 - 1e-6)
 
 
-@pytest.mark.parametrize("mu", [0.01, 0.025, 0.03, 0.5, 1.0, 7.0, 1234.5])
+@each("mu", [0.01, 0.025, 0.03, 0.5, 1.0, 7.0, 1234.5])
 def test_the_end_of_the_interval_is_scipys_quantile(mu):
     """So it is for some numbers by name; from 1/39 expected ones on, one wrong step is not excluded."""
     assert expecting(mu).most_wrong == geom.ppf(0.975, 1 / (1 + mu), loc=-1)
@@ -296,7 +297,7 @@ def test_a_real_run_is_certified_by_its_leads(tmp_path, options):
     assert found["warnings"] == []
 
 
-@pytest.mark.parametrize("speculate", ["off", "auto"])
+@each("speculate", ["off", "auto"])
 def test_a_resumed_run_has_the_certificate_of_its_whole_journal(tmp_path, options, speculate):
     """Stopped and resumed, it ends with the certificate that is read back, and that an unbroken run has."""
     whole, parts = tmp_path / "whole.db", tmp_path / "parts.db"

@@ -8,6 +8,8 @@ allows 6 of 100 runs would fail for one seed in 75, and one that allows 5 % of 2
 import pytest
 from weighed_races import World, missed
 
+from tables import each
+
 # how voters err, samples of the pilot, steps of the run, the lead that wins (nats)
 CASES = {
     "one voter, one vote a step": (World((0.012,), logprobs=False), 300, 3000, 2.0),
@@ -23,7 +25,7 @@ CASES = {
 QUICK = ["one voter, one vote a step", "three voters, each always wrong on some steps"]
 
 
-@pytest.mark.parametrize("case", QUICK)
+@each("case", QUICK)
 def test_the_interval_holds_the_number_of_wrong_steps(case):
     """In 100 simulated runs the interval covers the truth as often as it should."""
     above, found = missed(100, *CASES[case])

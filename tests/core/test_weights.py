@@ -5,6 +5,7 @@ from math import exp, inf, nan, nextafter
 
 import pytest
 
+from tables import each
 from unerring.core.race import LogOdds
 from unerring.core.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights, weights_from
 from unerring.errors import InputError
@@ -18,7 +19,7 @@ WEIGHTS = Weights(
 # --- from probabilities
 
 
-@pytest.mark.parametrize(
+@each(
     ("p", "weight"),
     [(0.5, 0), (0.75, 1098), (0.9, 2197), (0.99, 4595), (0.999, 6906), (1 - 2e-4, 8516), (1 - 1e-9, 20723)],
 )
@@ -28,26 +29,26 @@ def test_a_weight_is_the_log_odds_in_millinats_rounded_down(p, weight):
     assert 1 / (1 + exp(-weight / 1000)) <= p < 1 / (1 + exp(-(weight + 1) / 1000))
 
 
-@pytest.mark.parametrize("p", [0.0, 1e-9, 0.21, 0.4999999, 0.5])
+@each("p", [0.0, 1e-9, 0.21, 0.4999999, 0.5])
 def test_a_vote_that_is_right_no_more_often_than_wrong_weighs_nothing(p):
     """It cannot sink the others: its weight is 0, not below."""
     assert millinats(p) == 0
 
 
-@pytest.mark.parametrize("p", [1.0, nextafter(1.0, 0.0), 1 - 1e-14])
+@each("p", [1.0, nextafter(1.0, 0.0), 1 - 1e-14])
 def test_no_vote_weighs_more_than_the_most_there_is(p):
     """A vote that was never seen to be wrong is not worth any amount of others."""
     assert millinats(p) == MOST
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1, nan, inf])
+@each("p", [-0.1, 1.1, nan, inf])
 def test_what_is_no_probability_has_no_weight(p):
     """Anything outside 0 to 1 is refused."""
     with pytest.raises(InputError, match="probability"):
         millinats(p)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rates", "weights"),
     [
         (([0.9998], 0.75), VoterWeights((8516,), 0)),
@@ -67,9 +68,7 @@ def test_weights_follow_from_the_rates_of_a_voter(rates, weights):
     assert voter_weights(*rates) == weights
 
 
-@pytest.mark.parametrize(
-    "rates", [([1.2], 0.1), ([0.9], -0.1), ([0.9], nan, 0.1), ([0.9], 0.1, 1.1), ([0.9], 0.1, nan)]
-)
+@each("rates", [([1.2], 0.1), ([0.9], -0.1), ([0.9], nan, 0.1), ([0.9], 0.1, 1.1), ([0.9], 0.1, nan)])
 def test_rates_that_are_no_probabilities_are_refused(rates):
     """Each rate is between 0 and 1."""
     with pytest.raises(InputError, match="probability"):
@@ -79,7 +78,7 @@ def test_rates_that_are_no_probabilities_are_refused(rates):
 # --- by voter and log-probability
 
 
-@pytest.mark.parametrize(
+@each(
     ("logprob", "weight"),
     [(-1e300, 0), (-0.1001, 0), (-0.1, 2000), (-0.0101, 2000), (-0.01, 7000), (-0.005, 7000), (0, 7000), (0.0, 7000)],
 )
@@ -88,7 +87,7 @@ def test_a_vote_weighs_as_its_bin_says(logprob, weight):
     assert WEIGHTS.of("b", logprob, repeated=False) == weight
 
 
-@pytest.mark.parametrize("logprob", [None, nan, inf, -inf])
+@each("logprob", [None, nan, inf, -inf])
 def test_a_vote_without_a_log_probability_weighs_as_the_least_of_its_bins(logprob):
     """The least, whichever bin has it: nothing is made of what is not known."""
     assert WEIGHTS.of("a", logprob, repeated=False) == 200
@@ -123,7 +122,7 @@ def test_only_a_voters_first_vote_on_a_step_is_not_repeated():
     assert weighed(WEIGHTS, ("b", -0.5, 0), ("a", 0.0, 0), ("b", 0.0, 0), ("b", 0.0, 1)) == [0, 6000, 1500, 1500]
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "weights"),
     [
         ([0, 0, 0, 0], [5000, 300, 0, 0]),
@@ -163,7 +162,7 @@ def test_weights_are_values():
     assert Weights((-0.2, -0.01), WEIGHTS.voters) != WEIGHTS
 
 
-@pytest.mark.parametrize(
+@each(
     ("bins", "repeat"),
     [((), 0), ((1, -1), 0), ((1,), -1), ((1.0,), 0), ((True,), 0), ((1,), None), ((MOST + 1,), 0), ((1,), MOST + 1)],
 )
@@ -173,7 +172,7 @@ def test_what_is_no_weight_is_refused(bins, repeat):
         VoterWeights(bins, repeat)
 
 
-@pytest.mark.parametrize("further", [(-1, 0), (0, -1), (1.0, 0), (0, True), (None, 0)])
+@each("further", [(-1, 0), (0, -1), (1.0, 0), (0, True), (None, 0)])
 def test_what_is_no_weight_of_a_further_vote_is_refused(further):
     """The same for those told apart by what they say."""
     with pytest.raises(ValueError, match="whole number of millinats"):
@@ -187,14 +186,14 @@ def test_saying_the_same_again_weighs_no_more_than_saying_it_first():
         VoterWeights((0, 5), 9, again=6)
 
 
-@pytest.mark.parametrize("edges", [(-0.1, -0.1), (-0.01, -0.1), (nan,), (-inf,), (-0.1, inf)])
+@each("edges", [(-0.1, -0.1), (-0.01, -0.1), (nan,), (-inf,), (-0.1, inf)])
 def test_edges_that_part_nothing_are_refused(edges):
     """Edges are numbers, each above the one before."""
     with pytest.raises(ValueError, match="ascending"):
         Weights(edges, (("a", VoterWeights((0,) * (len(edges) + 1), 0)),))
 
 
-@pytest.mark.parametrize("bins", [(1,), (1, 2, 3)])
+@each("bins", [(1,), (1, 2, 3)])
 def test_a_voter_has_one_weight_for_each_bin(bins):
     """There is one bin more than there are edges."""
     with pytest.raises(ValueError, match="the edges make 2 bins, but a has"):
@@ -212,15 +211,13 @@ def test_a_voter_is_weighed_once():
 VOTER = {"bins": [1], "repeat": 0, "again": 0, "turn": 0}
 
 
-@pytest.mark.parametrize(
-    "weights", [WEIGHTS, Weights((), (("a", VoterWeights((5,), 5, 4, 3)),)), Weights((-1.5,), ())]
-)
+@each("weights", [WEIGHTS, Weights((), (("a", VoterWeights((5,), 5, 4, 3)),)), Weights((-1.5,), ())])
 def test_weights_come_back_from_json(weights):
     """`weights_from` reads what `to_json` wrote, through JSON text."""
     assert weights_from(json.loads(json.dumps(weights.to_json()))) == weights
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         *(None, [], {}, {"edges": []}, {"voters": {}}, {"edges": [], "voters": []}, {"edges": {}, "voters": {}}),
@@ -246,7 +243,7 @@ def rule(threshold, heaviest=1000):
     return LogOdds(threshold, Weights((), (("a", VoterWeights((heaviest,), 0)),)))
 
 
-@pytest.mark.parametrize(
+@each(
     ("threshold", "name"),
     [(12.67, "12.67"), (3, "3"), (30.0, "30"), (0.057, "0.057"), (1.0001, "1.001"), (1e-9, "0.001"), (16.86, "16.86")],
 )
@@ -257,21 +254,21 @@ def test_a_threshold_is_kept_in_millinats_rounded_up(threshold, name):
     assert rule(threshold).threshold == float(name)
 
 
-@pytest.mark.parametrize("threshold", [0, 0.0, -1.0, nan, inf, True, "3", None])
+@each("threshold", [0, 0.0, -1.0, nan, inf, True, "3", None])
 def test_a_threshold_that_is_none_is_refused(threshold):
     """A threshold of 0 would elect the first vote, whatever it is."""
     with pytest.raises(ValueError, match="number of nats above 0"):
         rule(threshold)
 
 
-@pytest.mark.parametrize("voters", [(), (("a", VoterWeights((0,), 900)),)])
+@each("voters", [(), (("a", VoterWeights((0,), 900)),)])
 def test_a_rule_that_no_vote_can_move_is_refused(voters):
     """Where no vote weighs anything no race could end: that is said before anything is asked."""
     with pytest.raises(ValueError, match="no vote weighs anything"):
         LogOdds(3.0, Weights((), voters))
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second", "lacking"),
     [(0, 0, 3), (1, 0, 3), (500, 0, 2), (1500, 0, 1), (2499, 0, 1), (2500, 0, 0), (9, 9, 3)],
 )

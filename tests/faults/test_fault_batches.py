@@ -10,6 +10,7 @@ from faults.asking import QUESTION, Client, asking
 from faults.ledger import CHAT
 from faults.server import serving
 from faults.trials import ERRORS_ONLY, REJECTED, Trials
+from tables import each
 
 
 def request(name, **fields):
@@ -127,7 +128,7 @@ def test_a_batch_may_be_rejected():
     assert ledger.totals.batch_lines == 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("lines", "code"),
     [
         ([*LINES, LINES[0]], "duplicate_custom_id"),

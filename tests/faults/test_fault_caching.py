@@ -1,11 +1,10 @@
 """The caching proxies of the fault server: which requests get copies, and what tells them from samples."""
 
-import pytest
-
 from faults.asking import asked_often
 from faults.caching import CACHES, COALESCING, FREE, FRESH, HIT_HEADERS, IGNORES_SEED, MARKED, WHOLE_BODY
 from faults.limits import Latency
 from faults.server import serving
+from tables import each
 
 PROMPT = "write 32 random letters"
 
@@ -31,7 +30,7 @@ def test_a_cache_of_whole_bodies_tells_seeds_apart():
     assert ledger.totals.copies == 3
 
 
-@pytest.mark.parametrize("cache", [IGNORES_SEED, MARKED, FRESH, FREE], ids=lambda cache: cache.name)
+@each("cache", [IGNORES_SEED, MARKED, FRESH, FREE], ids=lambda cache: cache.name)
 def test_a_cache_that_ignores_seeds_copies(cache):
     """Other seeds get the first one's text, at once and unbilled, with what each variant lets on of it."""
     got, ledger = asked(cache)

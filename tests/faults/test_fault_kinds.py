@@ -4,8 +4,6 @@ import time
 from collections import Counter
 from email.utils import parsedate_to_datetime
 
-import pytest
-
 from faults.answers import noise
 from faults.asking import CHAIN, QUESTION, asking, left
 from faults.breakages import COMPUTED, UNCOMPUTED, Measures
@@ -13,6 +11,7 @@ from faults.distortions import DISTORTIONS
 from faults.faults import REJECTIONS, Fault, rate_limited
 from faults.script import listed
 from faults.server import serving
+from tables import each
 
 RIGHT = CHAIN.rehearse(QUESTION.compact).right
 ENDLESS = (Fault.HANG, Fault.SPACES, Fault.ORPHAN_HANG, Fault.SILENCE, Fault.DRIP)
@@ -42,7 +41,7 @@ def test_every_fault_is_one_kind_of_fault():
     assert Counter(tables) == Counter(Fault)
 
 
-@pytest.mark.parametrize("fault", REJECTIONS, ids=lambda fault: fault.name)
+@each("fault", REJECTIONS, ids=lambda fault: fault.name)
 def test_a_rejection_is_not_billed(fault):
     """An error reply has its status and costs nothing."""
     _, got, entry, server = met(fault)
@@ -55,7 +54,7 @@ def test_a_rejection_is_not_billed(fault):
     assert ("canary" in str(got.body)) == fault.name.startswith("ECHO")
 
 
-@pytest.mark.parametrize(
+@each(
     ("fault", "told"),
     [
         (Fault.RATE_LIMITED, None),
@@ -79,7 +78,7 @@ def test_a_rate_limit_may_give_a_date():
     assert 0 < parsedate_to_datetime(got.headers["retry-after"]).timestamp() - time.time() <= 3
 
 
-@pytest.mark.parametrize("fault", [*UNCOMPUTED, *COMPUTED], ids=lambda fault: fault.name)
+@each("fault", [*UNCOMPUTED, *COMPUTED], ids=lambda fault: fault.name)
 def test_a_breakage_loses_the_reply(fault):
     """What breaks before it is computed costs nothing; what breaks later is billed, and an orphan in the ledger."""
     _, got, entry, server = met(fault)
@@ -96,7 +95,7 @@ def test_a_breakage_loses_the_reply(fault):
         assert len(str(got.body)) >= 1 << 20 or got.body["choices"]
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.ORPHAN, Fault.RESET_MID_BODY], ids=lambda fault: fault.name)
+@each("fault", [Fault.RESET, Fault.ORPHAN, Fault.RESET_MID_BODY], ids=lambda fault: fault.name)
 def test_a_reset_is_a_reset(fault):
     """The client's socket sees a reset, or the end of a body that is not whole."""
     _, got, _, _ = met(fault)
@@ -138,7 +137,7 @@ DISTORTED = {
 }
 
 
-@pytest.mark.parametrize("fault", DISTORTED, ids=lambda fault: fault.name)
+@each("fault", DISTORTED, ids=lambda fault: fault.name)
 def test_a_distorted_reply_is_billed(fault):
     """A reply that says odd things says them, with status 200, and costs what it cost to compute."""
     _, got, entry, _ = met(fault)

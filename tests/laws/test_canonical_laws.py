@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.vote import NotJson, canonical, parsed
 
 LAW = settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -117,7 +118,7 @@ def test_a_whole_float_is_its_integer(number):
     assert canonical(float(number)) == canonical(number)
 
 
-@pytest.mark.parametrize("number", [2.0**53, -(2.0**53), 1e20, 1e300])
+@each("number", [2.0**53, -(2.0**53), 1e20, 1e300])
 def test_a_whole_float_is_its_integer_at_any_size(number):
     """1 and 1.0 are the same number in JSON, and so are 100000000000000000000 and 1e20."""
     assert canonical(number) == canonical(int(number))
@@ -142,7 +143,7 @@ def test_named_constants_are_their_values():
     assert canonical({Colour.RED: 1}) == canonical({"red": 1})
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@each("number", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_json_lacks_are_refused(number):
     """NaN and the infinities have no canonical form, at any depth."""
     for value in (number, [number], {"a": {"b": number}}):
@@ -150,7 +151,7 @@ def test_numbers_that_json_lacks_are_refused(number):
             canonical(value)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00"])
+@each("text", ["\ud800", "a\udfffb", "\ud83d\ude00"])
 def test_lone_surrogates_are_refused(text):
     """A string that is no text has no canonical form, as a value or as a key."""
     for value in (text, [text], {"a": text}, {text: 1}):
@@ -158,21 +159,21 @@ def test_lone_surrogates_are_refused(text):
             canonical(value)
 
 
-@pytest.mark.parametrize("key", [1, None, True, 1.5, (1,)])
+@each("key", [1, None, True, 1.5, (1,)])
 def test_keys_that_are_no_strings_are_refused(key):
     """JSON's silent conversion of keys would let 1 and "1" collide, so they are refused."""
     with pytest.raises(NotJson, match="key that is not a string"):
         canonical({key: 1, "a": 2})
 
 
-@pytest.mark.parametrize("value", [{1, 2}, b"bytes", 1j, object(), range(3), lambda: 1, [{"a": {1}}]])
+@each("value", [{1, 2}, b"bytes", 1j, object(), range(3), lambda: 1, [{"a": {1}}]])
 def test_what_is_not_json_data_is_refused(value):
     """Anything but JSON's own kinds is refused by name."""
     with pytest.raises(NotJson, match="not JSON data"):
         canonical(value)
 
 
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["list", "object"])
+@each("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["list", "object"])
 def test_deep_nesting_is_refused(wrap):
     """A value nested a hundred thousand deep is refused, not a crash."""
     value = None

@@ -20,6 +20,7 @@ from scipy.stats import binom
 
 from pilots import Places, piloted, simulated
 from racing import Ran, Steps, lead_and_weight, raced, simulated_run
+from tables import each
 from unerring import Sample, Usage
 from unerring.core.planning.assumptions import Assumptions, given, measured
 from unerring.core.planning.calibration import Calibration
@@ -68,7 +69,7 @@ def figures(calibration: Calibration) -> tuple[Any, ...]:
     return calibration.samples, calibration.steps, calibration.voters, troubles
 
 
-@pytest.mark.parametrize("steps", [Steps(0.05), Steps(0.05, 20.0, v=0.8), Steps(bad=0.01)], ids=str)
+@each("steps", [Steps(0.05), Steps(0.05, 20.0, v=0.8), Steps(bad=0.01)], ids=str)
 def test_a_simulated_pilot_counts_what_a_real_one_counts(steps):
     """From the same samples, pilots made up for these tests and those of `calibrate` have the same figures."""
     real = piloted(Places(10_000), Drawn(steps, Random(6)), 1500)
@@ -79,8 +80,8 @@ def test_a_simulated_pilot_counts_what_a_real_one_counts(steps):
 WEIGHED = LogOdds(9.5, Weights((), (("given", VoterWeights((2197,), 2197)),)))
 
 
-@pytest.mark.parametrize("rule", [AheadBy(1), AheadBy(3), AheadBy(5), WEIGHED], ids=lambda rule: rule.name)
-@pytest.mark.parametrize("wrong", [0.1, 0.45])
+@each("rule", [AheadBy(1), AheadBy(3), AheadBy(5), WEIGHED], ids=lambda rule: rule.name)
+@each("wrong", [0.1, 0.45])
 def test_a_fast_race_is_won_as_the_packages_own(rule, wrong):
     """From the same votes, one in ten of them flagged: the same winners, as many samples, and as many calls."""
     steps, (_, weight) = 500, lead_and_weight(rule)
@@ -101,10 +102,8 @@ def test_a_fast_race_is_won_as_the_packages_own(rule, wrong):
     )
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize(
-    "steps", [Steps(0.1), Steps(0.1, 5.0), Steps(0.05, 50.0, v=0.9), Steps(0.01, bad=0.02)], ids=str
-)
+@each("k", [1, 2, 3])
+@each("steps", [Steps(0.1), Steps(0.1, 5.0), Steps(0.05, 50.0, v=0.9), Steps(0.01, bad=0.02)], ids=str)
 def test_simulated_runs_err_as_often_as_the_exact_chance_says(steps, k):
     """Of 200,000 steps as many are lost as the average over how p varies says, flags or no flags.
 
@@ -199,7 +198,7 @@ CASES = {  # and the share of jobs that may be refused
 }
 
 
-@pytest.mark.parametrize("name", ["equal p", "one of ten samples is flagged", "p varies a little"])
+@each("name", ["equal p", "one of ten samples is flagged", "p varies a little"])
 def test_of_60_jobs_nearly_all_planned_ones_succeed(name):
     """Jobs with pilots of 2,000 samples: 95 % of the runs planned are without an error, and 1 in 10 refused at most.
 

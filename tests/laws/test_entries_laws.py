@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entry_strategies import objects, plain_json, strategies
+from tables import each
 from unerring.core.encoding import GENESIS, KINDS, chained, decode, encode
 from unerring.core.entries import Replies, Reply
 from unerring.core.redflag import FlagKind
@@ -48,13 +49,13 @@ def test_any_text_comes_back_from_its_bytes(text):
     assert decode(encode(reply_of(text, reply_id=text))) == reply_of(text, reply_id=text)
 
 
-@pytest.mark.parametrize("text", ["\ud83d\ude00", "x\ud800\udc00y"])
+@each("text", ["\ud83d\ude00", "x\ud800\udc00y"])
 def test_a_surrogate_pair_in_two_characters_comes_back_as_two(text):
     """A text that holds a high and a low surrogate as two characters is not made into one."""
     assert decode(encode(reply_of(text))) == reply_of(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", "\0" * 300, "\U0001f600" * 300, "é" * 99, "a" * 1_000_000, "\ud800" * 5000, "".join(map(chr, range(5000)))],
     ids=["empty", "nul", "emoji", "accents", "a million letters", "surrogates", "five thousand characters"],
@@ -84,7 +85,7 @@ def test_bytes_are_the_same_each_time(entry):
     assert encode(entry) == encode(decode(encode(entry)))
 
 
-@pytest.mark.parametrize("logprob", [float("-inf"), float("inf"), float("nan"), -1.23456])
+@each("logprob", [float("-inf"), float("inf"), float("nan"), -1.23456])
 def test_an_entry_of_any_sample_is_json(logprob):
     """An engine may report a log-probability of -inf; the journal stays readable to any JSON reader."""
     body = encode(reply_of("x", logprob=Sample("x", logprob=logprob).rounded_logprob))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.race import LogOdds, Race, Won
 from unerring.core.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights
 
@@ -233,9 +234,9 @@ STUBBORN = [
 ]
 
 
-@pytest.mark.parametrize("told_apart", [True, False])
-@pytest.mark.parametrize("voters", [1, 2, 3])
-@pytest.mark.parametrize("kind", STUBBORN)
+@each("told_apart", [True, False])
+@each("voters", [1, 2, 3])
+@each("kind", STUBBORN)
 def test_the_promise_holds_where_each_voter_repeats_its_errors(kind, voters, told_apart):
     """Whether each is heard twice, by rates that are means over all steps, or any number of times."""
     for threshold in (3.0, 9.0, 14.0):
@@ -243,7 +244,7 @@ def test_the_promise_holds_where_each_voter_repeats_its_errors(kind, voters, tol
         assert wrong <= exp(-threshold) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("repeat", [MOST, int(-1000 * log(0.75))], ids=["as the first", "minus ln r"])
+@each("repeat", [MOST, int(-1000 * log(0.75))], ids=["as the first", "minus ln r"])
 def test_larger_repeats_break_the_promise(repeat):
     """Weighed as if independent, or by minus ln r, the votes of one stubborn voter carry it over any threshold.
 

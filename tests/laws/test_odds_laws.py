@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.odds import (
     chain_probability,
     expected_votes,
@@ -57,8 +58,8 @@ def _hit(up: Fraction, k: int) -> tuple[Fraction, Fraction]:
     return reach, mean
 
 
-@pytest.mark.parametrize("p", GRID + LOSING)
-@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 10, 16, 25, 40])
+@each("p", GRID + LOSING)
+@each("k", [1, 2, 3, 4, 5, 7, 10, 16, 25, 40])
 def test_the_closed_forms_agree_with_the_exact_walk(p, k):
     """Win and loss probability and mean votes equal the gambler's ruin solved in fractions, to 10 digits."""
     win, loss, votes = walked(p, k)
@@ -68,7 +69,7 @@ def test_the_closed_forms_agree_with_the_exact_walk(p, k):
     assert expected_votes(p, k) == pytest.approx(float(votes), rel=1e-10)
 
 
-@pytest.mark.parametrize("k", range(1, 41))
+@each("k", range(1, 41))
 def test_every_k_up_to_40_agrees_with_the_exact_walk(k):
     """At one p in the middle no k is left out."""
     win, loss, votes = walked(0.6429, k)
@@ -85,7 +86,7 @@ def raced(p, k, draw):
     return race.verdict.choice, race.votes
 
 
-@pytest.mark.parametrize(("p", "k"), [(0.5001, 3), (0.55, 4), (0.7, 1), (0.7, 3), (0.9, 2), (0.9642, 6)])
+@each(("p", "k"), [(0.5001, 3), (0.55, 4), (0.7, 1), (0.7, 3), (0.9, 2), (0.9642, 6)])
 def test_the_closed_forms_agree_with_a_simulation(p, k):
     """4000 simulated races agree with win probability and mean votes.
 
@@ -137,8 +138,8 @@ SPLITS = [
 ]
 
 
-@pytest.mark.parametrize(("p", "wrong"), SPLITS)
-@pytest.mark.parametrize("k", [1, 2, 3])
+@each(("p", "wrong"), SPLITS)
+@each("k", [1, 2, 3])
 def test_pooling_the_wrong_votes_bounds_the_chance_of_a_wrong_winner(p, wrong, k):
     """However the wrong votes split, a wrong choice wins at most as often as the closed form says."""
     losses, wins, still_open, _ = split_race((p, *wrong), k, 150 if len(wrong) == 2 else 36)
@@ -146,8 +147,8 @@ def test_pooling_the_wrong_votes_bounds_the_chance_of_a_wrong_winner(p, wrong, k
     assert losses + still_open <= loss_probability(p, k) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize(("p", "wrong"), SPLITS)
-@pytest.mark.parametrize("k", [1, 2, 3])
+@each(("p", "wrong"), SPLITS)
+@each("k", [1, 2, 3])
 def test_the_papers_upper_estimate_bounds_the_votes_of_a_split_race(p, wrong, k):
     """However the wrong votes split, a race takes at most k / (2p - 1) votes on average (Wald's identity)."""
     *_, still_open, votes = split_race((p, *wrong), k, 150 if len(wrong) == 2 else 36)
@@ -172,7 +173,7 @@ PAPER = [
 ]
 
 
-@pytest.mark.parametrize(("model", "wrong", "k"), PAPER)
+@each(("model", "wrong", "k"), PAPER)
 def test_k_min_reproduces_the_papers_table(model, wrong, k):
     """Each row of the paper's table at 2^20 - 1 steps and a target of 0.95."""
     assert k_min(1 - wrong, MILLION, 0.95) == k, model
@@ -184,8 +185,8 @@ def test_a_model_that_is_always_wrong_has_no_k():
         k_min(0.0, MILLION, 0.95)
 
 
-@pytest.mark.parametrize("p", [0.5, 0.4999999, 0.25, 1e-300, 0.0])
-@pytest.mark.parametrize("m", [1, 3])
+@each("p", [0.5, 0.4999999, 0.25, 1e-300, 0.0])
+@each("m", [1, 3])
 def test_half_or_less_has_no_k(p, m):
     """At p <= 1/2 no k can help, for any target, and the error is one of input."""
     with pytest.raises(NoKCanHelp, match="no k can help"):
@@ -200,8 +201,8 @@ def test_subtasks_of_many_steps_need_more_than_half_as_a_whole():
         k_min(0.9, MILLION, 0.95, 7)
 
 
-@pytest.mark.parametrize("m", [1, 2, 1000])
-@pytest.mark.parametrize("steps", [0, 1, MILLION, 10**12, 1e300])
+@each("m", [1, 2, 1000])
+@each("steps", [0, 1, MILLION, 10**12, 1e300])
 def test_perfect_votes_need_one(m, steps):
     """At p = 1 a single vote decides, for chains of any length."""
     assert k_min(1.0, steps, 0.999999, m) == 1
@@ -322,7 +323,7 @@ def test_the_edges_of_p_are_plain_numbers():
     assert loss_probability_of(-1e9) == 1.0
 
 
-@pytest.mark.parametrize("p", [-1e-9, 1.000001, float("nan"), inf])
+@each("p", [-1e-9, 1.000001, float("nan"), inf])
 def test_what_is_no_probability_is_refused(p):
     """A p outside [0, 1] is an error of input everywhere."""
     for asked in (log_odds, lambda p: win_probability(p, 3), lambda p: k_min(p, 10, 0.9)):
@@ -330,14 +331,14 @@ def test_what_is_no_probability_is_refused(p):
             asked(p)
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0, -1.0, 2.0, float("nan")])
+@each("target", [0.0, 1.0, -1.0, 2.0, float("nan")])
 def test_a_target_that_is_never_or_always_is_refused(target):
     """A target must lie strictly between 0 and 1."""
     with pytest.raises(InputError, match="target"):
         k_min(0.9, 10, target)
 
 
-@pytest.mark.parametrize(("k", "m"), [(0, 1), (-1, 1), (1, 0), (3, -2)])
+@each(("k", "m"), [(0, 1), (-1, 1), (1, 0), (3, -2)])
 def test_margins_and_subtasks_are_at_least_one(k, m):
     """A k or an m below 1 are errors of input."""
     with pytest.raises(InputError, match="at least 1"):
@@ -356,7 +357,7 @@ def test_a_chain_of_negative_length_is_refused():
         chain_probability(0.9, 3, -5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("p", "steps", "target", "m"),
     [(0.9, 1, 5e-324, 1), (0.99999, 1, 0.3, 1000), (0.9, inf, 0.95, 1), (0.9, float("nan"), 0.95, 1)],
 )

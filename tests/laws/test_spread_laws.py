@@ -12,6 +12,7 @@ from scipy import integrate, special
 from scipy.stats import beta as beta_distribution
 from scipy.stats import betabinom, binom
 
+from tables import each
 from unerring.core.odds import loss_probability
 from unerring.core.planning.calibration import LOOKS
 from unerring.core.planning.spread import (
@@ -51,8 +52,8 @@ def integrated(mean, concentration, k):
 
 
 @pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")  # far out there is nothing to integrate
-@pytest.mark.parametrize("mean", MEANS)
-@pytest.mark.parametrize("concentration", WIDE_TO_NARROW)
+@each("mean", MEANS)
+@each("concentration", WIDE_TO_NARROW)
 def test_kinds_lose_races_as_the_distribution_does_that_they_stand_for(mean, concentration):
     """Losses averaged over kinds equal the exact integral over the Beta distribution.
 
@@ -64,7 +65,7 @@ def test_kinds_lose_races_as_the_distribution_does_that_they_stand_for(mean, con
         assert found == pytest.approx(integrated(mean, concentration, k), rel=near), k
 
 
-@pytest.mark.parametrize("concentration", WIDE_TO_NARROW[1:])
+@each("concentration", WIDE_TO_NARROW[1:])
 def test_each_voter_has_exactly_the_mean_that_was_asked_for(concentration):
     """Of several voters with one spread, each is wrong as often over all steps as it should be."""
     wrong = (0.003, 0.01, 0.2)
@@ -84,7 +85,7 @@ def test_kinds_are_shares_of_the_steps_in_the_order_of_their_hardness(mean, conc
         assert one.wrong[1] < harder.wrong[1]
 
 
-@pytest.mark.parametrize("concentration", [0.5, 5.0, 100.0])
+@each("concentration", [0.5, 5.0, 100.0])
 def test_kinds_are_distributed_as_the_steps_are(concentration):
     """The share of kinds that are harder than the mean, or five times as hard, is that of the distribution.
 
@@ -97,14 +98,14 @@ def test_kinds_are_distributed_as_the_steps_are(concentration):
         assert found == pytest.approx(exact.sf(hard), abs=max(kind.share for kind in kinds))
 
 
-@pytest.mark.parametrize(("mean", "concentration"), [(0.0, 3.0), (1.0, 3.0), (0.01, CONCENTRATIONS[-1]), (0.01, inf)])
+@each(("mean", "concentration"), [(0.0, 3.0), (1.0, 3.0), (0.01, CONCENTRATIONS[-1]), (0.01, inf)])
 def test_chances_that_cannot_vary_are_one_kind(mean, concentration):
     """Where every step is the same, the spread is the paper's: one kind, one p."""
     spread = beta([mean], concentration)
     assert spread.kinds == equal([mean]).kinds == (Kind(1.0, (mean,)),)
 
 
-@pytest.mark.parametrize("concentration", [0.5, 10.0, 1000.0])
+@each("concentration", [0.5, 10.0, 1000.0])
 def test_a_voter_of_its_own_keeps_mean_and_hard_steps(concentration):
     """The kinds of one voter make up all steps; its errors are those of its distribution and of its hard steps."""
     turns = own(0.01, concentration, [Turns(0.002, 0.8), Turns(0.001, 0.79), Turns(0.004, 0.5)])
@@ -175,8 +176,8 @@ def piloted(mean, concentration, steps, draw):
     return Counter((LOOKS - int(again), int(again) + 1) for again in later) + Counter({(1, 0): int((~erred).sum())})
 
 
-@pytest.mark.parametrize("steps", [1500, 15_000])
-@pytest.mark.parametrize(("mean", "concentration"), [(0.01, 10.0), (0.01, 50.0), (0.05, 5.0), (0.05, 30.0)])
+@each("steps", [1500, 15_000])
+@each(("mean", "concentration"), [(0.01, 10.0), (0.01, 50.0), (0.05, 5.0), (0.05, 30.0)])
 def test_the_least_concentration_covers_the_true_one(mean, concentration, steps):
     """Of 200 pilots 95 % find a least concentration that is no larger than the true one.
 

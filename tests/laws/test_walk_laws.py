@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tables import each
 from unerring.core.odds import expected_votes, loss_probability, win_probability
 from unerring.core.planning.walk import raced, ruined
 from unerring.core.race import AheadBy, Race, Won
@@ -68,7 +69,7 @@ def walked(turns, lead, **limits):
 # --- closed form and dynamic programme
 
 
-@pytest.mark.parametrize("p", GRID)
+@each("p", GRID)
 def test_the_closed_form_of_a_race_solves_its_equations(p):
     """For every k up to 40, losses and mean votes of `ruined` are those of the linear equations."""
     for k in EVERY_K:
@@ -79,7 +80,7 @@ def test_the_closed_form_of_a_race_solves_its_equations(p):
         assert found.undecided == 0.0
 
 
-@pytest.mark.parametrize("p", [*GRID, 0.5, 0.50049, 0.50051, 0.505])
+@each("p", [*GRID, 0.5, 0.50049, 0.50051, 0.505])
 def test_the_mean_square_of_the_votes_solves_its_equations(p):
     """The same for the mean square, from which the spread of costs is told; to 2 parts in 1000 beside p = 1/2."""
     near = 2e-3 if p < 0.502 else 1e-6
@@ -87,8 +88,8 @@ def test_the_mean_square_of_the_votes_solves_its_equations(p):
         assert ruined(p, k).votes_squared == pytest.approx(solved((vote(p),), k).squared, rel=near), k
 
 
-@pytest.mark.parametrize("p", [0.5001, 0.6429, 0.9, 0.9978, 0.9999999])
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
+@each("p", [0.5001, 0.6429, 0.9, 0.9978, 0.9999999])
+@each("k", [1, 2, 3, 5, 8])
 def test_the_dynamic_programme_agrees_with_the_closed_form(p, k):
     """`raced` and `ruined` agree in who loses, the votes and their square, and how often all votes agree."""
     found, expected = walked([vote(p)], k), ruined(p, k)
@@ -99,7 +100,7 @@ def test_the_dynamic_programme_agrees_with_the_closed_form(p, k):
     assert found.undecided <= 1e-13
 
 
-@pytest.mark.parametrize("p", [0.6429, 0.9, 0.9642, 0.9999999])
+@each("p", [0.6429, 0.9, 0.9642, 0.9999999])
 def test_the_dynamic_programme_agrees_up_to_a_margin_of_40(p):
     """Long races as well: the tail that is left open is far below what the test allows."""
     for k in (13, 29, 40):
@@ -118,8 +119,8 @@ def test_a_race_at_even_odds_to_a_margin_of_40_is_walked_to_its_end():
     assert found.votes <= expected.votes <= found.votes + 2500.0 * found.undecided
 
 
-@pytest.mark.parametrize("p", [0.6, 0.9642, 0.9978])
-@pytest.mark.parametrize("k", [1, 3, 12])
+@each("p", [0.6, 0.9642, 0.9978])
+@each("k", [1, 3, 12])
 def test_practically_no_race_is_longer_than_the_closed_form_says(p, k):
     """After the votes that `ruined` names as the longest race, the share that it calls negligible is open at most."""
     for negligible in (1e-3, 1e-9):
@@ -198,7 +199,7 @@ def simulated(k, shares, n, seed):
     return sum(right for right, _ in races), sum(votes for _, votes in races) / n
 
 
-@pytest.mark.parametrize(
+@each(
     ("ps", "k"), [((0.5001,), 4), ((0.6429,), 3), ((0.9,), 2), ((0.99, 0.6), 3), ((0.9, 0.3, 0.8), 3), ((0.7, 0.6), 5)]
 )
 def test_the_packages_own_races_come_out_as_computed(ps, k):
@@ -216,8 +217,8 @@ def test_the_packages_own_races_come_out_as_computed(ps, k):
         assert exact.wrong == pytest.approx(1.0 - win_probability(ps[0], k))
 
 
-@pytest.mark.parametrize(("p", "k"), [(0.5001, 2), (0.6, 3), (0.8, 2), (0.9, 1)])
-@pytest.mark.parametrize("first", [0.5, 0.9])
+@each(("p", "k"), [(0.5001, 2), (0.6, 3), (0.8, 2), (0.9, 1)])
+@each("first", [0.5, 0.9])
 def test_the_right_choice_wins_at_least_as_often_against_two_wrong_ones(p, k, first):
     """Of 3,000 real races against scattered wrong votes as many are won as the closed form for one wrong choice says.
 
@@ -245,8 +246,8 @@ def tallied(k, shares, longest):
     return [*won, sum(open_.values())]
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("shares", [(0.6, 0.3, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33)])
+@each("k", [1, 2, 3])
+@each("shares", [(0.6, 0.3, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33)])
 def test_a_race_of_three_is_what_its_tallies_say(k, shares):
     """Over all 3^8 orders of eight votes, `Race` elects each candidate as probably as an account of tallies says."""
     chances = [0.0] * 4
@@ -256,8 +257,8 @@ def test_a_race_of_three_is_what_its_tallies_say(k, shares):
     assert chances == pytest.approx(tallied(k, shares, 8))
 
 
-@pytest.mark.parametrize("p", [0.5001, 0.7, 0.95])
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@each("p", [0.5001, 0.7, 0.95])
+@each("k", [1, 2, 3, 4])
 def test_scattered_wrong_votes_win_less_often(p, k):
     """By the exact account of tallies, two wrong choices together win no more often than one with all wrong votes."""
     for first in (0.5, 0.8, 0.99):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.planning.signals import Signals
 from unerring.core.planning.spread import Kind
 from unerring.core.planning.walk import ruined
@@ -116,8 +117,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("threshold", [3.0, 6.0, 10.0])
-@pytest.mark.parametrize(("signals", "wrong"), CASES.values(), ids=CASES)
+@each("threshold", [3.0, 6.0, 10.0])
+@each(("signals", "wrong"), CASES.values(), ids=CASES)
 def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
     """Votes to 5 %, failures within a factor of two, and never fewer than there are."""
     kind = Kind(1.0, wrong)

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("ctranslate2")
 
+from tables import each
 from unerring import run, verify
 from unerring.adapters.embedded_ensembles import DIGITS
 from unerring.adapters.embedded_member import Drafter, Member, uniforms
@@ -41,7 +42,7 @@ def solved(folder, problems, *words):
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize(
+@each(
     "problems",
     [[*products(4, 5)], [*products(1, 10)], [*lists(1, 60)]],
     ids=["products of 5 digits", "a product of 10 digits", "a list"],
@@ -59,12 +60,12 @@ def test_a_limit_takes_the_first_problems(tmp_path):
     assert [line["id"] for line in solved(tmp_path, products(4, 2), "--limit", "2")] == ["p0", "p1"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("chain", "answer"),
     [(Multiply(46048, 42098), 46048 * 42098), (Sort([3, -1, 20, 3, 0]), [-1, 0, 3, 3, 20])],
     ids=["multiply", "sort"],
 )
-@pytest.mark.parametrize("model", ["embedded", ["embedded"], "embedded/digits"])
+@each("model", ["embedded", ["embedded"], "embedded/digits"])
 def test_the_embedded_model_is_the_one_that_knows_the_process(chain, answer, model):
     """Whoever says `embedded`, or nothing, need not know that there are two; the policy is that one's own."""
     result = run(chain, model)
@@ -112,7 +113,7 @@ def test_a_draft_never_changes_a_sample():
     assert drawn(Member(DIGITS.folder / "a", drafter)) == drawn(Member(DIGITS.folder / "a"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("chain", "told"),
     [(Sort([10**6, 1]), "numbers of at most 6 digits"), (Solve(f"{'1' * 21} * 2", "multiply"), "at most 20 digits")],
     ids=["sort", "multiply"],

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.process import Chain, length_of, parameters_of, verifier_of
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import canonical, parsed
@@ -40,7 +41,7 @@ def game(disks):
 # --- the strategy and the states
 
 
-@pytest.mark.parametrize("disks", range(1, 11))
+@each("disks", range(1, 11))
 def test_the_strategy_solves_every_number_of_disks_as_state_at_says(disks):
     """Step for step the game is at `state_at`, for odd and even disks, and ends after 2^n - 1 steps on peg 2."""
     hanoi = Hanoi(disks)
@@ -75,21 +76,21 @@ def test_the_million_step_game_has_its_known_length_and_ends():
     assert hanoi.state_at(2**19)["pegs"] == [[], list(range(19, 0, -1)), [20]]
 
 
-@pytest.mark.parametrize("step", [-1, 8])
+@each("step", [-1, 8])
 def test_a_step_outside_the_game_is_refused(step):
     """Steps are numbered from 0 to the length."""
     with pytest.raises(InputError, match="numbered 0 to 7"):
         Hanoi(3).state_at(step)
 
 
-@pytest.mark.parametrize("disks", [0, -1, 21, True, 3.0, "3", None])
+@each("disks", [0, -1, 21, True, 3.0, "3", None])
 def test_a_number_of_disks_that_cannot_be_is_refused(disks):
     """Disks are a whole number from 1 to 20, and the message says so."""
     with pytest.raises(InputError, match="whole number from 1 to 20"):
         Hanoi(disks)
 
 
-@pytest.mark.parametrize("parser", ["Strict", "", None, 3, []])
+@each("parser", ["Strict", "", None, 3, []])
 def test_an_unknown_parser_is_refused(parser):
     """There are two parsers, and the message names them."""
     with pytest.raises(InputError, match="strict, repairing"):
@@ -131,7 +132,7 @@ def changed(step, **fields):
     return choices
 
 
-@pytest.mark.parametrize(
+@each(
     ("move", "why"),
     [
         ([2, 0, 1], "disk 2 is not on top of peg 0"),
@@ -163,7 +164,7 @@ def test_a_larger_disk_on_a_smaller_one_is_illegal():
     assert Hanoi(3).verify(choices, False) == "step 1: disk 2 cannot lie on disk 1"
 
 
-@pytest.mark.parametrize(
+@each(
     "pegs",
     [
         [[3, 2], [1], []],
@@ -183,7 +184,7 @@ def test_a_state_that_the_move_does_not_lead_to_is_caught(pegs):
     assert verdict.startswith("step 0: the move leads to [[3, 2], [], [1]], not to")
 
 
-@pytest.mark.parametrize("choice", [{"move": [1, 0, 2]}, {"next_state": [[3, 2], [], [1]]}, {}, [], None, 3, "move"])
+@each("choice", [{"move": [1, 0, 2]}, {"next_state": [[3, 2], [], [1]]}, {}, [], None, 3, "move"])
 def test_a_choice_without_move_or_state_is_caught(choice):
     """The referee judges whatever was decided, and answers in words."""
     verdict = Hanoi(3).verify([choice], False)
@@ -191,7 +192,7 @@ def test_a_choice_without_move_or_state_is_caught(choice):
     assert verdict.startswith("step 0: ")
 
 
-@pytest.mark.parametrize("steps", [0, 1, 6])
+@each("steps", [0, 1, 6])
 def test_a_game_that_stops_short_is_not_finished(steps):
     """A legal beginning passes as a beginning, and not as a finished game."""
     hanoi, choices = Hanoi(3), game(3)[:steps]
@@ -246,7 +247,7 @@ def test_a_single_wrong_step_never_passes(disks, where, seed):
 # --- questions and rehearsals
 
 
-@pytest.mark.parametrize(
+@each(
     ("disks", "circle", "direction"),
     [(2, "0 -> 1 -> 2 -> 0", "clockwise"), (3, "0 -> 2 -> 1 -> 0", "counterclockwise")],
 )
@@ -259,7 +260,7 @@ def test_the_prompts_name_the_circle_of_disk_1(disks, circle, direction):
     assert question.compact.split()[0] == direction
 
 
-@pytest.mark.parametrize("disks", [1, 4, 20])
+@each("disks", [1, 4, 20])
 def test_a_question_holds_the_state_and_never_the_history(disks):
     """The prompt of a step is a function of previous move and state alone, and shows both as they are."""
     hanoi = Hanoi(disks)
@@ -283,7 +284,7 @@ def test_an_echo_of_the_question_is_no_answer():
                 question.parse(prompt)
 
 
-@pytest.mark.parametrize("disks", range(1, 7))
+@each("disks", range(1, 7))
 def test_a_rehearsal_knows_the_right_answer_and_some_wrong_ones(disks):
     """For every step the right answer is the truth, and the wrong ones are well-formed and are not."""
     hanoi = Hanoi(disks)
@@ -311,14 +312,14 @@ def test_what_a_rehearsal_answers_can_be_rehearsed_on():
                 states.append(hanoi.advance(state, question.parse(text)))
 
 
-@pytest.mark.parametrize("prompt", ["", "clockwise", "clockwise last = none state = none", "move = [1, 0, 2]"])
+@each("prompt", ["", "clockwise", "clockwise last = none state = none", "move = [1, 0, 2]"])
 def test_only_a_compact_prompt_can_be_rehearsed(prompt):
     """Other text is an error of input."""
     with pytest.raises(InputError, match="compact"):
         rehearse(prompt)
 
 
-@pytest.mark.parametrize("pegs", [[[1, 2], [], []], [[2], [1, 3], []]])
+@each("pegs", [[[1, 2], [], []], [[2], [1, 3], []]])
 def test_a_state_without_disk_1_on_top_has_no_strategy(pegs):
     """Where the rules of the game are broken already, the strategy says so as an illegal move."""
     with pytest.raises(IllegalMove):

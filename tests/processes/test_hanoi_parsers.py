@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.vote import canonical, parsed
 from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer, parse_repairing, parse_strict
@@ -19,7 +20,7 @@ CHOICE = {"move": [1, 0, 2], "next_state": [[3, 2], [], [1]]}
 # --- the strict parser
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         RIGHT,
@@ -35,14 +36,14 @@ def test_the_format_asked_for_is_parsed(text):
     assert parse_strict(text, 3) == CHOICE
 
 
-@pytest.mark.parametrize("parse", [parse_strict, parse_repairing])
+@each("parse", [parse_strict, parse_repairing])
 def test_the_last_move_and_the_last_state_count(parse):
     """An answer that corrects itself is taken at its last word."""
     first = "move = [2, 0, 1]\nnext_state = [[3], [2], [1]]"
     assert parse(f"{first}\nNo, wait:\n{RIGHT}", 3) == CHOICE
 
 
-@pytest.mark.parametrize(
+@each(
     "last",
     [
         "move = [1, 0, two]",
@@ -59,7 +60,7 @@ def test_a_malformed_last_move_is_flagged_though_an_earlier_one_is_well_formed(l
         parse_strict(f"{RIGHT}\n{last}", 3)
 
 
-@pytest.mark.parametrize(
+@each(
     "last",
     [
         "next_state = [[3, 2], [], [one]]",
@@ -75,9 +76,7 @@ def test_a_malformed_last_state_is_flagged_though_an_earlier_one_is_well_formed(
         parse_strict(f"{RIGHT}\n{last}", 3)
 
 
-@pytest.mark.parametrize(
-    "aside", ["previous_move = [3, 2, 1]", "remove = [9, 9, 9]", "my_next_state = [[1], [2], [3]]"]
-)
+@each("aside", ["previous_move = [3, 2, 1]", "remove = [9, 9, 9]", "my_next_state = [[1], [2], [3]]"])
 def test_a_longer_name_that_ends_alike_is_not_the_answer(aside):
     """`previous_move = [...]` after the answer is not its move."""
     assert parse_strict(f"{RIGHT}\n{aside}", 3) == CHOICE
@@ -119,7 +118,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED.keys())
+@each("text", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_answer_is_flagged(text):
     """Anything but three integers, three lists, and every disk exactly once is a malformed answer."""
     with pytest.raises(RedFlag) as caught:
@@ -134,8 +133,8 @@ def test_the_strict_parser_judges_form_and_not_sense():
     assert wrong == {"move": [3, 2, 2], "next_state": [[1, 2], [], [3]]}
 
 
-@pytest.mark.parametrize("disks", [1, 2, 9, 10, 20])
-@pytest.mark.parametrize("parser", PARSERS)
+@each("disks", [1, 2, 9, 10, 20])
+@each("parser", PARSERS)
 def test_right_answers_are_parsed_for_any_number_of_disks(disks, parser):
     """The truth of a state, written in the format asked for, is parsed back as that very choice."""
     hanoi = Hanoi(disks, parser)
@@ -148,7 +147,7 @@ def test_right_answers_are_parsed_for_any_number_of_disks(disks, parser):
 # --- the repairing parser
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "move = [1, 0, 2\nnext_state = [[3, 2], [], [1]",
@@ -167,7 +166,7 @@ def test_the_repairing_parser_accepts_what_the_strict_one_flags(text):
             parse_strict(text, 3)
 
 
-@pytest.mark.parametrize("name", ["no text", "no move", "no state", "a move of 2", "a missing disk", "a disk twice"])
+@each("name", ["no text", "no move", "no state", "a move of 2", "a missing disk", "a disk twice"])
 def test_the_repairing_parser_flags_what_it_cannot_mend(name):
     """Without a move, a state, or one of the disks there is nothing to mend."""
     with pytest.raises(RedFlag):
@@ -236,8 +235,8 @@ def test_parsers_survive_damaged_answers(damages):
     assert_survives(text)
 
 
-@pytest.mark.parametrize("digits", [4, 4301, 100_000])
-@pytest.mark.parametrize(
+@each("digits", [4, 4301, 100_000])
+@each(
     "form",
     ["move = [{n}, 0, 2]\nnext_state = [[3, 2], [], [1]]", "move = [1, 0, 2]\nnext_state = [[{n}, 2], [], [1]]"],
     ids=["move", "state"],
@@ -277,8 +276,8 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
+@each("parser", PARSERS)
+@each("text", LONG.values(), ids=LONG.keys())
 def test_long_adversarial_text_takes_no_time(parser, text):
     """Text made to send a regular expression backtracking is parsed or flagged in under a second of this process."""
     started = time.process_time()

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import unerring
+from tables import each
 from unerring import Hanoi, InputError, Sample
 from unerring.processes.hanoi import Move, full_prompt, moved, strategy
 
@@ -32,7 +33,7 @@ def carried_out(prompt):
     return {"move": [*move], "next_state": moved(pegs, move)}
 
 
-@pytest.mark.parametrize("disks", [1, 2, 3, 4, 5])
+@each("disks", [1, 2, 3, 4, 5])
 def test_every_wording_says_all_that_is_needed(disks):
     """Position, previous move and direction can be read from each wording, and lead to the right answer."""
     for hanoi, state, wordings in states(disks):
@@ -83,7 +84,7 @@ def test_one_wording_goes_without_saying_in_the_parameters():
     assert Hanoi(**several.parameters()).wordings == 2
 
 
-@pytest.mark.parametrize("wordings", [0, 4, -1, True, 1.5, "2", None])
+@each("wordings", [0, 4, -1, True, 1.5, "2", None])
 def test_a_number_of_wordings_that_cannot_be_is_refused(wordings):
     """There are three."""
     with pytest.raises(InputError, match="wordings must be a whole number from 1 to 3"):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tables import each
 from unerring import run, verify
 from unerring.core.process import Chain
 from unerring.core.redflag import RedFlag
@@ -70,7 +71,7 @@ def test_rehearsed_answers_are_right_and_wrong_ones(x, y, so_far, carry):
     assert right not in [parse(wrong) for wrong in rehearsal.wrong]
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", "digit = 3", "carry = 3", "digit = 12\ncarry = 0", "digit = -1\ncarry = 0", "digit = 3\ncarry = 1.5",
      "digit = 3\ncarry = 1\ncarry = none", "digit: 3\ncarry: 1", "digits = 3\ncarry = 1"],
@@ -97,7 +98,7 @@ def test_every_prompt_has_its_four_numbers_and_nothing_of_the_rest():
         assert before != after
 
 
-@pytest.mark.parametrize("factor", [-1, 1.5, "7", True, None, 10**MOST_DIGITS])
+@each("factor", [-1, 1.5, "7", True, None, 10**MOST_DIGITS])
 def test_what_is_no_factor_is_refused(factor):
     """A whole number from 0 on, of at most 1,000 digits, or one clear line."""
     with pytest.raises(InputError, match="a must be a whole number of at most 1,000 digits"):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tables import each
 from unerring import Options, Policy, resume, run, verify
 from unerring.core.entries import Shortlisted
 from unerring.core.process import Chain, verifier_of
@@ -222,9 +223,7 @@ def test_where_splits_differ_they_are_judged(tmp_path):
     assert report(tmp_path / "run.db")["shortlisted"] == 1
 
 
-@pytest.mark.parametrize(
-    "verdict", ["none of them", '{"choice": 0}', '{"choice": 99}', '{"choice": "the first"}', "{}"]
-)
+@each("verdict", ["none of them", '{"choice": 0}', '{"choice": 99}', '{"choice": "the first"}', "{}"])
 def test_a_judge_that_cannot_be_read_elects_nobody(verdict):
     """Its answers are flags, and the run stops undecided: the first candidate is not taken instead."""
     chain = Solve(SUM, depth=1, shortlist=5)
@@ -232,7 +231,7 @@ def test_a_judge_that_cannot_be_read_elects_nobody(verdict):
         run(chain, talks(split=cuts, judge=lambda *_: verdict), options=Options(policy=CAREFUL))
 
 
-@pytest.mark.parametrize(
+@each(
     "split",
     [
         lambda problem: {"parts": [problem, "1 + 1"], "how": "add"},
@@ -319,7 +318,7 @@ def test_every_call_sees_its_own_problem_and_not_the_whole():
 # --- parameters, entries, prompts
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "told"),
     [({"problem": " "}, "problem"), ({"problem": "7 plus 8", "roles": "multiply"}, "a product is written"),
      ({"problem": "x", "roles": "magic"}, "roles must be one of general, linear, multiply"),
@@ -370,7 +369,7 @@ def test_general_roles_say_what_is_wanted():
     assert "first" in roles.compose("p", "add", ["first", "second"], [1, 2]).prompt
 
 
-@pytest.mark.parametrize(
+@each(
     ("problem", "way"),
     [
         ("46048 * 42098", "multiply"),
@@ -390,9 +389,7 @@ def test_a_problem_that_is_nothing_but_a_product_or_a_list_has_its_own_way(probl
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize(
-    "text", ["12" + " " * 19_000 + "x", "Sort " + "1 " * 9_000 + "x", "1" * 19_999, "1 * " * 5_000]
-)
+@each("text", ["12" + " " * 19_000 + "x", "Sort " + "1 " * 9_000 + "x", "1" * 19_999, "1 * " * 5_000])
 def test_long_problems_are_told_apart_at_once(text):
     """No text makes the recognition of products and lists take long."""
     assert ways(text) == "general"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tables import each
 from unerring import run, verify
 from unerring.core.process import Chain
 from unerring.core.redflag import RedFlag
@@ -70,9 +71,7 @@ def test_rehearsed_answers_are_right_and_wrong_ones(first, second):
         assert parse(first, second, wrong) == max(first, second)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "12", "smaller: 12", "smaller = 13", "smaller = 12.5", "smaller = 12\nsmaller ="]
-)
+@each("text", ["", "12", "smaller: 12", "smaller = 13", "smaller = 12.5", "smaller = 12\nsmaller ="])
 def test_answers_out_of_form_are_flagged(text):
     """One of the two numbers behind the last `smaller =`, or no vote."""
     with pytest.raises(RedFlag):
@@ -94,7 +93,7 @@ def test_a_call_sees_two_numbers_and_not_the_list():
         assert not {"577", "618"} & set(prompt.split())
 
 
-@pytest.mark.parametrize("numbers", [7, "3,1,2", [1.5], [True], ["1"], [LARGEST + 1], [0] * (MOST_NUMBERS + 1)])
+@each("numbers", [7, "3,1,2", [1.5], [True], ["1"], [LARGEST + 1], [0] * (MOST_NUMBERS + 1)])
 def test_what_is_no_list_of_integers_is_refused(numbers):
     """One clear line says what is wanted."""
     with pytest.raises(InputError, match="numbers must be"):
@@ -110,7 +109,7 @@ def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
     assert verify(tmp_path / "run.db").finished
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "3, -1, 20",
@@ -126,7 +125,7 @@ def test_a_problem_that_is_a_list_to_be_sorted_is_recognized(text):
     assert numbers_in(text) == [3, -1, 20]
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
