@@ -58,7 +58,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     latencies = st.none() | TIMES
     usages = st.builds(Usage, NATURALS, NATURALS)
     charges = st.builds(Charge, NATURALS, NATURALS, caps)
-    limits = st.builds(Limits, caps, caps, caps, st.none() | TIMES)
+    limits = st.builds(Limits, caps, caps, caps, st.none() | TIMES, st.booleans())
     tariffs = st.dictionaries(texts, st.builds(Tariff, NATURALS, NATURALS, NATURALS), max_size=3)
     slots = NATURALS | st.sampled_from([DRAFT, PROBE])
     parameters = objects(texts)

@@ -19,14 +19,16 @@ class Budget:
     """The most that a run may take, over all its sessions; None is no limit.
 
     `usd` are dollars, `tokens` those read and written, `calls` requests sent to models, `hours` the time that its
-    sessions run. A call is charged at its worst before it is sent, so that none of them is ever exceeded; one whose
-    outcome stays unknown remains charged.
+    sessions run. A call is charged at its worst before it is sent, so that none of them is exceeded as long as the
+    provider bills no call above its worst case; a call whose outcome stays unknown remains charged. Where one is
+    billed above it, as many times as much is reserved for each call from then on; a `strict` budget stops the run.
     """
 
     usd: float | None = None
     tokens: int | None = None
     calls: int | None = None
     hours: float | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         for name in ("usd", "tokens", "calls", "hours"):
@@ -43,6 +45,7 @@ class Budget:
             before.tokens if self.tokens is None else self.tokens,
             before.calls if self.calls is None else self.calls,
             before.seconds if self.hours is None else self.hours * 3600.0,
+            self.strict or before.strict,
         )
 
 

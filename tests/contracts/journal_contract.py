@@ -96,6 +96,7 @@ def one_of_each(text: str) -> list[Entry]:
         opened(text),
         Allowed(Limits(10**12, None, 7, 0.5), {text: Tariff(1, 2, 3)}),
         Allowed(Limits()),
+        Allowed(Limits(7, strict=True)),
         Voter(0, text),
         Served(0, text),
         Intent(0, PROBE, 2, None, Charge(5, 6, 7)),

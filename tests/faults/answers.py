@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil
 from random import Random, SystemRandom
 from typing import TypeAlias
 
@@ -190,3 +191,14 @@ class Embedded:
 def shipped() -> dict[str, Model]:
     """The models a server has if it is not told: noise, stubborn and embedded, by these names."""
     return {"noise": noise(), "stubborn": stubborn(), "embedded": Embedded()}
+
+
+def overbilled(model: Model, times: float) -> Model:
+    """A model whose answers are billed at so many times the output tokens that the request allows."""
+
+    def answer(prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None) -> Answer:
+        said = model(prompt, temperature, seed, index, max_tokens)
+        assert isinstance(said, Answer)
+        return replace(said, output_tokens=ceil(times * (max_tokens or said.output_tokens)))
+
+    return answer

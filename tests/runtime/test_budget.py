@@ -14,7 +14,7 @@ from unerring.core.replay import RunState, replay
 from unerring.core.vote import canonical
 from unerring.errors import BudgetSpent
 from unerring.runtime.chain import run_chain
-from unerring.runtime.limits import Patience, Speculation, Surroundings
+from unerring.runtime.limits import Guards, Patience, Speculation, Surroundings
 from unerring.testing import MemoryJournal
 
 ENDLESS = Patience(first=0.1, total=float("inf"))
@@ -51,7 +51,7 @@ def opened(policy, chain, limits):
     return [first, Allowed(limits, {"metered/m": TARIFF})]
 
 
-def lived(chain, sampler, entries, lives=-1):
+def lived(chain, sampler, entries, lives=-1, guards=None):
     """One life of a run: its journal's entries afterwards, and what ended it, None for its own end."""
     state = replay(entries)
     at = chain.start()
@@ -61,7 +61,11 @@ def lived(chain, sampler, entries, lives=-1):
 
     async def main():
         around = Surroundings(
-            clock=LoopClock(), patience=ENDLESS, observer=Watch(), speculation=Speculation(lambda _: "a", 0.5, 64)
+            clock=LoopClock(),
+            patience=ENDLESS,
+            observer=Watch(),
+            speculation=Speculation(lambda _: "a", 0.5, 64),
+            guards=guards or Guards(),
         )
         running = asyncio.ensure_future(run_chain(chain, sampler, journal, state, at, around))
         dying = asyncio.ensure_future(journal.dead.wait())

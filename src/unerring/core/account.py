@@ -3,10 +3,15 @@
 Money is in whole picodollars (10^-12 dollars): prices of a million tokens have at most six decimals, so that sums are
 exact and a budget means what it says. A call is charged at its worst case before it is sent, and at what it took once
 that is known; where it never becomes known, the worst case stays.
+
+A provider that bills a call above its worst case has shown that its worst cases mean nothing: from then on a whole
+multiple of them is reserved, for the calls under way too. So a budget is passed by what was under way at that moment,
+and not by every call. The multiple follows from the journal alone, and a resumed run has it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import NamedTuple
 
 from unerring.core.sample import Usage
@@ -39,6 +44,18 @@ class Charge(NamedTuple):
         money = None if self.money is None or other.money is None else self.money + other.money
         return Charge(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, money)
 
+    def times(self, multiple: int) -> "Charge":
+        """So many times the charge."""
+        money = None if self.money is None else self.money * multiple
+        return Charge(self.input_tokens * multiple, self.output_tokens * multiple, money)
+
+    def ratio_to(self, other: "Charge") -> float:
+        """The largest of the ratios of tokens read, tokens written and money to those of another charge."""
+        pairs = [(self.input_tokens, other.input_tokens), (self.output_tokens, other.output_tokens)]
+        if self.money is not None and other.money is not None:
+            pairs.append((self.money, other.money))
+        return max(mine / max(1, its) for mine, its in pairs)
+
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
@@ -65,13 +82,14 @@ class Limits:
     """How much a run may take in all, over all its sessions; None is no limit.
 
     `money` is in picodollars, `tokens` are those read and written, `calls` are requests sent, `seconds` the time that
-    its sessions ran.
+    its sessions ran. Where they are `strict`, a call that is billed above its worst case stops the run.
     """
 
     money: int | None = None
     tokens: int | None = None
     calls: int | None = None
     seconds: float | None = None
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -95,6 +113,36 @@ class _Sum:
         return Charge(self.input, self.output, None if self.unpriced else self.money)
 
 
+class Reservation(NamedTuple):
+    """What is kept for a call under way: its worst case, and the multiples by model that were known when it began."""
+
+    worst: Charge
+    multiples: Mapping[str, int]
+    kept: Charge
+
+
+class Overbilling(NamedTuple):
+    """A call that was billed above its worst case: the model, None where the journal does not say which; by how much.
+
+    `multiple` is how many times the worst case of its calls is reserved since.
+    """
+
+    model: str | None
+    worst: Charge
+    billed: Charge
+    multiple: int
+
+    @property
+    def sentence(self) -> str:
+        """What was noticed, and what was done about it."""
+        return (
+            f"{self.model or 'a model'} billed a call {self.billed.ratio_to(self.worst):.3g} times what it can cost "
+            f"at most by its limit of output tokens ({self.billed.input_tokens:,} tokens read and "
+            f"{self.billed.output_tokens:,} written; the most was {self.worst.input_tokens:,} and "
+            f"{self.worst.output_tokens:,}); since then {self.multiple} times as much is reserved for each call"
+        )
+
+
 @dataclass(slots=True)
 class Account:
     """What the calls of a run took. Keys name calls that are under way, each until its outcome is known.
@@ -111,7 +159,9 @@ class Account:
     _settled: _Sum = field(default_factory=_Sum)
     _unknown: _Sum = field(default_factory=_Sum)
     _reserved: _Sum = field(default_factory=_Sum)
-    _open: dict[tuple[int, int, str], Charge] = field(default_factory=dict)
+    _open: dict[tuple[int, int, str], Reservation] = field(default_factory=dict)
+    multiples: Mapping[str, int] = field(default_factory=dict)
+    overbilled: list[Overbilling] = field(default_factory=list)
 
     @property
     def settled(self) -> Charge:
@@ -157,13 +207,41 @@ class Account:
         if worst is not None:
             if key in self._open:
                 self.release(key)
-            self._open[key] = worst
+            self._open[key] = Reservation(worst, self.multiples, worst)
             self._reserved.add(worst)
 
-    def settle(self, key: tuple[int, int, str], charge: Charge) -> None:
-        """A call took so much."""
+    def settle(self, key: tuple[int, int, str], charge: Charge, voter: str | None = None) -> None:
+        """A call took so much. `voter` is who answered; empty where that is not known."""
+        reserved = self._open.get(key)
         self.release(key)
         self._settled.add(charge)
+        if voter is not None and reserved is not None and charge.ratio_to(reserved.worst) > 1.0:
+            self._overbilled(self._model(voter), reserved, charge)
+
+    def multiple(self, model: str) -> int:
+        """How many times its worst case is reserved for a call of a model."""
+        return max(self.multiples.get(model, 1), self.multiples.get("", 1)) if self.multiples else 1
+
+    def _model(self, voter: str) -> str:
+        """The model that a voter is or is a member of; empty where no price says which one is meant."""
+        if len(self.tariffs) == 1:
+            return next(iter(self.tariffs))
+        name = voter.partition(WORDING)[0]
+        return next((one for one in (name, name.partition("/")[0]) if one in self.tariffs), "")
+
+    def _overbilled(self, model: str, reserved: Reservation, billed: Charge) -> None:
+        """Raise what is reserved for a model's calls, those under way too: whose they are is not on record."""
+        multiple = ceil(billed.ratio_to(reserved.worst) * reserved.multiples.get(model, 1))
+        if multiple <= self.multiples.get(model, 1):
+            return  # the call was sent before another one showed the same
+        self.multiples = {**self.multiples, model: multiple}
+        self.overbilled.append(Overbilling(model or None, reserved.worst, billed, multiple))
+        for key, one in self._open.items():
+            raised = max(-(-now // one.multiples.get(name, 1)) for name, now in self.multiples.items())
+            kept = one.worst.times(raised)
+            self._reserved.add(one.kept, -1)
+            self._reserved.add(kept)
+            self._open[key] = one._replace(kept=kept)
 
     def unsend(self, key: tuple[int, int, str]) -> None:
         """A call was given up before it went out."""
@@ -172,10 +250,11 @@ class Account:
 
     def release(self, key: tuple[int, int, str]) -> Charge | None:
         """A call is no longer under way; returns what it was reserved, where it was."""
-        worst = self._open.pop(key, None)
-        if worst is not None:
-            self._reserved.add(worst, -1)
-        return worst
+        reserved = self._open.pop(key, None)
+        if reserved is None:
+            return None
+        self._reserved.add(reserved.kept, -1)
+        return reserved.kept
 
     def lose(self, key: tuple[int, int, str]) -> None:
         """What became of a call will never be known: it stays charged at its worst."""

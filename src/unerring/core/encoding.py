@@ -127,7 +127,8 @@ def _session_fields(entry: Entry) -> list[Any]:
             return _trimmed(["finished", steps, time, latency])
         case Allowed(limits, tariffs):
             prices = {name: [one.input, one.output, one.cached] for name, one in tariffs.items()}
-            return ["allowed", limits.money, limits.tokens, limits.calls, limits.seconds, prices]
+            strict = [True] if limits.strict else []
+            return ["allowed", limits.money, limits.tokens, limits.calls, limits.seconds, prices, *strict]
         case Opened():
             names = ["process", "parameters", "model", "policy", "seed", "start", "length", "software", "time"]
             names += [name for name in ("plan", "request") if getattr(entry, name) is not None]
@@ -213,8 +214,10 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             (int() | None) as calls,
             (int() | float() | None) as seconds,
             dict() as prices,
-        ]:
-            return Allowed(Limits(money, tokens, calls, seconds), {name: _tariff(one) for name, one in prices.items()})
+            *rest,
+        ] if rest in ([], [True]):
+            limits = Limits(money, tokens, calls, seconds, strict=bool(rest))
+            return Allowed(limits, {name: _tariff(one) for name, one in prices.items()})
         case "opened", [int(version), *rest]:
             if version > VERSION:
                 raise JournalTooNew(_too_new(f"version {version}"))

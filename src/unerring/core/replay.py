@@ -229,7 +229,7 @@ class RunState:
                     self.unknown += count
                     self.account.lose(called[0])
                 else:
-                    self.account.settle(called[0], charge or Charge())
+                    self.account.settle(called[0], charge or Charge(), "")
             case Cancelled(count=count):
                 called = self._called(entry)
                 self.in_flight.difference_update(called)
@@ -238,13 +238,13 @@ class RunState:
             case Drafted(step, usage, at, charge):
                 key = (step, DRAFT, self._place(step, at))
                 self.in_flight.discard(key)
-                self.account.settle(key, charge or Charge(usage.input_tokens, usage.output_tokens, None))
+                self.account.settle(key, charge or Charge(usage.input_tokens, usage.output_tokens, None), "")
                 self.drafts += 1
                 self.usage += usage
             case Probed(step, finding, charge, slot):
                 key = (step, slot, self._place(step, None))
                 self.in_flight.discard(key)
-                self.account.settle(key, charge)
+                self.account.settle(key, charge, "")
                 self.usage += Usage(charge.input_tokens, charge.output_tokens)
                 if finding:
                     self.findings.append(finding)
@@ -334,7 +334,8 @@ class RunState:
             sum(reply.usage.cached_tokens for reply in entry.replies),
         )
         self.usage += usage
-        self.account.settle((number, entry.replies[0].slot, at), self._charge(entry, usage))
+        answered = self.voters[entry.replies[0].voter].name
+        self.account.settle((number, entry.replies[0].slot, at), self._charge(entry, usage), answered)
 
     def _charge(self, entry: Replies, usage: Usage) -> Charge:
         """What a call took that brought these samples; they are of one model, but for members of a free one."""

@@ -168,7 +168,7 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "tokens": {"input": state.usage.input_tokens, "output": state.usage.output_tokens},
         "spend": spend_of(state),
         "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
-        "findings": list(state.findings),
+        "findings": [*state.findings, *(one.sentence for one in state.account.overbilled)],
         "voters": [_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
         "votes_per_step": series.total_votes / state.committed if state.committed else None,
         "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
@@ -234,6 +234,7 @@ def spend_of(state: RunState) -> dict[str, Json]:
             "tokens": limits.tokens,
             "calls": limits.calls,
             "hours": None if limits.seconds is None else limits.seconds / 3600.0,
+            "strict": limits.strict,
         },
         "forecast": forecast,
     }

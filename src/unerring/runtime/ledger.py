@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from unerring.core.account import Account, Charge, dollars_text, in_dollars
+from unerring.core.account import Account, Charge, Overbilling, dollars_text, in_dollars
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Usage
@@ -27,6 +27,8 @@ class Ledger:
         self.journal = journal
         self.around = around or Surroundings()
         self._voters = {voter.name: number for number, voter in state.voters.items()}
+        self._overbilled = len(state.account.overbilled)  # those that this session knows of
+        self._dishonest: Overbilling | None = None
         self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
 
     def record(self, entry: Entry) -> Decided | None:
@@ -37,7 +39,22 @@ class Ledger:
             for waiting in self._short:
                 if not waiting.done():
                     waiting.set_result(None)
+        self._tell_overbilled()
         return decided
+
+    def _tell_overbilled(self) -> None:
+        overbilled = self.state.account.overbilled
+        for one in overbilled[self._overbilled :]:
+            log.warning("%s", one.sentence)
+            self._dishonest = self._dishonest or one
+        self._overbilled = len(overbilled)
+
+    def require_honest_bills(self) -> None:
+        """Raise `BudgetSpent` where a call of this session was billed above its worst case, and limits are strict."""
+        if self._dishonest is not None and self.state.account.limits.strict:
+            raise BudgetSpent(
+                f"the budget is strict, and {self._dishonest.sentence}. Resuming goes on with that reserved"
+            )
 
     def voter(self, name: str) -> int:
         """The number of a voter, recorded at its first appearance."""
@@ -63,7 +80,11 @@ class Ledger:
     def worst(self, asked: Asked) -> Charge | None:
         """The most that a call can cost; None where nothing is known of that."""
         worst: Callable[..., Usage] | None = getattr(asked.sampler, "worst", None)  # an `Endpoint` has it
-        return None if worst is None else self.price(asked.sampler, worst(asked.prompt, asked.settings, asked.n))
+        if worst is None:
+            return None
+        most = self.price(asked.sampler, worst(asked.prompt, asked.settings, asked.n))
+        multiple = self.state.account.multiple(asked.sampler.name)
+        return most if multiple == 1 else most.times(multiple)
 
     def price(self, sampler: Sampler, usage: Usage) -> Charge:
         """What so many tokens of a sampler come to."""
@@ -108,12 +129,14 @@ class Tries:
     async def begin(self, asked: Asked) -> None:
         """Journal the intent, durably; nothing is to be sent before."""
         self._ledger.require_time()
+        self._ledger.require_honest_bills()
         if not asked.sampler.paid:
             return
         ledger = self._ledger
         worst = ledger.worst(asked)
-        if ledger.state.account.lacks(worst or _NOTHING) is not None:
+        while ledger.state.account.lacks(worst or _NOTHING) is not None:
             await ledger.afford(worst or _NOTHING, *self._stops)
+            worst = ledger.worst(asked)  # what is settled meanwhile may have raised it
         ledger.record(Intent(*self._call, self._place, worst))
         self._asked, self._sent = asked, False
         await ledger.journal.commit()

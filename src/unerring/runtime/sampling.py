@@ -173,6 +173,7 @@ class Sampling:
         if failure is not None:
             raise failure
         self._require_own()
+        self._ledger.require_honest_bills()
         self.require_weighed(call.seat.voter(sample) for sample in samples)
         for sample in samples:
             if sample.served is not None:

@@ -144,6 +144,12 @@ def spending_options(command: Any) -> Any:
         click.option("--budget-calls", "calls", type=int, metavar="N", help="The same in requests to paid models."),
         click.option("--budget-hours", "hours", type=float, metavar="HOURS", help="The same in time that it runs."),
         click.option(
+            "--strict-budget",
+            "strict",
+            is_flag=True,
+            help="Stop, resumable, where a provider bills a call above its limit of output tokens.",
+        ),
+        click.option(
             "--prices",
             type=click.Path(path_type=Path),
             help="TOML tables of dollars per million tokens, as for unerring plan; else those of the [prices] extra.",
@@ -152,7 +158,7 @@ def spending_options(command: Any) -> Any:
 
     @wraps(command)
     def with_budget(**given: Any) -> Any:
-        budget = Budget(*(given.pop(name) for name in ("usd", "tokens", "calls", "hours")))
+        budget = Budget(*(given.pop(name) for name in ("usd", "tokens", "calls", "hours", "strict")))
         return command(budget=budget, **given)
 
     wrapped: Any = with_budget
