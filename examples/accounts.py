@@ -33,7 +33,7 @@ class Ledger:
         rows, self.sha256 = read(entries, sha256)
         self.opening: dict[str, int] = {}
         self.payments: list[tuple[str, str, int]] = []
-        for number, row in enumerate(rows, start=1):
+        for number, row in rows:
             self._add(row, f"{entries}, line {number}")
 
     def _add(self, row: dict[str, Any], where: str) -> None:

@@ -30,7 +30,7 @@ class Migration:
         found, self.sha256 = read(rows, sha256)
         self.rows: list[str] = []
         self.known: list[Any] = []
-        for number, row in enumerate(found, start=1):
+        for number, row in found:
             if not isinstance(row.get("row"), str) or not row["row"].strip():
                 raise InputError(f'{rows}, line {number}: {{"row": "..."}} is wanted')
             self.rows.append(" ".join(row["row"].split()))

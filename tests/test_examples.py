@@ -256,7 +256,7 @@ BANK, CASH = {"account": "bank", "cents": 5}, {"account": "cash", "cents": 0}
 @pytest.mark.parametrize(
     ("make", "rows", "said"),
     [
-        (Ledger, ["{"], "line 1: a JSON object is wanted"),
+        (Ledger, ["{"], "line 1: this is no JSON"),
         (Ledger, [], "has no rows"),
         (Ledger, [BANK | {"cents": 1.5}], "line 1: cents must be a whole number"),
         (Ledger, [BANK | {"account": "My bank"}], "line 1: an account has a name of its own"),

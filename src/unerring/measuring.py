@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.jsonl import read_json
 from unerring.adapters.prices import price_of
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration, VoterCount
@@ -199,8 +200,8 @@ class _Keeper:
 def read_calibration(path: str | Path) -> Calibration:
     """Read a calibration; raises `InputError` for a file that is none."""
     try:
-        return calibration_from(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
+        return calibration_from(read_json(path))
+    except OSError as error:
         raise InputError(f"cannot read the calibration: {error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be used as a calibration: {error}") from None

@@ -187,7 +187,7 @@ def test_an_undecided_problem_does_not_hold_up_the_others(here, capsys, monkeypa
         (["--input", "none.jsonl", "--out", "out.jsonl"], "none.jsonl"),
         (["--input", "in.jsonl", "--out", "out.jsonl"], "in.jsonl, line 2: this is no JSON"),
         (["--input", "other.jsonl", "--out", "out.jsonl"], 'other.jsonl, line 1: a problem is written {"id": ...'),
-        (["--input", "bytes.jsonl", "--out", "out.jsonl"], "bytes.jsonl is no text in UTF-8"),
+        (["--input", "bytes.jsonl", "--out", "out.jsonl"], "bytes.jsonl, line 1: it is not text in UTF-8"),
         (["two times three"], "a product is written 46048 * 42098"),
         (["2 * 3", "--journal", "in.jsonl"], "in.jsonl"),
         (["2 * 3", "--depth", "-1"], "--depth"),

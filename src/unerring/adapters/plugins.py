@@ -10,7 +10,6 @@ of somebody else too, and would get its words from that journal.
 
 import importlib
 import inspect
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
+from unerring.adapters.jsonl import json_value
 from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.runtime.panel import RESERVE, SEPARATOR
@@ -85,8 +85,10 @@ def parameter(text: str) -> tuple[str, Json]:
     if not equals or not name.isidentifier():
         raise InputError(f"a parameter is written name=value, not {text!r}")
     try:
-        return name, json.loads(value)
-    except (ValueError, RecursionError):
+        return name, json_value(value)
+    except ValueError as error:
+        if value.lstrip()[:1] in {"{", "["}:
+            raise InputError(f"the value of {name} is not JSON: {error}") from None
         return name, value
 
 

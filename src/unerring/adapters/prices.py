@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.jsonl import read_text
 from unerring.core.planning.costs import BATCH, Price
 from unerring.errors import InputError
 from unerring.runtime.panel import RESERVE, SEPARATOR
@@ -55,8 +56,8 @@ def read_prices(path: Path) -> dict[str, Price]:
     Raises `InputError` for a file that is not like that.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        tables = tomllib.loads(read_text(path))
+    except InputError as error:
         raise InputError(f"cannot read the prices: {error}") from None
     except (ValueError, RecursionError) as error:  # also numbers with more digits than Python reads
         raise InputError(f"{path} is not TOML: {error}") from None

@@ -19,11 +19,20 @@ def json_answer(text: str) -> Json:
     numbers; and for null, which is an answer only to a question that says so (`Subtask.nullable`).
     """
     try:
-        value: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as error:
+        value = strict_json(text)
+    except ValueError as error:
         raise RedFlag(f"the answer is not JSON: {error}") from None
     if value is None:
         raise NullAnswer
+    return value
+
+
+def strict_json(text: str) -> Json:
+    """Read JSON and nothing else: no NaN or infinity, no key given twice. Raises `ValueError` with what is wrong."""
+    try:
+        value: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return value
 
 
@@ -151,11 +160,15 @@ def _refuse(name: str) -> NoReturn:
 
 def _finite(text: str) -> float:
     number = float(text)
-    return number if isfinite(number) else _refuse(text)
+    if not isfinite(number):
+        raise ValueError(f"no number is as large as {text[:20]}")
+    return number
 
 
 def _distinct(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
+        keys = [key for key, _ in pairs]
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"a key is given twice: {twice[:40]!r}")
     return found

@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 a wrong result, a damaged journal, or a certificate below 
 3 stopped, and can go on; 4 an error in the user's own code.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import click
 from click.shell_completion import shell_complete
 
 from unerring import reading
+from unerring.adapters.jsonl import json_line
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NoKCanHelp, Stopped, UnerringError
 from unerring.ui.exits import (
     BAD_INPUT,
@@ -156,7 +156,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
         require_certificate(reading.report(file), require, details)
     _require_finished(file, found.finished, details)
     if as_json:
-        click.echo(json.dumps(finished(file, details)))
+        click.echo(json_line(finished(file, details)))
     else:
         click.echo("Verified: zero errors." if found.judged else "The journal holds.")
     return DONE
@@ -195,7 +195,7 @@ def report(file: Path, html: Path | None, require: float | None, as_json: bool) 
         require_certificate(figures, require, figures)
         _require_finished(file, figures["status"] == "finished", figures)
     if as_json:
-        click.echo(json.dumps(finished(file, figures)))
+        click.echo(json_line(finished(file, figures)))
     return DONE
 
 

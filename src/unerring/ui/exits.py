@@ -1,6 +1,5 @@
 """Ends of a command: its exit code, one line on stderr, and with `--json` one object on stdout."""
 
-import json
 import shlex
 import sysconfig
 import traceback
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from unerring.adapters.jsonl import json_line
 from unerring.core.user_code import WrongReturn, place_of
 from unerring.errors import UnerringError
 from unerring.ui.text import inert, probability
@@ -75,7 +75,7 @@ def ended(end: Ended, invocation: Invocation) -> int:
             "exit_code": end.code,
             "next": end.command,
         }
-        click.echo(json.dumps({**end.details, **told}))
+        click.echo(json_line({**end.details, **told}))
     if invocation.traceback and end.__cause__ is not None:
         for line in "".join(traceback.format_exception(end.__cause__)).splitlines():
             click.echo(inert(line), err=True)

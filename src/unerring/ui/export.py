@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
+from unerring.adapters.jsonl import json_line
 from unerring.core.replay import Decided
 from unerring.core.vote import parsed
 from unerring.errors import InputError
@@ -63,7 +64,7 @@ def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
     """Write records as `jsonl` or `csv`; in CSV, lists and objects are written as JSON."""
     if form == "jsonl":
         for record in records:
-            out.write(json.dumps(record, ensure_ascii=True) + "\n")
+            out.write(json_line(record) + "\n")
         return
     table = None
     for record in records:

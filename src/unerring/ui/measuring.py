@@ -1,6 +1,5 @@
 """The commands that measure and plan: calibrate and plan."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from unerring import measuring
+from unerring.adapters.jsonl import json_line
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.planning.assumptions import Assumptions, given, measured
 from unerring.core.planning.calibration import Calibration
@@ -77,7 +77,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
         for drawn in draw_calibration(found, plots):
             click.echo(f"drawn: {drawn}", err=True)
-    click.echo(json.dumps(calibration_json(found)) if as_json else calibration_text(found))
+    click.echo(json_line(calibration_json(found)) if as_json else calibration_text(found))
     if found.samples < samples:
         click.echo(f"The process has no more than {found.steps:,} steps; all of them were looked at.", err=True)
     if out is not None and not as_json:
@@ -201,7 +201,7 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         "models": [one.json for one in plans],
         "refused": [str(refusal) for refusal in refusals],
     }
-    click.echo(json.dumps(told) if as_json else plan_text(told))
+    click.echo(json_line(told) if as_json else plan_text(told))
     return DONE
 
 

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import json
 from functools import wraps
 from math import isfinite
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from unerring.adapters.jsonl import json_value, read_text
 from unerring.adapters.plugins import parameter
 from unerring.core.parsing import PARSERS
 from unerring.core.planning.plan import RULES
@@ -297,27 +297,19 @@ def _text_of(option: str, text: str) -> str:
     if not text.startswith("@"):
         return text
     try:
-        return Path(text[1:]).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{option}: {text[1:]} is no text in UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{option}: cannot read {text[1:]}: {error.strerror or error}") from None
+        return read_text(text[1:])
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def _fields_of(text: str) -> dict[str, Json]:
     """Read the JSON object of `--request`."""
     try:
-        fields = json.loads(text, object_pairs_hook=_each_once)
-    except (ValueError, RecursionError) as error:
+        fields = json_value(text)
+    except ValueError as error:
         raise InputError(f"--request is a JSON object, such as '{{\"top_p\": 0.9}}': {error}") from None
     if not isinstance(fields, dict):
         raise InputError('--request is a JSON object, such as {"top_p": 0.9}')
-    return fields
-
-
-def _each_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    if len(fields := dict(pairs)) < len(pairs):
-        raise ValueError("a name stands in it twice")
     return fields
 
 

@@ -1,6 +1,5 @@
 """The command that looks at the step a run stopped at, and records what somebody decides about it."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from unerring import reviewing
+from unerring.adapters.jsonl import json_line
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
@@ -64,7 +64,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         return _decided(file, reviewing.decide(file, choose, resample, model, prices, process, trust), as_json)
     found = reviewing.review(file, process, trust)
     if as_json:
-        click.echo(json.dumps(review_json(found, file)))
+        click.echo(json_line(review_json(found, file)))
     elif found.parked is None:
         then = f"; go on with: unerring resume {quoted(file)}" if found.status == "paused" else ""
         click.echo(inert(f"{found.note}{then}"))
@@ -83,7 +83,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
         click.echo(inert(f"note: {' '.join(recorded.note.split())}"), err=True)
     if as_json:
         click.echo(
-            json.dumps(
+            json_line(
                 {
                     "journal": str(file),
                     "step": recorded.step,

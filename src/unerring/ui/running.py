@@ -1,6 +1,5 @@
 """The commands that run a process: run and resume."""
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Any, TypeAlias
 import click
 
 from unerring import api, reading
+from unerring.adapters.jsonl import json_line
 from unerring.errors import Stopped, UnerringError
 from unerring.measuring import Target
 from unerring.registry import make_chain
@@ -155,12 +155,12 @@ def told(result: api.Result, path: Path, as_json: bool, require: float | None = 
     told = answer | result.report
     if not as_json:
         if result.answer is not None:
-            click.echo(f"answer       {json.dumps(result.answer)}")
+            click.echo(f"answer       {json_line(result.answer)}")
         click.echo(report_text(result.report, str(path)))
         click.echo(f"Check it with: unerring verify {quoted(path)}", err=True)
     require_certificate(result.report, require, told)
     if as_json:
-        click.echo(json.dumps(finished(path, told)))
+        click.echo(json_line(finished(path, told)))
     return DONE
 
 

@@ -1,6 +1,5 @@
 """The command that solves problems: one from the command line, or many from a file."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +10,8 @@ from typing import Any, TypeAlias
 import click
 
 from unerring import api, reading
-from unerring.core.vote import Json
+from unerring.adapters.jsonl import json_line, read_objects
+from unerring.core.vote import canonical
 from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
 from unerring.processes.general import READINGS, settled
@@ -146,7 +146,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     batch = _Batch(given, out, limit, options["budget"], run)
     code = batch.solve()
     if as_json:
-        click.echo(json.dumps(batch.summary() | {"exit_code": code}))
+        click.echo(json_line(batch.summary() | {"exit_code": code}))
     return code
 
 
@@ -173,7 +173,7 @@ class _Batch:
             self._count(self._journal(record))
         with self._out.open("w", encoding="utf-8") as file:
             for number, record in enumerate(self._problems, start=1):
-                file.write(json.dumps(self._solved(record), ensure_ascii=False) + "\n")
+                file.write(json_line(self._solved(record), ascii_only=False) + "\n")
                 file.flush()
                 click.echo(f"{number:,} of {len(self._problems):,} done{self._score()}", err=True)
         if self._left_open:
@@ -242,20 +242,18 @@ class _Batch:
 
 def _problems(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a file; raises `InputError` with the line that is wrong."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no text in UTF-8") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record: Json = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: this is no JSON: {error}") from None
-        if not isinstance(record, dict) or not isinstance(record.get("question"), str):
+    seen: dict[str, int] = {}
+    for number, record in read_objects(path):
+        if not isinstance(record.get("question"), str):
             raise InputError(f'{path}, line {number}: a problem is written {{"id": ..., "question": "..."}}')
-        yield {"id": number, **record}
+        record = {"id": number, **record}  # noqa: PLW2901
+        first = seen.setdefault(canonical(record["id"]), number)
+        if first != number:
+            raise InputError(
+                f"{path}, line {number}: its id {canonical(record['id'])[:40]} is that of line {first} already (a "
+                "problem without an id has the number of its line)"
+            )
+        yield record
 
 
 def _same(answer: Any, expected: Any) -> bool:
