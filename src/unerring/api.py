@@ -383,6 +383,7 @@ async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Optio
         speculation=models.ahead,
         guards=options.guards,
         substitutes=models.substitutes,
+        notice=getattr(options.observer, "notice", None),
     )
     last = await run_chain(stand.chain, models.sampler, journal, stand.state, stand.at, around)
     return _result(stand, last)

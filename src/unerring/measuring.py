@@ -13,7 +13,7 @@ from typing import Any
 from unerring.adapters.jsonl import read_json
 from unerring.adapters.prices import price_of
 from unerring.core.planning.assumptions import Assumptions, measured
-from unerring.core.planning.calibration import Calibration, VoterCount
+from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import Planned, Wish, chosen_races, plan_entry, planned, ranked
@@ -22,6 +22,7 @@ from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of, started, subtask_at
 from unerring.core.request import Request
 from unerring.errors import InputError, Interrupted, NoKCanHelp
+from unerring.pilot_journal import kept_at, pilot_ledger, pilot_opening
 from unerring.registry import (
     Origin,
     embedded_for,
@@ -31,11 +32,13 @@ from unerring.registry import (
     required_chain,
     sampler_for,
 )
-from unerring.runtime.limits import Patience, StopRequest, Surroundings, SystemClock
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Guards, Patience, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import SEPARATOR, Panel, require_request, samplers_of, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
 from unerring.runtime.stoppable import run_stoppable
+from unerring.spending import Budget
 from unerring.trust import given_permission
 
 SHIPPED = Path(__file__).parent / "adapters" / "embedded_calibration.json"
@@ -49,7 +52,11 @@ class PilotOptions:
 
     At most `in_flight` samples are under way at once. They are drawn at the policy's later temperature: most votes
     are. `allow_hosts` are hosts that may be sent a key although they are reached by plain http.
-    `request` is what models are asked beside each question, and kept with the calibration.
+    `request` is what models are asked beside each question, and kept with the calibration. `notice` is given a line
+    for people where something takes a while that `seen` says nothing of.
+
+    `budget` is what the calibration may cost over all its sessions, by `prices`, as those of a run. `guards` say what
+    stops it: copies of earlier replies, above all; `Guards(probe=False)` leaves out the trial calls.
     """
 
     policy: Policy | None = None
@@ -59,6 +66,10 @@ class PilotOptions:
     clock: Clock = field(default_factory=SystemClock)
     allow_hosts: Sequence[str] = ()
     request: Request = field(default_factory=Request)
+    budget: Budget = field(default_factory=Budget)
+    prices: Mapping[str, Price] | str | Path | None = None
+    guards: Guards = field(default_factory=Guards)
+    notice: Callable[[str], None] | None = None
 
 
 def calibrate(
@@ -75,8 +86,11 @@ def calibrate(
     that, any other by the winner of a wide vote, and one with `state_at(step)` and `length()` is entered at random
     steps.
 
-    Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short: what was drawn is in
-    `out`.
+    Where calls are paid for, `out` with `.spend` behind its name is a journal of them: what they took, and every
+    sample that came. A budget holds over all sessions of a calibration, kills included.
+
+    Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short, at a budget's end too:
+    what was drawn is kept with `out`, and the same call goes on.
     """
     return run_stoppable(lambda stop: _calibrate(_Asked(chain, model, samples, seed), out, options, stop))
 
@@ -117,12 +131,15 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
             _require_writable(path)
         calibration.asked_for = max(asked.samples, calibration.samples)
         calibration.at_once = options.in_flight
-        keeper = _Keeper(path, options)
-        around = Surroundings(options.clock, options.patience, stop)
-        try:
-            await Pilot(chain, sampler, calibration, policy, around).run(keeper.seen)
-        finally:
-            keeper.keep(calibration)
+        around = Surroundings(options.clock, options.patience, stop, guards=options.guards, notice=options.notice)
+        kept = kept_at(path, sampler, options.budget, calibration)
+        opening = pilot_opening(chain, calibration, policy, options.clock.time())
+        with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
+            keeper = _Keeper(path, options, ledger)
+            try:
+                await Pilot(chain, sampler, calibration, ledger, around).run(keeper.seen)
+            finally:
+                keeper.keep(calibration)
     if stop.reason is not None and calibration.samples < calibration.asked_for:
         raise Interrupted(stop.reason)
     if not calibration.steps:
@@ -180,9 +197,10 @@ def _begun(blank: Calibration, path: Path | None) -> Calibration:
 class _Keeper:
     """Keeps a calibration in its file as it grows, never less than whole."""
 
-    def __init__(self, path: Path | None, options: PilotOptions) -> None:
+    def __init__(self, path: Path | None, options: PilotOptions, ledger: Ledger) -> None:
         self._path = path
         self._options = options
+        self._account = ledger.state.account
         self._kept = options.clock.time()
 
     def seen(self, calibration: Calibration) -> None:
@@ -193,6 +211,7 @@ class _Keeper:
 
     def keep(self, calibration: Calibration) -> None:
         self._kept = self._options.clock.time()
+        calibration.spent = spent_of(self._account)
         if self._path is not None and calibration.steps:
             write_calibration(calibration, self._path)
 

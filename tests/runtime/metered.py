@@ -7,6 +7,7 @@ from random import Random
 from unerring.core.account import Charge, Tariff
 from unerring.core.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy
+from unerring.testing import MemoryJournal
 
 TARIFF = Tariff(input=400_000, output=1_600_000, cached=100_000)
 MOST_TOKENS = 40
@@ -62,3 +63,28 @@ class Metered:
         if trouble:
             raise ProviderBusy("the connection broke", kind=FailureKind.UNKNOWN)
         return [Sample("a", usage, voter=self.name) for usage in usages]
+
+
+class Killed(Exception):
+    """The process is gone: nothing that was under way is recorded any more."""
+
+
+class Mortal(MemoryJournal):
+    """A journal whose process dies after so many further entries: nothing is recorded then, and nothing goes on."""
+
+    def __init__(self, entries, lives: int):
+        super().__init__(entries)
+        self._lives = lives
+        self.dead = asyncio.Event()
+        self.buried = False
+
+    def append(self, entry):
+        if self._lives == 0:
+            self.dead.set()
+        else:
+            self._lives -= 1
+            super().append(entry)
+
+    async def commit(self):
+        if self.dead.is_set() and not self.buried:
+            await asyncio.Event().wait()

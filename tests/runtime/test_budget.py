@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 from chain_runs import K3, Watch, Words
-from metered import TARIFF, Bill, Metered
+from metered import TARIFF, Bill, Killed, Metered, Mortal
 from virtual_time import LoopClock, virtually
 
 from unerring.core.account import Charge, Limits
@@ -18,31 +18,6 @@ from unerring.runtime.limits import Guards, Patience, Speculation, Surroundings
 from unerring.testing import MemoryJournal
 
 ENDLESS = Patience(first=0.1, total=float("inf"))
-
-
-class Killed(Exception):
-    """The process is gone: nothing that was under way is recorded any more."""
-
-
-class Mortal(MemoryJournal):
-    """A journal whose process dies after so many further entries: nothing is recorded then, and nothing goes on."""
-
-    def __init__(self, entries, lives: int):
-        super().__init__(entries)
-        self._lives = lives
-        self.dead = asyncio.Event()
-        self.buried = False
-
-    def append(self, entry):
-        if self._lives == 0:
-            self.dead.set()
-        else:
-            self._lives -= 1
-            super().append(entry)
-
-    async def commit(self):
-        if self.dead.is_set() and not self.buried:
-            await asyncio.Event().wait()
 
 
 def opened(policy, chain, limits):

@@ -13,6 +13,7 @@ from unerring.core.planning.intervals import interval
 from unerring.core.redflag import FlagRules
 from unerring.core.sample import Finish
 from unerring.measuring import PilotOptions, acalibrate, calibrate
+from unerring.runtime.limits import Guards
 from unerring.runtime.panel import Panel
 from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
 from unerring.testing import NoisySampler
@@ -135,7 +136,8 @@ def test_flags_are_told_by_their_cause(cause):
     async def answer(slot, n):
         return [FLAGS[cause] if number < 2 else Sample("a", Usage(2, 1)) for number in range(slot, slot + n)]
 
-    found = piloted(Places(10), Answers(answer), 1000, policy=Policy(flags=FlagRules(50, -1.0)))
+    given = {"policy": Policy(flags=FlagRules(50, -1.0)), "guards": Guards(copies=1.0)}
+    found = piloted(Places(10), Answers(answer), 1000, **given)
     assert found.voters[0].flags == {cause: 10}
     assert (found.voters[0].flagged, found.voters[0].votes, found.samples) == (10, 10, 30)
 
@@ -166,7 +168,7 @@ def test_a_reply_that_is_served_again_is_not_another_vote():
     async def answer(slot, n):
         return [Sample("b", Usage(2, 1), reply_id=f"{1:016x}")] * n
 
-    found = piloted(Places(1), Answers(answer), 10)
+    found = piloted(Places(1), Answers(answer), 10, guards=Guards(copies=1.0))
     assert all(one.voters[0].later == 0 for one in found.troubles)
 
 

@@ -1,6 +1,7 @@
 """Trial calls: what they find out about caches, seeds and n; whom they never accuse; what they leave to the run."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -139,17 +140,31 @@ def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
 
 
 def test_how_it_is_asked():
-    """At temperature 1, with room for the letters, each with its own seed, one number in all prompts, two at once."""
-    gateway = Gateway()
+    """At temperature 1, with room for the letters and no more, each with its own seed, one number, two at once.
+
+    A run's own limit is neither needed nor waited for: a slow server took 63 s for each call with room for 750 tokens.
+    """
+    gateway, long = Gateway(), Gateway()
     assert not found(gateway).fatal
+    assert not virtually(probe(long.ask, "123456789012", replace(BASE, max_output_tokens=750))).fatal
+    assert {settings.max_output_tokens for _, settings, _ in gateway.calls + long.calls} == {48}
     assert len({prompt for prompt, _, _ in gateway.calls}) == 1
     assert "123456789012" in gateway.calls[0][0]
     asked = [settings for _, settings, _ in gateway.calls]
     assert {settings.temperature for settings in asked} == {1.0}
-    assert min(settings.max_output_tokens for settings in asked) >= 64
     assert len({settings.sample_seed(i) for settings in asked for i in range(2)}) == 6
     assert [n for _, _, n in gateway.calls] == [2, 2, 2]
     assert gateway.most_under_way == 2
+
+
+@pytest.mark.parametrize("cache", [None, *CACHES.values()], ids=lambda cache: cache and cache.name)
+def test_a_model_that_thinks_before_it_writes_is_not_accused(cache):
+    """Where all tokens of a trial go into thoughts nothing is found, unless marks or identities show copies."""
+    thinking = Gateway(always(""), cache)
+    finding = found(thinking)
+    if not ((finding.nature is Nature.CACHED and "says itself" in finding.sentence) or "identity" in finding.sentence):
+        assert (finding.nature, finding.fatal) == (Nature.UNSURE, False)
+        assert "no text within 48 tokens" in finding.sentence
 
 
 def test_a_session_has_a_number_of_its_own():

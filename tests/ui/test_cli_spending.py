@@ -103,3 +103,28 @@ def test_progress_tells_what_is_spent_and_foreseen(run, tmp_path, monkeypatch):
     assert done.code == 0
     assert "spent of $1.00" in done.err
     assert "foreseen" in done.err
+
+
+def test_a_budget_stops_a_calibration_and_a_larger_one_goes_on(cli, endpoint, tmp_path):
+    """It ends with 3, says what was spent and how to go on; the bill stays within it, and the calibration says it."""
+    (tmp_path / "prices.toml").write_text(f'["openai/m@{endpoint.url}"]\ninput = 0.40\noutput = 1.60\n')
+    words = ("calibrate", "hanoi", "--set", "disks=6", "--model", f"openai/m@{endpoint.url}", "--samples", 60)
+    words += ("--out", "cal.json", "--prices", tmp_path / "prices.toml", "--in-flight", 4)
+    before = endpoint.ledger.settled()
+    stopped = cli(*words, "--budget-usd", 0.004)
+    spent = endpoint.ledger.settled().dollars(0.4, 1.6) - before.dollars(0.4, 1.6)
+    assert stopped.code == 3
+    line = stopped.err.splitlines()[-1]
+    assert line.startswith("unerring: the budget of $0.004 is spent: $")
+    assert line.endswith("the same command goes on with a larger budget, such as --budget-usd N")
+    assert 0 < spent <= 0.004
+    assert json.loads((tmp_path / "cal.json").read_text())["spent"]["dollars"] == pytest.approx(spent)
+    again = cli(*words)
+    assert again.code == 3, "the budget of an earlier session holds until another one is given"
+    done = cli(*words, "--budget-usd", 1)
+    assert done.code == 0, done.err
+    spent = endpoint.ledger.settled().dollars(0.4, 1.6) - before.dollars(0.4, 1.6)
+    assert json.loads((tmp_path / "cal.json").read_text())["spent"]["dollars"] == pytest.approx(spent)
+    (line,) = [line for line in done.out.splitlines() if line.startswith("spent")]
+    assert " calls, " in line
+    assert " tokens, $" in line

@@ -155,6 +155,10 @@ class RunState:
         at_frontier = self.open.get(self.committed, {}).values()
         return tuple(sorted({step.model for step in at_frontier if step.model is not None}))
 
+    def forget(self, step: int) -> None:
+        """Let go of the voting on a step that nothing more is asked of: a pilot's, once it is counted."""
+        self.open.pop(step, None)
+
     def _place(self, step: int, at: str | None) -> str:
         """The digest of the state that a step is asked from."""
         if at is not None:

@@ -6,9 +6,9 @@ calls of the account.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
@@ -191,11 +191,40 @@ def cancelled_by_the_run() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def failure_of(call: "asyncio.Task[None]") -> BaseException | None:
+def failure_of(call: "asyncio.Task[Any]") -> BaseException | None:
     """What ended a call that is over, if anything; one that nobody here cancelled was ended by a user's own code."""
     if call.cancelled():
         return RuntimeError("the model's or the process's own code cancelled a call (CancelledError)")
     return call.exception()
+
+
+async def taken_in(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequest) -> None:
+    """Run all of this at once and wait for all of it; raises the first failure.
+
+    Once one has failed `halt` is asked for: what is paid for is still taken in, but nothing is tried again.
+    """
+    if len(work) < 2:
+        for one in work:
+            await one
+        return
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        _, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if under_way:
+            halt.ask("another call of the step failed")
+            await asyncio.wait(under_way)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+    raise_first(map(failure_of, tasks))
+
+
+def raise_first(failures: Iterable[BaseException | None]) -> None:
+    """Raise the first failure, if any; one that was only stopped because of another one is not the reason."""
+    for error in sorted(filter(None, failures), key=lambda error: isinstance(error, Interrupted)):
+        raise error
 
 
 def deferred(sampler: Sampler) -> bool:

@@ -78,13 +78,16 @@ class Frontier:
         """Note in the journal why the run stops."""
         if self.folded.finished is not None:
             return
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
-            kind, reason = Interrupted.kind, "cancelled"
-        elif isinstance(error, Stopped):
-            kind, reason = error.kind, str(error)
-        else:
-            kind, reason = "error", f"{type(error).__name__}: {error}"
-        self._ledger.record(Paused(kind, reason, self.around.clock.time(), latency))
+        self._ledger.record(paused_by(error, self.around.clock.time(), latency))
+
+
+def paused_by(error: BaseException, time: float, latency: float | None) -> Paused:
+    """The entry of a session that an error ended."""
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        return Paused(Interrupted.kind, "cancelled", time, latency)
+    if isinstance(error, Stopped):
+        return Paused(error.kind, str(error), time, latency)
+    return Paused("error", f"{type(error).__name__}: {error}", time, latency)
 
 
 def after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]:

@@ -110,7 +110,8 @@ class Guards:
 class Surroundings:
     """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other.
 
-    `substitutes` are samplers by name, for steps that somebody had drawn anew from another model.
+    `substitutes` are samplers by name, for steps that somebody had drawn anew from another model. `notice` is given a
+    line for people where something takes a while in which no step can be decided.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -121,3 +122,4 @@ class Surroundings:
     speculation: Speculation | None = None
     guards: Guards = field(default_factory=Guards)
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
+    notice: Callable[[str], None] | None = None

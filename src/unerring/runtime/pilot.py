@@ -4,37 +4,50 @@ Each step is asked for one vote of every voter, and looked at again where one er
 (`unerring.core.planning.calibration`). A chain with `state_at(step)` is entered at steps drawn at random; any other is
 walked from its start. Where the chain knows the truth that judges; where it does not, votes are drawn until one choice
 leads by a wide margin, and that one stands in.
+
+Samples are drawn as those of a run are (`unerring.runtime.sampling`), into a journal of their own: with an intent
+before each paid call, and within a budget. What that journal holds already is not drawn again.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import groupby
 from random import Random
 from typing import Any
 
-from unerring.core.independence import Copies, Sent
-from unerring.core.open_step import OpenStep
+from unerring.core.entries import Paused
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, advanced, check_of, length_of, started, state_at, subtask_at, truth_of
-from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.request import request_from
-from unerring.core.sample import Sample, Settings
+from unerring.core.process import Chain, advanced, digest_at, length_of, started, state_at, subtask_at, truth_of
+from unerring.core.race import AheadBy
 from unerring.core.vote import Json, parsed
-from unerring.errors import InputError, StepUndecided, VotesCopied
-from unerring.runtime.calling import Asked, Caller, NoBook
-from unerring.runtime.limits import Surroundings
-from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
+from unerring.errors import InputError, Interrupted, JournalError, StepUndecided
+from unerring.runtime.calling import failure_of, raise_first, taken_in
+from unerring.runtime.frontier import paused_by
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Speculation, StopRequest, Surroundings
 from unerring.runtime.ports import Sampler
-from unerring.runtime.probing import nonce_of, probe
-from unerring.runtime.question import Question
-from unerring.runtime.trials import can_be_tried
+from unerring.runtime.question import Question, question_of
+from unerring.runtime.sampling import Sampling
 
 WIDE = 4  # votes by which a choice leads all others that stands in for the truth
 MOST_ROUNDS = 40  # of votes, one of every voter, to find such a choice, or any vote at all
+ENDLESS = 100_000  # votes ahead, which no pilot draws: a step takes in whatever samples it is given
+
+
+def pilot_policy(policy: Policy, temperature: float) -> Policy:
+    """The policy of a pilot's journal: all samples at one temperature, and a race that no number of votes ends."""
+    return replace(
+        policy,
+        rule=AheadBy(ENDLESS),
+        vote_cap=ENDLESS,
+        flag_cap=1,
+        first_temperature=temperature,
+        later_temperature=temperature,
+        escalate_after=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +62,49 @@ class Pilot:
     """Draws samples until a calibration holds as many as it was asked for."""
 
     def __init__(
-        self, chain: Chain, sampler: Sampler, calibration: Calibration, policy: Policy, around: Surroundings
+        self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, around: Surroundings
     ) -> None:
+        """`ledger` is that of the pilot's own journal, with what earlier sessions drew folded in."""
         self._chain = chain
-        self._sampler = sampler
         self._calibration = calibration
-        self._policy = policy
+        self._ledger = ledger
         self._around = around
         self._truth = truth_of(chain)
-        self._seed = pilot_seed(calibration.seed)
-        self._request = request_from(calibration.request)
         self._free = asyncio.Semaphore(calibration.at_once)
         self._voters = len(calibration.voters)
-        self._caller = Caller(around, calibration.at_once)
-        self._copies = Copies(around.guards.copies)
+        limited = replace(around, speculation=Speculation(in_flight=calibration.at_once))
+        self._sampling = Sampling(sampler, ledger, limited)
         self._looks = SecondLooks(calibration)
+        self.halt = StopRequest()  # asked for when a call fails: those under way are taken in, and none is sent
 
     async def run(self, seen: Callable[[Calibration], None]) -> None:
         """Look at steps, several at once, and count them in order; `seen` is told of every one that is counted.
 
-        Returns once there are enough samples, no more steps, or a stop is asked for.
+        Returns once there are enough samples, no more steps, or a stop is asked for. Raises like a run where it stops
+        short, with all that was drawn in the journal.
         """
-        await self.try_out()
-        if self._calibration.walked:
-            await self._walk(seen)
-            return
+        ledger, clock = self._ledger, self._around.clock
+        try:
+            if not self._enough:
+                await self._sampling.try_out()
+            await (self._walk(seen) if self._calibration.walked else self._enter(seen))
+        except JournalError:
+            raise
+        except BaseException as error:
+            ledger.record(paused_by(error, clock.time(), self._sampling.latency))
+            await ledger.journal.commit()
+            raise
+        why = self._around.stop.reason or "all samples that were asked for are there"
+        ledger.record(Paused("pilot", why, clock.time(), self._sampling.latency))
+        await ledger.journal.commit()
+
+    @property
+    def _enough(self) -> bool:
+        """Whether there are as many samples as were asked for."""
+        return self._calibration.samples >= self._calibration.asked_for
+
+    async def _enter(self, seen: Callable[[Calibration], None]) -> None:
+        """Look at steps drawn at random, several at once."""
         under_way: deque[asyncio.Task[Looked]] = deque()
         places, turn = self._places(), _Turn()
         try:
@@ -89,36 +120,32 @@ class Pilot:
                 self._count(await under_way[0])
                 under_way.popleft()
                 seen(self._calibration)
-                if self._calibration.samples >= self._calibration.asked_for:
+                if self._enough:
                     return
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self.halt.ask("another call failed")
+            if under_way:
+                await asyncio.wait(under_way)
+            raise_first(map(failure_of, under_way))
+            raise
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def try_out(self) -> None:
-        """Try every endpoint out before the first step; raises `VotesCopied` for one that gives copies."""
-        for endpoint in filter(can_be_tried, samplers_of(self._sampler)):
-
-            async def ask(prompt: str, settings: Settings, n: int, endpoint: Sampler = endpoint) -> list[Sample]:
-                return await self._caller.call(Asked(endpoint, prompt, settings, n), NoBook())
-
-            settings = self._request.alone(Settings(1.0, self._policy.flags.max_output_tokens, self._seed, 0, 0))
-            finding = await probe(ask, nonce_of(self._seed, self._around.clock.time()), settings)
-            if finding.fatal:
-                raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
-            finding.teach(self._copies, endpoint.name)
-
     def _has_room(self, steps_under_way: int) -> bool:
         """Whether a further step may be begun, as far as steps took samples so far; the first one counts as hard."""
         counted = self._calibration
-        if self._around.stop.reason is not None or counted.samples >= counted.asked_for:
+        if self._around.stop.reason is not None or self._enough:
             return False
         a_step = (counted.samples + self._voters * (1 + LOOKS)) / (counted.steps + 1)
         return not steps_under_way or counted.samples + (steps_under_way + 1) * a_step <= counted.asked_for
 
     def _count(self, looked: Looked) -> None:
         self._calibration.add(looked)
+        self._ledger.state.forget(looked.step)
         names = [voter.name for voter in self._calibration.voters]
         if len(set(names)) < len(names):
             raise InputError(
@@ -138,6 +165,8 @@ class Pilot:
             known.add(step)
             if len(known) > self._calibration.steps:
                 yield Place(step, state_at(self._chain, step))
+            else:
+                self._ledger.state.forget(step)
 
     async def _walk(self, seen: Callable[[Calibration], None]) -> None:
         """Look at one step after the other, each from where the right choice of the one before leads."""
@@ -157,64 +186,53 @@ class Pilot:
 
     async def _look(self, place: Place, turn: "_Turn | None" = None) -> Looked:
         """All samples of one step, which is looked at again only when its turn has come."""
-        subtask = subtask_at(self._chain, place.state, place.step)
-        if subtask is None:
+        turn = turn or _Turn()
+        try:
+            return await self._looked(place, turn)
+        finally:
+            turn.over()
+
+    async def _looked(self, place: Place, turn: "_Turn") -> Looked:
+        at = digest_at(self._chain, place.state, place.step, "advance" if self._calibration.walked else "state_at")
+        question = question_of(self._chain, self._ledger.state, place.step, place.state, at)
+        if question is None:
             raise InputError(f"the process ends before step {place.step}, though it says that it is longer")
-        step = OpenStep(place.step, self._policy)
-        looking = _Looking(self, Question(step, subtask, place.state, "", check_of(self._chain)), self._voters)
-        truth = None if self._truth is None else self._truth(place.state, place.step, subtask.nullable)
+        looking = _Looking(self, question, self._voters)
+        truth = None if self._truth is None else self._truth(place.state, place.step, question.subtask.nullable)
         await looking.first_votes()
         if truth is None:
             truth = await looking.wide_winner()
             again = bool(looking.erring(truth))
         else:
-            if turn is not None:
-                await turn.come()
+            await turn.come()
             again = self._looks.wanted(looking.erring(truth))
-            if turn is not None:
-                turn.over()
+            turn.over()
         if again:
             await looking.rounds(LOOKS)
         return Looked(place.step, tuple(looking.samples()), truth)
 
-    async def draw(self, question: Question, slot: int, n: int, known: set[str]) -> list[Observed]:
-        """Samples `slot` to `slot + n - 1` of a step, through all passing failures.
+    async def draw(self, question: Question, slot: int, n: int) -> list[Observed]:
+        """Samples `slot` to `slot + n - 1` of a step, through all passing failures."""
+        took: dict[int, float] = {}
+        lacking = [one for one in range(slot, slot + n) if one not in question.step.replies]
+        parts = self._sampling.parts(question, lacking)
+        await taken_in([self._draw_part(question, part, took) for part in parts], self.halt)
+        return [self._observed(question, one, took.get(one)) for one in range(slot, slot + n)]
 
-        `known` are the texts that the step has had; new ones are added.
-        """
-        slots = range(slot, slot + n)
-        runs = [list(run) for _, run in groupby(slots, key=lambda one: self._seat(question, one))]
-        drawn = await asyncio.gather(*(self._draw_run(question, run[0], len(run), known) for run in runs))
-        return [one for some in drawn for one in some]
-
-    def _seat(self, question: Question, slot: int) -> tuple[Sampler, int]:
-        """Who draws a sample, and in which wording."""
-        sampler = seated(self._sampler, slot)
-        return sampler, turns_before(self._sampler, slot) % len(question.subtask.wordings(sampler.compact))
-
-    async def _draw_run(self, question: Question, slot: int, n: int, known: set[str]) -> list[Observed]:
-        """Samples of one sampler, in one wording."""
-        sampler, wording = self._seat(question, slot)
-        limit = self._policy.flags.max_output_tokens
-        subtask = question.subtask
-        prompt = subtask.wordings(sampler.compact)[wording]
-        drawn: list[Observed] = []
-        while len(drawn) < n:
-            first = slot + len(drawn)
-            plain = Settings(self._calibration.temperature, limit, self._seed, question.step.step, first)
-            settings = self._request.settings(subtask, sampler.compact, plain)
-            asked = await self._allowed(n - len(drawn))
+    async def _draw_part(self, question: Question, slots: list[int], took: dict[int, float]) -> None:
+        """Samples that one call could bring, if as many may be under way; notes how long the call of each took."""
+        while slots:
+            asked = slots[: await self._allowed(len(slots))]
             started = self._around.clock.time()
             try:
-                later = bool(known)
-                found = await self._caller.call(Asked(sampler, prompt, settings, asked), NoBook())
+                if self.halt.reason is not None:
+                    raise Interrupted(self.halt.reason)
+                await self._sampling.call(question, asked, self.halt)
             finally:
-                for _ in range(asked):
+                for _ in asked:
                     self._free.release()
-            took = self._around.clock.time() - started
-            sent = _Sent(Sent(prompt, later, len(found)), took, known)
-            drawn += [self._observed(question, first + i, one, sent) for i, one in enumerate(found[:asked])]
-        return drawn
+            took.update(dict.fromkeys(asked, self._around.clock.time() - started))
+            slots = [one for one in slots if one not in question.step.replies]
 
     async def _allowed(self, wanted: int) -> int:
         """How many samples may be asked for now, `wanted` at most; waits until one may. They are to be released."""
@@ -225,29 +243,13 @@ class Pilot:
             taken += 1
         return taken
 
-    def _observed(self, question: Question, slot: int, sample: Sample, call: "_Sent") -> Observed:
-        voter, choice = slot % self._voters, None
-        counted = self._calibration.voters[voter]
-        counted.name = voter_name(sample, *self._seat(question, slot)) or counted.name
-        copied = self._copies.judge(counted.name, call.sent, sample, sample.text in call.known)
-        call.known.add(sample.text)
-        flag = self._policy.flags.screen(sample) if copied is None else RedFlag(copied, FlagKind.COPY)
-        if flag is None:
-            try:
-                choice = question.choice(sample.text)
-            except RedFlag as raised:
-                flag = raised
-        kind = None if flag is None else flag.kind
-        return Observed(voter, choice, kind, sample.usage, sample.rounded_logprob, call.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A call as it was sent, how long it took in seconds, and the texts that its step has had."""
-
-    sent: Sent
-    seconds: float
-    known: set[str]
+    def _observed(self, question: Question, slot: int, seconds: float | None) -> Observed:
+        """A recorded sample as it is counted. One of an earlier session is taken to have come as fast as most did."""
+        reply, voter = question.step.replies[slot], slot % self._voters
+        self._calibration.voters[voter].name = self._ledger.state.voters[reply.voter].name
+        choice = None if reply.candidate is None else question.step.choice(reply.candidate)
+        took = (self._calibration.latency or 0.0) if seconds is None else seconds
+        return Observed(voter, choice, reply.flag, reply.usage, reply.logprob, took)
 
 
 class _Turn:
@@ -277,7 +279,6 @@ class _Looking:
         self._question = question
         self._voters = voters
         self._by_slot: dict[int, Observed] = {}
-        self._known: set[str] = set()
         self._next = 0
 
     def samples(self) -> list[Observed]:
@@ -303,7 +304,8 @@ class _Looking:
             silent = [voter for voter in range(self._voters) if voter not in voted]
             if not silent:
                 return
-            await asyncio.gather(*(self._draw(self._next * self._voters + voter, 1) for voter in silent))
+            slots = [self._next * self._voters + voter for voter in silent]
+            await taken_in([self._draw(slot, 1) for slot in slots], self._pilot.halt)
             self._next += 1
 
     async def wide_winner(self) -> str:
@@ -320,7 +322,7 @@ class _Looking:
         return first - second
 
     async def _draw(self, slot: int, n: int) -> None:
-        for number, one in enumerate(await self._pilot.draw(self._question, slot, n, self._known), slot):
+        for number, one in enumerate(await self._pilot.draw(self._question, slot, n), slot):
             self._by_slot[number] = one
 
 

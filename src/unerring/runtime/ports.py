@@ -80,7 +80,10 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Who watches a run. Called on the event loop, after each committed step; must return at once."""
+    """Who watches a run. Called on the event loop, after each committed step; must return at once.
+
+    It may also offer `notice(line)`, for a line for people where something takes a while in which no step is decided.
+    """
 
     def decided(self, decided: Decided, state: RunState) -> None:
         """A step was committed."""

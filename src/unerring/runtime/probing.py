@@ -31,8 +31,8 @@ from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringErr
 
 Ask = Callable[[str, Settings, int], Awaitable[Sequence[Sample]]]
 
-MOST_CALLS = 5
-ROOM = 64  # tokens for 32 letters, whatever the run's own limit
+LEAST_CALLS, MOST_CALLS = 3, 5
+MOST_TOKENS = 48  # of an answer: 32 letters have room, and a slow server writes no more for a model that goes on
 LETTERS = 16  # at least, of the 32; an answer may be cut off
 DIFFERENT = 8  # of these, at least: 16 random letters have fewer in one case of 4,000, 32 in none to speak of
 LONGEST = 10_000  # characters that are looked at
@@ -104,7 +104,7 @@ async def probe(ask: Ask, nonce: str, settings: Settings) -> Finding:
 
     `ask` sends one call. Its failures are the caller's matter and go through, but for a request that the provider
     calls invalid: that is a finding. Two calls are made at once, and are to be let through at once. Of `settings`,
-    the step and the limit of tokens are kept.
+    the step is kept. Answers have MOST_TOKENS tokens at most, whatever the run's own limit.
     """
     trial = _Trial(ask, nonce, settings)
     try:
@@ -153,6 +153,9 @@ def _confirmed(trial: "_Trial", first: "list[_Echo]", again: "list[_Echo]") -> F
         return trial.finding(
             Nature.CACHED, f"the endpoint sent the same reply, by its identity, several times {calls}"
         )
+    if not any(sample.text for call in trial.calls for sample in call.samples):
+        told = f"its answers have no text within {MOST_TOKENS} tokens, as where a model thinks first: whether the "
+        return trial.finding(Nature.UNSURE, f"{told}endpoint draws each time cannot be told{trial.haste()}")
     if not both(lambda echo: looks_random(echo.later.text)):
         told = "asked for random letters, the endpoint writes something else and the same again, as a model for one"
         told += f" purpose may: whether it draws each time cannot be told{trial.haste()}"
@@ -211,9 +214,8 @@ class _Trial:
 
     def __post_init__(self) -> None:
         self.prompts = (_prompt(self.nonce), _prompt(_digits(self.nonce)))
-        room = max(ROOM, self.settings.max_output_tokens)
         seed = int(_digits(f"seed {self.nonce}"))
-        self.settings = replace(self.settings, temperature=1.0, seed=seed, max_output_tokens=room)
+        self.settings = replace(self.settings, temperature=1.0, seed=seed, max_output_tokens=MOST_TOKENS)
 
     async def ask(self, *prompts: int) -> None:
         """Make calls at once, each with one of the two prompts; raises the first failure, once all are over."""

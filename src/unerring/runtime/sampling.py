@@ -5,7 +5,7 @@ votes count towards k. An intent is made durable before a paid call is sent, so 
 unknown, never lost from sight.
 """
 
-import asyncio
+import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -19,15 +19,17 @@ from unerring.core.open_step import OpenStep
 from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
-from unerring.errors import InputError, Interrupted, ProviderGone, VotesCopied
-from unerring.runtime.calling import Asked, Caller, failure_of
+from unerring.errors import InputError, ProviderGone, VotesCopied
+from unerring.runtime.calling import Asked, Caller, taken_in
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Endpoint, Sampler
-from unerring.runtime.probing import nonce_of, probe
+from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, nonce_of, probe
 from unerring.runtime.question import Question
 from unerring.runtime.trials import Trial, can_be_tried
+
+log = logging.getLogger("unerring")
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
@@ -62,6 +64,18 @@ class Sampling:
         self, question: Question, slots: list[int], halt: StopRequest
     ) -> list[tuple[list[int], Coroutine[None, None, None]]]:
         """The calls that draw samples by their numbers, each with its own; none is tried again after `halt`."""
+        return [(few, self.call(question, few, halt)) for few in self.parts(question, slots)]
+
+    def parts(self, question: Question, slots: list[int]) -> list[list[int]]:
+        """Split samples, by their ascending numbers, into those that one call can bring."""
+        parts = []
+        for seat, run in groupby(slots, key=partial(self._seat, question)):
+            numbers = list(run)
+            parts += [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
+        return parts
+
+    def call(self, question: Question, slots: list[int], halt: StopRequest) -> Coroutine[None, None, None]:
+        """One call, for samples that one call can bring: it records them, or fewer where fewer come."""
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
@@ -69,12 +83,7 @@ class Sampling:
             self._left_open.discard(asked)
             self._recall(question)
         self._require_outcomes(question, len(slots))
-        each = []
-        for seat, run in groupby(slots, key=partial(self._seat, question)):
-            numbers = list(run)
-            calls = [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
-            each += [(few, self._call(_Call(question, place, seat, few, halt))) for few in calls]
-        return each
+        return self._call(_Call(question, place, self._seat(question, slots[0]), slots, halt))
 
     def _require_outcomes(self, question: Question, asked: int) -> None:
         """Raise `ProviderGone` where a step was asked for all that its caps allow, and no call had any outcome.
@@ -101,6 +110,7 @@ class Sampling:
             step = self._ledger.state.committed
             limit = self._ledger.state.policy.flags.max_output_tokens
             settings = self._ledger.state.request.alone(Settings(1.0, limit, opened.seed, step, 0))
+            self._notice(f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls")
             trial = Trial(self._ledger, self._caller, endpoint)
             finding = await probe(trial.ask, nonce_of(opened.seed, self._around.clock.time()), settings)
             self._ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
@@ -109,6 +119,11 @@ class Sampling:
             finding.teach(self._copies, endpoint.name)
             if finding.n_honoured is False:
                 self._singly.add(endpoint.name)
+
+    def _notice(self, line: str) -> None:
+        log.info("%s", line)
+        if self._around.notice is not None:
+            self._around.notice(line)
 
     def _recall(self, question: Question) -> None:
         """Learn from the replies of a step that an earlier session left open, when it is first asked again."""
@@ -131,26 +146,7 @@ class Sampling:
     async def draw(self, question: Question) -> None:
         """Ask for every sample the step wants, all at once, and record what comes back."""
         halt = StopRequest()
-        calls = [call for _, call in self.calls(question, question.step.wanted(), halt)]
-        if len(calls) == 1:
-            await calls[0]
-            return
-        tasks = [asyncio.ensure_future(call) for call in calls]
-        try:
-            _, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            if under_way:
-                # what they are paid for is still taken in, but nothing is tried again
-                halt.ask("another call of the step failed")
-                await asyncio.wait(under_way)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            raise
-        failures = [error for task in tasks if (error := failure_of(task)) is not None]
-        # a call that was told to stop because of another one's failure is not the reason
-        for error in sorted(failures, key=lambda error: isinstance(error, Interrupted)):
-            raise error
+        await taken_in([call for _, call in self.calls(question, question.step.wanted(), halt)], halt)
 
     async def _call(self, call: "_Call") -> None:
         later = bool(call.question.step.replies)

@@ -16,11 +16,18 @@ from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import RULES, Wish
 from unerring.core.planning.races import Job
-from unerring.core.request import Request
 from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, quoted, user_code_failed
-from unerring.ui.options import allow_host_option, json_option, parameters, pilot_request_options, process_options
+from unerring.ui.options import (
+    allow_host_option,
+    guard_options,
+    json_option,
+    parameters,
+    pilot_request_options,
+    process_options,
+    spending_options,
+)
 from unerring.ui.plan_text import calibration_text, plan_text
 from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 
@@ -34,6 +41,8 @@ from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 @click.option("--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once.")
 @allow_host_option
 @pilot_request_options
+@spending_options
+@guard_options
 @json_option
 def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
@@ -44,17 +53,20 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     plots: Path | None,
     seed: int,
     in_flight: int,
-    allow_hosts: tuple[str, ...],
-    request: Request,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Measure how often a model's votes on the steps of PROCESS are right, and in which way they are wrong.
 
     Steps are drawn at random and asked for a vote of every voter; where one errs it is looked at again, to see whether
     it errs there every time. The figures are what `unerring plan` and `unerring run --calibration` work from.
 
+    A budget holds for the calibration in --out as a whole, however often it stops and goes on: beside it, in
+    FILE.spend, every paid call is on record before it is sent.
+
     \b
     unerring calibrate hanoi --set disks=20 --model embedded --samples 20000 --out cal.json
+    unerring calibrate hanoi --set disks=10 --model openai/gpt-4.1-mini --budget-usd 1 --out mini.json
     unerring plan --calibration cal.json --steps 1048575 --target 0.95
     """
     chain = make_chain(process, parameters(settings))
@@ -63,13 +75,14 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
         prepare(plots)  # what is lacking is told before samples are drawn
     progress = _Progress(quiet=as_json)
-    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen, allow_hosts=allow_hosts, request=request)
+    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen, notice=progress.notice, **given)
     kept = f"what was drawn is in {out}; the same command goes on" if out else "nothing is kept without --out"
     try:
         with progress:
             found = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
     except Stopped as error:
-        raise Ended(STOPPED, error.kind, str(error), kept) from error
+        more = " with a larger budget, such as --budget-usd N" if error.kind == "budget" and out else ""
+        raise Ended(STOPPED, error.kind, str(error), kept + more) from error
     except Exception as error:
         raise user_code_failed(error, "the process's own code", kept) from error
     if plots is not None:
@@ -110,6 +123,13 @@ class _Progress:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def notice(self, line: str) -> None:
+        """Show a line about what takes a while in which no step is counted."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            click.echo(line, err=True)
 
     def seen(self, calibration: Calibration) -> None:
         now = time.monotonic()

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from unerring.core.planning.calibration import Calibration
+from unerring.core.account import dollars_text
+from unerring.core.planning.calibration import Calibration, Spent
 from unerring.core.planning.estimates import Estimate, Share, ensemble_estimate, voter_estimate
 from unerring.ui.text import inert, probability
 
@@ -27,8 +28,20 @@ def calibration_text(calibration: Calibration) -> str:
     ]
     if calibration.latency is not None:
         rows.append(("latency", f"{calibration.latency:.3g} s a sample, with {calibration.at_once} under way"))
+    if calibration.spent is not None:
+        rows.append(("spent", _spent(calibration.spent)))
     blocks = [rows] + [_estimate_rows(one) for one in each + together]
     return "\n\n".join("\n".join(_row(*row) for row in block) for block in blocks)
+
+
+def _spent(spent: Spent) -> str:
+    """What the calls of a pilot came to, and how much of that is the worst case of unknown calls."""
+    price = "at unknown prices" if spent.dollars is None else dollars_text(spent.dollars)
+    told = f"{spent.calls:,} calls, {spent.tokens:,} tokens, {price}"
+    if spent.unknown_calls:
+        told += f"; {spent.unknown_calls:,} calls of unknown outcome are counted at their worst"
+        told += "" if spent.unknown_dollars is None else f", {dollars_text(spent.unknown_dollars)}"
+    return told
 
 
 def _estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:

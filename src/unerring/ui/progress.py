@@ -42,6 +42,13 @@ class Progress:
         if self._display is not None:
             self._display.stop()
 
+    def notice(self, line: str) -> None:
+        """Show a line about what takes a while in which no step is decided."""
+        if self._display is not None:
+            self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            print(line, file=self._stream, flush=True)
+
     def decided(self, decided: Decided, state: RunState) -> None:
         if self.steps == 0:
             self._begin(decided, state)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from unerring.core.account import Account, in_dollars
 from unerring.core.redflag import FlagKind, FlagRules
 from unerring.core.sample import Usage
 from unerring.core.vote import Json
@@ -178,6 +179,34 @@ class SecondLooks:
         return wanted
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the paid calls of a pilot took so far, over all its sessions. Dollars are None at unknown prices."""
+
+    calls: int
+    """Requests that were sent."""
+    tokens: int
+    """Tokens read and written, with those of unknown calls at their worst."""
+    dollars: float | None
+    """Their price."""
+    unknown_calls: int
+    """How many of the calls have an outcome that will never be known, such as those under way at a kill."""
+    unknown_dollars: float | None
+    """The most that these can have cost; it is part of `dollars`."""
+
+
+def spent_of(account: Account) -> Spent | None:
+    """What calls took by an account; None where there were none."""
+    if not account.calls:
+        return None
+    spent, unknown = account.spent, account.unknown
+    return Spent(account.calls, spent.tokens, _dollars(spent.money), account.lost, _dollars(unknown.money))
+
+
+def _dollars(money: int | None) -> float | None:
+    return None if money is None else in_dollars(money)
+
+
 @dataclass(slots=True)
 class Calibration:
     """Counts of a pilot.
@@ -185,7 +214,7 @@ class Calibration:
     `judged_by` is `truth`, or `votes` where the winner by a wide margin stands in for it. A chain that cannot be
     entered at any step was `walked` from its start, and stands at the state `at`. The pilot was `asked_for` so many
     samples, and had `at_once` of them under way. `request` is what its models were asked beside each question
-    (`unerring.core.request.Request.to_json`).
+    (`unerring.core.request.Request.to_json`). `spent` is what its calls took so far, None where nothing was paid for.
     """
 
     process: str
@@ -208,6 +237,7 @@ class Calibration:
     voters: list[VoterCount] = field(default_factory=list)
     troubles: list[Troubled] = field(default_factory=list)
     request: dict[str, Json] = field(default_factory=dict)
+    spent: Spent | None = None
 
     def add(self, looked: Looked) -> None:
         """Count one step."""

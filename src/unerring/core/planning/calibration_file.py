@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from unerring.core.planning.calibration import EDGES, Calibration, Trouble, Troubled, VoterCount
+from unerring.core.planning.calibration import EDGES, Calibration, Spent, Trouble, Troubled, VoterCount
 from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
 from unerring.core.redflag import FlagRules
 from unerring.core.request import request_from
@@ -34,6 +34,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
             [step.step, step.right, step.rival, [[t.right, t.wrong, int(t.first_wrong), t.rival] for t in step.voters]]
             for step in calibration.troubles
         ],
+        **({} if calibration.spent is None else {"spent": asdict(calibration.spent)}),
         "figures": figures(calibration),
     }
 
@@ -68,6 +69,7 @@ def calibration_from(data: object) -> Calibration:
             flag_rules=_flag_rules(data["flag_rules"]),
             voters=voters,
             troubles=troubles,
+            spent=_spent(data.get("spent")),
         )
         _check_plain(calibration)
         _check_counts(calibration)
@@ -101,6 +103,18 @@ def _voter(data: Any) -> VoterCount:
 def _troubled(step: Any, right: Any, rival: Any, voters: Any) -> Troubled:
     each = tuple(Trouble(_count(r), _count(w), _count(first) > 0, _count(other)) for r, w, first, other in voters)
     return Troubled(_count(step), each, _count(right), _count(rival))
+
+
+def _spent(data: Any) -> Spent | None:
+    """What its calls took, for people; a budget is kept by the journal beside the file."""
+    if data is None:
+        return None
+    counts = {name: _count(data[name]) for name in ("calls", "tokens", "unknown_calls")}
+    dollars = {name: data[name] for name in ("dollars", "unknown_dollars")}
+    for value in dollars.values():
+        if value is not None and (type(value) not in {int, float} or not 0 <= value <= MOST):
+            raise ValueError(f"{_short(value)} is no sum of dollars")
+    return Spent(**counts, **dollars)
 
 
 def _flag_rules(data: Any) -> FlagRules:

@@ -1,0 +1,98 @@
+"""A calibration of a paid endpoint, killed again and again: what the provider billed stays within the budget."""
+
+import json
+import logging
+import signal
+import subprocess
+from dataclasses import replace
+from random import Random
+
+from killing import PATIENCE_SECONDS, cli
+
+from faults.answers import noise
+from faults.chat import Latency
+from faults.server import serving
+from unerring.measuring import read_calibration
+
+log = logging.getLogger(__name__)
+
+KILLS = 4
+SAMPLES = 120
+UNDER_WAY = 4
+WORST = 0.0016  # dollars that a call is reserved: 750 tokens written, and the question
+
+
+class Stage:
+    """An endpoint, and calibrations of it in processes of their own."""
+
+    def __init__(self, folder, server):
+        self.folder, self.server = folder, server
+        self.prices = folder / "prices.toml"
+        self.prices.write_text(f'["openai/m@{server.url}"]\ninput = 0.40\noutput = 1.60\n')
+
+    def begun(self, out, budget):
+        """The process of a calibration that may cost so many dollars."""
+        words = ("hanoi", "--set", "disks=8", "--model", f"openai/m@{self.server.url}", "--samples", SAMPLES)
+        limits = ("--budget-usd", f"{budget:.9f}", "--prices", self.prices, "--in-flight", UNDER_WAY, "--no-probe")
+        command = cli("calibrate", *words, "--out", out, *limits, "--json")
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def ended(self, out, budget):
+        """Let a calibration come to its end: its exit code, and what it printed."""
+        process = self.begun(out, budget)
+        told, problems = process.communicate(timeout=PATIENCE_SECONDS)
+        return process.returncode, told, problems
+
+    def killed(self, out, budget, requests):
+        """Kill a calibration once the server has had so many further requests; whether it came to that."""
+        until = self.server.ledger.totals.requests + requests
+        process = self.begun(out, budget)
+        while process.poll() is None and self.server.ledger.totals.requests < until:
+            try:
+                process.wait(0.002)
+            except subprocess.TimeoutExpired:
+                continue
+        process.kill()
+        process.communicate()
+        return process.returncode == -signal.SIGKILL
+
+    @property
+    def billed(self):
+        """Dollars that the server has billed so far."""
+        return self.server.ledger.settled().dollars(0.40, 1.60)
+
+
+def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
+    """SIGKILL amid paid calls: the bill of all sessions stays within the budget, and what came is not bought twice.
+
+    Killed calls count at their worst. Under a larger budget the calibration ends with the counts of one that nobody
+    killed, having paid for no more than that one, and for the calls that were under way at a kill.
+    """
+    chance = Random(9)
+    with serving(models={"m": noise(p=0.9)}, latency=Latency(0.03)) as server:
+        stage = Stage(tmp_path, server)
+        code, told, problems = stage.ended(tmp_path / "whole.json", 1.0)
+        assert code == 0, problems
+        whole, before = stage.billed, stage.billed
+        out, budget, kills = tmp_path / "cal.json", 0.5 * whole + 3 * UNDER_WAY * WORST, 0
+        while kills < KILLS and stage.killed(out, budget, chance.randint(3, 15)):
+            kills += 1
+            assert stage.billed - before <= budget
+        code, _, problems = stage.ended(out, budget)
+        assert code == 3, problems
+        assert "the budget of $" in problems
+        assert "the same command goes on with a larger budget" in problems
+        assert stage.billed - before <= budget
+        code, told, problems = stage.ended(out, 1.0)
+        assert code == 0, problems
+        billed = stage.billed - before
+    spent = json.loads(told)["spent"]
+    assert kills >= 3
+    assert billed <= spent["dollars"]
+    assert spent["unknown_calls"] > 0
+    assert spent["unknown_dollars"] > 0
+    assert spent["unknown_dollars"] <= kills * UNDER_WAY * WORST
+    assert billed <= whole + kills * UNDER_WAY * 24 * whole / SAMPLES
+    found, expected = read_calibration(out), read_calibration(tmp_path / "whole.json")
+    assert replace(found, calls_seconds=0.0, spent=None) == replace(expected, calls_seconds=0.0, spent=None)
+    log.info("%d kills, $%.5f billed of $%.5f on record; unkilled $%.5f", kills, billed, spent["dollars"], whole)

@@ -1,0 +1,228 @@
+"""What a calibration may cost: its paid calls are announced, accounted for and limited as those of a run are."""
+
+import asyncio
+from dataclasses import replace
+from random import Random
+
+import pytest
+from metered import TARIFF, Bill, Killed, Metered, Mortal
+from virtual_time import LoopClock, Says, virtually
+
+from pilots import Places, blank, counted, one_line, piloted
+from unerring import InputError, Policy, Sample, Usage
+from unerring.adapters.journal_reader import Reader
+from unerring.core.account import Limits
+from unerring.core.entries import Allowed, Intent, Opened, Replies, Resumed
+from unerring.core.planning.calibration_file import calibration_from, calibration_json
+from unerring.core.planning.costs import Price
+from unerring.core.replay import replay
+from unerring.errors import BudgetSpent, VotesCopied
+from unerring.measuring import read_calibration
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Guards, Patience, Surroundings
+from unerring.runtime.pilot import Pilot, pilot_policy
+from unerring.spending import Budget
+
+ENDLESS = Patience(first=0.1, total=float("inf"))
+POLICY = pilot_policy(Policy(), 0.1)
+
+
+def opened(limits):
+    """The first entries of a pilot's journal with a budget."""
+    first = Opened("calibration of places", {}, "metered/m", POLICY.to_json(), 1, "0", None, "test", 0.0)
+    return [first, Allowed(limits, {"metered/m": TARIFF})]
+
+
+def lived(sampler, calibration, entries, lives=-1):
+    """One session of a pilot: its journal's entries afterwards, and what ended it, None for its own end."""
+    state, journal = replay(entries), Mortal(entries, lives)
+
+    async def main():
+        around = Surroundings(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
+        pilot = Pilot(Places(60), sampler, calibration, Ledger(state, journal, around), around)
+        running = asyncio.ensure_future(pilot.run(lambda _: None))
+        dying = asyncio.ensure_future(journal.dead.wait())
+        await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if journal.dead.is_set():
+            journal.buried = sampler.dead = True
+            raise Killed
+        await running
+
+    try:
+        virtually(main())
+    except (BudgetSpent, Killed) as error:
+        return list(journal.entries()), error
+    return list(journal.entries()), None
+
+
+def trial(seed):
+    """A pilot with a random budget that is killed at random moments, and always begins anew with its journal alone."""
+    chance, bill = Random(seed), Bill()
+    worst = TARIFF.money(Metered(bill, 0).worst("x" * 10, None, 24))
+    limits = chance.choice(
+        [
+            Limits(money=chance.randint(1, 40) * worst // 4),
+            Limits(tokens=chance.randint(100, 5_000)),
+            Limits(calls=chance.randint(1, 90)),
+        ]
+    )
+    entries, ended = opened(limits), Killed()
+    while isinstance(ended, Killed):
+        sampler = Metered(bill, chance.randrange(10**6), chance.choice([0.0, 0.2, 0.5]), 0.2)
+        calibration = blank(asked_for=60, at_once=chance.choice([1, 16, 64]))
+        entries, ended = lived(sampler, calibration, entries, chance.choice([-1, chance.randint(0, 150)]))
+        if isinstance(ended, Killed):
+            entries.append(Resumed(0.0))
+    return limits, bill, replay(entries), ended
+
+
+def test_no_budget_of_a_calibration_is_ever_exceeded():
+    """150 trials with failures, kills and up to 64 samples under way: what was billed stays within the limit."""
+    finished = spent = 0
+    for seed in range(150):
+        limits, bill, state, ended = trial(seed)
+        if limits.money is not None:
+            assert bill.total.money <= state.account.spent.money <= limits.money, seed
+        if limits.tokens is not None:
+            assert bill.total.tokens <= state.account.spent.tokens <= limits.tokens, seed
+        if limits.calls is not None:
+            assert bill.calls <= limits.calls, seed
+        assert bill.calls <= state.account.calls, seed
+        finished += ended is None
+        spent += isinstance(ended, BudgetSpent)
+    assert finished >= 10
+    assert spent >= 10
+
+
+def test_what_was_paid_for_is_not_asked_again():
+    """Killed half-way, a pilot that has nothing but its journal buys only what is missing, and counts the same."""
+    whole, halves = Bill(), Bill()
+    complete, again = blank(asked_for=60, at_once=16), blank(asked_for=60, at_once=16)
+    entries, ended = lived(Metered(whole, 1, 0.0), complete, opened(Limits()))
+    assert ended is None
+    first, ended = lived(Metered(halves, 1, 0.0), replace(again), opened(Limits()), lives=len(entries) // 2)
+    assert isinstance(ended, Killed)
+    lost = len(replay(first).in_flight)
+    again = blank(asked_for=60, at_once=16)
+    rest, ended = lived(Metered(halves, 2, 0.0), again, [*first, Resumed(0.0)])
+    assert ended is None
+    assert halves.calls <= whole.calls + lost
+    assert replay(rest).account.lost == lost
+    assert (again.samples, again.steps, again.voters[0].votes) == (60, 60, 60)
+
+
+# --- what is kept
+
+
+class Charging(Says):
+    """A paid model of a known worst case, one token a reply."""
+
+    name, account, paid = "charging/m", "charging", True
+
+    def worst(self, prompt, settings, n):
+        return Usage(10, 5 * n)
+
+    async def aclose(self):
+        pass
+
+    async def sample(self, prompt, settings, n):
+        return [replace(one, usage=Usage(10, 1), voter="") for one in await super().sample(prompt, settings, n)]
+
+
+PRICES = {"charging/m": Price(1.0, 10.0)}
+UNTRIED = {"guards": Guards(probe=False)}
+
+
+def charged(samples, out, model=None, **options):
+    """A pilot of a model that is paid for."""
+    model = model or Charging(lambda *_: "a")
+    return piloted(Places(400), model, samples, out, prices=PRICES, **UNTRIED, **options)
+
+
+def test_every_paid_call_is_on_record_beside_the_calibration(tmp_path):
+    """FILE.spend holds an intent before each reply; the calibration says what its calls took, and reads back so."""
+    out = tmp_path / "cal.json"
+    found = charged(30, out)
+    entries = list(Reader(tmp_path / "cal.json.spend").entries())
+    intents, replies = ([one for one in entries if isinstance(one, kind)] for kind in (Intent, Replies))
+    assert len(intents) == len(replies) == 30
+    assert (found.spent.calls, found.spent.tokens, found.spent.unknown_calls) == (30, 330, 0)
+    assert found.spent.dollars == pytest.approx(30 * 20e-6)
+    assert read_calibration(out) == found
+    assert calibration_from(calibration_json(found)) == found
+
+
+def test_a_budget_holds_over_all_sessions(tmp_path):
+    """Stopped by its budget, a pilot keeps what it drew; the same call stops again, and a larger budget goes on."""
+    out, asked = tmp_path / "cal.json", []
+    model = Charging(lambda prompt, step, slot: asked.append(step) or "a")
+    for _ in range(3):
+        with pytest.raises(BudgetSpent, match="the budget of 12 calls is spent"):
+            charged(30, out, model, budget=Budget(calls=12))
+        assert len(asked) == 12
+        assert read_calibration(out).spent.calls == 12
+    found = charged(30, out, model, budget=Budget(calls=100))
+    assert len(asked) == 30
+    assert counted(found) == counted(charged(30, tmp_path / "other.json"))
+
+
+def test_a_calibration_whose_file_is_lost_is_counted_again_from_its_journal(tmp_path):
+    """The samples are in FILE.spend: without the file itself no call is made a second time."""
+    out, asked = tmp_path / "cal.json", []
+    model = Charging(lambda prompt, step, slot: asked.append(step) or ("b" if step % 7 == 0 and slot == 0 else "a"))
+    found = charged(100, out, model)
+    calls = len(asked)
+    out.unlink()
+    assert counted(charged(100, out, model)) == counted(found)
+    assert len(asked) == calls
+
+
+def test_calls_under_way_at_the_end_of_a_budget_are_taken_in(tmp_path):
+    """With many under way none is given up that is paid for: nothing is of unknown outcome after the stop."""
+    with pytest.raises(BudgetSpent):
+        charged(300, tmp_path / "cal.json", budget=Budget(calls=50), in_flight=40)
+    spent = read_calibration(tmp_path / "cal.json").spent
+    assert (spent.calls, spent.unknown_calls) == (50, 0)
+
+
+def test_a_journal_of_another_calibration_is_refused(tmp_path):
+    """So is a calibration whose journal is gone: what it has spent could not be kept account of."""
+    out, spend = tmp_path / "cal.json", tmp_path / "cal.json.spend"
+    charged(5, out)
+    aside = tmp_path / "aside"
+    spend.rename(aside)
+    with pytest.raises(InputError, match="gone") as told:
+        charged(10, out)
+    one_line(told.value)
+    out.unlink()
+    aside.rename(spend)
+    with pytest.raises(InputError, match="another calibration") as told:
+        charged(5, out, policy=Policy(later_temperature=0.9))
+    one_line(told.value)
+
+
+def test_a_model_that_costs_nothing_needs_no_journal(tmp_path):
+    """Nothing is written beside the calibration of a free model, and it says nothing of what was spent."""
+    found = piloted(Places(), Says(lambda *_: "a"), 10, tmp_path / "cal.json")
+    assert found.spent is None
+    assert [path.name for path in tmp_path.iterdir()] == ["cal.json"]
+
+
+def test_a_limit_that_could_not_be_kept_is_refused_before_a_call(tmp_path):
+    """Dollars need a price: without one nothing is asked."""
+    asked = []
+    with pytest.raises(InputError, match="needs the price of charging/m"):
+        piloted(Places(), Charging(lambda *_: asked.append(1) or "a"), 10, budget=Budget(usd=1.0), **UNTRIED)
+    assert asked == []
+
+
+def test_copies_end_a_calibration_as_they_end_a_run():
+    """A pilot whose replies are copies of each other would measure nothing: it stops, with the reason."""
+
+    class Copying(Charging):
+        async def sample(self, prompt, settings, n):
+            return [Sample("a", Usage(10, 1), cached=True)] * n
+
+    with pytest.raises(VotesCopied, match="were copies of earlier ones"):
+        piloted(Places(100), Copying(lambda *_: "a"), 3000, **UNTRIED)
