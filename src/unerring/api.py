@@ -24,6 +24,7 @@ from unerring.measuring import Target, acalibrate, calibrate, plan, planned_poli
 from unerring.reading import Tee
 from unerring.registry import (
     Origin,
+    calibrating,
     embedded_for,
     make_sampler,
     process_name,
@@ -221,9 +222,8 @@ def _deciding(chain: Chain, model: Any, k: int | None, options: Options) -> tupl
     recommended = recommended_policy(model)
     if recommended is None or options.target != Target():
         raise InputError(
-            "give k (--k N): nothing is measured of this model that a margin could be derived from, or the process "
-            "does not say how long it is. To measure it: unerring calibrate PROCESS --model SPEC --out cal.json, then "
-            "unerring run ... --calibration cal.json"
+            "give k (k=3, --k 3): nothing is measured of this model that a margin could be derived from, or the "
+            f"process does not say how long it is. To measure it: {calibrating(chain, model)}"
         )
     return recommended, None
 

@@ -124,9 +124,14 @@ class JournalDamaged(JournalError):
 
 
 class Stopped(UnerringError):
-    """The run stopped before its end; everything decided so far is in the journal."""
+    """The run stopped before its end; everything decided so far is in the journal.
+
+    `larger` names the limit that stopped it, as `Options`, `Budget` or `Guards` do, with a value that lets it go on;
+    None where no limit did.
+    """
 
     kind = "stopped"
+    larger: tuple[str, float] | None = None
 
 
 class StepUndecided(Stopped):

@@ -332,7 +332,7 @@ def planned_policy(
     try:
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:
-        raise NoKCanHelp(f"{error}. To run it all the same, give k (--k N)") from None
+        raise NoKCanHelp(f"{error}. To run it all the same, give k (k=3, --k 3)") from None
     base = recommended_policy(model) or Policy()
     policy = replace(
         base,

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
@@ -15,8 +16,8 @@ from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed, is_plugged, plugged
 from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.policy import Policy
-from unerring.core.process import Chain
-from unerring.core.vote import Json
+from unerring.core.process import Chain, parameters_of
+from unerring.core.vote import Json, canonical
 from unerring.errors import InputError, UnerringError
 from unerring.processes import SHIPPED
 from unerring.runtime.limits import Speculation
@@ -31,6 +32,19 @@ def process_name(chain: Chain) -> str:
         if type(chain) is shipped:
             return name
     return f"{type(chain).__module__}:{type(chain).__qualname__}"
+
+
+def calibrating(chain: Chain, model: Any) -> str:
+    """How a model is measured on a chain, and that used: as a command where their names say all, else in Python."""
+    specified = [model] if isinstance(model, str) else model
+    if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
+        return "unerring.measuring.calibrate(chain, model, out='cal.json'), then Target(calibration='cal.json')"
+    told = parameters_of(chain).items()
+    texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in told)
+    settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
+    models = (word for one in specified for word in ("--model", one))
+    words = ["unerring", "calibrate", process_name(chain), *settings, *models, "--out", "cal.json"]
+    return f"{shlex.join(words)}; then run it with --calibration cal.json"
 
 
 def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission = GIVEN) -> Chain:

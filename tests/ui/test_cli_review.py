@@ -81,7 +81,7 @@ def test_review_shows_what_was_asked_and_what_came_of_it(parked):
     assert f"\n             by noise/p=0.6,v=1.0,c=0.0 ({votes})\n" in done.out
     assert row(done.out, "sample 0").endswith(" tokens in, 3 out, ended by stop")
     assert "\n  | it is 2.\n" in done.out
-    assert row(done.out, "decide with").startswith("unerring review run.db --choose N")
+    assert row(done.out, "decide with").startswith("unerring review run.db --choose 1")
 
 
 def test_review_as_json_has_all_of_it(parked):

@@ -36,7 +36,7 @@ def test_a_budget_in_dollars_stops_a_run_and_a_larger_one_goes_on(cli, run, endp
     assert stopped.code == 3
     line = stopped.err.splitlines()[-1]
     assert line.startswith("unerring: the budget of $0.003 is spent: $")
-    assert line.endswith("run.db with a larger budget, such as --budget-usd N")
+    assert line.endswith("run.db --budget-usd 0.01")
     report = json.loads(cli("report", tmp_path / "run.db", "--json").out)
     assert 0 < spent <= 0.003
     assert report["spend"]["dollars"] == pytest.approx(spent)

@@ -1,5 +1,6 @@
 """A journal read back, beside its writer or after it: each entry checked by the chain, the end by the head."""
 
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,7 +33,7 @@ def require_empty(path: Path) -> None:
     first = next(Reader(path).entries(), None)
     if isinstance(first, Opened):
         raise InputError(
-            f"{path} holds a run of {first.process} already; go on with it (unerring resume {path}) "
+            f"{path} holds a run of {first.process} already; go on with it (unerring resume {shlex.quote(str(path))}) "
             "or choose another file"
         )
     if not head_path(path).exists():  # every beginning makes one first

@@ -102,6 +102,9 @@ def undecided(step: OpenStep) -> StepUndecided:
     tally = "-".join(str(count) for count in sorted(race.tally.values(), reverse=True)) or "none"
     if isinstance(race.rule, LogOdds):  # votes alone do not say how far from a win it was
         tally += f", a lead of {race.margin / 1000:g} nats where {race.rule.name} wins"
-    return StepUndecided(
+    error = StepUndecided(
         f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
     )
+    by_votes, policy = isinstance(race.verdict, Undecided), step.policy
+    error.larger = ("vote_cap", 2 * policy.vote_cap) if by_votes else ("flag_cap", 2 * policy.flag_cap)
+    return error

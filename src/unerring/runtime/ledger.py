@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from unerring.core.account import Account, Charge, Overbilling, dollars_text, in_dollars
+from unerring.core.account import PICO, Account, Charge, Overbilling, dollars_text, in_dollars
 from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Usage
@@ -95,7 +95,9 @@ class Ledger:
         account = self.state.account
         while (lacking := account.lacks(worst)) is not None:
             if lacking == "calls" or not account.under_way:
-                raise BudgetSpent(_spent(account, lacking, worst))
+                error = BudgetSpent(_spent(account, lacking, worst))
+                error.larger = _larger(account, lacking, worst)
+                raise error
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._short.add(waiting)
             for stop in stops:
@@ -111,7 +113,9 @@ class Ledger:
         """Raise `BudgetSpent` where the run has taken all the hours that it may."""
         most = self.state.account.limits.seconds
         if most is not None and self.state.account.ran(self.around.clock.time()) >= most:
-            raise BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
+            error = BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
+            error.larger = "hours", 2 * most / 3600
+            raise error
 
 
 class Tries:
@@ -160,6 +164,19 @@ class Tries:
             why = "given up before it was sent"
             self._ledger.record(Failed(*self._call, why, self._place, FailureKind.UNSENT))
         self._asked = None
+
+
+def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
+    """The limit of a budget that is spent, and one about twice as large, with room for the next call."""
+    limits = account.limits
+    if limit == "calls":
+        return "calls", max(2 * (limits.calls or 0), (limits.calls or 0) + 10)
+    if limit == "tokens":
+        return "tokens", 2 * (limits.tokens or 0) + worst.tokens
+    if worst.money is None or account.settled.money is None or account.unknown.money is None:
+        return None
+    cents = -(-100 * (2 * (limits.money or 0) + worst.money) // PICO)
+    return "usd", cents / 100
 
 
 def _spent(account: Account, limit: str, worst: Charge) -> str:

@@ -181,11 +181,14 @@ class Sampling:
         """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""
         copies = self._copies
         if copies.too_many:
-            raise VotesCopied(
+            error = VotesCopied(
                 f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
                 f"of them of {copies.worst_voter}: there is a cache between. They did not vote. Turn it off, ask the "
                 "model past it, or allow a larger share (--copies)"
             )
+            share = -(-200 * copies.copies // copies.samples) / 100
+            error.larger = "copies", min(1.0, max(share, 2 * self._around.guards.copies))
+            raise error
 
     def require_weighed(self, voters: Iterable[str]) -> None:
         """Raise `InputError` where votes are weighed and those of a voter weigh nothing, since nobody measured it."""

@@ -15,6 +15,7 @@ from unerring.adapters.embedded import EmbeddedSampler
 from unerring.errors import StepLimit
 from unerring.processes import Hanoi
 from unerring.runtime.unaided import derailed_at
+from unerring.ui.exits import quoted
 from unerring.ui.progress import Progress
 
 MEMBERS = ("embedded/a", "embedded/b", "embedded/c")
@@ -122,8 +123,8 @@ def _verdict(console: Console, journal: Path, chain: Hanoi, seconds: float) -> i
     console.print(
         f"\n[bold green]Verified by the rules of the game alone: all {found.steps:,} steps right, zero errors.[/]\n"
         f"\nAll of this took {seconds:.0f} s. The voted run is in {journal}. Try next:\n\n"
-        f"  unerring report {journal}\n"
-        f"  unerring export {journal} --what votes | head\n"
+        f"  unerring report {quoted(journal)}\n"
+        f"  unerring export {quoted(journal)} --what votes | head\n"
         "  unerring run hanoi --set disks=12 --journal h12.db --seed 1\n"
         "      # press Ctrl-C, then: unerring resume h12.db\n"
         "  unerring run hanoi --set disks=8 --model noise/p=0.9,v=0.9 --k 5\n",

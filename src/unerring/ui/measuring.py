@@ -16,6 +16,7 @@ from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import RULES, Wish
 from unerring.core.planning.races import Job
+from unerring.core.process import length_of
 from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, quoted, user_code_failed
@@ -94,7 +95,8 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if found.samples < samples:
         click.echo(f"The process has no more than {found.steps:,} steps; all of them were looked at.", err=True)
     if out is not None and not as_json:
-        click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps N --target 0.95", err=True)
+        steps = length_of(chain) or found.steps
+        click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target 0.95", err=True)
     return DONE
 
 
@@ -228,9 +230,7 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 def _shipped(model: str) -> Calibration:
     found = measuring.shipped_calibration(model)
     if found is None:
-        raise InputError(
-            f"no calibration of {model} ships; make one: unerring calibrate PROCESS --model {model} --out FILE"
-        )
+        raise InputError(f"no calibration of {model} ships; to see how one is made: unerring calibrate --help")
     return found
 
 

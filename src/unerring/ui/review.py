@@ -159,7 +159,13 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield _row("decided", f"{_shortened_line(parked.ruled)}; it holds once the run goes on")
         yield _row("go on with", f"unerring resume {quoted(file)}")
     else:
-        yield _row("decide with", f"{command} --choose N, {command} --resample, or {command} --model SPEC")
+        yield _row("decide with", _deciding(command, len(parked.candidates)))
+
+
+def _deciding(command: str, candidates: int) -> str:
+    """The commands that decide a step, each as it can be run."""
+    choices = f"{command} --choose 1" + (f" (or up to {candidates}), " if candidates > 1 else ", ")
+    return f"{choices if candidates else ''}{command} --resample, or the same with --model and another model"
 
 
 def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:

@@ -164,15 +164,23 @@ def told(result: api.Result, path: Path, as_json: bool, require: float | None = 
     return DONE
 
 
+_OPTIONS = {"vote_cap": "--vote-cap", "flag_cap": "--flag-cap", "copies": "--copies"}
+_OPTIONS |= {name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")}
+
+
 def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
-    """What to do about a stop: in words, and as the command to begin with."""
+    """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed."""
     resume = f"unerring resume {quoted(path)}"
+    if error.larger is not None:
+        name, value = error.larger
+        allowing = f"{resume} {_OPTIONS[name]} {value:.10g}"
     if error.kind == "undecided":
         review = f"unerring review {quoted(path)}"
-        more = f"{resume} --vote-cap N (or --flag-cap N) to allow it more"
-        return f"{more}, or {review} to see it and decide", review
-    more = " with a larger budget, such as --budget-usd N" if error.kind == "budget" else ""
-    return f"{resume}{more}", resume
+        more = "" if error.larger is None else f", or to allow it more: {allowing}"
+        return f"{review} to see it and decide{more}", review
+    if error.kind == "copies" and error.larger is not None:
+        return f"{resume} once no cache is between, or to allow as many: {allowing}", resume
+    return (resume, resume) if error.larger is None else (allowing, allowing)
 
 
 def _sessions(path: Path) -> int:

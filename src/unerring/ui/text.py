@@ -1,5 +1,6 @@
 """Reports as plain text. Whatever came from a model or a journal is made inert before it meets a terminal."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,9 +54,9 @@ def _call(process: str, parameters: dict[str, Any]) -> str:
 
 def _status(report: dict[str, Any], path: str) -> str:
     if report["status"] == "paused":
-        return f"paused ({report['stopped']['reason']}); go on with: unerring resume {path}"
+        return f"paused ({report['stopped']['reason']}); go on with: unerring resume {shlex.quote(path)}"
     if report["status"] == "unfinished":
-        return f"running or killed; if killed, go on with: unerring resume {path}"
+        return f"running or killed; if killed, go on with: unerring resume {shlex.quote(path)}"
     return f"finished, in {report['sessions']} session{'s' if report['sessions'] > 1 else ''}"
 
 

@@ -36,7 +36,7 @@ def tree_text(root: Node, tallies: Mapping[int, str], most: int = 60) -> str:
     """The tree in lines, the first `most` of them."""
     lines = [*_lines(root, tallies, "", "")]
     if len(lines) > most:
-        lines[most:] = [f"... and {len(lines) - most:,} problems more (--tree N shows N)"]
+        lines[most:] = [f"... and {len(lines) - most:,} problems more (--tree {len(lines)} shows all)"]
     return "\n".join(lines)
 
 
