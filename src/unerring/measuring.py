@@ -1,7 +1,6 @@
 """Measuring and planning: calibrate voters before a run, and plan the run by what was measured."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.jsonl import read_json
+from unerring.adapters.jsonl import read_json, without_nan
+from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.prices import price_of
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
@@ -128,7 +128,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         require_request(options.request, samplers_of(sampler))
         calibration = _begun(_blank(asked, sampler, policy, options.request), path)
         if path is not None:
-            _require_writable(path)
+            require_writable(path, "the calibration")
         calibration.asked_for = max(asked.samples, calibration.samples)
         calibration.at_once = options.in_flight
         around = Surroundings(options.clock, options.patience, stop, guards=options.guards, notice=options.notice)
@@ -226,29 +226,10 @@ def read_calibration(path: str | Path) -> Calibration:
         raise InputError(f"{path} cannot be used as a calibration: {error}") from None
 
 
-def _require_writable(path: Path) -> None:
-    """Raise `InputError` where no calibration could be kept: that is told before samples are paid for."""
-    draft = _draft(path)
-    try:
-        draft.touch()
-        draft.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write the calibration: {error}") from None
-
-
-def _draft(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
-
-
 def write_calibration(calibration: Calibration, path: Path) -> None:
     """Write a calibration, whole or not at all."""
-    draft = _draft(path)
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(calibration_json(calibration), file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    data = without_nan(calibration_json(calibration))
+    write_whole(path, json.dumps(data, indent=1, allow_nan=False) + "\n", "the calibration")
 
 
 def shipped_calibration(model: Any) -> Calibration | None:

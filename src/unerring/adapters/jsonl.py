@@ -99,7 +99,7 @@ def json_line(value: Any, ascii_only: bool = True) -> str:
     try:
         text = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=ascii_only, allow_nan=False)
+        text = json.dumps(without_nan(value), ensure_ascii=ascii_only, allow_nan=False)
     if text.isascii():
         return text
     return "".join(_escaped(c) if c in "\u0085\u2028\u2029" or "\ud800" <= c <= "\udfff" else c for c in text)
@@ -109,12 +109,13 @@ def _escaped(character: str) -> str:
     return f"\\u{ord(character):04x}"
 
 
-def _finite(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """JSON data with null in the place of NaN and infinities."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: without_nan(item) for key, item in value.items()}
+    return [without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _levels_above(value: Json, most: int) -> bool:

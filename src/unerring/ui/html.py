@@ -5,13 +5,13 @@ itself (Content-Security-Policy) to load or to run anything. The same journal gi
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.output_file import write_whole
 from unerring.core.report import report_of
 from unerring.core.timeline import Timeline
 from unerring.errors import InputError
@@ -40,7 +40,7 @@ def write_report(journal: Path, out: Path) -> dict[str, Any]:
         timeline.add(len(decided.tally) > 1)
     _ = history.opened
     report = report_of(history.state, history.series)
-    _replace(place, page(report, run_panels(report, timeline), tree_of(journal, report)), out)
+    write_whole(place, page(report, run_panels(report, timeline), tree_of(journal, report)), "the page")
     return report
 
 
@@ -59,19 +59,6 @@ def _place(journal: Path, out: Path) -> Path:
     except (OSError, ValueError) as error:
         raise _unwritable(out, error) from None
     return place
-
-
-def _replace(place: Path, text: str, out: Path) -> None:
-    """Write the page beside its place, and put it there once it is whole."""
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_text(text, encoding="utf-8", newline="\n")
-            part.replace(place)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(out, error) from None
 
 
 def _unwritable(out: Path, error: Exception) -> InputError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unerring.adapters.output_file import write_whole
 from unerring.core.planning.calibration import EDGES, Calibration
 from unerring.core.planning.estimates import Share, binomial_tail, ensemble_estimate, voter_estimate
 from unerring.errors import InputError
@@ -164,10 +165,7 @@ def draw_calibration(calibration: Calibration, folder: Path) -> list[Path]:
         if name not in drawn:
             click.echo(inert(f"not drawn: {path}, since {reason}"), err=True)
             continue
-        try:
-            path.write_bytes(drawn[name])
-        except OSError as error:
-            raise InputError(f"cannot write the figure {path}: {error.strerror}") from None
+        write_whole(path, drawn[name].decode(), "the figure")
         written.append(path)
     return written
 

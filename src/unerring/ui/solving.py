@@ -1,7 +1,8 @@
 """The command that solves problems: one from the command line, or many from a file."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from unerring import api, reading
 from unerring.adapters.jsonl import json_line, read_objects
+from unerring.adapters.output_file import OutputFile, require_own_place
 from unerring.core.vote import canonical
 from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
@@ -143,6 +145,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if options["budget"].hours is not None:
         raise InputError("--budget-hours is that of one run, and each problem of a file has a run of its own")
     assert given is not None
+    inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
+    require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
     batch = _Batch(given, out, limit, options["budget"], run)
     code = batch.solve()
     if as_json:
@@ -168,14 +172,21 @@ class _Batch:
 
     def solve(self) -> int:
         """Solve all; a problem that votes do not settle is left open, and the others go on."""
+        before, done = self._answered_before(), 0
         self._journals.mkdir(parents=True, exist_ok=True)
         for record in self._problems:
             self._count(self._journal(record))
-        with self._out.open("w", encoding="utf-8") as file:
-            for number, record in enumerate(self._problems, start=1):
-                file.write(json_line(self._solved(record), ascii_only=False) + "\n")
-                file.flush()
-                click.echo(f"{number:,} of {len(self._problems):,} done{self._score()}", err=True)
+        with OutputFile(self._out) as file:
+            try:
+                for record in self._problems:
+                    file.write(json_line(self._solved(record), ascii_only=False) + "\n")
+                    done += 1
+                    click.echo(f"{done:,} of {len(self._problems):,} done{self._score()}", err=True)
+            finally:  # stopped or not: the answers of now, and of before for the problems that were not reached
+                for record in self._problems[done:]:
+                    if (line := before.get(_key(record))) is not None:
+                        file.write(json_line(line, ascii_only=False) + "\n")
+                file.keep()
         if self._left_open:
             many = "1 problem is" if self._left_open == 1 else f"{self._left_open:,} problems are"
             advice = f"see the journals in {quoted(self._journals)}"
@@ -195,6 +206,16 @@ class _Batch:
             "out": str(self._out),
             "journals": str(self._journals),
         }
+
+    def _answered_before(self) -> dict[str, dict[str, Any]]:
+        """The answers that an earlier call of the same command left, by problem."""
+        if not self._out.exists():
+            return {}
+        with suppress(InputError):
+            lines = [line for _, line in read_objects(self._out)]
+            if all({"id", "question", "journal"} <= line.keys() for line in lines):
+                return {_key(line): line for line in lines}
+        raise InputError(f"{self._out} holds something else than answers of solve; give --out another name")
 
     def _journal(self, record: dict[str, Any]) -> Path:
         return self._journals / f"{_file_name(record)}.db"
@@ -254,6 +275,11 @@ def _problems(path: Path) -> Iterator[dict[str, Any]]:
                 "problem without an id has the number of its line)"
             )
         yield record
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    """What tells a problem from the others of a file, and of files of before."""
+    return canonical([record["id"], record["question"]])
 
 
 def _same(answer: Any, expected: Any) -> bool:

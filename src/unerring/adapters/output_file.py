@@ -1,0 +1,113 @@
+"""Files that a command writes: beside their place first, and put there once they are whole.
+
+So a kill or a full disk leaves the file of before, and what a command reads is never emptied by what it writes.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from unerring.errors import InputError
+
+_DATABASE = b"SQLite format 3"
+
+
+class OutputFile:
+    """A text file in the making; `keep` puts it in its place, and without that the file of before stays.
+
+    Raises `InputError` with `what` it is where it cannot be written.
+    """
+
+    def __init__(self, path: str | Path, what: str = "") -> None:
+        self._asked = path
+        self._what = f"{what} " if what else ""
+        try:
+            self._place = Path(path).resolve()  # a link stays one, to the new file
+            if self._place.exists() and not self._place.is_file():
+                raise InputError(f"cannot write {self._what}{path}: it is not a file")
+            self._draft = self._place.with_name(f".{self._place.name[:100]}.{os.getpid()}.part")
+            self._draft.unlink(missing_ok=True)
+            self._file = self._draft.open("x", encoding="utf-8", newline="\n")
+            if self._place.exists():
+                self._draft.chmod(self._place.stat().st_mode & 0o777)
+        except (OSError, ValueError) as error:
+            raise self._unwritable(error) from None
+
+    def __enter__(self) -> "OutputFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._draft.unlink(missing_ok=True)
+
+    def write(self, text: str) -> None:
+        """Add to what will be in the file."""
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def keep(self) -> None:
+        """Put the file in its place, on disk, instead of the one that was there."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._draft.replace(self._place)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        with suppress(OSError):  # where a folder can be opened, its names are put on disk as well
+            folder = os.open(self._place.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _unwritable(self, error: Exception) -> InputError:
+        return InputError(f"cannot write {self._what}{self._asked}: {getattr(error, 'strerror', None) or error}")
+
+
+def write_whole(path: str | Path, text: str, what: str = "") -> None:
+    """Write a file, whole or not at all. Raises `InputError` where it cannot be written."""
+    with OutputFile(path, what) as file:
+        file.write(text)
+        file.keep()
+
+
+def require_writable(path: str | Path, what: str = "") -> None:
+    """Raise `InputError` where a file could not be written, before there is anything to write."""
+    with OutputFile(path, what):
+        pass
+
+
+def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
+    """Raise `InputError` where what is to be written is a file that is read, by whatever name or link, or a journal.
+
+    `inputs` are the options that name files to read, with those files.
+    """
+    place = Path(out)
+    for name, path in inputs:
+        if path is not None and _same(place, Path(path)):
+            raise InputError(f"{option} {out} is the file of {name} itself, which would be lost; give it another name")
+    try:
+        if place.is_file():
+            with place.open("rb") as file:
+                if file.read(len(_DATABASE)) == _DATABASE:
+                    raise InputError(f"{option} {out} is a database, perhaps a journal; give it another name")
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there: then they may still come to be the same
+        with suppress(OSError):
+            return one.resolve() == other.resolve()
+    return False
