@@ -125,10 +125,10 @@ def run(
 ) -> Result:
     """Run a chain to its end, every step decided by voting.
 
-    `model` is a specification (`"embedded"`), a function `(prompt, settings) -> text`, or a sampler. `journal` is the
-    file that makes the run resumable; without one it lasts as long as the process. `k` is the margin of votes that
-    decides a step; None plans it from what is measured of the model, for a whole chain without an error with the
-    probability `options.target.success`.
+    `model` is a specification (`"embedded"`), a function `(prompt, settings) -> text` or `prompt -> text`, or
+    a sampler. `journal` is the file that makes the run resumable; without one it lasts as long as the process. `k` is
+    the margin of votes that decides a step; None plans it from what is measured of the model, for a
+    whole chain without an error with the probability `options.target.success`.
 
     Raises `InputError` for what cannot be done as asked and `Stopped` where the run stops short. Ctrl-C and SIGTERM
     stop in good order (`Interrupted`): samples under way are taken in first; a second one stops at once.

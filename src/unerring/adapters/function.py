@@ -2,35 +2,41 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import replace
 from threading import Thread
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
+from unerring.adapters.model_errors import provider_failure
 from unerring.core.sample import Sample, Settings
 from unerring.core.user_code import noted, short, wrong_return
-from unerring.errors import ProviderError
+from unerring.errors import InputError, ProviderError
 from unerring.runtime.panel import as_failure, leading
 
 Answer: TypeAlias = str | Sample
-Function: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
+Function: TypeAlias = Callable[..., Answer | Awaitable[Answer]]
+Call: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
 
 
 class FunctionSampler:
-    """Calls `function(prompt, settings)` once for each sample, all of one step at once.
+    """Calls `function(prompt)` or `function(prompt, settings)` once for each sample, all of one step at once.
 
-    The function may be async; a plain one runs in a thread. It returns the answer's text, or a whole `Sample`,
-    and raises `ProviderBusy` or `ProviderDown` for failures of the model's side. Calls count as paid.
+    The function may be async; a plain one runs in a thread. It returns the answer's text, or a whole `Sample`. For
+    failures of the model's side it raises `ProviderBusy` or `ProviderDown`, or lets the exceptions of the usual SDKs
+    pass (`model_errors`); any other exception is an error of its own. Calls count as paid.
     """
 
     paid = True
     compact = False
 
     def __init__(self, function: Function) -> None:
+        """Raises `InputError` for a function that can be called in neither way."""
         self._function = function
         self.name = f"function {getattr(function, '__name__', type(function).__name__)}"
+        self._call, self.takes_request = _calling(function, self.name)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         # each sample is a call of its own, with its own number, so that it can be seeded by it
@@ -39,15 +45,18 @@ class FunctionSampler:
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         try:
-            if inspect.iscoroutinefunction(self._function):
-                answer = await self._function(prompt, settings)
+            if _is_async(self._function):
+                answer: Answer | Awaitable[Answer] = await cast(Awaitable[Answer], self._call(prompt, settings))
             else:
-                answer = await _in_thread(self._function, prompt, settings)
+                answer = await _in_thread(self._call, prompt, settings)
                 if inspect.isawaitable(answer):
                     answer = await answer
         except SystemExit as error:  # it would end the event loop, and with it all other calls
             raise as_failure(error) from error
         except Exception as error:
+            failure = provider_failure(error, self.name, time.time())
+            if failure is not None and failure is not error:
+                raise failure from error
             if not isinstance(error, ProviderError):
                 noted(error, self.name, settings.step, self._function)
             raise
@@ -59,7 +68,37 @@ class FunctionSampler:
         raise wrong_return(self.name, said, settings.step, self._function)
 
 
-async def _in_thread(function: Function, prompt: str, settings: Settings) -> Answer | Awaitable[Answer]:
+def _calling(function: Function, name: str) -> tuple[Call, bool]:
+    """How a model's function is called, decided once by its signature, and whether it is given the settings.
+
+    It is given them where its second parameter has to be given, is called `settings`, or takes any number; a second
+    parameter with a default and another name, such as `temperature=0.7`, is the function's own.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # not written in Python, and says nothing of itself
+        return function, True
+    required = inspect.Parameter.empty
+    placed = [one for one in parameters if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}]
+    more = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    lacking = [one for one in placed[2:] if one.default is required]
+    lacking += [one for one in named if one.default is required and one.name != "settings"]
+    if lacking or not (placed or more):
+        takes = ", ".join(map(str, parameters)) or "nothing"
+        raise InputError(f"{name} takes {takes}; a model's function takes (prompt) or (prompt, settings)")
+    if any(one.name == "settings" for one in named):
+        return lambda prompt, settings: function(prompt, settings=settings), True
+    second = placed[1] if len(placed) > 1 else None
+    given = more if second is None else second.default is required or second.name == "settings"
+    return (function, True) if given else (lambda prompt, settings: function(prompt), False)
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+async def _in_thread(function: Call, prompt: str, settings: Settings) -> Answer | Awaitable[Answer]:
     """Call a plain function in a thread of its own, and leave it behind if the run ends first.
 
     A pool's threads are waited for when Python exits: a call without a deadline would keep a stopped run alive. And

@@ -130,7 +130,9 @@ def _in_module(place: str, given: str, spec: str) -> Sampler:
         return _named(_checked(found, spec), spec, place)
     if _takes_prompts(found):
         return _named(FunctionSampler(found), spec, place)
-    raise InputError(f"{place} is no model: one is a class or an object with sample, or a function (prompt, settings)")
+    raise InputError(
+        f"{place} is no model: one is a class or an object with sample, or a function (prompt) or (prompt, settings)"
+    )
 
 
 def _parameters(given: str) -> dict[str, Json]:
@@ -152,10 +154,13 @@ def _takes(made: Any) -> str:
 
 def _takes_prompts(found: Any) -> bool:
     try:
-        names = list(inspect.signature(found).parameters)
+        first, *others = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
         return False
-    return callable(found) and names[:2] == ["prompt", "settings"]
+    if not callable(found) or first.name != "prompt":
+        return False
+    alone = first.default is first.empty and all(one.default is not one.empty for one in others)
+    return alone or [one.name for one in others[:1]] == ["settings"]
 
 
 def _made(make: Callable[[], Any], spec: str) -> Sampler:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
+from unerring.core.user_code import noted
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.gate import Gate, OpenGate, unless_stopped
 from unerring.runtime.limits import StopRequest, Surroundings
@@ -178,7 +179,7 @@ async def brought(asked: Asked, book: Book, stops: tuple[StopRequest, ...] | Non
     except (Exception, SystemExit) as error:
         book.failed(ProviderError(f"{type(error).__name__}: {error}", FailureKind.UNKNOWN))
         own = as_failure(error)
-        own.add_note(f"in a call of {asked.sampler.name} for step {asked.settings.step}")
+        noted(own, asked.sampler.name, asked.settings.step)
         if own is error:
             raise
         raise own from error
