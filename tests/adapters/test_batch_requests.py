@@ -23,7 +23,7 @@ def line(step=0, slot=0, n=1):
 
 
 def samples(count, name="s"):
-    return tuple(Sample(f"{name} {number}") for number in range(count))
+    return tuple(Sample(f"{name} {number}", Usage(0, 1)) for number in range(count))
 
 
 def made(kept=None):

@@ -1,6 +1,6 @@
 """Of the samples of a reply: who they are, what they cost, and whether they are copies."""
 
-from openai_replies import CANARY, ID, USAGE, choice, one, read, reply
+from openai_replies import CANARY, ID, USAGE, choice, one, read, reply, unknown
 
 from tables import each
 from unerring.core.sample import Usage
@@ -93,7 +93,7 @@ def test_a_sample_is_charged_what_the_reply_says_or_the_worst(usage, charged):
 
 
 @each("n", [2, 3, 7])
-@each("written", [0, 1, 10, 11, 997])
+@each("written", [28, 29, 997])
 @each("lengths", [None, "given"])
 def test_what_several_samples_are_charged_adds_up(n, written, lengths):
     """The prompt is charged once; the shares of what was written add up exactly, in proportion where that is known."""
@@ -118,6 +118,40 @@ def test_several_samples_without_usage_are_charged_the_worst():
     """The prompt's worst once, and each sample as long as it may be."""
     samples = read(reply(choice(), choice(), usage=None), n=2)
     assert [sample.usage for sample in samples] == [Usage(300, 64), Usage(0, 64)]
+
+
+def counted(tokens):
+    return {"content": [{"logprob": -1.0}] * tokens}
+
+
+def test_what_several_samples_show_is_charged_where_the_count_is_less():
+    """A server that counts one of several choices is charged all that they show: log-probabilities, limits, texts."""
+    long = "word " * 40  # 160 characters that are no white space: 20 tokens at least
+    failures = []
+    for case, choices, said, charged in [
+        ("log-probabilities", [choice(logprobs=counted(n)) for n in (30, 31, 29)], 30, [30, 31, 29]),
+        ("cut off at the limit", [choice(finish="length")] * 3, 64, [64, 64, 64]),
+        ("one of them cut off", [choice(finish="length"), choice(long)], 64, [64, 20]),
+        ("texts", [choice(long)] * 3, 30, [20, 20, 20]),
+        ("the count is more", [choice(logprobs=counted(n)) for n in (10, 10)], 50, [25, 25]),
+        ("one alone", [choice(logprobs=counted(12))], 10, [12]),
+        ("one alone, cut off", [choice(finish="length", logprobs=counted(9))], 10, [10]),
+        ("no count, and text", [choice(), choice()], 0, [64, 64]),
+        ("no count, and none", [choice(""), choice("")], 0, [0, 0]),
+    ]:
+        usage = {"prompt_tokens": 100, "completion_tokens": said}
+        found = [sample.usage.output_tokens for sample in read(reply(*choices, usage=usage), n=len(choices))]
+        if found != charged:
+            failures.append((case, found))
+    assert failures == []
+
+
+def test_a_prompt_of_no_tokens_was_not_counted():
+    """Usage 0/0 with a text is no usage: the worst case is charged. That it may be a copy is said apart from that."""
+    sample = one(reply(usage={"prompt_tokens": 0, "completion_tokens": 0}))
+    assert (sample.usage, sample.cached) == (Usage(300, 64), True)
+    failed = unknown(reply(choices=[], usage={"prompt_tokens": 0, "completion_tokens": 0}))
+    assert failed.tokens is None
 
 
 def test_no_more_samples_than_were_asked_for():

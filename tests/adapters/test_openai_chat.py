@@ -199,6 +199,10 @@ SAMPLES = {
     Fault.SWAPPED: Finish.STOP,
     Fault.NO_USAGE: Finish.STOP,
     Fault.ZERO_USAGE: Finish.STOP,
+    Fault.TINY_USAGE: Finish.STOP,
+    Fault.USAGE_WITHOUT_INPUT: Finish.STOP,
+    Fault.USAGE_WITHOUT_OUTPUT: Finish.STOP,
+    Fault.USAGE_OF_ONE: Finish.STOP,
 }
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from faults.answers import tokens
 from faults.faults import Fault
 from faults.ledger import Tokens
 from faults.replies import Payload, usage_of
@@ -99,6 +100,14 @@ def _no_usage(payload: Payload) -> Payload:
     return payload
 
 
+def _lessened(payload: Payload, **counts: int) -> Payload:
+    return payload | {"usage": payload["usage"] | counts}
+
+
+def _usage_of_one(payload: Payload) -> Payload:
+    return _lessened(payload, completion_tokens=tokens(payload["choices"][0]["message"]["content"]))
+
+
 def _unchanged(payload: Payload) -> Payload:
     return payload
 
@@ -121,4 +130,8 @@ DISTORTIONS: dict[Fault, Distortion] = {
     Fault.SWAPPED: _swapped,
     Fault.NO_USAGE: _no_usage,
     Fault.ZERO_USAGE: lambda payload: payload | {"usage": usage_of(Tokens())},
+    Fault.TINY_USAGE: lambda payload: payload | {"usage": usage_of(Tokens(1, 1))},
+    Fault.USAGE_WITHOUT_INPUT: lambda payload: _lessened(payload, prompt_tokens=0),
+    Fault.USAGE_WITHOUT_OUTPUT: lambda payload: _lessened(payload, completion_tokens=0),
+    Fault.USAGE_OF_ONE: _usage_of_one,
 }

@@ -69,6 +69,10 @@ class Fault(Enum):
     SWAPPED = auto()  # another model and fingerprint than asked for
     NO_USAGE = auto()
     ZERO_USAGE = auto()
+    TINY_USAGE = auto()  # one token read, one written
+    USAGE_WITHOUT_INPUT = auto()  # none read
+    USAGE_WITHOUT_OUTPUT = auto()  # none written
+    USAGE_OF_ONE = auto()  # what the first of n choices has
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ async def answered(model: Model, question: Question, n: int) -> list[Answer]:
     return answers
 
 
-_PIECES = re.compile(r"\s*\S{1,4}|\s+\Z")
+_PIECES = re.compile(r".{1,4}", re.DOTALL)  # as tokens are counted (`answers.tokens`)
 
 
 def _logprobs(answer: Answer) -> Payload:

@@ -134,6 +134,10 @@ DISTORTED = {
     Fault.SWAPPED: lambda got: got.body["model"] == "noise-swapped" and got.body["system_fingerprint"] == "fp_swapped",
     Fault.NO_USAGE: lambda got: "usage" not in got.body,
     Fault.ZERO_USAGE: lambda got: got.body["usage"]["total_tokens"] == 0,
+    Fault.TINY_USAGE: lambda got: got.body["usage"]["total_tokens"] == 2,
+    Fault.USAGE_WITHOUT_INPUT: lambda got: got.body["usage"]["prompt_tokens"] == 0,
+    Fault.USAGE_WITHOUT_OUTPUT: lambda got: got.body["usage"]["completion_tokens"] == 0,
+    Fault.USAGE_OF_ONE: lambda got: got.body["usage"]["completion_tokens"] == -(-len(RIGHT) // 4),
 }
 
 

@@ -66,8 +66,8 @@ def named(custom_id: str) -> tuple[Key, int] | None:
 class Line:
     """One request: n samples of one prompt. `body` is that of a chat request, as JSON.
 
-    `sent` are the parameters in it that may be done without. `read` is the most tokens that its prompt has, and
-    `limit` the most that a sample has.
+    `sent` are parameters in it that may be done without. `read` is the most tokens that its prompt has, `least` the
+    fewest, and `limit` the most that a sample has.
     """
 
     key: Key
@@ -76,6 +76,7 @@ class Line:
     sent: frozenset[str]
     read: int
     limit: int
+    least: int = 0
 
     @property
     def custom_id(self) -> str:

@@ -23,6 +23,7 @@ from unerring.core.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderDown, ProviderError
 from unerring.runtime.limits import SystemClock
 from unerring.runtime.ports import Clock
+from unerring.runtime.usage import least_read
 
 
 class BatchSampler:
@@ -118,6 +119,7 @@ class BatchSampler:
             self._form.sent(n, settings.schema is not None),
             most_tokens(prompt, settings),
             settings.max_output_tokens,
+            least_read(prompt, settings),
         )
 
 

@@ -14,7 +14,7 @@ from unerring.adapters.openai_failures import one_line, read_error
 from unerring.adapters.openai_reply import LARGEST_REPLY, Asked, outcome
 from unerring.adapters.openai_request import LIMITS, Form, refused_parameter
 from unerring.adapters.openai_spec import Secret
-from unerring.core.sample import Sample, Usage
+from unerring.core.sample import Sample, Usage, least_tokens
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Samples: TypeAlias = tuple[Sample, ...]
@@ -69,13 +69,17 @@ class Reader:
 
 
 def charged(sample: Sample, line: Line) -> Sample:
-    """The sample with tokens that its reply does not tell of taken at their worst, as the chat endpoint's are."""
-    usage = sample.usage
-    if UNSAID not in {usage.input_tokens, usage.output_tokens}:
+    """The sample with tokens that its reply does not tell of taken at their worst, as the chat endpoint's are.
+
+    So are those of which it tells fewer than there can be. A sample without tokens read is not the first of its reply.
+    """
+    usage, least = sample.usage, least_tokens(sample.text)
+    untold = usage.input_tokens == UNSAID or 0 < usage.input_tokens < line.least
+    short = usage.output_tokens < least or usage.output_tokens == UNSAID
+    if not untold and not short:
         return sample
-    read = line.read if usage.input_tokens == UNSAID else usage.input_tokens
-    written = line.limit if usage.output_tokens == UNSAID else usage.output_tokens
-    return replace(sample, usage=Usage(read, written, usage.cached_tokens))
+    read, cached = (line.read, 0) if untold else (usage.input_tokens, usage.cached_tokens)
+    return replace(sample, usage=Usage(read, max(line.limit, least) if short else usage.output_tokens, cached))
 
 
 def again(failure: Exception) -> Exception:

@@ -16,7 +16,7 @@ import msgspec
 from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_error
 from unerring.adapters.openai_failures import Failure, Said, failure, one_line, read_error
 from unerring.adapters.openai_spec import Secret
-from unerring.core.sample import Finish, Sample, Usage
+from unerring.core.sample import Finish, Sample, Usage, least_tokens
 from unerring.errors import FailureKind, ProviderBusy
 
 Outcome: TypeAlias = list[Sample] | Failure
@@ -104,7 +104,7 @@ _decode = msgspec.json.Decoder(Reply).decode
 def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
     """The failure that a reply without answers is: by the status that its error carries, if it has one."""
     read, _, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
-    tokens = None if read is None or written is None else (read, written)
+    tokens = None if not read or written is None else (read, written)  # no prompt is empty
     errors = [reply.error, *(choice.error for choice in reply.choices or ())]
     found = [error for error in errors if is_error(error)]
     if not found:
@@ -121,8 +121,8 @@ def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
 def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], asked: Asked) -> list[Sample]:
     read, cached, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     copied = hit(headers) or (read == 0 == written and any(_answer(choice)[0] for choice in choices))
-    if read is None:
-        read = asked.input_worst
+    if not read:  # no prompt is empty: it was not counted
+        read, cached = asked.input_worst, 0
     served = _served(reply, asked.secret)
     outputs = _outputs(written, choices, asked.limit)
     samples = []  # the prompt is charged once, to the first of them
@@ -188,16 +188,23 @@ def _logprobs(choice: Choice) -> list[float]:
 
 
 def _outputs(written: int | None, choices: Sequence[Choice], limit: int) -> Sequence[int]:
-    """What each sample has of the tokens written; the sum is exact.
+    """What each sample has of the tokens written, which are `written` in all, or more where the samples show more.
 
-    They are split by the number of log-probabilities where each sample has them, else evenly. Where the reply does not
-    say how many there are, each sample is taken for as long as it may be.
+    Some servers count one of several samples (llama.cpp), or none. A sample has as many as it has log-probabilities;
+    of several, one without any that was cut off at its limit has as many as that. The tokens said are split by the
+    number of log-probabilities where each sample has them, else evenly. Where none are said though there is text, each
+    sample is taken for as long as it may be.
     """
-    if written is None:
+    if not written and (written is None or any(_answer(choice)[0] for choice in choices)):
         return [limit] * len(choices)
-    if len(choices) == 1:
-        return (written,)
     weights = [_token_count(choice) for choice in choices]
+    if len(choices) == 1:
+        return (max(written, weights[0]),)
+    shown = [weight or _least_of_several(choice, limit) for weight, choice in zip(weights, choices, strict=True)]
+    if limit < 0 and limit in shown:  # the limit is not known here: each as long as it may be
+        return [limit] * len(choices)
+    if sum(shown) >= written:
+        return shown
     weights = weights if all(weights) else [1] * len(choices)
     total, upto, given, outputs = sum(weights), 0, 0, []
     for weight in weights:
@@ -205,6 +212,11 @@ def _outputs(written: int | None, choices: Sequence[Choice], limit: int) -> Sequ
         outputs.append(-(-written * upto // total) - given)
         given += outputs[-1]
     return outputs
+
+
+def _least_of_several(choice: Choice, limit: int) -> int:
+    text, finish = _answer(choice)
+    return limit if finish is Finish.LENGTH else least_tokens(text)
 
 
 def _token_count(choice: Choice) -> int:

@@ -63,6 +63,14 @@ class Sample:
         return float(f"{max(-1e300, min(self.logprob, 1e300)):.3g}")
 
 
+def least_tokens(text: str) -> int:
+    """The fewest tokens that a text can be: one for every eight characters that are no white space.
+
+    Tokenizers make one of two to five characters of ordinary text, and of long runs of white space alone one of many.
+    """
+    return -(-len("".join(text.split())) // 8)
+
+
 class Message(NamedTuple):
     """One message of a conversation, as chat APIs have them."""
 

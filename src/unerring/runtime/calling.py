@@ -18,6 +18,7 @@ from unerring.runtime.gate import Gate, OpenGate, unless_stopped
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import as_failure, cancelled_by_itself
 from unerring.runtime.ports import Endpoint, Sampler
+from unerring.runtime.usage import believed
 
 _CHANCE = Random()  # spreads waits; decides nothing
 
@@ -160,6 +161,8 @@ async def brought(asked: Asked, book: Book, stops: tuple[StopRequest, ...] | Non
         samples = checked(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
         if not samples:
             raise ProviderBusy("the model returned no sample")
+        if not deferred(asked.sampler):  # which bills some samples with earlier ones
+            samples = believed(asked.sampler, asked.prompt, asked.settings, samples)
     except Interrupted:
         book.cancelled()
         raise

@@ -12,6 +12,7 @@ from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderErro
 from unerring.runtime.calling import Asked
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.ports import Journal, Sampler
+from unerring.runtime.usage import least_read
 
 log = logging.getLogger("unerring")
 
@@ -150,7 +151,9 @@ class Tries:
         """Journal that a try brought nothing, and what it cost."""
         if self._asked is None:
             return
-        charge = None if error.tokens is None else self._ledger.price(self._asked.sampler, Usage(*error.tokens))
+        asked, charge = self._asked, None
+        if error.tokens is not None and error.tokens[0] >= least_read(asked.prompt, asked.settings):
+            charge = self._ledger.price(asked.sampler, Usage(*error.tokens))
         self._ledger.record(Failed(*self._call, str(error), self._place, error.kind, charge))
         self._asked = None
 

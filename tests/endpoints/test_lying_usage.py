@@ -1,0 +1,103 @@
+"""Providers that report too few tokens: what they bill stays within the budget all the same."""
+
+import asyncio
+
+import pytest
+from endpoint_runs import POLICY, PRICE, QuickClock
+
+import unerring
+from faults.answers import noise
+from faults.faults import Fault
+from faults.script import always
+from faults.server import serving
+from unerring import Hanoi, Options, Sample, Settings, Usage
+from unerring.core.sample import Message, least_tokens
+from unerring.errors import Stopped
+from unerring.runtime.calling import Asked, brought
+from unerring.runtime.limits import Guards
+from unerring.spending import Budget
+
+DOLLARS = 0.02  # a chain of 8 disks costs about 0.07
+LIES = (
+    *(Fault.NO_USAGE, Fault.ZERO_USAGE, Fault.TINY_USAGE, Fault.USAGE_WITHOUT_INPUT, Fault.USAGE_WITHOUT_OUTPUT),
+    Fault.USAGE_OF_ONE,
+)
+
+
+@pytest.mark.parametrize("options", ["", ",n=1"])
+def test_no_lie_about_tokens_makes_a_provider_bill_more_than_the_budget(tmp_path, options):
+    """Whatever usage a reply reports, or leaves out, the provider's own bill is within --budget-usd."""
+    exceeded = {}
+    for lie in LIES:
+        with serving(models={"m": noise(p=1.0)}, script=always(lie)) as server:
+            spec = f"openai/m@{server.url}{options}"
+            path = tmp_path / f"{lie.name}.db"
+            given = Options(
+                policy=POLICY,
+                speculate="off",
+                clock=QuickClock(),
+                budget=Budget(usd=DOLLARS),
+                prices={spec: PRICE},
+                guards=Guards(copies=1.0, probe=False),
+            )
+            if lie is Fault.USAGE_OF_ONE and options:
+                continue  # of one choice the count is right
+            with pytest.raises(Stopped):
+                unerring.run(Hanoi(8), spec, path, seed=4, options=given)
+            billed = server.ledger.settled().dollars(0.40, 1.60)
+        charged = unerring.report(path)["spend"]["dollars"]
+        if not 0 < billed <= charged * (1 + 1e-9) <= DOLLARS:
+            exceeded[lie.name] = billed, charged
+    assert exceeded == {}
+
+
+def test_a_text_has_a_token_for_eight_characters_at_least():
+    """White space is not counted: runs of it are one token; every text that has something in it is a token."""
+    assert [least_tokens(text) for text in ("", "   \n", "a", "a" * 8, "a" * 9, "a b " * 8)] == [0, 0, 1, 1, 2, 2]
+
+
+class Own:
+    """An endpoint of a user's own, whose usage is what the test says."""
+
+    name, account, paid, compact = "own", "own", True, False
+
+    def __init__(self, *samples):
+        self.samples = samples
+
+    def worst(self, prompt, settings, n):
+        return Usage(1000, n * settings.max_output_tokens)
+
+    async def sample(self, prompt, settings, n):
+        return list(self.samples)
+
+
+class Kept:
+    """Keeps no account."""
+
+    async def begin(self, asked):
+        pass
+
+    def failed(self, error):
+        raise error
+
+    def cancelled(self):
+        pass
+
+
+def test_an_endpoint_of_ones_own_is_held_to_its_texts_too():
+    """Whoever made the sampler: fewer tokens than the texts have are charged at its worst, and others left as said."""
+    settings = Settings(0.1, 50, 0, 0, 0, messages=(Message("system", "x" * 800),))
+    wrong = []
+    for case, said, charged in [
+        ("all right", [Usage(101, 3), Usage(0, 3)], [(101, 3), (0, 3)]),
+        ("no input", [Usage(0, 3), Usage(0, 3)], [(1000, 3), (0, 3)]),
+        ("little input", [Usage(100, 3), Usage(0, 3)], [(1000, 3), (0, 3)]),
+        ("little output", [Usage(101, 1), Usage(0, 3)], [(101, 50), (0, 3)]),
+        ("nothing", [Usage(), Usage()], [(1000, 50), (0, 50)]),
+    ]:
+        sampler = Own(*(Sample("sixteen letters.", usage) for usage in said))
+        samples = asyncio.run(brought(Asked(sampler, "q", settings, 2), Kept()))
+        found = [(one.usage.input_tokens, one.usage.output_tokens) for one in samples]
+        if found != charged:
+            wrong.append((case, found))
+    assert wrong == []
