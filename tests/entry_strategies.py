@@ -93,7 +93,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
         Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at),
         Committed: st.builds(Committed, NATURALS, texts),
-        Resumed: st.builds(Resumed, TIMES, caps, caps),
+        Resumed: st.builds(Resumed, TIMES, caps, caps, st.booleans()),
         Paused: st.builds(Paused, texts, texts, TIMES, latencies),
         Finished: st.builds(Finished, NATURALS, TIMES, latencies),
     }

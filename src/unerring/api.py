@@ -343,7 +343,8 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         substitutes = {name: permission(name) for name in state.substitutes}
         given = model or opened.model
         async with _models(given, stand.chain, origin, options, state.request, substitutes) as models:
-            resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap)
+            nonce = options.request.nonce and not state.request.nonce
+            resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap, nonce)
             before = Allowed(state.account.limits, state.account.tariffs)
             for entry in [resumed, *_allowing(models.sampler, options, before)]:
                 state.apply(entry)
@@ -369,7 +370,7 @@ def _require_same_request(state: RunState, request: Request) -> None:
             f"a run keeps the request settings it began with: temperatures {policy.first_temperature:g} and then "
             f"{policy.later_temperature:g}, {limit} output tokens"
         )
-    if not request.is_plain and request.to_json() != state.request.to_json():
+    if not request.is_plain and replace(request, nonce=state.request.nonce).to_json() != state.request.to_json():
         raise InputError("a run keeps the request settings it began with: its system message and further fields")
 
 

@@ -350,7 +350,7 @@ def _require_same_request(found: Calibration, request: Request) -> None:
             f"the calibration is of temperature {found.temperature:g} and {found.flag_rules.max_output_tokens} output "
             "tokens: calibrate with the settings that the run is to have, or give k (--k N)"
         )
-    if request.to_json() != found.request:
+    if {**request.to_json(), "nonce": None} != {**found.request, "nonce": None}:  # whose line asks nothing
         raise InputError(
             "the calibration was made with another system message or other further fields of its requests: calibrate "
             "with those that the run is to have, or give k (--k N)"

@@ -119,8 +119,8 @@ def _session_fields(entry: Entry) -> list[Any]:
             return ["ruled", step, choice, time]
         case Redrawn(step, time, model):
             return ["redrawn", step, time, model]
-        case Resumed(time, vote_cap, flag_cap):
-            return ["resumed", time, vote_cap, flag_cap]
+        case Resumed(time, vote_cap, flag_cap, nonce):
+            return ["resumed", time, vote_cap, flag_cap, *([True] if nonce else [])]
         case Paused(kind, reason, time, latency):
             return _trimmed(["paused", kind, reason, time, latency])
         case Finished(steps, time, latency):
@@ -196,8 +196,8 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
 
 def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
-        case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap]:
-            return Resumed(time, vote_cap, flag_cap)
+        case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap, *rest]:
+            return Resumed(time, vote_cap, flag_cap, bool(rest)) if rest in ([], [True]) else None
         case "paused", [str(cause), str(reason), int() | float() as time, *rest]:
             return Paused(cause, reason, time, _seconds(rest))
         case "finished", [int(steps), int() | float() as time, *rest]:

@@ -209,11 +209,15 @@ class Redrawn:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A runner took the journal up again; caps that are not None replace the policy's from here on."""
+    """A runner took the journal up again; caps that are not None replace the policy's from here on.
+
+    With `nonce` each request has a line of its own from here on (`Request.nonce`).
+    """
 
     time: float
     vote_cap: int | None = None
     flag_cap: int | None = None
+    nonce: bool = False
 
 
 @dataclass(frozen=True, slots=True)

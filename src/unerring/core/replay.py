@@ -299,6 +299,8 @@ class RunState:
         self.unknown += len(self.in_flight)
         self.in_flight.clear()
         self.account.lose_all()
+        if entry.nonce:
+            self.request = replace(self.request, nonce=True)
         if entry.vote_cap is None and entry.flag_cap is None:
             return
         vote_cap, flag_cap = entry.vote_cap or self.policy.vote_cap, entry.flag_cap or self.policy.flag_cap

@@ -7,6 +7,7 @@ are kept in the journal's opening entry (`Opened.request`).
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from math import inf
 
 from unerring.core.policy import Policy
@@ -49,6 +50,7 @@ class Request:
     max_output_tokens: the longest answer that is not flagged, and what each request is limited to.
     system: a system message before every question, joined with the question's own.
     extra: further fields of each request's body, JSON data, such as {"top_p": 0.9, "reasoning_effort": "low"}.
+    nonce: whether each request ends with a line of its own, so that no cache between has an answer to it.
 
     None leaves what the model's policy or its calibration has. Raises `InputError` for what cannot be.
     """
@@ -58,6 +60,7 @@ class Request:
     max_output_tokens: int | None = None
     system: str | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
+    nonce: bool = False
 
     def __post_init__(self) -> None:
         for name in ("temperature", "first_temperature"):
@@ -70,6 +73,8 @@ class Request:
         if self.system is not None:
             _require_text(self.system)
         _require_extra(self.extra)
+        if type(self.nonce) is not bool:
+            raise InputError(f"nonce is True or False; it cannot be {self.nonce!r:.40}")
 
     def on(self, policy: Policy) -> Policy:
         """The policy with these temperatures and this limit in place of its own, where they are given."""
@@ -96,7 +101,17 @@ class Request:
             data["system"] = self.system
         if self.extra:
             data["extra"] = dict(self.extra)
+        if self.nonce:
+            data["nonce"] = True
         return data
+
+    def worded(self, prompt: str, session: float, drawn: Settings) -> str:
+        """A prompt as it is sent: with a line of its own at the end where nonces are asked for.
+
+        The line follows from the run (its seed, and `session`, when it began) and the number of the call's first
+        sample: no two requests have the same one but a request and its retries.
+        """
+        return prompt + nonce_line(f"{session!r}:{drawn.sample_seed()}") if self.nonce else prompt
 
     def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
         """How samples of a question are drawn: `drawn`, with what the question and this request have beside it."""
@@ -133,14 +148,19 @@ class Request:
 def request_from(data: Mapping[str, Json] | None) -> Request:
     """The request whose `to_json` a journal keeps, None for a plain one; raises `ValueError` for other data."""
     given = data or {}
-    system, extra = given.get("system"), given.get("extra", {})
-    known = given.keys() <= {"system", "extra"}
-    if not known or not isinstance(system, str | None) or not isinstance(extra, dict):
+    system, extra, nonce = given.get("system"), given.get("extra", {}), given.get("nonce", False)
+    known = given.keys() <= {"system", "extra", "nonce"}
+    if not known or not isinstance(system, str | None) or not isinstance(extra, dict) or not isinstance(nonce, bool):
         raise ValueError("the request settings are not written as this version writes them")
     try:
-        return Request(system=system, extra=extra)
+        return Request(system=system, extra=extra, nonce=nonce)
     except InputError as error:
         raise ValueError(str(error)) from None
+
+
+def nonce_line(name: str) -> str:
+    """A line that asks nothing and ends no other prompt. What stands before it an engine's prompt cache still has."""
+    return f"\n\n(request {blake2b(name.encode(), digest_size=5).hexdigest()})"
 
 
 def _require_text(system: object) -> None:

@@ -85,9 +85,11 @@ def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
 
 def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
     """Raise `InputError` where a run has request settings that one of its samplers would not heed."""
-    if request.is_plain:
-        return
     for one in samplers:
+        if request.nonce and one.compact:
+            raise InputError(f"{one.name} knows no questions but its own: leave out the line of its own (--nonce)")
+        if request.is_plain:
+            continue
         if not getattr(one, "takes_request", True):
             raise InputError(
                 f"{one.name} takes no system message and no further fields of a request: leave out system and extra "

@@ -49,7 +49,10 @@ class Nature(Enum):
     UNSURE = "cannot be told"
 
 
-_OFF = "turn it off for these requests (gateways have a header or a setting for that), or ask the model past it"
+_OFF = (
+    "turn it off for these requests (gateways have a header or a setting for that), ask the model past it, or have no "
+    "request like another (--nonce)"
+)
 ADVICE = {
     Nature.CACHED: f"votes would be copies of each other: {_OFF}",
     Nature.SHARED: f"votes would be copies of each other: {_OFF}",

@@ -184,7 +184,7 @@ class Sampling:
             error = VotesCopied(
                 f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
                 f"of them of {copies.worst_voter}: there is a cache between. They did not vote. Turn it off, ask the "
-                "model past it, or allow a larger share (--copies)"
+                "model past it, have no request like another (--nonce), or allow a larger share (--copies)"
             )
             share = -(-200 * copies.copies // copies.samples) / 100
             error.larger = "copies", min(1.0, max(share, 2 * self._around.guards.copies))
@@ -212,7 +212,8 @@ class Sampling:
         drawn = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
         settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, call.halt)
-        return await self._caller.call(Asked(seat.sampler, call.prompt, settings, len(call.slots)), tries, call.halt)
+        prompt = self._ledger.state.request.worded(call.prompt, opened.time, drawn)
+        return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, call.halt)
 
     def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
         """Vote or red flag: the sample as it is journaled."""

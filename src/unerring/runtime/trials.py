@@ -1,5 +1,7 @@
 """The trial calls of a session: paced, reserved and journaled like any others."""
 
+from dataclasses import replace
+
 from unerring.core.entries import PROBE, Probed
 from unerring.core.sample import Sample, Settings, Usage
 from unerring.runtime.calling import Asked, Caller, deferred
@@ -21,7 +23,10 @@ class Trial:
         slot = self._next
         self._next -= 1
         tries = Tries(self._ledger, (settings.step, slot, 1), None, self._ledger.around.stop)
-        samples = await self._caller.call(Asked(self._endpoint, prompt, settings, n), tries)
+        state = self._ledger.state
+        assert state.opened is not None
+        sent = state.request.worded(prompt, state.opened.time, replace(settings, slot=slot))
+        samples = await self._caller.call(Asked(self._endpoint, sent, settings, n), tries)
         usage = sum((sample.usage for sample in samples), Usage())
         self._ledger.record(Probed(settings.step, "", self._ledger.price(self._endpoint, usage), slot))
         return samples

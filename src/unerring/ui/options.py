@@ -279,17 +279,20 @@ _REQUEST = (
         metavar="JSON|@FILE",
         help='Further fields of each request, such as {"top_p": 0.9, "reasoning_effort": "low"}.',
     ),
+    click.option(
+        "--nonce", is_flag=True, help="End each request with a line of its own, so that no cache can answer it."
+    ),
 )
 
 
 def _request(given: dict[str, Any], first_temperature: float | None = None) -> Request:
     """Take the options of a request out of those that are given."""
-    temperature, limit, system, extra = (
-        given.pop(name) for name in ("temperature", "max_output_tokens", "system", "extra")
+    temperature, limit, system, extra, nonce = (
+        given.pop(name) for name in ("temperature", "max_output_tokens", "system", "extra", "nonce")
     )
     system = None if system is None else _text_of("--system", system)
     fields = {} if extra is None else _fields_of(_text_of("--request", extra))
-    return Request(temperature, first_temperature, limit, system, fields)
+    return Request(temperature, first_temperature, limit, system, fields, nonce)
 
 
 def _text_of(option: str, text: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from unerring import api, reading
 from unerring.adapters.jsonl import json_line
+from unerring.core.request import Request
 from unerring.errors import Stopped, UnerringError
 from unerring.measuring import Target
 from unerring.registry import make_chain
@@ -89,6 +90,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop again, resumable, after so many further steps.")
 @click.option("--vote-cap", type=click.IntRange(min=1), help="Raise the cap on a step's votes.")
 @click.option("--flag-cap", type=click.IntRange(min=1), help="Raise the cap on a step's flagged samples per vote.")
+@click.option("--nonce", is_flag=True, help="From here on, what `run --nonce` does.")
 @click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
 @spending_options
 @guard_options
@@ -102,6 +104,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     max_steps: int | None,
     vote_cap: int | None,
     flag_cap: int | None,
+    nonce: bool,
     repair: bool,
     process: str | None,
     require: float | None,
@@ -119,6 +122,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
 
     def start(progress: Progress) -> api.Result:
+        given["request"] = Request(nonce=nonce)
         options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
         return api.resume(file, process, options=options)
 

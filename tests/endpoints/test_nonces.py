@@ -1,0 +1,100 @@
+"""Requests that are all unlike: with --nonce no cache has an answer to any, and the line is on record."""
+
+import pytest
+from endpoint_runs import POLICY, options
+
+import unerring
+from faults import caching
+from faults.answers import noise
+from faults.server import serving
+from unerring import Hanoi, InputError, Request
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Resumed
+from unerring.errors import VotesCopied
+from unerring.runtime.limits import Guards
+
+NONCE = Request(nonce=True)
+
+
+def asked_with(server, journal, request=NONCE, disks=4, **more):
+    """A run on a server, one sample a call, without a trial: only the line is between its votes and a cache."""
+    spec = f"openai/m@{server.url},n=1"
+    given = {"guards": Guards(probe=False), "policy": POLICY, "speculate": "off", "request": request, **more}
+    return unerring.run(Hanoi(disks), spec, journal, seed=4, options=options(spec, **given))
+
+
+def plain(model, prompts=None):
+    """A model that does not see the last line, as one that it asks nothing."""
+
+    def answer(prompt, *drawn):
+        if prompts is not None:
+            prompts.append(prompt)
+        return model(prompt.rpartition("\n\n(request ")[0] or prompt, *drawn)
+
+    return answer
+
+
+@pytest.mark.parametrize("probe", [False, True])
+@pytest.mark.parametrize("name", caching.CACHES)
+def test_no_cache_answers_a_request_with_a_line_of_its_own(tmp_path, name, probe):
+    """Whatever a cache is keyed by and shares: not one copy, neither of a vote nor of a trial."""
+    with serving(models={"m": plain(noise(p=0.95, v=0.97))}, cache=getattr(caching, name)) as server:
+        result = asked_with(server, tmp_path / "run.db", guards=Guards(probe=probe))
+        assert server.ledger.settled().copies == 0
+    assert result.steps == 15
+    assert result.report["flags"].get("copy") is None
+    assert unerring.verify(tmp_path / "run.db").problem is None
+
+
+def test_each_request_ends_with_one_line_of_its_own(tmp_path):
+    """The question stands before it unchanged; no two samples have the same, and another run has others."""
+    lines, questions = [], set()
+    for seed in range(2):
+        prompts = []
+        with serving(models={"m": plain(noise(p=0.9), prompts)}) as server:
+            asked_with(server, tmp_path / f"{seed}.db")
+        lines += [prompt.rpartition("\n\n(request ")[2] for prompt in prompts]
+        questions |= {prompt.rpartition("\n\n(request ")[0] for prompt in prompts}
+    assert len(lines) >= 90
+    assert len(set(lines)) == len(lines)
+    assert all(line[10:] == ")" for line in lines)
+    chain = Hanoi(4)
+    state, expected = chain.start(), set()
+    while (subtask := chain.subtask(state)) is not None:
+        expected.add(subtask.prompt)
+        state = chain.advance(state, chain.truth(state))
+    assert expected <= questions
+
+
+def test_it_is_on_record_and_goes_on(tmp_path):
+    """A run keeps what it began with: resumed without the option, it asks as before."""
+    prompts = []
+    with serving(models={"m": plain(noise(p=0.9), prompts)}) as server:
+        spec = f"openai/m@{server.url},n=1"
+        with pytest.raises(unerring.Stopped):
+            asked_with(server, tmp_path / "run.db", max_steps=5)
+        unerring.resume(tmp_path / "run.db", options=unerring.Options(guards=Guards(probe=False)))
+    assert len({prompt.rpartition("\n\n(request ")[2] for prompt in prompts}) == len(prompts)
+    first = next(Reader(tmp_path / "run.db").entries())
+    assert (first.model, first.request) == (spec, {"nonce": True})
+
+
+def test_a_run_that_a_cache_stopped_goes_on_with_it(tmp_path):
+    """Asked for on resuming it holds from there on, is an entry of the journal, and no further reply is a copy."""
+    with serving(models={"m": plain(noise(p=0.9))}, cache=caching.MARKED) as server:
+        with pytest.raises(VotesCopied, match="--nonce"):
+            asked_with(server, tmp_path / "run.db", Request())
+        copies = server.ledger.settled().copies
+        resumed = unerring.Options(guards=Guards(probe=False), request=NONCE)
+        result = unerring.resume(tmp_path / "run.db", options=resumed)
+        assert server.ledger.settled().copies == copies > 0
+    assert result.steps == 15
+    assert [entry.nonce for entry in Reader(tmp_path / "run.db").entries() if isinstance(entry, Resumed)] == [True]
+    assert unerring.verify(tmp_path / "run.db").problem is None
+
+
+def test_models_that_know_only_their_own_questions_refuse_it(tmp_path):
+    """The embedded models and the noise sampler know no such line: one sentence, and nothing is begun."""
+    with pytest.raises(InputError, match="--nonce"):
+        unerring.run(Hanoi(3), "noise/p=1", tmp_path / "run.db", k=2, options=unerring.Options(request=NONCE))
+    assert not (tmp_path / "run.db").exists()
