@@ -93,6 +93,7 @@ def test_nothing_published_is_coarse():
     assert [name for name, section in FIGURES.items() if "--quick" in section["command"]] == []
 
 
+@pytest.mark.slow
 def test_all_scripts_run_through(tmp_path):
     """Quickly, every figure can be measured and drawn and the page written, as `make paper` does at length."""
     pytest.importorskip("ctranslate2")

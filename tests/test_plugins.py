@@ -234,7 +234,11 @@ def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize(
-    "model", ["acme/large", "acme_models:Model,share=0.5", "acme_models:ask", "acme_models:ready"]
+    "model",
+    [
+        "acme/large",
+        *(pytest.param(f"acme_models:{what}", marks=pytest.mark.slow) for what in ("Model,share=0.5", "ask", "ready")),
+    ],
 )
 def test_a_run_with_ones_own_model_is_stopped_resumed_and_verified(site, model):
     """The command line takes a model of one's own, and resuming makes it again without being told."""

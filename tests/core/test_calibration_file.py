@@ -103,9 +103,12 @@ def test_a_calibration_is_written_whole_or_not_at_all(tmp_path):
 # --- what is no calibration
 
 
+TEXT = json.dumps(calibration_json(simulated(lambda _: [0.1, 0.05], 900, Random(3), v=0.9, voters=2)))
+
+
 def whole():
     """The JSON data of a calibration of two voters with troubles and flags."""
-    return json.loads(json.dumps(calibration_json(simulated(lambda _: [0.1, 0.05], 900, Random(3), v=0.9, voters=2))))
+    return json.loads(TEXT)
 
 
 REQUIRED = [name for name in whole() if name != "figures"]

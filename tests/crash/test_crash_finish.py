@@ -35,11 +35,12 @@ def almost(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, almost: Path):
-    """Killed at 16 moments around its last entry, a run is read, resumed, verified and sealed like any other."""
+@pytest.mark.parametrize("kills", [6, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, almost: Path, kills: int):
+    """Killed at some moments around its last entry, a run is read, resumed, verified and sealed like any other."""
     chance, last, finished, unsealed = Random(1), reading.verify(almost).entries + 1, 0, 0
     leftovers: set[str] = set()
-    for number in range(16):
+    for number in range(kills):
         journal = tmp_path / f"{number}.db"
         shutil.copy(almost, journal)
         shutil.copy(f"{almost}.head", f"{journal}.head")
@@ -65,7 +66,8 @@ def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, 
         assert_same_result(journal, truth)
         assert_each_once(journal)
     log.info(
-        "16 kills while finishing, %d of them after the last entry, %d before the seal; left beside: %s",
+        "%d kills while finishing, %d of them after the last entry, %d before the seal; left beside: %s",
+        kills,
         finished,
         unsealed,
         sorted(leftovers),

@@ -119,9 +119,9 @@ def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more:
 @pytest.mark.parametrize(
     ("number", "times"),
     [
-        (signal.SIGKILL, 12),
-        (signal.SIGINT, 6),
-        (signal.SIGTERM, 6),
+        (signal.SIGKILL, 6),
+        (signal.SIGINT, 3),
+        pytest.param(signal.SIGTERM, 12, marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, 60, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 40, marks=pytest.mark.slow),
     ],
@@ -137,9 +137,10 @@ def test_a_speculated_run_ended_at_random_moments_ends_as_the_plain_one(tmp_path
     log.info("%s: %d runs, wasted %s", number.name, len(journals), [one["wasted"] for one in told])
 
 
-def test_a_paid_speculated_run_that_was_killed_accounts_for_every_call(tmp_path, truth):
+@pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_paid_speculated_run_that_was_killed_accounts_for_every_call(tmp_path, truth, times):
     """Killed a few times, a paid run has each sample's end in its journal, or counts it as of unknown outcome."""
-    for journal in end_again_and_again(tmp_path, signal.SIGKILL, 6, "--paid"):
+    for journal in end_again_and_again(tmp_path, signal.SIGKILL, times, "--paid"):
         assert_same_result(journal, truth)
         assert_each_once(journal)
         samples = reading.report(journal)["samples"]

@@ -34,10 +34,10 @@ def solved(disks: int, journal: Path, script=None, keep=None, **given):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """12 disks, 4,095 steps, once without a fault and once with a fifth of them."""
+    """11 disks, 2,047 steps, once without a fault and once with a fifth of them."""
     folder = tmp_path_factory.mktemp("faulty")
-    clean = solved(12, folder / "clean.db")
-    faulty = solved(12, folder / "faulty.db", mixed(0.2, seed=1), keep=10**6)
+    clean = solved(11, folder / "clean.db")
+    faulty = solved(11, folder / "faulty.db", mixed(0.2, seed=1, awaited=[600]), keep=10**6)
     return folder, clean, faulty
 
 
@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
 def test_it_decides_as_without_faults(runs):
     """Decisions are identical, and right, whatever failed on the way."""
     folder, (clean, _, _), (faulty, totals, _) = runs
-    assert clean.steps == faulty.steps == 4095
+    assert clean.steps == faulty.steps == 2047
     assert decisions(folder / "clean.db") == decisions(folder / "faulty.db")
     assert unerring.verify(folder / "faulty.db").problem is None
     assert set(totals.faults) == {fault.name for fault in (*AWAITED, *QUICK)}

@@ -49,7 +49,7 @@ def test_the_key_is_nowhere(tmp_path, arguments, code):
     """Neither journal nor report nor any line of the most verbose run has it, where a server sends it back too."""
     journal = tmp_path / "run.db"
     with running("--model", "m=noise:p=0.99,v=0.97", *arguments) as server:
-        run = ("run", "hanoi", "--set", "disks=4", "--k", 2, "--model", f"openai/m@{server.url},timeout=2")
+        run = ("run", "hanoi", "--set", "disks=4", "--k", 2, "--model", f"openai/m@{server.url},timeout=1")
         ended, said = unerring(tmp_path, *run, "--journal", journal, "--patience", 3 if code else 60)
         assert ended == code, said
         authorized = [entry for entry in server.ledger()["entries"] if entry["authorization"]]

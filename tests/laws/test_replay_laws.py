@@ -35,7 +35,7 @@ from unerring.core.sample import Usage
 from unerring.errors import FailureKind
 
 UNSENT = FailureKind.UNSENT
-LAW = settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @LAW

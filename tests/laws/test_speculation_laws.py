@@ -34,8 +34,8 @@ sys.path.append(str(Path(__file__).parents[1] / "runtime"))
 
 from virtual_time import LoopClock, Slow, virtually
 
-LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LONG = settings(LAW, max_examples=40)
+LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(LAW, max_examples=25)
 
 
 class Moody(Slow):
