@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from unerring.core.parsing import labelled
 from unerring.core.process import Rehearsal, Subtask
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import Json
@@ -195,50 +194,84 @@ move = [disk, from peg, to peg]
 next_state = [[peg 0], [peg 1], [peg 2]]"""
 
 
-_NUMBERS = r"\[\s*(?:[0-9]{1,3}\s*(?:,\s*[0-9]{1,3}\s*)*)?\]"
-_MOVE = re.compile(_NUMBERS)
-_STATE = re.compile(rf"\[\s*(?:{_NUMBERS}\s*,\s*)*{_NUMBERS}\s*\]")
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"[0-9]{1,3}", text)]
+# The paper's patterns, read without regard to case; the last match of each counts, whatever follows it.
+_MOVE = re.compile(r"\bmove\b\s*=\s*\[([^\[\]]*)\]", re.IGNORECASE)
+_PEG = r"\s*\[([^\[\]]*)\]\s*"
+_STATE = re.compile(rf"\bnext_state\b\s*=\s*\[{_PEG},{_PEG},{_PEG}\]", re.IGNORECASE)
+_STATE_START = re.compile(r"\bnext_state\b\s*=\s*(\[\s*\[)", re.IGNORECASE)
+_PEGS = re.compile(rf"\[{_PEG},{_PEG},{_PEG}(?:,\s*)?\]")
+_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 
 
 def parse_strict(text: str, disks: int) -> Json:
-    """The red-flagging parser: the last `move = [...]` and the last `next_state = [[..],[..],[..]]`.
+    """The paper's red-flagging parser: the last `move = [...]` and the last `next_state = [[..],[..],[..]]`.
 
     Flags anything but three integers in the move, three lists in the state, and every disk exactly once. It
     judges form only: whether the move is right is for the vote.
     """
-    move = _numbers(labelled("move", _MOVE, text))
-    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, labelled("next_state", _STATE, text)[1:-1])]
-    return _checked(move, pegs, disks)
-
-
-def parse_repairing(text: str, disks: int) -> Json:
-    """A parser that makes the best of what it gets, kept for comparison with the strict one.
-
-    Tolerates unbalanced or missing brackets and words between: the first three numbers after the last `move`,
-    and what follows the last `next_state`, split into pegs wherever a bracket stands between numbers.
-    """
-    head, found, tail = text.rpartition("next_state")
-    if not found or "move" not in head:
-        raise RedFlag("no move and next state in the answer")
-    move = _numbers(head.rpartition("move")[2])[:3]
-    groups = re.split(r"\] ?,? ?\[|\] ?,|, ?\[", " ".join(tail.split()))
-    pegs = [_numbers(group) for group in groups][:3]
-    pegs += [[] for _ in range(3 - len(pegs))]
-    return _checked(move, pegs, disks)
-
-
-def _checked(move: list[int], pegs: Pegs, disks: int) -> Json:
-    if len(move) != 3:
-        raise RedFlag(f"the move has {len(move)} numbers, not 3")
-    if len(pegs) != 3:
-        raise RedFlag(f"the next state has {len(pegs)} pegs, not 3")
+    move = _last_move(text)
+    found = _last(_STATE, text)
+    if found is None:
+        raise RedFlag("no next_state = [[...], [...], [...]] in the answer")
+    pegs = [_integers(peg, "the next state") for peg in found.groups()]
     if sorted(disk for peg in pegs for disk in peg) != list(range(1, disks + 1)):
         raise RedFlag(f"the next state does not have each of {disks} disks once")
     return {"move": [*move], "next_state": [[*peg] for peg in pegs]}
+
+
+def parse_repairing(text: str, disks: int) -> Json:
+    """The paper's repairing parser, kept for comparison with the strict one: brackets are mended, disks not checked.
+
+    The state goes from the last `next_state = [[` to the bracket that closes it; where none does, the answer's end
+    stands for it. Unlike the paper's, it takes three integers and three lists only: a run cannot go on from others.
+    """
+    move = _last_move(text)
+    found = _last(_STATE_START, text)
+    if found is None:
+        raise RedFlag("no next_state = [[...] in the answer")
+    state = _PEGS.fullmatch(_closed(text[found.start(1) :]))
+    if state is None:
+        raise RedFlag("the next state is not three lists, nor can its brackets be mended")
+    return {"move": [*move], "next_state": [[*_integers(peg, "the next state")] for peg in state.groups()]}
+
+
+def _last(form: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = None
+    for found in form.finditer(text):  # noqa: B007  (the last one counts)
+        pass
+    return found
+
+
+def _last_move(text: str) -> list[Json]:
+    found = _last(_MOVE, text)
+    if found is None:
+        raise RedFlag("no move = [...] in the answer")
+    move = _integers(found[1], "the move")
+    if len(move) != 3:
+        raise RedFlag(f"the move has {len(move)} numbers, not 3")
+    return [*move]
+
+
+def _integers(text: str, name: str) -> list[int]:
+    """The integers in a list's text, with or without a comma at its end; flags anything else in it."""
+    if not text.strip():
+        return []
+    items = [item.strip() for item in text.split(",")]
+    if not items[-1]:
+        items.pop()
+    if not all(map(_INTEGER.fullmatch, items)):
+        raise RedFlag(f"{name} is not written in integers")
+    return [*map(int, items)]
+
+
+def _closed(text: str) -> str:
+    """A text from its first bracket to the one that closes it; up to its end, with one put there, where none does."""
+    depth = 0
+    for found in re.finditer(r"[\[\]]", text):
+        depth += 1 if found[0] == "[" else -1
+        if depth == 0:
+            return text[: found.end()]
+    return f"{text.rstrip()}]"
 
 
 PARSERS = {"strict": parse_strict, "repairing": parse_repairing}
@@ -254,8 +287,8 @@ def rehearse(prompt: str) -> Rehearsal:
     asked = _ASKED.match(prompt)
     if asked is None:
         raise InputError("this is not a compact Towers of Hanoi prompt")
-    last = None if asked["last"] == "none" else _numbers(asked["last"])
-    pegs = [_numbers(peg) for peg in re.findall(_NUMBERS, asked["pegs"][1:-1])]
+    last = None if asked["last"] == "none" else _integers(asked["last"][1:-1], "the last move")
+    pegs = [_integers(peg, "the state") for peg in re.findall(r"\[([^\[\]]*)\]", asked["pegs"][1:-1])]
     turn = 1 if asked["turn"] == "clockwise" else -1
     try:
         move = strategy(last, pegs, turn)
