@@ -6,13 +6,13 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, settings, trying, until
+from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, reply, settings, told, trying, until
 
 from faults.server import serving
 from faults.trials import ERRORS_ONLY, REJECTED, Trials
 from tables import each
 from unerring.adapters.batch_sampler import BatchSampler
-from unerring.core.sample import Message, Usage
+from unerring.core.sample import Finish, Message, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 from unerring.runtime.ports import Endpoint
 from unerring.testing import FakeClock
@@ -349,3 +349,15 @@ def test_all_that_is_asked_stands_in_the_batch():
     assert first["messages"] == told.conversation("p1")
     assert (first["stop"], first["top_k"], second["top_k"]) == (["\n"], 5, 6)
     assert len({line["custom_id"] for batch in provider.sent for line in batch}) == 3
+
+
+def test_an_answer_that_was_broken_off_is_flagged_in_a_batch_too():
+    """The provider's own word for why an answer ended is read in results as in replies."""
+
+    def results(asked):
+        body = reply("a")
+        body["choices"][0]["finish_reason"] = "repetition"
+        return [told(line, body) for line in asked], []
+
+    [[sample]] = trying(Provider(results=results), lambda sampler: asyncio.gather(sampler.sample("p", settings(), 1)))
+    assert (sample.finish, sample.reason) == (Finish.OTHER, "repetition")

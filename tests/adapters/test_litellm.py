@@ -398,3 +398,12 @@ def test_a_further_field_that_the_library_takes_for_itself_is_refused(library, n
     told = replace(SETTINGS, extra=f'{{"{name}":1}}')
     with pytest.raises(InputError, match=name):
         asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+
+
+def test_a_finish_reason_is_the_providers_own(library):
+    """The library makes `stop` of errors and of words that it does not know, and keeps the word beside it."""
+    for word, finish in (("network_error", Finish.OTHER), ("ERROR", Finish.OTHER), ("end_turn", Finish.STOP)):
+        fields = {"provider_specific_fields": {"native_finish_reason": word}}
+        library.outcome = Reply(choices=[{"message": {"content": "a"}, "finish_reason": "stop"} | fields])
+        [sample] = ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
+        assert (sample.finish, sample.reason) == (finish, word)

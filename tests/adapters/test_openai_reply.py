@@ -5,10 +5,12 @@ import json
 import zlib
 
 import pytest
+from msgspec import structs
 from openai_replies import CANARY, USAGE, asked, choice, one, read, reply, unknown
 
 from tables import each
 from unerring.adapters.openai_reply import LARGEST_INFLATED, LARGEST_REPLY, LONGEST_TEXT, outcome
+from unerring.core.redflag import FlagRules
 from unerring.core.sample import Finish, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -56,28 +58,53 @@ def test_text_beside_a_message_is_read():
     assert one(reply({"text": "x", "finish_reason": "stop"})).text == "x"
 
 
-@each(
-    ("finish", "expected"),
-    [
-        ("stop", Finish.STOP),
-        ("length", Finish.LENGTH),
-        ("LENGTH", Finish.LENGTH),
-        ("max_tokens", Finish.LENGTH),
-        ("MAX_TOKENS", Finish.LENGTH),
-        ("error", Finish.LENGTH),
-        ("abort", Finish.LENGTH),
-        ("content_filter", Finish.REFUSED),
-        ("SAFETY", Finish.REFUSED),
-        ("tool_calls", Finish.STOP),
-        ("eos", Finish.STOP),
-        (None, Finish.STOP),
-        (7, Finish.STOP),
-        (["length"], Finish.STOP),
-    ],
-)
-def test_why_it_ended(finish, expected):
-    """Answers that were cut off and those that were refused are told from whole ones, in all the words there are."""
-    assert one(reply(choice(finish=finish))).finish is expected
+REASONS = {
+    Finish.STOP: (
+        *("stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "STOP_SEQUENCE", "COMPLETE", "completed"),
+        *("endoftext", "FINISH_REASON_STOP", "normal", "eosFound", "stopStringFound", None, ""),
+    ),
+    Finish.LENGTH: ("length", "LENGTH", "max_tokens", "MAX_TOKENS", "maxTokens", "max_output_tokens", "token_limit"),
+    Finish.REFUSED: (
+        *(
+            "content_filter",
+            "content-filter",
+            "ContentFilter",
+            "content_filtered",
+            "SAFETY",
+            "IMAGE_SAFETY",
+            "refusal",
+        ),
+        *("RECITATION", "PROHIBITED_CONTENT", "SPII", "sensitive", "guardrail_intervened", "ERROR_TOXIC"),
+    ),
+    Finish.OTHER: (
+        *("model_context_window_exceeded", "model_length", "repetition", "network_error", "error", "abort", "timeout"),
+        *("tool_calls", "tool_use", "MALFORMED_FUNCTION_CALL", "OTHER", "LANGUAGE", "pause_turn"),
+        *("FINISH_REASON_UNSPECIFIED", "insufficient_system_resource", "incomplete", "null", "unload", "not_finished"),
+        *("cancelled", "time_limit", "stopped by an operator", "???", 7, ["stop"], {"type": "stop"}, True),
+    ),
+}
+
+
+def test_only_reasons_that_are_known_to_be_good_let_an_answer_vote():
+    """Finish reasons that servers send, in all spellings: whole, at the limit, refused; all others are flagged."""
+    wrong = []
+    for expected, reasons in REASONS.items():
+        for reason in reasons:
+            sample = one(reply(choice(finish=reason)))
+            flag = FlagRules().screen(sample)
+            if sample.finish is not expected or (flag is None) is not (expected is Finish.STOP):
+                wrong.append((reason, sample.finish))
+            if expected is Finish.OTHER and (sample.reason is None or sample.reason not in flag.reason):
+                wrong.append((reason, flag.reason))
+    assert wrong == []
+
+
+def test_a_server_that_gives_reasons_gives_one_with_each_whole_answer():
+    """No reason is a good one only from servers that never give any: elsewhere the answer was cut short."""
+    value = json.dumps(reply(choice(finish=None))).encode()
+    for with_reasons, finish in ((False, Finish.STOP), (True, Finish.OTHER)):
+        (sample,) = outcome(200, {}, value, structs.replace(asked(), with_reasons=with_reasons))
+        assert sample.finish is finish
 
 
 def test_a_refusal_is_a_sample():

@@ -43,9 +43,10 @@ class Reader:
         if found.fate is Fate.UNKNOWN:
             return self._busy(found.reason, FailureKind.UNKNOWN)
         status = found.status or read_error(found.body).status or WITHOUT_STATUS
-        asked = Asked(n, UNSAID, UNSAID, self.voter, self.where, self.secret, time.time(), 0.0)
+        asked = Asked(n, UNSAID, UNSAID, self.voter, self.where, self.secret, time.time(), 0.0, self.form.with_reasons)
         result = outcome(status, {}, found.body[: LARGEST_REPLY + 1], asked)
         if isinstance(result, list):
+            self.form.with_reasons = self.form.with_reasons or any(sample.reason for sample in result)
             if len(result) < n and status < 300:
                 self.form.without("n")
             # how long a batch took says nothing about a cache

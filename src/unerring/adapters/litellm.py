@@ -201,8 +201,14 @@ def _lowered(headers: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _reply(reply: Any) -> bytes:
-    """A reply in the words of OpenAI. The library says 0 where the provider did not tell the tokens: not known."""
+    """A reply in the words of OpenAI, but for finish reasons, which are the provider's own: the library makes `stop`
+    of errors, and of all that it does not know. It says 0 where the provider did not tell the tokens: not known.
+    """
     told = reply.model_dump(mode="json", warnings=False)
+    for choice in told.get("choices") or ():
+        own = (choice.get("provider_specific_fields") or {}).get("native_finish_reason")
+        if own is not None and choice.get("finish_reason") == "stop":
+            choice["finish_reason"] = own
     usage = told.get("usage")
     if isinstance(usage, dict) and not usage.get("prompt_tokens") and not usage.get("completion_tokens"):
         del told["usage"]

@@ -144,11 +144,16 @@ def _choice(value: dict[str, object]) -> Choice:
     message = value.get("message")
     return Choice(
         message=_message(message) if isinstance(message, dict) else None,
-        finish_reason=_text(value.get("finish_reason")),
+        finish_reason=_reason(value.get("finish_reason")),
         logprobs=_logprobs(value.get("logprobs")),
         text=_text(value.get("text")),
         error=_raw(value.get("error")),
     )
+
+
+def _reason(value: object) -> str | None:
+    """A finish reason; one that is no text is none that is known, and not one that is missing."""
+    return _sound(value) if isinstance(value, str) else None if value is None else f"not a text: {value!r:.80}"
 
 
 def _message(value: dict[str, object]) -> Message:

@@ -86,9 +86,11 @@ class OpenAISampler:
             self._secret,
             time.time(),
             time.perf_counter() - began,
+            self._form.with_reasons,
         )
         result = outcome(status, headers, answer, asked)
         if isinstance(result, list):
+            self._form.with_reasons = self._form.with_reasons or any(sample.reason for sample in result)
             if status == 200 and several > 1:
                 # one short reply may be a mishap: a copy of another call's, or cut by a filter
                 self._short = self._short + 1 if len(result) < several else 0

@@ -15,6 +15,7 @@ import msgspec
 
 from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_error
 from unerring.adapters.openai_failures import Failure, Said, failure, one_line, read_error
+from unerring.adapters.openai_finish import LONGEST_REASON, finish_of
 from unerring.adapters.openai_spec import Secret
 from unerring.core.sample import Finish, Sample, Usage, least_tokens
 from unerring.errors import FailureKind, ProviderBusy
@@ -32,33 +33,13 @@ LONGEST_SERVED = 200  # characters
 SHORTEST_ID = 8  # characters after its last dash
 LONGEST_TIME = 13  # digits of milliseconds since 1970
 
-_FINISHES = {
-    "length": Finish.LENGTH,
-    "max_tokens": Finish.LENGTH,
-    "max_output_tokens": Finish.LENGTH,
-    "model_length": Finish.LENGTH,  # Mistral: the model's own window
-    # broken off by the server: vLLM, OpenRouter, DeepSeek
-    "abort": Finish.LENGTH,
-    "aborted": Finish.LENGTH,
-    "error": Finish.LENGTH,
-    "timeout": Finish.LENGTH,
-    "incomplete": Finish.LENGTH,
-    "insufficient_system_resource": Finish.LENGTH,
-    "content_filter": Finish.REFUSED,
-    "refusal": Finish.REFUSED,
-    "safety": Finish.REFUSED,
-    "recitation": Finish.REFUSED,
-    "blocklist": Finish.REFUSED,
-    "prohibited_content": Finish.REFUSED,
-    "spii": Finish.REFUSED,
-}
-
 
 class Asked(msgspec.Struct, frozen=True):
     """What a reply answers: a request for `n` samples of `limit` tokens each at most, by the sampler named `voter`.
 
     `input_worst` is the most tokens that its prompt can have. `where` names the host in messages. `now` is the time,
-    in seconds since 1970, and `seconds` how long the call took.
+    in seconds since 1970, and `seconds` how long the call took. `with_reasons` says that its server gives a finish
+    reason with each answer.
     """
 
     n: int
@@ -69,6 +50,7 @@ class Asked(msgspec.Struct, frozen=True):
     secret: Secret
     now: float
     seconds: float
+    with_reasons: bool = False
 
 
 def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> Outcome:
@@ -127,7 +109,8 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
     outputs = _outputs(written, choices, asked.limit)
     samples = []  # the prompt is charged once, to the first of them
     for place, choice in enumerate(choices):
-        text, finish = _answer(choice)
+        text, finish = _answer(choice, asked.with_reasons)
+        reason = choice.finish_reason
         sample = Sample(
             asked.secret.scrubbed(text),
             Usage(read, outputs[place], cached) if place == 0 else Usage(0, outputs[place]),
@@ -138,15 +121,16 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
             copied,
             served,
             asked.seconds,
+            reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:LONGEST_REASON],
         )
         samples.append(sample)
     return samples
 
 
-def _answer(choice: Choice) -> tuple[str, Finish]:
+def _answer(choice: Choice, with_reasons: bool = False) -> tuple[str, Finish]:
     """The text of a choice, and why it ended."""
     message = choice.message
-    finish = Finish.STOP if choice.finish_reason is None else _finish(choice.finish_reason)
+    finish = finish_of(choice.finish_reason, with_reasons)
     if message is None:
         text = choice.text or ""
     else:
@@ -157,10 +141,6 @@ def _answer(choice: Choice) -> tuple[str, Finish]:
     if len(text) > LONGEST_TEXT:
         return text[:LONGEST_TEXT], Finish.LENGTH if finish is Finish.STOP else finish
     return text, finish
-
-
-def _finish(reason: str) -> Finish:
-    return Finish.STOP if reason == "stop" else _FINISHES.get(reason.lower(), Finish.STOP)
 
 
 def _joined(message: Message) -> str:

@@ -50,6 +50,7 @@ class Form:
 
     def __init__(self, spec: Spec) -> None:
         self._model = b'{"model":%s,"messages":[' % _encode(spec.model)
+        self.with_reasons = False  # whether the server was seen to give finish reasons
         self._limit = LIMITS[0]
         left_out = [("seed", spec.seed), ("logprobs", spec.logprobs), ("n", spec.several), (FORMAT, spec.schema)]
         self._left_out = {name for name, sent in left_out if not sent}

@@ -299,7 +299,7 @@ def _reply(step: int, slot: int, fields: Any) -> Reply:
     return Reply(step, slot, text, choice, flag, usage, _FINISHES[cut], logprob, voter, reply_id)
 
 
-_FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED)
+_FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED, Finish.OTHER)  # by their numbers in journals: append only
 _REFERENCE = frozenset({str, int})
 _NUMBER = frozenset({int, float})
 KINDS = frozenset(

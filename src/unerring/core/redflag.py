@@ -20,6 +20,7 @@ class FlagKind(Enum):
     REJECTED = "rejected"
     COPY = "copy"
     REFUSED = "refused"
+    BROKEN_OFF = "broken off"
 
 
 class RedFlag(Exception):
@@ -56,7 +57,12 @@ class FlagRules:
     def screen(self, sample: Sample) -> RedFlag | None:
         """The first red flag that the sample raises by itself, if any."""
         if sample.finish is Finish.REFUSED:
-            return RedFlag("the model declined to answer", FlagKind.REFUSED)
+            return RedFlag("the model declined to answer" + _named(sample.reason), FlagKind.REFUSED)
+        if sample.finish is Finish.OTHER:
+            ended = "without a reason" if not sample.reason else f"for the reason {sample.reason!r}"
+            return RedFlag(
+                f"the provider ended the answer {ended}, which does not say that it is whole", FlagKind.BROKEN_OFF
+            )
         if sample.finish is Finish.LENGTH:
             return RedFlag("the answer was cut off at its length limit", FlagKind.TRUNCATED)
         if sample.usage.output_tokens > self.max_output_tokens:
@@ -67,3 +73,7 @@ class FlagRules:
                 f"mean log-probability {sample.logprob:.3g}, below {self.min_logprob:g}", FlagKind.IMPROBABLE
             )
         return None
+
+
+def _named(reason: str | None) -> str:
+    return "" if reason is None else f" ({reason})"

@@ -13,6 +13,7 @@ class Finish(Enum):
     STOP = "stop"
     LENGTH = "length"
     REFUSED = "refused"  # the model declined, or a filter of the provider's stepped in
+    OTHER = "other"  # for a reason that is not known to leave the answer whole: an error, a full window, a tool call
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Sample:
     (temperature 1), where the engine gives it. `voter` names the model that answered. `reply_id` is the
     provider's identity of the sample (distinct for each one of a reply) and `cached` says that the provider admits to
     a copy: a copied answer is not a second vote. `served` is what the provider says has answered: its model and its
-    fingerprint, as far as it says. `seconds` is how long the answer took, where a network lies between.
+    fingerprint, as far as it says. `seconds` is how long the answer took, where a network lies between. `reason` is
+    the provider's own word for why it ended.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Sample:
     cached: bool = False
     served: str | None = None
     seconds: float | None = None
+    reason: str | None = None
 
     @property
     def rounded_logprob(self) -> float | None:
