@@ -11,7 +11,8 @@ from unerring import run, verify
 from unerring.core.process import Chain
 from unerring.core.redflag import RedFlag
 from unerring.errors import InputError
-from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, numbers_in, parse, rehearse
+from unerring.processes.solve import sorting, ways
+from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, numbers_in, order_in, parse, rehearse
 
 NUMBERS = st.integers(-LARGEST, LARGEST) | st.integers(-3, 3)
 LISTS = st.lists(NUMBERS, max_size=40)
@@ -131,7 +132,6 @@ def test_a_problem_that_is_a_list_to_be_sorted_is_recognized(text):
         "",
         "Sort",
         "Sort 3.5, 1",
-        "Sort 3, 1 in descending order",
         "Sort 3, 1 and add 4",
         "Sort the words b, a",
         "3 - 1",
@@ -140,3 +140,68 @@ def test_a_problem_that_is_a_list_to_be_sorted_is_recognized(text):
 def test_any_other_problem_is_not(text):
     """Nothing is read into a problem that says more or less than that."""
     assert numbers_in(text) is None
+
+
+AUTHORS = """
+Sort the following list of integers in ascending order and output ONLY the JSON list
+on a single line after '####':
+"""
+
+
+def test_the_wording_of_the_papers_authors_is_recognized():
+    """Their sorting problems, with the form of the answer that they ask for, go the way of sorts."""
+    assert order_in(f"{AUTHORS}[3, -1, 20]\n") == ([3, -1, 20], False)
+
+
+@each(
+    ("text", "descending"),
+    [
+        ("Sort from highest to lowest: 3, -1, 20", True),
+        ("Sort these numbers from the largest to the smallest: 3, -1, 20", True),
+        ("Sort 3, -1, 20 highest to lowest.", True),
+        ("sort 3 -1 20 in descending order", True),
+        ("Arrange the following numbers in decreasing order: [3,-1,20]", True),
+        ("Sort 3, -1, 20 in ascending order", False),
+        ("Order these integers lowest to highest: 3, -1, 20", False),
+    ],
+)
+def test_the_order_is_that_which_is_asked_for(text, descending):
+    """Highest to lowest is not lowest to highest, before the list or after it; the answer comes in that order."""
+    assert order_in(text) == ([3, -1, 20], descending)
+    result = run(sorting(text), "noise/p=1", k=1)
+    assert result.answer == sorted([3, -1, 20], reverse=descending)
+
+
+def test_a_descending_sort_is_made_again_from_its_parameters():
+    """The order is a parameter where it is not the usual one, and what is no order is refused."""
+    assert Sort([2, 1]).parameters() == {"numbers": [2, 1]}
+    assert Sort(**Sort([2, 1], descending=True).parameters()).descending
+    with pytest.raises(InputError, match="descending is true or false"):
+        Sort([2, 1], descending="yes")
+
+
+@each(
+    ("text", "numbers"),
+    [
+        ("Sort 1,234; 5,678", [1234, 5678]),
+        ("Sort these numbers:\n1,234\n-5,678,901\n7", [1234, -5678901, 7]),
+        ("[1,234,567]", [1, 234, 567]),
+        ("Sort 1, 234, 567", [1, 234, 567]),
+        ("Sort 1,2,3", [1, 2, 3]),
+        ("Sort 1234,567", [1234, 567]),
+        ("Sort 12 , 345", [12, 345]),
+        ("1,234,56", [1, 234, 56]),
+    ],
+)
+def test_commas_that_can_be_read_in_one_way_are(text, numbers):
+    """A semicolon or a line's end between numbers makes commas thousands; brackets or blanks make them separators."""
+    assert numbers_in(text) == numbers
+
+
+@each("text", ["Sort 1,234 5,678", "1,234, 5,678", "Sort 100,200,300", "[1,234, 567]", "Sort 1,234 5"])
+def test_commas_that_can_be_read_in_two_ways_are_refused(text):
+    """One line says so and how to write it, instead of sorting 1, 234, 5 and 678."""
+    with pytest.raises(InputError, match="can be read in two ways: write"):
+        numbers_in(text)
+    with pytest.raises(InputError, match="can be read in two ways"):
+        ways(text)

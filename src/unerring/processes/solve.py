@@ -11,7 +11,7 @@ from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.processes.general import READINGS, General
 from unerring.processes.multiply_roles import MultiplyRoles, is_product, product_in
-from unerring.processes.sort import Sort, numbers_in
+from unerring.processes.sort import Sort, numbers_in, order_in
 
 LONGEST = 20_000  # characters of a problem
 ROLES: dict[str, Callable[[str], Roles]] = {
@@ -31,10 +31,10 @@ def ways(problem: str) -> str:
 
 def sorting(problem: str) -> Sort:
     """The chain for a problem such as `Sort 3, -1, 2`; raises `InputError` for any other."""
-    numbers = numbers_in(problem)
-    if numbers is None:
+    found = order_in(problem)
+    if found is None:
         raise InputError("numbers to be sorted are written Sort 3, -1, 2: whole ones, and nothing else")
-    return Sort(numbers)
+    return Sort(*found)
 
 
 class Solve(Tree):

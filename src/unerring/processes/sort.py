@@ -20,22 +20,61 @@ MOST_NUMBERS = 10_000
 LARGEST = 10**12
 EXAMPLE = 38, -5, 1204, 0, -77, 38, 9, 512
 _ITEM = rf"[+-]?[0-9]{{1,{len(str(LARGEST))}}}"
+_LEAST, _MOST = "(?:the )?(?:smallest|least|lowest)", "(?:the )?(?:largest|greatest|highest|biggest)"
+_UP = rf"(?:in|into) (?:ascending|increasing) order|(?:from )?{_LEAST} to {_MOST}"
+_DOWN = rf"(?:in|into) (?:descending|decreasing) order|(?:from )?{_MOST} to {_LEAST}"
+_FORM = (  # as the paper's authors ask for an answer
+    r"(?: and (?:output|return|give|print)(?: only)? the(?: sorted)?(?: json)? list(?: on a single line)?"
+    r"(?: after '#+')?)?"
+)
 _TASK = re.compile(
-    r"((sort|order|arrange)( the| these)?( following)?( list of)?( whole)?( numbers| integers| list)?"
-    r"( (in|into) (ascending|increasing) order| from (the )?(smallest|least) to (the )?(largest|greatest))? ?:? ?)?"
-    rf"[\[(]? ?(?P<list>{_ITEM}(( ?[,;] ?| ){_ITEM})+) ?[\])]? ?\.?",
+    r"(?:(?:sort|order|arrange)(?: the| these)?(?: following)?(?: list of)?(?: whole)?(?: numbers| integers| list)?"
+    rf"(?: (?:{_UP}|(?P<before>{_DOWN})))?{_FORM} ?:? ?)?"
+    rf"(?P<open>[\[(])? ?(?P<list>{_ITEM}(?:(?: ?[,;] ?| ){_ITEM})+) ?[\])]?"
+    rf"(?: (?:{_UP}|(?P<after>{_DOWN}))){{0,1}}{_FORM} ?\.?",
     re.I,
 )
+_LINE_END = re.compile(r"(?<=[0-9])[ \t\r]*\n\s*(?=[+-]?[0-9])")
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+")
+
+
+def order_in(text: str) -> tuple[list[int], bool] | None:
+    """The two or more numbers that a text asks to be sorted, and whether the largest comes first.
+
+    None where it asks for anything else. Raises `InputError` for numbers whose commas can be read in two ways.
+    """
+    found = _TASK.fullmatch(" ".join(_LINE_END.sub("; ", text).split()))
+    if found is None:
+        return None
+    downwards = (found["before"] or found["after"]) is not None
+    return _numbers(found["list"], found["open"] == "["), downwards
 
 
 def numbers_in(text: str) -> list[int] | None:
-    """The two or more numbers that a text asks to be sorted, smallest first; None where it asks for anything else."""
-    found = _TASK.fullmatch(" ".join(text.split()))
-    return None if found is None else [int(number) for number in re.split(r"[ ,;]+", found["list"])]
+    """The numbers that a text asks to be sorted, as they stand there; None where it asks for anything else."""
+    found = order_in(text)
+    return None if found is None else found[0]
+
+
+def _numbers(listed: str, in_brackets: bool) -> list[int]:
+    """The numbers of a list. A comma within a number, as in 1,234, is told from one between two, or refused."""
+    apart = re.split(r" ?; ?| ?, | ,|(?<!,) ", listed)
+    grouped = [one for one in apart if "," in one]
+    separated = [int(number) for number in re.split(r"[ ,;]+", listed)]
+    if not grouped or not all(map(_GROUPED.fullmatch, grouped)) or (in_brackets and len(apart) == 1):
+        return separated
+    if len(apart) > 1 and len(apart) == listed.count(";") + 1:  # the semicolons separate, so that commas do not
+        return [int(one.replace(",", "")) for one in apart]
+    raise InputError(
+        f"the commas of {listed[:40]} can be read in two ways: write {grouped[0].replace(',', '')} for one number, "
+        "and a blank after each comma between numbers"
+    )
 
 
 class Sort:
-    """The chain: from a list of integers to the same in ascending order.
+    """The chain: from a list of integers to the same in ascending order, or with `descending` the other way round.
+
+    Steps are the same for both, and what is last turned round is the answer.
 
     A state is `{"runs": lists, "merged": list}`: the first two runs are being merged, and `merged` is what was taken
     from them so far. A choice is the number to be taken next.
@@ -43,16 +82,19 @@ class Sort:
 
     embedded = "embedded/digits"
 
-    def __init__(self, numbers: list[int] | tuple[int, ...] = EXAMPLE) -> None:
+    def __init__(self, numbers: list[int] | tuple[int, ...] = EXAMPLE, descending: bool = False) -> None:
         if not isinstance(numbers, list | tuple) or len(numbers) > MOST_NUMBERS:
             raise InputError(f"numbers must be a list of at most {MOST_NUMBERS:,} whole numbers, such as [3,1,2]")
         for number in numbers:
             if type(number) is not int or abs(number) > LARGEST:
                 raise InputError(f"numbers must be whole, from -{LARGEST:,} to {LARGEST:,}, and {number!r} is not")
+        if type(descending) is not bool:
+            raise InputError(f"descending is true or false, not {descending!r}")
         self.numbers = list(numbers)
+        self.descending = descending
 
     def parameters(self) -> dict[str, Json]:
-        return {"numbers": [*self.numbers]}
+        return {"numbers": [*self.numbers], **({"descending": True} if self.descending else {})}
 
     def length(self) -> int:
         """Comparisons that the merges take, which depends on the numbers."""
@@ -87,8 +129,9 @@ class Sort:
         return {"runs": [*others, merged + first + second], "merged": []}
 
     def answer(self, state: Any) -> Json:
-        """The numbers in ascending order."""
-        return state["runs"][0] if state["runs"] else []
+        """The numbers in the order that was asked for."""
+        found: list[Json] = state["runs"][0] if state["runs"] else []
+        return found[::-1] if self.descending else found
 
     def truth(self, state: Any) -> Json:
         """The right choice from any state."""

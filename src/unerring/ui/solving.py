@@ -13,6 +13,8 @@ import click
 from unerring import api, reading
 from unerring.adapters.jsonl import json_line, read_objects
 from unerring.adapters.output_file import OutputFile, require_own_place
+from unerring.core.parsing import json_answer
+from unerring.core.redflag import RedFlag
 from unerring.core.vote import canonical
 from unerring.errors import InputError, StepUndecided
 from unerring.measuring import Target
@@ -285,8 +287,17 @@ def _key(record: Mapping[str, Any]) -> str:
 def _same(answer: Any, expected: Any) -> bool:
     """Whether an answer is the expected one, which may be written as text, a list of numbers too."""
     if isinstance(answer, list) and isinstance(expected, str):
-        expected = numbers_in(expected)
+        expected = _list_in(expected)
     return settled(answer) == settled(expected)
+
+
+def _list_in(text: str) -> Any:
+    """The list of numbers that a text is, as JSON or as people write it; the text itself where it is none."""
+    with suppress(RedFlag):
+        return json_answer(text)
+    with suppress(InputError):
+        return numbers_in(text) or text
+    return text
 
 
 def _file_name(record: dict[str, Any]) -> str:
