@@ -18,8 +18,9 @@ from unerring.core.race import AheadBy
 from unerring.core.replay import RunState
 from unerring.core.report import report_of
 from unerring.core.request import Request
+from unerring.core.summary import LINE_CHARS, answer_line, summary
 from unerring.core.vote import Json
-from unerring.errors import InputError
+from unerring.errors import InputError, Stopped
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
 from unerring.reading import Tee
 from unerring.registry import (
@@ -104,15 +105,24 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run: the chain's last state, the number of its steps, and its report as JSON data.
+    """A finished run. `print` shows a summary of at most six lines.
 
-    `answer` is what it came to, where the chain says.
+    `state` is the chain's last state and `answer` what the chain makes of it, where it says; `steps` counts its steps,
+    `report` is JSON data, and `journal` the file, where there is one.
     """
 
     state: Any
     steps: int
     report: dict[str, Any]
     answer: Any = None
+    journal: str | None = None
+
+    def __str__(self) -> str:
+        """The answer, steps, votes a step, cost, certificate, and where the run is kept."""
+        kept = self.journal and f'{self.journal}; check it with: unerring.verify("{self.journal}")'
+        return summary(
+            self.report, answer_line(self.answer, self.state, LINE_CHARS), kept or "none: kept in memory only"
+        )
 
 
 def run(
@@ -135,7 +145,8 @@ def run(
     """
     policy, plan = deciding(chain, model, k, options)
     opening = _Opening(chain, model, journal, policy, plan, seed)
-    return run_stoppable(lambda stop: _start(opening, options, stop))
+    with _stops_name(journal):
+        return run_stoppable(lambda stop: _start(opening, options, stop))
 
 
 async def arun(
@@ -148,7 +159,8 @@ async def arun(
 ) -> Result:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
     policy, plan = deciding(chain, model, k, options)
-    return await _start(_Opening(chain, model, journal, policy, plan, seed), options, StopRequest())
+    with _stops_name(journal):
+        return await _start(_Opening(chain, model, journal, policy, plan, seed), options, StopRequest())
 
 
 def resume(
@@ -163,14 +175,26 @@ def resume(
     Raises like `run`, `JournalDamaged` for a journal that does not add up, `JournalBusy` where another runner has it,
     and `ChainChanged` where the process's code has changed.
     """
-    return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
+    with _stops_name(journal):
+        return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
 
 
 async def aresume(
     journal: str | Path, chain: Chain | str | None = None, model: Any = None, options: Options = Options()
 ) -> Result:
     """Go on with a run like `resume`, on the running event loop."""
-    return await _resume(Path(journal), chain, model, options, StopRequest())
+    with _stops_name(journal):
+        return await _resume(Path(journal), chain, model, options, StopRequest())
+
+
+@contextmanager
+def _stops_name(journal: str | Path | None) -> Iterator[None]:
+    """Have whatever stops the run name its journal."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.journal = None if journal is None else str(journal)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +270,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
                 stand.state.apply(entry)
                 journal.append(entry)
             await journal.commit()
-            return await _go_on(stand, models, journal, options, stop)
+            return _kept_in(opening.journal, await _go_on(stand, models, journal, options, stop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +355,7 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         state, opened = stand.state, stand.state.opened
         assert opened is not None
         if state.finished is not None:
-            return _result(stand, stand.at)
+            return _kept_in(path, _result(stand, stand.at))
         _require_higher_caps(state.policy, options)
         _require_same_request(state, options.request)
 
@@ -349,7 +373,7 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
             for entry in [resumed, *_allowing(models.sampler, options, before)]:
                 state.apply(entry)
                 journal.append(entry)
-            return await _go_on(stand, models, journal, options, stop)
+            return _kept_in(path, await _go_on(stand, models, journal, options, stop))
     finally:
         entries.close()
         journal.close()
@@ -393,6 +417,10 @@ async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Optio
 def _result(stand: Stand, last: Json) -> Result:
     report = report_of(stand.state, stand.series)
     return Result(last, stand.state.committed, report, answer_of(stand.chain, last))
+
+
+def _kept_in(path: str | Path | None, result: Result) -> Result:
+    return result if path is None else replace(result, journal=str(path))
 
 
 @contextmanager

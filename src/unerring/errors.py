@@ -126,18 +126,27 @@ class JournalDamaged(JournalError):
 class Stopped(UnerringError):
     """The run stopped before its end; everything decided so far is in the journal.
 
-    `larger` names the limit that stopped it, as `Options`, `Budget` or `Guards` do, with a value that lets it go on;
-    None where no limit did.
+    `journal` is the journal's file; None where there is none. `larger` names the limit that stopped it, as `Options`,
+    `Budget` or `Guards` do, with a value that lets it go on; None where no limit did.
     """
 
     kind = "stopped"
+    journal: str | None = None
     larger: tuple[str, float] | None = None
 
 
 class StepUndecided(Stopped):
-    """A step's race met its cap without a winner. Nothing is elected in its place."""
+    """A step's race met its cap without a winner. Nothing is elected in its place.
+
+    `step` is its number and `tally` the votes of each choice, most votes first.
+    """
 
     kind = "undecided"
+
+    def __init__(self, message: str, step: int | None = None, tally: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.step = step
+        self.tally = tally
 
 
 class StepLimit(Stopped):

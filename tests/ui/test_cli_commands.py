@@ -15,11 +15,22 @@ from unerring.ui.cli import commands
 # --- what works
 
 
-def test_run_finishes_with_a_report(cli):
-    """A run exits with 0, its report on stdout, and the command that checks it on stderr."""
+def test_run_finishes_with_at_most_six_lines(cli):
+    """A run exits with 0 and prints its end in six lines, the last of which names the journal and what to do next."""
     done = ran(cli)
-    assert "steps        7 of 7\n" in done.out
-    assert done.err == "Check it with: unerring verify run.db\n"
+    lines = done.out.splitlines()
+    assert [line[:13].rstrip() for line in lines] == ["end state", "steps", "votes", "cost", "certificate", "journal"]
+    assert lines[1] == "steps        7 of 7"
+    assert lines[5] == "journal      run.db; check it with: unerring verify run.db"
+    assert done.err == ""
+
+
+def test_the_whole_report_is_behind_v(cli):
+    """With -v the report follows, the same as `unerring report` prints it."""
+    done = ran(cli, "-v")
+    summary, _, report = done.out.partition("\n\n")
+    assert len(summary.splitlines()) == 6
+    assert report == cli("report", "run.db").out
 
 
 def test_run_resume_verify_and_report_go_hand_in_hand(cli):
@@ -31,12 +42,11 @@ def test_run_resume_verify_and_report_go_hand_in_hand(cli):
     assert cli("verify", "run.db").code == 3
     resumed = cli(*shlex.split(command)[1:])
     assert resumed.code == 0
-    assert "finished, in 2 sessions" in resumed.out
-    check = resumed.err.partition("Check it with: ")[2]
+    check = resumed.out.partition("check it with: ")[2]
     verified = cli(*shlex.split(check)[1:])
     assert (verified.code, verified.err) == (0, "")
     assert verified.out.endswith("Verified: zero errors.\n")
-    assert cli("report", "run.db").out == resumed.out
+    assert "finished, in 2 sessions" in cli("report", "run.db").out
 
 
 def test_a_command_to_go_on_with_can_be_pasted_whatever_the_journal_is_called(cli):
@@ -71,7 +81,7 @@ def test_several_models_take_turns(cli):
     """Votes rotate over repeated --model options, and a resumed run knows them all."""
     models = ("--model", "noise/p=0.9", "--model", "noise/p=0.8,v=0.9", "--k", "2")
     cli("run", "hanoi", "--set", "disks=3", *models, "--journal", "run.db", "--max-steps", "2")
-    done = cli("resume", "run.db")
+    done = cli("resume", "run.db", "-v")
     assert done.code == 0
     assert "noise/p=0.9,v=1.0,c=0.0 + noise/p=0.8,v=0.9,c=0.0" in done.out
 

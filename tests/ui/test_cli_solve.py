@@ -53,7 +53,8 @@ def test_a_product_is_solved_and_its_tree_shown(here, capsys):
     assert out[0].startswith("46048 * 42098 = 1938528704   (6")
     assert out[1].startswith("├─ 460 * 42098 = 19365080   (")
     assert out[5] == "... and 44 problems more (--tree 49 shows all)"
-    assert out[6] == "answer       1938528704"
+    assert out[7] == "answer       1938528704"
+    assert len(out) == 7 + 6
     assert verify(here / "run.db").problem is None
 
 

@@ -77,9 +77,9 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
     assert row["hardest"].count("step ") == 5
     (voter,) = report["voters"]
-    votes = f"{samples['voted']:,} votes, {samples['flagged']:,} flags"
-    dissents = f"{voter['dissents']:,} dissents ({voter['dissent']:.2%})"
-    assert row["voter"].startswith(f"{report['model']}: {votes}, {dissents}; p 0.")
+    votes = f"{samples['voted']:,} votes, {samples['flagged']:,} flagged"
+    dissents = f"{voter['dissents']:,} against the winner ({voter['dissent']:.2%})"
+    assert row["voter"].startswith(f"{report['model']}: {votes}, {dissents}; right with probability 0.")
 
 
 def test_a_report_tells_how_asking_ahead_got_on(report):
@@ -87,10 +87,11 @@ def test_a_report_tells_how_asking_ahead_got_on(report):
     ahead = {"steps_ahead": 1200, "mean_run": 2.25, "longest_run": 1150, "wasted": 1234, "waste": 0.0125}
     row = told(report | {"speculation": ahead | {"speed_up": 12.34}})
     assert row["ahead"] == (
-        "1,200 steps asked ahead, in runs of 2.2 on average and 1,150 at most; 1,234 samples for nothing (1.25%); "
-        "12.3 times as fast as the same calls one after the other"
+        "1,200 steps asked ahead, at most 1,150 in a row; 1,234 samples wasted (1.25%); "
+        "12.3 times as fast as one call after the other"
     )
-    assert told(report | {"speculation": ahead | {"speed_up": None}})["ahead"].endswith("for nothing (1.25%)")
+    for no_gain in (None, 0.00748, 1.0):
+        assert told(report | {"speculation": ahead | {"speed_up": no_gain}})["ahead"].endswith("wasted (1.25%)")
 
 
 def test_a_run_that_asked_nothing_ahead_says_so():
@@ -158,7 +159,7 @@ def test_every_voter_has_a_row():
     models = [ScriptedSampler([Sample("a", voter=name)] * 9) for name in ("one", "two")]
     text = report_text(unerring.run(Word(), models, k=4).report, "run.db")
     told_of = [value.partition(";")[0] for name, value in rows(text) if name == "voter"]
-    assert told_of == [f"{name}: 2 votes, 0 flags, 0 dissents (0.00%)" for name in ("one", "two")]
+    assert told_of == [f"{name}: 2 votes, 0 flagged, 0 against the winner" for name in ("one", "two")]
 
 
 VOTER = {"name": "one", "votes": 9, "flags": 0, "dissents": 0, "dissent": None}
@@ -167,7 +168,7 @@ CERTIFICATE = {
     "zero_probability": 0.99969,
     "zero_probability_low": 0.9,
     "wrong_interval": [0, 2],
-    "voters": [{"name": "one", "p": 0.99982, "votes": 9, "planned": [0.9996, 0.9998, 0.9999]}],
+    "voters": [{"name": "one", "p": 0.99982, "votes": 900, "planned": [0.9996, 0.9998, 0.9999]}],
     "repeat": 0.5,
     "nearest": [{"step": 12, "tally": [6, 3], "margin": 3, "rounds": 3, "flags": 1, "wrong_probability": 0.00031}],
     "assumptions": ["all is well"],
@@ -180,31 +181,44 @@ def test_a_report_tells_its_certificate(report):
     """Wrong steps expected and at most, the steps nearest to it, each voter's p, warnings, and what it rests on."""
     voter = {"name": "one", "votes": 9, "flags": 1, "dissents": 2, "dissent": 0.25}
     row = told(report | {"certificate": CERTIFICATE, "voters": [voter]})
-    assert row["wrong steps"] == "0.00031 expected (at most 2 with 95%); none with probability 0.99969"
-    assert row["nearest"] == "step 12 (6-3, wrong with 1 in 3,200)"
-    assert row["voter"] == "one: 9 votes, 1 flags, 2 dissents (25.00%); p 0.99982 (planned 0.99960 to 0.99990)"
+    assert (
+        row["wrong steps"]
+        == "0.00031 expected (at most 2 with 95%); zero errors with probability 0.99969 (at least 0.900)"
+    )
+    assert row["nearest"] == "step 12 (6-3, chance to be wrong 1 in 3,200)"
+    assert row["voter"] == (
+        "one: 9 votes, 1 flagged, 2 against the winner (25.00%); right with probability 0.99982 "
+        "(planned 0.99960 to 0.99990)"
+    )
     assert (row["warning"], row["assuming"]) == ("all is not well", "all is well")
 
 
 def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
     """A voter of whom too few votes tell anything is told as it was planned, and one that cast none has no share."""
-    unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | {"p": None}]}
-    row = told(report | {"certificate": unknown, "voters": [VOTER]})
-    assert row["voter"] == "one: 9 votes, 0 flags (planned 0.99960 to 0.99990)"
+    for few in ({"p": None}, {"votes": 99}):
+        unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | few]}
+        row = told(report | {"certificate": unknown, "voters": [VOTER]})
+        assert row["voter"] == "one: 9 votes, 0 flagged (planned 0.99960 to 0.99990)"
 
 
 @pytest.mark.parametrize(
     ("changes", "told_as"),
     [
-        ({"wrong_interval": [0, 0]}, "0.00031 expected (none with 95%); none with probability 0.99969"),
-        ({"expected_wrong": 1234.5}, "1,234 expected (at most 2 with 95%); none with probability 0.99969"),
-        ({"expected_wrong": 12.34, "wrong_interval": [3, 1200]}, "12 expected (3 to 1,200 with 95%); none with"),
+        ({"wrong_interval": [0, 0]}, "0.00031 expected (none with 95%); zero errors with probability 0.99969"),
+        ({"expected_wrong": 1234.5}, "1,234 expected (at most 2 with 95%); zero errors with probability 0.99969"),
+        (
+            {"expected_wrong": 12.34, "wrong_interval": [3, 1200]},
+            "12 expected (3 to 1,200 with 95%); zero errors with",
+        ),
         (
             {"expected_wrong": 1e-9, "zero_probability": 1.0},
-            "less than 0.0001 expected (at most 2 with 95%); none with",
+            "less than 0.0001 expected (at most 2 with 95%); zero errors with",
         ),
         ({"expected_wrong": None, "wrong_interval": [0, 5000]}, "at most 5,000: no more is known"),
-        ({"zero_probability": 1e-30}, "0.00031 expected (at most 2 with 95%); none with probability below 0.001"),
+        (
+            {"zero_probability": 1e-30},
+            "0.00031 expected (at most 2 with 95%); zero errors with probability below 0.001",
+        ),
     ],
 )
 def test_wrong_steps_are_told_in_plain_numbers(report, changes, told_as):

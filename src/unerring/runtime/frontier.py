@@ -99,11 +99,14 @@ def after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]
 def undecided(step: OpenStep) -> StepUndecided:
     """What stops a run at a step that met its caps."""
     race = step.race
-    tally = "-".join(str(count) for count in sorted(race.tally.values(), reverse=True)) or "none"
+    counts = tuple(sorted(race.tally.values(), reverse=True))
+    tally = "-".join(map(str, counts)) or "none"
     if isinstance(race.rule, LogOdds):  # votes alone do not say how far from a win it was
         tally += f", a lead of {race.margin / 1000:g} nats where {race.rule.name} wins"
     error = StepUndecided(
-        f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
+        f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples",
+        step.step,
+        counts,
     )
     by_votes, policy = isinstance(race.verdict, Undecided), step.policy
     error.larger = ("vote_cap", 2 * policy.vote_cap) if by_votes else ("flag_cap", 2 * policy.flag_cap)

@@ -69,12 +69,12 @@ def _alone(console: Console, chain: Hanoi, temperature: float, seed: int, chains
 
 def _dissent(report: dict[str, Any]) -> str:
     flagged, dissent = report["samples"]["flagged"], report["disagreements"]
-    return f"samples red-flagged and drawn anew: {flagged:,}; steps with a dissenting vote: {dissent:,}"
+    return f"samples red-flagged and drawn again: {flagged:,}; steps with a dissenting vote: {dissent:,}"
 
 
 def _voted_large(console: Console, seed: int) -> None:
     """Vote through the stretch of the large puzzle on which the members alone were followed."""
-    with TemporaryDirectory() as folder, Progress() as progress:
+    with TemporaryDirectory() as folder, Progress(most_steps=LONGEST) as progress:
         path = Path(folder) / "large.db"
         with suppress(StepLimit):
             options = api.Options(observer=progress, max_steps=LONGEST)

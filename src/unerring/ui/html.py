@@ -13,6 +13,7 @@ from typing import Any
 
 from unerring.adapters.output_file import write_whole
 from unerring.core.report import report_of
+from unerring.core.summary import measured_p, speed_up
 from unerring.core.timeline import Timeline
 from unerring.errors import InputError
 from unerring.reading import History
@@ -187,7 +188,7 @@ def _voters(report: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
     rows: list[tuple[str, ...]] = []
     for voter in report["voters"]:
         known = certified.get(voter["name"], {})
-        p, planned = known.get("p"), known.get("planned")
+        p, planned = measured_p(known) if known else None, known.get("planned")
         between = "" if planned is None else f"{probability(planned[0])} to {probability(planned[2])}"
         dissent = "" if voter["dissent"] is None else f"{voter['dissents']:,} ({voter['dissent']:.2%})"
         counts = (f"{voter['votes']:,}", f"{voter['flags']:,}", dissent)
@@ -238,7 +239,7 @@ def _samples(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
         ("tokens read", f"{tokens['input']:,}"),
         ("tokens written", f"{tokens['output']:,}"),
     ]
-    mean, gain = ahead["mean_run"], ahead["speed_up"]
+    mean, gain = ahead["mean_run"], speed_up(ahead)
     spec = [
         ("steps asked ahead", f"{ahead['steps_ahead']:,}"),
         ("steps ahead in a row, on average", "" if mean is None else f"{mean:,.1f}"),

@@ -39,6 +39,11 @@ def json_option(command: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON on stdout.")(command)
 
 
+def verbose_option(command: Any) -> Any:
+    """`-v`."""
+    return click.option("-v", "--verbose", is_flag=True, help="Print the whole report at the end.")(command)
+
+
 def require_option(command: Any) -> Any:
     """`--require`."""
     return click.option(

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import click
 
 from unerring import api, reading
 from unerring.adapters.jsonl import json_line
 from unerring.core.request import Request
+from unerring.core.summary import answer_line, summary
 from unerring.errors import Stopped, UnerringError
 from unerring.measuring import Target
 from unerring.registry import make_chain
@@ -28,6 +29,7 @@ from unerring.ui.options import (
     require_option,
     speculation_options,
     spending_options,
+    verbose_option,
 )
 from unerring.ui.progress import Progress
 from unerring.ui.text import report_text
@@ -49,6 +51,7 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
+@verbose_option
 @require_option
 @json_option
 def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -60,6 +63,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     journal: Path | None,
     max_steps: int | None,
     seed: int,
+    verbose: bool,
     require: float | None,
     as_json: bool,
     **given: Any,
@@ -82,7 +86,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
-    return told(watched(start, path, as_json, new_name="" if journal else str(path)), path, as_json, require)
+    progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
+    return told(watched(start, path, progress), path, Ending(as_json, verbose, require))
 
 
 @click.command()
@@ -97,6 +102,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @speculation_options
 @judging_options
 @allow_host_option
+@verbose_option
 @require_option
 @json_option
 def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -107,6 +113,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     nonce: bool,
     repair: bool,
     process: str | None,
+    verbose: bool,
     require: float | None,
     as_json: bool,
     **given: Any,
@@ -126,23 +133,32 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
         return api.resume(file, process, options=options)
 
-    return told(watched(start, file, as_json, resuming=True), file, as_json, require)
+    progress = Progress(quiet=as_json, most_steps=max_steps)
+    result = watched(start, file, progress, resuming=True)
+    if progress.steps == 0 and not as_json:
+        click.echo(f"{file} is finished already.", err=True)
+    return told(result, file, Ending(as_json, verbose, require))
 
 
-def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resuming: bool = False) -> api.Result:
+class Ending(NamedTuple):
+    """What a command prints at the end of a run, and the probability of zero errors that it requires."""
+
+    as_json: bool
+    verbose: bool
+    require: float | None
+
+
+def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False) -> api.Result:
     """Run with progress.
 
     Raises `Ended` where the run stops, with the command that goes on, and where the user's own code fails, with its
     place.
     """
     working_on(path)
-    progress, before = Progress(quiet=quiet, journal=new_name), 0 if resuming else _sessions(path)
+    before = 0 if resuming else _sessions(path)
     try:
         with progress:
-            result = start(progress)
-        if resuming and progress.steps == 0 and not quiet:
-            click.echo(f"{path} is finished already.", err=True)
-        return result
+            return start(progress)
     except Stopped as error:
         advice, following = _going_on(error, path)
         raise Ended(STOPPED, error.kind, str(error), f"go on with: {advice}", following) from error
@@ -153,17 +169,17 @@ def watched(start: Starting, path: Path, quiet: bool, new_name: str = "", resumi
         raise user_code_failed(error, "the process's own code", then, command) from error
 
 
-def told(result: api.Result, path: Path, as_json: bool, require: float | None = None) -> int:
-    """Print a run's answer, where it has one, and its report."""
+def told(result: api.Result, path: Path, ending: Ending) -> int:
+    """Print how a run ended: a summary of at most six lines, and its whole report where that is asked for."""
     answer = {} if result.answer is None else {"answer": result.answer}
     told = answer | result.report
-    if not as_json:
-        if result.answer is not None:
-            click.echo(f"answer       {json_line(result.answer)}")
-        click.echo(report_text(result.report, str(path)))
-        click.echo(f"Check it with: unerring verify {quoted(path)}", err=True)
-    require_certificate(result.report, require, told)
-    if as_json:
+    if not ending.as_json:
+        kept = f"{quoted(path)}; check it with: unerring verify {quoted(path)}"
+        click.echo(summary(result.report, answer_line(result.answer, result.state), kept))
+        if ending.verbose:
+            click.echo(f"\n{report_text(result.report, str(path))}")
+    require_certificate(result.report, ending.require, told)
+    if ending.as_json:
         click.echo(json_line(finished(path, told)))
     return DONE
 

@@ -31,10 +31,13 @@ from unerring.ui.options import (
     planning_options,
     require_option,
     trust_option,
+    verbose_option,
 )
 from unerring.ui.progress import Progress
-from unerring.ui.running import fresh, told, watched
+from unerring.ui.running import Ending, fresh, told, watched
 from unerring.ui.tree import decided_tree, tree_text
+
+TREE_LINES = 60  # shown with -v
 
 
 @click.command()
@@ -70,7 +73,7 @@ from unerring.ui.tree import decided_tree, tree_text
     help="How strictly replies in words are read; lenient-json also takes a Markdown fence, or thoughts in <think>, "
     "around an answer.",
 )
-@click.option("--tree", type=click.IntRange(min=0), default=60, show_default=True, help="Lines of the tree to show.")
+@click.option("--tree", type=click.IntRange(min=0), help="Lines of the tree to show; 60 with -v, else none.")
 @model_option
 @click.option("--k", default="3", show_default=True, callback=margin, help="Votes that the winner must be ahead by.")
 @planning_options
@@ -78,6 +81,7 @@ from unerring.ui.tree import decided_tree, tree_text
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @trust_option
+@verbose_option
 @require_option
 @json_option
 def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -91,12 +95,13 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     nodes: int,
     shortlist: int,
     parse: str,
-    tree: int,
+    tree: int | None,
     models: tuple[str, ...],
     k: int | None,
     target: Target,
     journal: Path | None,
     seed: int,
+    verbose: bool,
     require: float | None,
     as_json: bool,
     **options: Any,
@@ -136,10 +141,12 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         path = journal or fresh("solve")
         reading.require_free(path)
         name, chain = "" if journal else str(path), chain_of(problem)
-        result = watched(lambda progress: run(problem, path, options["budget"], progress), path, as_json, name)
-        if isinstance(chain, Solve) and not as_json and tree:
-            click.echo(tree_text(*decided_tree(path, chain), tree))
-        return told(result, path, as_json, require)
+        progress = Progress(quiet=as_json, journal=name)
+        result = watched(lambda progress: run(problem, path, options["budget"], progress), path, progress)
+        lines = TREE_LINES if tree is None and verbose else tree
+        if isinstance(chain, Solve) and not as_json and lines:
+            click.echo(tree_text(*decided_tree(path, chain), lines) + "\n")
+        return told(result, path, Ending(as_json, verbose, require))
     if out is None or journal is not None:
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
     if require is not None:
@@ -245,7 +252,9 @@ class _Batch:
         luck = int.from_bytes(_digest(text), "big")
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
-            result = watched(lambda progress: self._run(text, path, budget, progress, luck), path, True)
+            result = watched(
+                lambda progress: self._run(text, path, budget, progress, luck), path, Progress(quiet=True)
+            )
         except Ended as end:
             if end.kind != StepUndecided.kind:
                 raise

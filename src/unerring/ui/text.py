@@ -5,12 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from unerring.core.account import dollars_text
+from unerring.core.summary import (
+    cost_text,
+    counted,
+    inert,
+    measured_p,
+    probability,
+    row,
+    speed_up,
+    steps_text,
+    zero_errors_text,
+)
 from unerring.reading import some_steps
 
+LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
 
-def inert(text: str) -> str:
-    """The text with every control and formatting character shown instead of obeyed."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+__all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text"]
 
 
 def report_text(report: dict[str, Any], path: str) -> str:
@@ -21,11 +31,11 @@ def report_text(report: dict[str, Any], path: str) -> str:
         ("model", f"{report['model']}, seed {report['seed']}"),
         ("rule", f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"),
         ("status", _status(report, path)),
-        ("steps", _of(report["steps"], report["length"])),
+        ("steps", steps_text(report)),
         ("samples", _samples(samples)),
         ("flags", _counts(report["flags"])),
         ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
-        *_spend(report["spend"]),
+        *_spend(report),
         *(("answered by", f"{name}: {', then '.join(models)}") for name, models in report["served"].items()),
         *(("found out", finding) for finding in report["findings"]),
     ]
@@ -34,10 +44,13 @@ def report_text(report: dict[str, Any], path: str) -> str:
             ("votes a step", f"{report['votes_per_step']:.4f}"),
             (
                 "dissent",
-                f"on {report['disagreements']:,} steps; first two votes both lost on {report['collisions']:,}",
+                f"on {counted(report['disagreements'], 'step')}; the first two votes both lost on "
+                f"{report['collisions']:,} of them"
+                if report["disagreements"]
+                else "none: no vote went against a winner",
             ),
-            ("tallies", _counts(report["tallies"], most=8)),
-            ("rounds", _counts(report["rounds_histogram"], most=8)),
+            ("tallies", _by_steps(report["tallies"])),
+            ("rounds", _by_steps(report["rounds_histogram"])),
             ("hardest", _hardest(report["hardest"])),
             ("ahead", _ahead(report["speculation"])),
         ]
@@ -45,7 +58,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
     certified = {voter["name"]: voter for voter in report["certificate"]["voters"]}
     rows += [("voter", _voter(voter, certified.get(voter["name"]))) for voter in report["voters"]]
     rows += _certificate(report["certificate"]) if report["steps"] else []
-    return "\n".join(f"{name:<13}{inert(value)}".rstrip() for name, value in rows)
+    return "\n".join(row(*one) for one in rows)
 
 
 def _call(process: str, parameters: dict[str, Any]) -> str:
@@ -60,10 +73,6 @@ def _status(report: dict[str, Any], path: str) -> str:
     return f"finished, in {report['sessions']} session{'s' if report['sessions'] > 1 else ''}"
 
 
-def _of(steps: int, length: int | None) -> str:
-    return f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
-
-
 def _samples(samples: dict[str, int]) -> str:
     told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
     if samples["unknown"]:
@@ -73,42 +82,33 @@ def _samples(samples: dict[str, int]) -> str:
     return told
 
 
-def _spend(spend: dict[str, Any]) -> list[tuple[str, str]]:
+def _spend(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What paid calls came to; nothing where none was made."""
+    spend = report["spend"]
     if not spend["calls"]:
         return []
-    told = f"{spend['calls']:,} calls, {_dollars(spend['dollars'])}"
-    if spend["unknown"]["calls"]:
-        told += f", {_dollars(spend['unknown']['dollars'])} of it for {spend['unknown']['calls']:,} of unknown outcome"
-    if spend["forecast"] is not None:
-        told += f"; the whole chain at this rate: {_dollars(spend['forecast'])}"
+    told = cost_text({**spend, "limits": {"dollars": None}}, report["tokens"])
+    if spend["forecast"] is not None and report["status"] != "finished" and report["steps"] >= LEAST_STEPS:
+        told += f"; the whole chain at this rate: {dollars_text(spend['forecast'])}"
+    given = spend["limits"]
     limits = [
-        limit
-        for limit, given in (
-            (_dollars(spend["limits"]["dollars"]), spend["limits"]["dollars"]),
-            (f"{spend['limits']['tokens'] or 0:,} tokens", spend["limits"]["tokens"]),
-            (f"{spend['limits']['calls'] or 0:,} calls", spend["limits"]["calls"]),
-            (f"{spend['limits']['hours'] or 0:g} hours", spend["limits"]["hours"]),
-        )
-        if given is not None
+        *([dollars_text(given["dollars"])] if given["dollars"] is not None else []),
+        *([f"{given['tokens']:,} tokens"] if given["tokens"] is not None else []),
+        *([counted(given["calls"], "call")] if given["calls"] is not None else []),
+        *([f"{given['hours']:g} hours"] if given["hours"] is not None else []),
     ]
     return [("spent", told), *([("budget", ", ".join(limits))] if limits else [])]
 
 
-def _dollars(dollars: float | None) -> str:
-    return "at unknown prices" if dollars is None else dollars_text(dollars)
-
-
 def _ahead(speculation: dict[str, Any]) -> str:
-    """How asking ahead got on."""
+    """How many steps were asked ahead, and what that cost and brought."""
     if not speculation["steps_ahead"]:
         return "no step was asked ahead"
-    gain = speculation["speed_up"]
-    faster = "" if gain is None else f"; {gain:.3g} times as fast as the same calls one after the other"
+    gain = speed_up(speculation)
+    faster = "" if gain is None else f"; {gain:.3g} times as fast as one call after the other"
     return (
-        f"{speculation['steps_ahead']:,} steps asked ahead, in runs of {speculation['mean_run']:,.1f} on average and "
-        f"{speculation['longest_run']:,} at most; {speculation['wasted']:,} samples for nothing "
-        f"({speculation['waste']:.2%}){faster}"
+        f"{counted(speculation['steps_ahead'], 'step')} asked ahead, at most {speculation['longest_run']:,} in a row; "
+        f"{counted(speculation['wasted'], 'sample')} wasted ({speculation['waste']:.2%}){faster}"
     )
 
 
@@ -123,15 +123,15 @@ def by_people(report: Mapping[str, Any]) -> list[str]:
 
 
 def _voter(voter: dict[str, Any], certified: dict[str, Any] | None) -> str:
-    """A voter's votes, how many went against what was committed, and how often it is right as far as they tell."""
-    told = f"{voter['name']}: {voter['votes']:,} votes, {voter['flags']:,} flags"
+    """A voter's votes, how many went against the winner, and how often it is right as far as enough votes tell."""
+    told = f"{voter['name']}: {counted(voter['votes'], 'vote')}, {voter['flags']:,} flagged"
     if voter["dissent"] is not None:
-        told += f", {voter['dissents']:,} dissents ({voter['dissent']:.2%})"
-    if certified is None:
-        return told
-    if certified["p"] is not None:
-        told += f"; p {probability(certified['p'])}"
-    if certified["planned"] is not None:
+        against = f" ({voter['dissent']:.2%})" if voter["dissents"] else ""
+        told += f", {voter['dissents']:,} against the winner{against}"
+    p = measured_p(certified)
+    if p is not None:
+        told += f"; right with probability {probability(p)}"
+    if certified is not None and certified["planned"] is not None:
         low, _, high = certified["planned"]
         told += f" (planned {probability(low)} to {probability(high)})"
     return told
@@ -151,24 +151,12 @@ def _wrong(certificate: dict[str, Any]) -> str:
     bounds = f"{low:,} to {high:,}" if low else f"at most {high:,}" if high else "none"
     if certificate["expected_wrong"] is None:
         return f"{bounds}: no more is known"
-    return (
-        f"{amount(certificate['expected_wrong'])} expected ({bounds} with 95%); "
-        f"none with probability {probability(certificate['zero_probability'])}"
-    )
+    return f"{amount(certificate['expected_wrong'])} expected ({bounds} with 95%); {zero_errors_text(certificate)}"
 
 
 def _near(step: dict[str, Any]) -> str:
-    return f"step {step['step']} ({'-'.join(map(str, step['tally']))}, wrong with {chance(step['wrong_probability'])})"
-
-
-def probability(p: float) -> str:
-    """A probability, with the digits that tell how far it is from 1."""
-    if p < 0.001:
-        return "below 0.001" if p > 0.0 else "0"
-    if p > 1.0 - 1e-12:
-        return "1"
-    exponent = int(f"{1.0 - p:.1e}".partition("e")[2])
-    return f"{p:.{max(3, 1 - exponent)}f}"
+    tally = "-".join(map(str, step["tally"]))
+    return f"step {step['step']} ({tally}, chance to be wrong {chance(step['wrong_probability'])})"
 
 
 def chance(p: float) -> str:
@@ -188,6 +176,12 @@ def amount(number: float) -> str:
 def _counts(counts: dict[str, int], most: int = 20) -> str:
     told = ", ".join(f"{name}: {count:,}" for name, count in list(counts.items())[:most])
     return (told or "none") + (", ..." if len(counts) > most else "")
+
+
+def _by_steps(counts: dict[str, int], most: int = 8) -> str:
+    """On how many steps there was each of these, the most frequent ones."""
+    told = ", ".join(f"{name} on {counted(count, 'step')}" for name, count in list(counts.items())[:most])
+    return told + (", ..." if len(counts) > most else "")
 
 
 def _hardest(steps: list[dict[str, Any]]) -> str:

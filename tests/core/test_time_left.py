@@ -1,0 +1,62 @@
+"""When the time that a run has left is told: once its rates so far tell it to a factor of two."""
+
+from random import Random
+
+from unerring.core.time_left import MOST_WINDOWS, Rates, steady
+
+
+def test_rates_are_steady_or_not():
+    """Few windows, gaps, a slow start and a change of pace are told from a rate that holds."""
+    cases = {
+        (): False,
+        (5, 5, 5): False,
+        (5, 5, 5, 5): True,
+        (1, 9, 1, 9): False,
+        (0, 0, 0, 0, 0, 0): False,
+        (0, 10, 10, 10): False,  # a slow start
+        (0, *[10] * 7): True,  # is waited out
+        (1, 1, 1, 1, 100, 100, 100, 100): False,
+        (8, 12, 9, 11, 10, 10): True,
+    }
+    assert {windows: steady(windows) for windows in cases} == cases
+
+
+def test_a_time_that_is_told_is_right_to_a_factor_of_two():
+    """Of 300 random runs with steps of very uneven length, at most 1 % tell a time that is wrong by more than that.
+
+    Lengths are log-normal, so that the mean is far from the median; seeds are fixed.
+    """
+    wrong = told = 0
+    for seed in range(300):
+        chance, rates, at, steps = Random(seed), Rates(), 0.0, 0
+        spread = chance.choice([0.2, 1.0, 2.0])
+        mean = 0.05 * 2.718281828 ** (spread * spread / 2)
+        while steps < 3000 and not rates.steady:
+            at += 0.05 * chance.lognormvariate(0.0, spread)
+            steps += 1
+            rates.add(at)
+        if rates.steady:
+            told += 1
+            wrong += not 0.5 <= (at / steps) / mean <= 2.0
+    assert told >= 290
+    assert wrong <= 3
+
+
+def test_a_slow_first_step_is_not_taken_for_the_pace():
+    """A minute for the first step and a thousandth of a second for each other: nothing is told until that shows."""
+    rates, told = Rates(), []
+    for step in range(400_000):
+        rates.add(60.0 + step / 1000)
+        if rates.steady:
+            told.append(step)
+            break
+    assert told
+    assert 60.0 + told[0] / 1000 > 2 * 60.0  # from then on the start has less than half of the time
+
+
+def test_windows_are_few_however_long_a_run_or_a_pause_is():
+    """Counting a step costs the same after a pause of a year."""
+    rates = Rates()
+    for at in (0.0, 0.1, 3600.0, 86_400.0 * 365, 86_400.0 * 366):
+        rates.add(at)
+        assert len(rates._full) < MOST_WINDOWS
