@@ -35,6 +35,7 @@ ENOUGH = 100  # new texts that a known one can be compared with
 NEAREST = 0.02  # seconds; of faster servers, a latency is mostly the jitter of this machine
 FALLEN = 0.8  # of the fastest latency so far: below it circumstances have changed
 READING = 2  # tokens of a prompt to one of its answer, at most, for reading to take the lesser part of the time
+READ_FASTER = 4.0  # times as fast as they write is what engines read, at the least
 TEMPLATE = 256  # tokens that a prompt of so many characters has at the very worst, beyond one for each
 FALSE_ALARM = 1 / 1000  # of a session whose share of copies is within the limit
 MANY = 1_000_000  # samples of a session, over which that holds
@@ -230,8 +231,11 @@ class _Latencies:
     with a short answer is honestly answered ten times sooner the second time. These can be compared:
 
     - new texts of calls that were sent later as well: they have the same advantage, and come out of no cache;
-    - new texts to prompts of at most READING times their tokens: engines read four times as fast as they write or
-      faster, so that reading took a third of the time at most.
+    - first replies to prompts of at most READING times their tokens: engines read READ_FASTER times as fast as they
+      write or faster, so that reading took a third of the time at most;
+    - of first replies to longer prompts, the part of their time that went into writing: for `written` and `read`
+      tokens that is written / (written + read / READ_FASTER) of it at least. They are a measure by themselves. Engines
+      that read still faster, as graphics cards do, leave a later reply more room than it needs.
 
     Of these only texts of no more tokens, since each takes its time; or of no more characters, where tokens are not
     counted but taken at their worst, which shows in a prompt that has TEMPLATE more of them than characters. The
@@ -251,11 +255,11 @@ class _Latencies:
     as before a cache that is still warm, nothing stands out.
     """
 
-    __slots__ = ("_base", "_comparable", "_counted", "_lowest")
+    __slots__ = ("_base", "_counted", "_whole", "_written")
 
     def __init__(self) -> None:
-        self._lowest: dict[int, list[float]] = {}  # by size: the lowest latencies of new texts, seconds, ascending
-        self._comparable: dict[int, int] = {}  # by size: new texts to compare with, since the base fell
+        self._whole = _Measures()
+        self._written = _Measures()  # of first replies to long prompts, what writing took at least
         self._counted = True  # whether usage is what the provider says, and not taken at its worst
         self._base: dict[bool, float] = {}  # the fastest latency of first replies and of later ones, as it last fell
 
@@ -266,38 +270,59 @@ class _Latencies:
         seconds, size = seconds / sent.together, self._size(sent, sample)
         if seconds < FALLEN * self._base.get(sent.later, inf):
             self._base[sent.later] = seconds
-            self._comparable.clear()
-        lowest = self._lowest.setdefault(size, [])
-        if len(lowest) < LOWEST or seconds < lowest[-1]:
-            insort(lowest, seconds)
-            del lowest[LOWEST:]
-        reading = sample.usage.input_tokens
-        if sent.later or (self._counted and 0 < reading <= READING * sample.usage.output_tokens):
-            self._comparable[size] = self._comparable.get(size, 0) + 1
+            self._whole.comparable.clear()
+            self._written.comparable.clear()
+        read, written = sample.usage.input_tokens, sample.usage.output_tokens
+        counted = self._counted and read > 0 and written > 0
+        self._whole.learn(size, seconds, sent.later or (counted and read <= READING * written))
+        if counted and not sent.later and read > READING * written:
+            self._written.learn(size, seconds * written / (written + read / READ_FASTER), True)
 
     def implausible(self, sent: Sent, sample: Sample, seconds: float) -> bool:
         """Whether a known text came sooner than a new one could."""
         if not sent.later or not _whole(sample, seconds):
             return False
         size = self._size(sent, sample)
-        shorter = [lowest for at, lowest in self._lowest.items() if at <= size]
-        fastest = min((lowest[0] for lowest in shorter), default=0.0)
-        if fastest < NEAREST or seconds * TIMES_FASTER > fastest:
-            return False
-        if sum(count for at, count in self._comparable.items() if at <= size) < ENOUGH:
-            return False
-        tail = nsmallest(LOWEST, (each for lowest in shorter for each in lowest))
-        spacing = sum(log(tail[-1] / each) for each in tail[:-1]) / (len(tail) - 1)
-        return log(fastest / seconds) > SPACINGS * spacing
+        return self._whole.above(size, seconds) or self._written.above(size, seconds)
 
     def _size(self, sent: Sent, sample: Sample) -> int:
         """The length of an answer, in quarters of octaves."""
         if self._counted and sample.usage.input_tokens >= len(sent.prompt) + TEMPLATE:
             self._counted = False
-            self._lowest.clear()
-            self._comparable.clear()
+            self._whole, self._written = _Measures(), _Measures()
         written = sample.usage.output_tokens if self._counted else 0
         return int(4.0 * log2(written or len(sample.text)))
+
+
+class _Measures:
+    """Latencies that a suspect is held against, by the size of the answer: the lowest, and how many are comparable."""
+
+    __slots__ = ("comparable", "lowest")
+
+    def __init__(self) -> None:
+        self.lowest: dict[int, list[float]] = {}  # seconds, ascending
+        self.comparable: dict[int, int] = {}  # how many, since the base fell
+
+    def learn(self, size: int, seconds: float, comparable: bool) -> None:
+        """Take in a new text's latency."""
+        lowest = self.lowest.setdefault(size, [])
+        if len(lowest) < LOWEST or seconds < lowest[-1]:
+            insort(lowest, seconds)
+            del lowest[LOWEST:]
+        if comparable:
+            self.comparable[size] = self.comparable.get(size, 0) + 1
+
+    def above(self, size: int, seconds: float) -> bool:
+        """Whether all latencies of answers of this size or less lie implausibly far above a suspect's."""
+        shorter = [lowest for at, lowest in self.lowest.items() if at <= size]
+        fastest = min((lowest[0] for lowest in shorter), default=0.0)
+        if fastest < NEAREST or seconds * TIMES_FASTER > fastest:
+            return False
+        if sum(count for at, count in self.comparable.items() if at <= size) < ENOUGH:
+            return False
+        tail = nsmallest(LOWEST, (each for lowest in shorter for each in lowest))
+        spacing = sum(log(tail[-1] / each) for each in tail[:-1]) / (len(tail) - 1)
+        return log(fastest / seconds) > SPACINGS * spacing
 
 
 def _whole(sample: Sample, seconds: float) -> bool:
