@@ -74,7 +74,8 @@ class ProviderError(UnerringError):
 class ProviderBusy(ProviderError):
     """A passing failure: rate limit, overload, broken connection.
 
-    `retry_after` is the number of seconds the provider asked to be left alone, if it said so.
+    `retry_after` is the number of seconds the provider asked to be left alone, if it said so, and `reading` says where
+    it did and how that was read.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class ProviderBusy(ProviderError):
     ) -> None:
         super().__init__(message, kind, tokens)
         self.retry_after = retry_after
+        self.reading = ""
 
 
 class ProviderDown(ProviderError):

@@ -9,6 +9,7 @@ from tables import each
 from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
 from unerring.adapters.openai_reply import Asked, outcome
 from unerring.adapters.openai_spec import Secret
+from unerring.adapters.openai_waits import wait_asked
 from unerring.core.sample import Finish
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -218,6 +219,83 @@ def test_how_long_to_wait(headers, wait):
     """Seconds, dates, milliseconds and durations are understood; what makes no sense is no wait, a day is the most."""
     told = retry_after(headers, NOW)
     assert told == (None if wait is None else pytest.approx(wait))
+
+
+@each(
+    ("headers", "wait"),
+    [
+        ({"retry-after": f"{NOW + 312:.0f}"}, 312.0),
+        ({"retry-after": f"{NOW + 312.5:.1f}"}, 312.5),
+        ({"retry-after": f"{(NOW + 312) * 1000:.0f}"}, 312.0),
+        ({"retry-after": f"{NOW - 60:.0f}"}, 0.0),
+        ({"retry-after": f"{NOW + 90:.0f}", "date": formatdate(NOW + 60, usegmt=True)}, 30.0),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "250ms"}, 0.25),
+        ({"retry-after": "2023-11-14T22:14:20Z"}, 60.0),
+        ({"retry-after": "2023-11-14T22:14:20.500+00:00"}, 60.5),
+        ({"retry-after-ms": f"{(NOW + 5) * 1000:.0f}"}, 5.0),
+        ({"retry-after": "soon", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "12"}, 12.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "50"}, 50.0),
+        ({"ratelimit-reset": "50"}, 50.0),
+        ({"ratelimit": "limit=10, remaining=0, reset=50"}, 50.0),
+        ({"ratelimit": '"default";r=0;t=7'}, 7.0),
+        ({"ratelimit": '"default";r=3;t=7'}, None),
+        ({"ratelimitbysize-remaining": "0", "ratelimitbysize-reset": "9"}, 9.0),
+        (
+            {"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": "2023-11-14T22:14:20Z"},
+            60.0,
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "40",
+                "anthropic-ratelimit-requests-reset": "2023-11-14T23:13:20Z",
+                "anthropic-ratelimit-input-tokens-remaining": "0",
+                "anthropic-ratelimit-input-tokens-reset": "2023-11-14T22:13:50Z",
+            },
+            30.0,
+        ),
+        (
+            {
+                "x-ratelimit-remaining-requests": "59",
+                "x-ratelimit-reset-requests": "1h0m0s",
+                "x-ratelimit-remaining-tokens": "-12",
+                "x-ratelimit-reset-tokens": "1m30s",
+            },
+            90.0,
+        ),
+        ({"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-tokens-minute": "21.5"}, 21.5),
+        ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "1s"}, None),
+        ({"x-ratelimit-limit": "5", "x-cache-reset": "9", "ratelimit-policy": "10;w=60"}, None),
+    ],
+)
+def test_waits_are_read_in_all_forms_that_providers_write(headers, wait):
+    """Times since 1970, dates, durations, the headers of limits; of several limits the one that is used up counts."""
+    told = wait_asked(headers, NOW, limited=True)
+    assert (None if told is None else told.seconds) == (None if wait is None else pytest.approx(wait))
+
+
+def test_how_a_wait_was_read_is_said():
+    """Which header, what stood there and what it was taken for: whoever finds a run stopped can check it."""
+    failed = refused(429, None, {"retry-after": f"{NOW + 312:.0f}"})
+    assert failed.reading == "retry-after: 1700000312 read as the time 22:18:32 UTC, 312 s from now"
+    assert refused(429, None, {"retry-after": "1m30s"}).reading == "retry-after: 1m30s read as 90 s"
+    assert "2023-11-15 22:13:20 UTC" in refused(429, None, {"retry-after": f"{NOW + 86400:.0f}"}).reading
+    hostile = refused(429, None, {"retry-after": f"7{chr(27)}[31m {CANARY}"})
+    assert (hostile.retry_after, hostile.reading) == (None, "")
+
+
+def test_an_error_of_another_status_does_not_wait_for_limits_that_are_not_used_up():
+    """Headers of limits come with every reply: without a count of what remains they matter to a 429 alone."""
+    assert refused(429, None, {"ratelimit-reset": "50"}).retry_after == 50.0
+    assert refused(500, None, {"ratelimit-reset": "50"}).retry_after is None
+    assert refused(500, None, {"ratelimit-reset": "50", "ratelimit-remaining": "0"}).retry_after == 50.0
+
+
+def test_openrouter_hands_on_headers_in_the_error():
+    """Those of the provider that it asked stand in the error's metadata."""
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{(NOW + 33) * 1000:.0f}"}
+    error = {"error": {"code": 429, "message": "slow", "metadata": {"headers": headers}}}
+    assert refused(429, error).retry_after == pytest.approx(33.0)
 
 
 def test_an_error_may_say_itself_how_long_to_wait():

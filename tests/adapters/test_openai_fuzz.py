@@ -13,9 +13,10 @@ from random import Random
 import pytest
 
 from tables import each
-from unerring.adapters.openai_failures import LONGEST_MESSAGE, LONGEST_WAIT
+from unerring.adapters.openai_failures import LONGEST_MESSAGE
 from unerring.adapters.openai_reply import LONGEST_TEXT, Asked, outcome
 from unerring.adapters.openai_spec import Secret
+from unerring.adapters.openai_waits import LONGEST_WAIT
 from unerring.core.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 

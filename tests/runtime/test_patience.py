@@ -124,6 +124,14 @@ def test_advice_beyond_all_patience_stops_the_run_at_once():
     assert "3600" in str(outcome.error).replace(",", "")
 
 
+def test_a_stop_says_how_a_wait_was_read():
+    """A wait beyond all patience names the header that asked for it, as it was read."""
+    asked = ProviderBusy("429 too many requests", 3600.0)
+    asked.reading = "retry-after: 1h read as 3600 s"
+    outcome = run(Words(1), ScriptedSampler([asked]), K1)
+    assert "3600 s more (retry-after: 1h read as 3600 s), beyond" in str(outcome.error)
+
+
 def test_every_attempt_of_a_paid_call_is_in_the_journal():
     """Each refusal settles an intent of its own: attempts in the journal are the calls that were made."""
     sampler = storm(20)

@@ -87,7 +87,9 @@ def again(failure: Exception) -> Exception:
     """The same failure for one more of those who wait: one exception for all would mix up where it was raised."""
     match failure:
         case ProviderBusy():
-            return ProviderBusy(str(failure), failure.retry_after, failure.kind, failure.tokens)
+            other = ProviderBusy(str(failure), failure.retry_after, failure.kind, failure.tokens)
+            other.reading = failure.reading
+            return other
         case ProviderDown():
             return ProviderDown(str(failure), failure.kind)
     return failure

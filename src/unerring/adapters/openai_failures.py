@@ -5,19 +5,16 @@ since it may be billed.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeAlias, TypeGuard
 
 from unerring.adapters.openai_spec import Secret
+from unerring.adapters.openai_waits import wait_asked
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Failure: TypeAlias = ProviderBusy | ProviderDown
 LONGEST_MESSAGE = 300  # characters
-LONGEST_WAIT = 86_400.0  # seconds: what says more is taken for a day
 LARGEST_ERROR = 1 << 16  # bytes of an error's body that are looked at
 LARGEST_PAGE = 1 << 12  # characters of one that is no JSON
 LONGEST_WORD = 200  # characters of a code
@@ -25,9 +22,6 @@ LONGEST_WORD = 200  # characters of a code
 _QUOTA = re.compile(r"insufficient_(quota|credits|balance|funds)|billing|payment_required|quota_exceeded_for_plan")
 _NO_CREDIT = re.compile(r"credit balance is too low|insufficient (credit|balance|fund)", re.IGNORECASE)
 _FILTERED = re.compile(r"content_?filter|content_policy|responsible_?ai_?policy|invalid_prompt|flagged", re.IGNORECASE)
-_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
-_DURATION = re.compile(r"(?:([0-9.]+)d)?(?:([0-9.]+)h)?(?:([0-9.]+)m(?!s))?(?:([0-9.]+)s)?(?:([0-9.]+)ms)?")
-_DURATION_UNITS = 86_400.0, 3_600.0, 60.0, 1.0, 0.001
 _TITLE = re.compile(r"<title[^<>]{0,80}>([^<]+)", re.IGNORECASE)
 _TAGS = re.compile(r"<[^<>]*>")
 
@@ -70,13 +64,14 @@ _BY_WORD = {
 class Said:
     """What an error's body says: its message, and the words that tell errors apart, where they are."""
 
-    __slots__ = ("codes", "message", "param", "retry_delay", "status")
+    __slots__ = ("codes", "limits", "message", "param", "retry_delay", "status")
 
     def __init__(self, message: str = "", codes: str = "", param: str = "") -> None:
         self.message = message
         self.codes = codes
         self.param = param
         self.retry_delay: str | None = None
+        self.limits: dict[str, str] = {}  # headers about limits, by their names in lower case
         self.status: int | None = None
 
     @property
@@ -108,6 +103,7 @@ def said_by(value: object) -> Said:
     param = where[-1] if isinstance(where, list) and where else where
     said = Said(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
     said.retry_delay = _retry_delay(value.get("details"))
+    said.limits = _limits(metadata.get("headers")) if isinstance(metadata, dict) else {}
     said.status = _status_in(value.get("code"), said.codes)
     return said
 
@@ -126,6 +122,12 @@ def _retry_delay(details: object) -> str | None:
         if isinstance(detail, dict) and isinstance(delay := detail.get("retryDelay"), str):
             return delay
     return None
+
+
+def _limits(headers: object) -> dict[str, str]:
+    """Headers that OpenRouter puts into an error: those of the provider that it asked."""
+    pairs = list(headers.items())[:50] if isinstance(headers, dict) else []
+    return {str(name)[:LONGEST_WORD].lower(): str(value) for name, value in pairs if isinstance(value, str | int)}
 
 
 def _status_in(code: object, codes: str) -> int | None:
@@ -159,7 +161,12 @@ def failure(status: int, said: Said, headers: Mapping[str, str], where: str, sec
     words = one_line(f"{where} answered {status}: {secret.scrubbed(said.message)[: 8 * LONGEST_MESSAGE]}", secret)
     if kind in _LASTING:
         return ProviderDown(words.rstrip(": "), kind)
-    return ProviderBusy(words.rstrip(": "), retry_after(headers, now, said.retry_delay), kind)
+    limited = status == 429
+    wait = wait_asked(headers, now, said.retry_delay, limited) or wait_asked(said.limits, now, None, limited)
+    busy = ProviderBusy(words.rstrip(": "), None, kind)
+    if wait is not None:
+        busy.retry_after, busy.reading = wait.seconds, one_line(wait.reading, secret)
+    return busy
 
 
 def _kind(status: int, said: Said) -> FailureKind:
@@ -180,71 +187,6 @@ def one_line(text: str, secret: Secret) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: float, told: str | None = None) -> float | None:
-    """How many seconds the provider wants to be left alone, a day at most; None if it does not say so.
-
-    Header names are looked up as they are written here: pass a mapping that knows no case, or lower case. In their
-    order: retry-after-ms, retry-after (seconds or a date, RFC 9110 section 10.2.3), what the error itself says
-    (`told`), and the x-ratelimit-reset-* of a limit that is used up.
-    """
-    if (wait := _decimal(headers.get("retry-after-ms"))) is not None:
-        return _capped(wait / 1000)
-    if (text := headers.get("retry-after")) is not None:
-        return _capped(_seconds_or_date(text, headers, now))
-    if told is not None:
-        return _capped(_duration(told))
-    resets = [
-        _until(headers[f"x-ratelimit-reset{what}"], now)
-        for what in ("-requests", "-tokens", "")
-        if headers.get(f"x-ratelimit-remaining{what}") == "0" and f"x-ratelimit-reset{what}" in headers
-    ]
-    return _capped(max((wait for wait in resets if wait is not None), default=None))
-
-
-def _capped(wait: float | None) -> float | None:
-    return None if wait is None or not math.isfinite(wait) or wait < 0 else min(wait, LONGEST_WAIT)
-
-
-def _decimal(text: str | None) -> float | None:
-    # float() itself takes nan, inf, 1_0 and digits of other scripts
-    return float(text) if text is not None and _DECIMAL.fullmatch(text.strip()) else None
-
-
-def _seconds_or_date(text: str, headers: Mapping[str, str], now: float) -> float | None:
-    if (seconds := _decimal(text)) is not None:
-        return seconds
-    if (seconds := _duration(text)) is not None:
-        return seconds
-    if (when := _date(text)) is None:
-        return None
-    # by the server's own clock where it tells the time: ours may be wrong
-    sent = _date(headers.get("date", ""))
-    return max(0.0, when - (now if sent is None else sent))
-
-
-def _date(text: str) -> float | None:
-    try:
-        when = parsedate_to_datetime(text[:64])
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _duration(text: str) -> float | None:
-    """Seconds of 1s, 6m0s, 250ms, 1h2m3.5s."""
-    parts = _DURATION.fullmatch(text.strip()[:40])
-    if parts is None or not any(parts.groups()):
-        return None
-    values = [_decimal(part) if part else 0.0 for part in parts.groups()]
-    if any(value is None for value in values):
-        return None
-    return sum(value * unit for value, unit in zip(values, _DURATION_UNITS, strict=True) if value)
-
-
-def _until(text: str, now: float) -> float | None:
-    """A duration, a number of seconds, or a moment as seconds or milliseconds since 1970."""
-    number = _decimal(text)
-    if number is None:
-        return _duration(text)
-    if number > 1e11:
-        return number / 1000 - now
-    return number - now if number > 1e9 else number
+    """How many seconds the provider wants to be left alone, a day at most; None if it does not say so."""
+    wait = wait_asked(headers, now, told)
+    return None if wait is None else wait.seconds

@@ -131,9 +131,10 @@ class Caller:
         """Raise `ProviderGone` where failures went on since `since`, and the next wait is beyond all patience."""
         away, most = self._around.clock.time() - since, self._around.patience.total
         if away + wait > most:
+            read = f" ({failure.reading})" if failure.reading else ""
             raise ProviderGone(
-                f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more, "
-                f"beyond the run's patience of {most:.0f} s; last: {failure}"
+                f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more"
+                f"{read}, beyond the run's patience of {most:.0f} s; last: {failure}"
             ) from failure
 
 

@@ -1,0 +1,146 @@
+"""How long a provider asks to be left alone: from the headers of a refusal to seconds, and how they were read.
+
+Providers put a number of seconds, of milliseconds, a duration (`1m30s`), a date (RFC 9110 or RFC 3339) or a time since
+1970 into the same headers. A number too large to be meant as a wait is a time: seconds since 1970 have ten digits,
+milliseconds thirteen.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+LONGEST_WAIT = 86_400.0  # seconds: what says more is taken for a day
+LONGEST_VALUE = 64  # characters of a header's value that are read, and told
+EPOCH_SECONDS = 1e9  # numbers from here on are seconds since 1970 (that of 2001) ...
+EPOCH_MILLISECONDS = 1e11  # ... and from here on milliseconds
+FULL_DATES = 43_200.0  # seconds from which on a time is told with its day
+
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
+_DURATION = re.compile(r"(?:([0-9.]+)d)?(?:([0-9.]+)h)?(?:([0-9.]+)m(?!s))?(?:([0-9.]+)s)?(?:([0-9.]+)ms)?")
+_DURATION_UNITS = 86_400.0, 3_600.0, 60.0, 1.0, 0.001
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,18}([Zz]|[+-][0-9]{2}:?[0-9]{2})?")
+# x-ratelimit-reset-tokens (OpenAI, Groq), x-ratelimit-reset (OpenRouter), ratelimit-reset (IETF draft, Mistral),
+# x-ratelimit-reset-tokens-minute (Cerebras), anthropic-ratelimit-input-tokens-reset
+_RESET = re.compile(r"(x-)?ratelimit[a-z]*-reset(-[a-z-]+)?|anthropic-ratelimit-[a-z-]+-reset")
+_STRUCTURED = re.compile(r"(?:^|[;,\s])(r|remaining|t|reset)\s*=\s*([0-9]{1,12})(?=[;,\s]|$)")  # RateLimit, IETF draft
+
+
+class Wait(NamedTuple):
+    """Seconds to wait, a day at most, and how they were read out of which header."""
+
+    seconds: float
+    reading: str
+
+
+def wait_asked(headers: Mapping[str, str], now: float, told: str | None = None, limited: bool = False) -> Wait | None:
+    """How long the provider wants to be left alone; None if it does not say so. `now` is seconds since 1970.
+
+    Header names are looked up as they are written here: pass a mapping that knows no case, or lower case. In their
+    order: retry-after-ms, retry-after (RFC 9110 section 10.2.3), what the error itself says (`told`), and when the
+    limits are lifted that are used up: the last of them. `limited` says that the refusal is one of limits (429): then
+    a limit counts as well of which nothing says how much remains, unless another one is used up.
+    """
+    clock = _server_time(headers, now)
+    if (number := _decimal(headers.get("retry-after-ms"))) is not None:
+        value = headers["retry-after-ms"]
+        if number >= EPOCH_MILLISECONDS:
+            return _until("retry-after-ms", value, number / 1000, clock)
+        return _wait("retry-after-ms", value, number / 1000)
+    for name, text in (("retry-after", headers.get("retry-after")), ("the error", told)):
+        if text is not None and (wait := _read(name, text, clock)) is not None:
+            return wait
+    used_up: list[Wait] = []
+    unsaid: list[Wait] = []
+    for name, text, remaining in _resets(headers):
+        wait = _read(name, text, clock, past=False)
+        if wait is not None and (remaining is None or remaining <= 0):
+            (unsaid if remaining is None else used_up).append(wait)
+    return max(used_up or (unsaid if limited else []), default=None)
+
+
+def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, str, float | None]]:
+    """When each limit is lifted, as it is written, and how much remains of it, where that is said."""
+    for name in headers:
+        lowered = name.lower()
+        if "ratelimit" not in lowered:
+            continue
+        if lowered == "ratelimit":
+            given = dict(_STRUCTURED.findall(headers[name][:200].lower()))
+            reset, left = given.get("t", given.get("reset")), given.get("r", given.get("remaining"))
+            if reset is not None:
+                yield lowered, reset, _decimal(left)
+        elif _RESET.fullmatch(lowered):
+            left = headers.get(lowered.replace("-reset", "-remaining"))
+            yield lowered, headers[name], None if left is None else _signed(left)
+
+
+def _read(name: str, text: str, now: float, past: bool = True) -> Wait | None:
+    """A wait in any of its forms. Times that have passed are no wait at all, or None where `past` says so."""
+    text = text.strip()[:LONGEST_VALUE]
+    number = _decimal(text)
+    if number is None and (duration := _duration(text)) is not None:
+        return _wait(name, text, duration)
+    if number is not None and number < EPOCH_SECONDS:
+        return _wait(name, text, number)
+    if number is not None:
+        when: float | None = number / 1000 if number >= EPOCH_MILLISECONDS else number
+    else:
+        when = _date(text)
+    if when is None or (when < now and not past):
+        return None
+    return _until(name, text, when, now)
+
+
+def _wait(name: str, text: str, seconds: float) -> Wait | None:
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return Wait(min(seconds, LONGEST_WAIT), f"{name}: {text} read as {seconds:g} s")
+
+
+def _until(name: str, text: str, when: float, now: float) -> Wait:
+    away = max(0.0, when - now)
+    try:
+        form = "%H:%M:%S UTC" if away < FULL_DATES else "%Y-%m-%d %H:%M:%S UTC"
+        time = datetime.fromtimestamp(when, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        time = "beyond all calendars"
+    return Wait(min(away, LONGEST_WAIT), f"{name}: {text} read as the time {time}, {away:.0f} s from now")
+
+
+def _server_time(headers: Mapping[str, str], now: float) -> float:
+    """The time by the server's own clock, where it tells it: ours may be wrong."""
+    sent = _date(headers.get("date", ""))
+    return now if sent is None else sent
+
+
+def _decimal(text: str | None) -> float | None:
+    # float() itself takes nan, inf, 1_0 and digits of other scripts
+    return float(text) if text is not None and _DECIMAL.fullmatch(text.strip()) else None
+
+
+def _signed(text: str) -> float | None:
+    """What remains of a limit: some go below nothing."""
+    return -1.0 if text.strip().startswith("-") else _decimal(text)
+
+
+def _date(text: str) -> float | None:
+    text = text[:LONGEST_VALUE].strip()
+    try:
+        when = datetime.fromisoformat(text.upper()) if _RFC3339.fullmatch(text) else parsedate_to_datetime(text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _duration(text: str) -> float | None:
+    """Seconds of 1s, 6m0s, 250ms, 1h2m3.5s."""
+    parts = _DURATION.fullmatch(text.strip()[:40])
+    if parts is None or not any(parts.groups()):
+        return None
+    values = [_decimal(part) if part else 0.0 for part in parts.groups()]
+    if any(value is None for value in values):
+        return None
+    return sum(value * unit for value, unit in zip(values, _DURATION_UNITS, strict=True) if value)
