@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_export_lists_every_sample_of_a_step(cli):
     ran(cli, disks=4)
     steps = [json.loads(line) for line in cli("export", "run.db").out.splitlines()]
     samples = [json.loads(line) for line in cli("export", "run.db", "--what", "votes").out.splitlines()]
-    names = "index sample voter flag choice text input_tokens output_tokens logprob"
+    names = "index sample voter flag choice text input_tokens output_tokens logprob status"
     assert all(list(sample) == names.split() for sample in samples)
     for step in steps:
         own = [sample for sample in samples if sample["index"] == step["index"]]
@@ -45,6 +46,29 @@ def test_export_lists_every_sample_of_a_step(cli):
         won = {"move": step["move"], "next_state": step["next_state"]}
         assert sum(sample["choice"] == won for sample in own) == step["tally"][0]
         assert all((sample["choice"] is None) == (sample["flag"] is not None) for sample in own)
+        assert {sample["status"] for sample in own} == {"committed"}
+
+
+def test_export_lists_the_samples_of_the_step_that_is_open(cli, ledger):
+    """Samples of a step that is undecided, still voted on, or drawn again are listed with that status, also in CSV."""
+
+    def samples():
+        listed = [json.loads(line) for line in cli("export", "run.db", "--what", "votes").out.splitlines()]
+        rows = list(csv.DictReader(io.StringIO(cli("export", "run.db", "--what", "votes", "--format", "csv").out)))
+        assert [row["status"] for row in rows] == [sample["status"] for sample in listed]
+        return Counter((sample["index"], sample["status"]) for sample in listed)
+
+    unsure = ("--model", "noise/p=0.6,v=0.9", "--k", "25", "--speculate", "off")
+    assert cli("run", "ledger:Ledger", "--journal", "run.db", *unsure).code == 3
+    drawn = json.loads(cli("report", "run.db", "--json").out)["samples"]["received"]
+    assert samples() == {(0, "undecided"): drawn}
+    assert cli("review", "run.db", "--resample").code == 0
+    assert samples() == {(0, "set aside"): drawn}
+    assert cli("resume", "run.db", "--speculate", "off").code == 3
+    again = json.loads(cli("report", "run.db", "--json").out)["samples"]["received"] - drawn
+    assert samples() == {(0, "set aside"): drawn, (0, "undecided"): again}
+    assert cli("review", "run.db", "--choose", "1").code == 0
+    assert samples() == {(0, "set aside"): drawn, (0, "open"): again}
 
 
 @pytest.mark.parametrize("what", ["steps", "votes"])

@@ -213,7 +213,10 @@ def report(file: Path, html: Path | None, require: float | None, as_json: bool) 
     help="How to write it.",
 )
 def export(file: Path, what: str, form: str) -> int:
-    """Print the steps or the votes of the journal FILE, one record a line."""
+    """Print the steps or the votes of the journal FILE, one record a line.
+
+    Steps are those committed; votes are all samples, also those of the step that is undecided or still open.
+    """
     working_on(file)
     history = reading.History(file)
     if what == "steps":  # a table has the same columns in all its rows

@@ -2,11 +2,12 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from unerring.adapters.jsonl import json_line
-from unerring.core.replay import Decided
+from unerring.core.entries import Reply
+from unerring.core.race import Undecided
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reading import History
@@ -37,18 +38,28 @@ def step_records(history: History, marked: bool = False) -> Iterator[dict[str, A
 
 
 def vote_records(history: History) -> Iterator[dict[str, Any]]:
-    """One record a sample of a committed step, flagged ones included."""
+    """One record a sample, flagged ones included: those of committed steps, then those of the step that is open.
+
+    `status` says how the sample's step stands: `committed`, `undecided` at its caps, or `open`. Samples that somebody
+    had set aside are `set aside`.
+    """
     for decided in history.steps():
-        yield from _samples(decided, history)
+        yield from _samples(decided.replies, "committed", history)
+    step = None if history.state.finished is not None else history.state.frontier
+    if step is not None:
+        status = "undecided" if step.ruled is None and isinstance(step.verdict, Undecided) else "open"
+        replies = [step.replies[slot] for slot in sorted(step.replies)]
+        yield from _samples(replies, status, history, step.first)
 
 
-def _samples(decided: Decided, history: History) -> Iterator[dict[str, Any]]:
-    by_slot = {reply.slot: reply for reply in decided.replies}
-    for reply in decided.replies:
+def _samples(replies: Sequence[Reply], status: str, history: History, first: int = 0) -> Iterator[dict[str, Any]]:
+    """The samples of one step; those before number `first` were set aside."""
+    by_slot = {reply.slot: reply for reply in replies}
+    for reply in replies:
         text = by_slot[reply.text].text if isinstance(reply.text, int) else reply.text
         choice = by_slot[reply.choice].choice if isinstance(reply.choice, int) else reply.choice
         yield {
-            "index": decided.step,
+            "index": reply.step,
             "sample": reply.slot,
             "voter": history.state.voters[reply.voter].name,
             "flag": None if reply.flag is None else reply.flag.value,
@@ -57,6 +68,7 @@ def _samples(decided: Decided, history: History) -> Iterator[dict[str, Any]]:
             "input_tokens": reply.usage.input_tokens,
             "output_tokens": reply.usage.output_tokens,
             "logprob": reply.logprob,
+            "status": status if reply.slot >= first else "set aside",
         }
 
 
