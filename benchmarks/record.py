@@ -45,7 +45,7 @@ LAST_PART = 2**DISKS - 1 - 900_000  # from here on memory must not grow
 def moves_of(journal: Path) -> Iterator[str]:
     """Every move of the run, as a line `disk from to`."""
     for decided in unerring.steps(journal):
-        disk, source, target = decided.value["move"]
+        disk, source, target = decided.choice["move"]
         yield f"{disk} {source} {target}\n"
 
 

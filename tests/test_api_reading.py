@@ -12,11 +12,11 @@ from unerring.testing import ScriptedSampler
 
 
 def test_steps_lists_what_was_decided(tmp_path):
-    """Each committed step has its canonical choice, its tally, and its votes and flags."""
+    """Each decided step has its choice as a value, its tally, and its votes and flags."""
     path = tmp_path / "run.db"
     unerring.run(Doubling(2), ScriptedSampler({0: ["eh", "2", "3", "2", "2"], 1: ["4", "4"]}), path, k=2)
     listed = [(d.step, d.choice, d.tally, d.votes, d.flags, d.rounds) for d in unerring.steps(path)]
-    assert listed == [(0, "2", (3, 1), 4, 1, 3), (1, "4", (2,), 2, 0, 1)]
+    assert listed == [(0, 2, (3, 1), 4, 1, 3), (1, 4, (2,), 2, 0, 1)]
 
 
 def test_a_report_adds_up(tmp_path):

@@ -10,27 +10,36 @@ arXiv:2511.09030), and everything that was paid for is in a journal that survive
 
 from unerring.api import Options, Result, aresume, arun, resume, run
 from unerring.core.parsing import json_answer, lenient_json
+from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, Rehearsal, Subtask
 from unerring.core.race import AheadBy, FirstTo, Majority
 from unerring.core.redflag import FlagRules, RedFlag
 from unerring.core.request import Request
 from unerring.core.sample import Finish, Sample, Settings, Usage
-from unerring.errors import InputError, ProviderBusy, ProviderDown, Stopped, UnerringError
+from unerring.core.steps import Step, StepSample
+from unerring.errors import InputError, ProviderBusy, ProviderDown, StepUndecided, Stopped, UnerringError
+from unerring.measuring import Target
 from unerring.processes.hanoi import Hanoi
 from unerring.reading import report, steps, verify
+from unerring.runtime.limits import Guards, Patience
+from unerring.spending import Budget
 
 __all__ = [
     "AheadBy",
+    "Budget",
     "Chain",
     "Finish",
     "FirstTo",
     "FlagRules",
+    "Guards",
     "Hanoi",
     "InputError",
     "Majority",
     "Options",
+    "Patience",
     "Policy",
+    "Price",
     "ProviderBusy",
     "ProviderDown",
     "RedFlag",
@@ -39,8 +48,12 @@ __all__ = [
     "Result",
     "Sample",
     "Settings",
+    "Step",
+    "StepSample",
+    "StepUndecided",
     "Stopped",
     "Subtask",
+    "Target",
     "UnerringError",
     "Usage",
     "aresume",

@@ -406,6 +406,7 @@ async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Optio
         observer=Tee(stand.series, options.observer),
         max_steps=options.max_steps,
         speculation=models.ahead,
+        in_flight=options.in_flight,
         guards=options.guards,
         substitutes=models.substitutes,
         notice=getattr(options.observer, "notice", None),

@@ -119,7 +119,7 @@ class JournalDamaged(JournalError):
     `intact` counts the leading entries that do; `expected` is how many were once there, where known.
     """
 
-    def __init__(self, message: str, intact: int, expected: int | None = None) -> None:
+    def __init__(self, message: str, intact: int = 0, expected: int | None = None) -> None:
         super().__init__(message)
         self.intact = intact
         self.expected = expected

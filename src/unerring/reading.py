@@ -13,6 +13,7 @@ from unerring.core.open_step import Misplaced
 from unerring.core.process import Chain, verifier_of
 from unerring.core.replay import Decided, RunState
 from unerring.core.report import Series, report_of
+from unerring.core.steps import Step, step_of
 from unerring.core.vote import Json
 from unerring.errors import InputError, JournalDamaged
 from unerring.registry import make_chain, process_name
@@ -77,9 +78,13 @@ class History:
                 yield decided
 
 
-def steps(journal: str | Path) -> Iterator[Decided]:
-    """The committed steps of a journal, in order: `choice` (canonical JSON text), `tally`, `votes`, `flags`."""
-    return History(journal).steps()
+def steps(journal: str | Path) -> Iterator[Step]:
+    """The decided steps of a journal, in order and one at a time, so that a journal of any length can be read.
+
+    Raises `JournalDamaged` at the first entry that is bad or missing.
+    """
+    history = History(journal)
+    return (step_of(decided, history.state.voters) for decided in history.steps())
 
 
 def report(journal: str | Path) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:
-        problem = judge((decided.value for decided in steps(journal)), finished)
+        problem = judge((decided.value for decided in History(journal).steps()), finished)
     if history.series.ruled:
         notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
     if history.path.stat().st_nlink > 1:

@@ -25,6 +25,7 @@ from unerring.core.race import LogOdds, Won
 from unerring.core.redflag import FlagKind
 from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import StepLimit
+from unerring.reading import History
 from unerring.testing import NoisySampler
 
 FLAG = FlagKind.MALFORMED
@@ -284,7 +285,7 @@ def test_a_real_run_is_certified_by_its_leads(tmp_path, options):
     """Measured and run, each step is as sure as its votes that count weigh; live and read back."""
     path = tmp_path / "run.db"
     result = unerring.run(HANOI, VOTERS, path, options=options)
-    found, steps = result.report["certificate"], list(unerring.steps(path))
+    found, steps = result.report["certificate"], list(History(path).steps())
     assert unerring.report(path)["certificate"] == found
     assert any(len({reply.voter for reply in step.replies}) < len(step.replies) for step in steps)
     assert found["expected_wrong"] == pytest.approx(sum(loss_probability_of(step.margin / 1000) for step in steps))

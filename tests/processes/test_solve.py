@@ -162,7 +162,7 @@ def test_the_tree_can_be_looked_at(tmp_path):
     """`grown` gives the problems with their parts, answers and steps, each step once."""
     chain, path = Solve(SUM), tmp_path / "run.db"
     run(chain, talks(split=halves, solve=adds, compose=sums_up), path, k=2)
-    choices = [decided.value for decided in steps(path)]
+    choices = [decided.choice for decided in steps(path)]
     root = grown(chain, choices)
     assert (root.problem, root.answer, root.done) == (SUM, 91, True)
     assert [part.answer for part in root.parts] == [21, 70]
@@ -217,7 +217,7 @@ def test_where_splits_differ_they_are_judged(tmp_path):
     chain = Solve(SUM, depth=1, shortlist=5)
     result = run(chain, JUDGED, tmp_path / "run.db", k=3)
     assert result.answer == 91
-    first, second = [decided.value for decided in steps(tmp_path / "run.db")][:2]
+    first, second = [decided.choice for decided in steps(tmp_path / "run.db")][:2]
     assert len(first["candidates"]) >= 2
     assert 0 <= second["pick"] < len(first["candidates"])
     assert report(tmp_path / "run.db")["shortlisted"] == 1

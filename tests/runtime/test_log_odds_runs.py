@@ -17,6 +17,7 @@ from unerring.core.replay import RunState
 from unerring.core.sample import Sample
 from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import InputError, StepLimit, StepUndecided
+from unerring.reading import History
 from unerring.testing import NoisySampler, ScriptedSampler
 
 EDGE = -0.01
@@ -159,6 +160,6 @@ def test_a_run_of_weighed_votes_is_stopped_resumed_and_reported(tmp_path, specul
 def test_every_step_was_won_by_the_lead_that_the_rule_asks_for(tmp_path):
     """Each margin reaches the threshold, by less than one vote, also where the choice had less than half of them."""
     unerring.run(HANOI, VOTERS, tmp_path / "run.db", options=Options(policy=POLICY))
-    steps = list(unerring.steps(tmp_path / "run.db"))
+    steps = list(History(tmp_path / "run.db").steps())
     assert all(9210 <= step.margin < 9210 + WEIGHTS.heaviest for step in steps)
     assert any(2 * step.votes_for < step.votes for step in steps)

@@ -120,6 +120,7 @@ class Surroundings:
     observer: Observer | None = None
     max_steps: int | None = None
     speculation: Speculation | None = None
+    in_flight: int = 256  # samples at once, without speculation
     guards: Guards = field(default_factory=Guards)
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
     notice: Callable[[str], None] | None = None

@@ -42,7 +42,8 @@ class Sampling:
         self._sampler = sampler
         self._ledger = ledger
         self._around = around
-        most = 256 if around.speculation is None else around.speculation.in_flight
+        most = around.in_flight if around.speculation is None else around.speculation.in_flight
+        self._most = most
         self._caller = Caller(around, most)
         self._endpoint = isinstance(sampler, Endpoint)
         self._copies = Copies(around.guards.copies)
@@ -144,9 +145,13 @@ class Sampling:
         return _Seat(sampler, wording, policy.temperature(slot))
 
     async def draw(self, question: Question) -> None:
-        """Ask for every sample the step wants, all at once, and record what comes back."""
-        halt = StopRequest()
-        await taken_in([call for _, call in self.calls(question, question.step.wanted(), halt)], halt)
+        """Ask for every sample the step wants, as many at once as may be under way, and record what comes back."""
+        wanted = question.step.wanted()
+        for first in range(0, len(wanted), self._most):
+            halt, few = StopRequest(), wanted[first : first + self._most]
+            await taken_in([call for _, call in self.calls(question, few, halt)], halt)
+            if self._around.stop.reason is not None:
+                return
 
     async def _call(self, call: "_Call") -> None:
         later = bool(call.question.step.replies)

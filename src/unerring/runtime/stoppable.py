@@ -50,15 +50,43 @@ def calm_collector() -> Iterator[None]:
     Each call under way is some hundred objects that live until it is answered. At Python's usual pace the collector
     walks over those of all calls again and again and finds nothing: with 512 under way that was a quarter of a
     call's processor time. Nothing a run does waits for the collector. A process that has it look more seldom
-    already, or never, keeps its own pace.
+    already, or never, keeps its own pace; after the last of several runs at once it is as before the first.
     """
-    before = gc.get_threshold()
-    if 0 < before[0] < CALM:
-        gc.set_threshold(CALM, *before[1:])
+    _CALM.enter()
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        _CALM.leave()
+
+
+class _CalmCollector:
+    """The collector's pace over runs that overlap: the first one slows it, and the last one restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs = 0
+        self._before: tuple[int, int, int] | None = None
+        self._slowed: tuple[int, int, int] | None = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._runs += 1
+            found = gc.get_threshold()
+            if self._runs == 1 and 0 < found[0] < CALM:
+                self._before, self._slowed = found, (CALM, *found[1:])
+                gc.set_threshold(*self._slowed)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._runs -= 1
+            if self._runs or self._before is None:
+                return
+            if gc.get_threshold() == self._slowed:  # whatever was set meanwhile is the caller's own, and stays
+                gc.set_threshold(*self._before)
+            self._before = self._slowed = None
+
+
+_CALM = _CalmCollector()
 
 
 def _loop_runs_already() -> bool:

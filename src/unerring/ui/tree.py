@@ -17,7 +17,7 @@ LONGEST = 60  # characters of a problem
 
 def decided_tree(journal: Path, chain: Tree) -> tuple[Node, dict[int, str]]:
     """The tree in a journal, and votes by the number of a step; raises `InputError` where it cannot be followed."""
-    decided = list(reading.steps(journal))
+    decided = list(reading.History(journal).steps())
     tallies = {one.step: "-".join(map(str, one.tally)) for one in decided}
     try:
         return grown(chain, (one.value for one in decided)), tallies

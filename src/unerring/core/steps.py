@@ -1,0 +1,91 @@
+"""Decided steps as users read them: choices as values, texts in full, voters by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unerring.core.open_step import VoterRecord
+from unerring.core.replay import Decided
+from unerring.core.sample import Finish, Usage
+from unerring.core.vote import Json, parsed
+
+
+@dataclass(frozen=True, slots=True)
+class StepSample:
+    """One sample of a decided step: a vote, or flagged."""
+
+    number: int
+    """Its number within the step, from 0, in the order in which samples were asked for."""
+    voter: str
+    """The name of the model that gave it."""
+    text: str
+    """The model's text, in full."""
+    choice: Json
+    """The value that it voted for; None where it was flagged."""
+    flag: str | None
+    """Why it was flagged, such as `malformed` or `truncated`; None for a vote."""
+    finish: Finish
+    """Why the model stopped writing."""
+    usage: Usage
+    """Tokens read and written."""
+    logprob: float | None
+    """Mean log-probability of its tokens in nats; None where the model does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decided step of a run."""
+
+    step: int
+    """Its number, from 0."""
+    choice: Json
+    """The value that was decided and carried forward."""
+    tally: tuple[int, ...]
+    """Votes of each choice, most votes first."""
+    votes: int
+    """Votes in all."""
+    flags: int
+    """Samples that were flagged."""
+    rounds: int
+    """Rounds of voting that it took."""
+    margin: int
+    """The lead that won: votes, or millinats where votes are weighed; 0 where votes did not decide."""
+    ruled: bool
+    """Whether a person decided it."""
+    shortlisted: bool
+    """Whether its choice lists several answers, for judges to choose from."""
+    ahead: bool
+    """Whether it was asked before the step before it was decided."""
+    samples: tuple[StepSample, ...]
+    """Its samples, votes and flagged ones, by number."""
+
+
+def step_of(decided: Decided, voters: Mapping[int, VoterRecord]) -> Step:
+    """A decided step in the form for users; `voters` go by the numbers that replies have."""
+    texts = {reply.slot: reply.text for reply in decided.replies if isinstance(reply.text, str)}
+    choices = {reply.slot: parsed(reply.choice) for reply in decided.replies if isinstance(reply.choice, str)}
+    samples = tuple(
+        StepSample(
+            number=reply.slot,
+            voter=voters[reply.voter].name,
+            text=reply.text if isinstance(reply.text, str) else texts[reply.text],
+            choice=None if reply.candidate is None else choices[reply.candidate],
+            flag=None if reply.flag is None else reply.flag.value,
+            finish=reply.finish,
+            usage=reply.usage,
+            logprob=reply.logprob,
+        )
+        for reply in decided.replies
+    )
+    return Step(
+        step=decided.step,
+        choice=decided.value,
+        tally=decided.tally,
+        votes=decided.votes,
+        flags=decided.flags,
+        rounds=decided.rounds,
+        margin=decided.margin,
+        ruled=decided.ruled,
+        shortlisted=decided.shortlisted,
+        ahead=decided.ahead,
+        samples=samples,
+    )

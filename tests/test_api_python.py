@@ -1,0 +1,136 @@
+"""What Python users hold in their hands: steps, errors, limits that are honoured, and a process left as it was."""
+
+import asyncio
+import gc
+import pickle
+import threading
+from itertools import islice
+
+import pytest
+
+import unerring
+from doubling import Doubling
+from unerring import Options, Policy, Sample, errors
+from unerring.core.race import AheadBy
+from unerring.runtime.stoppable import CALM, calm_collector
+from unerring.testing import NoisySampler, ScriptedSampler
+
+
+def copied(value):
+    """What another process gets."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  (our own)
+
+
+def test_steps_have_values_and_texts_in_full(tmp_path):
+    """A step's choice is a value, and each sample has its own text and choice, repeated ones too."""
+    path = tmp_path / "run.db"
+    script = {0: ["eh", "2", "3", "2", "2"], 1: [Sample("4", voter="two"), "4"]}
+    unerring.run(Doubling(2), ScriptedSampler(script), path, k=2)
+    first, second = unerring.steps(path)
+    assert (first.step, first.choice, first.tally, first.flags) == (0, 2, (3, 1), 1)
+    assert [(one.number, one.text, one.choice, one.flag) for one in first.samples] == [
+        (0, "eh", None, "malformed"), (1, "2", 2, None), (2, "3", 3, None), (3, "2", 2, None), (4, "2", 2, None),
+    ]  # fmt: skip
+    assert second.samples[0].voter == "two"
+    assert copied(first) == first
+
+
+def test_steps_are_read_one_at_a_time(tmp_path, monkeypatch):
+    """Taking the first steps of a journal reads no more of it than these need."""
+    path = tmp_path / "run.db"
+    chain = unerring.Hanoi(disks=8)
+    unerring.run(chain, NoisySampler(chain.rehearse), path, k=2)
+    folded, whole = [], unerring.core.replay.RunState.apply
+
+    def counting(state, entry):
+        folded.append(entry)
+        return whole(state, entry)
+
+    monkeypatch.setattr(unerring.core.replay.RunState, "apply", counting)
+    assert [one.step for one in islice(unerring.steps(path), 3)] == [0, 1, 2]
+    few = len(folded)
+    assert sum(1 for _ in unerring.steps(path)) == 255
+    assert few < (len(folded) - few) / 3
+
+
+def test_an_undecided_step_is_named_by_its_error(tmp_path):
+    """`StepUndecided` has the step's number and tally, `Stopped` the journal; without a journal that is None."""
+    policy = Policy(AheadBy(2), vote_cap=4)
+    script = {0: ["2", "2"], 1: ["4", "5", "4", "5"]}
+    found = []
+    for path in (tmp_path / "run.db", None):
+        with pytest.raises(unerring.StepUndecided) as raised:
+            unerring.run(Doubling(4), ScriptedSampler(script), path, options=Options(policy=policy))
+        found.append((raised.value.step, raised.value.tally, raised.value.journal))
+    assert found == [(1, (2, 2), str(tmp_path / "run.db")), (1, (2, 2), None)]
+    with pytest.raises(unerring.Stopped) as raised:
+        unerring.resume(tmp_path / "run.db", Doubling(4), ScriptedSampler(script))
+    assert raised.value.journal == str(tmp_path / "run.db")
+
+
+def test_errors_go_through_pickle_with_all_they_say():
+    """Each error of the tree comes back from another process as it was: its type, message and attributes."""
+    made = [kind("what happened") for kind in vars(errors).values() if _raisable(kind)]
+    made += [errors.StepUndecided("step 3", 3, (2, 2)), errors.ProviderBusy("later", 5.0, tokens=(1, 2))]
+    made += [errors.JournalDamaged("cut", 7, 9)]
+    made[-3].journal = "run.db"
+    again = [copied(error) for error in made]
+    assert [(type(one), str(one), vars(one)) for one in again] == [(type(one), str(one), vars(one)) for one in made]
+
+
+def _raisable(kind):
+    return isinstance(kind, type) and issubclass(kind, Exception) and kind is not errors.JournalDamaged
+
+
+class Counting:
+    """A sampler that notes how many samples were under way at once."""
+
+    name, paid, compact = "counting", False, False
+
+    def __init__(self):
+        self.now = self.most = 0
+
+    async def sample(self, prompt, settings, n):
+        self.now += n
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= n
+        return [Sample(str(2 ** (settings.step + 1)))] * n
+
+
+@pytest.mark.parametrize("speculate", ["off", "leader"])
+def test_no_more_samples_are_under_way_than_allowed(speculate):
+    """`in_flight` holds for one step after the other as well, where a step wants more samples than that."""
+    sampler = Counting()
+    result = unerring.run(Doubling(3), sampler, k=5, options=Options(speculate=speculate, in_flight=2))
+    assert result.steps == 3
+    assert sampler.most <= 2
+
+
+def test_the_collectors_pace_is_the_callers_after_runs_that_overlap():
+    """Two runs in threads, of which the first to begin ends first: slow between, and then as it was."""
+    before = gc.get_threshold()
+    inside, leave = threading.Barrier(3, timeout=30), [threading.Event(), threading.Event()]
+
+    def run(number):
+        with calm_collector():
+            inside.wait()
+            leave[number].wait(30)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in (0, 1)]
+    gc.set_threshold(700, 11, 12)
+    try:
+        for thread in threads:
+            thread.start()
+        inside.wait()
+        leave[0].set()
+        threads[0].join(30)
+        assert gc.get_threshold() == (CALM, 11, 12)
+        leave[1].set()
+        threads[1].join(30)
+        assert gc.get_threshold() == (700, 11, 12)
+        with calm_collector():
+            gc.set_threshold(123, 4, 5)  # whoever sets it meanwhile keeps what was set
+        assert gc.get_threshold() == (123, 4, 5)
+    finally:
+        gc.set_threshold(*before)
