@@ -14,6 +14,7 @@ from unerring.adapters.embedded_ensembles import DRAFT, named
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed, is_plugged, plugged
+from unerring.adapters.scrubbing import about_words
 from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, parameters_of
@@ -88,7 +89,8 @@ def _imported(name: str) -> Any:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         shipped = ", ".join(sorted(SHIPPED))
-        raise InputError(f"no process is called {name!r}; shipped: {shipped}; your own: package.module:Class")
+        told = f"no process is called {name!r}; shipped: {shipped}; your own: package.module:Class"
+        raise InputError(about_words(told, name))
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -96,9 +98,10 @@ def _imported(name: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:
-        raise InputError(
+        told = (
             f"cannot import {name}: {type(error).__name__}: {error}; from Python, pass the process itself: chain=..."
-        ) from None
+        )
+        raise InputError(about_words(told, name)) from None
     return found
 
 
@@ -168,6 +171,14 @@ def _single(model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExi
 
 
 def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
+    """The sampler of a specification; what is wrong with one is said without what in it may be a secret."""
+    try:
+        return _of_provider(asked, chain, origin, made)
+    except InputError as error:
+        raise type(error)(about_words(str(error), asked)) from None
+
+
+def _of_provider(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
     spec = embedded_for(chain, asked)
     provider, _, rest = spec.partition("/")
     if provider == "embedded":

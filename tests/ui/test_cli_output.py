@@ -246,3 +246,17 @@ def test_who_voted_is_shown_inert(cli, tmp_path):
     told = cli("report", "run.db").out
     assert "\\x1b[2J" in told
     assert all(char.isprintable() or char == "\n" for char in told)
+
+
+def test_csv_has_no_formula_and_no_control_character(cli):
+    """Texts and column names that a spreadsheet would compute have a ' before them; numbers stay as they are."""
+    live = ("=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1")
+    spoken("live.db", *live, "-5", "+1.5e3", "a\x1b[31mb", "a\x9b31mb\u202e", "two\nlines")
+    cells = [row["choice"] for row in csv.DictReader(io.StringIO(cli("export", "live.db", "--format", "csv").out))]
+    assert all(cell.startswith("'") for cell in cells[: len(live)]), cells
+    assert cells[len(live) :] == ["-5", "+1.5e3", r"a\x1b[31mb", r"a\x9b31mb\u202e", "two\nlines"]
+    spoken("names.db", '{"=1+1": -5, "\\u001b[31m": "-5", "tab\\t": "-x"}', keys=True)
+    out = cli("export", "names.db", "--format", "csv").out
+    assert out.isprintable() or not set(map(chr, [*range(10), *range(11, 32), 127])) & set(out)
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["'=1+1"], row[r"\x1b[31m"], row[r"tab\t"]) == ("-5", "-5", "'-x")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from unerring.adapters.batch_lines import MOST_REQUESTS
 from unerring.adapters.openai_spec import PROVIDER as CHAT
 from unerring.adapters.openai_spec import Spec, parse_spec
+from unerring.adapters.scrubbing import about_words
 from unerring.errors import InputError
 
 PROVIDER = "openai-batch"
@@ -63,7 +64,17 @@ class BatchSpec:
 
 
 def parse_batch_spec(text: str) -> BatchSpec:
-    """Read `openai-batch/MODEL@URL,option,...`; raises `InputError` with one line that says what to write."""
+    """Read `openai-batch/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
+
+    The line repeats nothing of the words that may be a secret.
+    """
+    try:
+        return _parsed(text)
+    except InputError as error:
+        raise InputError(about_words(str(error), text)) from None
+
+
+def _parsed(text: str) -> BatchSpec:
     provider, slash, rest = text.partition("/")
     if provider != PROVIDER or not slash:
         raise InputError(f"a model that is asked in batches is written {PROVIDER}/MODEL or {PROVIDER}/MODEL@URL")

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from unerring.adapters.scrubbing import about_words
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagRules
@@ -99,4 +100,5 @@ def named(spec: str) -> tuple[Ensemble, tuple[str, ...]]:
         if own == ensemble.name and member in {*MEMBERS, DRAFT}:
             return ensemble, (member,)
     known = " and ".join(ensemble.name for ensemble in ENSEMBLES)
-    raise InputError(f"there is no embedded model {spec!r}; there are: {known}, their members (/a, /b, /c, /draft)")
+    told = f"there is no embedded model {spec!r}; there are: {known}, their members (/a, /b, /c, /draft)"
+    raise InputError(about_words(told, spec))

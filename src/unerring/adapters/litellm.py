@@ -25,6 +25,7 @@ from unerring.adapters.openai_request import FORMAT, LIMITS
 from unerring.adapters.openai_spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
 from unerring.adapters.openai_spec import PROVIDER as CHAT
 from unerring.adapters.permission import GIVEN, Permission
+from unerring.adapters.scrubbing import KeyFinder
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
 PROVIDER = "litellm"
@@ -226,13 +227,12 @@ class _Keys(Secret):
         super().__init__(own, variable)
         others = {value for name, value in environ.items() if _SECRET.fullmatch(name) and _RANDOM.fullmatch(value)}
         each = others | {own} if len(own) >= SHORTEST_SECRET else others
-        self._each = sorted(each, key=len, reverse=True)
+        self._each = [KeyFinder(key) for key in sorted(each, key=len, reverse=True)]
 
     def scrubbed(self, text: str) -> str:
         """The text without any of the keys."""
         for key in self._each:
-            if key in text:
-                text = text.replace(key, "[key]")
+            text = key.without(text)
         return text
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from unerring.adapters.permission import GIVEN, Permission, is_loopback
+from unerring.adapters.scrubbing import KeyFinder, about_words, without_secrets
 from unerring.errors import InputError
 
 PROVIDER = "openai"
@@ -88,10 +89,11 @@ class Spec:
 class Secret:
     """A key, or none. It shows in no representation."""
 
-    __slots__ = ("_key", "variable")
+    __slots__ = ("_finder", "_key", "variable")
 
     def __init__(self, key: str, variable: str) -> None:
         self._key = key
+        self._finder = KeyFinder(key if len(key) >= SHORTEST_SECRET else "")
         self.variable = variable
 
     def __repr__(self) -> str:
@@ -111,10 +113,8 @@ class Secret:
         return blake2b(self._key.encode(), digest_size=4, person=b"unerring").hexdigest() if self._key else ""
 
     def scrubbed(self, text: str) -> str:
-        """The text without the key."""
-        if len(self._key) < SHORTEST_SECRET or self._key not in text:
-            return text
-        return text.replace(self._key, "[key]")
+        """The text without the key, cut or encoded as it may be."""
+        return self._finder.without(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,17 @@ class Proxy:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read `openai/MODEL@URL,option,...`; raises `InputError` with one line that says what to write."""
+    """Read `openai/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
+
+    The line repeats nothing of the words that may be a secret.
+    """
+    try:
+        return _parsed(text)
+    except InputError as error:
+        raise InputError(about_words(str(error), text)) from None
+
+
+def _parsed(text: str) -> Spec:
     first, *options = text.split(",")
     provider, slash, named = first.partition("/")
     if provider != PROVIDER or not slash:
@@ -147,6 +157,8 @@ def parse_spec(text: str) -> Spec:
     model, url = (named[: found[-1].start()], named[found[-1].end() :]) if found else (named, DEFAULT_URL)
     if not found and _HALF_AN_ADDRESS.search(named):
         raise InputError(f"the address after @ begins with http:// or https://: {_WRITTEN}")
+    if without_secrets(model, {}) != model:
+        raise InputError(f"the model's name looks like a key or a login; keys come from the environment: {_WRITTEN}")
     if not model or not model.isprintable() or any(map(str.isspace, model)):
         raise InputError(f"there is no model's name in it, or one with spaces: {_WRITTEN}")
     return replace(Spec(model, canonical_url(url)), **_options(options))

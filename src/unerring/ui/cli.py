@@ -216,6 +216,9 @@ def export(file: Path, what: str, form: str) -> int:
     """Print the steps or the votes of the journal FILE, one record a line.
 
     Steps are those committed; votes are all samples, also those of the step that is undecided or still open.
+
+    jsonl has them exactly. csv is for spreadsheets: control characters are escapes there, such as \\x1b, and a text
+    that a spreadsheet would take for a formula has a ' before it.
     """
     working_on(file)
     history = reading.History(file)

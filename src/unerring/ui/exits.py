@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from unerring.adapters.jsonl import json_line
+from unerring.adapters.scrubbing import without_secrets
 from unerring.core.user_code import WrongReturn, place_of
 from unerring.errors import UnerringError
 from unerring.ui.text import inert, probability
@@ -70,7 +71,7 @@ def ended(end: Ended, invocation: Invocation) -> int:
         told = {
             "status": "stopped" if end.code == STOPPED else "failed",
             "kind": end.kind,
-            "reason": " ".join(end.reason.split()),
+            "reason": without_secrets(" ".join(end.reason.split())),
             "journal": None if invocation.journal is None else str(invocation.journal),
             "exit_code": end.code,
             "next": end.command,
@@ -78,8 +79,8 @@ def ended(end: Ended, invocation: Invocation) -> int:
         click.echo(json_line({**end.details, **told}))
     if invocation.traceback and end.__cause__ is not None:
         for line in "".join(traceback.format_exception(end.__cause__)).splitlines():
-            click.echo(inert(line), err=True)
-    click.echo("unerring: " + inert(" ".join(str(end).split())), err=True)
+            click.echo(inert(without_secrets(line)), err=True)
+    click.echo("unerring: " + inert(without_secrets(" ".join(str(end).split()))), err=True)
     return end.code
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
@@ -11,7 +12,10 @@ from unerring.core.race import Undecided
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reading import History
+from unerring.ui.text import inert
 
+_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and the wide forms, which some take for the same
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 OWN = frozenset({"index", "tally", "votes", "flags", "ruled"})
 
 
@@ -73,7 +77,11 @@ def _samples(replies: Sequence[Reply], status: str, history: History, first: int
 
 
 def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
-    """Write records as `jsonl` or `csv`; in CSV, lists and objects are written as JSON."""
+    """Write records as `jsonl` or `csv`.
+
+    CSV is for people and their spreadsheets: lists and objects are written as JSON, control characters as escapes, and
+    a text that a spreadsheet would take for a formula has a ' before it (owasp.org, "CSV injection").
+    """
     if form == "jsonl":
         for record in records:
             out.write(json_line(record) + "\n")
@@ -82,7 +90,7 @@ def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
     for record in records:
         if table is None:
             table = csv.DictWriter(out, list(record), extrasaction="ignore", lineterminator="\n")
-            table.writeheader()
+            table.writerow({name: _text(name) for name in record})
         if record.keys() - set(table.fieldnames):
             index, names = record["index"], ", ".join(sorted(record.keys() - set(table.fieldnames)))
             raise InputError(f"step {index} has fields that the first had not ({names}); export it as jsonl")
@@ -92,5 +100,11 @@ def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict | bool):
         return json.dumps(value)
-    # half of a surrogate pair, which a model may write, is no text that a file can hold
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    """A text that no terminal obeys and no spreadsheet computes."""
+    shown = "\n".join(inert(line) for line in text.split("\n"))
+    formula = text.lstrip()[:1] in _FORMULA or text[:1] in _FORMULA
+    return f"'{shown}" if formula and not _NUMBER.fullmatch(text) else shown

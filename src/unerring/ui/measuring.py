@@ -10,6 +10,7 @@ import click
 from unerring import measuring
 from unerring.adapters.jsonl import json_line
 from unerring.adapters.prices import price_of, read_prices
+from unerring.adapters.scrubbing import about_words
 from unerring.core.planning.assumptions import Assumptions, given, measured
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
@@ -230,7 +231,8 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 def _shipped(model: str) -> Calibration:
     found = measuring.shipped_calibration(model)
     if found is None:
-        raise InputError(f"no calibration of {model} ships; to see how one is made: unerring calibrate --help")
+        told = f"no calibration of {model} ships; to see how one is made: unerring calibrate --help"
+        raise InputError(about_words(told, model))
     return found
 
 

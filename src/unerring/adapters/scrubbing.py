@@ -1,0 +1,148 @@
+"""Secrets taken out of texts: a key that comes back in any of its usual disguises, and what else looks like one.
+
+A server may echo a key cut, in capitals, spaced, or encoded. A text is searched without its case and without anything
+but letters and digits, for pieces of the key as it is, in hexadecimal, in base64, and in the escapes of URLs and JSON.
+"""
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+
+HIDDEN = "[hidden]"
+KEY = "[key]"
+SHORTEST_PIECE = 8  # letters and digits; a piece of half a key, or of 10 of them, is taken out as well
+LONGEST_PIECE = 10
+
+_LOWER = bytes(range(256)).lower()
+_DROPPED = bytes(code for code in range(256) if not (chr(code).isascii() and chr(code).isalnum()))
+_RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S+")  # no word, and no placeholder such as ollama or EMPTY
+
+
+class KeyFinder:
+    """Finds one key in texts. Keys that are words or placeholders are found as they are written only.
+
+    Every piece that is long enough holds one of a text's windows, taken without a gap, whole. So a text costs one look
+    into a table for each of its windows, and nothing more where none of them is in any form of the key.
+    """
+
+    __slots__ = ("_forms", "_key", "_places", "_width")
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._forms: list[tuple[bytes, int]] = []  # each form of the key, and how much of it is too much
+        plain = _letters(key)
+        least = min(LONGEST_PIECE, max(SHORTEST_PIECE, (len(plain) + 1) // 2))
+        if _RANDOM.fullmatch(key) and len(plain) >= SHORTEST_PIECE:
+            for form, unit in _forms(key):
+                self._forms.append((form, min(len(form), round(least * unit))))
+        self._width = (least + 1) // 2
+        self._places: dict[tuple[int, ...], list[tuple[int, int]]] = {}  # by window: which forms have it, and where
+        for number, (form, _) in enumerate(self._forms):
+            for start in range(len(form) - self._width + 1):
+                window = tuple(form[start : start + self._width])
+                self._places.setdefault(window, []).append((number, start))
+
+    def without(self, text: str) -> str:
+        """The text without the key, or pieces of it."""
+        if self._key and self._key in text:
+            text = text.replace(self._key, KEY)
+        if not self._places:
+            return text
+        letters = _letters(text)
+        if self._places.keys().isdisjoint(zip(*[iter(letters)] * self._width, strict=False)):
+            return text
+        for start, end in reversed(_merged(self._spans(text, letters))):
+            text = text[:start] + KEY + text[end:]
+        return text
+
+    def _spans(self, text: str, letters: bytes) -> Iterator[tuple[int, int]]:
+        """From where to where the text holds pieces of the key that are long enough."""
+        places = [place for place, char in enumerate(text) if char.isascii() and char.isalnum()]
+        for found in range(0, len(letters) - self._width + 1, self._width):
+            for number, known in self._places.get(tuple(letters[found : found + self._width]), ()):
+                form, least = self._forms[number]
+                start, end = _widened(letters, form, found, known, self._width)
+                if end - start >= least:
+                    yield places[start], places[end - 1] + 1
+
+
+def _widened(letters: bytes, form: bytes, found: int, known: int, length: int) -> tuple[int, int]:
+    """From where to where letters and form agree around a place where they do."""
+    start, end = found, found + length
+    while start > 0 and known > 0 and letters[start - 1] == form[known - 1]:
+        start, known = start - 1, known - 1
+    known += end - start
+    while end < len(letters) and known < len(form) and letters[end] == form[known]:
+        end, known = end + 1, known + 1
+    return start, end
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that touch as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _letters(text: str) -> bytes:
+    """The ASCII letters and digits of a text, in lower case."""
+    return text.encode("ascii", "ignore").translate(_LOWER, _DROPPED)
+
+
+def _forms(key: str) -> Iterator[tuple[bytes, float]]:
+    """The letters and digits of a key's disguises, with how many of them stand for one of its own."""
+    data = key.encode()
+    yield _letters(key), 1
+    yield data.hex().encode(), 2  # also %73%6B
+    yield b"".join(b"x%02x" % byte for byte in data), 3
+    yield b"".join(b"u%04x" % byte for byte in data), 5
+    for escape in ("%02x", "u%04x", "x%02x"):
+        written = (char if char.isalnum() else escape % ord(char) for char in key)
+        yield "".join(written).lower().encode(), 1
+    for before in range(3):  # where in a group of three bytes the key begins
+        text = b64encode(bytes(before) + data).decode()
+        first, last = (before * 8 + 5) // 6, (before + len(data)) * 8 // 6
+        yield _letters(text[first:last]), 4 / 3
+
+
+# What looks like a secret in a message, whoever wrote it: a login in an address, a value behind a name such as
+# api_key=, and keys that begin as those of known providers do.
+_PATTERNS = (
+    (re.compile(r"(?<=://)[^\s,'\"]*@"), f"{HIDDEN}@"),
+    (re.compile(r"[^\s/@,'\"(]+:[^\s@'\"]+@(?!preset/|[A-Za-z][\w+.-]*://)"), f"{HIDDEN}@"),
+    (
+        re.compile(r"((?:key|token|secret|password|passwd|pwd|auth)=)[^\s,'\"&;)]+", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|glpat|r8|nvapi|pplx|tgp)[-_][A-Za-z0-9_-]{8,}"), HIDDEN),
+    (re.compile(r"\bAIza[A-Za-z0-9_-]{16,}"), HIDDEN),
+    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+)
+_IN_WORDS = (
+    re.compile(r"\?[^\s,'\"]+"),
+    re.compile(r"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{20,}"),
+)
+_NAMED_SECRET = re.compile(r".*(_API_KEY|_TOKEN|_SECRET|_SECRET_KEY|_ACCESS_KEY|_PASSWORD)")
+
+
+def without_secrets(message: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A message without what looks like a secret, and without the secrets of the environment."""
+    for name, value in environ.items():
+        if _NAMED_SECRET.fullmatch(name) and len(value) >= SHORTEST_PIECE and _RANDOM.fullmatch(value):
+            message = message.replace(value, KEY)
+    for pattern, instead in _PATTERNS:
+        message = pattern.sub(instead, message)
+    return message
+
+
+def about_words(message: str, words: str) -> str:
+    """A message about the words of a command line, without what in these may be a secret."""
+    for pattern in _IN_WORDS:
+        for found in pattern.findall(words):
+            message = message.replace(found, HIDDEN)
+    return without_secrets(message)
