@@ -249,7 +249,7 @@ def test_a_run_with_ones_own_model_is_stopped_resumed_and_verified(site, model):
     assert stopped.returncode == 3, stopped.stderr
     resumed = unerring(site, "resume", journal)
     assert resumed.returncode == 0, resumed.stderr
-    assert model in resumed.stdout
+    assert model in unerring(site, "report", journal).stdout
     verified = unerring(site, "verify", journal)
     assert "zero errors" in verified.stdout + verified.stderr
 
