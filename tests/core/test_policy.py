@@ -22,6 +22,13 @@ def test_the_default_policy_is_the_papers():
     assert policy.flags.max_output_tokens == 750
 
 
+def test_a_temperature_of_0_is_raised_by_flagged_samples():
+    """Each flagged sample of earlier rounds raises it, up to 1; the first sample and other temperatures are left."""
+    cold, warm = Policy(later_temperature=0.0), Policy()
+    assert [cold.temperature(5, flagged) for flagged in (0, 1, 3, 99)] == [0.0, 0.1, pytest.approx(0.3), 1.0]
+    assert [cold.temperature(0, 7), warm.temperature(5, 7)] == [0.0, 0.1]
+
+
 @each(
     "policy",
     [

@@ -177,3 +177,25 @@ def test_a_request_is_a_request():
     """A dict in its place is refused in one line that shows how one is made."""
     with pytest.raises(InputError, match=r"unerring.Request"):
         unerring.run(Doubling(), double, k=1, options=Options(request={"temperature": 1}))
+
+
+def test_no_flagged_sample_is_asked_again_in_the_same_request():
+    """At temperature 0 and without seeds a flagged request would be flagged again: it is raised, in pilots too."""
+
+    def cold(prompt, temperature, seed, index, limit):
+        return doubled(prompt, temperature, seed, index, limit) if temperature else Answer("eh", 20, 1)
+
+    class Known(Doubling):
+        def truth(self, state):
+            return 2 * state["value"]
+
+    with serving(bodies=True, models={"m": cold}) as server:
+        model = f"openai/m@{server.url},seed=off,n=1"
+        request = Request(temperature=0.0)
+        options = Options(request=request, guards=unerring.api.Guards(copies=1.0, probe=False), speculate="off")
+        assert unerring.run(Doubling(3), model, k=1, options=options).state["value"] == 8
+        asked = [json.dumps(body) for body in bodies(server)]
+        assert len(asked) == len(set(asked)) == 6
+        found = calibrate(Known(3), model, 6, options=PilotOptions(request=request, guards=options.guards))
+        assert found.voters[0].votes == 3
+        assert len(bodies(server)) == 12

@@ -1,7 +1,7 @@
 """Which samples are flagged and for what, and which faults are the user's bug and flag nothing."""
 
 import pytest
-from chain_runs import K1, K2, Words, run
+from chain_runs import K1, K2, Words, resume, run
 
 from unerring.core.encoding import decode, encode
 from unerring.core.entries import Replies
@@ -19,6 +19,21 @@ def test_flagged_samples_are_drawn_anew_and_never_vote():
     assert outcome.decided[0].tally == (2,)
     assert outcome.decided[0].flags == 3
     assert outcome.votes == [(0, 1), (0, 4)]
+
+
+def test_a_flagged_sample_is_not_drawn_again_unchanged_at_temperature_0():
+    """With 0 for all samples those after a flagged round are drawn at a higher one, a resumed run's at the same."""
+    cold = Policy(AheadBy(2), later_temperature=0.0)
+    script = ["!", "a", "!", "!", "a", "a"]
+    whole, sampler = Words(1), ScriptedSampler(script)
+    outcome = run(whole, sampler, cold)
+    temperatures = [temperature for _, _, n, temperature in sampler.calls for _ in range(n)]
+    assert temperatures == [0.0, 0.0, 0.1, pytest.approx(0.2), pytest.approx(0.3)]
+    for upto in range(2, len(outcome.entries)):
+        rest = ScriptedSampler(script)
+        resume(whole, rest, outcome.entries[:upto])
+        for _, slot, n, temperature in rest.calls:
+            assert [temperature] * n == temperatures[slot : slot + n]
 
 
 SCREENED = [

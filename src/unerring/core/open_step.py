@@ -45,6 +45,7 @@ class OpenStep:
 
     __slots__ = (
         *("ahead", "asked", "choices", "first", "flags", "listed", "model", "policy", "race", "replies", "rounds"),
+        "round_first",
         *("ruled", "step", "texts", "told", "voters", "weighing"),
     )
 
@@ -70,6 +71,7 @@ class OpenStep:
         self.told = self.first
         self.flags = 0
         self.rounds = 1
+        self.round_first = self.first  # number of the first sample of the round that is drawn
         self.asked = self.first + self.race.missing()
 
     @property
@@ -92,6 +94,12 @@ class OpenStep:
     def samples(self) -> int:
         """How many samples it has that were not set aside."""
         return sum(slot >= self.first for slot in self.replies) if self.first else len(self.replies)
+
+    @property
+    def flagged_before_round(self) -> int:
+        """How many samples of earlier rounds were flagged: the same whenever a sample of this round is asked for."""
+        each = (self.replies.get(slot) for slot in range(self.first, self.round_first))
+        return sum(reply is not None and reply.flag is not None for reply in each)
 
     def wanted(self) -> list[int]:
         """Numbers of the samples that are asked for and have no reply yet, ascending."""
@@ -201,6 +209,7 @@ class OpenStep:
                 self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
             self.told += 1
             if self.told == self.asked and isinstance(self._by_votes(), Continue):
+                self.round_first = self.asked
                 self.asked += self.race.missing()
                 self.rounds += 1
 

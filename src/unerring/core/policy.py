@@ -9,6 +9,9 @@ from unerring.core.vote import Json
 from unerring.core.weights import weights_from
 from unerring.errors import InputError
 
+RAISED_A_FLAG = 0.1  # by which each flagged sample raises a temperature of 0 ...
+MOST_RAISED = 1.0  # ... up to this
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -17,6 +20,7 @@ class Policy:
     `rule` says who wins a race and `vote_cap` after how many votes it is given up as undecided. `flag_cap` is
     the number of flagged samples a step may draw for each vote it has counted or still needs. The step's first
     sample is drawn at `first_temperature`, all later ones at `later_temperature` (paper, section 4: 0, then 0.1).
+    Where that is 0, samples after a flagged one are drawn at a higher one: asked the same, a model answers the same.
     A step that is open after `escalate_after` rounds of voting goes to the samplers in reserve, where there are some.
     """
 
@@ -41,9 +45,13 @@ class Policy:
         if self.flags.max_output_tokens < 1:
             raise InputError("max_output_tokens is the length of the longest answer that is not flagged, at least 1")
 
-    def temperature(self, slot: int) -> float:
-        """Temperature of the step's sample number `slot`, counted from 0."""
-        return self.first_temperature if slot == 0 else self.later_temperature
+    def temperature(self, slot: int, flagged: int = 0) -> float:
+        """Temperature of the step's sample number `slot`, counted from 0.
+
+        `flagged` samples of earlier rounds raise a temperature of 0, by which every sample would be flagged again.
+        """
+        drawn_at = self.first_temperature if slot == 0 else self.later_temperature
+        return min(RAISED_A_FLAG * flagged, MOST_RAISED) if drawn_at == 0 and slot > 0 else drawn_at
 
     def to_json(self) -> dict[str, Json]:
         """JSON data, read back by `policy_from`; the weights of votes are there only for a rule that has them."""

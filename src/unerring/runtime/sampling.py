@@ -142,7 +142,8 @@ class Sampling:
         sampler = seated(turns, slot, escalated)
         wordings = len(question.subtask.wordings(sampler.compact))
         wording = turns_before(turns, slot, escalated) % wordings if wordings > 1 else 0
-        return _Seat(sampler, wording, policy.temperature(slot))
+        flagged = step.flagged_before_round if policy.later_temperature == 0 else 0
+        return _Seat(sampler, wording, policy.temperature(slot, flagged))
 
     async def draw(self, question: Question) -> None:
         """Ask for every sample the step wants, as many at once as may be under way, and record what comes back."""
