@@ -86,6 +86,21 @@ def test_honest_short_answers_are_no_copies(tmp_path):
     assert votes(journal) >= 900
 
 
+def test_a_silent_cache_before_a_model_for_one_purpose_is_found_before_the_first_step(tmp_path):
+    """A model that writes no letters but its answer, copies with names of their own and usage: time alone tells them.
+
+    250 steps of three votes had 500 copies among them.
+    """
+    journal = tmp_path / "run.db"
+    with serving(models={"m": scripted(["7"])}, cache=caching.FRESH, latency=Latency(0.05)) as server:
+        spec = f"openai/m@{server.url},n=1"
+        given = {"guards": Guards(), "clock": SystemClock(), "speculate": "off"}
+        with pytest.raises(VotesCopied, match="The same answer to the run's first question came within"):
+            unerring.run(Sevens(250), spec, journal, options=options(spec, **given))
+        assert server.ledger.settled().requests <= 16
+    assert votes(journal) == 0
+
+
 class Sevens:
     """A chain that asks the same over and over."""
 

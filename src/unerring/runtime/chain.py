@@ -35,8 +35,9 @@ async def run_chain(
     sampling = Sampling(sampler, ledger, around)
     try:
         sampling.require_weighed(voter.name for voter in folded.voters.values())
-        if subtask_at(chain, at, folded.committed) is not None:
-            await sampling.try_out()
+        first = subtask_at(chain, at, folded.committed)
+        if first is not None:
+            await sampling.try_out(first)
         if around.speculation is None:
             await _one_by_one(frontier, sampling)
         else:

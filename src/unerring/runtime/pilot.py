@@ -85,8 +85,9 @@ class Pilot:
         """
         ledger, clock = self._ledger, self._around.clock
         try:
-            if not self._enough:
-                await self._sampling.try_out()
+            first = None if self._enough else subtask_at(self._chain, started(self._chain), 0)
+            if first is not None:
+                await self._sampling.try_out(first)
             await (self._walk(seen) if self._calibration.walked else self._enter(seen))
         except JournalError:
             raise

@@ -14,8 +14,9 @@ number that is new in each session: nothing of it is in a cache from earlier. Wh
 calls have to confirm that, for a reply may have been delivered twice by accident. One of these has another number in
 its prompt: a model that can do one thing only may honestly say the same to everything.
 
-Only letters that look random prove anything. A model that says `7` to whatever it is asked is not accused, and what
-it is asked in earnest is watched by `unerring.core.independence`.
+Only letters that look random prove anything. A model that says `7` to whatever it is asked is not accused: it is asked
+the run's own first question (`unerring.runtime.repeat_probe`), and what it is asked in earnest is watched by
+`unerring.core.independence`.
 """
 
 import asyncio
@@ -198,8 +199,7 @@ class _Echo:
 
     @property
     def same_identity(self) -> bool:
-        name = self.later.reply_id
-        return name is not None and len(name) >= SHORTEST_IDENTITY and name == self.earlier.reply_id
+        return is_named(self.earlier, self.later)
 
 
 @dataclass(slots=True)
@@ -326,6 +326,12 @@ class _Trial:
                 heard.append((sent, sample, (call.prompt, sample.text) in known))
                 known.add((call.prompt, sample.text))
         return Finding(nature, sentence, self.n_honoured, self.marks_tell, tuple(heard))
+
+
+def is_named(earlier: Sample, later: Sample) -> bool:
+    """Whether a reply has the identity of an earlier one, and that is long enough to mean anything."""
+    name = later.reply_id
+    return name is not None and len(name) >= SHORTEST_IDENTITY and name == earlier.reply_id
 
 
 def looks_random(text: str) -> bool:

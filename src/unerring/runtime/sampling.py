@@ -16,6 +16,7 @@ from unerring.core.account import Charge
 from unerring.core.entries import Probed, Replies, Reply
 from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
+from unerring.core.process import Subtask
 from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings
@@ -25,8 +26,9 @@ from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Endpoint, Sampler
-from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, nonce_of, probe
+from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Nature, nonce_of, probe
 from unerring.runtime.question import Question
+from unerring.runtime.repeat_probe import probe_repeats
 from unerring.runtime.trials import Trial, can_be_tried
 
 log = logging.getLogger("unerring")
@@ -102,8 +104,11 @@ class Sampling:
             committed = self._ledger.state.committed
             self._unanswered = {at: count for at, count in self._unanswered.items() if at[0] >= committed}
 
-    async def try_out(self) -> None:
-        """Try every endpoint out, before a session's first step; raises `VotesCopied` for one that gives copies."""
+    async def try_out(self, subtask: Subtask) -> None:
+        """Try every endpoint out, before a session's first step, for which `subtask` is asked.
+
+        Raises `VotesCopied` for one that gives copies.
+        """
         opened, guards = self._ledger.state.opened, self._around.guards
         assert opened is not None
         every = (*samplers_of(self._sampler), *self._around.substitutes.values())
@@ -112,8 +117,14 @@ class Sampling:
             limit = self._ledger.state.policy.flags.max_output_tokens
             settings = self._ledger.state.request.alone(Settings(1.0, limit, opened.seed, step, 0))
             self._notice(f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls")
-            trial = Trial(self._ledger, self._caller, endpoint)
-            finding = await probe(trial.ask, nonce_of(opened.seed, self._around.clock.time()), settings)
+            trial, nonce = (
+                Trial(self._ledger, self._caller, endpoint),
+                nonce_of(opened.seed, self._around.clock.time()),
+            )
+            finding = await probe(trial.ask, nonce, settings)
+            if finding.nature is Nature.UNSURE and finding.heard:
+                asked = self._ledger.state.request.settings(subtask, endpoint.compact, settings)
+                finding = await probe_repeats(trial.ask, subtask.worded(endpoint.compact), nonce, asked, finding)
             self._ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
             if finding.fatal:
                 raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
