@@ -1,4 +1,4 @@
-"""Providers on virtual time, for `Pacing`: one with a number of slots, one with a bucket of tokens."""
+"""Providers on virtual time, for `Pacing`: with slots, with slots and a silent queue, with a bucket of tokens."""
 
 import heapq
 from collections.abc import Callable
@@ -43,6 +43,30 @@ class Slots:
         self.busy -= 1
 
 
+class Queue:
+    """Answers so many calls at once, and lets those beyond wait in silence. Slots and latency may be changed."""
+
+    def __init__(self, slots: int, latency: Callable[[], float]) -> None:
+        self.latency = latency
+        self.free: list[float] = []
+        self.resize(slots, 0.0)
+
+    def resize(self, slots: int, now: float) -> None:
+        """Have so many slots from now on; those that are busy stay so until their call is over."""
+        kept = sorted(self.free)[-slots:]
+        self.free = [*kept, *[now] * (slots - len(kept))]
+        heapq.heapify(self.free)
+
+    def takes(self, now: float) -> float | None:
+        """How long the call takes, its wait included."""
+        ends = max(now, heapq.heappop(self.free)) + self.latency()
+        heapq.heappush(self.free, ends)
+        return ends - now
+
+    def done(self) -> None:
+        pass
+
+
 class Bucket:
     """Lets through so many calls a second, with a burst, and charges refused ones too."""
 
@@ -63,7 +87,7 @@ class Bucket:
         pass
 
 
-def simulated(provider: Slots | Bucket, pacing: Pacing, seconds: float, pause: float) -> Seen:
+def simulated(provider: Slots | Bucket | Queue, pacing: Pacing, seconds: float, pause: float) -> Seen:
     """An endless queue of calls against a provider. A refusal comes after 5 ms, and pauses everybody for `pause`."""
     seen, number, events = Seen(), count(), []
     now = waking = 0.0
@@ -96,12 +120,12 @@ def simulated(provider: Slots | Bucket, pacing: Pacing, seconds: float, pause: f
     return seen
 
 
-def _ended(provider: Slots | Bucket, pacing: Pacing, ticket: Ticket, answered: bool, now: float) -> bool:
+def _ended(provider: Slots | Bucket | Queue, pacing: Pacing, ticket: Ticket, answered: bool, now: float) -> bool:
     """End a call; whether the pace changes because of it."""
     told = False
     if answered:
         provider.done()
-        pacing.succeeded()
+        pacing.succeeded(ticket, now)
     else:
         told = pacing.objected(ticket, now, counted=isinstance(provider, Bucket))
     pacing.end()

@@ -1,6 +1,7 @@
 """The gate of an account: turns in order, peace kept by all, and nobody forgotten when somebody gives up."""
 
 import asyncio
+from statistics import mean
 
 import pytest
 from metered import Bill, Metered
@@ -151,3 +152,28 @@ def test_calls_to_different_accounts_do_not_wait_for_each_other():
         return asyncio.get_running_loop().time()
 
     assert virtually(main()) < 2.0
+
+
+def test_calls_to_a_server_that_queues_in_silence_end_up_few_at_a_time():
+    """2,000 calls for an endpoint with 4 silent slots: in the end they wait here and not there, at full throughput."""
+
+    class Queueing(Told):
+        """Answers four calls at once, one second each, and lets all others wait without a word."""
+
+        async def sample(self, prompt, settings, n):
+            began = asyncio.get_running_loop().time()
+            async with slots:
+                await asyncio.sleep(1.0)
+            latencies.append(asyncio.get_running_loop().time() - began)
+            return [Sample("a", voter=self.name)]
+
+    slots, latencies = asyncio.Semaphore(4), []
+
+    async def main():
+        caller, endpoint = Caller(Surroundings(clock=LoopClock()), 256), Queueing(None)
+        await asyncio.gather(*(caller.call(Asked(endpoint, "?", SETTINGS, 1), NoBook()) for _ in range(2000)))
+        return asyncio.get_running_loop().time()
+
+    took = virtually(main())
+    assert took <= 1.1 * 2000 / 4
+    assert mean(latencies[1000:]) <= 2.0

@@ -3,7 +3,8 @@
 The window of calls doubles in each round trip until the first objection (slow start), is cut by a share at each one
 (multiplicative decrease), and grows by one call in a round trip again (additive increase), slowly so near the width
 that met the last objection: Jacobson's congestion avoidance (SIGCOMM 1988) with the plateau of CUBIC (RFC 9438).
-All calls of one account share one window, since that is what a provider's limits apply to.
+All calls of one account share one window, since that is what a provider's limits apply to. What a server does that
+queues in silence and never objects is found out by `unerring.core.widening`.
 
 A provider that counts calls a minute is met otherwise: there even one call at once may be too many. From its first
 objection on calls are spaced as well, at the rate that went through, somewhat less after each objection, and slowly
@@ -11,6 +12,8 @@ more while there is none.
 """
 
 from typing import NamedTuple
+
+from unerring.core.widening import Widening
 
 FIRST = 8  # calls at once before anything is known
 KEPT = 0.8  # of the window after an objection: a half, as TCP has it, leaves a quarter of the throughput unused
@@ -48,6 +51,8 @@ class Pacing:
         self._answered = 0
         self._refused = [0.0, 0.0]  # shares of the latest calls: because of too many at once, and over a time
         self._spread = 0.0, 0.0  # until when calls after a pause are spaced, and by how much
+        # a window that is as wide as it may be from the first on is not for this to change
+        self._widening = Widening(float(most)) if first < most else None
 
     @property
     def room(self) -> bool:
@@ -81,9 +86,13 @@ class Pacing:
         """A call is over, whatever it brought."""
         self.in_flight -= 1
 
-    def succeeded(self) -> None:
-        """A call, not ended yet, was answered."""
+    def succeeded(self, ticket: Ticket | None = None, now: float = 0.0) -> None:
+        """A call, not ended yet, was answered; with its ticket its latency counts."""
         self._answered += 1
+        if self._widening is not None and ticket is not None and self.rate is None:
+            width = self._widening.answered(ticket.began, now, self.limit)
+            if width is not None:
+                self.limit = min(self._most, max(1.0, width))
         at_once, over_a_time = self._refused
         if at_once or over_a_time:
             self._refused = [at_once - at_once / MEMORY, over_a_time - over_a_time / MEMORY]
@@ -92,8 +101,10 @@ class Pacing:
             self.rate += min(a_second, a_call * self.rate)
         if 2 * self.in_flight < self.limit:
             return  # a window that is not filled says nothing about a wider one
-        in_a_trip = SLOWLY if _near(self.limit, self._wall) else 1.0
-        self.limit = min(self._most, self.limit + (1.0 if self._wall is None else in_a_trip / self.limit))
+        growth = 1.0 if self._widening is None else self._widening.growth
+        if self._wall is not None:
+            growth *= (SLOWLY if _near(self.limit, self._wall) else 1.0) / self.limit
+        self.limit = min(self._most, self.limit + growth)
 
     def objected(self, ticket: Ticket, now: float, counted: bool = False) -> bool:
         """The provider refused a call because there are too many: `counted` over a time, or else at once.
@@ -110,6 +121,8 @@ class Pacing:
             self._wall = self.limit
             self.limit = max(1.0, self.limit * KEPT)
         self._cut_at = now
+        if self._widening is not None:
+            self._widening.reset()
         return True
 
     def _slow_down(self, now: float) -> None:
@@ -124,6 +137,8 @@ class Pacing:
         if until > self.not_before:
             self.not_before = until
             self._spread = until + spread, spread / max(1.0, self.limit)
+            if self._widening is not None:
+                self._widening.reset()
 
 
 def _near(value: float, wall: float | None) -> bool:

@@ -44,7 +44,7 @@ class Gate:
         """A call is over; returns whether everybody waits `wait` seconds because of it, and not this caller alone."""
         paused = False
         if failure is None:
-            self.pacing.succeeded()
+            self.pacing.succeeded(ticket, self._clock.time())
         elif failure.kind in {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED}:
             now, counted = self._clock.time(), failure.kind is FailureKind.RATE_LIMITED
             slower = self.pacing.objected(ticket, now, counted)

@@ -1,0 +1,85 @@
+"""Servers that queue in silence: the window stops where throughput does, and goes on where a wider one brings more."""
+
+from random import Random
+from statistics import mean
+
+from provider_models import Queue, simulated
+
+from unerring.core.pacing import Pacing
+
+MOST = 256
+
+
+def latencies(sigma, seed):
+    """Log-normal, one second at the median; 0.6 is what answers of a model vary by."""
+    chance = Random(f"{sigma} {seed}")
+    return lambda: chance.lognormvariate(0.0, sigma)
+
+
+def held(slots, sigma, seed, seconds=600.0):
+    """Share of a server's throughput, latency to that of an idle one, and most calls at once; in the second half."""
+    draw = latencies(sigma, "mean")
+    service = mean(draw() for _ in range(20_000))
+    pacing = Pacing(MOST)
+    seen = simulated(Queue(slots, latencies(sigma, seed)), pacing, seconds, pause=0.0)
+    return seen.rate / (min(slots, MOST) / service), pacing.limit / seen.rate / service, seen.most
+
+
+def test_it_finds_the_slots_of_a_server_that_queues_in_silence():
+    """With 4, 8 and 64 silent slots: 90 % of the throughput on average, and less than twice the latency.
+
+    Without this the window has no end: 256 calls at once on 4 slots, each 64 times as long under way. Three seeds
+    each, at latencies that do not vary, vary, and vary much; none has less than 70 %, or more than four times.
+    """
+    rows = [(slots, sigma, seed) for slots in (4, 8, 64) for sigma in (0.0, 0.3, 0.6) for seed in range(3)]
+    found = {row: held(*row)[:2] for row in rows}
+    assert {row: (share, longer) for row, (share, longer) in found.items() if share < 0.7 or longer > 4.0} == {}
+    assert mean(share for share, _ in found.values()) >= 0.9
+    assert mean(longer for _, longer in found.values()) <= 2.0
+
+
+def test_a_server_without_a_limit_is_used_as_widely_as_may_be():
+    """However much latencies vary, a server that takes everything has all 256 calls, and 90 % of that throughput."""
+    found = [held(10**6, sigma, seed, 100.0) for sigma in (0.0, 0.3, 0.6, 1.0) for seed in range(2)]
+    assert min(share for share, _, _ in found) >= 0.9
+    assert {most for _, _, most in found} == {MOST}
+
+
+class Changing(Queue):
+    """A queue whose slots change at given times; `limits` are the windows that were found by then."""
+
+    def __init__(self, slots, latency, changes, pacing):
+        super().__init__(slots, latency)
+        self.limits = []
+        self._changes, self._pacing = list(changes), pacing
+
+    def takes(self, now):
+        if self._changes and now >= self._changes[0][0]:
+            self.limits.append(self._pacing.limit)
+            self.resize(self._changes.pop(0)[1], now)
+        return super().takes(now)
+
+
+def test_it_recovers_when_the_server_gets_more_slots_and_gives_way_when_it_loses_them():
+    """From 4 slots to 64 and to 4 again, twenty minutes each: by the end of each the window is one that fits."""
+    wrong = []
+    for sigma in (0.0, 0.3, 0.6):
+        pacing = Pacing(MOST)
+        queue = Changing(4, latencies(sigma, 1), [(1200.0, 64), (2400.0, 4)], pacing)
+        simulated(queue, pacing, 3600.0, pause=0.0)
+        for slots, limit in zip((4, 64, 4), [*queue.limits, pacing.limit], strict=True):
+            if not slots / 2 <= limit <= 4 * slots:
+                wrong.append((sigma, slots, limit))
+    assert wrong == []
+
+
+def test_a_change_of_what_is_asked_is_no_queue():
+    """Where answers become four times as long while the window rises, it goes on rising."""
+    chance, calls = Random(5), iter(range(10**9))
+    pacing = Pacing(MOST)
+
+    def latency():
+        return chance.lognormvariate(0.0, 0.3) * (1.0 if next(calls) < 60 else 4.0)
+
+    seen = simulated(Queue(10**6, latency), pacing, 300.0, pause=0.0)
+    assert (pacing.limit, seen.most) == (MOST, MOST)
