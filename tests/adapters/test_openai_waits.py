@@ -1,0 +1,52 @@
+"""How long a provider asks to be left alone, where it names several waits at once."""
+
+from tables import each
+from unerring.adapters.openai_failures import retry_after
+from unerring.adapters.openai_waits import LONGEST_WAIT
+
+NOW = 1_700_000_000.0
+
+
+def limits(**used_up):
+    """The headers of limits that are used up, or not (`None`): what is left, and when it is there again."""
+    headers = {}
+    for what, reset in used_up.items():
+        name = "" if what == "all" else f"-{what}"
+        headers[f"x-ratelimit-remaining{name}"] = "17" if reset is None else "0"
+        headers[f"x-ratelimit-reset{name}"] = reset or "9000s"
+    return headers
+
+
+@each(
+    ("used_up", "wait"),
+    [
+        ({"requests": "5s", "tokens": "60s"}, 60.0),
+        ({"requests": "60s", "tokens": "5s"}, 60.0),
+        ({"requests": "1m30s", "tokens": "89"}, 90.0),
+        ({"requests": "7", "tokens": "8", "all": "9"}, 9.0),
+        ({"requests": "9", "tokens": "8", "all": "7"}, 9.0),
+        ({"requests": f"{NOW + 40:.0f}", "tokens": f"{(NOW + 70) * 1000:.0f}"}, 70.0),
+    ],
+    ids=str,
+)
+def test_where_several_limits_are_used_up_the_longest_is_waited_for(used_up, wait):
+    """The next request needs all of them: to come back when the first one is there again is to be refused again."""
+    assert retry_after(limits(**used_up), NOW) == wait
+
+
+@each(("used_up", "wait"), [({"requests": "5s", "tokens": None}, 5.0), ({"requests": None, "tokens": "6s"}, 6.0)])
+def test_a_limit_that_is_not_used_up_is_not_waited_for(used_up, wait):
+    """What is left of one limit needs no wait, however long it takes until it is whole again."""
+    assert retry_after(limits(**used_up), NOW) == wait
+
+
+def test_a_reset_that_cannot_be_read_does_not_hide_another():
+    """Of two limits that are used up, one with words that nobody understands, the other one counts."""
+    assert retry_after(limits(requests="soon", tokens="60s"), NOW) == 60.0
+    assert retry_after(limits(requests="60s", tokens="soon"), NOW) == 60.0
+    assert retry_after(limits(requests="soon", tokens="later"), NOW) is None
+
+
+def test_no_wait_is_longer_than_a_day():
+    """The longest of several is cut as a single one is."""
+    assert retry_after(limits(requests="5s", tokens="9000000s"), NOW) == LONGEST_WAIT
