@@ -1,10 +1,9 @@
 """What every journal promises, whatever it is kept in. A new kind of journal inherits `JournalContract`.
 
-A test class gives a fixture `store` that returns a `Store`: one journal's whole life, from its creation on.
+A test class gives a fixture `store`: one journal's whole life, from its creation on.
 """
 
 import asyncio
-from typing import Protocol
 
 import pytest
 
@@ -35,21 +34,8 @@ from unerring.core.entries import (
 from unerring.core.redflag import FlagKind
 from unerring.core.sample import Finish, Usage
 from unerring.errors import FailureKind
-from unerring.runtime.ports import Journal
-
-
-class Store(Protocol):
-    """One journal through its life: created once, then closed and reopened any number of times."""
-
-    def create(self) -> Journal:
-        """Start the journal."""
-
-    def reopen(self) -> tuple[Journal, list[Entry]]:
-        """Take the journal up again after it was closed: the writer, and the entries so far."""
-
-    def read(self) -> list[Entry]:
-        """The entries that a reader sees now, whoever writes."""
-
+from unerring.testing.contracts import JournalContract as Published
+from unerring.testing.contracts import JournalStore as Store
 
 AWKWARD = (
     "",
@@ -127,31 +113,13 @@ def one_of_each(text: str) -> list[Entry]:
     ]
 
 
-class JournalContract:
-    """The promises, one a test."""
+class JournalContract(Published):
+    """The promises that users hold their journals to, and those of the kinds of entries."""
 
     def test_a_new_journal_is_empty(self, store: Store):
         """A journal that was just made holds no entry and owes none."""
         journal = store.create()
         assert (journal.pending, store.read()) == (0, [])
-        journal.close()
-
-    def test_committed_entries_are_read_in_order(self, store: Store):
-        """What was appended and committed is read back in that order while the journal is still open."""
-        journal, entries = store.create(), [Committed(step, f"{step:x}") for step in range(100)]
-        for entry in entries:
-            journal.append(entry)
-        asyncio.run(journal.commit())
-        assert store.read() == entries
-        journal.close()
-
-    def test_a_commit_leaves_nothing_pending(self, store: Store):
-        """After a commit no entry waits for the disk."""
-        journal = store.create()
-        for step in range(10):
-            journal.append(Committed(step, ""))
-        asyncio.run(journal.commit())
-        assert journal.pending == 0
         journal.close()
 
     def test_every_commit_covers_all_that_was_appended_before_it(self, store: Store):
@@ -200,14 +168,6 @@ class JournalContract:
             journal.append(entry)
         journal.close()
         assert store.read() == one_of_each("x")
-
-    def test_closing_twice_is_harmless(self, store: Store):
-        """A second close does nothing."""
-        journal = store.create()
-        journal.append(opened())
-        journal.close()
-        journal.close()
-        assert store.read() == [opened()]
 
     def test_a_reopened_journal_goes_on_where_it_ended(self, store: Store):
         """Closing and reopening gives all entries so far, and further ones follow them, five times over."""

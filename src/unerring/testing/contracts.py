@@ -1,4 +1,4 @@
-"""What every sampler promises, as tests to run on a sampler of your own; needs pytest.
+"""What every sampler and every journal promises, as tests to run on one of your own; needs pytest.
 
 In a test file, subclass the contract that fits and say how a sampler is made:
 
@@ -9,9 +9,9 @@ In a test file, subclass the contract that fits and say how a sampler is made:
         def make():
             return MySampler("http://127.0.0.1:8000/v1")
 
-`SamplerContract` is for anything that answers, `EndpointContract` for what is beyond a network. What else they can be
-told are their class attributes and other static methods. To see the values of a failed comparison, put
-`pytest.register_assert_rewrite("unerring.testing.contracts")` into `conftest.py`.
+`SamplerContract` is for anything that answers, `EndpointContract` for what is beyond a network, `JournalContract` for
+what keeps a run's entries. What else they can be told are their class attributes and other static methods. To see the
+values of a failed comparison, put `pytest.register_assert_rewrite("unerring.testing.contracts")` into `conftest.py`.
 """
 
 import asyncio
@@ -25,8 +25,17 @@ from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown, ProviderError
 from unerring.processes.hanoi import Hanoi
 from unerring.runtime.ports import Endpoint, Sampler
+from unerring.testing.journals import JournalContract, JournalStore
 
-__all__ = ["CHAIN", "PROMPTS", "EndpointContract", "SamplerContract", "settings"]
+__all__ = [
+    "CHAIN",
+    "PROMPTS",
+    "EndpointContract",
+    "JournalContract",
+    "JournalStore",
+    "SamplerContract",
+    "settings",
+]
 
 T = TypeVar("T")
 
