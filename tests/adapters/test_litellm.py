@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -398,6 +399,20 @@ def test_a_further_field_that_the_library_takes_for_itself_is_refused(library, n
     told = replace(SETTINGS, extra=f'{{"{name}":1}}')
     with pytest.raises(InputError, match=name):
         asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+
+
+def test_a_further_field_leads_no_key_to_another_host(library):
+    """A journal keeps these fields: none of them, in any case, may say where the library sends a request."""
+    taken = []
+    names = ("base_url", "api_base", "API_BASE", "custom_llm_provider", "extra_headers", "headers", "fallbacks")
+    for name in (*names, "model_list", "aws_bedrock_runtime_endpoint", "azure_endpoint", "api_version", "client"):
+        told = replace(SETTINGS, extra=f'{{"{name}":"https://elsewhere"}}')
+        with suppress(InputError):
+            asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+            taken.append(name)
+    assert not taken
+    told = replace(SETTINGS, extra='{"top_p":0.9,"reasoning_effort":"low","provider":{"order":["a"]},"user":"me"}')
+    asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
 
 
 def test_a_finish_reason_is_the_providers_own(library):

@@ -2,6 +2,7 @@
 
 import stat
 import sys
+from dataclasses import replace
 
 import pytest
 from command_runs import LEDGER, NOISE
@@ -190,6 +191,24 @@ def test_where_nothing_can_be_noted_nothing_is_known(cli, own, monkeypatch, tmp_
     caplog.clear()
     assert cli("run", "hanoi", "--set", "disks=2", *NOISE, "--journal", "h.db").code == 0
     assert not caplog.text, "a run of what ships needs no note"
+
+
+def test_a_run_is_known_by_all_that_says_where_it_asks():
+    """With another process, parameter, model or field of its requests a first entry is another one's."""
+    own = an_opening(4)
+    remember(own)
+    assert is_known(own)
+    for changed in (
+        {"process": "other:Ledger"},
+        {"parameters": {"path": "/"}},
+        {"model": "other:ask"},
+        {"request": {"extra": {"x": 1}}},
+        {"start": "1"},
+        {"seed": 5},
+        {"time": 2.5},
+    ):
+        assert not is_known(replace(own, **changed)), changed
+    assert not is_known(own, "other:ask")
 
 
 def test_the_list_is_private_and_bounded(tmp_path):

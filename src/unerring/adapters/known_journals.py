@@ -1,9 +1,9 @@
 """The list of runs that this user began on this machine: `unerring/known-journals` in the user's state directory.
 
-A run is known by a digest of what its first entry names: process, parameters, model, seed, start and time. So a
-journal stays known when it is moved, repaired or resumed, and another one cannot pass for it: with the same digest it
-names the same code and the same hosts, which are the ones that this user chose. A model that was named later, for a
-step drawn again, has a digest of its own.
+A run is known by a digest of what its first entry names: process, parameters, model, seed, start, time and the fields
+of its requests. So a journal stays known when it is moved, repaired or resumed, and another one cannot pass for it:
+with the same digest it names the same code and the same hosts, which are the ones that this user chose. A model that
+was named later, for a step drawn again, has a digest of its own.
 
 Only the digests are kept, the last 10,000 of them. Where the list cannot be read or written, nothing is known.
 """
@@ -18,6 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from unerring.core.entries import Opened
+from unerring.core.vote import Json
 
 STATE_HOME = "XDG_STATE_HOME"  # specifications.freedesktop.org/basedir: a relative path counts as none
 LIST = "known-journals"
@@ -33,7 +34,9 @@ class StateUnusable(Exception):
 
 def digest_of_run(opened: Opened, model: str | None = None) -> bytes:
     """The digest by which a run is known; with `model`, that of the run with this model in the place of its own."""
-    named = [opened.process, opened.parameters, opened.model, opened.seed, opened.start, opened.time]
+    named: list[Json] = [opened.process, opened.parameters, opened.model, opened.seed, opened.start, opened.time]
+    if opened.request:
+        named.append(opened.request)
     text = json.dumps(named if model is None else [*named, model], sort_keys=True)
     return blake2b(text.encode(), digest_size=16, person=b"unerring").hexdigest().encode()
 

@@ -35,6 +35,13 @@ DEEPEST = 20  # exceptions that stand behind one another
 
 _WRITTEN = f"{PROVIDER}/PROVIDER/MODEL"
 _SECRET = re.compile(r".*(_API_KEY|_TOKEN|_SECRET|_SECRET_KEY|_ACCESS_KEY|_PASSWORD)")
+# Parameters by which it sends a request, and the key, to another host or another model: a journal keeps them, and must
+# not say so.
+_REDIRECTING = re.compile(
+    r".*(_base|_url|_endpoint|_host|headers|fallbacks|client|proxy|credentials)|api_(key|version)|custom_llm_provider"
+    r"|(aws|azure|vertex|watsonx|sagemaker|hf|region|deployment)_.*|model_list|organization",
+    re.IGNORECASE,
+)
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S{16,}")  # what no answer has in it by chance
 # Exceptions of openai, httpx, aiohttp and Python, by their names or those of their bases: connections that failed, and
 # of these the ones before anything was sent.
@@ -119,7 +126,7 @@ class _LibraryLine(Line):
         """The body, with what the library must not drop in silence though a provider may not take it."""
         forced = [name for name in asked if name not in ORDINARY]
         for name in forced:
-            if name in self._always or name in self._own:
+            if name in self._always or name in self._own or _REDIRECTING.fullmatch(name):
                 raise InputError(f"{name!r} cannot be among the further fields of a request: LiteLLM has its own use")
         return asked | {"allowed_openai_params": forced} if forced else asked
 
