@@ -88,9 +88,10 @@ def collisions(section: Section) -> Part:
             f"{sum(one['agreeing'] for one in strict)} with the same wrong answer twice; repairing: {counts[1]}. "
             f"Independent votes would collide {min(excess):,.0f} to {max(excess):,.0f} times less often: an average "
             "error rate hides that the same steps go wrong again and again. Of the samples that only the repairing "
-            f"parser accepts, {repaired['hits']} of {repaired['trials']} are wrong, {percent(repaired['rate'] or 0)}, "
-            f"where votes by the strict one are in {small(rate([one['wrong_votes'] for one in strict]) / 10)} % of "
-            "cases; but there are too few of them to make collisions."
+            f"parser accepts, {repaired['hits']:,} of {repaired['trials']:,} are wrong, "
+            f"{percent(repaired['rate'] or 0)}, where votes by the strict one are in "
+            f"{small(rate([one['wrong_votes'] for one in strict]) / 10)} % of "
+            f"cases{'' if counts[0] < counts[1] else '; but there are too few of them to make collisions'}."
         ),
         paper="errors are correlated, and a strict parser gives fewer collisions than a repairing one",
         verdict=AGREES if counts[0] < counts[1] else unseen,
