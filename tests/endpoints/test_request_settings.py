@@ -129,6 +129,15 @@ def test_a_function_is_given_all_that_is_asked():
     assert seen == [([{"role": "system", "content": "Answer with a number."}, *TURNS], ("\n", "."), '{"top_p":0.5}')]
 
 
+def test_a_function_of_the_prompt_alone_is_not_asked_half_a_question(tmp_path):
+    """Where the question or the run has more to say, a model that would not hear it is refused in one line."""
+    with pytest.raises(InputError, match="takes the prompt alone"):
+        unerring.run(Taught(1), lambda prompt: "2", k=1)
+    with pytest.raises(InputError, match="takes no system message"):
+        unerring.run(Doubling(1), lambda prompt: "2", k=1, options=Options(request=Request(system="Be brief.")))
+    assert unerring.run(Doubling(1), lambda prompt: "2", k=1).state["value"] == 2
+
+
 def test_the_worst_case_counts_all_that_is_sent():
     """System message, examples and further fields are read and billed as the prompt is: budgets count them."""
     sampler = OpenAISampler("openai/m@http://127.0.0.1:9/v1", {})

@@ -39,6 +39,11 @@ class FunctionSampler:
         self._call, self.takes_request = _calling(function, self.name)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
+        if not self.takes_request and (settings.messages or settings.stop):
+            raise InputError(
+                f"{self.name} takes the prompt alone, and the question has messages or stop strings beside it: take "
+                "(prompt, settings), and ask settings.conversation(prompt) with settings.stop"
+            )
         # each sample is a call of its own, with its own number, so that it can be seeded by it
         each = [replace(settings, slot=settings.slot + offset) for offset in range(n)]
         return leading(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
