@@ -72,6 +72,11 @@ def test_the_command_line_sends_what_it_was_given_and_resume_goes_on_with_it(tmp
     opened = history.opened
     assert opened.request == {"system": "Be brief, \u00fc.", "extra": EXTRA}
     assert (opened.policy["vote_cap"], opened.policy["flag_cap"]) == (33, 9)
+    capsys.readouterr()
+    assert command_line(["report", "run.db"]) == 0
+    told = capsys.readouterr().out
+    assert 'system "Be brief, \u00fc."' in told
+    assert 'chat_template_kwargs {"enable_thinking": false}' in told
 
 
 @pytest.mark.parametrize(

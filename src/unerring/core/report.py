@@ -148,6 +148,7 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "seed": opened.seed,
         "software": opened.software,
         "policy": state.policy.to_json(),
+        "request": state.request.to_json(),
         "plan": opened.plan,
         "status": status_of(state),
         "stopped": None if state.paused is None else {"kind": state.paused.kind, "reason": state.paused.reason},

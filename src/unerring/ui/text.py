@@ -1,5 +1,6 @@
 """Reports as plain text. Whatever came from a model or a journal is made inert before it meets a terminal."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,12 @@ LEAST_STEPS = 30  # before which the cost of a step says little about that of th
 __all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text"]
 
 
+def _asked(request: dict[str, Any]) -> list[tuple[str, str]]:
+    """What models were asked beside each question: the system message, and further fields of each request."""
+    fields = {name: request[name] for name in ("system",) if name in request} | request.get("extra", {})
+    return [("request", inert(f"{name} {json.dumps(value, ensure_ascii=False)}")) for name, value in fields.items()]
+
+
 def report_text(report: dict[str, Any], path: str) -> str:
     """A run's report for people."""
     samples, policy = report["samples"], report["policy"]
@@ -30,6 +37,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
         ("process", _call(report["process"], report["parameters"])),
         ("model", f"{report['model']}, seed {report['seed']}"),
         ("rule", f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"),
+        *_asked(report["request"]),
         ("status", _status(report, path)),
         ("steps", steps_text(report)),
         ("samples", _samples(samples)),
