@@ -14,19 +14,8 @@ from unerring.core.sample import Usage
 
 FLAG = FlagKind.MALFORMED
 KEYS = {
-    *(
-        "process",
-        "parameters",
-        "model",
-        "seed",
-        "software",
-        "policy",
-        "request",
-        "status",
-        "stopped",
-        "steps",
-        "length",
-    ),
+    *("process", "parameters", "model", "seed", "software", "policy", "request", "status", "stopped", "steps"),
+    "length",
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
     *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn", "shortlisted"),
