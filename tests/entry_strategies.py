@@ -8,6 +8,7 @@ from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     DRAFT,
     PROBE,
+    Accepted,
     Allowed,
     Cancelled,
     Committed,
@@ -15,11 +16,15 @@ from unerring.core.entries import (
     Entry,
     Failed,
     Finished,
+    Inherited,
     Intent,
+    Judgement,
     Opened,
     Paused,
     Probed,
+    QuestionText,
     Redrawn,
+    Rejudged,
     Replies,
     Reply,
     Resumed,
@@ -75,7 +80,12 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         time=TIMES,
         plan=st.none() | parameters,
         request=st.none() | parameters,
+        identity=st.none() | parameters,
+        origin=st.none() | parameters,
     )
+    flags = st.none() | st.sampled_from(FlagKind)
+    judgements = st.lists(st.builds(Judgement, NATURALS, st.none() | texts, flags, st.none() | texts), max_size=3)
+    sentences = st.lists(texts, max_size=3).map(tuple)
     return {
         Opened: opened,
         Allowed: st.builds(Allowed, limits, tariffs),
@@ -90,6 +100,10 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         ),
         Shortlisted: st.builds(Shortlisted, NATURALS),
         Ruled: st.builds(Ruled, NATURALS, texts, TIMES),
+        QuestionText: st.builds(QuestionText, NATURALS, sentences, at),
+        Rejudged: st.builds(Rejudged, NATURALS, judgements.map(tuple), TIMES, at),
+        Accepted: st.builds(Accepted, TIMES, sentences, texts, st.booleans(), parameters, st.none() | parameters),
+        Inherited: st.builds(Inherited, NATURALS, texts, texts),
         Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
         Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at),
         Committed: st.builds(Committed, NATURALS, texts),
@@ -111,10 +125,12 @@ def calls(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Replies]:
             "logprob": st.none() | st.floats(allow_nan=False),
             "voter": NATURALS,
             "reply_id": st.none() | texts,
+            "reason": st.none() | texts,
         }
     )
 
-    def call(step: int, first: int, samples: list[dict[str, Any]], at: str | None) -> Replies:
-        return Replies(tuple(Reply(step, first + i, **sample) for i, sample in enumerate(samples)), at)
+    def call(step: int, first: int, samples: list[dict[str, Any]], at: str | None, question: str | None) -> Replies:
+        return Replies(tuple(Reply(step, first + i, **sample) for i, sample in enumerate(samples)), at, question)
 
-    return st.builds(call, NATURALS, NATURALS, st.lists(said, min_size=1, max_size=4), st.none() | texts)
+    optional = st.none() | texts
+    return st.builds(call, NATURALS, NATURALS, st.lists(said, min_size=1, max_size=4), optional, optional)

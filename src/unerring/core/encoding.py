@@ -15,6 +15,7 @@ from typing import Any
 from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     VERSION,
+    Accepted,
     Allowed,
     Cancelled,
     Committed,
@@ -22,11 +23,15 @@ from unerring.core.entries import (
     Entry,
     Failed,
     Finished,
+    Inherited,
     Intent,
+    Judgement,
     Opened,
     Paused,
     Probed,
+    QuestionText,
     Redrawn,
+    Rejudged,
     Replies,
     Reply,
     Resumed,
@@ -87,9 +92,13 @@ def _inflated(body: bytes) -> bytes:
 
 def _fields(entry: Entry) -> list[Any]:
     match entry:
-        case Replies(replies, at):
-            first = replies[0]
-            return ["r", first.step, first.slot, at, *map(_sample_fields, replies)]
+        case Replies(replies, at, question):
+            first, samples = replies[0], map(_sample_fields, replies)
+            if question is None:
+                return ["r", first.step, first.slot, at, *samples]
+            return ["rq", first.step, first.slot, at, question, *samples]
+        case QuestionText(step, wordings, at):
+            return _trimmed(["q", step, list(wordings), at])
         case Committed(step, state):
             return ["c", step, state]
         case Intent(step, slot, count, at, worst):
@@ -119,6 +128,13 @@ def _session_fields(entry: Entry) -> list[Any]:
             return ["ruled", step, choice, time]
         case Redrawn(step, time, model):
             return ["redrawn", step, time, model]
+        case Rejudged(step, judgements, time, at):
+            each = [_trimmed([one.slot, one.choice, _flag_name(one.flag), one.reason]) for one in judgements]
+            return _trimmed(["rejudged", step, time, each, at])
+        case Accepted(time, changes, state, keep, parameters, identity):
+            return _trimmed(["accepted", time, list(changes), state, keep, parameters, identity])
+        case Inherited(step, choice, state):
+            return ["inherited", step, choice, state]
         case Resumed(time, vote_cap, flag_cap, nonce):
             return ["resumed", time, vote_cap, flag_cap, *([True] if nonce else [])]
         case Paused(kind, reason, time, latency):
@@ -131,7 +147,7 @@ def _session_fields(entry: Entry) -> list[Any]:
             return ["allowed", limits.money, limits.tokens, limits.calls, limits.seconds, prices, *strict]
         case Opened():
             names = ["process", "parameters", "model", "policy", "seed", "start", "length", "software", "time"]
-            names += [name for name in ("plan", "request") if getattr(entry, name) is not None]
+            names += [name for name in _OPTIONAL if getattr(entry, name) is not None]
             return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
     raise AssertionError(entry)
 
@@ -148,10 +164,14 @@ def _charge_fields(charge: Charge | None) -> list[Any] | None:
 
 
 def _sample_fields(reply: Reply) -> list[Any]:
-    cause = None if reply.flag is None else reply.flag.value
+    cause = _flag_name(reply.flag)
     tokens = [reply.usage.input_tokens, reply.usage.output_tokens]
     fields = [reply.text, reply.choice, cause, *tokens, _FINISHES.index(reply.finish), reply.logprob, reply.voter]
-    return _trimmed([*fields, reply.reply_id, reply.usage.cached_tokens or None])
+    return _trimmed([*fields, reply.reply_id, reply.usage.cached_tokens or None, reply.reason])
+
+
+def _flag_name(flag: FlagKind | None) -> str | None:
+    return None if flag is None else flag.value
 
 
 def _entry(kind: object, values: list[Any]) -> Entry:
@@ -169,8 +189,11 @@ def _entry(kind: object, values: list[Any]) -> Entry:
 def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
         case "r", [int(step), int(slot), (str() | None) as at, _, *_]:
-            replies = (_reply(step, slot + offset, fields) for offset, fields in enumerate(values[3:]))
-            return Replies(tuple(replies), at)
+            return _replies(step, slot, values[3:], at, None)
+        case "rq", [int(step), int(slot), (str() | None) as at, str(question), _, *_]:
+            return _replies(step, slot, values[4:], at, question)
+        case "q", [int(step), [*wordings], *rest] if all(isinstance(one, str) for one in wordings):
+            return QuestionText(step, tuple(wordings), _digest(*_padded(rest, 1)))
         case "c", [int(step), str(state)]:
             return Committed(step, state)
         case "i", [int(step), int(slot), int(count), *rest]:
@@ -208,6 +231,21 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             return Ruled(step, choice, time)
         case "redrawn", [int(step), int() | float() as time, (str() | None) as model]:
             return Redrawn(step, time, model)
+        case "rejudged", [int(step), int() | float() as time, [*each], *rest]:
+            return Rejudged(step, tuple(map(_judgement, each)), time, _digest(*_padded(rest, 1)))
+        case "inherited", [int(step), str(choice), str(state)]:
+            return Inherited(step, choice, state)
+        case "accepted", [
+            int() | float() as time,
+            [*changes],
+            str(state),
+            bool(keep),
+            dict(parameters),
+            *rest,
+        ] if all(isinstance(one, str) for one in changes):
+            (identity,) = _padded(rest, 1)
+            if isinstance(identity, dict | None):
+                return Accepted(time, tuple(changes), state, keep, parameters, identity)
         case "allowed", [
             (int() | None) as money,
             (int() | None) as tokens,
@@ -223,6 +261,18 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
                 raise JournalTooNew(_too_new(f"version {version}"))
             return _opened(version, *rest)
     return None
+
+
+def _replies(step: int, slot: int, samples: list[Any], at: str | None, question: str | None) -> Replies:
+    return Replies(tuple(_reply(step, slot + offset, fields) for offset, fields in enumerate(samples)), at, question)
+
+
+def _judgement(fields: Any) -> Judgement:
+    slot, *rest = fields
+    choice, cause, reason = _padded(rest, 3) if rest else (None, None, None)
+    if type(slot) is not int or not isinstance(choice, str | None) or not isinstance(reason, str | None):
+        raise ValueError("its fields are not those of a judgement")
+    return Judgement(slot, choice, None if cause is None else FlagKind(cause), reason)
 
 
 def _padded(fields: list[Any], count: int) -> list[Any]:
@@ -275,7 +325,7 @@ def _opened(version: int, fields: Any) -> Opened:
             "length": int() | None,
             "software": str(),
             "time": int() | float(),
-        } if isinstance(fields.get("plan", {}), dict) and isinstance(fields.get("request", {}), dict):
+        } if all(isinstance(fields.get(name, {}), dict) for name in _OPTIONAL):
             return Opened(**fields, version=version)
     raise ValueError("its fields are not those of an opening entry")
 
@@ -283,7 +333,7 @@ def _opened(version: int, fields: Any) -> Opened:
 def _reply(step: int, slot: int, fields: Any) -> Reply:
     # a journal has millions of these: matching the fields as patterns took twice as long
     text, choice, cause, read, written, cut, logprob, voter, *rest = fields
-    reply_id, cached = _padded(rest, 2) if rest else (None, None)
+    reply_id, cached, reason = _padded(rest, 3) if rest else _NOTHING
     if not (
         type(text) in _REFERENCE
         and (choice is None or type(choice) in _REFERENCE)
@@ -291,19 +341,42 @@ def _reply(step: int, slot: int, fields: Any) -> Reply:
         and (logprob is None or type(logprob) in _NUMBER)
         and (reply_id is None or type(reply_id) is str)
         and (cached is None or type(cached) is int)
+        and (reason is None or type(reason) is str)
         and 0 <= cut < len(_FINISHES)
     ):
         raise ValueError("its fields are not those of a sample")
     flag = None if cause is None else FlagKind(cause)
     usage = Usage(read, written, cached or 0)
-    return Reply(step, slot, text, choice, flag, usage, _FINISHES[cut], logprob, voter, reply_id)
+    return Reply(step, slot, text, choice, flag, usage, _FINISHES[cut], logprob, voter, reply_id, reason)
 
 
+_NOTHING = (None, None, None)
+_OPTIONAL = ("plan", "request", "identity", "origin")  # objects that the opening entry leaves out where it has none
 _FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED, Finish.OTHER)  # by their numbers in journals: append only
 _REFERENCE = frozenset({str, int})
 _NUMBER = frozenset({int, float})
 KINDS = frozenset(
-    {*"rcidpvsfx", "shortlisted", "ruled", "redrawn", "resumed", "paused", "finished", "allowed", "opened"}
+    {
+        *(
+            "r",
+            "rq",
+            "q",
+            "c",
+            "i",
+            "d",
+            "p",
+            "v",
+            "s",
+            "f",
+            "x",
+            "shortlisted",
+            "ruled",
+            "redrawn",
+            "rejudged",
+            "accepted",
+        ),
+        *("inherited", "resumed", "paused", "finished", "allowed", "opened"),
+    }
 )
 
 

@@ -26,6 +26,8 @@ class Opened:
 
     `plan` is what the run was planned to come to, for its certificate; nothing is decided by it. `request` is what its
     models are asked beside each question (`unerring.core.request`); None for nothing.
+    `identity` is what tells the process apart where `parameters` do not: `{"version": ..., "arguments": {...}}`.
+    `origin` is the run that this one was forked from: `{"journal", "process", "model", "step", "hash"}`.
     """
 
     process: str
@@ -40,6 +42,8 @@ class Opened:
     version: int = VERSION
     plan: dict[str, Json] | None = None
     request: dict[str, Json] | None = None
+    identity: dict[str, Json] | None = None
+    origin: dict[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Reply:
 
     `text` and `choice` hold the sample's text and its canonical choice where they are new in this step, else
     the number of the earlier sample that had the same. `choice` is None, and `flag` says why, where the
-    sample may not vote.
+    sample may not vote; `reason` is the flag's own sentence, shortened.
     """
 
     step: int
@@ -77,6 +81,7 @@ class Reply:
     logprob: float | None
     voter: int
     reply_id: str | None = None
+    reason: str | None = None
 
     @property
     def candidate(self) -> int | None:
@@ -86,15 +91,29 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """The samples of one call, numbered without a gap."""
+    """The samples of one call, numbered without a gap.
+
+    `question` is the digest of what was asked (`unerring.core.process.question_digest`), in the first entry that has
+    samples of a step from one place; later ones of that place leave it out.
+    """
 
     replies: tuple[Reply, ...]
     at: str | None = None
+    question: str | None = None
 
     def __post_init__(self) -> None:
         first = self.replies[0]
         if any((r.step, r.slot) != (first.step, first.slot + i) for i, r in enumerate(self.replies)):
             raise ValueError("the samples of a call are of one step, and numbered without a gap")
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionText:
+    """The wordings of a question that people will look at: its samples differ, or were flagged."""
+
+    step: int
+    wordings: tuple[str, ...]
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +227,55 @@ class Redrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """How a stored sample reads now: its choice in canonical JSON, or the flag that it raises and the reason."""
+
+    slot: int
+    choice: str | None
+    flag: FlagKind | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudged:
+    """The samples of an open step were read again by the present parser and check, and count as they read now.
+
+    `judgements` are of the samples that read otherwise than before; `at` is as in `Replies`.
+    """
+
+    step: int
+    judgements: tuple[Judgement, ...]
+    time: float
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A person accepted that the process is no longer the one that the run began with.
+
+    `changes` are sentences. The chain stands at the place with the digest `state` from here on. Samples of open steps
+    are set aside, but for the next step's where `keep` says that its question is the same. `parameters` and `identity`
+    are those of the process as it is now.
+    """
+
+    time: float
+    changes: tuple[str, ...]
+    state: str
+    keep: bool
+    parameters: dict[str, Json]
+    identity: dict[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A step that was decided in the run which this one was forked from: its choice, and the place it leads to."""
+
+    step: int
+    choice: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """A runner took the journal up again; caps that are not None replace the policy's from here on.
 
@@ -244,6 +312,7 @@ Entry: TypeAlias = (
     | Allowed
     | Intent
     | Replies
+    | QuestionText
     | Drafted
     | Probed
     | Voter
@@ -254,6 +323,9 @@ Entry: TypeAlias = (
     | Shortlisted
     | Ruled
     | Redrawn
+    | Rejudged
+    | Accepted
+    | Inherited
     | Resumed
     | Paused
     | Finished

@@ -6,11 +6,11 @@ order: a run and its replay weigh alike.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from unerring.core.entries import Reply
+from unerring.core.entries import Judgement, Reply
 from unerring.core.policy import Policy
 from unerring.core.race import Continue, LogOdds, Race, Undecided, Won
 from unerring.core.vote import canonical, parsed
@@ -41,12 +41,14 @@ class OpenStep:
     weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
     since, where somebody named one. `ruled` is the choice that somebody made in place of the votes; until it is
     committed somebody may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
+    `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept.
+    `left_open` says that an earlier session asked it: its samples are compared with how they read now.
     """
 
     __slots__ = (
         *("ahead", "asked", "choices", "first", "flags", "listed", "model", "policy", "race", "replies", "rounds"),
         "round_first",
-        *("ruled", "step", "texts", "told", "voters", "weighing"),
+        *("ruled", "step", "texts", "told", "voters", "weighing", "question", "wordings", "left_open"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -60,6 +62,9 @@ class OpenStep:
         self.model: str | None = None
         self.ruled: str | None = None
         self.listed = False
+        self.question: str | None = None
+        self.wordings: tuple[str, ...] | None = None
+        self.left_open = False
         self._begin(policy)
 
     def _begin(self, policy: Policy) -> None:
@@ -180,11 +185,40 @@ class OpenStep:
         """
         if not self.reviewed and not isinstance(self.verdict, Undecided):
             raise Misplaced(f"step {self.step} is not undecided, so that its samples are not to be set aside")
-        self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
+        self.set_aside()
         self.model = model
+
+    def set_aside(self) -> None:
+        """Set the samples so far aside; they stay on record, vote no more, and no later one refers to them."""
+        self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
         self.ruled, self.listed = None, False
         self.texts, self.choices = {}, {}
+        self.question = self.wordings = None
         self._begin(self.policy)
+
+    def rejudge(self, judgements: Iterable[Judgement]) -> None:
+        """Take samples for what they read as now, and count the votes again.
+
+        Raises `Misplaced` for a sample that the step does not have.
+        """
+        now = {one.slot: one for one in judgements}
+        kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+        if now.keys() - {reply.slot for reply in kept}:
+            raise Misplaced(f"step {self.step} has no such sample that could be judged again")
+        choices: dict[str, int] = {}
+        read_now: dict[int, Reply] = {}
+        for reply in kept:
+            choice = None if reply.candidate is None else self.choice(reply.candidate)
+            read = now.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
+            if (read.choice is None) is (read.flag is None):
+                raise Misplaced(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
+            first = None if read.choice is None else choices.setdefault(read.choice, reply.slot)
+            spelled = read.choice if first == reply.slot else first
+            read_now[reply.slot] = replace(reply, choice=spelled, flag=read.flag, reason=read.reason)
+        self.replies.update(read_now)
+        self.choices = choices
+        self._begin(self.policy)
+        self._tell()
 
     def _check_references(self, reply: Reply) -> None:
         """A text and a choice are written out once in a step, and referred to after that."""

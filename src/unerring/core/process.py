@@ -1,15 +1,17 @@
 """What a user writes: a chain of steps, each a question with a canonical answer."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Protocol, cast, runtime_checkable
 
 from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Message
 from unerring.core.user_code import json_of, noted, short, wrong_return
-from unerring.core.vote import Json
+from unerring.core.vote import Json, NotJson, canonical
 
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
 
@@ -122,6 +124,36 @@ def _require_stop(stop: object) -> None:
         raise TypeError(f'stop of a Subtask is a tuple of strings, such as ("\\n\\n",); this is {stop!r:.80}')
 
 
+PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
+MAX_ARGUMENT_CHARS = 200  # of a constructor's argument that is kept as it is; of a longer one a digest is kept
+
+
+def question_digest(subtask: Subtask, request: str = "") -> str:
+    """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
+
+    `request` is what the whole run asks beside each question, as JSON text. 22 hex digits; each part has
+    its own (`PARTS`), so that a difference can be named.
+    """
+    wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
+    schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
+    beside = [[dict(one) for one in subtask.messages], list(subtask.stop), request]
+    parts = json.dumps(wordings), schema, json.dumps(beside)
+    return "".join(
+        blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
+        for part, (_, digits) in zip(parts, PARTS, strict=True)
+    )
+
+
+def question_difference(before: str, now: str) -> str:
+    """What differs between two questions by their digests, in words."""
+    names, at = [], 0
+    for name, digits in PARTS:
+        if before[at : at + digits] != now[at : at + digits]:
+            names.append(name)
+        at += digits
+    return " and ".join(names) or "digest"
+
+
 @runtime_checkable
 class Chain(Protocol):
     """A process whose steps depend on each other. States and choices are JSON data.
@@ -142,6 +174,9 @@ class Chain(Protocol):
       its parser and `check` use no more. Samples that were asked ahead are good wherever the place is the same;
     - `beside(state) -> state | None`: a state with the place of the next one, whatever the step comes to, for steps
       that do not wait for each other; None where the next question hangs on this one's answer. It goes with `place`;
+    - `name: str`: what the process is called in journals, wherever its class is defined; without it that is
+      `module:Class`;
+    - `version`: text or a number that changes where the code changes what steps mean; compared when a run is resumed;
     - `embedded: str`: the embedded model that was trained on its compact prompts, where that is not `embedded`.
     """
 
@@ -266,6 +301,41 @@ def state_at(chain: Chain, step: int) -> Json:
     """The state before a step, of a chain that can be entered at any."""
     enter: Callable[[int], Json] = getattr(chain, "state_at")  # noqa: B009  (no method of every chain)
     return cast(Json, _from(enter, "state_at", step, step=step))
+
+
+def identity_of(chain: Chain) -> dict[str, Json] | None:
+    """What tells a process apart beside its parameters: its `version`, and its constructor's arguments.
+
+    Arguments are looked for where there is no `parameters()`, in attributes of their names. Those that are not JSON
+    data are left out, and of long ones a digest is kept. None where there is nothing.
+    """
+    identity: dict[str, Json] = {}
+    version = getattr(chain, "version", None)
+    if isinstance(version, str | int | float):
+        identity["version"] = version
+    if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
+        identity["arguments"] = arguments
+    return identity or None
+
+
+def _arguments(chain: Chain) -> dict[str, Json]:
+    try:
+        names = list(inspect.signature(type(chain)).parameters)
+    except (TypeError, ValueError):  # a class of C, or one without a signature
+        return {}
+    found: dict[str, Json] = {}
+    attributes = {**getattr(type(chain), "__dict__", {}), **getattr(chain, "__dict__", {})}
+    for name in names:
+        for attribute in (name, f"_{name}"):
+            if attribute not in attributes:
+                continue
+            try:
+                text = canonical(attributes[attribute])
+            except NotJson:
+                break
+            found[name] = text if len(text) <= MAX_ARGUMENT_CHARS else f"digest {digest_of(text)}"
+            break
+    return found
 
 
 def digest_at(chain: Chain, state: Json, step: int | None = None, made_by: str = "advance") -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from unerring.core.account import Account, Charge
 from unerring.core.entries import (
     DRAFT,
+    Accepted,
     Allowed,
     Cancelled,
     Committed,
@@ -19,11 +20,14 @@ from unerring.core.entries import (
     Entry,
     Failed,
     Finished,
+    Inherited,
     Intent,
     Opened,
     Paused,
     Probed,
+    QuestionText,
     Redrawn,
+    Rejudged,
     Replies,
     Reply,
     Resumed,
@@ -40,7 +44,7 @@ from unerring.core.redflag import FlagKind
 from unerring.core.request import Request, request_from
 from unerring.core.sample import Usage
 from unerring.core.speed import Pace
-from unerring.core.vote import Json, parsed
+from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import FailureKind
 
 MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
@@ -55,7 +59,8 @@ class Decided:
     votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
     Where the step was `ruled`, somebody chose in place of the votes, whatever these were, and there is no margin; nor
     is there one where it was `shortlisted`, and its choice lists those that had votes. Samples that somebody set aside
-    are not among its replies.
+    are not among its replies. `question` is the digest of what was asked, and `wordings` its text where it was kept; a
+    step that was `inherited` has none, and no votes: another run decided it.
     """
 
     step: int
@@ -69,6 +74,9 @@ class Decided:
     margin: int = 0
     ruled: bool = False
     shortlisted: bool = False
+    question: str | None = None
+    wordings: tuple[str, ...] | None = None
+    inherited: bool = False
 
     @property
     def votes(self) -> int:
@@ -128,6 +136,10 @@ class RunState:
         self.findings: list[str] = []
         self.redrawn = 0
         self.set_aside = 0
+        self.changes: list[Accepted] = []
+        self.parameters: dict[str, Json] = {}
+        self.request_text = ""
+        self.identity: dict[str, Json] | None = None
 
     def step(self, step: int, at: str | None = None) -> OpenStep:
         """The voting on a step that is not committed yet, opened if need be.
@@ -182,16 +194,16 @@ class RunState:
         match entry:
             case Replies():
                 self._receive(entry)
-            case Committed():
-                return self._commit(entry)
+            case Committed() | Inherited():
+                return self._commit(entry) if isinstance(entry, Committed) else self._inherit(entry)
             case Intent():
                 self._intend(entry)
             case Failed() | Cancelled() | Drafted() | Probed():
                 self._follow(entry)
-            case Voter() | Served():
+            case Voter() | Served() | QuestionText():
                 self._name(entry)
-            case Ruled() | Redrawn() | Shortlisted():
-                self._unsettled(entry)
+            case Ruled() | Redrawn() | Shortlisted() | Rejudged() | Accepted():
+                self._look_again(entry)
             case Allowed(limits, tariffs):
                 self.account.limits, self.account.tariffs = limits, tariffs
             case Opened():
@@ -253,8 +265,13 @@ class RunState:
                 if finding:
                     self.findings.append(finding)
 
-    def _name(self, entry: Voter | Served) -> None:
+    def _name(self, entry: Voter | Served | QuestionText) -> None:
         match entry:
+            case QuestionText(step, wordings, at):
+                place = self._place(step, at) if at is not None or step >= self.committed else ""
+                opened = self.open.get(step, {}).get(place)
+                if opened is not None:  # else it is decided, or was asked from a state that was not to be
+                    opened.wordings = wordings
             case Voter(number, name):
                 if number != len(self.voters):
                     raise Misplaced(f"voter {number} is named out of turn")
@@ -263,6 +280,15 @@ class RunState:
                 if voter not in self.voters:
                     raise Misplaced("a provider is said to have answered as a voter that is not named")
                 self.served.setdefault(voter, []).append(model)
+
+    def _look_again(self, entry: Ruled | Redrawn | Shortlisted | Rejudged | Accepted) -> None:
+        """The votes on open steps count otherwise from here on."""
+        if isinstance(entry, Rejudged):
+            self._rejudge(entry)
+        elif isinstance(entry, Accepted):
+            self._accept(entry)
+        else:
+            self._unsettled(entry)
 
     def _unsettled(self, entry: Ruled | Redrawn | Shortlisted) -> None:
         """Something is done about a step that votes did not settle, mostly by somebody who looked at it."""
@@ -286,6 +312,8 @@ class RunState:
         except ValueError as error:
             raise Misplaced(f"the opening entry cannot be used: {error}") from None
         self.opened = entry
+        self.parameters, self.identity = entry.parameters, entry.identity
+        self.request_text = question_settings(entry.request)
         self.last_digest = digest_of(entry.start)
         self.sessions = 1
         self.pace.began(entry.time)
@@ -301,6 +329,9 @@ class RunState:
         self.account.lose_all()
         if entry.nonce:
             self.request = replace(self.request, nonce=True)
+        for at_step in self.open.values():
+            for step in at_step.values():
+                step.left_open = bool(step.replies)
         if entry.vote_cap is None and entry.flag_cap is None:
             return
         vote_cap, flag_cap = entry.vote_cap or self.policy.vote_cap, entry.flag_cap or self.policy.flag_cap
@@ -320,6 +351,10 @@ class RunState:
         else:
             step = self.step(number, at)
             step.ahead = step.ahead or entry.at is not None
+            if entry.question is not None:
+                if step.question not in {None, entry.question}:
+                    raise Misplaced(f"step {number} has samples of two different questions in one race")
+                step.question = entry.question
         for reply in entry.replies:
             voter = self.voters.get(reply.voter)
             if voter is None:
@@ -327,11 +362,7 @@ class RunState:
             if step is not None:
                 step.receive(reply)
             self.in_flight.discard((number, reply.slot, at))
-            if reply.flag is not None:
-                self.flags[reply.flag] += 1
-                voter.flags += 1
-            else:
-                voter.votes += 1
+            self._count(reply, +1)
 
         self.samples += len(entry.replies)
         usage = Usage(
@@ -376,7 +407,54 @@ class RunState:
             step.race.margin if step.ruled is None else 0,
             step.ruled is not None and not step.listed,
             step.listed,
+            step.question,
+            step.wordings,
         )
+
+    def _inherit(self, entry: Inherited) -> Decided:
+        """A step is taken over from the run that this one was forked from."""
+        if self.opened is None or self.opened.origin is None:
+            raise Misplaced(f"step {entry.step} is taken over from another run, and none is named")
+        if entry.step != self.committed or self.samples:
+            raise Misplaced(f"step {entry.step} is taken over out of turn")
+        self.committed += 1
+        self.last_digest = entry.state
+        return Decided(entry.step, entry.choice, (), 0, 0, (), inherited=True)
+
+    def _rejudge(self, entry: Rejudged) -> None:
+        """Samples of an open step read otherwise from here on."""
+        step = self.open.get(entry.step, {}).get(self._place(entry.step, entry.at))
+        if step is None:
+            raise Misplaced(f"step {entry.step} has no samples that could be judged again")
+        before = dict(step.replies)
+        step.rejudge(entry.judgements)
+        for slot, old in before.items():
+            self._count(old, -1)
+            self._count(step.replies[slot], +1)
+        step.left_open = False
+
+    def _count(self, reply: Reply, sign: int) -> None:
+        """Count a sample as a vote or a flag, or no longer."""
+        voter = self.voters[reply.voter]
+        if reply.flag is None:
+            voter.votes += sign
+        else:
+            voter.flags += sign
+            self.flags[reply.flag] += sign
+
+    def _accept(self, entry: Accepted) -> None:
+        """The process is another one from here on."""
+        frontier = self.frontier
+        for at_step in self.open.values():
+            for step in at_step.values():
+                if entry.keep and step is frontier:
+                    step.left_open = False
+                else:
+                    self.set_aside += step.samples
+                    step.set_aside()
+        self.changes.append(entry)
+        self.last_digest = entry.state
+        self.parameters, self.identity = entry.parameters, entry.identity
 
     def _discard(self, steps: list[int]) -> int:
         """Let go of the voting on steps from states that turned out not to be; returns how many samples it had."""

@@ -3,13 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from unerring.core.entries import Judgement, Reply
 from unerring.core.open_step import OpenStep
 from unerring.core.parsing import repeats_example
-from unerring.core.process import Chain, Subtask, check_of, subtask_at
+from unerring.core.process import Chain, Subtask, check_of, question_difference, question_digest, subtask_at
 from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
 from unerring.core.user_code import not_json, noted, short, wrong_return
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
+from unerring.errors import ChainChanged
+
+MAX_REASON_CHARS = 300  # of a red flag's reason that the journal keeps
+MAX_SHOWN_CHARS = 60  # of a choice in a message
+HOW_TO_GO_ON = "go on with the code that started the run, or accept the change (--accept-changes; accept_changes=True)"
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +28,46 @@ class Question:
     at: str
     check: Callable[[Json, Json], RedFlag | None] | None = None
     _read: dict[str, str | RedFlag] = field(default_factory=dict)
+    request: str = ""
+    _digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of what is asked (`question_digest`)."""
+        if self._digest is None:
+            self._digest = question_digest(self.subtask, self.request)
+        return self._digest
+
+    def require_same(self) -> None:
+        """Raise `ChainChanged` where the step was asked something else before, or its samples read otherwise now."""
+        if (difference := self.difference()) is not None:
+            raise ChainChanged(f"step {self.step.step} {difference}; {HOW_TO_GO_ON}")
+
+    def difference(self) -> str | None:
+        """What is no longer as it was when an earlier session asked the step; None where all is the same."""
+        before = self.step.question
+        if before is not None and before != self.digest:
+            return f"is asked otherwise than before: its {question_difference(before, self.digest)} changed"
+        for reply in self.step.replies.values():
+            if reply.slot < self.step.first:
+                continue
+            was = None if reply.candidate is None else self.step.choice(reply.candidate)
+            now = self.judged(self.step.text(reply.slot), reply)
+            if (now.choice, now.flag) != (was, reply.flag):
+                return (
+                    f"reads its stored samples otherwise than before: sample {reply.slot} was "
+                    f"{_verdict(was, reply.flag)} and is {_verdict(now.choice, now.flag)}; its parser or check changed"
+                )
+        return None
+
+    def judged(self, text: str, reply: Reply) -> Judgement:
+        """How a stored sample reads now. A flag that its text alone does not explain stays as it was."""
+        if reply.flag not in {None, FlagKind.MALFORMED, FlagKind.REJECTED}:
+            return Judgement(reply.slot, None, reply.flag, reply.reason)
+        try:
+            return Judgement(reply.slot, self.choice(text))
+        except RedFlag as flag:
+            return Judgement(reply.slot, None, flag.kind, flag.reason[:MAX_REASON_CHARS])
 
     def choice(self, text: str) -> str:
         """The canonical choice in a text; raises `RedFlag` where parser or check object.
@@ -95,9 +141,20 @@ class Question:
             raise wrong_return("check", said, self.step.step, check)
 
 
+def _verdict(choice: str | None, flag: FlagKind | None) -> str:
+    if flag is not None:
+        return f"flagged as {flag.value}"
+    text = choice or ""
+    return f"a vote for {text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + '...'}"
+
+
 def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: str) -> Question | None:
     """Ask step `number` from a state; None where the chain ends there."""
     subtask = subtask_at(chain, state, number)
     if subtask is None:
         return None
-    return Question(folded.step(number, at), subtask, state, at, check_of(chain))
+    question = Question(folded.step(number, at), subtask, state, at, check_of(chain), request=folded.request_text)
+    if question.step.left_open:
+        question.require_same()
+        question.step.left_open = False
+    return question

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from unerring.core.account import Charge
-from unerring.core.entries import Probed, Replies, Reply
+from unerring.core.entries import Probed, QuestionText, Replies, Reply
 from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Subtask
@@ -27,7 +27,7 @@ from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Endpoint, Sampler
 from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Nature, nonce_of, probe
-from unerring.runtime.question import Question
+from unerring.runtime.question import MAX_REASON_CHARS, Question
 from unerring.runtime.repeat_probe import probe_repeats
 from unerring.runtime.trials import Trial, can_be_tried
 
@@ -182,7 +182,9 @@ class Sampling:
             except Exception as error:  # the user's own: the samples that came with this one are kept first
                 failure = failure or error
         for together in _contiguous_replies(replies):
-            self._ledger.record(Replies(tuple(together), call.place))
+            asked = call.question.digest if call.question.step.question is None else None
+            self._ledger.record(Replies(tuple(together), call.place, asked))
+        self._keep_text(call)
         if failure is not None:
             raise failure
         self._require_own()
@@ -193,6 +195,15 @@ class Sampling:
                 self._ledger.served(self._ledger.voter(call.seat.voter(sample)), sample.served)
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
+
+    def _keep_text(self, call: "_Call") -> None:
+        """Journal the text of a question that people will look at: samples of it differ, or were flagged."""
+        step = call.question.step
+        if step.wordings is not None or step.step < self._ledger.state.committed:
+            return
+        if len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
+            wordings = call.question.subtask.wordings(call.seat.sampler.compact)
+            self._ledger.record(QuestionText(step.step, wordings, call.place))
 
     def _require_own(self) -> None:
         """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""
@@ -257,6 +268,7 @@ class Sampling:
             logprob=sample.rounded_logprob,
             voter=self._ledger.voter(voter),
             reply_id=sample.reply_id,
+            reason=None if flag is None else flag.reason[:MAX_REASON_CHARS],
         )
 
 
