@@ -156,5 +156,4 @@ def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: st
     question = Question(folded.step(number, at), subtask, state, at, check_of(chain), request=folded.request_text)
     if question.step.left_open:
         question.require_same()
-        question.step.left_open = False
     return question

@@ -5,6 +5,7 @@ votes count towards k. An intent is made durable before a paid call is sent, so 
 unknown, never lost from sight.
 """
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
@@ -85,7 +86,6 @@ class Sampling:
         if (asked := (question.step.step, question.at)) in self._left_open:
             self._left_open.discard(asked)
             self._recall(question)
-        self._require_outcomes(question, len(slots))
         return self._call(_Call(question, place, self._seat(question, slots[0]), slots, halt))
 
     def _require_outcomes(self, question: Question, asked: int) -> None:
@@ -167,8 +167,13 @@ class Sampling:
 
     async def _call(self, call: "_Call") -> None:
         later = bool(call.question.step.replies)
+        self._require_outcomes(call.question, len(call.slots))
         try:
             samples = await self._answered(call)
+        except asyncio.CancelledError:  # given up by the run: its step was asked from a state that was not to be
+            if call.key in self._unanswered:
+                self._unanswered[call.key] -= len(call.slots)
+            raise
         except Exception:
             self._unanswered.pop(call.key, None)
             raise
