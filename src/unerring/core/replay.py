@@ -44,7 +44,7 @@ from unerring.core.redflag import FlagKind
 from unerring.core.request import Request, request_from
 from unerring.core.sample import Usage
 from unerring.core.speed import Pace
-from unerring.core.vote import Json, canonical, parsed
+from unerring.core.vote import Json, parsed
 from unerring.errors import FailureKind
 
 MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
@@ -138,7 +138,6 @@ class RunState:
         self.set_aside = 0
         self.changes: list[Accepted] = []
         self.parameters: dict[str, Json] = {}
-        self.request_text = ""
         self.identity: dict[str, Json] | None = None
 
     def step(self, step: int, at: str | None = None) -> OpenStep:
@@ -313,7 +312,6 @@ class RunState:
             raise Misplaced(f"the opening entry cannot be used: {error}") from None
         self.opened = entry
         self.parameters, self.identity = entry.parameters, entry.identity
-        self.request_text = question_settings(entry.request)
         self.last_digest = digest_of(entry.start)
         self.sessions = 1
         self.pace.began(entry.time)

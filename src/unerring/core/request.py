@@ -113,6 +113,16 @@ class Request:
         """
         return prompt + nonce_line(f"{session!r}:{drawn.sample_seed()}") if self.nonce else prompt
 
+    @property
+    def question_text(self) -> str:
+        """What is part of every question's digest, as JSON text: the system message and the further fields.
+
+        A nonce is not: it changes no question.
+        """
+        if self.is_plain:
+            return ""
+        return canonical({name: value for name, value in self.to_json().items() if name != "nonce"})
+
     def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
         """How samples of a question are drawn: `drawn`, with what the question and this request have beside it."""
         if subtask.schema is None and not subtask.messages and not subtask.stop and self.is_plain:

@@ -153,7 +153,9 @@ def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: st
     subtask = subtask_at(chain, state, number)
     if subtask is None:
         return None
-    question = Question(folded.step(number, at), subtask, state, at, check_of(chain), request=folded.request_text)
+    question = Question(
+        folded.step(number, at), subtask, state, at, check_of(chain), request=folded.request.question_text
+    )
     if question.step.left_open:
         question.require_same()
     return question
