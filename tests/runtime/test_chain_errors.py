@@ -54,7 +54,7 @@ def test_an_error_of_the_users_own_stops_the_run_with_the_state_kept(where):
     error = Mine("a bug of mine")
     outcome = run(failing(where, error), ScriptedSampler(SCRIPT, paid=False))
     assert outcome.error is error
-    assert (outcome.paused.kind, outcome.paused.reason) == ("error", "Mine: a bug of mine")
+    assert (outcome.paused.kind, outcome.paused.reason) == ("error", f"Mine: a bug of mine, in {where}() of step 1")
     assert outcome.folded.committed == 1
     assert outcome.flags == []
 

@@ -71,7 +71,8 @@ def test_an_error_at_a_state_that_comes_to_be_stops_the_run_there(where):
     assert isinstance(plain.error, Mine)
     assert (type(outcome.error), str(outcome.error)) == (Mine, where)
     assert outcome.folded.committed == plain.folded.committed
-    assert outcome.paused.reason == f"Mine: {where}"
+    assert outcome.paused.reason == plain.paused.reason
+    assert plain.paused.reason.startswith(f"Mine: {where}, in {where}() of step 3")
 
 
 def test_a_guess_that_fails_at_a_state_that_never_comes_to_be_stops_nothing():

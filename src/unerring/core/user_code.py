@@ -22,17 +22,25 @@ class Place(str):
     __slots__ = ()
 
 
-def noted(error: Exception, method: str, step: int | None = None, function: Any = None) -> None:
-    """Note on an exception the method that raised it; the innermost one is kept.
+def noted(error: Exception, method: str, step: int | None = None, function: Any = None, hint: str = "") -> None:
+    """Note on an exception the method that raised it, and a hint; the innermost one is kept.
 
     Where the call itself failed, which leaves no line of the user's in the traceback, the note says where `function`
     is defined.
     """
-    if place_of(error) is not None:
+    if place_of(error) is not None or isinstance(error, WrongReturn):  # which says so itself
         return
     traceback = error.__traceback__
     uncalled = traceback is not None and traceback.tb_next is None
-    error.add_note(Place(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}"))
+    error.add_note(Place(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}{hint}"))
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line: its type, what it says, and the user's method that it came from."""
+    if isinstance(error, WrongReturn):
+        return str(error)
+    place = place_of(error)
+    return f"{type(error).__name__}: {error}" + (f", {place}" if place else "")
 
 
 def place_of(error: BaseException) -> str | None:

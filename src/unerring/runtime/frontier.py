@@ -7,6 +7,7 @@ from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, advanced, digest_at, length_of
 from unerring.core.race import LogOdds, Undecided, Won
 from unerring.core.replay import RunState
+from unerring.core.user_code import told
 from unerring.core.vote import Json, parsed
 from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
 from unerring.runtime.ledger import Ledger
@@ -87,7 +88,7 @@ def paused_by(error: BaseException, time: float, latency: float | None) -> Pause
         return Paused(Interrupted.kind, "cancelled", time, latency)
     if isinstance(error, Stopped):
         return Paused(error.kind, str(error), time, latency)
-    return Paused("error", f"{type(error).__name__}: {error}", time, latency)
+    return Paused("error", told(error), time, latency)
 
 
 def after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]:

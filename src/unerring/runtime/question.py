@@ -107,7 +107,8 @@ class Question:
         except RedFlag:
             raise
         except Exception as error:  # the user's own
-            noted(error, "parse", step, parse)
+            unread = isinstance(error, ValueError | LookupError)  # mostly a parser that an answer does not suit
+            noted(error, "parse", step, parse, "; for an answer out of form a parser raises RedFlag" if unread else "")
             raise
         if value is None and not self.subtask.nullable:
             said = "returned None: is a return missing? Where null is an answer, say Subtask(nullable=True)"

@@ -12,7 +12,7 @@ import click
 
 from unerring.adapters.jsonl import json_line
 from unerring.adapters.scrubbing import without_secrets
-from unerring.core.user_code import WrongReturn, place_of
+from unerring.core.user_code import WrongReturn, place_of, told
 from unerring.errors import UnerringError
 from unerring.ui.text import inert, probability
 
@@ -121,11 +121,8 @@ def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 def placed(error: Exception) -> str:
     """An error and the place in the user's own files that it came from."""
-    if isinstance(error, WrongReturn):  # which says where the method is
-        return str(error)
-    own, note = own_frames(error), place_of(error)
-    said = f"{type(error).__name__}: {error}" + (f", {note}" if note else "")
-    if note and not own:  # the call itself failed, and the note says where the method is
+    own, said = own_frames(error), told(error)
+    if isinstance(error, WrongReturn) or (place_of(error) and not own):  # what is said names the place
         return said
     frame = (own or traceback.extract_tb(error.__traceback__))[-1]
     return f"{said} ({frame.filename}, line {frame.lineno})"
