@@ -38,7 +38,7 @@ from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
-from unerring.runtime.stoppable import run_stoppable
+from unerring.runtime.stoppable import GRACE_SECONDS, required_grace, run_stoppable
 from unerring.spending import Budget, allowed
 from unerring.testing import MemoryJournal
 from unerring.trust import given_permission, note_begun, permission_for
@@ -80,6 +80,8 @@ class Options:
     `allow_hosts` are hosts that may be sent a key although only a journal from somewhere else names them, or although
     they are reached by plain http. With `trust` a journal that this user did not begin on this machine is taken at its
     word: the code that it names is imported, and keys go to the hosts that it names.
+
+    After Ctrl-C calls under way are waited for, `grace` seconds at most; what becomes of those given up stays unknown.
     """
 
     policy: Policy | None = None
@@ -101,6 +103,7 @@ class Options:
     allow_hosts: Sequence[str] = ()
     trust: bool = False
     request: Request = field(default_factory=Request)
+    grace: float = GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +144,13 @@ def run(
     whole chain without an error with the probability `options.target.success`.
 
     Raises `InputError` for what cannot be done as asked and `Stopped` where the run stops short. Ctrl-C and SIGTERM
-    stop in good order (`Interrupted`): samples under way are taken in first; a second one stops at once.
+    stop in good order (`Interrupted`): samples under way are taken in first, for `options.grace` seconds at most; a
+    second one stops at once.
     """
     policy, plan = deciding(chain, model, k, options)
     opening = _Opening(chain, model, journal, policy, plan, seed)
     with _stops_name(journal):
-        return run_stoppable(lambda stop: _start(opening, options, stop))
+        return run_stoppable(lambda stop: _start(opening, options, stop), required_grace(options.grace))
 
 
 async def arun(
@@ -176,7 +180,9 @@ def resume(
     and `ChainChanged` where the process's code has changed.
     """
     with _stops_name(journal):
-        return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop))
+        return run_stoppable(
+            lambda stop: _resume(Path(journal), chain, model, options, stop), required_grace(options.grace)
+        )
 
 
 async def aresume(
@@ -399,6 +405,7 @@ def _require_same_request(state: RunState, request: Request) -> None:
 
 
 async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Options, stop: StopRequest) -> Result:
+    stop.shows = getattr(options.observer, "stopping", None)
     around = Surroundings(
         clock=options.clock,
         patience=options.patience,

@@ -37,7 +37,7 @@ from unerring.runtime.limits import Guards, Patience, StopRequest, Surroundings,
 from unerring.runtime.panel import SEPARATOR, Panel, require_request, samplers_of, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
-from unerring.runtime.stoppable import run_stoppable
+from unerring.runtime.stoppable import GRACE_SECONDS, required_grace, run_stoppable
 from unerring.spending import Budget
 from unerring.trust import given_permission
 
@@ -56,7 +56,8 @@ class PilotOptions:
     for people where something takes a while that `seen` says nothing of.
 
     `budget` is what the calibration may cost over all its sessions, by `prices`, as those of a run. `guards` say what
-    stops it: copies of earlier replies, above all; `Guards(probe=False)` leaves out the trial calls.
+    stops it: copies of earlier replies, above all; `Guards(probe=False)` leaves out the trial calls. After Ctrl-C
+    calls under way are waited for, `grace` seconds at most.
     """
 
     policy: Policy | None = None
@@ -70,6 +71,7 @@ class PilotOptions:
     prices: Mapping[str, Price] | str | Path | None = None
     guards: Guards = field(default_factory=Guards)
     notice: Callable[[str], None] | None = None
+    grace: float = GRACE_SECONDS
 
 
 def calibrate(
@@ -92,7 +94,8 @@ def calibrate(
     Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short, at a budget's end too:
     what was drawn is kept with `out`, and the same call goes on.
     """
-    return run_stoppable(lambda stop: _calibrate(_Asked(chain, model, samples, seed), out, options, stop))
+    asked, grace = _Asked(chain, model, samples, seed), required_grace(options.grace)
+    return run_stoppable(lambda stop: _calibrate(asked, out, options, stop), grace)
 
 
 async def acalibrate(

@@ -16,7 +16,7 @@ def end_by_two(process: Life, number: signal.Signals) -> int:
     process.send(number)
     process.says("a second one stops at once")
     process.send(number)
-    assert process.over(20.0)  # it would wait for 30 s for what is under way
+    assert process.over(20.0)  # it would wait for the grace
     return process.ended().code
 
 

@@ -110,7 +110,11 @@ class Caller:
         """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
         await begun(asked, book)
         started = self._around.clock.time()
-        samples = await brought(asked, book, stops)
+        self._around.stop.under_way += 1
+        try:
+            samples = await brought(asked, book, stops)
+        finally:
+            self._around.stop.under_way -= 1
         self._calls += 1
         self._seconds += self._around.clock.time() - started
         return samples

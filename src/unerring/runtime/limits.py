@@ -23,10 +23,16 @@ class SystemClock:
 
 
 class StopRequest:
-    """A request, from outside, to stop in good order: samples under way are still taken in."""
+    """A request, from outside, to stop in good order: samples under way are still taken in.
+
+    `under_way` counts the calls that are waited for. `shows` is told of them, and of how many seconds longer they are
+    waited for at most, once a second from the stop on.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.under_way = 0
+        self.shows: Callable[[int, float], None] | None = None
         self._asked = asyncio.Event()
         self._ended: set[asyncio.Future[Any]] = set()
 

@@ -7,12 +7,14 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import TypeVar
 
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.limits import StopRequest
 
-DRAIN_SECONDS = 30.0
+GRACE_SECONDS = 10.0  # that calls under way are waited for after a first signal
+COUNT_SECONDS = 1.0  # between two looks at how many are still under way
 CALM = (
     20_000  # containers made and not freed, between two looks of the garbage collector; Python's own is 700 or 2,000
 )
@@ -22,15 +24,18 @@ T = TypeVar("T")
 log = logging.getLogger("unerring")
 
 
-def run_stoppable(start: Callable[[StopRequest], Awaitable[T]]) -> T:
-    """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it."""
+def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = GRACE_SECONDS) -> T:
+    """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it.
+
+    Calls under way at the first signal are waited for, `grace` seconds at most, and then cancelled.
+    """
     if _loop_runs_already():
         raise InputError("an event loop runs here already; await unerring.arun, aresume or acalibrate instead")
 
     async def main() -> T:
         stop = StopRequest()
         task = asyncio.ensure_future(start(stop))
-        with _signals(stop, task):
+        with _signals(stop, task, grace):
             try:
                 return await task
             except asyncio.CancelledError:
@@ -41,6 +46,13 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]]) -> T:
             return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
+
+
+def required_grace(seconds: float) -> float:
+    """The grace, or `InputError` where it is no number of seconds from 0 up."""
+    if type(seconds) not in {int, float} or not isfinite(seconds) or seconds < 0:
+        raise InputError(f"grace is a number of seconds, from 0 up; it cannot be {seconds!r}")
+    return seconds
 
 
 @contextmanager
@@ -98,7 +110,7 @@ def _loop_runs_already() -> bool:
 
 
 @contextmanager
-def _signals(stop: StopRequest, task: "asyncio.Future[T]") -> Iterator[None]:
+def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float) -> Iterator[None]:
     """Hear Ctrl-C and SIGTERM while inside; only the main thread can.
 
     The first asks to stop, the second cancels, and from the third on the code under way is interrupted where it is: it
@@ -115,8 +127,8 @@ def _signals(stop: StopRequest, task: "asyncio.Future[T]") -> Iterator[None]:
         name = signal.Signals(number).name
         if heard == 1:
             loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
-            loop.call_soon_threadsafe(lambda: loop.call_later(DRAIN_SECONDS, task.cancel))
-            log.warning("%s: stopping once the samples under way are in; a second one stops at once", name)
+            loop.call_soon_threadsafe(_count_down, stop, task, grace)
+            log.warning("%s: %s; a second one stops at once", name, _awaited(stop.under_way, grace))
         elif heard == 2:
             loop.call_soon_threadsafe(task.cancel)
         else:
@@ -128,3 +140,29 @@ def _signals(stop: StopRequest, task: "asyncio.Future[T]") -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _awaited(calls: int, seconds: float) -> str:
+    """What is waited for after a stop, and for how long at most."""
+    if not calls:
+        return "stopping"
+    return f"waiting for {calls:,} call{'s' if calls > 1 else ''} under way, {seconds:g} s at most (--grace)"
+
+
+def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> None:
+    """Show what is waited for as time passes; at the end of the grace cancel it."""
+    if task.done():
+        return
+    if stop.shows is not None:
+        stop.shows(stop.under_way, left)
+    if left > 0:
+        pause = min(COUNT_SECONDS, left)
+        asyncio.get_running_loop().call_later(pause, _count_down, stop, task, left - pause)
+        return
+    if stop.under_way:
+        log.warning(
+            "gave up %s calls that did not come back: what became of them stays unknown, and they stay charged at "
+            "their worst",
+            f"{stop.under_way:,}",
+        )
+    task.cancel()

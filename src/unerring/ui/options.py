@@ -16,6 +16,7 @@ from unerring.core.vote import Json
 from unerring.errors import InputError
 from unerring.measuring import Target
 from unerring.runtime.limits import Guards, Patience
+from unerring.runtime.stoppable import GRACE_SECONDS
 from unerring.spending import Budget
 from unerring.ui.completion import complete_guesses, complete_models, complete_processes
 from unerring.ui.exits import Invocation
@@ -173,7 +174,7 @@ def spending_options(command: Any) -> Any:
 
 
 def guard_options(command: Any) -> Any:
-    """What stops a run whose votes cannot be trusted, or had; the command gets `guards` and `patience`."""
+    """What stops a run whose votes cannot be trusted, or had; the command gets `guards`, `patience`, `grace`."""
     options = (
         click.option(
             "--copies",
@@ -196,6 +197,14 @@ def guard_options(command: Any) -> Any:
             show_default=True,
             metavar="SECONDS",
             help="Stop, resumable, after so long of nothing but failures; raise it to sit out an outage.",
+        ),
+        click.option(
+            "--grace",
+            type=click.FloatRange(min=0),
+            default=GRACE_SECONDS,
+            show_default=True,
+            metavar="SECONDS",
+            help="After Ctrl-C, wait so long at most for the calls under way; a second Ctrl-C stops at once.",
         ),
     )
 

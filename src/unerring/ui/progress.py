@@ -48,6 +48,15 @@ class Progress:
         elif not self._quiet:
             print(line, file=self._stream, flush=True)
 
+    def stopping(self, calls: int, seconds: float) -> None:
+        """Count down on a terminal while calls under way are waited for; elsewhere one line of the log is enough."""
+        if self._display is not None:
+            from rich.text import Text
+
+            awaited = f"{calls:,} call{'' if calls == 1 else 's'} under way, {seconds:.0f} s at most"
+            self._display.update(Text(f"stopping: waiting for {awaited}; Ctrl-C again stops at once"))
+            self._display.refresh()
+
     def decided(self, decided: Decided, state: RunState) -> None:
         if self.steps == 0:
             self._begin(decided, state)

@@ -1,0 +1,104 @@
+"""One Ctrl-C ends a run within its grace, and says how many calls it waits for meanwhile."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from killing import HERE, cli, life
+
+from faults.faults import Fault
+from faults.script import since
+from faults.server import serving
+from unerring import reading
+from unerring.errors import InputError
+from unerring.runtime.stoppable import required_grace
+
+GENEROUS_SECONDS = 20.0  # calls would hang for 120
+
+
+def words(server, journal, grace):
+    """A run that hangs from its fourth call on."""
+    spec = f"openai/noise@{server.url},timeout=120"
+    return cli(
+        *("run", "hanoi", "--set", "disks=4", "--k", 2, "--model", spec, "--journal", journal),
+        *("--no-probe", "--grace", grace, "--in-flight", 8),
+    )
+
+
+def hangs(server):
+    """Whether calls hang by now."""
+    return server.ledger.totals.in_flight > 0 and server.ledger.totals.requests > 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
+    """The run says how many calls it waits for and how long at most, then gives them up as of unknown outcome."""
+    journal = tmp_path / "run.db"
+    with serving(script=since(3, Fault.HANG)) as server, life(words(server, journal, 1), journal) as process:
+        while not hangs(server):
+            assert not process.over(0.01)
+        process.send(number)
+        assert process.over(GENEROUS_SECONDS)
+        ended = process.ended()
+    assert ended.code == 3, ended.err
+    assert re.search(
+        rf"{number.name}: waiting for \d+ calls? under way, 1 s at most \(--grace\); a second one stops at once",
+        ended.err,
+    )
+    assert re.search(r"gave up \d+ calls? that did not come back", ended.err)
+    assert reading.report(journal)["samples"]["unknown"] >= 1
+    assert reading.report(journal)["stopped"]["kind"] == "interrupted"
+    with serving() as server:
+        assert not reading.verify(journal).finished
+
+
+def test_no_grace_gives_up_at_once(tmp_path):
+    """With --grace 0 nothing is waited for."""
+    journal = tmp_path / "run.db"
+    with serving(script=since(3, Fault.HANG)) as server, life(words(server, journal, 0), journal) as process:
+        while not hangs(server):
+            assert not process.over(0.01)
+        process.send(signal.SIGINT)
+        assert process.over(GENEROUS_SECONDS)
+        assert process.ended().code == 3
+
+
+def test_a_terminal_counts_down(tmp_path):
+    """On a terminal the calls and the seconds left are shown as they become fewer."""
+    leader, follower = pty.openpty()
+    with serving(script=since(3, Fault.HANG)) as server:
+        command = words(server, tmp_path / "run.db", 3)
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=follower, cwd=HERE, env=environment
+        ) as process:
+            os.close(follower)
+            try:
+                while not hangs(server):
+                    assert process.poll() is None
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGINT)
+                said = b""
+                while process.poll() is None or said.count(b"stopping: waiting") < 2:
+                    try:
+                        said += os.read(leader, 4096)
+                    except OSError:  # the other end is closed
+                        break
+                assert process.wait(GENEROUS_SECONDS) == 3
+            finally:
+                process.kill()
+                os.close(leader)
+    counts = [int(count) for count in re.findall(rb"stopping: waiting for \d+ calls? under way, (\d) s at most", said)]
+    assert {3, 2, 1} <= set(counts), said.decode()[-1500:]
+    assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "10", None, True])
+def test_a_grace_is_a_number_of_seconds(grace):
+    """Anything else is refused in one line."""
+    with pytest.raises(InputError, match="grace is a number of seconds"):
+        required_grace(grace)
