@@ -54,7 +54,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
     Nothing is imported for it without the permission, which the words of a journal from somewhere else have not.
     """
     if name not in SHIPPED:
-        permission.require_code("process", name, "--process module:Class")
+        permission.require_code("process", name)
     made = SHIPPED[name] if name in SHIPPED else _imported(name)
     if isinstance(made, type):
         # a journal may name any class, and only a chain's is ever called
@@ -204,7 +204,7 @@ def _of_provider(asked: str, chain: Chain, origin: Origin, made: ExitStack | Asy
 
         return _to_close(LiteLLMSampler(spec, permission=origin.permission), made)
     if is_plugged(spec):
-        origin.permission.require_code("model", spec, "the model")
+        origin.permission.require_code("model", spec)
     own = plugged(spec)
     if own is not None:
         return _to_close(own, made)

@@ -87,6 +87,20 @@ def test_the_command_stops_with_one_line(tmp_path: Path):
     assert not path.exists(), "SQLite made an empty file in its place"
 
 
+def test_a_process_may_go_to_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A journal that was given by a relative path is where it was, wherever the process goes meanwhile."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Goer:
+        def decided(self, decided, state):
+            os.chdir(tmp_path / "other")
+
+    assert start(Path("run.db"), observer=Goer()).steps == 31
+    monkeypatch.chdir(tmp_path)
+    assert cli("verify", "run.db").code == 0
+
+
 def test_sqlite_never_makes_a_file_in_a_journals_place(path: Path):
     """Where the file is gone, a connection that writes fails instead of making an empty one."""
     with pytest.raises(Exception, match="unable to open"):

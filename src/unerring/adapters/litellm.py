@@ -246,7 +246,7 @@ class _Keys(Secret):
 def _require_permission(spec: Spec, keys: _Keys, environ: Mapping[str, str], permission: Permission) -> None:
     """Raise `InputError` where the library would send a key to a host that it may not be sent to."""
     if "http" in spec.model.lower():  # some of its providers take an address for the name of a model
-        permission.require_code("model", f"{PROVIDER}/{spec.model}", "another model")
+        permission.require_code("model", f"{PROVIDER}/{spec.model}")
     if spec.url != DEFAULT_URL and (keys.header or permission.journal):
         encrypted = spec.url.startswith("https:")
         permission.require_key_to(spec.host, spec.place, encrypted, keys.variable, environ)

@@ -16,6 +16,13 @@ _HOST = re.compile(r"([a-z0-9]([a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
 
 
+# What to give for a name whose code may not be imported.
+_INSTEAD = {
+    "process": "give --process module:Class, or --trust (in Python chain=..., or trust=True)",
+    "model": "give --trust (in Python model=..., or Options(trust=True))",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """What may be done for the words that name a process or a model.
@@ -33,12 +40,12 @@ class Permission:
         """The same, with further hosts that may be sent a key. Raises `InputError` for what is no host's name."""
         return replace(self, hosts=self.hosts + tuple(map(required_host, hosts)))
 
-    def require_code(self, kind: str, name: str, instead: str) -> None:
+    def require_code(self, kind: str, name: str) -> None:
         """Raise `InputError` where no code may be imported for this name of a process or a model."""
         if self.journal is not None:
             raise InputError(
-                f"give {instead}, or --trust: {self.journal} was not begun by you on this machine, and its {kind} "
-                f"{name!r:.80} is not part of unerring (from Python: chain=..., model=..., or trust=True)"
+                f"{_INSTEAD[kind]}: {self.journal} was not begun by you on this machine, and its {kind} {name!r:.80} "
+                "is not part of unerring"
             )
 
     def require_key_to(

@@ -41,10 +41,10 @@ class SqliteJournal:
     """The writer's side of a journal file. Make one with `create` or `reopen`."""
 
     def __init__(self, path: Path, head: Head, mark: Mark) -> None:
-        self.path = path
+        self.path = path.absolute()  # a process may go to another folder
         self._head = head
         self._mark = mark
-        self._place = Place(path)
+        self._place = Place(self.path)
         self._finished = False
         self._buffer: list[bytes] = []
         self._appended = mark.entries
