@@ -261,6 +261,11 @@ def lost(self, state, choice):
         ("check", rejecting, "the process's check rejects it: odd"),
         ("check", lambda self, state, choice: RedFlag("odd") if choice == 5 else None, "check rejects it: odd"),
         ("check", failing, "the process's check failed: KeyError: 'no such thing'"),
+        (
+            "check",
+            lambda self, state, choice: True,
+            r"the process's check failed: check\(\) returned True; it returns a R",
+        ),
         ("advance", failing, "the process cannot advance with it: KeyError"),
         ("advance", lost, "the process cannot advance with it: .*not JSON"),
     ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unerring.adapters.journal_reader import without_entries
+from unerring.core import user_code
 from unerring.core.entries import Entry, Opened
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, digest_at
@@ -131,7 +132,7 @@ class Found:
 
 def told(error: Exception) -> str:
     """An error in a few words."""
-    return str(error) if isinstance(error, UnerringError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, UnerringError) else user_code.told(error)
 
 
 def undecided(found: Found) -> OpenStep | None:

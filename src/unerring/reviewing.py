@@ -14,9 +14,8 @@ from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Redrawn, Ruled
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.costs import Price
-from unerring.core.process import Chain, check_of
+from unerring.core.process import Chain, check_of, flag_of
 from unerring.core.race import Undecided
-from unerring.core.redflag import RedFlag
 from unerring.core.report import status_of
 from unerring.core.vote import Json, canonical, parsed
 from unerring.errors import InputError
@@ -161,9 +160,7 @@ def _refusal(chain: Chain, state: Json, choice: str) -> str | None:
     """Why a chain cannot go on with a choice; None where it can."""
     check = check_of(chain)
     try:
-        flag = None if check is None else check(state, parsed(choice))
-    except RedFlag as raised:
-        flag = raised
+        flag = None if check is None else flag_of(check, state, parsed(choice))
     except Exception as error:  # the user's own code
         return f"the process's check failed: {told(error)}"
     if flag is not None:

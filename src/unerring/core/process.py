@@ -249,6 +249,23 @@ def check_of(chain: Chain) -> Callable[[Json, Json], RedFlag | None] | None:
     return check
 
 
+def flag_of(
+    check: Callable[[Json, Json], RedFlag | None], state: Json, choice: Json, step: int | None = None
+) -> RedFlag | None:
+    """The red flag that a chain's check returns or raises; anything else from it is an error of its own."""
+    try:
+        flag = check(state, choice)
+    except RedFlag as raised:
+        flag = raised
+    except Exception as error:
+        noted(error, "check", step, check)
+        raise
+    if flag is not None and not isinstance(flag, RedFlag):
+        said = f"returned {short(flag)}; it returns a RedFlag, or None for an answer that may vote"
+        raise wrong_return("check", said, step, check)
+    return flag
+
+
 def length_of(chain: Chain) -> int | None:
     """The chain's number of steps, if it says."""
     length: Callable[[], int | None] | None = getattr(chain, "length", None)

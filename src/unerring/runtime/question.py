@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from unerring.core.entries import Judgement, Reply
 from unerring.core.open_step import OpenStep
 from unerring.core.parsing import repeats_example
-from unerring.core.process import Chain, Subtask, check_of, question_difference, question_digest, subtask_at
+from unerring.core.process import Chain, Subtask, check_of, flag_of, question_difference, question_digest, subtask_at
 from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
 from unerring.core.user_code import not_json, noted, short, wrong_return
@@ -122,24 +122,9 @@ class Question:
         example = self.subtask.example
         if example is not None and (copied := repeats_example(example, text, value)) is not None:
             raise RedFlag(f"the answer repeats the example of the form: {short(copied)}", FlagKind.REJECTED)
-        if self.check is not None:
-            self._checked_by_user(self.check, choice)
-        return choice
-
-    def _checked_by_user(self, check: Callable[[Json, Json], RedFlag | None], choice: str) -> None:
-        """Raise the red flag that a chain's check returns or raises; anything else from it is a bug of its own."""
-        try:
-            flag = check(self.state, parsed(choice))
-        except RedFlag as raised:
-            flag = raised
-        except Exception as error:
-            noted(error, "check", self.step.step, check)
-            raise
-        if isinstance(flag, RedFlag):
+        if self.check is not None and (flag := flag_of(self.check, self.state, parsed(choice), step)) is not None:
             raise RedFlag(flag.reason, FlagKind.REJECTED)
-        if flag is not None:
-            said = f"returned {short(flag)}; it returns a RedFlag, or None for an answer that may vote"
-            raise wrong_return("check", said, self.step.step, check)
+        return choice
 
 
 def _verdict(choice: str | None, flag: FlagKind | None) -> str:
