@@ -17,7 +17,7 @@ from unerring.testing import ScriptedSampler
 @pytest.mark.parametrize("k", [0, -1, True, 1.0, "3", float("nan")])
 def test_a_k_that_is_no_number_of_votes_is_refused(k):
     """The margin is a whole number of at least 1; the message says so and names what was given."""
-    with pytest.raises(InputError, match="k is a number of votes"):
+    with pytest.raises(InputError, match="k must be a whole number, at least 1; got"):
         unerring.run(Doubling(), double, k=k)
 
 

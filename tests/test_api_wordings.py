@@ -241,7 +241,7 @@ def test_a_reserve_that_cannot_be_is_refused(tmp_path, model, escalate, told):
 @pytest.mark.parametrize("rounds", [0, -1, 1.5, None, "2"])
 def test_a_number_of_rounds_that_cannot_be_is_refused(rounds):
     """Rounds are counted, from 1."""
-    with pytest.raises(InputError, match="escalate_after is a number of rounds"):
+    with pytest.raises(InputError, match="escalate_after must be a whole number, at least 1; got"):
         unerring.run(Doubling(), double, k=2, options=Options(escalate=double, escalate_after=rounds))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
+from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_SEED, MOST_TOTAL, require_share, require_whole
 from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, answer_of, length_of, parameters_of, start_text, started
@@ -104,6 +105,14 @@ class Options:
     trust: bool = False
     request: Request = field(default_factory=Request)
     grace: float = GRACE_SECONDS
+
+    def __post_init__(self) -> None:
+        for name, most in (("max_steps", MOST_TOTAL), ("vote_cap", MOST_COUNT), ("flag_cap", MOST_COUNT)):
+            if getattr(self, name) is not None:
+                require_whole(name, getattr(self, name), most=most)
+        require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
+        require_whole("escalate_after", self.escalate_after)
+        require_share("waste", self.waste, below_one=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +236,6 @@ def deciding(
     policy, plan = _deciding(chain, embedded_for(chain, model), k, options)
     policy = options.request.on(policy)
     votes, flags = (policy.vote_cap if options.vote_cap is None else options.vote_cap), options.flag_cap
-    for name, cap in (("vote_cap", votes), ("flag_cap", flags)):
-        if cap is not None and (type(cap) is not int or cap < 1):
-            raise InputError(f"{name} is a whole number, at least 1; it cannot be {cap!r:.40}")
     return replace(policy, vote_cap=votes, flag_cap=policy.flag_cap if flags is None else flags), plan
 
 
@@ -238,8 +244,7 @@ def _deciding(chain: Chain, model: Any, k: int | None, options: Options) -> tupl
     if options.policy is not None and k is None:
         return options.policy, None
     if k is not None:
-        if type(k) is not int or k < 1:
-            raise InputError(f"k is a number of votes, at least 1; it cannot be {k!r}")
+        require_whole("k", k)
         if options.target.rule != "ahead-by":
             raise InputError(f"k is the margin of the rule ahead-by; {options.target.rule} is planned, without a k")
         if options.target != Target():
@@ -259,9 +264,7 @@ def _deciding(chain: Chain, model: Any, k: int | None, options: Options) -> tupl
 
 
 async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Result:
-    if type(opening.seed) is not int:
-        raise InputError(f"a seed is a whole number, not {opening.seed!r}")
-    _require_limits(options)
+    require_whole("seed", opening.seed, -MOST_SEED, MOST_SEED)
     chain = required_chain(opening.chain)
     began = options.clock.time()
     origin = _origin(chain, opening.seed, began, given_permission(options.allow_hosts))
@@ -340,21 +343,9 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
     )
 
 
-def _require_limits(options: Options) -> None:
-    if options.max_steps is not None and (type(options.max_steps) is not int or options.max_steps < 1):
-        raise InputError(f"max_steps is a number of steps, at least 1; it cannot be {options.max_steps!r}")
-    if type(options.in_flight) is not int or options.in_flight < 1:
-        raise InputError(f"in_flight is a number of samples, at least 1; it cannot be {options.in_flight!r}")
-    if type(options.escalate_after) is not int or options.escalate_after < 1:
-        raise InputError(f"escalate_after is a number of rounds, at least 1; it cannot be {options.escalate_after!r}")
-    if not isinstance(options.waste, int | float) or not 0 <= options.waste < 1:
-        raise InputError(f"waste is a share of all samples, from 0 to below 1; it cannot be {options.waste!r}")
-
-
 async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Options, stop: StopRequest) -> Result:
     if options.policy is not None:
         raise InputError("a run keeps the policy it began with; on resuming, only its caps can be raised")
-    _require_limits(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
         stand = retraced(path, entries, chain, options.trust)

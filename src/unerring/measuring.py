@@ -12,11 +12,12 @@ from typing import Any
 from unerring.adapters.jsonl import read_json, without_nan
 from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.prices import price_of
+from unerring.core.numbers import MOST_AT_ONCE, MOST_SEED, require_share, require_whole
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import Planned, Wish, chosen_races, plan_entry, planned, ranked
+from unerring.core.planning.plan import RULES, Planned, Wish, chosen_races, plan_entry, planned, ranked
 from unerring.core.planning.races import Job
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, length_of, parameters_of, started, subtask_at
@@ -73,6 +74,9 @@ class PilotOptions:
     notice: Callable[[str], None] | None = None
     grace: float = GRACE_SECONDS
 
+    def __post_init__(self) -> None:
+        require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
+
 
 def calibrate(
     chain: Chain,
@@ -119,9 +123,8 @@ class _Asked:
 
 
 async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOptions, stop: StopRequest) -> Calibration:
-    for name, value in {"samples": asked.samples, "in_flight": options.in_flight}.items():
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name} is a whole number, at least 1; it cannot be {value!r}")
+    require_whole("samples", asked.samples)
+    require_whole("seed", asked.seed, -MOST_SEED, MOST_SEED)
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
     policy = options.request.on(options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy())
     async with AsyncExitStack() as made:
@@ -297,6 +300,11 @@ class Target:
     success: float = 0.95
     rule: str = "ahead-by"
     calibration: Calibration | str | Path | None = None
+
+    def __post_init__(self) -> None:
+        require_share("success", self.success, below_one=True, above_zero=True)
+        if self.rule not in RULES:
+            raise InputError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r:.40}")
 
 
 def planned_policy(

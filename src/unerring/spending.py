@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor, isfinite
+from math import floor
 from pathlib import Path
 
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.account import PICO, Limits
 from unerring.core.entries import Allowed
+from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS, MOST_TOTAL, require_number, require_whole
 from unerring.core.planning.costs import Price
 from unerring.errors import InputError
 from unerring.runtime.panel import samplers_of
@@ -31,12 +32,13 @@ class Budget:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("usd", "tokens", "calls", "hours"):
-            value, whole = getattr(self, name), name in {"tokens", "calls"}
-            kinds = {int} if whole else {int, float}
-            if value is not None and (type(value) not in kinds or not isfinite(value) or value < 0):
-                unit = {"usd": "dollars", "hours": "hours"}.get(name, f"{name}, a whole number")
-                raise InputError(f"a budget in {unit} is from 0 up; it cannot be {value!r:.40}")
+        if self.usd is not None:
+            require_number("usd", self.usd, most=MOST_DOLLARS, what="a number of dollars")
+        for name in ("tokens", "calls"):
+            if getattr(self, name) is not None:
+                require_whole(name, getattr(self, name), 0, MOST_TOTAL)
+        if self.hours is not None:
+            require_number("hours", self.hours, most=MOST_HOURS, what="a number of hours")
 
     def limits(self, before: Limits) -> Limits:
         """The limits that hold from here on: those given here, and else those from before."""

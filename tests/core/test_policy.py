@@ -68,7 +68,7 @@ def test_a_policy_is_hashable_with_its_weights():
 def test_a_cap_that_no_race_could_win_under_is_refused(rule, needs):
     """The vote cap is at least what the rule needs, and the message names the rule."""
     assert Policy(rule, vote_cap=needs).vote_cap == needs
-    with pytest.raises(InputError, match=rule.name):
+    with pytest.raises(InputError, match=rule.name if needs > 1 else "vote_cap"):
         Policy(rule, vote_cap=needs - 1)
 
 
@@ -176,5 +176,5 @@ def test_an_unknown_rule_is_told_which_there_are():
 @each("number", [0, -1, True, 1.0, "3", None])
 def test_a_margin_is_a_whole_number_of_at_least_one(rule, number):
     """Nothing else, true included, makes a rule."""
-    with pytest.raises(ValueError, match="whole number of at least 1"):
+    with pytest.raises(ValueError, match="whole number from 1 to"):
         rule(number)

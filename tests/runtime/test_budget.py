@@ -17,7 +17,7 @@ from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, Surroundings
 from unerring.testing import MemoryJournal
 
-ENDLESS = Patience(first=0.1, total=float("inf"))
+ENDLESS = Patience(first=0.1, total=1e9)
 
 
 def opened(policy, chain, limits):

@@ -23,7 +23,7 @@ from unerring.runtime.limits import Guards, Patience, Surroundings
 from unerring.runtime.pilot import Pilot, pilot_policy
 from unerring.spending import Budget
 
-ENDLESS = Patience(first=0.1, total=float("inf"))
+ENDLESS = Patience(first=0.1, total=1e9)
 POLICY = pilot_policy(Policy(), 0.1)
 
 

@@ -80,9 +80,9 @@ def test_a_budget_that_could_not_be_kept_is_refused(cli, run, endpoint, tmp_path
     before = endpoint.ledger.settled().requests
     for options, word in [
         (("--budget-usd", 1), "--prices FILE"),
-        (("--budget-usd", -1), "from 0 up"),
-        (("--budget-usd", "nan"), "from 0 up"),
-        (("--budget-tokens", -5), "from 0 up"),
+        (("--budget-usd", -1), "'--budget-usd': -1.0 is not in the range"),
+        (("--budget-usd", "nan"), "'--budget-usd': nan is not a finite number"),
+        (("--budget-tokens", -5), "'--budget-tokens': -5 is not in the range"),
         (("--budget-usd", 1, "--prices", "nowhere.toml"), "cannot read the prices"),
     ]:
         refused = run(*options)

@@ -1,8 +1,8 @@
 """A policy: how the steps of a run are decided. It is fixed for a run and kept in its journal."""
 
 from dataclasses import dataclass, field
-from math import inf
 
+from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
 from unerring.core.race import AheadBy, LogOdds, Rule, rule_named
 from unerring.core.redflag import FlagRules
 from unerring.core.vote import Json
@@ -33,17 +33,14 @@ class Policy:
     escalate_after: int | None = None
 
     def __post_init__(self) -> None:
+        require_whole("vote_cap", self.vote_cap)
+        require_whole("flag_cap", self.flag_cap)
+        for name in ("first_temperature", "later_temperature"):
+            require_number(name, getattr(self, name), most=MOST_TEMPERATURE)
+        if self.escalate_after is not None:
+            require_whole("escalate_after", self.escalate_after)
         if self.vote_cap < self.rule.lacking(0, 0):
             raise InputError(f"a cap of {self.vote_cap} votes is less than the rule ({self.rule.name}) needs to end")
-        if self.flag_cap < 1:
-            raise InputError("flag_cap is the number of flagged samples allowed for each vote, at least 1")
-        for temperature in (self.first_temperature, self.later_temperature):
-            if not 0 <= temperature < inf:
-                raise InputError(f"a temperature is a number from 0 up; it cannot be {temperature}")
-        if self.escalate_after is not None and self.escalate_after < 1:
-            raise InputError("escalate_after is a number of rounds of voting, at least 1")
-        if self.flags.max_output_tokens < 1:
-            raise InputError("max_output_tokens is the length of the longest answer that is not flagged, at least 1")
 
     def temperature(self, slot: int, flagged: int = 0) -> float:
         """Temperature of the step's sample number `slot`, counted from 0.
@@ -81,12 +78,12 @@ def policy_from(data: dict[str, Json]) -> Policy:
             "max_output_tokens": int(max_output_tokens),
             "min_logprob": (None | int() | float()) as min_logprob,
         }:
-            flags = FlagRules(max_output_tokens, min_logprob)
             weights = weights_from(data["weights"]) if "weights" in data else None
             escalate_after = data.get("escalate_after")
             if not isinstance(escalate_after, int | None):
                 raise ValueError("escalate_after is not a number of rounds")
             try:
+                flags = FlagRules(max_output_tokens, min_logprob)
                 return Policy(rule_named(rule, weights), vote_cap, flag_cap, first, later, flags, escalate_after)
             except InputError as error:
                 raise ValueError(str(error)) from None

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
+from unerring.core.numbers import MOST_COUNT
 from unerring.core.weights import Weights
 
 C = TypeVar("C", bound=Hashable)
@@ -136,8 +137,8 @@ class LogOdds:
 
 
 def _positive(name: str, value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if type(value) is not int or not 1 <= value <= MOST_COUNT:
+        raise ValueError(f"{name} must be a whole number from 1 to {MOST_COUNT:,}; got {value!r:.40}")
 
 
 RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}

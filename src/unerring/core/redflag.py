@@ -7,7 +7,10 @@ more often wrong, and wrong in the same way as each other (Meyerson et al., arXi
 from dataclasses import dataclass
 from enum import Enum
 
+from unerring.core.numbers import require_number, require_whole
 from unerring.core.sample import Finish, Sample
+
+LEAST_LOGPROB = -1e6  # nats
 
 
 class FlagKind(Enum):
@@ -53,6 +56,11 @@ class FlagRules:
 
     max_output_tokens: int = 750
     min_logprob: float | None = None
+
+    def __post_init__(self) -> None:
+        require_whole("max_output_tokens", self.max_output_tokens)
+        if self.min_logprob is not None:
+            require_number("min_logprob", self.min_logprob, LEAST_LOGPROB, 0.0)
 
     def screen(self, sample: Sample) -> RedFlag | None:
         """The first red flag that the sample raises by itself, if any."""

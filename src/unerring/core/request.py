@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from math import inf
 
+from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
 from unerring.core.policy import Policy
 from unerring.core.process import Subtask
 from unerring.core.sample import Message, Settings
@@ -65,11 +65,10 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("temperature", "first_temperature"):
             value = getattr(self, name)
-            if value is not None and (type(value) not in {int, float} or not 0 <= value < inf):
-                raise InputError(f"{name} is a number from 0 up; it cannot be {value!r:.40}")
-        limit = self.max_output_tokens
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise InputError(f"max_output_tokens is a whole number, at least 1; it cannot be {limit!r:.40}")
+            if value is not None:
+                require_number(name, value, most=MOST_TEMPERATURE)
+        if self.max_output_tokens is not None:
+            require_whole("max_output_tokens", self.max_output_tokens)
         if self.system is not None:
             _require_text(self.system)
         _require_extra(self.extra)

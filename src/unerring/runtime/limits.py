@@ -8,6 +8,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from unerring.core.numbers import require_number, require_share
 from unerring.core.vote import Json
 from unerring.errors import Interrupted
 from unerring.runtime.ports import Clock, Observer, Sampler
@@ -76,6 +77,11 @@ class Patience:
     total: float = 900.0
     spread: float = 0.2
 
+    def __post_init__(self) -> None:
+        for name in ("first", "longest", "total"):
+            require_number(name, getattr(self, name), what="a number of seconds")
+        require_number("spread", self.spread, most=10.0)
+
     def wait(self, failures: int, retry_after: float | None, chance: Random) -> float:
         """Seconds to wait after this many failures in a row."""
         wait = min(self.longest, self.first * 2.0 ** min(failures, 30))
@@ -110,6 +116,9 @@ class Guards:
     copies: float = 0.01
     same_model: bool = False
     probe: bool = True
+
+    def __post_init__(self) -> None:
+        require_share("copies", self.copies)
 
 
 @dataclass(frozen=True, slots=True)

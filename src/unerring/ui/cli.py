@@ -34,7 +34,7 @@ from unerring.ui.exits import (
 )
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.measuring import calibrate, plan
-from unerring.ui.options import json_option, judging_options, require_option, traceback_option
+from unerring.ui.options import SEED, json_option, judging_options, require_option, traceback_option
 from unerring.ui.review import review
 from unerring.ui.running import fresh, resume, run
 from unerring.ui.solving import solve
@@ -233,7 +233,7 @@ def export(file: Path, what: str, form: str) -> int:
 
 @commands.command()
 @click.option("--disks", type=click.IntRange(2, 20), default=10, show_default=True, help="Size of the puzzle.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all samples.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of all samples.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Keep the voted run's journal here.")
 def demo(disks: int, seed: int, journal: Path | None) -> int:
     """See the embedded model derail alone, and solve the same puzzle by voting. No key, no network."""

@@ -22,6 +22,9 @@ from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, quoted, user_code_failed
 from unerring.ui.options import (
+    AT_ONCE,
+    COUNT,
+    SEED,
     allow_host_option,
     guard_options,
     json_option,
@@ -36,11 +39,11 @@ from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
 
 @click.command()
 @process_options
-@click.option("--samples", type=click.IntRange(min=1), default=2000, show_default=True, help="About how many to draw.")
+@click.option("--samples", type=COUNT, default=2000, show_default=True, help="About how many to draw.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the calibration here; one begun there goes on.")
 @click.option("--plots", type=click.Path(path_type=Path), help="Draw the figures into this folder ([plots] extra).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the steps and of their samples.")
-@click.option("--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the steps and of their samples.")
+@click.option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples at once.")
 @allow_host_option
 @pilot_request_options
 @spending_options

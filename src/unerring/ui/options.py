@@ -9,6 +9,16 @@ import click
 
 from unerring.adapters.jsonl import json_value, read_text
 from unerring.adapters.plugins import parameter
+from unerring.core.numbers import (
+    MOST_AT_ONCE,
+    MOST_COUNT,
+    MOST_DOLLARS,
+    MOST_HOURS,
+    MOST_SECONDS,
+    MOST_SEED,
+    MOST_TEMPERATURE,
+    MOST_TOTAL,
+)
 from unerring.core.parsing import PARSERS
 from unerring.core.planning.plan import RULES
 from unerring.core.request import Request
@@ -33,6 +43,16 @@ class Number(click.FloatRange):
         if not isfinite(read):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return read
+
+
+SEED = click.IntRange(-MOST_SEED, MOST_SEED)
+STEPS = click.IntRange(1, MOST_TOTAL)
+TOTAL = click.IntRange(0, MOST_TOTAL)
+COUNT = click.IntRange(1, MOST_COUNT)
+AT_ONCE = click.IntRange(1, MOST_AT_ONCE)
+DOLLARS = Number(0, MOST_DOLLARS)
+HOURS = Number(0, MOST_HOURS)
+TEMPERATURE = Number(0, MOST_TEMPERATURE)
 
 
 def json_option(command: Any) -> Any:
@@ -111,7 +131,7 @@ def planning_options(command: Any) -> Any:
         click.option(
             "--target",
             "success",
-            type=float,
+            type=Number(0, 1, min_open=True, max_open=True),
             default=0.95,
             show_default=True,
             help="With --k auto: the probability that the whole chain is right.",
@@ -144,11 +164,33 @@ def spending_options(command: Any) -> Any:
     """What a run may cost; the command gets one `budget`, a `Budget`, and the file of `prices`."""
     options = (
         click.option(
-            "--budget-usd", "usd", type=float, metavar="DOLLARS", help="Stop, resumable, before more is spent."
+            "--budget-usd",
+            "usd",
+            type=DOLLARS,
+            metavar="DOLLARS",
+            help="Stop, resumable, before more is spent.",
         ),
-        click.option("--budget-tokens", "tokens", type=int, metavar="N", help="The same in tokens, read and written."),
-        click.option("--budget-calls", "calls", type=int, metavar="N", help="The same in requests to paid models."),
-        click.option("--budget-hours", "hours", type=float, metavar="HOURS", help="The same in time that it runs."),
+        click.option(
+            "--budget-tokens",
+            "tokens",
+            type=TOTAL,
+            metavar="N",
+            help="The same in tokens, read and written.",
+        ),
+        click.option(
+            "--budget-calls",
+            "calls",
+            type=TOTAL,
+            metavar="N",
+            help="The same in requests to paid models.",
+        ),
+        click.option(
+            "--budget-hours",
+            "hours",
+            type=HOURS,
+            metavar="HOURS",
+            help="The same in time that it runs.",
+        ),
         click.option(
             "--strict-budget",
             "strict",
@@ -178,7 +220,7 @@ def guard_options(command: Any) -> Any:
     options = (
         click.option(
             "--copies",
-            type=click.FloatRange(0, 1),
+            type=Number(0, 1),
             default=Guards().copies,
             show_default=True,
             help="Stop where a larger share of the replies are copies of earlier ones (a cache); copies never vote.",
@@ -192,7 +234,7 @@ def guard_options(command: Any) -> Any:
         ),
         click.option(
             "--patience",
-            type=click.FloatRange(min=0),
+            type=Number(0, MOST_SECONDS),
             default=Patience().total,
             show_default=True,
             metavar="SECONDS",
@@ -229,7 +271,7 @@ def escalation_options(command: Any) -> Any:
         ),
         click.option(
             "--escalate-after",
-            type=click.IntRange(min=1),
+            type=COUNT,
             default=3,
             show_default=True,
             help="After how many rounds of voting.",
@@ -246,7 +288,7 @@ def request_options(command: Any) -> Any:
         _TEMPERATURE,
         click.option(
             "--first-temperature",
-            type=float,
+            type=TEMPERATURE,
             metavar="T",
             help="Temperature of the first sample of each step, where it is another one.",
         ),
@@ -277,12 +319,15 @@ def pilot_request_options(command: Any) -> Any:
 
 
 _TEMPERATURE = click.option(
-    "--temperature", type=float, metavar="T", help="Temperature of the samples; by default 0, then 0.1."
+    "--temperature",
+    type=TEMPERATURE,
+    metavar="T",
+    help="Temperature of the samples; by default 0, then 0.1.",
 )
 _REQUEST = (
     click.option(
         "--max-output-tokens",
-        type=int,
+        type=COUNT,
         metavar="N",
         help="Limit of each answer; a longer one is flagged. 750 by default; more for models that reason.",
     ),
@@ -332,9 +377,11 @@ def _fields_of(text: str) -> dict[str, Json]:
 
 def cap_options(command: Any) -> Any:
     """How much one step may draw before it is given up as undecided."""
-    votes = click.option("--vote-cap", type=click.IntRange(min=1), help="Most votes of a step; 60 by default.")
+    votes = click.option("--vote-cap", type=COUNT, help="Most votes of a step; 60 by default.")
     flags = click.option(
-        "--flag-cap", type=click.IntRange(min=1), help="Most flagged samples of a step for each vote; 20 by default."
+        "--flag-cap",
+        type=COUNT,
+        help="Most flagged samples of a step for each vote; 20 by default.",
     )
     return votes(flags(command))
 
@@ -362,11 +409,15 @@ def speculation_options(command: Any) -> Any:
             "or the process's guess, where there is one, else leader. Decisions are the same with all of them.",
         ),
         click.option(
-            "--in-flight", type=click.IntRange(min=1), default=256, show_default=True, help="Most samples at once."
+            "--in-flight",
+            type=AT_ONCE,
+            default=256,
+            show_default=True,
+            help="Most samples at once.",
         ),
         click.option(
             "--waste",
-            type=click.FloatRange(0, 1, max_open=True),
+            type=Number(0, 1, max_open=True),
             default=0.05,
             show_default=True,
             help="Share of all samples that may be for nothing, drawn after a wrong guess.",

@@ -17,6 +17,9 @@ from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, finished, quoted, require_certificate, user_code_failed, working_on
 from unerring.ui.options import (
+    COUNT,
+    SEED,
+    STEPS,
     allow_host_option,
     asking_options,
     guard_options,
@@ -48,8 +51,8 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
 )
 @planning_options
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
-@click.option("--max-steps", type=click.IntRange(min=1), help="Stop, resumable, after so many steps.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
+@click.option("--max-steps", type=STEPS, help="Stop, resumable, after so many steps.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @verbose_option
 @require_option
@@ -92,9 +95,9 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--max-steps", type=click.IntRange(min=1), help="Stop again, resumable, after so many further steps.")
-@click.option("--vote-cap", type=click.IntRange(min=1), help="Raise the cap on a step's votes.")
-@click.option("--flag-cap", type=click.IntRange(min=1), help="Raise the cap on a step's flagged samples per vote.")
+@click.option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
+@click.option("--vote-cap", type=COUNT, help="Raise the cap on a step's votes.")
+@click.option("--flag-cap", type=COUNT, help="Raise the cap on a step's flagged samples per vote.")
 @click.option("--nonce", is_flag=True, help="From here on, what `run --nonce` does.")
 @click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
 @spending_options

@@ -13,6 +13,7 @@ import click
 from unerring import api, reading
 from unerring.adapters.jsonl import json_line, read_objects
 from unerring.adapters.output_file import OutputFile, require_own_place
+from unerring.core.numbers import MOST_COUNT
 from unerring.core.parsing import json_answer
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import canonical
@@ -24,6 +25,8 @@ from unerring.processes.sort import Sort, numbers_in
 from unerring.spending import Budget
 from unerring.ui.exits import DONE, STOPPED, WRONG, Ended, quoted
 from unerring.ui.options import (
+    COUNT,
+    SEED,
     asking_options,
     json_option,
     margin,
@@ -46,7 +49,7 @@ TREE_LINES = 60  # shown with -v
     "--input", "given", type=click.Path(path_type=Path), help='Problems, one in each line: {"question": ...}.'
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where the answers go, one in each line.")
-@click.option("--limit", type=click.IntRange(min=1), help="Take the first N problems of the file.", metavar="N")
+@click.option("--limit", type=COUNT, help="Take the first N problems of the file.", metavar="N")
 @click.option(
     "--roles",
     type=click.Choice(["auto", *ROLES, SORT]),
@@ -55,12 +58,14 @@ TREE_LINES = 60  # shown with -v
     help="How: in words, by parts (general) or by steps in a row (linear); or the ways of a product or a sort, which "
     "auto takes where the problem is nothing else.",
 )
-@click.option("--depth", type=click.IntRange(min=0), default=5, show_default=True, help="Levels of splitting.")
-@click.option("--parts", type=click.IntRange(min=2), default=12, show_default=True, help="Most parts of one problem.")
-@click.option("--nodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Most problems in all.")
+@click.option("--depth", type=click.IntRange(0, MOST_COUNT), default=5, show_default=True, help="Levels of splitting.")
+@click.option(
+    "--parts", type=click.IntRange(2, MOST_COUNT), default=12, show_default=True, help="Most parts of a problem."
+)
+@click.option("--nodes", type=COUNT, default=1000, show_default=True, help="Most problems in all.")
 @click.option(
     "--shortlist",
-    type=click.IntRange(min=2),
+    type=click.IntRange(2, MOST_COUNT),
     default=7,
     show_default=True,
     help="After so many votes that settle nothing, have judges choose among the answers they were for.",
@@ -73,12 +78,12 @@ TREE_LINES = 60  # shown with -v
     help="How strictly replies in words are read; lenient-json also takes a Markdown fence, or thoughts in <think>, "
     "around an answer.",
 )
-@click.option("--tree", type=click.IntRange(min=0), help="Lines of the tree to show; 60 with -v, else none.")
+@click.option("--tree", type=click.IntRange(0, MOST_COUNT), help="Lines of the tree to show; 60 with -v, else none.")
 @model_option
 @click.option("--k", default="3", show_default=True, callback=margin, help="Votes that the winner must be ahead by.")
 @planning_options
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's samples.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @trust_option
 @verbose_option
