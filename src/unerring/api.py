@@ -11,7 +11,15 @@ from typing import Any
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
-from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_SEED, MOST_TOTAL, require_share, require_whole
+from unerring.core.numbers import (
+    MOST_AT_ONCE,
+    MOST_COUNT,
+    MOST_SEED,
+    MOST_TOTAL,
+    require_number,
+    require_share,
+    require_whole,
+)
 from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, answer_of, length_of, parameters_of, start_text, started
@@ -39,7 +47,7 @@ from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
-from unerring.runtime.stoppable import GRACE_SECONDS, required_grace, run_stoppable
+from unerring.runtime.stoppable import GRACE_SECONDS, run_stoppable
 from unerring.spending import Budget, allowed
 from unerring.testing import MemoryJournal
 from unerring.trust import given_permission, note_begun, permission_for
@@ -111,6 +119,7 @@ class Options:
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), most=most)
         require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
+        require_number("grace", self.grace, what="a number of seconds")
         require_whole("escalate_after", self.escalate_after)
         require_share("waste", self.waste, below_one=True)
 
@@ -159,7 +168,7 @@ def run(
     policy, plan = deciding(chain, model, k, options)
     opening = _Opening(chain, model, journal, policy, plan, seed)
     with _stops_name(journal):
-        return run_stoppable(lambda stop: _start(opening, options, stop), required_grace(options.grace))
+        return run_stoppable(lambda stop: _start(opening, options, stop), options.grace)
 
 
 async def arun(
@@ -189,9 +198,7 @@ def resume(
     and `ChainChanged` where the process's code has changed.
     """
     with _stops_name(journal):
-        return run_stoppable(
-            lambda stop: _resume(Path(journal), chain, model, options, stop), required_grace(options.grace)
-        )
+        return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop), options.grace)
 
 
 async def aresume(

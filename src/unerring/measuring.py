@@ -12,7 +12,7 @@ from typing import Any
 from unerring.adapters.jsonl import read_json, without_nan
 from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.prices import price_of
-from unerring.core.numbers import MOST_AT_ONCE, MOST_SEED, require_share, require_whole
+from unerring.core.numbers import MOST_AT_ONCE, MOST_SEED, require_number, require_share, require_whole
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
@@ -38,7 +38,7 @@ from unerring.runtime.limits import Guards, Patience, StopRequest, Surroundings,
 from unerring.runtime.panel import SEPARATOR, Panel, require_request, samplers_of, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
-from unerring.runtime.stoppable import GRACE_SECONDS, required_grace, run_stoppable
+from unerring.runtime.stoppable import GRACE_SECONDS, run_stoppable
 from unerring.spending import Budget
 from unerring.trust import given_permission
 
@@ -76,6 +76,7 @@ class PilotOptions:
 
     def __post_init__(self) -> None:
         require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
+        require_number("grace", self.grace, what="a number of seconds")
 
 
 def calibrate(
@@ -98,7 +99,7 @@ def calibrate(
     Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short, at a budget's end too:
     what was drawn is kept with `out`, and the same call goes on.
     """
-    asked, grace = _Asked(chain, model, samples, seed), required_grace(options.grace)
+    asked, grace = _Asked(chain, model, samples, seed), options.grace
     return run_stoppable(lambda stop: _calibrate(asked, out, options, stop), grace)
 
 

@@ -14,8 +14,6 @@ from faults.faults import Fault
 from faults.script import since
 from faults.server import serving
 from unerring import reading
-from unerring.errors import InputError
-from unerring.runtime.stoppable import required_grace
 
 GENEROUS_SECONDS = 20.0  # calls would hang for 120
 
@@ -95,10 +93,3 @@ def test_a_terminal_counts_down(tmp_path):
     counts = [int(count) for count in re.findall(rb"stopping: waiting for \d+ calls? under way, (\d) s at most", said)]
     assert {3, 2, 1} <= set(counts), said.decode()[-1500:]
     assert counts == sorted(counts, reverse=True)
-
-
-@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "10", None, True])
-def test_a_grace_is_a_number_of_seconds(grace):
-    """Anything else is refused in one line."""
-    with pytest.raises(InputError, match="grace is a number of seconds"):
-        required_grace(grace)

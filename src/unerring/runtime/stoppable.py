@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from math import isfinite
 from typing import TypeVar
 
 from unerring.errors import InputError, Interrupted
@@ -46,13 +45,6 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
             return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
-
-
-def required_grace(seconds: float) -> float:
-    """The grace, or `InputError` where it is no number of seconds from 0 up."""
-    if type(seconds) not in {int, float} or not isfinite(seconds) or seconds < 0:
-        raise InputError(f"grace is a number of seconds, from 0 up; it cannot be {seconds!r}")
-    return seconds
 
 
 @contextmanager

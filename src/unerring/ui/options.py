@@ -242,7 +242,7 @@ def guard_options(command: Any) -> Any:
         ),
         click.option(
             "--grace",
-            type=click.FloatRange(min=0),
+            type=Number(0, MOST_SECONDS),
             default=GRACE_SECONDS,
             show_default=True,
             metavar="SECONDS",
