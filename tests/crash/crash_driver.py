@@ -81,7 +81,7 @@ def main() -> int:
     model = stuck if options.stuck else LedgerSampler(chain, options.ledger, options)
     # one temperature for all samples: each round is then a single call
     policy = unerring.Policy(unerring.AheadBy(3), first_temperature=0.1)
-    how = unerring.Options(speculate="off" if options.one_by_one else "auto")
+    how = unerring.Options(speculate="off" if options.one_by_one else "auto", grace=120.0)
     try:
         if options.resume:
             unerring.resume(options.journal, model=model, options=how)

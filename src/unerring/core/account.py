@@ -184,6 +184,11 @@ class Account:
         return self.settled + self.unknown + self.reserved
 
     @property
+    def priced(self) -> int:
+        """Picodollars of all calls whose price is known."""
+        return self._settled.money + self._unknown.money + self._reserved.money
+
+    @property
     def under_way(self) -> bool:
         """Whether there are calls whose outcome is yet to come."""
         return bool(self._open)

@@ -213,7 +213,7 @@ def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:
 
 
 def spend_of(state: RunState) -> dict[str, Json]:
-    """What paid calls took and may have taken. Dollars are None where a price is not known.
+    """What paid calls took and may have taken. Dollars are None where a price is not known; `priced` are those known.
 
     `forecast` is what the whole chain comes to if it goes on as so far: None before the first step, and where the
     chain does not say how long it is.
@@ -227,6 +227,7 @@ def spend_of(state: RunState) -> dict[str, Json]:
     return {
         "calls": account.calls,
         "dollars": _known(spent.money),
+        "priced": in_dollars(account.priced),
         "settled": {"tokens": account.settled.tokens, "dollars": _known(account.settled.money)},
         "unknown": {"calls": account.lost, "tokens": account.unknown.tokens, "dollars": _known(account.unknown.money)},
         "under_way": {"tokens": account.reserved.tokens, "dollars": _known(account.reserved.money)},

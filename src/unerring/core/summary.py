@@ -74,14 +74,28 @@ def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int]) -> str:
     """What paid calls cost, or may have; in tokens where a price is not known."""
     if not spend["calls"]:
         return "nothing: no paid calls"
-    calls, unknown = counted(spend["calls"], "call"), spend["unknown"]
-    lost = f"{counted(unknown['calls'], 'call')} of unknown outcome" if unknown["calls"] else ""
-    if spend["dollars"] is None:
-        told = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; the price is not known"
-        return f"{told}; {lost}" if lost else told
-    limit = spend["limits"]["dollars"]
-    told = dollars_text(spend["dollars"]) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
-    return f"{told}, {dollars_text(unknown['dollars'])} of it for {lost}" if lost else told
+    calls, dollars, limit = counted(spend["calls"], "call"), spend["dollars"], spend["limits"]["dollars"]
+    if dollars is not None:
+        told = dollars_text(dollars) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
+    else:
+        told = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; "
+        known = spend.get("priced")
+        told += f"at least {dollars_text(known)}, and not every price is known" if known else "the price is not known"
+    within = [_uncertain(spend["unknown"]["calls"], spend["unknown"], "of unknown outcome", dollars is not None)]
+    within.append(_uncertain(None, spend.get("under_way", {}), "for calls under way", dollars is not None))
+    return told + "".join(within)
+
+
+def _uncertain(calls: int | None, part: Mapping[str, Any], what: str, priced: bool) -> str:
+    """Which part of the cost is a worst case; nothing where there is none."""
+    named = what if calls is None else f"for {counted(calls, 'call')} {what}"
+    if not (part.get("tokens") or calls):
+        return ""
+    if not part.get("tokens"):
+        return f"; not counted: {named.removeprefix('for ')}, which can have cost something"
+    if not priced or part["dollars"] is None:
+        return "" if calls is None else f"; {named.removeprefix('for ')}"
+    return f", {dollars_text(part['dollars'])} of it{' at most' if calls is None else ''} {named}"
 
 
 def certificate_text(report: Mapping[str, Any]) -> str:

@@ -36,8 +36,8 @@ def calibration_text(calibration: Calibration) -> str:
 
 def _spent(spent: Spent) -> str:
     """What the calls of a pilot came to, and how much of that is the worst case of unknown calls."""
-    price = "at unknown prices" if spent.dollars is None else dollars_text(spent.dollars)
-    told = f"{spent.calls:,} calls, {spent.tokens:,} tokens, {price}"
+    price = "; the price is not known" if spent.dollars is None else f", {dollars_text(spent.dollars)}"
+    told = f"{spent.calls:,} calls, {spent.tokens:,} tokens{price}"
     if spent.unknown_calls:
         told += f"; {spent.unknown_calls:,} calls of unknown outcome are counted at their worst"
         told += "" if spent.unknown_dollars is None else f", {dollars_text(spent.unknown_dollars)}"
