@@ -48,6 +48,7 @@ from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, 
 from unerring.runtime.panel import require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.stoppable import GRACE_SECONDS, run_stoppable
+from unerring.runtime.trials import can_be_tried
 from unerring.spending import Budget, allowed
 from unerring.testing import MemoryJournal
 from unerring.trust import given_permission, note_begun, permission_for
@@ -68,6 +69,8 @@ __all__ = [
     "run",
 ]
 
+REPLIES_OF_ENDPOINTS = 2  # that the votes for a winner must come from at least
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -84,7 +87,9 @@ class Options:
 
     `budget` is what the run may cost, by `prices`: a mapping from models to prices, the file of one, or the table of
     the [prices] extra. A step that is still open after `escalate_after` rounds of voting goes to `escalate`, another
-    model. `guards` say what stops a run whose votes could not be trusted.
+    model. `guards` say what stops a run whose votes could not be trusted. `min_replies` is the least number of replies
+    that the votes for a winner come from, in a new run: without it 2 where the model is an endpoint, whose replies may
+    be sent again in place of others, and 1 where it is not.
 
     `allow_hosts` are hosts that may be sent a key although only a journal from somewhere else names them, or although
     they are reached by plain http. With `trust` a journal that this user did not begin on this machine is taken at its
@@ -108,6 +113,7 @@ class Options:
     prices: Mapping[str, Price] | str | Path | None = None
     escalate: Any = None
     escalate_after: int = 3
+    min_replies: int | None = None
     guards: Guards = field(default_factory=Guards)
     allow_hosts: Sequence[str] = ()
     trust: bool = False
@@ -335,6 +341,10 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
     if reserves := reserves_of(sampler):
         policy = replace(policy, escalate_after=options.escalate_after)
         require_weighed(policy.rule, reserves)
+    if options.min_replies is not None:
+        policy = replace(policy, min_replies=options.min_replies)
+    elif any(can_be_tried(one) for one in samplers_of(sampler)):
+        policy = replace(policy, min_replies=max(policy.min_replies, REPLIES_OF_ENDPOINTS))
     return Opened(
         process=process_name(opening.chain),
         parameters=parameters_of(opening.chain),
@@ -415,6 +425,7 @@ async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Optio
         guards=options.guards,
         substitutes=models.substitutes,
         notice=getattr(options.observer, "notice", None),
+        heard=stand.heard,
     )
     last = await run_chain(stand.chain, models.sampler, journal, stand.state, stand.at, around)
     return _result(stand, last)

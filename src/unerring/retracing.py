@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unerring.adapters.journal_reader import without_entries
 from unerring.core.entries import Entry, Opened
+from unerring.core.identities import Identities
 from unerring.core.process import Chain, advanced, digest_at, start_text, started
 from unerring.core.replay import RunState
 from unerring.core.report import Series
@@ -18,12 +19,16 @@ from unerring.trust import permission_for
 
 @dataclass(slots=True)
 class Stand:
-    """Where a run stands: its folded entries, and the chain's own state after the last committed step."""
+    """Where a run stands: its folded entries, and the chain's own state after the last committed step.
+
+    `heard` has the names of the replies in the journal, the latest of them where there are many.
+    """
 
     chain: Chain
     at: Json
     state: RunState = field(default_factory=RunState)
     series: Series = field(default_factory=Series)
+    heard: Identities = field(default_factory=Identities)
 
 
 def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> Stand:
@@ -42,6 +47,7 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, tr
                     f"step {decided.step} now leads to another state than the one in {path}: the code of "
                     f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
                 )
+        stand.heard.note(entry)
     if stand is None:
         raise InputError(without_entries(path))
     return stand

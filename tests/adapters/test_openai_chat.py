@@ -218,6 +218,7 @@ SAMPLES = {
     Fault.CUT_AT_FIELD: Finish.LENGTH,
     Fault.HTML_TYPE: Finish.STOP,
     Fault.DUPLICATE: Finish.STOP,
+    Fault.STRAY: Finish.STOP,
     Fault.N_IGNORED: Finish.STOP,
     Fault.N_EQUAL: Finish.STOP,
     Fault.N_EQUAL_INDEX: Finish.STOP,
@@ -244,7 +245,7 @@ def test_odd_replies_are_samples(fault, finish):
         assert sample.finish is finish
         assert (sample.text == "") == (fault in {Fault.NULL_CONTENT, Fault.FILTERED})
         assert sample.cached == (fault is Fault.ZERO_USAGE)
-        assert (sample.reply_id == before.reply_id) == (fault is Fault.DUPLICATE)
+        assert (sample.reply_id == before.reply_id) == (fault in {Fault.DUPLICATE, Fault.STRAY})
         assert (sample.served == before.served) == (fault is not Fault.SWAPPED)
         if fault is Fault.NO_USAGE:
             assert sample.usage == sampler.worst(PROMPT, settings(), 1)

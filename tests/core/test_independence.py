@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring.core.account import WORDING
-from unerring.core.independence import CACHED, ENOUGH, REMEMBERED, TWICE, Copies, Excess, Sent
+from unerring.core.entries import Replies, Reply
+from unerring.core.identities import FEW_NAMES, REMEMBERED, SETTLED, TIME_TOLERANCE, Identities
+from unerring.core.independence import CACHED, ENOUGH, OTHER_TEXT, STRAY, TWICE, Copies, Excess, Sent
 from unerring.core.sample import Finish, Sample, Usage
 
 SHORT = Usage(500, 2)  # a long prompt and a short answer, as "7"
@@ -70,35 +72,83 @@ def test_the_same_identity_with_the_same_text_is_a_copy():
     assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == TWICE
 
 
-def test_a_reply_that_strays_to_another_question_is_a_copy():
-    """A line that delivers an old reply once more does so under its name, and the names of the others are new."""
+def test_a_reply_that_strays_to_another_question_is_known_and_is_no_sign_of_a_cache():
+    """A line that delivers an old reply once more does so under its name, whichever voter of the run is asked."""
     copies = Copies()
     for i in range(10):
         assert copies.judge("m", Sent(f"q{i}"), Sample("7", reply_id=name(i)), False) is None
-    assert copies.judge("m", Sent("another"), Sample("7", reply_id=name(9)), False) == TWICE
+    for voter in ("m", f"m{WORDING}2", "another model of the account"):
+        assert copies.judge(voter, Sent("another"), Sample("7", reply_id=name(9)), False) == STRAY
+    assert (copies.copies, copies.too_many) == (0, False)
     assert copies.judge("m", FIRST, Sample("7", reply_id=name(10)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(10)), True) == TWICE
 
 
-def test_a_name_that_is_seen_on_two_texts_means_nothing():
-    """One contradiction is enough, and takes back what names have told of that voter; others keep theirs."""
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
+@pytest.mark.parametrize("together", [1, 3])
+def test_however_many_replies_are_sent_again_their_names_are_believed(share, together):
+    """Of 3,000 replies a share are earlier ones, from the second on, to whatever question: none is missed."""
+    chance, copies, sent, missed = Random(3), Copies(1.0), [], 0
+    for i in range(3000):
+        again = bool(sent) and (i == 1 or chance.random() < share)
+        number, text = chance.choice(sent[-8:]) if again else (i, str(chance.randrange(5)))
+        sent.append((number, text))
+        for place in range(together):
+            sample = Sample(f"{text} {place}", reply_id=f"{name(number)}:{place}")
+            reason = copies.judge("m", Sent(f"q{i % 7}", together=together), sample, False)
+            missed += again and reason is None
+            assert again or reason is None
+    assert missed == 0
+
+
+def test_a_reply_that_was_mangled_once_and_comes_again_whole_leaves_the_others_names_their_meaning():
+    """A known name with another text does not vote, and is no reason yet to believe no name any more."""
+    copies = Copies()
+    for i in range(9):
+        copies.judge("m", Sent(f"q{i}"), Sample("7", reply_id=name(i)), False)
+    for i in range(3):
+        assert copies.judge("m", Sent("other"), Sample("7", reply_id=name(i)), False) == STRAY
+        assert copies.judge("m", Sent("other"), Sample("7, whole", reply_id=name(i)), False) == OTHER_TEXT
+    assert copies.judge("m", Sent("other"), Sample("7", reply_id=name(8)), False) == STRAY
+
+
+def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
+    """Three contradictions are enough, and take back what names have told of that voter; others keep theirs."""
     copies = Copies()
     for voter in ("m", "other"):
-        copies.judge(voter, FIRST, Sample("7", reply_id=name(1)), False)
-        assert copies.judge(voter, LATER, Sample("7", reply_id=name(1)), True) == TWICE
-    assert copies.judge("m", LATER, Sample("8", reply_id=name(1)), False) is None
+        copies.judge(voter, FIRST, Sample("7", reply_id=name(len(voter))), False)
+    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == TWICE
+    assert copies.judge("m", LATER, Sample("8", reply_id=name(1)), False) == OTHER_TEXT
+    assert copies.judge("m", LATER, Sample("9", reply_id=name(1)), False) == OTHER_TEXT
+    for text in "456":
+        assert copies.judge("m", LATER, Sample(text, reply_id=name(1)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) is None
-    assert (copies.copies, copies.worst_voter) == (1, "other")
-    assert copies.judge("other", LATER, Sample("7", reply_id=name(1)), True) == TWICE
+    assert (copies.copies, copies.worst_voter, copies.too_many) == (1, "other", False)
+    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == TWICE
 
 
-def test_one_long_name_for_every_reply_means_nothing_from_the_second_question_on():
-    """A constant name with a constant answer is given up as soon as it comes with another question."""
+@pytest.mark.parametrize("together", [1, 3])
+def test_one_long_name_for_every_reply_means_nothing_after_twenty_replies(together):
+    """A constant name with a constant answer is given up, and never ends a session."""
     copies = Copies()
-    copies.recall("m", Sent("trial 1"), Sample("7", reply_id=name(1)))
-    copies.recall("m", Sent("trial 2"), Sample("7", reply_id=name(1)))
+    calls, _ = FEW_NAMES
     for i in range(1000):
-        assert copies.judge("m", asked(i // 3, i % 3), Sample("7", reply_id=name(1)), i % 3 > 0) is None
+        for place in range(together):
+            sent = asked(i // 3, i % 3)._replace(together=together)
+            reason = copies.judge("m", sent, Sample("7", reply_id=f"{name(1)}:{place}"), i % 3 > 0)
+            assert reason is None or i < calls + 3  # the first question's say nothing
+            assert not copies.too_many
+    assert copies.copies == 0
+
+
+def test_copies_by_name_end_a_session_once_replies_are_known_to_have_names_of_their_own():
+    """A cache that says nothing and keeps its names ends a session as soon as four replies had names of their own."""
+    copies = Copies()
+    for i in range(SETTLED):
+        assert not copies.too_many
+        copies.judge("m", Sent(f"q{i}"), Sample("7", reply_id=name(i)), False)
+        copies.judge("m", Sent(f"q{i}", later=True), Sample("7", reply_id=name(i)), True)
+    assert copies.too_many
 
 
 @each("names", [999, 1])
@@ -111,20 +161,84 @@ def test_short_names_are_passed_over(names):
 
 
 def test_only_the_latest_names_are_remembered():
-    """Memory is bounded: a name comes again unnoticed once as many others have come as are kept."""
-    copies = Copies()
-    for i in range(REMEMBERED + 1):
+    """Memory is bounded: the latest names are known, and one is forgotten after twice as many others."""
+    copies = Copies(names=Identities(most=100))
+    for i in range(200):
         copies.judge("m", Sent(f"q{i}"), Sample("7", reply_id=name(i)), False)
+    assert copies.judge("m", Sent("q100", True), Sample("7", reply_id=name(100)), True) is not None
+    copies.judge("m", Sent("q200"), Sample("7", reply_id=name(200)), False)
     assert copies.judge("m", Sent("q0", True), Sample("7", reply_id=name(0)), True) is None
-    assert copies.judge("m", Sent("q9", True), Sample("7", reply_id=name(9)), True) == TWICE
+    assert REMEMBERED > 100_000
 
 
-def test_names_of_an_earlier_session_are_known_after_a_recall():
-    """What is recalled of an open step is not counted, and a copy of it is told."""
-    copies = Copies()
-    copies.recall("m", FIRST, Sample("7", reply_id=name(1)))
-    assert copies.samples == 0
-    assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == TWICE
+def test_names_of_an_earlier_session_are_known():
+    """A reply that an earlier session received is no vote of this one, whatever it is an answer to."""
+    names = Identities()
+    for i in range(100):
+        reply = Reply(i, 0, "7", "7", None, Usage(), Finish.STOP, None, 0, name(i))
+        names.note(Replies((reply,)))
+    copies = Copies(names=names)
+    for i in range(100):
+        assert copies.judge("m", Sent("q"), Sample("7", reply_id=name(100 + i)), False) is None
+        assert copies.judge("m", Sent("q"), Sample("7", reply_id=name(i)), False) == STRAY
+    assert copies.samples == 200
+
+
+# times
+
+
+def honest(chance, ahead, took, made_at_end=True):
+    """An honest reply that took so long, from a provider whose clock is ahead and shows whole seconds."""
+    received = chance.uniform(0.0, 1000.0)
+    made = received if made_at_end else received - took
+    return Sample(f"{chance.random()}", seconds=took, made=float(int(made + ahead + 1e6) - 1e6) - received)
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, -1.5, 0.0, 0.4, 90.0])
+@pytest.mark.parametrize("made_at_end", [True, False])
+def test_no_honest_reply_is_too_old_whatever_the_difference_of_the_clocks(ahead, made_at_end):
+    """Fast and slow replies, times in whole seconds, taken at the beginning of an answer or at its end."""
+    chance, copies = Random(4), Copies()
+    for i in range(2000):
+        took = chance.choice([0.01, 1.0, 30.0]) * chance.uniform(0.5, 2.0)
+        assert copies.judge("m", Sent(f"q{i}"), honest(chance, ahead, took, made_at_end), False) is None
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 0.0, 90.0])
+def test_a_reply_made_before_it_was_asked_for_does_not_vote(ahead):
+    """Replies of calls that nobody heard, sent again seconds later, are known by their time alone."""
+    chance, copies = Random(5), Copies()
+    for i in range(500):
+        took = chance.uniform(0.2, 2.0)
+        assert copies.judge("m", Sent(f"q{i}"), honest(chance, ahead, took), False) is None
+        if i % 10:
+            continue
+        sample = honest(chance, ahead, took)
+        made = sample.made - took - TIME_TOLERANCE - chance.uniform(1.1, 600.0)
+        stray = Sample(sample.text, seconds=took, made=made)
+        reason = copies.judge("m", Sent(f"q{i}"), stray, False)
+        assert reason is not None
+        assert "before it was asked for" in reason
+    assert copies.copies == 0
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda at: -at,  # a constant
+        lambda at: -1.7e9,
+        lambda at: float("nan"),
+        lambda at: (0.0, -60.0)[int(at) % 2],  # two back ends, one of them a minute late
+    ],
+)
+def test_times_that_mean_nothing_are_passed_over_in_time(made):
+    """Where nearly all seem too old, or many for long, a hundred samples are drawn again for it, and then none."""
+    copies, flagged = Copies(), 0
+    for i in range(1000):
+        sample = Sample(str(i), seconds=0.5, made=made(float(i)))
+        flagged += copies.judge("m", Sent(f"q{i}"), sample, False) is not None
+    assert flagged <= 100
+    assert not copies.too_many
 
 
 # texts

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from faults.trials import Batches, Trials
 UNTOLD = (Fault.GARBAGE, Fault.HTML_PAGE)
 # Not even a status is sent.
 UNSAID = (Fault.ORPHAN, Fault.ORPHAN_HANG)
+KEPT_REPLIES = 64  # the latest ones, of which a stray is one
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Chat:
         self._bucket = Bucket(setup.rate) if setup.rate else None
         self._proxy = Proxy(setup.cache, self.new_id) if setup.cache else None
         self._seen: set[str] = set()
+        self._latest: deque[Reply] = deque(maxlen=KEPT_REPLIES)
         self._last: Reply | None = None
         self._last_on: WeakKeyDictionary[object, Reply] = WeakKeyDictionary()
 
@@ -112,9 +115,7 @@ class Chat:
             return Nothing()
         if question.model not in self.setup.models:
             return self._refuse(request, entry, REJECTIONS[Fault.NO_SUCH_MODEL])
-        reply = None
-        if trouble is Fault.DUPLICATE and (reply := self._last_on.get(request.transport, self._last)) is None:
-            entry.fault = None
+        reply = self._earlier(request, entry, trouble)
         if reply is None:
             reply = await self._reply(entry, question, 1 if trouble is Fault.N_IGNORED else question.n)
         entry.reply_id = reply.payload["id"]
@@ -125,6 +126,17 @@ class Chat:
                 self.ledger.deliver(entry)
             return Nothing()
         return await self._send(request, entry, reply, trouble)
+
+    def _earlier(self, request: web.BaseRequest, entry: Entry, trouble: Trouble | None) -> Reply | None:
+        """The reply that is sent again in place of a new one, where that is the trouble and there has been one."""
+        reply = None
+        if trouble is Fault.DUPLICATE:
+            reply = self._last_on.get(request.transport, self._last)
+        elif trouble is Fault.STRAY and self._latest:
+            reply = Random((self.setup.seed << 40) + entry.turn).choice(self._latest)
+        if reply is None and trouble in (Fault.DUPLICATE, Fault.STRAY):
+            entry.fault = None
+        return reply
 
     async def _send(
         self, request: web.BaseRequest, entry: Entry, reply: Reply, fault: Fault | None
@@ -173,7 +185,9 @@ class Chat:
             self._seen.add(question.messages)
         billed: Tokens = billed_for(answers, share)
         self.ledger.bill(entry, billed)
-        return Reply(payload_of(self.new_id(), int(time.time()), question, answers, billed))
+        reply = Reply(payload_of(self.new_id(), int(time.time()), question, answers, billed))
+        self._latest.append(reply)
+        return reply
 
     def _refuse(self, request: web.BaseRequest, entry: Entry, rejection: Rejection) -> web.StreamResponse:
         entry.fault, entry.status = rejection.name or rejection.code, rejection.status

@@ -124,6 +124,7 @@ DISTORTIONS: dict[Fault, Distortion] = {
     Fault.HTML_TYPE: lambda payload: Odd(msgspec.json.encode(payload), "text/html"),
     Fault.HTML_PAGE: lambda payload: Odd(PAGE, "text/html"),
     Fault.DUPLICATE: _unchanged,  # which reply is sent again: chat.py
+    Fault.STRAY: _unchanged,
     Fault.N_IGNORED: _unchanged,  # so many answers are asked for: chat.py
     Fault.N_EQUAL: _equal,
     Fault.N_EQUAL_INDEX: _equal_index,

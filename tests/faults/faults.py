@@ -51,7 +51,7 @@ class Fault(Enum):
     GZIP_BOMB = auto()  # gzip that was not asked for, `huge` bytes when unpacked
     HUGE = auto()  # a content of `huge` letters
 
-    # distortions: computed, billed and sent whole, but for DUPLICATE, which is sent and not computed
+    # distortions: computed, billed and sent whole, but for DUPLICATE and STRAY, which are sent and not computed
     EMPTY_CHOICES = auto()
     NULL_CONTENT = auto()
     NO_CHOICES = auto()  # no field `choices`
@@ -63,6 +63,7 @@ class Fault(Enum):
     HTML_TYPE = auto()  # the right JSON as text/html
     HTML_PAGE = auto()  # a page of HTML with status 200
     DUPLICATE = auto()  # the reply delivered before on this connection (else: on any), with its id
+    STRAY = auto()  # any one of the latest replies, whether or not it was delivered, with its id
     N_IGNORED = auto()  # one choice, whatever n
     N_EQUAL = auto()  # n choices of one text
     N_EQUAL_INDEX = auto()  # n choices, all of index 0

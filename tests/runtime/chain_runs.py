@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from unerring.core.entries import Entry, Opened, Paused, Replies, Reply, Resumed
+from unerring.core.identities import Identities
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, Rehearsal, Subtask
 from unerring.core.race import AheadBy
@@ -140,16 +141,17 @@ async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None,
 
 def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **around) -> Outcome:
     """Go on from a journal's entries alone."""
-    folded, at = RunState(), chain.start()
+    folded, at, heard = RunState(), chain.start(), Identities()
     journal = MemoryJournal(entries)
     for entry in journal.entries():
+        heard.note(entry)
         decided = folded.apply(entry)
         if decided is not None:
             at = chain.advance(at, parsed(decided.choice))
     resumed = Resumed(0.0, *caps)
     folded.apply(resumed)
     journal.append(resumed)
-    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, around))
+    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, {"heard": heard} | around))
 
 
 async def _going(chain, sampler, journal, folded, at, clock, around) -> Outcome:

@@ -177,12 +177,14 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
 
     async def main():
         state, chain = replay([opening(Words(1), K1)]), Words(1)
-        sampling = Sampling(Says(always_a), Ledger(state, MemoryJournal()), Surroundings())
+        sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), Surroundings())
         question = question_of(chain, state, 0, [], state.last_digest)
         for _ in range(K1.vote_cap * (1 + K1.flag_cap)):
-            for _, call in sampling.calls(question, [0], StopRequest()):
-                call.close()  # given up before it began, as by a window that drops and asks in turns
+            for call in sampling.calls(question, [0], StopRequest()):
+                call.drawn.send(None)
+                call.drawn.close()  # it ends without a word
+        [call] = sampling.calls(question, [0], StopRequest())
         with pytest.raises(ProviderGone, match="step 0 was asked for"):
-            sampling.calls(question, [0], StopRequest())
+            await call.drawn
 
     asyncio.run(main())

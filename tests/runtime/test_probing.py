@@ -198,7 +198,10 @@ def test_a_model_that_types_the_alphabet_is_not_accused(text):
 @pytest.mark.parametrize("names", ["own", "999", "constant", "long constant", "none"])
 @pytest.mark.parametrize("p", [0.5, 0.99, 1.0])
 def test_honest_short_answers_pass_thousands_of_times(p, names):
-    """4,500 sessions of models that mostly say `7`, next door, under any names: none is accused, no vote is lost."""
+    """4,500 sessions of models that mostly say `7`, next door, under any names: none is accused, no vote is lost.
+
+    But for long names that are the same for all replies: that they mean nothing shows after twenty replies.
+    """
     draw = Random(3)
     makers = {
         "own": None,
@@ -216,8 +219,10 @@ def test_honest_short_answers_pass_thousands_of_times(p, names):
         texts = set()
         for slot in range(5):
             [sample] = await gateway.ask("what now?", Settings(0.1, 64, number, 0, slot), 1)
-            assert copies.judge("m", Sent("what now?", slot > 0), sample, sample.text in texts) is None
+            copied = copies.judge("m", Sent("what now?", slot > 0), sample, sample.text in texts)
+            assert copied is None or names == "long constant"
             texts.add(sample.text)
+        assert (copies.copies, copies.too_many) == (0, False)
 
     async def sessions():
         for number in range(300):

@@ -7,7 +7,7 @@ of a wrong type counts as missing.
 import json
 import math
 import re
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -110,6 +110,7 @@ class Reply(msgspec.Struct, gc=False):
     """What matters of a reply."""
 
     id: str | None = None
+    created: Any = None  # a number that was written as a text must not cost the rest
     model: str | None = None
     system_fingerprint: str | None = None
     choices: list[Choice] | None = None
@@ -132,6 +133,7 @@ def careful(body: bytes) -> Reply | None:
         return None
     return Reply(
         id=_text(value.get("id")) or (str(value["id"])[:100] if _is_number(value.get("id")) else None),
+        created=value.get("created"),
         model=_text(value.get("model")),
         system_fingerprint=_text(value.get("system_fingerprint")),
         choices=[_choice(choice) for choice in _list(value.get("choices")) if isinstance(choice, dict)],
@@ -173,10 +175,8 @@ def _part(value: dict[str, object] | str) -> Part:
 def _logprobs(value: object) -> Logprobs | None:
     if not isinstance(value, dict):
         return None
-    content = [
-        Token(_number(token.get("logprob"))) for token in _list(value.get("content")) if isinstance(token, dict)
-    ]
-    return Logprobs(content, [_number(number) for number in _list(value.get("token_logprobs"))])
+    content = [Token(number(token.get("logprob"))) for token in _list(value.get("content")) if isinstance(token, dict)]
+    return Logprobs(content, [number(each) for each in _list(value.get("token_logprobs"))])
 
 
 def _tokens(value: object) -> Tokens | None:
@@ -218,7 +218,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """A number as a float; None for anything else, and for one that is too large."""
+
     if not _is_number(value):
         return None
     try:

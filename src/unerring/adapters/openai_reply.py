@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_error
+from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_error, number
 from unerring.adapters.openai_failures import Failure, Said, failure, one_line, read_error
 from unerring.adapters.openai_finish import LONGEST_REASON, finish_of
 from unerring.adapters.openai_spec import Secret
@@ -122,6 +122,7 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
             served,
             asked.seconds,
             reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:LONGEST_REASON],
+            None if (created := number(reply.created)) is None else created - asked.now,
         )
         samples.append(sample)
     return samples

@@ -4,30 +4,34 @@ A copy of a vote is no vote. With a sample error of 1 % and a margin of 3, indep
 million wrongly; where a fifth of the later votes are copies of the first, seven in ten thousand.
 
 That two replies have the same text proves nothing: short answers agree honestly, and that they do is what voting
-lives on. Three things do, each alone:
+lives on. Four things do, each alone:
 
 - **The provider says so**: by a header, or by a usage of zero (`Sample.cached`; the adapter decides).
-- **The same identity with the same text.** A provider names each reply, but some names mean nothing: Ollama
-  draws one of 999, KoboldCpp calls every reply the same. Short ones are passed over. A voter's are given up once
-  one is seen on two texts, or on one text to two questions while most of its replies bear a name that is not new.
+- **The same identity.** A provider names each reply, and a name that has come before, to whatever question and from
+  whichever voter, is that reply once more (`unerring.core.identities`). Some names mean nothing: Ollama draws one of
+  999, KoboldCpp calls every reply the same. Short ones are passed over, and a voter's are given up where they
+  contradict themselves.
+- **A reply made before it was asked for**, by the time that the provider gives it.
 - **A known text, sooner than any new one was written.** `_Latencies` has what is compared with what, and how
   improbable it is that an honest reply is taken for a copy.
 
 What cannot be told here is a copy with a name of its own that takes as long as an answer, or one that comes before
-there is enough to compare with. For these there are trial calls at a session's start (`unerring.runtime.probing`).
+there is enough to compare with. For these there are trial calls at a session's start (`unerring.runtime.probing`), and
+for certainty an echo that the answer must have in it (`Subtask.echo`).
+
+Replies that belong to another question are flagged, but say nothing of a cache: no cache answers one prompt with what
+it has of another. They do not count towards the share of copies that ends a session.
 """
 
 from bisect import insort
-from collections import OrderedDict
 from heapq import nsmallest
 from math import inf, log, log1p, log2
 from typing import NamedTuple
 
 from unerring.core.account import WORDING
+from unerring.core.identities import Identities, Repeat, Times, Trust
 from unerring.core.sample import Finish, Sample
 
-SHORTEST_IDENTITY = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999" and a number behind it have fewer
-REMEMBERED = 4096  # the latest identities of a voter
 TIMES_FASTER = 3.0  # than the fastest new text, at least
 LOWEST = 32  # latencies that the lower tail is judged by
 SPACINGS = 12.0  # mean logarithmic spacings of these, by which a copy lies below the fastest
@@ -40,7 +44,9 @@ TEMPLATE = 256  # tokens that a prompt of so many characters has at the very wor
 FALSE_ALARM = 1 / 1000  # of a session whose share of copies is within the limit
 MANY = 1_000_000  # samples of a session, over which that holds
 CACHED = "the provider served a cached reply"
-TWICE = "the provider served the same reply twice"
+TWICE = Repeat.COPY.value
+STRAY = Repeat.STRAY.value
+OTHER_TEXT = Repeat.OTHER_TEXT.value
 
 
 class Sent(NamedTuple):
@@ -62,10 +68,12 @@ class Copies:
     earlier one was ended for, and somebody has put right, must not end this one.
     """
 
-    def __init__(self, limit: float = 0.01) -> None:
+    def __init__(self, limit: float = 0.01, names: Identities | None = None) -> None:
+        """`names` has those of replies that earlier sessions received."""
         self.samples = 0
         self.copies = 0
         self._voters: dict[str, _Voter] = {}
+        self._names = Identities() if names is None else names
         self._excess = Excess(limit)
 
     @property
@@ -90,22 +98,31 @@ class Copies:
         `text_known` says that an earlier sample of the same question had the identical text, whoever gave it.
         """
         known = self._of(voter)
-        reason = known.copied(sent, sample, text_known)
-        if known.by_name and not known.identities.telling:
+        found = known.suspicion(sent, sample, text_known, self._names)
+        if known.by_name and not known.trust.telling:
             self.copies -= known.by_name
             known.copies -= known.by_name
-            known.by_name = 0
+            known.by_name = known.unsettled = 0
             self._excess = Excess(self._excess.limit)
         self.samples += 1
-        self.copies += reason is not None
-        known.copies += reason is not None
-        known.by_name += reason is TWICE
-        self._excess.add(reason is not None)
-        return reason
+        twice = found is not None and found.reason == TWICE
+        copied = found is not None and found.copied
+        self.copies += copied
+        known.copies += copied
+        known.by_name += twice
+        if twice and not known.trust.settled:
+            known.unsettled += 1
+        else:
+            self._excess.add(copied)
+        if known.unsettled and known.trust.settled:
+            for _ in range(known.unsettled):
+                self._excess.add(True)
+            known.unsettled = 0
+        return None if found is None else found.reason
 
     def recall(self, voter: str, sent: Sent, sample: Sample, text_known: bool = False) -> None:
         """Learn from a sample that is not judged: of a trial call, or of a step that an earlier session left open."""
-        self._of(voter).copied(sent, sample, text_known)
+        self._of(voter).suspicion(sent, sample, text_known, self._names)
 
     def distrust_marks(self, voter: str) -> None:
         """From here on it means nothing if a reply of this voter is marked as cached: new ones are, too."""
@@ -164,63 +181,48 @@ class Excess:
 
 
 class _Voter:
-    """What is known of one voter's replies: `copies` of them, `by_name` of these by their identity alone."""
+    """What is known of one voter's replies: `copies` of them, `by_name` of these by their identity alone.
 
-    __slots__ = ("by_name", "copies", "identities", "latencies", "marks_tell")
+    Of the latter `unsettled` are not held against the endpoint yet: its names may turn out to mean nothing.
+    """
+
+    __slots__ = ("by_name", "copies", "latencies", "marks_tell", "times", "trust", "unsettled")
 
     def __init__(self) -> None:
         self.marks_tell = True
         self.copies = 0
         self.by_name = 0
-        self.identities = _Identities()
+        self.unsettled = 0
+        self.trust = Trust()
+        self.times = Times()
         self.latencies = _Latencies()
 
-    def copied(self, sent: Sent, sample: Sample, text_known: bool) -> str | None:
-        """The reason why a sample is a copy, if it is; learns from it either way."""
-        twice = sample.reply_id is not None and self.identities.repeats(sample.reply_id, sent.prompt, sample.text)
+    def suspicion(self, sent: Sent, sample: Sample, text_known: bool, names: Identities) -> "_Suspicion | None":
+        """Why a sample is no new answer to what was asked, if it is none; learns from it either way."""
+        repeat = None
+        if sample.reply_id is not None:
+            repeat = names.repeats(sample.reply_id, sent.prompt, sample.text, self.trust, 1.0 / sent.together)
         if sample.cached and self.marks_tell:
-            return CACHED
-        if twice:
-            return TWICE
+            return _Suspicion(CACHED, copied=True)
+        if repeat is not None:
+            return _Suspicion(repeat.value, copied=repeat is Repeat.COPY)
         if sample.seconds is None:
             return None
+        if sample.made is not None and (before := self.times.too_old(sample.made, sample.seconds)) is not None:
+            return _Suspicion(f"the provider made the reply {before:.0f} s before it was asked for", copied=False)
         if not text_known:
             self.latencies.learn(sent, sample, sample.seconds)
         elif self.latencies.implausible(sent, sample, sample.seconds):
-            return f"a known text came within {sample.seconds:.3g} s, sooner than any new one"
+            reason = f"a known text came within {sample.seconds:.3g} s, sooner than any new one"
+            return _Suspicion(reason, copied=True)
         return None
 
 
-class _Identities:
-    """The names that a provider gave to a voter's latest replies."""
+class _Suspicion(NamedTuple):
+    """Why a sample does not vote. `copied` says that it is what a cache does: too many such end a session."""
 
-    __slots__ = ("_distinct", "_known", "_named", "telling")
-
-    def __init__(self) -> None:
-        self.telling = True
-        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()  # to hashes of prompt and text
-        self._named = 0
-        self._distinct = 0
-
-    def repeats(self, reply_id: str, prompt: str, text: str) -> bool:
-        """Whether this is an earlier reply once more."""
-        if not self.telling or len(reply_id) < SHORTEST_IDENTITY:
-            return False
-        self._named += 1
-        now = hash(prompt), hash(text)  # 64 bits, and unlike in every process: kept in memory only
-        earlier = self._known.get(reply_id)
-        if earlier is None:
-            self._distinct += 1
-            self._known[reply_id] = now
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-            return False
-        # a reply that strays to another question is still that reply, but a name that all replies bear is none
-        if earlier[1] != now[1] or (earlier[0] != now[0] and 2 * self._distinct <= self._named):
-            self.telling = False
-            self._known.clear()
-            return False
-        return True
+    reason: str
+    copied: bool
 
 
 class _Latencies:

@@ -42,13 +42,14 @@ class OpenStep:
     since, where somebody named one. `ruled` is the choice that somebody made in place of the votes; until it is
     committed somebody may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
     `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept.
-    `left_open` says that an earlier session asked it: its samples are compared with how they read now.
+    `left_open` says that an earlier session asked it: its samples are compared with how they read now. `calls` has
+    the number of the first sample that came in the same reply, for each one that is not the first itself.
     """
 
     __slots__ = (
-        *("ahead", "asked", "choices", "first", "flags", "listed", "model", "policy", "race", "replies", "rounds"),
-        "round_first",
-        *("ruled", "step", "texts", "told", "voters", "weighing", "question", "wordings", "left_open"),
+        *("ahead", "asked", "calls", "choices", "first", "flags", "listed", "model", "policy", "race", "replies"),
+        *("round_first", "rounds", "ruled", "step", "texts", "told", "voters", "weighing"),
+        *("question", "wordings", "left_open"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -56,6 +57,7 @@ class OpenStep:
         self.voters = voters
         self.ahead = False
         self.replies: dict[int, Reply] = {}
+        self.calls: dict[int, int] = {}
         self.texts: dict[str, int] = {}
         self.choices: dict[str, int] = {}
         self.first = 0
@@ -139,8 +141,11 @@ class OpenStep:
                 votes[self.choice(reply.candidate)] += 1
         return votes
 
-    def receive(self, reply: Reply) -> None:
-        """Take in one sample; tell its vote once all samples numbered before it are in."""
+    def receive(self, reply: Reply, call: int | None = None) -> None:
+        """Take in one sample; tell its vote once all samples numbered before it are in.
+
+        `call` is the number of the first sample that came in the same reply: its own, if it is None.
+        """
         if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
             raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
         if (reply.choice is None) is (reply.flag is None):
@@ -151,6 +156,8 @@ class OpenStep:
         if isinstance(reply.choice, str):
             self.choices[reply.choice] = reply.slot
         self.replies[reply.slot] = reply
+        if call is not None and call != reply.slot:
+            self.calls[reply.slot] = call
         self._tell()
 
     def recap(self, policy: Policy) -> None:
@@ -242,10 +249,21 @@ class OpenStep:
                 voter = self.voters[reply.voter].name
                 self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
             self.told += 1
+            if self.policy.min_replies > 1:
+                self._require_replies()
             if self.told == self.asked and isinstance(self._by_votes(), Continue):
                 self.round_first = self.asked
                 self.asked += self.race.missing()
                 self.rounds += 1
+
+    def _require_replies(self) -> None:
+        """Have the race go on where all votes for the winner came in fewer replies than the policy wants."""
+        verdict = self.race.verdict
+        if isinstance(verdict, Won):
+            slots = range(self.first, self.told)
+            replies = {self.calls.get(slot, slot) for slot in slots if self.replies[slot].candidate == verdict.choice}
+            if len(replies) < self.policy.replies_to_win:
+                self.race.go_on()
 
     def _weighs(self, reply: Reply) -> bool:
         """Whether a vote would weigh anything if it were its voter's first."""

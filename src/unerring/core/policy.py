@@ -22,6 +22,9 @@ class Policy:
     sample is drawn at `first_temperature`, all later ones at `later_temperature` (paper, section 4: 0, then 0.1).
     Where that is 0, samples after a flagged one are drawn at a higher one: asked the same, a model answers the same.
     A step that is open after `escalate_after` rounds of voting goes to the samplers in reserve, where there are some.
+    `min_replies` is the least number of replies that the votes for a winner must come from: a provider's reply may
+    bring several samples, and one that belongs to another request must not decide a step alone. Where one vote wins,
+    one reply is enough.
     """
 
     rule: Rule = field(default_factory=lambda: AheadBy(3))
@@ -31,6 +34,7 @@ class Policy:
     later_temperature: float = 0.1
     flags: FlagRules = field(default_factory=FlagRules)
     escalate_after: int | None = None
+    min_replies: int = 1
 
     def __post_init__(self) -> None:
         require_whole("vote_cap", self.vote_cap)
@@ -39,6 +43,7 @@ class Policy:
             require_number(name, getattr(self, name), most=MOST_TEMPERATURE)
         if self.escalate_after is not None:
             require_whole("escalate_after", self.escalate_after)
+        require_whole("min_replies", self.min_replies)
         if self.vote_cap < self.rule.lacking(0, 0):
             raise InputError(f"a cap of {self.vote_cap} votes is less than the rule ({self.rule.name}) needs to end")
 
@@ -49,6 +54,11 @@ class Policy:
         """
         drawn_at = self.first_temperature if slot == 0 else self.later_temperature
         return min(RAISED_A_FLAG * flagged, MOST_RAISED) if drawn_at == 0 and slot > 0 else drawn_at
+
+    @property
+    def replies_to_win(self) -> int:
+        """Replies that the votes for a winner must come from: never more than the fewest votes that can win."""
+        return min(self.min_replies, self.rule.lacking(0, 0))
 
     def to_json(self) -> dict[str, Json]:
         """JSON data, read back by `policy_from`; the weights of votes are there only for a rule that has them."""
@@ -64,6 +74,8 @@ class Policy:
             data["weights"] = self.rule.weights.to_json()
         if self.escalate_after is not None:
             data["escalate_after"] = self.escalate_after
+        if self.min_replies != 1:  # journals of before have no such field, and are replayed as they were decided
+            data["min_replies"] = self.min_replies
         return data
 
 
@@ -82,9 +94,13 @@ def policy_from(data: dict[str, Json]) -> Policy:
             escalate_after = data.get("escalate_after")
             if not isinstance(escalate_after, int | None):
                 raise ValueError("escalate_after is not a number of rounds")
+            min_replies = data.get("min_replies", 1)
+            if type(min_replies) is not int:
+                raise ValueError("min_replies is not a number of replies")
             try:
                 flags = FlagRules(max_output_tokens, min_logprob)
-                return Policy(rule_named(rule, weights), vote_cap, flag_cap, first, later, flags, escalate_after)
+                named = rule_named(rule, weights)
+                return Policy(named, vote_cap, flag_cap, first, later, flags, escalate_after, min_replies)
             except InputError as error:
                 raise ValueError(str(error)) from None
     raise ValueError("the policy is not written as this version writes it")

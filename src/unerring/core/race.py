@@ -238,6 +238,11 @@ class Race(Generic[C]):
             self.tell(choice)
         return self.verdict
 
+    def go_on(self) -> None:
+        """Take a win for open: it needs one more vote at least, and is judged anew with it."""
+        full = self.cap is not None and self.votes >= self.cap
+        self.verdict = Undecided(self.votes) if full else Continue(1)
+
     def _weigh(self, choice: C, weight: int) -> None:
         if weight < 0:
             raise ValueError(f"a vote weighs 0 or more, not {weight}")

@@ -358,7 +358,7 @@ class RunState:
             if voter is None:
                 raise Misplaced(f"step {number} has a sample of an unnamed voter")
             if step is not None:
-                step.receive(reply)
+                step.receive(reply, entry.replies[0].slot)
             self.in_flight.discard((number, reply.slot, at))
             self._count(reply, +1)
 

@@ -44,7 +44,8 @@ class Sample:
     provider's identity of the sample (distinct for each one of a reply) and `cached` says that the provider admits to
     a copy: a copied answer is not a second vote. `served` is what the provider says has answered: its model and its
     fingerprint, as far as it says. `seconds` is how long the answer took, where a network lies between. `reason` is
-    the provider's own word for why it ended.
+    the provider's own word for why it ended. `made` is the time at which the provider says that it made the answer,
+    minus that at which it was received, in seconds.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Sample:
     served: str | None = None
     seconds: float | None = None
     reason: str | None = None
+    made: float | None = None
 
     @property
     def rounded_logprob(self) -> float | None:

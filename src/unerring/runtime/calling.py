@@ -75,15 +75,18 @@ class Caller:
         """How long calls took so far, seconds on average."""
         return self._seconds / self._calls if self._calls else None
 
-    async def call(self, asked: Asked, book: Book, halt: StopRequest | None = None) -> list[Sample]:
+    async def call(self, asked: Asked, book: Book, *halts: StopRequest) -> list[Sample]:
         """The samples that a call brings, one at least, through all passing failures.
 
         Raises `ProviderGone` for a lasting failure or past all patience, and `Interrupted` where the run is to stop
-        before it was answered, or `halt` is asked for.
+        before it was answered, or one of `halts` is asked for.
         """
-        stops = (self._around.stop,) if halt is None else (self._around.stop, halt)
+        stops = (self._around.stop, *halts)
         gate, later = self._way(asked.sampler)
         failures, since = 0, 0.0
+        for halt in halts:
+            if halt.reason is not None:  # before it was sent
+                raise Interrupted(halt.reason)
         while True:
             ticket = gate.enter_now() or await gate.enter(*stops)
             try:

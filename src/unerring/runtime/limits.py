@@ -8,6 +8,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from unerring.core.identities import Identities
 from unerring.core.numbers import require_number, require_share
 from unerring.core.vote import Json
 from unerring.errors import Interrupted
@@ -126,7 +127,8 @@ class Surroundings:
     """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other.
 
     `substitutes` are samplers by name, for steps that somebody had drawn anew from another model. `notice` is given a
-    line for people where something takes a while in which no step can be decided.
+    line for people where something takes a while in which no step can be decided. `heard` has the names of replies
+    that earlier sessions of the run received.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -139,3 +141,4 @@ class Surroundings:
     guards: Guards = field(default_factory=Guards)
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
     notice: Callable[[str], None] | None = None
+    heard: Identities = field(default_factory=Identities)

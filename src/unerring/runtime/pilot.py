@@ -228,7 +228,7 @@ class Pilot:
             try:
                 if self.halt.reason is not None:
                     raise Interrupted(self.halt.reason)
-                await self._sampling.call(question, asked, self.halt)
+                await self._sampling.call(question, asked, self.halt).drawn
             finally:
                 for _ in asked:
                     self._free.release()

@@ -26,7 +26,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import blake2b
 
-from unerring.core.independence import SHORTEST_IDENTITY, TIMES_FASTER, Copies, Sent
+from unerring.core.identities import SHORTEST_IDENTITY
+from unerring.core.independence import TIMES_FASTER, Copies, Sent
 from unerring.core.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from unerring.core.foresight import Forecast, Foresight
 from unerring.core.race import Undecided, Won
 from unerring.core.vote import Json
+from unerring.runtime.limits import StopRequest
 from unerring.runtime.question import Question
+from unerring.runtime.sampling import Drawing
 
 DOUBT = 0.95  # a step that votes leave less sure than this is asked for all it lacks, since others hang on it
 
@@ -29,7 +31,8 @@ class Prospect:
     choice: str | None = None
     after: tuple[Json, str] | None = None
     asked: set[int] = field(default_factory=set)
-    calls: set["asyncio.Task[None]"] = field(default_factory=set)
+    calls: dict["asyncio.Task[None]", Drawing] = field(default_factory=dict)
+    halt: StopRequest = field(default_factory=StopRequest)
     failure: BaseException | None = None
     dropped: bool = False
     _outlook: tuple[int, str | None, Forecast | None] | None = None

@@ -49,8 +49,7 @@ class Sampling:
         self._most = most
         self._caller = Caller(around, most)
         self._endpoint = isinstance(sampler, Endpoint)
-        self._copies = Copies(around.guards.copies)
-        self._left_open = {(step, at) for step, at_step in ledger.state.open.items() for at in at_step}
+        self._copies = Copies(around.guards.copies, around.heard)
         self._unanswered: dict[tuple[int, str], int] = {}  # samples asked for since a call of the step had an outcome
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
@@ -64,11 +63,12 @@ class Sampling:
         """Whether a call for several samples costs less than as many calls."""
         return self._endpoint and self._sampler.name not in self._singly
 
-    def calls(
-        self, question: Question, slots: list[int], halt: StopRequest
-    ) -> list[tuple[list[int], Coroutine[None, None, None]]]:
-        """The calls that draw samples by their numbers, each with its own; none is tried again after `halt`."""
-        return [(few, self.call(question, few, halt)) for few in self.parts(question, slots)]
+    def calls(self, question: Question, slots: list[int], *halts: StopRequest) -> "list[Drawing]":
+        """The calls that draw samples by their numbers; none is tried again once one of `halts` is asked for."""
+        parts = self.parts(question, slots)
+        if len(parts) == 1 < len(slots) and self._could_win(question.step, len(slots)):
+            parts = [slots[:1], slots[1:]]
+        return [self.call(question, few, *halts) for few in parts]
 
     def parts(self, question: Question, slots: list[int]) -> list[list[int]]:
         """Split samples, by their ascending numbers, into those that one call can bring."""
@@ -78,15 +78,17 @@ class Sampling:
             parts += [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
         return parts
 
-    def call(self, question: Question, slots: list[int], halt: StopRequest) -> Coroutine[None, None, None]:
+    def call(self, question: Question, slots: list[int], *halts: StopRequest) -> "Drawing":
         """One call, for samples that one call can bring: it records them, or fewer where fewer come."""
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
-        if (asked := (question.step.step, question.at)) in self._left_open:
-            self._left_open.discard(asked)
-            self._recall(question)
-        return self._call(_Call(question, place, self._seat(question, slots[0]), slots, halt))
+        seat = self._seat(question, slots[0])
+        return Drawing(slots, self._call(_Call(question, place, seat, slots, halts)), can_be_tried(seat.sampler))
+
+    def _could_win(self, step: OpenStep, samples: int) -> bool:
+        """Whether so many samples could win a step by themselves, and may not if they come in one reply."""
+        return step.policy.replies_to_win > 1 and not step.race.votes and samples >= step.race.missing()
 
     def _require_outcomes(self, question: Question, asked: int) -> None:
         """Raise `ProviderGone` where a step was asked for all that its caps allow, and no call had any outcome.
@@ -137,14 +139,6 @@ class Sampling:
         if self._around.notice is not None:
             self._around.notice(line)
 
-    def _recall(self, question: Question) -> None:
-        """Learn from the replies of a step that an earlier session left open, when it is first asked again."""
-        for slot, reply in question.step.replies.items():
-            seat = self._seat(question, slot)
-            text, voter = question.step.text(slot), self._ledger.state.voters[reply.voter].name
-            sample = Sample(text, reply.usage, reply.finish, reply_id=reply.reply_id)
-            self._copies.recall(voter, Sent(seat.prompt(question)), sample)
-
     def _seat(self, question: Question, slot: int) -> "_Seat":
         """Who draws a sample, in which wording and at what temperature: fixed by its number and the step's round."""
         policy, step = self._ledger.state.policy, question.step
@@ -161,7 +155,7 @@ class Sampling:
         wanted = question.step.wanted()
         for first in range(0, len(wanted), self._most):
             halt, few = StopRequest(), wanted[first : first + self._most]
-            await taken_in([call for _, call in self.calls(question, few, halt)], halt)
+            await taken_in([call.drawn for call in self.calls(question, few, halt)], halt)
             if self._around.stop.reason is not None:
                 return
 
@@ -244,9 +238,9 @@ class Sampling:
         limit = self._ledger.state.policy.flags.max_output_tokens
         drawn = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
         settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
-        tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, call.halt)
+        tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts)
         prompt = self._ledger.state.request.worded(call.prompt, opened.time, drawn)
-        return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, call.halt)
+        return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts)
 
     def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
         """Vote or red flag: the sample as it is journaled."""
@@ -275,6 +269,14 @@ class Sampling:
             reply_id=sample.reply_id,
             reason=None if flag is None else flag.reason[:MAX_REASON_CHARS],
         )
+
+
+class Drawing(NamedTuple):
+    """A call that draws samples by their numbers. One that is `heard_out` is not cancelled where it is given up."""
+
+    slots: list[int]
+    drawn: Coroutine[None, None, None]
+    heard_out: bool
 
 
 class _Known:
@@ -331,7 +333,7 @@ class _Call:
     place: str | None
     seat: _Seat
     slots: list[int]
-    halt: StopRequest
+    halts: tuple[StopRequest, ...]
 
     @property
     def key(self) -> tuple[int, str]:

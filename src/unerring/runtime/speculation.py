@@ -2,8 +2,11 @@
 
 A step's choice is guessed, by the chain itself, by a drafting model or from the votes that are in; the state it leads
 to is where the next step is asked from. A verdict that differs from the guess makes everything after it void: calls
-under way are cancelled, and what has come in stays in the journal, to be used again should the same state recur.
+under way are given up, and what has come in stays in the journal, to be used again should the same state recur.
 Guesses never vote and never decide: the chain that is committed is the one that the same votes give without any.
+
+A call that is given up is cancelled where the model is in this process. One to an endpoint is heard to its end, and
+not tried again: its reply may be sent once more in place of another one's, and is recognised only if it was heard.
 
 Where a chain says that the next question does not hang on this step's answer (`Chain.beside`), nothing needs to be
 guessed for it, and nothing that this step comes to makes it void. Such steps stand side by side in the window, and are
@@ -26,7 +29,7 @@ from unerring.core.foresight import Foresight, worth_risking
 from unerring.core.process import beside_of, digest_at
 from unerring.core.race import Undecided, Won
 from unerring.core.vote import Json
-from unerring.errors import Interrupted, JournalError, Stopped
+from unerring.errors import Interrupted, JournalError, ProviderGone, Stopped
 from unerring.runtime.calling import failure_of
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
@@ -59,6 +62,7 @@ class Lookahead:
         self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
+        self._given_up: set[asyncio.Task[None]] = set()  # calls of dropped steps that are heard to their end
         self._beside_of = beside_of(frontier.chain)
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
         self._full = False
@@ -82,7 +86,7 @@ class Lookahead:
                 self._news.clear()
                 await self._news.wait()
         except asyncio.CancelledError:
-            for call in self._calls:
+            for call in (*self._calls, *self._given_up):
                 call.cancel()
             raise
         finally:
@@ -92,16 +96,20 @@ class Lookahead:
             await asyncio.wait(waiting)
 
     async def _drain(self) -> None:
-        """Wait for the calls under way: what they are paid for is taken in, but none is tried again."""
+        """Wait for the calls under way: what they are paid for is taken in, but none is tried again.
+
+        Those that were given up before are cancelled then.
+        """
         self._halt.ask("the run stops")
-        while self._calls:
-            try:
+        try:
+            while self._calls:
                 await asyncio.wait(self._calls)
-            except asyncio.CancelledError:
-                for call in self._calls:
-                    call.cancel()
-                await asyncio.wait(self._calls)
-                raise
+        finally:
+            under_way = {*self._calls, *self._given_up}
+            for call in under_way:
+                call.cancel()
+            if under_way:
+                await asyncio.wait(under_way)
 
     def _hear(self, task: "asyncio.Task[None]") -> None:
         """A stop was asked for, or looking ahead has failed."""
@@ -180,8 +188,14 @@ class Lookahead:
             dropped.dropped = True
             if dropped.asked:
                 self._ending[dropped.key] = dropped.asked
-            for call in dropped.calls:
-                call.cancel()
+            dropped.halt.ask("its step is not to be")
+            for call, drawing in dropped.calls.items():
+                if drawing.heard_out:
+                    self._calls.discard(call)
+                    self._given_up.add(call)
+                    self._under_way -= len(drawing.slots)
+                else:
+                    call.cancel()
         if self._window:
             last = self._window[-1]
             last.choice = last.after = None
@@ -245,22 +259,28 @@ class Lookahead:
     def _send(self, prospect: Prospect, slots: list[int]) -> None:
         prospect.asked.update(slots)
         self._under_way += len(slots)
-        for few, call in self._sampling.calls(prospect.question, slots, self._halt):
-            task = asyncio.ensure_future(call)
-            prospect.calls.add(task)
+        for call in self._sampling.calls(prospect.question, slots, self._halt, prospect.halt):
+            task = asyncio.ensure_future(call.drawn)
+            prospect.calls[task] = call
             self._calls.add(task)
-            task.add_done_callback(partial(self._came_back, prospect, few))
+            task.add_done_callback(partial(self._came_back, prospect, call.slots))
 
     def _came_back(self, prospect: Prospect, slots: list[int], call: "asyncio.Task[None]") -> None:
         prospect.asked.difference_update(slots)
         if not prospect.asked:
             self._ending.pop(prospect.key, None)
-        prospect.calls.discard(call)
-        self._calls.discard(call)
-        self._under_way -= len(slots)
+        prospect.calls.pop(call, None)
+        given_up = call in self._given_up
+        if given_up:
+            self._given_up.discard(call)
+        else:
+            self._calls.discard(call)
+            self._under_way -= len(slots)
         self._news.set()
         if (call.cancelled() and prospect.dropped) or (failure := failure_of(call)) is None:
             return
+        if given_up and isinstance(failure, Interrupted | ProviderGone):
+            return  # it was not to be tried again, and no step waits for it
         if isinstance(failure, Stopped | JournalError):
             self._failure = self._failure or failure
         else:  # the user's own code failed: on a state that may never come to be

@@ -1,0 +1,164 @@
+"""The names that providers give to their replies, and the times at which they say that they made them.
+
+A server or a proxy may send a reply again in place of the answer to another request. Such a stray bears the name of
+the reply that it is, and was made before it was asked for. So the names of all replies that reached this process are
+remembered, whatever came of them, and a name that comes again is no new reply.
+
+Some names mean nothing: a server may call every reply the same. That is concluded from what redelivery cannot bring
+about: most names that come again stand on another text, or nearly no reply has a name of its own.
+"""
+
+from bisect import insort
+from collections import deque
+from enum import Enum
+
+from unerring.core.entries import Entry, Replies
+
+SHORTEST_IDENTITY = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999" and a number behind it have fewer
+REMEMBERED = 1 << 17  # the latest identities: so many at least, twice as many at most; 140 bytes each
+SETTLED = 4  # replies with a name of their own, from which on names that come again are counted as a cache's copies
+CONTRADICTIONS = 3  # replies whose names stand on another text, from which on names mean nothing
+FEW_NAMES = 20, 0.1  # replies, and the share of them with a name of their own, at most: such names mean nothing
+
+LATEST_TIMES = 64  # replies by whose times the provider's clock is compared with this one's
+CLOCKS_AHEAD = 0.1  # share of replies, at most, whose back end may have a clock ahead of the others'
+TIME_TOLERANCE = 3.0  # seconds: whole seconds take one, rounding up another, clocks that differ the third
+LONGEST_SKEW = 86_400.0  # seconds: a time that is further off is none
+# Replies that seem too old, and the share of all that they are, at least, where times mean nothing: one time for all
+# replies; a back end whose clock is late.
+MANY_OLD = (20, 0.7), (100, 0.15)
+
+
+class Repeat(Enum):
+    """What a name that has come before says of the reply that bears it."""
+
+    COPY = "the provider served the same reply twice"
+    STRAY = "the provider served an earlier reply to another question"
+    OTHER_TEXT = "the provider gave the name of an earlier reply to another text"
+
+
+class Trust:
+    """What is known of the names that one voter's replies bear.
+
+    `named` and `distinct` count replies, not samples: those with a name, and those with one of their own. Names that
+    come again with the same prompt and text are left out: no matter how many, that is what a cache does.
+    """
+
+    __slots__ = ("contradictions", "distinct", "named", "repeats", "telling")
+
+    def __init__(self) -> None:
+        self.telling = True
+        self.named = 0.0
+        self.distinct = 0.0
+        self.repeats = 0.0
+        self.contradictions = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether replies are known to have names of their own."""
+        return self.telling and self.distinct > SETTLED - 0.5
+
+    def judge(self) -> None:
+        """Give the names up where they mean nothing."""
+        calls, share = FEW_NAMES
+        contradicted = self.contradictions > CONTRADICTIONS - 0.5 and self.contradictions > 2 * self.repeats
+        if contradicted or (self.named > calls - 0.5 and self.distinct <= share * self.named):
+            self.telling = False
+
+
+class Identities:
+    """The latest names of all replies that reached the process, of whichever voter, each with its prompt and text."""
+
+    __slots__ = ("_before", "_latest", "_most")
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._latest: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+
+    def note(self, entry: Entry) -> None:
+        """Remember the names of replies that an earlier session journaled; their prompts are not at hand."""
+        if isinstance(entry, Replies):
+            for reply in entry.replies:
+                if reply.reply_id is not None and len(reply.reply_id) >= SHORTEST_IDENTITY:
+                    self._add(hash(reply.reply_id), 0)
+
+    def repeats(self, name: str, prompt: str, text: str, trust: Trust, part: float) -> Repeat | None:
+        """What it says that a name has come before; None where it is new or means nothing.
+
+        The sample is the given part of its reply.
+        """
+        if not trust.telling or len(name) < SHORTEST_IDENTITY:
+            return None
+        key, now = hash(name), _packed(prompt, text)  # unlike in every process: kept in memory only
+        earlier = self._latest.get(key)
+        if earlier is None:
+            earlier = self._before.get(key)
+        if earlier is None:
+            trust.named += part
+            trust.distinct += part
+            self._add(key, now)
+            return None
+        if earlier == now:
+            trust.repeats += part
+            return Repeat.COPY
+        trust.named += part
+        if earlier and earlier >> 32 != now >> 32:
+            trust.contradictions += part
+            found = Repeat.OTHER_TEXT
+        else:
+            trust.repeats += part
+            found = Repeat.STRAY
+        trust.judge()
+        return found if trust.telling else None
+
+    def _add(self, key: int, value: int) -> None:
+        if len(self._latest) >= self._most:
+            self._before, self._latest = self._latest, {}
+        self._latest[key] = value
+
+
+def _packed(prompt: str, text: str) -> int:
+    """32 bits of a text and of its prompt; never 0."""
+    return ((hash(text) & 0xFFFFFFFF) << 32 | (hash(prompt) & 0xFFFFFFFF)) or 1
+
+
+class Times:
+    """When a voter's replies were made, as the provider says; and whether one was made before it was asked for.
+
+    `offset` is the time at which the provider says that it made a reply, minus the time at which it was received by
+    this machine's clock. An honest reply was made between the two moments at which it was asked for and received. So
+    no offset is above the difference of the clocks, and that of a reply which took `seconds` is at least that minus
+    `seconds`, but for rounding. The largest offset of the latest replies, but for a few whose back ends' clocks
+    may be ahead, is thus a lower bound of the difference. A reply is too old where it was made more than
+    `TIME_TOLERANCE` before what that bound allows. Strays only lower the bound.
+    """
+
+    __slots__ = ("_judged", "_latest", "_old", "_ordered", "telling")
+
+    def __init__(self) -> None:
+        self.telling = True
+        self._latest: deque[float] = deque()
+        self._ordered: list[float] = []
+        self._judged = 0
+        self._old = 0
+
+    def too_old(self, offset: float, seconds: float) -> float | None:
+        """How long before it was asked for a reply was made, in seconds; None where that may have been after it."""
+        if not self.telling or not -LONGEST_SKEW < offset < LONGEST_SKEW:
+            return None
+        self._learn(offset)
+        difference = self._ordered[int((1.0 - CLOCKS_AHEAD) * (len(self._ordered) - 1) + 0.5)]
+        before = difference - (offset + seconds)
+        old = before > TIME_TOLERANCE
+        self._judged += 1
+        self._old += old
+        if any(self._old >= many and self._old >= share * self._judged for many, share in MANY_OLD):
+            self.telling = False
+        return before if old and self.telling else None
+
+    def _learn(self, offset: float) -> None:
+        self._latest.append(offset)
+        insort(self._ordered, offset)
+        if len(self._latest) > LATEST_TIMES:
+            self._ordered.remove(self._latest.popleft())

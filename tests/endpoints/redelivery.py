@@ -1,0 +1,87 @@
+"""Runs of six disks on an endpoint that sends earlier replies again, while many guesses are wrong.
+
+A run may be killed, for real, and resumed: those runs are in processes of their own, and the endpoint outlives them.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from contextlib import suppress
+
+import unerring
+from faults.answers import noise
+from faults.faults import Fault
+from faults.limits import Latency
+from faults.script import shares
+from faults.server import serving
+from unerring import Hanoi
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy
+from unerring.core.redflag import FlagRules
+from unerring.errors import StepLimit
+from unerring.runtime.limits import Guards, Patience
+
+DISKS = 6
+POLICY = Policy(AheadBy(3), first_temperature=1.0, later_temperature=1.0, flags=FlagRules(400))
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["unerring", "unerring.adapters.openai_chat", "redelivery"])
+
+
+def options(probe=False, wrong=0.4, **given):
+    """Options of a run whose guesses are wrong with a probability of `wrong`."""
+    usual = {
+        "policy": POLICY,
+        "speculate": f"noise/p={1 - wrong:g}",
+        "waste": 0.9,
+        "in_flight": 24,
+        "patience": Patience(total=1e9, first=0.01),
+        "guards": Guards(copies=1.0, probe=probe),
+    }
+    return unerring.Options(**{**usual, **given})
+
+
+def decided_wrongly(journal, disks=DISKS):
+    """The numbers of the steps that were decided otherwise than is right, seen from where each was asked."""
+    chain = Hanoi(disks)
+    state, wrong = chain.start(), []
+    for decided in unerring.reading.History(journal).steps():
+        if decided.value != chain.truth(state):
+            wrong.append(decided.step)
+        state = chain.advance(state, decided.value)
+    return wrong
+
+
+def run(journal, n, seed, fault=Fault.DUPLICATE, share=0.4, kills=(), disks=DISKS, **given):
+    """The steps decided wrongly in a run at `n` samples a call, killed after so many requests more each time.
+
+    A run that was led astray goes on beyond its length, and is stopped there: it is judged like any other.
+    """
+    script = shares({fault: share}, seed=seed)
+    with serving(models={"m": noise(p=1.0)}, script=script, latency=Latency(0.001, 0.002), seed=seed) as server:
+        spec = f"openai/m@{server.url},timeout=5" + (",n=1" if n == 1 else "")
+        for requests in kills:
+            _killed(journal, spec, seed, disks, server, requests, given)
+        with suppress(StepLimit):
+            _life(str(journal), spec, seed, disks, given)
+    return decided_wrongly(journal, disks)
+
+
+def _life(journal, spec, seed, disks, given):
+    """A session of the run: its first, or the next."""
+    if os.path.exists(journal):
+        unerring.resume(journal, options=options(**given, policy=None))
+    else:
+        unerring.run(Hanoi(disks), spec, journal, seed=seed, options=options(**given))
+
+
+def _killed(journal, spec, seed, disks, server, requests, given):
+    """A session that is killed once the server has had so many requests more."""
+    before = server.ledger.totals.requests
+    child = CHILDREN.Process(target=_life, args=(str(journal), spec, seed, disks, given))
+    child.start()
+    while child.is_alive() and server.ledger.totals.requests < before + requests:
+        time.sleep(0.0005)
+    with suppress(ProcessLookupError):
+        os.kill(child.pid, signal.SIGKILL)
+    child.join()

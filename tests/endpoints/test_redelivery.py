@@ -1,0 +1,74 @@
+"""Replies that are sent again in place of the answers to other requests, while many guesses are wrong: none votes."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+from redelivery import options, run
+
+import unerring
+from faults.answers import noise
+from faults.faults import Fault
+from faults.script import shares, smooth
+from faults.server import serving
+from unerring import Hanoi
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Replies
+from unerring.core.identities import SHORTEST_IDENTITY
+from unerring.core.redflag import FlagKind
+from unerring.errors import StepLimit
+
+
+def replies(journal):
+    """All replies in a journal."""
+    return [reply for entry in Reader(journal).entries() if isinstance(entry, Replies) for reply in entry.replies]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_no_reply_that_is_sent_again_decides_a_step(tmp_path, n):
+    """At 40 % of replies sent again, received before or not, and 40 % of guesses wrong: all decisions are right."""
+    wrong = {}
+    for seed, fault in enumerate([Fault.DUPLICATE, Fault.STRAY, Fault.DUPLICATE]):
+        journal = tmp_path / f"{seed}.db"
+        wrong[seed] = run(journal, n, seed, fault)
+        assert sum(reply.flag is FlagKind.COPY for reply in replies(journal)) > 50
+    assert not any(wrong.values()), wrong
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_no_reply_of_a_killed_session_decides_a_step_of_the_next(tmp_path, n):
+    """Killed while calls are under way, and resumed: replies of the dead session come again, and none votes."""
+    assert run(tmp_path / "run.db", n, seed=5, kills=(25, 60)) == []
+
+
+def test_all_that_a_stopped_session_received_may_come_again_in_the_next(tmp_path):
+    """After 30 steps every other reply is one of the session before: it is known by its name, and never votes."""
+    journal = tmp_path / "run.db"
+    with serving(models={"m": noise(p=1.0)}, script=smooth) as server:
+        spec = f"openai/m@{server.url}"
+        with pytest.raises(StepLimit):
+            unerring.run(Hanoi(6), spec, journal, seed=1, options=options(max_steps=30))
+        before = {reply.reply_id for reply in replies(journal)}
+        server.setup.script = shares({Fault.STRAY: 0.5}, seed=1)
+        unerring.resume(journal, options=options(policy=None))
+    times = Counter(reply.reply_id for reply in replies(journal) if reply.choice is not None)
+    again = [reply for reply in replies(journal) if reply.choice is None and reply.reply_id in before]
+    assert len(again) > 10
+    assert set(times.values()) == {1}
+    assert min(map(len, times)) >= SHORTEST_IDENTITY
+    assert unerring.verify(journal).problem is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("fault", [Fault.DUPLICATE, Fault.STRAY])
+def test_five_hundred_runs(tmp_path, n, fault):
+    """Of 500 runs, a fifth of them killed and resumed three times, none decides a step wrongly."""
+    wrong = {}
+    for seed in range(500):
+        kills = tuple(Random(seed).randint(5, 80) for _ in range(3)) if seed % 5 == 0 else ()
+        journal = tmp_path / f"{seed}.db"
+        wrong[seed] = run(journal, n, seed, fault, kills=kills, probe=seed % 2 == 0)
+        journal.unlink()
+    assert not any(wrong.values()), {seed: steps for seed, steps in wrong.items() if steps}
