@@ -1,0 +1,104 @@
+"""Does the suite notice small changes to the core and the journal? A seeded sample of them, each tried alone.
+
+`UNERRING_MUTANTS=200 pytest -m slow tests/mutation` tries more of them, `UNERRING_MUTANTS_SEED` others. A mutant is
+found when a test fails or takes too long. Some mutants change nothing that anybody could see, so that not all can be.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("src", "tests", "examples", "docs", "benchmarks", "training", "pyproject.toml", "README.md", "Makefile")
+JOURNAL = ("sqlite_journal", "journal_head", "journal_file", "journal_reader")
+COUNT = int(os.environ.get("UNERRING_MUTANTS", "36"))
+SEED = int(os.environ.get("UNERRING_MUTANTS_SEED", "1"))
+LEAST_FOUND = 0.80  # of the mutants that were tried: measured was 0.00
+TEST_SECONDS = 900.0
+# What is run where the tests of the changed module alone notice nothing: all that is quick and in this process.
+WIDER = (
+    *("tests/core", "tests/laws", "tests/contracts", "tests/runtime", "tests/processes", "tests/golden"),
+    *("tests/adapters/test_sqlite_journal.py", "tests/adapters/test_journal_head.py", "tests/test_api_resuming.py"),
+    *("tests/adapters/test_journal_damage.py", "tests/adapters/test_journal_seals.py", "tests/ui/test_text.py"),
+    *("tests/test_api_running.py", "tests/test_reviewing.py", "tests/test_measuring.py"),
+)
+log = logging.getLogger(__name__)
+
+
+class Workshop:
+    """A copy of the repository in which one file at a time is changed, and tests are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self._caches, self._time = folder / "copy", folder / "caches", 1_700_000_000
+        self.root.mkdir()
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            elif (ROOT / name).exists():
+                shutil.copy(ROOT / name, self.root / name)
+
+    def write(self, path: Path, code: str) -> None:
+        """Change a file. Each change has a time of its own: Python's caches go by whole seconds and length."""
+        self._time += 2
+        (self.root / path).write_text(code, encoding="utf-8")
+        os.utime(self.root / path, (self._time, self._time))
+
+    def passes(self, *tests: str, processes: int = 0) -> bool:
+        """Whether these tests pass, within the time that they may take."""
+        environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PYTHONPYCACHEPREFIX": str(self._caches)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout", "120", "-n", str(processes)]
+        command = [sys.executable, "-m", "pytest", *options, *(test for test in tests if (self.root / test).exists())]
+        try:
+            done = subprocess.run(
+                command, cwd=self.root, env=environment, capture_output=True, timeout=TEST_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+    def tests_of(self, path: Path) -> list[str]:
+        """The test files that import a module by its name, besides those that are slow."""
+        module = ".".join(path.with_suffix("").parts[1:])
+        places = [place for room in WIDER for place in sorted((self.root / room).rglob("test_*.py"))]
+        places += [self.root / room for room in WIDER if room.endswith(".py")]
+        found = [place for place in places if f"{module} import" in place.read_text(encoding="utf-8")]
+        return [str(place.relative_to(self.root)) for place in dict.fromkeys(found)]
+
+    def notices(self, mutant, code: str) -> bool:
+        """Whether any test fails where one mutant is in place."""
+        self.write(mutant.path, mutant.applied(code))
+        try:
+            own = self.tests_of(mutant.path)
+            return not ((not own or self.passes(*own)) and self.passes(*WIDER, processes=2))
+        finally:
+            self.write(mutant.path, code)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6 * 3600)
+def test_the_suite_notices_small_changes(tmp_path, capfd):
+    """Of a seeded sample of small changes to the core and the journal, at least the recorded share is noticed."""
+    pytest.importorskip("cosmic_ray")
+    from mutants import drawn
+
+    shop = Workshop(tmp_path)
+    assert shop.passes(*WIDER, processes=2), "the tests fail without any change"
+    core = sorted(path.relative_to(ROOT) for path in (ROOT / "src/unerring/core").rglob("*.py"))
+    journal = [Path(f"src/unerring/adapters/{name}.py") for name in JOURNAL]
+    mutants, missed = drawn(shop.root, [*core, *journal], COUNT, SEED), []
+    for number, mutant in enumerate(mutants, 1):
+        code = (shop.root / mutant.path).read_text(encoding="utf-8")
+        found = shop.notices(mutant, code)
+        missed += [] if found else [mutant.told(code)]
+        with capfd.disabled():
+            print(f"{number}/{len(mutants)} {'found ' if found else 'MISSED'} {mutant.told(code)}", flush=True)  # noqa: T201
+    score = 1.0 - len(missed) / len(mutants)
+    lines = "\n".join(missed)
+    log.info("mutants: %d of %d found (%.0f %%)", len(mutants) - len(missed), len(mutants), 100 * score)
+    assert score >= LEAST_FOUND, f"{len(missed)} of {len(mutants)} small changes are noticed by no test:\n{lines}"
