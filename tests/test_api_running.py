@@ -23,7 +23,7 @@ def test_a_k_that_is_no_number_of_votes_is_refused(k):
 
 def test_a_model_nothing_is_measured_of_needs_a_k():
     """Without k, and without a policy that says one, the message asks for it."""
-    with pytest.raises(InputError, match="give k"):
+    with pytest.raises(InputError, match="give `k`"):
         unerring.run(Doubling(), double)
 
 

@@ -270,7 +270,7 @@ def _deciding(chain: Chain, model: Any, k: int | None, options: Options) -> tupl
     recommended = recommended_policy(model)
     if recommended is None or options.target != Target():
         raise InputError(
-            "give k (k=3, --k 3): nothing is measured of this model that a margin could be derived from, or the "
+            "give `k`: nothing is measured of this model that a margin could be derived from, or the "
             f"process does not say how long it is. To measure it: {calibrating(chain, model)}"
         )
     return recommended, None

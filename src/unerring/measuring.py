@@ -325,7 +325,7 @@ def planned_policy(
     try:
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:
-        raise NoKCanHelp(f"{error}. To run it all the same, give k (k=3, --k 3)") from None
+        raise NoKCanHelp(f"{error}. To run it all the same, give `k`") from None
     base = recommended_policy(model) or Policy()
     policy = replace(
         base,
@@ -360,12 +360,12 @@ def _require_same_request(found: Calibration, request: Request) -> None:
     if request.on(policy) != policy:
         raise InputError(
             f"the calibration is of temperature {found.temperature:g} and {found.flag_rules.max_output_tokens} output "
-            "tokens: calibrate with the settings that the run is to have, or give k (--k N)"
+            "tokens: calibrate with the settings that the run is to have, or give `k`"
         )
     if {**request.to_json(), "nonce": None} != {**found.request, "nonce": None}:  # whose line asks nothing
         raise InputError(
             "the calibration was made with another system message or other further fields of its requests: calibrate "
-            "with those that the run is to have, or give k (--k N)"
+            "with those that the run is to have, or give `k`"
         )
 
 

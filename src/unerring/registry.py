@@ -45,7 +45,7 @@ def calibrating(chain: Chain, model: Any) -> str:
     settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
     models = (word for one in specified for word in ("--model", one))
     words = ["unerring", "calibrate", process_name(chain), *settings, *models, "--out", "cal.json"]
-    return f"{shlex.join(words)}; then run it with --calibration cal.json"
+    return f"{shlex.join(words)}; then run it with `calibration` cal.json"
 
 
 def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission = GIVEN) -> Chain:

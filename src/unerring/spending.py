@@ -72,12 +72,12 @@ def allowed(
 def _require_limits_to_hold(sampler: Sampler, limits: Limits, priced: Mapping[str, object]) -> None:
     paid = [one for one in samplers_of(sampler) if one.paid]
     if not paid and (limits.calls is not None or limits.tokens is not None):
-        raise InputError(f"calls of {sampler.name} are not paid for, nor counted: limit steps (--max-steps) or hours")
+        raise InputError(f"calls of {sampler.name} are not paid for, nor counted: limit steps (`max_steps`) or hours")
     for one in paid:
         if limits.money is not None and one.name not in priced:
             raise InputError(
                 f"a budget in dollars needs the price of {one.name}, which is not known: give it in a file "
-                "(--prices FILE), install 'unerring[prices]' for a table of prices, or limit tokens or calls"
+                "(`prices`), install 'unerring[prices]' for a table of prices, or limit tokens or calls"
             )
         if (limits.money is not None or limits.tokens is not None) and not isinstance(one, Endpoint):
             raise InputError(

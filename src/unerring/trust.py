@@ -36,7 +36,7 @@ def note_begun(opened: Opened, model: str | None = None) -> None:
         remember(opened, model)
     except StateUnusable as error:
         if _needs_to_be_known(opened.process, opened.model if model is None else model):
-            log.warning("this run cannot be noted as begun by you (%s): resume and verify will ask for --trust", error)
+            log.warning("this run cannot be noted as begun by you (%s): resume and verify will ask for trust", error)
 
 
 def _needs_to_be_known(process: str, model: str) -> bool:

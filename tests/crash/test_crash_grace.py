@@ -44,7 +44,7 @@ def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
         ended = process.ended()
     assert ended.code == 3, ended.err
     assert re.search(
-        rf"{number.name}: waiting for \d+ calls? under way, 1 s at most \(--grace\); a second one stops at once",
+        rf"{number.name}: waiting for \d+ calls? under way, 1 s at most \(grace\); a second one stops at once",
         ended.err,
     )
     assert re.search(r"gave up \d+ calls? that did not come back", ended.err)

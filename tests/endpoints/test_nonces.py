@@ -82,7 +82,7 @@ def test_it_is_on_record_and_goes_on(tmp_path):
 def test_a_run_that_a_cache_stopped_goes_on_with_it(tmp_path):
     """Asked for on resuming it holds from there on, is an entry of the journal, and no further reply is a copy."""
     with serving(models={"m": plain(noise(p=0.9))}, cache=caching.MARKED) as server:
-        with pytest.raises(VotesCopied, match="--nonce"):
+        with pytest.raises(VotesCopied, match="`nonce`"):
             asked_with(server, tmp_path / "run.db", Request())
         copies = server.ledger.settled().copies
         resumed = unerring.Options(guards=Guards(probe=False), request=NONCE)
@@ -95,6 +95,6 @@ def test_a_run_that_a_cache_stopped_goes_on_with_it(tmp_path):
 
 def test_models_that_know_only_their_own_questions_refuse_it(tmp_path):
     """The embedded models and the noise sampler know no such line: one sentence, and nothing is begun."""
-    with pytest.raises(InputError, match="--nonce"):
+    with pytest.raises(InputError, match="`nonce`"):
         unerring.run(Hanoi(3), "noise/p=1", tmp_path / "run.db", k=2, options=unerring.Options(request=NONCE))
     assert not (tmp_path / "run.db").exists()

@@ -79,7 +79,7 @@ def test_a_budget_that_could_not_be_kept_is_refused(cli, run, endpoint, tmp_path
     """Dollars without a price, calls of a model that is not paid for, nonsense: one line, exit 2, nothing begun."""
     before = endpoint.ledger.settled().requests
     for options, word in [
-        (("--budget-usd", 1), "--prices FILE"),
+        (("--budget-usd", 1), "(--prices)"),
         (("--budget-usd", -1), "'--budget-usd': -1.0 is not in the range"),
         (("--budget-usd", "nan"), "'--budget-usd': nan is not a finite number"),
         (("--budget-tokens", -5), "'--budget-tokens': -5 is not in the range"),

@@ -67,7 +67,7 @@ def test_code_that_a_stranger_names_is_not_imported(cli, own, elsewhere):
                 assert "--trust" in done.line
     found = cli("verify", "process.db")
     assert found.code == 3
-    assert "the steps were not judged: give --process module:Class, or --trust" in found.err
+    assert "the steps were not judged: give --process, or set --trust" in found.err
 
 
 def test_what_a_stranger_names_is_made_once_the_user_says_so(cli, own, elsewhere):

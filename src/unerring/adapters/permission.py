@@ -18,8 +18,8 @@ _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
 
 # What to give for a name whose code may not be imported.
 _INSTEAD = {
-    "process": "give --process module:Class, or --trust (in Python chain=..., or trust=True)",
-    "model": "give --trust (in Python model=..., or Options(trust=True))",
+    "process": "give `chain`, or set `trust`",
+    "model": "set `trust`, or give the model itself in Python",
 }
 
 
@@ -58,12 +58,12 @@ class Permission:
         if self.journal is not None:
             raise InputError(
                 f"{self.journal} was not begun by you on this machine, and only it names the host {place}: the key in "
-                f"{variable} is sent there with --allow-host {place}, or --trust; to send none, unset {variable}"
+                f"{variable} is sent there with `allow_hosts` {place}, or `trust`; to send none, unset {variable}"
             )
         if not encrypted and not is_loopback(host):
             raise InputError(
                 f"the key in {variable} would travel to {place} unencrypted: write https://, or allow it with "
-                f"--allow-host {place}; to send none, unset {variable}"
+                f"`allow_hosts` {place}; to send none, unset {variable}"
             )
 
 

@@ -79,7 +79,7 @@ def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
         if not any(name == one.name or name.startswith((f"{one.name}/", one.name + WORDING)) for name in measured):
             raise InputError(
                 f"votes of {one.name} would weigh nothing: the weights of this run were measured of "
-                f"{', '.join(measured)}. Name one of these, or count votes (--rule ahead-by)"
+                f"{', '.join(measured)}. Name one of these, or count votes (`rule` ahead-by)"
             )
 
 
@@ -87,13 +87,13 @@ def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
     """Raise `InputError` where a run has request settings that one of its samplers would not heed."""
     for one in samplers:
         if request.nonce and one.compact:
-            raise InputError(f"{one.name} knows no questions but its own: leave out the line of its own (--nonce)")
+            raise InputError(f"{one.name} knows no questions but its own: leave out the line of its own (`nonce`)")
         if request.is_plain:
             continue
         if not getattr(one, "takes_request", True):
             raise InputError(
-                f"{one.name} takes no system message and no further fields of a request: leave out system and extra "
-                "(--system, --request), or name another model"
+                f"{one.name} takes no system message and no further fields of a request: leave out `system` and "
+                "`extra`, or name another model"
             )
 
 

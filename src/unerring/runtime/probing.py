@@ -53,7 +53,7 @@ class Nature(Enum):
 
 _OFF = (
     "turn it off for these requests (gateways have a header or a setting for that), ask the model past it, or have no "
-    "request like another (--nonce)"
+    "request like another (`nonce`)"
 )
 ADVICE = {
     Nature.CACHED: f"votes would be copies of each other: {_OFF}",

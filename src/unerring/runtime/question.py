@@ -15,7 +15,7 @@ from unerring.errors import ChainChanged
 
 MAX_REASON_CHARS = 300  # of a red flag's reason that the journal keeps
 MAX_SHOWN_CHARS = 60  # of a choice in a message
-HOW_TO_GO_ON = "go on with the code that started the run, or accept the change (--accept-changes; accept_changes=True)"
+HOW_TO_GO_ON = "go on with the code that started the run, or accept the change (`accept_changes`)"
 
 
 @dataclass(slots=True, eq=False)

@@ -211,7 +211,7 @@ class Sampling:
             error = VotesCopied(
                 f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
                 f"of them of {copies.worst_voter}: there is a cache between. They did not vote. Turn it off, ask the "
-                "model past it, have no request like another (--nonce), or allow a larger share (--copies)"
+                "model past it, have no request like another (`nonce`), or allow a larger share (`copies`)"
             )
             share = -(-200 * copies.copies // copies.samples) / 100
             error.larger = "copies", min(1.0, max(share, 2 * self._around.guards.copies))
@@ -227,7 +227,7 @@ class Sampling:
                 measured = ", ".join(known for known, _ in rule.weights.voters)
                 raise InputError(
                     f"votes of {name} weigh nothing: the weights of this run were measured of {measured}. "
-                    "Calibrate the model that answers, or count votes (--rule ahead-by)"
+                    "Calibrate the model that answers, or count votes (`rule` ahead-by)"
                 )
 
     async def _answered(self, call: "_Call") -> list[Sample]:

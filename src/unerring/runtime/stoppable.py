@@ -138,7 +138,7 @@ def _awaited(calls: int, seconds: float) -> str:
     """What is waited for after a stop, and for how long at most."""
     if not calls:
         return "stopping"
-    return f"waiting for {calls:,} call{'s' if calls > 1 else ''} under way, {seconds:g} s at most (--grace)"
+    return f"waiting for {calls:,} call{'s' if calls > 1 else ''} under way, {seconds:g} s at most (grace)"
 
 
 def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> None:

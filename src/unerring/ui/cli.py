@@ -27,6 +27,7 @@ from unerring.ui.exits import (
     Invocation,
     ended,
     finished,
+    in_options,
     quoted,
     require_certificate,
     user_code_failed,
@@ -149,7 +150,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
             judged = "not all of them right"
         click.echo(f"{found.entries:,} entries, chain of hashes intact; {found.steps:,} steps committed, {judged}.")
     for note in found.notes:
-        click.echo(f"note: {inert(note)}", err=True)
+        click.echo(f"note: {inert(in_options(note))}", err=True)
     if found.problem is not None:
         raise Ended(WRONG, "wrong result", f"{file} holds a wrong result: {found.problem}", details=details)
     if require is not None:

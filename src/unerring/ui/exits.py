@@ -1,5 +1,6 @@
 """Ends of a command: its exit code, one line on stderr, and with `--json` one object on stdout."""
 
+import re
 import shlex
 import sysconfig
 import traceback
@@ -44,6 +45,8 @@ class Ended(Exception):
         command: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
+        if code != USER_CODE:  # whose message is the user's own
+            reason = in_options(reason)
         super().__init__(f"{reason}; {advice}" if advice else reason)
         self.code = code
         self.kind = kind
@@ -106,6 +109,27 @@ def require_certificate(report: Mapping[str, Any], least: float | None, details:
     else:
         reason = f"nothing certifies zero errors, and --require asks for {least}: {certificate['warnings'][0]}"
     raise Ended(WRONG, "certificate", reason, details=details)
+
+
+# Parameters in Python whose option is called otherwise than they are.
+_OPTIONS = {
+    "allow_hosts": "--allow-host",
+    "chain": "--process",
+    "extra": "--request",
+    "success": "--target",
+    **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
+}
+_SAME = (
+    *("accept_changes", "calibration", "copies", "escalate_after", "first_temperature", "flag_cap", "grace"),
+    *("in_flight", "k", "m", "max_output_tokens", "max_steps", "nonce", "prices", "rule", "seed", "system"),
+    *("temperature", "trust", "vote_cap", "waste"),
+)
+_OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME}
+
+
+def in_options(message: str) -> str:
+    """A message in the words of the command line: a parameter that stands in backticks becomes its option."""
+    return re.sub(r"`(\w+)`", lambda found: _OPTIONS.get(found[1], found[0]), message)
 
 
 def quoted(path: Path) -> str:

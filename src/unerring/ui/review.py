@@ -13,7 +13,7 @@ from unerring.adapters.jsonl import json_line
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
-from unerring.ui.exits import DONE, quoted, working_on
+from unerring.ui.exits import DONE, in_options, quoted, working_on
 from unerring.ui.options import json_option, judging_options
 from unerring.ui.text import inert
 
@@ -70,7 +70,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         click.echo(inert(f"{found.note}{then}"))
     else:
         if found.note is not None:
-            click.echo(inert(f"note: the question cannot be shown: {' '.join(found.note.split())}"), err=True)
+            why = in_options(" ".join(found.note.split()))
+            click.echo(inert(f"note: the question cannot be shown: {why}"), err=True)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
     return DONE
@@ -80,7 +81,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     """Tell what was recorded, and how to go on."""
     resume = f"unerring resume {quoted(file)}"
     if recorded.note is not None:
-        click.echo(inert(f"note: {' '.join(recorded.note.split())}"), err=True)
+        click.echo(inert(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
     if as_json:
         click.echo(
             json_line(

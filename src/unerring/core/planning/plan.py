@@ -51,7 +51,7 @@ def chosen_races(assumed: Assumptions, job: Job, rule: str) -> Races:
     found = margin_plan(assumed, job) if rule == "ahead-by" else weighted_plan(assumed, job)
     if found is None:
         if job.m > 1:
-            raise InputError("log-odds is planned for subtasks of one step; take --m 1, or the rule ahead-by")
+            raise InputError("log-odds is planned for subtasks of one step; take `m` 1, or the rule ahead-by")
         raise NoKCanHelp(
             f"no threshold of log-odds can reach {job.target:g} over {job.steps:,} steps with {assumed.model}: what "
             "is known of its votes does not tell right ones apart surely enough. Calibrate with more samples, or take "
