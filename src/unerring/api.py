@@ -121,9 +121,9 @@ class Options:
     grace: float = GRACE_SECONDS
 
     def __post_init__(self) -> None:
-        for name, most in (("max_steps", MOST_TOTAL), ("vote_cap", MOST_COUNT), ("flag_cap", MOST_COUNT)):
+        for name in ("max_steps", "vote_cap", "flag_cap", "min_replies"):
             if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), most=most)
+                require_whole(name, getattr(self, name), most=MOST_TOTAL if name == "max_steps" else MOST_COUNT)
         require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
         require_number("grace", self.grace, what="a number of seconds")
         require_whole("escalate_after", self.escalate_after)
