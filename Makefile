@@ -65,6 +65,7 @@ bench: $(VENV)/.dev
 	$(FIGURES)/peers/bin/python benchmarks/peers.py --json $(FIGURES)/6-peers.json
 	$(FIGURES)/peers/bin/python benchmarks/client.py --json $(FIGURES)/8-client.json
 	$(BIN)/python benchmarks/solve.py --json $(FIGURES)/9-solve.json
+	$(BIN)/python benchmarks/pacing.py --json $(FIGURES)/9-pacing.json
 	$(BIN)/python benchmarks/table.py $(FIGURES) --write README.md
 
 # Twenty minutes on two cores; press Ctrl-C whenever you like, and go on with the same command.

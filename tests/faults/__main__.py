@@ -52,6 +52,7 @@ def setup_of(options: argparse.Namespace) -> Setup:
     setup = Setup(
         latency=Latency(options.latency, options.jitter),
         slots=options.slots,
+        queues=options.queues,
         rate=Rate(options.rate, options.burst) if options.rate else None,
         cache=CACHES[options.cache].at(options.cache_hits, options.seed) if options.cache else None,
         batch=Trials(**json.loads(options.batch)),
@@ -80,6 +81,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--jitter", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--slots", type=int)
+    parser.add_argument("--queues", action="store_true", help="requests beyond the slots wait in silence")
     parser.add_argument("--rate", type=float, metavar="PER_SECOND")
     parser.add_argument("--burst", type=float, default=1.0)
     parser.add_argument("--cache", choices=CACHES)

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import time
+from asyncio import Semaphore
 from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
@@ -37,7 +39,8 @@ class Setup:
     """What a server is and does. The fields may be changed while it runs, but for `rate`, `cache`, `idle` and `keep`.
 
     - `models` maps the names that requests use to functions (`answers.py`); `script` says what goes wrong.
-    - `slots`: so many requests are taken at once, and those beyond get a 503.
+    - `slots`: so many requests are taken at once, and those beyond get a 503; with `queues`, which stays
+      as it was at the start, they wait in silence, in their order.
     - `batch` says how batches go: all of them, or each by its number, from 0.
     - `prompt_cache`: the share of a prompt's tokens that is read from the provider's prompt cache, and billed as
       cached, if the same messages were seen before.
@@ -51,6 +54,7 @@ class Setup:
     script: Script = smooth
     latency: Latency = field(default_factory=Latency)
     slots: int | None = None
+    queues: bool = False
     rate: Rate | None = None
     cache: Cache | None = None
     batch: Trials | Batches = field(default_factory=Trials)
@@ -71,6 +75,7 @@ class Chat:
         self._server = os.urandom(4).hex()  # a client that knows two servers must not see one id twice
         self._replies = 0
         self._busy = 0
+        self._queue = Semaphore(setup.slots) if setup.queues and setup.slots else nullcontext()
         self._bucket = Bucket(setup.rate) if setup.rate else None
         self._proxy = Proxy(setup.cache, self.new_id) if setup.cache else None
         self._seen: set[str] = set()
@@ -95,11 +100,12 @@ class Chat:
         entry.n, entry.temperature, entry.held_to = question.n, question.temperature, question.held_to
         if self._bucket and (refusal := self._bucket.refusal(entry.arrived)):
             return self._refuse(request, entry, refusal)
-        if self.setup.slots is not None and self._busy >= self.setup.slots:
+        if self.setup.slots is not None and not self.setup.queues and self._busy >= self.setup.slots:
             return self._refuse(request, entry, FULL)
         self._busy += 1
         try:
-            return await self._answer(request, entry, question)
+            async with self._queue:
+                return await self._answer(request, entry, question)
         finally:
             self._busy -= 1
 

@@ -81,6 +81,23 @@ def test_slots_are_limited():
     assert server.ledger.totals.faults == {"SLOTS": 12}
 
 
+def test_slots_may_queue_in_silence():
+    """With `queues` everything beyond the slots waits, nothing is refused, and no more than the slots are computed."""
+    busy, most = 0, 0
+
+    async def counts(prompt, temperature, seed, index, max_tokens):
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0.005)
+        busy -= 1
+        return letters(prompt, temperature, seed, index, max_tokens)
+
+    with serving(models={"noise": counts}, slots=4, queues=True) as server:
+        statuses = Counter(got.status for got in asked_often(server.url, 20, at_once=True))
+    assert (statuses, most) == ({200: 20}, 4)
+
+
 def test_a_rate_limit_charges_rejected_requests():
     """Who goes on asking gets nothing; the rejection says when there will be something."""
     with serving(rate=Rate(per_second=0.1, burst=3)) as server:
