@@ -66,6 +66,7 @@ bench: $(VENV)/.dev
 	$(FIGURES)/peers/bin/python benchmarks/client.py --json $(FIGURES)/8-client.json
 	$(BIN)/python benchmarks/solve.py --json $(FIGURES)/9-solve.json
 	$(BIN)/python benchmarks/pacing.py --json $(FIGURES)/9-pacing.json
+	$(BIN)/python benchmarks/caches.py --write docs/why/caches.md
 	$(BIN)/python benchmarks/table.py $(FIGURES) --write README.md
 
 # Twenty minutes on two cores; press Ctrl-C whenever you like, and go on with the same command.

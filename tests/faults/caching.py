@@ -30,6 +30,7 @@ class Cache:
     - `fresh`: a hit has an id and a time of its own.
     - `free`: a hit has a usage of 0; otherwise its usage is copied.
     - `coalesces`: nothing is kept, but requests under way with one key share one reply.
+    - `delay`: seconds that a copy from the cache takes.
     - `hits`: the probability that a copy is made use of where there is one, drawn by the turn and `seed`.
     """
 
@@ -39,6 +40,7 @@ class Cache:
     fresh: bool = False
     free: bool = False
     coalesces: bool = False
+    delay: float = 0.0
     hits: float = 1.0
     seed: int = 0
 
@@ -83,6 +85,8 @@ class Proxy:
         if cache.coalesces:
             return await self._shared(key, may_copy, compute)
         if may_copy and key in self._kept:
+            if cache.delay:
+                await asyncio.sleep(cache.delay)
             return self._copy(self._kept[key])
         reply = await compute()
         self._kept.setdefault(key, reply.payload)

@@ -78,9 +78,9 @@ def trial(seed):
 
 
 def test_no_budget_of_a_calibration_is_ever_exceeded():
-    """150 trials with failures, kills and up to 64 samples under way: what was billed stays within the limit."""
+    """A hundred trials with failures, kills and up to 64 samples under way: what was billed stays within the limit."""
     finished = spent = 0
-    for seed in range(150):
+    for seed in range(100):
         limits, bill, state, ended = trial(seed)
         if limits.money is not None:
             assert bill.total.money <= state.account.spent.money <= limits.money, seed

@@ -17,7 +17,8 @@ lives on. Four things do, each alone:
 
 What cannot be told here is a copy with a name of its own that takes as long as an answer, or one that comes before
 there is enough to compare with. For these there are trial calls at a session's start (`unerring.runtime.probing`), and
-for certainty an echo that the answer must have in it (`Subtask.echo`).
+for certainty a line of its own for each request, which no cache has an answer to (`Request.nonce`), and an echo that
+the answer must have in it (`Subtask.echo`). docs/why/caches.md has what is found of which cache.
 
 Replies that belong to another question are flagged, but say nothing of a cache: no cache answers one prompt with what
 it has of another. They do not count towards the share of copies that ends a session.
@@ -239,10 +240,10 @@ class _Latencies:
       tokens that is written / (written + read / READ_FASTER) of it at least. They are a measure by themselves. Engines
       that read still faster, as graphics cards do, leave a later reply more room than it needs.
 
-    Of these only texts of no more tokens, since each takes its time; or of no more characters, where tokens are not
-    counted but taken at their worst, which shows in a prompt that has TEMPLATE more of them than characters. The
-    samples of one call share its latency, and may have been written one after the other: as a measure each has its
-    part of it, as a suspect all of it.
+    Of these only texts of no more tokens, since each takes its time, and the longest that there are enough of; or of
+    no more characters, where tokens are not counted but taken at their worst, which shows in a prompt that has
+    TEMPLATE more of them than characters. The samples of one call share its latency, and may have been written one
+    after the other: as a measure each has its part of it, as a suspect all of it.
 
     **When it is implausible.** ENOUGH such texts are known. The fastest new text, first replies included, took NEAREST
     at least. The suspect took a third of that at most, and lies below it by SPACINGS times the mean logarithmic
@@ -315,12 +316,19 @@ class _Measures:
             self.comparable[size] = self.comparable.get(size, 0) + 1
 
     def above(self, size: int, seconds: float) -> bool:
-        """Whether all latencies of answers of this size or less lie implausibly far above a suspect's."""
-        shorter = [lowest for at, lowest in self.lowest.items() if at <= size]
-        fastest = min((lowest[0] for lowest in shorter), default=0.0)
-        if fastest < NEAREST or seconds * TIMES_FASTER > fastest:
+        """Whether the latencies of answers of this size or the next lie implausibly far above a suspect's."""
+        own = self.lowest.get(size)
+        if own and seconds * TIMES_FASTER > own[0]:  # so it is with most
             return False
-        if sum(count for at, count in self.comparable.items() if at <= size) < ENOUGH:
+        shorter: list[list[float]] = []
+        count = 0
+        for at in sorted((at for at in self.lowest if at <= size), reverse=True):
+            shorter.append(self.lowest[at])
+            count += self.comparable.get(at, 0)
+            if count >= ENOUGH:  # still shorter ones would only widen the spread
+                break
+        fastest = min((lowest[0] for lowest in shorter), default=0.0)
+        if count < ENOUGH or fastest < NEAREST or seconds * TIMES_FASTER > fastest:
             return False
         tail = nsmallest(LOWEST, (each for lowest in shorter for each in lowest))
         spacing = sum(log(tail[-1] / each) for each in tail[:-1]) / (len(tail) - 1)
