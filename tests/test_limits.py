@@ -19,7 +19,7 @@ SETTINGS = {
     Policy: {"rule", "flags"},
     FlagRules: set(),
     Target: {"rule", "calibration"},
-    Request: {"system", "extra", "nonce"},
+    Request: {"system", "extra", "nonce", "echo"},
     Options: {
         "policy", "observer", "patience", "clock", "speculate", "target", "budget", "prices", "escalate", "guards",
         "allow_hosts", "trust", "request", "progress",

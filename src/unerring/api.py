@@ -408,7 +408,10 @@ def _require_same_request(state: RunState, request: Request) -> None:
             f"a run keeps the request settings it began with: temperatures {policy.first_temperature:g} and then "
             f"{policy.later_temperature:g}, {limit} output tokens"
         )
-    if not request.is_plain and replace(request, nonce=state.request.nonce).to_json() != state.request.to_json():
+    if request.echo and not state.request.echo:
+        raise InputError("a run keeps the request settings it began with: its answers end without an echo")
+    kept = replace(request, nonce=state.request.nonce, echo=state.request.echo)
+    if not request.is_plain and kept.to_json() != state.request.to_json():
         raise InputError("a run keeps the request settings it began with: its system message and further fields")
 
 

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 
 import unerring
-from faults.answers import noise
+from faults.answers import echoing, noise
 from faults.faults import Fault
 from faults.limits import Latency
 from faults.script import shares
@@ -52,13 +52,15 @@ def decided_wrongly(journal, disks=DISKS):
     return wrong
 
 
-def run(journal, n, seed, fault=Fault.DUPLICATE, share=0.4, kills=(), disks=DISKS, **given):
+def run(journal, n, seed, fault=Fault.DUPLICATE, share=0.4, kills=(), disks=DISKS, nameless=False, **given):
     """The steps decided wrongly in a run at `n` samples a call, killed after so many requests more each time.
 
     A run that was led astray goes on beyond its length, and is stopped there: it is judged like any other.
     """
     script = shares({fault: share}, seed=seed)
-    with serving(models={"m": noise(p=1.0)}, script=script, latency=Latency(0.001, 0.002), seed=seed) as server:
+    latency = Latency(0.001, 0.002)
+    with serving(models={"m": echoing(noise(p=1.0))}, script=script, latency=latency, seed=seed) as server:
+        server.setup.named = not nameless
         spec = f"openai/m@{server.url},timeout=5" + (",n=1" if n == 1 else "")
         for requests in kills:
             _killed(journal, spec, seed, disks, server, requests, given)
@@ -70,7 +72,7 @@ def run(journal, n, seed, fault=Fault.DUPLICATE, share=0.4, kills=(), disks=DISK
 def _life(journal, spec, seed, disks, given):
     """A session of the run: its first, or the next."""
     if os.path.exists(journal):
-        unerring.resume(journal, options=options(**given, policy=None))
+        unerring.resume(journal, options=options(**given | {"policy": None, "request": unerring.Request()}))
     else:
         unerring.run(Hanoi(disks), spec, journal, seed=seed, options=options(**given))
 

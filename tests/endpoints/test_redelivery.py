@@ -59,6 +59,21 @@ def test_all_that_a_stopped_session_received_may_come_again_in_the_next(tmp_path
     assert unerring.verify(journal).problem is None
 
 
+def test_with_echoes_no_reply_of_another_call_votes_whatever_its_name(tmp_path):
+    """Replies without a name, nine in twenty of them another call's, n = 1: only an echo tells, and it tells all."""
+    wrong = {}
+    for seed in range(2):
+        journal = tmp_path / f"{seed}.db"
+        request = unerring.Request(echo=True)
+        wrong[seed] = run(journal, 1, seed, Fault.STRAY, share=0.45, nameless=True, kills=(30,), request=request)
+        kept = replies(journal)
+        assert all(reply.reply_id is None for reply in kept)
+        flagged = [reply for reply in kept if reply.flag is FlagKind.COPY]
+        assert len(flagged) > 50
+        assert all("does not end with the word of its own request" in reply.reason for reply in flagged)
+    assert not any(wrong.values()), wrong
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("n", [1, 3])

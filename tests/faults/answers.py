@@ -107,6 +107,19 @@ def noise(p: float = 0.99, v: float = 1.0) -> Model:
     return model
 
 
+def echoing(model: Model) -> Model:
+    """Answer as a model does, and write the word at the end that a prompt asks for there."""
+
+    def echoed(
+        prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None
+    ) -> Answer | Awaitable[Answer]:
+        answer = model(prompt, temperature, seed, index, max_tokens)
+        asked = re.search(r"nothing after it: (\w+)\s*\Z", prompt)
+        return answer if asked is None else replace(answer, text=f"{answer.text}\n{asked[1]}")
+
+    return echoed
+
+
 def stubborn(r: float = 0.4, share: float = 1.0, p: float = 1.0, v: float = 1.0) -> Model:
     """Answer a share of the prompts rightly with probability r, and otherwise with the one wrong answer it has there.
 

@@ -47,6 +47,7 @@ class Setup:
     - `idle`: seconds after which a connection that is not used is closed.
     - `seed` is for the jitter of the latency; scripts and caches have their own.
     - `bodies`: whether the ledger keeps what was asked, whole.
+    - `named`: whether replies have ids.
     - `keep`: so many entries are kept in the ledger; all if None. The totals are always of all.
     """
 
@@ -63,6 +64,7 @@ class Setup:
     idle: float = 75.0
     seed: int = 0
     keep: int | None = None
+    named: bool = True
     bodies: bool = False
 
 
@@ -86,7 +88,7 @@ class Chat:
     def new_id(self) -> str:
         """An id for a reply."""
         self._replies += 1
-        return f"chatcmpl-{self._server}{self._replies:08d}"
+        return "" if not self.setup.named else f"chatcmpl-{self._server}{self._replies:08d}"
 
     async def handle(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
         """Answer a request, or do whatever the script has for it."""

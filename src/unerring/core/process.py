@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol, cast, runtime_checkable
 
+from unerring.core.echo import MAX_ECHO_CHARS
 from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Message
@@ -32,7 +33,8 @@ class Subtask:
     `'{"label": "the label"}'`: an answer that repeats it, or holds a text of it, is flagged, so none of its texts may
     be a right answer. `messages` stand before the prompt: a system message, examples of questions and answers, each
     `{"role": "system" | "user" | "assistant", "content": text}`. `stop` are strings before which the model stops
-    writing. Neither goes with the compact prompt.
+    writing. Neither goes with the compact prompt. `echo` is a short text in every wording of the question, such as its
+    own number, that an answer must repeat as a whole word: the answer to another question then never votes.
 
     Raises `TypeError` or `ValueError`, on the user's own line, for fields that a question cannot be asked with.
     """
@@ -47,6 +49,7 @@ class Subtask:
     example: str | None = None
     messages: tuple[Mapping[str, str], ...] = ()
     stop: tuple[str, ...] = ()
+    echo: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `TypeError`, on the user's own line, for fields that a question cannot be asked with."""
@@ -70,6 +73,15 @@ class Subtask:
             _require_messages(self.messages)
         if self.stop != ():
             _require_stop(self.stop)
+        if self.echo is not None:
+            self._require_echo(self.echo)
+
+    def _require_echo(self, echo: object) -> None:
+        if not isinstance(echo, str) or not 0 < len(echo) <= MAX_ECHO_CHARS or echo != echo.strip():
+            raise TypeError(f"Subtask(echo=...) is a text of 1 to {MAX_ECHO_CHARS} characters, not {short(echo)}")
+        wordings = (*self.wordings(False), *self.wordings(True))
+        if without := next((one for one in wordings if echo not in one), None):
+            raise ValueError(f"Subtask(echo=...) is part of the question, and {short(without)} does not hold {echo!r}")
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
         """The prompts to choose from: the compact one alone where it is wanted and there is one."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from unerring.core.echo import token_of
 from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
 from unerring.core.policy import Policy
 from unerring.core.process import Subtask
@@ -51,6 +52,8 @@ class Request:
     system: a system message before every question, joined with the question's own.
     extra: further fields of each request's body, JSON data, such as {"top_p": 0.9, "reasoning_effort": "low"}.
     nonce: whether each request ends with a line of its own, so that no cache between has an answer to it.
+    echo: whether each answer must end with a word of its own request, so that no other request's answer votes; schemas
+        are then not sent, since they leave no room for it.
 
     None leaves what the model's policy or its calibration has. Raises `InputError` for what cannot be.
     """
@@ -61,6 +64,7 @@ class Request:
     system: str | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
     nonce: bool = False
+    echo: bool = False
 
     def __post_init__(self) -> None:
         for name in ("temperature", "first_temperature"):
@@ -72,8 +76,10 @@ class Request:
         if self.system is not None:
             _require_text(self.system)
         _require_extra(self.extra)
-        if type(self.nonce) is not bool:
-            raise InputError(f"nonce is True or False; it cannot be {self.nonce!r:.40}")
+        for name in ("nonce", "echo"):
+            value = getattr(self, name)
+            if type(value) is not bool:
+                raise InputError(f"{name} is True or False; it cannot be {value!r:.40}")
 
     def on(self, policy: Policy) -> Policy:
         """The policy with these temperatures and this limit in place of its own, where they are given."""
@@ -102,6 +108,8 @@ class Request:
             data["extra"] = dict(self.extra)
         if self.nonce:
             data["nonce"] = True
+        if self.echo:
+            data["echo"] = True
         return data
 
     def worded(self, prompt: str, session: float, drawn: Settings) -> str:
@@ -112,15 +120,23 @@ class Request:
         """
         return prompt + nonce_line(f"{session!r}:{drawn.sample_seed()}") if self.nonce else prompt
 
+    def token(self, session: float, at: str, drawn: Settings) -> str | None:
+        """The word that the answer of a call must end with, where echoes are asked for.
+
+        It follows from the run, the place that the question is asked from, whose digest is `at`, and the number of the
+        call's first sample: the answer of another call has another one, in whichever session that was made.
+        """
+        return token_of(f"{session!r}:{at}:{drawn.sample_seed()}") if self.echo else None
+
     @property
     def question_text(self) -> str:
         """What is part of every question's digest, as JSON text: the system message and the further fields.
 
-        A nonce is not: it changes no question.
+        A nonce and an echo are not: they change no question.
         """
         if self.is_plain:
             return ""
-        return canonical({name: value for name, value in self.to_json().items() if name != "nonce"})
+        return canonical({name: value for name, value in self.to_json().items() if name not in {"nonce", "echo"}})
 
     def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
         """How samples of a question are drawn: `drawn`, with what the question and this request have beside it."""
@@ -132,7 +148,7 @@ class Request:
             drawn.seed,
             drawn.step,
             drawn.slot,
-            subtask.held_to(compact),
+            None if self.echo else subtask.held_to(compact),  # which would leave no room for the echo
             self._messages(subtask.introduced(compact)),
             subtask.stops(compact),
             self._fields(),
@@ -158,11 +174,13 @@ def request_from(data: Mapping[str, Json] | None) -> Request:
     """The request whose `to_json` a journal keeps, None for a plain one; raises `ValueError` for other data."""
     given = data or {}
     system, extra, nonce = given.get("system"), given.get("extra", {}), given.get("nonce", False)
-    known = given.keys() <= {"system", "extra", "nonce"}
-    if not known or not isinstance(system, str | None) or not isinstance(extra, dict) or not isinstance(nonce, bool):
+    echo = given.get("echo", False)
+    known = given.keys() <= {"system", "extra", "nonce", "echo"} and isinstance(system, str | None)
+    if not known or not isinstance(extra, dict) or not isinstance(nonce, bool) or not isinstance(echo, bool):
         raise ValueError("the request settings are not written as this version writes them")
+    assert isinstance(system, str | None)
     try:
-        return Request(system=system, extra=extra, nonce=nonce)
+        return Request(system=system, extra=extra, nonce=nonce, echo=echo)
     except InputError as error:
         raise ValueError(str(error)) from None
 

@@ -86,8 +86,11 @@ def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
 def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
     """Raise `InputError` where a run has request settings that one of its samplers would not heed."""
     for one in samplers:
-        if request.nonce and one.compact:
-            raise InputError(f"{one.name} knows no questions but its own: leave out the line of its own (`nonce`)")
+        for name, asked in (("nonce", request.nonce), ("echo", request.echo)):
+            if asked and one.compact:
+                raise InputError(
+                    f"{one.name} knows no questions but its own: leave out the line of its own (`{name}`)"
+                )
         if request.is_plain:
             continue
         if not getattr(one, "takes_request", True):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from unerring.core.echo import require_echo
 from unerring.core.entries import Judgement, Reply
 from unerring.core.open_step import OpenStep
 from unerring.core.parsing import repeats_example
@@ -98,6 +99,8 @@ class Question:
 
     def _choice(self, text: str) -> str:
         step, parse = self.step.step, self.subtask.parse
+        if self.subtask.echo is not None:
+            require_echo(text, self.subtask.echo)
         try:
             value = parse(text)
         except NullAnswer:

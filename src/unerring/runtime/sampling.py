@@ -8,12 +8,13 @@ unknown, never lost from sight.
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
 from unerring.core.account import Charge
+from unerring.core.echo import echo_line, without_echo
 from unerring.core.entries import Probed, QuestionText, Replies, Reply
 from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
@@ -240,15 +241,30 @@ class Sampling:
         settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts)
         prompt = self._ledger.state.request.worded(call.prompt, opened.time, drawn)
+        if (token := self._token(call)) is not None:
+            prompt += echo_line(token)
         return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts)
+
+    def _token(self, call: "_Call") -> str | None:
+        """The word that the answer of a call must end with, where echoes are asked for."""
+        opened, request = self._ledger.state.opened, self._ledger.state.request
+        assert opened is not None
+        drawn = Settings(0.0, 0, opened.seed, call.question.step.step, call.slots[0])
+        return request.token(opened.time, call.question.at, drawn)
 
     def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
         """Vote or red flag: the sample as it is journaled."""
         question = call.question
         choice: str | None = None
         voter = call.seat.voter(sample)
-        copied = self._copies.judge(voter, known.sent, sample, known.has(sample.text))
-        flag = self._ledger.state.policy.flags.screen(sample)
+        flag, received = None, sample
+        if (token := self._token(call)) is not None:
+            try:
+                sample = replace(sample, text=without_echo(sample.text, token))
+            except RedFlag as raised:
+                flag = raised
+        copied = self._copies.judge(voter, known.sent, received, known.has(sample.text))
+        flag = self._ledger.state.policy.flags.screen(sample) or flag
         if copied is not None:
             flag = RedFlag(copied, FlagKind.COPY)
         if flag is None:

@@ -341,17 +341,20 @@ _REQUEST = (
     click.option(
         "--nonce", is_flag=True, help="End each request with a line of its own, so that no cache can answer it."
     ),
+    click.option(
+        "--echo", is_flag=True, help="Have each answer end with a word of its request, so that no other's can vote."
+    ),
 )
 
 
 def _request(given: dict[str, Any], first_temperature: float | None = None) -> Request:
     """Take the options of a request out of those that are given."""
-    temperature, limit, system, extra, nonce = (
-        given.pop(name) for name in ("temperature", "max_output_tokens", "system", "extra", "nonce")
+    temperature, limit, system, extra, nonce, echo = (
+        given.pop(name) for name in ("temperature", "max_output_tokens", "system", "extra", "nonce", "echo")
     )
     system = None if system is None else _text_of("--system", system)
     fields = {} if extra is None else _fields_of(_text_of("--request", extra))
-    return Request(temperature, first_temperature, limit, system, fields, nonce)
+    return Request(temperature, first_temperature, limit, system, fields, nonce, echo)
 
 
 def _text_of(option: str, text: str) -> str:
