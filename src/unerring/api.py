@@ -292,7 +292,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
                 stand.state.apply(entry)
                 journal.append(entry)
             await journal.commit()
-            return _kept_in(opening.journal, await _go_on(stand, models, journal, options, stop))
+            return _kept_in(opening.journal, await _go_on(stand, models, journal, options, stop, opening.journal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +387,7 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
             for entry in [resumed, *_allowing(models.sampler, options, before)]:
                 state.apply(entry)
                 journal.append(entry)
-            return _kept_in(path, await _go_on(stand, models, journal, options, stop))
+            return _kept_in(path, await _go_on(stand, models, journal, options, stop, path))
     finally:
         entries.close()
         journal.close()
@@ -415,7 +415,9 @@ def _require_same_request(state: RunState, request: Request) -> None:
         raise InputError("a run keeps the request settings it began with: its system message and further fields")
 
 
-async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Options, stop: StopRequest) -> Result:
+async def _go_on(
+    stand: Stand, models: _Models, journal: Journal, options: Options, stop: StopRequest, path: str | Path | None
+) -> Result:
     stop.shows = getattr(options.observer, "stopping", None)
     around = Surroundings(
         clock=options.clock,
@@ -426,6 +428,7 @@ async def _go_on(stand: Stand, models: _Models, journal: Journal, options: Optio
         speculation=models.ahead,
         in_flight=options.in_flight,
         guards=options.guards,
+        share=options.budget.share(object() if path is None else Path(path).resolve()),
         substitutes=models.substitutes,
         notice=getattr(options.observer, "notice", None),
         heard=stand.heard,

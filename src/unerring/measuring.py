@@ -138,8 +138,10 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
             require_writable(path, "the calibration")
         calibration.asked_for = max(asked.samples, calibration.samples)
         calibration.at_once = options.in_flight
-        around = Surroundings(options.clock, options.patience, stop, guards=options.guards, notice=options.notice)
         kept = kept_at(path, sampler, options.budget, calibration)
+        share = options.budget.share(object() if kept is None else kept.resolve())
+        guards, notice = options.guards, options.notice
+        around = Surroundings(options.clock, options.patience, stop, guards=guards, share=share, notice=notice)
         opening = pilot_opening(chain, calibration, policy, options.clock.time())
         with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
             keeper = _Keeper(path, options, ledger)

@@ -70,7 +70,10 @@ def pilot_ledger(
         ledger.record(first)
         if allowing is not None:
             ledger.record(allowing)
-        yield ledger
+        try:
+            yield ledger
+        finally:
+            ledger.close()
     finally:
         if journal is not None:
             journal.close()

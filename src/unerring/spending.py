@@ -1,7 +1,7 @@
 """What a run may cost: a budget in words, and the prices by which it is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import floor
 from pathlib import Path
 
@@ -13,11 +13,15 @@ from unerring.core.planning.costs import Price
 from unerring.errors import InputError
 from unerring.runtime.panel import samplers_of
 from unerring.runtime.ports import Endpoint, Sampler
+from unerring.runtime.shared_budget import Share, SharedBudget
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """The most that a run may take, over all its sessions; None is no limit.
+
+    Several runs that are given the same object, in this process, share it: together they take no more than it says,
+    whether they run one after the other, on one event loop or in threads. An equal one is another budget.
 
     `usd` are dollars, `tokens` those read and written, `calls` requests sent to models, `hours` the time that its
     sessions run. A call is charged at its worst before it is sent, so that none of them is exceeded as long as the
@@ -30,6 +34,7 @@ class Budget:
     calls: int | None = None
     hours: float | None = None
     strict: bool = False
+    _shared: SharedBudget = field(default_factory=SharedBudget, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.usd is not None:
@@ -39,6 +44,11 @@ class Budget:
                 require_whole(name, getattr(self, name), 0, MOST_TOTAL)
         if self.hours is not None:
             require_number("hours", self.hours, most=MOST_HOURS, what="a number of hours")
+
+    def share(self, key: object) -> Share | None:
+        """The part that a run, known by `key`, has in this budget; None where it limits nothing."""
+        limits = self.limits(Limits())
+        return None if limits == Limits(strict=self.strict) else Share(self._shared, key, limits)
 
     def limits(self, before: Limits) -> Limits:
         """The limits that hold from here on: those given here, and else those from before."""

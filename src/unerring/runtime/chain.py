@@ -31,26 +31,29 @@ async def run_chain(
     the journal; whatever a user's own code raises is passed on, after the journal is made safe.
     """
     ledger = Ledger(folded, journal, around)
-    frontier = Frontier(chain, ledger, at, around)
-    sampling = Sampling(sampler, ledger, around)
     try:
-        sampling.require_weighed(voter.name for voter in folded.voters.values())
-        first = subtask_at(chain, at, folded.committed)
-        if first is not None:
-            await sampling.try_out(first)
-        if around.speculation is None:
-            await _one_by_one(frontier, sampling)
-        else:
-            await Lookahead(frontier, sampling, around.speculation, guesses_of(around, ledger)).run()
-        frontier.finish(sampling.latency)
-        await journal.commit()
-    except JournalError:
-        raise
-    except BaseException as error:
-        frontier.pause(error, sampling.latency)
-        await journal.commit()
-        raise
-    return frontier.at
+        frontier = Frontier(chain, ledger, at, around)
+        sampling = Sampling(sampler, ledger, around)
+        try:
+            sampling.require_weighed(voter.name for voter in folded.voters.values())
+            first = subtask_at(chain, at, folded.committed)
+            if first is not None:
+                await sampling.try_out(first)
+            if around.speculation is None:
+                await _one_by_one(frontier, sampling)
+            else:
+                await Lookahead(frontier, sampling, around.speculation, guesses_of(around, ledger)).run()
+            frontier.finish(sampling.latency)
+            await journal.commit()
+        except JournalError:
+            raise
+        except BaseException as error:
+            frontier.pause(error, sampling.latency)
+            await journal.commit()
+            raise
+        return frontier.at
+    finally:
+        ledger.close()
 
 
 async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:

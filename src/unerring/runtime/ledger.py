@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from unerring.core.account import PICO, Account, Charge, Overbilling, dollars_text, in_dollars
-from unerring.core.entries import Cancelled, Entry, Failed, Intent, Served, Voter
+from unerring.core.entries import Cancelled, Entry, Failed, Intent, Replies, Served, Voter
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
@@ -31,15 +33,32 @@ class Ledger:
         self._overbilled = len(state.account.overbilled)  # those that this session knows of
         self._dishonest: Overbilling | None = None
         self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
+        self._share = self.around.share
+        self._lock: AbstractContextManager[Any] = nullcontext() if self._share is None else self._share.budget.lock
+        if self._share is not None:
+            self._share.join(state.account, self.around.clock.time, self._wake)
+
+    def close(self) -> None:
+        """The session is over: other runs with the same budget no longer wait for its calls."""
+        if self._share is not None:
+            self._share.budget.leave(self._share.key)
+
+    def _wake(self) -> None:
+        """Have every call that waits look again whether there is room for it."""
+        for waiting in self._short:
+            if not waiting.done():
+                waiting.set_result(None)
 
     def record(self, entry: Entry) -> Decided | None:
         """Fold an entry into the state and append it to the journal."""
-        decided = self.state.apply(entry)
+        with self._lock:
+            decided = self.state.apply(entry)
         self.journal.append(entry)
-        if self._short and not isinstance(entry, Intent):
-            for waiting in self._short:
-                if not waiting.done():
-                    waiting.set_result(None)
+        if not isinstance(entry, Intent):
+            if self._short:
+                self._wake()
+            if self._share is not None and isinstance(entry, Replies | Failed | Cancelled):
+                self._share.budget.settled(self._share.key)
         self._tell_overbilled()
         return decided
 
@@ -91,10 +110,30 @@ class Ledger:
         """What so many tokens of a sampler come to."""
         return self.state.account.price(sampler.name, usage)
 
+    def reserve(self, intent: Intent) -> bool:
+        """Record that a call is about to be sent, if the budget has room for it; whether it has."""
+        with self._lock:
+            if self._lacking(intent.worst or _NOTHING)[1] is not None:
+                return False
+            self.record(intent)
+            return True
+
+    def _lacking(self, worst: Charge) -> tuple[Account, str | None]:
+        """The account whose limit a call might break, the run's or that of all runs with its budget, and the limit."""
+        account = self.state.account
+        lacking = account.lacks(worst)
+        if lacking is None and self._share is not None:
+            with self._lock:
+                whole = self._share.whole
+            return whole, whole.lacks(worst)
+        return account, lacking
+
     async def afford(self, worst: Charge, *stops: StopRequest) -> None:
         """Return once the run's budget has room for a call; raises `BudgetSpent` where it has not, and will not."""
-        account = self.state.account
-        while (lacking := account.lacks(worst)) is not None:
+        while True:
+            account, lacking = self._lacking(worst)
+            if lacking is None:
+                return
             if lacking == "calls" or not account.under_way:
                 error = BudgetSpent(_spent(account, lacking, worst))
                 error.larger = _larger(account, lacking, worst)
@@ -112,8 +151,10 @@ class Ledger:
 
     def require_time(self) -> None:
         """Raise `BudgetSpent` where the run has taken all the hours that it may."""
-        most = self.state.account.limits.seconds
-        if most is not None and self.state.account.ran(self.around.clock.time()) >= most:
+        most, ran = self.state.account.limits.seconds, self.state.account.ran(self.around.clock.time())
+        if most is not None and self._share is not None and self._share.limits.seconds is not None:
+            ran = max(ran, self._share.whole.seconds)
+        if most is not None and ran >= most:
             error = BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
             error.larger = "hours", 2 * most / 3600
             raise error
@@ -139,10 +180,9 @@ class Tries:
             return
         ledger = self._ledger
         worst = ledger.worst(asked)
-        while ledger.state.account.lacks(worst or _NOTHING) is not None:
+        while not ledger.reserve(Intent(*self._call, self._place, worst)):
             await ledger.afford(worst or _NOTHING, *self._stops)
             worst = ledger.worst(asked)  # what is settled meanwhile may have raised it
-        ledger.record(Intent(*self._call, self._place, worst))
         self._asked, self._sent = asked, False
         await ledger.journal.commit()
         self._sent = True

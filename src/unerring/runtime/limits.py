@@ -13,6 +13,7 @@ from unerring.core.numbers import require_number, require_share
 from unerring.core.vote import Json
 from unerring.errors import Interrupted
 from unerring.runtime.ports import Clock, Observer, Sampler
+from unerring.runtime.shared_budget import Share
 
 
 class SystemClock:
@@ -139,6 +140,7 @@ class Surroundings:
     speculation: Speculation | None = None
     in_flight: int = 256  # samples at once, without speculation
     guards: Guards = field(default_factory=Guards)
+    share: Share | None = None
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
     notice: Callable[[str], None] | None = None
     heard: Identities = field(default_factory=Identities)
