@@ -2,15 +2,18 @@
 
 import asyncio
 import gc
+import io
 import pickle
+import sys
 import threading
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
 import unerring
 from doubling import Doubling
-from unerring import Options, Policy, Sample, errors
+from unerring import Options, Policy, Sample, errors, terminal_progress
 from unerring.core.race import AheadBy
 from unerring.runtime.stoppable import CALM, calm_collector
 from unerring.testing import NoisySampler, ScriptedSampler
@@ -134,3 +137,45 @@ def test_the_collectors_pace_is_the_callers_after_runs_that_overlap():
         assert gc.get_threshold() == (123, 4, 5)
     finally:
         gc.set_threshold(*before)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "given", "shown"),
+    [
+        (Terminal, {}, True),
+        (Terminal, {"progress": False}, False),
+        (Terminal, {"observer": Counting}, False),
+        (Terminal, {"observer": Counting, "progress": True}, True),
+        (io.StringIO, {}, False),
+        (io.StringIO, {"progress": True}, True),
+    ],
+)
+def test_a_run_in_a_terminal_shows_its_progress(monkeypatch, stream, given, shown):
+    """A line with the step, gone at the end; switched by `progress`, and left to an observer that is given."""
+    seen = []
+    observer = SimpleNamespace(decided=lambda decided, state: seen.append(decided.step))
+    options = Options(**given | ({"observer": observer} if "observer" in given else {}))
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(terminal_progress, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(terminal_progress, "PLAIN_SECONDS", 0.0)
+    unerring.run(Doubling(3), ScriptedSampler({0: ["2"], 1: ["4"], 2: ["8"]}), k=1, options=options)
+    told = sys.stderr.getvalue()
+    assert ("step 2" in told) is shown
+    assert seen == ([0, 1, 2] if "observer" in given else [])
+    if shown and stream is Terminal:
+        assert told.endswith("\r\x1b[K")
+
+
+def test_a_run_on_ones_own_loop_shows_nothing_unasked(monkeypatch):
+    """Several runs may be under way there, which would write over each other's lines."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(terminal_progress, "REFRESH_SECONDS", 0.0)
+    asyncio.run(unerring.arun(Doubling(1), ScriptedSampler(["2"]), k=1))
+    assert sys.stderr.getvalue() == ""

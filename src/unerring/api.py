@@ -50,6 +50,7 @@ from unerring.runtime.ports import Clock, Journal, Observer, Sampler
 from unerring.runtime.stoppable import GRACE_SECONDS, run_stoppable
 from unerring.runtime.trials import can_be_tried
 from unerring.spending import Budget, allowed
+from unerring.terminal_progress import showing
 from unerring.testing import MemoryJournal
 from unerring.trust import given_permission, note_begun, permission_for
 
@@ -95,7 +96,9 @@ class Options:
     they are reached by plain http. With `trust` a journal that this user did not begin on this machine is taken at its
     word: the code that it names is imported, and keys go to the hosts that it names.
 
-    After Ctrl-C calls under way are waited for, `grace` seconds at most; what becomes of those given up stays unknown.
+    `progress` shows a line on stderr while the run goes on; None does so for `run` and `resume` in a terminal, where
+    there is no observer. After Ctrl-C calls under way are waited for, `grace` seconds at most; what becomes of those
+    given up stays unknown.
     """
 
     policy: Policy | None = None
@@ -119,6 +122,7 @@ class Options:
     trust: bool = False
     request: Request = field(default_factory=Request)
     grace: float = GRACE_SECONDS
+    progress: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "vote_cap", "flag_cap", "min_replies"):
@@ -173,8 +177,8 @@ def run(
     """
     policy, plan = deciding(chain, model, k, options)
     opening = _Opening(chain, model, journal, policy, plan, seed)
-    with _stops_name(journal):
-        return run_stoppable(lambda stop: _start(opening, options, stop), options.grace)
+    with _stops_name(journal), _showing(options) as shown:
+        return run_stoppable(lambda stop: _start(opening, shown, stop), options.grace)
 
 
 async def arun(
@@ -187,8 +191,8 @@ async def arun(
 ) -> Result:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
     policy, plan = deciding(chain, model, k, options)
-    with _stops_name(journal):
-        return await _start(_Opening(chain, model, journal, policy, plan, seed), options, StopRequest())
+    with _stops_name(journal), _showing(options, False) as shown:
+        return await _start(_Opening(chain, model, journal, policy, plan, seed), shown, StopRequest())
 
 
 def resume(
@@ -203,16 +207,24 @@ def resume(
     Raises like `run`, `JournalDamaged` for a journal that does not add up, `JournalBusy` where another runner has it,
     and `ChainChanged` where the process's code has changed.
     """
-    with _stops_name(journal):
-        return run_stoppable(lambda stop: _resume(Path(journal), chain, model, options, stop), options.grace)
+    with _stops_name(journal), _showing(options) as shown:
+        return run_stoppable(lambda stop: _resume(Path(journal), chain, model, shown, stop), options.grace)
 
 
 async def aresume(
     journal: str | Path, chain: Chain | str | None = None, model: Any = None, options: Options = Options()
 ) -> Result:
     """Go on with a run like `resume`, on the running event loop."""
-    with _stops_name(journal):
-        return await _resume(Path(journal), chain, model, options, StopRequest())
+    with _stops_name(journal), _showing(options, False) as shown:
+        return await _resume(Path(journal), chain, model, shown, StopRequest())
+
+
+@contextmanager
+def _showing(options: Options, unasked: bool | None = None) -> Iterator[Options]:
+    """The options, with an observer that shows progress where that is wanted; `unasked` where they do not say."""
+    wanted = unasked if options.progress is None else options.progress
+    with showing(wanted, options.observer, options.max_steps) as observer:
+        yield options if observer is options.observer else replace(options, observer=observer)
 
 
 @contextmanager
