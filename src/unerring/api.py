@@ -1,5 +1,6 @@
 """The front door: run a chain, and resume it; calibrate and plan. The one place that wires adapters in."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
+from unerring.core.identity import identity_of
 from unerring.core.numbers import (
     MOST_AT_ONCE,
     MOST_COUNT,
@@ -42,7 +44,7 @@ from unerring.registry import (
     required_chain,
     speculation_for,
 )
-from unerring.retracing import Stand, retraced
+from unerring.retracing import Stand, held_run, require_same_run, retraced
 from unerring.runtime.chain import run_chain
 from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
 from unerring.runtime.panel import require_request, require_weighed, reserves_of, samplers_of
@@ -53,6 +55,8 @@ from unerring.spending import Budget, allowed
 from unerring.terminal_progress import showing
 from unerring.testing import MemoryJournal
 from unerring.trust import given_permission, note_begun, permission_for
+
+log = logging.getLogger("unerring")
 
 __all__ = [
     "Budget",
@@ -99,6 +103,9 @@ class Options:
     `progress` shows a line on stderr while the run goes on; None does so for `run` and `resume` in a terminal, where
     there is no observer. After Ctrl-C calls under way are waited for, `grace` seconds at most; what becomes of those
     given up stays unknown.
+
+    `accept_changes` goes on with a run whose process has changed since: its questions, parameters, code. The change is
+    kept in the journal, and samples of open steps whose question changed are set aside.
     """
 
     policy: Policy | None = None
@@ -123,6 +130,7 @@ class Options:
     request: Request = field(default_factory=Request)
     grace: float = GRACE_SECONDS
     progress: bool | None = None
+    accept_changes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "vote_cap", "flag_cap", "min_replies"):
@@ -164,12 +172,15 @@ def run(
     seed: int = 0,
     options: Options = Options(),
 ) -> Result:
-    """Run a chain to its end, every step decided by voting.
+    """Run a chain to its end, every step decided by voting; or go on with it, where its journal holds it already.
 
     `model` is a specification (`"embedded"`), a function `(prompt, settings) -> text` or `prompt -> text`, or
     a sampler. `journal` is the file that makes the run resumable; without one it lasts as long as the process. `k` is
     the margin of votes that decides a step; None plans it from what is measured of the model, for a
     whole chain without an error with the probability `options.target.success`.
+
+    A journal of the same process, parameters, model, policy, seed and request settings is gone on with, and the result
+    of a finished one is returned as it is. One of another run is refused, with what differs.
 
     Raises `InputError` for what cannot be done as asked and `Stopped` where the run stops short. Ctrl-C and SIGTERM
     stop in good order (`Interrupted`): samples under way are taken in first, for `options.grace` seconds at most; a
@@ -296,6 +307,10 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
     async with _models(opening.model, chain, origin, options, options.request) as models:
         stand = Stand(chain, started(chain))
         opened = _opening_entry(opening, stand.at, models.sampler, options, began)
+        if (path := opening.journal) is not None and (held := held_run(Path(path))) is not None:
+            require_same_run(Path(path), held, opened)
+            again = replace(options, policy=None, vote_cap=None, flag_cap=None)
+            return await _resume(Path(path), chain, opening.model, again, stop)
         entries = [opened, *_allowing(models.sampler, options)]
         with _journal(opening.journal) as journal:
             if opening.journal is not None:
@@ -369,6 +384,7 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
         time=began,
         plan=opening.plan,
         request=options.request.to_json() or None,
+        identity=identity_of(opening.chain),
     )
 
 
@@ -381,7 +397,12 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         state, opened = stand.state, stand.state.opened
         assert opened is not None
         if state.finished is not None:
+            stand.require_same(path)
             return _kept_in(path, _result(stand, stand.at))
+        if not options.accept_changes:
+            stand.require_same(path)
+        if stand.undigested:
+            log.warning("%s was begun before journals kept what was asked: a changed prompt is not noticed", path)
         _require_higher_caps(state.policy, options)
         _require_same_request(state, options.request)
 
@@ -396,7 +417,8 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
             nonce = options.request.nonce and not state.request.nonce
             resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap, nonce)
             before = Allowed(state.account.limits, state.account.tariffs)
-            for entry in [resumed, *_allowing(models.sampler, options, before)]:
+            accepted = [stand.accepted(resumed.time)] if stand.changes else []
+            for entry in [resumed, *accepted, *_allowing(models.sampler, options, before)]:
                 state.apply(entry)
                 journal.append(entry)
             return _kept_in(path, await _go_on(stand, models, journal, options, stop, path))

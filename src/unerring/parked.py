@@ -6,22 +6,21 @@ else works without it.
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from unerring.adapters.journal_reader import without_entries
 from unerring.core import user_code
-from unerring.core.entries import Entry, Opened
+from unerring.core.entries import Accepted, Entry, Opened
 from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain, digest_at
+from unerring.core.process import Chain
 from unerring.core.race import LogOdds, Undecided
-from unerring.core.replay import RunState
-from unerring.core.vote import Json, NotJson
+from unerring.core.replay import Decided, RunState
+from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
 from unerring.registry import sampler_for
-from unerring.retracing import begun
+from unerring.retracing import Stand, begun, changed_since
 from unerring.runtime.panel import wording_of
 from unerring.trust import permission_for
 
@@ -84,19 +83,30 @@ class Found:
         self.path = path
         self.trust = trust
         self.state = RunState()
-        self.chain: Chain | None = None
-        self.at: Json = None
         self.problem: str | None = None
+        self._stand: Stand | None = None
         for entry, decided, choice in folded(path, entries, self.state):
             if isinstance(entry, Opened):
                 self._begin(entry, chain)
-            elif decided is not None:
-                self._advance(choice)
+            elif self._stand is not None:
+                self._follow(self._stand, entry, decided, choice)
         if self.state.opened is None:
             raise InputError(without_entries(path))
         self.opened = self.state.opened
-        if not self._arrived():
-            self._fail(f"the code of {self.opened.process} has changed since, and leads to other states")
+        if self._stand is not None and self._stand.changes:
+            if chain is not None:
+                self._stand.require_same(path)
+            self._fail(f"{self.opened.process} has changed: {self._stand.changes[0]}")
+
+    @property
+    def chain(self) -> Chain | None:
+        """The chain, where it could be made and led to where the run stands."""
+        return None if self._stand is None else self._stand.chain
+
+    @property
+    def at(self) -> Json:
+        """The chain's state there."""
+        return None if self._stand is None else self._stand.at
 
     @property
     def step(self) -> OpenStep | None:
@@ -105,29 +115,23 @@ class Found:
 
     def _begin(self, opened: Opened, chain: Chain | str | None) -> None:
         try:
-            stand = begun(self.path, opened, chain, self.state, self.trust)
-            self.chain, self.at = stand.chain, stand.at
+            self._stand = begun(self.path, opened, chain, self.state, self.trust)
         except Exception as error:
             if chain is not None:
                 raise
             self._fail(told(error))
 
-    def _advance(self, choice: Json) -> None:
+    def _follow(self, stand: Stand, entry: Entry, decided: Decided | None, choice: Json) -> None:
         try:
-            self.at = None if self.chain is None else self.chain.advance(self.at, choice)
+            if decided is not None:
+                stand.step(decided, choice)
+            elif isinstance(entry, Accepted):
+                stand.changes = list(changed_since(stand, entry))
         except Exception as error:  # the user's own code
             self._fail(told(error))
 
-    def _arrived(self) -> bool:
-        """Whether the chain stands where the run does."""
-        if self.chain is None or self.state.committed == 0:  # the start was looked at as the chain was made
-            return True
-        with suppress(NotJson):
-            return digest_at(self.chain, self.at) == self.state.last_digest
-        return False
-
     def _fail(self, why: str) -> None:
-        self.chain, self.problem = None, why
+        self._stand, self.problem = None, why
 
 
 def told(error: Exception) -> str:

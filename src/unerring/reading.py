@@ -16,7 +16,7 @@ from unerring.core.report import Series, report_of
 from unerring.core.steps import Step, step_of
 from unerring.core.vote import Json
 from unerring.errors import InputError, JournalDamaged
-from unerring.registry import make_chain, process_name
+from unerring.registry import make_chain, require_process
 from unerring.runtime.ports import Observer
 from unerring.trust import permission_for
 
@@ -160,12 +160,12 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     opened, finished = history.opened, history.state.finished is not None
     problem, judge, notes = None, None, []
     if isinstance(chain, str):
-        chain = make_chain(chain, opened.parameters)
-    if chain is not None and process_name(chain) != opened.process:
-        raise InputError(f"{journal} holds a run of {opened.process}, not of {process_name(chain)}")
+        chain = make_chain(chain, history.state.parameters)
+    if chain is not None:
+        require_process(journal, opened.process, chain)
     try:
         permission = permission_for(history.path, opened, trust)
-        judge = verifier_of(chain or make_chain(opened.process, opened.parameters, permission))
+        judge = verifier_of(chain or make_chain(opened.process, history.state.parameters, permission))
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:

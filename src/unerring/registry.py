@@ -16,6 +16,7 @@ from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed, is_plugged, plugged
 from unerring.adapters.scrubbing import about_words
 from unerring.core.chain_form import misfit, not_a_chain
+from unerring.core.identity import SCRIPT, same_process
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, parameters_of
 from unerring.core.vote import Json, canonical
@@ -28,10 +29,24 @@ from unerring.testing import NoisySampler
 
 
 def process_name(chain: Chain) -> str:
-    """The name a chain goes by: a shipped one's own, else `package.module:Class`."""
+    """The name a chain goes by: a shipped one's own, or what its `name` says, else `package.module:Class`."""
     for name, shipped in SHIPPED.items():
         if type(chain) is shipped:
             return name
+    own = getattr(chain, "name", None)
+    if isinstance(own, str) and own and own not in SHIPPED:
+        return own
+    return class_name(chain)
+
+
+def require_process(journal: str | Path, process: str, chain: Chain) -> None:
+    """Raise `InputError` where the run in a journal is of another process than this one."""
+    if not any(same_process(process, name) for name in (process_name(chain), class_name(chain))):
+        raise InputError(f"{journal} holds a run of {process}, not of {process_name(chain)}")
+
+
+def class_name(chain: Chain) -> str:
+    """Where a chain's class is defined: `package.module:Class`."""
     return f"{type(chain).__module__}:{type(chain).__qualname__}"
 
 
@@ -91,6 +106,11 @@ def _imported(name: str) -> Any:
         shipped = ", ".join(sorted(SHIPPED))
         told = f"no process is called {name!r}; shipped: {shipped}; your own: package.module:Class"
         raise InputError(about_words(told, name))
+    if module_name == SCRIPT:
+        raise InputError(
+            f"{attribute} was defined in a script, which its journal does not name: run the script again, or say "
+            f"where the class is with --process module:{attribute} (in Python: chain=...)"
+        )
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -1,20 +1,44 @@
-"""Taking up a run where its journal stands: the entries folded, and the chain advanced over what was committed."""
+"""Taking up a run where its journal stands: the entries folded, the chain advanced over what was committed, and both
+compared with what the process asks now.
+"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unerring.adapters.journal_reader import without_entries
-from unerring.core.entries import Entry, Opened
+from unerring.adapters.journal_reader import Reader, probe, without_entries
+from unerring.core.entries import Accepted, Entry, Opened
 from unerring.core.identities import Identities
-from unerring.core.process import Chain, advanced, digest_at, start_text, started
-from unerring.core.replay import RunState
+from unerring.core.identity import (
+    differences,
+    identity_differences,
+    identity_of,
+    question_difference,
+    question_digest,
+    same_process,
+)
+from unerring.core.open_step import OpenStep
+from unerring.core.process import (
+    Chain,
+    advanced,
+    check_of,
+    digest_at,
+    parameters_of,
+    start_text,
+    started,
+    subtask_at,
+)
+from unerring.core.redflag import RedFlag
+from unerring.core.replay import Decided, RunState
 from unerring.core.report import Series
 from unerring.core.vote import Json
 from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
-from unerring.registry import make_chain, process_name
+from unerring.registry import make_chain, require_process
+from unerring.runtime.question import HOW_TO_GO_ON, Question
 from unerring.trust import permission_for
+
+SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so many has its winning text read again
 
 
 @dataclass(slots=True)
@@ -22,6 +46,9 @@ class Stand:
     """Where a run stands: its folded entries, and the chain's own state after the last committed step.
 
     `heard` has the names of the replies in the journal, the latest of them where there are many.
+    changes: what is no longer as the journal has it, a sentence each; nobody has accepted it yet.
+    keeps: whether the samples of the next step are of the question that it is asked now.
+    undigested: whether the journal has steps from before it kept the digests of questions.
     """
 
     chain: Chain
@@ -29,10 +56,77 @@ class Stand:
     state: RunState = field(default_factory=RunState)
     series: Series = field(default_factory=Series)
     heard: Identities = field(default_factory=Identities)
+    changes: list[str] = field(default_factory=list)
+    keeps: bool = True
+    undigested: bool = False
+
+    def require_same(self, path: Path) -> None:
+        """Raise `ChainChanged` where the process is not the one that the journal is of."""
+        if self.changes:
+            raise ChainChanged(f"{path}: {self.changes[0]}; {HOW_TO_GO_ON}")
+
+    def accepted(self, time: float) -> Accepted:
+        """The entry by which a person accepts the changes."""
+        at = digest_at(self.chain, self.at, self.state.committed)
+        return Accepted(time, tuple(self.changes), at, self.keeps, parameters_of(self.chain), identity_of(self.chain))
+
+    def step(self, decided: Decided, choice: Json) -> None:
+        """Advance the chain over a committed step, and compare what it asks and where it leads with the journal."""
+        if not self.changes:
+            self._compare_question(decided)
+        self.at = advanced(self.chain, self.at, choice, decided.step)
+        if not self.changes and digest_at(self.chain, self.at, decided.step + 1) != self.state.last_digest:
+            self.changes.append(f"step {decided.step} now leads to another state than it did")
+
+    def _compare_question(self, decided: Decided) -> None:
+        if decided.inherited:
+            return
+        subtask = subtask_at(self.chain, self.at, decided.step)
+        if subtask is None:
+            self.changes.append(f"the process now ends before step {decided.step}")
+            return
+        request = self.state.request.question_text
+        if decided.question is None:
+            self.undigested = self.undigested or bool(decided.replies)
+        elif (now := question_digest(subtask, request)) != decided.question:
+            changed = question_difference(decided.question, now)
+            self.changes.append(f"step {decided.step} is asked otherwise than it was: its {changed} changed")
+            return
+        winner = decided.winner
+        if winner is None or (decided.wordings is None and decided.step % SPOT_CHECK_STEPS):
+            return
+        text = decided.text_of(winner) or ""
+        step = OpenStep(decided.step, self.state.policy)
+        question = Question(step, subtask, self.at, "", check_of(self.chain), request=request)
+        try:
+            if question.choice(text) != decided.choice:
+                self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
+        except RedFlag as flag:
+            self.changes.append(f"step {decided.step}: its winning answer is now flagged ({flag.reason})")
+
+    def compare_open(self) -> None:
+        """Compare the next step, where it has samples, with how it is asked and read now."""
+        step = self.state.frontier
+        if self.changes:
+            self.keeps = False
+        if step is None or not step.replies or not self.keeps:
+            return
+        subtask = subtask_at(self.chain, self.at, step.step)
+        if subtask is None:
+            self.changes.append(f"the process now ends before step {step.step}")
+        else:
+            request = self.state.request.question_text
+            question = Question(step, subtask, self.at, "", check_of(self.chain), request=request)
+            if (difference := question.difference()) is not None:
+                self.changes.append(f"step {step.step} {difference}")
+        self.keeps = not self.changes
 
 
 def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> Stand:
-    """Fold a journal's entries and advance the chain over every committed choice; `begun` says what `chain` is."""
+    """Fold a journal's entries and advance the chain over every committed choice; `begun` says what `chain` is.
+
+    What differs from the journal is in `Stand.changes`, up to the first step that does.
+    """
     stand: Stand | None = None
     state = RunState()
     for entry, decided, choice in folded(path, entries, state):
@@ -41,16 +135,24 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, tr
             stand = begun(path, entry, chain, state, trust)
         elif decided is not None:
             stand.series.add(decided, state)
-            stand.at = advanced(stand.chain, stand.at, choice, decided.step)
-            if digest_at(stand.chain, stand.at, decided.step + 1) != state.last_digest:
-                raise ChainChanged(
-                    f"step {decided.step} now leads to another state than the one in {path}: the code of "
-                    f"{process_name(stand.chain)} has changed since; resume with the code that started the run"
-                )
+            stand.step(decided, choice)
+        elif isinstance(entry, Accepted):
+            stand.changes = list(changed_since(stand, entry))
         stand.heard.note(entry)
     if stand is None:
         raise InputError(without_entries(path))
+    if state.finished is None:
+        stand.compare_open()
     return stand
+
+
+def changed_since(stand: Stand, accepted: Accepted) -> Iterator[str]:
+    """What has changed once more since changes were accepted."""
+    chain = stand.chain
+    yield from differences(accepted.parameters, parameters_of(chain), "parameter")
+    yield from identity_differences(accepted.identity, identity_of(chain))
+    if digest_at(chain, stand.at, stand.state.committed) != accepted.state:
+        yield f"step {stand.state.committed} is now asked from another state than when changes were accepted"
 
 
 def chain_for(path: Path, opened: Opened, chain: Chain | str | None = None, trust: bool = False) -> Chain:
@@ -72,12 +174,45 @@ def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState
     Raises `InputError` where it cannot be made or is another one, and `ChainChanged` where it starts elsewhere.
     """
     chain = chain_for(path, opened, chain, trust)
-    if process_name(chain) != opened.process:
-        raise InputError(f"{path} holds a run of {opened.process}, not of {process_name(chain)}")
+    require_process(path, opened.process, chain)
     stand = Stand(chain, started(chain), state)
+    stand.changes += [
+        *differences(opened.parameters, parameters_of(chain), "parameter"),
+        *identity_differences(opened.identity, identity_of(chain)),
+    ]
     if start_text(chain, stand.at) != opened.start:
-        raise ChainChanged(
-            f"{opened.process} now starts from another state than the one in {path}: its code or its "
-            "parameters have changed since; resume with those that started the run"
-        )
+        stand.changes.append("its first state is another one")
     return stand
+
+
+def held_run(path: Path) -> Opened | None:
+    """The first entry of the run that a journal holds; None where there is no file, or no run in it yet."""
+    if not path.exists():
+        return None
+    probe(path)
+    first = next(Reader(path).entries(), None)
+    return first if isinstance(first, Opened) else None
+
+
+def require_same_run(path: Path, held: Opened, new: Opened) -> None:
+    """Raise `InputError` where a journal holds another run than the one that is to begin; says what differs."""
+    difference = next(_run_differences(held, new), None)
+    if difference is not None:
+        raise InputError(
+            f"{path} holds another run: {difference}; go on with it (unerring resume), or name another file"
+        )
+
+
+def _run_differences(held: Opened, new: Opened) -> Iterator[str]:
+    if not same_process(held.process, new.process):
+        yield f"its process is {held.process}, not {new.process}"
+    yield from differences(held.parameters, new.parameters, "parameter")
+    yield from identity_differences(held.identity, new.identity)
+    if held.start != new.start:
+        yield "it starts from another state"
+    if held.model != new.model:
+        yield f"its model is {held.model}, not {new.model}"
+    yield from differences(held.policy, new.policy, "policy's")
+    if held.seed != new.seed:
+        yield f"its seed is {held.seed}, not {new.seed}"
+    yield from differences(held.request or {}, new.request or {}, "request setting")

@@ -1,10 +1,8 @@
 """What a user writes: a chain of steps, each a question with a canonical answer."""
 
-import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Protocol, cast, runtime_checkable
 
 from unerring.core.echo import MAX_ECHO_CHARS
@@ -12,7 +10,7 @@ from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Message
 from unerring.core.user_code import json_of, noted, short, wrong_return
-from unerring.core.vote import Json, NotJson, canonical
+from unerring.core.vote import Json
 
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
 
@@ -134,36 +132,6 @@ def _require_messages(messages: object) -> None:
 def _require_stop(stop: object) -> None:
     if not isinstance(stop, tuple | list) or not all(isinstance(one, str) and one for one in stop):
         raise TypeError(f'stop of a Subtask is a tuple of strings, such as ("\\n\\n",); this is {stop!r:.80}')
-
-
-PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
-MAX_ARGUMENT_CHARS = 200  # of a constructor's argument that is kept as it is; of a longer one a digest is kept
-
-
-def question_digest(subtask: Subtask, request: str = "") -> str:
-    """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
-
-    `request` is what the whole run asks beside each question, as JSON text. 22 hex digits; each part has
-    its own (`PARTS`), so that a difference can be named.
-    """
-    wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
-    schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
-    beside = [[dict(one) for one in subtask.messages], list(subtask.stop), request]
-    parts = json.dumps(wordings), schema, json.dumps(beside)
-    return "".join(
-        blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
-        for part, (_, digits) in zip(parts, PARTS, strict=True)
-    )
-
-
-def question_difference(before: str, now: str) -> str:
-    """What differs between two questions by their digests, in words."""
-    names, at = [], 0
-    for name, digits in PARTS:
-        if before[at : at + digits] != now[at : at + digits]:
-            names.append(name)
-        at += digits
-    return " and ".join(names) or "digest"
 
 
 @runtime_checkable
@@ -330,41 +298,6 @@ def state_at(chain: Chain, step: int) -> Json:
     """The state before a step, of a chain that can be entered at any."""
     enter: Callable[[int], Json] = getattr(chain, "state_at")  # noqa: B009  (no method of every chain)
     return cast(Json, _from(enter, "state_at", step, step=step))
-
-
-def identity_of(chain: Chain) -> dict[str, Json] | None:
-    """What tells a process apart beside its parameters: its `version`, and its constructor's arguments.
-
-    Arguments are looked for where there is no `parameters()`, in attributes of their names. Those that are not JSON
-    data are left out, and of long ones a digest is kept. None where there is nothing.
-    """
-    identity: dict[str, Json] = {}
-    version = getattr(chain, "version", None)
-    if isinstance(version, str | int | float):
-        identity["version"] = version
-    if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
-        identity["arguments"] = arguments
-    return identity or None
-
-
-def _arguments(chain: Chain) -> dict[str, Json]:
-    try:
-        names = list(inspect.signature(type(chain)).parameters)
-    except (TypeError, ValueError):  # a class of C, or one without a signature
-        return {}
-    found: dict[str, Json] = {}
-    attributes = {**getattr(type(chain), "__dict__", {}), **getattr(chain, "__dict__", {})}
-    for name in names:
-        for attribute in (name, f"_{name}"):
-            if attribute not in attributes:
-                continue
-            try:
-                text = canonical(attributes[attribute])
-            except NotJson:
-                break
-            found[name] = text if len(text) <= MAX_ARGUMENT_CHARS else f"digest {digest_of(text)}"
-            break
-    return found
 
 
 def digest_at(chain: Chain, state: Json, step: int | None = None, made_by: str = "advance") -> str:

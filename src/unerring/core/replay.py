@@ -92,6 +92,12 @@ class Decided:
         """The number of the sample that spells out the committed choice."""
         return next((reply.slot for reply in self.replies if reply.choice == self.choice), None)
 
+    def text_of(self, slot: int) -> str | None:
+        """The text of a sample; None for one that a forged journal does not have."""
+        texts = {reply.slot: reply.text for reply in self.replies}
+        text = texts.get(slot)
+        return text if not isinstance(text, int) else str(texts.get(text))
+
     @property
     def votes_for(self) -> int:
         """Votes for the committed choice."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from unerring.core.echo import require_echo
 from unerring.core.entries import Judgement, Reply
+from unerring.core.identity import question_difference, question_digest
 from unerring.core.open_step import OpenStep
 from unerring.core.parsing import repeats_example
-from unerring.core.process import Chain, Subtask, check_of, flag_of, question_difference, question_digest, subtask_at
+from unerring.core.process import Chain, Subtask, check_of, flag_of, subtask_at
 from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
 from unerring.core.user_code import not_json, noted, short, wrong_return
