@@ -130,7 +130,7 @@ def test_a_process_that_leads_elsewhere_now_is_shown_without_its_question(tmp_pa
     monkeypatch.setattr(Doubling, "advance", lambda self, state, choice: {"done": 7, "value": 9})
     found = review(path)
     assert found.parked.prompts == {}
-    assert "has changed since" in found.note
+    assert "step 0 now leads to another state" in found.note
 
 
 def test_another_process_than_the_journals_is_refused(tmp_path):

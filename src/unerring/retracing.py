@@ -2,6 +2,7 @@
 compared with what the process asks now.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,8 @@ class Stand:
                 self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
         except RedFlag as flag:
             self.changes.append(f"step {decided.step}: its winning answer is now flagged ({flag.reason})")
+        except Exception:  # the user's own code fails: it will, where it is needed, and name itself then
+            return
 
     def compare_open(self) -> None:
         """Compare the next step, where it has samples, with how it is asked and read now."""
@@ -199,7 +202,8 @@ def require_same_run(path: Path, held: Opened, new: Opened) -> None:
     difference = next(_run_differences(held, new), None)
     if difference is not None:
         raise InputError(
-            f"{path} holds another run: {difference}; go on with it (unerring resume), or name another file"
+            f"{path} holds another run: {difference}; go on with that one (unerring resume {shlex.quote(str(path))}), "
+            "or name another file"
         )
 
 

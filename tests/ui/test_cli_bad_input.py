@@ -141,19 +141,30 @@ def test_a_folder_is_no_journal(cli, command):
     assert cli(*command).code == 2
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("hanoi", "--set", "disks=3", *NOISE), ("hanoi", "--set", "disks=5", *NOISE), ("ledger:Ledger", *NOISE)],
-    ids=["the same", "other parameters", "another process"],
-)
-def test_a_run_onto_a_journal_that_holds_one_is_refused(cli, ledger, tmp_path, arguments):
-    """A journal is never run over: the line names the command that goes on with it."""
+def test_a_run_onto_a_journal_of_another_run_is_refused(cli, ledger, tmp_path):
+    """A journal is never run over: the line says what differs, whatever it is."""
     ran(cli)
     before = (tmp_path / "run.db").read_bytes()
-    done = cli("run", *arguments, "--journal", "run.db")
-    assert done.code == 2
-    assert "unerring resume run.db" in done.line
+    others = {
+        "its parameter disks was": ("hanoi", "--set", "disks=5", *NOISE),
+        "its process is hanoi, not ledger:Ledger": ("ledger:Ledger", *NOISE),
+        "its model is": ("hanoi", "--set", "disks=3", "--model", "noise/p=0.5", "--k", "2"),
+        "its seed is": ("hanoi", "--set", "disks=3", *NOISE, "--seed", "9"),
+        "its policy's": ("hanoi", "--set", "disks=3", *NOISE, "--vote-cap", "99"),
+    }
+    lines = {told: cli("run", *arguments, "--journal", "run.db") for told, arguments in others.items()}
+    assert {told: (done.code, told in done.line) for told, done in lines.items()} == dict.fromkeys(others, (2, True))
     assert (tmp_path / "run.db").read_bytes() == before
+
+
+def test_the_same_run_command_again_goes_on(cli, tmp_path):
+    """A run that stopped goes on, and a finished one gives its result, with the command that began it."""
+    command = ("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db")
+    assert cli(*command, "--max-steps", "3").code == 3
+    assert cli(*command).code == 0
+    finished = (tmp_path / "run.db").read_bytes()
+    assert cli(*command).code == 0
+    assert (tmp_path / "run.db").read_bytes() == finished
 
 
 # --- usage

@@ -180,6 +180,8 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "collisions": series.collisions,
         "ruled": {"count": series.ruled, "steps": list(series.first_ruled)},
         "redrawn": state.redrawn,
+        "changes": [{"time": one.time, "changes": list(one.changes)} for one in state.changes],
+        "set_aside": state.set_aside,
         "shortlisted": series.shortlisted,
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()

@@ -439,6 +439,12 @@ allow_host_option = click.option(
     help="Send the key to this host although it is reached by plain http, or only a journal that you did not begin "
     "here names it; repeatable. Lasting: UNERRING_ALLOW_HOSTS=HOST,...",
 )
+accept_changes_option = click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on although the process has changed since: its questions, parameters or code. The change is kept in the "
+    "journal, and samples of open steps whose question changed are set aside.",
+)
 trust_option = click.option(
     "--trust",
     is_flag=True,

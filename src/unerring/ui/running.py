@@ -20,6 +20,7 @@ from unerring.ui.options import (
     COUNT,
     SEED,
     STEPS,
+    accept_changes_option,
     allow_host_option,
     asking_options,
     guard_options,
@@ -52,6 +53,7 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
 @planning_options
 @click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
 @click.option("--max-steps", type=STEPS, help="Stop, resumable, after so many steps.")
+@accept_changes_option
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @verbose_option
@@ -73,6 +75,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Run PROCESS, deciding every step by voting: hanoi, multiply, sort, or your own as package.module:Class.
 
+    With a --journal that holds this run already, it goes on where it stopped.
+
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
     unerring run hanoi --set disks=14 --rule log-odds
@@ -89,8 +93,12 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
+    held = path.exists() and _sessions(path) > 0
     progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
-    return told(watched(start, path, progress), path, Ending(as_json, verbose, require))
+    result = watched(start, path, progress)
+    if held and progress.steps == 0 and not as_json:
+        click.echo(f"{path} is finished already.", err=True)
+    return told(result, path, Ending(as_json, verbose, require))
 
 
 @click.command()
@@ -100,6 +108,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @click.option("--flag-cap", type=COUNT, help="Raise the cap on a step's flagged samples per vote.")
 @click.option("--nonce", is_flag=True, help="From here on, what `run --nonce` does.")
 @click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
+@accept_changes_option
 @spending_options
 @guard_options
 @speculation_options

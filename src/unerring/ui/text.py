@@ -125,6 +125,8 @@ def by_people(report: Mapping[str, Any]) -> list[str]:
     ruled, redrawn, told = report["ruled"], report["redrawn"], []
     if ruled["count"]:
         told.append(f"decided {some_steps(ruled['steps'], ruled['count'])}")
+    for change in report["changes"]:
+        told.append(f"the process changed, which a person accepted: {'; '.join(change['changes'])}")
     if redrawn:
         told.append(f"samples of an undecided step set aside and drawn anew {redrawn:,} time{'s' * (redrawn > 1)}")
     return told
