@@ -193,7 +193,7 @@ def test_an_error_of_ones_own_code_leaves_a_journal_to_go_on_from(tmp_path, monk
             unerring.run(Doubling(), double, path, k=2)
     assert unerring.report(path)["stopped"] == {
         "kind": "error",
-        "reason": "ZeroDivisionError: integer division or modulo by zero",
+        "reason": "ZeroDivisionError: integer division or modulo by zero, in parse() of step 2",
     }
     assert unerring.resume(path, model=double).state["value"] == 16
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.comparison import identity_of
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
-from unerring.core.identity import identity_of
 from unerring.core.numbers import (
     MOST_AT_ONCE,
     MOST_COUNT,

@@ -16,7 +16,7 @@ from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed, is_plugged, plugged
 from unerring.adapters.scrubbing import about_words
 from unerring.core.chain_form import misfit, not_a_chain
-from unerring.core.identity import SCRIPT, same_process
+from unerring.core.comparison import SCRIPT, same_process
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, parameters_of
 from unerring.core.vote import Json, canonical

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unerring.adapters.journal_reader import Reader, probe, without_entries
-from unerring.core.entries import Accepted, Entry, Opened
-from unerring.core.identities import Identities
-from unerring.core.identity import (
+from unerring.core.comparison import (
     differences,
     identity_differences,
     identity_of,
@@ -18,6 +16,8 @@ from unerring.core.identity import (
     question_digest,
     same_process,
 )
+from unerring.core.entries import Accepted, Entry, Opened
+from unerring.core.identities import Identities
 from unerring.core.open_step import OpenStep
 from unerring.core.process import (
     Chain,

@@ -93,8 +93,8 @@ class Reply:
 class Replies:
     """The samples of one call, numbered without a gap.
 
-    `question` is the digest of what was asked (`unerring.core.identity.question_digest`), in the first entry that has
-    samples of a step from one place; later ones of that place leave it out.
+    `question` is the digest of what was asked (`comparison.question_digest`), in the first entry that has samples of a
+    step from one place; later ones of that place leave it out.
     """
 
     replies: tuple[Reply, ...]

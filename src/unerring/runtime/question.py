@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from unerring.core.comparison import question_difference, question_digest
 from unerring.core.echo import require_echo
 from unerring.core.entries import Judgement, Reply
-from unerring.core.identity import question_difference, question_digest
 from unerring.core.open_step import OpenStep
 from unerring.core.parsing import repeats_example
 from unerring.core.process import Chain, Subtask, check_of, flag_of, subtask_at

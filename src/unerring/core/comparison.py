@@ -1,4 +1,4 @@
-"""What a question and a process are known by, so that a change between two sessions of a run is noticed."""
+"""What a question and a process are known by, and how two of them differ: a change between two sessions is noticed."""
 
 import inspect
 import json
