@@ -112,6 +112,24 @@ def test_what_was_paid_for_is_not_asked_again():
     assert (again.samples, again.steps, again.voters[0].votes) == (60, 60, 60)
 
 
+def test_a_pilot_that_has_enough_gives_up_no_call():
+    """What is under way at the end is waited for: nothing that was paid for stays unknown, or is bought again."""
+
+    class Erring(Metered):
+        async def sample(self, prompt, settings, n):
+            found = await super().sample(prompt, settings, n)
+            return (
+                [replace(one, text="b") for one in found] if settings.slot == 0 and settings.step % 7 == 0 else found
+            )
+
+    bill = Bill()
+    entries, ended = lived(Erring(bill, 3, 0.0), blank(asked_for=100, at_once=64), opened(Limits()))
+    account = replay(entries).account
+    assert ended is None
+    assert (account.lost, account.under_way, account.calls) == (0, False, bill.calls)
+    assert account.settled == bill.total
+
+
 # --- what is kept
 
 

@@ -11,7 +11,7 @@ before each paid call, and within a budget. What that journal holds already is n
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from random import Random
@@ -122,19 +122,24 @@ class Pilot:
                 under_way.popleft()
                 seen(self._calibration)
                 if self._enough:
+                    await self._take_in(under_way, "there are enough samples")
                     return
         except asyncio.CancelledError:
             raise
         except Exception:
-            self.halt.ask("another call failed")
-            if under_way:
-                await asyncio.wait(under_way)
+            await self._take_in(under_way, "another call failed")
             raise_first(map(failure_of, under_way))
             raise
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _take_in(self, under_way: Collection["asyncio.Task[Looked]"], why: str) -> None:
+        """Send nothing more, and wait for the calls under way: they are paid for, and a pilot may go on with them."""
+        self.halt.ask(why)
+        if under_way:
+            await asyncio.wait(under_way)
 
     def _has_room(self, steps_under_way: int) -> bool:
         """Whether a further step may be begun, as far as steps took samples so far; the first one counts as hard."""
