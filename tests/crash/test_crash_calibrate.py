@@ -28,11 +28,11 @@ class Stage:
     def __init__(self, folder, server):
         self.folder, self.server = folder, server
         self.prices = folder / "prices.toml"
-        self.prices.write_text(f'["openai/m@{server.url}"]\ninput = 0.40\noutput = 1.60\n')
+        self.prices.write_text(f'["openai/m@{server.url},n=1"]\ninput = 0.40\noutput = 1.60\n')
 
     def begun(self, out, budget):
         """The process of a calibration that may cost so many dollars."""
-        words = ("hanoi", "--set", "disks=8", "--model", f"openai/m@{self.server.url}", "--samples", SAMPLES)
+        words = ("hanoi", "--set", "disks=8", "--model", f"openai/m@{self.server.url},n=1", "--samples", SAMPLES)
         limits = ("--budget-usd", f"{budget:.9f}", "--prices", self.prices, "--in-flight", UNDER_WAY, "--no-probe")
         command = cli("calibrate", *words, "--out", out, *limits, "--json")
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
