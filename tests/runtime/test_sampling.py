@@ -96,6 +96,23 @@ def test_one_reply_served_twice_is_one_vote():
     assert outcome.flags == [FlagKind.COPY] * 2
 
 
+def test_samples_of_one_reply_never_count_as_two_replies():
+    """Where one in between stops the run, by a bug of the parser, what came behind it is charged and does not vote."""
+
+    def parse(text):
+        if text == "odd":
+            raise ZeroDivisionError
+        return text
+
+    async def answer(slot, n):
+        return ["a", "odd", "a"][-n:] if n > 1 else ["a"]
+
+    policy = Policy(AheadBy(4), first_temperature=1.0, later_temperature=1.0, min_replies=2)
+    outcome = run(Words(1, parse=parse), Answers(answer), policy)
+    assert isinstance(outcome.error, ZeroDivisionError)
+    assert outcome.votes == [(0, 0), (0, 1)]
+
+
 def test_a_copy_is_known_again_after_resuming():
     """The identity of a reply is in the journal: a copy served in the next session is still a copy."""
     first = Sample("wrong", reply_id=f"{1:016x}")

@@ -3,16 +3,18 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from chain_runs import K3, Words, arun, resume
+from chain_runs import K1, K3, Words, arun, resume
 from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
 
 from unerring.core.encoding import decode, encode
 from unerring.core.entries import Cancelled, Committed, Intent, Replies
 from unerring.core.replay import RunState
 from unerring.core.report import Series, report_of
-from unerring.runtime.limits import Speculation
+from unerring.core.sample import Usage
+from unerring.runtime.limits import Guards, Speculation
 from unerring.testing import MemoryJournal
 
 RECKLESS = Speculation(lambda state: "a", waste=1.0)
@@ -154,6 +156,42 @@ def test_calls_given_up_before_they_are_sent_are_settled_too(commit):
     assert outcome.of(Cancelled)
     assert outcome.folded.in_flight == set()
     assert outcome.folded.unknown == sum(entry.count for entry in outcome.of(Cancelled))
+
+
+class SlowEndpoint(Slow):
+    """The same beyond a network."""
+
+    account = "host"
+
+    def worst(self, prompt, settings, n):
+        return Usage(10_000, 10_000)
+
+    async def aclose(self):
+        pass
+
+
+def test_calls_to_an_endpoint_that_are_given_up_are_heard_to_their_end():
+    """What comes is journaled as wasted and not waited for; what is under way at the run's end is cancelled then."""
+
+    def taking(latency, prompt, of):
+        return latency if "b" in prompt else 0.05
+
+    def astray(latency):
+        sampler = SlowEndpoint(Says(always_a), partial(taking, latency), paid=True)
+        outcome, took = ahead(
+            Words(60), sampler, K1, Speculation(wrong_at_the_turn, waste=1.0), guards=Guards(probe=False)
+        )
+        assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+        assert took < 10.0
+        assert outcome.folded.in_flight == set()
+        return outcome.folded.wasted, outcome.folded.unknown
+
+    wasted, unknown = astray(0.1)
+    assert wasted > 3
+    assert unknown <= 3  # of the last window
+    wasted, unknown = astray(500.0)
+    assert wasted == 0
+    assert unknown > 3
 
 
 class Stubborn(Slow):

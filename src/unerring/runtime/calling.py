@@ -79,7 +79,8 @@ class Caller:
         """The samples that a call brings, one at least, through all passing failures.
 
         Raises `ProviderGone` for a lasting failure or past all patience, and `Interrupted` where the run is to stop
-        before it was answered, or one of `halts` is asked for.
+        before it was answered, or one of `halts` is asked for. A call that is under way then is heard to its end, but
+        takes no other call's turn any more.
         """
         stops = (self._around.stop, *halts)
         gate, later = self._way(asked.sampler)
@@ -89,20 +90,27 @@ class Caller:
                 raise Interrupted(halt.reason)
         while True:
             ticket = gate.enter_now() or await gate.enter(*stops)
+            turn = _Turn(gate)
+            for halt in halts:
+                halt.tells(turn.end)
             try:
                 samples = await self._sent(asked, book, stops if later else None)
             except ProviderBusy as failure:
                 since = since if failures else self._around.clock.time()
                 wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
-                shared = gate.leave(ticket, failure, wait)
+                shared = turn.over or gate.leave(ticket, failure, wait)
                 self._require_patience(failure, since, wait)
                 failures += 1
             except BaseException:
-                gate.end()
+                turn.end()
                 raise
             else:
-                gate.leave(ticket)
+                if not turn.over:
+                    gate.leave(ticket)
                 return samples
+            finally:
+                for halt in halts:
+                    halt.spares(turn.end)
             if not shared:
                 await unless_stopped(self._around.clock, wait, *stops)
             for stop in stops:
@@ -143,6 +151,22 @@ class Caller:
                 f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more"
                 f"{read}, beyond the run's patience of {most:.0f} s; last: {failure}"
             ) from failure
+
+
+class _Turn:
+    """A call's turn at a gate, which ends early where the call is given up and heard all the same."""
+
+    __slots__ = ("_gate", "over")
+
+    def __init__(self, gate: Gate | OpenGate) -> None:
+        self._gate = gate
+        self.over = False
+
+    def end(self) -> None:
+        """The call no longer counts among those under way."""
+        if not self.over:
+            self.over = True
+            self._gate.end()
 
 
 _OPEN = OpenGate()

@@ -42,7 +42,8 @@ async def run_chain(
             if around.speculation is None:
                 await _one_by_one(frontier, sampling)
             else:
-                await Lookahead(frontier, sampling, around.speculation, guesses_of(around, ledger)).run()
+                guesses = guesses_of(around, ledger, sampling.hear)
+                await Lookahead(frontier, sampling, around.speculation, guesses).run()
             frontier.finish(sampling.latency)
             await journal.commit()
         except JournalError:

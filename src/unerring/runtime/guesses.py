@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from unerring.core.entries import DRAFT, Drafted
 from unerring.core.redflag import RedFlag
-from unerring.core.sample import Settings
+from unerring.core.sample import Sample, Settings
 from unerring.core.user_code import json_of, noted
 from unerring.core.vote import Json
 from unerring.errors import ProviderBusy, ProviderError, ProviderGone
@@ -24,12 +24,15 @@ class Guesses(Protocol):
         """The canonical choice that the step will probably come to, or None for no idea."""
 
 
-def guesses_of(around: Surroundings, ledger: Ledger) -> Guesses | None:
-    """What guesses in a run; None where guesses come from the votes alone."""
+Hear: TypeAlias = Callable[[Sampler, str, Sample], None]
+
+
+def guesses_of(around: Surroundings, ledger: Ledger, hear: Hear | None = None) -> Guesses | None:
+    """What guesses in a run; None where guesses come from the votes alone. `hear` takes in each draft."""
     source = None if around.speculation is None else around.speculation.source
     if source is None:
         return None
-    return Drafts(source, ledger, around) if isinstance(source, Sampler) else OwnGuesses(source)
+    return Drafts(source, ledger, around, hear) if isinstance(source, Sampler) else OwnGuesses(source)
 
 
 class OwnGuesses:
@@ -55,7 +58,8 @@ class Drafts:
     the votes meanwhile.
     """
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings, hear: Hear | None = None) -> None:
+        self._hear = hear
         self._sampler = sampler
         self._ledger = ledger
         self._clock = around.clock
@@ -89,6 +93,8 @@ class Drafts:
         tries = Tries(self._ledger, (number, DRAFT, 1), question.at)
         await begun(asked, tries)
         samples = await brought(asked, tries)
+        if self._hear is not None:
+            self._hear(self._sampler, asked.prompt, samples[0])
         if self._sampler.paid:
             usage = samples[0].usage
             charge = self._ledger.price(self._sampler, usage)

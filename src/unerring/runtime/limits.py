@@ -38,6 +38,7 @@ class StopRequest:
         self.shows: Callable[[int, float], None] | None = None
         self._asked = asyncio.Event()
         self._ended: set[asyncio.Future[Any]] = set()
+        self._told: set[Callable[[], None]] = set()
 
     def ask(self, reason: str) -> None:
         """Stop once the samples under way are in. Call it on the run's event loop."""
@@ -45,6 +46,8 @@ class StopRequest:
         self._asked.set()
         for waiting in self._ended:
             self._end(waiting)
+        for hearing in tuple(self._told):
+            hearing()
 
     def ends(self, waiting: "asyncio.Future[Any]") -> None:
         """From now on a stop ends this waiting with `Interrupted`."""
@@ -52,9 +55,17 @@ class StopRequest:
         if self.reason is not None:
             self._end(waiting)
 
-    def spares(self, waiting: "asyncio.Future[Any]") -> None:
-        """From now on a stop no longer ends it."""
+    def tells(self, hearing: Callable[[], None]) -> None:
+        """From now on a stop calls this; at once where one was asked for before."""
+        if self.reason is not None:
+            hearing()
+        else:
+            self._told.add(hearing)
+
+    def spares(self, waiting: "asyncio.Future[Any] | Callable[[], None]") -> None:
+        """From now on a stop no longer ends or calls it."""
         self._ended.discard(waiting)
+        self._told.discard(waiting)
 
     def _end(self, waiting: "asyncio.Future[Any]") -> None:
         if not waiting.done():

@@ -21,7 +21,7 @@ from unerring.core.open_step import OpenStep
 from unerring.core.process import Subtask
 from unerring.core.race import LogOdds
 from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.sample import Sample, Settings
+from unerring.core.sample import Sample, Settings, Usage
 from unerring.errors import InputError, ProviderGone, VotesCopied
 from unerring.runtime.calling import Asked, Caller, taken_in
 from unerring.runtime.ledger import Ledger, Tries
@@ -181,7 +181,7 @@ class Sampling:
                 replies.append(self._classified(call, slot, sample, known))
             except Exception as error:  # the user's own: the samples that came with this one are kept first
                 failure = failure or error
-        for together in _contiguous_replies(replies):
+        for together in self._one_reply(replies):
             asked = call.question.digest if call.question.step.question is None else None
             self._ledger.record(Replies(tuple(together), call.place, asked))
         self._keep_text(call)
@@ -244,6 +244,23 @@ class Sampling:
         if (token := self._token(call)) is not None:
             prompt += echo_line(token)
         return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts)
+
+    def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
+        """The samples of one reply as they are journaled: in parts, where one in between could not be read.
+
+        Where votes have to be of several replies, only the first part is, so that one reply never counts as two; what
+        the others cost is charged with it.
+        """
+        parts = _contiguous_replies(replies)
+        if len(parts) < 2 or self._ledger.state.policy.replies_to_win < 2:
+            return parts
+        first, lost = parts[0], sum((reply.usage for part in parts[1:] for reply in part), Usage())
+        return [[*first[:-1], replace(first[-1], usage=first[-1].usage + lost)]]
+
+    def hear(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
+        """Take in a sample that does not vote, such as a draft: should its reply be sent again, it is known."""
+        if sample.reply_id is not None:
+            self._copies.recall(voter_name(sample, sampler, 0), Sent(prompt), sample)
 
     def _token(self, call: "_Call") -> str | None:
         """The word that the answer of a call must end with, where echoes are asked for."""

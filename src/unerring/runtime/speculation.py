@@ -62,7 +62,7 @@ class Lookahead:
         self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
-        self._given_up: set[asyncio.Task[None]] = set()  # calls of dropped steps that are heard to their end
+        self._given_up: dict[asyncio.Task[None], None] = {}  # calls of dropped steps, heard to their end, oldest first
         self._beside_of = beside_of(frontier.chain)
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
         self._full = False
@@ -192,10 +192,12 @@ class Lookahead:
             for call, drawing in dropped.calls.items():
                 if drawing.heard_out:
                     self._calls.discard(call)
-                    self._given_up.add(call)
+                    self._given_up[call] = None
                     self._under_way -= len(drawing.slots)
                 else:
                     call.cancel()
+        for call in islice(self._given_up, max(0, len(self._given_up) - self._limits.in_flight)):
+            call.cancel()  # a provider that never answers must not be listened to by ever more calls
         if self._window:
             last = self._window[-1]
             last.choice = last.after = None
@@ -272,7 +274,7 @@ class Lookahead:
         prospect.calls.pop(call, None)
         given_up = call in self._given_up
         if given_up:
-            self._given_up.discard(call)
+            self._given_up.pop(call, None)
         else:
             self._calls.discard(call)
             self._under_way -= len(slots)

@@ -120,7 +120,7 @@ _OPTIONS = {
     **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
 }
 _SAME = (
-    *("accept_changes", "calibration", "copies", "escalate_after", "first_temperature", "flag_cap", "grace"),
+    *("accept_changes", "calibration", "copies", "echo", "escalate_after", "first_temperature", "flag_cap", "grace"),
     *("in_flight", "k", "m", "max_output_tokens", "max_steps", "nonce", "prices", "rule", "seed", "system"),
     *("temperature", "trust", "vote_cap", "waste"),
 )
