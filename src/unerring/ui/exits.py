@@ -121,7 +121,19 @@ _OPTIONS = {
 }
 _SAME = (
     *("accept_changes", "calibration", "copies", "echo", "escalate_after", "first_temperature", "flag_cap", "grace"),
-    *("in_flight", "k", "m", "max_output_tokens", "max_steps", "nonce", "prices", "rule", "seed", "system"),
+    *(
+        "in_flight",
+        "k",
+        "m",
+        "max_output_tokens",
+        "max_steps",
+        "min_replies",
+        "nonce",
+        "prices",
+        "rule",
+        "seed",
+        "system",
+    ),
     *("temperature", "trust", "vote_cap", "waste"),
 )
 _OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME}

@@ -386,7 +386,12 @@ def cap_options(command: Any) -> Any:
         type=COUNT,
         help="Most flagged samples of a step for each vote; 20 by default.",
     )
-    return votes(flags(command))
+    replies = click.option(
+        "--min-replies",
+        type=COUNT,
+        help="Least replies that the votes for a winner come from; 2 on endpoints by default, else 1.",
+    )
+    return votes(flags(replies(command)))
 
 
 def margin(_context: Any, _option: Any, value: str) -> int | None:

@@ -1,0 +1,25 @@
+"""How many replies a winner's votes come from, on the command line and in the journal."""
+
+import pytest
+
+import unerring
+from faults.answers import noise
+from faults.server import serving
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Replies
+
+
+@pytest.mark.parametrize(("given", "calls"), [((), 2), (("--min-replies", "1"), 1)])
+def test_a_first_round_is_two_requests_on_an_endpoint_and_one_where_one_reply_may_decide(cli, tmp_path, given, calls):
+    """The default and --min-replies 1, at a k of 3: so many calls a step, and the journal's policy says why."""
+    journal = tmp_path / "run.db"
+    with serving(models={"m": noise(p=1.0)}) as server:
+        spec = f"openai/m@{server.url}"
+        run = ("run", "hanoi", "--set", "disks=3", "--k", 3, "--model", spec, "--journal", journal)
+        ended = cli(*run, "--no-probe", "--speculate", "off", "--temperature", 1.0, *given)
+        assert ended.code == 0, ended.err
+        assert server.ledger.settled().requests == 7 * calls
+    opened, *entries = Reader(journal).entries()
+    assert opened.policy.get("min_replies", 1) == calls
+    assert sum(isinstance(entry, Replies) for entry in entries) == 7 * calls
+    assert unerring.verify(journal).problem is None
