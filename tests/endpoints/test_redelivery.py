@@ -84,6 +84,6 @@ def test_five_hundred_runs(tmp_path, n, fault):
     for seed in range(500):
         kills = tuple(Random(seed).randint(5, 80) for _ in range(3)) if seed % 5 == 0 else ()
         journal = tmp_path / f"{seed}.db"
-        wrong[seed] = run(journal, n, seed, fault, kills=kills, probe=seed % 2 == 0)
+        wrong[seed] = run(journal, n, seed, fault, kills=kills)
         journal.unlink()
     assert not any(wrong.values()), {seed: steps for seed, steps in wrong.items() if steps}
