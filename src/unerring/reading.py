@@ -87,13 +87,17 @@ def steps(journal: str | Path) -> Iterator[Step]:
     return (step_of(decided, history.state.voters) for decided in history.steps())
 
 
-def report(journal: str | Path) -> dict[str, Any]:
-    """The report of a journal as JSON data: samples, votes, flags, tokens, distributions, hardest steps."""
+def report(journal: str | Path, full: bool = False) -> dict[str, Any]:
+    """The report of a journal as JSON data: samples, votes, flags, tokens, distributions, hardest steps.
+
+    It has at most ten doubtful steps with question, answers and flagged samples; their texts are shortened unless it
+    is `full`.
+    """
     history = History(journal)
     for _ in history.steps():
         pass
     _ = history.opened
-    return report_of(history.state, history.series)
+    return report_of(history.state, history.series, full)
 
 
 def has_ruled(journal: str | Path) -> bool:

@@ -18,19 +18,8 @@ KEYS = {
     "length",
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
-    *(
-        "speculation",
-        "plan",
-        "certificate",
-        "spend",
-        "served",
-        "findings",
-        "ruled",
-        "redrawn",
-        "shortlisted",
-        "changes",
-        "set_aside",
-    ),
+    *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn", "shortlisted"),
+    *("changes", "set_aside", "flag_reasons", "doubtful", "open_step"),
 }
 
 

@@ -292,7 +292,7 @@ def snapshot(state):
     held = {name: value for name, value in vars(state).items() if name != "open"}
     held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
     held["flags"], held["in_flight"], held["pace"] = Counter(state.flags), set(state.in_flight), astuple(state.pace)
-    held |= {name: deepcopy(held[name]) for name in ("account", "served", "findings")}
+    held |= {name: deepcopy(held[name]) for name in ("account", "served", "findings", "reasons")}
     held["open"] = {
         (number, at): unfolded(step)
         for number, places in state.open.items()

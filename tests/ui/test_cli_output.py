@@ -36,7 +36,7 @@ def test_export_lists_every_sample_of_a_step(cli):
     ran(cli, disks=4)
     steps = [json.loads(line) for line in cli("export", "run.db").out.splitlines()]
     samples = [json.loads(line) for line in cli("export", "run.db", "--what", "votes").out.splitlines()]
-    names = "index sample voter flag choice text input_tokens output_tokens logprob status"
+    names = "index sample voter flag choice text input_tokens output_tokens logprob status reason"
     assert all(list(sample) == names.split() for sample in samples)
     for step in steps:
         own = [sample for sample in samples if sample["index"] == step["index"]]
@@ -47,6 +47,7 @@ def test_export_lists_every_sample_of_a_step(cli):
         assert sum(sample["choice"] == won for sample in own) == step["tally"][0]
         assert all((sample["choice"] is None) == (sample["flag"] is not None) for sample in own)
         assert {sample["status"] for sample in own} == {"committed"}
+        assert all((sample["reason"] is None) == (sample["flag"] is None) for sample in own)
 
 
 def test_export_lists_the_samples_of_the_step_that_is_open(cli, ledger):

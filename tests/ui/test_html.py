@@ -14,6 +14,7 @@ from command_runs import process
 import unerring
 from unerring import Options, Sample
 from unerring.core.timeline import Timeline
+from unerring.core.vote import canonical
 from unerring.errors import InputError, ProviderDown, Stopped
 from unerring.testing import ScriptedSampler
 from unerring.ui.html import page, write_report
@@ -172,6 +173,38 @@ def test_the_page_forbids_itself_to_reach_anywhere(text):
     assert {tag for tag, _ in elements[: policies[0]]} == {"html", "head", "meta"}
 
 
+class Doubted(Words):
+    """The same, whose answers that start with `!` are flagged for the reason that they give."""
+
+    def subtask(self, state):
+        return None if state == len(self.words) else unerring.Subtask(self.words[state], self.read)
+
+    def read(self, text):
+        if text.startswith("!"):
+            raise unerring.RedFlag(text[1:])
+        return text
+
+
+def test_questions_answers_and_reasons_that_mean_harm_are_inert(tmp_path):
+    """What doubtful steps show of questions, rival answers, flagged samples and reasons is text, and nothing else."""
+    path = tmp_path / "run.db"
+    words = [word for word in EVIL if "\ud800" not in word]
+    for first in (0, 6):  # a page shows ten steps
+        some = words[first : first + 6]
+        script = {step: [f"!because {word}", f"{word} rival", *[f"{word} won"] * 3] for step, word in enumerate(some)}
+        unerring.run(Doubted(some, {}), ScriptedSampler(script), path, k=2, options=Options(speculate="off"))
+        text = written(path, tmp_path / "run.html")
+        parsed = harmless(text)
+        assert parsed.shown.count("Asked:") == len(some)
+        lines = [inert(line) for word in some for line in word.split("\n")]
+        assert [line for line in lines if line not in parsed.shown.partition("All figures, as JSON")[0]] == []
+        for word in some:
+            assert inert(f"because {word}") in parsed.shown
+            assert inert(canonical(f"{word} rival")) in parsed.shown
+        path.unlink()
+        path.with_name("run.db.head").unlink(missing_ok=True)
+
+
 def test_a_journal_that_means_harm_is_inert(evil, tmp_path):
     """Markup, controls and formulas in parameters, voters, choices and reasons are shown, and do nothing."""
     parsed = harmless(written(evil, tmp_path / "evil.html"))
@@ -253,6 +286,20 @@ def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
         [f"{one['step']:,}", "-".join(map(str, one["tally"])), str(one["margin"])]
         for one in report["certificate"]["nearest"]
     ]
+
+
+def test_doubtful_steps_show_question_answers_and_flagged_samples(text, report):
+    """Each of them has a part of its own, with what was asked, all answers with their votes, and flagged samples."""
+    shown = Page(text).shown.partition("All figures, as JSON")[0]
+    assert len(report["doubtful"]) == 10
+    for step in report["doubtful"]:
+        part = shown.partition(f"Step {step['step']}: ")[2].partition("Step ")[0]
+        assert f"Asked:{step['question'][0]}" in part
+        for answer in step["answers"]:
+            assert answer["choice"] in part
+        for group in step["flagged"]:
+            assert group["reason"] in part
+            assert group["example"] in part
 
 
 def test_tables_of_counts_have_an_end(report, panels):

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -57,9 +58,22 @@ def measured(path, folder, width):
 
 @pytest.fixture(scope="module")
 def run_page(tmp_path_factory):
-    """The page of a run with dissent, flags, two voters and a long parameter."""
+    """The page of a run with dissent, flags, two voters and a long parameter, question, answer and reason."""
 
     class Long(unerring.Hanoi):
+        def subtask(self, state):
+            asked = super().subtask(state)
+            if asked is None:
+                return None
+
+            def read(text):
+                try:
+                    return asked.parse(text)
+                except unerring.RedFlag as flag:
+                    raise unerring.RedFlag(f"{flag.reason} {'r' * 250}") from None
+
+            return replace(asked, prompt=asked.prompt + "q" * 500, compact=None, parse=read)
+
         def parameters(self):
             return super().parameters() | {"note": "m" * 300, "words": "long words " * 30}
 

@@ -72,7 +72,8 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     """What people read is what machines get."""
     row, samples = told(report), report["samples"]
     assert row["samples"].startswith(f"{samples['received']:,} received: {samples['voted']:,} votes, ")
-    assert row["flags"] == f"malformed: {samples['flagged']:,}"
+    (why,) = report["flag_reasons"]
+    assert row["flags"] == f"malformed: {samples['flagged']:,} ({why['reason']})"
     assert row["dissent"].startswith(f"on {report['disagreements']:,} steps")
     assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
     assert row["hardest"].count("step ") == 5
@@ -115,7 +116,7 @@ def test_the_flags_are_told_by_their_causes():
     """Each cause of red flags is counted by its name."""
     script = ["!", Sample("a", cached=True), Sample("a", finish=unerring.Finish.LENGTH), "!", "a"]
     row = told(unerring.run(Word(), ScriptedSampler(script), k=1).report)
-    assert row["flags"] == "copy: 1, malformed: 2, truncated: 1"
+    assert row["flags"] == "copy: 1, malformed: 2 (no word), truncated: 1"
 
 
 def test_a_run_without_flags_says_none():

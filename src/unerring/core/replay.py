@@ -40,6 +40,7 @@ from unerring.core.entries import (
 from unerring.core.open_step import Misplaced, OpenStep, VoterRecord
 from unerring.core.policy import Policy, policy_from
 from unerring.core.race import Won
+from unerring.core.reasons import Reasons
 from unerring.core.redflag import FlagKind
 from unerring.core.request import Request, request_from
 from unerring.core.sample import Usage
@@ -113,6 +114,13 @@ class Decided:
             raise Misplaced(f"step {self.step} is committed with a choice that is not JSON") from None
 
 
+def texts_of(replies: Iterable[Reply]) -> dict[int, str]:
+    """The text of each sample of a step by its number; `replies` has all of the step's."""
+    every = tuple(replies)
+    own = {reply.slot: reply.text for reply in every if isinstance(reply.text, str)}
+    return {reply.slot: reply.text if isinstance(reply.text, str) else own[reply.text] for reply in every}
+
+
 class RunState:
     """A run as its entries tell it. `apply` is the only way to change one."""
 
@@ -130,6 +138,7 @@ class RunState:
         self.usage = Usage()
         self.samples = 0
         self.flags: Counter[FlagKind] = Counter()
+        self.reasons = Reasons()
         self.in_flight: set[tuple[int, int, str]] = set()
         self.unknown = 0
         self.failures = 0
@@ -445,6 +454,7 @@ class RunState:
         else:
             voter.flags += sign
             self.flags[reply.flag] += sign
+            self.reasons.add(reply.flag, reply.reason, sign)
 
     def _accept(self, entry: Accepted) -> None:
         """The process is another one from here on."""

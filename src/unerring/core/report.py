@@ -1,7 +1,7 @@
 """A run in figures, for people and for machines: gathered from decided steps and the folded state."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappush, heappushpop
 
 from unerring.core.account import in_dollars
@@ -10,6 +10,7 @@ from unerring.core.certifying.expectations import Expectations, expectations_fro
 from unerring.core.certifying.patterns import Patterns
 from unerring.core.certifying.watch import Watch, watch_of
 from unerring.core.certifying.weighed import Leads
+from unerring.core.doubtful import decided_step, doubt, is_doubtful, open_step
 from unerring.core.open_step import VoterRecord
 from unerring.core.race import LogOdds
 from unerring.core.replay import Decided, RunState
@@ -26,7 +27,8 @@ class Series:
     `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
     were won by where votes are weighed. `ruled` counts the steps that somebody decided: their votes lost or won
     nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these. The
-    steps that came to a shortlist are in neither as well; `shortlisted` counts them.
+    steps that came to a shortlist are in neither as well; `shortlisted` counts them. Samples and questions are kept of
+    the most doubtful steps only.
     """
 
     votes: Counter[int] = field(default_factory=Counter)
@@ -46,6 +48,7 @@ class Series:
     _run_ahead: int = 0
     _voided: bool = False
     _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
+    _doubtful: list[tuple[tuple[bool, int, int], Decided]] = field(default_factory=list)
 
     def add(self, decided: Decided, state: RunState | None = None) -> None:
         """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for."""
@@ -69,11 +72,19 @@ class Series:
         if len(decided.tally) > 1:
             self.disagreements += 1
             self.collisions += _first_two_lost(decided)
-        effort = votes + decided.flags
-        if len(self._hardest) < HARDEST:
-            heappush(self._hardest, (effort, -decided.step, decided))
-        elif effort > self._hardest[0][0]:
-            heappushpop(self._hardest, (effort, -decided.step, decided))
+        self._keep(decided, votes + decided.flags)
+
+    def _keep(self, decided: Decided, effort: int) -> None:
+        """Keep the steps that took most samples, and the most doubtful ones with their texts."""
+        if len(self._hardest) < HARDEST or effort > self._hardest[0][0]:
+            hard = (effort, -decided.step, replace(decided, replies=(), wordings=None))
+            (heappush if len(self._hardest) < HARDEST else heappushpop)(self._hardest, hard)
+        if is_doubtful(decided):
+            ranked = (doubt(decided), decided)
+            if len(self._doubtful) < HARDEST:
+                heappush(self._doubtful, ranked)
+            elif ranked[0] > self._doubtful[0][0]:
+                heappushpop(self._doubtful, ranked)
 
     def _begin(self, decided: Decided, state: RunState) -> None:
         self._expected = expectations_from(None if state.opened is None else state.opened.plan)
@@ -121,6 +132,10 @@ class Series:
         """The steps that took the most samples, hardest first."""
         return [decided for _, _, decided in sorted(self._hardest, key=lambda item: item[:2], reverse=True)]
 
+    def doubtful(self) -> list[Decided]:
+        """The steps most worth a look, with their samples: decided by people, with rival votes, with flags."""
+        return [decided for _, decided in sorted(self._doubtful, key=lambda item: item[0], reverse=True)]
+
 
 def _first_two_lost(decided: Decided) -> bool:
     """Whether the step's first two votes both went against its verdict (the paper's collisions)."""
@@ -135,8 +150,8 @@ def status_of(state: RunState) -> str:
     return "paused" if state.paused is not None else "unfinished"
 
 
-def report_of(state: RunState, series: Series) -> dict[str, Json]:
-    """The report as JSON data; the keys are stable."""
+def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, Json]:
+    """The report as JSON data; the keys are stable. The texts of doubtful steps are shortened unless it is `full`."""
     opened = state.opened
     assert opened is not None
     flagged = state.flags.total()
@@ -166,6 +181,7 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
             "failed_calls": state.failures,
         },
         "flags": {kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
+        "flag_reasons": state.reasons.to_json(),
         "tokens": {"input": state.usage.input_tokens, "output": state.usage.output_tokens},
         "spend": spend_of(state),
         "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
@@ -186,6 +202,8 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],
+        "doubtful": [decided_step(decided, state.voters, full) for decided in series.doubtful()],
+        "open_step": _open_step(state, full),
         "certificate": certificate_of(
             series.patterns,
             Run(
@@ -198,6 +216,12 @@ def report_of(state: RunState, series: Series) -> dict[str, Json]:
             ),
         ),
     }
+
+
+def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:
+    """The next step to decide, where it is worth a look."""
+    step = None if state.finished is not None else state.frontier
+    return None if step is None else open_step(step, state.voters, full)
 
 
 def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unerring.core.open_step import VoterRecord
-from unerring.core.replay import Decided
+from unerring.core.replay import Decided, texts_of
 from unerring.core.sample import Finish, Usage
 from unerring.core.vote import Json, parsed
 
@@ -23,6 +23,8 @@ class StepSample:
     """The value that it voted for; None where it was flagged."""
     flag: str | None
     """Why it was flagged, such as `malformed` or `truncated`; None for a vote."""
+    reason: str | None
+    """The red flag's own sentence, at most 300 characters; None for a vote, and in journals of before it was kept."""
     finish: Finish
     """Why the model stopped writing."""
     usage: Usage
@@ -55,21 +57,24 @@ class Step:
     """Whether its choice lists several answers, for judges to choose from."""
     ahead: bool
     """Whether it was asked before the step before it was decided."""
+    question: tuple[str, ...]
+    """What was asked, one text for each wording; kept where samples differ, were flagged or set aside, else empty."""
     samples: tuple[StepSample, ...]
     """Its samples, votes and flagged ones, by number."""
 
 
 def step_of(decided: Decided, voters: Mapping[int, VoterRecord]) -> Step:
     """A decided step in the form for users; `voters` go by the numbers that replies have."""
-    texts = {reply.slot: reply.text for reply in decided.replies if isinstance(reply.text, str)}
+    texts = texts_of(decided.replies)
     choices = {reply.slot: parsed(reply.choice) for reply in decided.replies if isinstance(reply.choice, str)}
     samples = tuple(
         StepSample(
             number=reply.slot,
             voter=voters[reply.voter].name,
-            text=reply.text if isinstance(reply.text, str) else texts[reply.text],
+            text=texts[reply.slot],
             choice=None if reply.candidate is None else choices[reply.candidate],
             flag=None if reply.flag is None else reply.flag.value,
+            reason=reply.reason,
             finish=reply.finish,
             usage=reply.usage,
             logprob=reply.logprob,
@@ -87,5 +92,6 @@ def step_of(decided: Decided, voters: Mapping[int, VoterRecord]) -> Step:
         ruled=decided.ruled,
         shortlisted=decided.shortlisted,
         ahead=decided.ahead,
+        question=decided.wordings or (),
         samples=samples,
     )

@@ -18,6 +18,7 @@ from click.shell_completion import shell_complete
 from unerring import reading
 from unerring.adapters.jsonl import json_line
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NoKCanHelp, Stopped, UnerringError
+from unerring.ui.doubtful import doubtful_text
 from unerring.ui.exits import (
     BAD_INPUT,
     DONE,
@@ -174,24 +175,31 @@ def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> Non
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path), help="Write it as one HTML page as well ([plots] extra).")
+@click.option("-v", "--verbose", is_flag=True, help="Show doubtful steps: question, answers, flagged samples.")
+@click.option("--full", is_flag=True, help="The same, with nothing shortened; also in --json and --html.")
 @require_option
 @json_option
-def report(file: Path, html: Path | None, require: float | None, as_json: bool) -> int:
+def report(file: Path, html: Path | None, verbose: bool, full: bool, require: float | None, as_json: bool) -> int:
     """Tell what happened in the run of the journal FILE: samples, votes, flags, dissent, hardest steps.
+
+    With -v also what was asked at the ten most doubtful steps, and at the one that is open: the question, the rival
+    answers with their votes, and flagged samples with the reason.
 
     The page that --html writes has figures too, and needs nothing else: no other file, no network, no script.
     With --require it exits as verify does: 1 below that probability, and 3 where the run is not over.
     """
     working_on(file)
     if html is None:
-        figures = reading.report(file)
+        figures = reading.report(file, full)
     else:
         from unerring.ui.html import write_report
 
-        figures = write_report(file, html)
+        figures = write_report(file, html, full)
         click.echo(inert(f"written: {html}"), err=True)
     if not as_json:
         click.echo(report_text(figures, str(file)))
+        if (verbose or full) and (doubtful := doubtful_text(figures, full)):
+            click.echo(f"\n{doubtful}")
     if require is not None:
         require_certificate(figures, require, figures)
         _require_finished(file, figures["status"] == "finished", figures)

@@ -73,6 +73,7 @@ def _samples(replies: Sequence[Reply], status: str, history: History, first: int
             "output_tokens": reply.usage.output_tokens,
             "logprob": reply.logprob,
             "status": status if reply.slot >= first else "set aside",
+            "reason": reply.reason,
         }
 
 

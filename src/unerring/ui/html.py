@@ -18,6 +18,7 @@ from unerring.core.timeline import Timeline
 from unerring.errors import InputError
 from unerring.reading import History
 from unerring.ui.drawing import require_matplotlib
+from unerring.ui.html_doubtful import doubtful_part
 from unerring.ui.run_plots import Panel, run_panels
 from unerring.ui.text import amount, by_people, chance, inert, probability
 from unerring.ui.tree import tree_of
@@ -28,8 +29,10 @@ LONGEST_TITLE = 120
 COMPANIONS = ("", ".head", "-wal", "-shm", "-journal")  # files of a journal, by what their names end in
 
 
-def write_report(journal: Path, out: Path) -> dict[str, Any]:
+def write_report(journal: Path, out: Path, full: bool = False) -> dict[str, Any]:
     """Write the page of a journal; returns the report that it tells, as JSON data.
+
+    Texts of doubtful steps are shortened unless it is `full`.
 
     A page of the same name is replaced, and only once the new one is whole. Raises `InputError` where the page cannot
     be drawn or written.
@@ -40,7 +43,7 @@ def write_report(journal: Path, out: Path) -> dict[str, Any]:
     for decided in history.steps():
         timeline.add(len(decided.tally) > 1)
     _ = history.opened
-    report = report_of(history.state, history.series)
+    report = report_of(history.state, history.series, full)
     write_whole(place, page(report, run_panels(report, timeline), tree_of(journal, report)), "the page")
     return report
 
@@ -78,6 +81,7 @@ def page(report: Mapping[str, Any], panels: Mapping[str, Panel], tree: str = "")
         tree,
         _certificate(report, panels),
         _votes(report, panels),
+        doubtful_part(report),
         _samples(report, panels),
         _run(report),
         _json(report),

@@ -10,15 +10,15 @@ import click
 
 from unerring import reviewing
 from unerring.adapters.jsonl import json_line
+from unerring.core.summary import row
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
+from unerring.ui.doubtful import indented, shortened_line
 from unerring.ui.exits import DONE, in_options, quoted, working_on
 from unerring.ui.options import json_option, judging_options
 from unerring.ui.text import inert
 
-FEW_LINES = 16  # of a text that is shown shortened
-FEW_CHARACTERS = 400  # of one of its lines, or of a choice
 FEW_SAMPLES = 40
 
 
@@ -98,7 +98,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
         )
         return DONE
     if recorded.choice is not None:
-        what = f"is decided: {_shortened_line(recorded.choice)}"
+        what = f"is decided: {shortened_line(recorded.choice)}"
     else:
         by = "" if recorded.model is None else f" by {recorded.model}"
         what = f"is to be answered anew{by}, and what it had is set aside"
@@ -139,28 +139,28 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     counts = f"{parked.votes:,} votes, {parked.flags:,} flagged, {parked.rounds:,} rounds"
     if parked.set_aside:
         counts += f"; {parked.set_aside:,} samples were set aside before"
-    yield _row("step", f"{parked.step} of {file}, undecided under {parked.rule}")
-    yield _row("process", called if full else _shortened_line(called))
-    yield _row("votes", counts)
+    yield row("step", f"{parked.step} of {file}, undecided under {parked.rule}")
+    yield row("process", called if full else shortened_line(called))
+    yield row("votes", counts)
     for number, prompt in parked.prompts.items():
-        yield _row("asked" if number == 1 else f"wording {number}", "")
-        yield from _indented(prompt, full)
+        yield row("asked" if number == 1 else f"wording {number}", "")
+        yield from indented(prompt, full)
     for candidate in parked.candidates:
         yield from _candidate(candidate, full)
     if not parked.candidates:
-        yield _row("candidates", "none: every sample was flagged")
+        yield row("candidates", "none: every sample was flagged")
     shown = parked.samples if full else parked.samples[:FEW_SAMPLES]
     first: dict[str, int] = {}
     for sample in shown:
         yield from _sample(sample, first.setdefault(sample.text, sample.number), full)
     if len(shown) < len(parked.samples):
-        yield _row("...", f"{len(parked.samples) - len(shown):,} more samples: --full shows them")
+        yield row("...", f"{len(parked.samples) - len(shown):,} more samples: --full shows them")
     command = f"unerring review {quoted(file)}"
     if parked.ruled is not None:
-        yield _row("decided", f"{_shortened_line(parked.ruled)}; it holds once the run goes on")
-        yield _row("go on with", f"unerring resume {quoted(file)}")
+        yield row("decided", f"{shortened_line(parked.ruled)}; it holds once the run goes on")
+        yield row("go on with", f"unerring resume {quoted(file)}")
     else:
-        yield _row("decide with", _deciding(command, len(parked.candidates)))
+        yield row("decide with", _deciding(command, len(parked.candidates)))
 
 
 def _deciding(command: str, candidates: int) -> str:
@@ -173,9 +173,9 @@ def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
     votes = f"{candidate.votes:,} vote{'s' if candidate.votes > 1 else ''}"
     if candidate.score is not None:
         votes += f" of {candidate.score:g} nats"
-    choice = candidate.choice if full else _shortened_line(candidate.choice)
-    yield _row(f"candidate {candidate.number}", f"{votes}: {choice}")
-    yield _row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
+    choice = candidate.choice if full else shortened_line(candidate.choice)
+    yield row(f"candidate {candidate.number}", f"{votes}: {choice}")
+    yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
 
 
 def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
@@ -187,28 +187,6 @@ def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
         told += f", log-probability {sample.logprob:g}"
     if same_as != sample.number:
         told += f"; the text of sample {same_as}"
-    yield _row(f"sample {sample.number}", told)
+    yield row(f"sample {sample.number}", told)
     if same_as == sample.number:
-        yield from _indented(sample.text, full)
-
-
-def _row(name: str, value: str) -> str:
-    return f"{inert(name):<13}{inert(value)}".rstrip()
-
-
-def _indented(text: str, full: bool) -> Iterator[str]:
-    """A text that may have many lines, so that none of them can be taken for a line of ours."""
-    lines = text.split("\n")
-    left_out = len(lines) - FEW_LINES
-    if not full and left_out > 1:
-        half = FEW_LINES // 2
-        lines = [*lines[:half], f"[... {left_out:,} lines: --full shows them]", *lines[-half:]]
-    for line in lines:
-        yield f"  | {inert(line if full else _shortened_line(line))}".rstrip()
-
-
-def _shortened_line(line: str) -> str:
-    if len(line) <= FEW_CHARACTERS:
-        return line
-    half = FEW_CHARACTERS // 2
-    return f"{line[:half]} [...] {line[-half:]}"
+        yield from indented(sample.text, full)

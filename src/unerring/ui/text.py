@@ -13,12 +13,14 @@ from unerring.core.summary import (
     measured_p,
     probability,
     row,
+    shortened,
     speed_up,
     steps_text,
     zero_errors_text,
 )
 from unerring.reading import some_steps
 
+SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason beside them
 LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
 
 __all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text"]
@@ -41,7 +43,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
         ("status", _status(report, path)),
         ("steps", steps_text(report)),
         ("samples", _samples(samples)),
-        ("flags", _counts(report["flags"])),
+        ("flags", _flags(report)),
         ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
         *_spend(report),
         *(("answered by", f"{name}: {', then '.join(models)}") for name, models in report["served"].items()),
@@ -183,9 +185,20 @@ def amount(number: float) -> str:
     return f"{number:.2g}" if number >= 1e-4 or number == 0.0 else "less than 0.0001"
 
 
-def _counts(counts: dict[str, int], most: int = 20) -> str:
-    told = ", ".join(f"{name}: {count:,}" for name, count in list(counts.items())[:most])
-    return (told or "none") + (", ..." if len(counts) > most else "")
+def _flags(report: Mapping[str, Any]) -> str:
+    """Flagged samples by cause, with the most frequent reason where the cause alone does not tell it."""
+    often: dict[str, Any] = {}
+    for one in report["flag_reasons"]:
+        if one["reason"] is not None and one["flag"] not in SAYS_ALL:
+            often.setdefault(one["flag"], one)
+    return ", ".join(_flag(cause, count, often.get(cause)) for cause, count in report["flags"].items()) or "none"
+
+
+def _flag(cause: str, count: int, often: Mapping[str, Any] | None) -> str:
+    if often is None:
+        return f"{cause}: {count:,}"
+    some = "" if often["samples"] == count else f"{often['samples']:,} times "
+    return f"{cause}: {count:,} ({some}{shortened(often['reason'])})"
 
 
 def _by_steps(counts: dict[str, int], most: int = 8) -> str:

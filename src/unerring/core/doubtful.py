@@ -1,0 +1,116 @@
+"""Doubtful steps: those whose samples differed, were flagged, or did not settle the step, as people look at them.
+
+Each is JSON data: the question, the rival answers with their votes, and the flagged samples by the reason of the flag.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from unerring.core.entries import Reply
+from unerring.core.open_step import OpenStep, VoterRecord
+from unerring.core.race import Undecided
+from unerring.core.reasons import alike
+from unerring.core.redflag import FlagKind
+from unerring.core.replay import Decided, texts_of
+from unerring.core.vote import Json
+
+MAX_QUESTION_CHARS = 4000  # of a wording that a report holds
+MAX_WORDINGS = 4
+MAX_TEXT_CHARS = 600  # of a choice, a reason or a sample's text
+MAX_ANSWERS = 8  # of one step
+MAX_VOTERS = 8  # of one answer
+MAX_GROUPS = 8  # of one step's flagged samples
+
+
+def is_doubtful(decided: Decided) -> bool:
+    """Whether a decided step is worth a look: votes differed, samples were flagged, or it was not for votes to settle.
+
+    A step that another run decided (`Decided.inherited`) is that run's to show.
+    """
+    return len(decided.tally) > 1 or decided.flags > 0 or decided.ruled or decided.shortlisted
+
+
+def doubt(decided: Decided) -> tuple[bool, int, int]:
+    """The rank of a doubtful step, highest for the most doubtful: decided by a person, rival votes, flags.
+
+    A rival vote counts as two flags: it takes another vote to be outvoted. Of equal steps the earlier one is higher.
+    """
+    rivals = decided.votes if decided.ruled else decided.votes - decided.votes_for
+    return decided.ruled, 2 * rivals + decided.flags, -decided.step
+
+
+def decided_step(decided: Decided, voters: Mapping[int, VoterRecord], full: bool = False) -> dict[str, Json]:
+    """A decided step as JSON data, its texts shortened unless all of it is asked for (`full`)."""
+    how = "people" if decided.ruled else "shortlist" if decided.shortlisted else "votes"
+    head = _head(decided.step, how, decided.choice, decided.tally, decided.rounds)
+    return head | _samples(decided.replies, decided.wordings, voters, full)
+
+
+def open_step(step: OpenStep, voters: Mapping[int, VoterRecord], full: bool = False) -> dict[str, Json] | None:
+    """The next step to decide as JSON data; None where nothing about it is worth a look so far."""
+    how = "undecided" if isinstance(step.verdict, Undecided) else "open" if step.ruled is None else "people"
+    tally = tuple(sorted(step.race.tally.values(), reverse=True))
+    if how == "open" and len(tally) < 2 and not step.flags:
+        return None
+    replies = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
+    head = _head(step.step, how, step.ruled, tally, step.rounds)
+    return head | _samples(replies, step.wordings, voters, full)
+
+
+def _head(step: int, how: str, choice: str | None, tally: Iterable[int], rounds: int) -> dict[str, Json]:
+    return {
+        "step": step,
+        "decided_by": how,
+        "choice": None if choice is None else cut(choice, MAX_TEXT_CHARS),
+        "tally": list(tally),
+        "rounds": rounds,
+    }
+
+
+def _samples(
+    replies: Sequence[Reply], wordings: tuple[str, ...] | None, voters: Mapping[int, VoterRecord], full: bool
+) -> dict[str, Json]:
+    """The question, the answers that had votes, and the flagged samples."""
+    most = None if full else MAX_TEXT_CHARS
+    texts = texts_of(replies)
+    choices = {reply.slot: reply.choice for reply in replies if isinstance(reply.choice, str)}
+    votes: dict[int, Counter[str]] = {}
+    flagged: dict[tuple[FlagKind, str | None], list[Reply]] = {}
+    for reply in replies:
+        if reply.candidate is not None:
+            votes.setdefault(reply.candidate, Counter())[voters[reply.voter].name] += 1
+        elif reply.flag is not None:
+            flagged.setdefault((reply.flag, alike(reply.reason)), []).append(reply)
+    ranked = sorted(votes, key=lambda candidate: -votes[candidate].total())
+    grouped = sorted(flagged.values(), key=lambda group: (-len(group), group[0].slot))
+    asked = None if wordings is None else [cut(one, None if full else MAX_QUESTION_CHARS) for one in wordings]
+    return {
+        "question": None if asked is None else list(asked if full else asked[:MAX_WORDINGS]),
+        "answers": [
+            {
+                "choice": cut(choices[one], most),
+                "votes": votes[one].total(),
+                "voters": dict(votes[one].most_common(None if full else MAX_VOTERS)),
+            }
+            for one in (ranked if full else ranked[:MAX_ANSWERS])
+        ],
+        "more_answers": 0 if full else max(0, len(ranked) - MAX_ANSWERS),
+        "flags": sum(map(len, grouped)),
+        "flagged": [
+            {
+                "flag": None if group[0].flag is None else group[0].flag.value,
+                "reason": group[0].reason,
+                "samples": len(group),
+                "example": cut(texts[group[0].slot], most),
+            }
+            for group in (grouped if full else grouped[:MAX_GROUPS])
+        ],
+    }
+
+
+def cut(text: str, chars: int | None) -> str:
+    """The text, with its middle left out where it is longer than so many characters, and how much that is."""
+    if chars is None or len(text) <= chars:
+        return text
+    half = chars // 2
+    return f"{text[:half]} [... {len(text) - 2 * half:,} characters left out ...] {text[-half:]}"

@@ -1,0 +1,60 @@
+"""How often samples were flagged for which reason, over a whole run."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from unerring.core.redflag import FlagKind
+from unerring.core.vote import Json
+
+_DIFFERING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(?:[.,][0-9]+)*")
+
+
+def alike(reason: str | None) -> str | None:
+    """A reason without its numbers and quoted texts: the same for reasons that differ in no more than these."""
+    return None if reason is None else _DIFFERING.sub("_", " ".join(reason.split()))
+
+
+@dataclass
+class Reasons:
+    """How often samples were flagged for which reason, in bounded memory.
+
+    Reasons that differ only in numbers and quoted texts are counted as one, by the first of them. Where there are more
+    than `2 * most` kinds, all but the `most` frequent are counted together, as others (lossy counting; Manku and
+    Motwani, VLDB 2002): the count of a rare reason is then too low, and the sum of all stays right.
+    """
+
+    most: int = 100
+    counts: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    first: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def add(self, flag: FlagKind, reason: str | None, count: int = 1) -> None:
+        """Count a flagged sample, or with -1 one that is flagged no longer."""
+        kind = flag.value, alike(reason)
+        if count < 0 and kind not in self.counts:
+            self.others[flag.value] += count
+            return
+        self.first.setdefault(kind, reason)
+        self.counts[kind] += count
+        if not self.counts[kind]:
+            del self.counts[kind], self.first[kind]
+        if len(self.counts) > 2 * self.most:
+            self._merge()
+
+    def _merge(self) -> None:
+        """Count the rarest reasons as others."""
+        kept = set(self._ranked()[: self.most])
+        for kind in [kind for kind in self.counts if kind not in kept]:
+            self.others[kind[0]] += self.counts.pop(kind)
+            del self.first[kind]
+
+    def _ranked(self) -> list[tuple[str, str | None]]:
+        return sorted(self.counts, key=lambda kind: (-self.counts[kind], kind[0], kind[1] or ""))
+
+    def to_json(self, most: int = 20) -> list[Json]:
+        """The most frequent reasons, the most frequent first; where the journal has none, the reason is None."""
+        return [
+            {"flag": kind[0], "reason": self.first[kind], "samples": self.counts[kind]}
+            for kind in self._ranked()[:most]
+        ]

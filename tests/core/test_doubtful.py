@@ -1,0 +1,141 @@
+"""The steps that people look at: which they are, what is kept of them, and how reasons of flags are counted."""
+
+import pytest
+
+from unerring.core.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS, cut
+from unerring.core.entries import QuestionText, Ruled
+from unerring.core.policy import Policy
+from unerring.core.race import AheadBy
+from unerring.core.reasons import Reasons, alike
+from unerring.core.redflag import FlagKind
+from unerring.core.report import HARDEST, report_of
+
+FLAG = FlagKind.MALFORMED
+
+
+def asked(script, *choices, text="what?", reason="no word"):
+    """Decide a step that was asked so, with the reason of its flags."""
+    step = script.state.committed
+    for choice in choices:
+        slot = len(script.state.step(step).replies)
+        flagged = {"reason": reason} if isinstance(choice, FlagKind) else {}
+        script.tell(script.said(step, slot, choice, voter=slot % script.voters, **flagged))
+    script.tell(QuestionText(step, (text,)))
+    script.decide()
+
+
+def test_a_doubtful_step_has_question_rivals_and_flagged_samples(script):
+    """The question, each answer with its votes by voter, and flagged samples by reason, with one of their texts."""
+    script.open(voters=2)
+    asked(script, '"b"', '"a"', FLAG, '"a"', FlagKind.REJECTED, '"a"', '"a"')
+    (step,) = script.report()["doubtful"]
+    assert step == {
+        "step": 0,
+        "decided_by": "votes",
+        "choice": '"a"',
+        "tally": [4, 1],
+        "rounds": 3,
+        "question": ["what?"],
+        "answers": [
+            {"choice": '"a"', "votes": 4, "voters": {"second": 3, "first": 1}},
+            {"choice": '"b"', "votes": 1, "voters": {"first": 1}},
+        ],
+        "more_answers": 0,
+        "flags": 2,
+        "flagged": [
+            {"flag": "malformed", "reason": "no word", "samples": 1, "example": f"text of {FLAG}"},
+            {"flag": "rejected", "reason": "no word", "samples": 1, "example": f"text of {FlagKind.REJECTED}"},
+        ],
+    }
+
+
+def test_a_series_keeps_the_texts_of_a_few_steps_however_many_there_are(script):
+    """Of a thousand doubtful steps the samples and questions of ten are held, those with most rival votes first."""
+    script.open()
+    for step in range(1000):
+        asked(script, FLAG, *(["b", "a"] if step % 7 == 0 else []), "a", "a", "a")
+    kept = script.series.doubtful()
+    assert [one.step for one in kept] == list(range(0, 70, 7))
+    holds = [*kept, *script.series.hardest()]
+    assert len({one.step for one in holds if one.replies or one.wordings}) == HARDEST
+
+
+def test_a_step_that_a_person_decided_comes_first(script):
+    """However few votes it had: they are those that somebody looked at already, and asks about later."""
+    script.open(Policy(AheadBy(3), vote_cap=4))
+    asked(script, FLAG, FLAG, "a", "a", "a")
+    for vote in ("a", "b", "a", "b"):
+        script.vote(1, vote)
+    script.tell(QuestionText(1, ("which?",)))
+    assert script.report()["open_step"]["decided_by"] == "undecided"
+    assert script.report()["open_step"]["question"] == ["which?"]
+    script.tell(Ruled(1, '"c"', 9.0))
+    assert script.report()["open_step"]["choice"] == '"c"'
+    script.decide()
+    first, second = script.report()["doubtful"]
+    assert (first["step"], first["decided_by"], first["choice"]) == (1, "people", '"c"')
+    assert [answer["votes"] for answer in first["answers"]] == [2, 2]
+    assert second["step"] == 0
+    assert script.report()["open_step"] is None
+
+
+def test_a_unanimous_step_is_not_doubtful(script):
+    """Neither decided nor while it is open."""
+    script.open().decide("a", "a", "a")
+    script.vote(1, "a")
+    assert (script.report()["doubtful"], script.report()["open_step"]) == ([], None)
+
+
+def test_texts_and_lists_are_bounded_unless_all_is_asked_for(script):
+    """A report cuts long texts, says how much it left out, and has a few answers; a full one has all."""
+    script.open()
+    long = "x" * 5000
+    rivals = [f'"{long}{number}"' for number in range(MAX_ANSWERS + 2)]
+    asked(script, *rivals, *["a"] * 4, text=long)
+    (step,) = script.report()["doubtful"]
+    assert "1,000 characters left out" in step["question"][0]
+    assert (len(step["answers"]), step["more_answers"]) == (MAX_ANSWERS, 3)
+    assert all(len(answer["choice"]) < MAX_TEXT_CHARS + 60 for answer in step["answers"])
+    (whole,) = report_of(script.state, script.series, full=True)["doubtful"]
+    assert whole["question"] == [long]
+    assert {answer["choice"] for answer in whole["answers"]} == {"a", *rivals}
+
+
+@pytest.mark.parametrize(("text", "chars"), [("a" * 100, 100), ("", 5), ("a" * 999, None)])
+def test_a_text_that_fits_is_not_cut(text, chars):
+    """What is no longer than allowed stays as it is."""
+    assert cut(text, chars) == text
+
+
+def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
+    """They are counted together, by the first of them."""
+    same = ["812 tokens, more than 750", "1,904 tokens, more than 750", "7 tokens,  more than 1.5"]
+    assert len({alike(one) for one in same}) == 1
+    assert alike("not a label: 'x'") == alike('not a label: "it\'s y"')
+    assert alike("not a label") != alike("not a word")
+    reasons = Reasons()
+    for one in same:
+        reasons.add(FlagKind.TOO_LONG, one)
+    assert reasons.to_json() == [{"flag": "too long", "reason": same[0], "samples": 3}]
+
+
+def test_reasons_are_counted_in_bounded_memory():
+    """However many there are, the frequent ones are found, and no sample is lost from the sum."""
+    reasons = Reasons(most=5)
+    for number in range(3000):
+        letters = "".join(chr(97 + int(digit)) for digit in str(number))
+        reasons.add(FLAG, f"not a label: {letters}")
+        if number % 3 == 0:
+            reasons.add(FLAG, "the usual")
+    assert len(reasons.counts) <= 10
+    assert reasons.first.keys() == reasons.counts.keys()
+    assert reasons.to_json()[0] == {"flag": "malformed", "reason": "the usual", "samples": 1000}
+    assert reasons.counts.total() + reasons.others.total() == 4000
+
+
+def test_a_sample_that_is_flagged_no_longer_is_not_counted():
+    """Samples that are read again take their reason with them."""
+    reasons = Reasons()
+    reasons.add(FLAG, "no word")
+    reasons.add(FLAG, "no word", -1)
+    assert (reasons.to_json(), reasons.first) == ([], {})

@@ -1,0 +1,114 @@
+"""What `unerring report -v` shows of doubtful steps: question, rival answers, and samples with the flag's reason."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from test_cli_review import HOSTILE, Word
+
+import unerring
+from unerring import Options, Policy
+from unerring.core.race import AheadBy
+from unerring.testing import ScriptedSampler
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+class Said(Word):
+    """One step, whose flags have a reason of their own."""
+
+    def word(self, text):
+        if text.startswith("!"):
+            raise unerring.RedFlag(text.removeprefix("!"))
+        return text
+
+
+def told_by(path, *texts, prompt="say"):
+    """A finished journal of a step whose samples said these texts in turn."""
+    options = Options(policy=Policy(AheadBy(2), vote_cap=99), speculate="off")
+    unerring.run(Said(prompt), ScriptedSampler(list(texts)), path, options=options)
+
+
+def shown(cli, *more):
+    """What a report shows beyond what it shows without -v."""
+    plain, verbose = cli("report", "run.db"), cli("report", "run.db", *more)
+    assert verbose.code == 0
+    assert verbose.out.startswith(plain.out)
+    return verbose.out.removeprefix(plain.out)
+
+
+def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
+    """Question, answers by votes with their voters, flagged samples by reason with one of them."""
+    told_by("run.db", "a", "b", "!not a word: 1", "!not a word: 2", "a", "a", "a")
+    assert shown(cli, "-v") == (
+        "\n"
+        "flagged      2 samples, malformed: not a word: 1\n"
+        "\n"
+        "step 0       3-1, 2 flagged, 3 rounds; decided by votes\n"
+        "asked\n"
+        "  | say\n"
+        'answer 1     3 votes: "a"\n'
+        "             by scripted (3)\n"
+        'answer 2     1 vote: "b"\n'
+        "             by scripted (1)\n"
+        "flagged      2 samples, malformed: not a word: 1\n"
+        "  | !not a word: 1\n"
+    )
+
+
+def test_the_flags_of_a_report_have_their_most_frequent_reason(cli):
+    """Also without -v: `malformed: 3` says what was malformed most often."""
+    told_by("run.db", "!one thing", "!another", "!another", "a", "a")
+    assert "\nflags        malformed: 3 (2 times another)\n" in cli("report", "run.db").out
+
+
+def test_a_run_without_doubt_shows_nothing_more(cli):
+    """Where every step was unanimous there is nothing to look at."""
+    told_by("run.db", "a", "a")
+    assert shown(cli, "-v") == ""
+
+
+def test_nothing_of_a_doubtful_step_is_obeyed_by_a_terminal(cli):
+    """Questions, answers, texts and reasons are shown, and cannot pass for lines of ours."""
+    told_by("run.db", HOSTILE, "!" + HOSTILE, "b", "b", "b", prompt=HOSTILE)
+    for more in ("-v", "--full"):
+        out = shown(cli, more)
+        assert all(char.isprintable() or char == "\n" for char in out)
+        assert not [line for line in out.splitlines() if line.startswith("candidate 1")]
+        assert out.count("\\x1b[2J") >= 4
+
+
+def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
+    """Also in JSON, with a mark where something is left out; `--full` has all of it."""
+    long = "\n".join(f"line {number} {'x' * 900}" for number in range(50))
+    told_by("run.db", long, "!" + long, "b", "b", "b", prompt=long)
+    assert len(shown(cli, "-v")) < 10_000
+    assert shown(cli, "--full").count("  | line 20 ") == 2
+    assert shown(cli, "--full").count("  | !line 0 ") == 1
+    (short,) = json.loads(cli("report", "run.db", "--json").out)["doubtful"]
+    (full,) = json.loads(cli("report", "run.db", "--json", "--full").out)["doubtful"]
+    assert "characters left out" in short["question"][0]
+    assert full["question"] == [long]
+    assert full["flagged"][0]["example"] == "!" + long
+
+
+def test_the_step_that_a_run_stopped_at_is_shown_first(cli, ledger):
+    """An undecided step is there with question and answers, before any is decided."""
+    assert cli("run", "ledger:Ledger", "--model", "noise/p=0.6", "--k", "25", "--journal", "run.db").code == 3
+    out = shown(cli, "-v")
+    assert "\nstep 0 " in out
+    assert "; undecided\nasked\n  | double 1\n" in out
+    assert json.loads(cli("report", "run.db", "--json").out)["open_step"]["decided_by"] == "undecided"
+
+
+@pytest.mark.parametrize("name", ["undecided", "ruled", "finished"])
+def test_a_journal_of_before_says_once_that_texts_were_not_kept(cli, tmp_path, name):
+    """Its doubtful steps are shown without question and reasons."""
+    for file in GOLDEN.glob(f"{name}.db*"):
+        shutil.copy(file, tmp_path / file.name.replace(name, "run"))
+    out = shown(cli, "-v")
+    assert out.count("an earlier version of unerring kept none") == 1
+    assert "the text of questions and the reasons of flags" in out
+    assert "asked" not in out
+    assert "answer 1" in out
