@@ -5,7 +5,7 @@ import pytest
 import unerring
 from doubling import HANOI, Doubling, double, stopped
 from parked_runs import CAPPED, WEIGHED, Reworded, entries, parked, refused, torn
-from unerring import InputError, Options, Policy, RedFlag
+from unerring import InputError, Options, Policy, RedFlag, Request, Subtask
 from unerring.adapters.journal_head import Head
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Opened, Replies, Reply, Ruled, Voter
@@ -95,22 +95,23 @@ def test_a_run_under_way_can_be_looked_at(tmp_path):
     assert "running, or was killed" in seen[0].note
 
 
-def test_a_process_that_cannot_be_made_again_is_shown_without_its_question(tmp_path):
-    """A class made in a function is not found by its name: all but the prompt is shown, with the reason."""
+def test_a_process_that_cannot_be_made_again_is_shown_with_the_question_of_the_journal(tmp_path):
+    """A class made in a function is not found by its name: what was asked is in the journal, and the note says why."""
 
     class Local(Doubling):
         pass
 
     path = parked(tmp_path / "run.db", Local())
     found = review(path)
-    assert found.parked.prompts == {}
+    assert found.parked.prompts == {1: "Double 2."}
+    assert found.parked.prompts_now == {}
     assert len(found.parked.candidates) == 2
     assert "cannot import" in found.note
     assert review(path, Local()).parked.prompts == {1: "Double 2."}
 
 
 @pytest.mark.parametrize("name", ["start", "subtask", "advance"])
-def test_a_process_whose_code_fails_is_shown_without_its_question(tmp_path, monkeypatch, name):
+def test_a_process_whose_code_fails_is_shown_with_the_question_of_the_journal(tmp_path, monkeypatch, name):
     """An error in the user's own code is no reason not to show what the journal has."""
     path = parked(tmp_path / "run.db")
 
@@ -119,18 +120,82 @@ def test_a_process_whose_code_fails_is_shown_without_its_question(tmp_path, monk
 
     monkeypatch.setattr(Doubling, name, broken)
     found = review(path)
-    assert found.parked.prompts == {}
+    assert found.parked.prompts == {1: "Double 2."}
+    assert found.parked.prompts_now == {}
     assert len(found.parked.samples) == 8
     assert "ZeroDivisionError: oh dear" in found.note
 
 
-def test_a_process_that_leads_elsewhere_now_is_shown_without_its_question(tmp_path, monkeypatch):
+def test_a_process_that_leads_elsewhere_now_is_shown_with_the_question_of_the_journal(tmp_path, monkeypatch):
     """What the changed code would ask is not what was asked."""
     path = parked(tmp_path / "run.db")
     monkeypatch.setattr(Doubling, "advance", lambda self, state, choice: {"done": 7, "value": 9})
     found = review(path)
-    assert found.parked.prompts == {}
+    assert found.parked.prompts == {1: "Double 2."}
+    assert found.parked.prompts_now == {}
     assert "step 0 now leads to another state" in found.note
+
+
+def test_a_question_that_is_asked_otherwise_now_is_shown_beside_what_was_asked(tmp_path, monkeypatch):
+    """The samples answer what the journal has; what the changed process asks is told apart from it."""
+    path = parked(tmp_path / "run.db")
+    verbs = {0: "Double", 1: "Triple"}
+    changed = lambda self, state: Subtask(f"{verbs[state['done']]} {state['value']}.", self.parse)  # noqa: E731
+    monkeypatch.setattr(Doubling, "subtask", changed)
+    found = review(path)
+    assert found.parked.prompts == {1: "Double 2."}
+    assert found.parked.prompts_now == {1: "Triple 2."}
+    assert (found.note, len(found.parked.samples)) == (None, 8)
+    monkeypatch.setitem(verbs, 0, "Triple")  # a step that is decided already: the chain leads nowhere then
+    found = review(path)
+    assert (found.parked.prompts, found.parked.prompts_now) == ({1: "Double 2."}, {})
+    assert "has changed: step 0 " in found.note
+
+
+def test_flagged_samples_have_the_reason_of_the_flag(tmp_path):
+    """What the parser or the check said of each; votes have none."""
+    samples = review(parked(tmp_path / "run.db", Judged())).parked.samples
+    assert {(one.text, one.reason) for one in samples if one.flag} == {("well...", "not a number: 'well...'")}
+    assert all(one.reason is None for one in samples if one.flag is None)
+
+
+class Judged(Doubling):
+    """The same, which says what it minds, and puts messages before its question."""
+
+    def subtask(self, state):
+        if state["done"] == self.steps:
+            return None
+        turns = ({"role": "user", "content": "Double 3."}, {"role": "assistant", "content": "6"})
+        return Subtask(f"Double {state['value']}.", self.judged, messages=turns)
+
+    def judged(self, text):
+        try:
+            return int(text)
+        except ValueError:
+            raise RedFlag(f"not a number: {text!r}") from None
+
+
+def test_messages_before_the_question_are_shown(tmp_path):
+    """The run's system message, and what the question itself has before it; of a process that is gone, the former."""
+
+    class Gone(Judged):
+        pass
+
+    path = parked(tmp_path / "run.db", Judged(), request=Request(system="Be brief."))
+    system = {"role": "system", "content": "Be brief."}
+    turns = ({"role": "user", "content": "Double 3."}, {"role": "assistant", "content": "6"})
+    assert review(path, Judged()).parked.messages == (system, *turns)
+    gone = review(parked(tmp_path / "gone.db", Gone(), request=Request(system="Be brief."))).parked
+    assert (gone.messages, gone.prompts) == ((system,), {1: "Double 2."})
+
+
+def test_a_step_that_was_redrawn_keeps_its_question(tmp_path):
+    """Somebody looked at it: also where the samples that were drawn again agree, its text is in the journal."""
+    path = parked(tmp_path / "run.db")
+    decide(path, resample=True)
+    unerring.resume(path, Doubling(), double)
+    (step,) = [step for step in unerring.steps(path) if step.step == 1]
+    assert (step.question, step.tally, step.flags) == (("Double 2.",), (2,), 0)
 
 
 def test_another_process_than_the_journals_is_refused(tmp_path):

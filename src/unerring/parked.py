@@ -1,13 +1,14 @@
 """The step that a run stopped at undecided, as it is to be looked at.
 
-The chain is made again from the journal only to show what was asked, and to try a choice. Where it cannot be made, all
-else works without it.
+The chain is made again from the journal only to try a choice, and to show what was asked where the journal has no text
+of it. Where it cannot be made, all else works without it.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from unerring.adapters.journal_reader import without_entries
 from unerring.core import user_code
@@ -16,6 +17,7 @@ from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain
 from unerring.core.race import LogOdds, Undecided
 from unerring.core.replay import Decided, RunState
+from unerring.core.sample import Message, Settings
 from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
@@ -42,7 +44,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample as it came in. `candidate` is the number of the choice that it voted for, `flag` why it did not."""
+    """A sample as it came in.
+
+    `candidate` is the number of the choice that it voted for, `flag` why it did not, and `reason` the flag's own
+    sentence; None where an earlier version kept none.
+    """
 
     number: int
     voter: str
@@ -53,13 +59,17 @@ class Drawn:
     input_tokens: int
     output_tokens: int
     logprob: float | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
     """A step that votes left undecided. Candidates are numbered from 1, the one with most votes first.
 
-    `prompts` has what was asked, by the number of its wording; nothing where the chain could not be made again.
+    `prompts` has what was asked, by the number of its wording: as the journal has it, else as the chain asks it;
+    nothing where neither is to be had. `prompts_now` has what the chain asks today, where that is something else, and
+    `messages` are those before the question, each with `role` and `content`: of a chain that could not be made again
+    only the run's own system message.
     `ruled` is the choice that somebody has made since, in canonical JSON; it holds once the run goes on. `set_aside`
     counts samples that somebody had drawn anew before.
     """
@@ -74,6 +84,8 @@ class Parked:
     prompts: dict[int, str]
     set_aside: int = 0
     ruled: str | None = None
+    prompts_now: dict[int, str] = field(default_factory=dict)
+    messages: tuple[dict[str, str], ...] = ()
 
 
 class Found:
@@ -166,6 +178,7 @@ def parked_step(found: Found) -> Parked | None:
     names = {number: voter.name for number, voter in found.state.voters.items()}
     candidates = candidates_of(found, step)
     numbers = {step.choices[one.choice]: one.number for one in candidates}
+    asked = _asked(found, step, {names[reply.voter] for reply in samples})
     return Parked(
         step=step.step,
         rule=found.state.policy.rule.name,
@@ -184,12 +197,15 @@ def parked_step(found: Found) -> Parked | None:
                 input_tokens=reply.usage.input_tokens,
                 output_tokens=reply.usage.output_tokens,
                 logprob=reply.logprob,
+                reason=reply.reason,
             )
             for reply in samples
         ),
-        prompts=_prompts(found, step, {names[reply.voter] for reply in samples}),
+        prompts=asked.prompts,
         set_aside=sum(slot < step.first for slot in step.replies),
         ruled=step.ruled,
+        prompts_now=asked.now,
+        messages=tuple({"role": role, "content": content} for role, content in asked.messages),
     )
 
 
@@ -214,19 +230,35 @@ def candidates_of(found: Found, step: OpenStep) -> tuple[Candidate, ...]:
     )
 
 
-def _prompts(found: Found, step: OpenStep, voters: Iterable[str]) -> dict[int, str]:
-    """What these voters were asked, by the number of the wording."""
-    if found.chain is None:
-        return {}
+class _Asked(NamedTuple):
+    """What was asked, by the number of the wording; what is asked today where it differs; the messages before it."""
+
+    prompts: dict[int, str]
+    now: dict[int, str]
+    messages: tuple[Message, ...]
+
+
+def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
+    """What these voters were asked, all wordings where there are none."""
+    numbers = set(map(wording_of, voters))
+
+    def numbered(wordings: tuple[str, ...]) -> dict[int, str]:
+        return {number: text for number, text in enumerate(wordings, 1) if not numbers or number in numbers}
+
+    kept, drawn = step.wordings, Settings(0.0, 1, 0, step.step, 0)
+    alone = found.state.request.alone(drawn).messages
     try:
-        subtask = found.chain.subtask(found.at)
+        subtask = None if found.chain is None else found.chain.subtask(found.at)
+        if found.chain is None or subtask is None:
+            return _Asked(numbered(kept or ()), {}, alone)
         compact = _wants_compact(found, found.chain, step.model)
-        wordings = () if subtask is None else subtask.wordings(compact)
+        wordings = subtask.wordings(compact)
+        messages = found.state.request.settings(subtask, compact, drawn).messages
     except Exception as error:  # the user's own code
         found.problem = told(error)
-        return {}
-    asked = set(map(wording_of, voters))
-    return {number: text for number, text in enumerate(wordings, 1) if number in asked}
+        return _Asked(numbered(kept or ()), {}, alone)
+    same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
+    return _Asked(numbered(kept or wordings), {} if same else numbered(wordings), messages)
 
 
 def _wants_compact(found: Found, chain: Chain, model: str | None) -> bool:

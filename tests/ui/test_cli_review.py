@@ -8,7 +8,7 @@ import pytest
 from command_runs import NOISE, ran
 
 import unerring
-from unerring import Options, Policy, Sample
+from unerring import Options, Policy, Request, Sample
 from unerring.adapters.journal_head import Head
 from unerring.core.race import AheadBy
 from unerring.errors import Stopped
@@ -48,7 +48,7 @@ class Word:
         return 1
 
 
-def told_by(path, *texts, prompt="say", voter="me"):
+def told_by(path, *texts, prompt="say", voter="me", **options):
     """A journal that stopped at a step whose samples said these texts in turn."""
     policy = Policy(AheadBy(len(texts)), vote_cap=len(texts), flag_cap=1)
 
@@ -56,7 +56,7 @@ def told_by(path, *texts, prompt="say", voter="me"):
         return Sample(texts[settings.slot % len(texts)], voter=voter)
 
     with pytest.raises(Stopped):
-        unerring.run(Word(prompt), model, path, options=Options(policy=policy, speculate="off"))
+        unerring.run(Word(prompt), model, path, options=Options(policy=policy, speculate="off", **options))
 
 
 def row(text, name):
@@ -113,16 +113,16 @@ def test_review_of_a_run_without_an_undecided_step_is_one_line(cli, more, told):
     assert json.loads(cli("review", "run.db", "--json").out)["undecided"] is None
 
 
-def test_review_without_the_process_shows_the_rest(parked, tmp_path):
-    """A process that is gone is a note on stderr, and the question is left out."""
+def test_review_without_the_process_shows_what_the_journal_has(parked, tmp_path):
+    """A process that is gone is a note on stderr; the question is the journal's."""
     (tmp_path / "ledger.py").unlink()
     import sys
 
     sys.modules.pop("ledger", None)
     done = parked("review", "run.db")
     assert done.code == 0
-    assert done.err.startswith("note: the question cannot be shown: cannot import ledger:Ledger")
-    assert "asked" not in done.out
+    assert done.err.startswith("note: the question is shown from the journal alone: cannot import ledger:Ledger")
+    assert "\nasked\n  | double 1\n" in done.out
     assert row(done.out, "candidate 1").endswith("votes: 2")
 
 
@@ -137,6 +137,27 @@ def test_nothing_of_a_journal_is_obeyed_by_a_terminal(cli):
         assert "  | candidate 1  99 votes: mine" in done.out
         assert "\\x1b[2J" in done.out
     assert json.loads(cli("review", "run.db", "--json").out)["undecided"]["samples"][0]["text"] == HOSTILE
+
+
+def test_flags_are_shown_with_their_reason_and_the_question_with_what_stands_before_it(cli):
+    """Reasons stand under their samples, the system message before the question; the same in JSON, and inert."""
+    told_by("run.db", "!" + HOSTILE, "a", "b", prompt=HOSTILE, request=Request(system=HOSTILE))
+    done = cli("review", "run.db")
+    assert "\n             reason: no word\n" in done.out
+    assert row(done.out, "before it") == "system"
+    assert all(char.isprintable() or char == "\n" for char in done.out)
+    step = json.loads(cli("review", "run.db", "--json").out)["undecided"]
+    assert step["messages"] == [{"role": "system", "content": HOSTILE}]
+    assert step["samples"][0]["reason"] == "no word"
+
+
+def test_a_question_that_the_process_asks_otherwise_now_is_shown_twice(cli, monkeypatch):
+    """What the samples answer stands first, then what is asked now, with a line between that says so."""
+    told_by("run.db", "a", "b", prompt="say")
+    monkeypatch.setattr(Word, "subtask", lambda self, state: unerring.Subtask("shout", str) if state == 0 else None)
+    out = cli("review", "run.db").out
+    assert "asked\n  | say\nchanged      the process asks this step otherwise now" in out
+    assert "\nasked now\n  | shout\n" in out
 
 
 def test_long_texts_are_shortened_unless_all_is_asked_for(cli):

@@ -197,11 +197,11 @@ class Sampling:
             await self._ledger.journal.commit()
 
     def _keep_text(self, call: "_Call") -> None:
-        """Journal the text of a question that people will look at: samples of it differ, or were flagged."""
+        """Journal the text of a question that people look at: its samples differ, were flagged, or were set aside."""
         step = call.question.step
         if step.wordings is not None or step.step < self._ledger.state.committed:
             return
-        if len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
+        if step.reviewed or len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
             wordings = call.question.subtask.wordings(call.seat.sampler.compact)
             self._ledger.record(QuestionText(step.step, wordings, call.place))
 

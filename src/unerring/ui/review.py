@@ -71,7 +71,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     else:
         if found.note is not None:
             why = in_options(" ".join(found.note.split()))
-            click.echo(inert(f"note: the question cannot be shown: {why}"), err=True)
+            shown = "is shown from the journal alone" if found.parked.prompts else "cannot be shown"
+            click.echo(inert(f"note: the question {shown}: {why}"), err=True)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
     return DONE
@@ -142,13 +143,23 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     yield row("step", f"{parked.step} of {file}, undecided under {parked.rule}")
     yield row("process", called if full else shortened_line(called))
     yield row("votes", counts)
+    for message in parked.messages:
+        yield row("before it", message["role"])
+        yield from indented(message["content"], full)
     for number, prompt in parked.prompts.items():
         yield row("asked" if number == 1 else f"wording {number}", "")
+        yield from indented(prompt, full)
+    if parked.prompts_now:
+        yield row("changed", "the process asks this step otherwise now; its samples answer what is shown above")
+    for number, prompt in parked.prompts_now.items():
+        yield row("asked now" if number == 1 else f"now {number}", "")
         yield from indented(prompt, full)
     for candidate in parked.candidates:
         yield from _candidate(candidate, full)
     if not parked.candidates:
         yield row("candidates", "none: every sample was flagged")
+    if any(sample.flag is not None and sample.reason is None for sample in parked.samples):
+        yield row("reasons", "of flags were not kept, or not of all: an earlier version of unerring kept none")
     shown = parked.samples if full else parked.samples[:FEW_SAMPLES]
     first: dict[str, int] = {}
     for sample in shown:
@@ -188,5 +199,7 @@ def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
     if same_as != sample.number:
         told += f"; the text of sample {same_as}"
     yield row(f"sample {sample.number}", told)
+    if sample.reason is not None:
+        yield row("", f"reason: {sample.reason if full else shortened_line(sample.reason)}")
     if same_as == sample.number:
         yield from indented(sample.text, full)
