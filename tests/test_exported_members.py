@@ -43,6 +43,7 @@ PUBLIC = [
     "arun",
     "json_answer",
     "lenient_json",
+    "rejudge",
     "report",
     "resume",
     "run",

@@ -22,6 +22,7 @@ from unerring.errors import InputError, ProviderBusy, ProviderDown, StepUndecide
 from unerring.measuring import Target
 from unerring.processes.hanoi import Hanoi
 from unerring.reading import report, steps, verify
+from unerring.rejudging import rejudge
 from unerring.runtime.limits import Guards, Patience
 from unerring.spending import Budget
 
@@ -60,6 +61,7 @@ __all__ = [
     "arun",
     "json_answer",
     "lenient_json",
+    "rejudge",
     "report",
     "resume",
     "run",

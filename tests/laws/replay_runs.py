@@ -24,10 +24,12 @@ from unerring.core.entries import (
     Failed,
     Finished,
     Intent,
+    Judgement,
     Opened,
     Paused,
     Probed,
     Redrawn,
+    Rejudged,
     Replies,
     Reply,
     Resumed,
@@ -45,7 +47,7 @@ from unerring.core.sample import Finish, Usage
 from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import FailureKind
 
-ACTIONS = 32
+ACTIONS = 33
 WINDOW = 4
 START = digest_of("0")
 CHOICES = ('"a"', '"a"', '"a"', '"b"', '["c"]')
@@ -81,13 +83,19 @@ def policies(draw):
 
 
 class Outcomes:
-    """What each sample turns out to be, for good: a choice, or None for a flagged one; and its log-probability."""
+    """What each sample turns out to be: a choice, or None for a flagged one; and its log-probability.
+
+    It stays so unless it is read again: `rejudged` has those that read otherwise by now.
+    """
 
     def __init__(self, seed, flagged):
         self.seed = seed
         self.flagged = flagged
+        self.rejudged = {}
 
     def of(self, step, slot, at):
+        if (step, slot, at) in self.rejudged:
+            return self.rejudged[step, slot, at]
         draw = random.Random(f"{self.seed}:{step}:{slot}:{at}")
         return None if draw.random() < self.flagged else draw.choice(CHOICES)
 
@@ -130,6 +138,7 @@ class Run:
         action, detail = number % ACTIONS, number // ACTIONS
         often = (self.reply,) * 9 + (self.intend,) * 4 + (self.commit,) * 5 + (self.settle,) * 3 + (self.review,) * 3
         rarely = (self.draft, self.probe, self.resume, self.resume, self.guess, self.allow, self.serve, self.name)
+        rarely += (self.rejudge,)
         (often + rarely)[action](detail)
 
     def name(self, detail):
@@ -157,6 +166,23 @@ class Run:
             elif step.ruled is not None or isinstance(step.verdict, Undecided):
                 self.write(Ruled(number, (*CHOICES, '"new"')[decision % 6], 1.0))
         if len(self.entries) > seen:
+            self.write(Resumed(2.0))
+
+    def rejudge(self, detail):
+        """Between two sessions, samples of an open step are read again: some vote otherwise, or no longer, or now."""
+        places = [place for place in self.places() if self.state.open.get(place[0], {}).get(place[1])]
+        places = [(step, at) for step, at in places if self.state.step(step, at).replies]
+        if not places:
+            return
+        number, at = places[detail % len(places)]
+        step = self.state.step(number, at)
+        judgements = []
+        for slot in sorted(slot for slot in step.replies if slot >= step.first)[:: 1 + detail % 3]:
+            choice = (*CHOICES, None)[(detail + slot) % 6]
+            self.outcomes.rejudged[number, slot, at] = choice
+            judgements.append(Judgement(slot, choice, FlagKind.REJECTED if choice is None else None, "read again"))
+        if judgements:
+            self.write(Rejudged(number, tuple(judgements), 1.5, self.named(number, at, detail)))
             self.write(Resumed(2.0))
 
     def guess(self, detail):

@@ -23,6 +23,7 @@ from unerring.core.entries import (
     Intent,
     Probed,
     Redrawn,
+    Rejudged,
     Replies,
     Resumed,
 )
@@ -146,7 +147,7 @@ def test_what_was_asked_from_other_states_decides_nothing(run):
     kept = [
         entry
         for entry, at in placed(run.entries)
-        if not isinstance(entry, ASKED) or at == came.get(step_of(entry), at)
+        if not isinstance(entry, (*ASKED, Rejudged)) or at == came.get(step_of(entry), at)
     ]
     state = RunState()
     decided = [found for entry in kept if (found := state.apply(entry)) is not None]
@@ -161,7 +162,9 @@ def test_the_figures_of_a_run_add_up(run):
     state = run.state
     replies = [reply for entry in run.entries if isinstance(entry, Replies) for reply in entry.replies]
     drafts = [entry for entry in run.entries if isinstance(entry, Drafted)]
-    flagged = [reply for reply in replies if reply.flag is not None]
+    came = [(entry, at) for entry, at in placed(run.entries) if isinstance(entry, Replies)]
+    read = [run.outcomes.of(reply.step, reply.slot, at) for entry, at in came for reply in entry.replies]
+    flagged = [choice for choice in read if choice is None]
     assert state.samples == len(replies)
     assert state.flags.total() == sum(voter.flags for voter in state.voters.values()) == len(flagged)
     assert sum(voter.votes for voter in state.voters.values()) == len(replies) - len(flagged)

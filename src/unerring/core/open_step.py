@@ -108,6 +108,26 @@ class OpenStep:
         each = (self.replies.get(slot) for slot in range(self.first, self.round_first))
         return sum(reply is not None and reply.flag is not None for reply in each)
 
+    def counted(self) -> tuple[Reply, ...]:
+        """The samples that count for the step, by number.
+
+        After samples were judged again the step may be decided before the last of them: those left over count for
+        nothing, and no sample refers to them.
+        """
+        kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+        if not kept or kept[-1].slot < self.told:
+            return tuple(kept)
+        texts: dict[str, int] = {}
+        choices: dict[str, int] = {}
+        counted = []
+        for reply in kept:
+            if reply.slot < self.told:
+                text = _spelled(texts, self.text(reply.slot), reply.slot)
+                chosen = None if reply.candidate is None else self.choice(reply.candidate)
+                choice = None if chosen is None else _spelled(choices, chosen, reply.slot)
+                counted.append(replace(reply, text=text, choice=choice))
+        return tuple(counted)
+
     def wanted(self) -> list[int]:
         """Numbers of the samples that are asked for and have no reply yet, ascending."""
         if self.ruled is not None:
@@ -206,7 +226,8 @@ class OpenStep:
     def rejudge(self, judgements: Iterable[Judgement]) -> None:
         """Take samples for what they read as now, and count the votes again.
 
-        Raises `Misplaced` for a sample that the step does not have.
+        A shortlist that the votes came to before is dropped; what a person decided stays. Raises `Misplaced` for a
+        sample that the step does not have.
         """
         now = {one.slot: one for one in judgements}
         kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
@@ -219,11 +240,12 @@ class OpenStep:
             read = now.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
             if (read.choice is None) is (read.flag is None):
                 raise Misplaced(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
-            first = None if read.choice is None else choices.setdefault(read.choice, reply.slot)
-            spelled = read.choice if first == reply.slot else first
+            spelled = None if read.choice is None else _spelled(choices, read.choice, reply.slot)
             read_now[reply.slot] = replace(reply, choice=spelled, flag=read.flag, reason=read.reason)
         self.replies.update(read_now)
         self.choices = choices
+        if self.listed:
+            self.ruled, self.listed = None, False
         self._begin(self.policy)
         self._tell()
 
@@ -273,3 +295,9 @@ class OpenStep:
 
     def _all_flagged(self) -> bool:
         return self.flags >= self.policy.flag_cap * (self.race.votes + self.race.missing())
+
+
+def _spelled(known: dict[str, int], value: str, slot: int) -> str | int:
+    """A text or choice as a reply has it: itself where it is new, else the number of the sample that had it first."""
+    first = known.setdefault(value, slot)
+    return value if first == slot else first

@@ -151,6 +151,7 @@ class RunState:
         self.findings: list[str] = []
         self.redrawn = 0
         self.set_aside = 0
+        self.rejudged = 0
         self.changes: list[Accepted] = []
         self.parameters: dict[str, Json] = {}
         self.identity: dict[str, Json] | None = None
@@ -407,7 +408,8 @@ class RunState:
         self.pace.rounds += step.rounds
         tally = tuple(sorted(step.race.tally.values(), reverse=True))
         choice = step.choice(step.verdict.choice)
-        replies = tuple(step.replies[slot] for slot in sorted(step.replies) if slot >= step.first)
+        replies = step.counted()
+        self.set_aside += step.samples - len(replies)
         return Decided(
             entry.step,
             choice,
@@ -441,6 +443,7 @@ class RunState:
             raise Misplaced(f"step {entry.step} has no samples that could be judged again")
         before = dict(step.replies)
         step.rejudge(entry.judgements)
+        self.rejudged += len(entry.judgements)
         for slot, old in before.items():
             self._count(old, -1)
             self._count(step.replies[slot], +1)

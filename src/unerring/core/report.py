@@ -198,6 +198,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
         "redrawn": state.redrawn,
         "changes": [{"time": one.time, "changes": list(one.changes)} for one in state.changes],
         "set_aside": state.set_aside,
+        "rejudged": state.rejudged,
         "shortlisted": series.shortlisted,
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()

@@ -131,6 +131,8 @@ def by_people(report: Mapping[str, Any]) -> list[str]:
         told.append(f"the process changed, which a person accepted: {'; '.join(change['changes'])}")
     if redrawn:
         told.append(f"samples of an undecided step set aside and drawn anew {redrawn:,} time{'s' * (redrawn > 1)}")
+    if report["rejudged"]:
+        told.append(f"{counted(report['rejudged'], 'stored sample')} judged otherwise by a later parser or check")
     return told
 
 

@@ -1,0 +1,92 @@
+"""The commands that go back over a run: judging its stored samples again, and forking it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring.adapters.jsonl import json_line
+from unerring.core.summary import counted, shortened
+from unerring.rejudging import Overturned, Rejudgement, SampleReading
+from unerring.rejudging import rejudge as judged_again
+from unerring.ui.exits import DONE, WRONG, Ended, finished, in_options, quoted, user_code_failed, working_on
+from unerring.ui.options import json_option, judging_options
+from unerring.ui.text import inert
+
+MAX_SHOWN = 20  # differences, and steps, that are printed; all of the result are in --json
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Write nothing; a run that is under way can be looked at so.")
+@judging_options
+@json_option
+def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json: bool) -> int:
+    """Judge the stored samples of the journal FILE again, by the present parser and check. No model is asked.
+
+    Open steps go on with the new verdicts. Committed steps keep their choices: samples that read otherwise are listed,
+    and so are steps that would be decided otherwise. Flags that the text alone does not explain (too long, truncated,
+    improbable, copy, refused) stay. A finished run is only compared.
+
+    Exits with 0, and with 1 where committed steps would be decided otherwise: `unerring fork FILE --at N --out NEW`
+    begins a run of its own at such a step.
+    """
+    working_on(file)
+    try:
+        found = judged_again(file, process, trust, dry_run)
+    except Exception as error:
+        raise user_code_failed(error, "the process's own code") from error
+    details = asdict(found)
+    for note in found.notes:
+        click.echo(f"note: {inert(in_options(note))}", err=True)
+    if not as_json:
+        for line in _lines(found, file, dry_run):
+            click.echo(inert(line))
+    if found.overturned:
+        first = found.overturns[0].step
+        command = f"unerring fork {quoted(file)} --at {first} --out NEW.db"
+        steps = counted(found.overturned, "committed step")
+        reason = f"{steps} of {file} would be decided otherwise, the first of them step {first}"
+        advice = f"they stay as they are; to decide again from there: {command}"
+        raise Ended(WRONG, "decided otherwise", reason, advice, command, details)
+    if as_json:
+        click.echo(json_line(finished(file, details)))
+    return DONE
+
+
+def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
+    """What was found, for people."""
+    yield f"{counted(found.samples, 'sample')} judged again: {found.changed:,} read otherwise now"
+    for one in found.differences[:MAX_SHOWN]:
+        kind = "" if one.committed else " (open)"
+        yield f"step {one.step}{kind}, sample {one.sample}: was {_reading(one.was)}, is {_reading(one.now)}"
+    if found.changed > MAX_SHOWN:
+        yield f"... {found.changed - min(MAX_SHOWN, len(found.differences)):,} more: --json lists up to 1,000"
+    for step in found.overturns[:MAX_SHOWN]:
+        yield f"step {step.step} would be decided otherwise: {_decision(step)}"
+    if found.overturned > MAX_SHOWN:
+        yield f"... {found.overturned - MAX_SHOWN:,} more steps"
+    for change in found.open:
+        ahead = ", asked ahead" if change.ahead else ""
+        then = {"won": "is won", "undecided": "is undecided", "open": "goes on"}[change.verdict]
+        yield f"step {change.step}{ahead} {then} with {counted(change.changed, 'other verdict')}"
+    if found.recorded:
+        yield f"recorded; go on with: unerring resume {quoted(file)}"
+    elif found.open and dry_run:
+        yield "nothing was written: --dry-run"
+
+
+def _reading(reading: SampleReading) -> str:
+    return f"flagged as {reading.flag}" if reading.flag is not None else f"a vote for {_value(reading.choice)}"
+
+
+def _decision(step: Overturned) -> str:
+    now = _value(step.now) if step.decided else "undecided by the samples that are stored"
+    return f"was {_value(step.was)}, now {now}"
+
+
+def _value(value: Any) -> str:
+    return shortened(json.dumps(value, ensure_ascii=False))
