@@ -422,6 +422,7 @@ def test_the_key_appears_nowhere(caplog, capfd):
     """No failure, sample, log, output or traceback with its local names has the key, though the server echoes it."""
     told = []
     echoes = (redirected(f"http://127.0.0.1:1/{CANARY}"), refusing("temperature", CANARY))
+    echoes += tuple(Rejection(status, "some_code", f"Not with {CANARY}.") for status in (400, 401, 403, 429, 500, 503))
 
     async def all_of_them():
         asyncio.get_running_loop().set_debug(True)  # the loop tells of slow callbacks and of what was left unfinished

@@ -33,7 +33,9 @@ def refusing(rejection: Rejection, request: web.BaseRequest) -> web.Response:
     else:
         message = rejection.message
         if rejection.echo:
-            message += f" The request had these headers: {dict(request.headers)}"
+            # a key comes first, as it would be lost where a client keeps the beginning of a long message
+            headers = sorted(request.headers.items(), key=lambda header: header[0] != "Authorization")
+            message += f" The request had these headers: {dict(headers)}"
         error = {"message": message, "type": rejection.kind, "param": None, "code": rejection.code}
         response = as_json({"error": error}, rejection.status)
     response.headers.update(rejection.extra_headers())
