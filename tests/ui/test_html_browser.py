@@ -72,7 +72,10 @@ def run_page(tmp_path_factory):
                 except unerring.RedFlag as flag:
                     raise unerring.RedFlag(f"{flag.reason} {'r' * 250}") from None
 
-            return replace(asked, prompt=asked.prompt + "q" * 500, compact=None, parse=read)
+            return replace(asked, compact=asked.compact + "q" * 500, parse=read)
+
+        def rehearse(self, prompt):
+            return super().rehearse(prompt.rstrip("q"))
 
         def parameters(self):
             return super().parameters() | {"note": "m" * 300, "words": "long words " * 30}
