@@ -109,7 +109,7 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class QuestionText:
-    """The wordings of a question that people will look at: its samples differ, or were flagged."""
+    """The wordings of a question that people will look at: its samples differ, were flagged, or were set aside."""
 
     step: int
     wordings: tuple[str, ...]
