@@ -5,7 +5,7 @@ import pytest
 import unerring
 from doubling import HANOI, Doubling, double, stopped
 from parked_runs import CAPPED, WEIGHED, Reworded, entries, parked, refused, torn
-from unerring import InputError, Options, Policy, RedFlag, Request, Subtask
+from unerring import Guards, InputError, Options, Policy, RedFlag, Request, Subtask
 from unerring.adapters.journal_head import Head
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Opened, Replies, Reply, Ruled, Voter
@@ -63,7 +63,7 @@ def test_a_model_that_wants_few_words_is_shown_what_it_was_asked(tmp_path):
     """The compact prompt is shown where that was sent."""
     path = tmp_path / "run.db"
     with pytest.raises(StepUndecided):
-        unerring.run(HANOI, "noise/v=0", path, k=2)
+        unerring.run(HANOI, "noise/v=0", path, k=2, options=Options(guards=Guards(flagged=1.0)))
     (prompt,) = review(path).parked.prompts.values()
     assert prompt == HANOI.subtask(HANOI.start()).compact
 

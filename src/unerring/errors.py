@@ -17,6 +17,7 @@
         ├── StepLimit         the limit of steps asked for was reached
         ├── BudgetSpent       the next call might cost more than is left
         ├── VotesCopied       too many replies were copies of earlier ones, served by a cache
+        ├── SamplesFlagged    next to none of the samples may vote: all raise red flags
         ├── ModelChanged      another model answers under the same name
         ├── ProviderGone      the provider stayed away for longer than the run's patience
         └── Interrupted       Ctrl-C or SIGTERM
@@ -167,6 +168,12 @@ class VotesCopied(Stopped):
     """Too many replies were copies of earlier ones: they are no votes, and the run could not be trusted."""
 
     kind = "copies"
+
+
+class SamplesFlagged(Stopped):
+    """All of a run's first samples were flagged, or nearly all of its latest: it would go on for nothing."""
+
+    kind = "flagged"
 
 
 class ModelChanged(Stopped):

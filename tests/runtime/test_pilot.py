@@ -158,7 +158,7 @@ def _rejection():
 
 def test_a_voter_that_is_always_flagged_stays_silent_on_the_step():
     """A pilot does not ask for ever: after so many flags the step has no vote, and counts as flagged."""
-    found = piloted(Places(3), Says(lambda prompt, step, slot: "!"), 10**6)
+    found = piloted(Places(3), Says(lambda prompt, step, slot: "!"), 10**6, guards=Guards(flagged=1.0))
     assert (found.steps, found.samples, found.voters[0].votes) == (3, 3 * MOST_ROUNDS, 0)
 
 

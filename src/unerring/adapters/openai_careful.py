@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from unerring.core.sample import NOTED_REASONING, NOTED_TOOLS
+
 # What is larger is not read so: it would take too long. (An ordinary reply may be larger.)
 LARGEST = 1 << 20  # bytes
 MOST_PARTS = 150_000  # commas, colons and brackets
@@ -21,12 +23,12 @@ _LONE = re.compile("[\ud800-\udfff]")  # surrogates; the decoder has joined thos
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
-NO_ERROR = msgspec.Raw(b"null")
+NOTHING = msgspec.Raw(b"null")
 
 
-def is_error(raw: msgspec.Raw) -> bool:
-    """Whether there is an error in a field for one: some servers have an empty one always."""
-    return raw != NO_ERROR and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
+def is_there(raw: msgspec.Raw) -> bool:
+    """Whether there is anything in a field, such as an error: some servers have an empty one always."""
+    return raw != NOTHING and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
 
 
 class Details(msgspec.Struct, gc=False):
@@ -81,6 +83,20 @@ class Message(msgspec.Struct, gc=False):
 
     content: str | list[Part] | None = None
     refusal: str | None = None
+    reasoning_content: msgspec.Raw = NOTHING  # DeepSeek, vLLM, llama.cpp
+    reasoning: msgspec.Raw = NOTHING  # OpenRouter, Ollama, Groq
+    tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
+
+    def in_place_of_text(self) -> str | None:
+        """What a message without a text has in its place, if anything."""
+        if is_there(self.tool_calls) or is_there(self.function_call):
+            return NOTED_TOOLS
+        thoughts = isinstance(self.content, list) and any(
+            part.type in {"thinking", "reasoning"} for part in self.content
+        )
+        there = thoughts or is_there(self.reasoning_content) or is_there(self.reasoning)
+        return NOTED_REASONING if there else None
 
 
 class Token(msgspec.Struct, gc=False):
@@ -103,7 +119,7 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
     text: str | None = None
-    error: msgspec.Raw = NO_ERROR
+    error: msgspec.Raw = NOTHING
 
 
 class Reply(msgspec.Struct, gc=False):
@@ -115,7 +131,7 @@ class Reply(msgspec.Struct, gc=False):
     system_fingerprint: str | None = None
     choices: list[Choice] | None = None
     usage: Tokens | None = None
-    error: msgspec.Raw = NO_ERROR
+    error: msgspec.Raw = NOTHING
 
 
 def careful(body: bytes) -> Reply | None:
@@ -163,7 +179,8 @@ def _message(value: dict[str, object]) -> Message:
     parts: str | list[Part] | None = _text(content)
     if isinstance(content, list):
         parts = [_part(part) for part in content if isinstance(part, dict | str)]
-    return Message(parts, _text(value.get("refusal")))
+    beside = (value.get(name) for name in ("reasoning_content", "reasoning", "tool_calls", "function_call"))
+    return Message(parts, _text(value.get("refusal")), *map(_raw, beside))
 
 
 def _part(value: dict[str, object] | str) -> Part:
@@ -238,4 +255,4 @@ def _whole(value: object) -> int | None:
 
 
 def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(json.dumps(value).encode()) if value else NO_ERROR
+    return msgspec.Raw(json.dumps(value).encode()) if value else NOTHING

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_error, number
+from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_there, number
 from unerring.adapters.openai_failures import Failure, Said, failure, one_line, read_error
 from unerring.adapters.openai_finish import LONGEST_REASON, finish_of
 from unerring.adapters.openai_spec import Secret
@@ -76,7 +76,7 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     if reply is None:
         said = one_line(read_error(plain).message, asked.secret)
         return _unknown(f"the reply is no JSON that could be read: {said}", asked)
-    choices = [choice for choice in reply.choices or () if not is_error(choice.error)]
+    choices = [choice for choice in reply.choices or () if not is_there(choice.error)]
     return _samples(reply, choices[: asked.n], headers, asked) if choices else _empty(reply, headers, asked)
 
 
@@ -88,7 +88,7 @@ def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
     read, _, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     tokens = None if not read or written is None else (read, written)  # no prompt is empty
     errors = [reply.error, *(choice.error for choice in reply.choices or ())]
-    found = [error for error in errors if is_error(error)]
+    found = [error for error in errors if is_there(error)]
     if not found:
         return _unknown("the reply has no choice in it", asked, tokens)
     said = read_error(bytes(found[0]))
@@ -123,6 +123,7 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
             asked.seconds,
             reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:LONGEST_REASON],
             None if (created := number(reply.created)) is None else created - asked.now,
+            None if (text and not text.isspace()) or choice.message is None else choice.message.in_place_of_text(),
         )
         samples.append(sample)
     return samples

@@ -72,7 +72,8 @@ class FlagRules:
                 f"the provider ended the answer {ended}, which does not say that it is whole", FlagKind.BROKEN_OFF
             )
         if sample.finish is Finish.LENGTH:
-            return RedFlag("the answer was cut off at its length limit", FlagKind.TRUNCATED)
+            after = f" after {sample.usage.output_tokens} tokens" if sample.usage.output_tokens else ""
+            return RedFlag(f"the answer was cut off at its length limit{after}", FlagKind.TRUNCATED)
         if sample.usage.output_tokens > self.max_output_tokens:
             tokens = sample.usage.output_tokens
             return RedFlag(f"{tokens} tokens, more than {self.max_output_tokens}", FlagKind.TOO_LONG)

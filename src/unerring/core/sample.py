@@ -16,6 +16,10 @@ class Finish(Enum):
     OTHER = "other"  # for a reason that is not known to leave the answer whole: an error, a full window, a tool call
 
 
+NOTED_REASONING = "the reply has reasoning instead of an answer"
+NOTED_TOOLS = "the reply has tool calls instead of an answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens read and written. Of those read, `cached_tokens` came from the provider's prompt cache, at its price.
@@ -45,7 +49,7 @@ class Sample:
     a copy: a copied answer is not a second vote. `served` is what the provider says has answered: its model and its
     fingerprint, as far as it says. `seconds` is how long the answer took, where a network lies between. `reason` is
     the provider's own word for why it ended. `made` is the time at which the provider says that it made the answer,
-    minus that at which it was received, in seconds.
+    minus that at which it was received, in seconds. `note` says what else a reply had whose text is empty.
     """
 
     text: str
@@ -59,6 +63,7 @@ class Sample:
     seconds: float | None = None
     reason: str | None = None
     made: float | None = None
+    note: str | None = None
 
     @property
     def rounded_logprob(self) -> float | None:

@@ -1,8 +1,10 @@
 """The frontier: where the committed chain ends, what is asked there, and how a verdict becomes part of the chain."""
 
 import asyncio
+from collections.abc import Iterator
 
 from unerring.core.entries import Committed, Finished, Paused, Shortlisted
+from unerring.core.flagged import Flagged, explained
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, advanced, digest_at, length_of
 from unerring.core.race import LogOdds, Undecided, Won
@@ -104,11 +106,22 @@ def undecided(step: OpenStep) -> StepUndecided:
     tally = "-".join(map(str, counts)) or "none"
     if isinstance(race.rule, LogOdds):  # votes alone do not say how far from a win it was
         tally += f", a lead of {race.margin / 1000:g} nats where {race.rule.name} wins"
+    said = f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
+    if not race.votes:
+        why = explained(_flagged(step), step.policy.flags.max_output_tokens)
+        said += f": {why}" if why else ""
     error = StepUndecided(
-        f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples",
+        said,
         step.step,
         counts,
     )
     by_votes, policy = isinstance(race.verdict, Undecided), step.policy
     error.larger = ("vote_cap", 2 * policy.vote_cap) if by_votes else ("flag_cap", 2 * policy.flag_cap)
     return error
+
+
+def _flagged(step: OpenStep) -> Iterator[Flagged]:
+    """The flagged samples of a step, with their reasons."""
+    for slot, reply in step.replies.items():
+        if slot >= step.first and reply.flag is not None:
+            yield Flagged(reply.flag, reply.reason or reply.flag.value, step.text(slot))

@@ -123,15 +123,18 @@ class Guards:
 
     `copies` is the share of replies that may be copies of earlier ones, served by a cache: at 1 % a margin of 3 errs
     four times as often already. `same_model` stops a run once a provider says that another model answers. `probe`
-    tries a provider out before the first step, with three to five calls.
+    tries a provider out before the first step, with three to five calls. `flagged` is the share of the
+    samples that may be flagged (`unerring.core.flagged`); 1 lets the run go on however many are.
     """
 
     copies: float = 0.01
     same_model: bool = False
     probe: bool = True
+    flagged: float = 0.95
 
     def __post_init__(self) -> None:
         require_share("copies", self.copies)
+        require_share("flagged", self.flagged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ def _rotation(samplers: Sequence[Sampler]) -> int:
     return lcm(len(samplers), *(getattr(sampler, "rotation", 1) for sampler in samplers))
 
 
+def voters_of(sampler: Sampler) -> int:
+    """How many voters take turns at a step: members by their names, and those who take turns within one of them."""
+    every = sampler.members if isinstance(sampler, Panel) else (sampler,)
+    return sum({one.name: int(getattr(one, "rotation", 1)) for one in every}.values())
+
+
 def voter_name(sample: Sample, sampler: Sampler, wording: int) -> str:
     """The voter that gave a sample: who answered, and in which wording it was asked where there are several."""
     name = sample.voter or sampler.name

@@ -24,6 +24,7 @@ from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import Sample, Settings, Usage
 from unerring.errors import InputError, ProviderGone, VotesCopied
 from unerring.runtime.calling import Asked, Caller, taken_in
+from unerring.runtime.flag_guard import FlagGuard
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
@@ -51,6 +52,7 @@ class Sampling:
         self._caller = Caller(around, most)
         self._endpoint = isinstance(sampler, Endpoint)
         self._copies = Copies(around.guards.copies, around.heard)
+        self._flags = FlagGuard(sampler, ledger, around)
         self._unanswered: dict[tuple[int, str], int] = {}  # samples asked for since a call of the step had an outcome
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
@@ -175,10 +177,12 @@ class Sampling:
         self._unanswered.pop(call.key, None)
         failure: Exception | None = None
         replies: list[Reply] = []
+        read: list[Sample] = []
         known = _Known(call.question.step, Sent(call.prompt, later, len(samples)))
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
                 replies.append(self._classified(call, slot, sample, known))
+                read.append(sample)
             except Exception as error:  # the user's own: the samples that came with this one are kept first
                 failure = failure or error
         for together in self._one_reply(replies):
@@ -188,6 +192,7 @@ class Sampling:
         if failure is not None:
             raise failure
         self._require_own()
+        self._flags.count(call.question, call.seat.sampler.compact, replies, read)
         self._ledger.require_honest_bills()
         self.require_weighed(call.seat.voter(sample) for sample in samples)
         for sample in samples:
@@ -289,6 +294,7 @@ class Sampling:
                 choice = question.choice(sample.text)
             except RedFlag as raised:
                 flag = raised
+        reason = None if flag is None else flag.reason if sample.note is None else f"{flag.reason}; {sample.note}"
         return Reply(
             step=question.step.step,
             slot=slot,
@@ -300,7 +306,7 @@ class Sampling:
             logprob=sample.rounded_logprob,
             voter=self._ledger.voter(voter),
             reply_id=sample.reply_id,
-            reason=None if flag is None else flag.reason[:MAX_REASON_CHARS],
+            reason=None if reason is None else reason[:MAX_REASON_CHARS],
         )
 
 

@@ -225,6 +225,13 @@ def guard_options(command: Any) -> Any:
             show_default=True,
             help="Stop where a larger share of the replies are copies of earlier ones (a cache); copies never vote.",
         ),
+        click.option(
+            "--flagged",
+            type=Number(0, 1),
+            default=Guards().flagged,
+            show_default=True,
+            help="Stop where a larger share of the samples is flagged, so that next to none may vote; 1 never stops.",
+        ),
         click.option("--same-model", is_flag=True, help="Stop where the provider says that another model answers."),
         click.option(
             "--probe/--no-probe",
@@ -251,8 +258,9 @@ def guard_options(command: Any) -> Any:
     )
 
     @wraps(command)
-    def with_guards(copies: float, same_model: bool, probe: bool, patience: float, **given: Any) -> Any:
-        return command(guards=Guards(copies, same_model, probe), patience=Patience(total=patience), **given)
+    def with_guards(patience: float, **given: Any) -> Any:
+        guards = Guards(**{name: given.pop(name) for name in ("copies", "same_model", "probe", "flagged")})
+        return command(guards=guards, patience=Patience(total=patience), **given)
 
     wrapped: Any = with_guards
     for option in reversed(options):

@@ -196,7 +196,7 @@ def told(result: api.Result, path: Path, ending: Ending) -> int:
     return DONE
 
 
-_OPTIONS = {"vote_cap": "--vote-cap", "flag_cap": "--flag-cap", "copies": "--copies"}
+_OPTIONS = {"vote_cap": "--vote-cap", "flag_cap": "--flag-cap", "copies": "--copies", "flagged": "--flagged"}
 _OPTIONS |= {name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")}
 
 
@@ -212,6 +212,8 @@ def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
         return f"{review} to see it and decide{more}", review
     if error.kind == "copies" and error.larger is not None:
         return f"{resume} once no cache is between, or to allow as many: {allowing}", resume
+    if error.kind == "flagged" and error.larger is not None:
+        return f"{resume} once that is mended, or as it is: {allowing}", resume
     return (resume, resume) if error.larger is None else (allowing, allowing)
 
 

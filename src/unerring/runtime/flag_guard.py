@@ -1,0 +1,60 @@
+"""The guard against a run next to none of whose samples may vote: it stops the run, and names voters that are silent.
+
+The criterion is `unerring.core.flagged`; here a session's samples are counted, and a stop is raised.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from unerring.core.entries import Reply
+from unerring.core.flagged import Flagged, FlagWatch, explained
+from unerring.core.redflag import FlagKind
+from unerring.core.sample import Sample
+from unerring.errors import SamplesFlagged
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.panel import voters_of
+from unerring.runtime.ports import Sampler
+from unerring.runtime.question import Question
+
+log = logging.getLogger("unerring")
+
+
+class FlagGuard:
+    """Counts the samples of one session, votes and flags."""
+
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+        self._ledger = ledger
+        self._notice = around.notice
+        self._turns = voters_of(sampler)
+        voted = [voter.name for voter in ledger.state.voters.values() if voter.votes]
+        self._watch = FlagWatch(around.guards.flagged, voted)
+
+    def count(self, question: Question, compact: bool, replies: Sequence[Reply], samples: Sequence[Sample]) -> None:
+        """Count what a call brought; raises `SamplesFlagged` where that shows that the run is to stop.
+
+        `samples` are those of the replies, whose texts say what they were. `compact` says in which words it was asked.
+        """
+        step, names = question.step, self._ledger.state.voters
+        voters = self._turns * len(question.subtask.wordings(compact))
+        flags = False
+        for reply, sample in zip(replies, samples, strict=True):
+            if reply.flag is FlagKind.COPY:
+                continue
+            flagged = None if reply.flag is None else Flagged(reply.flag, reply.reason or "", sample.text)
+            flags = flags or flagged is not None
+            self._watch.add(names[reply.voter].name, reply.slot - step.first, voters, flagged)
+        if flags:
+            self._require_votes(voters)
+
+    def _require_votes(self, voters: int) -> None:
+        watch, limit = self._watch, self._ledger.state.policy.flags.max_output_tokens
+        if watch.all_flagged(voters):
+            error = SamplesFlagged(f"{watch.sentence()}: {explained(watch.latest(), limit)}")
+            error.larger = "flagged", 1.0
+            raise error
+        if (name := watch.silent_voter()) is not None:
+            line = watch.sentence_about(name)
+            log.warning("%s", line)
+            if self._notice is not None:
+                self._notice(line)

@@ -1,0 +1,157 @@
+"""Runs whose samples are all flagged stop early, and say what to do."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+import pytest
+from chain_runs import K3, Words, resume, run
+from virtual_time import Says
+
+import unerring
+from faults.answers import Answer
+from faults.server import serving
+from unerring import Guards, Options, Subtask
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Replies
+from unerring.core.flagged import FIRST
+from unerring.core.redflag import RedFlag
+from unerring.core.sample import NOTED_REASONING, Finish, Sample, Usage
+from unerring.errors import SamplesFlagged, StepUndecided
+from unerring.measuring import PilotOptions, acalibrate
+
+
+@dataclass
+class Rows:
+    """Rows that do not hang on each other, each a step; its answer is JSON."""
+
+    rows: int = 300
+
+    def length(self):
+        return self.rows
+
+    def start(self):
+        return {"row": 0, "sum": 0}
+
+    def place(self, state):
+        return state["row"]
+
+    def beside(self, state):
+        return {"row": state["row"] + 1, "sum": None} if state["row"] + 1 < self.rows else None
+
+    def subtask(self, state):
+        return None if state["row"] == self.rows else Subtask(f"row {state['row']}", unerring.json_answer)
+
+    def advance(self, state, choice):
+        return {"row": state["row"] + 1, "sum": state["sum"] + choice["n"]}
+
+
+def total(path):
+    """How many samples a journal holds."""
+    return sum(len(entry.replies) for entry in Reader(path).entries() if isinstance(entry, Replies))
+
+
+def fenced(prompt, temperature=0.0, seed=0, index=0, limit=0):
+    return Answer(f'```json\n{{"n": {prompt.split()[-1]}}}\n```', 20, 8)
+
+
+def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
+    """All replies fenced: the run stops at what was under way by then, shows one, and says which reader takes it."""
+    path = tmp_path / "run.db"
+    with serving(models={"m": fenced}) as server:
+        spec = f"openai/m@{server.url}"
+        options = Options(guards=Guards(probe=False))
+        with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*--parse lenient-json") as stop:
+            unerring.run(Rows(), spec, path, k=3, options=options)
+        drawn = total(path)
+        assert FIRST <= drawn < 150
+        assert stop.value.journal == str(path)
+        assert stop.value.larger == ("flagged", 1.0)
+        with pytest.raises(SamplesFlagged):  # a session that goes on looks again
+            unerring.resume(path, Rows(), options=options)
+        assert total(path) < 2 * drawn + FIRST
+
+
+def test_one_step_after_the_other_stops_alike_and_may_go_on():
+    """Without looking ahead 16 samples are enough; once the model is mended the same journal goes on to its end."""
+    outcome = run(Words(2), Says(lambda prompt, step, slot: "!no"), K3)
+    assert isinstance(outcome.error, SamplesFlagged)
+    assert outcome.folded.samples < FIRST + 3
+    assert "malformed on purpose" in str(outcome.error)
+    mended = resume(Words(2), Says(lambda prompt, step, slot: "yes"), list(outcome.journal.entries()))
+    assert mended.at == ["yes", "yes"]
+
+
+def test_a_setting_lets_a_run_go_on_to_its_caps(tmp_path):
+    """With flagged=1 the step is undecided at its cap of flags, and its message has the reason and a reply as well."""
+    options = Options(guards=Guards(flagged=1.0), speculate="off")
+    with pytest.raises(StepUndecided, match=r"0 votes.*60 flagged samples: .*not JSON.*one reply: .*lenient_json"):
+        unerring.run(Rows(1), lambda prompt: fenced(prompt).text, tmp_path / "run.db", k=3, options=options)
+
+
+def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
+    """An empty text with reasoning beside it, cut off at its limit: the flag's reason in the journal says both."""
+    thoughts = Sample("", Usage(9, 750), Finish.LENGTH, note=NOTED_REASONING)
+
+    async def thinking(prompt, settings):
+        return thoughts
+
+    path = tmp_path / "run.db"
+    with pytest.raises(SamplesFlagged, match=r"750 tokens; .*reasoning.*text is empty; .*--max-output-tokens 3000"):
+        unerring.run(Rows(), thinking, path, k=3)
+    replies = [entry.replies[0] for entry in Reader(path).entries() if isinstance(entry, Replies)]
+    assert all(NOTED_REASONING in reply.reason and "after 750 tokens" in reply.reason for reply in replies)
+
+
+def test_a_check_that_rejects_all_is_named():
+    """The reason that the process's own check gives is shown."""
+
+    class Checked(Words):
+        def check(self, state, choice):
+            return RedFlag("not among the labels")
+
+    outcome = run(Checked(2), Says(lambda prompt, step, slot: "yes"), K3)
+    assert isinstance(outcome.error, SamplesFlagged)
+    assert "not among the labels" in str(outcome.error)
+
+
+def test_an_ensemble_with_a_dead_member_ends_and_names_it(tmp_path):
+    """One of three models gives nothing but flags: the other two decide every step, and a line says who is silent."""
+    lines = []
+
+    class Watching:
+        def decided(self, decided, state):
+            pass
+
+        def notice(self, line):
+            lines.append(line)
+
+    async def answer(prompt, settings):
+        return json.dumps({"n": 1})
+
+    async def dead(prompt, settings):
+        return "I am sorry"
+
+    async def other(prompt, settings):
+        return json.dumps({"n": 1})
+
+    options = Options(observer=Watching())
+    result = unerring.run(Rows(60), [answer, dead, other], tmp_path / "run.db", k=3, options=options)
+    assert result.state["sum"] == 60
+    assert len(lines) == 1
+    assert "dead" in lines[0]
+    assert "decides nothing" in lines[0]
+
+
+def test_a_calibration_stops_alike(tmp_path):
+    """A pilot of a model that is always flagged stops after a few samples, and the same call goes on."""
+    asked = []
+
+    async def flagged(prompt, settings):
+        asked.append(prompt)
+        return "no"
+
+    for _ in range(2):
+        with pytest.raises(SamplesFlagged, match="JSON"):
+            asyncio.run(acalibrate(Rows(), flagged, 2000, options=PilotOptions(in_flight=8)))
+    assert len(asked) < 4 * FIRST
