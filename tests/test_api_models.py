@@ -7,7 +7,7 @@ import pytest
 import unerring
 from doubling import HANOI, Doubling, double, double_later
 from unerring import InputError, Options, ProviderBusy, Sample, Usage
-from unerring.errors import ProviderDown, ProviderGone, StepUndecided
+from unerring.errors import ProviderDown, ProviderGone, Stopped
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
 # --- functions and objects
@@ -163,7 +163,7 @@ def test_a_sampler_made_for_a_run_is_closed_however_the_run_ends(monkeypatch):
     closed = []
     monkeypatch.setattr(NoisySampler, "close", lambda self: closed.append(self.name), raising=False)
     unerring.run(HANOI, "noise/p=0.9", k=2)
-    with pytest.raises(StepUndecided):
+    with pytest.raises(Stopped):
         unerring.run(HANOI, "noise/v=0.0", k=2)
     assert len(closed) == 2
 

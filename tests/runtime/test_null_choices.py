@@ -5,7 +5,8 @@ from chain_runs import K2, Words, run
 
 from unerring import RedFlag, Subtask, json_answer
 from unerring.errors import StepUndecided
-from unerring.measuring import calibrate
+from unerring.measuring import PilotOptions, calibrate
+from unerring.runtime.limits import Guards
 from unerring.testing import ScriptedSampler
 
 
@@ -76,5 +77,6 @@ def test_a_walked_pilot_carries_no_null_forward():
     def refuse(text):
         raise RedFlag("never in form")
 
+    options = PilotOptions(guards=Guards(flagged=1.0))
     with pytest.raises(StepUndecided, match="step 0 has no vote"):
-        calibrate(Words(2, refuse), lambda prompt, settings: "a", samples=400)
+        calibrate(Words(2, refuse), lambda prompt, settings: "a", samples=400, options=options)

@@ -65,7 +65,8 @@ UNSURE = ("--model", "noise/p=0.6,v=1", "--k", "25")
 STOPS = {
     "step limit": (*SHORT, *NOISE, "--max-steps", "2"),
     "undecided by votes": (*SHORT, *UNSURE),
-    "undecided by flags": (*SHORT, "--model", "noise/p=1,v=0", "--k", "2"),
+    "undecided by flags": (*SHORT, "--model", "noise/p=1,v=0", "--k", "2", "--flagged", "1"),
+    "nothing but flags": (*SHORT, "--model", "noise/p=1,v=0", "--k", "2"),
     "the user's code": ("run", "failing:Failing", "--journal", ODD, *NOISE),
 }
 
@@ -96,10 +97,10 @@ def test_a_larger_limit_is_named_as_a_number_that_helps(cli, ledger):
     """An undecided step names a cap twice as large, and which one; resumed so it takes that many votes more."""
     for model, option in ((UNSURE[1], "--vote-cap"), ("noise/p=1,v=0", "--flag-cap")):
         path = f"{option}.db".strip("-")
-        done = cli("run", "ledger:Ledger", "--journal", path, "--model", model, "--k", "50")
+        done = cli("run", "ledger:Ledger", "--journal", path, "--model", model, "--k", "50", "--flagged", "1")
         (words,) = [words for words in hinted(done) if words[0] == "resume"]
         assert words[1:3] == [path, option]
-        again = cli(*words)
+        again = cli(*words, "--flagged", "1")
         assert again.code == 3
         assert hinted(again)[-1] == ["resume", path, option, str(2 * int(words[3]))]
 

@@ -174,9 +174,27 @@ def test_an_undecided_problem_does_not_hold_up_the_others(here, capsys, monkeypa
         words = ["solve", "--input", "in.jsonl", "--out", "out.jsonl", "--model", f"openai/m@{server.url}"]
         assert command_line(words) == 3
     open_, solved = records(here / "out.jsonl")
-    assert "undecided" in open_["undecided"]
+    assert "flagged" in open_["undecided"]
     assert (open_["answer"], solved["answer"]) == (None, 10085)
     assert "1 problem is undecided" in capsys.readouterr().err
+
+
+def test_problems_that_get_nothing_but_flags_stop_soon(here, capsys, monkeypatch):
+    """Three in a row, none of whose samples may vote, stop the others: it is the model then, and a reply is shown."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    (here / "in.jsonl").write_text("\n".join(json.dumps({"question": f"unheard of {n}"}) for n in range(9)))
+    asked = []
+
+    def unheard(prompt, *drawn):
+        asked.append(prompt)
+        return written(prompt, "I do not know.", None)
+
+    with serving(models={"m": unheard}) as server:
+        words = ["solve", "--input", "in.jsonl", "--out", "out.jsonl", "--model", f"openai/m@{server.url}"]
+        assert command_line(words) == 3
+    assert "I do not know" in capsys.readouterr().err
+    assert len(records(here / "out.jsonl")) == 2
+    assert len(asked) < 120
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_an_undecided_step_stops_and_names_the_option_that_allows_it_more(cli, l
 
 def test_a_step_with_nothing_but_flags_names_the_option_for_that(cli, ledger):
     """Where every sample is flagged, no answer is elected: exit code 3, and the cap on flags is named."""
-    done = cli("run", "ledger:Ledger", "--model", "noise/v=0", "--k", "2", "--journal", "run.db")
+    done = cli("run", "ledger:Ledger", "--model", "noise/v=0", "--k", "2", "--journal", "run.db", "--flagged", "1")
     assert done.code == 3
     assert "--flag-cap" in done.line
     assert json.loads(cli("report", "run.db", "--json").out)["samples"]["voted"] == 0

@@ -174,7 +174,7 @@ def advice(flagged: Flagged, limit: int) -> str:
         )
     if kind is FlagKind.MALFORMED and _lenient(text):
         return "read JSON in a fence or after thoughts: parse=unerring.lenient_json (--parse lenient-json)"
-    return _GENERAL.get(kind, "look at the samples: unerring export FILE --what votes")
+    return _GENERAL.get(kind, "look at the samples that the journal has")
 
 
 _GENERAL = {

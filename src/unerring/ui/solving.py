@@ -17,7 +17,7 @@ from unerring.core.numbers import MOST_COUNT
 from unerring.core.parsing import json_answer
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import canonical
-from unerring.errors import InputError, StepUndecided
+from unerring.errors import InputError, SamplesFlagged, StepUndecided
 from unerring.measuring import Target
 from unerring.processes.general import READINGS, settled
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
@@ -41,6 +41,8 @@ from unerring.ui.running import Ending, fresh, told, watched
 from unerring.ui.tree import decided_tree, tree_text
 
 TREE_LINES = 60  # shown with -v
+LEFT_OPEN = {StepUndecided.kind, SamplesFlagged.kind}  # stops at one problem of several, which do not stop the others
+MOST_FLAGGED = 3  # problems in a row, all of whose samples are flagged: then it is the model, not the problem
 
 
 @click.command()
@@ -183,6 +185,7 @@ class _Batch:
         self._journals = out.with_name(f"{out.name}.journals")
         self._right: list[bool] = []
         self._left_open = 0
+        self._flagged_in_a_row = 0  # problems all of whose samples were flagged, up to now
 
     def solve(self) -> int:
         """Solve all; a problem that votes do not settle is left open, and the others go on."""
@@ -261,11 +264,13 @@ class _Batch:
                 lambda progress: self._run(text, path, budget, progress, luck), path, Progress(quiet=True)
             )
         except Ended as end:
-            if end.kind != StepUndecided.kind:
+            self._flagged_in_a_row = self._flagged_in_a_row + 1 if end.kind == SamplesFlagged.kind else 0
+            if end.kind not in LEFT_OPEN or self._flagged_in_a_row == MOST_FLAGGED:
                 raise
             self._count(path)
             self._left_open += 1
             return line | {"answer": None, "undecided": str(end)}
+        self._flagged_in_a_row = 0
         self._spent[path] = result.report["spend"]
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:
