@@ -91,6 +91,12 @@ def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
     assert "characters left out" in short["question"][0]
     assert full["question"] == [long]
     assert full["flagged"][0]["example"] == "!" + long
+    pytest.importorskip("matplotlib")
+    held = []
+    for more in ((), ("--full",)):
+        cli("report", "run.db", "--html", "run.html", *more)
+        held.append(Path("run.html").read_text(encoding="utf-8").count(f"line 20 {'x' * 900}"))
+    assert held[1] > held[0]  # the process's own parameter is never cut
 
 
 def test_the_step_that_a_run_stopped_at_is_shown_first(cli, ledger):

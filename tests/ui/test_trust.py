@@ -70,6 +70,20 @@ def test_code_that_a_stranger_names_is_not_imported(cli, own, elsewhere):
     assert "the steps were not judged: give --process, or set --trust" in found.err
 
 
+def test_a_strangers_undecided_step_is_shown_from_its_journal(cli, own, elsewhere, tmp_path):
+    """What was asked, the candidates and why samples were flagged: all of it without importing what the file names."""
+    unsure = ("--model", "noise/p=0.6,v=0.8", "--k", "25", "--journal", "run.db")
+    assert cli("run", "ledger:Ledger", *unsure).code == 3
+    elsewhere()
+    (tmp_path / "imported").unlink()
+    done = cli("review", "run.db")
+    assert "\nasked\n  | double 1\n" in done.out
+    assert "\n             reason: not an answer\n" in done.out
+    assert done.err.startswith("note: the question is shown from the journal alone: ")
+    assert "asked\n  | double 1\n" in cli("report", "run.db", "-v").out
+    assert not (tmp_path / "imported").exists()
+
+
 def test_what_a_stranger_names_is_made_once_the_user_says_so(cli, own, elsewhere):
     """--process gives the process in the command; --trust takes the journal at its word."""
     cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1)
