@@ -443,7 +443,7 @@ def _require_same_request(state: RunState, request: Request) -> None:
             f"{policy.later_temperature:g}, {limit} output tokens"
         )
     if request.echo and not state.request.echo:
-        raise InputError("a run keeps the request settings it began with: its answers end without an echo")
+        raise InputError("this run was started without `echo`; it cannot be turned on when resuming")
     kept = replace(request, nonce=state.request.nonce, echo=state.request.echo)
     if not request.is_plain and kept.to_json() != state.request.to_json():
         raise InputError("a run keeps the request settings it began with: its system message and further fields")

@@ -44,10 +44,10 @@ SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so 
 
 @dataclass(slots=True)
 class Stand:
-    """Where a run stands: its folded entries, and the chain's own state after the last committed step.
+    """A run rebuilt from its journal: folded entries and the chain's current state.
 
-    `heard` has the names of the replies in the journal, the latest of them where there are many.
-    changes: what is no longer as the journal has it, a sentence each; nobody has accepted it yet.
+    heard: the ids of the replies in the journal; only the latest where there are many.
+    changes: what differs from the journal, a sentence each; no person has accepted it yet.
     keeps: whether the samples of the next step are of the question that it is asked now.
     undigested: whether the journal has steps from before it kept the digests of questions.
     """

@@ -1,6 +1,6 @@
-"""Whether a journal is taken at its word: runs that this user began here are, any other only if the user says so.
+"""Decide whether a journal's code and hosts are trusted: those of runs that this user began here, others on request.
 
-Reading a journal of somebody else imports no code that it names, and sends no key to a host that it names.
+Reading another person's journal imports no code that it names, and sends no key to a host that it names.
 """
 
 import logging

@@ -33,7 +33,7 @@ _encode = msgspec.json.encode
 
 
 def _tail_of(settings: Settings) -> _Tail:
-    """All that the end of a body hangs on, but for seed and number."""
+    """Key of a cached request-body suffix; seed and number of samples are not part of it."""
     return settings.temperature, settings.max_output_tokens, settings.schema, settings.stop, settings.extra
 
 

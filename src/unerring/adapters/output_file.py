@@ -1,6 +1,6 @@
-"""Files that a command writes: beside their place first, and put there once they are whole.
+"""Atomic file output: write a temporary file, fsync, rename.
 
-So a kill or a full disk leaves the file of before, and what a command reads is never emptied by what it writes.
+A kill or a full disk leaves the previous file, and a command never truncates a file that it still reads.
 """
 
 import os

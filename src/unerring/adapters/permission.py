@@ -1,7 +1,7 @@
-"""What may be done for the words that name a process or a model: import code, and send a key to a host.
+"""Whether a specification may import code and receive API keys.
 
-Words that the user gave may do both. Words that only a journal from somewhere else gives may do neither: such a file
-is data, and must not choose what is run or where a key goes.
+A specification that the user gave may do both. One that only another person's journal gives may do neither: such a
+file is data, and must not choose which code runs or where a key is sent.
 """
 
 import re
@@ -25,11 +25,12 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What may be done for the words that name a process or a model.
+    """Whether a specification may import code and receive API keys.
 
-    journal: the file that alone gives the words, where this user did not begin it; None for words the user gave.
-    hosts: names of hosts, some with a port, that may be sent a key all the same.
-    sends: whether anything is sent at all; a sampler that is only looked at sends no key.
+    journal: the journal that the specification comes from, where this user did not begin it; None where the user gave
+        the specification.
+    hosts: host names, some with a port, that may receive a key all the same.
+    sends: whether requests are sent at all; a sampler that is only described sends no key.
     """
 
     journal: str | None = None

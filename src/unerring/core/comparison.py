@@ -18,7 +18,7 @@ MAX_ARGUMENT_CHARS = 200  # of a constructor's argument that is kept as it is; o
 def question_digest(subtask: Subtask, request: str = "") -> str:
     """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
 
-    `request` is what the whole run asks beside each question, as JSON text. 22 hex digits; each part has
+    `request` is the run's request settings, as JSON text. 22 hex digits; each part has
     its own (`PARTS`), so that a difference can be named.
     """
     wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
@@ -42,7 +42,7 @@ def question_difference(before: str, now: str) -> str:
 
 
 def identity_of(chain: Chain) -> dict[str, Json] | None:
-    """What tells a process apart beside its parameters: its `version`, and its constructor's arguments.
+    """Identify a process by its version and constructor arguments.
 
     Arguments are looked for where there is no `parameters()`, in attributes of their names. Those that are not JSON
     data are left out, and of long ones a digest is kept. None where there is nothing.

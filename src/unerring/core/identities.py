@@ -1,11 +1,11 @@
-"""The names that providers give to their replies, and the times at which they say that they made them.
+"""Recognize replies that a server sends twice, by their ids and creation times.
 
-A server or a proxy may send a reply again in place of the answer to another request. Such a stray bears the name of
-the reply that it is, and was made before it was asked for. So the names of all replies that reached this process are
-remembered, whatever came of them, and a name that comes again is no new reply.
+A server or a proxy may send a reply again in place of the answer to another request. A redelivered reply keeps the id
+of the original, and its creation time lies before the request. So the ids of all replies that reached this process are
+remembered, also of calls that were given up, and a reply with a known id is not a new one.
 
-Some names mean nothing: a server may call every reply the same. That is concluded from what redelivery cannot bring
-about: most names that come again stand on another text, or nearly no reply has a name of its own.
+Some ids mean nothing: a server may give every reply the same. This is concluded from what redelivery cannot cause:
+most repeated ids come with another text, or nearly no reply has an id of its own.
 """
 
 from bisect import insort
@@ -17,7 +17,7 @@ from unerring.core.entries import Entry, Replies
 SHORTEST_IDENTITY = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999" and a number behind it have fewer
 REMEMBERED = 1 << 17  # the latest identities: so many at least, twice as many at most; 140 bytes each
 SETTLED = 4  # replies with a name of their own, from which on names that come again are counted as a cache's copies
-CONTRADICTIONS = 3  # replies whose names stand on another text, from which on names mean nothing
+CONTRADICTIONS = 3  # repeated ids with another text, from which on ids mean nothing
 FEW_NAMES = 20, 0.1  # replies, and the share of them with a name of their own, at most: such names mean nothing
 
 LATEST_TIMES = 64  # replies by whose times the provider's clock is compared with this one's

@@ -100,10 +100,10 @@ def parser_called(name: object, among: Iterable[str] = PARSERS) -> Callable[[str
 
 
 def repeats_example(example: str, text: str, choice: Json) -> str | None:
-    """What of the example of an answer's form an answer repeats, if anything.
+    """Find example text that an answer copied from the prompt.
 
-    That is the example itself, as the end of the answer's text; or, of an example in JSON, one of its texts as a text
-    of the choice, whatever its case and its blanks.
+    That is the whole example at the end of the answer's text; or, where the example is JSON, one of its strings among
+    the strings of the choice, ignoring case and whitespace. None where nothing was copied.
     """
     told, whole = _plain(text), _plain(example)
     if whole and (told == whole or told.endswith(f" {whole}")):

@@ -1,4 +1,4 @@
-"""Request settings: what a run asks of its models beside each question, the same for all of its steps.
+"""Request settings: what a run adds to every request to its models, the same for all of its steps.
 
 Temperatures and the output limit become part of the run's policy; the system message and further fields of the body
 are kept in the journal's opening entry (`Opened.request`).
@@ -139,7 +139,7 @@ class Request:
         return canonical({name: value for name, value in self.to_json().items() if name not in {"nonce", "echo"}})
 
     def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
-        """How samples of a question are drawn: `drawn`, with what the question and this request have beside it."""
+        """`drawn`, merged with the question's and the run's request settings."""
         if subtask.schema is None and not subtask.messages and not subtask.stop and self.is_plain:
             return drawn
         return Settings(
@@ -186,7 +186,7 @@ def request_from(data: Mapping[str, Json] | None) -> Request:
 
 
 def nonce_line(name: str) -> str:
-    """A line that asks nothing and ends no other prompt. What stands before it an engine's prompt cache still has."""
+    """A unique last line that defeats response caches; prompt-prefix caches still work."""
     return f"\n\n(request {blake2b(name.encode(), digest_size=5).hexdigest()})"
 
 

@@ -76,11 +76,11 @@ class Caller:
         return self._seconds / self._calls if self._calls else None
 
     async def call(self, asked: Asked, book: Book, *halts: StopRequest) -> list[Sample]:
-        """The samples that a call brings, one at least, through all passing failures.
+        """Make a call, repeating it after passing failures, and return its samples, one at least.
 
-        Raises `ProviderGone` for a lasting failure or past all patience, and `Interrupted` where the run is to stop
-        before it was answered, or one of `halts` is asked for. A call that is under way then is heard to its end, but
-        takes no other call's turn any more.
+        Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where the
+        run is to stop before it was answered, or one of `halts` is asked for. A call that is under way then is
+        awaited, without occupying a slot.
         """
         stops = (self._around.stop, *halts)
         gate, later = self._way(asked.sampler)
@@ -154,7 +154,7 @@ class Caller:
 
 
 class _Turn:
-    """A call's turn at a gate, which ends early where the call is given up and heard all the same."""
+    """A slot of the rate limiter, freed early when the run abandons a call whose reply it still records."""
 
     __slots__ = ("_gate", "over")
 

@@ -1,4 +1,4 @@
-"""The gate that all calls of an account pass: as many at once as the provider takes, none while it wants peace."""
+"""Rate limiter shared by all calls of an account; pauses while the provider rate-limits."""
 
 import asyncio
 from collections import deque

@@ -44,7 +44,7 @@ class Ledger:
             self._share.budget.leave(self._share.key)
 
     def _wake(self) -> None:
-        """Have every call that waits look again whether there is room for it."""
+        """Wake calls that wait for budget."""
         for waiting in self._short:
             if not waiting.done():
                 waiting.set_result(None)
@@ -210,7 +210,7 @@ class Tries:
 
 
 def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
-    """The limit of a budget that is spent, and one about twice as large, with room for the next call."""
+    """Suggest a larger value for the exhausted limit: about twice as large, with room for the next call."""
     limits = account.limits
     if limit == "calls":
         return "calls", max(2 * (limits.calls or 0), (limits.calls or 0) + 10)

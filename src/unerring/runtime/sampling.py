@@ -143,7 +143,7 @@ class Sampling:
             self._around.notice(line)
 
     def _seat(self, question: Question, slot: int) -> "_Seat":
-        """Who draws a sample, in which wording and at what temperature: fixed by its number and the step's round."""
+        """Assign a sample number to a model, wording and temperature; the step's round matters too."""
         policy, step = self._ledger.state.policy, question.step
         turns = self._sampler if step.model is None else self._around.substitutes[step.model]
         escalated = step.model is None and policy.escalate_after is not None and step.rounds > policy.escalate_after

@@ -45,7 +45,7 @@ class SharedBudget:
         self.settled(key)
 
     def settled(self, key: object) -> None:
-        """Have the calls of the other runs look again whether there is room for them."""
+        """Wake calls of other runs that wait for budget."""
         for other, member in list(self._members.items()):
             if other != key and member.running and not member.loop.is_closed():
                 member.loop.call_soon_threadsafe(member.wake)

@@ -19,10 +19,10 @@ def least_read(prompt: str, settings: Settings) -> int:
 
 
 def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sample]) -> list[Sample]:
-    """A call's samples, charged at the worst case wherever their usage is less than can be.
+    """Replace impossible token counts by the worst case.
 
-    Of samplers that do not say what a call costs at worst nothing is known, and their samples are left as they are. So
-    is a prompt that was refused unread, which costs nothing.
+    A count is impossible where it is less than the text must have cost. Samples stay as they are where the sampler
+    does not say what a call costs at worst, and where the prompt was refused unread, which costs nothing.
     """
     worst: Callable[..., Usage] | None = getattr(sampler, "worst", None)
     if worst is None:
