@@ -43,8 +43,14 @@ def test_a_doubtful_step_has_question_rivals_and_flagged_samples(script):
         "more_answers": 0,
         "flags": 2,
         "flagged": [
-            {"flag": "malformed", "reason": "no word", "samples": 1, "example": f"text of {FLAG}"},
-            {"flag": "rejected", "reason": "no word", "samples": 1, "example": f"text of {FlagKind.REJECTED}"},
+            {"flag": "malformed", "reason": "no word", "varies": False, "samples": 1, "example": f"text of {FLAG}"},
+            {
+                "flag": "rejected",
+                "reason": "no word",
+                "varies": False,
+                "samples": 1,
+                "example": f"text of {FlagKind.REJECTED}",
+            },
         ],
     }
 
@@ -116,7 +122,7 @@ def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
     reasons = Reasons()
     for one in same:
         reasons.add(FlagKind.TOO_LONG, one)
-    assert reasons.to_json() == [{"flag": "too long", "reason": same[0], "samples": 3}]
+    assert reasons.to_json() == [{"flag": "too long", "reason": same[0], "samples": 3, "varies": True}]
 
 
 def test_reasons_are_counted_in_bounded_memory():
@@ -129,7 +135,7 @@ def test_reasons_are_counted_in_bounded_memory():
             reasons.add(FLAG, "the usual")
     assert len(reasons.counts) <= 10
     assert reasons.first.keys() == reasons.counts.keys()
-    assert reasons.to_json()[0] == {"flag": "malformed", "reason": "the usual", "samples": 1000}
+    assert reasons.to_json()[0] == {"flag": "malformed", "reason": "the usual", "samples": 1000, "varies": False}
     assert reasons.counts.total() + reasons.others.total() == 4000
 
 

@@ -43,7 +43,7 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
     told_by("run.db", "a", "b", "!not a word: 1", "!not a word: 2", "a", "a", "a")
     assert shown(cli, "-v") == (
         "\n"
-        "flagged      2 samples, malformed: not a word: 1\n"
+        "flagged      2 samples, malformed: not a word: 1 (and alike, but for numbers and quoted text)\n"
         "\n"
         "step 0       3-1, 2 flagged, 3 rounds; decided by votes\n"
         "asked\n"
@@ -52,7 +52,7 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
         "             by scripted (3)\n"
         'answer 2     1 vote: "b"\n'
         "             by scripted (1)\n"
-        "flagged      2 samples, malformed: not a word: 1\n"
+        "flagged      2 samples, malformed: not a word: 1 (and alike, but for numbers and quoted text)\n"
         "  | !not a word: 1\n"
     )
 

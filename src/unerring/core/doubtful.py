@@ -100,6 +100,7 @@ def _samples(
             {
                 "flag": None if group[0].flag is None else group[0].flag.value,
                 "reason": group[0].reason,
+                "varies": any(one.reason != group[0].reason for one in group),
                 "samples": len(group),
                 "example": cut(texts[group[0].slot], most),
             }

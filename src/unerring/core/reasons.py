@@ -27,6 +27,7 @@ class Reasons:
     most: int = 100
     counts: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     first: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
+    varied: set[tuple[str, str | None]] = field(default_factory=set)
     others: Counter[str] = field(default_factory=Counter)
 
     def add(self, flag: FlagKind, reason: str | None, count: int = 1) -> None:
@@ -35,10 +36,12 @@ class Reasons:
         if count < 0 and kind not in self.counts:
             self.others[flag.value] += count
             return
-        self.first.setdefault(kind, reason)
+        if self.first.setdefault(kind, reason) != reason:
+            self.varied.add(kind)
         self.counts[kind] += count
         if not self.counts[kind]:
             del self.counts[kind], self.first[kind]
+            self.varied.discard(kind)
         if len(self.counts) > 2 * self.most:
             self._merge()
 
@@ -48,13 +51,14 @@ class Reasons:
         for kind in [kind for kind in self.counts if kind not in kept]:
             self.others[kind[0]] += self.counts.pop(kind)
             del self.first[kind]
+            self.varied.discard(kind)
 
     def _ranked(self) -> list[tuple[str, str | None]]:
         return sorted(self.counts, key=lambda kind: (-self.counts[kind], kind[0], kind[1] or ""))
 
     def to_json(self, most: int = 20) -> list[Json]:
-        """The most frequent reasons, the most frequent first; where the journal has none, the reason is None."""
+        """The most frequent reasons first; None where the journal has none. `varies`: not all were quite the same."""
         return [
-            {"flag": kind[0], "reason": self.first[kind], "samples": self.counts[kind]}
+            {"flag": kind[0], "reason": self.first[kind], "samples": self.counts[kind], "varies": kind in self.varied}
             for kind in self._ranked()[:most]
         ]

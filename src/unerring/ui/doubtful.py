@@ -7,6 +7,7 @@ from unerring.core.summary import counted, inert, row
 
 MAX_LINES = 16  # of a text that is shown shortened
 MAX_LINE_CHARS = 400  # of one of its lines, or of a choice
+ALIKE = " (and alike, but for numbers and quoted text)"
 MAX_REASONS = 10  # of a run's flags that are shown
 
 _DECIDED_BY = {
@@ -47,8 +48,8 @@ def not_kept(report: Mapping[str, Any]) -> str | None:
 
 
 def _reason(one: Mapping[str, Any]) -> str:
-    why = "for a reason that was not kept" if one["reason"] is None else one["reason"]
-    return f"{counted(one['samples'], 'sample')}, {one['flag']}: {shortened_line(why)}"
+    why = "for a reason that was not kept" if one["reason"] is None else shortened_line(one["reason"])
+    return f"{counted(one['samples'], 'sample')}, {one['flag']}: {why}{ALIKE if one['varies'] else ''}"
 
 
 def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from unerring.core.summary import counted, inert
-from unerring.ui.doubtful import headline, not_kept, shown_steps
+from unerring.ui.doubtful import ALIKE, headline, not_kept, shown_steps
 
 
 def doubtful_part(report: Mapping[str, Any]) -> str:
@@ -50,7 +50,7 @@ def _flagged(step: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _reason(one: Mapping[str, Any]) -> str:
-    return "the reason was not kept" if one["reason"] is None else str(one["reason"])
+    return "the reason was not kept" if one["reason"] is None else one["reason"] + (ALIKE if one["varies"] else "")
 
 
 def _pair(name: str, value: str) -> str:

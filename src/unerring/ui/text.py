@@ -200,7 +200,7 @@ def _flag(cause: str, count: int, often: Mapping[str, Any] | None) -> str:
     if often is None:
         return f"{cause}: {count:,}"
     some = "" if often["samples"] == count else f"{often['samples']:,} times "
-    return f"{cause}: {count:,} ({some}{shortened(often['reason'])})"
+    return f"{cause}: {count:,} ({some}{shortened(often['reason'])}{', and alike' if often['varies'] else ''})"
 
 
 def _by_steps(counts: dict[str, int], most: int = 8) -> str:
