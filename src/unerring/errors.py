@@ -14,6 +14,7 @@
     │   └── JournalDamaged    its entries do not add up; `intact` says how many do
     └── Stopped               ran out: the run stopped early and can go on
         ├── StepUndecided     a step met its cap on votes or on flagged samples
+        ├── StepRefused       the provider refuses what a step asks, and answers other questions
         ├── StepLimit         the limit of steps asked for was reached
         ├── BudgetSpent       the next call might cost more than is left
         ├── VotesCopied       too many replies were copies of earlier ones, served by a cache
@@ -56,6 +57,7 @@ class FailureKind(Enum):
     QUOTA = "quota gone"  # somebody must pay
     DENIED = "access denied"  # no key, or not this one
     INVALID = "invalid request"  # it will be refused however often it is sent
+    REFUSED = "question refused"  # the same, for what this one question is: too long, or against a policy
 
 
 class ProviderError(UnerringError):
@@ -92,10 +94,11 @@ class ProviderBusy(ProviderError):
 
 
 class ProviderDown(ProviderError):
-    """A lasting failure: no quota, no such model, no permission."""
+    """A lasting failure: no quota, no such model, no permission. `status` is the HTTP status behind it, if any."""
 
-    def __init__(self, message: str, kind: FailureKind = FailureKind.INVALID) -> None:
+    def __init__(self, message: str, kind: FailureKind = FailureKind.INVALID, status: int | None = None) -> None:
         super().__init__(message, kind)
+        self.status = status
 
 
 class JournalError(UnerringError):
@@ -150,6 +153,16 @@ class StepUndecided(Stopped):
         super().__init__(message)
         self.step = step
         self.tally = tally
+
+
+class StepRefused(Stopped):
+    """The provider refuses what a step asks: it is too long, or against a policy. `step` is its number."""
+
+    kind = "refused"
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class StepLimit(Stopped):

@@ -15,7 +15,7 @@ from unerring.core import user_code
 from unerring.core.entries import Accepted, Entry, Opened
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain
-from unerring.core.race import LogOdds, Undecided
+from unerring.core.race import LogOdds
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Message, Settings
 from unerring.core.vote import Json
@@ -64,14 +64,16 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A step that votes left undecided. Candidates are numbered from 1, the one with most votes first.
+    """A step that votes left undecided, or that the provider refused to answer.
+
+    Candidates are numbered from 1, the one with most votes first.
 
     `prompts` has what was asked, by the number of its wording: as the journal has it, else as the chain asks it;
     nothing where neither is to be had. `prompts_now` has what the chain asks today, where that is something else, and
     `messages` are those before the question, each with `role` and `content`: of a chain that could not be made again
     only the run's own system message.
     `ruled` is the choice that somebody has made since, in canonical JSON; it holds once the run goes on. `set_aside`
-    counts samples that somebody had drawn anew before.
+    counts samples that somebody had drawn anew before, and `refused` is what the provider said where it refused.
     """
 
     step: int
@@ -86,6 +88,7 @@ class Parked:
     ruled: str | None = None
     prompts_now: dict[int, str] = field(default_factory=dict)
     messages: tuple[dict[str, str], ...] = ()
+    refused: str | None = None
 
 
 class Found:
@@ -152,9 +155,12 @@ def told(error: Exception) -> str:
 
 
 def undecided(found: Found) -> OpenStep | None:
-    """The step that somebody may decide: one that votes left undecided, whether or not somebody has decided it yet."""
+    """The step that somebody may decide, whether or not somebody has decided it yet.
+
+    It is one that votes left undecided, or that the provider refused.
+    """
     step = found.step
-    return step if step is not None and (step.ruled is not None or isinstance(step.verdict, Undecided)) else None
+    return step if step is not None and (step.ruled is not None or step.parked) else None
 
 
 def nothing_parked(found: Found) -> str:
@@ -206,6 +212,7 @@ def parked_step(found: Found) -> Parked | None:
         ruled=step.ruled,
         prompts_now=asked.now,
         messages=tuple({"role": role, "content": content} for role, content in asked.messages),
+        refused=step.refused,
     )
 
 

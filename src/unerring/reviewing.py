@@ -15,9 +15,8 @@ from unerring.core.entries import Allowed, Entry, Redrawn, Ruled
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.costs import Price
 from unerring.core.process import Chain, check_of, flag_of
-from unerring.core.race import Undecided
 from unerring.core.report import status_of
-from unerring.core.vote import Json, canonical, parsed
+from unerring.core.vote import Json, NotJson, canonical, parsed
 from unerring.errors import InputError
 from unerring.parked import (
     Candidate,
@@ -94,29 +93,31 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     prices: Prices = None,
     chain: Chain | str | None = None,
     trust: bool = False,
+    answer: Any = ...,
 ) -> Recorded:
     """Record what somebody decided about the step that a run stopped at; `resume` goes on from there.
 
-    Either `choose` is the number of the candidate that is taken; or with `resample` the samples are set aside and
-    drawn anew, from `model` if a specification is given, which is enough. `prices` are for a model that the budget of
-    the run in dollars needs the price of. A choice is tried on the chain first, as far as that can be made again, and
-    can be changed until the run goes on. A model can be changed also after it failed. `chain` and `trust` are those of
-    `review`.
+    Either `choose` is the number of the candidate that is taken; or `answer` is the choice itself, as JSON data; or
+    with `resample` the samples are set aside and drawn anew, from `model` if a specification is given, which is
+    enough. `prices` are for a model that the budget of the run in dollars needs the price of. A choice is tried on
+    the chain first, as far as that can be made again, and can be changed until the run goes on. A model can be changed
+    also after it failed. `chain` and `trust` are those of `review`.
 
     Raises `InputError` where no step is undecided or the decision cannot be carried out, and `JournalBusy` where a
     runner has the journal. Nothing is written then.
     """
-    if (choose is not None) is (resample or model is not None):
+    if (choose is not None) + (answer is not ...) + (resample or model is not None) != 1:
         raise InputError(
-            "decide one thing: take a candidate, or have the samples drawn anew, from another model or not"
+            "decide one thing: take a candidate, give the answer, or have the samples drawn anew, from another model "
+            "or not"
         )
     path, now = Path(journal), SystemClock().time()
     writer, entries = SqliteJournal.reopen(path)
     try:
         found = Found(path, entries, chain, trust)
         new: list[Entry]
-        if choose is not None:
-            recorded = _ruling(found, choose)
+        if choose is not None or answer is not ...:
+            recorded = _ruling(found, choose) if choose is not None else _answering(found, answer)
             new = [Ruled(recorded.step, recorded.choice or "", now)]
         else:
             recorded = Recorded(_redrawable(found).step, model=model)
@@ -142,18 +143,35 @@ def _ruling(found: Found, choose: int) -> Recorded:
     if choose not in candidates:
         have = f"has the candidates 1 to {len(candidates)}" if len(candidates) > 1 else "has one candidate, 1"
         raise InputError(f"step {step.step} {have if candidates else 'has no candidate'}; {choose} is none of them")
-    choice, note = candidates[choose], None
+    choice = candidates[choose]
     try:
         parsed(choice)
     except (ValueError, RecursionError):
         raise InputError(
             f"candidate {choose} of step {step.step} is not JSON: somebody has tampered with it"
         ) from None
+    return _tried(found, step, choice, f"candidate {choose} of")
+
+
+def _answering(found: Found, answer: Any) -> Recorded:
+    """What is recorded where somebody gives the choice itself."""
+    step = undecided(found)
+    if step is None:
+        raise InputError(nothing_parked(found))
+    try:
+        choice = canonical(answer)
+    except NotJson as error:
+        raise InputError(f"the answer is not JSON data: {error}") from None
+    return _tried(found, step, choice, "the answer to")
+
+
+def _tried(found: Found, step: OpenStep, choice: str, what: str) -> Recorded:
+    """A choice that the chain can go on with; raises `InputError` for another, named as `what` step."""
     if found.chain is None:
-        note = f"the choice was not tried: {found.problem}"
-    elif (refusal := _refusal(found.chain, found.at, choice)) is not None:
-        raise InputError(f"candidate {choose} of step {step.step} cannot be taken: {refusal}")
-    return Recorded(step.step, choice, note=note)
+        return Recorded(step.step, choice, note=f"the choice was not tried: {found.problem}")
+    if (refusal := _refusal(found.chain, found.at, choice)) is not None:
+        raise InputError(f"{what} step {step.step} cannot be taken: {refusal}")
+    return Recorded(step.step, choice)
 
 
 def _refusal(chain: Chain, state: Json, choice: str) -> str | None:
@@ -175,7 +193,7 @@ def _refusal(chain: Chain, state: Json, choice: str) -> str | None:
 def _redrawable(found: Found) -> OpenStep:
     """The step whose samples somebody may have drawn anew."""
     step = found.step
-    if step is None or not (step.reviewed or isinstance(step.verdict, Undecided)):
+    if step is None or not (step.reviewed or step.parked):
         raise InputError(nothing_parked(found))
     return step
 

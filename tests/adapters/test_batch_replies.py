@@ -6,7 +6,7 @@ import json
 from batch_provider import Provider, answer, kinds, outcomes, prompt_of, refusal, reply, settings, told, trying, untold
 
 from tables import each
-from unerring.core.sample import Finish, Usage
+from unerring.core.sample import Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 
@@ -22,9 +22,8 @@ def test_lines_that_cannot_be_read_fail_their_own_requests_alone():
 
 
 def test_replies_in_files_are_read_as_those_of_the_chat_endpoint():
-    """By its status and words, a request in the error file is a refusal to answer, a rate limit, or invalid; an empty
-    reply is of unknown outcome, with what it was billed.
-    """
+    """By its status and words, a request in the error file is a refused question or a rate limit; an empty
+    reply is of unknown outcome, with what it was billed."""
     bodies = [
         (refusal("filtered", "content_filter"), 400),
         (refusal("slowly", "rate_limit_exceeded"), 429),
@@ -40,10 +39,10 @@ def test_replies_in_files_are_read_as_those_of_the_chat_endpoint():
         calls = [sampler.sample(f"p{step}", settings(step), 1) for step in range(5)]
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    refused, limited, invalid, odd, empty = trying(Provider(results=results), work)
-    assert refused[0].finish is Finish.REFUSED
+    refused, limited, long, odd, empty = trying(Provider(results=results), work)
+    assert (type(refused), refused.kind) == (ProviderDown, FailureKind.REFUSED)
     assert limited.kind is FailureKind.RATE_LIMITED
-    assert (type(invalid), invalid.kind) == (ProviderDown, FailureKind.INVALID)
+    assert (type(long), long.kind, long.status) == (ProviderDown, FailureKind.REFUSED, 400)
     assert (type(odd), odd.kind) == (ProviderBusy, FailureKind.TRANSIENT)
     assert (empty.kind, empty.tokens) == (FailureKind.UNKNOWN, (5, 3))
 

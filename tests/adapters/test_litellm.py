@@ -332,11 +332,13 @@ def test_the_deadline_holds_whatever_the_library_does(library):
     assert raised.value.kind is FailureKind.UNKNOWN
 
 
-def test_a_filtered_question_is_a_refusal_of_the_model(library):
-    """It is an answer that may not vote, and no failure, with the provider's reply or without."""
-    library.outcome = named("ContentPolicyViolationError", status_code=400)
-    [sample] = ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
-    assert sample.finish is Finish.REFUSED
+def test_a_question_that_is_refused_is_told_apart(library):
+    """One that is filtered or too long is refused by itself, with the provider's reply or without."""
+    for name in ("ContentPolicyViolationError", "ContextWindowExceededError"):
+        library.outcome = named(name, status_code=400)
+        with pytest.raises(ProviderDown) as raised:
+            ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
+        assert (raised.value.kind, raised.value.status) == (FailureKind.REFUSED, 400)
 
 
 def test_no_key_gets_into_messages_or_answers(library):

@@ -115,7 +115,8 @@ DOWN = {
     Fault.ECHO_401: FailureKind.DENIED,
     Fault.FORBIDDEN: FailureKind.DENIED,
     Fault.NO_SUCH_MODEL: FailureKind.INVALID,
-    Fault.TOO_LONG: FailureKind.INVALID,
+    Fault.TOO_LONG: FailureKind.REFUSED,
+    Fault.CONTENT_FILTER: FailureKind.REFUSED,
 }
 
 
@@ -144,7 +145,6 @@ def test_a_wait_that_a_provider_asks_for_is_kept():
     [
         (Fault.REFUSAL, Finish.REFUSED),
         (Fault.FILTERED, Finish.REFUSED),
-        (Fault.CONTENT_FILTER, Finish.REFUSED),
         (Fault.LENGTH, Finish.LENGTH),
     ],
 )

@@ -143,7 +143,8 @@ KINDS = {
     FailureKind.RATE_LIMITED: [fault for fault in Fault if fault.name.startswith("RATE_LIMITED")],
     FailureKind.QUOTA: [Fault.QUOTA, Fault.PAYMENT],
     FailureKind.DENIED: [Fault.UNAUTHORIZED, Fault.FORBIDDEN, Fault.ECHO_401],
-    FailureKind.INVALID: [Fault.NO_SUCH_MODEL, Fault.TOO_LONG],
+    FailureKind.INVALID: [Fault.NO_SUCH_MODEL],
+    FailureKind.REFUSED: [Fault.TOO_LONG, Fault.CONTENT_FILTER],
     FailureKind.TRANSIENT: [Fault.ERROR_500, Fault.BAD_GATEWAY, Fault.ECHO_500],
     FailureKind.OVERLOADED: [Fault.UNAVAILABLE, Fault.OVERLOADED],
     FailureKind.UNKNOWN: [
@@ -205,7 +206,6 @@ def test_every_fault_has_been_thought_of():
     known = {fault for faults in KINDS.values() for fault in faults} | {
         *SAMPLES,
         Fault.N_REFUSED,
-        Fault.CONTENT_FILTER,
     }
     assert known == set(Fault)
 
@@ -249,13 +249,6 @@ def test_odd_replies_are_samples(fault, finish):
         assert (sample.served == before.served) == (fault is not Fault.SWAPPED)
         if fault is Fault.NO_USAGE:
             assert sample.usage == sampler.worst(PROMPT, settings(), 1)
-
-
-def test_a_filtered_prompt_is_a_refusal():
-    """A 400 because of the prompt's content is a sample that was refused, and costs nothing."""
-    with serving(script=always(Fault.CONTENT_FILTER)) as server:
-        (sample,) = ask(sampler_of(server), n=3)
-        assert (sample.finish, sample.usage) == (Finish.REFUSED, Usage())
 
 
 def test_no_call_outlives_its_deadline():

@@ -10,7 +10,6 @@ from unerring.adapters.openai_failures import LARGEST_ERROR, failure, one_line, 
 from unerring.adapters.openai_reply import Asked, outcome
 from unerring.adapters.openai_spec import Secret
 from unerring.adapters.openai_waits import wait_asked
-from unerring.core.sample import Finish
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 CANARY = "sk-canary-5d1f0c9a7e"
@@ -36,7 +35,8 @@ def refused(status, error=None, headers=None):
         ((408, 409, 425, 500, 502, 504, 520, 524, 599), FailureKind.TRANSIENT),
         ((402,), FailureKind.QUOTA),
         ((401, 403, 407), FailureKind.DENIED),
-        ((400, 404, 405, 410, 413, 415, 418, 422, 501), FailureKind.INVALID),
+        ((400, 404, 405, 410, 415, 418, 422, 501), FailureKind.INVALID),
+        ((413,), FailureKind.REFUSED),
         ((300, 301, 302, 303, 304, 307, 308), FailureKind.INVALID),
         ((0, 101, 199, 600, 999), FailureKind.UNKNOWN),
     ],
@@ -59,7 +59,7 @@ def test_a_status_has_a_kind(statuses, kind):
         (429, [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}], FailureKind.RATE_LIMITED),
         (400, {"error": {"message": "Your credit balance is too low to access the API."}}, FailureKind.QUOTA),
         (403, {"error": {"message": "insufficient credits"}}, FailureKind.QUOTA),
-        (400, {"error": {"code": "context_length_exceeded"}}, FailureKind.INVALID),
+        (400, {"error": {"code": "unsupported_value", "message": "'n' is too large"}}, FailureKind.INVALID),
         (500, {"error": {"code": "insufficient_quota"}}, FailureKind.TRANSIENT),
     ],
 )
@@ -75,12 +75,19 @@ def test_codes_tell_a_quota_from_a_rate(status, error, kind):
         (400, {"error": {"code": "400", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
         (400, {"error": {"code": "invalid_prompt"}}),
         (403, {"error": {"code": 403, "message": "flagged", "metadata": {"flagged_input": "..."}}}),
+        (400, {"error": {"code": "context_length_exceeded"}}),
+        (400, {"error": {"type": "exceed_context_size_error", "message": "the request exceeds the context size"}}),
+        (400, {"error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}}),
+        (400, {"object": "error", "message": "This model's maximum context length is 512 tokens."}),
+        (400, {"error": {"code": 400, "message": "The input token count (9) exceeds the maximum"}}),
+        (422, {"detail": "Input is too long for this model"}),
+        (413, "payload too large"),
     ],
 )
-def test_a_filter_is_a_refusal_and_no_failure(status, error):
-    """Where the provider objects to what is asked, that is a sample: refused, without text, and not billed."""
-    (sample,) = refused(status, error)
-    assert (sample.text, sample.finish, sample.usage.output_tokens) == ("", Finish.REFUSED, 0)
+def test_a_question_that_is_refused_is_told_apart(status, error):
+    """Where the provider objects to what is asked, its content or its length, that is a failure of this question."""
+    failure = refused(status, error)
+    assert (type(failure), failure.kind, failure.status) == (ProviderDown, FailureKind.REFUSED, status)
 
 
 def test_a_redirect_says_what_to_do():

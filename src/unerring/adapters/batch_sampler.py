@@ -108,9 +108,11 @@ class BatchSampler:
         try:
             body = self._form.body(prompt, settings, n)
         except UnicodeEncodeError:
-            raise ProviderDown("the prompt has half characters in it (surrogates), which cannot be sent") from None
+            words = "the prompt has half characters in it (surrogates), which cannot be sent"
+            raise ProviderDown(words, FailureKind.REFUSED) from None
         if len(body) > MOST_LINE:
-            raise ProviderDown(f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have")
+            words = f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have"
+            raise ProviderDown(words, FailureKind.REFUSED)
         key = key_of(self._identity, self.spec.chat.model, prompt, settings)
         return Line(
             key,

@@ -91,5 +91,5 @@ def again(failure: Exception) -> Exception:
             other.reading = failure.reading
             return other
         case ProviderDown():
-            return ProviderDown(str(failure), failure.kind)
+            return ProviderDown(str(failure), failure.kind, failure.status)
     return failure

@@ -12,7 +12,7 @@ from unerring.adapters.openai_request import LIMITS, Form, refused_parameter
 from unerring.adapters.openai_spec import parse_spec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.sample import Sample, Settings, Usage
-from unerring.errors import ProviderBusy, ProviderDown
+from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 # Tokens that a chat template may add to a prompt: its marks, and the system prompt that some models bring along.
 TEMPLATE_TOKENS = 256
@@ -71,7 +71,8 @@ class OpenAISampler:
         try:
             body = self._form.body(prompt, settings, several)
         except UnicodeEncodeError:
-            return ProviderDown("the prompt has half characters in it (surrogates), which cannot be sent")
+            words = "the prompt has half characters in it (surrogates), which cannot be sent"
+            return ProviderDown(words, FailureKind.REFUSED)
         began = time.perf_counter()
         got = await self._line.exchange(body)
         if isinstance(got, ProviderBusy | ProviderDown):

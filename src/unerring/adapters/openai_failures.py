@@ -22,6 +22,14 @@ LONGEST_WORD = 200  # characters of a code
 _QUOTA = re.compile(r"insufficient_(quota|credits|balance|funds)|billing|payment_required|quota_exceeded_for_plan")
 _NO_CREDIT = re.compile(r"credit balance is too low|insufficient (credit|balance|fund)", re.IGNORECASE)
 _FILTERED = re.compile(r"content_?filter|content_policy|responsible_?ai_?policy|invalid_prompt|flagged", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context_(length|window)|context_size|string_above_max_length|too_long|too_large|max_tokens_exceeded|token_limit"
+)
+_TOO_LONG_WORDS = re.compile(
+    r"maximum context length|context (length|window|size)|(prompt|input|messages?|text|request|question) (is|are) too "
+    r"(long|large)|input token count|too many (input )?tokens|reduce the length|too large for model",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(r"<title[^<>]{0,80}>([^<]+)", re.IGNORECASE)
 _TAGS = re.compile(r"<[^<>]*>")
 
@@ -33,6 +41,7 @@ _BY_STATUS = {
     407: FailureKind.DENIED,
     408: FailureKind.TRANSIENT,
     409: FailureKind.TRANSIENT,
+    413: FailureKind.REFUSED,
     425: FailureKind.TRANSIENT,
     429: FailureKind.RATE_LIMITED,
     501: FailureKind.INVALID,
@@ -40,7 +49,7 @@ _BY_STATUS = {
     505: FailureKind.INVALID,
     529: FailureKind.OVERLOADED,
 }
-_LASTING = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID}
+_LASTING = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID, FailureKind.REFUSED}
 # What stands for a status where an error comes without one.
 _BY_WORD = {
     "rate_limit": 429,
@@ -55,6 +64,9 @@ _BY_WORD = {
     "not_found": 404,
     "invalid_request": 400,
     "content_filter": 400,
+    "content_policy": 400,
+    "invalid_prompt": 400,
+    "context_length": 400,
     "server_error": 500,
     "internal_error": 500,
     "api_error": 500,
@@ -76,8 +88,13 @@ class Said:
 
     @property
     def filtered(self) -> bool:
-        """Whether it was the question's content that was objected to: a refusal to answer, not a failure."""
+        """Whether it was the question's content that was objected to."""
         return _FILTERED.search(self.codes) is not None
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the question was too long, by the error's code or its message."""
+        return bool(_TOO_LONG.search(self.codes) or _TOO_LONG_WORDS.search(self.message[:1000]))
 
 
 def said_by(value: object) -> Said:
@@ -160,7 +177,7 @@ def failure(status: int, said: Said, headers: Mapping[str, str], where: str, sec
         return ProviderDown(one_line(words, secret), kind)
     words = one_line(f"{where} answered {status}: {secret.scrubbed(said.message)[: 8 * LONGEST_MESSAGE]}", secret)
     if kind in _LASTING:
-        return ProviderDown(words.rstrip(": "), kind)
+        return ProviderDown(words.rstrip(": "), kind, status)
     limited = status == 429
     wait = wait_asked(headers, now, said.retry_delay, limited) or wait_asked(said.limits, now, None, limited)
     busy = ProviderBusy(words.rstrip(": "), None, kind)
@@ -172,6 +189,8 @@ def failure(status: int, said: Said, headers: Mapping[str, str], where: str, sec
 def _kind(status: int, said: Said) -> FailureKind:
     if status in {400, 403, 429} and (_QUOTA.search(said.codes) or _NO_CREDIT.search(said.message[:1000])):
         return FailureKind.QUOTA
+    if (status in {400, 403, 422} and said.filtered) or (status in {400, 422} and said.too_long):
+        return FailureKind.REFUSED
     known = _BY_STATUS.get(status)
     if known is not None:
         return known

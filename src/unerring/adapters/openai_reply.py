@@ -94,6 +94,8 @@ def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
     said = read_error(bytes(found[0]))
     if said.status is None:
         return _unknown(f"the reply is an error: {said.message}", asked, tokens)
+    if said.status in {400, 403, 422} and said.filtered:  # of the answer perhaps: another one may pass
+        return [Sample("", Usage(), Finish.REFUSED, voter=asked.voter, seconds=asked.seconds)]
     failed = _refused(said.status, headers, said, asked)
     if isinstance(failed, ProviderBusy):
         failed.tokens = tokens
@@ -281,9 +283,7 @@ def _plain(headers: Mapping[str, str], body: bytes) -> bytes | None:
     return None
 
 
-def _refused(status: int, headers: Mapping[str, str], said: Said, asked: Asked) -> Outcome:
-    if status in {400, 403, 422} and said.filtered:
-        return [Sample("", Usage(), Finish.REFUSED, voter=asked.voter, seconds=asked.seconds)]
+def _refused(status: int, headers: Mapping[str, str], said: Said, asked: Asked) -> Failure:
     if not 300 <= status <= 599:
         return _unknown(f"it answered {status}, which is no status of a reply", asked)
     return failure(status, said, headers, asked.where, asked.secret, asked.now)

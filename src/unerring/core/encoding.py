@@ -31,6 +31,7 @@ from unerring.core.entries import (
     Probed,
     QuestionText,
     Redrawn,
+    Refused,
     Rejudged,
     Replies,
     Reply,
@@ -122,6 +123,8 @@ def _fields(entry: Entry) -> list[Any]:
 
 def _session_fields(entry: Entry) -> list[Any]:
     match entry:
+        case Refused(step, reason, at):
+            return _trimmed(["refused", step, reason, at])
         case Shortlisted(step):
             return ["shortlisted", step]
         case Ruled(step, choice, time):
@@ -176,7 +179,7 @@ def _flag_name(flag: FlagKind | None) -> str | None:
 
 def _entry(kind: object, values: list[Any]) -> Entry:
     try:
-        entry = _of_a_step(kind, values) or _of_a_session(kind, values)
+        entry = _of_a_step(kind, values) or _of_an_open_step(kind, values) or _of_a_session(kind, values)
     except (TypeError, ValueError, IndexError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
     if entry is not None:
@@ -217,16 +220,12 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
     return None
 
 
-def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
+def _of_an_open_step(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
-        case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap, *rest]:
-            return Resumed(time, vote_cap, flag_cap, bool(rest)) if rest in ([], [True]) else None
-        case "paused", [str(cause), str(reason), int() | float() as time, *rest]:
-            return Paused(cause, reason, time, _seconds(rest))
-        case "finished", [int(steps), int() | float() as time, *rest]:
-            return Finished(steps, time, _seconds(rest))
         case "shortlisted", [int(step)]:
             return Shortlisted(step)
+        case "refused", [int(step), str(reason), *rest]:
+            return Refused(step, reason, _digest(*_padded(rest, 1)))
         case "ruled", [int(step), str(choice), int() | float() as time]:
             return Ruled(step, choice, time)
         case "redrawn", [int(step), int() | float() as time, (str() | None) as model]:
@@ -235,6 +234,17 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             return Rejudged(step, tuple(map(_judgement, each)), time, _digest(*_padded(rest, 1)))
         case "inherited", [int(step), str(choice), str(state)]:
             return Inherited(step, choice, state)
+    return None
+
+
+def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
+    match kind, values:
+        case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap, *rest]:
+            return Resumed(time, vote_cap, flag_cap, bool(rest)) if rest in ([], [True]) else None
+        case "paused", [str(cause), str(reason), int() | float() as time, *rest]:
+            return Paused(cause, reason, time, _seconds(rest))
+        case "finished", [int(steps), int() | float() as time, *rest]:
+            return Finished(steps, time, _seconds(rest))
         case "accepted", [
             int() | float() as time,
             [*changes],
@@ -361,6 +371,7 @@ KINDS = frozenset(
             "r",
             "rq",
             "q",
+            "refused",
             "c",
             "i",
             "d",

@@ -117,6 +117,18 @@ class QuestionText:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider refused what the step asks, and answers other questions; `reason` is what it said.
+
+    The step waits for somebody to decide it, or to have it asked otherwise; a session that resumes asks it again.
+    """
+
+    step: int
+    reason: str
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Drafted:
     """A paid drafting model was asked to guess a step's choice. Its answer never votes, and is not kept."""
 
@@ -313,6 +325,7 @@ Entry: TypeAlias = (
     | Intent
     | Replies
     | QuestionText
+    | Refused
     | Drafted
     | Probed
     | Voter

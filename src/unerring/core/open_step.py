@@ -43,13 +43,14 @@ class OpenStep:
     committed somebody may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
     `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept.
     `left_open` says that an earlier session asked it: its samples are compared with how they read now. `calls` has
-    the number of the first sample that came in the same reply, for each one that is not the first itself.
+    the number of the first sample that came in the same reply, for each one that is not the first itself. `refused` is
+    what the provider said where it refused the question, until a sample comes all the same.
     """
 
     __slots__ = (
         *("ahead", "asked", "calls", "choices", "first", "flags", "listed", "model", "policy", "race", "replies"),
         *("round_first", "rounds", "ruled", "step", "texts", "told", "voters", "weighing"),
-        *("question", "wordings", "left_open"),
+        *("question", "wordings", "left_open", "refused"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -67,6 +68,7 @@ class OpenStep:
         self.question: str | None = None
         self.wordings: tuple[str, ...] | None = None
         self.left_open = False
+        self.refused: str | None = None
         self._begin(policy)
 
     def _begin(self, policy: Policy) -> None:
@@ -91,6 +93,12 @@ class OpenStep:
         if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
             return Undecided(self.race.votes)
         return verdict
+
+    @property
+    def parked(self) -> bool:
+        """Whether somebody is to decide the step: votes left it undecided, or the provider refused to answer it."""
+        verdict = self.verdict
+        return isinstance(verdict, Undecided) or (self.refused is not None and not isinstance(verdict, Won))
 
     @property
     def reviewed(self) -> bool:
@@ -176,6 +184,7 @@ class OpenStep:
         if isinstance(reply.choice, str):
             self.choices[reply.choice] = reply.slot
         self.replies[reply.slot] = reply
+        self.refused = None
         if call is not None and call != reply.slot:
             self.calls[reply.slot] = call
         self._tell()
@@ -187,7 +196,7 @@ class OpenStep:
 
     def rule(self, choice: str) -> None:
         """Take the choice that somebody made; raises `Misplaced` where votes may still decide."""
-        if self.ruled is None and not isinstance(self.verdict, Undecided):
+        if self.ruled is None and not self.parked:
             raise Misplaced(f"step {self.step} is not undecided, so that nobody is to decide it")
         self.ruled, self.listed = choice, False
 
@@ -210,7 +219,7 @@ class OpenStep:
         A step that somebody has looked at may be drawn anew at any time: the model named may turn out not to answer.
         Raises `Misplaced` for any other that is not undecided.
         """
-        if not self.reviewed and not isinstance(self.verdict, Undecided):
+        if not self.reviewed and not self.parked:
             raise Misplaced(f"step {self.step} is not undecided, so that its samples are not to be set aside")
         self.set_aside()
         self.model = model
@@ -220,7 +229,7 @@ class OpenStep:
         self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
         self.ruled, self.listed = None, False
         self.texts, self.choices = {}, {}
-        self.question = self.wordings = None
+        self.question = self.wordings = self.refused = None
         self._begin(self.policy)
 
     def rejudge(self, judgements: Iterable[Judgement]) -> None:

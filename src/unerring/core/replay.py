@@ -27,6 +27,7 @@ from unerring.core.entries import (
     Probed,
     QuestionText,
     Redrawn,
+    Refused,
     Rejudged,
     Replies,
     Reply,
@@ -215,7 +216,7 @@ class RunState:
                 self._intend(entry)
             case Failed() | Cancelled() | Drafted() | Probed():
                 self._follow(entry)
-            case Voter() | Served() | QuestionText():
+            case Voter() | Served() | QuestionText() | Refused():
                 self._name(entry)
             case Ruled() | Redrawn() | Shortlisted() | Rejudged() | Accepted():
                 self._look_again(entry)
@@ -280,8 +281,11 @@ class RunState:
                 if finding:
                     self.findings.append(finding)
 
-    def _name(self, entry: Voter | Served | QuestionText) -> None:
+    def _name(self, entry: Voter | Served | QuestionText | Refused) -> None:
         match entry:
+            case Refused(step, reason, at):
+                if step >= self.committed:  # else it was asked from a state that was not to be
+                    self.step(step, at).refused = reason
             case QuestionText(step, wordings, at):
                 place = self._place(step, at) if at is not None or step >= self.committed else ""
                 opened = self.open.get(step, {}).get(place)

@@ -76,11 +76,16 @@ def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
         return
     measured = [name for name, _ in rule.weights.voters]
     for one in samplers:  # its voters may be its members, or itself in some wording
-        if not any(name == one.name or name.startswith((f"{one.name}/", one.name + WORDING)) for name in measured):
+        if not any(answers_as(one, name) for name in measured):
             raise InputError(
                 f"votes of {one.name} would weigh nothing: the weights of this run were measured of "
                 f"{', '.join(measured)}. Name one of these, or count votes (`rule` ahead-by)"
             )
+
+
+def answers_as(sampler: Sampler, voter: str) -> bool:
+    """Whether a voter of this name is the sampler, a member of it, or it in another wording."""
+    return voter == sampler.name or voter.startswith((f"{sampler.name}/", sampler.name + WORDING))
 
 
 def require_request(request: Request, samplers: Iterable[Sampler]) -> None:

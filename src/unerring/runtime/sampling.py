@@ -8,6 +8,7 @@ unknown, never lost from sight.
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -31,6 +32,7 @@ from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Endpoint, Sampler
 from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Nature, nonce_of, probe
 from unerring.runtime.question import MAX_REASON_CHARS, Question
+from unerring.runtime.refusals import Refusals
 from unerring.runtime.repeat_probe import probe_repeats
 from unerring.runtime.trials import Trial, can_be_tried
 
@@ -53,6 +55,7 @@ class Sampling:
         self._endpoint = isinstance(sampler, Endpoint)
         self._copies = Copies(around.guards.copies, around.heard)
         self._flags = FlagGuard(sampler, ledger, around)
+        self._refusals = Refusals(sampler, ledger, around)
         self._unanswered: dict[tuple[int, str], int] = {}  # samples asked for since a call of the step had an outcome
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
@@ -129,7 +132,8 @@ class Sampling:
             finding = await probe(trial.ask, nonce, settings)
             if finding.nature is Nature.UNSURE and finding.heard:
                 asked = self._ledger.state.request.settings(subtask, endpoint.compact, settings)
-                finding = await probe_repeats(trial.ask, subtask.worded(endpoint.compact), nonce, asked, finding)
+                with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
+                    finding = await probe_repeats(trial.ask, subtask.worded(endpoint.compact), nonce, asked, finding)
             self._ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
             if finding.fatal:
                 raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
@@ -171,9 +175,14 @@ class Sampling:
             if call.key in self._unanswered:
                 self._unanswered[call.key] -= len(call.slots)
             raise
+        except ProviderGone as gone:
+            self._unanswered.pop(call.key, None)
+            samples = self._refusals.settled(gone, call.question, call.place, call.seat.sampler, len(call.slots))
         except Exception:
             self._unanswered.pop(call.key, None)
             raise
+        else:
+            self._refusals.answered(call.seat.sampler, call.question.step.step)
         self._unanswered.pop(call.key, None)
         failure: Exception | None = None
         replies: list[Reply] = []

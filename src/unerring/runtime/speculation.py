@@ -29,7 +29,7 @@ from unerring.core.foresight import Foresight, worth_risking
 from unerring.core.process import beside_of, digest_at
 from unerring.core.race import Undecided, Won
 from unerring.core.vote import Json
-from unerring.errors import Interrupted, JournalError, ProviderGone, Stopped
+from unerring.errors import Interrupted, JournalError, ProviderGone, StepRefused, Stopped
 from unerring.runtime.calling import failure_of
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.guesses import Guesses
@@ -83,6 +83,8 @@ class Lookahead:
                     self._plan()
                 elif not self._calls:
                     raise Interrupted(stop.reason)
+                if (refusal := self._refusal()) is not None and not self._calls:
+                    raise refusal  # all that stands beside the refused step is asked by now
                 self._news.clear()
                 await self._news.wait()
         except asyncio.CancelledError:
@@ -128,7 +130,10 @@ class Lookahead:
                 self._window.append(self._prospect(question))
             head = self._window[0]
             if head.failure is not None:
-                raise head.failure
+                if self._refusal() is not None:
+                    return True
+                if not head.decided or not isinstance(head.failure, StepRefused):
+                    raise head.failure
             if not head.asked:  # no call of it is under way
                 self._frontier.shortlist(head.question)
             match head.question.step.verdict:
@@ -138,6 +143,14 @@ class Lookahead:
                     raise undecided(head.question.step)
                 case _:
                     return True
+
+    def _refusal(self) -> StepRefused | None:
+        """The provider's refusal of the step at the frontier, which no votes have settled: the run stops there.
+
+        Steps that stand beside it are asked before: they are answered whatever it comes to.
+        """
+        head = self._window[0]
+        return head.failure if isinstance(head.failure, StepRefused) and not head.decided else None
 
     def _commit(self, head: Prospect, choice: str) -> None:
         if head.stood_in:
@@ -226,10 +239,11 @@ class Lookahead:
         self._sure = chances[-1]
         in_use = self._decisive + sum(len(prospect.question.step.replies) for prospect in self._window)
         self._wasted = self._frontier.folded.samples - in_use
-        for prospect, chance in zip(self._window, chances, strict=False):
-            if not self._ask(prospect, chance):
+        refused = self._refusal() is not None
+        for prospect, chance in zip(tuple(self._window), chances, strict=False):
+            if not self._ask(prospect, chance) or (refused and not prospect.free):
                 break
-        while self._guesses is None and self._extend():
+        while (self._guesses is None or refused) and self._extend():
             pass
         self._room.set()
 
@@ -283,9 +297,9 @@ class Lookahead:
             return
         if given_up and isinstance(failure, Interrupted | ProviderGone):
             return  # it was not to be tried again, and no step waits for it
-        if isinstance(failure, Stopped | JournalError):
+        if isinstance(failure, Stopped | JournalError) and not isinstance(failure, StepRefused):
             self._failure = self._failure or failure
-        else:  # the user's own code failed: on a state that may never come to be
+        else:  # the question was refused, or the user's own code failed: on a state that may never come to be
             prospect.failure = prospect.failure or failure
 
     def _extend(self) -> bool:
@@ -296,8 +310,14 @@ class Lookahead:
             return False
         if self._frontier.around.stop.reason is not None:
             return False
-        if last.choice is not None or last.stuck or last.free:
+        if last.choice is not None or last.free:
             return False
+        if last.stuck and not isinstance(last.failure, StepRefused):
+            return False
+        if self._refusal() is not None:  # only what stands beside the refused step is asked
+            before = islice(self._window, len(self._window) - 1)
+            if self._beside(last) is None or not all(prospect.free for prospect in before):
+                return False
         following = self._following(last)
         if following is None:
             return False

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from unerring import reviewing
-from unerring.adapters.jsonl import json_line
+from unerring.adapters.jsonl import json_line, json_value
 from unerring.core.summary import row
 from unerring.core.vote import parsed
 from unerring.errors import InputError
@@ -25,6 +25,7 @@ FEW_SAMPLES = 40
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--choose", type=int, metavar="N", help="Decide the step: take candidate number N of the list.")
+@click.option("--answer", metavar="JSON", help="Decide the step: this is its choice, whatever its samples say.")
 @click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn anew.")
 @click.option("--model", metavar="SPEC", help="The same, drawn from another model.")
 @click.option(
@@ -38,6 +39,7 @@ FEW_SAMPLES = 40
 def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     file: Path,
     choose: int | None,
+    answer: str | None,
     resample: bool,
     model: str | None,
     prices: Path | None,
@@ -46,11 +48,12 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     trust: bool,
     as_json: bool,
 ) -> int:
-    """Look at the undecided step that the run in the journal FILE stopped at, and decide it.
+    """Look at the step that the run in the journal FILE stopped at, undecided or refused by the provider; decide it.
 
     \b
     unerring review run.db                 what was asked, the candidates and every sample
     unerring review run.db --choose 1      the first candidate is right
+    unerring review run.db --answer 42     this choice is right, given as JSON
     unerring review run.db --resample      draw the samples anew
     unerring review run.db --model SPEC    draw them from another model
 
@@ -60,8 +63,10 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     working_on(file)
     if prices is not None and model is None:
         raise InputError("--prices are those of --model SPEC")
-    if choose is not None or resample or model is not None:
-        return _decided(file, reviewing.decide(file, choose, resample, model, prices, process, trust), as_json)
+    if choose is not None or answer is not None or resample or model is not None:
+        given = ... if answer is None else _given(answer)
+        recorded = reviewing.decide(file, choose, resample, model, prices, process, trust, given)
+        return _decided(file, recorded, as_json)
     found = reviewing.review(file, process, trust)
     if as_json:
         click.echo(json_line(review_json(found, file)))
@@ -76,6 +81,14 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
     return DONE
+
+
+def _given(answer: str) -> Any:
+    """The choice that somebody gives as JSON."""
+    try:
+        return json_value(answer)
+    except ValueError as error:
+        raise InputError(f"--answer is JSON, such as 42, '\"yes\"' or '{{\"a\": 1}}': {error}") from None
 
 
 def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
@@ -140,7 +153,10 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     counts = f"{parked.votes:,} votes, {parked.flags:,} flagged, {parked.rounds:,} rounds"
     if parked.set_aside:
         counts += f"; {parked.set_aside:,} samples were set aside before"
-    yield row("step", f"{parked.step} of {file}, undecided under {parked.rule}")
+    how = f"undecided under {parked.rule}" if parked.refused is None else "refused by the provider"
+    yield row("step", f"{parked.step} of {file}, {how}")
+    if parked.refused is not None:
+        yield row("it said", parked.refused if full else shortened_line(parked.refused))
     yield row("process", called if full else shortened_line(called))
     yield row("votes", counts)
     for message in parked.messages:
@@ -157,7 +173,7 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     for candidate in parked.candidates:
         yield from _candidate(candidate, full)
     if not parked.candidates:
-        yield row("candidates", "none: every sample was flagged")
+        yield row("candidates", "none: every sample was flagged" if parked.samples else "none: there is no sample")
     if any(sample.flag is not None and sample.reason is None for sample in parked.samples):
         yield row("reasons", "of flags were not kept, or not of all: an earlier version of unerring kept none")
     shown = parked.samples if full else parked.samples[:FEW_SAMPLES]
@@ -177,7 +193,8 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
 def _deciding(command: str, candidates: int) -> str:
     """The commands that decide a step, each as it can be run."""
     choices = f"{command} --choose 1" + (f" (or up to {candidates}), " if candidates > 1 else ", ")
-    return f"{choices if candidates else ''}{command} --resample, or the same with --model and another model"
+    anew = f"{command} --resample, or the same with --model and another model"
+    return f"{choices if candidates else ''}{anew}, or with --answer and the choice as JSON"
 
 
 def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:

@@ -210,6 +210,9 @@ def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
         review = f"unerring review {quoted(path)}"
         more = "" if error.larger is None else f", or to allow it more: {allowing}"
         return f"{review} to see it and decide{more}", review
+    if error.kind == "refused":
+        review = f"unerring review {quoted(path)}"
+        return f"{review} to see it, and give the answer or ask another model", review
     if error.kind == "copies" and error.larger is not None:
         return f"{resume} once no cache is between, or to allow as many: {allowing}", resume
     if error.kind == "flagged" and error.larger is not None:

@@ -17,7 +17,7 @@ from unerring.core.numbers import MOST_COUNT
 from unerring.core.parsing import json_answer
 from unerring.core.redflag import RedFlag
 from unerring.core.vote import canonical
-from unerring.errors import InputError, SamplesFlagged, StepUndecided
+from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecided
 from unerring.measuring import Target
 from unerring.processes.general import READINGS, settled
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
@@ -41,7 +41,11 @@ from unerring.ui.running import Ending, fresh, told, watched
 from unerring.ui.tree import decided_tree, tree_text
 
 TREE_LINES = 60  # shown with -v
-LEFT_OPEN = {StepUndecided.kind, SamplesFlagged.kind}  # stops at one problem of several, which do not stop the others
+LEFT_OPEN = {
+    StepUndecided.kind,
+    StepRefused.kind,
+    SamplesFlagged.kind,
+}  # stops at one problem of several, which do not stop the others
 MOST_FLAGGED = 3  # problems in a row, all of whose samples are flagged: then it is the model, not the problem
 
 

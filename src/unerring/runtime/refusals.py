@@ -1,0 +1,87 @@
+"""Questions that a provider refuses: told apart from requests that it never takes, and parked.
+
+A question is refused by itself where the provider's code or message says so (`FailureKind.REFUSED`: too long for the
+model, against a policy), or where it answers 400, 413 or 422 and has answered other steps of the run, which are asked
+with the same model and settings. Any other request that is refused would be so at every step, and ends the run.
+"""
+
+from unerring.core.entries import QuestionText, Refused
+from unerring.core.sample import Finish, Sample
+from unerring.errors import FailureKind, ProviderDown, ProviderGone, StepRefused
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.panel import answers_as, samplers_of
+from unerring.runtime.ports import Sampler
+from unerring.runtime.question import Question
+
+OF_A_QUESTION = {400, 413, 422}  # HTTP statuses that may be about one question alone
+MOST_REMEMBERED = 10_000  # places that some model has refused
+
+
+class Refusals:
+    """What a session knows of who answered and who refused."""
+
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+        self._sampler = sampler
+        self._ledger = ledger
+        self._around = around
+        self._answered: dict[str, set[int]] = {}  # by sampler, two steps at most
+        self._refused: dict[tuple[int, str], set[str]] = {}
+
+    def answered(self, sampler: Sampler, step: int) -> None:
+        """Note that a call for a step brought samples."""
+        steps = self._answered.setdefault(sampler.name, set())
+        if len(steps) < 2:
+            steps.add(step)
+
+    def settled(
+        self, gone: ProviderGone, question: Question, place: str | None, sampler: Sampler, count: int
+    ) -> list[Sample]:
+        """Flagged samples, so many, where the provider refused the question and other models answer it as well.
+
+        Raises `StepRefused` where there are none, or all refused it, with that in the journal; and the failure itself
+        where it would meet other questions too. `place` is as in `Intent.at`.
+        """
+        step = question.step
+        refusal = self._of_one_question(gone, sampler, step.step)
+        if refusal is None:
+            raise gone
+        said = str(refusal)
+        if not self._by_all(question, sampler):
+            return [Sample("", finish=Finish.REFUSED, voter=sampler.name, reason=said)] * count
+        if step.step >= self._ledger.state.committed and step.refused != said:
+            if step.wordings is None:
+                wordings = question.subtask.wordings(sampler.compact)
+                self._ledger.record(QuestionText(step.step, wordings, place))
+            self._ledger.record(Refused(step.step, said, place))
+        raise StepRefused(f"step {step.step} was refused by the provider: {said}", step.step) from gone
+
+    def _of_one_question(self, gone: ProviderGone, sampler: Sampler, step: int) -> ProviderDown | None:
+        down = gone.__cause__
+        if not isinstance(down, ProviderDown):
+            return None
+        if down.kind is FailureKind.REFUSED:
+            return down
+        if down.kind is not FailureKind.INVALID or down.status not in OF_A_QUESTION:
+            return None
+        return down if self._answers_others(sampler, step) else None
+
+    def _by_all(self, question: Question, sampler: Sampler) -> bool:
+        """Whether all models that may answer a step have refused it, this one now."""
+        model, key = question.step.model, (question.step.step, question.at)
+        every = samplers_of(self._sampler if model is None else self._around.substitutes[model])
+        refused = self._refused.setdefault(key, set())
+        refused.add(sampler.name)
+        if len(self._refused) > MOST_REMEMBERED:
+            self._refused = {key: refused}
+        return refused >= {one.name for one in every}
+
+    def _answers_others(self, sampler: Sampler, step: int) -> bool:
+        """Whether it has answered another step, in this session or an earlier one."""
+        if self._answered.get(sampler.name, set()) - {step}:
+            return True
+        state = self._ledger.state
+        others = state.committed > 0 or any(
+            one.replies for number, places in state.open.items() if number != step for one in places.values()
+        )
+        return others and any(answers_as(sampler, voter.name) for voter in state.voters.values())

@@ -1,0 +1,171 @@
+"""A question that the provider refuses is parked for somebody to decide, and the others go on."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from endpoint_runs import QuickClock
+
+import unerring
+from doubling import Doubling
+from faults.answers import Answer
+from faults.faults import Fault, Rejection
+from faults.script import since, where
+from faults.server import serving
+from unerring import Guards, InputError, Options, Subtask
+from unerring.adapters.journal_reader import Reader
+from unerring.core.entries import Failed, Refused, Replies
+from unerring.errors import ProviderGone, StepRefused
+from unerring.reviewing import decide, review
+from unerring.ui.cli import command_line
+
+ODD = Rejection(422, "unprocessable", "Something about this request cannot be processed.")
+PLAIN = Options(guards=Guards(probe=False), clock=QuickClock())
+
+
+@dataclass
+class Rows:
+    """Rows that do not hang on each other, each a step that doubles its number."""
+
+    rows: int = 12
+
+    def length(self):
+        return self.rows
+
+    def start(self):
+        return {"row": 0, "sum": 0}
+
+    def place(self, state):
+        return state["row"]
+
+    def beside(self, state):
+        return {"row": state["row"] + 1, "sum": None} if state["row"] + 1 < self.rows else None
+
+    def subtask(self, state):
+        return None if state["row"] == self.rows else Subtask(f"Double {state['row']}.", unerring.json_answer)
+
+    def check(self, state, choice):
+        return unerring.RedFlag("not even") if choice % 2 else None
+
+    def advance(self, state, choice):
+        return {"row": state["row"] + 1, "sum": state["sum"] + choice}
+
+
+def doubling(prompt, *drawn):
+    return Answer(str(2 * int(prompt.strip(".").split()[1])), 20, 2)
+
+
+def refusing(fault, *numbers):
+    """A script by which these rows are refused."""
+    return where(lambda question: int(question.prompt.strip(".").split()[1]) in numbers, fault)
+
+
+def found(path, kind):
+    return [entry for entry in Reader(path).entries() if isinstance(entry, kind)]
+
+
+def run(server, path, chain=None, options=PLAIN):
+    return unerring.run(chain or Rows(), f"openai/m@{server.url}", path, k=2, options=options)
+
+
+@pytest.mark.parametrize("fault", [Fault.TOO_LONG, Fault.CONTENT_FILTER])
+def test_rows_beside_a_refused_one_are_answered_before_the_run_stops(tmp_path, fault):
+    """Rows 3 and 7 are refused: all others have their votes, each refusal is one call and on record; answers given by
+    a person are checked, and with them the same journal goes on to its end.
+    """
+    path = tmp_path / "run.db"
+    with serving(models={"m": doubling}, script=refusing(fault, 3, 7)) as server:
+        with pytest.raises(StepRefused, match=r"step 3 was refused by the provider: .*answered 400") as stop:
+            run(server, path)
+        assert (stop.value.step, stop.value.journal) == (3, str(path))
+        refused = found(path, Refused)
+        assert [entry.step for entry in refused] == [3, 7]
+        answered = {entry.replies[0].step for entry in found(path, Replies)}
+        assert answered == set(range(12)) - {3, 7}
+        calls = server.ledger.totals.requests
+        with pytest.raises(StepRefused):  # asked once more, and not the others
+            unerring.resume(path, Rows(), options=PLAIN)
+        assert server.ledger.totals.requests <= calls + 4
+        parked = review(path, Rows()).parked
+        assert (parked.step, parked.prompts) == (3, {1: "Double 3."})
+        assert "answered 400" in parked.refused
+        with pytest.raises(InputError, match="not even"):
+            decide(path, answer=7, chain=Rows())
+        assert decide(path, answer=6, chain=Rows()).choice == "6"
+        with pytest.raises(StepRefused, match="step 7"):
+            unerring.resume(path, Rows(), options=PLAIN)
+        decide(path, answer=14, chain=Rows())
+        assert unerring.resume(path, Rows(), options=PLAIN).state["sum"] == 132
+
+
+def test_the_command_shows_what_the_provider_said_and_takes_an_answer(tmp_path, capsys):
+    """`review` shows the question, the message and how to decide; `--answer` takes JSON, and nothing else."""
+    path = tmp_path / "run.db"
+    with serving(models={"m": doubling}, script=refusing(Fault.TOO_LONG, 2)) as server:
+        with pytest.raises(StepRefused):
+            run(server, path, Doubling(3))
+        assert command_line(["review", str(path), "--process", "doubling:Doubling"]) == 0
+        shown = capsys.readouterr().out
+        assert "refused by the provider" in shown
+        assert "maximum context length" in shown
+        assert "| Double 2." in shown
+        assert "--answer" in shown
+        assert command_line(["review", str(path), "--answer", "{", "--process", "doubling:Doubling"]) == 2
+        assert "--answer is JSON" in capsys.readouterr().err
+        words = ["review", str(path), "--answer", "4", "--json", "--process", "doubling:Doubling"]
+        capsys.readouterr()
+        assert command_line(words) == 0
+        assert json.loads(capsys.readouterr().out)["choice"] == 4
+        assert unerring.resume(path, Doubling(3), options=PLAIN).state["value"] == 8
+
+
+def test_another_model_may_answer_a_refused_step(tmp_path):
+    """The step is drawn from the model that somebody names, and the others from the run's own."""
+    path = tmp_path / "run.db"
+    script = where(lambda question: question.model == "m" and "Double 2." in question.prompt, Fault.CONTENT_FILTER)
+    with serving(models={"m": doubling, "other": doubling}, script=script) as server:
+        with pytest.raises(StepRefused):
+            run(server, path, Doubling(3))
+        decide(path, model=f"openai/other@{server.url}", chain=Doubling(3))
+        assert unerring.resume(path, Doubling(3), options=PLAIN).state["value"] == 8
+
+
+def test_a_request_that_is_never_taken_ends_the_run_and_parks_nothing(tmp_path):
+    """The same words, 422 without a telling code: the first call of all is the configuration's; after other steps were
+    answered it is the question's, in the same session or a later one.
+    """
+    first, later, resumed = (tmp_path / f"{name}.db" for name in ("first", "later", "resumed"))
+    with serving(models={"m": doubling}, script=since(0, ODD)) as server, pytest.raises(ProviderGone, match="422"):
+        run(server, first, Doubling(3))
+    assert found(first, Refused) == []
+    assert len(found(first, Failed)) <= 2
+    with serving(models={"m": doubling}, script=refusing(ODD, 2)) as server:
+        with pytest.raises(StepRefused, match=r"step 1 .*422"):
+            run(server, later, Doubling(3))
+        with pytest.raises(unerring.Stopped):
+            run(server, resumed, Doubling(3), Options(guards=Guards(probe=False), max_steps=1, speculate="off"))
+        with pytest.raises(StepRefused, match=r"step 1 .*422"):
+            unerring.resume(resumed, Doubling(3), options=PLAIN)
+    script = since(6, Fault.NO_SUCH_MODEL)
+    with serving(models={"m": doubling}, script=script) as server, pytest.raises(ProviderGone, match="404"):
+        run(server, tmp_path / "gone.db", Doubling(9))
+
+
+def test_of_several_models_those_that_answer_decide(tmp_path):
+    """One of three refuses a question: its samples are red flags with its words, and the other two settle the step;
+    where all refuse it the step is parked.
+    """
+    path, parked = tmp_path / "run.db", tmp_path / "parked.db"
+    script = where(lambda question: question.model == "a" and "Double 2." in question.prompt, Fault.TOO_LONG)
+    with serving(models=dict.fromkeys("abc", doubling), script=script) as server:
+        models = [f"openai/{name}@{server.url}" for name in "abc"]
+        result = unerring.run(Doubling(3), models, path, k=2, options=PLAIN)
+    assert result.state["value"] == 8
+    reasons = [one.reason for entry in found(path, Replies) for one in entry.replies if one.flag is not None]
+    assert reasons
+    assert all("maximum context length" in reason for reason in reasons)
+    with serving(models=dict.fromkeys("abc", doubling), script=refusing(Fault.TOO_LONG, 2)) as server:
+        models = [f"openai/{name}@{server.url}" for name in "abc"]
+        with pytest.raises(StepRefused, match="step 1"):
+            unerring.run(Doubling(3), models, parked, k=2, options=PLAIN)
+    assert len(found(parked, Failed)) < 12
