@@ -19,6 +19,7 @@ from unerring.core.request import Request
 from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.core.steps import Step, StepSample
 from unerring.errors import InputError, ProviderBusy, ProviderDown, StepUndecided, Stopped, UnerringError
+from unerring.forking import fork
 from unerring.measuring import Target
 from unerring.processes.hanoi import Hanoi
 from unerring.reading import report, steps, verify
@@ -59,6 +60,7 @@ __all__ = [
     "Usage",
     "aresume",
     "arun",
+    "fork",
     "json_answer",
     "lenient_json",
     "rejudge",

@@ -70,6 +70,7 @@ __all__ = [
     "calibrate",
     "deciding",
     "plan",
+    "policy_for",
     "resume",
     "run",
 ]
@@ -363,8 +364,8 @@ def _origin(chain: Chain, seed: int, began: float, permission: Permission) -> Or
     return Origin(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
 
 
-def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Opened:
-    policy = opening.policy
+def policy_for(policy: Policy, sampler: Sampler, options: Options) -> Policy:
+    """The policy with what these models need: rounds before they escalate, and the least number of replies."""
     if reserves := reserves_of(sampler):
         policy = replace(policy, escalate_after=options.escalate_after)
         require_weighed(policy.rule, reserves)
@@ -372,6 +373,11 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
         policy = replace(policy, min_replies=options.min_replies)
     elif any(can_be_tried(one) for one in samplers_of(sampler)):
         policy = replace(policy, min_replies=max(policy.min_replies, REPLIES_OF_ENDPOINTS))
+    return policy
+
+
+def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Opened:
+    policy = policy_for(opening.policy, sampler, options)
     return Opened(
         process=process_name(opening.chain),
         parameters=parameters_of(opening.chain),

@@ -1,6 +1,6 @@
 """Reading journals back: their steps, their report, and whether they hold. No model is needed for any of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +135,7 @@ class Verification:
     """What verifying a journal found: `problem` is None where everything holds.
 
     `judged` says whether the process's own verifier has judged the choices, and `ruled` counts the steps that people
-    decided.
+    decided, `inherited` those taken over from another run.
     """
 
     process: str
@@ -147,6 +147,7 @@ class Verification:
     problem: str | None
     notes: tuple[str, ...]
     ruled: int = 0
+    inherited: int = 0
 
 
 def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
@@ -174,6 +175,8 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:
         problem = judge((decided.value for decided in History(journal).steps()), finished)
+    if opened.origin is not None:
+        notes.append(f"this run was forked {forked_from(opened.origin, history.state.inherited)}")
     if history.series.ruled:
         notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
     if history.path.stat().st_nlink > 1:
@@ -190,7 +193,15 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         problem=problem,
         notes=tuple(notes),
         ruled=history.series.ruled,
+        inherited=history.state.inherited,
     )
+
+
+def forked_from(origin: Mapping[str, Json], inherited: int) -> str:
+    """From which run one was forked, in words."""
+    taken = "1 step is" if inherited == 1 else f"{inherited:,} steps are"
+    where = f"at step {origin.get('step')} of {origin.get('journal')}"
+    return f"{where}, whose model was {origin.get('model')}; {taken} taken over from there"
 
 
 def some_steps(steps: list[int], count: int) -> str:

@@ -19,7 +19,7 @@ KEYS = {
     *("sessions", "started", "ended", "samples", "flags", "tokens", "voters", "votes_per_step"),
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
     *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn", "shortlisted"),
-    *("changes", "set_aside", "rejudged", "flag_reasons", "doubtful", "open_step"),
+    *("changes", "set_aside", "rejudged", "inherited", "origin", "flag_reasons", "doubtful", "open_step"),
 }
 
 

@@ -2,8 +2,9 @@
 
 `Run` asks for what is wanted, at the frontier and ahead of it from guessed states, takes in replies in any order and
 too late, gives calls up, drafts, tries the provider out, and is killed, resumed with higher caps or other limits, and
-committed to at any moment. Somebody decides steps that stay undecided, or has them drawn anew. The outcome of a sample
-is a function of its step, its number and the state it was asked from, as it is with a seeded sampler.
+committed to at any moment. Somebody decides steps that stay undecided, or has them drawn anew, has samples judged
+again, or accepts a change; the run may be a fork. The outcome of a sample is a function of its step, its number and
+the state it was asked from, as it is with a seeded sampler.
 """
 
 import random
@@ -17,12 +18,14 @@ from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     DRAFT,
     PROBE,
+    Accepted,
     Allowed,
     Cancelled,
     Committed,
     Drafted,
     Failed,
     Finished,
+    Inherited,
     Intent,
     Judgement,
     Opened,
@@ -47,7 +50,7 @@ from unerring.core.sample import Finish, Usage
 from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import FailureKind
 
-ACTIONS = 33
+ACTIONS = 34
 WINDOW = 4
 START = digest_of("0")
 CHOICES = ('"a"', '"a"', '"a"', '"b"', '["c"]')
@@ -114,13 +117,16 @@ def after(at, choice):
 class Run:
     """A live run, the entries it wrote, and a snapshot after each. `path` has the state before each committed step."""
 
-    def __init__(self, policy, outcomes):
+    def __init__(self, policy, outcomes, inherited=0):
         self.state, self.outcomes = RunState(), outcomes
         self.entries, self.snapshots, self.decided = [], [snapshot(self.state)], []
         self.path = [START]
         self.guessed = set()
         self.received = set()
-        self.write(Opened("made up", {}, "none", policy.to_json(), 0, "0", None, "test", 0.0))
+        origin = {"journal": "other.db", "step": inherited} if inherited else None
+        self.write(Opened("made up", {}, "none", policy.to_json(), 0, "0", None, "test", 0.0, origin=origin))
+        for step in range(inherited):
+            self.write(Inherited(step, CHOICES[step], after(self.state.last_digest, CHOICES[step])))
         self.write(Voter(0, "first"))
 
     def write(self, entry):
@@ -138,7 +144,7 @@ class Run:
         action, detail = number % ACTIONS, number // ACTIONS
         often = (self.reply,) * 9 + (self.intend,) * 4 + (self.commit,) * 5 + (self.settle,) * 3 + (self.review,) * 3
         rarely = (self.draft, self.probe, self.resume, self.resume, self.guess, self.allow, self.serve, self.name)
-        rarely += (self.rejudge,)
+        rarely += (self.rejudge, self.accept)
         (often + rarely)[action](detail)
 
     def name(self, detail):
@@ -184,6 +190,14 @@ class Run:
         if judgements:
             self.write(Rejudged(number, tuple(judgements), 1.5, self.named(number, at, detail)))
             self.write(Resumed(2.0))
+
+    def accept(self, detail):
+        """Between two sessions, a change of the process is accepted: samples of open steps are set aside, most or all.
+
+        The chain stands where it did.
+        """
+        self.write(Accepted(1.5, ("its version was 1 and is 2",), self.state.last_digest, detail % 2 == 0, {}))
+        self.write(Resumed(2.0))
 
     def guess(self, detail):
         """Guess a path of choices from the frontier; the steps along it can be asked from then on."""
@@ -318,7 +332,7 @@ def snapshot(state):
     held = {name: value for name, value in vars(state).items() if name != "open"}
     held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
     held["flags"], held["in_flight"], held["pace"] = Counter(state.flags), set(state.in_flight), astuple(state.pace)
-    held |= {name: deepcopy(held[name]) for name in ("account", "served", "findings", "reasons")}
+    held |= {name: deepcopy(held[name]) for name in ("account", "served", "findings", "reasons", "changes")}
     held["open"] = {
         (number, at): unfolded(step)
         for number, places in state.open.items()
@@ -344,7 +358,7 @@ def listed(elements, longest):
 
 @st.composite
 def runs(draw):
-    run = Run(draw(policies()), draw(outcomes))
+    run = Run(draw(policies()), draw(outcomes), draw(st.sampled_from([0, 0, 0, 2])))
     run.guess(draw(st.integers(0, 124)))
     for number in draw(listed(st.integers(0, ACTIONS * 125 - 1), 90)):
         run.act(number)

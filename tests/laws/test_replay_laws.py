@@ -20,6 +20,7 @@ from unerring.core.entries import (
     Drafted,
     Failed,
     Finished,
+    Inherited,
     Intent,
     Probed,
     Redrawn,
@@ -66,6 +67,8 @@ def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
     Those that were set aside have no part in it; what somebody decided is so whatever the votes.
     """
     for decided, at in zip(run.decided, run.path, strict=False):
+        if decided.inherited:
+            continue
         slots = [reply.slot for reply in decided.replies]
         said = [run.outcomes.of(decided.step, slot, at) for slot in slots]
         votes = [choice for choice in said if choice is not None]
@@ -127,7 +130,7 @@ def placed(entries):
     """Each entry with the state that a step was asked from, if it is about one: named, or the one reached by then."""
     last = START
     for entry in entries:
-        if isinstance(entry, Committed):
+        if isinstance(entry, Committed | Inherited):
             last = entry.state
         yield entry, (getattr(entry, "at", None) or last)
 
@@ -177,7 +180,9 @@ def test_the_figures_of_a_run_add_up(run):
     assert state.failures == sum(isinstance(entry, Failed) and entry.kind is not UNSENT for entry in run.entries)
     assert state.sessions == 1 + sum(isinstance(entry, Resumed) for entry in run.entries)
     assert state.entries == len(run.entries)
-    assert state.committed == len(run.decided) == sum(isinstance(entry, Committed) for entry in run.entries)
+    committed = sum(isinstance(entry, Committed | Inherited) for entry in run.entries)
+    assert state.committed == len(run.decided) == committed
+    assert state.inherited == sum(decided.inherited for decided in run.decided)
     assert state.redrawn == sum(isinstance(entry, Redrawn) for entry in run.entries)
     assert state.findings == [found for entry in run.entries if (found := getattr(entry, "finding", ""))]
 
@@ -288,7 +293,8 @@ def test_a_report_can_be_made_at_any_moment(run):
         samples = report["samples"]
         assert samples["voted"] + samples["flagged"] == samples["received"]
         assert samples["sent"] == samples["received"] + samples["unknown"] + len(state.in_flight)
-        assert sum(report["votes_histogram"].values()) == sum(report["tallies"].values()) == report["steps"]
+        own_steps = report["steps"] - report["inherited"]
+        assert sum(report["votes_histogram"].values()) == sum(report["tallies"].values()) == own_steps
         assert report["collisions"] <= report["disagreements"] <= report["steps"]
         assert all(voter["dissents"] <= voter["votes"] for voter in report["voters"])
         ahead = report["speculation"]

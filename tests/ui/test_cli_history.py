@@ -71,3 +71,55 @@ def test_what_cannot_be_judged_again_is_one_line(cli, ledger):
     done = cli("rejudge", "run.db")
     assert done.code == 4
     assert "parse" in done.line
+
+
+PERFECT = ("--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db")
+
+
+def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
+    """Options given are on record in the new journal; reports say where it comes from."""
+    assert cli("run", "ledger:Ledger", *PERFECT).code == 0
+    before = Path("run.db").read_bytes()
+    done = cli("fork", "run.db", "--at", "2", "--out", "new.db", "--k", "3", "--set", "steps=5", "--seed", "4")
+    says = "forked: new.db takes over 2 steps of run.db; go on with: unerring resume new.db\n"
+    assert (done.code, done.out) == (0, says), done.err
+    resumed = cli("resume", "new.db")
+    assert resumed.code == 0, resumed.err
+    assert "5, 2 of them taken over from another run" in resumed.out
+    told = cli("report", "new.db").out
+    assert "at step 2 of run.db, whose model was noise/p=1.0,v=1.0,c=0.0" in told
+    assert "2 steps were taken over from another run, and rightly" in told
+    report = json.loads(cli("report", "new.db", "--json").out)
+    assert (report["policy"]["rule"], report["parameters"], report["seed"]) == ("ahead-by 3", {"steps": 5}, 4)
+    assert report["inherited"] == 2
+    verified = cli("verify", "new.db")
+    assert (verified.code, "forked at step 2 of run.db" in verified.err) == (0, True)
+    rows = cli("export", "new.db", "--format", "csv").out.splitlines()
+    assert rows[0].endswith(",inherited")
+    assert [row.rsplit(",", 1)[1] for row in rows[1:]] == ["true", "true", "false", "false", "false"]
+    assert Path("run.db").read_bytes() == before
+
+
+def test_a_fork_in_json_names_the_new_journal(cli, ledger):
+    """And what to do next."""
+    assert cli("run", "ledger:Ledger", *PERFECT).code == 0
+    told = json.loads(cli("fork", "run.db", "--at", "1", "--out", "new.db", "--json").out)
+    assert (told["journal"], told["step"], told["next"]) == ("new.db", 1, "unerring resume new.db")
+    assert told["origin"]["journal"] == "run.db"
+
+
+def test_a_fork_that_cannot_be_is_one_line(cli, ledger):
+    """Too far, negative, onto a file that is there, of no journal: exit code 2, and no file."""
+    assert cli("run", "ledger:Ledger", *PERFECT).code == 0
+    before = sorted(Path().iterdir())
+    for words, says in (
+        (("run.db", "--at", "9", "--out", "new.db"), "has 4 committed steps: fork it at step 0 to 4, not 9"),
+        (("run.db", "--at", "-1", "--out", "new.db"), "--at"),
+        (("run.db", "--at", "1", "--out", "run.db"), "is there already"),
+        (("run.db", "--at", "1", "--out", "no/such/new.db"), "cannot make a journal"),
+        (("none.db", "--at", "1", "--out", "new.db"), "cannot read the journal none.db"),
+        (("run.db", "--at", "1", "--out", "new.db", "--model", "nothing"), "no model is called"),
+    ):
+        done = cli("fork", *words)
+        assert (done.code, says in done.line) == (2, True), done.err
+        assert sorted(Path().iterdir()) == before

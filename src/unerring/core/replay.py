@@ -153,6 +153,7 @@ class RunState:
         self.redrawn = 0
         self.set_aside = 0
         self.rejudged = 0
+        self.inherited = 0
         self.changes: list[Accepted] = []
         self.parameters: dict[str, Json] = {}
         self.identity: dict[str, Json] | None = None
@@ -437,6 +438,7 @@ class RunState:
         if entry.step != self.committed or self.samples:
             raise Misplaced(f"step {entry.step} is taken over out of turn")
         self.committed += 1
+        self.inherited += 1
         self.last_digest = entry.state
         return Decided(entry.step, entry.choice, (), 0, 0, (), inherited=True)
 
@@ -470,7 +472,7 @@ class RunState:
             for step in at_step.values():
                 if entry.keep and step is frontier:
                     step.left_open = False
-                else:
+                elif step.replies:  # one that was merely looked at is not in the journal, nor in another fold of it
                     self.set_aside += step.samples
                     step.set_aside()
         self.changes.append(entry)

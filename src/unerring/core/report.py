@@ -51,7 +51,12 @@ class Series:
     _doubtful: list[tuple[tuple[bool, int, int], Decided]] = field(default_factory=list)
 
     def add(self, decided: Decided, state: RunState | None = None) -> None:
-        """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for."""
+        """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for.
+
+        A step that was taken over from another run had no votes in this one, and is not counted.
+        """
+        if decided.inherited:
+            return
         if self._expected is None and state is not None:
             self._begin(decided, state)
         votes = decided.votes
@@ -154,7 +159,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
     """The report as JSON data; the keys are stable. The texts of doubtful steps are shortened unless it is `full`."""
     opened = state.opened
     assert opened is not None
-    flagged = state.flags.total()
+    flagged, own_steps = state.flags.total(), state.committed - state.inherited
     sent = state.samples + state.unknown + len(state.in_flight)
     return {
         "process": opened.process,
@@ -187,7 +192,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
         "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
         "findings": [*state.findings, *(one.sentence for one in state.account.overbilled)],
         "voters": [_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
-        "votes_per_step": series.total_votes / state.committed if state.committed else None,
+        "votes_per_step": series.total_votes / own_steps if own_steps else None,
         "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
         "rounds_histogram": {str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
         "tallies": {"-".join(map(str, tally)) or "none": count for tally, count in series.tallies.most_common()},
@@ -199,6 +204,8 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
         "changes": [{"time": one.time, "changes": list(one.changes)} for one in state.changes],
         "set_aside": state.set_aside,
         "rejudged": state.rejudged,
+        "inherited": state.inherited,
+        "origin": opened.origin,
         "shortlisted": series.shortlisted,
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
@@ -214,6 +221,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
                 alarms=series.watch.alarms if series.watch is not None else (),
                 ruled=series.ruled,
                 redrawn=state.redrawn,
+                inherited=state.inherited,
             ),
         ),
     }
@@ -249,8 +257,9 @@ def spend_of(state: RunState) -> dict[str, Json]:
     spent, limits = account.spent, account.limits
     length = None if opened is None else opened.length
     forecast = None
-    if length and state.committed and spent.money is not None:
-        forecast = in_dollars(spent.money) / state.committed * length
+    own_steps = state.committed - state.inherited
+    if length and own_steps and spent.money is not None:
+        forecast = in_dollars(spent.money) / own_steps * (length - state.inherited)
     return {
         "calls": account.calls,
         "dollars": _known(spent.money),

@@ -53,6 +53,8 @@ class Step:
     """The lead that won: votes, or millinats where votes are weighed; 0 where votes did not decide."""
     ruled: bool
     """Whether a person decided it."""
+    inherited: bool
+    """Whether it was taken over from the run that this one was forked from; it has no samples then."""
     shortlisted: bool
     """Whether its choice lists several answers, for judges to choose from."""
     ahead: bool
@@ -90,6 +92,7 @@ def step_of(decided: Decided, voters: Mapping[int, VoterRecord]) -> Step:
         rounds=decided.rounds,
         margin=decided.margin,
         ruled=decided.ruled,
+        inherited=decided.inherited,
         shortlisted=decided.shortlisted,
         ahead=decided.ahead,
         question=decided.wordings or (),

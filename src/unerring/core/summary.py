@@ -58,7 +58,8 @@ def steps_text(report: Mapping[str, Any]) -> str:
     """How many steps are decided, and by whom where people decided some."""
     steps, length = report["steps"], report["length"]
     told = f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
-    by_people = report["ruled"]["count"]
+    by_people, inherited = report["ruled"]["count"], report["inherited"]
+    told += f", {inherited:,} of them taken over from another run" if inherited else ""
     return f"{told}, {by_people:,} of them decided by people" if by_people else told
 
 

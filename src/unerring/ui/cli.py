@@ -35,7 +35,7 @@ from unerring.ui.exits import (
     working_on,
 )
 from unerring.ui.export import step_records, vote_records, write
-from unerring.ui.history import rejudge
+from unerring.ui.history import fork, rejudge
 from unerring.ui.measuring import calibrate, plan
 from unerring.ui.options import SEED, json_option, judging_options, require_option, traceback_option
 from unerring.ui.review import review
@@ -254,7 +254,7 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
     return demonstrate(disks, seed, path)
 
 
-for command in (calibrate, plan, rejudge, run, resume, review, solve):
+for command in (calibrate, fork, plan, rejudge, run, resume, review, solve):
     commands.add_command(command)
 for command in commands.commands.values():  # it may stand before the command's name or after it
     traceback_option(command)

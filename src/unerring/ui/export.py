@@ -16,14 +16,14 @@ from unerring.ui.text import inert
 
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and the wide forms, which some take for the same
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-OWN = frozenset({"index", "tally", "votes", "flags", "ruled"})
+OWN = frozenset({"index", "tally", "votes", "flags", "ruled", "inherited"})
 
 
 def step_records(history: History, marked: bool = False) -> Iterator[dict[str, Any]]:
     """One record a committed step: index, the choice, tally, votes, flags; and `ruled` where somebody decided it.
 
-    With `marked` each has that, true or false. A choice that is an object stands there by its fields, unless one of
-    them has the name of a field of the record.
+    With `marked` each has that, true or false. Those of a fork have `inherited`, true or false. A choice that is an
+    object stands there by its fields, unless one of them has the name of a field of the record.
     """
     for decided in history.steps():
         choice = decided.value
@@ -38,6 +38,7 @@ def step_records(history: History, marked: bool = False) -> Iterator[dict[str, A
                 "flags": decided.flags,
             }
             | ({"ruled": decided.ruled} if marked or decided.ruled else {})
+            | ({"inherited": decided.inherited} if history.opened.origin is not None else {})
         )
 
 

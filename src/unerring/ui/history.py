@@ -9,11 +9,26 @@ from typing import Any
 import click
 
 from unerring.adapters.jsonl import json_line
+from unerring.api import Options
 from unerring.core.summary import counted, shortened
+from unerring.forking import fork as forked
 from unerring.rejudging import Overturned, Rejudgement, SampleReading
 from unerring.rejudging import rejudge as judged_again
 from unerring.ui.exits import DONE, WRONG, Ended, finished, in_options, quoted, user_code_failed, working_on
-from unerring.ui.options import json_option, judging_options
+from unerring.ui.options import (
+    SEED,
+    TOTAL,
+    cap_options,
+    escalation_options,
+    json_option,
+    judging_options,
+    margin,
+    model_option,
+    parameters,
+    planning_options,
+    request_options,
+    spending_options,
+)
 from unerring.ui.text import inert
 
 MAX_SHOWN = 20  # differences, and steps, that are printed; all of the result are in --json
@@ -54,6 +69,60 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
         raise Ended(WRONG, "decided otherwise", reason, advice, command, details)
     if as_json:
         click.echo(json_line(finished(file, details)))
+    return DONE
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--at", type=TOTAL, required=True, metavar="N", help="The first step that the new run decides itself.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="NEW", help="The new run's journal.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable.")
+@model_option
+@click.option("--k", "k", default="auto", callback=margin, help="Votes that the winner must be ahead by.")
+@planning_options
+@click.option("--seed", type=SEED, help="Seed of the new run's samples.")
+@request_options
+@cap_options
+@escalation_options
+@spending_options
+@judging_options
+@json_option
+def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    file: Path,
+    at: int,
+    out: Path,
+    settings: tuple[str, ...],
+    models: tuple[str, ...],
+    k: int | None,
+    seed: int | None,
+    process: str | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Begin a new run, NEW, at step N of the run in the journal FILE, with other settings.
+
+    \b
+    unerring fork run.db --at 40 --out other.db --model openai/large@URL
+    unerring resume other.db
+
+    The steps before N are taken over; the certificate counts them as no evidence. Whatever is not given is as in that
+    run. FILE is only read, and may be running; it is checked up to the step.
+    """
+    working_on(file)
+    try:
+        options = Options(**given)
+        made = forked(file, at, out, process, list(models) or None, k, seed, options, parameters(settings) or None)
+    except Exception as error:
+        raise user_code_failed(error, "the process's own code", "nothing was begun") from error
+    resume = f"unerring resume {quoted(out)}"
+    if not made.trusted:
+        note = f"note: {file} was not begun by you on this machine, nor was {out}: resume needs the same options"
+        click.echo(inert(note), err=True)
+    if as_json:
+        click.echo(json_line(finished(out, asdict(made) | {"next": resume})))
+    else:
+        told = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; go on with: {resume}"
+        click.echo(inert(told))
     return DONE
 
 

@@ -210,7 +210,7 @@ def _votes(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
     """How the voting went."""
     figures = "".join(_figure(panels[name]) for name in ("votes", "undecided", "dissent"))
     parts = ["<h2>Votes</h2>", f'<div class="figures">{figures}</div>']
-    if report["steps"]:
+    if report["votes_per_step"] is not None:
         unlike = f"{report['disagreements']:,} steps had a vote against their winner"
         parts.append(f"<p>{unlike}; on {report['collisions']:,} the first two votes both lost.</p>")
         parts += [f"<p>By people: {told(done)}.</p>" for done in by_people(report)]

@@ -18,7 +18,7 @@ from unerring.core.summary import (
     steps_text,
     zero_errors_text,
 )
-from unerring.reading import some_steps
+from unerring.reading import forked_from, some_steps
 
 SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason beside them
 LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
@@ -40,6 +40,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
         ("model", f"{report['model']}, seed {report['seed']}"),
         ("rule", f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"),
         *_asked(report["request"]),
+        *([("forked", forked_from(report["origin"], report["inherited"]))] if report["origin"] else []),
         ("status", _status(report, path)),
         ("steps", steps_text(report)),
         ("samples", _samples(samples)),
@@ -49,7 +50,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
         *(("answered by", f"{name}: {', then '.join(models)}") for name, models in report["served"].items()),
         *(("found out", finding) for finding in report["findings"]),
     ]
-    if report["steps"]:
+    if report["votes_per_step"] is not None:
         rows += [
             ("votes a step", f"{report['votes_per_step']:.4f}"),
             (

@@ -49,7 +49,7 @@ class Run:
     """What a certificate needs to know of a run besides its votes: voters by number, its plan, and alarms.
 
     `leads` is there where votes were weighed. `ruled` steps were decided by people, and samples were set aside and
-    drawn anew `redrawn` times: neither is among the votes.
+    drawn anew `redrawn` times: neither is among the votes. `inherited` steps were decided by another run.
     """
 
     voters: Mapping[int, str]
@@ -58,6 +58,7 @@ class Run:
     alarms: Iterable[Alarm] = ()
     ruled: int = 0
     redrawn: int = 0
+    inherited: int = 0
 
     def planned(self, voter: int) -> tuple[float, float, float] | None:
         """What the plan took a voter's p for: low, estimate, high."""
@@ -72,7 +73,10 @@ def certificate_of(patterns: Patterns, run: Run) -> dict[str, Json]:
 
 
 def _by_people(run: Run) -> Iterator[str]:
-    """What is taken for granted where people looked at undecided steps."""
+    """What is taken for granted where people looked at undecided steps, or had another run go on."""
+    if run.inherited:
+        steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
+        yield f"{steps} taken over from another run, and rightly; that run has the evidence"
     if run.ruled:
         steps = "1 step was" if run.ruled == 1 else f"{run.ruled:,} steps were"
         yield f"{steps} decided by people, and rightly; the votes there are no evidence"
@@ -167,7 +171,7 @@ def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -
         "repeat": None,
         "nearest": [],
         "assumptions": [FROM_THE_PLAN] if votes and outlook is not None else [],
-        "warnings": [SINGLE_VOTES if votes else NO_VOTES if run.ruled else NO_STEPS, *alarms],
+        "warnings": [SINGLE_VOTES if votes else NO_VOTES if run.ruled or run.inherited else NO_STEPS, *alarms],
         "certifiable": False,
     }
 
