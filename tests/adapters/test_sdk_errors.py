@@ -54,6 +54,7 @@ API = type("APIStatusError", (Exception,), {})
 CONNECTION = type("APIConnectionError", (Exception,), {})
 UNKNOWN, TRANSIENT, RATE = FailureKind.UNKNOWN, FailureKind.TRANSIENT, FailureKind.RATE_LIMITED
 OVERLOADED, DENIED, QUOTA = FailureKind.OVERLOADED, FailureKind.DENIED, FailureKind.QUOTA
+REFUSED = FailureKind.REFUSED
 
 # an exception -> the kind of the failure that it is, None for the user's own; and the wait that it asks for
 ERRORS = [
@@ -109,6 +110,10 @@ ERRORS = [
     (boto("ValidationException", 400), None, None),
     (sdk("EndpointConnectionError"), TRANSIENT, None),
     (sdk("NoCredentialsError"), DENIED, None),
+    (sdk("BadRequestError", [API], status_code=400, code="context_length_exceeded"), REFUSED, None),
+    (sdk("BadRequestError", [API], status_code=400, body={"error": {"code": "content_filter"}}), REFUSED, None),
+    (sdk("ContextWindowExceededError", status_code=400), REFUSED, None),
+    (sdk("ContentPolicyViolationError", status_code=400), REFUSED, None),
     # groups, and what is nobody's failure but the user's
     (ExceptionGroup("two", [TimeoutError(), ConnectionError()]), UNKNOWN, None),
     (ExceptionGroup("two", [TimeoutError(), ValueError()]), None, None),
@@ -126,7 +131,7 @@ def test_each_sdks_errors_are_what_they_say():
     wrong = []
     for error, kind, wait in ERRORS:
         found = provider_failure(error, "function ask", NOW)
-        lasting = kind in {DENIED, QUOTA}
+        lasting = kind in {DENIED, QUOTA, REFUSED}
         held = (
             found is None
             if kind is None

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from random import random
 
 import pytest
 from endpoint_runs import QuickClock
@@ -52,12 +53,15 @@ class Rows:
 
 
 def doubling(prompt, *drawn):
+    if not prompt.startswith("Double"):
+        return Answer(f"{random():.16f}", 20, 8)
     return Answer(str(2 * int(prompt.strip(".").split()[1])), 20, 2)
 
 
 def refusing(fault, *numbers):
     """A script by which these rows are refused."""
-    return where(lambda question: int(question.prompt.strip(".").split()[1]) in numbers, fault)
+    asked = {f"Double {number}." for number in numbers}
+    return where(lambda question: question.prompt in asked, fault)
 
 
 def found(path, kind):
@@ -169,3 +173,13 @@ def test_of_several_models_those_that_answer_decide(tmp_path):
         with pytest.raises(StepRefused, match="step 1"):
             unerring.run(Doubling(3), models, parked, k=2, options=PLAIN)
     assert len(found(parked, Failed)) < 12
+
+
+def test_an_endpoint_that_refuses_the_trial_calls_is_run_all_the_same(tmp_path):
+    """Neither a filter that takes no random letters nor a first question that is refused ends it before it began."""
+    filtering = where(lambda question: "Double" not in question.prompt, Fault.CONTENT_FILTER)
+    with serving(models={"m": doubling}, script=filtering) as server:
+        assert run(server, tmp_path / "run.db", Doubling(3), Options(clock=QuickClock())).state["value"] == 8
+    script = refusing(Fault.TOO_LONG, 0)
+    with serving(models={"m": doubling}, script=script) as server, pytest.raises(StepRefused, match="step 0"):
+        run(server, tmp_path / "parked.db", Rows(3), Options(clock=QuickClock()))

@@ -2,7 +2,8 @@
 
 Covers OpenAI, Anthropic, LiteLLM, Google (api-core, genai, gRPC), boto3, httpx, requests, urllib3, urllib and aiohttp.
 A call that was refused for the moment, timed out or broke off is a passing failure; a missing key or quota is a
-lasting one. Everything else is an error of the user's own code, such as a request that no provider takes.
+lasting one, and so is a question that is refused by itself, too long or against a policy. Everything else is an error
+of the user's own code, such as a request that no provider takes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ _BY_NAME: dict[FailureKind, frozenset[str]] = {
             *("CredentialRetrievalError", "TokenRetrievalError", "DefaultCredentialsError", "RefreshError"),
         }
     ),
+    FailureKind.REFUSED: frozenset({"ContextWindowExceededError", "ContentPolicyViolationError"}),
     FailureKind.QUOTA: frozenset({"BudgetExceededError", "ServiceQuotaExceededException", "InsufficientQuotaError"}),
     FailureKind.RATE_LIMITED: frozenset(
         {
@@ -104,7 +106,7 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
     if kind is None:
         return None
     words = one_line(f"{model}: {message}", _NONE)
-    if kind in {FailureKind.DENIED, FailureKind.QUOTA}:
+    if kind in {FailureKind.DENIED, FailureKind.QUOTA, FailureKind.REFUSED}:
         return ProviderDown(words, kind)
     return ProviderBusy(words, None, kind)
 

@@ -18,6 +18,11 @@ OF_A_QUESTION = {400, 413, 422}  # HTTP statuses that may be about one question 
 MOST_REMEMBERED = 10_000  # places that some model has refused
 
 
+def refused_by_itself(gone: ProviderGone) -> bool:
+    """Whether the provider says that it refuses what one call asks, and not every call."""
+    return isinstance(gone.__cause__, ProviderDown) and gone.__cause__.kind is FailureKind.REFUSED
+
+
 class Refusals:
     """What a session knows of who answered and who refused."""
 

@@ -32,7 +32,7 @@ from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Endpoint, Sampler
 from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Nature, nonce_of, probe
 from unerring.runtime.question import MAX_REASON_CHARS, Question
-from unerring.runtime.refusals import Refusals
+from unerring.runtime.refusals import Refusals, refused_by_itself
 from unerring.runtime.repeat_probe import probe_repeats
 from unerring.runtime.trials import Trial, can_be_tried
 
@@ -129,7 +129,12 @@ class Sampling:
                 Trial(self._ledger, self._caller, endpoint),
                 nonce_of(opened.seed, self._around.clock.time()),
             )
-            finding = await probe(trial.ask, nonce, settings)
+            try:
+                finding = await probe(trial.ask, nonce, settings)
+            except ProviderGone as gone:
+                if not refused_by_itself(gone):
+                    raise
+                continue  # a filter that takes no letters without a meaning says nothing of caches
             if finding.nature is Nature.UNSURE and finding.heard:
                 asked = self._ledger.state.request.settings(subtask, endpoint.compact, settings)
                 with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
