@@ -468,7 +468,7 @@ async def _go_on(
         speculation=models.ahead,
         in_flight=options.in_flight,
         guards=options.guards,
-        share=options.budget.share(object() if path is None else Path(path).resolve()),
+        share=options.budget.share(path),
         substitutes=models.substitutes,
         notice=getattr(options.observer, "notice", None),
         heard=stand.heard,

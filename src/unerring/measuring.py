@@ -139,7 +139,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         calibration.asked_for = max(asked.samples, calibration.samples)
         calibration.at_once = options.in_flight
         kept = kept_at(path, sampler, options.budget, calibration)
-        share = options.budget.share(object() if kept is None else kept.resolve())
+        share = options.budget.share(kept)
         guards, notice = options.guards, options.notice
         around = Surroundings(options.clock, options.patience, stop, guards=guards, share=share, notice=notice)
         opening = pilot_opening(chain, calibration, policy, options.clock.time())

@@ -67,10 +67,10 @@ def pilot_ledger(
             journal = SqliteJournal.create(path)
         assert journal is not None
         ledger = Ledger(state, journal, around)
-        ledger.record(first)
-        if allowing is not None:
-            ledger.record(allowing)
         try:
+            ledger.record(first)
+            if allowing is not None:
+                ledger.record(allowing)
             yield ledger
         finally:
             ledger.close()

@@ -6,7 +6,7 @@ from math import floor
 from pathlib import Path
 
 from unerring.adapters.prices import price_of, read_prices
-from unerring.core.account import PICO, Limits
+from unerring.core.account import PICO, Account, Limits
 from unerring.core.entries import Allowed
 from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS, MOST_TOTAL, require_number, require_whole
 from unerring.core.planning.costs import Price
@@ -45,10 +45,15 @@ class Budget:
         if self.hours is not None:
             require_number("hours", self.hours, most=MOST_HOURS, what="a number of hours")
 
-    def share(self, key: object) -> Share | None:
-        """The part that a run, known by `key`, has in this budget; None where it limits nothing."""
+    def share(self, journal: str | Path | None) -> Share | None:
+        """The part in this budget of the run that has this journal, if any; None where it limits nothing."""
         limits = self.limits(Limits())
+        key = None if journal is None else Path(journal).resolve()
         return None if limits == Limits(strict=self.strict) else Share(self._shared, key, limits)
+
+    def count(self, journal: str | Path, account: Account) -> None:
+        """Count what the run in a journal took so far, as one of those that share this budget."""
+        self._shared.count(Path(journal).resolve(), account)
 
     def limits(self, before: Limits) -> Limits:
         """The limits that hold from here on: those given here, and else those from before."""

@@ -3,14 +3,22 @@
 import asyncio
 import copy
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 import unerring
 from doubling import Doubling
 from unerring import Budget, Options, Sample, Usage
+from unerring.core.account import Account, Charge, Limits
+from unerring.core.replay import RunState
 from unerring.errors import BudgetSpent
+from unerring.runtime.ledger import Ledger
+from unerring.runtime.limits import Surroundings
+from unerring.runtime.shared_budget import Member, SharedBudget
+from unerring.testing import MemoryJournal
 
 WORST = 100
 
@@ -23,6 +31,7 @@ class Paid:
     def __init__(self, billed=WORST, latency=0.001):
         self.calls = self.tokens = 0
         self._billed, self._latency = billed, latency
+        self._counting = threading.Lock()  # runs in threads ask the same one
 
     def worst(self, prompt, settings, n):
         return Usage(0, n * WORST)
@@ -31,8 +40,9 @@ class Paid:
         pass
 
     async def sample(self, prompt, settings, n):
-        self.calls += 1
-        self.tokens += n * self._billed
+        with self._counting:
+            self.calls += 1
+            self.tokens += n * self._billed
         await asyncio.sleep(self._latency)
         return [Sample(str(2 ** (settings.step + 1)), Usage(0, self._billed)) for _ in range(n)]
 
@@ -88,6 +98,97 @@ def test_runs_in_threads_share_a_budget():
     assert model.tokens <= 5000
     assert model.tokens > 5000 - 2 * WORST * 6
     assert any("is spent" in str(end) for end in ends)
+
+
+class Ticking:
+    """A clock of one run on which every look takes a second."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def time(self):
+        self.seconds += 1.0
+        return self.seconds
+
+    async def sleep(self, seconds):
+        await asyncio.sleep(0)
+
+
+def test_runs_in_threads_share_hours():
+    """Six runs in threads take an hour together, each by its own clock, and all of them stop at its end."""
+    budget, clocks = Budget(hours=1), [Ticking() for _ in range(6)]
+
+    def stopped(clock):
+        with pytest.raises(BudgetSpent, match="1 hours is spent"):
+            unerring.run(Doubling(10**6), Paid(latency=0), k=2, options=replace(options(budget), clock=clock))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(stopped, clocks))
+    assert 3000 < sum(clock.seconds for clock in clocks) < 4500  # each sums up those of the others with a look
+
+
+def joined(budget, time=lambda: 0.0, loop=None, key=None):
+    """A run that has joined a budget, with an account of its own."""
+    member = Member(budget, key, Account(), time, loop, lambda: None)
+    budget.join(member)
+    return member
+
+
+def test_no_run_joins_while_the_accounts_are_summed_up():
+    """Whatever looks at a shared budget, for its hours too, keeps runs of other threads from changing what is read."""
+    share, free = Budget(hours=1).share(None), []
+
+    def time():
+        thread = threading.Thread(target=lambda: free.append(share.budget.lock.acquire(blocking=False)))
+        thread.start()
+        thread.join()
+        return 0.0
+
+    async def looked():
+        joined(share.budget, time)
+        ledger = Ledger(RunState(), MemoryJournal(), Surroundings(share=share))
+        ledger.state.account.limits = share.limits
+        ledger.require_time()
+
+    asyncio.run(looked())
+    assert free == [False]
+
+
+def test_a_loop_that_closes_meanwhile_stops_no_other_run():
+    """Between a look at another run's loop and the call to it, that may close: nothing comes of it."""
+
+    class Closing:
+        def is_closed(self):
+            return False
+
+        def call_soon_threadsafe(self, wake):
+            raise RuntimeError("Event loop is closed")
+
+    budget = SharedBudget()
+    joined(budget, loop=Closing())
+    budget.settled(joined(budget))
+
+
+def test_what_ended_runs_took_is_one_sum():
+    """A run's account is read no more once it has ended, however many calls others make."""
+    budget = SharedBudget()
+    for _ in range(3):
+        member = joined(budget)
+        member.account.begin((0, 0, ""), Charge(1, 2, 3))
+        budget.leave(member)
+        member.account.calls = 10**6
+    whole = budget.whole(Limits())
+    assert (whole.calls, whole.spent, whole.under_way) == (3, Charge(3, 6, 9), False)
+
+
+def test_what_a_deleted_journal_took_stays_counted(tmp_path):
+    """A run that begins anew under the name of a deleted journal is another one, and spends on top of the first."""
+    model, budget, path = Paid(), Budget(tokens=3000), tmp_path / "run.db"
+    assert finished(budget, model, path) == 10
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert "is spent" in finished(budget, model, path)
+    assert model.tokens <= 3000
 
 
 def test_a_resumed_run_counts_once(tmp_path):

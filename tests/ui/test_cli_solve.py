@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from faults.answers import written
+from faults.answers import overbilled, written
 from faults.limits import Latency
 from faults.server import serving
 from unerring.reading import report, verify
@@ -291,4 +291,40 @@ def test_a_file_of_problems_has_one_budget(here, capsys, monkeypatch):
         assert command_line([*words, "--budget-calls", "40"]) == 0
         assert server.ledger.settled().requests <= 40
     assert [one["answer"] for one in records(here / "out.jsonl")] == [10085, 10085]
-    assert command_line([*words, "--budget-hours", "1"]) == 2
+    hours = ["--input", "in.jsonl", "--out", "out2.jsonl", *PRODUCTS, "--roles", "auto"]
+    (here / "in.jsonl").write_text('{"question": "12 * 13"}')
+    assert command_line(["solve", *hours, "--budget-hours", "0"]) == 3
+    assert "the budget of 0 hours is spent" in capsys.readouterr().err
+    assert command_line(["solve", *hours, "--budget-hours", "1"]) == 0
+
+
+def test_a_strict_budget_of_a_file_stops_at_a_call_that_is_billed_above_its_worst_case(here, capsys, monkeypatch):
+    """`--strict-budget` holds with `--input` as it does for one problem."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    (here / "in.jsonl").write_text(json.dumps({"question": QUESTION}))
+    with serving(models={"m": overbilled(chat, 3.0)}) as server:
+        words = [*SOLVED, "--model", f"openai/m@{server.url}", "--no-probe", "--budget-tokens", "10000000"]
+        assert command_line([*words, "--strict-budget"]) == 3
+    assert "the budget is strict" in capsys.readouterr().err
+
+
+def test_what_was_solved_otherwise_is_refused(here, capsys):
+    """The same command goes on or shows what it has; another model, seed, margin or problem is refused in one line."""
+    (here / "in.jsonl").write_text('{"question": "12 * 13", "answer": 156}')
+    one = ["solve", "12 * 13", "--journal", "run.db"]
+    for words in (["solve", "--input", "in.jsonl", "--out", "out.jsonl"], one):
+        assert command_line([*words, *PRODUCTS]) == command_line([*words, *PRODUCTS]) == 0
+        for other in (
+            [*PRODUCTS, "--seed", "5"],
+            [*PRODUCTS, "--k", "7"],
+            [*PRODUCTS, "--min-replies", "3"],
+            [*PRODUCTS, "--model", "noise/p=0.9,v=0.9,c=0"],
+        ):
+            capsys.readouterr()
+            assert command_line([*words, *other]) == 2, other
+            told = capsys.readouterr().err.splitlines()
+            assert "holds another run" in told[-1]
+            assert len(told) == 1
+    assert command_line(["solve", "12 * 14", "--journal", "run.db", *PRODUCTS]) == 2
+    assert command_line([*one, *PRODUCTS]) == 0
+    assert "run.db is finished already" in capsys.readouterr().err

@@ -109,6 +109,12 @@ class _Sum:
         else:
             self.money += sign * charge.money
 
+    def merge(self, other: "_Sum", sign: int = 1) -> None:
+        self.input += sign * other.input
+        self.output += sign * other.output
+        self.money += sign * other.money
+        self.unpriced += sign * other.unpriced
+
     def charge(self) -> Charge:
         return Charge(self.input, self.output, None if self.unpriced else self.money)
 
@@ -160,6 +166,7 @@ class Account:
     _unknown: _Sum = field(default_factory=_Sum)
     _reserved: _Sum = field(default_factory=_Sum)
     _open: dict[tuple[int, int, str], Reservation] = field(default_factory=dict)
+    _others_open: int = 0  # calls under way of the runs whose accounts are included
     multiples: Mapping[str, int] = field(default_factory=dict)
     overbilled: list[Overbilling] = field(default_factory=list)
 
@@ -191,7 +198,27 @@ class Account:
     @property
     def under_way(self) -> bool:
         """Whether there are calls whose outcome is yet to come."""
-        return bool(self._open)
+        return bool(self._open) or self._others_open > 0
+
+    def include(self, other: "Account", now: float) -> None:
+        """Add what a run under way takes, whose account this is, at the time `now`."""
+        self._merge(other, other.ran(now))
+        self._reserved.merge(other._reserved)
+        self._others_open += len(other._open)
+
+    def include_ended(self, other: "Account", sign: int = 1) -> None:
+        """Add what a run took that is not under way, or take it off again with a sign of -1.
+
+        Calls whose outcome was not known at its end stay at their worst.
+        """
+        self._merge(other, other.seconds, sign)
+        self._unknown.merge(other._reserved, sign)
+
+    def _merge(self, other: "Account", seconds: float, sign: int = 1) -> None:
+        self.calls += sign * other.calls
+        self.seconds += sign * seconds
+        self._settled.merge(other._settled, sign)
+        self._unknown.merge(other._unknown, sign)
 
     def tariff(self, voter: str) -> Tariff | None:
         """The prices of a voter, in whichever wording it was asked; a member of a model has the model's."""

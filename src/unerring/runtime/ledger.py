@@ -35,13 +35,14 @@ class Ledger:
         self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
         self._share = self.around.share
         self._lock: AbstractContextManager[Any] = nullcontext() if self._share is None else self._share.budget.lock
-        if self._share is not None:
-            self._share.join(state.account, self.around.clock.time, self._wake)
+        clock = self.around.clock
+        self._member = None if self._share is None else self._share.join(state.account, clock.time, self._wake)
 
     def close(self) -> None:
         """The session is over: other runs with the same budget no longer wait for its calls."""
-        if self._share is not None:
-            self._share.budget.leave(self._share.key)
+        if self._member is not None:
+            self._member.budget.leave(self._member)
+            self._member = None
 
     def _wake(self) -> None:
         """Wake calls that wait for budget."""
@@ -57,8 +58,8 @@ class Ledger:
         if not isinstance(entry, Intent):
             if self._short:
                 self._wake()
-            if self._share is not None and isinstance(entry, Replies | Failed | Cancelled):
-                self._share.budget.settled(self._share.key)
+            if self._member is not None and isinstance(entry, Replies | Failed | Cancelled):
+                self._member.budget.settled(self._member)
         self._tell_overbilled()
         return decided
 
@@ -123,8 +124,7 @@ class Ledger:
         account = self.state.account
         lacking = account.lacks(worst)
         if lacking is None and self._share is not None:
-            with self._lock:
-                whole = self._share.whole
+            whole = self._share.whole
             return whole, whole.lacks(worst)
         return account, lacking
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -126,7 +125,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring solve --input in.jsonl --out out.jsonl
 
     Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
-    was stopped. A budget is that of all of them together.
+    was stopped, and refuses the journal of another run. A budget is that of all of them together.
     """
 
     def chain_of(text: str) -> Solve | Sort:
@@ -139,21 +138,20 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
             )
         return chain
 
-    def run(text: str, path: Path, budget: Budget, progress: Progress, luck: int = 0) -> api.Result:
-        every = api.Options(observer=progress, target=target, **options | {"budget": budget})
-        if path.exists():
-            # who answers hard steps is the journal's to say
-            return api.resume(path, options=replace(every, escalate=None))
+    def run(text: str, path: Path, progress: Progress, luck: int = 0) -> api.Result:
+        every = api.Options(observer=progress, target=target, **options)
         return api.run(chain_of(text), list(models) or "embedded", path, k, seed + luck, every)
 
     if (problem is None) is (given is None):
         raise InputError("give one problem, or a file of them with --input")
     if problem is not None:
         path = journal or fresh("solve")
-        reading.require_free(path)
+        held = path.exists()
         name, chain = "" if journal else str(path), chain_of(problem)
         progress = Progress(quiet=as_json, journal=name)
-        result = watched(lambda progress: run(problem, path, options["budget"], progress), path, progress)
+        result = watched(lambda progress: run(problem, path, progress), path, progress)
+        if held and progress.steps == 0 and not as_json:
+            click.echo(f"{path} is finished already.", err=True)
         lines = TREE_LINES if tree is None and verbose else tree
         if isinstance(chain, Solve) and not as_json and lines:
             click.echo(tree_text(*decided_tree(path, chain), lines) + "\n")
@@ -162,8 +160,6 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
     if require is not None:
         raise InputError("--require is for one problem; of those of a file, see: unerring report JOURNAL --require P")
-    if options["budget"].hours is not None:
-        raise InputError("--budget-hours is that of one run, and each problem of a file has a run of its own")
     assert given is not None
     inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
     require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
@@ -174,7 +170,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     return code
 
 
-Run: TypeAlias = Callable[[str, Path, Budget, Progress, int], api.Result]
+Run: TypeAlias = Callable[[str, Path, Progress, int], api.Result]
 
 
 class _Batch:
@@ -185,7 +181,6 @@ class _Batch:
         self._out = out
         self._budget = budget
         self._run = run
-        self._spent: dict[Path, dict[str, Any]] = {}
         self._journals = out.with_name(f"{out.name}.journals")
         self._right: list[bool] = []
         self._left_open = 0
@@ -242,40 +237,28 @@ class _Batch:
         return self._journals / f"{_file_name(record)}.db"
 
     def _count(self, path: Path) -> None:
-        if path.exists():
-            self._spent[path] = reading.report(path)["spend"]
-
-    def _left(self, path: Path) -> Budget:
-        """What one problem may take in all, where the others took what they did."""
-        others = [spent for own, spent in self._spent.items() if own != path]
-        taken = sum(spent["dollars"] or 0.0 for spent in others)
-        tokens = sum(spent[part]["tokens"] for spent in others for part in ("settled", "unknown", "under_way"))
-        calls, whole = sum(spent["calls"] for spent in others), self._budget
-        return Budget(
-            None if whole.usd is None else max(0.0, whole.usd - taken),
-            None if whole.tokens is None else max(0, whole.tokens - tokens),
-            None if whole.calls is None else max(0, whole.calls - calls),
-        )
+        """Count what a problem took in earlier calls of the command towards the budget of all of them."""
+        if path.exists() and self._budget.share(path) is not None:
+            history = reading.History(path)
+            for _ in history.steps():
+                pass
+            self._budget.count(path, history.state.account)
 
     def _solved(self, record: dict[str, Any]) -> dict[str, Any]:
         path = self._journal(record)
-        text, budget = record["question"], self._left(path)
+        text = record["question"]
         # with one seed for all, samples of the same number would have the same luck in every problem
         luck = int.from_bytes(_digest(text), "big")
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
-            result = watched(
-                lambda progress: self._run(text, path, budget, progress, luck), path, Progress(quiet=True)
-            )
+            result = watched(lambda progress: self._run(text, path, progress, luck), path, Progress(quiet=True))
         except Ended as end:
             self._flagged_in_a_row = self._flagged_in_a_row + 1 if end.kind == SamplesFlagged.kind else 0
             if end.kind not in LEFT_OPEN or self._flagged_in_a_row == MOST_FLAGGED:
                 raise
-            self._count(path)
             self._left_open += 1
             return line | {"answer": None, "undecided": str(end)}
         self._flagged_in_a_row = 0
-        self._spent[path] = result.report["spend"]
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:
             line["right"] = _same(result.answer, record["answer"])
