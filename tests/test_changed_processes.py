@@ -257,3 +257,74 @@ def test_a_run_that_was_reviewed_goes_on_by_the_same_command(tmp_path):
     before = len(entries(path, Replies))
     parked(path)
     assert len(entries(path, Replies)) == before
+
+
+class Tagged(Rows):
+    """Rows with a parameter that no question shows."""
+
+    def __init__(self, tag="a", last=6):
+        super().__init__(0, last)
+        self.tag = tag
+
+    def parameters(self):
+        return {"tag": self.tag}
+
+
+def test_samples_of_an_unchanged_question_are_kept(tmp_path):
+    """A parameter that changes no question costs no sample of the step that was open."""
+
+    def torn(prompt, settings):
+        return str(settings.slot % 2)
+
+    options = Options(policy=unerring.Policy(vote_cap=4), speculate="off")
+    with pytest.raises(StepUndecided):
+        unerring.run(Tagged("a"), torn, tmp_path / "run.db", options=options)
+    before = len(entries(tmp_path / "run.db", Replies))
+    options = Options(accept_changes=True, vote_cap=6, speculate="off")
+    with pytest.raises(StepUndecided, match="after 6 votes"):
+        unerring.resume(tmp_path / "run.db", Tagged("b"), torn, options)
+    assert [one.keep for one in entries(tmp_path / "run.db", Accepted)] == [True]
+    assert len(entries(tmp_path / "run.db", Replies)) > before
+    assert unerring.report(tmp_path / "run.db")["set_aside"] == 0
+
+
+def test_an_accepted_process_is_made_again_by_its_name(tmp_path):
+    """Verify, review, resume and run take the parameters that were accepted, whoever makes the chain."""
+    path = tmp_path / "run.db"
+    with pytest.raises(StepLimit):
+        unerring.run(Tagged("a"), double, path, 2, options=Options(max_steps=2))
+    again = Options(accept_changes=True, max_steps=1)
+    with pytest.raises(ChainChanged, match="its parameter tag was a and is b"):
+        unerring.run(Tagged("b"), double, path, 2, options=Options(max_steps=1))
+    with pytest.raises(StepLimit):
+        unerring.run(Tagged("b"), double, path, 2, options=again)
+    with pytest.raises(StepLimit):
+        unerring.resume(path, model=double, options=Options(max_steps=1))
+    assert unerring.reviewing.review(path).note.startswith("no step")
+    assert unerring.verify(path).parameters == unerring.report(path)["parameters"] == {"tag": "b"}
+    assert unerring.run(Tagged("b"), double, path, 2).steps == 6
+    assert unerring.run(Tagged("b"), double, path, 2, options=Options(accept_changes=True)).steps == 6
+
+
+def test_a_version_that_is_added_is_noticed(tmp_path):
+    """A process that had none and has one now has changed."""
+    path = halted(tmp_path / "run.db", Tagged())
+    new = Tagged()
+    new.version = "2"
+    with pytest.raises(ChainChanged, match="its version was null and is 2"):
+        unerring.resume(path, new, double)
+
+
+def test_no_argument_of_a_constructor_is_kept_in_clear(tmp_path):
+    """A key that a class is made with is in neither the journal nor a message; that it changed is noticed."""
+
+    class Keyed(Rows):
+        def __init__(self, api_key):
+            super().__init__()
+            self.api_key = api_key
+
+    path = halted(tmp_path / "run.db", Keyed("sk-secret-of-mine"))
+    with pytest.raises(ChainChanged, match="argument api_key changed") as stopped:
+        unerring.resume(path, Keyed("sk-another-secret"), double)
+    assert "secret" not in str(stopped.value)
+    assert b"secret-of-mine" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())

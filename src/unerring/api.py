@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from unerring.adapters.permission import Permission
@@ -305,13 +304,17 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
     chain = required_chain(opening.chain)
     began = options.clock.time()
     origin = _origin(chain, opening.seed, began, given_permission(options.allow_hosts))
+    path = None if opening.journal is None else Path(opening.journal)
+    held = None if path is None else held_run(path)
+    if held is not None:  # samples ordered hours ahead are known by when the run began
+        origin = _origin(chain, opening.seed, held.time, given_permission(options.allow_hosts))
     async with _models(opening.model, chain, origin, options, options.request) as models:
         stand = Stand(chain, started(chain))
         opened = _opening_entry(opening, stand.at, models.sampler, options, began)
-        if (path := opening.journal) is not None and (held := held_run(Path(path))) is not None:
-            require_same_run(Path(path), held, opened)
+        if path is not None and held is not None:
+            require_same_run(path, held, opened)
             again = replace(options, policy=None, vote_cap=None, flag_cap=None)
-            return await _resume(Path(path), chain, opening.model, again, stop)
+            return await _resume(path, chain, opening.model, again, stop, models)
         entries = [opened, *_allowing(models.sampler, options)]
         with _journal(opening.journal) as journal:
             if opening.journal is not None:
@@ -329,28 +332,32 @@ class _Models:
 
     sampler: Sampler
     ahead: Speculation | None
-    substitutes: Mapping[str, Sampler]
+    substitutes: Mapping[str, Sampler] = field(default_factory=dict)
 
 
 @asynccontextmanager
 async def _models(
-    model: Any,
-    chain: Chain,
-    origin: Origin,
-    options: Options,
-    request: Request,
-    substitutes: Mapping[str, Permission] = MappingProxyType({}),
+    model: Any, chain: Chain, origin: Origin, options: Options, request: Request
 ) -> AsyncIterator[_Models]:
     async with AsyncExitStack() as made:
         sampler = make_sampler(model, chain, origin, made, options.escalate)
         ahead = speculation_for(options.speculate, chain, sampler, origin, made)
         limited = ahead and replace(ahead, waste=options.waste, in_flight=options.in_flight)
+        require_request(request, samplers_of(sampler))
+        yield _Models(sampler, limited)
+
+
+@asynccontextmanager
+async def _with_substitutes(
+    models: _Models, chain: Chain, origin: Origin, request: Request, names: Mapping[str, Permission]
+) -> AsyncIterator[_Models]:
+    async with AsyncExitStack() as made:
         others = {
             name: make_sampler(name, chain, replace(origin, permission=permission), made)
-            for name, permission in substitutes.items()
+            for name, permission in names.items()
         }
-        require_request(request, (*samplers_of(sampler), *others.values()))
-        yield _Models(sampler, limited, others)
+        require_request(request, tuple(others.values()))
+        yield replace(models, substitutes=others)
 
 
 def _allowing(sampler: Sampler, options: Options, before: Allowed | None = None) -> list[Entry]:
@@ -394,7 +401,15 @@ def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Optio
     )
 
 
-async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Options, stop: StopRequest) -> Result:
+async def _resume(
+    path: Path,
+    chain: Chain | str | None,
+    model: Any,
+    options: Options,
+    stop: StopRequest,
+    ready: _Models | None = None,
+) -> Result:
+    """Go on with a run; `ready` are its models, where they are made already."""
     if options.policy is not None:
         raise InputError("a run keeps the policy it began with; on resuming, only its caps can be raised")
     journal, entries = SqliteJournal.reopen(path)
@@ -402,11 +417,10 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         stand = retraced(path, entries, chain, options.trust)
         state, opened = stand.state, stand.state.opened
         assert opened is not None
-        if state.finished is not None:
-            stand.require_same(path)
-            return _kept_in(path, _result(stand, stand.at))
         if not options.accept_changes:
             stand.require_same(path)
+        if state.finished is not None:
+            return _kept_in(path, _result(stand, stand.at))
         if stand.undigested:
             log.warning("%s was begun before journals kept what was asked: a changed prompt is not noticed", path)
         _require_higher_caps(state.policy, options)
@@ -418,12 +432,17 @@ async def _resume(path: Path, chain: Chain | str | None, model: Any, options: Op
         own = permission() if model is None else given_permission(options.allow_hosts)
         origin = _origin(stand.chain, opened.seed, opened.time, own)
         substitutes = {name: permission(name) for name in state.substitutes}
-        given = model or opened.model
-        async with _models(given, stand.chain, origin, options, state.request, substitutes) as models:
+        async with AsyncExitStack() as made:
+            if ready is None:
+                given = _models(model or opened.model, stand.chain, origin, options, state.request)
+                ready = await made.enter_async_context(given)
+            others = _with_substitutes(ready, stand.chain, origin, state.request, substitutes)
+            models = await made.enter_async_context(others)
             nonce = options.request.nonce and not state.request.nonce
             resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap, nonce)
             before = Allowed(state.account.limits, state.account.tariffs)
-            accepted = [stand.accepted(resumed.time)] if stand.changes else []
+            changed = stand.changes or (options.accept_changes and stand.asked_ahead)
+            accepted = [stand.accepted(resumed.time)] if changed else []
             for entry in [resumed, *accepted, *_allowing(models.sampler, options, before)]:
                 state.apply(entry)
                 journal.append(entry)

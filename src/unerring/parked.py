@@ -4,13 +4,13 @@ The chain is made again from the journal only to try a choice, and to show what 
 of it. Where it cannot be made, all else works without it.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from unerring.adapters.journal_reader import without_entries
+from unerring.adapters.journal_reader import Reader, without_entries
 from unerring.core import user_code
 from unerring.core.entries import Accepted, Entry, Opened
 from unerring.core.open_step import OpenStep
@@ -22,7 +22,7 @@ from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
 from unerring.registry import sampler_for
-from unerring.retracing import Stand, begun, changed_since
+from unerring.retracing import Stand, begun, changed_since, is_of_others, remade
 from unerring.runtime.panel import wording_of
 from unerring.trust import permission_for
 
@@ -97,14 +97,10 @@ class Found:
     def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> None:
         self.path = path
         self.trust = trust
-        self.state = RunState()
-        self.problem: str | None = None
-        self._stand: Stand | None = None
-        for entry, decided, choice in folded(path, entries, self.state):
-            if isinstance(entry, Opened):
-                self._begin(entry, chain)
-            elif self._stand is not None:
-                self._follow(self._stand, entry, decided, choice)
+        self._given = chain
+        accepted = self._read(entries, chain)
+        while accepted is not None:  # the chain that was made is not the one that was accepted since
+            accepted = self._read(Reader(path).entries(), remade(path, chain, accepted, trust))
         if self.state.opened is None:
             raise InputError(without_entries(path))
         self.opened = self.state.opened
@@ -112,6 +108,21 @@ class Found:
             if chain is not None:
                 self._stand.require_same(path)
             self._fail(f"{self.opened.process} has changed: {self._stand.changes[0]}")
+
+    def _read(self, entries: Iterable[Entry], chain: Chain | str | None) -> Accepted | None:
+        """Fold the entries; returns the accepted change by which the chain is to be made with other parameters."""
+        self.state = RunState()
+        self.problem: str | None = None
+        self._stand: Stand | None = None
+        for entry, decided, choice in folded(self.path, entries, self.state):
+            if isinstance(entry, Opened):
+                self._begin(entry, chain)
+            elif self._stand is not None:
+                if isinstance(entry, Accepted) and is_of_others(self._stand.chain, chain, entry):
+                    deque(entries, maxlen=0)  # a writer counts on from the last one
+                    return entry
+                self._follow(self._stand, entry, decided, choice)
+        return None
 
     @property
     def chain(self) -> Chain | None:
@@ -132,7 +143,7 @@ class Found:
         try:
             self._stand = begun(self.path, opened, chain, self.state, self.trust)
         except Exception as error:
-            if chain is not None:
+            if self._given is not None:
                 raise
             self._fail(told(error))
 

@@ -185,7 +185,7 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         notes.append("the head file is missing, so that entries cut from the end would not be noticed")
     return Verification(
         process=opened.process,
-        parameters=opened.parameters,
+        parameters=history.state.parameters,
         steps=history.state.committed,
         entries=history.state.entries,
         finished=finished,

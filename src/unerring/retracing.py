@@ -3,6 +3,7 @@ compared with what the process asks now.
 """
 
 import shlex
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,19 +111,29 @@ class Stand:
     def compare_open(self) -> None:
         """Compare the next step, where it has samples, with how it is asked and read now."""
         step = self.state.frontier
-        if self.changes:
-            self.keeps = False
+        self.keeps = digest_at(self.chain, self.at, self.state.committed) == self.state.last_digest
         if step is None or not step.replies or not self.keeps:
             return
         subtask = subtask_at(self.chain, self.at, step.step)
         if subtask is None:
             self.changes.append(f"the process now ends before step {step.step}")
-        else:
-            request = self.state.request.question_text
-            question = Question(step, subtask, self.at, "", check_of(self.chain), request=request)
-            if (difference := question.difference()) is not None:
-                self.changes.append(f"step {step.step} {difference}")
-        self.keeps = not self.changes
+            self.keeps = False
+            return
+        request = self.state.request.question_text
+        question = Question(step, subtask, self.at, "", check_of(self.chain), request=request)
+        if (difference := question.difference()) is not None:
+            self.changes.append(f"step {step.step} {difference}")
+            self.keeps = False
+
+    @property
+    def asked_ahead(self) -> bool:
+        """Whether steps after the next one have samples, whose questions are not known before they are reached."""
+        return any(
+            step.replies
+            for number, at_step in self.state.open.items()
+            for step in at_step.values()
+            if number > self.state.committed
+        )
 
 
 def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> Stand:
@@ -130,6 +141,15 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, tr
 
     What differs from the journal is in `Stand.changes`, up to the first step that does.
     """
+    found = _retraced(path, entries, chain, trust)
+    while isinstance(found, Accepted):  # the chain that was made is not the one that was accepted since
+        made = remade(path, chain, found, trust)
+        found = _retraced(path, Reader(path).entries(), made, trust)
+    return found
+
+
+def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> Stand | Accepted:
+    """Where the run stands; or the accepted change by which the chain is to be made with other parameters."""
     stand: Stand | None = None
     state = RunState()
     for entry, decided, choice in folded(path, entries, state):
@@ -140,6 +160,9 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, tr
             stand.series.add(decided, state)
             stand.step(decided, choice)
         elif isinstance(entry, Accepted):
+            if is_of_others(stand.chain, chain, entry):
+                deque(entries, maxlen=0)  # a writer counts on from the last one
+                return entry
             stand.changes = list(changed_since(stand, entry))
         stand.heard.note(entry)
     if stand is None:
@@ -147,6 +170,18 @@ def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, tr
     if state.finished is None:
         stand.compare_open()
     return stand
+
+
+def is_of_others(made: Chain, given: Chain | str | None, accepted: Accepted) -> bool:
+    """Whether a chain that was made by its name was made with other parameters than those accepted since."""
+    return (given is None or isinstance(given, str)) and parameters_of(made) != accepted.parameters
+
+
+def remade(path: Path, given: Chain | str | None, accepted: Accepted, trust: bool) -> Chain:
+    """The chain with the parameters that were accepted."""
+    opened = held_run(path)
+    assert opened is not None
+    return chain_for(path, opened, given, trust, accepted.parameters)
 
 
 def changed_since(stand: Stand, accepted: Accepted) -> Iterator[str]:
@@ -158,14 +193,23 @@ def changed_since(stand: Stand, accepted: Accepted) -> Iterator[str]:
         yield f"step {stand.state.committed} is now asked from another state than when changes were accepted"
 
 
-def chain_for(path: Path, opened: Opened, chain: Chain | str | None = None, trust: bool = False) -> Chain:
+def chain_for(
+    path: Path,
+    opened: Opened,
+    chain: Chain | str | None = None,
+    trust: bool = False,
+    parameters: dict[str, Json] | None = None,
+) -> Chain:
     """The chain that is given, or the one that a name or the journal's first entry makes.
+
+    It is made with the journal's parameters, or with `parameters`, where others were accepted since.
 
     Raises `InputError` where it cannot be made, or needs code that only a journal of somebody else names.
     """
+    made_with = opened.parameters if parameters is None else parameters
     if isinstance(chain, str):
-        return make_chain(chain, opened.parameters)
-    return chain or make_chain(opened.process, opened.parameters, permission_for(path, opened, trust))
+        return make_chain(chain, made_with)
+    return chain or make_chain(opened.process, made_with, permission_for(path, opened, trust))
 
 
 def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState, trust: bool = False) -> Stand:
@@ -198,7 +242,10 @@ def held_run(path: Path) -> Opened | None:
 
 
 def require_same_run(path: Path, held: Opened, new: Opened) -> None:
-    """Raise `InputError` where a journal holds another run than the one that is to begin; says what differs."""
+    """Raise `InputError` where a journal holds another run than the one that is to begin; says what differs.
+
+    What may have changed with a person's acceptance, parameters and questions, is compared as the run is retraced.
+    """
     difference = next(_run_differences(held, new), None)
     if difference is not None:
         raise InputError(
@@ -210,13 +257,11 @@ def require_same_run(path: Path, held: Opened, new: Opened) -> None:
 def _run_differences(held: Opened, new: Opened) -> Iterator[str]:
     if not same_process(held.process, new.process):
         yield f"its process is {held.process}, not {new.process}"
-    yield from differences(held.parameters, new.parameters, "parameter")
-    yield from identity_differences(held.identity, new.identity)
-    if held.start != new.start:
-        yield "it starts from another state"
     if held.model != new.model:
         yield f"its model is {held.model}, not {new.model}"
-    yield from differences(held.policy, new.policy, "policy's")
     if held.seed != new.seed:
         yield f"its seed is {held.seed}, not {new.seed}"
+    if held.policy != new.policy:  # a planned one follows the length of the chain, and so its parameters
+        yield from differences(held.parameters, new.parameters, "parameter")
+    yield from differences(held.policy, new.policy, "policy's")
     yield from differences(held.request or {}, new.request or {}, "request setting")

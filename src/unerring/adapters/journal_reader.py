@@ -3,14 +3,14 @@
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from unerring.adapters.journal_file import APPLICATION_ID, log_path
 from unerring.adapters.journal_head import Mark, head_path, read_mark, seal_of
 from unerring.core.encoding import GENESIS, chained, decode
 from unerring.core.entries import VERSION, Entry, Opened
-from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal
+from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal, UnerringError
 
 
 def probe(path: Path) -> None:
@@ -47,6 +47,16 @@ def without_entries(path: Path) -> str:
         f"{path} holds no entry: no run was begun in it, or it was copied or moved from a running one without its log "
         f"(a journal under way is {name}, {name}-wal and {name}.head together)"
     )
+
+
+def entry_count(path: Path) -> int:
+    """How many entries a journal has, by their numbers alone; 0 where there is none that can be read."""
+    with suppress(UnerringError, sqlite3.Error):
+        probe(path)
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            return int(database.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0])
+    return 0
 
 
 class Reader:

@@ -12,7 +12,7 @@ from unerring.core.vote import Json, NotJson, canonical
 SCRIPT = "__main__"  # the module that a class belongs to which is defined in the script that runs
 PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
 MAX_SHOWN_CHARS = 60  # of a value in a sentence
-MAX_ARGUMENT_CHARS = 200  # of a constructor's argument that is kept as it is; of a longer one a digest is kept
+DIGEST = "digest "  # before what stands for a constructor's argument whose value is not kept
 
 
 def question_digest(subtask: Subtask, request: str = "") -> str:
@@ -24,7 +24,7 @@ def question_digest(subtask: Subtask, request: str = "") -> str:
     wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
     beside = [[dict(one) for one in subtask.messages], list(subtask.stop), request]
-    parts = json.dumps(wordings), schema, json.dumps(beside)
+    parts = json.dumps(wordings), schema, json.dumps(beside, sort_keys=True)
     return "".join(
         blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
         for part, (_, digits) in zip(parts, PARTS, strict=True)
@@ -41,11 +41,11 @@ def question_difference(before: str, now: str) -> str:
     return " and ".join(names) or "digest"
 
 
-def identity_of(chain: Chain) -> dict[str, Json] | None:
+def identity_of(chain: Chain) -> dict[str, Json]:
     """Identify a process by its version and constructor arguments.
 
-    Arguments are looked for where there is no `parameters()`, in attributes of their names. Those that are not JSON
-    data are left out, and of long ones a digest is kept. None where there is nothing.
+    Arguments are looked for where there is no `parameters()`, in attributes of their names. Numbers are kept as they
+    are, and of any other JSON data a digest; what is no JSON data is left out.
     """
     identity: dict[str, Json] = {}
     version = getattr(chain, "version", None)
@@ -53,7 +53,7 @@ def identity_of(chain: Chain) -> dict[str, Json] | None:
         identity["version"] = version
     if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
         identity["arguments"] = arguments
-    return identity or None
+    return identity
 
 
 def _arguments(chain: Chain) -> dict[str, Json]:
@@ -71,7 +71,10 @@ def _arguments(chain: Chain) -> dict[str, Json]:
                 text = canonical(attributes[attribute])
             except NotJson:
                 break
-            found[name] = text if len(text) <= MAX_ARGUMENT_CHARS else f"digest {digest_of(text)}"
+            plain = isinstance(attributes[attribute], int | float | None)
+            found[name] = (
+                text if plain else f"{DIGEST}{digest_of(text)}"
+            )  # a text may be a key, which no journal keeps
             break
     return found
 
@@ -80,11 +83,13 @@ def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) 
     """What differs between two sets of named values, a sentence each: "its parameter rows was 9 and is 8"."""
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
-            yield f"its {what} {name} was {_shown(before[name])} and is gone"
+            yield f"its {what} {name} is gone"
         elif name not in before:
-            yield f"its {what} {name} is {_shown(now[name])} and was not there"
+            yield f"its {what} {name} was not there"
         elif canonical(before[name]) != canonical(now[name]):
-            yield f"its {what} {name} was {_shown(before[name])} and is {_shown(now[name])}"
+            was, now_is = _shown(before[name]), _shown(now[name])
+            hidden = was.startswith(DIGEST) or now_is.startswith(DIGEST)
+            yield f"its {what} {name} changed" if hidden else f"its {what} {name} was {was} and is {now_is}"
 
 
 def identity_differences(before: Mapping[str, Json] | None, now: Mapping[str, Json] | None) -> Iterator[str]:

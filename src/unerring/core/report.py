@@ -163,7 +163,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
     sent = state.samples + state.unknown + len(state.in_flight)
     return {
         "process": opened.process,
-        "parameters": opened.parameters,
+        "parameters": state.parameters,
         "model": opened.model,
         "seed": opened.seed,
         "software": opened.software,

@@ -17,7 +17,16 @@ from click.shell_completion import shell_complete
 
 from unerring import reading
 from unerring.adapters.jsonl import json_line
-from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NoKCanHelp, Stopped, UnerringError
+from unerring.errors import (
+    InputError,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalTooNew,
+    NoKCanHelp,
+    Stopped,
+    UnerringError,
+)
 from unerring.ui.doubtful import doubtful_text
 from unerring.ui.exits import (
     BAD_INPUT,
@@ -94,6 +103,8 @@ def _end_of(error: BaseException) -> Ended:
             return Ended(BAD_INPUT, "input", str(error))
         case JournalDamaged():
             return Ended(WRONG, "damaged journal", str(error))
+        case JournalError():
+            return Ended(STOPPED, "journal", str(error))
         case Stopped():
             return Ended(STOPPED, error.kind, str(error))
     return Ended(STOPPED, "provider", str(error))

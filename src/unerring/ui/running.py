@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import click
 
 from unerring import api, reading
+from unerring.adapters.journal_reader import entry_count
 from unerring.adapters.jsonl import json_line
 from unerring.core.request import Request
 from unerring.core.summary import answer_line, summary
-from unerring.errors import Stopped, UnerringError
+from unerring.errors import Stopped
 from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, finished, quoted, require_certificate, user_code_failed, working_on
@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
-    held = path.exists() and _sessions(path) > 0
+    held = entry_count(path) > 0
     progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
     result = watched(start, path, progress)
     if held and progress.steps == 0 and not as_json:
@@ -167,7 +167,7 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
     place.
     """
     working_on(path)
-    before = 0 if resuming else _sessions(path)
+    before = 0 if resuming else entry_count(path)
     try:
         with progress:
             return start(progress)
@@ -175,7 +175,7 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
         advice, following = _going_on(error, path)
         raise Ended(STOPPED, error.kind, str(error), f"go on with: {advice}", following) from error
     except Exception as error:
-        begun = _sessions(path) > before
+        begun = entry_count(path) > before
         command = f"unerring resume {quoted(path)}" if begun else None
         then = f"mend it, then: {command}" if begun else "nothing was begun"
         raise user_code_failed(error, "the process's own code", then, command) from error
@@ -218,13 +218,6 @@ def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
     if error.kind == "flagged" and error.larger is not None:
         return f"{resume} once that is mended, or as it is: {allowing}", resume
     return (resume, resume) if error.larger is None else (allowing, allowing)
-
-
-def _sessions(path: Path) -> int:
-    """How often the run in a journal was begun or gone on with; 0 where there is none."""
-    with suppress(UnerringError):
-        return int(reading.report(path)["sessions"])
-    return 0
 
 
 def fresh(process: str) -> Path:
