@@ -13,6 +13,7 @@ from unerring import InputError, Options, RedFlag, Request, Subtask
 from unerring.core.entries import Accepted, Replies
 from unerring.errors import ChainChanged, StepLimit, StepUndecided
 from unerring.reading import History
+from unerring.reviewing import review
 
 
 class Rows:
@@ -300,7 +301,7 @@ def test_an_accepted_process_is_made_again_by_its_name(tmp_path):
         unerring.run(Tagged("b"), double, path, 2, options=again)
     with pytest.raises(StepLimit):
         unerring.resume(path, model=double, options=Options(max_steps=1))
-    assert unerring.reviewing.review(path).note.startswith("no step")
+    assert review(path).note.startswith("no step")
     assert unerring.verify(path).parameters == unerring.report(path)["parameters"] == {"tag": "b"}
     assert unerring.run(Tagged("b"), double, path, 2).steps == 6
     assert unerring.run(Tagged("b"), double, path, 2, options=Options(accept_changes=True)).steps == 6
