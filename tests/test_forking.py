@@ -11,6 +11,7 @@ import unerring
 from doubling import Doubling, double, exported, stopped
 from parked_runs import entries, refused
 from unerring import InputError, Options, Policy, Request
+from unerring.adapters.journal_whole import write_journal
 from unerring.core.entries import Allowed, Committed, Inherited, Opened
 from unerring.core.race import FirstTo
 from unerring.errors import ChainChanged, JournalDamaged
@@ -61,7 +62,11 @@ def test_the_report_says_where_a_fork_comes_from(source, tmp_path):
     """The origin is on record; inherited steps are in no figure of votes, and no evidence of the certificate."""
     out = tmp_path / "fork.db"
     made = unerring.fork(source, 3, out, Doubling())
-    for report in (unerring.report(out), unerring.resume(out, Doubling(), double).report):
+    waiting = unerring.report(out)
+    assert (waiting["status"], waiting["stopped"]["kind"]) == ("paused", "forked")
+    nothing = waiting["certificate"]  # no vote says anything yet
+    assert (nothing["zero_probability"], nothing["wrong_interval"], nothing["certifiable"]) == (None, [0, 3], False)
+    for report in (waiting, unerring.resume(out, Doubling(), double).report):
         assert report["inherited"] == 3
         assert report["origin"] == made.origin
         assert made.origin["journal"] == str(source)
@@ -175,6 +180,23 @@ def test_what_cannot_be_forked_leaves_no_file(source, tmp_path):
     with pytest.raises(InputError):
         unerring.fork(tmp_path / "none.db", 0, out)
     assert sorted(tmp_path.iterdir()) == there
+
+
+def test_a_fork_is_there_whole_or_not_at_all(source, tmp_path):
+    """Whatever fails while its entries are written leaves no journal, and the place is free."""
+    out = tmp_path / "fork.db"
+
+    def failing():
+        yield from entries(source)
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        write_journal(out, failing())
+    with pytest.raises(InputError, match=r"holds no entry|cannot read"):
+        unerring.report(out)
+    assert {one.name for one in tmp_path.iterdir()} <= {"source.db", "source.db.head", "fork.db.head"}
+    unerring.fork(source, 2, out, Doubling())
+    assert unerring.resume(out, Doubling(), double).state["value"] == 16
 
 
 def test_a_source_is_checked_as_far_as_it_is_read(tmp_path):

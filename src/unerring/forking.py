@@ -16,7 +16,7 @@ from unerring.adapters.journal_whole import write_journal
 from unerring.api import Options, deciding, policy_for
 from unerring.core.account import Limits
 from unerring.core.comparison import identity_of
-from unerring.core.entries import Accepted, Allowed, Entry, Inherited, Opened
+from unerring.core.entries import Accepted, Allowed, Entry, Inherited, Opened, Paused
 from unerring.core.numbers import MOST_SEED, MOST_TOTAL, require_whole
 from unerring.core.process import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
 from unerring.core.replay import RunState
@@ -83,20 +83,22 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     for _ in source.steps():
         pass
     opened, paying = _opening(source, model, k, seed, options)
-    write_journal(out, _entries(source, opened, paying))
+    write_journal(out, _entries(source, opened, paying, options.clock.time()))
     assert opened.origin is not None
     if source.trusted:
         note_begun(opened)
     return Forked(str(out), opened.process, opened.model, at, opened.origin, source.trusted)
 
 
-def _entries(source: "_Source", opened: Opened, paying: Allowed | None) -> Iterator[Entry]:
+def _entries(source: "_Source", opened: Opened, paying: Allowed | None, time: float) -> Iterator[Entry]:
+    """The entries of the fork: how it is run, what it may take, the steps that it takes over, and that it waits."""
     yield opened
     if paying is not None:
         yield paying
     yield from source.steps()
     if opened.origin is None or opened.origin["hash"] != source.hash:
         raise InputError(f"{source.path} was replaced while it was read: fork it again")
+    yield Paused("forked", f"forked at step {source.at:,}, and not gone on with yet", time)
 
 
 @dataclass(slots=True)

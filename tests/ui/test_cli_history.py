@@ -89,6 +89,8 @@ def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
     told = cli("report", "new.db").out
     assert "at step 2 of run.db, whose model was noise/p=1.0,v=1.0,c=0.0" in told
     assert "2 steps were taken over from another run, and rightly" in told
+    assert cli("report", "new.db", "--html", "new.html").code == 0
+    assert "at step 2 of run.db, whose model was noise" in Path("new.html").read_text()
     report = json.loads(cli("report", "new.db", "--json").out)
     assert (report["policy"]["rule"], report["parameters"], report["seed"]) == ("ahead-by 3", {"steps": 5}, 4)
     assert report["inherited"] == 2

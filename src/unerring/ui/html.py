@@ -16,7 +16,7 @@ from unerring.core.report import report_of
 from unerring.core.summary import measured_p, speed_up
 from unerring.core.timeline import Timeline
 from unerring.errors import InputError
-from unerring.reading import History
+from unerring.reading import History, forked_from
 from unerring.ui.drawing import require_matplotlib
 from unerring.ui.html_doubtful import doubtful_part
 from unerring.ui.run_plots import Panel, run_panels
@@ -270,6 +270,8 @@ def _run(report: Mapping[str, Any]) -> str:
     facts = [("process", report["process"])]
     facts += [(name, _plain(value)) for name, value in report["parameters"].items()]
     facts += [("model", report["model"]), ("seed", _plain(report["seed"])), ("status", _status(report))]
+    if report.get("origin"):
+        facts.append(("forked", forked_from(report["origin"], report["inherited"])))
     facts += [("started", _when(report["started"])), ("ended", _when(report["ended"]))]
     facts.append(("software", report["software"]))
     parts = ["<h2>The run</h2>", _facts(facts)]

@@ -161,7 +161,9 @@ def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -
         votes[pattern[0].voter] += count
     known = [(count, p) for voter, count in votes.items() if (p := run.planned(voter)) is not None]
     outlook, none_low, interval = None, float(not votes), (0, votes.total())
-    if len(known) == len(votes):
+    if run.inherited and not votes:  # nothing is known here of the steps that another run decided
+        none_low, interval = 0.0, (0, run.inherited)
+    elif len(known) == len(votes):
         most, wrong, least = (sum(count * (1.0 - p[end]) for count, p in known) for end in range(3))
         outlook, none_low = Outlook(wrong, exp(-wrong)), exp(-most)
         quantiles = poisson_quantile(least, 0.025), poisson_quantile(most, 0.975)
