@@ -26,6 +26,7 @@ from unerring.errors import ChainChanged, InputError
 from unerring.measuring import Target
 from unerring.reading import folded
 from unerring.registry import Origin, embedded_for, make_chain, make_sampler, require_process
+from unerring.retracing import is_of_others
 from unerring.runtime.panel import RESERVE, require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.ports import Sampler
 from unerring.spending import Budget, allowed
@@ -80,7 +81,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     if out.exists():
         raise InputError(f"{out} is there already: a fork begins a new file")
     source = _Source(path, at, chain, parameters, options.trust)
-    for _ in source.steps():
+    while not source.is_read():
         pass
     opened, paying = _opening(source, model, k, seed, options)
     write_journal(out, _entries(source, opened, paying, options.clock.time()))
@@ -109,6 +110,8 @@ class _Source:
     hash: of the journal up to there, hex digits.
     trusted: whether this user began the run, or trusts it.
     made: its process.
+    accepted: how many accepted changes have been looked at for the parameters of the process.
+    accepted_parameters: those of the last of them.
     """
 
     path: Path
@@ -120,6 +123,8 @@ class _Source:
     hash: str = ""
     trusted: bool = False
     made: Chain | None = None
+    accepted: int = 0
+    accepted_parameters: dict[str, Json] | None = None
 
     @property
     def opened(self) -> Opened:
@@ -131,6 +136,12 @@ class _Source:
         assert self.made is not None
         return self.made
 
+    def is_read(self) -> bool:
+        """Read the run up to the step; False where the process is to be made with parameters accepted since."""
+        for _ in self.steps():
+            pass
+        return self.made is not None
+
     def steps(self) -> Iterator[Inherited]:
         """The steps before the one to fork at, with the digests of the states that the process leads to now.
 
@@ -139,6 +150,7 @@ class _Source:
         self.state, reader = RunState(), Reader(self.path)
         change: str | None = None
         at: Json = None
+        accepted = 0
         for entry, decided, choice in folded(self.path, reader.entries(), self.state):
             if self.state.committed > self.at:
                 break  # nothing accepted the change
@@ -153,6 +165,10 @@ class _Source:
                     change = f"step {decided.step} leads to another state than it did"
                 yield Inherited(decided.step, decided.choice, digest)
             elif isinstance(entry, Accepted):
+                accepted += 1
+                if accepted > self.accepted and is_of_others(self.process, self.chain, entry):
+                    self.accepted, self.accepted_parameters, self.made = accepted, entry.parameters, None
+                    return
                 same = digest_at(self.process, at, self.state.committed) == entry.state
                 change = None if same else "it stands at another state than when its changes were accepted"
             elif self.at == 0 and not isinstance(entry, Allowed) and change is None:
@@ -184,7 +200,8 @@ class _Source:
             if self.parameters:
                 raise InputError("`parameters` are those of a process that is made here: make the given one with them")
             return self.chain
-        given = {**opened.parameters, **(self.parameters or {})}
+        before = opened.parameters if self.accepted_parameters is None else self.accepted_parameters
+        given = {**before, **(self.parameters or {})}
         return make_chain(opened.process, given, permission) if self.chain is None else make_chain(self.chain, given)
 
 

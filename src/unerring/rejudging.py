@@ -31,7 +31,7 @@ from unerring.core.vote import Json, parsed
 from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
 from unerring.registry import require_process
-from unerring.retracing import chain_for
+from unerring.retracing import chain_for, is_of_others, remade
 from unerring.runtime.limits import SystemClock
 from unerring.runtime.question import Question
 
@@ -135,11 +135,11 @@ def rejudge(
     """
     path = Path(journal)
     if dry_run:
-        rejudging = _Rejudging(path, Reader(path).entries(), chain, trust)
+        rejudging = _led(path, Reader(path).entries(), chain, trust)
         return rejudging.result(rejudging.judge_open(SystemClock().time()), recorded=False)
     writer, entries = SqliteJournal.reopen(path)
     try:
-        rejudging = _Rejudging(path, entries, chain, trust)
+        rejudging = _led(path, entries, chain, trust)
         new = rejudging.judge_open(SystemClock().time())
         for entry in new:
             writer.append(entry)
@@ -147,6 +147,14 @@ def rejudge(
         entries.close()
         writer.close()
     return rejudging.result(new, recorded=bool(new))
+
+
+def _led(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> "_Rejudging":
+    """A journal folded once more, by the process with the parameters that were accepted last."""
+    found = _Rejudging(path, entries, chain, trust)
+    if found.other is None:
+        return found
+    return _Rejudging(path, Reader(path).entries(), remade(path, chain, found.other, trust), trust)
 
 
 class _Rejudging:
@@ -163,9 +171,14 @@ class _Rejudging:
         self._closing: OpenStep | None = None
         self._chain: Chain | None = None
         self._at: Json = None
+        self.other: Accepted | None = None  # the last change that was accepted, where the process is made with others
         for entry, decided, choice in folded(path, self._noting(entries), self._state):
             if isinstance(entry, Opened):
                 self._begin(entry, chain, trust)
+            elif isinstance(entry, Accepted) and (self.other or is_of_others(self.chain, chain, entry)):
+                self.other = entry
+            elif self.other is not None:
+                continue
             elif decided is not None:
                 self._step(decided, choice)
             elif isinstance(entry, Accepted):
@@ -173,7 +186,8 @@ class _Rejudging:
                 self._change = None if same else "it stands at another state than when its changes were accepted"
         if self._chain is None:
             raise InputError(without_entries(path))
-        self._require_same()
+        if self.other is None:
+            self._require_same()
 
     @property
     def chain(self) -> Chain:

@@ -125,3 +125,17 @@ def test_a_fork_that_cannot_be_is_one_line(cli, ledger):
         done = cli("fork", *words)
         assert (done.code, says in done.line) == (2, True), done.err
         assert sorted(Path().iterdir()) == before
+
+
+def test_the_process_has_the_parameters_that_were_accepted(cli, ledger):
+    """A run that went on with other parameters is judged again and forked with these, where no process is given."""
+    run = ("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db")
+    assert cli(*run, "--max-steps", "2").code == 3
+    for steps in (5, 6):
+        done = cli(*run, "--set", f"steps={steps}", "--accept-changes", "--max-steps", "1")
+        assert done.code == 3, done.err
+    found = cli("rejudge", "run.db")
+    assert (found.code, found.err) == (0, "")
+    assert cli("fork", "run.db", "--at", "4", "--out", "new.db").code == 0
+    resumed = cli("resume", "new.db", "--json")
+    assert (resumed.code, json.loads(resumed.out)["parameters"]) == (0, {"steps": 6})
