@@ -28,7 +28,8 @@ from unerring.core.race import AheadBy
 from unerring.core.replay import RunState
 from unerring.core.report import report_of
 from unerring.core.request import Request
-from unerring.core.summary import LINE_CHARS, answer_line, summary
+from unerring.core.shortening import LINE_CHARS
+from unerring.core.summary import answer_line, summary
 from unerring.core.vote import Json
 from unerring.errors import InputError, Stopped
 from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
@@ -79,33 +80,38 @@ REPLIES_OF_ENDPOINTS = 2  # that the votes for a winner must come from at least
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What rarely changes. `policy` replaces the model's own, `vote_cap` and `flag_cap` its caps; on resuming these
-    can only be raised. `request` is what models are asked beside each question (`Request`): it is kept in the journal,
-    and a resumed run goes on with it.
+    """Options of a run beyond its chain and its model.
 
-    `speculate` says where the guesses come from that let steps be asked ahead: `"off"` takes one step after the other;
-    `"leader"` follows the votes that are in; `"guess"` asks the chain's own `guess(state)`; a model (specification,
-    function or sampler) drafts them; `"auto"` takes the model's own drafting model or the chain's guess, where there
-    is one, and else the leader. Of all samples at most the share `waste` may be for nothing, and at most `in_flight`
-    samples are under way at once. None of this changes what is decided. `target` is what a margin is planned for where
-    none is given.
-
-    `budget` is what the run may cost, by `prices`: a mapping from models to prices, the file of one, or the table of
-    the [prices] extra. A step that is still open after `escalate_after` rounds of voting goes to `escalate`, another
-    model. `guards` say what stops a run whose votes could not be trusted. `min_replies` is the least number of replies
-    that the votes for a winner come from, in a new run: without it 2 where the model is an endpoint, whose replies may
-    be sent again in place of others, and 1 where it is not.
-
-    `allow_hosts` are hosts that may be sent a key although only a journal from somewhere else names them, or although
-    they are reached by plain http. With `trust` a journal that this user did not begin on this machine is taken at its
-    word: the code that it names is imported, and keys go to the hosts that it names.
-
-    `progress` shows a line on stderr while the run goes on; None does so for `run` and `resume` in a terminal, where
-    there is no observer. After Ctrl-C calls under way are waited for, `grace` seconds at most; what becomes of those
-    given up stays unknown.
-
-    `accept_changes` goes on with a run whose process has changed since: its questions, parameters, code. The change is
-    kept in the journal, and samples of open steps whose question changed are set aside.
+    policy: how each step is decided; replaces the model's own policy. Only for new runs.
+    max_steps: stop, resumable, after so many steps of this session; None for no limit.
+    observer: called after each decided step; see `Observer`.
+    patience: how long to wait out a provider's passing failures.
+    clock: source of time; replaced in tests.
+    vote_cap: votes after which a step is undecided, in place of the policy's. Can only be raised on resuming.
+    flag_cap: flagged samples for each vote that a step may draw, in place of the policy's. Can only be raised on
+        resuming.
+    speculate: how the next steps are guessed, so that they can be asked ahead of decisions. `"off"` asks one step
+        after the other, `"leader"` follows the votes so far, `"guess"` asks the chain's own `guess(state)`; a model
+        (specification, function or sampler) drafts guesses. `"auto"` takes the model's own drafting model or the
+        chain's guess, where there is one, else the leader. Decisions are the same in every case.
+    waste: the share of all samples that wrong guesses may waste, at most.
+    in_flight: the number of samples under way at once, at most.
+    target: the probability of zero errors that the margin is planned for, where no policy is given.
+    budget: limits of what the run may cost, over all its sessions.
+    prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
+    escalate: another model, which answers steps that are hard to decide.
+    escalate_after: rounds of voting after which an open step goes to `escalate`.
+    min_replies: the number of replies that the votes for a winner must come from, at least. Only for new runs. None
+        means 2 where the model is an endpoint, whose replies may be sent again in place of others, else 1.
+    guards: what stops a run whose votes could not be trusted.
+    allow_hosts: hosts that may receive an API key by plain http, or although only another person's journal names them.
+    trust: whether to import code, and send keys to hosts, that only another person's journal names.
+    request: request settings, added to every request. They are kept in the journal, and a resumed run goes on with
+        them.
+    grace: seconds to wait for the calls under way after Ctrl-C; what those given up cost stays unknown.
+    progress: whether to show progress on stderr; None does so in a terminal where there is no observer.
+    accept_changes: whether to go on although the process has changed since the journal was written. The change is
+        recorded, and samples of open steps whose question changed are set aside.
     """
 
     policy: Policy | None = None

@@ -49,16 +49,20 @@ KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a 
 
 @dataclass(frozen=True, slots=True)
 class PilotOptions:
-    """What rarely changes. `policy` says which samples are flagged and how they are drawn; `seen` is told of progress.
+    """Options of a calibration beyond its chain and its model.
 
-    At most `in_flight` samples are under way at once. They are drawn at the policy's later temperature: most votes
-    are. `allow_hosts` are hosts that may be sent a key although they are reached by plain http.
-    `request` is what models are asked beside each question, and kept with the calibration. `notice` is given a line
-    for people where something takes a while that `seen` says nothing of.
-
-    `budget` is what the calibration may cost over all its sessions, by `prices`, as those of a run. `guards` say what
-    stops it: copies of earlier replies, above all; `Guards(probe=False)` leaves out the trial calls. After Ctrl-C
-    calls under way are waited for, `grace` seconds at most.
+    policy: which samples are flagged, and how they are drawn: at the later temperature, as most votes are.
+    in_flight: the number of samples under way at once, at most.
+    seen: called with the calibration so far, now and then.
+    patience: how long to wait out a provider's passing failures.
+    clock: source of time; replaced in tests.
+    allow_hosts: hosts that may receive an API key by plain http.
+    request: request settings, added to every request and kept with the calibration.
+    budget: limits of what the calibration may cost, over all its sessions.
+    prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
+    guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the trial calls.
+    notice: called with a line for people where something takes long that `seen` does not show.
+    grace: seconds to wait for the calls under way after Ctrl-C.
     """
 
     policy: Policy | None = None
@@ -295,9 +299,11 @@ def plan_all(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a run's margin is derived from: the chance that the whole chain is right, under which rule.
+    """The target that a run's margin is planned for.
 
-    `calibration` is a measurement of the model, or the file of one; None takes the one that ships with the model.
+    success: the probability that the whole chain is right.
+    rule: the name of the voting rule, as `--rule` takes it.
+    calibration: a measurement of the model, or the file of one; None takes the one that ships with the model.
     """
 
     success: float = 0.95

@@ -44,10 +44,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample as it came in.
+    """A sample of an undecided step.
 
-    `candidate` is the number of the choice that it voted for, `flag` why it did not, and `reason` the flag's own
-    sentence; None where an earlier version kept none.
+    number: its number within the step, from 0.
+    voter: the name of the model that gave it.
+    text: the model's text, in full.
+    candidate: the number of the choice that it voted for; None where it was flagged.
+    flag: why it was flagged, such as `malformed`; None for a vote.
+    finish: why the model stopped writing.
+    input_tokens: tokens read.
+    output_tokens: tokens written.
+    logprob: mean log-probability of its tokens in nats; None where the model does not say.
+    reason: the red flag's own sentence; None for a vote, and in journals of before it was kept.
     """
 
     number: int
@@ -66,14 +74,21 @@ class Drawn:
 class Parked:
     """A step that votes left undecided, or that the provider refused to answer.
 
-    Candidates are numbered from 1, the one with most votes first.
-
-    `prompts` has what was asked, by the number of its wording: as the journal has it, else as the chain asks it;
-    nothing where neither is to be had. `prompts_now` has what the chain asks today, where that is something else, and
-    `messages` are those before the question, each with `role` and `content`: of a chain that could not be made again
-    only the run's own system message.
-    `ruled` is the choice that somebody has made since, in canonical JSON; it holds once the run goes on. `set_aside`
-    counts samples that somebody had drawn anew before, and `refused` is what the provider said where it refused.
+    step: its number, from 0.
+    rule: the name of the voting rule.
+    votes: votes in all.
+    flags: samples that were flagged.
+    rounds: rounds of voting that it took.
+    candidates: the rival choices, most votes first; they are numbered from 1.
+    samples: its samples, votes and flagged ones, by number.
+    prompts: what was asked, by the number of the wording: as journaled, else as the chain asks it; empty where
+        unknown.
+    set_aside: the number of samples that a person set aside to have others drawn.
+    ruled: the choice that a person has made since, as canonical JSON; it holds once the run goes on.
+    prompts_now: what the chain asks today, by the number of the wording, where it differs.
+    messages: the messages before the question, each with `role` and `content`; only the run's own where there is no
+        chain.
+    refused: why the provider refused to answer, where it did; None where votes left the step undecided.
     """
 
     step: int

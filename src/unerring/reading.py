@@ -132,10 +132,18 @@ def repair(journal: str | Path) -> tuple[int, Path]:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What verifying a journal found: `problem` is None where everything holds.
+    """What verifying a journal found.
 
-    `judged` says whether the process's own verifier has judged the choices, and `ruled` counts the steps that people
-    decided, `inherited` those taken over from another run.
+    process: the name of the process.
+    parameters: the process's parameters, as JSON data.
+    steps: the number of decided steps.
+    entries: the number of journal entries.
+    finished: whether the run is finished.
+    judged: whether the process's own verifier has judged the choices.
+    problem: what is wrong, in one line; None where everything holds.
+    notes: what could not be checked, and changes that a person accepted; one line each.
+    ruled: the number of steps that people decided.
+    inherited: the number of steps that were decided in the run which this one was forked from.
     """
 
     process: str

@@ -42,7 +42,15 @@ Prices = Mapping[str, Price] | str | Path | None
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Where a run stands. `parked` is None where no step is undecided, and `note` is what there is to say besides."""
+    """The step that a run waits at for a person, if any.
+
+    process: the name of the process.
+    parameters: the process's parameters, as JSON data.
+    status: whether the run is finished, or why it stopped, as in its report.
+    steps: the number of decided steps.
+    parked: the undecided step; None where there is none.
+    note: what else there is to know, in one line.
+    """
 
     process: str
     parameters: dict[str, Json]

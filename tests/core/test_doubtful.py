@@ -2,13 +2,14 @@
 
 import pytest
 
-from unerring.core.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS, cut
+from unerring.core.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
 from unerring.core.entries import QuestionText, Ruled
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.reasons import Reasons, alike
 from unerring.core.redflag import FlagKind
 from unerring.core.report import HARDEST, report_of
+from unerring.core.shortening import shortened
 
 FLAG = FlagKind.MALFORMED
 
@@ -108,9 +109,9 @@ def test_texts_and_lists_are_bounded_unless_all_is_asked_for(script):
 
 
 @pytest.mark.parametrize(("text", "chars"), [("a" * 100, 100), ("", 5), ("a" * 999, None)])
-def test_a_text_that_fits_is_not_cut(text, chars):
+def test_a_text_that_fits_is_not_shortened(text, chars):
     """What is no longer than allowed stays as it is."""
-    assert cut(text, chars) == text
+    assert shortened(text, chars) == text
 
 
 def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():

@@ -186,7 +186,7 @@ def test_a_shell_completes_commands_processes_and_models(tmp_path):
         done = subprocess.run(bash, check=True, cwd=tmp_path, capture_output=True, text=True, env=environment)
         return done.stdout.split()
 
-    assert completed("unerring re") == ["report", "resume", "review"]
+    assert completed("unerring re") == ["rejudge", "report", "resume", "review"]
     assert {"hanoi", "multiply", "sort"} <= set(completed("unerring run ''"))
     assert "--budget-usd" in completed("unerring run hanoi --bud")
     assert {"embedded", "embedded/a", "embedded/digits"} <= set(completed("unerring run hanoi --model emb"))

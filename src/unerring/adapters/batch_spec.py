@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from unerring.adapters.batch_lines import MOST_REQUESTS
 from unerring.adapters.openai_spec import PROVIDER as CHAT
 from unerring.adapters.openai_spec import Spec, parse_spec
-from unerring.adapters.scrubbing import about_words
+from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.errors import InputError
 
 PROVIDER = "openai-batch"
@@ -68,10 +68,7 @@ def parse_batch_spec(text: str) -> BatchSpec:
 
     The line repeats nothing of the words that may be a secret.
     """
-    try:
-        return _parsed(text)
-    except InputError as error:
-        raise InputError(about_words(str(error), text)) from None
+    return without_secrets_in_errors(_parsed, text)
 
 
 def _parsed(text: str) -> BatchSpec:

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias, cast
 
 from unerring.adapters.model_errors import provider_failure
 from unerring.core.sample import Sample, Settings
-from unerring.core.user_code import noted, short, wrong_return
+from unerring.core.shortening import short
+from unerring.core.user_code import noted, wrong_return
 from unerring.errors import InputError, ProviderError
 from unerring.runtime.panel import as_failure, leading
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from unerring.core.parsing import strict_json
+from unerring.core.shortening import short
 from unerring.core.vote import Json
 from unerring.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_SHOWN_BYTES = 240  # of a line that is quoted in an error
 MOST_LEVELS = 200  # of nesting: what a run does with a value recurses
 
 
@@ -39,7 +41,8 @@ def read_objects(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
         except ValueError as error:
             raise InputError(f"{path}, line {number}: this is no JSON: {error}") from None
         if not isinstance(value, dict):
-            raise InputError(f"{path}, line {number}: a JSON object is wanted, not {_shortened(text)}")
+            begin = text[:MAX_SHOWN_BYTES].decode(errors="replace")
+            raise InputError(f"{path}, line {number}: a JSON object is wanted, not {short(begin)}")
         found.append((number, value))
     return found
 
@@ -138,7 +141,3 @@ def _not_text(error: UnicodeDecodeError) -> str:
 
 def _line_of(data: bytes, position: int) -> int:
     return data.count(b"\n", 0, position) + 1
-
-
-def _shortened(text: bytes) -> str:
-    return repr(text[:240].decode(errors="replace")[:60])

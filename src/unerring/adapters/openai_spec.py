@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from unerring.adapters.permission import GIVEN, Permission, is_loopback
-from unerring.adapters.scrubbing import KeyFinder, about_words, without_secrets
+from unerring.adapters.scrubbing import KeyFinder, without_secrets, without_secrets_in_errors
 from unerring.errors import InputError
 
 PROVIDER = "openai"
@@ -142,10 +142,7 @@ def parse_spec(text: str) -> Spec:
 
     The line repeats nothing of the words that may be a secret.
     """
-    try:
-        return _parsed(text)
-    except InputError as error:
-        raise InputError(about_words(str(error), text)) from None
+    return without_secrets_in_errors(_parsed, text)
 
 
 def _parsed(text: str) -> Spec:

@@ -20,6 +20,7 @@ from typing import Any
 
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.jsonl import json_value
+from unerring.core.shortening import short
 from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.runtime.panel import RESERVE, SEPARATOR
@@ -176,12 +177,12 @@ def _made(make: Callable[[], Any], spec: str) -> Sampler:
 def _checked(sampler: Any, spec: str) -> Sampler:
     """The sampler, or `InputError` where it is none."""
     if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
-        raise InputError(f"{spec} gives {_short(sampler)}, which is no sampler: it has no method sample")
+        raise InputError(f"{spec} gives {short(sampler)}, which is no sampler: it has no method sample")
     for name, kind in _TYPES.items():
         value = getattr(sampler, name, None)
         if not isinstance(value, kind):
             raise InputError(
-                f"{spec} is no sampler: its {name} has to be {kind.__name__}, and is {_short(value)} "
+                f"{spec} is no sampler: its {name} has to be {kind.__name__}, and is {short(value)} "
                 "(see unerring.runtime.ports.Sampler)"
             )
     return sampler  # type: ignore[no-any-return]
@@ -200,10 +201,6 @@ def _named(sampler: Sampler, spec: str, own: str) -> Sampler:
             f"its name has to be {spec!r}"
         )
     return sampler
-
-
-def _short(value: object) -> str:
-    return f"{value!r:.60}"
 
 
 def _line(error: BaseException) -> str:

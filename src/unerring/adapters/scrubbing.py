@@ -7,13 +7,17 @@ but letters and digits, for pieces of the key as it is, in hexadecimal, in base6
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from unerring.errors import InputError
 
 HIDDEN = "[hidden]"
 KEY = "[key]"
 SHORTEST_PIECE = 8  # letters and digits; a piece of half a key, or of 10 of them, is taken out as well
 LONGEST_PIECE = 10
 
+_Parsed = TypeVar("_Parsed")
 _LOWER = bytes(range(256)).lower()
 _DROPPED = bytes(code for code in range(256) if not (chr(code).isascii() and chr(code).isalnum()))
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S+")  # no word, and no placeholder such as ollama or EMPTY
@@ -146,3 +150,11 @@ def about_words(message: str, words: str) -> str:
         for found in pattern.findall(words):
             message = message.replace(found, HIDDEN)
     return without_secrets(message)
+
+
+def without_secrets_in_errors(parse: Callable[[str], _Parsed], words: str) -> _Parsed:
+    """Parse words of a command line; the `InputError` for bad ones holds nothing of them that may be a secret."""
+    try:
+        return parse(words)
+    except InputError as error:
+        raise InputError(about_words(str(error), words)) from None

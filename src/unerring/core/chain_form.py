@@ -8,7 +8,8 @@ import inspect
 from difflib import SequenceMatcher
 from typing import Any
 
-from unerring.core.user_code import defined_at, short
+from unerring.core.shortening import short
+from unerring.core.user_code import defined_at
 
 REQUIRED: dict[str, tuple[str, ...]] = {"start": (), "subtask": ("state",), "advance": ("state", "choice")}
 OPTIONAL: dict[str, tuple[str, ...]] = {

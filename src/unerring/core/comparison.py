@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from unerring.core.entries import digest_of
 from unerring.core.process import Chain, Subtask
+from unerring.core.shortening import shortened
 from unerring.core.vote import Json, NotJson, canonical
 
 SCRIPT = "__main__"  # the module that a class belongs to which is defined in the script that runs
@@ -114,5 +115,4 @@ def same_process(one: str, other: str) -> bool:
 
 
 def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else canonical(value)
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
+    return shortened(value if isinstance(value, str) else canonical(value), MAX_SHOWN_CHARS)

@@ -12,6 +12,7 @@ from unerring.core.race import Undecided
 from unerring.core.reasons import alike
 from unerring.core.redflag import FlagKind
 from unerring.core.replay import Decided, texts_of
+from unerring.core.shortening import shortened
 from unerring.core.vote import Json
 
 MAX_QUESTION_CHARS = 4000  # of a wording that a report holds
@@ -61,7 +62,7 @@ def _head(step: int, how: str, choice: str | None, tally: Iterable[int], rounds:
     return {
         "step": step,
         "decided_by": how,
-        "choice": None if choice is None else cut(choice, MAX_TEXT_CHARS),
+        "choice": None if choice is None else shortened(choice, MAX_TEXT_CHARS),
         "tally": list(tally),
         "rounds": rounds,
     }
@@ -83,12 +84,12 @@ def _samples(
             flagged.setdefault((reply.flag, alike(reply.reason)), []).append(reply)
     ranked = sorted(votes, key=lambda candidate: -votes[candidate].total())
     grouped = sorted(flagged.values(), key=lambda group: (-len(group), group[0].slot))
-    asked = None if wordings is None else [cut(one, None if full else MAX_QUESTION_CHARS) for one in wordings]
+    asked = None if wordings is None else [shortened(one, None if full else MAX_QUESTION_CHARS) for one in wordings]
     return {
         "question": None if asked is None else list(asked if full else asked[:MAX_WORDINGS]),
         "answers": [
             {
-                "choice": cut(choices[one], most),
+                "choice": shortened(choices[one], most),
                 "votes": votes[one].total(),
                 "voters": dict(votes[one].most_common(None if full else MAX_VOTERS)),
             }
@@ -102,16 +103,8 @@ def _samples(
                 "reason": group[0].reason,
                 "varies": any(one.reason != group[0].reason for one in group),
                 "samples": len(group),
-                "example": cut(texts[group[0].slot], most),
+                "example": shortened(texts[group[0].slot], most),
             }
             for group in (grouped if full else grouped[:MAX_GROUPS])
         ],
     }
-
-
-def cut(text: str, chars: int | None) -> str:
-    """The text, with its middle left out where it is longer than so many characters, and how much that is."""
-    if chars is None or len(text) <= chars:
-        return text
-    half = chars // 2
-    return f"{text[:half]} [... {len(text) - 2 * half:,} characters left out ...] {text[-half:]}"

@@ -24,7 +24,8 @@ from typing import NamedTuple
 from unerring.core.parsing import json_answer, lenient_json
 from unerring.core.redflag import FlagKind, RedFlag
 from unerring.core.sample import NOTED_REASONING, NOTED_TOOLS
-from unerring.core.summary import inert, shortened
+from unerring.core.shortening import shortened
+from unerring.core.summary import inert
 
 FIRST = 16  # flagged samples of a run without a vote
 FEWEST_OF_EACH = 8  # of these, of each of several voters

@@ -17,14 +17,17 @@ MOST_RAISED = 1.0  # ... up to this
 class Policy:
     """How each step is decided.
 
-    `rule` says who wins a race and `vote_cap` after how many votes it is given up as undecided. `flag_cap` is
-    the number of flagged samples a step may draw for each vote it has counted or still needs. The step's first
-    sample is drawn at `first_temperature`, all later ones at `later_temperature` (paper, section 4: 0, then 0.1).
-    Where that is 0, samples after a flagged one are drawn at a higher one: asked the same, a model answers the same.
-    A step that is open after `escalate_after` rounds of voting goes to the samplers in reserve, where there are some.
-    `min_replies` is the least number of replies that the votes for a winner must come from: a provider's reply may
-    bring several samples, and one that belongs to another request must not decide a step alone. Where one vote wins,
-    one reply is enough.
+    rule: the voting rule: who wins a race.
+    vote_cap: the number of votes after which a step is undecided.
+    flag_cap: the number of flagged samples that a step may draw for each vote it has counted or still needs.
+    first_temperature: temperature of a step's first sample (paper, section 4: 0).
+    later_temperature: temperature of all later samples (paper, section 4: 0.1). Where it is 0, samples after a flagged
+        one are drawn at a higher one: a model gives the same answer when asked the same.
+    flags: which samples are red-flagged.
+    escalate_after: rounds of voting after which an open step goes to the samplers in reserve; None for never.
+    min_replies: the number of replies that the votes for a winner must come from, at least. A reply may bring several
+        samples, and one that belongs to another request must not decide a step alone. Where one vote wins, one reply
+        is enough.
     """
 
     rule: Rule = field(default_factory=lambda: AheadBy(3))

@@ -9,7 +9,8 @@ from unerring.core.echo import MAX_ECHO_CHARS
 from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Message
-from unerring.core.user_code import json_of, noted, short, wrong_return
+from unerring.core.shortening import short
+from unerring.core.user_code import json_of, noted, wrong_return
 from unerring.core.vote import Json
 
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only

@@ -22,7 +22,11 @@ NOTED_TOOLS = "the reply has tool calls instead of an answer"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and written. Of those read, `cached_tokens` came from the provider's prompt cache, at its price.
+    """The tokens that a sample took.
+
+    input_tokens: tokens read.
+    output_tokens: tokens written.
+    cached_tokens: those of the tokens read that came from the provider's prompt cache, at its price.
 
     A prompt cache spares reading, not answering: samples stay independent of each other.
     """
@@ -41,15 +45,20 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer of a model, raw.
+    """One raw answer of a model.
 
-    `logprob` is the mean natural log-probability of its tokens under the model's own distribution
-    (temperature 1), where the engine gives it. `voter` names the model that answered. `reply_id` is the
-    provider's identity of the sample (distinct for each one of a reply) and `cached` says that the provider admits to
-    a copy: a copied answer is not a second vote. `served` is what the provider says has answered: its model and its
-    fingerprint, as far as it says. `seconds` is how long the answer took, where a network lies between. `reason` is
-    the provider's own word for why it ended. `made` is the time at which the provider says that it made the answer,
-    minus that at which it was received, in seconds. `note` says what else a reply had whose text is empty.
+    text: the text of the answer.
+    usage: tokens read and written.
+    finish: why the model stopped writing.
+    logprob: mean log-probability of its tokens in nats, at temperature 1; None where the engine does not give it.
+    voter: the name of the model that answered.
+    reply_id: the provider's id of the sample, distinct for each sample of a reply.
+    cached: whether the provider says that it is a copy of an earlier reply: a copy is not a second vote.
+    served: the model and fingerprint that the provider says have answered.
+    seconds: how long the answer took over a network.
+    reason: the provider's own word for why the answer ended.
+    made: creation time by the provider's clock minus the time of receipt, in seconds.
+    note: what a reply with an empty text has instead, such as reasoning or tool calls.
     """
 
     text: str
@@ -90,15 +99,20 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to draw samples for one step.
+    """How to draw the samples of a call.
 
-    `step` and `slot` say which samples these are: a call for n samples asks for the step's samples numbered
-    `slot` to `slot + n - 1`, counted from 0. With `seed`, the run's own, they name a sample for good, so a
-    sampler that can be seeded gives the same sample for the same three numbers.
+    temperature: sampling temperature.
+    max_output_tokens: the number of tokens that an answer may have, at most.
+    seed: the run's seed.
+    step: the number of the step, from 0.
+    slot: the number within the step of the first sample, from 0.
+    schema: the JSON schema of an answer, as JSON text, for endpoints that can enforce one.
+    messages: messages before the prompt: a system message, example turns.
+    stop: strings before which the model stops writing.
+    extra: further fields of the request's body: a JSON object as text; None where there are none.
 
-    `schema` is the JSON schema of an answer, as JSON text, for endpoints that can hold a model to one. `messages`
-    stand before the prompt: a system message, example turns. A model stops before it writes any string of `stop`.
-    `extra` are further fields of a request's body, a JSON object as text; None where there are none.
+    A call for n samples asks for the step's samples number `slot` to `slot + n - 1`. With the run's `seed`, step and
+    number identify a sample: a sampler that can be seeded gives the same sample for the same three numbers.
     """
 
     temperature: float

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from unerring.core.account import dollars_text
+from unerring.core.shortening import shortened
 from unerring.core.vote import Json
 
-LINE_CHARS = 100  # of an answer or a state that is shown shortened
 NAME_CHARS = 13
 LEAST_VOTES = 100  # of a voter, for the share of right ones to say anything
 MANY_VOTES = 1000  # from which on a low probability is the model's doing, not that of few votes
@@ -22,12 +22,6 @@ def inert(text: str) -> str:
 def row(name: str, value: str) -> str:
     """One line: a name, and what there is to say about it."""
     return f"{inert(name):<{NAME_CHARS}}{inert(value)}".rstrip()
-
-
-def shortened(text: str, chars: int = LINE_CHARS) -> str:
-    """The text, with its middle left out where it is long."""
-    half = chars // 2 - 2
-    return text if len(text) <= chars else f"{text[:half]} ... {text[-half:]}"
 
 
 def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> str:
@@ -51,7 +45,7 @@ def answer_line(answer: Json, state: Json, chars: int | None = None) -> tuple[st
     if answer is None:
         return "end state", shortened(json.dumps(state, ensure_ascii=False))
     told = json.dumps(answer, ensure_ascii=False)
-    return "answer", told if chars is None else shortened(told, chars)
+    return "answer", shortened(told, chars)
 
 
 def steps_text(report: Mapping[str, Any]) -> str:

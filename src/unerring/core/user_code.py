@@ -9,8 +9,6 @@ from typing import Any
 
 from unerring.core.vote import Json, NotJson, canonical
 
-SHORT_CHARS = 60
-
 
 class WrongReturn(TypeError):
     """A user's own method returned what it must not; the message names method, step, path and line."""
@@ -71,12 +69,6 @@ def not_json(error: NotJson, method: str, name: str, step: int | None = None, fu
     )
     hint = "" if found is None else "; it returns JSON data"
     return wrong_return(method, f"{said}{hint}", step, function)
-
-
-def short(value: Any) -> str:
-    """A value in a few words, for a message."""
-    told = repr(value)
-    return told if len(told) <= SHORT_CHARS else f"{told[: SHORT_CHARS - 3]}..."
 
 
 def _called(method: str, step: int | None) -> str:

@@ -78,11 +78,14 @@ class StopRequest:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to put up with a provider's passing failures, all in seconds.
+    """How long to wait out a provider's passing failures, in seconds.
 
-    The n-th failure in a row is waited out for `first * 2^n`, at most `longest`, never less than the provider asked
-    for, and up to `spread` of that longer, so that many callers do not come back at once. After `total` seconds of
-    nothing but failures the run stops, resumable.
+    first: the first wait.
+    longest: the longest wait that is not asked for by the provider.
+    total: seconds of nothing but failures after which the run stops, resumable.
+    spread: the share by which waits are lengthened at random, at most, so that many callers do not return at once.
+
+    The n-th failure in a row is waited out for `first * 2^n` seconds, but never less than the provider asked for.
     """
 
     first: float = 1.0
@@ -121,10 +124,11 @@ class Speculation:
 class Guards:
     """What stops a run whose votes could not be trusted.
 
-    `copies` is the share of replies that may be copies of earlier ones, served by a cache: at 1 % a margin of 3 errs
-    four times as often already. `same_model` stops a run once a provider says that another model answers. `probe`
-    tries a provider out before the first step, with three to five calls. `flagged` is the share of the
-    samples that may be flagged (`unerring.core.flagged`); 1 lets the run go on however many are.
+    copies: the share of replies that may be copies from a cache: at 1 % a margin of 3 errs four times as often
+        already.
+    same_model: whether to stop once a provider says that another model answers.
+    probe: whether to test a provider before the first step, with three to five calls.
+    flagged: the share of samples that may be flagged (`unerring.core.flagged`); 1 never stops the run.
     """
 
     copies: float = 0.01

@@ -11,7 +11,8 @@ from unerring.core.parsing import repeats_example
 from unerring.core.process import Chain, Subtask, check_of, flag_of, subtask_at
 from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
-from unerring.core.user_code import not_json, noted, short, wrong_return
+from unerring.core.shortening import short, shortened
+from unerring.core.user_code import not_json, noted, wrong_return
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 from unerring.errors import ChainChanged
 
@@ -134,8 +135,7 @@ class Question:
 def _verdict(choice: str | None, flag: FlagKind | None) -> str:
     if flag is not None:
         return f"flagged as {flag.value}"
-    text = choice or ""
-    return f"a vote for {text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + '...'}"
+    return f"a vote for {shortened(choice or '', MAX_SHOWN_CHARS)}"
 
 
 def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: str) -> Question | None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from unerring.core.summary import counted
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.limits import StopRequest
 
@@ -138,7 +139,7 @@ def _awaited(calls: int, seconds: float) -> str:
     """What is waited for after a stop, and for how long at most."""
     if not calls:
         return "stopping"
-    return f"waiting for {calls:,} call{'s' if calls > 1 else ''} under way, {seconds:g} s at most (grace)"
+    return f"waiting for {counted(calls, 'call')} under way, {seconds:g} s at most (grace)"
 
 
 def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> None:

@@ -10,7 +10,8 @@ from random import Random
 from unerring.core.entries import Entry
 from unerring.core.process import Rehearsal
 from unerring.core.sample import Sample, Settings, Usage
-from unerring.core.user_code import noted, short, wrong_return
+from unerring.core.shortening import short
+from unerring.core.user_code import noted, wrong_return
 from unerring.errors import InputError
 
 __all__ = ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from unerring.core.shortening import shortened
 from unerring.core.summary import counted, inert, row
 
 MAX_LINES = 16  # of a text that is shown shortened
@@ -48,8 +49,14 @@ def not_kept(report: Mapping[str, Any]) -> str | None:
 
 
 def _reason(one: Mapping[str, Any]) -> str:
-    why = "for a reason that was not kept" if one["reason"] is None else shortened_line(one["reason"])
-    return f"{counted(one['samples'], 'sample')}, {one['flag']}: {why}{ALIKE if one['varies'] else ''}"
+    return f"{counted(one['samples'], 'sample')}, {one['flag']}: {reason_text(one, MAX_LINE_CHARS)}"
+
+
+def reason_text(one: Mapping[str, Any], chars: int | None = None) -> str:
+    """The reason why samples were flagged, cut to `chars` characters; earlier versions kept none."""
+    if one["reason"] is None:
+        return "the reason was not kept"
+    return shortened(one["reason"], chars) + (ALIKE if one["varies"] else "")
 
 
 def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
@@ -59,7 +66,7 @@ def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
         yield row("asked" if number == 1 else f"wording {number}", "")
         yield from indented(wording, full)
     for number, answer in enumerate(step["answers"], 1):
-        chosen = answer["choice"] if full else shortened_line(answer["choice"])
+        chosen = shortened(answer["choice"], None if full else MAX_LINE_CHARS)
         voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
         yield row(f"answer {number}", f"{counted(answer['votes'], 'vote')}: {chosen}")
         yield row("", f"by {voters}")
@@ -76,7 +83,7 @@ def headline(step: Mapping[str, Any]) -> str:
     tally = "-".join(map(str, step["tally"])) or "no votes"
     told = f"{tally}, {step['flags']:,} flagged, {counted(step['rounds'], 'round')}; {how}"
     if step["decided_by"] in {"people", "shortlist"} and step["choice"] is not None:
-        told += f": {shortened_line(step['choice'])}"
+        told += f": {shortened(step['choice'], MAX_LINE_CHARS)}"
     return told
 
 
@@ -88,12 +95,4 @@ def indented(text: str, full: bool) -> Iterator[str]:
         half = MAX_LINES // 2
         lines = [*lines[:half], f"[... {left_out:,} lines: --full shows them]", *lines[-half:]]
     for line in lines:
-        yield f"  | {inert(line if full else shortened_line(line))}".rstrip()
-
-
-def shortened_line(line: str) -> str:
-    """A line or a choice, with its middle left out where it is long."""
-    if len(line) <= MAX_LINE_CHARS:
-        return line
-    half = MAX_LINE_CHARS // 2
-    return f"{line[:half]} [...] {line[-half:]}"
+        yield f"  | {inert(shortened(line, None if full else MAX_LINE_CHARS))}".rstrip()

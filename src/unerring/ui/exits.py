@@ -112,7 +112,7 @@ def require_certificate(report: Mapping[str, Any], least: float | None, details:
 
 
 # Parameters in Python whose option is called otherwise than they are.
-_OPTIONS = {
+OPTIONS = {
     "allow_hosts": "--allow-host",
     "chain": "--process",
     "extra": "--request",
@@ -120,7 +120,17 @@ _OPTIONS = {
     **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
 }
 _SAME = (
-    *("accept_changes", "calibration", "copies", "echo", "escalate_after", "first_temperature", "flag_cap", "grace"),
+    *(
+        "accept_changes",
+        "calibration",
+        "copies",
+        "echo",
+        "escalate_after",
+        "first_temperature",
+        "flag_cap",
+        "flagged",
+        "grace",
+    ),
     *(
         "in_flight",
         "k",
@@ -136,12 +146,12 @@ _SAME = (
     ),
     *("temperature", "trust", "vote_cap", "waste"),
 )
-_OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME}
+OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME}
 
 
 def in_options(message: str) -> str:
     """A message in the words of the command line: a parameter that stands in backticks becomes its option."""
-    return re.sub(r"`(\w+)`", lambda found: _OPTIONS.get(found[1], found[0]), message)
+    return re.sub(r"`(\w+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
 
 
 def quoted(path: Path) -> str:

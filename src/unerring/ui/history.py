@@ -10,7 +10,8 @@ import click
 
 from unerring.adapters.jsonl import json_line
 from unerring.api import Options
-from unerring.core.summary import counted, shortened
+from unerring.core.shortening import shortened
+from unerring.core.summary import counted
 from unerring.forking import fork as forked
 from unerring.rejudging import Overturned, Rejudgement, SampleReading
 from unerring.rejudging import rejudge as judged_again

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from unerring.core.summary import counted, inert
-from unerring.ui.doubtful import ALIKE, headline, not_kept, shown_steps
+from unerring.ui.doubtful import headline, not_kept, reason_text, shown_steps
 
 
 def doubtful_part(report: Mapping[str, Any]) -> str:
@@ -15,7 +15,7 @@ def doubtful_part(report: Mapping[str, Any]) -> str:
         return ""
     parts = ["<h2>Doubtful steps</h2>"]
     if reasons:
-        rows = (_pair(f"{one['samples']:,} {one['flag']}", _inline(_reason(one))) for one in reasons)
+        rows = (_pair(f"{one['samples']:,} {one['flag']}", _inline(reason_text(one))) for one in reasons)
         parts.append(f"<h3>Why samples were flagged</h3><dl>{''.join(rows)}</dl>")
     if (missing := not_kept(report)) is not None:
         parts.append(f"<p>Not kept: {_inline(missing)}.</p>")
@@ -45,12 +45,8 @@ def _answers(step: Mapping[str, Any]) -> Iterator[str]:
 def _flagged(step: Mapping[str, Any]) -> Iterator[str]:
     for one in step["flagged"]:
         yield _pair(
-            f"{counted(one['samples'], 'sample')} {one['flag']}", _inline(_reason(one)) + _block(one["example"])
+            f"{counted(one['samples'], 'sample')} {one['flag']}", _inline(reason_text(one)) + _block(one["example"])
         )
-
-
-def _reason(one: Mapping[str, Any]) -> str:
-    return "the reason was not kept" if one["reason"] is None else one["reason"] + (ALIKE if one["varies"] else "")
 
 
 def _pair(name: str, value: str) -> str:

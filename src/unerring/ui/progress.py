@@ -8,6 +8,7 @@ from unerring.core.certifying.expectations import expectations_from
 from unerring.core.certifying.watch import Alarm, Watch, watch_of
 from unerring.core.progress import RunProgress
 from unerring.core.replay import Decided, RunState
+from unerring.core.summary import counted
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
@@ -53,7 +54,7 @@ class Progress:
         if self._display is not None:
             from rich.text import Text
 
-            awaited = f"{calls:,} call{'' if calls == 1 else 's'} under way, {seconds:.0f} s at most"
+            awaited = f"{counted(calls, 'call')} under way, {seconds:.0f} s at most"
             self._display.update(Text(f"stopping: waiting for {awaited}; Ctrl-C again stops at once"))
             self._display.refresh()
 

@@ -10,11 +10,12 @@ import click
 
 from unerring import reviewing
 from unerring.adapters.jsonl import json_line, json_value
-from unerring.core.summary import row
+from unerring.core.shortening import shortened
+from unerring.core.summary import counted, row
 from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
-from unerring.ui.doubtful import indented, shortened_line
+from unerring.ui.doubtful import MAX_LINE_CHARS, indented
 from unerring.ui.exits import DONE, in_options, quoted, working_on
 from unerring.ui.options import json_option, judging_options
 from unerring.ui.text import inert
@@ -112,7 +113,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
         )
         return DONE
     if recorded.choice is not None:
-        what = f"is decided: {shortened_line(recorded.choice)}"
+        what = f"is decided: {shortened(recorded.choice, MAX_LINE_CHARS)}"
     else:
         by = "" if recorded.model is None else f" by {recorded.model}"
         what = f"is to be answered anew{by}, and what it had is set aside"
@@ -156,8 +157,8 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     how = f"undecided under {parked.rule}" if parked.refused is None else "refused by the provider"
     yield row("step", f"{parked.step} of {file}, {how}")
     if parked.refused is not None:
-        yield row("it said", parked.refused if full else shortened_line(parked.refused))
-    yield row("process", called if full else shortened_line(called))
+        yield row("it said", shortened(parked.refused, None if full else MAX_LINE_CHARS))
+    yield row("process", shortened(called, None if full else MAX_LINE_CHARS))
     yield row("votes", counts)
     for message in parked.messages:
         yield row("before it", message["role"])
@@ -184,7 +185,7 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield row("...", f"{len(parked.samples) - len(shown):,} more samples: --full shows them")
     command = f"unerring review {quoted(file)}"
     if parked.ruled is not None:
-        yield row("decided", f"{shortened_line(parked.ruled)}; it holds once the run goes on")
+        yield row("decided", f"{shortened(parked.ruled, MAX_LINE_CHARS)}; it holds once the run goes on")
         yield row("go on with", f"unerring resume {quoted(file)}")
     else:
         yield row("decide with", _deciding(command, len(parked.candidates)))
@@ -198,10 +199,10 @@ def _deciding(command: str, candidates: int) -> str:
 
 
 def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
-    votes = f"{candidate.votes:,} vote{'s' if candidate.votes > 1 else ''}"
+    votes = counted(candidate.votes, "vote")
     if candidate.score is not None:
         votes += f" of {candidate.score:g} nats"
-    choice = candidate.choice if full else shortened_line(candidate.choice)
+    choice = shortened(candidate.choice, None if full else MAX_LINE_CHARS)
     yield row(f"candidate {candidate.number}", f"{votes}: {choice}")
     yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
 
@@ -217,6 +218,6 @@ def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
         told += f"; the text of sample {same_as}"
     yield row(f"sample {sample.number}", told)
     if sample.reason is not None:
-        yield row("", f"reason: {sample.reason if full else shortened_line(sample.reason)}")
+        yield row("", f"reason: {shortened(sample.reason, None if full else MAX_LINE_CHARS)}")
     if same_as == sample.number:
         yield from indented(sample.text, full)

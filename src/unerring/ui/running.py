@@ -15,7 +15,17 @@ from unerring.core.summary import answer_line, summary
 from unerring.errors import Stopped
 from unerring.measuring import Target
 from unerring.registry import make_chain
-from unerring.ui.exits import DONE, STOPPED, Ended, finished, quoted, require_certificate, user_code_failed, working_on
+from unerring.ui.exits import (
+    DONE,
+    OPTIONS,
+    STOPPED,
+    Ended,
+    finished,
+    quoted,
+    require_certificate,
+    user_code_failed,
+    working_on,
+)
 from unerring.ui.options import (
     COUNT,
     SEED,
@@ -196,16 +206,12 @@ def told(result: api.Result, path: Path, ending: Ending) -> int:
     return DONE
 
 
-_OPTIONS = {"vote_cap": "--vote-cap", "flag_cap": "--flag-cap", "copies": "--copies", "flagged": "--flagged"}
-_OPTIONS |= {name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")}
-
-
 def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
     """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed."""
     resume = f"unerring resume {quoted(path)}"
     if error.larger is not None:
         name, value = error.larger
-        allowing = f"{resume} {_OPTIONS[name]} {value:.10g}"
+        allowing = f"{resume} {OPTIONS[name]} {value:.10g}"
     if error.kind == "undecided":
         review = f"unerring review {quoted(path)}"
         more = "" if error.larger is None else f", or to allow it more: {allowing}"

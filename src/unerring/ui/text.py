@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unerring.core.account import dollars_text
+from unerring.core.shortening import shortened
 from unerring.core.summary import (
     cost_text,
     counted,
@@ -13,7 +14,6 @@ from unerring.core.summary import (
     measured_p,
     probability,
     row,
-    shortened,
     speed_up,
     steps_text,
     zero_errors_text,
@@ -81,7 +81,7 @@ def _status(report: dict[str, Any], path: str) -> str:
         return f"paused ({report['stopped']['reason']}); go on with: unerring resume {shlex.quote(path)}"
     if report["status"] == "unfinished":
         return f"running or killed; if killed, go on with: unerring resume {shlex.quote(path)}"
-    return f"finished, in {report['sessions']} session{'s' if report['sessions'] > 1 else ''}"
+    return f"finished, in {counted(report['sessions'], 'session')}"
 
 
 def _samples(samples: dict[str, int]) -> str:
@@ -131,7 +131,7 @@ def by_people(report: Mapping[str, Any]) -> list[str]:
     for change in report["changes"]:
         told.append(f"the process changed, which a person accepted: {'; '.join(change['changes'])}")
     if redrawn:
-        told.append(f"samples of an undecided step set aside and drawn anew {redrawn:,} time{'s' * (redrawn > 1)}")
+        told.append(f"samples of an undecided step set aside and drawn again {counted(redrawn, 'time')}")
     if report["rejudged"]:
         told.append(f"{counted(report['rejudged'], 'stored sample')} judged otherwise by a later parser or check")
     return told

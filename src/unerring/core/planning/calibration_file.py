@@ -10,6 +10,7 @@ from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
 from unerring.core.redflag import FlagRules
 from unerring.core.request import request_from
 from unerring.core.sample import Usage
+from unerring.core.shortening import short
 
 VERSION = 1
 MOST = 10**15  # that anything is counted to: beyond, floats no longer tell two counts apart
@@ -55,7 +56,7 @@ def calibration_from(data: object) -> Calibration:
     if not isinstance(data, Mapping) or "unerring_calibration" not in data:
         raise ValueError("it is no calibration; unerring calibrate writes them")
     if data["unerring_calibration"] != VERSION:
-        raise ValueError(f"it has version {_short(data['unerring_calibration'])}, not {VERSION}; calibrate anew")
+        raise ValueError(f"it has version {short(data['unerring_calibration'])}, not {VERSION}; calibrate anew")
     try:
         if data["bin_edges"] != list(EDGES):
             raise ValueError("its votes are parted otherwise; calibrate anew")
@@ -95,7 +96,7 @@ def _voter(data: Any) -> VoterCount:
     if len(bins) != len(EDGES) + 2:
         raise ValueError("a voter's votes are not parted as they should be")
     if not isinstance(data["name"], str):
-        raise ValueError(f"{_short(data['name'])} is no name of a voter")
+        raise ValueError(f"{short(data['name'])} is no name of a voter")
     read, written = data["tokens"]
     return VoterCount(data["name"], **counts, usage=Usage(_count(read), _count(written)), flags=flags, bins=bins)
 
@@ -113,20 +114,20 @@ def _spent(data: Any) -> Spent | None:
     dollars = {name: data[name] for name in ("dollars", "unknown_dollars")}
     for value in dollars.values():
         if value is not None and (type(value) not in {int, float} or not 0 <= value <= MOST):
-            raise ValueError(f"{_short(value)} is no sum of dollars")
+            raise ValueError(f"{short(value)} is no sum of dollars")
     return Spent(**counts, **dollars)
 
 
 def _flag_rules(data: Any) -> FlagRules:
     longest, floor = data["max_output_tokens"], data["min_logprob"]
     if floor is not None and (type(floor) not in {int, float} or not -MOST <= floor <= MOST):
-        raise ValueError(f"{_short(floor)} is no log-probability")
+        raise ValueError(f"{short(floor)} is no log-probability")
     return FlagRules(_count(longest), floor)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MOST:
-        raise ValueError(f"{_short(value)} is no count")
+        raise ValueError(f"{short(value)} is no count")
     return value
 
 
@@ -134,15 +135,15 @@ def _check_plain(calibration: Calibration) -> None:
     """What is no count must be of its kind as well."""
     for name in ("process", "model", "software"):
         if not isinstance(getattr(calibration, name), str):
-            raise ValueError(f"{_short(getattr(calibration, name))} is no {name}")
+            raise ValueError(f"{short(getattr(calibration, name))} is no {name}")
     for name in ("temperature", "calls_seconds"):
         value = getattr(calibration, name)
         if type(value) not in {int, float} or not 0 <= value <= MOST:
-            raise ValueError(f"{_short(value)} is no number of {name}, from 0 up")
+            raise ValueError(f"{short(value)} is no number of {name}, from 0 up")
     if not isinstance(calibration.parameters, dict):
-        raise ValueError(f"{_short(calibration.parameters)} are no parameters of a process")
+        raise ValueError(f"{short(calibration.parameters)} are no parameters of a process")
     if calibration.judged_by not in JUDGES:
-        raise ValueError(f"{_short(calibration.judged_by)} is no judge; it is one of {', '.join(JUDGES)}")
+        raise ValueError(f"{short(calibration.judged_by)} is no judge; it is one of {', '.join(JUDGES)}")
     if type(calibration.walked) is not bool or type(calibration.seed) is not int:
         raise ValueError("its seed, or whether it was walked, is not what it should be")
 
@@ -169,10 +170,4 @@ def _check_counts(calibration: Calibration) -> None:
             and (voter.votes, voter.wrong) == (sum(map(sum, voter.bins)), sum(wrong for _, wrong in voter.bins))
             and voter.wrong == errors
         ):
-            raise ValueError(f"the counts of voter {_short(voter.name)} contradict each other")
-
-
-def _short(value: Any) -> str:
-    """A value as a message can show it."""
-    told = repr(value)
-    return told if len(told) <= 40 else f"{told[:40]}..."
+            raise ValueError(f"the counts of voter {short(voter.name)} contradict each other")

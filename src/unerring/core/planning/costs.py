@@ -19,10 +19,12 @@ BATCH = 0.5  # of the usual price: what OpenAI and Anthropic ask for a batch
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars per million tokens read and written, and where they are from.
+    """Dollars per million tokens of a model. Raises `InputError` for what is no number of dollars.
 
-    `cached` is the price of tokens read from the provider's prompt cache, as any other where it is None. Raises
-    `InputError` for what is no number of dollars.
+    input: price of tokens read.
+    output: price of tokens written.
+    source: where the prices are from.
+    cached: price of tokens read from the provider's prompt cache; None where it is that of any other.
     """
 
     input: float
