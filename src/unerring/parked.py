@@ -4,7 +4,7 @@ The chain is made again from the journal only to try a choice, and to show what 
 of it. Where it cannot be made, all else works without it.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
 from unerring.registry import sampler_for
-from unerring.retracing import Stand, begun, changed_since, is_of_others, remade
+from unerring.retracing import Stand, begun, changed_since, is_of_others, last_accepted, remade
 from unerring.runtime.panel import wording_of
 from unerring.trust import permission_for
 
@@ -134,8 +134,7 @@ class Found:
                 self._begin(entry, chain)
             elif self._stand is not None:
                 if isinstance(entry, Accepted) and is_of_others(self._stand.chain, chain, entry):
-                    deque(entries, maxlen=0)  # a writer counts on from the last one
-                    return entry
+                    return last_accepted(entry, entries)
                 self._follow(self._stand, entry, decided, choice)
         return None
 

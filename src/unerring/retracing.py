@@ -3,7 +3,6 @@ compared with what the process asks now.
 """
 
 import shlex
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,8 +160,7 @@ def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, t
             stand.step(decided, choice)
         elif isinstance(entry, Accepted):
             if is_of_others(stand.chain, chain, entry):
-                deque(entries, maxlen=0)  # a writer counts on from the last one
-                return entry
+                return last_accepted(entry, entries)
             stand.changes = list(changed_since(stand, entry))
         stand.heard.note(entry)
     if stand is None:
@@ -175,6 +173,14 @@ def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, t
 def is_of_others(made: Chain, given: Chain | str | None, accepted: Accepted) -> bool:
     """Whether a chain that was made by its name was made with other parameters than those accepted since."""
     return (given is None or isinstance(given, str)) and parameters_of(made) != accepted.parameters
+
+
+def last_accepted(first: Accepted, rest: Iterable[Entry]) -> Accepted:
+    """The last accepted change of a journal, read to its end: a writer counts on from the last entry."""
+    for entry in rest:
+        if isinstance(entry, Accepted):
+            first = entry
+    return first
 
 
 def remade(path: Path, given: Chain | str | None, accepted: Accepted, trust: bool) -> Chain:

@@ -128,7 +128,7 @@ def test_a_fork_that_cannot_be_is_one_line(cli, ledger):
 
 
 def test_the_process_has_the_parameters_that_were_accepted(cli, ledger):
-    """A run that went on with other parameters is judged again and forked with these, where no process is given."""
+    """A run that went on with other parameters, twice, is judged again, forked and resumed with the last ones."""
     run = ("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db")
     assert cli(*run, "--max-steps", "2").code == 3
     for steps in (5, 6):
@@ -139,3 +139,6 @@ def test_the_process_has_the_parameters_that_were_accepted(cli, ledger):
     assert cli("fork", "run.db", "--at", "4", "--out", "new.db").code == 0
     resumed = cli("resume", "new.db", "--json")
     assert (resumed.code, json.loads(resumed.out)["parameters"]) == (0, {"steps": 6})
+    assert "finished" not in cli("review", "run.db").err
+    assert (done := cli("resume", "run.db", "--json")).code == 0, done.err
+    assert json.loads(done.out)["steps"] == 6
