@@ -34,7 +34,7 @@ from unerring.registry import (
     sampler_for,
 )
 from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Guards, Patience, StopRequest, Surroundings, SystemClock
+from unerring.runtime.limits import Guards, Patience, StopRequest, Surroundings, SystemClock, heard_by_process
 from unerring.runtime.panel import SEPARATOR, Panel, require_request, samplers_of, wording_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.ports import Clock, Sampler
@@ -62,6 +62,7 @@ class PilotOptions:
     prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
     guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the trial calls.
     notice: called with a line for people where something takes long that `seen` does not show.
+    stopping: called each second after Ctrl-C with the calls under way, and the seconds that they are waited for still.
     grace: seconds to wait for the calls under way after Ctrl-C.
     """
 
@@ -76,6 +77,7 @@ class PilotOptions:
     prices: Mapping[str, Price] | str | Path | None = None
     guards: Guards = field(default_factory=Guards)
     notice: Callable[[str], None] | None = None
+    stopping: Callable[[int, float], None] | None = None
     grace: float = GRACE_SECONDS
 
     def __post_init__(self) -> None:
@@ -145,7 +147,10 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         kept = kept_at(path, sampler, options.budget, calibration)
         share = options.budget.share(kept)
         guards, notice = options.guards, options.notice
-        around = Surroundings(options.clock, options.patience, stop, guards=guards, share=share, notice=notice)
+        stop.shows, heard = options.stopping, heard_by_process()
+        around = Surroundings(
+            options.clock, options.patience, stop, guards=guards, share=share, notice=notice, heard=heard
+        )
         opening = pilot_opening(chain, calibration, policy, options.clock.time())
         with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
             keeper = _Keeper(path, options, ledger)

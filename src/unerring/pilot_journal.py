@@ -55,8 +55,8 @@ def pilot_ledger(
     try:
         if path is not None and path.exists():
             journal, kept = SqliteJournal.reopen(path)
-            for _ in folded(path, kept, state):
-                pass
+            for entry, _, _ in folded(path, kept, state):
+                around.heard.note(entry)
         first: Entry = opening
         before = None
         if state.opened is not None:

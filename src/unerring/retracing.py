@@ -36,6 +36,7 @@ from unerring.core.vote import Json
 from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
 from unerring.registry import make_chain, require_process
+from unerring.runtime.limits import heard_by_process
 from unerring.runtime.question import HOW_TO_GO_ON, Question
 from unerring.trust import permission_for
 
@@ -46,7 +47,7 @@ SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so 
 class Stand:
     """A run rebuilt from its journal: folded entries and the chain's current state.
 
-    heard: the ids of the replies in the journal; only the latest where there are many.
+    heard: the ids of the replies that this process received or read in journals; only the latest where there are many.
     changes: what differs from the journal, a sentence each; no person has accepted it yet.
     keeps: whether the samples of the next step are of the question that it is asked now.
     undigested: whether the journal has steps from before it kept the digests of questions.
@@ -56,7 +57,7 @@ class Stand:
     at: Json
     state: RunState = field(default_factory=RunState)
     series: Series = field(default_factory=Series)
-    heard: Identities = field(default_factory=Identities)
+    heard: Identities = field(default_factory=heard_by_process)
     changes: list[str] = field(default_factory=list)
     keeps: bool = True
     undigested: bool = False

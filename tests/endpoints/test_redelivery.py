@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from redelivery import options, run
+from redelivery import POLICY, options, run
 
 import unerring
 from faults.answers import noise
@@ -14,9 +14,12 @@ from faults.server import serving
 from unerring import Hanoi
 from unerring.adapters.journal_reader import Reader
 from unerring.core.entries import Replies
-from unerring.core.identities import SHORTEST_IDENTITY
+from unerring.core.identities import SHORTEST_IDENTITY, Identities
 from unerring.core.redflag import FlagKind
 from unerring.errors import StepLimit
+from unerring.measuring import PilotOptions, calibrate
+from unerring.runtime import limits
+from unerring.runtime.limits import Guards
 
 
 def replies(journal):
@@ -57,6 +60,37 @@ def test_all_that_a_stopped_session_received_may_come_again_in_the_next(tmp_path
     assert set(times.values()) == {1}
     assert min(map(len, times)) >= SHORTEST_IDENTITY
     assert unerring.verify(journal).problem is None
+
+
+def test_no_reply_to_one_run_of_a_process_votes_in_another(tmp_path):
+    """Every other reply to the second of two runs of a process is one of the first: none of them votes."""
+    first, second = tmp_path / "first.db", tmp_path / "second.db"
+    with serving(models={"m": noise(p=1.0)}, script=smooth) as server:
+        spec = f"openai/m@{server.url}"
+        with pytest.raises(StepLimit):
+            unerring.run(Hanoi(6), spec, first, seed=1, options=options(max_steps=30))
+        server.setup.script = shares({Fault.STRAY: 0.5}, seed=1)
+        unerring.run(Hanoi(5), spec, second, seed=2, options=options())
+    before = {reply.reply_id for reply in replies(first)}
+    again = [reply.flag for reply in replies(second) if reply.reply_id in before]
+    assert len(again) > 10
+    assert set(again) == {FlagKind.COPY}
+
+
+def test_no_reply_to_an_earlier_session_of_a_calibration_votes(tmp_path, monkeypatch):
+    """Gone on with in another process, a calibration knows the replies that its journal has."""
+    path, journal = tmp_path / "cal.json", tmp_path / "cal.json.spend"
+    settings = PilotOptions(policy=POLICY, guards=Guards(copies=1.0, probe=False))
+    with serving(models={"m": noise(p=1.0)}, script=smooth) as server:
+        spec = f"openai/m@{server.url},n=1"
+        calibrate(Hanoi(6), spec, 40, path, options=settings)
+        before = {reply.reply_id for reply in replies(journal)}
+        server.setup.script = shares({Fault.STRAY: 0.5}, seed=1)
+        monkeypatch.setattr(limits, "_HEARD", Identities())
+        calibrate(Hanoi(6), spec, 60, path, options=settings)
+    again = [reply.flag for reply in replies(journal)[len(before) :] if reply.reply_id in before]
+    assert len(again) > 5
+    assert set(again) == {FlagKind.COPY}
 
 
 def test_with_echoes_no_reply_of_another_call_votes_whatever_its_name(tmp_path):

@@ -1,16 +1,20 @@
 """What ends a pilot before its end: providers that fail, code of the user's that does, and requests to stop."""
 
 import asyncio
+import os
 import signal
+import threading
 
 import pytest
 from chain_runs import Words
 from virtual_time import Says
 
+import unerring
 from pilots import Places, counted, one_line, piloted
 from unerring import Hanoi, ProviderBusy, ProviderDown, Sample, Usage
-from unerring.errors import InputError, Interrupted, ProviderGone
+from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
 from unerring.measuring import PilotOptions, acalibrate, calibrate, read_calibration
+from unerring.pilot_journal import _Unkept
 from unerring.runtime.limits import Patience
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
@@ -223,3 +227,36 @@ def test_a_noisy_sampler_of_ones_own_is_named(tmp_path):
     sampler = NoisySampler(chain.rehearse, 0.9)
     calibrate(chain, sampler, 10, tmp_path / "cal.json")
     assert read_calibration(tmp_path / "cal.json").model == sampler.name
+
+
+def test_a_calibration_that_is_stopped_says_how_many_calls_it_waits_for():
+    """What is shown after Ctrl-C is told each second of the calls under way, as in a run."""
+    told, started = [], threading.Event()
+
+    async def slow(prompt, settings):
+        if not started.is_set():
+            started.set()
+            os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+        return "a"
+
+    options = PilotOptions(grace=0.2, stopping=lambda calls, seconds: told.append((calls > 0, seconds)))
+    with pytest.raises(Interrupted):
+        calibrate(Places(6), slow, 6, options=options)
+    assert told[0] == (True, 0.2)
+    assert told[-1][1] == 0.0
+
+
+def test_a_calibration_whose_journal_fails_at_once_leaves_its_shared_budget(monkeypatch):
+    """Where even its first entry cannot be kept, its hours do not run on in a budget that other runs share."""
+
+    def full(self, entry):
+        raise JournalError("disk full")
+
+    monkeypatch.setattr(_Unkept, "append", full)
+    budget, clock = unerring.Budget(hours=10), FakeClock()
+    with pytest.raises(JournalError, match="disk full"):
+        piloted(Places(6), Says(lambda *_: "a"), 6, clock=clock, budget=budget)
+    before = budget.share(None).whole.seconds
+    asyncio.run(clock.sleep(3600.0))
+    assert budget.share(None).whole.seconds == before

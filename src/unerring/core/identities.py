@@ -2,7 +2,7 @@
 
 A server or a proxy may send a reply again in place of the answer to another request. A redelivered reply keeps the id
 of the original, and its creation time lies before the request. So the ids of all replies that reached this process are
-remembered, also of calls that were given up, and a reply with a known id is not a new one.
+remembered, of all its runs and also of calls that were given up, and a reply with a known id is not a new one.
 
 Some ids mean nothing: a server may give every reply the same. This is concluded from what redelivery cannot cause:
 most repeated ids come with another text, or nearly no reply has an id of its own.
@@ -10,7 +10,9 @@ most repeated ids come with another text, or nearly no reply has an id of its ow
 
 from bisect import insort
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
+from typing import Any
 
 from unerring.core.entries import Entry, Replies
 
@@ -69,19 +71,21 @@ class Trust:
 class Identities:
     """The latest names of all replies that reached the process, of whichever voter, each with its prompt and text."""
 
-    __slots__ = ("_before", "_latest", "_most")
+    __slots__ = ("_before", "_latest", "_lock", "_most")
 
-    def __init__(self, most: int = REMEMBERED) -> None:
+    def __init__(self, most: int = REMEMBERED, lock: AbstractContextManager[Any] = nullcontext()) -> None:  # noqa: B008
+        """Remember so many of the latest at least; `lock` is for use by several threads."""
         self._most = most
+        self._lock = lock
         self._latest: dict[int, int] = {}
         self._before: dict[int, int] = {}
 
     def note(self, entry: Entry) -> None:
-        """Remember the names of replies that an earlier session journaled; their prompts are not at hand."""
+        """Remember the names of replies that an earlier session journaled, without their prompts."""
         if isinstance(entry, Replies):
             for reply in entry.replies:
                 if reply.reply_id is not None and len(reply.reply_id) >= SHORTEST_IDENTITY:
-                    self._add(hash(reply.reply_id), 0)
+                    self._first(hash(reply.reply_id), 0)
 
     def repeats(self, name: str, prompt: str, text: str, trust: Trust, part: float) -> Repeat | None:
         """What it says that a name has come before; None where it is new or means nothing.
@@ -91,13 +95,10 @@ class Identities:
         if not trust.telling or len(name) < SHORTEST_IDENTITY:
             return None
         key, now = hash(name), _packed(prompt, text)  # unlike in every process: kept in memory only
-        earlier = self._latest.get(key)
-        if earlier is None:
-            earlier = self._before.get(key)
+        earlier = self._first(key, now)
         if earlier is None:
             trust.named += part
             trust.distinct += part
-            self._add(key, now)
             return None
         if earlier == now:
             trust.repeats += part
@@ -112,10 +113,17 @@ class Identities:
         trust.judge()
         return found if trust.telling else None
 
-    def _add(self, key: int, value: int) -> None:
-        if len(self._latest) >= self._most:
-            self._before, self._latest = self._latest, {}
-        self._latest[key] = value
+    def _first(self, key: int, value: int) -> int | None:
+        """What a name came with first; None where it has not come before, and is remembered with `value`."""
+        with self._lock:
+            earlier = self._latest.get(key)
+            if earlier is None:
+                earlier = self._before.get(key)
+            if earlier is None:
+                if len(self._latest) >= self._most:
+                    self._before, self._latest = self._latest, {}
+                self._latest[key] = value
+            return earlier
 
 
 def _packed(prompt: str, text: str) -> int:

@@ -1,6 +1,7 @@
 """Limits: requests to stop, the patience for a provider that is away, how far to speculate, what surrounds a run."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,13 @@ from unerring.core.vote import Json
 from unerring.errors import Interrupted
 from unerring.runtime.ports import Clock, Observer, Sampler
 from unerring.runtime.shared_budget import Share
+
+_HEARD = Identities(lock=threading.Lock())
+
+
+def heard_by_process() -> Identities:
+    """The names of the replies that all runs and calibrations of this process received."""
+    return _HEARD
 
 
 class SystemClock:
@@ -147,7 +155,7 @@ class Surroundings:
 
     `substitutes` are samplers by name, for steps that somebody had drawn anew from another model. `notice` is given a
     line for people where something takes a while in which no step can be decided. `heard` has the names of replies
-    that earlier sessions of the run received.
+    that were received before, by this run or by others of the process.
     """
 
     clock: Clock = field(default_factory=SystemClock)

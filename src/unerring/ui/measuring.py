@@ -34,7 +34,7 @@ from unerring.ui.options import (
     spending_options,
 )
 from unerring.ui.plan_text import calibration_text, plan_text
-from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS
+from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS, awaited_line
 
 
 @click.command()
@@ -80,7 +80,9 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
         prepare(plots)  # what is lacking is told before samples are drawn
     progress = _Progress(quiet=as_json)
-    options = measuring.PilotOptions(in_flight=in_flight, seen=progress.seen, notice=progress.notice, **given)
+    options = measuring.PilotOptions(
+        in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
+    )
     kept = f"what was drawn is in {out}; the same command goes on" if out else "nothing is kept without --out"
     try:
         with progress:
@@ -136,6 +138,11 @@ class _Progress:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif not self._quiet:
             click.echo(line, err=True)
+
+    def stopping(self, calls: int, seconds: float) -> None:
+        """Count down on a terminal while calls under way are waited for; elsewhere one line of the log is enough."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], description=awaited_line(calls, seconds))
 
     def seen(self, calibration: Calibration) -> None:
         now = time.monotonic()

@@ -14,6 +14,12 @@ REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 
 
+def awaited_line(calls: int, seconds: float) -> str:
+    """What is waited for after a first Ctrl-C."""
+    awaited = f"{counted(calls, 'call')} under way, {seconds:.0f} s at most"
+    return f"stopping: waiting for {awaited}; Ctrl-C again stops at once"
+
+
 class Progress:
     """An observer that shows how a run gets on. Use it as a context manager around the run."""
 
@@ -54,8 +60,7 @@ class Progress:
         if self._display is not None:
             from rich.text import Text
 
-            awaited = f"{counted(calls, 'call')} under way, {seconds:.0f} s at most"
-            self._display.update(Text(f"stopping: waiting for {awaited}; Ctrl-C again stops at once"))
+            self._display.update(Text(awaited_line(calls, seconds)))
             self._display.refresh()
 
     def decided(self, decided: Decided, state: RunState) -> None:
