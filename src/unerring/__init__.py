@@ -18,7 +18,19 @@ from unerring.core.redflag import FlagRules, RedFlag
 from unerring.core.request import Request
 from unerring.core.sample import Finish, Sample, Settings, Usage
 from unerring.core.steps import Step, StepSample
-from unerring.errors import InputError, ProviderBusy, ProviderDown, StepUndecided, Stopped, UnerringError
+from unerring.errors import (
+    BudgetSpent,
+    ChainChanged,
+    InputError,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    ProviderBusy,
+    ProviderDown,
+    StepUndecided,
+    Stopped,
+    UnerringError,
+)
 from unerring.forking import fork
 from unerring.measuring import Target
 from unerring.processes.hanoi import Hanoi
@@ -30,13 +42,18 @@ from unerring.spending import Budget
 __all__ = [
     "AheadBy",
     "Budget",
+    "BudgetSpent",
     "Chain",
+    "ChainChanged",
     "Finish",
     "FirstTo",
     "FlagRules",
     "Guards",
     "Hanoi",
     "InputError",
+    "JournalBusy",
+    "JournalDamaged",
+    "JournalError",
     "Majority",
     "Options",
     "Patience",

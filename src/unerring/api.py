@@ -152,8 +152,11 @@ class Options:
 class Result:
     """A finished run. `print` shows a summary of at most six lines.
 
-    `state` is the chain's last state and `answer` what the chain makes of it, where it says; `steps` counts its steps,
-    `report` is JSON data, and `journal` the file, where there is one.
+    state: the chain's last state.
+    steps: the number of its steps.
+    report: the report, as JSON data.
+    answer: what the chain makes of its last state; None where it has no `answer` method.
+    journal: the path of the journal; None where the run was kept in memory only.
     """
 
     state: Any

@@ -31,8 +31,11 @@ from unerring.trust import permission_for
 class Candidate:
     """A choice that had votes.
 
-    `choice` is canonical JSON, `voters` has its votes by voter, and `score` what they weigh together, in nats, where
-    votes are weighed.
+    number: its number among the rival choices, from 1.
+    choice: the choice, as canonical JSON.
+    votes: its votes.
+    voters: its votes by voter.
+    score: what they weigh together in nats, where votes are weighed.
     """
 
     number: int

@@ -62,10 +62,12 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was put into the journal: the step, and the choice made for it in canonical JSON.
+    """A person's decision as it was put into the journal.
 
-    Without a choice its samples are to be drawn anew, from `model`, or from the run's own. `note` is what could not be
-    made sure of.
+    step: the number of the step.
+    choice: the choice made for it, as canonical JSON; None where its samples are to be drawn again.
+    model: the model that draws them; None for the run's own.
+    note: what could not be checked, in one line.
     """
 
     step: int

@@ -20,13 +20,18 @@ from unerring.runtime.shared_budget import Share, SharedBudget
 class Budget:
     """The most that a run may take, over all its sessions; None is no limit.
 
-    Several runs that are given the same object, in this process, share it: together they take no more than it says,
-    whether they run one after the other, on one event loop or in threads. An equal one is another budget.
+    usd: dollars.
+    tokens: tokens read and written.
+    calls: requests sent to models.
+    hours: hours that its sessions run.
+    strict: whether a bill above a call's worst case stops the run; otherwise later calls reserve as many times as
+        much.
 
-    `usd` are dollars, `tokens` those read and written, `calls` requests sent to models, `hours` the time that its
-    sessions run. A call is charged at its worst before it is sent, so that none of them is exceeded as long as the
-    provider bills no call above its worst case; a call whose outcome stays unknown remains charged. Where one is
-    billed above it, as many times as much is reserved for each call from then on; a `strict` budget stops the run.
+    Several runs of this process that are given the same object share it, whether they run one after the other, on one
+    event loop or in threads: together they take no more than it says. An equal object is another budget.
+
+    A call is charged at its worst case before it is sent, so that no limit is exceeded as long as the provider bills
+    no call above its worst case; a call whose outcome stays unknown remains charged.
     """
 
     usd: float | None = None

@@ -18,22 +18,27 @@ ROLES = ("system", "developer", "user", "assistant")  # of messages before a que
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """What one call asks.
+    """The question of one step.
 
-    `prompt` is the whole question: a call sees the strategy and the current state, never the history.
-    `parse` turns an answer's text into the choice, JSON data and all that is carried forward, or raises
-    `RedFlag`. `compact` is the same question in the fewest words, for models trained on just that. `paraphrases` ask
-    the same in other words, for the votes to be spread over: what misleads one wording may not mislead another.
-    `shortlist` is for questions that may be answered well in many ways: after so many votes that settle nothing, the
-    step comes to `{"candidates": choices}`, those that had votes, for the next step to have them judged. `schema` is
-    the JSON schema of an answer that is one JSON object, sent to endpoints that can hold a model to it; `parse` judges
-    all the same. `nullable` says that null is an answer: without it, a `parse` that returns None has forgotten to
-    return, which stops the run. `example` is the example of the answer's form that the prompt shows, such as
-    `'{"label": "the label"}'`: an answer that repeats it, or holds a text of it, is flagged, so none of its texts may
-    be a right answer. `messages` stand before the prompt: a system message, examples of questions and answers, each
-    `{"role": "system" | "user" | "assistant", "content": text}`. `stop` are strings before which the model stops
-    writing. Neither goes with the compact prompt. `echo` is a short text in every wording of the question, such as its
-    own number, that an answer must repeat as a whole word: the answer to another question then never votes.
+    prompt: the whole question: a call sees the strategy and the current state, never the history.
+    parse: turns an answer's text into the choice, JSON data that holds all that is carried forward, or raises
+        `RedFlag`.
+    compact: the same question in the fewest words, for models trained on just that.
+    paraphrases: the same question in other words, for the votes to be spread over: what misleads one wording may not
+        mislead another.
+    shortlist: for questions with many good answers: after so many votes that settle nothing, the step's choice is
+        `{"candidates": choices}`, those that had votes, for the next step to have them judged.
+    schema: the JSON schema of an answer that is one JSON object, sent to endpoints that can enforce it; `parse` judges
+        all the same.
+    nullable: whether null is an answer. Without it, a `parse` that returns None has forgotten to return, which stops
+        the run.
+    example: the example of the answer's form that the prompt shows, such as `'{"label": "the label"}'`: an answer that
+        repeats it, or holds a text of it, is flagged, so none of its texts may be a right answer.
+    messages: messages before the prompt, such as a system message or examples of questions and answers, each `{"role":
+        "system" | "user" | "assistant", "content": text}`. They do not go with the compact prompt.
+    stop: strings before which the model stops writing. They do not go with the compact prompt.
+    echo: a short text in every wording of the question, such as its number, that an answer must repeat as a whole
+        word: the answer to another question then never votes.
 
     Raises `TypeError` or `ValueError`, on the user's own line, for fields that a question cannot be asked with.
     """
@@ -173,7 +178,11 @@ class Chain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A right answer to a prompt, as text, and some plausible wrong ones (at least one)."""
+    """Answers to a prompt to rehearse a chain with.
+
+    right: a right answer, as text.
+    wrong: plausible wrong answers, at least one.
+    """
 
     right: str
     wrong: tuple[str, ...]

@@ -50,8 +50,9 @@ class NullAnswer(RedFlag):
 class FlagRules:
     """What is flagged before an answer is even parsed.
 
-    `max_output_tokens`: an answer of more tokens is too long. `min_logprob`: an answer whose mean token
-    log-probability lies below is improbable (nats; only where the engine gives one).
+    max_output_tokens: an answer of more tokens is flagged as too long.
+    min_logprob: an answer whose mean token log-probability is below is flagged as improbable (nats; only where the
+        engine gives one).
     """
 
     max_output_tokens: int = 750
