@@ -20,6 +20,7 @@ PUBLIC = [
     "Guards",
     "Hanoi",
     "InputError",
+    "Interrupted",
     "JournalBusy",
     "JournalDamaged",
     "JournalError",
