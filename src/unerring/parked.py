@@ -14,7 +14,7 @@ from unerring.adapters.journal_reader import Reader, without_entries
 from unerring.core import user_code
 from unerring.core.entries import Accepted, Entry, Opened
 from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain
+from unerring.core.process import Chain, subtask_at
 from unerring.core.race import LogOdds
 from unerring.core.replay import Decided, RunState
 from unerring.core.sample import Message, Settings
@@ -283,7 +283,7 @@ def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
     kept, drawn = step.wordings, Settings(0.0, 1, 0, step.step, 0)
     alone = found.state.request.alone(drawn).messages
     try:
-        subtask = None if found.chain is None else found.chain.subtask(found.at)
+        subtask = None if found.chain is None else subtask_at(found.chain, found.at, step.step)
         if found.chain is None or subtask is None:
             return _Asked(numbered(kept or ()), {}, alone)
         compact = _wants_compact(found, found.chain, step.model)

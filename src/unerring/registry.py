@@ -84,7 +84,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
             made = made(**parameters)
         except UnerringError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{name} cannot be made: {type(error).__name__}: {error}") from None
     elif parameters:
         raise InputError(f"{name} is an object, made already; it takes no parameters")

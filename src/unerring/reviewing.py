@@ -14,7 +14,7 @@ from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.entries import Allowed, Entry, Redrawn, Ruled
 from unerring.core.open_step import OpenStep
 from unerring.core.planning.costs import Price
-from unerring.core.process import Chain, check_of, flag_of
+from unerring.core.process import Chain, advanced, check_of, flag_of
 from unerring.core.report import status_of
 from unerring.core.vote import Json, NotJson, canonical, parsed
 from unerring.errors import InputError
@@ -179,22 +179,22 @@ def _tried(found: Found, step: OpenStep, choice: str, what: str) -> Recorded:
     """A choice that the chain can go on with; raises `InputError` for another, named as `what` step."""
     if found.chain is None:
         return Recorded(step.step, choice, note=f"the choice was not tried: {found.problem}")
-    if (refusal := _refusal(found.chain, found.at, choice)) is not None:
+    if (refusal := _refusal(found.chain, found.at, choice, step.step)) is not None:
         raise InputError(f"{what} step {step.step} cannot be taken: {refusal}")
     return Recorded(step.step, choice)
 
 
-def _refusal(chain: Chain, state: Json, choice: str) -> str | None:
+def _refusal(chain: Chain, state: Json, choice: str, step: int) -> str | None:
     """Why a chain cannot go on with a choice; None where it can."""
     check = check_of(chain)
     try:
-        flag = None if check is None else flag_of(check, state, parsed(choice))
+        flag = None if check is None else flag_of(check, state, parsed(choice), step)
     except Exception as error:  # the user's own code
         return f"the process's check failed: {told(error)}"
     if flag is not None:
         return f"the process's check rejects it: {flag}"
     try:
-        canonical(chain.advance(state, parsed(choice)))
+        canonical(advanced(chain, state, parsed(choice), step))
     except Exception as error:  # the user's own code
         return f"the process cannot advance with it: {told(error)}"
     return None

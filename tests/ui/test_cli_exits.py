@@ -34,6 +34,21 @@ def failing(tmp_path):
     return write
 
 
+def test_exits_and_stops_of_the_users_methods_are_errors_of_its_own_code(cli, tmp_path):
+    """`sys.exit()` and its like in any method end with 4, one line with the user's line, and one JSON object."""
+    ends = {}
+    for raised in ("SystemExit(5)", "GeneratorExit()", "StopIteration()"):
+        for method in ("start", "subtask", "parse", "advance", "rehearse"):
+            (tmp_path / "ledger.py").write_text(broken(method, f"raise {raised}"))
+            sys.modules.pop("ledger", None)
+            done = cli("run", "ledger:Ledger", *NOISE, "--json", "--journal", f"{method}-{raised}.db")
+            told = json.loads(done.out)
+            named = raised.removesuffix("()") in done.line and f"{tmp_path / 'ledger.py'}, line" in done.line
+            ends[raised, method] = (done.code, told["kind"], told["exit_code"], named, "Traceback" in done.err)
+    assert ends == dict.fromkeys(ends, (4, "user code", 4, True, False))
+    assert cli("verify", "advance-SystemExit(5).db").code == 3  # the journal is whole
+
+
 def test_an_error_in_the_users_code_has_an_exit_code_of_its_own(cli, failing):
     """Wherever the user's code fails, in a run, a resumed run, a pilot or a verifier, the command exits with 4."""
     ends = {}

@@ -169,7 +169,7 @@ def _made(make: Callable[[], Any], spec: str) -> Sampler:
         sampler = make()
     except UnerringError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{spec} cannot be made: {_line(error)}") from None
     return _checked(sampler, spec)
 

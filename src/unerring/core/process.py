@@ -10,7 +10,7 @@ from unerring.core.entries import digest_of
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Message
 from unerring.core.shortening import short
-from unerring.core.user_code import json_of, noted, wrong_return
+from unerring.core.user_code import OWN_ERRORS, json_of, raise_own, wrong_return
 from unerring.core.vote import Json
 
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
@@ -200,9 +200,8 @@ def started(chain: Chain) -> Json:
     """The state before the first step."""
     try:
         return chain.start()
-    except Exception as error:
-        noted(error, "start", None, chain.start)
-        raise
+    except OWN_ERRORS as error:
+        raise_own(error, "start", None, chain.start)
 
 
 def start_text(chain: Chain, state: Json) -> str:
@@ -214,10 +213,9 @@ def subtask_at(chain: Chain, state: Json, step: int) -> Subtask | None:
     """The question of a step; raises `WrongReturn` where the chain gives anything else."""
     try:
         subtask = chain.subtask(state)
-    except Exception as error:
+    except OWN_ERRORS as error:
         method = "subtask" if state is not None or step == 0 else "advance() returned None, subtask"
-        noted(error, method, step, chain.subtask)
-        raise
+        raise_own(error, method, step, chain.subtask)
     if subtask is not None and not isinstance(subtask, Subtask):
         said = f"returned {short(subtask)}; it returns a Subtask, or None at the end"
         raise wrong_return("subtask", said, step, chain.subtask)
@@ -228,9 +226,8 @@ def advanced(chain: Chain, state: Json, choice: Json, step: int) -> Json:
     """The state after a step."""
     try:
         return chain.advance(state, choice)
-    except Exception as error:
-        noted(error, "advance", step, chain.advance)
-        raise
+    except OWN_ERRORS as error:
+        raise_own(error, "advance", step, chain.advance)
 
 
 def check_of(chain: Chain) -> Callable[[Json, Json], RedFlag | None] | None:
@@ -247,9 +244,8 @@ def flag_of(
         flag = check(state, choice)
     except RedFlag as raised:
         flag = raised
-    except Exception as error:
-        noted(error, "check", step, check)
-        raise
+    except OWN_ERRORS as error:
+        raise_own(error, "check", step, check)
     if flag is not None and not isinstance(flag, RedFlag):
         said = f"returned {short(flag)}; it returns a RedFlag, or None for an answer that may vote"
         raise wrong_return("check", said, step, check)
@@ -352,6 +348,5 @@ def _from(function: Callable[..., Any], method: str, *arguments: Any, step: int 
     """What a user's own method returns; an error of its own is passed on with a note of the method."""
     try:
         return function(*arguments)
-    except Exception as error:
-        noted(error, method, step, function)
-        raise
+    except OWN_ERRORS as error:
+        raise_own(error, method, step, function)

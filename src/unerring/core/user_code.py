@@ -1,13 +1,17 @@
 """Errors in a user's own methods name the method, the step and the line that they come from.
 
-An exception that a method raises is passed on as it is, with a note of where it was raised; a value that a method must
-not return becomes `WrongReturn`.
+An exception that a method raises is passed on as it is, with a note of where it was raised; one that would end an
+event loop or a generator, such as `sys.exit()`, becomes a `RuntimeError`. A value that a method must not return
+becomes `WrongReturn`.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from unerring.core.vote import Json, NotJson, canonical
+
+# What a user's own method may raise and what is an error of its own code; Ctrl-C is not among them.
+OWN_ERRORS = (Exception, SystemExit, GeneratorExit)
 
 
 class WrongReturn(TypeError):
@@ -31,6 +35,22 @@ def noted(error: Exception, method: str, step: int | None = None, function: Any 
     traceback = error.__traceback__
     uncalled = traceback is not None and traceback.tb_next is None
     error.add_note(Place(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}{hint}"))
+
+
+def passable(error: BaseException, whose: str = "process") -> Exception:
+    """An error of a user's own code, as one that may pass through an event loop: others would end that."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
+        return error
+    return RuntimeError(f"the {whose}'s own code raised {error!r}").with_traceback(error.__traceback__)
+
+
+def raise_own(
+    error: BaseException, method: str, step: int | None = None, function: Any = None, hint: str = ""
+) -> NoReturn:
+    """Raise the error of a user's own method as one that may be passed on (`passable`), with a note of the method."""
+    found = passable(error)
+    noted(found, method, step, function, hint)
+    raise found
 
 
 def told(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 from unerring.core.entries import DRAFT, Drafted
 from unerring.core.redflag import RedFlag
 from unerring.core.sample import Sample, Settings
-from unerring.core.user_code import json_of, noted
+from unerring.core.user_code import OWN_ERRORS, json_of, raise_own
 from unerring.core.vote import Json
 from unerring.errors import ProviderBusy, ProviderError, ProviderGone
 from unerring.runtime.calling import Asked, begun, brought
@@ -45,9 +45,8 @@ class OwnGuesses:
         step = question.step.step
         try:
             guessed = self._guess(question.state)
-        except Exception as error:
-            noted(error, "guess", step, self._guess)
-            raise
+        except OWN_ERRORS as error:
+            raise_own(error, "guess", step, self._guess)
         return None if guessed is None else json_of(guessed, "guess", "choice", step, self._guess)
 
 

@@ -14,6 +14,7 @@ from unerring.core.account import WORDING
 from unerring.core.race import LogOdds, Rule
 from unerring.core.request import Request
 from unerring.core.sample import Sample, Settings
+from unerring.core.user_code import passable
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderError
 from unerring.runtime.ports import Sampler
 
@@ -162,9 +163,7 @@ def as_failure(error: BaseException) -> Exception:
     """An error of a call that has ended, as one that may pass through an event loop: others would end that."""
     if isinstance(error, asyncio.CancelledError):
         return cancelled_by_itself()
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    return RuntimeError(f"the model's own code raised {error!r}").with_traceback(error.__traceback__)
+    return passable(error, "model")
 
 
 def cancelled_by_itself() -> ProviderBusy:

@@ -12,7 +12,7 @@ from unerring.core.process import Chain, Subtask, check_of, flag_of, subtask_at
 from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
 from unerring.core.replay import RunState
 from unerring.core.shortening import short, shortened
-from unerring.core.user_code import not_json, noted, wrong_return
+from unerring.core.user_code import OWN_ERRORS, not_json, raise_own, wrong_return
 from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
 from unerring.errors import ChainChanged
 
@@ -111,10 +111,10 @@ class Question:
             value = None
         except RedFlag:
             raise
-        except Exception as error:  # the user's own
+        except OWN_ERRORS as error:
             unread = isinstance(error, ValueError | LookupError)  # mostly a parser that an answer does not suit
-            noted(error, "parse", step, parse, "; for an answer out of form a parser raises RedFlag" if unread else "")
-            raise
+            hint = "; for an answer out of form a parser raises RedFlag" if unread else ""
+            raise_own(error, "parse", step, parse, hint)
         if value is None and not self.subtask.nullable:
             said = "returned None: is a return missing? Where null is an answer, say Subtask(nullable=True)"
             raise wrong_return("parse", said, step, parse)

@@ -28,6 +28,7 @@ from math import prod
 from unerring.core.foresight import Foresight, worth_risking
 from unerring.core.process import beside_of, digest_at
 from unerring.core.race import Undecided, Won
+from unerring.core.user_code import OWN_ERRORS, passable
 from unerring.core.vote import Json
 from unerring.errors import Interrupted, JournalError, ProviderGone, StepRefused, Stopped
 from unerring.runtime.calling import failure_of
@@ -401,8 +402,8 @@ class Lookahead:
         """The chain's `beside` for a step: a stand-in for the next state, or None."""
         try:
             return self._beside_of(last.question.state)
-        except Exception as error:  # the user's own code failed, on a state that may never come to be
-            last.failure = error
+        except OWN_ERRORS as error:  # the user's own code failed, on a state that may never come to be
+            last.failure = passable(error)
             return None
 
     def _row(self) -> Iterator[Prospect]:

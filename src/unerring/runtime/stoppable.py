@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from unerring.core.summary import counted
+from unerring.core.user_code import passable
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.limits import StopRequest
 
@@ -34,7 +35,7 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
 
     async def main() -> T:
         stop = StopRequest()
-        task = asyncio.ensure_future(start(stop))
+        task = asyncio.ensure_future(_passing(start(stop)))
         with _signals(stop, task, grace):
             try:
                 return await task
@@ -46,6 +47,14 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
             return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
+
+
+async def _passing(work: Awaitable[T]) -> T:
+    """Await it; `sys.exit()` in a user's own code becomes an error that does not end the event loop."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise passable(error, "user") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from unerring.core.entries import Entry
 from unerring.core.process import Rehearsal
 from unerring.core.sample import Sample, Settings, Usage
 from unerring.core.shortening import short
-from unerring.core.user_code import noted, wrong_return
+from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
 from unerring.errors import InputError
 
 __all__ = ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]
@@ -62,9 +62,8 @@ class NoisySampler:
     def _rehearsed(self, prompt: str, step: int) -> Rehearsal:
         try:
             found = self._rehearse(prompt)
-        except Exception as error:  # the user's own code
-            noted(error, "rehearse", step, self._rehearse)
-            raise
+        except OWN_ERRORS as error:
+            raise_own(error, "rehearse", step, self._rehearse)
         if not isinstance(found, Rehearsal):
             raise wrong_return("rehearse", f"returned {short(found)}; it returns a Rehearsal", step, self._rehearse)
         return found
