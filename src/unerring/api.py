@@ -41,6 +41,7 @@ from unerring.registry import (
     make_sampler,
     process_name,
     recommended_policy,
+    require_model,
     required_chain,
     speculation_for,
 )
@@ -301,6 +302,7 @@ def _deciding(chain: Chain, model: Any, k: int | None, options: Options) -> tupl
         return found
     recommended = recommended_policy(model)
     if recommended is None or options.target != Target():
+        require_model(model, chain)  # a slip in its name has a message of its own
         raise InputError(
             "give `k`: nothing is measured of this model that a margin could be derived from, or the "
             f"process does not say how long it is. To measure it: {calibrating(chain, model)}"

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.comparison import SCRIPT, same_process
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, parameters_of
+from unerring.core.suggesting import did_you_mean
 from unerring.core.vote import Json, canonical
 from unerring.errors import InputError, UnerringError
 from unerring.processes import SHIPPED
@@ -26,6 +28,8 @@ from unerring.runtime.limits import Speculation
 from unerring.runtime.panel import RESERVE, SEPARATOR, Panel
 from unerring.runtime.ports import Sampler
 from unerring.testing import NoisySampler
+
+_OF_OPENAI = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how names of OpenAI's models begin
 
 
 def process_name(chain: Chain) -> str:
@@ -104,7 +108,8 @@ def _imported(name: str) -> Any:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         shipped = ", ".join(sorted(SHIPPED))
-        told = f"no process is called {name!r}; shipped: {shipped}; your own: package.module:Class"
+        like = did_you_mean(name, SHIPPED)
+        told = f"no process is called {name!r}{like}; shipped: {shipped}; your own: package.module:Class"
         raise InputError(about_words(told, name))
     if module_name == SCRIPT:
         raise InputError(
@@ -231,7 +236,23 @@ def _of_provider(asked: str, chain: Chain, origin: Origin, made: ExitStack | Asy
     known = ("embedded", "embedded/digits", "either with /a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
     others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed())
     own_model = "your own: package.module:Class (from Python: model=...)"
-    raise InputError(f"no model is called {spec!r}; there are: {', '.join((*known, *others, own_model))}")
+    there_are = ", ".join((*known, *others, own_model))
+    raise InputError(f"no model is called {spec!r}{_meant(spec)}; there are: {there_are}")
+
+
+def _meant(spec: str) -> str:
+    """What a specification that names no model may be meant to be."""
+    provider, slash, rest = spec.partition("/")
+    if not slash and _OF_OPENAI.match(spec):
+        return f"; did you mean openai/{spec}?"
+    like = did_you_mean(provider, ("embedded", "noise", "openai", "openai-batch", "litellm", *installed()))
+    return f"{like[:-1]}{slash}{rest}?" if like else ""
+
+
+def require_model(model: Any, chain: Chain) -> None:
+    """Raise `InputError` where a model is none, or its specification cannot be used; nothing is asked of it."""
+    with sampler_for(model, chain, 0):
+        return
 
 
 def _required_sampler(model: Any) -> Sampler:

@@ -395,15 +395,17 @@ def test_the_command_tells_the_same_and_where_the_page_is(cli, journal):
 def test_a_page_is_replaced_once_the_new_one_is_whole(journal, tmp_path, monkeypatch):
     """An older page stays as it is where the new one fails, and nothing is left beside it."""
     out = tmp_path / "out.html"
-    out.write_text("old")
+    write_report(journal, out)
+    old = out.read_text() + "old"
+    out.write_text(old)
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(InputError, match=r"cannot write the page .*out\.html: No space left"):
         write_report(journal, out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
-    assert out.read_text() == "old"
+    assert out.read_text() == old
     monkeypatch.undo()
     write_report(journal, out)
-    assert out.read_text().startswith("<!DOCTYPE html>")
+    assert out.read_text() == old.removesuffix("old")
     assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
 
 
@@ -421,6 +423,19 @@ def test_a_journal_is_never_written_over(cli, journal, tmp_path):
         assert done.line.endswith("; give the page another name")
     assert copy.read_bytes() == other.read_bytes() == before
     assert cli("report", "run.db").code == 0
+
+
+def test_a_file_that_is_no_page_of_a_report_is_never_written_over(cli, journal, tmp_path):
+    """A program, notes or a page of somebody else's stay as they are; an empty file becomes the page."""
+    for name, text in (("labels.py", "x = 1\n"), ("notes.html", "<!DOCTYPE html>\n<p>mine"), ("data.bin", "\0")):
+        (tmp_path / name).write_text(text)
+        done = cli("report", journal, "--html", name)
+        assert (done.code, done.out) == (2, "")
+        assert f"{name} is there already and no page of a report; give the page another name" in done.line
+        assert (tmp_path / name).read_text() == text
+    (tmp_path / "empty.html").touch()
+    assert cli("report", journal, "--html", "empty.html").code == 0
+    assert cli("report", journal, "--html", "empty.html").code == 0
 
 
 @pytest.mark.parametrize("out", [".", "/dev/null", "missing/out.html", "run.db/out.html"])

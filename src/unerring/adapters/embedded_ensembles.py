@@ -11,6 +11,7 @@ from unerring.adapters.scrubbing import about_words
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.redflag import FlagRules
+from unerring.core.suggesting import did_you_mean
 from unerring.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "embedded_weights"
@@ -100,5 +101,6 @@ def named(spec: str) -> tuple[Ensemble, tuple[str, ...]]:
         if own == ensemble.name and member in {*MEMBERS, DRAFT}:
             return ensemble, (member,)
     known = " and ".join(ensemble.name for ensemble in ENSEMBLES)
-    told = f"there is no embedded model {spec!r}; there are: {known}, their members (/a, /b, /c, /draft)"
+    like = did_you_mean(spec, [one.name for one in ENSEMBLES])
+    told = f"there is no embedded model {spec!r}{like}; there are: {known}, their members (/a, /b, /c, /draft)"
     raise InputError(about_words(told, spec))

@@ -26,6 +26,10 @@ from unerring.ui.tree import tree_of
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 20  # of a table of tallies or rounds
 LONGEST_TITLE = 120
+HEAD = (  # what every page begins with, and no other file does
+    '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+)
 COMPANIONS = ("", ".head", "-wal", "-shm", "-journal")  # files of a journal, by what their names end in
 
 
@@ -35,7 +39,7 @@ def write_report(journal: Path, out: Path, full: bool = False) -> dict[str, Any]
     Texts of doubtful steps are shortened unless it is `full`.
 
     A page of the same name is replaced, and only once the new one is whole. Raises `InputError` where the page cannot
-    be drawn or written.
+    be drawn or written, and for a file of the same name that is something else.
     """
     require_matplotlib()
     place = _place(journal, out)
@@ -58,8 +62,11 @@ def _place(journal: Path, out: Path) -> Path:
             raise InputError(f"cannot write the page {out}: it is not a file")
         if place.is_file():
             with place.open("rb") as file:
-                if file.read(15) == b"SQLite format 3":
-                    raise InputError(f"{out} is a database, perhaps a journal; give the page another name")
+                found = file.read(len(HEAD))
+            if found.startswith(b"SQLite format 3"):
+                raise InputError(f"{out} is a database, perhaps a journal; give the page another name")
+            if found and found != HEAD.encode():
+                raise InputError(f"{out} is there already and no page of a report; give the page another name")
     except (OSError, ValueError) as error:
         raise _unwritable(out, error) from None
     return place
@@ -88,10 +95,7 @@ def page(report: Mapping[str, Any], panels: Mapping[str, Panel], tree: str = "")
     ]
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     return (
-        "<!DOCTYPE html>\n"
-        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'{HEAD}<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<link rel="icon" href="data:,">\n'
         f"<title>{told(title)}: report of a run</title>\n<style>\n{style}</style>\n</head>\n<body>\n"

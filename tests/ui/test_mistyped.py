@@ -1,0 +1,33 @@
+"""What is mistyped on the command line: the message names the slip itself, not what follows from it."""
+
+MODELS = {  # given without --k, which nothing can be planned for
+    "gpt-4.1-mini": "no model is called 'gpt-4.1-mini'; did you mean openai/gpt-4.1-mini?",
+    "nois/p=0.9": "did you mean noise/p=0.9?",
+    "noise/p=1.5": "p is a probability, between 0 and 1; it cannot be 1.5",
+    "noise/q=1": "noise is written noise/p=0.99,v=0.95,c=0",
+    "openai": "is written openai/MODEL or openai/MODEL@URL",
+    "openai/": "there is no model's name in it",
+    "openai/x@localhost:8000": "the address after @ begins with http:// or https://",
+    "embeded": "did you mean embedded?",
+    "embeded/a": "did you mean embedded/a?",
+    "embedded/digit": "did you mean embedded/digits?",
+    "litelm/groq/x": "did you mean litellm/groq/x?",
+    "nothing-like-it": "no model is called 'nothing-like-it'; there are: embedded",
+}
+
+
+def test_a_mistyped_model_is_named_before_a_k_is_asked_for(cli):
+    """A specification is checked before a margin is planned, and a near miss gets a suggestion."""
+    wrong = {}
+    for model, said in MODELS.items():
+        done = cli("run", "hanoi", "--set", "disks=3", "--model", model)
+        if done.code != 2 or said not in done.err or "--k" in done.err:
+            wrong[model] = done
+    assert not wrong
+    assert "give --k" in cli("run", "hanoi", "--set", "disks=3", "--model", "noise/p=0.9").err
+
+
+def test_a_mistyped_process_gets_a_suggestion(cli):
+    """A near miss of a shipped process's name is named; a name like none gets no suggestion."""
+    assert "no process is called 'hanio'; did you mean hanoi?" in cli("run", "hanio").err
+    assert "did you mean" not in cli("run", "ledger").err
