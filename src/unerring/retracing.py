@@ -1,5 +1,5 @@
-"""Taking up a run where its journal stands: the entries folded, the chain advanced over what was committed, and both
-compared with what the process asks now.
+"""Rebuild a run from its journal: fold the entries, advance the chain over the committed steps, and compare both with
+what the process asks now.
 """
 
 import shlex

@@ -84,7 +84,7 @@ def _path(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def _folder(environ: Mapping[str, str], make: bool) -> Iterator[int]:
-    """The folder of the list, opened. Raises `StateUnusable` for one that somebody else could write to."""
+    """Open the folder of the list. Raises `StateUnusable` for one that another user could write to."""
     path = _path(environ)
     if make:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Errors of model SDKs as failures of the provider: told by status and by class name, without importing any SDK.
+"""Convert errors of model SDKs into provider failures, by status and class name, without importing any SDK.
 
 Covers OpenAI, Anthropic, LiteLLM, Google (api-core, genai, gRPC), boto3, httpx, requests, urllib3, urllib and aiohttp.
 A call that was refused for the moment, timed out or broke off is a passing failure; a missing key or quota is a
@@ -83,7 +83,7 @@ _MOST_LEAVES = 100  # errors of a group that are looked at
 
 
 def provider_failure(error: BaseException, model: str, now: float) -> ProviderBusy | ProviderDown | None:
-    """The failure of the provider that an exception stands for; None where it is the user's own error.
+    """Convert an exception into a failure of the provider; None where it is the user's own error.
 
     `now` is seconds since 1970, for a Retry-After that is a date. A group is a failure where each of its errors is.
     """
@@ -126,7 +126,7 @@ def _code(error: BaseException) -> str:
     if callable(code):  # gRPC's
         try:
             code = getattr(code(), "name", None)
-        except Exception:  # somebody else's method, which needs arguments
+        except Exception:  # another library's method, which may need arguments
             return ""
     if isinstance(code, str):
         return code
@@ -142,7 +142,7 @@ def _plain_code(error: BaseException) -> Any:
 
 
 def _statuses(error: BaseException) -> Iterator[int]:
-    """HTTP statuses that an exception names, the most telling first."""
+    """HTTP statuses that an exception names, the most specific first."""
     response = getattr(error, "response", None)
     places: list[Any] = [getattr(error, name, None) for name in ("status_code", "http_status", "status")]
     places.append(_plain_code(error))

@@ -206,6 +206,6 @@ def one_line(text: str, secret: Secret) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: float, told: str | None = None) -> float | None:
-    """How many seconds the provider wants to be left alone, a day at most; None if it does not say so."""
+    """How many seconds the provider asks to wait, a day at most; None if it does not say."""
     wait = wait_asked(headers, now, told)
     return None if wait is None else wait.seconds

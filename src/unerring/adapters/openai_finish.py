@@ -1,7 +1,7 @@
-"""What the finish reason of a reply means: only those that are known to say that an answer is whole let it vote.
+"""Decide by its finish reason whether an answer may vote: only reasons known to mean a complete answer allow it.
 
 Servers differ in words and in spelling (`end_turn`, `COMPLETE`, `maxTokens`, `content-filter`); case and punctuation
-are not looked at. A reason that is not known here is one that no vote may have: new ones are mostly new ways to fail.
+are ignored. An answer with an unknown reason does not vote: new reasons are mostly new ways to fail.
 """
 
 from unerring.core.sample import Finish

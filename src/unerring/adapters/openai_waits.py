@@ -1,4 +1,4 @@
-"""How long a provider asks to be left alone: from the headers of a refusal to seconds, and how they were read.
+"""Read from the headers of a refusal how many seconds a provider asks to wait.
 
 Providers put a number of seconds, of milliseconds, a duration (`1m30s`), a date (RFC 9110 or RFC 3339) or a time since
 1970 into the same headers. A number too large to be meant as a wait is a time: seconds since 1970 have ten digits,
@@ -13,10 +13,10 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 LONGEST_WAIT = 86_400.0  # seconds: what says more is taken for a day
-LONGEST_VALUE = 64  # characters of a header's value that are read, and told
+LONGEST_VALUE = 64  # characters of a header's value that are read, and quoted in messages
 EPOCH_SECONDS = 1e9  # numbers from here on are seconds since 1970 (that of 2001) ...
 EPOCH_MILLISECONDS = 1e11  # ... and from here on milliseconds
-FULL_DATES = 43_200.0  # seconds from which on a time is told with its day
+FULL_DATES = 43_200.0  # seconds from which on a time is shown with its date
 
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
 _DURATION = re.compile(r"(?:([0-9.]+)d)?(?:([0-9.]+)h)?(?:([0-9.]+)m(?!s))?(?:([0-9.]+)s)?(?:([0-9.]+)ms)?")
@@ -36,12 +36,12 @@ class Wait(NamedTuple):
 
 
 def wait_asked(headers: Mapping[str, str], now: float, told: str | None = None, limited: bool = False) -> Wait | None:
-    """How long the provider wants to be left alone; None if it does not say so. `now` is seconds since 1970.
+    """How long the provider asks to wait; None if it does not say. `now` is seconds since 1970.
 
-    Header names are looked up as they are written here: pass a mapping that knows no case, or lower case. In their
-    order: retry-after-ms, retry-after (RFC 9110 section 10.2.3), what the error itself says (`told`), and when the
-    limits are lifted that are used up: the last of them. `limited` says that the refusal is one of limits (429): then
-    a limit counts as well of which nothing says how much remains, unless another one is used up.
+    Pass headers in lower case, or in a mapping that ignores case. In order of precedence: retry-after-ms, retry-after
+    (RFC 9110 section 10.2.3), what the error itself says (`told`), and the latest reset of the exhausted limits.
+    `limited` says that the refusal is a rate limit (429): then a limit whose remainder is not given counts as
+    exhausted too, unless another one is.
     """
     clock = _server_time(headers, now)
     if (number := _decimal(headers.get("retry-after-ms"))) is not None:

@@ -1,11 +1,11 @@
-"""Models of one's own by name: those of installed packages, and classes, functions and objects of any module.
+"""Make a user's own models by name: those of installed packages, and classes, functions and objects of any module.
 
 A package registers `NAME = "package.module:make"` under the entry points `unerring.samplers`; then `NAME/rest` is the
 sampler that `make("rest")` returns. A specification `package.module:Class,name=value` makes one without registering.
 
-Only classes and objects that look like a sampler are ever called, and functions that take (prompt, settings). For the
-words of a journal from somewhere else nothing is made here at all (`Permission`): a package's own function is the code
-of somebody else too, and would get its words from that journal.
+Only classes and objects that look like a sampler are ever called, and functions that take (prompt, settings).
+Nothing is made here for a specification from another person's journal (`Permission`): a package's own function would
+get its arguments from that journal.
 """
 
 import importlib
@@ -56,7 +56,7 @@ def plugged(spec: str) -> Sampler | None:
 
 
 def is_plugged(spec: str) -> bool:
-    """Whether a specification is somebody's own model. Nothing is imported to find out."""
+    """Whether a specification names a model that does not ship with unerring. Nothing is imported to find out."""
     provider = spec.partition("/")[0]
     return provider not in SHIPPED and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
 

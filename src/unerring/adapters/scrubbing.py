@@ -1,4 +1,4 @@
-"""Secrets taken out of texts: a key that comes back in any of its usual disguises, and what else looks like one.
+"""Remove secrets from texts: a key in any of its usual encodings, and whatever else looks like one.
 
 A server may echo a key cut, in capitals, spaced, or encoded. A text is searched without its case and without anything
 but letters and digits, for pieces of the key as it is, in hexadecimal, in base64, and in the escapes of URLs and JSON.
@@ -99,7 +99,7 @@ def _letters(text: str) -> bytes:
 
 
 def _forms(key: str) -> Iterator[tuple[bytes, float]]:
-    """The letters and digits of a key's disguises, with how many of them stand for one of its own."""
+    """The letters and digits of a key's encodings, with how many of them encode one of the key's own."""
     data = key.encode()
     yield _letters(key), 1
     yield data.hex().encode(), 2  # also %73%6B

@@ -1,4 +1,4 @@
-"""What a question and a process are known by, and how two of them differ: a change between two sessions is noticed."""
+"""Digests of questions and identities of processes, compared to notice what changed between two sessions."""
 
 import inspect
 import json
@@ -19,8 +19,8 @@ DIGEST = "digest "  # before what stands for a constructor's argument whose valu
 def question_digest(subtask: Subtask, request: str = "") -> str:
     """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
 
-    `request` is the run's request settings, as JSON text. 22 hex digits; each part has
-    its own (`PARTS`), so that a difference can be named.
+    `request` is the run's request settings, as JSON text. The digest has 22 hex digits; each part has digits of its
+    own (`PARTS`), so that a difference can be named.
     """
     wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""

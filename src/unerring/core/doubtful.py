@@ -1,6 +1,6 @@
-"""Doubtful steps: those whose samples differed, were flagged, or did not settle the step, as people look at them.
+"""Doubtful steps as JSON data: steps whose samples differed, were flagged, or did not settle the step.
 
-Each is JSON data: the question, the rival answers with their votes, and the flagged samples by the reason of the flag.
+Each has the question, the rival answers with their votes, and the flagged samples by the reason of the flag.
 """
 
 from collections import Counter

@@ -13,7 +13,7 @@ from unerring.core.redflag import FlagKind, RedFlag
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without what is easily taken for another: 0 and O, 1 and I
 TOKEN_CHARS = 6  # of 32 letters each: 30 bits, so that another call's token fits by chance once in a thousand million
 MAX_ECHO_CHARS = 64
-# Marks that models put before and behind a word that stands alone.
+# Marks that models put before and after a word on a line of its own.
 _BEFORE = r"[ \t]*[*_`\"'(\[#<]{0,2}[ \t]*"  # three backticks end a fence, which is the answer's
 _BEHIND = r"[\s*_`\"')\].>,:;]*"
 
@@ -25,7 +25,7 @@ def token_of(name: str) -> str:
 
 
 def echo_line(token: str) -> str:
-    """What stands at the end of a prompt whose answer is to repeat a token."""
+    """The last lines of a prompt, which ask for an answer that repeats a token."""
     return f"\n\nAfter your whole answer, write this word on a line of its own, and nothing after it: {token}"
 
 

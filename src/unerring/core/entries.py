@@ -24,9 +24,9 @@ PROBE = -2  # in place of a sample's number, and whatever is lower: the call tri
 class Opened:
     """The first entry: what is run, and how. `time` is seconds since 1970, as everywhere here.
 
-    `plan` is what the run was planned to come to, for its certificate; nothing is decided by it. `request` is what its
-    models are asked beside each question (`unerring.core.request`); None for nothing.
-    `identity` is what tells the process apart where `parameters` do not: `{"version": ..., "arguments": {...}}`.
+    `plan` is what the run was planned for, used by its certificate; nothing is decided by it. `request` is the run's
+    request settings (`unerring.core.request`); None for none.
+    `identity` identifies the process where `parameters` do not: `{"version": ..., "arguments": {...}}`.
     `origin` is the run that this one was forked from: `{"journal", "process", "model", "step", "hash"}`.
     """
 
@@ -183,7 +183,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A paid call under way was given up, since its step was not going to be: what became of it stays unknown."""
+    """A paid call under way was abandoned, since its step was not needed any more: its outcome stays unknown."""
 
     step: int
     slot: int

@@ -102,7 +102,7 @@ class OpenStep:
 
     @property
     def reviewed(self) -> bool:
-        """Whether somebody decided the step, or had samples of it set aside."""
+        """Whether a person decided the step, or had samples of it set aside."""
         return (self.ruled is not None and not self.listed) or self.first > 0
 
     @property
@@ -233,7 +233,7 @@ class OpenStep:
         self._begin(self.policy)
 
     def rejudge(self, judgements: Iterable[Judgement]) -> None:
-        """Take samples for what they read as now, and count the votes again.
+        """Replace how samples count, and count the votes again.
 
         A shortlist that the votes came to before is dropped; what a person decided stays. Raises `Misplaced` for a
         sample that the step does not have.
@@ -288,7 +288,7 @@ class OpenStep:
                 self.rounds += 1
 
     def _require_replies(self) -> None:
-        """Have the race go on where all votes for the winner came in fewer replies than the policy wants."""
+        """Continue the race where all votes for the winner came from fewer replies than the policy requires."""
         verdict = self.race.verdict
         if isinstance(verdict, Won):
             slots = range(self.first, self.told)

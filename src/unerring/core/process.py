@@ -307,7 +307,7 @@ def state_at(chain: Chain, step: int) -> Json:
 
 
 def digest_at(chain: Chain, state: Json, step: int | None = None, made_by: str = "advance") -> str:
-    """The digest of what the question at a state hangs on: all of the state, where the chain names no less.
+    """The digest of what the question at a state depends on: all of the state, or the part that the chain names.
 
     `step` is the one that is asked there, and `made_by` the method that gave the state: errors name them.
     """

@@ -239,7 +239,7 @@ class Race(Generic[C]):
         return self.verdict
 
     def go_on(self) -> None:
-        """Take a win for open: it needs one more vote at least, and is judged anew with it."""
+        """Reopen a won race: it needs at least one more vote, and is judged again with it."""
         full = self.cap is not None and self.votes >= self.cap
         self.verdict = Undecided(self.votes) if full else Continue(1)
 

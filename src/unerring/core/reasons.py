@@ -1,4 +1,4 @@
-"""How often samples were flagged for which reason, over a whole run."""
+"""Count the reasons of red flags over a whole run, in bounded memory."""
 
 import re
 from collections import Counter

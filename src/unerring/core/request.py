@@ -44,14 +44,14 @@ _OWNED = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a run asks of its models beside the questions.
+    """Request settings of a run, added to each question's own.
 
     temperature: of all samples; of all but the first of each step, where `first_temperature` is given.
     first_temperature: of the first sample of each step.
     max_output_tokens: the longest answer that is not flagged, and what each request is limited to.
     system: a system message before every question, joined with the question's own.
     extra: further fields of each request's body, JSON data, such as {"top_p": 0.9, "reasoning_effort": "low"}.
-    nonce: whether each request ends with a line of its own, so that no cache between has an answer to it.
+    nonce: whether each request ends with a unique line, so that no response cache has an answer to it.
     echo: whether each answer must end with a word of its own request, so that no other request's answer votes; schemas
         are then not sent, since they leave no room for it.
 
@@ -93,7 +93,7 @@ class Request:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing stands beside the questions: no system message, no further fields."""
+        """Whether there is no system message and no further field."""
         return self.system is None and not self.extra
 
     def to_json(self) -> dict[str, Json]:
@@ -113,7 +113,7 @@ class Request:
         return data
 
     def worded(self, prompt: str, session: float, drawn: Settings) -> str:
-        """A prompt as it is sent: with a line of its own at the end where nonces are asked for.
+        """A prompt as it is sent: with a unique last line where nonces are asked for.
 
         The line follows from the run (its seed, and `session`, when it began) and the number of the call's first
         sample: no two requests have the same one but a request and its retries.

@@ -36,8 +36,8 @@ class SystemClock:
 class StopRequest:
     """A request, from outside, to stop in good order: samples under way are still taken in.
 
-    `under_way` counts the calls that are waited for. `shows` is told of them, and of how many seconds longer they are
-    waited for at most, once a second from the stop on.
+    `under_way` counts the calls that are waited for. `shows` is called with their number and the seconds left to wait,
+    once a second from the stop on.
     """
 
     def __init__(self) -> None:

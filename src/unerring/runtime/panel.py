@@ -160,12 +160,12 @@ def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
 
 
 def as_failure(error: BaseException) -> Exception:
-    """An error of a call that has ended, as one that may pass through an event loop: others would end that."""
+    """Convert a call's error into one that an event loop can carry: `SystemExit` and the like would end the loop."""
     if isinstance(error, asyncio.CancelledError):
         return cancelled_by_itself()
     return passable(error, "model")
 
 
 def cancelled_by_itself() -> ProviderBusy:
-    """The failure of a call that nobody gave up, and that ended in a `CancelledError` all the same."""
+    """The failure of a call that ended in a `CancelledError` although the run had not abandoned it."""
     return ProviderBusy("the model's own code cancelled the call (CancelledError)", kind=FailureKind.UNKNOWN)

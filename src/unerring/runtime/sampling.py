@@ -85,7 +85,7 @@ class Sampling:
         return parts
 
     def call(self, question: Question, slots: list[int], *halts: StopRequest) -> "Drawing":
-        """One call, for samples that one call can bring: it records them, or fewer where fewer come."""
+        """Make one call for several samples, and record those that come."""
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
@@ -93,7 +93,7 @@ class Sampling:
         return Drawing(slots, self._call(_Call(question, place, seat, slots, halts)), can_be_tried(seat.sampler))
 
     def _could_win(self, step: OpenStep, samples: int) -> bool:
-        """Whether so many samples could win a step by themselves, and may not if they come in one reply."""
+        """Whether so many samples could win a step, but must not win it from a single reply."""
         return step.policy.replies_to_win > 1 and not step.race.votes and samples >= step.race.missing()
 
     def _require_outcomes(self, question: Question, asked: int) -> None:
@@ -267,8 +267,8 @@ class Sampling:
     def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
         """The samples of one reply as they are journaled: in parts, where one in between could not be read.
 
-        Where votes have to be of several replies, only the first part is, so that one reply never counts as two; what
-        the others cost is charged with it.
+        Where votes must come from several replies only the first part is journaled, so that one reply never counts as
+        two; the cost of the others is charged with it.
         """
         parts = _contiguous_replies(replies)
         if len(parts) < 2 or self._ledger.state.policy.replies_to_win < 2:
@@ -277,7 +277,7 @@ class Sampling:
         return [[*first[:-1], replace(first[-1], usage=first[-1].usage + lost)]]
 
     def hear(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
-        """Take in a sample that does not vote, such as a draft: should its reply be sent again, it is known."""
+        """Remember a sample that does not vote, such as a draft, so that its reply is recognized if sent again."""
         if sample.reply_id is not None:
             self._copies.recall(voter_name(sample, sampler, 0), Sent(prompt), sample)
 

@@ -11,7 +11,7 @@ from unerring.core.account import Account, Limits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
-    """A run under way that shares a budget: its account, its clock, and what wakes its calls that wait."""
+    """A run under way that shares a budget: its account, its clock, and a function that wakes its waiting calls."""
 
     budget: "SharedBudget"
     key: object | None
@@ -34,7 +34,7 @@ class SharedBudget:
         self._counted: dict[object, Account] = {}  # what a run has in that sum, by the run's key
 
     def __reduce__(self) -> tuple[type["SharedBudget"], tuple[()]]:
-        """Share with nobody once it is copied: another object, or another process, has a budget of its own."""
+        """A copy shares with no run: another object, or another process, has a budget of its own."""
         return SharedBudget, ()
 
     def join(self, member: Member) -> None:

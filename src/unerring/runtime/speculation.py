@@ -5,12 +5,12 @@ to is where the next step is asked from. A verdict that differs from the guess m
 under way are given up, and what has come in stays in the journal, to be used again should the same state recur.
 Guesses never vote and never decide: the chain that is committed is the one that the same votes give without any.
 
-A call that is given up is cancelled where the model is in this process. One to an endpoint is heard to its end, and
-not tried again: its reply may be sent once more in place of another one's, and is recognised only if it was heard.
+An abandoned call is cancelled where the model is in this process. One to an endpoint is awaited and not repeated: its
+reply may be sent again in place of another, and is recognized only if it was received.
 
-Where a chain says that the next question does not hang on this step's answer (`Chain.beside`), nothing needs to be
-guessed for it, and nothing that this step comes to makes it void. Such steps stand side by side in the window, and are
-asked for all they lack at once. To look beyond them takes a guess for each.
+Where a chain says that the next question does not depend on this step's answer (`Chain.beside`), nothing needs to be
+guessed for it, and no choice of this step makes it void. Such steps share the window, and each is asked for all the
+votes it lacks at once. To look beyond them takes a guess for each.
 
 Two things keep the waste small. A step that is asked from the right state with a probability of `1 - waste` or more
 is asked for all it lacks, any other for one sample: that is enough to see whether its own guess holds. And the window
@@ -63,7 +63,9 @@ class Lookahead:
         self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
-        self._given_up: dict[asyncio.Task[None], None] = {}  # calls of dropped steps, heard to their end, oldest first
+        self._given_up: dict[
+            asyncio.Task[None], None
+        ] = {}  # calls of dropped steps that are still awaited, oldest first
         self._beside_of = beside_of(frontier.chain)
         self._sure = 1.0  # probability that the last step of the window is asked from the right state
         self._full = False

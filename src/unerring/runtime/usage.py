@@ -1,7 +1,7 @@
-"""Token counts that a provider reports, held against the texts that it was sent and that came back.
+"""Check the token counts that a provider reports against the texts that were sent and received.
 
-No report is believed that counts fewer tokens than the texts must have (`least_tokens`): what it should have said is
-not known, so the call is charged at its worst case, as one without a report is.
+A report with fewer tokens than the texts must have (`least_tokens`) is not believed: the true count is not known, so
+the call is charged at its worst case, like a call without a report.
 """
 
 from collections.abc import Callable
