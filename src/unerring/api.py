@@ -96,7 +96,8 @@ class Options:
         (specification, function or sampler) drafts guesses. `"auto"` takes the model's own drafting model or the
         chain's guess, where there is one, else the leader. Decisions are the same in every case.
     waste: the share of all samples that wrong guesses may waste, at most.
-    in_flight: the number of samples under way at once, at most.
+    in_flight: the number of samples under way at once, at most; beside them, calls to endpoints that were given up for
+        a wrong guess are heard to their end, as many again at most.
     target: the probability of zero errors that the margin is planned for, where no policy is given.
     budget: limits of what the run may cost, over all its sessions.
     prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.

@@ -3,6 +3,7 @@
 import pytest
 
 from unerring import RedFlag, json_answer, lenient_json
+from unerring.core import parsing
 from unerring.core.parsing import PARSERS, parser_called
 from unerring.errors import InputError
 
@@ -79,3 +80,11 @@ def test_parsers_go_by_names():
     for name in ("yaml", None, ["json"]):
         with pytest.raises(InputError, match="parse must be one of json, lenient-json, text"):
             parser_called(name)
+
+
+def test_what_is_kept_of_a_process_s_texts_is_bounded():
+    """A process that has another example, or another field's name, at each step fills no memory with them."""
+    for number in range(1000):
+        parsing._example_texts(f'{{"answer": "example {number}"}}')
+    assert parsing._example_texts.cache_info().currsize <= parsing.MAX_KEPT
+    assert parsing._label.cache_info().maxsize == parsing.MAX_KEPT

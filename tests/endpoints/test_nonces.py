@@ -66,6 +66,19 @@ def test_each_request_ends_with_one_line_of_its_own(tmp_path):
     assert expected <= questions
 
 
+def test_no_two_questions_share_a_line_where_steps_are_asked_from_guessed_states(tmp_path):
+    """Half of the guesses are wrong, so that steps are asked from several places: each line stands at one question."""
+    prompts = []
+    with serving(models={"m": plain(noise(p=0.9), prompts)}) as server:
+        asked_with(server, tmp_path / "run.db", speculate="noise/p=0.5", waste=0.9, in_flight=24)
+    questions = {}
+    for prompt in prompts:
+        question, _, line = prompt.rpartition("\n\n(request ")
+        questions.setdefault(line, set()).add(question)
+    assert len(prompts) > 60
+    assert [line for line, several in questions.items() if len(several) > 1] == []
+
+
 def test_it_is_on_record_and_goes_on(tmp_path):
     """A run keeps what it began with: resumed without the option, it asks as before."""
     prompts = []

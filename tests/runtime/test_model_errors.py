@@ -9,12 +9,14 @@ from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
 
 import unerring
 from unerring.core.entries import Cancelled, Failed, Intent, Replies
+from unerring.core.policy import Policy
 from unerring.core.replay import replay
 from unerring.errors import ProviderGone
 from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings
+from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of
-from unerring.runtime.sampling import Sampling
+from unerring.runtime.sampling import MOST_UNANSWERED, Sampling
 from unerring.testing import MemoryJournal
 
 MOST_CALLS = 200  # of a run of 3 steps within its patience: what asks without end makes thousands
@@ -173,13 +175,16 @@ def test_a_process_that_cancels_itself_ends_the_run():
 
 
 def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
-    """The last guard: past its caps a step is not asked for samples of whose calls nothing was ever heard."""
+    """The last guard: past its caps a step is not asked for samples of whose calls nothing was ever heard.
 
-    async def main():
-        state, chain = replay([opening(Words(1), K1)]), Words(1)
+    A pilot's caps are beyond any number of samples that it draws: there the number of calls under way bounds them.
+    """
+
+    async def main(policy, silent):
+        state, chain = replay([opening(Words(1), policy)]), Words(1)
         sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), Surroundings())
         question = question_of(chain, state, 0, [], state.last_digest)
-        for _ in range(K1.vote_cap * (1 + K1.flag_cap)):
+        for _ in range(silent):
             for call in sampling.calls(question, [0], StopRequest()):
                 call.drawn.send(None)
                 call.drawn.close()  # it ends without a word
@@ -187,4 +192,5 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
         with pytest.raises(ProviderGone, match="step 0 was asked for"):
             await call.drawn
 
-    asyncio.run(main())
+    asyncio.run(main(K1, K1.vote_cap * (1 + K1.flag_cap)))
+    asyncio.run(main(pilot_policy(Policy(), 0.1), MOST_UNANSWERED + 2 * Surroundings().in_flight))

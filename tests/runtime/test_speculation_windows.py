@@ -11,6 +11,7 @@ from unerring.core.entries import Replies
 from unerring.core.policy import Policy
 from unerring.core.race import AheadBy
 from unerring.core.replay import replay
+from unerring.core.sample import Usage
 from unerring.errors import (
     Interrupted,
     JournalError,
@@ -20,7 +21,7 @@ from unerring.errors import (
     StepLimit,
     StepUndecided,
 )
-from unerring.runtime.limits import Patience, Speculation, StopRequest
+from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest
 from unerring.testing import MemoryJournal
 
 RECKLESS = replace(RIGHT, waste=1.0)
@@ -126,6 +127,48 @@ def test_a_stop_takes_in_all_that_is_under_way(seconds):
     assert outcome.folded.samples == sum(n for _, _, n in sampler.calls)
     assert outcome.folded.in_flight == set()
     assert outcome.folded.committed < 500
+
+
+class Remote(Slow):
+    """An endpoint, whose calls are heard to their end where their step is dropped; `prompts` are those under way."""
+
+    account = "remote"
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.prompts = []
+
+    async def sample(self, prompt, settings, n):
+        self.prompts.append(prompt)
+        try:
+            return await super().sample(prompt, settings, n)
+        finally:
+            self.prompts.remove(prompt)
+
+    def worst(self, prompt, settings, n):
+        return Usage(0, n)
+
+    async def aclose(self):
+        pass
+
+
+def test_calls_that_were_given_up_are_not_waited_for_at_a_stop():
+    """A guess is wrong, and what was asked from it takes long: a stop counts the calls that the window still has."""
+    sampler = Remote(Says(always_a), lambda prompt, of: 100.0 if " b" in prompt else 0.05)
+    stop, counted = StopRequest(), []
+
+    async def beside(task):
+        await until(0.27)
+        given_up = [prompt for prompt in sampler.prompts if " b" in prompt]
+        counted.extend((stop.under_way, len(sampler.prompts) - len(given_up), len(given_up)))
+        stop.ask("enough")
+
+    guesses = replace(RECKLESS, source=lambda state: "b" if len(state) == 3 else "a")
+    guards = Guards(probe=False)
+    outcome, time = ahead(Words(5000), sampler, speculation=guesses, stop=stop, beside=beside, guards=guards)
+    assert (type(outcome.error), time < 1.0) == (Interrupted, True)
+    assert counted[0] == counted[1] > 0
+    assert counted[2] > 0
 
 
 def test_what_a_stop_took_in_is_not_asked_for_again():

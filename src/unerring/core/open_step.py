@@ -116,6 +116,10 @@ class OpenStep:
         each = (self.replies.get(slot) for slot in range(self.first, self.round_first))
         return sum(reply is not None and reply.flag is not None for reply in each)
 
+    def begin_round(self, first: int) -> None:
+        """Have a round begin with sample number `first`: of a pilot, whose race never asks for a further one."""
+        self.round_first = first
+
     def counted(self) -> tuple[Reply, ...]:
         """The samples that count for the step, by number.
 

@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import lru_cache
 from math import isfinite
 from typing import NoReturn
 
 from unerring.core.redflag import NullAnswer, RedFlag
 from unerring.core.vote import Json
 from unerring.errors import InputError
+
+MAX_KEPT = 256  # examples, and names of fields, whose reading is kept: a process may make new ones at each step
 
 
 def json_answer(text: str) -> Json:
@@ -112,7 +114,7 @@ def repeats_example(example: str, text: str, choice: Json) -> str | None:
     return next((one for one in _texts(choice) if _plain(one) in shown), None) if shown else None
 
 
-@cache
+@lru_cache(MAX_KEPT)
 def _example_texts(example: str) -> frozenset[str]:
     try:
         value: Json = json.loads(example)
@@ -149,7 +151,7 @@ def labelled(name: str, form: re.Pattern[str], text: str) -> str:
     return value[0]
 
 
-@cache
+@lru_cache(MAX_KEPT)
 def _label(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(name)}\s*=\s*")
 

@@ -123,7 +123,11 @@ def texts_of(replies: Iterable[Reply]) -> dict[int, str]:
 
 
 class RunState:
-    """A run as its entries tell it. `apply` is the only way to change one."""
+    """A run as its entries tell it. `apply` is the only way to change one.
+
+    A pilot, which decides nothing, does two things more: it lets go of steps that it has counted (`forget`), and says
+    where the rounds of its samples begin (`OpenStep.begin_round`). Both follow from the entries that it has.
+    """
 
     def __init__(self) -> None:
         self.opened: Opened | None = None

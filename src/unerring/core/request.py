@@ -112,13 +112,14 @@ class Request:
             data["echo"] = True
         return data
 
-    def worded(self, prompt: str, session: float, drawn: Settings) -> str:
+    def worded(self, prompt: str, session: float, at: str, drawn: Settings) -> str:
         """A prompt as it is sent: with a unique last line where nonces are asked for.
 
-        The line follows from the run (its seed, and `session`, when it began) and the number of the call's first
-        sample: no two requests have the same one but a request and its retries.
+        The line follows from the run (its seed, and `session`, when it began), the place that the question is asked
+        from, whose digest is `at`, and the number of the call's first sample: no two requests have the same one but a
+        request and its retries.
         """
-        return prompt + nonce_line(f"{session!r}:{drawn.sample_seed()}") if self.nonce else prompt
+        return prompt + nonce_line(f"{session!r}:{at}:{drawn.sample_seed()}") if self.nonce else prompt
 
     def token(self, session: float, at: str, drawn: Settings) -> str | None:
         """The word that the answer of a call must end with, where echoes are asked for.

@@ -94,7 +94,7 @@ class Caller:
             for halt in halts:
                 halt.tells(turn.end)
             try:
-                samples = await self._sent(asked, book, stops if later else None)
+                samples = await self._sent(asked, book, stops if later else None, halts)
             except ProviderBusy as failure:
                 since = since if failures else self._around.clock.time()
                 wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
@@ -117,15 +117,21 @@ class Caller:
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)
 
-    async def _sent(self, asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None) -> list[Sample]:
+    async def _sent(
+        self, asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None, halts: tuple[StopRequest, ...]
+    ) -> list[Sample]:
         """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
         await begun(asked, book)
         started = self._around.clock.time()
-        self._around.stop.under_way += 1
+        awaited, drops = _Awaited(self._around.stop), [halt for halt in halts if halt.drops]
+        for halt in drops:
+            halt.tells(awaited.end)
         try:
             samples = await brought(asked, book, stops)
         finally:
-            self._around.stop.under_way -= 1
+            awaited.end()
+            for halt in drops:
+                halt.spares(awaited.end)
         self._calls += 1
         self._seconds += self._around.clock.time() - started
         return samples
@@ -167,6 +173,23 @@ class _Turn:
         if not self.over:
             self.over = True
             self._gate.end()
+
+
+class _Awaited:
+    """A call that a stop of the run waits for, until it ends or its step is dropped."""
+
+    __slots__ = ("_over", "_stop")
+
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
+        self._over = False
+        stop.under_way += 1
+
+    def end(self) -> None:
+        """It is no longer waited for."""
+        if not self._over:
+            self._over = True
+            self._stop.under_way -= 1
 
 
 _OPEN = OpenGate()

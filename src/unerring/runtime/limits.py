@@ -37,11 +37,13 @@ class StopRequest:
     """A request, from outside, to stop in good order: samples under way are still taken in.
 
     `under_way` counts the calls that are waited for. `shows` is called with their number and the seconds left to wait,
-    once a second from the stop on.
+    once a second from the stop on. `drops` says that no stop of the run waits any longer for the calls that this
+    request stops, though they may be heard to their end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, drops: bool = False) -> None:
         self.reason: str | None = None
+        self.drops = drops
         self.under_way = 0
         self.shows: Callable[[int, float], None] | None = None
         self._asked = asyncio.Event()
@@ -120,7 +122,8 @@ class Speculation:
 
     Guessed choices come from `source`: a drafting model, or a function from a state to a choice, or None for no idea.
     Without one they come from the votes that are in. Of all samples at most the share `waste` may be for nothing, and
-    at most `in_flight` are under way at once.
+    at most `in_flight` are under way at once. Beside them, calls that were given up for a wrong guess are heard to
+    their end: as many again at most.
     """
 
     source: Sampler | Callable[[Json], Json] | None = None
@@ -135,7 +138,8 @@ class Guards:
     copies: the share of replies that may be copies from a cache: at 1 % a margin of 3 errs four times as often
         already.
     same_model: whether to stop once a provider says that another model answers.
-    probe: whether to test a provider before the first step, with three to five calls.
+    probe: whether to test a provider before the first step of each session: with three to five short calls and, where
+        the model does not write random letters, with eleven more at most that read the run's next question.
     flagged: the share of samples that may be flagged (`unerring.core.flagged`); 1 never stops the run.
     """
 

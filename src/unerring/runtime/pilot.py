@@ -310,7 +310,7 @@ class _Looking:
             silent = [voter for voter in range(self._voters) if voter not in voted]
             if not silent:
                 return
-            self._question.step.round_first = self._next * self._voters
+            self._question.step.begin_round(self._next * self._voters)
             slots = [self._next * self._voters + voter for voter in silent]
             await taken_in([self._draw(slot, 1) for slot in slots], self._pilot.halt)
             self._next += 1

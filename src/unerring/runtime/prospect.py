@@ -32,7 +32,7 @@ class Prospect:
     after: tuple[Json, str] | None = None
     asked: set[int] = field(default_factory=set)
     calls: dict["asyncio.Task[None]", Drawing] = field(default_factory=dict)
-    halt: StopRequest = field(default_factory=StopRequest)
+    halt: StopRequest = field(default_factory=lambda: StopRequest(drops=True))
     failure: BaseException | None = None
     dropped: bool = False
     _outlook: tuple[int, str | None, Forecast | None] | None = None

@@ -29,6 +29,7 @@ from unerring.core.sample import Sample, Settings
 from unerring.runtime.probing import MOST_TOKENS, Ask, Finding, Nature, is_named
 
 ROUNDS = 5
+MOST_REPEATS = 1 + 2 * ROUNDS  # calls
 LONGER = 4  # lines at the end of every other new question, where the others have one
 
 

@@ -33,13 +33,14 @@ from unerring.runtime.ports import Endpoint, Sampler
 from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Nature, nonce_of, probe
 from unerring.runtime.question import MAX_REASON_CHARS, Question
 from unerring.runtime.refusals import Refusals, refused_by_itself
-from unerring.runtime.repeat_probe import probe_repeats
+from unerring.runtime.repeat_probe import MOST_REPEATS, probe_repeats
 from unerring.runtime.trials import Trial, can_be_tried
 
 log = logging.getLogger("unerring")
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
+MOST_UNANSWERED = 1000  # samples of a step, beyond twice those that may be under way, of whose calls nothing is heard
 
 
 class Sampling:
@@ -97,13 +98,14 @@ class Sampling:
         return step.policy.replies_to_win > 1 and not step.race.votes and samples >= step.race.missing()
 
     def _require_outcomes(self, question: Question, asked: int) -> None:
-        """Raise `ProviderGone` where a step was asked for all that its caps allow, and no call had any outcome.
+        """Raise `ProviderGone` where a step was asked for all that its caps allow, or far more than may be under way,
+        and no call had any outcome.
 
         The last guard against asking without end, whatever calls end in.
         """
         policy, key = self._ledger.state.policy, (question.step.step, question.at)
         unanswered = self._unanswered[key] = self._unanswered.get(key, 0) + asked
-        if unanswered > policy.vote_cap * (1 + policy.flag_cap):
+        if unanswered > min(policy.vote_cap * (1 + policy.flag_cap), MOST_UNANSWERED + 2 * self._most):
             raise ProviderGone(
                 f"step {question.step.step} was asked for {unanswered:,} samples, and neither a sample nor a failure "
                 "came of it"
@@ -124,7 +126,10 @@ class Sampling:
             step = self._ledger.state.committed
             limit = self._ledger.state.policy.flags.max_output_tokens
             settings = self._ledger.state.request.alone(Settings(1.0, limit, opened.seed, step, 0))
-            self._notice(f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls")
+            self._notice(
+                f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls, and "
+                f"{MOST_REPEATS} at most that read the run's next question"
+            )
             trial, nonce = (
                 Trial(self._ledger, self._caller, endpoint),
                 nonce_of(opened.seed, self._around.clock.time()),
@@ -259,7 +264,7 @@ class Sampling:
         drawn = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
         settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts)
-        prompt = self._ledger.state.request.worded(call.prompt, opened.time, drawn)
+        prompt = self._ledger.state.request.worded(call.prompt, opened.time, call.question.at, drawn)
         if (token := self._token(call)) is not None:
             prompt += echo_line(token)
         return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts)

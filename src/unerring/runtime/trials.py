@@ -25,7 +25,8 @@ class Trial:
         tries = Tries(self._ledger, (settings.step, slot, 1), None, self._ledger.around.stop)
         state = self._ledger.state
         assert state.opened is not None
-        sent = state.request.worded(prompt, state.opened.time, replace(settings, slot=slot))
+        at = f"trial of session {state.sessions}"
+        sent = state.request.worded(prompt, state.opened.time, at, replace(settings, slot=slot))
         samples = await self._caller.call(Asked(self._endpoint, sent, settings, n), tries)
         usage = sum((sample.usage for sample in samples), Usage())
         self._ledger.record(Probed(settings.step, "", self._ledger.price(self._endpoint, usage), slot))

@@ -429,7 +429,8 @@ def speculation_options(command: Any) -> Any:
             type=AT_ONCE,
             default=256,
             show_default=True,
-            help="Most samples at once.",
+            help="Most samples at once; calls given up for a wrong guess are heard to their end beside them, as many "
+            "again at most.",
         ),
         click.option(
             "--waste",
