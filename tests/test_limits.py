@@ -22,7 +22,7 @@ SETTINGS = {
     Request: {"system", "extra", "nonce", "echo"},
     Options: {
         "policy", "observer", "patience", "clock", "speculate", "target", "budget", "prices", "escalate", "guards",
-        "allow_hosts", "trust", "request", "progress",
+        "allow_hosts", "trust", "request", "progress", "accept_changes",
     },
     PilotOptions: {
         "policy", "seen", "patience", "clock", "budget", "prices", "probe", "allow_hosts", "request", "notice",

@@ -10,6 +10,14 @@ from typing import Any
 
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.arguments import (
+    require_flag,
+    require_made,
+    require_methods,
+    require_path,
+    require_prices,
+    require_texts,
+)
 from unerring.core.comparison import identity_of
 from unerring.core.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.numbers import (
@@ -41,6 +49,7 @@ from unerring.registry import (
     make_sampler,
     process_name,
     recommended_policy,
+    require_chain_and_model,
     require_model,
     required_chain,
     speculation_for,
@@ -148,6 +157,25 @@ class Options:
         require_number("grace", self.grace, what="a number of seconds")
         require_whole("escalate_after", self.escalate_after)
         require_share("waste", self.waste, below_one=True)
+        require_made("policy", self.policy, Policy, optional=True)
+        for name, kind in _MADE.items():
+            require_made(name, getattr(self, name), kind)
+        require_methods("observer", self.observer, ("decided",), optional=True)
+        require_methods("clock", self.clock, ("time", "sleep"))
+        require_prices("prices", self.prices)
+        require_texts("allow_hosts", self.allow_hosts)
+        require_flag("trust", self.trust)
+        require_flag("accept_changes", self.accept_changes)
+        require_flag("progress", self.progress, optional=True)
+
+
+_MADE: dict[str, type] = {
+    "patience": Patience,
+    "target": Target,
+    "budget": Budget,
+    "guards": Guards,
+    "request": Request,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +272,7 @@ async def aresume(
 @contextmanager
 def _showing(options: Options, unasked: bool | None = None) -> Iterator[Options]:
     """The options, with an observer that shows progress where that is wanted; `unasked` where they do not say."""
+    require_made("options", options, Options)
     wanted = unasked if options.progress is None else options.progress
     with showing(wanted, options.observer, options.max_steps) as observer:
         yield options if observer is options.observer else replace(options, observer=observer)
@@ -252,6 +281,7 @@ def _showing(options: Options, unasked: bool | None = None) -> Iterator[Options]
 @contextmanager
 def _stops_name(journal: str | Path | None) -> Iterator[None]:
     """Have whatever stops the run name its journal."""
+    require_path("journal", journal)
     try:
         yield
     except Stopped as stop:
@@ -278,8 +308,8 @@ def deciding(
     Otherwise the margin is the one with which the model, as it was measured, reaches the target on this chain; a chain
     that does not say how long it is takes what the model's makers recommend.
     """
-    if not isinstance(options.request, Request):
-        raise InputError(f"request is made as unerring.Request(temperature=...); it cannot be {options.request!r:.60}")
+    require_made("options", options, Options)
+    require_chain_and_model(chain, model)
     policy, plan = _deciding(chain, embedded_for(chain, model), k, options)
     policy = options.request.on(policy)
     votes, flags = (policy.vote_cap if options.vote_cap is None else options.vote_cap), options.flag_cap

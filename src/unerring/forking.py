@@ -15,6 +15,7 @@ from unerring.adapters.journal_reader import Reader, without_entries
 from unerring.adapters.journal_whole import write_journal
 from unerring.api import Options, deciding, policy_for
 from unerring.core.account import Limits
+from unerring.core.arguments import require_made, require_path
 from unerring.core.comparison import identity_of
 from unerring.core.entries import Accepted, Allowed, Entry, Inherited, Opened, Paused
 from unerring.core.numbers import MOST_SEED, MOST_TOTAL, require_whole
@@ -76,7 +77,10 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     `ChainChanged` where the process leads to other states; and `JournalDamaged`.
     """
     require_whole("at", at, 0, MOST_TOTAL)
-    options = options or Options()
+    options = Options() if options is None else options
+    require_made("options", options, Options)
+    for name, value in (("journal", journal), ("out", out)):
+        require_path(name, value)
     path, out = Path(journal), Path(out)
     if out.exists():
         raise InputError(f"{out} is there already: a fork begins a new file")

@@ -12,6 +12,14 @@ from typing import Any
 from unerring.adapters.jsonl import read_json, without_nan
 from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.prices import price_of
+from unerring.core.arguments import (
+    require_callable,
+    require_made,
+    require_methods,
+    require_path,
+    require_prices,
+    require_texts,
+)
 from unerring.core.numbers import MOST_AT_ONCE, MOST_SEED, require_number, require_share, require_whole
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
@@ -30,6 +38,7 @@ from unerring.registry import (
     make_sampler,
     process_name,
     recommended_policy,
+    require_chain_and_model,
     required_chain,
     sampler_for,
 )
@@ -83,6 +92,17 @@ class PilotOptions:
     def __post_init__(self) -> None:
         require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
         require_number("grace", self.grace, what="a number of seconds")
+        require_made("policy", self.policy, Policy, optional=True)
+        for name, kind in _MADE.items():
+            require_made(name, getattr(self, name), kind)
+        for name in ("seen", "notice", "stopping"):
+            require_callable(name, getattr(self, name))
+        require_methods("clock", self.clock, ("time", "sleep"))
+        require_prices("prices", self.prices)
+        require_texts("allow_hosts", self.allow_hosts)
+
+
+_MADE: dict[str, type] = {"patience": Patience, "budget": Budget, "guards": Guards, "request": Request}
 
 
 def calibrate(
@@ -105,6 +125,7 @@ def calibrate(
     Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short, at a budget's end too:
     what was drawn is kept with `out`, and the same call goes on.
     """
+    require_made("options", options, PilotOptions)
     asked, grace = _Asked(chain, model, samples, seed), options.grace
     return run_stoppable(lambda stop: _calibrate(asked, out, options, stop), grace)
 
@@ -130,6 +151,9 @@ class _Asked:
 
 
 async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOptions, stop: StopRequest) -> Calibration:
+    require_made("options", options, PilotOptions)
+    require_path("out", out)
+    require_chain_and_model(asked.chain, asked.model)
     require_whole("samples", asked.samples)
     require_whole("seed", asked.seed, -MOST_SEED, MOST_SEED)
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
@@ -319,6 +343,8 @@ class Target:
         require_share("success", self.success, below_one=True, above_zero=True)
         if self.rule not in RULES:
             raise InputError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r:.40}")
+        if not isinstance(self.calibration, Calibration):
+            require_path("calibration", self.calibration)
 
 
 def planned_policy(

@@ -20,6 +20,7 @@ from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.comparison import SCRIPT, same_process
 from unerring.core.policy import Policy
 from unerring.core.process import Chain, parameters_of
+from unerring.core.shortening import short
 from unerring.core.suggesting import did_you_mean
 from unerring.core.vote import Json, canonical
 from unerring.errors import InputError, UnerringError
@@ -97,11 +98,22 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
 
 def required_chain(chain: Any, name: str = "") -> Chain:
     """The chain, or `InputError` where the object is none, or has a method that cannot be called or is misspelled."""
+    if isinstance(chain, type) and isinstance(chain, Chain):
+        raise InputError(f"{chain.__name__} is a class: pass an object of it, {chain.__name__}(...)")
     if isinstance(chain, type) or not isinstance(chain, Chain):
         raise InputError(not_a_chain(chain, name))
     if (wrong := misfit(chain)) is not None:
         raise InputError(wrong)
     return chain
+
+
+def require_chain_and_model(chain: Any, model: Any) -> None:
+    """Raise `InputError` where the chain is none, or where chain and model stand in each other's place."""
+    if not isinstance(chain, Chain) and isinstance(model, Chain):
+        raise InputError("the chain comes first and then the model: run(chain, model); here they are swapped")
+    if isinstance(chain, str):
+        raise InputError(f"a chain is an object, such as unerring.Hanoi(disks=3); it cannot be the text {chain!r:.40}")
+    required_chain(chain)
 
 
 def _imported(name: str) -> Any:
@@ -192,7 +204,9 @@ def _single(model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExi
         return _required_sampler(model)
     if callable(model) and not isinstance(model, type):
         return _to_close(FunctionSampler(model), made)
-    raise InputError(f"a model is a specification, a function or a sampler, not {model!r}")
+    if isinstance(model, type):
+        raise InputError(f"{model.__name__} is a class: pass an object of it as the model, {model.__name__}(...)")
+    raise InputError(f"a model is a specification, a function or a sampler, not {short(model)}")
 
 
 def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:

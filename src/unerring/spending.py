@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.account import PICO, Account, Limits
+from unerring.core.arguments import require_flag
 from unerring.core.entries import Allowed
 from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS, MOST_TOTAL, require_number, require_whole
 from unerring.core.planning.costs import Price
@@ -49,6 +50,7 @@ class Budget:
                 require_whole(name, getattr(self, name), 0, MOST_TOTAL)
         if self.hours is not None:
             require_number("hours", self.hours, most=MOST_HOURS, what="a number of hours")
+        require_flag("strict", self.strict)
 
     def share(self, journal: str | Path | None) -> Share | None:
         """The part in this budget of the run that has this journal, if any; None where it limits nothing."""

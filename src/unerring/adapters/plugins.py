@@ -117,6 +117,11 @@ def _loaded(point: EntryPoint) -> Callable[[str], Any]:
 def _in_module(place: str, given: str, spec: str) -> Sampler:
     found = imported(place)
     if isinstance(found, type):
+        if "__call__" in vars(found) and not hasattr(found, "sample"):
+            raise InputError(
+                f"{place} is a class whose objects are called: make one in its module, such as "
+                f"model = {found.__name__}(), and name that: {place.partition(':')[0]}:model"
+            )
         if not callable(getattr(found, "sample", None)):
             raise InputError(f"{place} is no sampler: it has no method sample (see unerring.runtime.ports.Sampler)")
         parameters = _parameters(given)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from unerring.core.arguments import require_flag
 from unerring.core.echo import token_of
 from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
 from unerring.core.policy import Policy
@@ -77,9 +78,7 @@ class Request:
             _require_text(self.system)
         _require_extra(self.extra)
         for name in ("nonce", "echo"):
-            value = getattr(self, name)
-            if type(value) is not bool:
-                raise InputError(f"{name} is True or False; it cannot be {value!r:.40}")
+            require_flag(name, getattr(self, name))
 
     def on(self, policy: Policy) -> Policy:
         """The policy with these temperatures and this limit in place of its own, where they are given."""

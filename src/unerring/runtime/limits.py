@@ -9,6 +9,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from unerring.core.arguments import require_flag
 from unerring.core.identities import Identities
 from unerring.core.numbers import require_number, require_share
 from unerring.core.vote import Json
@@ -151,6 +152,8 @@ class Guards:
     def __post_init__(self) -> None:
         require_share("copies", self.copies)
         require_share("flagged", self.flagged)
+        for name in ("same_model", "probe"):
+            require_flag(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
