@@ -4,9 +4,9 @@ A run may be killed, for real, and resumed: those runs are in processes of their
 """
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
-import time
 from contextlib import suppress
 
 import unerring
@@ -79,11 +79,19 @@ def _life(journal, spec, seed, disks, given):
 
 def _killed(journal, spec, seed, disks, server, requests, given):
     """A session that is killed once the server has had so many requests more."""
-    before = server.ledger.totals.requests
+    come, coming = multiprocessing.Pipe(duplex=False)
+    script, until = server.setup.script, server.ledger.totals.requests + requests
+
+    def counted(turn, question):
+        if turn + 1 == until:
+            coming.send_bytes(b"come")
+        return script(turn, question)
+
+    server.setup.script = counted
     child = CHILDREN.Process(target=_life, args=(str(journal), spec, seed, disks, given))
     child.start()
-    while child.is_alive() and server.ledger.totals.requests < before + requests:
-        time.sleep(0.0005)
+    multiprocessing.connection.wait([come, child.sentinel])
+    server.setup.script = script
     with suppress(ProcessLookupError):
         os.kill(child.pid, signal.SIGKILL)
     child.join()

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unerring
+from faults.answers import echoing, noise
+from faults.server import serving
 from unerring import Hanoi, Options, Policy, Sample, Stopped
 from unerring.core.race import AheadBy
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
@@ -325,3 +327,22 @@ def test_what_is_carried_in_a_state_is_not_in_the_report():
     result = unerring.run(Word(), ScriptedSampler(["secret word"]), k=1)
     assert "secret" not in str(result.report)
     assert "secret" not in report_text(result.report, "run.db")
+
+
+def test_settings_that_decide_with_what_is_sent_are_told(tmp_path):
+    """Nonces, echoes, the least number of replies, a strict budget and samples set aside, each in plain words."""
+    journal = tmp_path / "run.db"
+    request = unerring.Request(nonce=True, echo=True)
+    budget, guards = unerring.Budget(calls=50, strict=True), unerring.Guards(probe=False)
+    with serving(models={"m": echoing(noise(p=1.0))}) as server:
+        options = Options(request=request, min_replies=2, budget=budget, guards=guards)
+        unerring.run(Hanoi(2), f"openai/m@{server.url}", journal, k=2, options=options)
+    text = report_text(unerring.report(journal) | {"set_aside": 3}, "run.db")
+    for words in (
+        "request      each ends with a line of its own, so that no cache can answer it (nonce)",
+        "request      each answer must end with a word of its own request (echo)",
+        "; a winner's votes come from 2 replies at least",
+        "3 of them set aside, which decided nothing",
+        "strict: a call billed above its worst case stops the run",
+    ):
+        assert words in text

@@ -27,23 +27,34 @@ __all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text
 
 
 def _asked(request: dict[str, Any]) -> list[tuple[str, str]]:
-    """What models were asked beside each question: the system message, and further fields of each request."""
+    """What models were asked beside each question: the system message, further fields, nonces and echoes."""
     fields = {name: request[name] for name in ("system",) if name in request} | request.get("extra", {})
-    return [("request", inert(f"{name} {json.dumps(value, ensure_ascii=False)}")) for name, value in fields.items()]
+    told = [inert(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
+    if request.get("nonce"):
+        told.append("each ends with a line of its own, so that no cache can answer it (nonce)")
+    if request.get("echo"):
+        told.append("each answer must end with a word of its own request (echo)")
+    return [("request", line) for line in told]
+
+
+def _rule(policy: dict[str, Any]) -> str:
+    """How steps are decided."""
+    told = f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"
+    replies = policy.get("min_replies", 1)
+    return told if replies < 2 else f"{told}; a winner's votes come from {replies:,} replies at least"
 
 
 def report_text(report: dict[str, Any], path: str) -> str:
     """A run's report for people."""
-    samples, policy = report["samples"], report["policy"]
     rows = [
         ("process", _call(report["process"], report["parameters"])),
         ("model", f"{report['model']}, seed {report['seed']}"),
-        ("rule", f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"),
+        ("rule", _rule(report["policy"])),
         *_asked(report["request"]),
         *([("forked", forked_from(report["origin"], report["inherited"]))] if report["origin"] else []),
         ("status", _status(report, path)),
         ("steps", steps_text(report)),
-        ("samples", _samples(samples)),
+        ("samples", _samples(report["samples"], report["set_aside"])),
         ("flags", _flags(report)),
         ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
         *_spend(report),
@@ -84,8 +95,10 @@ def _status(report: dict[str, Any], path: str) -> str:
     return f"finished, in {counted(report['sessions'], 'session')}"
 
 
-def _samples(samples: dict[str, int]) -> str:
+def _samples(samples: dict[str, int], set_aside: int) -> str:
     told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
+    if set_aside:
+        told += f"; {set_aside:,} of them set aside, which decided nothing"
     if samples["unknown"]:
         told += f"; {samples['unknown']:,} sent with unknown outcome"
     if samples["failed_calls"]:
@@ -107,6 +120,7 @@ def _spend(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         *([f"{given['tokens']:,} tokens"] if given["tokens"] is not None else []),
         *([counted(given["calls"], "call")] if given["calls"] is not None else []),
         *([f"{given['hours']:g} hours"] if given["hours"] is not None else []),
+        *(["strict: a call billed above its worst case stops the run"] if given["strict"] else []),
     ]
     return [("spent", told), *([("budget", ", ".join(limits))] if limits else [])]
 
