@@ -128,17 +128,33 @@ def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
 
 
 @pytest.mark.parametrize("together", [1, 3])
-def test_one_long_name_for_every_reply_means_nothing_after_twenty_replies(together):
-    """A constant name with a constant answer is given up, and never ends a session."""
+def test_one_long_name_for_every_reply_means_nothing_once_texts_change(together):
+    """A constant name is given up after answers that differ, and never ends a session."""
     copies = Copies()
     calls, _ = FEW_NAMES
     for i in range(1000):
         for place in range(together):
             sent = asked(i // 3, i % 3)._replace(together=together)
-            reason = copies.judge("m", sent, Sample("7", reply_id=f"{name(1)}:{place}"), i % 3 > 0)
-            assert reason is None or i < calls + 3  # the first question's say nothing
+            text = "8" if i % 9 == 8 else "7"
+            reason = copies.judge("m", sent, Sample(text, reply_id=f"{name(1)}:{place}"), i % 3 > 0)
+            assert reason is None or i < 2 * calls
             assert not copies.too_many
-    assert copies.copies == 0
+    assert not copies.astray
+
+
+def test_a_proxy_that_is_stuck_is_never_believed():
+    """However many replies come again as they were, to whatever question, none of them votes; most of them end it."""
+    for distinct, other in ((1, 0), (5, 0), (5, 3)):
+        copies = Copies()
+        for i in range(distinct):
+            assert copies.judge("m", Sent(f"q{i}"), Sample(str(i), reply_id=name(i)), False) is None
+        for i in range(2000):
+            if other and i % other == 0:
+                copies.judge("m", Sent(f"own {i}"), Sample("own", reply_id=name(10_000 + i)), False)
+            again = i % distinct
+            reason = copies.judge("m", Sent(f"later {i}"), Sample(str(again), reply_id=name(again)), False)
+            assert reason == STRAY
+        assert copies.astray is (other == 0)
 
 
 def test_copies_by_name_end_a_session_once_replies_are_known_to_have_names_of_their_own():

@@ -4,12 +4,12 @@ from collections import Counter
 from random import Random
 
 import pytest
-from redelivery import POLICY, options, run
+from redelivery import POLICY, decided_wrongly, options, run
 
 import unerring
 from faults.answers import noise
 from faults.faults import Fault
-from faults.script import shares, smooth
+from faults.script import shares, since, smooth
 from faults.server import serving
 from unerring import Hanoi
 from unerring.adapters.journal_reader import Reader
@@ -42,6 +42,18 @@ def test_no_reply_that_is_sent_again_decides_a_step(tmp_path, n):
 def test_no_reply_of_a_killed_session_decides_a_step_of_the_next(tmp_path, n):
     """Killed while calls are under way, and resumed: replies of the dead session come again, and none votes."""
     assert run(tmp_path / "run.db", n, seed=5, kills=(25, 60)) == []
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_proxy_that_is_stuck_decides_nothing(tmp_path, n):
+    """From some request on it answers with the last reply for ever: the run stops, and its decisions are right."""
+    for first in (6, 31):
+        journal = tmp_path / f"{first}.db"
+        with serving(models={"m": noise(p=1.0)}, script=since(first, Fault.DUPLICATE)) as server:
+            spec = f"openai/m@{server.url}" + (",n=1" if n == 1 else "")
+            with pytest.raises(unerring.Stopped):
+                unerring.run(Hanoi(6), spec, journal, seed=1, options=options(wrong=0.0, guards=Guards(probe=False)))
+        assert decided_wrongly(journal) == []
 
 
 def test_all_that_a_stopped_session_received_may_come_again_in_the_next(tmp_path):

@@ -119,7 +119,7 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
             finish,
             _mean_logprob(choice),
             asked.voter,
-            _identity(reply.id, place),
+            _identity(reply.id, place, asked.where),
             copied,
             served,
             asked.seconds,
@@ -208,8 +208,10 @@ def _token_count(choice: Choice) -> int:
     return 0 if given is None else len(given.content or given.token_logprobs or ())
 
 
-def _identity(reply_id: str | None, place: int) -> str | None:
+def _identity(reply_id: str | None, place: int, where: str) -> str | None:
     """A sample's identity; None where the reply has no id, or one that others may have as well.
+
+    The host is part of it: two servers may both count their replies.
 
     Ollama draws its ids from 999 (`chatcmpl-123`), and other servers take the time of day. To take such samples for
     copies of each other would be wrong.
@@ -217,7 +219,7 @@ def _identity(reply_id: str | None, place: int) -> str | None:
     end = "" if reply_id is None else reply_id.rpartition("-")[2]
     if len(end) < SHORTEST_ID or end.isalpha() or (len(end) <= LONGEST_TIME and end.isdigit()):
         return None
-    return blake2b(f"{reply_id}:{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return blake2b(f"{where} {reply_id}:{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _served(reply: Reply, secret: Secret) -> str | None:

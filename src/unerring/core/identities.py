@@ -4,8 +4,9 @@ A server or a proxy may send a reply again in place of the answer to another req
 of the original, and its creation time lies before the request. So the ids of all replies that reached this process are
 remembered, of all its runs and also of calls that were given up, and a reply with a known id is not a new one.
 
-Some ids mean nothing: a server may give every reply the same. This is concluded from what redelivery cannot cause:
-most repeated ids come with another text, or nearly no reply has an id of its own.
+Some ids mean nothing: a server may give every reply the same. This is concluded only from what redelivery cannot
+cause: ids that come again with another text. However many replies come again with the text that they had, their ids
+mean something, even where hardly any other reply comes: that is what a proxy does that is stuck.
 """
 
 from bisect import insort
@@ -20,7 +21,9 @@ SHORTEST_IDENTITY = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999"
 REMEMBERED = 1 << 17  # the latest identities: so many at least, twice as many at most; 140 bytes each
 SETTLED = 4  # replies with a name of their own, from which on names that come again are counted as a cache's copies
 CONTRADICTIONS = 3  # repeated ids with another text, from which on ids mean nothing
-FEW_NAMES = 20, 0.1  # replies, and the share of them with a name of their own, at most: such names mean nothing
+# Replies, and the share of them with an id of their own, at most, where ids mean nothing: if at least so many of those
+# that come again have another text.
+FEW_NAMES, CHANGED_TEXTS = (20, 0.1), 0.02
 
 LATEST_TIMES = 64  # replies by whose times the provider's clock is compared with this one's
 CLOCKS_AHEAD = 0.1  # share of replies, at most, whose back end may have a clock ahead of the others'
@@ -62,9 +65,11 @@ class Trust:
 
     def judge(self) -> None:
         """Give the names up where they mean nothing."""
+        if self.contradictions < CONTRADICTIONS - 0.5:
+            return
         calls, share = FEW_NAMES
-        contradicted = self.contradictions > CONTRADICTIONS - 0.5 and self.contradictions > 2 * self.repeats
-        if contradicted or (self.named > calls - 0.5 and self.distinct <= share * self.named):
+        few = self.named > calls - 0.5 and self.distinct <= share * self.named
+        if self.contradictions > 2 * self.repeats or (few and self.contradictions > CHANGED_TEXTS * self.repeats):
             self.telling = False
 
 

@@ -48,6 +48,8 @@ CACHED = "the provider served a cached reply"
 TWICE = Repeat.COPY.value
 STRAY = Repeat.STRAY.value
 OTHER_TEXT = Repeat.OTHER_TEXT.value
+STRAY_REPLIES = 40  # over which the share of replies that belong to other requests is averaged
+STRAYS = 0.8  # of the latest replies, from which on a session is to end
 
 
 class Sent(NamedTuple):
@@ -76,6 +78,16 @@ class Copies:
         self._voters: dict[str, _Voter] = {}
         self._names = Identities() if names is None else names
         self._excess = Excess(limit)
+        self._strays, self._replies = 0.0, 0.0  # the share of strays among the latest replies, and all replies so far
+
+    @property
+    def astray(self) -> bool:
+        """Whether most of the latest replies belong to other requests: the rest cannot be believed either.
+
+        The share is a moving average over `STRAY_REPLIES` replies. At a true share of 40 % its standard deviation is
+        0.055, so that `STRAYS` lies seven of them above. A limit of 1 allows strays as well.
+        """
+        return self._excess.limit < 1.0 and self._replies >= STRAY_REPLIES and self._strays >= STRAYS
 
     @property
     def share(self) -> float:
@@ -106,6 +118,10 @@ class Copies:
             known.by_name = known.unsettled = 0
             self._excess = Excess(self._excess.limit)
         self.samples += 1
+        part = 1.0 / sent.together
+        self._replies += part
+        strayed = found is not None and found.reason in {STRAY, OTHER_TEXT}
+        self._strays += (strayed - self._strays) * part / STRAY_REPLIES
         twice = found is not None and found.reason == TWICE
         copied = found is not None and found.copied
         self.copies += copied

@@ -232,6 +232,12 @@ class Sampling:
     def _require_own(self) -> None:
         """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""
         copies = self._copies
+        if copies.astray:
+            raise VotesCopied(
+                "most of the latest replies belong to earlier requests: a proxy or the server sends them again. They "
+                "did not vote, but among the others may be replies that this process has not seen before: end what "
+                "sends them, or have every answer repeat a word of its own request (`echo`)"
+            )
         if copies.too_many:
             error = VotesCopied(
                 f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
