@@ -139,7 +139,7 @@ def test_requests_to_stop_change_nothing(
             process.some_moment(chance)
             process.send(number)
             if stretch.end < STEPS:
-                process.says(f"{number.name}: stopping")
+                process.says("a second one stops at once")
             process.let_on()
             ended = process.ended()
         entries = watch.look(acknowledged(watch.journal))

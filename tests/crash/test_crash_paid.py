@@ -142,7 +142,7 @@ def test_a_request_to_stop_takes_in_what_is_paid_for(tmp_path: Path, truth: Path
         with life(command(watch, ledger, "--latency", 0.02), journal, stretch) as process:
             process.some_moment(chance)
             process.send(number)
-            process.says(f"{number.name}: stopping")
+            process.says("a second one stops at once")
             process.let_on()
             assert process.ended().code == 3
         watch.look(acknowledged(journal))

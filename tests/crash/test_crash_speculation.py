@@ -102,7 +102,7 @@ def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more:
                 promised = acknowledged(journal)
                 process.send(number)
                 if number != signal.SIGKILL:
-                    process.says(f"{number.name}: stopping")
+                    process.says("a second one stops at once")
                 process.let_on()
                 code = process.ended().code
             entries = watch.look(promised)
