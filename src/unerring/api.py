@@ -31,7 +31,7 @@ from unerring.core.numbers import (
 )
 from unerring.core.planning.costs import Price
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, answer_of, length_of, parameters_of, start_text, started
+from unerring.core.process import Chain, answer_of, length_of, parameters_of, require_step, start_text, started
 from unerring.core.race import AheadBy
 from unerring.core.replay import RunState
 from unerring.core.report import report_of
@@ -357,6 +357,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
             require_same_run(path, held, opened)
             again = replace(options, policy=None, vote_cap=None, flag_cap=None)
             return await _resume(path, chain, opening.model, again, stop, models)
+        require_step(chain, stand.at)
         entries = [opened, *_allowing(models.sampler, options)]
         with _journal(opening.journal) as journal:
             if opening.journal is not None:

@@ -166,9 +166,12 @@ class StepRefused(Stopped):
 
 
 class StepLimit(Stopped):
-    """The run did as many steps as it was asked to."""
+    """The run did as many steps as it was asked to, or as its process says it has (`kind` is "beyond length")."""
 
     kind = "step limit"
+
+
+BEYOND_LENGTH = "beyond length"  # the `kind` of a run that is not at its end after as many steps as length() says
 
 
 class BudgetSpent(Stopped):

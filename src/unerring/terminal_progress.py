@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from unerring.core.progress import RunProgress
 from unerring.core.replay import Decided, RunState
+from unerring.core.summary import inert
 from unerring.runtime.ports import Observer
 
 REFRESH_SECONDS = 0.2
@@ -42,8 +43,17 @@ class TerminalProgress:
         if self._other is not None:
             self._other.decided(decided, state)
 
+    def notice(self, line: str) -> None:
+        """Show a line about what takes a while in which no step is decided, above the one that is written over."""
+        other = getattr(self._other, "notice", None)
+        if other is not None:
+            other(line)
+            return
+        self._stream.write(f"{ERASED if self._live else ''}{inert(line)}\n")
+        self._stream.flush()
+
     def __getattr__(self, name: str) -> Any:
-        """What else an observer may have, such as `notice`, is the other one's."""
+        """What else an observer may have, such as `stopping`, is the other one's."""
         return getattr(self._other, name)
 
     def clear(self) -> None:

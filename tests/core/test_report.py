@@ -20,6 +20,7 @@ KEYS = {
     *("votes_histogram", "rounds_histogram", "tallies", "disagreements", "collisions", "hardest"),
     *("speculation", "plan", "certificate", "spend", "served", "findings", "ruled", "redrawn", "shortlisted"),
     *("changes", "set_aside", "rejudged", "inherited", "origin", "flag_reasons", "doubtful", "open_step"),
+    "failure_reasons",
 }
 
 

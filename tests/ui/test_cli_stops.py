@@ -32,6 +32,46 @@ def test_a_step_with_nothing_but_flags_names_the_option_for_that(cli, ledger):
     assert json.loads(cli("report", "run.db", "--json").out)["samples"]["voted"] == 0
 
 
+def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
+    """A run that is not at its end after length() steps stays stopped until somebody asks for more, or mends length().
+
+    What it says to do is to verify and fork it, not to resume it.
+    """
+    short = LEDGER.replace("class Ledger:", "class Ledger:\n    def length(self):\n        return 2\n")
+    (tmp_path / "ledger.py").write_text(short)
+    sys.modules.pop("ledger", None)
+    run = ("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
+    for words in (run, run, ("resume", "run.db"), (*run, "--accept-changes")):
+        done = cli(*words)
+        assert done.code == 3, words
+        last = done.err.splitlines()[-1]
+        assert "did 2 steps, and is not at its end after the 2 that its process says it has" in last
+        assert "go on with: unerring verify run.db, which" in last
+        assert "unerring fork run.db --at N --out NEW.db --k LARGER" in last
+    told = json.loads(cli("report", "run.db", "--json").out)
+    assert (told["steps"], told["stopped"]["kind"]) == (2, "beyond length")
+    assert "go on with: unerring verify run.db" in cli("report", "run.db").out
+    asked = cli("resume", "run.db", "--max-steps", "1")
+    assert (asked.code, "did the 1 steps it was asked to" in asked.err) == (3, True)
+    assert "3, beyond the 2 that its process says" in cli("report", "run.db").out
+    assert "did 3 steps" in cli("resume", "run.db").err
+    (tmp_path / "ledger.py").write_text(LEDGER)  # length() is mended
+    sys.modules.pop("ledger", None)
+    assert cli("resume", "run.db", "--accept-changes").code == 0
+
+
+def test_a_dead_endpoint_is_named_at_once(cli, monkeypatch):
+    """Where nobody listens the first failure is on stderr at once, and in the line that stops the run."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    done = cli(
+        "run", "hanoi", "--set", "disks=2", "--k", "2", "--model", "openai/x@http://127.0.0.1:9/v1", "--patience", 2
+    )
+    shown = [line for line in done.err.splitlines() if "trying again, for 2 s at most (--patience)" in line]
+    assert (done.code, len(shown)) == (3, 1)
+    assert shown[0].startswith("openai/x@http://127.0.0.1:9/v1: ")
+    assert "refused" in shown[0].lower()
+
+
 def test_verify_of_an_unfinished_run_exits_with_3(cli):
     """A run that is right as far as it goes, and not over, is neither right (0) nor wrong (1)."""
     cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", "--max-steps", "3")

@@ -209,6 +209,16 @@ def start_text(chain: Chain, state: Json) -> str:
     return json_of(state, "start", "state", None, chain.start)
 
 
+def require_step(chain: Chain, state: Json) -> None:
+    """Raise `WrongReturn` for a chain whose first question is None, unless its length() is 0."""
+    if subtask_at(chain, state, 0) is None and length_of(chain) != 0:
+        said = (
+            "returned None at the first state: the process has no steps; is a return missing? A process that may be "
+            "empty says so by length() = 0"
+        )
+        raise wrong_return("subtask", said, None, chain.subtask)
+
+
 def subtask_at(chain: Chain, state: Json, step: int) -> Subtask | None:
     """The question of a step; raises `WrongReturn` where the chain gives anything else."""
     try:

@@ -1,4 +1,4 @@
-"""Count the reasons of red flags over a whole run, in bounded memory."""
+"""Count the reasons of red flags and of failed calls over a whole run, in bounded memory."""
 
 import re
 from collections import Counter
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from unerring.core.redflag import FlagKind
 from unerring.core.vote import Json
+from unerring.errors import FailureKind
 
 _DIFFERING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(?:[.,][0-9]+)*")
 
@@ -30,8 +31,8 @@ class Reasons:
     varied: set[tuple[str, str | None]] = field(default_factory=set)
     others: Counter[str] = field(default_factory=Counter)
 
-    def add(self, flag: FlagKind, reason: str | None, count: int = 1) -> None:
-        """Count a flagged sample, or with -1 one that is flagged no longer."""
+    def add(self, flag: FlagKind | FailureKind, reason: str | None, count: int = 1) -> None:
+        """Count a flagged sample or a failed call, or with -1 one that is flagged no longer."""
         kind = flag.value, alike(reason)
         if count < 0 and kind not in self.counts:
             self.others[flag.value] += count
@@ -56,9 +57,17 @@ class Reasons:
     def _ranked(self) -> list[tuple[str, str | None]]:
         return sorted(self.counts, key=lambda kind: (-self.counts[kind], kind[0], kind[1] or ""))
 
-    def to_json(self, most: int = 20) -> list[Json]:
-        """The most frequent reasons first; None where the journal has none. `varies`: not all were quite the same."""
+    def to_json(self, most: int = 20, kind_name: str = "flag", count_name: str = "samples") -> list[Json]:
+        """The most frequent reasons first; None where the journal has none. `varies`: not all were quite the same.
+
+        The two names are those of the kind and of the count in each of them.
+        """
         return [
-            {"flag": kind[0], "reason": self.first[kind], "samples": self.counts[kind], "varies": kind in self.varied}
+            {
+                kind_name: kind[0],
+                "reason": self.first[kind],
+                count_name: self.counts[kind],
+                "varies": kind in self.varied,
+            }
             for kind in self._ranked()[:most]
         ]

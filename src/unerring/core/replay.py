@@ -45,11 +45,14 @@ from unerring.core.reasons import Reasons
 from unerring.core.redflag import FlagKind
 from unerring.core.request import Request, request_from
 from unerring.core.sample import Usage
+from unerring.core.shortening import shortened
 from unerring.core.speed import Pace
 from unerring.core.vote import Json, parsed
 from unerring.errors import FailureKind
 
 MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
+
+MAX_FAILURE_CHARS = 300  # of a failure's reason that is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class RunState:
         self.samples = 0
         self.flags: Counter[FlagKind] = Counter()
         self.reasons = Reasons()
+        self.failure_reasons = Reasons()
         self.in_flight: set[tuple[int, int, str]] = set()
         self.unknown = 0
         self.failures = 0
@@ -256,10 +260,12 @@ class RunState:
     def _follow(self, entry: Failed | Cancelled | Drafted | Probed) -> None:
         """Keep account of what became of paid calls."""
         match entry:
-            case Failed(count=count, kind=kind, charge=charge):
+            case Failed(count=count, reason=reason, kind=kind, charge=charge):
                 called = self._called(entry)
                 self.in_flight.difference_update(called)
-                self.failures += kind is not FailureKind.UNSENT
+                if kind is not FailureKind.UNSENT:
+                    self.failures += 1
+                    self.failure_reasons.add(kind, shortened(reason, MAX_FAILURE_CHARS))
                 if kind is FailureKind.UNSENT:
                     self.account.unsend(called[0])
                 elif kind is FailureKind.UNKNOWN and charge is None:

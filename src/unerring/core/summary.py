@@ -52,6 +52,8 @@ def steps_text(report: Mapping[str, Any]) -> str:
     """How many steps are decided, and by whom where people decided some."""
     steps, length = report["steps"], report["length"]
     told = f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
+    if length is not None and steps > length:
+        told = f"{steps:,}, beyond the {length:,} that its process says"
     by_people, inherited = report["ruled"]["count"], report["inherited"]
     told += f", {inherited:,} of them taken over from another run" if inherited else ""
     return f"{told}, {by_people:,} of them decided by people" if by_people else told

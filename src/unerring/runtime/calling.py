@@ -14,6 +14,7 @@ from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
 from unerring.core.user_code import noted
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
+from unerring.runtime.failures import FailureNotices
 from unerring.runtime.gate import Gate, OpenGate, unless_stopped
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import as_failure, cancelled_by_itself
@@ -67,6 +68,7 @@ class Caller:
         self._most = most
         self._gates: dict[str, Gate] = {}
         self._ways: dict[int, tuple[Gate | OpenGate, bool]] = {}
+        self._failures = FailureNotices(around)
         self._calls = 0
         self._seconds = 0.0
 
@@ -82,7 +84,7 @@ class Caller:
         run is to stop before it was answered, or one of `halts` is asked for. A call that is under way then is
         awaited, without occupying a slot.
         """
-        stops = (self._around.stop, *halts)
+        stops, account = (self._around.stop, *halts), account_of(asked.sampler)
         gate, later = self._way(asked.sampler)
         failures, since = 0, 0.0
         for halt in halts:
@@ -97,6 +99,7 @@ class Caller:
                 samples = await self._sent(asked, book, stops if later else None, halts)
             except ProviderBusy as failure:
                 since = since if failures else self._around.clock.time()
+                self._failures.failed(account, asked.sampler.name, failure)
                 wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
                 shared = turn.over or gate.leave(ticket, failure, wait)
                 self._require_patience(failure, since, wait)
@@ -105,6 +108,7 @@ class Caller:
                 turn.end()
                 raise
             else:
+                self._failures.answered(account)
                 if not turn.over:
                     gate.leave(ticket)
                 return samples
@@ -284,6 +288,12 @@ def raise_first(failures: Iterable[BaseException | None]) -> None:
     """Raise the first failure, if any; one that was only stopped because of another one is not the reason."""
     for error in sorted(filter(None, failures), key=lambda error: isinstance(error, Interrupted)):
         raise error
+
+
+def account_of(sampler: Sampler) -> str:
+    """What a sampler's failures are counted by: its account, or its name where it has none."""
+    account: str = getattr(sampler, "account", sampler.name)
+    return account
 
 
 def deferred(sampler: Sampler) -> bool:

@@ -10,6 +10,7 @@ from unerring.core.race import Continue, Undecided, Won
 from unerring.core.replay import RunState
 from unerring.core.vote import Json
 from unerring.errors import Interrupted, JournalError
+from unerring.runtime.failures import name_last_failure
 from unerring.runtime.frontier import Frontier, undecided
 from unerring.runtime.guesses import guesses_of
 from unerring.runtime.ledger import Ledger
@@ -49,6 +50,7 @@ async def run_chain(
         except JournalError:
             raise
         except BaseException as error:
+            name_last_failure(error, around.stop)
             frontier.pause(error, sampling.latency)
             await journal.commit()
             raise

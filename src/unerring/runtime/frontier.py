@@ -1,6 +1,7 @@
 """The frontier: where the committed chain ends, what is asked there, and how a verdict becomes part of the chain."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 
 from unerring.core.entries import Committed, Finished, Paused, Shortlisted
@@ -11,10 +12,14 @@ from unerring.core.race import LogOdds, Undecided, Won
 from unerring.core.replay import RunState
 from unerring.core.user_code import told
 from unerring.core.vote import Json, parsed
-from unerring.errors import Interrupted, StepLimit, StepUndecided, Stopped
+from unerring.errors import BEYOND_LENGTH, Interrupted, StepLimit, StepUndecided, Stopped
 from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Surroundings
 from unerring.runtime.question import Question, question_of
+
+MAX_UNCHANGED_STEPS = 100  # committed one after the other, that left the state as it was, before a warning
+
+log = logging.getLogger("unerring")
 
 
 class Frontier:
@@ -25,11 +30,16 @@ class Frontier:
         self.at = at
         self.around = around
         self._ledger = ledger
-        first, most, length = ledger.state.committed, around.max_steps, length_of(chain)
+        first, most = ledger.state.committed, around.max_steps
         self._asked_end = None if most is None else first + most
-        # a run that has gone on beyond the length is one that somebody resumed all the same
-        self._length = length if length is not None and first < length else None
-        self._end = min((end for end in (self._asked_end, self._length) if end is not None), default=None)
+        self._length = length = length_of(chain)
+        if length is None:
+            self._end = self._asked_end
+        elif first < length:
+            self._end = length if self._asked_end is None else min(self._asked_end, length)
+        else:  # beyond it only as many steps as somebody asks for
+            self._end = first if self._asked_end is None else self._asked_end
+        self._unchanged = 0
 
     @property
     def folded(self) -> RunState:
@@ -46,11 +56,18 @@ class Frontier:
         if question is not None and self.left == 0:
             if self.folded.committed == self._asked_end:
                 raise StepLimit(f"did the {self.around.max_steps:,} steps it was asked to")
-            raise StepLimit(
-                f"did the {self._length:,} steps that the process says it has, and is not at its end: a step was "
-                "decided wrongly, or its length() is too small"
-            )
+            raise self._beyond_length()
         return question
+
+    def _beyond_length(self) -> StepLimit:
+        """What stops a run that is not at its end after as many steps as its process says it has."""
+        done, length = self.folded.committed, self._length
+        error = StepLimit(
+            f"did {done:,} steps, and is not at its end after the {length:,} that its process says it has: a step was "
+            "decided wrongly, or its length() is too small"
+        )
+        error.kind = BEYOND_LENGTH
+        return error
 
     def commit(self, step: OpenStep, choice: str) -> None:
         """Make a step's verdict part of the chain."""
@@ -58,10 +75,21 @@ class Frontier:
 
     def commit_to(self, step: OpenStep, state: Json, digest: str) -> None:
         """Commit a step whose verdict leads to a state that is known already."""
+        self._watch_for_change(state, digest)
         decided = self._ledger.record(Committed(step.step, digest))
         self.at = state
         if self.around.observer is not None and decided is not None:
             self.around.observer.decided(decided, self.folded)
+
+    def _watch_for_change(self, state: Json, digest: str) -> None:
+        """Warn once a run of steps has led to the state that it came from: no such step can be the last."""
+        if digest != self.folded.last_digest or state != self.at:
+            self._unchanged = 0
+            return
+        self._unchanged += 1
+        if self._unchanged == MAX_UNCHANGED_STEPS:
+            show = self.around.notice or log.warning
+            show(f"the state has not changed for {MAX_UNCHANGED_STEPS} steps: does advance() return the new one?")
 
     def shortlist(self, question: Question) -> bool:
         """Whether a step that votes have not settled comes to a shortlist now: where its question allows for that."""

@@ -39,13 +39,15 @@ class StopRequest:
 
     `under_way` counts the calls that are waited for. `shows` is called with their number and the seconds left to wait,
     once a second from the stop on. `drops` says that no stop of the run waits any longer for the calls that this
-    request stops, though they may be heard to their end.
+    request stops, though they may be heard to their end. `trouble` is the last failure of an
+    account that has not answered since.
     """
 
     def __init__(self, drops: bool = False) -> None:
         self.reason: str | None = None
         self.drops = drops
         self.under_way = 0
+        self.trouble: str | None = None
         self.shows: Callable[[int, float], None] | None = None
         self._asked = asyncio.Event()
         self._ended: set[asyncio.Future[Any]] = set()

@@ -20,11 +20,22 @@ from typing import Any
 from unerring.core.entries import Paused
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, advanced, digest_at, length_of, started, state_at, subtask_at, truth_of
+from unerring.core.process import (
+    Chain,
+    advanced,
+    digest_at,
+    length_of,
+    require_step,
+    started,
+    state_at,
+    subtask_at,
+    truth_of,
+)
 from unerring.core.race import AheadBy
 from unerring.core.vote import Json, parsed
 from unerring.errors import InputError, Interrupted, JournalError, StepUndecided
 from unerring.runtime.calling import failure_of, raise_first, taken_in
+from unerring.runtime.failures import name_last_failure
 from unerring.runtime.frontier import paused_by
 from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Speculation, StopRequest, Surroundings
@@ -85,6 +96,8 @@ class Pilot:
         """
         ledger, clock = self._ledger, self._around.clock
         try:
+            if not self._enough:
+                require_step(self._chain, started(self._chain))
             first = None if self._enough else subtask_at(self._chain, started(self._chain), 0)
             if first is not None:
                 await self._sampling.try_out(first)
@@ -92,6 +105,7 @@ class Pilot:
         except JournalError:
             raise
         except BaseException as error:
+            name_last_failure(error, self._around.stop)
             ledger.record(paused_by(error, clock.time(), self._sampling.latency))
             await ledger.journal.commit()
             raise

@@ -12,6 +12,7 @@ from typing import TypeVar
 from unerring.core.summary import counted
 from unerring.core.user_code import passable
 from unerring.errors import InputError, Interrupted
+from unerring.runtime.failures import name_last_failure
 from unerring.runtime.limits import StopRequest
 
 GRACE_SECONDS = 10.0  # that calls under way are waited for after a first signal
@@ -40,7 +41,9 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
             try:
                 return await task
             except asyncio.CancelledError:
-                raise Interrupted(stop.reason or "cancelled") from None
+                stopped = Interrupted(stop.reason or "cancelled")
+                name_last_failure(stopped, stop)
+                raise stopped from None
 
     try:
         with calm_collector():

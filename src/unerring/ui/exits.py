@@ -139,6 +139,7 @@ _SAME = (
         "max_steps",
         "min_replies",
         "nonce",
+        "patience",
         "prices",
         "rule",
         "seed",
@@ -154,7 +155,12 @@ def in_options(message: str) -> str:
     return re.sub(r"`(\w+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
 
 
-def quoted(path: Path) -> str:
+def notice_text(line: str) -> str:
+    """A notice of a run as the command line shows it: options by their names, no secrets, no control characters."""
+    return inert(without_secrets(in_options(line)))
+
+
+def quoted(path: str | Path) -> str:
     """A path as it can be pasted into a shell."""
     return shlex.quote(str(path))
 

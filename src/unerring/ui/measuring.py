@@ -20,7 +20,7 @@ from unerring.core.planning.races import Job
 from unerring.core.process import length_of
 from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
-from unerring.ui.exits import DONE, STOPPED, Ended, quoted, user_code_failed
+from unerring.ui.exits import DONE, STOPPED, Ended, notice_text, quoted, user_code_failed
 from unerring.ui.options import (
     AT_ONCE,
     COUNT,
@@ -134,6 +134,7 @@ class _Progress:
 
     def notice(self, line: str) -> None:
         """Show a line about what takes a while in which no step is counted."""
+        line = notice_text(line)
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif not self._quiet:

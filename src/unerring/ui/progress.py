@@ -9,6 +9,7 @@ from unerring.core.certifying.watch import Alarm, Watch, watch_of
 from unerring.core.progress import RunProgress
 from unerring.core.replay import Decided, RunState
 from unerring.core.summary import counted
+from unerring.ui.exits import notice_text
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
@@ -50,6 +51,7 @@ class Progress:
 
     def notice(self, line: str) -> None:
         """Show a line about what takes a while in which no step is decided."""
+        line = notice_text(line)
         if self._display is not None:
             self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif not self._quiet:

@@ -12,7 +12,7 @@ from unerring.adapters.journal_reader import entry_count
 from unerring.adapters.jsonl import json_line
 from unerring.core.request import Request
 from unerring.core.summary import answer_line, summary
-from unerring.errors import Stopped
+from unerring.errors import BEYOND_LENGTH, Stopped
 from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import (
@@ -46,7 +46,7 @@ from unerring.ui.options import (
     verbose_option,
 )
 from unerring.ui.progress import Progress
-from unerring.ui.text import report_text
+from unerring.ui.text import beyond_length, report_text
 
 Starting: TypeAlias = Callable[[Progress], api.Result]
 
@@ -216,6 +216,8 @@ def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
         review = f"unerring review {quoted(path)}"
         more = "" if error.larger is None else f", or to allow it more: {allowing}"
         return f"{review} to see it and decide{more}", review
+    if error.kind == BEYOND_LENGTH:
+        return beyond_length(str(path)), f"unerring verify {quoted(path)}"
     if error.kind == "refused":
         review = f"unerring review {quoted(path)}"
         return f"{review} to see it, and give the answer or ask another model", review

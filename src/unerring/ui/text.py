@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unerring.core.account import dollars_text
-from unerring.core.shortening import shortened
+from unerring.core.shortening import LINE_CHARS, shortened
 from unerring.core.summary import (
     cost_text,
     counted,
@@ -18,6 +18,7 @@ from unerring.core.summary import (
     steps_text,
     zero_errors_text,
 )
+from unerring.errors import BEYOND_LENGTH
 from unerring.reading import forked_from, some_steps
 
 SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason beside them
@@ -54,7 +55,7 @@ def report_text(report: dict[str, Any], path: str) -> str:
         *([("forked", forked_from(report["origin"], report["inherited"]))] if report["origin"] else []),
         ("status", _status(report, path)),
         ("steps", steps_text(report)),
-        ("samples", _samples(report["samples"], report["set_aside"])),
+        ("samples", _samples(report["samples"], report["set_aside"], report["failure_reasons"])),
         ("flags", _flags(report)),
         ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
         *_spend(report),
@@ -88,6 +89,8 @@ def _call(process: str, parameters: dict[str, Any]) -> str:
 
 
 def _status(report: dict[str, Any], path: str) -> str:
+    if report["status"] == "paused" and report["stopped"]["kind"] == BEYOND_LENGTH:
+        return f"paused ({report['stopped']['reason']}); go on with: {beyond_length(path)}"
     if report["status"] == "paused":
         return f"paused ({report['stopped']['reason']}); go on with: unerring resume {shlex.quote(path)}"
     if report["status"] == "unfinished":
@@ -95,14 +98,28 @@ def _status(report: dict[str, Any], path: str) -> str:
     return f"finished, in {counted(report['sessions'], 'session')}"
 
 
-def _samples(samples: dict[str, int], set_aside: int) -> str:
+def beyond_length(path: str) -> str:
+    """What to do about a run that is not at its end after as many steps as its process says it has."""
+    file = shlex.quote(path)
+    return (
+        f"unerring verify {file}, which names a step that was decided wrongly where the process can tell, then "
+        f"unerring fork {file} --at N --out NEW.db --k LARGER; or mend length(), then unerring resume {file}; "
+        "--max-steps N goes beyond it as it is"
+    )
+
+
+def _samples(samples: Mapping[str, int], set_aside: int, failures: Sequence[Mapping[str, Any]]) -> str:
     told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
     if set_aside:
         told += f"; {set_aside:,} of them set aside, which decided nothing"
     if samples["unknown"]:
         told += f"; {samples['unknown']:,} sent with unknown outcome"
     if samples["failed_calls"]:
-        told += f"; {samples['failed_calls']:,} calls failed"
+        told += f"; {counted(samples['failed_calls'], 'call')} failed"
+        if failures:
+            most = failures[0]
+            named = most["reason"] or most["kind"]
+            told += f", {most['calls']:,} of them: {shortened(named, LINE_CHARS)}"
     return told
 
 
