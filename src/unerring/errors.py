@@ -2,6 +2,7 @@
 
     UnerringError
     ├── InputError            yours: an argument, a process, a file that cannot be used as asked
+    │   ├── UserCodeFailed    your module raised while it was imported, or your class while an object was made
     │   ├── NoKCanHelp        the voters are right too rarely for any margin to reach the target
     │   └── ChainChanged      the process's code no longer does what the journal says it did
     ├── ProviderError         the model's side; its `kind`, a `FailureKind`, says what went wrong
@@ -36,6 +37,10 @@ class UnerringError(Exception):
 
 class InputError(UnerringError):
     """What was asked for cannot be done as asked; the message says what to change."""
+
+
+class UserCodeFailed(InputError):
+    """A user's own module raised while it was imported, or a class while an object was made; the cause is attached."""
 
 
 class NoKCanHelp(InputError):

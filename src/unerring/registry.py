@@ -1,10 +1,8 @@
 """From the words of a command line or a journal to processes and models."""
 
-import importlib
 import inspect
 import re
 import shlex
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,8 +12,9 @@ from typing import Any
 from unerring.adapters.embedded_ensembles import DRAFT, named
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.permission import GIVEN, Permission
-from unerring.adapters.plugins import installed, is_plugged, plugged
+from unerring.adapters.plugins import imported, installed, is_plugged, plugged
 from unerring.adapters.scrubbing import about_words
+from unerring.adapters.user_frames import placed
 from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.comparison import SCRIPT, same_process
 from unerring.core.policy import Policy
@@ -23,7 +22,7 @@ from unerring.core.process import Chain, parameters_of
 from unerring.core.shortening import short
 from unerring.core.suggesting import did_you_mean
 from unerring.core.vote import Json, canonical
-from unerring.errors import InputError, UnerringError
+from unerring.errors import InputError, UnerringError, UserCodeFailed
 from unerring.processes import SHIPPED
 from unerring.runtime.limits import Speculation
 from unerring.runtime.panel import RESERVE, SEPARATOR, Panel
@@ -90,7 +89,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
         except UnerringError:
             raise
         except (Exception, SystemExit) as error:
-            raise InputError(f"{name} cannot be made: {type(error).__name__}: {error}") from None
+            raise UserCodeFailed(f"{name} cannot be made: {placed(error)}") from error
     elif parameters:
         raise InputError(f"{name} is an object, made already; it takes no parameters")
     return required_chain(made, name)
@@ -128,18 +127,10 @@ def _imported(name: str) -> Any:
             f"{attribute} was defined in a script, which its journal does not name: run the script again, or say "
             f"where the class is with --process module:{attribute} (in Python: chain=...)"
         )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:
-        told = (
-            f"cannot import {name}: {type(error).__name__}: {error}; from Python, pass the process itself: chain=..."
-        )
-        raise InputError(about_words(told, name)) from None
-    return found
+        return imported(name)
+    except InputError as error:
+        raise type(error)(about_words(str(error), name)) from error.__cause__
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +205,7 @@ def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | Async
     try:
         return _of_provider(asked, chain, origin, made)
     except InputError as error:
-        raise type(error)(about_words(str(error), asked)) from None
+        raise type(error)(about_words(str(error), asked)) from error.__cause__
 
 
 def _of_provider(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:

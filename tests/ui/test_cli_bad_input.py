@@ -51,13 +51,9 @@ BAD_RUNS = {
     "a journal that is a folder": ("hanoi", *NOISE, "--journal", "."),
     "a journal that is another file": ("hanoi", *NOISE, "--journal", "plain.py"),
     "a module that does not exist": ("no_such_module:Ledger", *NOISE),
-    "a module that raises": ("raising:Ledger", *NOISE),
-    "a module that exits": ("exiting:Ledger", *NOISE),
-    "a module with a syntax error": ("broken:Ledger", *NOISE),
     "a module without the class": ("plain:Ledger", *NOISE),
     "a class that is no chain": ("plain:NoChain", *NOISE),
     "a function": ("plain:function", *NOISE),
-    "a constructor that raises": ("plain:Choosy", *NOISE),
     "a constructor that wants an argument": ("plain:Wanting", *NOISE),
     "a relative module": (".plain:Plain", *NOISE),
 }

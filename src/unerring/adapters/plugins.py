@@ -20,9 +20,10 @@ from typing import Any
 
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.jsonl import json_value
+from unerring.adapters.user_frames import own_frames, placed
 from unerring.core.shortening import short
 from unerring.core.vote import Json
-from unerring.errors import InputError, UnerringError
+from unerring.errors import InputError, UnerringError, UserCodeFailed
 from unerring.runtime.panel import RESERVE, SEPARATOR
 from unerring.runtime.ports import Sampler
 
@@ -69,6 +70,9 @@ def installed() -> list[str]:
 def imported(place: str) -> Any:
     """What `package.module:name` stands for, the current directory included; raises `InputError` with one line."""
     module_name, _, attribute = place.partition(":")
+    if module_name.endswith(".py"):
+        named = module_name.removesuffix(".py").lstrip("./").replace("/", ".")
+        raise InputError(f"{place} names a file: leave out .py: {named}:{attribute}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -76,8 +80,15 @@ def imported(place: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:
-        raise InputError(f"cannot import {place}: {_line(error)}") from None
+        raise _import_failed(error, place) from error
     return found
+
+
+def _import_failed(error: BaseException, place: str) -> InputError:
+    """The error of an import: the user's own code failed, or nothing has the name that was given."""
+    if own_frames(error) or isinstance(error, SyntaxError):
+        return UserCodeFailed(f"cannot import {place}: {placed(error)}")
+    return InputError(f"cannot import {place}: {_line(error)}")
 
 
 def parameter(text: str) -> tuple[str, Json]:
@@ -108,7 +119,7 @@ def _loaded(point: EntryPoint) -> Callable[[str], Any]:
     try:
         make: Any = point.load()
     except (Exception, SystemExit) as error:
-        raise InputError(f"the model {point.name} of {package} cannot be loaded: {_line(error)}") from None
+        raise UserCodeFailed(f"the model {point.name} of {package} cannot be loaded: {placed(error)}") from error
     if not callable(make):
         raise InputError(f"the model {point.name} of {package} cannot be made: {point.value} is no function or class")
     return make  # type: ignore[no-any-return]
@@ -175,7 +186,7 @@ def _made(make: Callable[[], Any], spec: str) -> Sampler:
     except UnerringError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{spec} cannot be made: {_line(error)}") from None
+        raise UserCodeFailed(f"{spec} cannot be made: {placed(error)}") from error
     return _checked(sampler, spec)
 
 

@@ -17,6 +17,7 @@ from click.shell_completion import shell_complete
 
 from unerring import reading
 from unerring.adapters.jsonl import json_line
+from unerring.core.suggesting import did_you_mean
 from unerring.errors import (
     InputError,
     JournalBusy,
@@ -26,12 +27,14 @@ from unerring.errors import (
     NoKCanHelp,
     Stopped,
     UnerringError,
+    UserCodeFailed,
 )
 from unerring.ui.doubtful import doubtful_text
 from unerring.ui.exits import (
     BAD_INPUT,
     DONE,
     STOPPED,
+    USER_CODE,
     WRONG,
     Ended,
     Invocation,
@@ -80,15 +83,34 @@ def command_line(arguments: Sequence[str]) -> int:
     except (click.ClickException, click.Abort, KeyboardInterrupt, OSError, UnerringError) as error:
         if isinstance(error, OSError):
             _silence_stdout()
-        return ended(_end_of(error), invocation)
+        how = _end_of(error, arguments)
+        how.__cause__ = error.__cause__ if isinstance(error, UserCodeFailed) else None
+        return ended(how, invocation)
 
 
-def _end_of(error: BaseException) -> Ended:
+def _unknown_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
+    """What is said of an option that a command does not have: a parameter of the process is often meant."""
+    name, said = error.option_name, f"No such option '{error.option_name}'"
+    options = [] if error.ctx is None else error.ctx.command.params
+    if like := did_you_mean(name, (word for one in options for word in one.opts)):
+        return said + like
+    if not any(one.name == "settings" for one in options) or not name[2:].isidentifier():
+        return f"{said}."
+    after = iter(arguments[list(arguments).index(name) + 1 :] if name in arguments else ())
+    given = [word.partition("=")[2] for word in arguments if word.startswith(f"{name}=")]
+    value = next(iter([*given, *after]), "VALUE")
+    return f"{said}; a parameter of the process is given with --set {name[2:]}={value}."
+
+
+def _end_of(error: BaseException, arguments: Sequence[str] = ()) -> Ended:
     """How an error ends a command: exit code and kind by whose fault it is."""
     match error:
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else "unerring"
-            return Ended(BAD_INPUT, "usage", f"{error.format_message()} See: {where} --help")
+            said = (
+                _unknown_option(error, arguments) if isinstance(error, click.NoSuchOption) else error.format_message()
+            )
+            return Ended(BAD_INPUT, "usage", f"{said} See: {where} --help")
         case click.ClickException():
             return Ended(BAD_INPUT, "usage", error.format_message())
         case click.Abort() | KeyboardInterrupt():
@@ -97,6 +119,8 @@ def _end_of(error: BaseException) -> Ended:
             return Ended(BAD_INPUT, "file", f"cannot go on: {error}")
         case JournalBusy() | JournalTooNew():
             return Ended(BAD_INPUT, "journal", str(error))
+        case UserCodeFailed():
+            return Ended(USER_CODE, "user code", str(error))
         case NoKCanHelp():
             return Ended(BAD_INPUT, "no k", str(error))
         case InputError():

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sysconfig
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import click
 
 from unerring.adapters.jsonl import json_line
 from unerring.adapters.scrubbing import without_secrets
-from unerring.core.user_code import WrongReturn, place_of, told
+from unerring.adapters.user_frames import own_frames, placed
 from unerring.errors import UnerringError
 from unerring.ui.text import inert, probability
 
@@ -81,10 +80,17 @@ def ended(end: Ended, invocation: Invocation) -> int:
         }
         click.echo(json_line({**end.details, **told}))
     if invocation.traceback and end.__cause__ is not None:
-        for line in "".join(traceback.format_exception(end.__cause__)).splitlines():
+        for line in _traceback(end.__cause__).splitlines():
             click.echo(inert(without_secrets(line)), err=True)
     click.echo("unerring: " + inert(without_secrets(" ".join(str(end).split()))), err=True)
     return end.code
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback of an error, with the lines of the user's own files in front."""
+    own, last = traceback.format_list(own_frames(error)), traceback.format_exception_only(error)
+    first = ["In your own files:\n", *own, *last, "\nIn full:\n"] if own else []
+    return "".join([*first, *traceback.format_exception(error)])
 
 
 def user_code_failed(error: Exception, what: str, advice: str = "", command: str | None = None) -> Ended:
@@ -163,18 +169,3 @@ def notice_text(line: str) -> str:
 def quoted(path: str | Path) -> str:
     """A path as it can be pasted into a shell."""
     return shlex.quote(str(path))
-
-
-def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The frames of an error that lie in the user's own files, outermost first."""
-    ours = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
-    return [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*ours, "<"))]
-
-
-def placed(error: Exception) -> str:
-    """An error and the place in the user's own files that it came from."""
-    own, said = own_frames(error), told(error)
-    if isinstance(error, WrongReturn) or (place_of(error) and not own):  # what is said names the place
-        return said
-    frame = (own or traceback.extract_tb(error.__traceback__))[-1]
-    return f"{said} ({frame.filename}, line {frame.lineno})"

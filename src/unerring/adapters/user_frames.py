@@ -1,0 +1,29 @@
+"""Lines of a user's own files that an error came from, without those of unerring, Python and installed packages."""
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+from unerring.core.user_code import WrongReturn, place_of, told
+
+OURS = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
+
+
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of an error that lie in the user's own files, outermost first."""
+    return [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*OURS, "<"))]
+
+
+def placed(error: BaseException) -> str:
+    """An error in one line, and the place in the user's own files that it came from."""
+    return " ".join(_placed(error).split())
+
+
+def _placed(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:  # the place is in a file that Python read, not in a frame
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    own, said = own_frames(error), told(error)
+    if isinstance(error, WrongReturn) or (place_of(error) and not own):  # what is said names the place
+        return said
+    frames = own or traceback.extract_tb(error.__traceback__)
+    return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said
