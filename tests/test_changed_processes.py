@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from unerring import InputError, Options, RedFlag, Request, Subtask
 from unerring.core.entries import Accepted, Replies
 from unerring.errors import ChainChanged, StepLimit, StepUndecided
 from unerring.reading import History
+from unerring.registry import make_chain
 from unerring.reviewing import review
 
 
@@ -329,3 +330,113 @@ def test_no_argument_of_a_constructor_is_kept_in_clear(tmp_path):
         unerring.resume(path, Keyed("sk-another-secret"), double)
     assert "secret" not in str(stopped.value)
     assert b"secret-of-mine" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+class Elsewhere:
+    """A chain that keeps its argument under another name."""
+
+    def __init__(self, rows):
+        self.count = rows
+
+    def start(self):
+        return 0
+
+    def subtask(self, state):
+        return Subtask(f"Double {state}.", int) if state < self.count else None
+
+    def advance(self, state, choice):
+        return state + 1
+
+
+class Slotted(Elsewhere):
+    __slots__ = ("count",)
+
+
+class Hidden(Elsewhere):
+    def __init__(self, rows):
+        self.__rows = rows
+
+    @property
+    def count(self):
+        return self.__rows
+
+
+class Words(Elsewhere):
+    def __init__(self, **words):
+        self.words = words
+
+    @property
+    def count(self):
+        return self.words["rows"]
+
+
+class Ranged(Elsewhere):
+    def __init__(self, rows):
+        self.rows = range(rows)
+
+    @property
+    def count(self):
+        return len(self.rows)
+
+
+def test_other_arguments_are_noticed_wherever_a_class_keeps_them(tmp_path):
+    """Under another name, in slots, privately, as keywords, and where they are no JSON data."""
+    accepted = []
+    for made in (Elsewhere, Slotted, Hidden, Words, Ranged):
+        path = tmp_path / f"{made.__name__}.db"
+        halted(path, made(rows=4), 2)
+        try:
+            unerring.resume(path, made(rows=6), double)
+        except ChainChanged:
+            continue
+        accepted.append(made.__name__)
+    assert accepted == []
+
+
+def test_a_finished_run_of_a_process_that_goes_on_now_is_not_taken_for_its_result(tmp_path):
+    """Neither is one whose length() says more than it did."""
+    path = tmp_path / "run.db"
+    assert unerring.run(Elsewhere(3), double, path, 2).steps == 3
+    longer = Elsewhere(3)
+    longer.subtask = lambda state: Subtask(f"Double {state}.", int) if state < 5 else None
+    with pytest.raises(ChainChanged, match="no longer ends after 3 steps"):
+        unerring.run(longer, double, path, 2)
+
+
+def test_a_version_of_any_kind_is_compared(tmp_path):
+    """A tuple too."""
+    old, new = Rows(), Rows()
+    old.version, new.version = (1, 2), (1, 3)
+    with pytest.raises(ChainChanged, match="its version"):
+        unerring.resume(halted(tmp_path / "run.db", old), new, double)
+
+
+def test_what_a_step_comes_to_is_part_of_its_question(tmp_path):
+    """Another shortlist, or an answer that may be null, is another question."""
+    path = halted(tmp_path / "run.db")
+    wrong = []
+    for name, value in (("shortlist", 3), ("nullable", True), ("example", "7 apples")):
+        new = Rows()
+        new.subtask = lambda state, field={name: value}: replace(Rows().subtask(state), **field)
+        try:
+            unerring.resume(path, new, double)
+        except ChainChanged:
+            continue
+        wrong.append(name)
+    assert wrong == []
+
+
+def test_a_process_whose_arguments_nothing_says_is_not_made_with_others(tmp_path):
+    """Resumed by its name it would be made with its defaults: the line says what to do, and offers no acceptance."""
+    path = halted(tmp_path / "run.db", Rows(0, 5))
+    with pytest.raises(InputError, match="run again what began it") as stopped:
+        unerring.resume(path, model=double)
+    assert "accept" not in str(stopped.value)
+
+
+def test_a_process_that_was_made_by_its_name_goes_on_by_it(tmp_path):
+    """Its arguments are those of the command that began it."""
+    chain = make_chain("test_changed_processes:Rows", {"last": 5})
+    path = halted(tmp_path / "run.db", chain)
+    assert unerring.report(path)["parameters"] == {"last": 5}
+    assert unerring.resume(path, model=double).steps == 5

@@ -4,7 +4,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from unerring.adapters.user_frames import placed
 from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.comparison import SCRIPT, same_process
 from unerring.core.policy import Policy
-from unerring.core.process import Chain, parameters_of
+from unerring.core.process import MADE_WITH, Chain, parameters_of
 from unerring.core.shortening import short
 from unerring.core.suggesting import did_you_mean
 from unerring.core.vote import Json, canonical
@@ -86,6 +86,9 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
             raise InputError(f"{name} cannot be made so: {error}; it takes {takes}") from None
         try:
             made = made(**parameters)
+            if not hasattr(made, "parameters"):
+                with suppress(AttributeError, TypeError):  # a class with slots
+                    setattr(made, MADE_WITH, dict(parameters))
         except UnerringError:
             raise
         except (Exception, SystemExit) as error:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from unerring.adapters.journal_reader import Reader, without_entries
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.comparison import differences
 from unerring.core.entries import Accepted, Committed, Entry, Judgement, Opened, Rejudged
 from unerring.core.open_step import OpenStep
 from unerring.core.process import (
@@ -20,7 +19,6 @@ from unerring.core.process import (
     beside_of,
     check_of,
     digest_at,
-    parameters_of,
     start_text,
     started,
     subtask_at,
@@ -31,7 +29,7 @@ from unerring.core.vote import Json, parsed
 from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
 from unerring.registry import require_process
-from unerring.retracing import chain_for, is_of_others, remade
+from unerring.retracing import chain_for, is_of_others, parameter_changes, remade
 from unerring.runtime.limits import SystemClock
 from unerring.runtime.question import Question
 
@@ -273,7 +271,7 @@ class _Rejudging:
         """Raise `ChainChanged` where open steps cannot be judged, since they stand elsewhere now."""
         change = self._change
         if change is None:
-            change = next(differences(self._state.parameters, parameters_of(self.chain), "parameter"), None)
+            change = next(parameter_changes(self._state.parameters, self.chain), None)
         if change is not None:
             raise ChainChanged(
                 f"{self._path}: {change}: more has changed than how answers are read; rejudge with the code and "

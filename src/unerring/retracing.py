@@ -24,7 +24,9 @@ from unerring.core.process import (
     advanced,
     check_of,
     digest_at,
+    length_of,
     parameters_of,
+    says_parameters,
     start_text,
     started,
     subtask_at,
@@ -168,6 +170,8 @@ def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, t
         raise InputError(without_entries(path))
     if state.finished is None:
         stand.compare_open()
+    elif not stand.changes and subtask_at(stand.chain, stand.at, state.committed) is not None:
+        stand.changes.append(f"it no longer ends after {state.committed:,} steps")
     return stand
 
 
@@ -194,7 +198,7 @@ def remade(path: Path, given: Chain | str | None, accepted: Accepted, trust: boo
 def changed_since(stand: Stand, accepted: Accepted) -> Iterator[str]:
     """What has changed once more since changes were accepted."""
     chain = stand.chain
-    yield from differences(accepted.parameters, parameters_of(chain), "parameter")
+    yield from parameter_changes(accepted.parameters, chain)
     yield from identity_differences(accepted.identity, identity_of(chain))
     if digest_at(chain, stand.at, stand.state.committed) != accepted.state:
         yield f"step {stand.state.committed} is now asked from another state than when changes were accepted"
@@ -227,16 +231,42 @@ def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState
 
     Raises `InputError` where it cannot be made or is another one, and `ChainChanged` where it starts elsewhere.
     """
+    by_name = chain is None or isinstance(chain, str)
     chain = chain_for(path, opened, chain, trust)
     require_process(path, opened.process, chain)
+    if by_name:
+        _require_arguments(path, opened, chain)
     stand = Stand(chain, started(chain), state)
     stand.changes += [
-        *differences(opened.parameters, parameters_of(chain), "parameter"),
+        *parameter_changes(opened.parameters, chain),
         *identity_differences(opened.identity, identity_of(chain)),
+        *_length_changes(opened.length, chain),
     ]
     if start_text(chain, stand.at) != opened.start:
         stand.changes.append("its first state is another one")
     return stand
+
+
+def _require_arguments(path: Path, opened: Opened, chain: Chain) -> None:
+    """Raise `InputError` where a chain was made by its name, and the run began with arguments that nothing says."""
+    before, now = opened.identity or {}, identity_of(chain)
+    if "arguments" in before and before["arguments"] != now.get("arguments"):
+        raise InputError(
+            f"{path} was begun with other arguments of {opened.process} than its defaults, and it has no parameters() "
+            "that say which: run again what began it, or pass the process itself (chain=...)"
+        )
+
+
+def parameter_changes(before: dict[str, Json], chain: Chain) -> Iterator[str]:
+    """What differs between parameters and those that a chain has, where it says which."""
+    if says_parameters(chain):
+        yield from differences(before, parameters_of(chain), "parameter")
+
+
+def _length_changes(before: int | None, chain: Chain) -> Iterator[str]:
+    now = length_of(chain)
+    if before is not None and now is not None and now != before:
+        yield f"its length() was {before:,} and is {now:,}"
 
 
 def held_run(path: Path) -> Opened | None:

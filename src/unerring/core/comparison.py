@@ -2,11 +2,12 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 
 from unerring.core.entries import digest_of
-from unerring.core.process import Chain, Subtask
+from unerring.core.process import MADE_WITH, Chain, Subtask
 from unerring.core.shortening import shortened
 from unerring.core.vote import Json, NotJson, canonical
 
@@ -24,7 +25,10 @@ def question_digest(subtask: Subtask, request: str = "") -> str:
     """
     wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
+    read = [subtask.shortlist, subtask.nullable, subtask.example, subtask.echo]
     beside = [[dict(one) for one in subtask.messages], list(subtask.stop), request]
+    if read != [None, False, None, None]:
+        beside.append(read)
     parts = json.dumps(wordings), schema, json.dumps(beside, sort_keys=True)
     return "".join(
         blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
@@ -45,39 +49,50 @@ def question_difference(before: str, now: str) -> str:
 def identity_of(chain: Chain) -> dict[str, Json]:
     """Identify a process by its version and constructor arguments.
 
-    Arguments are looked for where there is no `parameters()`, in attributes of their names. Numbers are kept as they
-    are, and of any other JSON data a digest; what is no JSON data is left out.
+    Arguments are looked for where there is no `parameters()`, in attributes of their names; where one is kept under
+    another name, in all attributes. Numbers are kept as they are, and of any other value a digest.
     """
     identity: dict[str, Json] = {}
     version = getattr(chain, "version", None)
-    if isinstance(version, str | int | float):
-        identity["version"] = version
+    if version is not None and not callable(version):
+        identity["version"] = version if isinstance(version, str | int | float) else _mark(version)
     if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
         identity["arguments"] = arguments
     return identity
 
 
 def _arguments(chain: Chain) -> dict[str, Json]:
+    """The constructor's arguments by name; all attributes where one of the arguments is in none of its name."""
     try:
         names = list(inspect.signature(type(chain)).parameters)
     except (TypeError, ValueError):  # a class of C, or one without a signature
         return {}
-    found: dict[str, Json] = {}
-    attributes = {**getattr(type(chain), "__dict__", {}), **getattr(chain, "__dict__", {})}
-    for name in names:
-        for attribute in (name, f"_{name}"):
-            if attribute not in attributes:
-                continue
-            try:
-                text = canonical(attributes[attribute])
-            except NotJson:
-                break
-            plain = isinstance(attributes[attribute], int | float | None)
-            found[name] = (
-                text if plain else f"{DIGEST}{digest_of(text)}"
-            )  # a text may be a key, which no journal keeps
-            break
-    return found
+    attributes = _attributes(chain)
+    found = {name: attributes[held] for name in names for held in (name, f"_{name}") if held in attributes}
+    if len({*names} - found.keys()) > 0:
+        found |= {held: value for held, value in attributes.items() if held.lstrip("_") not in found}
+    return {name: mark for name, value in sorted(found.items()) if (mark := _mark(value)) is not None}
+
+
+def _attributes(chain: Chain) -> dict[str, object]:
+    """What an object holds, by the names of its attributes, those of slots and private ones of its class too."""
+    mangled = re.compile(rf"_{type(chain).__name__.lstrip('_')}__")
+    slots = (name for kind in type(chain).__mro__ for name in getattr(kind, "__slots__", ()))
+    held = {name: getattr(chain, name) for name in slots if hasattr(chain, name)} | getattr(chain, "__dict__", {})
+    return {mangled.sub("", name): value for name, value in held.items() if name != MADE_WITH}
+
+
+def _mark(value: object) -> Json:
+    """A number as it is, and a digest of any other value: one may be a key. None for what has no text of its own."""
+    if isinstance(value, int | float):
+        return repr(value)
+    try:
+        text = canonical(value)  # type: ignore[arg-type]
+    except NotJson:
+        text = repr(value)
+        if " at 0x" in text or isinstance(value, set | frozenset):  # where it lies in memory, or any order
+            return None
+    return f"{DIGEST}{digest_of(text)}"
 
 
 def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) -> Iterator[str]:

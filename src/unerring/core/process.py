@@ -13,6 +13,7 @@ from unerring.core.shortening import short
 from unerring.core.user_code import OWN_ERRORS, json_of, raise_own, wrong_return
 from unerring.core.vote import Json
 
+MADE_WITH = "_unerring_made_with"  # attribute of a chain without parameters() that was made by its name
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
 
 
@@ -283,11 +284,16 @@ def answer_of(chain: Chain, state: Json) -> Json:
     return found
 
 
+def says_parameters(chain: Chain) -> bool:
+    """Whether the arguments that make the chain again are known: its own `parameters()`, or made by its name."""
+    return hasattr(chain, "parameters") or hasattr(chain, MADE_WITH)
+
+
 def parameters_of(chain: Chain) -> dict[str, Json]:
     """The arguments that make the chain again; empty if it does not say."""
     parameters: Callable[[], dict[str, Json]] | None = getattr(chain, "parameters", None)
     if parameters is None:
-        return {}
+        return dict(getattr(chain, MADE_WITH, {}))
     found = _from(parameters, "parameters")
     if not isinstance(found, dict):
         raise wrong_return("parameters", f"returned {short(found)}; it returns a dict", None, parameters)
