@@ -308,17 +308,18 @@ def asked_honestly(latency, samples, dissent, usage, reading=1.0):
     return copies.copies
 
 
+@pytest.mark.parametrize("samples", [10_000, pytest.param(50_000, marks=pytest.mark.slow)])
 @each("latency", HONEST)
 @each(
     ("dissent", "usage", "reading"), [(0.02, WRITTEN, 1.0), (0.2, SHORT, 1.0), (0.2, SHORT, 10.0), (0.6, SHORT, 1.0)]
 )
-def test_honest_short_answers_are_not_taken_for_copies(latency, dissent, usage, reading):
-    """Of 20 times 50,000 honest samples none is, of whatever spread, and where engines keep the prompts they read.
+def test_honest_short_answers_are_not_taken_for_copies(samples, latency, dissent, usage, reading):
+    """Of 20 times 10,000 (or 50,000) honest samples none is, of whatever spread, and where prompts are kept.
 
     At the stated 1e-4 / m for a suspect beside m latencies, less than 0.005 are to be expected in a case: over all
     cases, this test has a false alarm for one seed of ten at most.
     """
-    assert asked_honestly(HONEST[latency], 50_000, dissent, usage, reading) == 0
+    assert asked_honestly(HONEST[latency], samples, dissent, usage, reading) == 0
 
 
 @each("dissent", [0.02, 0.3])
