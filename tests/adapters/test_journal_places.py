@@ -4,7 +4,9 @@ import asyncio
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
+from random import Random
 
 import pytest
 from journal_files import assert_damaged, cli, copied, entries_of, exported, start, written
@@ -71,6 +73,39 @@ def test_a_journal_that_is_moved_under_its_writer_stops_the_run(path: Path, entr
     assert entries_of(found)[:40] == entries[:40]
     assert unerring.resume(found).steps == 31
     assert cli("verify", found).code == 0
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("goes_on", [True, False], ids=["at-the-next-commit", "at-the-end"])
+def test_a_journal_that_is_cut_under_its_writer_stops_the_run(path: Path, entries: list[Entry], suffix, goes_on):
+    """Where the file or its log is cut in place, the next commit or the end is refused, in a line that says so."""
+    journal = written(path, entries[:40], group=7)
+    os.truncate(f"{path}{suffix}", 0)
+    if goes_on:
+        assert acknowledged_after(journal, entries[40:50]) == 0
+    with pytest.raises(JournalError, match=r"was cut from .* to 0 bytes while the run was writing") as raised:
+        journal.close()
+    assert str(raised.value).isprintable()
+    assert f"{path}{suffix} was cut" in str(raised.value)
+    assert cli("verify", path).code != 0
+
+
+def test_checkpoints_do_not_pass_for_a_cut(path: Path, entries: list[Entry]):
+    """A log that is begun again after checkpoints, several times over, is none that was cut."""
+    journal, noise = SqliteJournal.create(path), Random(0)
+    sizes = set()
+
+    async def grow() -> None:
+        for _ in range(20):
+            for _ in range(10):
+                journal.append(replaced(entries[0], parameters={"noise": f"{noise.getrandbits(400_000):x}"}))
+            await journal.commit()
+            sizes.add(path.stat().st_size)
+
+    asyncio.run(grow())
+    journal.close()
+    assert len(sizes) >= 3, "fewer than two checkpoints were made"
+    assert len(entries_of(path)) == 200
 
 
 def test_the_command_stops_with_one_line(tmp_path: Path):

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 
 from unerring.adapters.journal_head import Mark
 from unerring.core.encoding import chained
@@ -31,6 +32,7 @@ def connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
+    database.execute("PRAGMA journal_size_limit=-1")  # the log keeps its length: a shorter one was cut by others
     return database
 
 
@@ -54,9 +56,11 @@ def require_no_log(path: Path) -> None:
 
 
 class Place:
-    """The place of a journal's file and log, to notice that they are moved or replaced under their writer.
+    """The place of a journal's file and log, to notice that they are moved, replaced or shortened under their writer.
 
-    SQLite would go on writing to files that have no name any more, or another one.
+    SQLite would go on writing to files that have no name any more, or another one, and would fill a file that was cut
+    with zeros. Entries are only added, so the file never becomes shorter; the log is begun again from its start after
+    a checkpoint, but SQLite removes it only with the last connection.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,6 +68,7 @@ class Place:
         self._log = log_path(path)
         self._file = _identity(path)
         self._log_file: tuple[int, int] | None = None  # before the first write there is none
+        self._bytes: dict[Path, int] = {}  # after the last commit
 
     def require_unmoved(self) -> None:
         """Raise `JournalError` where another file, or none, now has the name of the journal."""
@@ -85,6 +90,22 @@ class Place:
                 f"Everything that was committed is in {self._path} now: resume"
             )
 
+    def require_uncut(self) -> None:
+        """Raise `JournalError` where the file or its log is shorter than after the last commit."""
+        for path, least in self._bytes.items():
+            found = _length(path)
+            if found is not None and found < least:
+                raise JournalError(
+                    f"{path} was cut from {least:,} to {found:,} bytes while the run was writing to it, which stopped "
+                    "the run: entries that were committed are lost. Put a copy of the journal back, or see with "
+                    f"unerring verify {quote(str(self._path))} what is left, and go on from there with resume --repair"
+                )
+
+    def learn_lengths(self) -> None:
+        """Note how long the file and its log are, after a commit."""
+        lengths = {path: _length(path) for path in (self._path, self._log)}
+        self._bytes = {path: length for path, length in lengths.items() if length is not None}
+
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
@@ -92,6 +113,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _length(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
 
 
 def make(path: Path) -> None:

@@ -171,6 +171,7 @@ class SqliteJournal:
             while (group := self._gather()) is not None:
                 database = database or self._connected()
                 self._write(database, group)
+            self._place.require_uncut()
         finally:
             if database is not None:
                 database.close()
@@ -208,10 +209,13 @@ class SqliteJournal:
             return group or None
 
     def _write(self, database: sqlite3.Connection, group: list[bytes]) -> None:
+        self._place.require_uncut()  # before the write: it would make what was cut long again
         mark = add(database, self._mark, group)
         # after the commit and before anybody is told of it: what went into a file without a name is not acknowledged
         self._place.require_unmoved()
         self._place.require_log_unmoved()
+        self._place.require_uncut()
+        self._place.learn_lengths()
         self._head.require_in_place()
         self._head.mark(mark)
         with self._wake:
