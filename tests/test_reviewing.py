@@ -329,7 +329,7 @@ def lost(self, state, choice):
         (
             "check",
             lambda self, state, choice: True,
-            r"the process's check failed: check\(\) returned True; it returns a R",
+            r"the process's check failed: check\(\) of step 1 returned True; it returns a R",
         ),
         ("advance", failing, "the process cannot advance with it: KeyError"),
         ("advance", lost, "the process cannot advance with it: .*not JSON"),

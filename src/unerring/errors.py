@@ -147,7 +147,7 @@ class Stopped(UnerringError):
 
 
 class StepUndecided(Stopped):
-    """A step's race met its cap without a winner. Nothing is elected in its place.
+    """A step reached its cap of votes without a winner. Nothing is elected.
 
     `step` is its number and `tally` the votes of each choice, most votes first.
     """

@@ -183,7 +183,7 @@ def told(error: Exception) -> str:
 
 
 def undecided(found: Found) -> OpenStep | None:
-    """The step that somebody may decide, whether or not somebody has decided it yet.
+    """The step that a person may decide, whether or not it is decided yet.
 
     It is one that votes left undecided, or that the provider refused.
     """

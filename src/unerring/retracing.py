@@ -215,7 +215,7 @@ def chain_for(
 
     It is made with the journal's parameters, or with `parameters`, where others were accepted since.
 
-    Raises `InputError` where it cannot be made, or needs code that only a journal of somebody else names.
+    Raises `InputError` where it cannot be made, or needs code that only another person's journal names.
     """
     made_with = opened.parameters if parameters is None else parameters
     if isinstance(chain, str):

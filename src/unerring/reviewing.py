@@ -108,7 +108,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     """Record what somebody decided about the step that a run stopped at; `resume` goes on from there.
 
     Either `choose` is the number of the candidate that is taken; or `answer` is the choice itself, as JSON data; or
-    with `resample` the samples are set aside and drawn anew, from `model` if a specification is given, which is
+    with `resample` the samples are set aside and others drawn, from `model` if a specification is given, which is
     enough. `prices` are for a model that the budget of the run in dollars needs the price of. A choice is tried on
     the chain first, as far as that can be made again, and can be changed until the run goes on. A model can be changed
     also after it failed. `chain` and `trust` are those of `review`.
@@ -118,7 +118,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     """
     if (choose is not None) + (answer is not ...) + (resample or model is not None) != 1:
         raise InputError(
-            "decide one thing: take a candidate, give the answer, or have the samples drawn anew, from another model "
+            "decide one thing: take a candidate, give the answer, or have the samples drawn again, from another model "
             "or not"
         )
     path, now = Path(journal), SystemClock().time()
@@ -164,7 +164,7 @@ def _ruling(found: Found, choose: int) -> Recorded:
 
 
 def _answering(found: Found, answer: Any) -> Recorded:
-    """What is recorded where somebody gives the choice itself."""
+    """What is recorded where a person gives the choice itself."""
     step = undecided(found)
     if step is None:
         raise InputError(nothing_parked(found))

@@ -21,7 +21,7 @@ _SHOWING = threading.Lock()  # one run at a time has the line
 
 
 class TerminalProgress:
-    """Observer that shows how a run gets on, and passes each step on to another observer."""
+    """Observer that shows a run's progress, and passes each step on to another observer."""
 
     def __init__(self, stream: TextIO, other: Observer | None, most_steps: int | None) -> None:
         self._stream = stream
@@ -67,7 +67,7 @@ class TerminalProgress:
 def showing(wanted: bool | None, observer: Observer | None, most_steps: int | None) -> Iterator[Observer | None]:
     """The observer of a run, with progress on stderr where it is wanted.
 
-    None wants it where stderr is a terminal and nobody else observes. Of runs at the same time one is shown.
+    None shows it where stderr is a terminal and there is no other observer. Of concurrent runs one is shown.
     """
     stream = sys.stderr
     if wanted is None:

@@ -165,7 +165,7 @@ def test_other_data_is_no_calibration(data):
 @each("version", [0, 2, "1", None, [], nan])
 def test_another_version_is_named(version):
     """A calibration of another version is refused with both versions."""
-    assert "calibrate anew" in refused(changed("unerring_calibration", to=version))
+    assert "calibrate again" in refused(changed("unerring_calibration", to=version))
 
 
 @each("name", COUNTS)

@@ -90,7 +90,7 @@ def test_the_command_line_sends_what_it_was_given_and_resume_goes_on_with_it(tmp
         (["--system", "@missing.txt"], "missing.txt"),
         (["--temperature", "-1"], "temperature"),
         (["--temperature", "nan"], "temperature"),
-        (["--max-output-tokens", "0"], "max_output_tokens"),
+        (["--max-output-tokens", "0"], "--max-output-tokens"),
         (["--vote-cap", "1"], "less than the rule"),
         (["--system", "Be brief."], "noise/p=0.9"),
         (["--request", '{"top_p": 1}'], "noise/p=0.9"),

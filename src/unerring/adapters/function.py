@@ -42,7 +42,7 @@ class FunctionSampler:
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         if not self.takes_request and (settings.messages or settings.stop):
             raise InputError(
-                f"{self.name} takes the prompt alone, and the question has messages or stop strings beside it: take "
+                f"{self.name} takes the prompt alone, and the question also has messages or stop strings: take "
                 "(prompt, settings), and ask settings.conversation(prompt) with settings.stop"
             )
         # each sample is a call of its own, with its own number, so that it can be seeded by it

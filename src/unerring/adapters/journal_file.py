@@ -51,7 +51,7 @@ def require_no_log(path: Path) -> None:
     if not path.exists() and log.exists() and log.stat().st_size > 0:
         raise InputError(
             f"{path} is missing, but its log {log} is there and may hold entries of a run: put the journal back "
-            "beside it, or choose another file; only if that run is not wanted any more, remove the log"
+            "next to it, or choose another file; only if that run is not wanted any more, remove the log"
         )
 
 
@@ -75,7 +75,7 @@ class Place:
         if _identity(self._path) != self._file:
             raise JournalError(
                 f"{self._path} was moved, replaced or removed while the run was writing to it, which stopped the run. "
-                "Everything that was committed is in the file that lay there: put it back beside its "
+                "Everything that was committed is in the file that lay there: put it back next to its "
                 f"{self._log.name} and {self._path.name}.head, then resume"
             )
 

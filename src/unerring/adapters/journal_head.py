@@ -102,7 +102,7 @@ class Head:
         if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
             raise JournalError(
                 f"{self._path} was moved, replaced or removed while the run was writing, which stopped it: it is the "
-                "lock of the journal. Nothing that was committed is lost; see that nobody else writes, then resume"
+                "lock of the journal. Nothing that was committed is lost; make sure nothing else writes, then resume"
             )
 
     def sync(self) -> None:

@@ -89,7 +89,7 @@ class Message(msgspec.Struct, gc=False):
     function_call: msgspec.Raw = NOTHING
 
     def in_place_of_text(self) -> str | None:
-        """What a message without a text has in its place, if anything."""
+        """What a message without a text has instead, if anything."""
         if is_there(self.tool_calls) or is_there(self.function_call):
             return NOTED_TOOLS
         thoughts = isinstance(self.content, list) and any(

@@ -15,7 +15,7 @@ _DATABASE = b"SQLite format 3"
 
 
 class OutputFile:
-    """A text file in the making; `keep` puts it in its place, and without that the file of before stays.
+    """A temporary text file; `keep` renames it into place, and without that the previous file stays.
 
     Raises `InputError` with `what` it is where it cannot be written.
     """
@@ -54,7 +54,7 @@ class OutputFile:
             raise self._unwritable(error) from None
 
     def keep(self) -> None:
-        """Put the file in its place, on disk, instead of the one that was there."""
+        """Sync the file to disk and rename it over the previous one."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -107,7 +107,7 @@ def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, 
 def _same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there: then they may still come to be the same
+    except OSError:  # one of them does not exist: they may still become the same
         with suppress(OSError):
             return one.resolve() == other.resolve()
     return False

@@ -108,7 +108,7 @@ class SqliteJournal:
         self._finished = isinstance(last, Finished)
         if not running.has_head and not self._finished:
             log.warning(
-                "%s has no %s.head beside it: copied from a run under way, entries may be missing at its end",
+                "%s has no %s.head next to it: copied from a run under way, entries may be missing at its end",
                 self.path,
                 self.path.name,
             )
@@ -211,7 +211,7 @@ class SqliteJournal:
     def _write(self, database: sqlite3.Connection, group: list[bytes]) -> None:
         self._place.require_uncut()  # before the write: it would make what was cut long again
         mark = add(database, self._mark, group)
-        # after the commit and before anybody is told of it: what went into a file without a name is not acknowledged
+        # after the commit and before it is acknowledged: what went into a file without a name is lost
         self._place.require_unmoved()
         self._place.require_log_unmoved()
         self._place.require_uncut()

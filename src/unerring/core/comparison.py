@@ -14,7 +14,7 @@ from unerring.core.vote import Json, NotJson, canonical
 SCRIPT = "__main__"  # the module that a class belongs to which is defined in the script that runs
 PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
 MAX_SHOWN_CHARS = 60  # of a value in a sentence
-DIGEST = "digest "  # before what stands for a constructor's argument whose value is not kept
+DIGEST = "digest "  # before the digest of a constructor's argument whose value is not kept
 
 
 def question_digest(subtask: Subtask, request: str = "") -> str:

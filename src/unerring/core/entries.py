@@ -120,7 +120,7 @@ class QuestionText:
 class Refused:
     """The provider refused what the step asks, and answers other questions; `reason` is what it said.
 
-    The step waits for somebody to decide it, or to have it asked otherwise; a session that resumes asks it again.
+    The step waits for a person to decide it, or to change how it is asked; a session that resumes asks it again.
     """
 
     step: int

@@ -74,7 +74,7 @@ class FlagWatch:
             seen.window = (seen.window << 1 | (flagged is not None)) & _ALL_WINDOW
 
     def all_flagged(self, voters: int) -> bool:
-        """Whether the session is to stop: each of its voters gives next to nothing but flags."""
+        """Whether the session is to stop: nearly all samples of each of its voters are flagged."""
         if self._limit >= 1.0 or len(self._voters) < voters:
             return False
         full = [self._full_of_flags(seen) for seen in self._voters.values()]
@@ -85,7 +85,7 @@ class FlagWatch:
         return self.flags >= FIRST and all(map(max, full, silent))
 
     def silent_voter(self) -> str | None:
-        """A voter that gives next to nothing but flags beside others that vote; each is named once."""
+        """A voter nearly all of whose samples are flagged while others vote; each is named once."""
         if self._limit >= 1.0 or len(self._voters) < 2:
             return None
         for name, seen in self._voters.items():

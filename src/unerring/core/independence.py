@@ -200,7 +200,7 @@ class Excess:
 class _Voter:
     """What is known of one voter's replies: `copies` of them, `by_name` of these by their identity alone.
 
-    Of the latter `unsettled` are not held against the endpoint yet: its names may turn out to mean nothing.
+    Of the latter `unsettled` are not counted as copies yet: the endpoint's ids may turn out to mean nothing.
     """
 
     __slots__ = ("by_name", "copies", "latencies", "marks_tell", "times", "trust", "unsettled")
@@ -314,7 +314,7 @@ class _Latencies:
 
 
 class _Measures:
-    """Latencies that a suspect is held against, by the size of the answer: the lowest, and how many are comparable."""
+    """Latencies to compare a suspected copy with, by size of the answer: the lowest, and how many are comparable."""
 
     __slots__ = ("comparable", "lowest")
 

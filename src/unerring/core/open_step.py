@@ -96,7 +96,7 @@ class OpenStep:
 
     @property
     def parked(self) -> bool:
-        """Whether somebody is to decide the step: votes left it undecided, or the provider refused to answer it."""
+        """Whether a person is to decide the step: votes left it undecided, or the provider refused to answer it."""
         verdict = self.verdict
         return isinstance(verdict, Undecided) or (self.refused is not None and not isinstance(verdict, Won))
 

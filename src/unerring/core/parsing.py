@@ -67,7 +67,7 @@ def _without(opening: str, closing: str, text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """What a fence holds, where it is the whole text; a text that has none is left as it is."""
+    """The content of a fence that is the whole text; a text without one is left as it is."""
     if "```" not in text or text.startswith(tuple('{["')):
         return text
     if not text.startswith("```"):

@@ -32,7 +32,7 @@ _OWNED = {
     "temperature": "give `temperature` or `first_temperature`",
     "max_tokens": "give `max_output_tokens`",
     "max_completion_tokens": "give `max_output_tokens`",
-    "max_output_tokens": "give `max_output_tokens` beside it, not in it",
+    "max_output_tokens": "`max_output_tokens` is a setting of its own",
     "logprobs": "the engine asks for it; the option logprobs=off of a specification leaves it out",
     "stop": "it belongs to a question: Subtask(stop=...)",
     "response_format": "it belongs to a question: Subtask(schema=...)",

@@ -255,7 +255,7 @@ def cancelled_by_the_run() -> bool:
 
 
 def failure_of(call: "asyncio.Task[Any]") -> BaseException | None:
-    """What ended a call that is over, if anything; one that nobody here cancelled was ended by a user's own code."""
+    """The error that ended a call, if any; a cancellation that the run did not request is the user's own."""
     if call.cancelled():
         return RuntimeError("the model's or the process's own code cancelled a call (CancelledError)")
     return call.exception()

@@ -162,9 +162,9 @@ class Guards:
 class Surroundings:
     """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other.
 
-    `substitutes` are samplers by name, for steps that somebody had drawn anew from another model. `notice` is given a
-    line for people where something takes a while in which no step can be decided. `heard` has the names of replies
-    that were received before, by this run or by others of the process.
+    `substitutes` are samplers by name, for steps whose samples a person had drawn again from another model. `notice`
+    is called with a line for people where something takes a while in which no step can be decided. `heard` has the ids
+    of replies that were received before, by this run or by others of the process.
     """
 
     clock: Clock = field(default_factory=SystemClock)

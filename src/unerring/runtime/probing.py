@@ -159,8 +159,8 @@ def _confirmed(trial: "_Trial", first: "list[_Echo]", again: "list[_Echo]") -> F
             Nature.CACHED, f"the endpoint sent the same reply, by its identity, several times {calls}"
         )
     if not any(sample.text for call in trial.calls for sample in call.samples):
-        told = f"its answers have no text within {MOST_TOKENS} tokens, as where a model thinks first: whether the "
-        return trial.finding(Nature.UNSURE, f"{told}endpoint draws each time cannot be told{trial.haste()}")
+        told = f"its answers have no text within {MOST_TOKENS} tokens, perhaps since the model reasons first: whether"
+        return trial.finding(Nature.UNSURE, f"{told} the endpoint draws each time is unknown{trial.haste()}")
     if not both(lambda echo: looks_random(echo.later.text)):
         told = "asked for random letters, the endpoint writes something else and the same again, as a model for one"
         told += f" purpose may: whether it draws each time cannot be told{trial.haste()}"

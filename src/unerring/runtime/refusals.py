@@ -1,4 +1,4 @@
-"""Questions that a provider refuses: told apart from requests that it never takes, and parked.
+"""Park questions that a provider refuses, as opposed to requests that it never accepts.
 
 A question is refused by itself where the provider's code or message says so (`FailureKind.REFUSED`: too long for the
 model, against a policy), or where it answers 400, 413 or 422 and has answered other steps of the run, which are asked

@@ -40,7 +40,7 @@ class SharedBudget:
     def join(self, member: Member) -> None:
         """Count a run from now on.
 
-        Its earlier sessions are in its account, and no longer counted beside it. An account that has less in it than
+        Its earlier sessions are in its account, and no longer counted apart. An account that has less in it than
         they took is that of another run, whose journal has the name of one that was deleted.
         """
         with self.lock:

@@ -101,7 +101,7 @@ class Lookahead:
             await asyncio.wait(waiting)
 
     async def _drain(self) -> None:
-        """Wait for the calls under way: what they are paid for is taken in, but none is tried again.
+        """Wait for the calls under way and record their samples; none is repeated.
 
         Those that were given up before are cancelled then.
         """

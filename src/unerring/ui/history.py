@@ -37,7 +37,7 @@ MAX_SHOWN = 20  # differences, and steps, that are printed; all of the result ar
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Write nothing; a run that is under way can be looked at so.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; this works for a run under way, too.")
 @judging_options
 @json_option
 def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json: bool) -> int:

@@ -66,7 +66,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     Steps are drawn at random and asked for a vote of every voter; where one errs it is looked at again, to see whether
     it errs there every time. The figures are what `unerring plan` and `unerring run --calibration` work from.
 
-    A budget holds for the calibration in --out as a whole, however often it stops and goes on: beside it, in
+    A budget holds for the calibration in --out as a whole, however often it stops and goes on: next to it, in
     FILE.spend, every paid call is on record before it is sent.
 
     \b

@@ -291,7 +291,7 @@ def escalation_options(command: Any) -> Any:
 
 
 def request_options(command: Any) -> Any:
-    """What models are asked beside each question; the command gets one `request`, a `Request`."""
+    """Options of request settings; the command gets one `request`, a `Request`."""
     options = (
         _TEMPERATURE,
         click.option(

@@ -85,7 +85,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 
 def _given(answer: str) -> Any:
-    """The choice that somebody gives as JSON."""
+    """The choice that a person gives as JSON."""
     try:
         return json_value(answer)
     except ValueError as error:

@@ -21,18 +21,18 @@ from unerring.core.summary import (
 from unerring.errors import BEYOND_LENGTH
 from unerring.reading import forked_from, some_steps
 
-SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason beside them
+SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason
 LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
 
 __all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text"]
 
 
 def _asked(request: dict[str, Any]) -> list[tuple[str, str]]:
-    """What models were asked beside each question: the system message, further fields, nonces and echoes."""
+    """The run's request settings: the system message, further fields, nonces and echoes."""
     fields = {name: request[name] for name in ("system",) if name in request} | request.get("extra", {})
     told = [inert(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
     if request.get("nonce"):
-        told.append("each ends with a line of its own, so that no cache can answer it (nonce)")
+        told.append("each ends with a unique line, so that no cache can answer it (nonce)")
     if request.get("echo"):
         told.append("each answer must end with a word of its own request (echo)")
     return [("request", line) for line in told]

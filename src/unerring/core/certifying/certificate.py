@@ -49,7 +49,7 @@ class Run:
     """What a certificate needs to know of a run besides its votes: voters by number, its plan, and alarms.
 
     `leads` is there where votes were weighed. `ruled` steps were decided by people, and samples were set aside and
-    drawn anew `redrawn` times: neither is among the votes. `inherited` steps were decided by another run.
+    drawn again `redrawn` times: neither is among the votes. `inherited` steps were decided by another run.
     """
 
     voters: Mapping[int, str]
@@ -73,7 +73,7 @@ def certificate_of(patterns: Patterns, run: Run) -> dict[str, Json]:
 
 
 def _by_people(run: Run) -> Iterator[str]:
-    """What is taken for granted where people looked at undecided steps, or had another run go on."""
+    """Assumptions of the certificate where people decided steps, or the run was forked from another."""
     if run.inherited:
         steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
         yield f"{steps} taken over from another run, and rightly; that run has the evidence"

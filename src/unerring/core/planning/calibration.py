@@ -213,7 +213,7 @@ class Calibration:
 
     `judged_by` is `truth`, or `votes` where the winner by a wide margin stands in for it. A chain that cannot be
     entered at any step was `walked` from its start, and stands at the state `at`. The pilot was `asked_for` so many
-    samples, and had `at_once` of them under way. `request` is what its models were asked beside each question
+    samples, and had `at_once` of them under way. `request` is the request settings of its models
     (`unerring.core.request.Request.to_json`). `spent` is what its calls took so far, None where nothing was paid for.
     """
 

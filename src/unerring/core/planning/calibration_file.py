@@ -56,10 +56,10 @@ def calibration_from(data: object) -> Calibration:
     if not isinstance(data, Mapping) or "unerring_calibration" not in data:
         raise ValueError("it is no calibration; unerring calibrate writes them")
     if data["unerring_calibration"] != VERSION:
-        raise ValueError(f"it has version {short(data['unerring_calibration'])}, not {VERSION}; calibrate anew")
+        raise ValueError(f"it has version {short(data['unerring_calibration'])}, not {VERSION}; calibrate again")
     try:
         if data["bin_edges"] != list(EDGES):
-            raise ValueError("its votes are parted otherwise; calibrate anew")
+            raise ValueError("its votes are parted otherwise; calibrate again")
         voters = [_voter(one) for one in data["voters"]]
         troubles = [_troubled(*one) for one in data["troubles"]]
         plain = {name: data[name] for name in _PLAIN}
@@ -107,7 +107,7 @@ def _troubled(step: Any, right: Any, rival: Any, voters: Any) -> Troubled:
 
 
 def _spent(data: Any) -> Spent | None:
-    """What its calls took, for people; a budget is kept by the journal beside the file."""
+    """What its calls took, for people; the budget is kept by the journal next to the file."""
     if data is None:
         return None
     counts = {name: _count(data[name]) for name in ("calls", "tokens", "unknown_calls")}
