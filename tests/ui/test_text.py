@@ -152,7 +152,7 @@ def test_samples_of_unknown_outcome_and_failed_calls_are_told():
     """What a crash or a provider cost is in the report."""
     script = [unerring.ProviderBusy("later"), "a"]
     result = unerring.run(Word(), ScriptedSampler(script), k=1, options=Options(clock=FakeClock()))
-    assert "1 calls failed" in told(result.report)["samples"]
+    assert "1 call failed" in told(result.report)["samples"]
     result.report["samples"]["unknown"] = 1234
     assert "1,234 sent with unknown outcome" in told(result.report)["samples"]
 
@@ -339,7 +339,7 @@ def test_settings_that_decide_with_what_is_sent_are_told(tmp_path):
         unerring.run(Hanoi(2), f"openai/m@{server.url}", journal, k=2, options=options)
     text = report_text(unerring.report(journal) | {"set_aside": 3}, "run.db")
     for words in (
-        "request      each ends with a line of its own, so that no cache can answer it (nonce)",
+        "request      each ends with a unique line, so that no cache can answer it (nonce)",
         "request      each answer must end with a word of its own request (echo)",
         "; a winner's votes come from 2 replies at least",
         "3 of them set aside, which decided nothing",
