@@ -11,18 +11,21 @@ import click
 
 from unerring import api, reading
 from unerring.adapters.jsonl import json_line, read_objects
-from unerring.adapters.output_file import OutputFile, require_own_place
+from unerring.adapters.output_file import OutputFile, require_own_place, require_writable
+from unerring.adapters.scrubbing import without_secrets
 from unerring.core.numbers import MOST_COUNT
 from unerring.core.parsing import json_answer
 from unerring.core.redflag import RedFlag
+from unerring.core.summary import counted
 from unerring.core.vote import canonical
-from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecided
+from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecided, UserCodeFailed
 from unerring.measuring import Target
 from unerring.processes.general import READINGS, settled
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
 from unerring.processes.sort import Sort, numbers_in
+from unerring.registry import require_model
 from unerring.spending import Budget
-from unerring.ui.exits import DONE, STOPPED, WRONG, Ended, quoted
+from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, Ended, in_options, quoted
 from unerring.ui.options import (
     COUNT,
     SEED,
@@ -37,6 +40,7 @@ from unerring.ui.options import (
 )
 from unerring.ui.progress import Progress
 from unerring.ui.running import Ending, fresh, told, watched
+from unerring.ui.text import inert
 from unerring.ui.tree import decided_tree, tree_text
 
 TREE_LINES = 60  # shown with -v
@@ -163,7 +167,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     assert given is not None
     inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
     require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
-    batch = _Batch(given, out, limit, options["budget"], run)
+    batch = _Batch(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
     if as_json:
         click.echo(json_line(batch.summary() | {"exit_code": code}))
@@ -176,8 +180,24 @@ Run: TypeAlias = Callable[[str, Path, Progress, int], api.Result]
 class _Batch:
     """Problems from a file, solved one after the other within one budget."""
 
-    def __init__(self, given: Path, out: Path, limit: int | None, budget: Budget, run: Run) -> None:
-        self._problems = [*_problems(given)][:limit]
+    def __init__(  # noqa: PLR0913, PLR0917  (what the command was given)
+        self,
+        given: Path,
+        out: Path,
+        limit: int | None,
+        budget: Budget,
+        run: Run,
+        chain_of: Callable[[str], Any],
+        model: Any,
+    ) -> None:
+        found = [*_problems(given)]
+        self._every = [record for _, record in found]
+        self._problems = self._every[:limit]
+        self._lines = {_key(record): number for number, record in found}
+        self._given = given
+        self._chain_of = chain_of
+        self._model = model
+        self._refused_before: set[str] = set()  # problems that an earlier call could not solve as asked
         self._out = out
         self._budget = budget
         self._run = run
@@ -185,10 +205,17 @@ class _Batch:
         self._right: list[bool] = []
         self._left_open = 0
         self._flagged_in_a_row = 0  # problems all of whose samples were flagged, up to now
+        self._refused: list[str] = []  # why problems cannot be solved as asked, with the line of each
+        self._refusals_in_a_row: list[str] = []  # the reasons alone, up to now
 
     def solve(self) -> int:
         """Solve all; a problem that votes do not settle is left open, and the others go on."""
         before, done = self._answered_before(), 0
+        self._refused_before = {key for key, line in before.items() if "error" in line}
+        self._require_solvable()
+        require_writable(self._out, "the answers of --out")
+        if not self._problems:
+            click.echo(inert(f"nothing to do: {self._given} holds no problem"), err=True)
         self._journals.mkdir(parents=True, exist_ok=True)
         for record in self._problems:
             self._count(self._journal(record))
@@ -199,14 +226,19 @@ class _Batch:
                     done += 1
                     click.echo(f"{done:,} of {len(self._problems):,} done{self._score()}", err=True)
             finally:  # stopped or not: the answers of now, and of before for the problems that were not reached
-                for record in self._problems[done:]:
+                for record in self._every[done:]:
                     if (line := before.get(_key(record))) is not None:
                         file.write(json_line(line, ascii_only=False) + "\n")
                 file.keep()
         if self._left_open:
             many = "1 problem is" if self._left_open == 1 else f"{self._left_open:,} problems are"
             advice = f"see the journals in {quoted(self._journals)}"
-            raise Ended(STOPPED, StepUndecided.kind, f"{many} undecided", advice, details=self.summary())
+            reason = "; ".join([f"{many} undecided", *self._refused[:1]])
+            raise Ended(STOPPED, StepUndecided.kind, reason, advice, details=self.summary())
+        if self._refused:
+            others = f"; {len(self._refused) - 1:,} more like it" * (len(self._refused) > 1)
+            solved = f"{done - len(self._refused):,} of {done:,} solved"
+            raise Ended(BAD_INPUT, "input", f"{self._refused[0]}{others}; {solved}", details=self.summary())
         if not all(self._right):
             reason = f"not all answers are the expected ones{self._score()}"
             raise Ended(WRONG, "wrong result", reason, details=self.summary())
@@ -227,11 +259,59 @@ class _Batch:
         """The answers that an earlier call of the same command left, by problem."""
         if not self._out.exists():
             return {}
+        lines: list[dict[str, Any]] | None = None
         with suppress(InputError):
             lines = [line for _, line in read_objects(self._out)]
-            if all({"id", "question", "journal"} <= line.keys() for line in lines):
-                return {_key(line): line for line in lines}
-        raise InputError(f"{self._out} holds something else than answers of solve; give --out another name")
+        if lines is None or not all({"id", "question", "journal"} <= line.keys() for line in lines):
+            raise InputError(f"{self._out} holds something else than answers of solve; give --out another name")
+        before = {_key(line): line for line in lines}
+        others = [line for key, line in before.items() if key not in self._lines]
+        if others and len(others) == len(before):
+            raise InputError(
+                f"{self._out} holds answers to other problems than those of {self._given}; give --out another name"
+            )
+        if others:
+            said = f"{counted(len(others), 'answer')} to what {self._given} does not hold (id {others[0]['id']!s:.40})"
+            click.echo(inert(f"left out of {self._out}: {said}"), err=True)
+        return before
+
+    def _require_solvable(self) -> None:
+        """Raise `InputError` where no problem of the file can be solved as asked, or the model is none."""
+        reasons = []
+        for record in self._problems:
+            try:
+                chain = self._chain_of(record["question"])
+            except InputError as error:
+                reasons.append(f"{self._place(record)}: {error}")
+            else:
+                require_model(self._model, chain)
+                return
+        if reasons:
+            more = " (and none of the others can be solved either)" * (len(reasons) > 1)
+            raise InputError(f"{reasons[0]}{more}")
+
+    def _place(self, record: Mapping[str, Any]) -> str:
+        """The file, the line and the id of a problem."""
+        return f"{self._given}, line {self._lines[_key(record)]} (id {canonical(record['id'])[:40]})"
+
+    def _refusal(self, record: Mapping[str, Any], error: InputError) -> str:
+        """Note that a problem cannot be solved as asked; raises the error where it concerns all problems."""
+        reason = in_options(str(error))
+        self._refusals_in_a_row.append(reason)
+        if self._refusals_in_a_row[-MOST_FLAGGED:] == [reason] * MOST_FLAGGED and not self._is_its_own(record):
+            raise error
+        said = f"{self._place(record)}: {reason}"
+        self._refused.append(said)
+        click.echo(inert(without_secrets(f"left out: {said}")), err=True)
+        return reason
+
+    def _is_its_own(self, record: Mapping[str, Any]) -> bool:
+        """Whether what is wrong is the problem itself, and not the model or an option."""
+        try:
+            self._chain_of(record["question"])
+        except InputError:
+            return True
+        return False
 
     def _journal(self, record: dict[str, Any]) -> Path:
         return self._journals / f"{_file_name(record)}.db"
@@ -246,6 +326,7 @@ class _Batch:
 
     def _solved(self, record: dict[str, Any]) -> dict[str, Any]:
         path = self._journal(record)
+        could = path.exists() and _key(record) not in self._refused_before
         text = record["question"]
         # with one seed for all, samples of the same number would have the same luck in every problem
         luck = int.from_bytes(_digest(text), "big")
@@ -258,7 +339,12 @@ class _Batch:
                 raise
             self._left_open += 1
             return line | {"answer": None, "undecided": str(end)}
+        except InputError as error:
+            if could or isinstance(error, UserCodeFailed):  # then it is not the problem that cannot be solved
+                raise
+            return line | {"answer": None, "error": without_secrets(self._refusal(record, error))}
         self._flagged_in_a_row = 0
+        self._refusals_in_a_row.clear()
         line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
         if "answer" in record:
             line["right"] = _same(result.answer, record["answer"])
@@ -269,8 +355,8 @@ class _Batch:
         return f"; {sum(self._right):,} of {len(self._right):,} answers as expected" if self._right else ""
 
 
-def _problems(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file; raises `InputError` with the line that is wrong."""
+def _problems(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of a file, each with its line; raises `InputError` with the line that is wrong."""
     seen: dict[str, int] = {}
     for number, record in read_objects(path):
         if not isinstance(record.get("question"), str):
@@ -282,7 +368,7 @@ def _problems(path: Path) -> Iterator[dict[str, Any]]:
                 f"{path}, line {number}: its id {canonical(record['id'])[:40]} is that of line {first} already (a "
                 "problem without an id has the number of its line)"
             )
-        yield record
+        yield number, record
 
 
 def _key(record: Mapping[str, Any]) -> str:
