@@ -1,5 +1,6 @@
 """Copies and votes: what tells a copy, how seldom an honest reply is taken for one, and when there are too many."""
 
+import threading
 from math import exp
 from random import Random
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tables import each
 from unerring.core.account import WORDING
 from unerring.core.entries import Replies, Reply
-from unerring.core.identities import FEW_NAMES, REMEMBERED, SETTLED, TIME_TOLERANCE, Identities
+from unerring.core.identities import FEW_NAMES, REMEMBERED, SETTLED, TIME_TOLERANCE, Identities, Repeat, Trust
 from unerring.core.independence import CACHED, ENOUGH, OTHER_TEXT, STRAY, TWICE, Copies, Excess, Sent
 from unerring.core.sample import Finish, Sample, Usage
 
@@ -185,6 +186,20 @@ def test_only_the_latest_names_are_remembered():
     copies.judge("m", Sent("q200"), Sample("7", reply_id=name(200)), False)
     assert copies.judge("m", Sent("q0", True), Sample("7", reply_id=name(0)), True) is None
     assert REMEMBERED > 100_000
+
+
+def test_runs_in_several_threads_look_a_name_up_one_after_the_other():
+    """Runs in threads share what they heard: while one looks a name up and keeps it, the others wait."""
+    lock = threading.Lock()
+    names, found = Identities(lock=lock), []
+    looking = threading.Thread(target=lambda: found.append(names.repeats(name(1), "q", "7", Trust(), 1.0)))
+    with lock:
+        looking.start()
+        looking.join(0.05)
+        assert found == []
+    looking.join()
+    assert found == [None]
+    assert names.repeats(name(1), "q", "7", Trust(), 1.0) is Repeat.COPY
 
 
 def test_names_of_an_earlier_session_are_known():

@@ -237,7 +237,8 @@ def guard_options(command: Any) -> Any:
             "--probe/--no-probe",
             default=True,
             show_default=True,
-            help="Try an endpoint out before the first step: whether it repeats itself, and gives several at once.",
+            help="Try an endpoint out before the first step, with 16 calls at most: whether it repeats itself, and "
+            "gives several at once.",
         ),
         click.option(
             "--patience",
