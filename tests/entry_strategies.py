@@ -107,7 +107,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         Accepted: st.builds(Accepted, TIMES, sentences, texts, st.booleans(), parameters, st.none() | parameters),
         Inherited: st.builds(Inherited, NATURALS, texts, texts),
         Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
-        Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at),
+        Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at, st.booleans()),
         Committed: st.builds(Committed, NATURALS, texts),
         Resumed: st.builds(Resumed, TIMES, caps, caps, st.booleans()),
         Paused: st.builds(Paused, texts, texts, TIMES, latencies),

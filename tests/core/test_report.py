@@ -65,6 +65,7 @@ def test_samples_and_tokens_are_counted(history):
         "voted": 17,
         "flagged": 3,
         "unknown": 0,
+        "given_up": 0,
         "failed_calls": 0,
     }
     assert report["tokens"] == {"input": 200, "output": 100}
@@ -136,6 +137,7 @@ def test_calls_with_unknown_outcome_count_as_sent(script):
         "voted": None,
         "flagged": 0,
         "unknown": 0,
+        "given_up": 0,
         "failed_calls": 1,
     }
     script.tell(Resumed(1.0))

@@ -49,6 +49,27 @@ def test_the_cost_is_told_once_and_plainly():
     assert list(told) == list(told.values())
 
 
+def test_calls_given_up_after_a_wrong_guess_are_not_called_unknown():
+    """They are named for what they are, apart from lost calls; a function without prices has calls, not tokens."""
+    nothing = {"input": 0, "output": 0}
+
+    def guessed(lost, given_up, **more):
+        made = spend(lost=lost, **more)
+        return {**made, "unknown": {**made["unknown"], "given_up": given_up}}
+
+    free = {"dollars": None, "lost_tokens": 0}
+    told = {
+        cost_text(guessed(1, 1, **free), nothing, "function m"): (
+            "1,203 calls of a function; 1 call given up after a wrong guess"
+        ),
+        cost_text(guessed(0, 0, **free), nothing, "function m"): "1,203 calls of a function",
+        cost_text(guessed(3, 2), TOKENS): (
+            "$0.42 for 1,203 calls, $0.03 of it for 1 call of unknown outcome and 2 given up after a wrong guess"
+        ),
+    }
+    assert list(told) == list(told.values())
+
+
 def certificate(votes=9000, warnings=(), certifiable=True):
     found = {"zero_probability": 0.99, "zero_probability_low": 0.9, "warnings": list(warnings)}
     return {"certificate": found | {"certifiable": certifiable}, "samples": {"voted": votes}, "disagreements": 0}

@@ -327,12 +327,15 @@ def call_of(step, slots, said, at=None, voter=0):
     return Replies(tuple(replies), at)
 
 
+COPIED = ("account", "served", "findings", "reasons", "failure_reasons", "changes")
+
+
 def snapshot(state):
     """All that a state holds, comparable. A step merely looked at, with no reply yet, is not part of it."""
     held = {name: value for name, value in vars(state).items() if name != "open"}
     held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
     held["flags"], held["in_flight"], held["pace"] = Counter(state.flags), set(state.in_flight), astuple(state.pace)
-    held |= {name: deepcopy(held[name]) for name in ("account", "served", "findings", "reasons", "changes")}
+    held |= {name: deepcopy(held[name]) for name in COPIED}
     held["open"] = {
         (number, at): unfolded(step)
         for number, places in state.open.items()

@@ -83,7 +83,8 @@ def test_a_stop_request_ends_a_wait_under_way():
         async with asyncio.timeout(10):
             return await arun(Words(1), Answers(answer), K2, clock=Endless(), stop=stop)
 
-    assert str(asyncio.run(bounded()).error) == "stopped by SIGTERM"
+    said = str(asyncio.run(bounded()).error)
+    assert said == "stopped by SIGTERM; the last failure: answers: overloaded"
 
 
 def test_a_stop_request_during_a_failure_takes_in_the_other_call():

@@ -128,7 +128,8 @@ def test_paid_calls_that_are_given_up_are_of_unknown_outcome():
     assert {Intent(entry.step, entry.slot, entry.count, entry.at) for entry in cancelled} <= set(outcome.of(Intent))
     assert outcome.folded.in_flight == set()
     samples = report(outcome)["samples"]
-    assert samples["unknown"] == calls
+    assert samples["unknown"] == samples["given_up"] == calls  # after a wrong guess, not for an unknown reason
+    assert all(entry.wrong_guess for entry in cancelled)
     assert samples["sent"] == samples["received"] + calls
 
 

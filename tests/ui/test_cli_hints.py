@@ -1,5 +1,6 @@
 """Hints run as they are printed: every command that an end of a command names is given to a shell's words again."""
 
+import json
 import re
 import shlex
 
@@ -122,6 +123,22 @@ def test_a_budget_that_is_spent_names_one_that_goes_on(cli, tmp_path, monkeypatc
             if done.code == 0:
                 return
         raise AssertionError(done.err)
+
+
+def test_a_larger_budget_is_larger_than_what_is_spent(cli, tmp_path, monkeypatch):
+    """Resumed with less than is spent already, a run names a budget that goes on, not twice the smaller one."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    with serving(models={"m": noise(p=0.99)}) as server:
+        model = f"openai/m@{server.url}"
+        (tmp_path / "prices.toml").write_text(f'["{model}"]\ninput = 0.40\noutput = 1.60\n')
+        for name, first, less in (("calls", 12, 5), ("tokens", 4000, 300), ("usd", 0.01, 0.0001)):
+            words = ("--k", "2", "--model", model, "--no-probe", "--journal", f"{name}.db", "--prices", "prices.toml")
+            cli("run", "hanoi", "--set", "disks=6", *words, f"--budget-{name}", first)
+            done = cli("resume", f"{name}.db", f"--budget-{name}", less)
+            steps = json.loads(cli("report", f"{name}.db", "--json").out)["steps"]
+            (command,) = hinted(done)
+            cli(*command)
+            assert json.loads(cli("report", f"{name}.db", "--json").out)["steps"] > steps, (name, done.err)
 
 
 def test_what_other_commands_name_can_be_done_as_printed(cli, ledger, tmp_path):

@@ -264,6 +264,7 @@ def test_the_tables_tell_the_figures_of_the_report(text, report):
         "voted": f"{samples['voted']:,}",
         "flagged": f"{samples['flagged']:,}",
         "sent, with unknown outcome": "0",
+        "given up after a wrong guess": "0",
         "calls that failed": "0",
         "tokens read": f"{tokens['input']:,}",
         "tokens written": f"{tokens['output']:,}",

@@ -152,7 +152,7 @@ def test_samples_of_unknown_outcome_and_failed_calls_are_told():
     """What a crash or a provider cost is in the report."""
     script = [unerring.ProviderBusy("later"), "a"]
     result = unerring.run(Word(), ScriptedSampler(script), k=1, options=Options(clock=FakeClock()))
-    assert "1 call failed" in told(result.report)["samples"]
+    assert "1 call failed: later" in told(result.report)["samples"]
     result.report["samples"]["unknown"] = 1234
     assert "1,234 sent with unknown outcome" in told(result.report)["samples"]
 

@@ -160,6 +160,7 @@ class Account:
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
     calls: int = 0
     lost: int = 0
+    given_up: int = 0  # of the lost ones: after a wrong guess
     seconds: float = 0.0
     _since: float | None = None
     _settled: _Sum = field(default_factory=_Sum)
@@ -288,9 +289,10 @@ class Account:
         self._reserved.add(reserved.kept, -1)
         return reserved.kept
 
-    def lose(self, key: tuple[int, int, str]) -> None:
+    def lose(self, key: tuple[int, int, str], wrong_guess: bool = False) -> None:
         """What became of a call will never be known: it stays charged at its worst."""
         self.lost += 1
+        self.given_up += wrong_guess
         worst = self.release(key)
         if worst is not None:
             self._unknown.add(worst)

@@ -115,8 +115,8 @@ def _fields(entry: Entry) -> list[Any]:
         case Failed(step, slot, count, reason, at, kind, charge):
             cause = None if kind is FailureKind.TRANSIENT else kind.value
             return _trimmed(["f", step, slot, count, reason, at, cause, _charge_fields(charge)])
-        case Cancelled(step, slot, count, at):
-            return _trimmed(["x", step, slot, count, at])
+        case Cancelled(step, slot, count, at, wrong_guess):
+            return _trimmed(["x", step, slot, count, at, wrong_guess or None])
         case _:
             return _session_fields(entry)
 
@@ -212,7 +212,8 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
             failure = FailureKind.TRANSIENT if cause is None else FailureKind(cause)
             return Failed(step, slot, count, reason, _digest(at), failure, _charge(charge))
         case "x", [int(step), int(slot), int(count), *rest]:
-            return Cancelled(step, slot, count, _digest(*_padded(rest, 1)))
+            at, wrong_guess = _padded(rest, 2)
+            return Cancelled(step, slot, count, _digest(at), wrong_guess is True)
         case "p", [int(step), str(finding), [int(read), int(written), (int() | None) as money], int(slot)]:
             return Probed(step, finding, Charge(read, written, money), slot)
         case "s", [int(voter), str(model)]:

@@ -183,12 +183,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A paid call under way was abandoned, since its step was not needed any more: its outcome stays unknown."""
+    """A paid call under way was abandoned, since its step was not needed any more: its outcome stays unknown.
+
+    `wrong_guess` says that its step was asked ahead from a state that was not to be; else the run stopped.
+    """
 
     step: int
     slot: int
     count: int
     at: str | None = None
+    wrong_guess: bool = False
 
 
 @dataclass(frozen=True, slots=True)

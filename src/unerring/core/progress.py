@@ -88,8 +88,8 @@ def _spent(state: RunState, forecast: bool) -> list[str]:
             told += f" of {dollars_text(in_dollars(account.limits.money))}"
         if forecast and isinstance(spend["forecast"], float):
             told += f", {dollars_text(spend['forecast'])} expected in all"
-    if account.lost:
-        told += f"; {account.lost:,} of unknown outcome"
+    if account.lost > account.given_up:
+        told += f"; {account.lost - account.given_up:,} of unknown outcome"
     return [told]
 
 

@@ -151,6 +151,7 @@ class RunState:
         self.in_flight: set[tuple[int, int, str]] = set()
         self.unknown = 0
         self.failures = 0
+        self.given_up = 0  # of the unknown ones: after a wrong guess
         self.wasted = 0
         self.drafts = 0
         self.last_digest = ""
@@ -273,11 +274,12 @@ class RunState:
                     self.account.lose(called[0])
                 else:
                     self.account.settle(called[0], charge or Charge(), "")
-            case Cancelled(count=count):
+            case Cancelled(count=count, wrong_guess=wrong_guess):
                 called = self._called(entry)
                 self.in_flight.difference_update(called)
                 self.unknown += count
-                self.account.lose(called[0])
+                self.given_up += count if wrong_guess else 0
+                self.account.lose(called[0], wrong_guess)
             case Drafted(step, usage, at, charge):
                 key = (step, DRAFT, self._place(step, at))
                 self.in_flight.discard(key)

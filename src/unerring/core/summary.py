@@ -33,7 +33,7 @@ def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> st
         answer,
         ("steps", steps_text(report)),
         ("votes", votes_text(report)),
-        ("cost", cost_text(report["spend"], report["tokens"])),
+        ("cost", cost_text(report["spend"], report["tokens"], report["model"])),
         ("certificate", certificate_text(report)),
         ("journal", kept),
     ]
@@ -67,18 +67,25 @@ def votes_text(report: Mapping[str, Any]) -> str:
     return f"{a_step:.2f} a step; {counted(samples['flagged'], 'sample')} red-flagged"
 
 
-def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int]) -> str:
-    """What paid calls cost, or may have; in tokens where a price is not known."""
+def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = "") -> str:
+    """What paid calls cost, or may have; in tokens where a price is not known. Of a function's, their number."""
     if not spend["calls"]:
         return "nothing: no paid calls"
     calls, dollars, limit = counted(spend["calls"], "call"), spend["dollars"], spend["limits"]["dollars"]
     if dollars is not None:
         told = dollars_text(dollars) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
+    elif model.startswith("function ") and not any(tokens.values()) and not spend.get("priced"):
+        told = f"{calls} of a function"
     else:
         told = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; "
         known = spend.get("priced")
         told += f"at least {dollars_text(known)}, and not every price is known" if known else "the price is not known"
-    within = [_uncertain(spend["unknown"]["calls"], spend["unknown"], "of unknown outcome", dollars is not None)]
+    unknown, given_up = spend["unknown"], spend["unknown"].get("given_up", 0)
+    lost, of_guesses = unknown["calls"] - given_up, "given up after a wrong guess"
+    what = "of unknown outcome" if lost else of_guesses
+    if lost and given_up:
+        what += f" and {given_up:,} {of_guesses}"
+    within = [_uncertain(lost or given_up, unknown, what, dollars is not None)]
     within.append(_uncertain(None, spend.get("under_way", {}), "for calls under way", dollars is not None))
     return told + "".join(within)
 
@@ -89,6 +96,8 @@ def _uncertain(calls: int | None, part: Mapping[str, Any], what: str, priced: bo
     if not (part.get("tokens") or calls):
         return ""
     if not part.get("tokens"):
+        if not priced and not part["dollars"] and "unknown" not in what:  # nothing says that a call costs anything
+            return f"; {named.removeprefix('for ')}"
         return f"; not counted: {named.removeprefix('for ')}, which can have cost something"
     if not priced or part["dollars"] is None:
         return "" if calls is None else f"; {named.removeprefix('for ')}"

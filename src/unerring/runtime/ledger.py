@@ -156,7 +156,7 @@ class Ledger:
             ran = max(ran, self._share.whole.seconds)
         if most is not None and ran >= most:
             error = BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
-            error.larger = "hours", 2 * most / 3600
+            error.larger = "hours", 2 * max(most, ran) / 3600
             raise error
 
 
@@ -202,7 +202,8 @@ class Tries:
         if self._asked is None:
             return
         if self._sent:
-            self._ledger.record(Cancelled(*self._call, self._place))
+            guessed = any(stop.drops and stop.reason is not None for stop in self._stops)
+            self._ledger.record(Cancelled(*self._call, self._place, guessed))
         else:
             why = "given up before it was sent"
             self._ledger.record(Failed(*self._call, why, self._place, FailureKind.UNSENT))
@@ -212,13 +213,15 @@ class Tries:
 def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
     """Suggest a larger value for the exhausted limit: about twice as large, with room for the next call."""
     limits = account.limits
+    spent = account.spent  # more than the limit, where somebody lowered that
     if limit == "calls":
-        return "calls", max(2 * (limits.calls or 0), (limits.calls or 0) + 10)
+        most = max(limits.calls or 0, account.calls)
+        return "calls", max(2 * most, most + 10)
     if limit == "tokens":
-        return "tokens", 2 * (limits.tokens or 0) + worst.tokens
+        return "tokens", 2 * max(limits.tokens or 0, spent.tokens) + worst.tokens
     if worst.money is None or account.settled.money is None or account.unknown.money is None:
         return None
-    cents = -(-100 * (2 * (limits.money or 0) + worst.money) // PICO)
+    cents = -(-100 * (2 * max(limits.money or 0, spent.money or 0) + worst.money) // PICO)
     return "usd", cents / 100
 
 
@@ -226,7 +229,8 @@ def _spent(account: Account, limit: str, worst: Charge) -> str:
     """What stops a run at the limit of its budget."""
     limits, known, unknown = account.limits, account.settled, account.unknown
     if limit == "calls":
-        return f"the budget of {limits.calls:,} calls is spent"
+        made = f": {account.calls:,} were made" if account.calls > (limits.calls or 0) else ""
+        return f"the budget of {limits.calls:,} calls is spent{made}"
     if limit == "tokens":
         return (
             f"the budget of {limits.tokens:,} tokens is spent: {known.tokens:,} for calls that came back, "

@@ -112,14 +112,17 @@ def _samples(samples: Mapping[str, int], set_aside: int, failures: Sequence[Mapp
     told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
     if set_aside:
         told += f"; {set_aside:,} of them set aside, which decided nothing"
-    if samples["unknown"]:
-        told += f"; {samples['unknown']:,} sent with unknown outcome"
+    if samples["unknown"] > samples["given_up"]:
+        told += f"; {samples['unknown'] - samples['given_up']:,} sent with unknown outcome"
+    if samples["given_up"]:
+        told += f"; {samples['given_up']:,} given up after a wrong guess"
     if samples["failed_calls"]:
         told += f"; {counted(samples['failed_calls'], 'call')} failed"
         if failures:
             most = failures[0]
-            named = most["reason"] or most["kind"]
-            told += f", {most['calls']:,} of them: {shortened(named, LINE_CHARS)}"
+            named = shortened(most["reason"] or most["kind"], LINE_CHARS)
+            of_them = "" if most["calls"] == samples["failed_calls"] else f", {most['calls']:,} of them"
+            told += f"{of_them}: {named}"
     return told
 
 
@@ -128,7 +131,7 @@ def _spend(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     spend = report["spend"]
     if not spend["calls"]:
         return []
-    told = cost_text({**spend, "limits": {"dollars": None}}, report["tokens"])
+    told = cost_text({**spend, "limits": {"dollars": None}}, report["tokens"], report["model"])
     if spend["forecast"] is not None and report["status"] != "finished" and report["steps"] >= LEAST_STEPS:
         told += f"; the whole chain at this rate: {dollars_text(spend['forecast'])}"
     given = spend["limits"]
