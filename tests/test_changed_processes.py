@@ -75,7 +75,7 @@ def changed(**attributes):
 
 
 CHANGES = {
-    "step 0 is asked otherwise than it was: its wording changed": {"wording": "Please double {}."},
+    "its wording changed (edited, or has it chance, a clock or a file in it?)": {"wording": "Please double {}."},
     "step 0 is asked otherwise than it was: its schema changed": {"schema": {"type": "integer"}},
     "step 0 is asked otherwise than it was: its settings changed": {"stop": ("\n",)},
     "step 0 is asked otherwise than it was: its wording changed ": {"words": ("Twice {}.",)},
@@ -121,7 +121,7 @@ def test_votes_on_two_wordings_never_meet(tmp_path):
         unerring.run(One(), torn, tmp_path / "run.db", options=Options(policy=policy, speculate="off"))
     new = One()
     new.wording = "Please double {}."
-    with pytest.raises(ChainChanged, match="step 0 is asked otherwise than before: its wording changed"):
+    with pytest.raises(ChainChanged, match=r'its wording changed: "Double 0\." is now "Please double 0\."; '):
         unerring.resume(tmp_path / "run.db", new, torn)
     result = unerring.resume(tmp_path / "run.db", new, torn, Options(accept_changes=True, speculate="off"))
     (decided,) = History(tmp_path / "run.db").steps()

@@ -12,9 +12,9 @@ from unerring.core.comparison import (
     differences,
     identity_differences,
     identity_of,
-    question_difference,
     question_digest,
     same_process,
+    what_changed,
 )
 from unerring.core.entries import Accepted, Entry, Opened
 from unerring.core.identities import Identities
@@ -93,8 +93,8 @@ class Stand:
         if decided.question is None:
             self.undigested = self.undigested or bool(decided.replies)
         elif (now := question_digest(subtask, request)) != decided.question:
-            changed = question_difference(decided.question, now)
-            self.changes.append(f"step {decided.step} is asked otherwise than it was: its {changed} changed")
+            changed = what_changed(decided.question, now, decided.wordings, subtask)
+            self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
             return
         winner = decided.winner
         if winner is None or (decided.wordings is None and decided.step % SPOT_CHECK_STEPS):

@@ -13,6 +13,8 @@ from unerring.core.vote import Json, NotJson, canonical
 
 SCRIPT = "__main__"  # the module that a class belongs to which is defined in the script that runs
 PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
+MAX_EXCERPT_CHARS = 50  # of a wording that changed
+CHARS_BEFORE_DIFFERENCE = 20
 MAX_SHOWN_CHARS = 60  # of a value in a sentence
 DIGEST = "digest "  # before the digest of a constructor's argument whose value is not kept
 
@@ -44,6 +46,48 @@ def question_difference(before: str, now: str) -> str:
             names.append(name)
         at += digits
     return " and ".join(names) or "digest"
+
+
+def what_changed(before: str, now: str, wordings: tuple[str, ...] | None, subtask: Subtask) -> str:
+    """What differs between what a step was asked and what it is asked now, as the end of a sentence.
+
+    `before` and `now` are the digests, and `wordings` the texts of before, where the journal has them.
+    """
+    parts = question_difference(before, now)
+    if "wording" not in parts:
+        return f"its {parts} changed"
+    shown = None if wordings is None else _wording_change(wordings, subtask)
+    return f"its {parts} changed{f': {shown}' if shown else ' (edited, or has it chance, a clock or a file in it?)'}"
+
+
+def _wording_change(before: tuple[str, ...], subtask: Subtask) -> str | None:
+    """The first difference between wordings of before and of now; None where those of before are still the same."""
+    found = subtask.wordings(False), subtask.wordings(True)
+    if before in found:
+        return None
+    now = max(found, key=lambda one: len(_common_start(before[0], one[0])))
+    if len(now) != len(before):
+        return f"{len(before)} of them, now {len(now)}"
+    was, is_now = next((was, is_now) for was, is_now in zip(before, now, strict=True) if was != is_now)
+    start = len(_common_start(was, is_now)) - CHARS_BEFORE_DIFFERENCE
+    return f"{_excerpt(was, start)} is now {_excerpt(is_now, start)}"
+
+
+def _common_start(one: str, other: str) -> str:
+    """The text that two texts begin with."""
+    same = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        same += 1
+    return one[:same]
+
+
+def _excerpt(text: str, start: int) -> str:
+    """A part of a text in quotes, with control characters escaped."""
+    start = max(0, start) if len(text) > MAX_EXCERPT_CHARS else 0
+    part = text[start : start + MAX_EXCERPT_CHARS]
+    return f'"{"…" * (start > 0)}{repr(part)[1:-1]}{"…" * (start + len(part) < len(text))}"'
 
 
 def identity_of(chain: Chain) -> dict[str, Json]:

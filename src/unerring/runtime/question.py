@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from unerring.core.comparison import question_difference, question_digest
+from unerring.core.comparison import question_digest, what_changed
 from unerring.core.echo import require_echo
 from unerring.core.entries import Judgement, Reply
 from unerring.core.open_step import OpenStep
@@ -50,7 +50,8 @@ class Question:
         """What is no longer as it was when an earlier session asked the step; None where all is the same."""
         before = self.step.question
         if before is not None and before != self.digest:
-            return f"is asked otherwise than before: its {question_difference(before, self.digest)} changed"
+            changed = what_changed(before, self.digest, self.step.wordings, self.subtask)
+            return f"is asked otherwise than before: {changed}"
         for reply in self.step.replies.values():
             if reply.slot < self.step.first:
                 continue

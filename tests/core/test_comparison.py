@@ -1,0 +1,37 @@
+"""How a changed question is told: the parts that changed, and the first difference of its wording."""
+
+from unerring import Subtask
+from unerring.core.comparison import question_digest, what_changed
+
+LONG = "The number is {}. " + "Think well, and then say no more than the answer. " * 3
+CHANGES = {  # a prompt of before, one of now, and what is said
+    ("Double 3", "Please double 3"): '"Double 3" is now "Please double 3"',
+    (LONG.format(3), LONG.format(12)): '"The number is 3. Think well, and then say no more …" is now '
+    '"The number is 12. Think well, and then say no more…"',
+    (LONG + "A", LONG + "B"): '"…re than the answer. A" is now "…re than the answer. B"',
+    ("a\x1b[31m", "a\u202e"): r'"a\x1b[31m" is now "a\u202e"',
+}
+
+
+def test_the_first_difference_of_a_wording_is_shown():
+    """Where the journal has the text: both texts in quotes, a part of long ones, control characters escaped."""
+    said = {}
+    for (was, is_now), expected in CHANGES.items():
+        before, now = Subtask(was, int), Subtask(is_now, int)
+        found = what_changed(question_digest(before), question_digest(now), (was,), now)
+        if found != f"its wording changed: {expected}":
+            said[was, is_now] = found
+    assert said == {}
+
+
+def test_a_change_without_a_text_asks_for_its_cause():
+    """Where the text was not kept, or the kept wording is the same, the usual causes are named; not for a schema."""
+    before, now = Subtask("one", int), Subtask("two", int)
+    digests = question_digest(before), question_digest(now)
+    cause = "its wording changed (edited, or has it chance, a clock or a file in it?)"
+    assert what_changed(*digests, None, now) == cause
+    assert what_changed(*digests, ("two",), now) == cause
+    more = Subtask("two", int, paraphrases=("zwei",))
+    assert what_changed(*digests, ("one",), more) == "its wording changed: 1 of them, now 2"
+    held = Subtask("one", int, schema={"type": "integer"})
+    assert what_changed(digests[0], question_digest(held), ("one",), held) == "its schema changed"
