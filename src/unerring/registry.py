@@ -128,7 +128,7 @@ def _imported(name: str) -> Any:
     if module_name == SCRIPT:
         raise InputError(
             f"{attribute} was defined in a script, which its journal does not name: run the script again, or say "
-            f"where the class is with --process module:{attribute} (in Python: chain=...)"
+            f"where the class is: `chain` module:{attribute}"
         )
     try:
         return imported(name)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 from unerring.adapters.openai_line import Line
 from unerring.adapters.openai_spec import Spec, proxy_for, secret_for
+from unerring.adapters.permission import GIVEN
 
 CANARY = "sk-canary-5d1f0c9a7e"
 BODY = b'{"model":"m"}'
@@ -12,7 +13,8 @@ BODY = b'{"model":"m"}'
 
 def line_to(url, timeout=30.0, **environ):
     spec = Spec("m", url, timeout=timeout)
-    return Line(spec, secret_for(spec, {"UNERRING_API_KEY": CANARY}), proxy_for(spec, environ))
+    secret = secret_for(spec, {"UNERRING_API_KEY": CANARY}, GIVEN.allowing([spec.host]))
+    return Line(spec, secret, proxy_for(spec, environ))
 
 
 def answer(body=b"{}", status="200 OK", *headers):

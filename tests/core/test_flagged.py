@@ -90,12 +90,12 @@ def test_false_alarms_are_as_rare_as_they_are_said_to_be():
 
 ADVICE = [
     (Flagged(FlagKind.MALFORMED, "no JSON", '```json\n{"a": 1}\n```'), "lenient_json"),
-    (Flagged(FlagKind.MALFORMED, "no JSON", "<think>so</think>7"), "--parse lenient-json"),
+    (Flagged(FlagKind.MALFORMED, "no JSON", "<think>so</think>7"), "`parse` lenient-json"),
     (Flagged(FlagKind.MALFORMED, f"empty; {NOTED_REASONING}", ""), "reasoning_effort"),
     (Flagged(FlagKind.MALFORMED, f"empty; {NOTED_TOOLS}", ""), "no tools"),
-    (Flagged(FlagKind.TRUNCATED, "cut off", "one"), "--max-output-tokens 1500"),
-    (Flagged(FlagKind.TRUNCATED, f"cut off; {NOTED_REASONING}", ""), "--max-output-tokens 3000"),
-    (Flagged(FlagKind.TOO_LONG, "900 tokens", "one"), "--max-output-tokens 1500"),
+    (Flagged(FlagKind.TRUNCATED, "cut off", "one"), "`max_output_tokens` 1500"),
+    (Flagged(FlagKind.TRUNCATED, f"cut off; {NOTED_REASONING}", ""), "`max_output_tokens` 3000"),
+    (Flagged(FlagKind.TOO_LONG, "900 tokens", "one"), "`max_output_tokens` 1500"),
     (Flagged(FlagKind.BROKEN_OFF, "for the reason 'model_context_window_exceeded'", "o"), "shorter question"),
     (Flagged(FlagKind.REJECTED, "no such label", "7"), "check"),
     (Flagged(FlagKind.MALFORMED, "no move", "well"), "form"),

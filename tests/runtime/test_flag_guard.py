@@ -61,7 +61,7 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
     with serving(models={"m": fenced}) as server:
         spec = f"openai/m@{server.url}"
         options = Options(guards=Guards(probe=False))
-        with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*--parse lenient-json") as stop:
+        with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*`parse` lenient-json") as stop:
             unerring.run(Rows(), spec, path, k=3, options=options)
         drawn = total(path)
         assert FIRST <= drawn < 150
@@ -97,7 +97,7 @@ def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
         return thoughts
 
     path = tmp_path / "run.db"
-    with pytest.raises(SamplesFlagged, match=r"750 tokens; .*reasoning.*text is empty; .*--max-output-tokens 3000"):
+    with pytest.raises(SamplesFlagged, match=r"750 tokens; .*reasoning.*text is empty; .*`max_output_tokens` 3000"):
         unerring.run(Rows(), thinking, path, k=3)
     replies = [entry.replies[0] for entry in Reader(path).entries() if isinstance(entry, Replies)]
     assert all(NOTED_REASONING in reply.reason and "after 750 tokens" in reply.reason for reply in replies)

@@ -163,18 +163,18 @@ def advice(flagged: Flagged, limit: int) -> str:
     kind, reason, text = flagged
     if kind in {FlagKind.TRUNCATED, FlagKind.TOO_LONG}:
         more = 4 * limit if NOTED_REASONING in reason else 2 * limit
-        return f"allow longer answers in a new run: --max-output-tokens {more} (now {limit})"
+        return f"allow longer answers in a new run: `max_output_tokens` {more} (now {limit})"
     if kind is FlagKind.BROKEN_OFF and "context" in reason:
-        return "ask a shorter question, or allow shorter answers only (--max-output-tokens)"
+        return "ask a shorter question, or allow shorter answers only (`max_output_tokens`)"
     if NOTED_TOOLS in reason:
-        return "have the model answer in words: offer it no tools (--request)"
+        return "have the model answer in words: offer it no tools (`extra`)"
     if NOTED_REASONING in reason:
         return (
             "have the server put the answer into the content, or ask for less reasoning "
-            '(--request \'{"reasoning_effort": "low"}\')'
+            '(`extra` \'{"reasoning_effort": "low"}\')'
         )
     if kind is FlagKind.MALFORMED and _lenient(text):
-        return "read JSON in a fence or after thoughts: parse=unerring.lenient_json (--parse lenient-json)"
+        return "read JSON in a fence or after thoughts: parse=unerring.lenient_json (`parse` lenient-json)"
     return _GENERAL.get(kind, "look at the samples that the journal has")
 
 

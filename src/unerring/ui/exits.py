@@ -145,6 +145,7 @@ _SAME = (
         "max_steps",
         "min_replies",
         "nonce",
+        "parse",
         "patience",
         "prices",
         "rule",
