@@ -52,7 +52,7 @@ class Half:
 @pytest.mark.parametrize("chain", [Half(), "hanoi", None, Doubling], ids=["half", "a name", "None", "a class"])
 def test_what_is_no_chain_is_refused(chain, tmp_path):
     """An object without start, subtask and advance, and a class in the place of its object, is an InputError."""
-    with pytest.raises(InputError, match="chain|is a class: pass an object"):
+    with pytest.raises(InputError, match=r"chain|is a class: pass an object"):
         unerring.run(chain, double, tmp_path / "run.db", k=2)
     assert list(tmp_path.iterdir()) == []
 
