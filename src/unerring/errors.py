@@ -149,10 +149,13 @@ class Stopped(UnerringError):
 class StepUndecided(Stopped):
     """A step reached its cap of votes without a winner. Nothing is elected.
 
-    `step` is its number and `tally` the votes of each choice, most votes first.
+    `step` is its number and `tally` the votes of each choice, most votes first. `unread` says that parser or check
+    of the process took none of its answers.
     """
 
     kind = "undecided"
+
+    unread = False
 
     def __init__(self, message: str, step: int | None = None, tally: tuple[int, ...] = ()) -> None:
         super().__init__(message)

@@ -96,7 +96,7 @@ def test_what_a_stop_says_to_do_can_be_done_as_printed(cli, ledger, tmp_path):
 
 def test_a_larger_limit_is_named_as_a_number_that_helps(cli, ledger):
     """An undecided step names a cap twice as large, and which one; resumed so it takes that many votes more."""
-    for model, option in ((UNSURE[1], "--vote-cap"), ("noise/p=1,v=0", "--flag-cap")):
+    for model, option in ((UNSURE[1], "--vote-cap"), ("noise/p=1,v=0.02", "--flag-cap")):
         path = f"{option}.db".strip("-")
         done = cli("run", "ledger:Ledger", "--journal", path, "--model", model, "--k", "50", "--flagged", "1")
         (words,) = [words for words in hinted(done) if words[0] == "resume"]

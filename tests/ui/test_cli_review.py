@@ -79,7 +79,7 @@ def test_review_shows_what_was_asked_and_what_came_of_it(parked):
     votes = int(first.split()[0])
     assert first == f"{votes} votes: 2"
     assert f"\n             by noise/p=0.6,v=1.0,c=0.0 ({votes})\n" in done.out
-    assert row(done.out, "sample 0").endswith(" tokens in, 3 out, ended by stop")
+    assert " tokens in, 3 out, ended by stop; 35 more like it: 1, 3, 4, " in row(done.out, "sample 0")
     assert "\n  | it is 2.\n" in done.out
     assert row(done.out, "decide with").startswith("unerring review run.db --choose 1")
 
@@ -175,10 +175,15 @@ def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
 
 
 def test_many_samples_are_not_all_listed_unless_all_are_asked_for(parked):
-    """Forty of them, and how many there are more; a text that came before is told by the number of its sample."""
+    """Equal ones are one entry; of those that differ forty, and how many there are more; with --full each is shown.
+
+    A text that came before is named by the number of its sample.
+    """
+    told_by("many.db", *(f"word {number}" for number in range(60)))
+    assert "20 more samples: --full shows them" in (many := parked("review", "many.db").out)
+    assert sum(line.startswith("sample ") for line in many.splitlines()) == 40
     short, full = parked("review", "run.db").out, parked("review", "run.db", "--full").out
-    assert "20 more samples: --full shows them" in short
-    assert sum(line.startswith("sample ") for line in short.splitlines()) == 40
+    assert sum(line.startswith("sample ") for line in short.splitlines()) == 3
     assert sum(line.startswith("sample ") for line in full.splitlines()) == 60
     assert full.count("  | it is ") == 3
     assert "; the text of sample " in full

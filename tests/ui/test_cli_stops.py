@@ -24,11 +24,19 @@ def test_an_undecided_step_stops_and_names_the_option_that_allows_it_more(cli, l
     assert cli("resume", "run.db", "--vote-cap", "5000").code == 0
 
 
-def test_a_step_with_nothing_but_flags_names_the_option_for_that(cli, ledger):
-    """Where every sample is flagged, no answer is elected: exit code 3, and the cap on flags is named."""
+def test_a_step_with_nothing_but_flags_names_what_helps(cli, ledger):
+    """Where the parser takes no sample, exit code 3, the reason, and `rejudge`: a higher cap on flags cannot help.
+
+    `review` shows equal samples once, with their numbers, and names `rejudge` too; --full shows each of them.
+    """
     done = cli("run", "ledger:Ledger", "--model", "noise/v=0", "--k", "2", "--journal", "run.db", "--flagged", "1")
     assert done.code == 3
-    assert "--flag-cap" in done.line
+    assert ("--flag-cap" in done.line, "not an answer" in done.line) == (False, True)
+    assert "unerring rejudge run.db" in done.line
+    shown, full = cli("review", "run.db").out, cli("review", "run.db", "--full").out
+    assert "unerring rejudge run.db" in shown
+    assert " more like it: " in shown
+    assert shown.count("reason: ") < full.count("reason: ") == full.count("flagged: ")
     assert json.loads(cli("report", "run.db", "--json").out)["samples"]["voted"] == 0
 
 

@@ -9,6 +9,7 @@ from unerring.core.flagged import Flagged, explained
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, advanced, digest_at, length_of
 from unerring.core.race import LogOdds, Undecided, Won
+from unerring.core.redflag import FlagKind
 from unerring.core.replay import RunState
 from unerring.core.user_code import told
 from unerring.core.vote import Json, parsed
@@ -17,6 +18,7 @@ from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Surroundings
 from unerring.runtime.question import Question, question_of
 
+OF_THE_PROCESS = (FlagKind.MALFORMED, FlagKind.REJECTED)  # flags that the process's parser or check raises
 MAX_UNCHANGED_STEPS = 100  # committed one after the other, that left the state as it was, before a warning
 
 log = logging.getLogger("unerring")
@@ -143,8 +145,12 @@ def undecided(step: OpenStep) -> StepUndecided:
         step.step,
         counts,
     )
+    error.unread = not race.votes and all(one.kind in OF_THE_PROCESS for one in _flagged(step))
     by_votes, policy = isinstance(race.verdict, Undecided), step.policy
-    error.larger = ("vote_cap", 2 * policy.vote_cap) if by_votes else ("flag_cap", 2 * policy.flag_cap)
+    if by_votes:
+        error.larger = "vote_cap", 2 * policy.vote_cap
+    elif not error.unread:  # a parser that takes none of so many answers takes none of twice as many
+        error.larger = "flag_cap", 2 * policy.flag_cap
     return error
 
 

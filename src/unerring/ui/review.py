@@ -1,6 +1,6 @@
 """The command that looks at the step a run stopped at, and records what somebody decides about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ import click
 
 from unerring import reviewing
 from unerring.adapters.jsonl import json_line, json_value
+from unerring.core.redflag import FlagKind
 from unerring.core.shortening import shortened
 from unerring.core.summary import counted, row
 from unerring.core.vote import parsed
@@ -21,6 +22,8 @@ from unerring.ui.options import json_option, judging_options
 from unerring.ui.text import inert
 
 FEW_SAMPLES = 40
+MAX_NUMBERS = 12  # of equal samples that one line names
+OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags that a parser or check raises
 
 
 @click.command()
@@ -177,17 +180,20 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield row("candidates", "none: every sample was flagged" if parked.samples else "none: there is no sample")
     if any(sample.flag is not None and sample.reason is None for sample in parked.samples):
         yield row("reasons", "of flags were not kept, or not of all: an earlier version of unerring kept none")
-    shown = parked.samples if full else parked.samples[:FEW_SAMPLES]
+    groups = [[one] for one in parked.samples] if full else _equal(parked.samples)
     first: dict[str, int] = {}
-    for sample in shown:
-        yield from _sample(sample, first.setdefault(sample.text, sample.number), full)
-    if len(shown) < len(parked.samples):
-        yield row("...", f"{len(parked.samples) - len(shown):,} more samples: --full shows them")
+    for group in groups if full else groups[:FEW_SAMPLES]:
+        yield from _sample(group, first.setdefault(group[0].text, group[0].number), full)
+    if not full and len(groups) > FEW_SAMPLES:
+        left = sum(map(len, groups[FEW_SAMPLES:]))
+        yield row("...", f"{left:,} more samples: --full shows them")
     command = f"unerring review {quoted(file)}"
     if parked.ruled is not None:
         yield row("decided", f"{shortened(parked.ruled, MAX_LINE_CHARS)}; it holds once the run goes on")
         yield row("go on with", f"unerring resume {quoted(file)}")
     else:
+        if parked.samples and all(sample.flag in OF_THE_PROCESS for sample in parked.samples):
+            yield row("mend with", f"another parser or check, then unerring rejudge {quoted(file)} reads them again")
         yield row("decide with", _deciding(command, len(parked.candidates)))
 
 
@@ -207,7 +213,22 @@ def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
     yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
 
 
-def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
+def _numbers(samples: Sequence[Drawn]) -> str:
+    """The numbers of samples, the first ones where there are many."""
+    told = ", ".join(str(one.number) for one in samples[:MAX_NUMBERS])
+    return told if len(samples) <= MAX_NUMBERS else f"{told}, ..."
+
+
+def _equal(samples: Iterable[Drawn]) -> list[list[Drawn]]:
+    """The samples, those together that one voter gave in the same words and that were judged the same."""
+    groups: dict[tuple[object, ...], list[Drawn]] = {}
+    for one in samples:
+        groups.setdefault((one.voter, one.text, one.candidate, one.flag, one.reason, one.finish), []).append(one)
+    return list(groups.values())
+
+
+def _sample(group: Sequence[Drawn], same_as: int, full: bool) -> Iterator[str]:
+    sample = group[0]
     told = f"flagged: {sample.flag}" if sample.candidate is None else f"for candidate {sample.candidate}"
     told += (
         f", {sample.voter}, {sample.input_tokens:,} tokens in, {sample.output_tokens:,} out, ended by {sample.finish}"
@@ -216,6 +237,8 @@ def _sample(sample: Drawn, same_as: int, full: bool) -> Iterator[str]:
         told += f", log-probability {sample.logprob:g}"
     if same_as != sample.number:
         told += f"; the text of sample {same_as}"
+    if len(group) > 1:
+        told += f"; {len(group) - 1:,} more like it: {_numbers(group[1:])}"
     yield row(f"sample {sample.number}", told)
     if sample.reason is not None:
         yield row("", f"reason: {shortened(sample.reason, None if full else MAX_LINE_CHARS)}")

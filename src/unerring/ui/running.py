@@ -12,7 +12,7 @@ from unerring.adapters.journal_reader import entry_count
 from unerring.adapters.jsonl import json_line
 from unerring.core.request import Request
 from unerring.core.summary import answer_line, summary
-from unerring.errors import BEYOND_LENGTH, Stopped
+from unerring.errors import BEYOND_LENGTH, StepUndecided, Stopped
 from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import (
@@ -214,6 +214,11 @@ def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
         allowing = f"{resume} {OPTIONS[name]} {value:.10g}"
     if error.kind == "undecided":
         review = f"unerring review {quoted(path)}"
+        if isinstance(error, StepUndecided) and error.unread:
+            return (
+                f"{review} to see the answers; once parser or check take them: unerring rejudge {quoted(path)}",
+                review,
+            )
         more = "" if error.larger is None else f", or to allow it more: {allowing}"
         return f"{review} to see it and decide{more}", review
     if error.kind == BEYOND_LENGTH:
