@@ -94,7 +94,8 @@ class ProviderBusy(ProviderError):
         tokens: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(message, kind, tokens)
-        self.retry_after = retry_after
+        seconds = None if retry_after is None else float(retry_after)
+        self.retry_after = None if seconds is None or not seconds >= 0.0 else seconds  # nan and -5 ask for nothing
         self.reading = ""
 
 

@@ -21,7 +21,7 @@ def test_failures_are_shown_at_once_and_then_at_widening_intervals():
     shown = []
     outcome = run(Words(1), refusing(600), K1, patience=Patience(total=7200000.0), notice=shown.append)
     assert outcome.at == ["a"]
-    assert shown[0] == "scripted: connection refused; trying again, for 2e+03 h at most (`patience`)"
+    assert shown[0] == "scripted: connection refused; trying again, for 2,000 h at most (`patience`)"
     assert 5 < len(shown) < 20
     assert all("since the last notice); trying again" in line for line in shown[1:])
     counts = [int(line.partition("(")[2].split()[0].replace(",", "")) for line in shown[1:]]

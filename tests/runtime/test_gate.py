@@ -70,7 +70,19 @@ def test_a_wait_beyond_all_patience_stops_with_the_reason():
     """A provider that asks for an hour is not waited for with a patience of a quarter of one."""
     (outcome,) = called(Told(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED)), 1)
     assert isinstance(outcome, ProviderGone)
-    assert "asks for 3600 s more" in str(outcome)
+    assert "asks for 60 min more" in str(outcome)
+
+
+def test_odd_waits_read_well():
+    """A wait that is no time asks for nothing; endless ones and short patience are shown as people read them."""
+    shown = {
+        wait: str(called(Told(lambda now, wait=wait: ProviderBusy("429", wait)), 1, Patience(total=0.5))[0])
+        for wait in (-5.0, float("nan"), 1e300, float("inf"), 30)
+    }
+    wrong = {wait: said for wait, said in shown.items() if "beyond the run's patience of 0.5 s" not in said}
+    wrong |= {wait: said for wait, said in shown.items() if ("asks for" in said) != (wait > 0)}
+    wrong |= {wait: shown[wait] for wait in (1e300, float("inf")) if "more than 32 years more" not in shown[wait]}
+    assert not wrong
 
 
 def test_long_waits_are_sat_out_with_patience_enough():

@@ -210,6 +210,10 @@ def test_problems_that_get_nothing_but_flags_stop_soon(here, capsys, monkeypatch
         (["two times three"], "a product is written 46048 * 42098"),
         (["2 * 3", "--journal", "in.jsonl"], "in.jsonl"),
         (["2 * 3", "--depth", "-1"], "--depth"),
+        ([" ", "--roles", "general"], "problem must be a text of 1 to 20,000 characters, not an empty one"),
+        (["--input", "fine.jsonl", "--out", "/dev/zero"], "cannot write --out /dev/zero: it is not a file"),
+        (["--input", "/dev/zero", "--out", "out.jsonl"], "cannot read /dev/zero: it is a device, not a file"),
+        (["--input", "fine.jsonl", "--out", "none/out.jsonl"], "none/out.jsonl: No such file or directory"),
     ],
 )
 def test_bad_input_gets_one_line(here, capsys, words, told):
@@ -217,8 +221,9 @@ def test_bad_input_gets_one_line(here, capsys, words, told):
     (here / "in.jsonl").write_text('{"question": "2 * 3"}\nnot JSON\n')
     (here / "other.jsonl").write_text('{"problem": "2 * 3"}\n')
     (here / "bytes.jsonl").write_bytes(b"\xff\xfe")
+    (here / "fine.jsonl").write_text('{"question": "2 * 3"}\n')
     before = {path: path.read_bytes() for path in here.iterdir()}
-    assert command_line(["solve", *words, *PRODUCTS]) == 2
+    assert command_line(["solve", *PRODUCTS, *words]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1

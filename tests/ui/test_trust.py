@@ -67,7 +67,7 @@ def test_code_that_a_stranger_names_is_not_imported(cli, own, elsewhere):
                 assert "--trust" in done.line
     found = cli("verify", "process.db")
     assert found.code == 3
-    assert "the steps were not judged: give --process, or set --trust" in found.err
+    assert "the steps were not judged: give --process, or allow it with --trust" in found.err
 
 
 def test_a_strangers_undecided_step_is_shown_from_its_journal(cli, own, elsewhere, tmp_path):

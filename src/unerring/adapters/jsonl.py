@@ -5,7 +5,10 @@ so are blank lines. Anything that two readers could take differently is refused:
 no float holds, half characters (lone surrogates), absurd nesting.
 """
 
+import errno
 import json
+import os
+import stat
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -52,7 +55,7 @@ def read_json(path: str | Path) -> Json:
 
     Raises `ValueError` with the line and the reason, and `OSError` where the file cannot be read.
     """
-    data = Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK)
+    data = _content(path)
     try:
         return json_value(data.decode())
     except UnicodeDecodeError as error:
@@ -73,11 +76,21 @@ def read_text(path: str | Path) -> str:
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of a file, without a byte order mark. Raises `InputError` where it cannot be read."""
     try:
-        return Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK)
+        return _content(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (TypeError, ValueError) as error:  # no name of a file at all
         raise InputError(f"cannot read {path!r:.60}: {error}") from None
+
+
+def _content(path: str | Path) -> bytes:
+    """The bytes of a file or pipe; raises `OSError` for a device other than a terminal: some are read for ever."""
+    with Path(path).open("rb") as file:
+        kind = os.fstat(file.fileno()).st_mode
+        device = stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not file.isatty())
+        if device and not os.path.samefile(path, os.devnull):
+            raise OSError(errno.EINVAL, "it is a device, not a file")
+        return file.read().removeprefix(BYTE_ORDER_MARK)
 
 
 def json_value(text: str) -> Json:

@@ -87,11 +87,13 @@ def require_writable(path: str | Path, what: str = "") -> None:
 
 
 def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
-    """Raise `InputError` where what is to be written is a file that is read, by whatever name or link, or a journal.
+    """Raise `InputError` where what is to be written is a file that is read, by whatever name or link, a journal or no file.
 
     `inputs` are the options that name files to read, with those files.
     """
     place = Path(out)
+    if place.exists() and not place.is_file():  # a device may be read for ever
+        raise InputError(f"cannot write {option} {out}: it is not a file")
     for name, path in inputs:
         if path is not None and _same(place, Path(path)):
             raise InputError(f"{option} {out} is the file of {name} itself, which would be lost; give it another name")

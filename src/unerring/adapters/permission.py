@@ -18,8 +18,8 @@ _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
 
 # What to give for a name whose code may not be imported.
 _INSTEAD = {
-    "process": "give `chain`, or set `trust`",
-    "model": "set `trust`, or give the model itself in Python",
+    "process": "give `chain`, or allow it with `trust`",
+    "model": "allow it with `trust`, or give the model itself in Python",
 }
 
 

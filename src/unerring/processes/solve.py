@@ -6,6 +6,7 @@ from typing import Any
 
 from unerring.core.parsing import parser_called
 from unerring.core.process import Rehearsal
+from unerring.core.shortening import short
 from unerring.core.tree import Composed, Limits, Roles, Tree
 from unerring.core.vote import Json
 from unerring.errors import InputError
@@ -57,7 +58,10 @@ class Solve(Tree):
         parse: str = READINGS[0],
     ) -> None:
         if not isinstance(problem, str) or not problem.strip() or len(problem) > LONGEST:
-            raise InputError(f"problem must be a text of at most {LONGEST:,} characters")
+            found = short(problem)
+            if isinstance(problem, str):
+                found = f"one of {len(problem):,}" if problem.strip() else "an empty one"
+            raise InputError(f"problem must be a text of 1 to {LONGEST:,} characters, not {found}")
         if not isinstance(roles, str) or roles not in ROLES:
             raise InputError(f"roles must be one of {', '.join(ROLES)}, not {roles!r}")
         for name, value, least in (("depth", depth, 0), ("parts", parts, 2), ("nodes", nodes, 1)):

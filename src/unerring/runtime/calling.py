@@ -14,7 +14,7 @@ from unerring.core.pacing import FIRST
 from unerring.core.sample import Sample, Settings
 from unerring.core.user_code import noted
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
-from unerring.runtime.failures import FailureNotices
+from unerring.runtime.failures import FailureNotices, length_of_time
 from unerring.runtime.gate import Gate, OpenGate, unless_stopped
 from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.panel import as_failure, cancelled_by_itself
@@ -157,9 +157,11 @@ class Caller:
         away, most = self._around.clock.time() - since, self._around.patience.total
         if away + wait > most:
             read = f" ({failure.reading})" if failure.reading else ""
+            further = f"the next wait is {length_of_time(wait)}"
+            if failure.retry_after:
+                further = f"asks for {length_of_time(failure.retry_after)} more"
             raise ProviderGone(
-                f"the provider failed for {away:.0f} s on end and asks for {failure.retry_after or wait:.0f} s more"
-                f"{read}, beyond the run's patience of {most:.0f} s; last: {failure}"
+                f"the provider failed for {length_of_time(away)} on end and {further}{read}, beyond the run's patience of {length_of_time(most)}; last: {failure}"
             ) from failure
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from unerring.core.numbers import MOST_SECONDS
 from unerring.core.shortening import shortened
 from unerring.errors import Interrupted, ProviderBusy
 from unerring.runtime.limits import StopRequest, Surroundings
@@ -36,7 +37,7 @@ class FailureNotices:
         shown, now = self._shown.get(account), self._clock.time()
         if shown is None:
             self._shown[account] = _Shown(now + FIRST_INTERVAL_SECONDS)
-            self._show(f"{said}; trying again, for {_patience(self._total)} at most (`patience`)")
+            self._show(f"{said}; trying again, for {length_of_time(self._total)} at most (`patience`)")
             return
         shown.count += 1
         if now >= shown.due:
@@ -68,9 +69,11 @@ def name_last_failure(error: BaseException, stop: StopRequest) -> None:
         error.args = (f"{error}; the last failure: {stop.trouble}",)
 
 
-def _patience(seconds: float) -> str:
+def length_of_time(seconds: float) -> str:
     """A length of time in the largest unit that it fills."""
+    if seconds > MOST_SECONDS:
+        return f"more than {MOST_SECONDS / 86400 / 365:.0f} years"
     for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
+            return f"{seconds / length:,.4g} {unit}"
     return f"{seconds:.3g} s"

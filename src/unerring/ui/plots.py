@@ -174,7 +174,7 @@ def prepare(folder: Path) -> None:
     """Make the folder for the figures; raises `InputError` where there is nothing to draw with, or nowhere to."""
     require_matplotlib()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} for the figures: {error.strerror}") from None
 

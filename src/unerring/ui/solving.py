@@ -216,7 +216,7 @@ class _Batch:
         require_writable(self._out, "the answers of --out")
         if not self._problems:
             click.echo(inert(f"nothing to do: {self._given} holds no problem"), err=True)
-        self._journals.mkdir(parents=True, exist_ok=True)
+        self._journals.mkdir(exist_ok=True)
         for record in self._problems:
             self._count(self._journal(record))
         with OutputFile(self._out) as file:
