@@ -225,6 +225,16 @@ def test_a_signal_stops_a_run_in_good_order(tmp_path, name):
     assert 2 <= told["steps"] < 2000
 
 
+@pytest.mark.parametrize("speculate", ["off", "leader"])
+def test_an_interrupt_inside_a_model_is_one_line(tmp_path, speculate):
+    """KeyboardInterrupt from a coroutine, which is where a third Ctrl-C may arrive, ends with one line and code 3."""
+    (tmp_path / "own.py").write_text("async def model(prompt):\n    raise KeyboardInterrupt\n")
+    words = ("run", "hanoi", "--model", "own:model", "--k", 2, "--speculate", speculate, "--journal", "run.db")
+    done = process(*words, cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr == "unerring: stopped at once; go on with: unerring resume run.db\n"
+
+
 def test_the_users_signal_handlers_are_left_as_they_were(cli):
     """After a run in this process, Ctrl-C does what it did before."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -214,6 +214,9 @@ def test_the_command_draws(cli, tmp_path):
         f"figures/{path.name}" for name in NAMES for path in (tmp_path / "figures").glob(f"{name}.svg")
     ]
     assert "not drawn: figures/log_probability.svg" in done.err
+    refused = cli("calibrate", "hanoi", "--set", "disks=4", *model, "--samples", "40", "--plots", "none/figures")
+    assert refused.code == 2
+    assert "cannot make the folder none/figures for the figures: No such file or directory" in refused.err
 
 
 def test_matplotlib_is_loaded_to_draw_and_not_before():

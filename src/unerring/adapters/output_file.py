@@ -87,9 +87,9 @@ def require_writable(path: str | Path, what: str = "") -> None:
 
 
 def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
-    """Raise `InputError` where what is to be written is a file that is read, by whatever name or link, a journal or no file.
+    """Raise `InputError` where what is to be written is a file that is read, a journal, or no file at all.
 
-    `inputs` are the options that name files to read, with those files.
+    `inputs` are the options that name files to read, with those files; by another name or link they are still read.
     """
     place = Path(out)
     if place.exists() and not place.is_file():  # a device may be read for ever

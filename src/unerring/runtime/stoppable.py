@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from unerring.core.summary import counted
 from unerring.core.user_code import passable
@@ -35,6 +35,7 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
         raise InputError("an event loop runs here already; await unerring.arun, aresume or acalibrate instead")
 
     async def main() -> T:
+        asyncio.get_running_loop().set_exception_handler(_show_unhandled)
         stop = StopRequest()
         task = asyncio.ensure_future(_passing(start(stop)))
         with _signals(stop, task, grace):
@@ -50,6 +51,12 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
             return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
+
+
+def _show_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Show an error that nobody awaits as asyncio does, save for stops: what stopped the run is raised by itself."""
+    if not isinstance(context.get("exception"), Interrupted):
+        loop.default_exception_handler(context)
 
 
 async def _passing(work: Awaitable[T]) -> T:
