@@ -21,6 +21,7 @@ from unerring.core.process import length_of
 from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
 from unerring.ui.exits import DONE, STOPPED, Ended, notice_text, quoted, user_code_failed
+from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     AT_ONCE,
     COUNT,
@@ -37,7 +38,7 @@ from unerring.ui.plan_text import calibration_text, plan_text
 from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS, awaited_line
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @process_options
 @click.option("--samples", type=COUNT, default=2000, show_default=True, help="About how many to draw.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the calibration here; one begun there goes on.")

@@ -26,6 +26,7 @@ from unerring.ui.exits import (
     user_code_failed,
     working_on,
 )
+from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     COUNT,
     SEED,
@@ -51,7 +52,7 @@ from unerring.ui.text import beyond_length, report_text
 Starting: TypeAlias = Callable[[Progress], api.Result]
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @process_options
 @click.option(
     "--k",
@@ -111,7 +112,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     return told(result, path, Ending(as_json, verbose, require))
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
 @click.option("--vote-cap", type=COUNT, help="Raise the cap on a step's votes.")

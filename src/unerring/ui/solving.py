@@ -26,6 +26,7 @@ from unerring.processes.sort import Sort, numbers_in
 from unerring.registry import require_model
 from unerring.spending import Budget
 from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, Ended, in_options, quoted
+from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     COUNT,
     SEED,
@@ -52,7 +53,7 @@ LEFT_OPEN = {
 MOST_FLAGGED = 3  # problems in a row, all of whose samples are flagged: then it is the model, not the problem
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("problem", required=False)
 @click.option(
     "--input", "given", type=click.Path(path_type=Path), help='Problems, one in each line: {"question": ...}.'
