@@ -30,7 +30,7 @@ class GroupedCommand(click.Command):
         """Write the options, in the order of `GROUPS`."""
         records = {}
         for one in self.get_params(ctx):
-            if (record := one.get_help_record(ctx)) is not None:
+            if isinstance(one, click.Option) and (record := one.get_help_record(ctx)) is not None:
                 records[HELP if "--help" in one.opts else one.name] = record
         for heading, names in GROUPS.items():
             if rows := [records.pop(name) for name in names if name in records]:
