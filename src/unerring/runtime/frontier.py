@@ -11,6 +11,7 @@ from unerring.core.process import Chain, advanced, digest_at, length_of
 from unerring.core.race import LogOdds, Undecided, Won
 from unerring.core.redflag import FlagKind
 from unerring.core.replay import RunState
+from unerring.core.summary import counted
 from unerring.core.user_code import told
 from unerring.core.vote import Json, parsed
 from unerring.errors import BEYOND_LENGTH, Interrupted, StepLimit, StepUndecided, Stopped
@@ -57,7 +58,7 @@ class Frontier:
         question = question_of(self.chain, self.folded, self.folded.committed, self.at, self.folded.last_digest)
         if question is not None and self.left == 0:
             if self.folded.committed == self._asked_end:
-                raise StepLimit(f"did the {self.around.max_steps:,} steps it was asked to")
+                raise StepLimit(f"did the {counted(self.around.max_steps or 0, 'step')} it was asked to")
             raise self._beyond_length()
         return question
 

@@ -173,8 +173,7 @@ def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> No
         return
     if stop.under_way:
         log.warning(
-            "gave up %s calls that did not come back: what became of them stays unknown, and they stay charged at "
-            "their worst",
-            f"{stop.under_way:,}",
+            "gave up %s that did not come back: the outcome stays unknown, and the charge at its worst",
+            counted(stop.under_way, "call"),
         )
     task.cancel()

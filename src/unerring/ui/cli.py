@@ -49,7 +49,7 @@ from unerring.ui.exits import (
 from unerring.ui.export import step_records, vote_records, write
 from unerring.ui.history import fork, rejudge
 from unerring.ui.measuring import calibrate, plan
-from unerring.ui.options import SEED, json_option, judging_options, require_option, traceback_option
+from unerring.ui.options import FILE, SEED, json_option, judging_options, require_option, traceback_option
 from unerring.ui.review import review
 from unerring.ui.running import fresh, resume, run
 from unerring.ui.solving import solve
@@ -163,7 +163,7 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @judging_options
 @require_option
 @json_option
@@ -209,8 +209,8 @@ def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> Non
 
 
 @commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="Write it as one HTML page as well ([plots] extra).")
+@click.argument("file", type=FILE)
+@click.option("--html", type=FILE, help="Write it as one HTML page as well ([plots] extra).")
 @click.option("-v", "--verbose", is_flag=True, help="Show doubtful steps: question, answers, flagged samples.")
 @click.option("--full", is_flag=True, help="The same, with nothing shortened; also in --json and --html.")
 @require_option
@@ -245,7 +245,7 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 
 
 @commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option(
     "--what", type=click.Choice(["steps", "votes"]), default="steps", show_default=True, help="What to list."
 )
@@ -279,7 +279,7 @@ def export(file: Path, what: str, form: str) -> int:
 @commands.command()
 @click.option("--disks", type=click.IntRange(2, 20), default=10, show_default=True, help="Size of the puzzle.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of all samples.")
-@click.option("--journal", type=click.Path(path_type=Path), help="Keep the voted run's journal here.")
+@click.option("--journal", type=FILE, help="Keep the voted run's journal here.")
 def demo(disks: int, seed: int, journal: Path | None) -> int:
     """See the embedded model derail alone, and solve the same puzzle by voting. No key, no network."""
     from unerring.ui.demo import demonstrate

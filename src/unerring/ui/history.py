@@ -17,6 +17,7 @@ from unerring.rejudging import Overturned, Rejudgement, SampleReading
 from unerring.rejudging import rejudge as judged_again
 from unerring.ui.exits import DONE, WRONG, Ended, finished, in_options, quoted, user_code_failed, working_on
 from unerring.ui.options import (
+    FILE,
     SEED,
     TOTAL,
     cap_options,
@@ -36,7 +37,7 @@ MAX_SHOWN = 20  # differences, and steps, that are printed; all of the result ar
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--dry-run", is_flag=True, help="Write nothing; this works for a run under way, too.")
 @judging_options
 @json_option
@@ -74,9 +75,9 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--at", type=TOTAL, required=True, metavar="N", help="The first step that the new run decides itself.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="NEW", help="The new run's journal.")
+@click.option("--out", type=FILE, required=True, metavar="NEW", help="The new run's journal.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable.")
 @model_option
 @click.option("--k", "k", default="auto", callback=margin, help="Votes that the winner must be ahead by.")

@@ -25,6 +25,7 @@ from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     AT_ONCE,
     COUNT,
+    FILE,
     SEED,
     allow_host_option,
     guard_options,
@@ -41,8 +42,8 @@ from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS, awaited_line
 @click.command(cls=GroupedCommand)
 @process_options
 @click.option("--samples", type=COUNT, default=2000, show_default=True, help="About how many to draw.")
-@click.option("--out", type=click.Path(path_type=Path), help="Keep the calibration here; one begun there goes on.")
-@click.option("--plots", type=click.Path(path_type=Path), help="Draw the figures into this folder ([plots] extra).")
+@click.option("--out", type=FILE, help="Keep the calibration here; one begun there goes on.")
+@click.option("--plots", type=FILE, help="Draw the figures into this folder ([plots] extra).")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the steps and of their samples.")
 @click.option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples at once.")
 @allow_host_option
@@ -163,7 +164,7 @@ class _Progress:
 @click.option(
     "--calibration",
     "calibrations",
-    type=click.Path(path_type=Path),
+    type=FILE,
     multiple=True,
     help="What was measured of a model (unerring calibrate). Repeat it to compare models.",
 )
@@ -177,7 +178,7 @@ class _Progress:
 @click.option("--price-out", type=float, help="Dollars per million tokens written.")
 @click.option(
     "--prices",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help='TOML file of prices: ["openai/gpt-4.1-mini"], input = 0.4, output = 1.6; else those of the [prices] extra.',
 )
 @click.option("--steps", type=int, required=True, help="Steps of the chain.")

@@ -45,6 +45,20 @@ class Number(click.FloatRange):
         return read
 
 
+class FileName(click.Path):
+    """The name of a file or folder, as a `Path`; an empty one, such as that of an unset variable, is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a name, or fail with one line that names the option."""
+        if value == "":
+            self.fail("the name of the file is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = FileName()
 SEED = click.IntRange(-MOST_SEED, MOST_SEED)
 STEPS = click.IntRange(1, MOST_TOTAL)
 TOTAL = click.IntRange(0, MOST_TOTAL)
@@ -145,7 +159,7 @@ def planning_options(command: Any) -> Any:
         ),
         click.option(
             "--calibration",
-            type=click.Path(path_type=Path),
+            type=FILE,
             help="What was measured of the model (unerring calibrate); the embedded model's ships with it.",
         ),
     )
@@ -199,7 +213,7 @@ def spending_options(command: Any) -> Any:
         ),
         click.option(
             "--prices",
-            type=click.Path(path_type=Path),
+            type=FILE,
             help="TOML tables of dollars per million tokens, as for unerring plan; else those of the [prices] extra.",
         ),
     )

@@ -18,7 +18,7 @@ from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
 from unerring.ui.doubtful import MAX_LINE_CHARS, indented
 from unerring.ui.exits import DONE, in_options, quoted, working_on
-from unerring.ui.options import json_option, judging_options
+from unerring.ui.options import FILE, json_option, judging_options
 from unerring.ui.text import inert
 
 FEW_SAMPLES = 40
@@ -27,14 +27,14 @@ OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags th
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--choose", type=int, metavar="N", help="Decide the step: take candidate number N of the list.")
 @click.option("--answer", metavar="JSON", help="Decide the step: this is its choice, whatever its samples say.")
 @click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn anew.")
 @click.option("--model", metavar="SPEC", help="The same, drawn from another model.")
 @click.option(
     "--prices",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="With --model, where the run has a budget in dollars: TOML tables of dollars per million tokens.",
 )
 @click.option("--full", is_flag=True, help="Shorten nothing, and leave no sample out.")

@@ -12,7 +12,7 @@ from unerring.adapters.journal_reader import entry_count
 from unerring.adapters.jsonl import json_line
 from unerring.core.request import Request
 from unerring.core.summary import answer_line, summary
-from unerring.errors import BEYOND_LENGTH, StepUndecided, Stopped
+from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped
 from unerring.measuring import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import (
@@ -29,6 +29,7 @@ from unerring.ui.exits import (
 from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     COUNT,
+    FILE,
     SEED,
     STEPS,
     accept_changes_option,
@@ -49,6 +50,7 @@ from unerring.ui.options import (
 from unerring.ui.progress import Progress
 from unerring.ui.text import beyond_length, report_text
 
+NOT_FOUND = 404  # the HTTP status of a model or address that the provider does not have
 Starting: TypeAlias = Callable[[Progress], api.Result]
 
 
@@ -62,7 +64,7 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
     help="Votes that the winner must be ahead by; auto: as many as the target takes, by what was measured.",
 )
 @planning_options
-@click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
+@click.option("--journal", type=FILE, help="Where the run is kept; a new file by default.")
 @click.option("--max-steps", type=STEPS, help="Stop, resumable, after so many steps.")
 @accept_changes_option
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
@@ -113,7 +115,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
 @click.option("--vote-cap", type=COUNT, help="Raise the cap on a step's votes.")
 @click.option("--flag-cap", type=COUNT, help="Raise the cap on a step's flagged samples per vote.")
@@ -184,7 +186,11 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
             return start(progress)
     except Stopped as error:
         advice, following = _going_on(error, path)
-        raise Ended(STOPPED, error.kind, str(error), f"go on with: {advice}", following) from error
+        if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == NOT_FOUND:
+            advice = f"for another model begin a new run; once the provider has this one: {following}"
+        else:
+            advice = f"go on with: {advice}"
+        raise Ended(STOPPED, error.kind, str(error), advice, following) from error
     except Exception as error:
         begun = entry_count(path) > before
         command = f"unerring resume {quoted(path)}" if begun else None

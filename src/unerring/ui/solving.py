@@ -29,6 +29,7 @@ from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, Ended, in_options
 from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     COUNT,
+    FILE,
     SEED,
     asking_options,
     json_option,
@@ -55,10 +56,8 @@ MOST_FLAGGED = 3  # problems in a row, all of whose samples are flagged: then it
 
 @click.command(cls=GroupedCommand)
 @click.argument("problem", required=False)
-@click.option(
-    "--input", "given", type=click.Path(path_type=Path), help='Problems, one in each line: {"question": ...}.'
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Where the answers go, one in each line.")
+@click.option("--input", "given", type=FILE, help='Problems, one in each line: {"question": ...}.')
+@click.option("--out", type=FILE, help="Where the answers go, one in each line.")
 @click.option("--limit", type=COUNT, help="Take the first N problems of the file.", metavar="N")
 @click.option(
     "--roles",
@@ -92,7 +91,7 @@ MOST_FLAGGED = 3  # problems in a row, all of whose samples are flagged: then it
 @model_option
 @click.option("--k", default="3", show_default=True, callback=margin, help="Votes that the winner must be ahead by.")
 @planning_options
-@click.option("--journal", type=click.Path(path_type=Path), help="Where the run is kept; a new file by default.")
+@click.option("--journal", type=FILE, help="Where the run is kept; a new file by default.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @trust_option
