@@ -8,84 +8,30 @@ Every step is decided by first-to-ahead-by-k voting over samples that raise no r
 arXiv:2511.09030), and everything that was paid for is in a journal that survives a kill -9.
 """
 
-from unerring.api import Options, Result, aresume, arun, resume, run
-from unerring.core.parsing import json_answer, lenient_json
-from unerring.core.planning.costs import Price
-from unerring.core.policy import Policy
-from unerring.core.process import Chain, Rehearsal, Subtask
-from unerring.core.race import AheadBy, FirstTo, Majority
-from unerring.core.redflag import FlagRules, RedFlag
-from unerring.core.request import Request
-from unerring.core.sample import Finish, Sample, Settings, Usage
-from unerring.core.steps import Step, StepSample
-from unerring.errors import (
-    BudgetSpent,
-    ChainChanged,
-    InputError,
-    Interrupted,
-    JournalBusy,
-    JournalDamaged,
-    JournalError,
-    ProviderBusy,
-    ProviderDown,
-    StepUndecided,
-    Stopped,
-    UnerringError,
-)
-from unerring.forking import fork
-from unerring.measuring import Target
-from unerring.processes.hanoi import Hanoi
-from unerring.reading import report, steps, verify
-from unerring.rejudging import rejudge
-from unerring.runtime.limits import Guards, Patience
-from unerring.spending import Budget
+TYPE_CHECKING = False  # type checkers take it for True; importing it from typing takes longer than all the rest here
 
-__all__ = [
-    "AheadBy",
-    "Budget",
-    "BudgetSpent",
-    "Chain",
-    "ChainChanged",
-    "Finish",
-    "FirstTo",
-    "FlagRules",
-    "Guards",
-    "Hanoi",
-    "InputError",
-    "Interrupted",
-    "JournalBusy",
-    "JournalDamaged",
-    "JournalError",
-    "Majority",
-    "Options",
-    "Patience",
-    "Policy",
-    "Price",
-    "ProviderBusy",
-    "ProviderDown",
-    "RedFlag",
-    "Rehearsal",
-    "Request",
-    "Result",
-    "Sample",
-    "Settings",
-    "Step",
-    "StepSample",
-    "StepUndecided",
-    "Stopped",
-    "Subtask",
-    "Target",
-    "UnerringError",
-    "Usage",
-    "aresume",
-    "arun",
-    "fork",
-    "json_answer",
-    "lenient_json",
-    "rejudge",
-    "report",
-    "resume",
-    "run",
-    "steps",
-    "verify",
-]
+if TYPE_CHECKING:
+    from unerring.public import *  # noqa: F403
+    from unerring.public import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import all public names and their modules when the first of them is asked for.
+
+        That takes a while. Until then the command line has begun, and ends with one line on Ctrl-C.
+        """
+        if name == "__all__" or not name.startswith("_"):
+            from importlib import import_module
+
+            public = import_module("unerring.public")
+            for each in (*public.__all__, "__all__"):
+                globals().setdefault(each, getattr(public, each))
+            if name in globals():
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})
+
+
+del TYPE_CHECKING

@@ -2,12 +2,19 @@
 
 import sys
 
+STOPPED = 3  # the exit code of what was stopped and can go on
+
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    from unerring.ui.cli import command_line
+    """Run the command line and exit with its code; Ctrl-C ends it with one line, also while it is being loaded."""
+    try:
+        from unerring.ui.cli import command_line
 
-    sys.exit(command_line(sys.argv[1:]))
+        code = command_line(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.stderr.write("unerring: stopped\n")
+        code = STOPPED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

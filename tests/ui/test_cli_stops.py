@@ -225,6 +225,31 @@ def test_a_signal_stops_a_run_in_good_order(tmp_path, name):
     assert 2 <= told["steps"] < 2000
 
 
+INTERRUPTED = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, *more):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from unerring.__main__ import main
+
+main()
+"""
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_is_one_line(tmp_path):
+    """Whichever of its modules is being imported at Ctrl-C, it ends with one line and code 3."""
+    places = ("unerring.api", "unerring.errors", "unerring.public", "unerring.ui.cli", "unerring.ui.options", "click")
+    program = (sys.executable, "-c", INTERRUPTED)
+    ends = {place: process(place, cwd=tmp_path, program=program) for place in places}
+    assert {place: (done.returncode, done.stderr) for place, done in ends.items()} == dict.fromkeys(
+        places, (3, "unerring: stopped\n")
+    )
+
+
 @pytest.mark.parametrize("speculate", ["off", "leader"])
 def test_an_interrupt_inside_a_model_is_one_line(tmp_path, speculate):
     """KeyboardInterrupt from a coroutine, which is where a third Ctrl-C may arrive, ends with one line and code 3."""
