@@ -1,0 +1,48 @@
+"""Steps that a forked run takes over: before its first own sample, one after the other, from a run that is named."""
+
+from dataclasses import replace
+
+import pytest
+
+from tables import each
+from unerring.core.entries import Inherited, Opened, Rejudged, Voter
+from unerring.core.policy import Policy
+from unerring.core.replay import Misplaced, replay
+
+OPENED = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)
+FORKED = replace(OPENED, origin={"path": "run.db", "at": 3})
+TAKEN = [Inherited(step, '"x"', f"{step + 1:032x}") for step in range(3)]
+
+
+def test_steps_are_taken_over_one_after_the_other():
+    """Each moves the run on to the place that it leads to, and counts as decided without a sample."""
+    state = replay([FORKED, *TAKEN])
+    assert (state.committed, state.inherited, state.samples) == (3, 3, 0)
+    assert state.last_digest == TAKEN[-1].state
+
+
+@each("entries", [[TAKEN[1]], [TAKEN[0], TAKEN[0]], [TAKEN[0], TAKEN[2]]], ids=str)
+def test_no_step_is_taken_over_out_of_turn(entries):
+    """A step that is not the next one is not taken over, whether or not the run has a sample of its own yet."""
+    with pytest.raises(Misplaced, match="out of turn"):
+        replay([FORKED, *entries])
+
+
+def test_no_step_is_taken_over_after_the_first_sample(script):
+    """A run that has begun to ask goes on by its own votes: what comes from elsewhere would pass for decided here."""
+    script.tell(FORKED, Voter(0, "first"), TAKEN[0])
+    script.vote(1, "a")
+    with pytest.raises(Misplaced, match="step 1 is taken over out of turn"):
+        script.tell(TAKEN[1])
+
+
+def test_no_step_is_taken_over_from_a_run_that_is_not_named():
+    """Only a fork, whose opening entry names its origin, takes steps over."""
+    with pytest.raises(Misplaced, match="none is named"):
+        replay([OPENED, TAKEN[0]])
+
+
+def test_a_step_without_samples_is_not_judged_again():
+    """There is nothing in it that could read otherwise."""
+    with pytest.raises(Misplaced, match="no samples that could be judged again"):
+        replay([OPENED, Rejudged(0, (), 1.0)])
