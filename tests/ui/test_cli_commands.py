@@ -5,7 +5,7 @@ import shlex
 import sys
 
 import pytest
-from command_runs import NOISE, process, ran
+from command_runs import LEDGER, NOISE, process, ran
 
 import unerring
 from unerring.processes.hanoi import Hanoi
@@ -107,8 +107,11 @@ def test_the_version_is_told(cli):
     assert cli("--version").out.split() == ["unerring", "0.1.0"]
 
 
-def test_a_chain_that_ends_where_it_starts_is_not_called_finished_already(cli, ledger):
-    """A first run of no steps at all is not taken for the resuming of a finished one."""
+def test_a_chain_that_ends_where_it_starts_is_not_called_finished_already(cli, tmp_path):
+    """A first run of no steps at all, as its length() says, is not taken for the resuming of a finished one."""
+    counted = LEDGER.replace("class Ledger:", "class Ledger:\n    def length(self):\n        return self.steps\n")
+    (tmp_path / "ledger.py").write_text(counted)
+    sys.modules.pop("ledger", None)
     done = cli("run", "ledger:Ledger", "--set", "steps=0", *NOISE, "--journal", "run.db")
     assert done.code == 0
     assert "already" not in done.err
