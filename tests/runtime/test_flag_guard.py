@@ -64,12 +64,12 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
         with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*`parse` lenient-json") as stop:
             unerring.run(Rows(), spec, path, k=3, options=options)
         drawn = total(path)
-        assert FIRST <= drawn < 150
+        assert FIRST <= drawn < 150  # as many as may be under way by the time that is seen
         assert stop.value.journal == str(path)
         assert stop.value.larger == ("flagged", 1.0)
         with pytest.raises(SamplesFlagged):  # a session that goes on looks again
             unerring.resume(path, Rows(), options=options)
-        assert total(path) < 2 * drawn + FIRST
+        assert total(path) - drawn < 150
 
 
 def test_one_step_after_the_other_stops_alike_and_may_go_on():
