@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 
 from unerring.core.entries import digest_of
@@ -25,17 +26,28 @@ def question_digest(subtask: Subtask, request: str = "") -> str:
     `request` is the run's request settings, as JSON text. The digest has 22 hex digits; each part has digits of its
     own (`PARTS`), so that a difference can be named.
     """
-    wordings = [subtask.prompt, subtask.compact, *subtask.paraphrases]
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
+    (_, of_wording), (_, of_schema), (_, of_settings) = PARTS
+    wordings = json.dumps([subtask.prompt, subtask.compact, *subtask.paraphrases])
+    return _digest(wordings, of_wording) + _known(schema, of_schema) + _known(_settings(subtask, request), of_settings)
+
+
+def _settings(subtask: Subtask, request: str) -> str:
+    """What a question has beside its wordings and its schema, as text."""
+    if not subtask.messages and not subtask.stop:
+        beside = json.dumps([[], [], request])  # most have nothing; sorting keys takes five times as long
+    else:
+        messages = [dict(one) for one in subtask.messages]
+        beside = json.dumps([messages, list(subtask.stop), request], sort_keys=True)
     read = [subtask.shortlist, subtask.nullable, subtask.example, subtask.echo]
-    beside = [[dict(one) for one in subtask.messages], list(subtask.stop), request]
-    if read != [None, False, None, None]:
-        beside.append(read)
-    parts = json.dumps(wordings), schema, json.dumps(beside, sort_keys=True)
-    return "".join(
-        blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
-        for part, (_, digits) in zip(parts, PARTS, strict=True)
-    )
+    return beside if read == [None, False, None, None] else beside + json.dumps(read)
+
+
+def _digest(part: str, digits: int) -> str:
+    return blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
+
+
+_known = lru_cache(maxsize=64)(_digest)  # for parts that are the same at nearly every step
 
 
 def question_difference(before: str, now: str) -> str:

@@ -54,6 +54,7 @@ class Sampling:
         self._most = most
         self._caller = Caller(around, most)
         self._endpoint = isinstance(sampler, Endpoint)
+        self._heard: dict[int, bool] = {}  # by sampler: asking what it is takes longer than the rest of a call
         self._copies = Copies(around.guards.copies, around.heard)
         self._flags = FlagGuard(sampler, ledger, around)
         self._refusals = Refusals(sampler, ledger, around)
@@ -91,7 +92,13 @@ class Sampling:
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
         seat = self._seat(question, slots[0])
-        return Drawing(slots, self._call(_Call(question, place, seat, slots, halts)), can_be_tried(seat.sampler))
+        return Drawing(slots, self._call(_Call(question, place, seat, slots, halts)), self._is_heard(seat.sampler))
+
+    def _is_heard(self, sampler: Sampler) -> bool:
+        """Whether calls to a sampler that are given up are heard to their end."""
+        if (heard := self._heard.get(id(sampler))) is None:
+            heard = self._heard[id(sampler)] = can_be_tried(sampler)
+        return heard
 
     def _could_win(self, step: OpenStep, samples: int) -> bool:
         """Whether so many samples could win a step, but must not win it from a single reply."""
