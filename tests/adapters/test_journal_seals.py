@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,42 @@ def test_the_head_is_on_disk_when_a_journal_is_closed(tmp_path, monkeypatch, end
     assert of_head.count("write") >= 2
     assert of_head[-1] == "sync"
     assert "write" not in of_head[of_head.index("sync") :] or of_head[-2:] == ["write", "sync"]
+
+
+@each(("end", "head", "warned"), [(None, True, 0), (None, False, 1), ("done", True, 0), ("done", False, 0)])
+def test_a_missing_head_is_warned_of_where_entries_may_be_missing(tmp_path, caplog, end, head, warned):
+    """Taken up again without its head, a run under way may lack its last entries; a finished one shows that it is
+    whole, and so does one that still has its head."""
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal.create(path)
+    journal.append(OPENED)
+    journal.append(Finished(0, 1.0) if end else Paused("interrupted", "", 1.0))
+    journal.close()
+    if not head:
+        head_path(path).unlink()
+    journal, entries = SqliteJournal.reopen(path)
+    assert len(list(entries)) == 2
+    journal.close()
+    assert [record.message.count("entries may be missing") for record in caplog.records] == [1] * warned
+
+
+@each(
+    ("done", "says"),
+    [
+        ("UPDATE entries SET body = x'ff' WHERE seq = ?", "is not what was written"),
+        ("UPDATE entries SET hash = x'ff' WHERE seq = ?", "is not what was written"),
+        ("DELETE FROM entries WHERE seq = ?", "is missing"),
+    ],
+)
+@each("good", [0, 1, 2])
+def test_the_first_bad_entry_is_named_by_its_number(tmp_path, good, done, says):
+    """Entries are counted from 1: the first bad one is the one after those that are whole."""
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal.create(path)
+    for entry in [OPENED, *(Paused("interrupted", "", float(number)) for number in range(3))]:
+        journal.append(entry)
+    journal.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(done, (good + 1,))
+    with pytest.raises(JournalDamaged, match=rf"entry {good + 1} {says}"):
+        entries_of(path)

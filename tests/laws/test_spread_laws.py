@@ -198,6 +198,24 @@ def test_the_least_concentration_comes_near_the_true_one():
     assert sum(one > 20.0 for one in found) >= 95
 
 
+@each("steps", [300, 5000, 300_000])
+@each(("mean", "concentration"), [(0.02, 5.0), (0.02, 60.0), (0.2, 15.0)])
+def test_the_least_concentration_is_the_first_that_is_plausible(mean, concentration, steps):
+    """Of 20,000 concentrations tried one by one, those whose log-likelihood lies within the drop of the largest begin
+    where it says; so too where the likelihood of a long pilot is narrower than the grid that it begins with."""
+    seen = piloted(mean, concentration, steps, np.random.default_rng(9))
+    evidence = [(votes, float(times)) for votes, times in seen.items()]
+    erred = sum(times for (_, wrong), times in seen.items() if wrong)
+    ((prior, stands_for),) = PRIOR.items()
+    evidence.append((prior, max(0.0, stands_for - erred)))
+    tried = np.geomspace(CONCENTRATIONS[0], CONCENTRATIONS[-1], 20_000)
+    near = tried[np.abs(np.log(tried / least_concentration([(mean, seen)]))) < 0.7]
+    scores = np.array([log_likelihood(mean, c, evidence) for c in near])
+    grid = np.array([log_likelihood(mean, c, evidence) for c in tried[::20]])
+    plausible = near[scores >= max(scores.max(), grid.max()) - 1.353]
+    assert least_concentration([(mean, seen)]) == pytest.approx(plausible[0], rel=2e-3)
+
+
 def test_errors_that_repeat_mean_a_wide_spread_and_errors_that_scatter_a_narrow_one():
     """Ten steps that are wrong every time, or never again, after 1,000 right ones make all the difference."""
     stubborn = least_concentration([(0.01, {(1, 0): 990, (0, LOOKS + 1): 10})])

@@ -108,13 +108,23 @@ def _made(operator: str | type[Operator]) -> Operator:
     return made
 
 
+def _of_a_decorator(node) -> bool:
+    """Whether a place is in a decorator: whether a class has slots changes nothing that anybody could see."""
+    while node is not None:
+        if node.type == "decorator":
+            return True
+        node = node.parent
+    return False
+
+
 def _mutants(root: Path, path: Path, operators: Sequence[str | type[Operator]]) -> Iterator[Mutant]:
     nodes = [*ast_nodes(get_ast((root / path).read_text(encoding="utf-8")))]
     for operator in operators:
         made = _made(operator)
-        places = [start for node in nodes for start, _ in made.mutation_positions(node)]
-        for occurrence, (line, _) in enumerate(places):
-            yield Mutant(path, operator, occurrence, line)
+        places = [(node, start) for node in nodes for start, _ in made.mutation_positions(node)]
+        for occurrence, (node, (line, _)) in enumerate(places):
+            if not _of_a_decorator(node):
+                yield Mutant(path, operator, occurrence, line)
 
 
 def drawn(root: Path, paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:

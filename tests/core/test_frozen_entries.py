@@ -1,0 +1,17 @@
+"""Entries are values: what was folded into a state, or waits to be written, is changed by nobody."""
+
+from dataclasses import FrozenInstanceError, fields
+from typing import get_args
+
+import pytest
+
+from tables import each
+from unerring.core import entries
+
+
+@each("kind", [*get_args(entries.Entry), entries.Reply], ids=lambda kind: kind.__name__)
+def test_no_field_of_an_entry_can_be_changed(kind):
+    """To set a field of an entry of any kind is an error."""
+    made = object.__new__(kind)
+    with pytest.raises(FrozenInstanceError):
+        setattr(made, fields(kind)[0].name, 1)
