@@ -220,7 +220,14 @@ def chain_for(
     made_with = opened.parameters if parameters is None else parameters
     if isinstance(chain, str):
         return make_chain(chain, made_with)
-    return chain or make_chain(opened.process, made_with, permission_for(path, opened, trust))
+    if chain is not None:
+        return chain
+    try:
+        return make_chain(opened.process, made_with, permission_for(path, opened, trust))
+    except InputError as error:
+        if "`chain`" in str(error):
+            raise
+        raise type(error)(f"{error}; or pass the process itself: `chain`") from error.__cause__
 
 
 def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState, trust: bool = False) -> Stand:

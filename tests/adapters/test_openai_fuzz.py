@@ -24,7 +24,7 @@ CANARY = "sk-canary-5d1f0c9a7e"
 ASKED = Asked(3, 64, 300, "m", "box", Secret(CANARY, "K"), 1_700_000_000.0, 0.25)
 SLOWEST = 0.050  # seconds of processor time for one reply
 PASSING = {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.TRANSIENT, FailureKind.UNKNOWN}
-LASTING = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID}
+LASTING = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID, FailureKind.REFUSED}
 
 USAGE = {"prompt_tokens": 230, "completion_tokens": 12, "prompt_tokens_details": {"cached_tokens": 128}}
 TOKENS = [{"token": "mov", "logprob": -0.02, "bytes": [109, 111, 118], "top_logprobs": []} for _ in range(12)]
