@@ -1,11 +1,20 @@
 """What tests have of their own: a state directory instead of the user's, and the names of replies heard so far."""
 
+import resource
 from collections.abc import Iterator
 
 import pytest
 
 from unerring.core.identities import Identities
 from unerring.runtime import limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def open_files() -> None:
+    """Hundreds of connections, at both of their ends, take more files than most shells allow at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 @pytest.fixture(scope="session", autouse=True)

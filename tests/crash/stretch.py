@@ -109,14 +109,16 @@ class KeptHanoi(Hanoi):
         super().__init__(disks)
         self._kept = Kept()
         self._steps = {str(self.state_at(step)): step for step in range(self.length())} if self._kept else {}
+        self._looked_at = False
 
     def parameters(self) -> dict[str, Any]:
         return {"disks": self.disks}
 
     def subtask(self, state: Any) -> Subtask | None:
         step = self._steps.get(str(state))  # none where a wrong guess led to
-        if step is not None:
+        if step is not None and self._looked_at:
             self._kept.hold(step)
+        self._looked_at = True  # a run looks for its first step before it makes a journal
         return super().subtask(state)
 
 
@@ -127,6 +129,7 @@ class KeptSolve(Solve):
         super().__init__(problem, "multiply")
         self._kept = Kept()
         self._steps = {self._turn(state): step for step, state in enumerate(self.states())} if self._kept else {}
+        self._looked_at = False
 
     def parameters(self) -> dict[str, Any]:
         return {"problem": self.problem}
@@ -146,6 +149,7 @@ class KeptSolve(Solve):
 
     def subtask(self, state: Any) -> Subtask | None:
         step = self._steps.get(self._turn(state))
-        if step is not None:
+        if step is not None and self._looked_at:
             self._kept.hold(step)
+        self._looked_at = True
         return super().subtask(state)

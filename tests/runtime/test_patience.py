@@ -121,7 +121,7 @@ def test_advice_beyond_all_patience_stops_the_run_at_once():
     outcome = run(Words(1), storm(3, retry_after=3600.0), K1)
     assert isinstance(outcome.error, ProviderGone)
     assert outcome.clock.slept == []
-    assert "3600" in str(outcome.error).replace(",", "")
+    assert "60 min" in str(outcome.error)
 
 
 def test_a_stop_says_how_a_wait_was_read():
@@ -129,7 +129,7 @@ def test_a_stop_says_how_a_wait_was_read():
     asked = ProviderBusy("429 too many requests", 3600.0)
     asked.reading = "retry-after: 1h read as 3600 s"
     outcome = run(Words(1), ScriptedSampler([asked]), K1)
-    assert "3600 s more (retry-after: 1h read as 3600 s), beyond" in str(outcome.error)
+    assert "60 min more (retry-after: 1h read as 3600 s), beyond" in str(outcome.error)
 
 
 def test_every_attempt_of_a_paid_call_is_in_the_journal():
