@@ -116,8 +116,8 @@ def test_flags_are_shares_of_the_first_samples(full):
 
 def test_every_figure_is_drawn(full, tmp_path, capsys):
     """Each is a file of the folder, which is made, and an SVG picture."""
-    written = draw_calibration(full, tmp_path / "some" / "folder")
-    assert written == [tmp_path / "some" / "folder" / f"{name}.svg" for name in NAMES]
+    written = draw_calibration(full, tmp_path / "folder")
+    assert written == [tmp_path / "folder" / f"{name}.svg" for name in NAMES]
     for path in written:
         assert parsed(path)[0].tag == "{http://www.w3.org/2000/svg}svg"
     assert capsys.readouterr() == ("", "")
