@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo       install into $(VENV) and watch the embedded model derail alone and succeed by voting"
 	@echo "make test       install what the tests need and run them (a few minutes)"
-	@echo "make test-slow  the long tests: processes killed again and again, the embedded model at length"
+	@echo "make test-slow  the long tests: processes killed again and again, the embedded model at length, small changes to the code"
 	@echo "make check      lint, formatting, types, layers"
 	@echo "make bench      the figures in the README (half an hour)"
 	@echo "make million    the record: 1,048,575 dependent steps on the embedded model, then verified"
