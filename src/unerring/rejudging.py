@@ -17,11 +17,9 @@ from unerring.core.process import (
     Chain,
     advanced,
     beside_of,
-    check_of,
     digest_at,
     start_text,
     started,
-    subtask_at,
 )
 from unerring.core.race import Undecided, Won
 from unerring.core.replay import Decided, RunState
@@ -31,7 +29,7 @@ from unerring.reading import folded
 from unerring.registry import require_process
 from unerring.retracing import chain_for, is_of_others, parameter_changes, remade
 from unerring.runtime.limits import SystemClock
-from unerring.runtime.question import Question
+from unerring.runtime.question import Question, stored_question
 
 MAX_LISTED = 1000  # differences, and steps, that a result names one by one
 
@@ -243,10 +241,7 @@ class _Rejudging:
 
     def _question(self, step: OpenStep, state: Json) -> Question | None:
         """How the process asks a step now; None where it ends there."""
-        subtask = subtask_at(self.chain, state, step.step)
-        if subtask is None:
-            return None
-        return Question(step, subtask, state, "", check_of(self.chain), request=self._state.request.question_text)
+        return stored_question(self.chain, step, state, self._state.request.question_text)
 
     def _read_again(self, question: Question, committed: bool) -> list[Judgement]:
         """The samples of a step that read otherwise now."""

@@ -12,7 +12,6 @@ from unerring.core.comparison import (
     differences,
     identity_differences,
     identity_of,
-    question_digest,
     same_process,
     what_changed,
 )
@@ -22,7 +21,6 @@ from unerring.core.open_step import OpenStep
 from unerring.core.process import (
     Chain,
     advanced,
-    check_of,
     digest_at,
     length_of,
     parameters_of,
@@ -39,7 +37,7 @@ from unerring.errors import ChainChanged, InputError
 from unerring.reading import folded
 from unerring.registry import make_chain, require_process
 from unerring.runtime.limits import heard_by_process
-from unerring.runtime.question import HOW_TO_GO_ON, Question
+from unerring.runtime.question import HOW_TO_GO_ON, Question, stored_question
 from unerring.trust import permission_for
 
 SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so many has its winning text read again
@@ -85,23 +83,20 @@ class Stand:
     def _compare_question(self, decided: Decided) -> None:
         if decided.inherited:
             return
-        subtask = subtask_at(self.chain, self.at, decided.step)
-        if subtask is None:
+        question = self._question(OpenStep(decided.step, self.state.policy))
+        if question is None:
             self.changes.append(f"the process now ends before step {decided.step}")
             return
-        request = self.state.request.question_text
         if decided.question is None:
             self.undigested = self.undigested or bool(decided.replies)
-        elif (now := question_digest(subtask, request)) != decided.question:
-            changed = what_changed(decided.question, now, decided.wordings, subtask)
+        elif question.digest != decided.question:
+            changed = what_changed(decided.question, question.digest, decided.wordings, question.subtask)
             self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
             return
         winner = decided.winner
         if winner is None or (decided.wordings is None and decided.step % SPOT_CHECK_STEPS):
             return
         text = decided.text_of(winner) or ""
-        step = OpenStep(decided.step, self.state.policy)
-        question = Question(step, subtask, self.at, "", check_of(self.chain), request=request)
         try:
             if question.choice(text) != decided.choice:
                 self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
@@ -110,19 +105,20 @@ class Stand:
         except Exception:  # the user's own code fails: it will, where it is needed, and name itself then
             return
 
+    def _question(self, step: OpenStep) -> Question | None:
+        return stored_question(self.chain, step, self.at, self.state.request.question_text)
+
     def compare_open(self) -> None:
         """Compare the next step, where it has samples, with how it is asked and read now."""
         step = self.state.frontier
         self.keeps = digest_at(self.chain, self.at, self.state.committed) == self.state.last_digest
         if step is None or not step.replies or not self.keeps:
             return
-        subtask = subtask_at(self.chain, self.at, step.step)
-        if subtask is None:
+        question = self._question(step)
+        if question is None:
             self.changes.append(f"the process now ends before step {step.step}")
             self.keeps = False
             return
-        request = self.state.request.question_text
-        question = Question(step, subtask, self.at, "", check_of(self.chain), request=request)
         if (difference := question.difference()) is not None:
             self.changes.append(f"step {step.step} {difference}")
             self.keeps = False

@@ -139,6 +139,12 @@ def _verdict(choice: str | None, flag: FlagKind | None) -> str:
     return f"a vote for {shortened(choice or '', MAX_SHOWN_CHARS)}"
 
 
+def stored_question(chain: Chain, step: OpenStep, state: Json, request: str) -> Question | None:
+    """Ask a step of a journal again, to compare it with what it was; None where the chain ends there now."""
+    subtask = subtask_at(chain, state, step.step)
+    return None if subtask is None else Question(step, subtask, state, "", check_of(chain), request=request)
+
+
 def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: str) -> Question | None:
     """Ask step `number` from a state; None where the chain ends there."""
     subtask = subtask_at(chain, state, number)

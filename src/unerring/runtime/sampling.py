@@ -302,6 +302,8 @@ class Sampling:
     def _token(self, call: "_Call") -> str | None:
         """The word that the answer of a call must end with, where echoes are asked for."""
         opened, request = self._ledger.state.opened, self._ledger.state.request
+        if not request.echo:  # as in most runs: this is asked of every sample
+            return None
         assert opened is not None
         drawn = Settings(0.0, 0, opened.seed, call.question.step.step, call.slots[0])
         return request.token(opened.time, call.question.at, drawn)
