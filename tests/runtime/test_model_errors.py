@@ -14,9 +14,10 @@ from unerring.core.replay import replay
 from unerring.errors import ProviderGone
 from unerring.runtime.ledger import Ledger
 from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings
+from unerring.runtime.outcome_guard import MOST_UNANSWERED, OutcomeGuard
 from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of
-from unerring.runtime.sampling import MOST_UNANSWERED, Sampling
+from unerring.runtime.sampling import Sampling
 from unerring.testing import MemoryJournal
 
 MOST_CALLS = 200  # of a run of 3 steps within its patience: what asks without end makes thousands
@@ -184,13 +185,30 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
         state, chain = replay([opening(Words(1), policy)]), Words(1)
         sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), Surroundings())
         question = question_of(chain, state, 0, [], state.last_digest)
+        under_way = []
         for _ in range(silent):
-            for call in sampling.calls(question, [0], StopRequest()):
-                call.drawn.send(None)
-                call.drawn.close()  # it ends without a word
+            [call] = sampling.calls(question, [0], StopRequest())
+            call.drawn.send(None)  # it is sent, and never heard of again
+            under_way.append(call.drawn)
         [call] = sampling.calls(question, [0], StopRequest())
         with pytest.raises(ProviderGone, match="step 0 was asked for"):
             await call.drawn
+        for drawn in under_way:
+            drawn.close()
 
     asyncio.run(main(K1, K1.vote_cap * (1 + K1.flag_cap)))
     asyncio.run(main(pilot_policy(Policy(), 0.1), MOST_UNANSWERED + 2 * Surroundings().in_flight))
+
+
+def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
+    """However many calls a step had, only those of whose outcome nothing is known bring it nearer to the last guard."""
+    state, most = replay([opening(Words(1), K1)]), K1.vote_cap * (1 + K1.flag_cap)
+    guard, question = OutcomeGuard(Ledger(state, MemoryJournal()), 256), question_of(Words(1), state, 0, [], "at")
+    for given_up in (True, False):
+        for _ in range(2 * most):
+            guard.asked(question, 1)
+            guard.ended(question, 1, given_up)
+    for _ in range(most):
+        guard.asked(question, 1)
+    with pytest.raises(ProviderGone):
+        guard.asked(question, 1)

@@ -6,17 +6,14 @@ unknown, never lost from sight.
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from unerring.core.account import Charge
 from unerring.core.echo import echo_line, without_echo
-from unerring.core.entries import Probed, QuestionText, Replies, Reply
+from unerring.core.entries import QuestionText, Replies, Reply
 from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Subtask
@@ -28,19 +25,15 @@ from unerring.runtime.calling import Asked, Caller, taken_in
 from unerring.runtime.flag_guard import FlagGuard
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.limits import StopRequest, Surroundings
+from unerring.runtime.outcome_guard import OutcomeGuard
 from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.ports import Endpoint, Sampler
-from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Nature, nonce_of, probe
 from unerring.runtime.question import MAX_REASON_CHARS, Question
-from unerring.runtime.refusals import Refusals, refused_by_itself
-from unerring.runtime.repeat_probe import MOST_REPEATS, probe_repeats
-from unerring.runtime.trials import Trial, can_be_tried
-
-log = logging.getLogger("unerring")
+from unerring.runtime.refusals import Refusals
+from unerring.runtime.trials import can_be_tried, tried_out
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096
-MOST_UNANSWERED = 1000  # samples of a step, beyond twice those that may be under way, of whose calls nothing is heard
 
 
 class Sampling:
@@ -58,7 +51,7 @@ class Sampling:
         self._copies = Copies(around.guards.copies, around.heard)
         self._flags = FlagGuard(sampler, ledger, around)
         self._refusals = Refusals(sampler, ledger, around)
-        self._unanswered: dict[tuple[int, str], int] = {}  # samples asked for since a call of the step had an outcome
+        self._outcomes = OutcomeGuard(ledger, most)
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
     @property
@@ -104,64 +97,18 @@ class Sampling:
         """Whether so many samples could win a step, but must not win it from a single reply."""
         return step.policy.replies_to_win > 1 and not step.race.votes and samples >= step.race.missing()
 
-    def _require_outcomes(self, question: Question, asked: int) -> None:
-        """Raise `ProviderGone` where a step was asked for all that its caps allow, or far more than may be under way,
-        and no call had any outcome.
-
-        The last guard against asking without end, whatever calls end in.
-        """
-        policy, key = self._ledger.state.policy, (question.step.step, question.at)
-        unanswered = self._unanswered[key] = self._unanswered.get(key, 0) + asked
-        if unanswered > min(policy.vote_cap * (1 + policy.flag_cap), MOST_UNANSWERED + 2 * self._most):
-            raise ProviderGone(
-                f"step {question.step.step} was asked for {unanswered:,} samples, and neither a sample nor a failure "
-                "came of it"
-            )
-        if len(self._unanswered) > MOST_PENDING:
-            committed = self._ledger.state.committed
-            self._unanswered = {at: count for at, count in self._unanswered.items() if at[0] >= committed}
-
     async def try_out(self, subtask: Subtask) -> None:
         """Try every endpoint out, before a session's first step, for which `subtask` is asked.
 
         Raises `VotesCopied` for one that gives copies.
         """
-        opened, guards = self._ledger.state.opened, self._around.guards
-        assert opened is not None
         every = (*samplers_of(self._sampler), *self._around.substitutes.values())
-        for endpoint in (one for one in every if guards.probe and can_be_tried(one)):
-            step = self._ledger.state.committed
-            limit = self._ledger.state.policy.flags.max_output_tokens
-            settings = self._ledger.state.request.alone(Settings(1.0, limit, opened.seed, step, 0))
-            self._notice(
-                f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls, and "
-                f"{MOST_REPEATS} at most that read the run's next question"
-            )
-            trial, nonce = (
-                Trial(self._ledger, self._caller, endpoint),
-                nonce_of(opened.seed, self._around.clock.time()),
-            )
-            try:
-                finding = await probe(trial.ask, nonce, settings)
-            except ProviderGone as gone:
-                if not refused_by_itself(gone):
-                    raise
-                continue  # a filter that takes no letters without a meaning says nothing of caches
-            if finding.nature is Nature.UNSURE and finding.heard:
-                asked = self._ledger.state.request.settings(subtask, endpoint.compact, settings)
-                with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
-                    finding = await probe_repeats(trial.ask, subtask.worded(endpoint.compact), nonce, asked, finding)
-            self._ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
-            if finding.fatal:
-                raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
-            finding.teach(self._copies, endpoint.name)
-            if finding.n_honoured is False:
-                self._singly.add(endpoint.name)
-
-    def _notice(self, line: str) -> None:
-        log.info("%s", line)
-        if self._around.notice is not None:
-            self._around.notice(line)
+        for endpoint in (one for one in every if self._around.guards.probe and can_be_tried(one)):
+            finding = await tried_out(endpoint, subtask, self._ledger, self._caller)
+            if finding is not None:
+                finding.teach(self._copies, endpoint.name)
+                if finding.n_honoured is False:
+                    self._singly.add(endpoint.name)
 
     def _seat(self, question: Question, slot: int) -> "_Seat":
         """Assign a sample number to a model, wording and temperature; the step's round matters too."""
@@ -185,22 +132,19 @@ class Sampling:
 
     async def _call(self, call: "_Call") -> None:
         later = bool(call.question.step.replies)
-        self._require_outcomes(call.question, len(call.slots))
+        self._outcomes.asked(call.question, len(call.slots))
+        given_up = False
         try:
             samples = await self._answered(call)
-        except asyncio.CancelledError:  # given up by the run: its step was asked from a state that was not to be
-            if call.key in self._unanswered:
-                self._unanswered[call.key] -= len(call.slots)
+        except asyncio.CancelledError:  # its step was asked from a state that was not to be
+            given_up = True
             raise
         except ProviderGone as gone:
-            self._unanswered.pop(call.key, None)
             samples = self._refusals.settled(gone, call.question, call.place, call.seat.sampler, len(call.slots))
-        except Exception:
-            self._unanswered.pop(call.key, None)
-            raise
         else:
             self._refusals.answered(call.seat.sampler, call.question.step.step)
-        self._unanswered.pop(call.key, None)
+        finally:
+            self._outcomes.ended(call.question, len(call.slots), given_up)
         failure: Exception | None = None
         replies: list[Reply] = []
         read: list[Sample] = []
@@ -407,11 +351,6 @@ class _Call:
     seat: _Seat
     slots: list[int]
     halts: tuple[StopRequest, ...]
-
-    @property
-    def key(self) -> tuple[int, str]:
-        """The step's number and the digest of its place."""
-        return self.question.step.step, self.question.at
 
     @property
     def prompt(self) -> str:

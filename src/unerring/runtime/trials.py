@@ -1,12 +1,55 @@
 """The trial calls of a session: paced, reserved and journaled like any others."""
 
+import logging
+from contextlib import suppress
 from dataclasses import replace
 
+from unerring.core.account import Charge
 from unerring.core.entries import PROBE, Probed
+from unerring.core.process import Subtask
 from unerring.core.sample import Sample, Settings, Usage
+from unerring.errors import ProviderGone, VotesCopied
 from unerring.runtime.calling import Asked, Caller, deferred
 from unerring.runtime.ledger import Ledger, Tries
 from unerring.runtime.ports import Endpoint, Sampler
+from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Finding, Nature, nonce_of, probe
+from unerring.runtime.refusals import refused_by_itself
+from unerring.runtime.repeat_probe import MOST_REPEATS, probe_repeats
+
+log = logging.getLogger("unerring")
+
+
+async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> Finding | None:
+    """What trial calls show of an endpoint, before the session's first step, for which `subtask` is asked.
+
+    None where it refuses such calls. Raises `VotesCopied` where it gives copies.
+    """
+    state, around = ledger.state, ledger.around
+    assert state.opened is not None
+    step, limit = state.committed, state.policy.flags.max_output_tokens
+    settings = state.request.alone(Settings(1.0, limit, state.opened.seed, step, 0))
+    line = (
+        f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls, and "
+        f"{MOST_REPEATS} at most that read the run's next question"
+    )
+    log.info("%s", line)
+    if around.notice is not None:
+        around.notice(line)
+    trial, nonce = Trial(ledger, caller, endpoint), nonce_of(state.opened.seed, around.clock.time())
+    try:
+        finding = await probe(trial.ask, nonce, settings)
+    except ProviderGone as gone:
+        if not refused_by_itself(gone):
+            raise
+        return None  # a filter that takes no letters without a meaning says nothing of caches
+    if finding.nature is Nature.UNSURE and finding.heard:
+        asked = state.request.settings(subtask, endpoint.compact, settings)
+        with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
+            finding = await probe_repeats(trial.ask, subtask.worded(endpoint.compact), nonce, asked, finding)
+    ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
+    if finding.fatal:
+        raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
+    return finding
 
 
 class Trial:
