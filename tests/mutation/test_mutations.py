@@ -79,12 +79,15 @@ class Workshop:
         found = [place for place in places if f"{module} import" in place.read_text(encoding="utf-8")]
         return [str(place.relative_to(self.root)) for place in dict.fromkeys(found)]
 
-    def notices(self, mutant, code: str) -> bool:
-        """Whether any test fails where one mutant is in place."""
+    def noticed_by(self, mutant, code: str) -> str:
+        """What fails where one mutant is in place, as pytest says it; empty where every test passes."""
         self.write(mutant.path, mutant.applied(code))
         try:
             own = self.tests_of(mutant.path)
-            return not ((not own or self.passes(*own)) and self.passes(*WIDER, processes=2))
+            if (not own or self.passes(*own)) and self.passes(*WIDER, processes=2):
+                return ""
+            failed = [line for line in self.said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            return failed[0] if failed else self.said.strip().rpartition("\n")[2] or "nothing could be run"
         finally:
             self.write(mutant.path, code)
 
@@ -107,10 +110,11 @@ def test_the_suite_notices_small_changes(tmp_path, capfd):
     missed = []
     for number, mutant in enumerate(mutants, 1):
         code = (shop.root / mutant.path).read_text(encoding="utf-8")
-        found = shop.notices(mutant, code)
+        found = shop.noticed_by(mutant, code)
         missed += [] if found else [mutant.told(code)]
+        outcome = f"{'found ' if found else 'MISSED'} {mutant.told(code)}  {found[:150]}".rstrip()
         with capfd.disabled():
-            print(f"{number}/{len(mutants)} {'found ' if found else 'MISSED'} {mutant.told(code)}", flush=True)  # noqa: T201
+            print(f"{number}/{len(mutants)} {outcome}", flush=True)  # noqa: T201
     score = 1.0 - len(missed) / len(mutants)
     lines = "\n".join(missed)
     log.info("mutants: %d of %d found (%.0f %%)", len(mutants) - len(missed), len(mutants), 100 * score)
