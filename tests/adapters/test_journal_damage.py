@@ -1,7 +1,9 @@
 """Damage to a journal's file is always noticed: loudly, with the place, and never as a run that passes."""
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -24,6 +26,9 @@ from journal_files import (
 from unerring.core.encoding import GENESIS, chained, encode
 from unerring.core.entries import Entry, Replies
 from unerring.core.sample import Usage
+
+AT = 40  # the entry that is damaged, where it is one
+Damaging = Callable[[bytes, list[tuple[int, bytes, bytes]]], bytes]
 
 
 @pytest.fixture
@@ -102,6 +107,41 @@ def test_a_finished_journal_with_bytes_added_is_noticed(path: Path):
         assert_damaged(cli("verify", with_bytes(path, data + added)))
 
 
+def text_for_bytes(data: bytes, rows: list[tuple[int, bytes, bytes]]) -> bytes:
+    """The hash of one entry declared to be text, which it is not."""
+    _, body, running = rows[AT - 1]
+    declared = data.index(body + running) - 1  # the last byte of the row's header is the type of its last column
+    assert data[declared] == 12 + 2 * len(running), "not the type of a blob of that length: sqlite.org/fileformat.html"
+    return data[:declared] + bytes([data[declared] + 1]) + data[declared + 1 :]
+
+
+def page_for_another(data: bytes, rows: list[tuple[int, bytes, bytes]]) -> bytes:
+    """A page of entries overwritten with zeros."""
+    start = data.index(rows[AT - 1][1]) // 4096 * 4096
+    return data[:start] + bytes(4096) + data[start + 4096 :]
+
+
+@pytest.mark.parametrize(("damage", "error"), [(text_for_bytes, "decode"), (page_for_another, "malformed")])
+def test_an_error_of_sqlite_names_the_first_entry_that_cannot_be_read(path: Path, damage: Damaging, error: str):
+    """Where SQLite itself gives up between entries, the line names the first lost one and counts those before it."""
+    rows = rows_of(path)
+    with_bytes(path, damage(path.read_bytes(), rows))
+    lost = next(seq for seq, *_ in rows if not readable(path, seq))
+    assert 1 < lost <= AT
+    line = assert_damaged(cli("verify", path))
+    assert re.search(rf"entry {lost} cannot be read \(.*{error}", line), line
+    assert f"; {lost - 1} of {len(rows)} entries are intact" in line
+
+
+def readable(path: Path, seq: int) -> bool:
+    """Whether SQLite gives one row, asked for it alone."""
+    with closing(sqlite3.connect(path)) as database:
+        try:
+            return database.execute("SELECT * FROM entries WHERE seq = ?", (seq,)).fetchone() is not None
+        except sqlite3.Error:
+            return False
+
+
 def test_every_command_that_reads_notices(path: Path):
     """Report, export and resume refuse a journal with a changed entry just as verify does."""
     data = path.read_bytes()
@@ -139,9 +179,6 @@ def test_all_entries_cut_are_counted(path: Path, entries: list[Entry]):
     """All rows deleted: all are named as missing."""
     sql(path, "DELETE FROM entries")
     assert f"entries 1 to {len(entries)} are missing" in assert_damaged(cli("verify", path))
-
-
-AT = 40
 
 
 def changed(rows: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, bytes]]:

@@ -95,13 +95,22 @@ class Reader:
             with closing(self._connected(mark)) as database:
                 self._check_version(database, mark)
                 self._check_table(database)
-                yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
+                yield from self._selected(database)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise JournalBusy(f"{self.path} is locked by another program") from None
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", mark) from None
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", mark) from None
+
+    def _selected(self, database: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes]]:
+        """All rows in order. Where that fails, the last intact one is asked for again, by its number."""
+        try:
+            yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
+        except sqlite3.Error:
+            # Python's cursor steps to the next row before it gives one, which is lost where that step fails.
+            yield from database.execute("SELECT seq, body, hash FROM entries WHERE seq = ?", (self.count + 1,))
+            raise
 
     def _connected(self, mark: Mark | None) -> sqlite3.Connection:
         # Nobody writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
