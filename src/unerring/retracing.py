@@ -12,6 +12,7 @@ from unerring.core.comparison import (
     differences,
     identity_differences,
     identity_of,
+    question_digest,
     same_process,
     what_changed,
 )
@@ -20,7 +21,9 @@ from unerring.core.identities import Identities
 from unerring.core.open_step import OpenStep
 from unerring.core.process import (
     Chain,
+    Subtask,
     advanced,
+    check_of,
     digest_at,
     length_of,
     parameters_of,
@@ -83,20 +86,27 @@ class Stand:
     def _compare_question(self, decided: Decided) -> None:
         if decided.inherited:
             return
-        question = self._question(OpenStep(decided.step, self.state.policy))
-        if question is None:
+        subtask = subtask_at(self.chain, self.at, decided.step)
+        if subtask is None:
             self.changes.append(f"the process now ends before step {decided.step}")
             return
         if decided.question is None:
             self.undigested = self.undigested or bool(decided.replies)
-        elif question.digest != decided.question:
-            changed = what_changed(decided.question, question.digest, decided.wordings, question.subtask)
+        elif (digest := question_digest(subtask, self.state.request.question_text)) != decided.question:
+            changed = what_changed(decided.question, digest, decided.wordings, subtask)
             self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
             return
+        if decided.wordings is not None or decided.step % SPOT_CHECK_STEPS == 0:
+            self._read_winner(decided, subtask)
+
+    def _read_winner(self, decided: Decided, subtask: Subtask) -> None:
+        """Compare how the winning text of a committed step reads now with its choice."""
         winner = decided.winner
-        if winner is None or (decided.wordings is None and decided.step % SPOT_CHECK_STEPS):
+        if winner is None:
             return
         text = decided.text_of(winner) or ""
+        step = OpenStep(decided.step, self.state.policy)
+        question = Question(step, subtask, self.at, "", check_of(self.chain))
         try:
             if question.choice(text) != decided.choice:
                 self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
@@ -105,16 +115,13 @@ class Stand:
         except Exception:  # the user's own code fails: it will, where it is needed, and name itself then
             return
 
-    def _question(self, step: OpenStep) -> Question | None:
-        return stored_question(self.chain, step, self.at, self.state.request.question_text)
-
     def compare_open(self) -> None:
         """Compare the next step, where it has samples, with how it is asked and read now."""
         step = self.state.frontier
         self.keeps = digest_at(self.chain, self.at, self.state.committed) == self.state.last_digest
         if step is None or not step.replies or not self.keeps:
             return
-        question = self._question(step)
+        question = stored_question(self.chain, step, self.at, self.state.request.question_text)
         if question is None:
             self.changes.append(f"the process now ends before step {step.step}")
             self.keeps = False

@@ -35,3 +35,26 @@ def test_a_change_without_a_text_asks_for_its_cause():
     assert what_changed(*digests, ("one",), more) == "its wording changed: 1 of them, now 2"
     held = Subtask("one", int, schema={"type": "integer"})
     assert what_changed(digests[0], question_digest(held), ("one",), held) == "its schema changed"
+
+
+def test_a_digest_never_changes_its_value():
+    """Journals hold digests: the same question has the same one in every version, whatever characters it has."""
+    request = '{"system":"Be brief."}'
+    plain = Subtask("Double 3", int)
+    full = Subtask(
+        'Wie "viel" ist 3 + 4?\n\ud800',
+        int,
+        compact="3 + 4 \U0001f600",
+        paraphrases=("Drei plus vier é",),
+        schema={"type": "integer"},
+        messages=({"role": "system", "content": "Rechne."},),
+        stop=("\n\n",),
+        nullable=True,
+        shortlist=5,
+        example="7",
+    )
+    assert [question_digest(plain), question_digest(plain, request), question_digest(full, request)] == [
+        "24dced323bcec7ea7ced82",
+        "24dced323bcec7ea2c3757",
+        "3e1e2bda95087298caccd7",
+    ]

@@ -28,19 +28,26 @@ def question_digest(subtask: Subtask, request: str = "") -> str:
     """
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
     (_, of_wording), (_, of_schema), (_, of_settings) = PARTS
-    wordings = json.dumps([subtask.prompt, subtask.compact, *subtask.paraphrases])
+    texts = (subtask.prompt, subtask.compact, *subtask.paraphrases)
+    each = ["null" if one is None else json.dumps(one) for one in texts]
+    wordings = f"[{', '.join(each)}]"  # as json.dumps writes the list, in a fifth of its time
     return _digest(wordings, of_wording) + _known(schema, of_schema) + _known(_settings(subtask, request), of_settings)
 
 
 def _settings(subtask: Subtask, request: str) -> str:
     """What a question has beside its wordings and its schema, as text."""
     if not subtask.messages and not subtask.stop:
-        beside = json.dumps([[], [], request])  # most have nothing; sorting keys takes five times as long
+        beside = _without_messages(request)
     else:
         messages = [dict(one) for one in subtask.messages]
         beside = json.dumps([messages, list(subtask.stop), request], sort_keys=True)
     read = [subtask.shortlist, subtask.nullable, subtask.example, subtask.echo]
     return beside if read == [None, False, None, None] else beside + json.dumps(read)
+
+
+@lru_cache(maxsize=64)  # most questions have none, and the same request settings
+def _without_messages(request: str) -> str:
+    return json.dumps([[], [], request])
 
 
 def _digest(part: str, digits: int) -> str:

@@ -56,6 +56,9 @@ class Request:
     echo: whether each answer must end with a word of its own request, so that no other request's answer votes; schemas
         are then not sent, since they leave no room for it.
 
+    question_text: what of these is part of every question's digest, as JSON text: `system` and `extra`, and not the
+        others, which change no question. It follows from them.
+
     None leaves what the model's policy or its calibration has. Raises `InputError` for what cannot be.
     """
 
@@ -66,6 +69,7 @@ class Request:
     extra: Mapping[str, Json] = field(default_factory=dict)
     nonce: bool = False
     echo: bool = False
+    question_text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("temperature", "first_temperature"):
@@ -79,6 +83,7 @@ class Request:
         _require_extra(self.extra)
         for name in ("nonce", "echo"):
             require_flag(name, getattr(self, name))
+        object.__setattr__(self, "question_text", self._question_text())  # it is asked for at every step
 
     def on(self, policy: Policy) -> Policy:
         """The policy with these temperatures and this limit in place of its own, where they are given."""
@@ -128,12 +133,7 @@ class Request:
         """
         return token_of(f"{session!r}:{at}:{drawn.sample_seed()}") if self.echo else None
 
-    @property
-    def question_text(self) -> str:
-        """What is part of every question's digest, as JSON text: the system message and the further fields.
-
-        A nonce and an echo are not: they change no question.
-        """
+    def _question_text(self) -> str:
         if self.is_plain:
             return ""
         return canonical({name: value for name, value in self.to_json().items() if name not in {"nonce", "echo"}})
