@@ -1,7 +1,6 @@
 """A question that the provider refuses is parked for somebody to decide, and the others go on."""
 
 import json
-from dataclasses import dataclass
 from random import random
 
 import pytest
@@ -13,7 +12,8 @@ from faults.answers import Answer
 from faults.faults import Fault, Rejection
 from faults.script import since, where
 from faults.server import serving
-from unerring import Guards, InputError, Options, Subtask
+from rows import Rows
+from unerring import Guards, InputError, Options
 from unerring.adapters.journal_reader import Reader
 from unerring.core.entries import Failed, Refused, Replies
 from unerring.errors import ProviderGone, StepRefused
@@ -22,34 +22,6 @@ from unerring.ui.cli import command_line
 
 ODD = Rejection(422, "unprocessable", "Something about this request cannot be processed.")
 PLAIN = Options(guards=Guards(probe=False), clock=QuickClock())
-
-
-@dataclass
-class Rows:
-    """Rows that do not hang on each other, each a step that doubles its number."""
-
-    rows: int = 12
-
-    def length(self):
-        return self.rows
-
-    def start(self):
-        return {"row": 0, "sum": 0}
-
-    def place(self, state):
-        return state["row"]
-
-    def beside(self, state):
-        return {"row": state["row"] + 1, "sum": None} if state["row"] + 1 < self.rows else None
-
-    def subtask(self, state):
-        return None if state["row"] == self.rows else Subtask(f"Double {state['row']}.", unerring.json_answer)
-
-    def check(self, state, choice):
-        return unerring.RedFlag("not even") if choice % 2 else None
-
-    def advance(self, state, choice):
-        return {"row": state["row"] + 1, "sum": state["sum"] + choice}
 
 
 def doubling(prompt, *drawn):

@@ -4,11 +4,17 @@ import asyncio
 from dataclasses import dataclass, field
 from random import Random
 
+from virtual_time import virtually
+
 from unerring.core.account import Charge, Tariff
+from unerring.core.entries import Resumed
+from unerring.core.replay import replay
 from unerring.core.sample import Sample, Settings, Usage
-from unerring.errors import FailureKind, ProviderBusy
+from unerring.errors import BudgetSpent, FailureKind, ProviderBusy
+from unerring.runtime.limits import Patience
 from unerring.testing import MemoryJournal
 
+ENDLESS = Patience(first=0.1, total=1e9)
 TARIFF = Tariff(input=400_000, output=1_600_000, cached=100_000)
 MOST_TOKENS = 40
 
@@ -88,3 +94,46 @@ class Mortal(MemoryJournal):
     async def commit(self):
         if self.dead.is_set() and not self.buried:
             await asyncio.Event().wait()
+
+
+def one_life(begun, sampler, entries, lives=-1):
+    """One session, killed after so many entries: its journal's entries afterwards, and what ended it, None for its end.
+
+    `begun` makes the coroutine of the session from its journal.
+    """
+    journal = Mortal(entries, lives)
+
+    async def main():
+        running = asyncio.ensure_future(begun(journal))
+        dying = asyncio.ensure_future(journal.dead.wait())
+        await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if journal.dead.is_set():
+            journal.buried = sampler.dead = True  # the loop ends what is left, which reaches nobody any more
+            raise Killed
+        await running
+
+    try:
+        virtually(main())
+    except (BudgetSpent, Killed) as error:
+        return list(journal.entries()), error
+    return list(journal.entries()), None
+
+
+def until_its_end(life, entries):
+    """Sessions one after the other, `life(entries)` each, until one ends by itself: the last state, and its end."""
+    entries, ended = life(entries)
+    while isinstance(ended, Killed):
+        entries, ended = life([*entries, Resumed(0.0)])
+    return replay(entries), ended
+
+
+def require_within(limits, bill, state, seed):
+    """Assert that what was billed is on record, and within the limits."""
+    if limits.money is not None:
+        assert bill.total.money <= state.account.spent.money <= limits.money, seed
+    if limits.tokens is not None:
+        assert bill.total.tokens <= state.account.spent.tokens <= limits.tokens, seed
+    if limits.calls is not None:
+        assert bill.calls <= limits.calls, seed
+    assert bill.calls <= state.account.calls, seed  # an intent may be on record, and the call never sent

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 from chain_runs import K3, Watch, Words
-from metered import TARIFF, Bill, Killed, Metered, Mortal
+from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
 from virtual_time import LoopClock, virtually
 
 from unerring.core.account import Charge, Limits
@@ -14,10 +14,8 @@ from unerring.core.replay import RunState, replay
 from unerring.core.vote import canonical
 from unerring.errors import BudgetSpent
 from unerring.runtime.chain import run_chain
-from unerring.runtime.limits import Guards, Patience, Speculation, Surroundings
+from unerring.runtime.limits import Guards, Speculation, Surroundings
 from unerring.testing import MemoryJournal
-
-ENDLESS = Patience(first=0.1, total=1e9)
 
 
 def opened(policy, chain, limits):
@@ -27,14 +25,13 @@ def opened(policy, chain, limits):
 
 
 def lived(chain, sampler, entries, lives=-1, guards=None):
-    """One life of a run: its journal's entries afterwards, and what ended it, None for its own end."""
+    """One session of a run, as `one_life`."""
     state = replay(entries)
     at = chain.start()
     for _ in range(state.committed):
         at = chain.advance(at, "a")
-    journal = Mortal(entries, lives)
 
-    async def main():
+    def begun(journal):
         around = Surroundings(
             clock=LoopClock(),
             patience=ENDLESS,
@@ -42,20 +39,9 @@ def lived(chain, sampler, entries, lives=-1, guards=None):
             speculation=Speculation(lambda _: "a", 0.5, 64),
             guards=guards or Guards(),
         )
-        running = asyncio.ensure_future(run_chain(chain, sampler, journal, state, at, around))
-        dying = asyncio.ensure_future(journal.dead.wait())
-        await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
-        dying.cancel()
-        if journal.dead.is_set():
-            journal.buried = sampler.dead = True  # the loop ends what is left, which reaches nobody any more
-            raise Killed
-        await running
+        return run_chain(chain, sampler, journal, state, at, around)
 
-    try:
-        virtually(main())
-    except (BudgetSpent, Killed) as error:
-        return list(journal.entries()), error
-    return list(journal.entries()), None
+    return one_life(begun, sampler, entries, lives)
 
 
 def trial(seed):
@@ -70,13 +56,12 @@ def trial(seed):
             Limits(calls=chance.randint(1, 150)),
         ]
     )
-    entries, ended = opened(K3, chain, limits), Killed()
-    while isinstance(ended, Killed):
+
+    def life(entries):
         sampler = Metered(bill, chance.randrange(10**6), chance.choice([0.0, 0.2, 0.5]), 0.2)
-        entries, ended = lived(chain, sampler, entries, chance.choice([-1, chance.randint(0, 200)]))
-        if isinstance(ended, Killed):
-            entries.append(Resumed(0.0))
-    return limits, bill, replay(entries), ended
+        return lived(chain, sampler, entries, chance.choice([-1, chance.randint(0, 200)]))
+
+    return limits, bill, *until_its_end(life, opened(K3, chain, limits))
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -85,13 +70,7 @@ def test_no_budget_is_ever_exceeded(block):
     finished = spent = 0
     for seed in range(50 * block, 50 * block + 50):
         limits, bill, state, ended = trial(seed)
-        if limits.money is not None:
-            assert bill.total.money <= state.account.spent.money <= limits.money
-        if limits.tokens is not None:
-            assert bill.total.tokens <= state.account.spent.tokens <= limits.tokens
-        if limits.calls is not None:
-            assert bill.calls <= limits.calls
-        assert bill.calls <= state.account.calls  # an intent may be on record, and the call never sent
+        require_within(limits, bill, state, seed)
         finished += ended is None
         spent += isinstance(ended, BudgetSpent)
     assert finished >= 5

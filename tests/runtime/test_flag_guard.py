@@ -1,8 +1,6 @@
 """Runs whose samples are all flagged stop early, and say what to do."""
 
 import asyncio
-import json
-from dataclasses import dataclass
 
 import pytest
 from chain_runs import K3, Words, resume, run
@@ -11,7 +9,8 @@ from virtual_time import Says
 import unerring
 from faults.answers import Answer
 from faults.server import serving
-from unerring import Guards, Options, Subtask
+from rows import Rows
+from unerring import Guards, Options
 from unerring.adapters.journal_reader import Reader
 from unerring.core.entries import Replies
 from unerring.core.flagged import FIRST
@@ -21,38 +20,13 @@ from unerring.errors import SamplesFlagged, StepUndecided
 from unerring.measuring import PilotOptions, acalibrate
 
 
-@dataclass
-class Rows:
-    """Rows that do not hang on each other, each a step; its answer is JSON."""
-
-    rows: int = 300
-
-    def length(self):
-        return self.rows
-
-    def start(self):
-        return {"row": 0, "sum": 0}
-
-    def place(self, state):
-        return state["row"]
-
-    def beside(self, state):
-        return {"row": state["row"] + 1, "sum": None} if state["row"] + 1 < self.rows else None
-
-    def subtask(self, state):
-        return None if state["row"] == self.rows else Subtask(f"row {state['row']}", unerring.json_answer)
-
-    def advance(self, state, choice):
-        return {"row": state["row"] + 1, "sum": state["sum"] + choice["n"]}
-
-
 def total(path):
     """How many samples a journal holds."""
     return sum(len(entry.replies) for entry in Reader(path).entries() if isinstance(entry, Replies))
 
 
 def fenced(prompt, temperature=0.0, seed=0, index=0, limit=0):
-    return Answer(f'```json\n{{"n": {prompt.split()[-1]}}}\n```', 20, 8)
+    return Answer(f"```json\n{2 * int(prompt.split()[-1].rstrip('.'))}\n```", 20, 8)
 
 
 def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
@@ -62,13 +36,13 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
         spec = f"openai/m@{server.url}"
         options = Options(guards=Guards(probe=False))
         with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*`parse` lenient-json") as stop:
-            unerring.run(Rows(), spec, path, k=3, options=options)
+            unerring.run(Rows(300), spec, path, k=3, options=options)
         drawn = total(path)
         assert FIRST <= drawn < 150  # as many as may be under way by the time that is seen
         assert stop.value.journal == str(path)
         assert stop.value.larger == ("flagged", 1.0)
         with pytest.raises(SamplesFlagged):  # a session that goes on looks again
-            unerring.resume(path, Rows(), options=options)
+            unerring.resume(path, Rows(300), options=options)
         assert total(path) - drawn < 150
 
 
@@ -98,7 +72,7 @@ def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
 
     path = tmp_path / "run.db"
     with pytest.raises(SamplesFlagged, match=r"750 tokens; .*reasoning.*text is empty; .*`max_output_tokens` 3000"):
-        unerring.run(Rows(), thinking, path, k=3)
+        unerring.run(Rows(300), thinking, path, k=3)
     replies = [entry.replies[0] for entry in Reader(path).entries() if isinstance(entry, Replies)]
     assert all(NOTED_REASONING in reply.reason and "after 750 tokens" in reply.reason for reply in replies)
 
@@ -127,17 +101,17 @@ def test_an_ensemble_with_a_dead_member_ends_and_names_it(tmp_path):
             lines.append(line)
 
     async def answer(prompt, settings):
-        return json.dumps({"n": 1})
+        return "2"
 
     async def dead(prompt, settings):
         return "I am sorry"
 
     async def other(prompt, settings):
-        return json.dumps({"n": 1})
+        return "2"
 
     options = Options(observer=Watching())
     result = unerring.run(Rows(60), [answer, dead, other], tmp_path / "run.db", k=3, options=options)
-    assert result.state["sum"] == 60
+    assert result.state["sum"] == 120
     assert len(lines) == 1
     assert "dead" in lines[0]
     assert "decides nothing" in lines[0]
@@ -153,5 +127,5 @@ def test_a_calibration_stops_alike(tmp_path):
 
     for _ in range(2):
         with pytest.raises(SamplesFlagged, match="JSON"):
-            asyncio.run(acalibrate(Rows(), flagged, 2000, options=PilotOptions(in_flight=8)))
+            asyncio.run(acalibrate(Rows(300), flagged, 2000, options=PilotOptions(in_flight=8)))
     assert len(asked) < 4 * FIRST

@@ -1,12 +1,11 @@
 """What a calibration may cost: its paid calls are announced, accounted for and limited as those of a run are."""
 
-import asyncio
 from dataclasses import replace
 from random import Random
 
 import pytest
-from metered import TARIFF, Bill, Killed, Metered, Mortal
-from virtual_time import LoopClock, Says, virtually
+from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
+from virtual_time import LoopClock, Says
 
 from pilots import Places, blank, counted, one_line, piloted
 from unerring import InputError, Policy, Sample, Usage
@@ -19,11 +18,10 @@ from unerring.core.replay import replay
 from unerring.errors import BudgetSpent, VotesCopied
 from unerring.measuring import read_calibration
 from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Guards, Patience, Surroundings
+from unerring.runtime.limits import Guards, Surroundings
 from unerring.runtime.pilot import Pilot, pilot_policy
 from unerring.spending import Budget
 
-ENDLESS = Patience(first=0.1, total=1e9)
 POLICY = pilot_policy(Policy(), 0.1)
 
 
@@ -34,26 +32,14 @@ def opened(limits):
 
 
 def lived(sampler, calibration, entries, lives=-1):
-    """One session of a pilot: its journal's entries afterwards, and what ended it, None for its own end."""
-    state, journal = replay(entries), Mortal(entries, lives)
+    """One session of a pilot, as `one_life`."""
 
-    async def main():
+    def begun(journal):
         around = Surroundings(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
-        pilot = Pilot(Places(60), sampler, calibration, Ledger(state, journal, around), around)
-        running = asyncio.ensure_future(pilot.run(lambda _: None))
-        dying = asyncio.ensure_future(journal.dead.wait())
-        await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
-        dying.cancel()
-        if journal.dead.is_set():
-            journal.buried = sampler.dead = True
-            raise Killed
-        await running
+        pilot = Pilot(Places(60), sampler, calibration, Ledger(replay(entries), journal, around), around)
+        return pilot.run(lambda _: None)
 
-    try:
-        virtually(main())
-    except (BudgetSpent, Killed) as error:
-        return list(journal.entries()), error
-    return list(journal.entries()), None
+    return one_life(begun, sampler, entries, lives)
 
 
 def trial(seed):
@@ -67,14 +53,13 @@ def trial(seed):
             Limits(calls=chance.randint(1, 90)),
         ]
     )
-    entries, ended = opened(limits), Killed()
-    while isinstance(ended, Killed):
+
+    def life(entries):
         sampler = Metered(bill, chance.randrange(10**6), chance.choice([0.0, 0.2, 0.5]), 0.2)
         calibration = blank(asked_for=60, at_once=chance.choice([1, 16, 64]))
-        entries, ended = lived(sampler, calibration, entries, chance.choice([-1, chance.randint(0, 150)]))
-        if isinstance(ended, Killed):
-            entries.append(Resumed(0.0))
-    return limits, bill, replay(entries), ended
+        return lived(sampler, calibration, entries, chance.choice([-1, chance.randint(0, 150)]))
+
+    return limits, bill, *until_its_end(life, opened(limits))
 
 
 def test_no_budget_of_a_calibration_is_ever_exceeded():
@@ -82,13 +67,7 @@ def test_no_budget_of_a_calibration_is_ever_exceeded():
     finished = spent = 0
     for seed in range(100):
         limits, bill, state, ended = trial(seed)
-        if limits.money is not None:
-            assert bill.total.money <= state.account.spent.money <= limits.money, seed
-        if limits.tokens is not None:
-            assert bill.total.tokens <= state.account.spent.tokens <= limits.tokens, seed
-        if limits.calls is not None:
-            assert bill.calls <= limits.calls, seed
-        assert bill.calls <= state.account.calls, seed
+        require_within(limits, bill, state, seed)
         finished += ended is None
         spent += isinstance(ended, BudgetSpent)
     assert finished >= 10
