@@ -97,7 +97,7 @@ class Mortal(MemoryJournal):
 
 
 def one_life(begun, sampler, entries, lives=-1):
-    """One session, killed after so many entries: its journal's entries afterwards, and what ended it, None for its end.
+    """One session, killed after so many entries: its journal's entries then, and what ended it, None for its end.
 
     `begun` makes the coroutine of the session from its journal.
     """

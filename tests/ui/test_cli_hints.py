@@ -1,18 +1,22 @@
 """Hints run as they are printed: every command that an end of a command names is given to a shell's words again."""
 
 import json
+import os
 import re
 import shlex
+import signal
+import sys
 
 import pytest
 from command_runs import NOISE
 
-from faults.answers import noise
+from faults.answers import Answer, noise
 from faults.server import serving
+from unerring.ui import demo
 
 ODD = "odd; name it's.db"  # a file's name that a shell would take apart
-NAMES = "run|resume|review|verify|report|export|calibrate|plan"
-WORD = r"""(?!to |once |or |and )(?:'[^']*'(?:"'"'[^']*')*|[^\s;,()'"]+)"""
+NAMES = "run|resume|review|verify|report|export|calibrate|plan|solve|rejudge|fork"
+WORD = r"""(?!to |once |or |and |reads |what |takes )(?:'[^']*'(?:"'"'[^']*')*|(?:[^\s;,()|'"]|,(?=\S))+)"""
 COMMAND = re.compile(rf"unerring (?:{NAMES})(?: {WORD})+")
 SHORT = ("run", "ledger:Ledger", "--journal", ODD)
 
@@ -61,6 +65,11 @@ class Failing(Ledger):
         if len(state) == 3:
             raise ValueError("a bug")
         return super().advance(state, choice)
+
+
+class Longer(Ledger):
+    def length(self):
+        return 2
 """
 UNSURE = ("--model", "noise/p=0.6,v=1", "--k", "25")
 STOPS = {
@@ -69,6 +78,8 @@ STOPS = {
     "undecided by flags": (*SHORT, "--model", "noise/p=1,v=0", "--k", "2", "--flagged", "1"),
     "nothing but flags": (*SHORT, "--model", "noise/p=1,v=0", "--k", "2"),
     "the user's code": ("run", "failing:Failing", "--journal", ODD, *NOISE),
+    "beyond its length": ("run", "failing:Longer", "--journal", ODD, *NOISE),
+    "a problem undecided": ("solve", "12 * 13", "--model", "noise/p=0.6,v=1", "--k", "25", "--journal", ODD),
 }
 
 
@@ -153,3 +164,119 @@ def test_what_other_commands_name_can_be_done_as_printed(cli, ledger, tmp_path):
         "no calibration": cli("plan", "--model", "openai/m", "--steps", "7"),
     }
     assert {name: wrong for name, done in outputs.items() if (wrong := failing(cli, tmp_path, done))} == {}
+
+
+def test_a_file_of_problems_goes_on_with_its_own_command(cli, tmp_path, monkeypatch):
+    """Of a budget that all problems share the larger one is given to `solve` itself; as printed it solves them all.
+
+    `resume` would go on with one problem, outside of the budget of the others.
+    """
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    (tmp_path / "in it's.jsonl").write_text(
+        "".join(f'{{"question": "What is 12 times {n}?"}}\n' for n in (13, 14, 15))
+    )
+    with serving(models={"m": product}) as server:
+        words = ("solve", "--input", "in it's.jsonl", "--out", "out.jsonl", "--model", f"openai/m@{server.url}")
+        done, stops = cli(*words, "--no-probe", "--budget-calls=9"), 0
+        while done.code == 3:
+            (command,) = hinted(done)
+            assert command[:5] == list(words[:5])
+            assert len([word for word in command if word.startswith("--budget-calls")]) == 1
+            done, stops = cli(*command), stops + 1
+    assert (done.code, stops > 0) == (0, True), done.err
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+
+
+def product(prompt, *drawn):
+    """A model that splits nothing, and gives every problem the same answer."""
+    return Answer('{"parts": []}' if prompt.startswith("You plan") else '{"answer": 156}', 20, 4)
+
+
+def test_problems_left_open_name_what_shows_the_first_and_the_command_that_goes_on(cli, tmp_path):
+    """Both run as printed; so does what the answers' file says of the problem itself."""
+    (tmp_path / "in.jsonl").write_text('{"question": "12 * 13"}\n')
+    words = ("solve", "--input", "in.jsonl", "--out", "out.jsonl", "--model", "noise/p=0.6,v=1", "--k", "25")
+    done = cli(*words)
+    (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
+    commands = hinted(done)
+    assert [words[0] for words in commands] == ["review", "solve"]
+    assert commands[1] == list(words)
+    assert cli(*commands[0]).code == 0
+    assert cli(*commands[1]).code == 3
+    of_one = [shlex.split(found[0])[1:] for found in COMMAND.finditer(json.loads(line)["undecided"])]
+    assert [words[0] for words in of_one] == ["review", "resume"]
+    stopped = json.loads(cli(*words, "--json").out)
+    assert shlex.split(stopped["next"])[1:] == commands[0]
+    assert all(cli(*command).code in {0, 3} for command in of_one)
+
+
+def test_a_calibration_that_stops_names_its_own_command(cli, tmp_path, monkeypatch):
+    """With a larger budget where that stopped it; given as it is named, again and again, it comes to its end."""
+    monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
+    with serving(models={"m": noise(p=0.99)}) as server:
+        model = f"openai/m@{server.url}"
+        words = ("calibrate", "hanoi", "--set", "disks=4", "--model", model, "--samples", "30", "--out", ODD)
+        done, stops = cli(*words, "--no-probe", "--budget-calls", "8"), 0
+        while done.code == 3:
+            (command,) = [one for one in hinted(done) if one[0] == "calibrate"]
+            done, stops = cli(*command), stops + 1
+    assert (done.code, stops > 0) == (0, True), done.err
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path_factory):
+    """A function after which no run is known: this is another user's machine."""
+    return lambda: monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
+
+
+def test_what_a_command_was_allowed_is_in_the_commands_that_it_names(cli, ledger, tmp_path, elsewhere):
+    """A journal from elsewhere goes on with the process that was given: each command runs as printed."""
+    cli(*SHORT, *UNSURE, "--max-steps", "1")
+    elsewhere()
+    allowed = ("--process", "ledger:Ledger")
+    assert cli("resume", ODD).code == 2
+    ends = (
+        *(("verify", ODD), ("resume", ODD), ("review", ODD), ("review", ODD, "--resample")),
+        ("fork", ODD, "--at", "0", "--out", "new.db"),
+    )
+    for words in ends:
+        done = cli(*words, *allowed)
+        assert [command for command in hinted(done) if "--process" not in command] == [], words
+        assert failing(cli, tmp_path, done) == {}, words
+
+
+def test_a_fork_that_rejudging_names_is_made_as_printed(cli, ledger, tmp_path):
+    """Its journal has a name that no file has, and the run in it goes on to its end."""
+    assert cli("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db").code == 0
+    (tmp_path / "run-from-0.db").write_text("another file")
+    code = (tmp_path / "ledger.py").read_text()
+    (tmp_path / "ledger.py").write_text(code.replace("return int(", "return 1 + int("))
+    sys.modules.pop("ledger")
+    done = cli("rejudge", "run.db")
+    (command,) = hinted(done)
+    assert command == ["fork", "run.db", "--at", "0", "--out", "run-from-0-2.db"]
+    made = cli(*command)
+    assert (made.code, hinted(made)) == (0, [["resume", "run-from-0-2.db"]])
+
+
+def test_what_the_demonstration_names_can_be_done_as_printed(cli, tmp_path, monkeypatch):
+    """All that it says to try next, and how to go on where Ctrl-C ends it. Long runs are stopped after a few steps."""
+    monkeypatch.setattr(demo, "LONGEST", 3)
+    done = cli("demo", "--disks", "2")
+    commands = hinted(done)
+    assert [words[0] for words in commands] == ["report", "export", "run", "resume", "run"]
+    for words in commands:
+        least = ("--max-steps", "5") if "h12.db" in words else ()
+        assert cli(*words, *least).code == (3 if least else 0), words
+
+    class Pressed(demo.Progress):
+        def decided(self, decided, state):
+            super().decided(decided, state)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(demo, "Progress", Pressed)
+    done = cli("demo", "--disks", "3", "--journal", ODD)
+    assert done.code == 3
+    (command,) = hinted(done)
+    assert command == ["resume", ODD]
+    assert cli(*command).code == 0

@@ -55,7 +55,7 @@ def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger
     done = cli("rejudge", "run.db")
     assert done.code == 1
     assert "step 0 would be decided otherwise: was 2, now 3" in done.out
-    assert "unerring fork run.db --at 0 --out NEW.db" in done.line
+    assert "unerring fork run.db --at 0 --out run-from-0.db" in done.line
     told = json.loads(cli("rejudge", "run.db", "--json").out)
     assert (told["kind"], told["exit_code"], told["overturned"]) == ("decided otherwise", 1, 4)
     assert told["overturns"][0] == {"step": 0, "was": 2, "now": 3, "decided": True}

@@ -43,7 +43,7 @@ def test_a_step_with_nothing_but_flags_names_what_helps(cli, ledger):
 def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
     """A run that is not at its end after length() steps stays stopped until somebody asks for more, or mends length().
 
-    What it says to do is to verify and fork it, not to resume it.
+    What it says to do first is to verify it, not to resume it.
     """
     short = LEDGER.replace("class Ledger:", "class Ledger:\n    def length(self):\n        return 2\n")
     (tmp_path / "ledger.py").write_text(short)
@@ -55,7 +55,7 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
         last = done.err.splitlines()[-1]
         assert "did 2 steps, and is not at its end after the 2 that its process says it has" in last
         assert "go on with: unerring verify run.db, which" in last
-        assert "unerring fork run.db --at N --out NEW.db --k LARGER" in last
+        assert "unerring resume run.db --max-steps 100" in last
     told = json.loads(cli("report", "run.db", "--json").out)
     assert (told["steps"], told["stopped"]["kind"]) == (2, "beyond length")
     assert "go on with: unerring verify run.db" in cli("report", "run.db").out

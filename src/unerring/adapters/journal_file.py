@@ -87,7 +87,8 @@ class Place:
         elif now != self._log_file:
             raise JournalError(
                 f"{self._log} was moved, replaced or removed while the run was writing to it, which stopped the run. "
-                f"Everything that was committed is in {self._path} now: resume"
+                f"Everything that was committed is in {self._path} now; go on with: "
+                f"unerring resume {quote(str(self._path))}"
             )
 
     def require_uncut(self) -> None:
@@ -98,7 +99,8 @@ class Place:
                 raise JournalError(
                     f"{path} was cut from {least:,} to {found:,} bytes while the run was writing to it, which stopped "
                     "the run: entries that were committed are lost. Put a copy of the journal back, or see with "
-                    f"unerring verify {quote(str(self._path))} what is left, and go on from there with resume --repair"
+                    f"unerring verify {quote(str(self._path))} what is left, and go on from there with: "
+                    f"unerring resume {quote(str(self._path))} --repair"
                 )
 
     def learn_lengths(self) -> None:

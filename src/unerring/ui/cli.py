@@ -38,10 +38,10 @@ from unerring.ui.exits import (
     WRONG,
     Ended,
     Invocation,
+    command_on,
     ended,
     finished,
     in_options,
-    quoted,
     require_certificate,
     user_code_failed,
     working_on,
@@ -62,7 +62,7 @@ def command_line(arguments: Sequence[str]) -> int:
     With `--json` what went wrong is also one JSON object on stdout.
     """
     options = list(takewhile(lambda word: word != "--", arguments))
-    invocation = Invocation(as_json="--json" in options)
+    invocation = Invocation(as_json="--json" in options, words=tuple(arguments))
     if instruction := os.environ.get("_UNERRING_COMPLETE"):
         return shell_complete(commands, {}, "unerring", "_UNERRING_COMPLETE", instruction)
     try:
@@ -203,7 +203,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
 def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> None:
     """Raise `Ended` where the run in a journal is not over, with the command that goes on."""
     if not over:
-        going_on = f"unerring resume {quoted(file)}"
+        going_on = command_on("resume", file)
         reason = f"{file} is right as far as it goes, and not finished"
         raise Ended(STOPPED, "unfinished", reason, f"go on with: {going_on}", going_on, details)
 

@@ -17,6 +17,7 @@ from unerring.processes import Hanoi
 from unerring.runtime.unaided import derailed_at
 from unerring.ui.exits import quoted
 from unerring.ui.progress import Progress
+from unerring.ui.running import watched
 
 MEMBERS = ("embedded/a", "embedded/b", "embedded/c")
 CHAINS = 4  # unaided chains of each member, each with a seed of its own
@@ -40,8 +41,11 @@ def demonstrate(disks: int, seed: int, journal: Path) -> int:
     _alone(console, chain, 0.0, seed, 1)
     console.print("[bold]3  The same model, voting[/] (first answer to be k votes ahead of all others)")
     before = time.monotonic()
-    with Progress() as progress:
-        result = api.run(chain, "embedded", journal, seed=seed, options=api.Options(observer=progress))
+    result = watched(
+        lambda shown: api.run(chain, "embedded", journal, seed=seed, options=api.Options(observer=shown)),
+        journal,
+        Progress(),
+    )
     report = result.report
     console.print(
         f"    {result.steps:,} steps in {time.monotonic() - before:.0f} s, rule {report['policy']['rule']}: "

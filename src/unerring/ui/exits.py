@@ -21,11 +21,12 @@ DONE, WRONG, BAD_INPUT, STOPPED, USER_CODE = 0, 1, 2, 3, 4
 
 @dataclass(slots=True)
 class Invocation:
-    """One command as it was called: whether it answers in JSON, shows tracebacks, and which journal it works on."""
+    """One command as it was called: whether it answers in JSON, shows tracebacks, its words, and its journal."""
 
     as_json: bool = False
     traceback: bool = False
     journal: Path | None = None
+    words: tuple[str, ...] = ()
 
 
 class Ended(Exception):
@@ -56,10 +57,13 @@ class Ended(Exception):
 
 def working_on(journal: Path) -> None:
     """Note which journal the command that runs works on; whatever ends it then names that file."""
-    context = click.get_current_context(silent=True)
-    invocation = None if context is None else context.find_object(Invocation)
-    if invocation is not None:
+    if (invocation := _invocation()) is not None:
         invocation.journal = journal
+
+
+def _invocation() -> Invocation | None:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.find_object(Invocation)
 
 
 def finished(journal: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def ended(end: Ended, invocation: Invocation) -> int:
             "reason": without_secrets(" ".join(end.reason.split())),
             "journal": None if invocation.journal is None else str(invocation.journal),
             "exit_code": end.code,
-            "next": end.command,
+            "next": None if end.command is None else without_secrets(end.command),
         }
         click.echo(json_line({**end.details, **told}))
     if invocation.traceback and end.__cause__ is not None:
@@ -170,3 +174,38 @@ def notice_text(line: str) -> str:
 def quoted(path: str | Path) -> str:
     """A path as it can be pasted into a shell."""
     return shlex.quote(str(path))
+
+
+def command_on(name: str, journal: str | Path, *options: str) -> str:
+    """A command on a journal, with these options, as it can be pasted into a shell.
+
+    What the present command was allowed (code, hosts) is allowed there too: no journal keeps that.
+    """
+    return " ".join([f"unerring {name}", quoted(journal), *_allowing(hosts=name == "resume"), *options])
+
+
+def _allowing(hosts: bool) -> list[str]:
+    """The options of the present command that allow code, and those that allow hosts."""
+    context = click.get_current_context(silent=True)
+    words: list[str] = []
+    for one in () if context is None else context.command.params:
+        allows = {"process", "trust", "allow_hosts"} if hosts else {"process", "trust"}
+        if context is not None and isinstance(one, click.Option) and one.name in allows:
+            value = context.params.get(one.name)
+            given = value if isinstance(value, tuple) else (value,) if value else ()
+            words += (one.opts[0] if each is True else f"{one.opts[0]} {quoted(each)}" for each in given)
+    return words
+
+
+def same_command(option: str = "", value: str = "") -> str:
+    """The present command as it can be pasted into a shell, with an option changed to a value if one is named."""
+    invocation = _invocation()
+    words = [] if invocation is None else [*invocation.words]
+    rest = words[words.index("--") :] if "--" in words else []
+    words = words[: len(words) - len(rest)]
+    if option:
+        while option in words:
+            at = words.index(option)
+            del words[at : at + 2]
+        words = [word for word in words if not word.startswith(f"{option}=")] + [option, value]
+    return shlex.join(["unerring", *words, *rest])

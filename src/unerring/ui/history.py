@@ -15,7 +15,17 @@ from unerring.core.summary import counted
 from unerring.forking import fork as forked
 from unerring.rejudging import Overturned, Rejudgement, SampleReading
 from unerring.rejudging import rejudge as judged_again
-from unerring.ui.exits import DONE, WRONG, Ended, finished, in_options, quoted, user_code_failed, working_on
+from unerring.ui.exits import (
+    DONE,
+    WRONG,
+    Ended,
+    command_on,
+    finished,
+    in_options,
+    quoted,
+    user_code_failed,
+    working_on,
+)
 from unerring.ui.options import (
     FILE,
     SEED,
@@ -64,7 +74,7 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
             click.echo(inert(line))
     if found.overturned:
         first = found.overturns[0].step
-        command = f"unerring fork {quoted(file)} --at {first} --out NEW.db"
+        command = command_on("fork", file, f"--at {first} --out {quoted(_new_name(file, first))}")
         steps = counted(found.overturned, "committed step")
         reason = f"{steps} of {file} would be decided otherwise, the first of them step {first}"
         advice = f"they stay as they are; to decide again from there: {command}"
@@ -116,7 +126,7 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         made = forked(file, at, out, process, list(models) or None, k, seed, options, parameters(settings) or None)
     except Exception as error:
         raise user_code_failed(error, "the process's own code", "nothing was begun") from error
-    resume = f"unerring resume {quoted(out)}"
+    resume = command_on("resume", out)
     if not made.trusted:
         note = f"note: {file} was not begun by you on this machine, nor was {out}: resume needs the same options"
         click.echo(inert(note), err=True)
@@ -126,6 +136,15 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         told = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; go on with: {resume}"
         click.echo(inert(told))
     return DONE
+
+
+def _new_name(file: Path, step: int) -> Path:
+    """A name for the journal of a run that begins at a step of another one; no file has it yet."""
+    name, number = file.with_name(f"{file.stem}-from-{step}.db"), 1
+    while name.exists():
+        number += 1
+        name = file.with_name(f"{file.stem}-from-{step}-{number}.db")
+    return name
 
 
 def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
@@ -145,7 +164,7 @@ def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
         then = {"won": "is won", "undecided": "is undecided", "open": "goes on"}[change.verdict]
         yield f"step {change.step}{ahead} {then} with {counted(change.changed, 'other verdict')}"
     if found.recorded:
-        yield f"recorded; go on with: unerring resume {quoted(file)}"
+        yield f"recorded; go on with: {command_on('resume', file)}"
     elif found.open and dry_run:
         yield "nothing was written: --dry-run"
 

@@ -20,7 +20,7 @@ from unerring.core.planning.races import Job
 from unerring.core.process import length_of
 from unerring.errors import InputError, Stopped
 from unerring.registry import make_chain
-from unerring.ui.exits import DONE, STOPPED, Ended, notice_text, quoted, user_code_failed
+from unerring.ui.exits import DONE, OPTIONS, STOPPED, Ended, notice_text, quoted, same_command, user_code_failed
 from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     AT_ONCE,
@@ -85,15 +85,17 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     options = measuring.PilotOptions(
         in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
     )
-    kept = f"what was drawn is in {out}; the same command goes on" if out else "nothing is kept without --out"
+    kept = f"what was drawn is in {out}; go on with: " if out else "nothing is kept without --out"
     try:
         with progress:
             found = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
     except Stopped as error:
-        more = " with a larger budget, such as --budget-usd N" if error.kind == "budget" and out else ""
-        raise Ended(STOPPED, error.kind, str(error), kept + more) from error
+        larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
+        again = same_command(*larger) if out else None
+        raise Ended(STOPPED, error.kind, str(error), kept + (again or ""), again) from error
     except Exception as error:
-        raise user_code_failed(error, "the process's own code", kept) from error
+        again = same_command() if out else None
+        raise user_code_failed(error, "the process's own code", kept + (again or ""), again) from error
     if plots is not None:
         from unerring.ui.plots import draw_calibration
 

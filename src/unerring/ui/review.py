@@ -17,7 +17,7 @@ from unerring.core.vote import parsed
 from unerring.errors import InputError
 from unerring.reviewing import Candidate, Drawn, Parked, Recorded, Review
 from unerring.ui.doubtful import MAX_LINE_CHARS, indented
-from unerring.ui.exits import DONE, in_options, quoted, working_on
+from unerring.ui.exits import DONE, command_on, in_options, working_on
 from unerring.ui.options import FILE, json_option, judging_options
 from unerring.ui.text import inert
 
@@ -75,7 +75,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if as_json:
         click.echo(json_line(review_json(found, file)))
     elif found.parked is None:
-        then = f"; go on with: unerring resume {quoted(file)}" if found.status == "paused" else ""
+        then = f"; go on with: {command_on('resume', file)}" if found.status == "paused" else ""
         click.echo(inert(f"{found.note}{then}"))
     else:
         if found.note is not None:
@@ -97,7 +97,7 @@ def _given(answer: str) -> Any:
 
 def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     """Tell what was recorded, and how to go on."""
-    resume = f"unerring resume {quoted(file)}"
+    resume = command_on("resume", file)
     if recorded.note is not None:
         click.echo(inert(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
     if as_json:
@@ -187,13 +187,13 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     if not full and len(groups) > FEW_SAMPLES:
         left = sum(map(len, groups[FEW_SAMPLES:]))
         yield row("...", f"{left:,} more samples: --full shows them")
-    command = f"unerring review {quoted(file)}"
+    command = command_on("review", file)
     if parked.ruled is not None:
         yield row("decided", f"{shortened(parked.ruled, MAX_LINE_CHARS)}; it holds once the run goes on")
-        yield row("go on with", f"unerring resume {quoted(file)}")
+        yield row("go on with", command_on("resume", file))
     else:
         if parked.samples and all(sample.flag in OF_THE_PROCESS for sample in parked.samples):
-            yield row("mend with", f"another parser or check, then unerring rejudge {quoted(file)} reads them again")
+            yield row("mend with", f"another parser or check, then {command_on('rejudge', file)} reads them again")
         yield row("decide with", _deciding(command, len(parked.candidates)))
 
 

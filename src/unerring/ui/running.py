@@ -20,9 +20,11 @@ from unerring.ui.exits import (
     OPTIONS,
     STOPPED,
     Ended,
+    command_on,
     finished,
     quoted,
     require_certificate,
+    same_command,
     user_code_failed,
     working_on,
 )
@@ -173,8 +175,8 @@ class Ending(NamedTuple):
     require: float | None
 
 
-def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False) -> api.Result:
-    """Run with progress.
+def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:
+    """Run with progress; `whole` says that the command is about this run alone, so that `resume` goes on with it.
 
     Raises `Ended` where the run stops, with the command that goes on, and where the user's own code fails, with its
     place.
@@ -185,7 +187,7 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
         with progress:
             return start(progress)
     except Stopped as error:
-        advice, following = _going_on(error, path)
+        advice, following = _going_on(error, path, whole)
         if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == NOT_FOUND:
             advice = f"for another model begin a new run; once the provider has this one: {following}"
         else:
@@ -193,7 +195,8 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
         raise Ended(STOPPED, error.kind, str(error), advice, following) from error
     except Exception as error:
         begun = entry_count(path) > before
-        command = f"unerring resume {quoted(path)}" if begun else None
+        again = command_on("resume", path) if whole else same_command()
+        command = again if begun else None
         then = f"mend it, then: {command}" if begun else "nothing was begun"
         raise user_code_failed(error, "the process's own code", then, command) from error
 
@@ -213,31 +216,35 @@ def told(result: api.Result, path: Path, ending: Ending) -> int:
     return DONE
 
 
-def _going_on(error: Stopped, path: Path) -> tuple[str, str]:
-    """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed."""
-    resume = f"unerring resume {quoted(path)}"
-    if error.larger is not None:
-        name, value = error.larger
-        allowing = f"{resume} {OPTIONS[name]} {value:.10g}"
+def _going_on(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
+    """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed.
+
+    A run that is a part of what the command does goes on with the same command, but for a cap: that is the run's own.
+    """
+    larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
+    if whole or error.kind == "undecided":
+        resume, allowing = command_on("resume", path), command_on("resume", path, *larger)
+    else:
+        resume, allowing = same_command(), same_command(*larger)
     if error.kind == "undecided":
-        review = f"unerring review {quoted(path)}"
+        review = command_on("review", path)
         if isinstance(error, StepUndecided) and error.unread:
             return (
-                f"{review} to see the answers; once parser or check take them: unerring rejudge {quoted(path)}",
+                f"{review} to see the answers; once parser or check take them: {command_on('rejudge', path)}",
                 review,
             )
         more = "" if error.larger is None else f", or to allow it more: {allowing}"
         return f"{review} to see it and decide{more}", review
     if error.kind == BEYOND_LENGTH:
-        return beyond_length(str(path)), f"unerring verify {quoted(path)}"
+        return beyond_length(str(path)), command_on("verify", path)
     if error.kind == "refused":
-        review = f"unerring review {quoted(path)}"
+        review = command_on("review", path)
         return f"{review} to see it, and give the answer or ask another model", review
     if error.kind == "copies" and error.larger is not None:
         return f"{resume} once no cache is between, or to allow as many: {allowing}", resume
     if error.kind == "flagged" and error.larger is not None:
         return f"{resume} once that is mended, or as it is: {allowing}", resume
-    return (resume, resume) if error.larger is None else (allowing, allowing)
+    return allowing, allowing
 
 
 def fresh(process: str) -> Path:

@@ -25,7 +25,7 @@ from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
 from unerring.processes.sort import Sort, numbers_in
 from unerring.registry import require_model
 from unerring.spending import Budget
-from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, Ended, in_options, quoted
+from unerring.ui.exits import BAD_INPUT, DONE, STOPPED, WRONG, Ended, in_options, quoted, same_command
 from unerring.ui.grouped_help import GroupedCommand
 from unerring.ui.options import (
     COUNT,
@@ -163,7 +163,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if out is None or journal is not None:
         raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
     if require is not None:
-        raise InputError("--require is for one problem; of those of a file, see: unerring report JOURNAL --require P")
+        raise InputError("--require is for one problem; of those of a file, unerring report takes it for each journal")
     assert given is not None
     inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
     require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
@@ -203,7 +203,7 @@ class _Batch:
         self._run = run
         self._journals = out.with_name(f"{out.name}.journals")
         self._right: list[bool] = []
-        self._left_open = 0
+        self._left_open: list[str] = []  # commands that show the problems left open
         self._flagged_in_a_row = 0  # problems all of whose samples were flagged, up to now
         self._refused: list[str] = []  # why problems cannot be solved as asked, with the line of each
         self._refusals_in_a_row: list[str] = []  # the reasons alone, up to now
@@ -231,10 +231,11 @@ class _Batch:
                         file.write(json_line(line, ascii_only=False) + "\n")
                 file.keep()
         if self._left_open:
-            many = "1 problem is" if self._left_open == 1 else f"{self._left_open:,} problems are"
-            advice = f"see the journals in {quoted(self._journals)}"
+            open_now, look = len(self._left_open), self._left_open[0]
+            many = "1 problem is" if open_now == 1 else f"{open_now:,} problems are"
+            advice = f"to see {'it' if open_now == 1 else 'the first'}: {look}; to go on: {same_command()}"
             reason = "; ".join([f"{many} undecided", *self._refused[:1]])
-            raise Ended(STOPPED, StepUndecided.kind, reason, advice, details=self.summary())
+            raise Ended(STOPPED, StepUndecided.kind, reason, advice, look, self.summary())
         if self._refused:
             others = f"; {len(self._refused) - 1:,} more like it" * (len(self._refused) > 1)
             solved = f"{done - len(self._refused):,} of {done:,} solved"
@@ -332,12 +333,15 @@ class _Batch:
         luck = int.from_bytes(_digest(text), "big")
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
-            result = watched(lambda progress: self._run(text, path, progress, luck), path, Progress(quiet=True))
+            result = watched(
+                lambda progress: self._run(text, path, progress, luck), path, Progress(quiet=True), whole=False
+            )
         except Ended as end:
             self._flagged_in_a_row = self._flagged_in_a_row + 1 if end.kind == SamplesFlagged.kind else 0
             if end.kind not in LEFT_OPEN or self._flagged_in_a_row == MOST_FLAGGED:
                 raise
-            self._left_open += 1
+            look = f"report {quoted(path)} -v" if end.kind == SamplesFlagged.kind else f"review {quoted(path)}"
+            self._left_open.append(f"unerring {look}")
             return line | {"answer": None, "undecided": str(end)}
         except InputError as error:
             if could or isinstance(error, UserCodeFailed):  # then it is not the problem that cannot be solved

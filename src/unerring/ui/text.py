@@ -102,9 +102,9 @@ def beyond_length(path: str) -> str:
     """What to do about a run that is not at its end after as many steps as its process says it has."""
     file = shlex.quote(path)
     return (
-        f"unerring verify {file}, which names a step that was decided wrongly where the process can tell, then "
-        f"unerring fork {file} --at N --out NEW.db --k LARGER; or mend length(), then unerring resume {file}; "
-        "--max-steps N goes beyond it as it is"
+        f"unerring verify {file}, which names a step that was decided wrongly where the process can tell; to decide "
+        f"again from there: unerring fork --help; or mend length(), then: unerring resume {file}; or beyond it as it "
+        f"is: unerring resume {file} --max-steps 100"
     )
 
 
