@@ -246,7 +246,7 @@ def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: li
     forged, running, rows = False, GENESIS, []
     for seq, entry in enumerate(entries, start=1):
         if isinstance(entry, Replies) and seq >= AT and not forged:
-            first = replace(entry.replies[0], usage=Usage(0, 0))
+            first = entry.replies[0]._replace(usage=Usage(0, 0))
             entry, forged = replace(entry, replies=(first, *entry.replies[1:])), True  # noqa: PLW2901
         body = encode(entry)
         running = chained(running, body)

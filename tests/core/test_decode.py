@@ -28,7 +28,7 @@ from unerring.errors import JournalTooNew
 
 OPENED = Opened("tale", {}, "made/up", {}, 0, "0", None, "test", 1.0)
 REPLY = Reply(3, 1, "a text " * 40, '{"a":1}', None, Usage(7, 8), Finish.LENGTH, -0.25, 2, "id-1")
-CALL = Replies((REPLY, replace(REPLY, slot=2, text=1, choice=1, reply_id="id-2")), "0123456789ab")
+CALL = Replies((REPLY, REPLY._replace(slot=2, text=1, choice=1, reply_id="id-2")), "0123456789ab")
 
 
 def squeezed(text):
@@ -187,7 +187,7 @@ def test_what_was_not_guessed_has_no_field_for_it():
 
 def test_the_samples_of_a_call_are_numbered_without_a_gap():
     """A call is of one step, and its entry names the first number only: any other samples are refused."""
-    for other in (replace(REPLY, slot=3), replace(REPLY, slot=1), replace(REPLY, step=4, slot=2)):
+    for other in (REPLY._replace(slot=3), REPLY._replace(slot=1), REPLY._replace(step=4, slot=2)):
         with pytest.raises(ValueError, match="without a gap"):
             Replies((REPLY, other))
 

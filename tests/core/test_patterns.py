@@ -1,7 +1,6 @@
 """How the votes of steps fell, by voter, gathered within bounds."""
 
 import random
-from dataclasses import replace
 
 from tables import each
 from unerring.core.certifying.patterns import (
@@ -58,7 +57,7 @@ def test_a_reference_may_point_forward():
     """The sample that spells a choice out may have a higher number than one that refers to it: it came in first."""
     step = decided([(0, "a"), (1, "a"), (2, "b")])
     refers, spells, other = step.replies
-    swapped = (replace(refers, choice=1), replace(spells, choice="a"), other)
+    swapped = (refers._replace(choice=1), spells._replace(choice="a"), other)
     forward = Decided(0, "a", (2, 1), 0, 1, swapped)
     assert pattern_of(forward) == pattern_of(step)
 

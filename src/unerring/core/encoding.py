@@ -12,6 +12,8 @@ import zlib
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.entries import (
     VERSION,
@@ -49,6 +51,7 @@ GENESIS = bytes(16)
 MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
 
 _AS_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # json.dumps would make one for each entry
+_FROM_JSON = msgspec.json.Decoder().decode  # takes a sixth of the time of json.loads
 
 
 def chained(previous: bytes, body: bytes) -> bytes:
@@ -73,13 +76,20 @@ def decode(body: bytes) -> Entry:
     Raises `JournalTooNew` for a kind this version does not know, `ValueError` for bytes that are no entry.
     """
     try:
-        text = _inflated(body) if body[:1] == b"\0" else body
-        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+        fields = _read(_inflated(body) if body[:1] == b"\0" else body)
     except (zlib.error, ValueError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
     if not isinstance(fields, list) or not fields:
         raise ValueError("not an entry: it has no kind")
     return _entry(fields[0], fields[1:])
+
+
+def _read(text: bytes) -> Any:
+    """The value of a JSON text, as `json` reads it."""
+    try:
+        return _FROM_JSON(text)
+    except ValueError:  # half of a surrogate pair, which is no JSON to everybody, or a number beyond all floats
+        return json.loads(text.decode("utf-8", "surrogatepass"))
 
 
 def _inflated(body: bytes) -> bytes:

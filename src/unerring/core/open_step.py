@@ -7,7 +7,7 @@ order: a run and its replay weigh alike.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from unerring.core.entries import Judgement, Reply
@@ -137,7 +137,7 @@ class OpenStep:
                 text = _spelled(texts, self.text(reply.slot), reply.slot)
                 chosen = None if reply.candidate is None else self.choice(reply.candidate)
                 choice = None if chosen is None else _spelled(choices, chosen, reply.slot)
-                counted.append(replace(reply, text=text, choice=choice))
+                counted.append(reply._replace(text=text, choice=choice))
         return tuple(counted)
 
     def wanted(self) -> list[int]:
@@ -254,7 +254,7 @@ class OpenStep:
             if (read.choice is None) is (read.flag is None):
                 raise Misplaced(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
             spelled = None if read.choice is None else _spelled(choices, read.choice, reply.slot)
-            read_now[reply.slot] = replace(reply, choice=spelled, flag=read.flag, reason=read.reason)
+            read_now[reply.slot] = reply._replace(choice=spelled, flag=read.flag, reason=read.reason)
         self.replies.update(read_now)
         self.choices = choices
         if self.listed:

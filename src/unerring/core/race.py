@@ -11,7 +11,6 @@ ties nor the order in which candidates first appeared ever do. A race that meets
 is never elected in its place.
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -193,12 +192,12 @@ class Race(Generic[C]):
     __slots__ = ("_first", "_second", "_weighed", "cap", "rule", "tally", "verdict", "votes")
 
     def __init__(self, rule: Rule, cap: int | None = None) -> None:
-        caps = [limit for limit in (cap, rule.most_votes) if limit is not None]
+        most = rule.most_votes
         self.rule = rule
-        self.cap = min(caps) if caps else None
-        self.tally: Counter[C] = Counter()
+        self.cap = most if cap is None else cap if most is None else min(cap, most)
+        self.tally: dict[C, int] = {}
         self.votes = 0  # counted so far
-        self._weighed: Counter[C] | None = None  # scores, from the first vote on that does not weigh 1
+        self._weighed: dict[C, int] | None = None  # scores, from the first vote on that does not weigh 1
         self._first = self._second = 0  # the two largest scores
         self.verdict: Continue | Won[C] | Undecided
         self._judge()
@@ -220,7 +219,7 @@ class Race(Generic[C]):
     def tell(self, choice: C, weight: int = 1) -> Continue | Won[C] | Undecided:
         """Count one vote, of weight 0 or more. A race that is over stays as it is: later votes are not counted."""
         if isinstance(self.verdict, Continue):
-            before = self.tally[choice]
+            before = self.tally.get(choice, 0)
             if weight != 1 or self._weighed is not None:
                 self._weigh(choice, weight)
             elif before == self._first:  # it led, alone or with others, and now leads alone
@@ -248,7 +247,7 @@ class Race(Generic[C]):
             raise ValueError(f"a vote weighs 0 or more, not {weight}")
         if self._weighed is None:  # all votes so far weighed 1
             self._weighed = self.tally.copy()
-        before = self._weighed[choice]
+        before = self._weighed.get(choice, 0)
         score = self._weighed[choice] = before + weight
         if before == self._first:
             self._first = score

@@ -386,24 +386,24 @@ class RunState:
                 if step.question not in {None, entry.question}:
                     raise Misplaced(f"step {number} has samples of two different questions in one race")
                 step.question = entry.question
+        first = entry.replies[0]
+        read = written = cached = 0
         for reply in entry.replies:
-            voter = self.voters.get(reply.voter)
-            if voter is None:
+            if reply.voter not in self.voters:
                 raise Misplaced(f"step {number} has a sample of an unnamed voter")
             if step is not None:
-                step.receive(reply, entry.replies[0].slot)
+                step.receive(reply, first.slot)
             self.in_flight.discard((number, reply.slot, at))
             self._count(reply, +1)
+            read += reply.usage.input_tokens
+            written += reply.usage.output_tokens
+            cached += reply.usage.cached_tokens
 
         self.samples += len(entry.replies)
-        usage = Usage(
-            sum(reply.usage.input_tokens for reply in entry.replies),
-            sum(reply.usage.output_tokens for reply in entry.replies),
-            sum(reply.usage.cached_tokens for reply in entry.replies),
-        )
+        usage = Usage(read, written, cached)
         self.usage += usage
-        answered = self.voters[entry.replies[0].voter].name
-        self.account.settle((number, entry.replies[0].slot, at), self._charge(entry, usage), answered)
+        answered = self.voters[first.voter].name
+        self.account.settle((number, first.slot, at), self._charge(entry, usage), answered)
 
     def _charge(self, entry: Replies, usage: Usage) -> Charge:
         """What a call took that brought these samples; they are of one model, but for members of a free one."""

@@ -236,7 +236,7 @@ class Sampling:
         if len(parts) < 2 or self._ledger.state.policy.replies_to_win < 2:
             return parts
         first, lost = parts[0], sum((reply.usage for part in parts[1:] for reply in part), Usage())
-        return [[*first[:-1], replace(first[-1], usage=first[-1].usage + lost)]]
+        return [[*first[:-1], first[-1]._replace(usage=first[-1].usage + lost)]]
 
     def hear(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
         """Remember a sample that does not vote, such as a draft, so that its reply is recognized if sent again."""
