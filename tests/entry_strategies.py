@@ -61,6 +61,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     """Kind of entry -> what draws such entries, with these texts in every place that takes one."""
     at = st.none() | texts
     caps = st.none() | NATURALS
+    switches = st.none() | st.booleans()
     latencies = st.none() | TIMES
     usages = st.builds(Usage, NATURALS, NATURALS)
     charges = st.builds(Charge, NATURALS, NATURALS, caps)
@@ -109,7 +110,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
         Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at, st.booleans()),
         Committed: st.builds(Committed, NATURALS, texts),
-        Resumed: st.builds(Resumed, TIMES, caps, caps, st.booleans()),
+        Resumed: st.builds(Resumed, TIMES, caps, caps, switches, switches, caps),
         Paused: st.builds(Paused, texts, texts, TIMES, latencies),
         Finished: st.builds(Finished, NATURALS, TIMES, latencies),
     }

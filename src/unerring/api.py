@@ -85,6 +85,7 @@ __all__ = [
     "run",
 ]
 
+ESCALATE_AFTER = 3  # rounds of voting
 REPLIES_OF_ENDPOINTS = 2  # that the votes for a winner must come from at least
 
 
@@ -112,13 +113,14 @@ class Options:
     prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
     escalate: another model, which answers steps that are hard to decide.
     escalate_after: rounds of voting after which an open step goes to `escalate`.
-    min_replies: the number of replies that the votes for a winner must come from, at least. Only for new runs. None
-        means 2 where the model is an endpoint, whose replies may be sent again in place of others, else 1.
+    min_replies: the number of replies that the votes for a winner must come from, at least. None means 2 in new runs
+        where the model is an endpoint, whose replies may be sent again in place of others, else 1. Can only be raised
+        on resuming.
     guards: what stops a run whose votes could not be trusted.
     allow_hosts: hosts that may receive an API key by plain http, or although only another person's journal names them.
     trust: whether to import code, and send keys to hosts, that only another person's journal names.
     request: request settings, added to every request. They are kept in the journal, and a resumed run goes on with
-        them.
+        them; only `nonce` and `echo` can be turned on and off then.
     grace: seconds to wait for the calls under way after Ctrl-C; what those given up cost stays unknown.
     progress: whether to show progress on stderr; None does so in a terminal where there is no observer.
     accept_changes: whether to go on although the process has changed since the journal was written. The change is
@@ -139,7 +141,7 @@ class Options:
     budget: Budget = field(default_factory=Budget)
     prices: Mapping[str, Price] | str | Path | None = None
     escalate: Any = None
-    escalate_after: int = 3
+    escalate_after: int = ESCALATE_AFTER
     min_replies: int | None = None
     guards: Guards = field(default_factory=Guards)
     allow_hosts: Sequence[str] = ()
@@ -354,8 +356,11 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
         stand = Stand(chain, started(chain))
         opened = _opening_entry(opening, stand.at, models.sampler, options, began)
         if path is not None and held is not None:
+            if options.min_replies is None and "min_replies" not in held.policy:  # one of before there was a default
+                opened.policy.pop("min_replies", None)
             require_same_run(path, held, opened)
-            again = replace(options, policy=None, vote_cap=None, flag_cap=None)
+            again = replace(options, policy=None, target=Target(), escalate=None, escalate_after=ESCALATE_AFTER)
+            again = replace(again, vote_cap=None, flag_cap=None, min_replies=None)
             return await _resume(path, chain, opening.model, again, stop, models)
         require_step(chain, stand.at)
         entries = [opened, *_allowing(models.sampler, options)]
@@ -428,11 +433,12 @@ def policy_for(policy: Policy, sampler: Sampler, options: Options) -> Policy:
 
 def _opening_entry(opening: _Opening, at: Json, sampler: Sampler, options: Options, began: float) -> Opened:
     policy = policy_for(opening.policy, sampler, options)
+    asked = {} if options.min_replies is None else {"min_replies": options.min_replies}
     return Opened(
         process=process_name(opening.chain),
         parameters=parameters_of(opening.chain),
         model=sampler.name,
-        policy=policy.to_json(),
+        policy=policy.to_json() | asked,
         seed=opening.seed,
         start=start_text(opening.chain, at),
         length=length_of(opening.chain),
@@ -453,8 +459,7 @@ async def _resume(
     ready: _Models | None = None,
 ) -> Result:
     """Go on with a run; `ready` are its models, where they are made already."""
-    if options.policy is not None:
-        raise InputError("a run keeps the policy it began with; on resuming, only its caps can be raised")
+    _require_resumable(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
         stand = retraced(path, entries, chain, options.trust)
@@ -468,6 +473,7 @@ async def _resume(
             log.warning("%s was begun before journals kept what was asked: a changed prompt is not noticed", path)
         _require_higher_caps(state.policy, options)
         _require_same_request(state, options.request)
+        request = state.request.switched(options.request.nonce, options.request.echo)
 
         def permission(name: str | None = None) -> Permission:
             return permission_for(path, opened, options.trust, name).allowing(options.allow_hosts)
@@ -477,27 +483,64 @@ async def _resume(
         substitutes = {name: permission(name) for name in state.substitutes}
         async with AsyncExitStack() as made:
             if ready is None:
-                given = _models(model or opened.model, stand.chain, origin, options, state.request)
+                given = _models(model or opened.model, stand.chain, origin, options, request)
                 ready = await made.enter_async_context(given)
-            others = _with_substitutes(ready, stand.chain, origin, state.request, substitutes)
+            others = _with_substitutes(ready, stand.chain, origin, request, substitutes)
             models = await made.enter_async_context(others)
-            nonce = options.request.nonce and not state.request.nonce
-            resumed = Resumed(options.clock.time(), options.vote_cap, options.flag_cap, nonce)
+            resumed = Resumed(
+                options.clock.time(),
+                options.vote_cap,
+                options.flag_cap,
+                request.nonce if bool(request.nonce) != bool(state.request.nonce) else None,
+                request.echo if bool(request.echo) != bool(state.request.echo) else None,
+                options.min_replies,
+            )
             before = Allowed(state.account.limits, state.account.tariffs)
             changed = stand.changes or (options.accept_changes and stand.asked_ahead)
             accepted = [stand.accepted(resumed.time)] if changed else []
             for entry in [resumed, *accepted, *_allowing(models.sampler, options, before)]:
                 state.apply(entry)
                 journal.append(entry)
+            _notice_single_replies(path, state, models.sampler, options)
             return _kept_in(path, await _go_on(stand, models, journal, options, stop, path))
     finally:
         entries.close()
         journal.close()
 
 
+def _require_resumable(options: Options) -> None:
+    """Raise `InputError` for an option by which another run would go on than the one that began."""
+    new = Options()
+    for name, why in _OF_NEW_RUNS.items():
+        if getattr(options, name) != getattr(new, name):
+            raise InputError(f"`{name}` is for new runs: {why}")
+
+
+_OF_NEW_RUNS = {
+    "policy": "a run keeps the policy it began with; on resuming, only its caps and `min_replies` can be raised",
+    "target": "a run keeps the margin that it was planned with",
+    "escalate": "a run keeps the models it began with, and those in reserve",
+    "escalate_after": "a run keeps the policy it began with",
+}
+
+
+def _notice_single_replies(path: Path, state: RunState, sampler: Sampler, options: Options) -> None:
+    """Say that one reply may decide a step of this run, which began before endpoints had to give two."""
+    opened, several = state.opened, state.policy.rule.lacking(0, 0) > 1
+    if opened is None or "min_replies" in opened.policy or state.policy.min_replies > 1 or not several:
+        return
+    if any(can_be_tried(one) for one in samplers_of(sampler)):
+        line = (
+            f"{path} was begun when the votes of one reply could decide a step, and goes on so; to ask for votes from "
+            f"two replies from here on, resume it with `min_replies` {REPLIES_OF_ENDPOINTS}"
+        )
+        notice = getattr(options.observer, "notice", None)
+        log.warning("%s", line) if notice is None else notice(line)
+
+
 def _require_higher_caps(policy: Policy, options: Options) -> None:
-    caps = (("vote_cap", options.vote_cap, policy.vote_cap), ("flag_cap", options.flag_cap, policy.flag_cap))
-    for name, new, old in caps:
+    for name in ("vote_cap", "flag_cap", "min_replies"):
+        new, old = getattr(options, name), getattr(policy, name)
         if new is not None and new < old:
             raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
 
@@ -510,8 +553,6 @@ def _require_same_request(state: RunState, request: Request) -> None:
             f"a run keeps the request settings it began with: temperatures {policy.first_temperature:g} and then "
             f"{policy.later_temperature:g}, {limit} output tokens"
         )
-    if request.echo and not state.request.echo:
-        raise InputError("this run was started without `echo`; it cannot be turned on when resuming")
     kept = replace(request, nonce=state.request.nonce, echo=state.request.echo)
     if not request.is_plain and kept.to_json() != state.request.to_json():
         raise InputError("a run keeps the request settings it began with: its system message and further fields")

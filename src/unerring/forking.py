@@ -261,9 +261,7 @@ def _merged(before: Request, given: Request) -> Request:
     """The request settings of a run, with those that are given in their place."""
     system = before.system if given.system is None else given.system
     extra = given.extra or before.extra
-    return replace(
-        before, system=system, extra=extra, nonce=before.nonce or given.nonce, echo=before.echo or given.echo
-    )
+    return replace(before, system=system, extra=extra).switched(given.nonce, given.echo)
 
 
 def _sampler(source: _Source, model: Any, options: Options, made: ExitStack) -> Sampler:

@@ -148,8 +148,8 @@ def _session_fields(entry: Entry) -> list[Any]:
             return _trimmed(["accepted", time, list(changes), state, keep, parameters, identity])
         case Inherited(step, choice, state):
             return ["inherited", step, choice, state]
-        case Resumed(time, vote_cap, flag_cap, nonce):
-            return ["resumed", time, vote_cap, flag_cap, *([True] if nonce else [])]
+        case Resumed(time, vote_cap, flag_cap, nonce, echo, min_replies):
+            return ["resumed", time, vote_cap, flag_cap, *_trimmed(["", nonce, echo, min_replies])[1:]]
         case Paused(kind, reason, time, latency):
             return _trimmed(["paused", kind, reason, time, latency])
         case Finished(steps, time, latency):
@@ -251,7 +251,9 @@ def _of_an_open_step(kind: object, values: list[Any]) -> Entry | None:
 def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
         case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap, *rest]:
-            return Resumed(time, vote_cap, flag_cap, bool(rest)) if rest in ([], [True]) else None
+            match _padded(rest, 3):
+                case [(bool() | None) as nonce, (bool() | None) as echo, (int() | None) as replies]:
+                    return Resumed(time, vote_cap, flag_cap, nonce, echo, replies)
         case "paused", [str(cause), str(reason), int() | float() as time, *rest]:
             return Paused(cause, reason, time, _seconds(rest))
         case "finished", [int(steps), int() | float() as time, *rest]:

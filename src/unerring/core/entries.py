@@ -294,15 +294,18 @@ class Inherited:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A runner took the journal up again; caps that are not None replace the policy's from here on.
+    """A runner took the journal up again; what is not None replaces the run's own setting from here on.
 
-    With `nonce` each request has a line of its own from here on (`Request.nonce`).
+    vote_cap, flag_cap, min_replies: as in `Policy`; none is lower than before.
+    nonce, echo: as in `Request`.
     """
 
     time: float
     vote_cap: int | None = None
     flag_cap: int | None = None
-    nonce: bool = False
+    nonce: bool | None = None
+    echo: bool | None = None
+    min_replies: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -358,17 +358,17 @@ class RunState:
         self.unknown += len(self.in_flight)
         self.in_flight.clear()
         self.account.lose_all()
-        if entry.nonce:
-            self.request = replace(self.request, nonce=True)
+        self.request = self.request.switched(entry.nonce, entry.echo)
         for at_step in self.open.values():
             for step in at_step.values():
                 step.left_open = bool(step.replies)
-        if entry.vote_cap is None and entry.flag_cap is None:
+        named = {name: getattr(entry, name) for name in ("vote_cap", "flag_cap", "min_replies")}
+        raised = {name: value for name, value in named.items() if value is not None}
+        if not raised:
             return
-        vote_cap, flag_cap = entry.vote_cap or self.policy.vote_cap, entry.flag_cap or self.policy.flag_cap
-        if vote_cap < self.policy.vote_cap or flag_cap < self.policy.flag_cap:
-            raise Misplaced("the run is said to go on under a lower cap than before")
-        self.policy = replace(self.policy, vote_cap=vote_cap, flag_cap=flag_cap)
+        if any(value < getattr(self.policy, name) for name, value in raised.items()):
+            raise Misplaced("the run is said to go on under a lower cap than before, or with fewer replies")
+        self.policy = replace(self.policy, **raised)
         for at_step in self.open.values():
             for step in at_step.values():
                 step.recap(self.policy)

@@ -59,7 +59,8 @@ class Request:
     question_text: what of these is part of every question's digest, as JSON text: `system` and `extra`, and not the
         others, which change no question. It follows from them.
 
-    None leaves what the model's policy or its calibration has. Raises `InputError` for what cannot be.
+    None leaves what the model's policy or its calibration has, and of `nonce` and `echo` what a resumed run has; a new
+    one is without them. Raises `InputError` for what cannot be.
     """
 
     temperature: float | None = None
@@ -67,8 +68,8 @@ class Request:
     max_output_tokens: int | None = None
     system: str | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
-    nonce: bool = False
-    echo: bool = False
+    nonce: bool | None = None
+    echo: bool | None = None
     question_text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class Request:
             _require_text(self.system)
         _require_extra(self.extra)
         for name in ("nonce", "echo"):
-            require_flag(name, getattr(self, name))
+            require_flag(name, getattr(self, name), optional=True)
         object.__setattr__(self, "question_text", self._question_text())  # it is asked for at every step
 
     def on(self, policy: Policy) -> Policy:
@@ -94,6 +95,12 @@ class Request:
         if self.max_output_tokens is not None:
             policy = replace(policy, flags=replace(policy.flags, max_output_tokens=self.max_output_tokens))
         return policy
+
+    def switched(self, nonce: bool | None, echo: bool | None) -> "Request":
+        """The request with nonces and echoes turned on or off; None leaves them as they are."""
+        if nonce is None and echo is None:
+            return self
+        return replace(self, nonce=self.nonce if nonce is None else nonce, echo=self.echo if echo is None else echo)
 
     @property
     def is_plain(self) -> bool:
@@ -173,10 +180,15 @@ class Request:
 def request_from(data: Mapping[str, Json] | None) -> Request:
     """The request whose `to_json` a journal keeps, None for a plain one; raises `ValueError` for other data."""
     given = data or {}
-    system, extra, nonce = given.get("system"), given.get("extra", {}), given.get("nonce", False)
-    echo = given.get("echo", False)
+    system, extra = given.get("system"), given.get("extra", {})
+    nonce, echo = given.get("nonce"), given.get("echo")
     known = given.keys() <= {"system", "extra", "nonce", "echo"} and isinstance(system, str | None)
-    if not known or not isinstance(extra, dict) or not isinstance(nonce, bool) or not isinstance(echo, bool):
+    if (
+        not known
+        or not isinstance(extra, dict)
+        or not isinstance(nonce, bool | None)
+        or not isinstance(echo, bool | None)
+    ):
         raise ValueError("the request settings are not written as this version writes them")
     assert isinstance(system, str | None)
     try:

@@ -51,7 +51,7 @@ from unerring.ui.history import fork, rejudge
 from unerring.ui.measuring import calibrate, plan
 from unerring.ui.options import FILE, SEED, json_option, judging_options, require_option, traceback_option
 from unerring.ui.review import review
-from unerring.ui.running import fresh, resume, run
+from unerring.ui.running import NOT_OF_RESUME, fresh, resume, run
 from unerring.ui.solving import solve
 from unerring.ui.text import inert, report_text
 
@@ -91,6 +91,8 @@ def command_line(arguments: Sequence[str]) -> int:
 def _unknown_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     """What is said of an option that a command does not have: a parameter of the process is often meant."""
     name, said = error.option_name, f"No such option '{error.option_name}'"
+    if error.ctx is not None and error.ctx.command is resume and (why := NOT_OF_RESUME.get(name)) is not None:
+        return f"{said}: {why}; for a new run that goes on from one of its steps with other settings: unerring fork."
     options = [] if error.ctx is None else error.ctx.command.params
     if like := did_you_mean(name, (word for one in options for word in one.opts)):
         return said + like

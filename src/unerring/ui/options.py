@@ -362,10 +362,14 @@ _REQUEST = (
         help='Further fields of each request, such as {"top_p": 0.9, "reasoning_effort": "low"}.',
     ),
     click.option(
-        "--nonce", is_flag=True, help="End each request with a line of its own, so that no cache can answer it."
+        "--nonce/--no-nonce",
+        default=None,
+        help="End each request with a line of its own, so that no cache can answer it.",
     ),
     click.option(
-        "--echo", is_flag=True, help="Have each answer end with a word of its request, so that no other's can vote."
+        "--echo/--no-echo",
+        default=None,
+        help="Have each answer end with a word of its request, so that no other's can vote.",
     ),
 )
 

@@ -121,7 +121,9 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @click.option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
 @click.option("--vote-cap", type=COUNT, help="Raise the cap on a step's votes.")
 @click.option("--flag-cap", type=COUNT, help="Raise the cap on a step's flagged samples per vote.")
-@click.option("--nonce", is_flag=True, help="From here on, what `run --nonce` does.")
+@click.option("--min-replies", type=COUNT, help="Raise the least replies that the votes for a winner come from.")
+@click.option("--nonce/--no-nonce", default=None, help="From here on, as `run --nonce`, or without.")
+@click.option("--echo/--no-echo", default=None, help="From here on, as `run --echo`, or without.")
 @click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
 @accept_changes_option
 @spending_options
@@ -135,9 +137,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     file: Path,
     max_steps: int | None,
-    vote_cap: int | None,
-    flag_cap: int | None,
-    nonce: bool,
+    nonce: bool | None,
+    echo: bool | None,
     repair: bool,
     process: str | None,
     verbose: bool,
@@ -156,8 +157,8 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
 
     def start(progress: Progress) -> api.Result:
-        given["request"] = Request(nonce=nonce)
-        options = api.Options(max_steps=max_steps, observer=progress, vote_cap=vote_cap, flag_cap=flag_cap, **given)
+        request = Request(nonce=nonce, echo=echo)
+        options = api.Options(max_steps=max_steps, observer=progress, request=request, **given)
         return api.resume(file, process, options=options)
 
     progress = Progress(quiet=as_json, most_steps=max_steps)
@@ -165,6 +166,24 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if progress.steps == 0 and not as_json:
         click.echo(f"{file} is finished already.", err=True)
     return told(result, file, Ending(as_json, verbose, require))
+
+
+# Why options of `run` are none of `resume`.
+_MODELS = "a run keeps the models it began with"
+_POLICY = "a run keeps the rule by which its steps are decided; only caps and --min-replies can be raised"
+_REQUEST = (
+    "a run keeps its request settings, so that all votes on a step answer the same; only --nonce and --echo change"
+)
+NOT_OF_RESUME = {
+    **dict.fromkeys(("--set", "--parse"), "a run keeps the parameters of its process"),
+    **dict.fromkeys(("--model", "--escalate", "--escalate-after"), _MODELS),
+    **dict.fromkeys(("--k", "--target", "--rule", "--calibration"), _POLICY),
+    **dict.fromkeys(
+        ("--temperature", "--first-temperature", "--max-output-tokens", "--system", "--request"), _REQUEST
+    ),
+    "--seed": "a run keeps its seed",
+    "--journal": "the journal is FILE",
+}
 
 
 class Ending(NamedTuple):
