@@ -19,7 +19,7 @@ from random import Random
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "runtime")]
 
-from virtual_time import virtually  # noqa: E402
+from virtual_time import LoopClock, virtually  # noqa: E402
 
 from faults.caching import COALESCING, FREE, FRESH, IGNORES_SEED, MARKED, Cache, Proxy, Reply  # noqa: E402
 from faults.replies import Question  # noqa: E402
@@ -28,6 +28,7 @@ from unerring.core.request import nonce_line  # noqa: E402
 from unerring.core.sample import Finish, Sample, Settings, Usage  # noqa: E402
 from unerring.runtime.probing import Nature, nonce_of, probe  # noqa: E402
 from unerring.runtime.repeat_probe import probe_repeats  # noqa: E402
+from unerring.runtime.share_probe import probe_shared  # noqa: E402
 
 OVERHEAD, READ, WRITE, SPREAD = 0.03, 1 / 2000, 1 / 50, 0.1  # seconds, seconds a token, share of a latency
 SHAPES = {"short/short": (30, 4), "long/short": (600, 20), "short/long": (30, 300), "long/long": (600, 300)}
@@ -134,7 +135,10 @@ async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: b
 
     finding = await probe(trial, nonce_of(seed, 0.0), settings)
     if finding.nature is Nature.UNSURE:
-        finding = await probe_repeats(trial, asked(0, engine), nonce_of(seed, 0.0), settings, finding)
+        called = trial, asked(0, engine), nonce_of(seed, 0.0), settings
+        finding = await probe_repeats(*called, finding)
+        if not finding.fatal:
+            finding = await probe_shared(*called, finding, LoopClock())
     outcome.at_start = outcome.stopped = finding.fatal
     finding.teach(copies, "m")
     for step in range(1, steps + 1):

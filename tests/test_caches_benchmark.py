@@ -32,11 +32,12 @@ def session(caches, kind, share, shape, letters=False, steps=400, nonce=False):
 
 
 SILENT = "silent: new identity, usage copied"
+SHARING = "shares replies that are under way"
 
 
 def test_a_cache_that_answers_everything_is_found_at_the_start(caches):
     """Whatever says so or keeps silent, before every shape of question, whether or not the model writes letters."""
-    kinds = ("says so in a header", "usage of 0", "identity of the original", SILENT)
+    kinds = ("says so in a header", "usage of 0", "identity of the original", SILENT, SHARING)
     missed = [
         (kind, shape, letters)
         for kind in kinds

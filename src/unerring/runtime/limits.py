@@ -142,7 +142,8 @@ class Guards:
         already.
     same_model: whether to stop once a provider says that another model answers.
     probe: whether to test a provider before the first step of each session: with three to five short calls and, where
-        the model does not write random letters, with eleven more at most that read the run's next question.
+        the model does not write random letters, with six more as a rule, and 32 at most, that read the run's next
+        question.
     flagged: the share of samples that may be flagged (`unerring.core.flagged`); 1 never stops the run.
     """
 

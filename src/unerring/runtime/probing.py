@@ -15,8 +15,8 @@ calls have to confirm that, for a reply may have been delivered twice by acciden
 its prompt: a model that can do one thing only may honestly say the same to everything.
 
 Only letters that look random prove anything. A model that says `7` to whatever it is asked is not accused: it is asked
-the run's own first question (`unerring.runtime.repeat_probe`), and what it is asked in earnest is watched by
-`unerring.core.independence`.
+the run's own first question (`unerring.runtime.repeat_probe`, `unerring.runtime.share_probe`), and what it is asked in
+earnest is watched by `unerring.core.independence`.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import blake2b
+from typing import TypeVar
 
 from unerring.core.identities import SHORTEST_IDENTITY
 from unerring.core.independence import TIMES_FASTER, Copies, Sent
@@ -32,6 +33,7 @@ from unerring.core.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
 
 Ask = Callable[[str, Settings, int], Awaitable[Sequence[Sample]]]
+_Brought = TypeVar("_Brought")
 
 LEAST_CALLS, MOST_CALLS = 3, 5
 MOST_TOKENS = 48  # of an answer: 32 letters have room, and a slow server writes no more for a model that goes on
@@ -102,6 +104,15 @@ def nonce_of(seed: int, session: float) -> str:
     `session` is when the session began, seconds since 1970, so that runs of the same seed differ too.
     """
     return _digits(f"{seed}:{session!r}")
+
+
+async def at_once(*calls: Awaitable[_Brought]) -> list[_Brought]:
+    """What calls bring that are made at once; raises the first failure, once all are over."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
 
 async def probe(ask: Ask, nonce: str, settings: Settings) -> Finding:
@@ -228,11 +239,7 @@ class _Trial:
         for prompt in prompts:
             calls.append(self._one(self.prompts[prompt], replace(self.settings, slot=2 * self.sent)))
             self.sent += 1
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            self.calls.append(outcome)
+        self.calls += await at_once(*calls)
 
     async def _one(self, prompt: str, settings: Settings) -> _Heard:
         n, made_in = self.n, self.rounds

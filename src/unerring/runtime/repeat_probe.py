@@ -16,8 +16,8 @@ ROUNDS = 5 the five repeated ones are by chance all three times faster than the 
 50,000 sessions for log-normal latencies with a deviation of up to 1, or exponential ones, and once in 1,000 where half
 of all calls wait eight times as long as the others.
 
-Not found: a cache that answers only a share of what it could (`unerring.core.independence` watches for that), one that
-takes as long as an answer, and requests under way together that share a reply.
+Not found: a cache that answers only a share of what it could (`unerring.core.independence` watches for that), and one
+that takes as long as an answer. `unerring.runtime.share_probe` tries out whether requests under way share a reply.
 """
 
 from collections.abc import Sequence

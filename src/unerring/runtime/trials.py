@@ -15,6 +15,7 @@ from unerring.runtime.ports import Endpoint, Sampler
 from unerring.runtime.probing import LEAST_CALLS, MOST_CALLS, Finding, Nature, nonce_of, probe
 from unerring.runtime.refusals import refused_by_itself
 from unerring.runtime.repeat_probe import MOST_REPEATS, probe_repeats
+from unerring.runtime.share_probe import MOST_SHARED, probe_shared
 
 log = logging.getLogger("unerring")
 
@@ -29,8 +30,8 @@ async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller:
     step, limit = state.committed, state.policy.flags.max_output_tokens
     settings = state.request.alone(Settings(1.0, limit, state.opened.seed, step, 0))
     line = (
-        f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls, and "
-        f"{MOST_REPEATS} at most that read the run's next question"
+        f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls; where these show "
+        f"nothing, mostly 6 and at most {MOST_REPEATS + MOST_SHARED} more that read the run's next question"
     )
     log.info("%s", line)
     if around.notice is not None:
@@ -44,8 +45,11 @@ async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller:
         return None  # a filter that takes no letters without a meaning says nothing of caches
     if finding.nature is Nature.UNSURE and finding.heard:
         asked = state.request.settings(subtask, endpoint.compact, settings)
+        question = subtask.worded(endpoint.compact)
         with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
-            finding = await probe_repeats(trial.ask, subtask.worded(endpoint.compact), nonce, asked, finding)
+            finding = await probe_repeats(trial.ask, question, nonce, asked, finding)
+            if not finding.fatal:
+                finding = await probe_shared(trial.ask, question, nonce, asked, finding, around.clock)
     ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
     if finding.fatal:
         raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
