@@ -56,7 +56,10 @@ def test_answers_of_before_stay_until_there_are_new_ones(cli, problems, tmp_path
     second.write_bytes(whole)
     with problems.open("a") as file:
         file.write('{"id": 4, "question": "8 * 9"}\n')
-    assert cli(*SOLVE, "--out", "out.jsonl").code == 0
+    with out.open() as reading:
+        assert cli(*SOLVE, "--out", "out.jsonl").code == 0
+        seen = [json.loads(line)["answer"] for line in reading]
+    assert seen == answers  # whoever had it open still reads the whole of before
     assert [json.loads(line)["answer"] for line in out.read_text().splitlines()] == [*answers, 72]
     assert not list(tmp_path.glob(".*.part"))
 
