@@ -35,7 +35,7 @@ from unerring.core.entries import (
     Voter,
 )
 from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Usage
+from unerring.core.sample import Finish, Message, Usage
 from unerring.errors import FailureKind
 
 NATURALS = st.integers(0, 2**63)
@@ -61,6 +61,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     """Kind of entry -> what draws such entries, with these texts in every place that takes one."""
     at = st.none() | texts
     caps = st.none() | NATURALS
+    turns = st.lists(st.builds(Message, texts, texts), max_size=3).map(tuple)
     switches = st.none() | st.booleans()
     latencies = st.none() | TIMES
     usages = st.builds(Usage, NATURALS, NATURALS)
@@ -102,7 +103,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         ),
         Shortlisted: st.builds(Shortlisted, NATURALS),
         Ruled: st.builds(Ruled, NATURALS, texts, TIMES),
-        QuestionText: st.builds(QuestionText, NATURALS, sentences, at),
+        QuestionText: st.builds(QuestionText, NATURALS, sentences, at, st.none() | turns),
         Refused: st.builds(Refused, NATURALS, texts, at),
         Rejudged: st.builds(Rejudged, NATURALS, judgements.map(tuple), TIMES, at),
         Accepted: st.builds(Accepted, TIMES, sentences, texts, st.booleans(), parameters, st.none() | parameters),

@@ -1,5 +1,7 @@
 """The front door to undecided steps: looking at one, choosing, and going on from there."""
 
+from dataclasses import replace
+
 import pytest
 
 import unerring
@@ -8,7 +10,7 @@ from parked_runs import CAPPED, WEIGHED, Reworded, entries, parked, refused, tor
 from unerring import Guards, InputError, Options, Policy, RedFlag, Request, Subtask
 from unerring.adapters.journal_head import Head
 from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Opened, Replies, Reply, Ruled, Voter
+from unerring.core.entries import Opened, QuestionText, Replies, Reply, Ruled, Voter
 from unerring.core.race import AheadBy
 from unerring.errors import JournalBusy, StepUndecided
 from unerring.reviewing import decide, review
@@ -162,11 +164,12 @@ def test_flagged_samples_have_the_reason_of_the_flag(tmp_path):
 class Judged(Doubling):
     """The same, which says what it minds, and puts messages before its question."""
 
+    turns = ({"role": "user", "content": "Double 3."}, {"role": "assistant", "content": "6"})
+
     def subtask(self, state):
         if state["done"] == self.steps:
             return None
-        turns = ({"role": "user", "content": "Double 3."}, {"role": "assistant", "content": "6"})
-        return Subtask(f"Double {state['value']}.", self.judged, messages=turns)
+        return Subtask(f"Double {state['value']}.", self.judged, messages=self.turns)
 
     def judged(self, text):
         try:
@@ -176,7 +179,10 @@ class Judged(Doubling):
 
 
 def test_messages_before_the_question_are_shown(tmp_path):
-    """The run's system message, and what the question itself has before it; of a process that is gone, the former."""
+    """The run's system message, and the question's own, as journaled: also of a process that is gone.
+
+    Where an earlier version kept the wordings alone, the latter are asked of the process, if it is there.
+    """
 
     class Gone(Judged):
         pass
@@ -186,7 +192,34 @@ def test_messages_before_the_question_are_shown(tmp_path):
     turns = ({"role": "user", "content": "Double 3."}, {"role": "assistant", "content": "6"})
     assert review(path, Judged()).parked.messages == (system, *turns)
     gone = review(parked(tmp_path / "gone.db", Gone(), request=Request(system="Be brief."))).parked
-    assert (gone.messages, gone.prompts) == ((system,), {1: "Double 2."})
+    assert (gone.messages, gone.prompts) == ((system, *turns), {1: "Double 2."})
+    before = as_before(path, tmp_path / "before.db")
+    assert review(before, Judged()).parked.messages == (system, *turns)
+    assert review(as_before(tmp_path / "gone.db", tmp_path / "gone before.db")).parked.messages == (system,)
+
+
+def as_before(path, copy):
+    """The journal as a version wrote it that kept no messages."""
+    journal = SqliteJournal.create(copy)
+    for entry in entries(path):
+        journal.append(replace(entry, messages=None) if isinstance(entry, QuestionText) else entry)
+    journal.close()
+    return copy
+
+
+def test_messages_that_changed_since_are_shown_beside_those_of_before(tmp_path, monkeypatch):
+    """The samples answer what the journal has; what the process puts before its question today is shown as well."""
+    path = parked(tmp_path / "run.db", Judged())
+    turns = ({"role": "user", "content": "Double 4."}, {"role": "assistant", "content": "8"})
+
+    same = review(path, Judged()).parked
+    assert (same.messages_now, same.prompts_now) == (None, {})
+    asked = Judged.subtask  # of step 1 alone: with another question of a step that is decided the chain leads nowhere
+    changed = lambda self, state: replace(asked(self, state), messages=turns) if state["done"] else asked(self, state)  # noqa: E731
+    monkeypatch.setattr(Judged, "subtask", changed)
+    found = review(path).parked
+    assert (found.messages[0]["content"], found.prompts_now) == ("Double 3.", {})
+    assert found.messages_now == turns
 
 
 def test_a_step_that_was_redrawn_keeps_its_question(tmp_path):

@@ -17,7 +17,7 @@ from unerring.core.open_step import OpenStep
 from unerring.core.process import Chain, subtask_at
 from unerring.core.race import LogOdds
 from unerring.core.replay import Decided, RunState
-from unerring.core.sample import Message, Settings
+from unerring.core.sample import Message
 from unerring.core.vote import Json
 from unerring.errors import InputError, UnerringError
 from unerring.reading import folded
@@ -89,9 +89,10 @@ class Parked:
     set_aside: the number of samples that a person set aside to have others drawn.
     ruled: the choice that a person has made since, as canonical JSON; it holds once the run goes on.
     prompts_now: what the chain asks today, by the number of the wording, where it differs.
-    messages: the messages before the question, each with `role` and `content`; only the run's own where there is no
-        chain.
+    messages: the messages before the question, each with `role` and `content`: as journaled, else as the chain puts
+        them; only the run's own where neither is known.
     refused: why the provider refused to answer, where it did; None where votes left the step undecided.
+    messages_now: the messages that the chain puts before the question today, where they differ.
     """
 
     step: int
@@ -107,6 +108,7 @@ class Parked:
     prompts_now: dict[int, str] = field(default_factory=dict)
     messages: tuple[dict[str, str], ...] = ()
     refused: str | None = None
+    messages_now: tuple[dict[str, str], ...] | None = None
 
 
 class Found:
@@ -239,7 +241,8 @@ def parked_step(found: Found) -> Parked | None:
         set_aside=sum(slot < step.first for slot in step.replies),
         ruled=step.ruled,
         prompts_now=asked.now,
-        messages=tuple({"role": role, "content": content} for role, content in asked.messages),
+        messages=tuple(one._asdict() for one in asked.messages),
+        messages_now=None if asked.messages_now is None else tuple(one._asdict() for one in asked.messages_now),
         refused=step.refused,
     )
 
@@ -266,11 +269,12 @@ def candidates_of(found: Found, step: OpenStep) -> tuple[Candidate, ...]:
 
 
 class _Asked(NamedTuple):
-    """What was asked, by the number of the wording; what is asked today where it differs; the messages before it."""
+    """What was asked, by the number of the wording; what is asked today where it differs; the messages before both."""
 
     prompts: dict[int, str]
     now: dict[int, str]
     messages: tuple[Message, ...]
+    messages_now: tuple[Message, ...] | None = None
 
 
 def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
@@ -280,20 +284,23 @@ def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
     def numbered(wordings: tuple[str, ...]) -> dict[int, str]:
         return {number: text for number, text in enumerate(wordings, 1) if not numbers or number in numbers}
 
-    kept, drawn = step.wordings, Settings(0.0, 1, 0, step.step, 0)
-    alone = found.state.request.alone(drawn).messages
+    kept, before = step.wordings, found.state.request.before
+    alone = before(step.messages or ())
     try:
         subtask = None if found.chain is None else subtask_at(found.chain, found.at, step.step)
         if found.chain is None or subtask is None:
             return _Asked(numbered(kept or ()), {}, alone)
         compact = _wants_compact(found, found.chain, step.model)
         wordings = subtask.wordings(compact)
-        messages = found.state.request.settings(subtask, compact, drawn).messages
+        own = subtask.introduced(compact)
     except Exception as error:  # the user's own code
         found.problem = told(error)
         return _Asked(numbered(kept or ()), {}, alone)
     same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
-    return _Asked(numbered(kept or wordings), {} if same else numbered(wordings), messages)
+    introduced = step.messages is None or step.messages in {subtask.introduced(True), subtask.introduced(False)}
+    messages = before(own if step.messages is None else step.messages)
+    now = None if introduced else before(own)
+    return _Asked(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
 
 
 def _wants_compact(found: Found, chain: Chain, model: str | None) -> bool:

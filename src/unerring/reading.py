@@ -84,7 +84,7 @@ def steps(journal: str | Path) -> Iterator[Step]:
     Raises `JournalDamaged` at the first entry that is bad or missing.
     """
     history = History(journal)
-    return (step_of(decided, history.state.voters) for decided in history.steps())
+    return (step_of(decided, history.state.voters, history.state.request) for decided in history.steps())
 
 
 def report(journal: str | Path, full: bool = False) -> dict[str, Any]:

@@ -36,6 +36,8 @@ def test_a_doubtful_step_has_question_rivals_and_flagged_samples(script):
         "choice": '"a"',
         "tally": [4, 1],
         "rounds": 3,
+        "messages": [],
+        "more_messages": 0,
         "question": ["what?"],
         "answers": [
             {"choice": '"a"', "votes": 4, "voters": {"second": 3, "first": 1}},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,33 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
         "flagged      2 samples, malformed: not a word: 1 (and alike, but for numbers and quoted text)\n"
         "  | !not a word: 1\n"
     )
+
+
+def test_a_verbose_report_and_the_page_show_what_stands_before_a_question(cli, tmp_path):
+    """The run's system message and the question's own, by role: the first ones of many, and all with --full."""
+    turns = tuple({"role": role, "content": f"turn {n}"} for n in range(5) for role in ("user", "assistant"))
+
+    class Introduced(Said):
+        def subtask(self, state):
+            asked = super().subtask(state)
+            return None if asked is None else replace(asked, messages=turns)
+
+    policy = Policy(AheadBy(2), vote_cap=99)
+    options = Options(policy=policy, speculate="off", request=unerring.Request(system="<Be> brief."))
+    unerring.run(Introduced(), lambda _, drawn: "abaaa"[drawn.slot], tmp_path / "run.db", options=options)
+    text = shown(cli, "-v")
+    assert "before it    system\n  | <Be> brief.\nbefore it    user\n  | turn 0\nbefore it    assistant\n" in text
+    assert ("turn 3" in text, "turn 4" in text) == (True, False)
+    assert "3 messages more before it: --full shows them" in text
+    assert shown(cli, "--full").count("before it ") == 11
+    (step,) = json.loads(cli("report", "run.db", "--json").out)["doubtful"]
+    assert (step["messages"][0], step["more_messages"]) == ({"role": "system", "content": "<Be> brief."}, 3)
+    assert [one["content"] for one in next(unerring.steps("run.db")).messages[-2:]] == ["turn 4", "turn 4"]
+    assert cli("report", "run.db", "--html", "run.html").code == 0
+    page = (tmp_path / "run.html").read_text()
+    assert "Before it, system:</p><pre" in page
+    assert "&lt;Be&gt; brief." in page
+    assert "turn 3" in page
 
 
 def test_the_flags_of_a_report_have_their_most_frequent_reason(cli):

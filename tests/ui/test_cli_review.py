@@ -86,7 +86,7 @@ def test_review_shows_what_was_asked_and_what_came_of_it(parked):
 
 def test_review_as_json_has_all_of_it(parked):
     """One object with the same, choices as the values that they are, and no sample left out."""
-    found = json.loads(parked("review", "run.db", "--json").out)
+    found = json.loads(parked("review", "run.db", "--json", "-v").out)
     assert found.keys() == {"journal", "process", "parameters", "status", "steps", "undecided", "note"}
     step = found["undecided"]
     assert (step["step"], step["votes"], step["prompts"], step["ruled"]) == (0, 60, {"1": "double 1"}, None)
@@ -95,6 +95,18 @@ def test_review_as_json_has_all_of_it(parked):
     assert sum(one["votes"] for one in step["candidates"]) == 60
     assert len(step["samples"]) == 60
     assert step["samples"][0].keys() >= {"number", "voter", "text", "candidate", "flag", "finish", "output_tokens"}
+    assert parked("review", "run.db", "--json", "--full").out == parked("review", "run.db", "--json", "-v").out
+
+
+def test_review_as_json_has_what_a_script_decides_by(parked):
+    """Without -v: the question, the candidates and the counts, in a few lines; no sample, no message before it."""
+    out = parked("review", "run.db", "--json").out
+    step, whole = (json.loads(text)["undecided"] for text in (out, parked("review", "run.db", "--json", "-v").out))
+    left_out = {"samples", "messages", "messages_now", "prompts_now"}
+    assert step == {name: value for name, value in whole.items() if name not in left_out}
+    assert step.keys() >= {"step", "rule", "votes", "flags", "candidates", "prompts", "changed", "refused", "ruled"}
+    assert step["changed"] is False
+    assert len(out) < 1500
 
 
 @pytest.mark.parametrize(
@@ -136,7 +148,7 @@ def test_nothing_of_a_journal_is_obeyed_by_a_terminal(cli):
         assert done.out.count("\ncandidate 1") == 1
         assert "  | candidate 1  99 votes: mine" in done.out
         assert "\\x1b[2J" in done.out
-    assert json.loads(cli("review", "run.db", "--json").out)["undecided"]["samples"][0]["text"] == HOSTILE
+    assert json.loads(cli("review", "run.db", "--json", "-v").out)["undecided"]["samples"][0]["text"] == HOSTILE
 
 
 def test_flags_are_shown_with_their_reason_and_the_question_with_what_stands_before_it(cli):
@@ -146,7 +158,7 @@ def test_flags_are_shown_with_their_reason_and_the_question_with_what_stands_bef
     assert "\n             reason: no word\n" in done.out
     assert row(done.out, "before it") == "system"
     assert all(char.isprintable() or char == "\n" for char in done.out)
-    step = json.loads(cli("review", "run.db", "--json").out)["undecided"]
+    step = json.loads(cli("review", "run.db", "--json", "-v").out)["undecided"]
     assert step["messages"] == [{"role": "system", "content": HOSTILE}]
     assert step["samples"][0]["reason"] == "no word"
 

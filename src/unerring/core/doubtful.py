@@ -12,11 +12,14 @@ from unerring.core.race import Undecided
 from unerring.core.reasons import alike
 from unerring.core.redflag import FlagKind
 from unerring.core.replay import Decided, texts_of
+from unerring.core.request import Request
+from unerring.core.sample import Message
 from unerring.core.shortening import shortened
 from unerring.core.vote import Json
 
 MAX_QUESTION_CHARS = 4000  # of a wording that a report holds
 MAX_WORDINGS = 4
+MAX_MESSAGES = 8  # before a question
 MAX_TEXT_CHARS = 600  # of a choice, a reason or a sample's text
 MAX_ANSWERS = 8  # of one step
 MAX_VOTERS = 8  # of one answer
@@ -40,14 +43,19 @@ def doubt(decided: Decided) -> tuple[bool, int, int]:
     return decided.ruled, 2 * rivals + decided.flags, -decided.step
 
 
-def decided_step(decided: Decided, voters: Mapping[int, VoterRecord], full: bool = False) -> dict[str, Json]:
+def decided_step(
+    decided: Decided, voters: Mapping[int, VoterRecord], request: Request, full: bool = False
+) -> dict[str, Json]:
     """A decided step as JSON data, its texts shortened unless all of it is asked for (`full`)."""
     how = "people" if decided.ruled else "shortlist" if decided.shortlisted else "votes"
     head = _head(decided.step, how, decided.choice, decided.tally, decided.rounds)
-    return head | _samples(decided.replies, decided.wordings, voters, full)
+    asked = _asked(decided.wordings, request.before(decided.messages or ()), full)
+    return head | asked | _samples(decided.replies, voters, full)
 
 
-def open_step(step: OpenStep, voters: Mapping[int, VoterRecord], full: bool = False) -> dict[str, Json] | None:
+def open_step(
+    step: OpenStep, voters: Mapping[int, VoterRecord], request: Request, full: bool = False
+) -> dict[str, Json] | None:
     """The next step to decide as JSON data; None where nothing about it is worth a look so far."""
     how = "undecided" if isinstance(step.verdict, Undecided) else "open" if step.ruled is None else "people"
     tally = tuple(sorted(step.race.tally.values(), reverse=True))
@@ -55,7 +63,8 @@ def open_step(step: OpenStep, voters: Mapping[int, VoterRecord], full: bool = Fa
         return None
     replies = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
     head = _head(step.step, how, step.ruled, tally, step.rounds)
-    return head | _samples(replies, step.wordings, voters, full)
+    asked = _asked(step.wordings, request.before(step.messages or ()), full)
+    return head | asked | _samples(replies, voters, full)
 
 
 def _head(step: int, how: str, choice: str | None, tally: Iterable[int], rounds: int) -> dict[str, Json]:
@@ -68,10 +77,21 @@ def _head(step: int, how: str, choice: str | None, tally: Iterable[int], rounds:
     }
 
 
-def _samples(
-    replies: Sequence[Reply], wordings: tuple[str, ...] | None, voters: Mapping[int, VoterRecord], full: bool
-) -> dict[str, Json]:
-    """The question, the answers that had votes, and the flagged samples."""
+def _asked(wordings: tuple[str, ...] | None, before: tuple[Message, ...], full: bool) -> dict[str, Json]:
+    """The question and the messages before it, where the journal has them."""
+    most = None if full else MAX_QUESTION_CHARS
+    if wordings is None:
+        return {"messages": None, "more_messages": 0, "question": None}
+    shown = before if full else before[:MAX_MESSAGES]
+    return {
+        "messages": [{"role": role, "content": shortened(content, most)} for role, content in shown],
+        "more_messages": len(before) - len(shown),
+        "question": [shortened(one, most) for one in (wordings if full else wordings[:MAX_WORDINGS])],
+    }
+
+
+def _samples(replies: Sequence[Reply], voters: Mapping[int, VoterRecord], full: bool) -> dict[str, Json]:
+    """The answers that had votes, and the flagged samples."""
     most = None if full else MAX_TEXT_CHARS
     texts = texts_of(replies)
     choices = {reply.slot: reply.choice for reply in replies if isinstance(reply.choice, str)}
@@ -84,9 +104,7 @@ def _samples(
             flagged.setdefault((reply.flag, alike(reply.reason)), []).append(reply)
     ranked = sorted(votes, key=lambda candidate: -votes[candidate].total())
     grouped = sorted(flagged.values(), key=lambda group: (-len(group), group[0].slot))
-    asked = None if wordings is None else [shortened(one, None if full else MAX_QUESTION_CHARS) for one in wordings]
     return {
-        "question": None if asked is None else list(asked if full else asked[:MAX_WORDINGS]),
         "answers": [
             {
                 "choice": shortened(choices[one], most),

@@ -44,7 +44,7 @@ from unerring.core.entries import (
     Voter,
 )
 from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Usage
+from unerring.core.sample import Finish, Message, Usage
 from unerring.errors import FailureKind, JournalTooNew
 
 GENESIS = bytes(16)
@@ -108,8 +108,9 @@ def _fields(entry: Entry) -> list[Any]:
             if question is None:
                 return ["r", first.step, first.slot, at, *samples]
             return ["rq", first.step, first.slot, at, question, *samples]
-        case QuestionText(step, wordings, at):
-            return _trimmed(["q", step, list(wordings), at])
+        case QuestionText(step, wordings, at, messages):
+            before = None if messages is None else [list(one) for one in messages]
+            return _trimmed(["q", step, list(wordings), at, before])
         case Committed(step, state):
             return ["c", step, state]
         case Intent(step, slot, count, at, worst):
@@ -206,7 +207,8 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
         case "rq", [int(step), int(slot), (str() | None) as at, str(question), _, *_]:
             return _replies(step, slot, values[4:], at, question)
         case "q", [int(step), [*wordings], *rest] if all(isinstance(one, str) for one in wordings):
-            return QuestionText(step, tuple(wordings), _digest(*_padded(rest, 1)))
+            at, before = _padded(rest, 2)
+            return QuestionText(step, tuple(wordings), _digest(at), None if before is None else _messages(before))
         case "c", [int(step), str(state)]:
             return Committed(step, state)
         case "i", [int(step), int(slot), int(count), *rest]:
@@ -325,6 +327,12 @@ def _tariff(fields: object) -> Tariff:
         case [int(read), int(written), int(cached)]:
             return Tariff(read, written, cached)
     raise ValueError("its prices are not prices")
+
+
+def _messages(fields: Any) -> tuple[Message, ...]:
+    if not all(isinstance(text, str) for role, content in fields for text in (role, content)):
+        raise ValueError("its messages are no messages")
+    return tuple(Message(role, content) for role, content in fields)
 
 
 def _seconds(rest: list[Any]) -> float | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from unerring.core.account import Charge, Limits, Tariff
 from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Usage
+from unerring.core.sample import Finish, Message, Usage
 from unerring.core.vote import Json
 from unerring.errors import FailureKind
 
@@ -110,11 +110,16 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class QuestionText:
-    """The wordings of a question that people will look at: its samples differ, were flagged, or were set aside."""
+    """The text of a question that people will look at: its samples differ, were flagged, or were set aside.
+
+    wordings: the prompts that it was asked in.
+    messages: its own messages before them, without the run's system message; None where an earlier version kept none.
+    """
 
     step: int
     wordings: tuple[str, ...]
     at: str | None = None
+    messages: tuple[Message, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

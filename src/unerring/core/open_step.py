@@ -13,6 +13,7 @@ from types import MappingProxyType
 from unerring.core.entries import Judgement, Reply
 from unerring.core.policy import Policy
 from unerring.core.race import Continue, LogOdds, Race, Undecided, Won
+from unerring.core.sample import Message
 from unerring.core.vote import canonical, parsed
 from unerring.core.weights import Weighing
 
@@ -41,7 +42,8 @@ class OpenStep:
     weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
     since, where somebody named one. `ruled` is the choice that somebody made in place of the votes; until it is
     committed somebody may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
-    `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept.
+    `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept,
+    with the question's own `messages` before it.
     `left_open` says that an earlier session asked it: its samples are compared with how they read now. `calls` has
     the number of the first sample that came in the same reply, for each one that is not the first itself. `refused` is
     what the provider said where it refused the question, until a sample comes all the same.
@@ -50,7 +52,7 @@ class OpenStep:
     __slots__ = (
         *("ahead", "asked", "calls", "choices", "first", "flags", "listed", "model", "policy", "race", "replies"),
         *("round_first", "rounds", "ruled", "step", "texts", "told", "voters", "weighing"),
-        *("question", "wordings", "left_open", "refused"),
+        *("question", "wordings", "messages", "left_open", "refused"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -67,6 +69,7 @@ class OpenStep:
         self.listed = False
         self.question: str | None = None
         self.wordings: tuple[str, ...] | None = None
+        self.messages: tuple[Message, ...] | None = None
         self.left_open = False
         self.refused: str | None = None
         self._begin(policy)
@@ -233,7 +236,7 @@ class OpenStep:
         self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
         self.ruled, self.listed = None, False
         self.texts, self.choices = {}, {}
-        self.question = self.wordings = self.refused = None
+        self.question = self.wordings = self.messages = self.refused = None
         self._begin(self.policy)
 
     def rejudge(self, judgements: Iterable[Judgement]) -> None:

@@ -44,7 +44,7 @@ from unerring.core.race import Won
 from unerring.core.reasons import Reasons
 from unerring.core.redflag import FlagKind
 from unerring.core.request import Request, request_from
-from unerring.core.sample import Usage
+from unerring.core.sample import Message, Usage
 from unerring.core.shortening import shortened
 from unerring.core.speed import Pace
 from unerring.core.vote import Json, parsed
@@ -64,8 +64,9 @@ class Decided:
     votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
     Where the step was `ruled`, somebody chose in place of the votes, whatever these were, and there is no margin; nor
     is there one where it was `shortlisted`, and its choice lists those that had votes. Samples that somebody set aside
-    are not among its replies. `question` is the digest of what was asked, and `wordings` its text where it was kept; a
-    step that was `inherited` has none, and no votes: another run decided it.
+    are not among its replies. `question` is the digest of what was asked, and `wordings` its text where it was kept,
+    with the question's own `messages` before it (None in journals of before); a step that was `inherited` has none,
+    and no votes: another run decided it.
     """
 
     step: int
@@ -82,6 +83,7 @@ class Decided:
     question: str | None = None
     wordings: tuple[str, ...] | None = None
     inherited: bool = False
+    messages: tuple[Message, ...] | None = None
 
     @property
     def votes(self) -> int:
@@ -299,11 +301,11 @@ class RunState:
             case Refused(step, reason, at):
                 if step >= self.committed:  # else it was asked from a state that was not to be
                     self.step(step, at).refused = reason
-            case QuestionText(step, wordings, at):
+            case QuestionText(step, wordings, at, messages):
                 place = self._place(step, at) if at is not None or step >= self.committed else ""
                 opened = self.open.get(step, {}).get(place)
                 if opened is not None:  # else it is decided, or was asked from a state that was not to be
-                    opened.wordings = wordings
+                    opened.wordings, opened.messages = wordings, messages
             case Voter(number, name):
                 if number != len(self.voters):
                     raise Misplaced(f"voter {number} is named out of turn")
@@ -441,6 +443,7 @@ class RunState:
             step.listed,
             step.question,
             step.wordings,
+            messages=step.messages,
         )
 
     def _inherit(self, entry: Inherited) -> Decided:

@@ -82,7 +82,7 @@ class Series:
     def _keep(self, decided: Decided, effort: int) -> None:
         """Keep the steps that took most samples, and the most doubtful ones with their texts."""
         if len(self._hardest) < HARDEST or effort > self._hardest[0][0]:
-            hard = (effort, -decided.step, replace(decided, replies=(), wordings=None))
+            hard = (effort, -decided.step, replace(decided, replies=(), wordings=None, messages=None))
             (heappush if len(self._hardest) < HARDEST else heappushpop)(self._hardest, hard)
         if is_doubtful(decided):
             ranked = (doubt(decided), decided)
@@ -212,7 +212,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
         "hardest": [
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],
-        "doubtful": [decided_step(decided, state.voters, full) for decided in series.doubtful()],
+        "doubtful": [decided_step(decided, state.voters, state.request, full) for decided in series.doubtful()],
         "open_step": _open_step(state, full),
         "certificate": certificate_of(
             series.patterns,
@@ -232,7 +232,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
 def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:
     """The next step to decide, where it is worth a look."""
     step = None if state.finished is not None else state.frontier
-    return None if step is None else open_step(step, state.voters, full)
+    return None if step is None else open_step(step, state.voters, state.request, full)
 
 
 def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:

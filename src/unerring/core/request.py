@@ -156,16 +156,16 @@ class Request:
             drawn.step,
             drawn.slot,
             None if self.echo else subtask.held_to(compact),  # which would leave no room for the echo
-            self._messages(subtask.introduced(compact)),
+            self.before(subtask.introduced(compact)),
             subtask.stops(compact),
             self._fields(),
         )
 
     def alone(self, drawn: Settings) -> Settings:
         """How samples of a question are drawn that no process asks, such as a trial's."""
-        return drawn if self.is_plain else replace(drawn, messages=self._messages(()), extra=self._fields())
+        return drawn if self.is_plain else replace(drawn, messages=self.before(()), extra=self._fields())
 
-    def _messages(self, own: tuple[Message, ...]) -> tuple[Message, ...]:
+    def before(self, own: tuple[Message, ...]) -> tuple[Message, ...]:
         """A question's own messages behind the system message: one in all, since many chat templates take no more."""
         if self.system is None:
             return own

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from unerring.core.open_step import VoterRecord
 from unerring.core.replay import Decided, texts_of
+from unerring.core.request import Request
 from unerring.core.sample import Finish, Usage
 from unerring.core.vote import Json, parsed
 
@@ -61,13 +62,16 @@ class Step:
     """Whether it was asked before the step before it was decided."""
     question: tuple[str, ...]
     """What was asked, one text for each wording; kept where samples differ, were flagged or set aside, else empty."""
+    messages: tuple[dict[str, str], ...]
+    """The messages before it, each with `role` and `content`: the run's system message, and the question's own."""
     samples: tuple[StepSample, ...]
     """Its samples, votes and flagged ones, by number."""
 
 
-def step_of(decided: Decided, voters: Mapping[int, VoterRecord]) -> Step:
-    """A decided step in the form for users; `voters` go by the numbers that replies have."""
+def step_of(decided: Decided, voters: Mapping[int, VoterRecord], request: Request) -> Step:
+    """A decided step in the form for users; `voters` go by the numbers that replies have, `request` is the run's."""
     texts = texts_of(decided.replies)
+    before = () if decided.wordings is None else request.before(decided.messages or ())
     choices = {reply.slot: parsed(reply.choice) for reply in decided.replies if isinstance(reply.choice, str)}
     samples = tuple(
         StepSample(
@@ -96,5 +100,6 @@ def step_of(decided: Decided, voters: Mapping[int, VoterRecord]) -> Step:
         shortlisted=decided.shortlisted,
         ahead=decided.ahead,
         question=decided.wordings or (),
+        messages=tuple(one._asdict() for one in before),
         samples=samples,
     )

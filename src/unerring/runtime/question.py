@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from unerring.core.comparison import question_digest, what_changed
 from unerring.core.echo import require_echo
-from unerring.core.entries import Judgement, Reply
+from unerring.core.entries import Judgement, QuestionText, Reply
 from unerring.core.open_step import OpenStep
 from unerring.core.parsing import repeats_example
 from unerring.core.process import Chain, Subtask, check_of, flag_of, subtask_at
@@ -40,6 +40,11 @@ class Question:
         if self._digest is None:
             self._digest = question_digest(self.subtask, self.request)
         return self._digest
+
+    def text_entry(self, compact: bool, place: str | None) -> QuestionText:
+        """The entry that keeps what is asked, in the fewest words if `compact`; `place` is as in `Intent.at`."""
+        wordings, before = self.subtask.wordings(compact), self.subtask.introduced(compact)
+        return QuestionText(self.step.step, wordings, place, before)
 
     def require_same(self) -> None:
         """Raise `ChainChanged` where the step was asked something else before, or its samples read otherwise now."""

@@ -5,7 +5,7 @@ model, against a policy), or where it answers 400, 413 or 422 and has answered o
 with the same model and settings. Any other request that is refused would be so at every step, and ends the run.
 """
 
-from unerring.core.entries import QuestionText, Refused
+from unerring.core.entries import Refused
 from unerring.core.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, StepRefused
 from unerring.runtime.ledger import Ledger
@@ -56,8 +56,7 @@ class Refusals:
             return [Sample("", finish=Finish.REFUSED, voter=sampler.name, reason=said)] * count
         if step.step >= self._ledger.state.committed and step.refused != said:
             if step.wordings is None:
-                wordings = question.subtask.wordings(sampler.compact)
-                self._ledger.record(QuestionText(step.step, wordings, place))
+                self._ledger.record(question.text_entry(sampler.compact, place))
             self._ledger.record(Refused(step.step, said, place))
         raise StepRefused(f"step {step.step} was refused by the provider: {said}", step.step) from gone
 

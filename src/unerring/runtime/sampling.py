@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from unerring.core.echo import echo_line, without_echo
-from unerring.core.entries import QuestionText, Replies, Reply
+from unerring.core.entries import Replies, Reply
 from unerring.core.independence import Copies, Sent
 from unerring.core.open_step import OpenStep
 from unerring.core.process import Subtask
@@ -177,8 +177,7 @@ class Sampling:
         if step.wordings is not None or step.step < self._ledger.state.committed:
             return
         if step.reviewed or len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
-            wordings = call.question.subtask.wordings(call.seat.sampler.compact)
-            self._ledger.record(QuestionText(step.step, wordings, call.place))
+            self._ledger.record(call.question.text_entry(call.seat.sampler.compact, call.place))
 
     def _require_own(self) -> None:
         """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""

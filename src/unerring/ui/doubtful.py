@@ -62,6 +62,11 @@ def reason_text(one: Mapping[str, Any], chars: int | None = None) -> str:
 def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
     """One step, line by line, each inert."""
     yield row(f"step {step['step']}", headline(step))
+    for message in step["messages"] or ():
+        yield row("before it", message["role"])
+        yield from indented(message["content"], full)
+    if step["more_messages"]:
+        yield row("", f"{counted(step['more_messages'], 'message')} more before it: --full shows them")
     for number, wording in enumerate(step["question"] or (), 1):
         yield row("asked" if number == 1 else f"wording {number}", "")
         yield from indented(wording, full)

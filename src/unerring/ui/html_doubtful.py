@@ -25,6 +25,10 @@ def doubtful_part(report: Mapping[str, Any]) -> str:
 def _step(step: Mapping[str, Any]) -> str:
     return (
         f'<section class="doubt"><h3>Step {step["step"]:,}: {_inline(headline(step))}</h3>'
+        + "".join(
+            f"<p>Before it, {_inline(one['role'])}:</p>{_block(one['content'])}" for one in step["messages"] or ()
+        )
+        + (f"<p>{counted(step['more_messages'], 'message')} more before it</p>" if step["more_messages"] else "")
         + "".join(f"<p>Asked{_which(number)}:</p>{_block(text)}" for number, text in enumerate(step["question"] or ()))
         + f"<dl>{''.join([*_answers(step), *_flagged(step)])}</dl></section>"
     )

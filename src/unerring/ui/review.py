@@ -22,6 +22,7 @@ from unerring.ui.options import FILE, json_option, judging_options
 from unerring.ui.text import inert
 
 FEW_SAMPLES = 40
+OF_THE_WHOLE = {"samples", "messages", "messages_now", "prompts_now"}  # what --json leaves out without -v
 MAX_NUMBERS = 12  # of equal samples that one line names
 OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags that a parser or check raises
 
@@ -38,6 +39,9 @@ OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags th
     help="With --model, where the run has a budget in dollars: TOML tables of dollars per million tokens.",
 )
 @click.option("--full", is_flag=True, help="Shorten nothing, and leave no sample out.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="With --json also the samples, and the messages before the question."
+)
 @judging_options
 @json_option
 def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -48,6 +52,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     model: str | None,
     prices: Path | None,
     full: bool,
+    verbose: bool,
     process: str | None,
     trust: bool,
     as_json: bool,
@@ -73,7 +78,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         return _decided(file, recorded, as_json)
     found = reviewing.review(file, process, trust)
     if as_json:
-        click.echo(json_line(review_json(found, file)))
+        click.echo(json_line(review_json(found, file, full or verbose)))
     elif found.parked is None:
         then = f"; go on with: {command_on('resume', file)}" if found.status == "paused" else ""
         click.echo(inert(f"{found.note}{then}"))
@@ -124,8 +129,8 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     return DONE
 
 
-def review_json(found: Review, file: Path) -> dict[str, Any]:
-    """All of it as JSON data; choices as the values that they are."""
+def review_json(found: Review, file: Path, whole: bool) -> dict[str, Any]:
+    """What a script decides by as JSON data, or the whole of it; choices as the values that they are."""
     parked = found.parked
     step: dict[str, Any] | None = None
     if parked is not None:
@@ -133,6 +138,9 @@ def review_json(found: Review, file: Path) -> dict[str, Any]:
         for candidate in step["candidates"]:
             candidate["choice"] = _value(candidate["choice"])
         step["ruled"] = None if parked.ruled is None else {"choice": _value(parked.ruled)}
+        step["changed"] = bool(parked.prompts_now) or parked.messages_now is not None
+        if not whole:
+            step = {name: value for name, value in step.items() if name not in OF_THE_WHOLE}
     return {
         "journal": str(file),
         "process": found.process,
@@ -163,17 +171,7 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield row("it said", shortened(parked.refused, None if full else MAX_LINE_CHARS))
     yield row("process", shortened(called, None if full else MAX_LINE_CHARS))
     yield row("votes", counts)
-    for message in parked.messages:
-        yield row("before it", message["role"])
-        yield from indented(message["content"], full)
-    for number, prompt in parked.prompts.items():
-        yield row("asked" if number == 1 else f"wording {number}", "")
-        yield from indented(prompt, full)
-    if parked.prompts_now:
-        yield row("changed", "the process asks this step otherwise now; its samples answer what is shown above")
-    for number, prompt in parked.prompts_now.items():
-        yield row("asked now" if number == 1 else f"now {number}", "")
-        yield from indented(prompt, full)
+    yield from _question(parked, full)
     for candidate in parked.candidates:
         yield from _candidate(candidate, full)
     if not parked.candidates:
@@ -195,6 +193,24 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         if parked.samples and all(sample.flag in OF_THE_PROCESS for sample in parked.samples):
             yield row("mend with", f"another parser or check, then {command_on('rejudge', file)} reads them again")
         yield row("decide with", _deciding(command, len(parked.candidates)))
+
+
+def _question(parked: Parked, full: bool) -> Iterator[str]:
+    """What was asked, and what the process asks now where that differs."""
+    for message in parked.messages:
+        yield row("before it", message["role"])
+        yield from indented(message["content"], full)
+    for number, prompt in parked.prompts.items():
+        yield row("asked" if number == 1 else f"wording {number}", "")
+        yield from indented(prompt, full)
+    if parked.prompts_now or parked.messages_now is not None:
+        yield row("changed", "the process asks this step otherwise now; its samples answer what is shown above")
+    for message in parked.messages_now or ():
+        yield row("before now", message["role"])
+        yield from indented(message["content"], full)
+    for number, prompt in parked.prompts_now.items():
+        yield row("asked now" if number == 1 else f"now {number}", "")
+        yield from indented(prompt, full)
 
 
 def _deciding(command: str, candidates: int) -> str:
