@@ -14,7 +14,6 @@ from tables import each
 
 CHILD = Path(__file__).with_name("batch_provider.py")
 STEPS = 6
-TICK_SECONDS = 0.01
 PATIENCE_SECONDS = 60.0
 
 
@@ -83,6 +82,11 @@ def test_another_run_does_not_take_what_is_not_its_own():
     assert len(provider.computed) == 2 * STEPS
 
 
+def four_looked_at(totals):
+    """Whether four batches were made, and each looked at for the first time."""
+    return sum("batch_" in path for path in totals.paths) >= 4
+
+
 def test_a_thousand_requests_survive_a_kill_after_they_were_sent():
     """SIGKILL once all batches are made: the second process sends no line again, by the server's own books, and gets
     all answers while the batches end shuffled, doubled and in part expired.
@@ -93,10 +97,8 @@ def test_a_thousand_requests_survive_a_kill_after_they_were_sent():
 
         async def main():
             first = await child(spec, 1000, 2)
-            # four batches, each made and looked at for the first time
-            while sum("batch_" in path for path in server.ledger.totals.paths) < 4:
-                assert first.returncode is None
-                await asyncio.sleep(TICK_SECONDS)
+            assert await asyncio.to_thread(server.ledger.wait_for, four_looked_at, 60.0)
+            assert first.returncode is None
             first.kill()
             await first.wait()
             for trial in trials:

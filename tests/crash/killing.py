@@ -4,16 +4,18 @@ import io
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
+from threading import Event, Thread
 from typing import Any
 
 from stretch import Keeper, Stretch
 
+from faults.ledger import Ledger, Totals
 from unerring import reading
 from unerring.adapters.journal_head import read_mark
 from unerring.adapters.sqlite_journal import Reader
@@ -77,6 +79,10 @@ class Life:
                 return False
         raise AssertionError(f"{entries} entries were not reached in {PATIENCE_SECONDS} s")
 
+    def happens(self, ledger: Ledger, condition: Callable[[Totals], bool]) -> bool:
+        """Wait until a server's requests meet a condition; False where the process ends before."""
+        return happens(self._process, ledger, condition)
+
     def some_moment(self, chance: Random, most: float = NAP_SECONDS) -> None:
         """Wait until the run has come to its stretch, and then for a random moment: on the way, or held at the end."""
         assert self._keeper is not None
@@ -122,6 +128,21 @@ def life(command: Sequence[str], journal: Path, stretch: Stretch | None = None) 
         yield made
     finally:
         made.kill()
+
+
+def happens(process: subprocess.Popen[Any], ledger: Ledger, condition: Callable[[Totals], bool]) -> bool:
+    """Wait until the requests of a server in this process meet a condition; False where its client ends before."""
+    ended = Event()
+
+    def outlive() -> None:
+        process.wait()
+        ended.set()
+        ledger.wake()
+
+    Thread(target=outlive, daemon=True).start()  # it ends with the process
+    met = ledger.wait_for(lambda totals: condition(totals) or ended.is_set(), PATIENCE_SECONDS)
+    assert met, f"it did not come to that in {PATIENCE_SECONDS} s"
+    return not ended.is_set()
 
 
 def acknowledged(journal: Path) -> int:

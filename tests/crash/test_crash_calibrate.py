@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import replace
 from random import Random
 
-from killing import PATIENCE_SECONDS, cli
+from killing import PATIENCE_SECONDS, cli, happens
 
 from faults.answers import noise
 from faults.chat import Latency
@@ -47,11 +47,7 @@ class Stage:
         """Kill a calibration once the server has had so many further requests; whether it came to that."""
         until = self.server.ledger.totals.requests + requests
         process = self.begun(out, budget)
-        while process.poll() is None and self.server.ledger.totals.requests < until:
-            try:
-                process.wait(0.002)
-            except subprocess.TimeoutExpired:
-                continue
+        happens(process, self.server.ledger, lambda totals: totals.requests >= until)
         process.kill()
         process.communicate()
         return process.returncode == -signal.SIGKILL

@@ -5,10 +5,9 @@ import pty
 import re
 import signal
 import subprocess
-import time
 
 import pytest
-from killing import HERE, cli, life
+from killing import HERE, cli, happens, life
 
 from faults.faults import Fault
 from faults.script import since
@@ -27,9 +26,9 @@ def words(server, journal, grace):
     )
 
 
-def hangs(server):
+def hang(totals):
     """Whether calls hang by now."""
-    return server.ledger.totals.in_flight > 0 and server.ledger.totals.requests > 3
+    return totals.in_flight > 0 and totals.requests > 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -37,8 +36,7 @@ def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
     """The run says how many calls it waits for and how long at most, then gives them up as of unknown outcome."""
     journal = tmp_path / "run.db"
     with serving(script=since(3, Fault.HANG)) as server, life(words(server, journal, 1), journal) as process:
-        while not hangs(server):
-            assert not process.over(0.01)
+        assert process.happens(server.ledger, hang)
         process.send(number)
         assert process.over(GENEROUS_SECONDS)
         ended = process.ended()
@@ -58,8 +56,7 @@ def test_no_grace_gives_up_at_once(tmp_path):
     """With --grace 0 nothing is waited for."""
     journal = tmp_path / "run.db"
     with serving(script=since(3, Fault.HANG)) as server, life(words(server, journal, 0), journal) as process:
-        while not hangs(server):
-            assert not process.over(0.01)
+        assert process.happens(server.ledger, hang)
         process.send(signal.SIGINT)
         assert process.over(GENEROUS_SECONDS)
         assert process.ended().code == 3
@@ -76,9 +73,7 @@ def test_a_terminal_counts_down(tmp_path):
         ) as process:
             os.close(follower)
             try:
-                while not hangs(server):
-                    assert process.poll() is None
-                    time.sleep(0.01)
+                assert happens(process, server.ledger, hang)
                 process.send_signal(signal.SIGINT)
                 said = b""
                 while process.poll() is None or said.count(b"stopping: waiting") < 2:

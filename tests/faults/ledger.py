@@ -6,10 +6,11 @@ Delivered means that all of a reply was handed to the kernel for a connection th
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from threading import Lock
+from threading import Condition
 from typing import Any
 
 import msgspec
@@ -119,7 +120,7 @@ class Ledger:
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._totals = Totals()
         self._number = 0
-        self._lock = Lock()
+        self._lock = Condition()  # notified of each request that comes or ends
 
     @property
     def totals(self) -> Totals:
@@ -140,12 +141,19 @@ class Ledger:
 
     def settled(self, patience: float = 5.0) -> Totals:
         """The sums once no chat request is under way: a client may have its reply before it is entered here."""
-        until = time.monotonic() + patience
-        while (totals := self.totals).in_flight:
-            if time.monotonic() > until:
-                raise TimeoutError(f"{totals.in_flight} requests are still under way after {patience:g} seconds")
-            time.sleep(0.001)
-        return totals
+        if not self.wait_for(lambda totals: not totals.in_flight, patience):
+            raise TimeoutError(f"{self.totals.in_flight} requests are still under way after {patience:g} seconds")
+        return self.totals
+
+    def wait_for(self, condition: Callable[[Totals], bool], patience: float) -> bool:
+        """Wait until the sums meet a condition; whether they did within so many seconds."""
+        with self._lock:
+            return self._lock.wait_for(lambda: condition(self._totals), patience)
+
+    def wake(self) -> None:
+        """Have those who wait look again, at what is no part of the sums."""
+        with self._lock:
+            self._lock.notify_all()
 
     def as_json(self, entries: bool = True) -> dict[str, Any]:
         """Totals and entries as JSON data."""
@@ -165,6 +173,7 @@ class Ledger:
                 totals.in_flight += 1
                 totals.most_in_flight = max(totals.most_in_flight, totals.in_flight)
             self._entries.append(entry)
+            self._lock.notify_all()
             return entry
 
     def line(self, batch: str, custom_id: str, question: Any) -> Entry:
@@ -218,6 +227,7 @@ class Ledger:
             else:
                 totals.unanswered += 1
             self._sum(entry, 1)
+            self._lock.notify_all()
 
     def _sum(self, entry: Entry, sign: int) -> None:
         if not entry.computed:
