@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.openai_fields import require_free_fields
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite_journal import SqliteJournal
 from unerring.core.arguments import (
@@ -162,6 +163,7 @@ class Options:
         require_made("policy", self.policy, Policy, optional=True)
         for name, kind in _MADE.items():
             require_made(name, getattr(self, name), kind)
+        require_free_fields(self.request.extra)
         require_methods("observer", self.observer, ("decided",), optional=True)
         require_methods("clock", self.clock, ("time", "sleep"))
         require_prices("prices", self.prices)
@@ -473,6 +475,7 @@ async def _resume(
             log.warning("%s was begun before journals kept what was asked: a changed prompt is not noticed", path)
         _require_higher_caps(state.policy, options)
         _require_same_request(state, options.request)
+        require_free_fields(state.request.extra)
         request = state.request.switched(options.request.nonce, options.request.echo)
 
         def permission(name: str | None = None) -> Permission:

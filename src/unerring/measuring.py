@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.jsonl import read_json, without_nan
+from unerring.adapters.openai_fields import require_free_fields
 from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.prices import price_of
 from unerring.core.arguments import (
@@ -95,6 +96,7 @@ class PilotOptions:
         require_made("policy", self.policy, Policy, optional=True)
         for name, kind in _MADE.items():
             require_made(name, getattr(self, name), kind)
+        require_free_fields(self.request.extra)
         for name in ("seen", "notice", "stopping"):
             require_callable(name, getattr(self, name))
         require_methods("clock", self.clock, ("time", "sleep"))

@@ -32,19 +32,11 @@ REFUSED = [
     ({"extra": {"top_p": float("nan")}}, "JSON data"),
     ({"extra": {"top_p": {1}}}, "JSON data"),
     ({"extra": {"a": "x" * 100_000}}, "longer"),
-    *(
-        ({"extra": {name: 1}}, repr(name))
-        for name in (
-            *("model", "messages", "prompt", "n", "best_of", "seed", "stream", "stream_options", "temperature"),
-            *("max_tokens", "max_completion_tokens", "logprobs", "stop", "response_format", "extra_body", "api_key"),
-            *("N", "Stream"),
-        )
-    ),
 ]
 
 
 def test_settings_that_cannot_be_are_refused_by_name():
-    """Numbers out of range, texts that cannot be sent, and fields that are the engine's own: one line names each."""
+    """Numbers out of range, texts that cannot be sent, and fields that are no JSON object: one line names each."""
     accepted = []
     for given, named in REFUSED:
         try:
@@ -125,7 +117,7 @@ def test_a_journal_keeps_system_and_further_fields():
     assert replay([decode(encode(opened()))]).request == Request()
 
 
-@pytest.mark.parametrize("data", [{"system": 1}, {"extra": []}, {"extra": {"n": 5}}, {"other": 1}, {"system": ""}])
+@pytest.mark.parametrize("data", [{"system": 1}, {"extra": []}, {"extra": {"a": {1}}}, {"other": 1}, {"system": ""}])
 def test_a_journal_cannot_bring_what_a_user_could_not_give(data):
     """An opening entry with other request settings than can be given is refused, not sent."""
     with pytest.raises(ValueError, match=r"request|system|fields"):

@@ -19,28 +19,6 @@ from unerring.core.vote import Json, NotJson, canonical
 from unerring.errors import InputError
 
 MAX_EXTRA_CHARS = 1 << 16
-# Fields of a body that are the engine's own, and what to give instead.
-_OWNED = {
-    "model": "the model's specification says it",
-    "messages": "the process asks, and `system` stands before its questions",
-    "prompt": "the process asks",
-    "n": "the engine asks for as many samples as are wanted",
-    "best_of": "it bills more samples than it returns",
-    "seed": "each sample has its own, from the run's seed",
-    "stream": "answers are read whole",
-    "stream_options": "answers are read whole",
-    "temperature": "give `temperature` or `first_temperature`",
-    "max_tokens": "give `max_output_tokens`",
-    "max_completion_tokens": "give `max_output_tokens`",
-    "max_output_tokens": "`max_output_tokens` is a setting of its own",
-    "logprobs": "the engine asks for it; the option logprobs=off of a specification leaves it out",
-    "stop": "it belongs to a question: Subtask(stop=...)",
-    "response_format": "it belongs to a question: Subtask(schema=...)",
-    "extra_body": "give the fields in it themselves: they go into the body as they are",
-    "extra_headers": "headers cannot be set",
-    "api_key": "keys come from the environment, and journals keep none",
-    "authorization": "keys come from the environment, and journals keep none",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +192,6 @@ def _require_text(system: object) -> None:
 def _require_extra(extra: object) -> None:
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         raise InputError(f"the further fields of a request are a JSON object, not {extra!r:.60}")
-    for name in extra:
-        if (instead := _OWNED.get(name.lower())) is not None:
-            raise InputError(f"{name!r} cannot be among the further fields of a request: {instead}")
     try:
         length = len(canonical(dict(extra)))
     except NotJson as error:

@@ -1,0 +1,48 @@
+"""Fields of a request's body that are the engine's own are refused among the further ones, before anything is sent."""
+
+from dataclasses import replace
+
+import pytest
+
+import unerring
+from parked_runs import entries
+from unerring import Hanoi, InputError, Options, Request
+from unerring.adapters.openai_fields import require_free_fields
+from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.core.entries import Opened
+from unerring.errors import StepLimit
+from unerring.measuring import PilotOptions
+
+OWNED = (
+    *("model", "messages", "prompt", "n", "best_of", "seed", "stream", "stream_options", "temperature"),
+    *("max_tokens", "max_completion_tokens", "logprobs", "stop", "response_format", "extra_body", "api_key"),
+    *("N", "Stream"),
+)
+
+
+def test_fields_of_the_engines_own_are_refused_by_name():
+    """One line names the field, however it is written; others are free."""
+    for name in OWNED:
+        with pytest.raises(InputError, match=f"^'{name}' cannot be among the further fields of a request: [^\n]+$"):
+            require_free_fields(["top_p", name])
+    require_free_fields(["top_p", "reasoning_effort"])
+
+
+@pytest.mark.parametrize("options", [Options, PilotOptions])
+def test_runs_and_calibrations_refuse_them_as_their_options_are_made(options):
+    """Whatever model is to answer."""
+    with pytest.raises(InputError, match="'n' cannot be among"):
+        options(request=Request(extra={"n": 5}))
+
+
+def test_a_journal_cannot_bring_them(tmp_path):
+    """A journal whose opening entry has such a field can be read, and is not gone on with."""
+    with pytest.raises(StepLimit):
+        unerring.run(Hanoi(3), "noise/p=1", tmp_path / "run.db", k=1, options=Options(max_steps=2))
+    forged = SqliteJournal.create(tmp_path / "forged.db")
+    opened, *_ = entries(tmp_path / "run.db", Opened)
+    forged.append(replace(opened, request={"extra": {"n": 5}}))
+    forged.close()
+    assert unerring.report(tmp_path / "forged.db")["steps"] == 0
+    with pytest.raises(InputError, match="'n' cannot be among"):
+        unerring.resume(tmp_path / "forged.db")
