@@ -76,6 +76,7 @@ def test_no_two_questions_share_a_line_where_steps_are_asked_from_guessed_states
         question, _, line = prompt.rpartition("\n\n(request ")
         questions.setdefault(line, set()).add(question)
     assert len(prompts) > 60
+    assert all("\n\n(request " in prompt for prompt in prompts)
     assert [line for line, several in questions.items() if len(several) > 1] == []
 
 
