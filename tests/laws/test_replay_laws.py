@@ -5,7 +5,6 @@ The runs are those of `replay_runs`: steps are open from several states at once,
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -154,7 +153,7 @@ def test_what_was_asked_from_other_states_decides_nothing(run):
     ]
     state = RunState()
     decided = [found for entry in kept if (found := state.apply(entry)) is not None]
-    assert [replace(step, wasted=0) for step in run.decided] == decided
+    assert [step._replace(wasted=0) for step in run.decided] == decided
     assert state.last_digest == run.state.last_digest
 
 

@@ -1,6 +1,7 @@
 """What a model's own code raises: a failure or the end of the run, and never a reason to ask again without end."""
 
 import asyncio
+from decimal import Decimal
 from itertools import product
 
 import pytest
@@ -214,3 +215,24 @@ def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
     guard.asked(question, 1)
     with pytest.raises(ProviderGone):
         guard.asked(question, 1)
+
+
+def test_a_sample_that_a_journal_would_not_give_back_is_refused(tmp_path):
+    """Tokens that are no whole numbers and names that are no text end the run before they are written."""
+    right = {"text": "a", "usage": unerring.Usage(1, 1), "voter": "own"}
+    wrong = [
+        {"usage": None},
+        {"usage": unerring.Usage(1.5, 1)},
+        {"usage": unerring.Usage(1, Decimal(1))},
+        {"usage": unerring.Usage(1, 1, True)},
+        *({name: value} for name in ("voter", "reply_id", "served") for value in (7, b"id")),
+    ]
+    for number, given in enumerate(wrong):
+
+        async def model(prompt, settings, given=given):
+            return unerring.Sample(**(right | given))
+
+        journal = tmp_path / f"{number}.db"
+        with pytest.raises(TypeError, match="a sample has whole numbers of tokens, and names that are text"):
+            unerring.run(Words(2), model, journal, k=1)
+        assert unerring.report(journal)["samples"]["received"] == 0

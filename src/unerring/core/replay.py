@@ -7,7 +7,8 @@ must not vote first, and a replay must agree with the run.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from unerring.core.account import Account, Charge
 from unerring.core.entries import (
@@ -55,8 +56,7 @@ MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to b
 MAX_FAILURE_CHARS = 300  # of a failure's reason that is counted
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """A committed step: its choice in canonical form and how the votes fell, most votes first.
 
     `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this

@@ -1,7 +1,7 @@
 """A run in figures, for people and for machines: gathered from decided steps and the folded state."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
 from unerring.core.account import in_dollars
@@ -82,7 +82,7 @@ class Series:
     def _keep(self, decided: Decided, effort: int) -> None:
         """Keep the steps that took most samples, and the most doubtful ones with their texts."""
         if len(self._hardest) < HARDEST or effort > self._hardest[0][0]:
-            hard = (effort, -decided.step, replace(decided, replies=(), wordings=None, messages=None))
+            hard = (effort, -decided.step, decided._replace(replies=(), wordings=None, messages=None))
             (heappush if len(self._hardest) < HARDEST else heappushpop)(self._hardest, hard)
         if is_doubtful(decided):
             ranked = (doubt(decided), decided)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from unerring.core.pacing import FIRST
-from unerring.core.sample import Sample, Settings
+from unerring.core.sample import Sample, Settings, Usage
 from unerring.core.user_code import noted
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.failures import FailureNotices, length_of_time
@@ -329,4 +329,18 @@ def checked(samples: Sequence[Sample]) -> list[Sample]:
     for sample in samples:
         if not isinstance(sample, Sample) or not isinstance(sample.text, str):
             raise TypeError(f"a sampler returns samples with text, not {sample!r}")
+        if not _is_recordable(sample):
+            raise TypeError(f"a sample has whole numbers of tokens, and names that are text, unlike {sample!r}")
     return samples if type(samples) is list else list(samples)
+
+
+def _is_recordable(sample: Sample) -> bool:
+    """Whether a sample's parts are of the types that a journal keeps: what is written must be read back."""
+    usage = sample.usage
+    return (
+        isinstance(usage, Usage)
+        and type(usage.input_tokens) is type(usage.output_tokens) is type(usage.cached_tokens) is int
+        and isinstance(sample.voter, str)
+        and (sample.reply_id is None or isinstance(sample.reply_id, str))
+        and (sample.served is None or isinstance(sample.served, str))
+    )

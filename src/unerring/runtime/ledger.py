@@ -52,8 +52,11 @@ class Ledger:
 
     def record(self, entry: Entry) -> Decided | None:
         """Fold an entry into the state and append it to the journal."""
-        with self._lock:
+        if self._share is None:
             decided = self.state.apply(entry)
+        else:
+            with self._lock:
+                decided = self.state.apply(entry)
         self.journal.append(entry)
         if not isinstance(entry, Intent):
             if self._short:

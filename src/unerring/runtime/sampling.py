@@ -7,7 +7,7 @@ unknown, never lost from sight.
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -341,8 +341,7 @@ class _Seat(NamedTuple):
         return voter_name(sample, self.sampler, self.wording)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """One call: samples of a question by their numbers, without a gap. `place` is as in `Intent.at`."""
 
     question: Question
