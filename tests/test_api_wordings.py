@@ -13,7 +13,7 @@ from unerring.core.process import Rehearsal
 from unerring.core.race import AheadBy, LogOdds
 from unerring.core.weights import VoterWeights, Weights
 from unerring.errors import StepUndecided
-from unerring.measuring import plan, planned_policy
+from unerring.planning import plan, planned_policy
 from unerring.testing import NoisySampler, ScriptedSampler
 
 NAMES = ("sim", f"sim{WORDING}2", f"sim{WORDING}3")

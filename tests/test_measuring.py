@@ -14,15 +14,13 @@ from unerring.core.planning.costs import Price
 from unerring.errors import NoKCanHelp
 from unerring.measuring import (
     PilotOptions,
-    Target,
     acalibrate,
     calibrate,
-    plan,
-    planned_policy,
     read_calibration,
     shipped_calibration,
     write_calibration,
 )
+from unerring.planning import Target, plan, planned_policy
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
 HANOI = Hanoi(disks=8)

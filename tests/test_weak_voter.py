@@ -12,7 +12,7 @@ from unerring.core.planning.races import Job, expected_races
 from unerring.core.planning.spread import equal
 from unerring.core.race import AheadBy
 from unerring.errors import NoKCanHelp
-from unerring.measuring import plan, planned_policy
+from unerring.planning import plan, planned_policy
 from unerring.testing import NoisySampler
 
 CHAIN = Hanoi(disks=12)

@@ -41,7 +41,8 @@ from unerring.core.shortening import LINE_CHARS
 from unerring.core.summary import answer_line, summary
 from unerring.core.vote import Json
 from unerring.errors import InputError, Stopped
-from unerring.measuring import Target, acalibrate, calibrate, plan, planned_policy
+from unerring.measuring import acalibrate, calibrate
+from unerring.planning import Target, plan, planned_policy
 from unerring.reading import Tee
 from unerring.registry import (
     Origin,

@@ -24,7 +24,7 @@ from unerring.core.replay import RunState
 from unerring.core.request import Request
 from unerring.core.vote import Json
 from unerring.errors import ChainChanged, InputError
-from unerring.measuring import Target
+from unerring.planning import Target
 from unerring.reading import folded
 from unerring.registry import Origin, embedded_for, make_chain, make_sampler, require_process
 from unerring.retracing import is_of_others

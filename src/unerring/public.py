@@ -25,7 +25,7 @@ from unerring.errors import (
     UnerringError,
 )
 from unerring.forking import fork
-from unerring.measuring import Target
+from unerring.planning import Target
 from unerring.processes.hanoi import Hanoi
 from unerring.reading import report, steps, verify
 from unerring.rejudging import rejudge

@@ -97,7 +97,7 @@ def test_a_thousand_requests_survive_a_kill_after_they_were_sent():
 
         async def main():
             first = await child(spec, 1000, 2)
-            assert await asyncio.to_thread(server.ledger.wait_for, four_looked_at, 60.0)
+            assert await asyncio.to_thread(server.ledger.wait_for, four_looked_at, PATIENCE_SECONDS)
             assert first.returncode is None
             first.kill()
             await first.wait()

@@ -12,7 +12,8 @@ from unerring import InputError, Options, Request, Subtask
 from unerring.adapters.openai_chat import OpenAISampler
 from unerring.core.sample import Message, Settings
 from unerring.errors import NoKCanHelp, StepLimit
-from unerring.measuring import PilotOptions, Target, calibrate
+from unerring.measuring import PilotOptions, calibrate
+from unerring.planning import Target
 from unerring.processes.hanoi import Hanoi
 from unerring.reading import History
 from unerring.ui.cli import command_line

@@ -9,7 +9,8 @@ import pytest
 import unerring
 from unerring import Hanoi, Options
 from unerring.errors import StepLimit
-from unerring.measuring import Target, calibrate, planned_policy
+from unerring.measuring import calibrate
+from unerring.planning import Target, planned_policy
 from unerring.testing import NoisySampler
 from unerring.ui.progress import Progress
 from unerring.ui.text import report_text

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from unerring import measuring
+from unerring import measuring, planning
 from unerring.adapters.jsonl import json_line
 from unerring.adapters.prices import price_of, read_prices
 from unerring.adapters.scrubbing import about_words
@@ -227,7 +227,7 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     price = _price(price_in, price_out)
     job = Job(steps, target, m)
     priced = [(one, price or price_of(one.model, own)) for one in assumed]
-    plans, refusals = measuring.plan_all(priced, job, Wish(rule, None, concurrency))
+    plans, refusals = planning.plan_all(priced, job, Wish(rule, None, concurrency))
     first = plans[0].json
     told = {
         "steps": steps,

@@ -24,7 +24,7 @@ from unerring.core.planning.plan import RULES
 from unerring.core.request import Request
 from unerring.core.vote import Json
 from unerring.errors import InputError
-from unerring.measuring import Target
+from unerring.planning import Target
 from unerring.runtime.limits import Guards, Patience
 from unerring.runtime.stoppable import GRACE_SECONDS
 from unerring.spending import Budget

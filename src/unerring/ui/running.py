@@ -13,7 +13,7 @@ from unerring.adapters.jsonl import json_line
 from unerring.core.request import Request
 from unerring.core.summary import answer_line, summary
 from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped
-from unerring.measuring import Target
+from unerring.planning import Target
 from unerring.registry import make_chain
 from unerring.ui.exits import (
     DONE,

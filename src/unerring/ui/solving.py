@@ -19,7 +19,7 @@ from unerring.core.redflag import RedFlag
 from unerring.core.summary import counted
 from unerring.core.vote import canonical
 from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecided, UserCodeFailed
-from unerring.measuring import Target
+from unerring.planning import Target
 from unerring.processes.general import READINGS, settled
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
 from unerring.processes.sort import Sort, numbers_in
