@@ -77,17 +77,30 @@ def test_equal_budgets_are_not_one():
     assert finished(first, Paid()) == finished(second, Paid()) == 10
 
 
-def test_runs_on_one_loop_share_a_budget():
-    """Four runs at once that need 8,000 tokens: together no more than 5,000, and calls wait for others'."""
-    model, budget = Paid(billed=50), Budget(tokens=5000)
+def at_once(model, budget):
+    """What four runs on one loop that share a budget end with."""
 
     async def every():
         runs = [unerring.arun(Doubling(10), model, k=2, options=options(budget)) for _ in range(4)]
         return await asyncio.gather(*runs, return_exceptions=True)
 
-    ends = asyncio.run(every())
-    assert model.tokens <= 5000
-    assert [type(end) for end in ends] == [unerring.Result] * 4  # 80 samples of 50 tokens, 4,000 in all
+    return asyncio.run(every())
+
+
+def test_runs_on_one_loop_share_a_budget():
+    """Four runs at once that are billed 4,000 tokens take 3,000 together at most, and who gets no more is stopped."""
+    model = Paid(billed=50)
+    ends = at_once(model, Budget(tokens=3000))
+    assert 3000 - 4 * 2 * WORST < model.tokens <= 3000
+    assert {type(end) for end in ends} <= {unerring.Result, BudgetSpent}
+    assert BudgetSpent in map(type, ends)
+
+
+def test_runs_on_one_loop_wait_for_what_others_have_reserved():
+    """Calls that could cost 8,000 tokens and are billed 4,000 all fit into 5,000, since none is refused too early."""
+    model = Paid(billed=50)
+    assert [type(end) for end in at_once(model, Budget(tokens=5000))] == [unerring.Result] * 4
+    assert model.tokens == 4000
 
 
 def test_runs_in_threads_share_a_budget():
