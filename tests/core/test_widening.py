@@ -6,6 +6,7 @@ from statistics import mean
 from provider_models import Queue, simulated
 
 from unerring.core.pacing import Pacing
+from unerring.core.widening import LEAST_CALLS, Widening
 
 MOST = 256
 
@@ -83,3 +84,46 @@ def test_a_change_of_what_is_asked_is_no_queue():
 
     seen = simulated(Queue(10**6, latency), pacing, 300.0, pause=0.0)
     assert (pacing.limit, seen.most) == (MOST, MOST)
+
+
+class Answers:
+    """Calls answered one after another at a given rate, each of them shown to a `Widening`; `count` is how many."""
+
+    def __init__(self):
+        self.widening = Widening(MOST)
+        self.now, self.count = 0.0, 0
+
+    def until_changed(self, width, rate):
+        """The width that follows on a filled window of this width, within a thousand answers."""
+        for self.count in range(1, 1001):
+            self.now += 1.0 / rate
+            found = self.widening.answered(self.now - width / rate, self.now, width)
+            if found is not None:
+                return found
+        return None
+
+    def held(self):
+        """Come to hold a window of 16 calls at four answers a second: 32 bring hardly more, and 8 only half of it."""
+        for _ in range(LEAST_CALLS + 1):
+            self.now += 1 / 4.0
+            assert self.widening.answered(self.now - 16 / 4.0, self.now, 16) is None
+        assert self.until_changed(32, 4.2) == 16
+        assert self.until_changed(16, 4.0) == 8
+        assert self.until_changed(8, 2.0) == 16
+        return self
+
+
+def test_a_held_window_is_tried_wider_or_narrower_once_the_server_changes_by_half():
+    """While a width is held, half as fast again is met by twice the width, and as much slower by half, in one round.
+
+    A change of a tenth is the usual variation: the width is held for its four rounds, until a wider one is tried.
+    """
+    one_round = 16 + 1 + 2 * LEAST_CALLS  # the calls that began at the width before, the one that begins it, its own
+    for rate, follows in ((4.0 * 1.5, 32), (4.0 / 1.5, 8)):
+        answers = Answers().held()
+        assert answers.until_changed(16, rate) == follows
+        assert answers.count <= one_round
+    for rate in (4.0 * 1.1, 4.0 / 1.1):
+        answers = Answers().held()
+        assert answers.until_changed(16, rate) == 32
+        assert answers.count > 3 * 2 * LEAST_CALLS + one_round
