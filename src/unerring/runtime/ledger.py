@@ -63,7 +63,8 @@ class Ledger:
                 self._wake()
             if self._member is not None and isinstance(entry, Replies | Failed | Cancelled):
                 self._member.budget.settled(self._member)
-        self._tell_overbilled()
+        if len(self.state.account.overbilled) > self._overbilled:
+            self._tell_overbilled()
         return decided
 
     def _tell_overbilled(self) -> None:

@@ -85,7 +85,8 @@ class Sampling:
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
         seat = self._seat(question, slots[0])
-        return Drawing(slots, self._call(_Call(question, place, seat, slots, halts)), self._is_heard(seat.sampler))
+        call = _Call(question, place, seat, slots, halts, self._token(question, slots[0]))
+        return Drawing(slots, self._call(call), self._is_heard(seat.sampler))
 
     def _is_heard(self, sampler: Sampler) -> bool:
         """Whether calls to a sampler that are given up are heard to their end."""
@@ -221,8 +222,8 @@ class Sampling:
         settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
         tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts)
         prompt = self._ledger.state.request.worded(call.prompt, opened.time, call.question.at, drawn)
-        if (token := self._token(call)) is not None:
-            prompt += echo_line(token)
+        if call.token is not None:
+            prompt += echo_line(call.token)
         return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts)
 
     def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
@@ -242,14 +243,14 @@ class Sampling:
         if sample.reply_id is not None:
             self._copies.recall(voter_name(sample, sampler, 0), Sent(prompt), sample)
 
-    def _token(self, call: "_Call") -> str | None:
-        """The word that the answer of a call must end with, where echoes are asked for."""
+    def _token(self, question: Question, slot: int) -> str | None:
+        """The word that the answer of a call must end with whose first sample is number `slot`; None for no echo."""
         opened, request = self._ledger.state.opened, self._ledger.state.request
-        if not request.echo:  # as in most runs: this is asked of every sample
+        if not request.echo:  # as in most runs
             return None
         assert opened is not None
-        drawn = Settings(0.0, 0, opened.seed, call.question.step.step, call.slots[0])
-        return request.token(opened.time, call.question.at, drawn)
+        drawn = Settings(0.0, 0, opened.seed, question.step.step, slot)
+        return request.token(opened.time, question.at, drawn)
 
     def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
         """Vote or red flag: the sample as it is journaled."""
@@ -257,9 +258,9 @@ class Sampling:
         choice: str | None = None
         voter = call.seat.voter(sample)
         flag, received = None, sample
-        if (token := self._token(call)) is not None:
+        if call.token is not None:
             try:
-                sample = replace(sample, text=without_echo(sample.text, token))
+                sample = replace(sample, text=without_echo(sample.text, call.token))
             except RedFlag as raised:
                 flag = raised
         copied = self._copies.judge(voter, known.sent, received, known.has(sample.text))
@@ -342,13 +343,17 @@ class _Seat(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """One call: samples of a question by their numbers, without a gap. `place` is as in `Intent.at`."""
+    """One call: samples of a question by their numbers, without a gap.
+
+    `place` is as in `Intent.at`, and `token` the word that its answer must end with, where echoes are asked for.
+    """
 
     question: Question
     place: str | None
     seat: _Seat
     slots: list[int]
     halts: tuple[StopRequest, ...]
+    token: str | None
 
     @property
     def prompt(self) -> str:
@@ -369,5 +374,7 @@ def _contiguous(slots: list[int]) -> list[list[int]]:
 
 def _contiguous_replies(replies: list[Reply]) -> list[list[Reply]]:
     """Split the replies of a call where one in between could not be read."""
+    if replies and replies[-1].slot - replies[0].slot < len(replies):  # none, as in nearly every call
+        return [replies]
     by_slot = {reply.slot: reply for reply in replies}
     return [[by_slot[slot] for slot in run] for run in _contiguous(list(by_slot))]
