@@ -77,28 +77,37 @@ class Widening:
         self._back = 1.0  # the width to go back to where another one is no better
         self._held = 0
         self._hold = FIRST_HOLD
+        self._first = True  # whether nothing is known yet: no width was found, and nobody objected
         self._since = float("-inf")  # calls that began before met another width
         self._restart()
 
     def _restart(self) -> None:
         self._start: float | None = None
-        self._size = float(LEAST_CALLS)
+        self._begun_at = self._size = float(LEAST_CALLS)
         self._calls = 0
         self._seconds = 0.0
 
     def _begin(self, now: float, limit: float) -> None:
         """Begin a round of as many calls as the window has now; it may grow meanwhile."""
-        self._start = now
+        self._start, self._begun_at = now, limit
         self._size = max(LEAST_CALLS, limit) if self.phase is Phase.RISING else max(2 * LEAST_CALLS, 2 * limit)
 
     @property
     def growth(self) -> float:
-        """Calls that the window may grow by with each answer: fewer once there was an end to it."""
-        return 0.0 if self.phase is not Phase.RISING else 1.0 if self._wider is None else LATER_GROWTH
+        """Calls that the window may grow by with each answer: fewer once there was an end to it.
+
+        It doubles with each round at most, and not with each round trip: a server of few slots is found out by the
+        second round, and the calls of the first ones would all queue before it.
+        """
+        if self.phase is not Phase.RISING:
+            return 0.0
+        if self._first:
+            return min(1.0, self._begun_at / self._size)
+        return 1.0 if self._wider is None else LATER_GROWTH
 
     def reset(self) -> None:
         """The provider objected, or everybody waited: what was seen before says nothing about what comes."""
-        self.phase = Phase.RISING
+        self.phase, self._first = Phase.RISING, False
         self._before = self._wider = None
         self._restart()
 
@@ -142,7 +151,7 @@ class Widening:
             self._before = found
         elif found.width >= WIDER * before.width:
             if not found.gains_on(before):
-                self._wider, self.phase = found, Phase.CHECKING
+                self._wider, self.phase, self._first = found, Phase.CHECKING, False
                 return max(1.0, round(before.width))
             self._before = found
         return None
