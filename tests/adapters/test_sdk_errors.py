@@ -123,6 +123,10 @@ ERRORS = [
     (sdk("Mine", code="E17", status=True, status_code="500"), None, None),
     (sdk("Mine", code=functools.partial(int, "x")), None, None),
     (urllib.error.HTTPError("http://x", 429, "slow down", email.message.Message(), None), RATE, None),
+    # an answer, although its class is one of those that break off
+    (urllib.error.HTTPError("http://x", 400, "Bad Request", email.message.Message(), None), None, None),
+    (urllib.error.HTTPError("http://x", 404, "Not Found", email.message.Message(), None), None, None),
+    (sdk("TransportError", [CONNECTION], status_code=422), None, None),
 ]
 
 

@@ -94,7 +94,7 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
     if isinstance(error, ProviderBusy | ProviderDown):
         return error
     names, message = set(_names(error)), f"{type(error).__name__}: {error}"
-    status = next(_statuses(error), None)
+    status, refused = next(_statuses(error), None), False
     if status is not None:
         said = said_by(getattr(error, "body", None))
         found = failure(
@@ -102,8 +102,9 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
         )
         if found.kind is not FailureKind.INVALID:
             return found
+        refused = True  # in an answer, so that nothing broke off, whatever the class: urllib's HTTPError is a URLError
     kind = next((kind for kind, known in _BY_NAME.items() if names & known), None)
-    if kind is None:
+    if kind is None or (refused and kind is FailureKind.UNKNOWN):
         return None
     words = one_line(f"{model}: {message}", _NONE)
     if kind in {FailureKind.DENIED, FailureKind.QUOTA, FailureKind.REFUSED}:
