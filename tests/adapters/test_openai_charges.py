@@ -146,6 +146,27 @@ def test_what_several_samples_show_is_charged_where_the_count_is_less():
     assert failures == []
 
 
+def test_a_token_that_a_stop_sequence_hides_is_charged_in_each_of_several_samples():
+    """llama.cpp counts one of several choices, its end included, and shows no log-probability of that end.
+
+    So its answers of 1 and 17 tokens, with a usage of 2, have cost 2 and 18. One cut off at the limit has no end, and
+    one that the model ended by itself shows it, as a token without text.
+    """
+    ended = counted(3)
+    ended["content"][-1]["token"] = ""
+    choices = [choice(logprobs=counted(1)), choice(logprobs=counted(17)), choice(logprobs=ended)]
+    choices.append(choice(finish="length", logprobs=counted(24)))
+    replied = reply(*choices, usage={"prompt_tokens": 49, "completion_tokens": 2})
+    careful = replied | {"model": [1]}  # a field of the wrong type has it read by the careful reader
+    for value, stops, charged in [
+        (replied, True, [2, 18, 3, 24]),
+        (careful, True, [2, 18, 3, 24]),
+        (replied, False, [1, 17, 3, 24]),
+    ]:
+        found = [sample.usage.output_tokens for sample in read(value, n=4, stops=stops)]
+        assert found == charged
+
+
 def test_a_prompt_of_no_tokens_was_not_counted():
     """Usage 0/0 with a text is no usage: the worst case is charged. That it may be a copy is said apart from that."""
     sample = one(reply(usage={"prompt_tokens": 0, "completion_tokens": 0}))

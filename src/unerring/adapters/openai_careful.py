@@ -23,6 +23,7 @@ _LONE = re.compile("[\ud800-\udfff]")  # surrogates; the decoder has joined thos
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
+END = msgspec.Raw(b'""')  # the text of a token that ends an answer and is not part of it
 NOTHING = msgspec.Raw(b"null")
 
 
@@ -100,9 +101,10 @@ class Message(msgspec.Struct, gc=False):
 
 
 class Token(msgspec.Struct, gc=False):
-    """One token's log-probability."""
+    """One token's log-probability. `token` is its text as JSON, not read, since it may be half a character."""
 
     logprob: float | None = None
+    token: msgspec.Raw = NOTHING
 
 
 class Logprobs(msgspec.Struct, gc=False):
@@ -192,7 +194,8 @@ def _part(value: dict[str, object] | str) -> Part:
 def _logprobs(value: object) -> Logprobs | None:
     if not isinstance(value, dict):
         return None
-    content = [Token(number(token.get("logprob"))) for token in _list(value.get("content")) if isinstance(token, dict)]
+    tokens = (token for token in _list(value.get("content")) if isinstance(token, dict))
+    content = [Token(number(each.get("logprob")), END if each.get("token") == "" else NOTHING) for each in tokens]
     return Logprobs(content, [number(each) for each in _list(value.get("token_logprobs"))])
 
 

@@ -88,6 +88,7 @@ class OpenAISampler:
             time.time(),
             time.perf_counter() - began,
             self._form.with_reasons,
+            bool(settings.stop),
         )
         result = outcome(status, headers, answer, asked)
         if isinstance(result, list):

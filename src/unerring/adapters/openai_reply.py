@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.openai_careful import Choice, Message, Reply, careful, is_there, number
+from unerring.adapters.openai_careful import END, Choice, Message, Reply, careful, is_there, number
 from unerring.adapters.openai_failures import Failure, Said, failure, one_line, read_error
 from unerring.adapters.openai_finish import LONGEST_REASON, finish_of
 from unerring.adapters.openai_spec import Secret
@@ -39,7 +39,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     `input_worst` is the most tokens that its prompt can have. `where` names the host in messages. `now` is the time,
     in seconds since 1970, and `seconds` how long the call took. `with_reasons` says that its server gives a finish
-    reason with each answer.
+    reason with each answer, and `stops` that stop sequences were sent.
     """
 
     n: int
@@ -51,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True):
     now: float
     seconds: float
     with_reasons: bool = False
+    stops: bool = False
 
 
 def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> Outcome:
@@ -108,7 +109,7 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
     if not read:  # no prompt is empty: it was not counted
         read, cached = asked.input_worst, 0
     served = _served(reply, asked.secret)
-    outputs = _outputs(written, choices, asked.limit)
+    outputs = _outputs(written, choices, asked.limit, asked.stops)
     samples = []  # the prompt is charged once, to the first of them
     for place, choice in enumerate(choices):
         text, finish = _answer(choice, asked.with_reasons)
@@ -171,11 +172,12 @@ def _logprobs(choice: Choice) -> list[float]:
     return [logprob for logprob in given.token_logprobs or () if logprob is not None]
 
 
-def _outputs(written: int | None, choices: Sequence[Choice], limit: int) -> Sequence[int]:
+def _outputs(written: int | None, choices: Sequence[Choice], limit: int, stops: bool) -> Sequence[int]:
     """What each sample has of the tokens written, which are `written` in all, or more where the samples show more.
 
     Some servers count one of several samples (llama.cpp), or none. A sample has as many as it has log-probabilities;
-    of several, one without any that was cut off at its limit has as many as that. The tokens said are split by the
+    of several, one without any that was cut off at its limit has as many as that; and one that a stop sequence may
+    have ended has a token more, which llama.cpp writes and counts, and does not show. The tokens said are split by the
     number of log-probabilities where each sample has them, else evenly. Where none are said though there is text, each
     sample is taken for as long as it may be.
     """
@@ -184,7 +186,10 @@ def _outputs(written: int | None, choices: Sequence[Choice], limit: int) -> Sequ
     weights = [_token_count(choice) for choice in choices]
     if len(choices) == 1:
         return (max(written, weights[0]),)
-    shown = [weight or _least_of_several(choice, limit) for weight, choice in zip(weights, choices, strict=True)]
+    shown = [
+        _with_its_end(weight, choice, limit, stops) or _least_of_several(choice, limit)
+        for weight, choice in zip(weights, choices, strict=True)
+    ]
     if limit < 0 and limit in shown:  # the limit is not known here: each as long as it may be
         return [limit] * len(choices)
     if sum(shown) >= written:
@@ -196,6 +201,16 @@ def _outputs(written: int | None, choices: Sequence[Choice], limit: int) -> Sequ
         outputs.append(-(-written * upto // total) - given)
         given += outputs[-1]
     return outputs
+
+
+def _with_its_end(tokens: int, choice: Choice, limit: int, stops: bool) -> int:
+    """The tokens that a sample shows, and its end, where a stop sequence took that out and no empty token shows it."""
+    if not tokens or not stops or _answer(choice)[1] is not Finish.STOP:
+        return tokens
+    content = None if choice.logprobs is None else choice.logprobs.content
+    if content and bytes(content[-1].token) == bytes(END):
+        return tokens
+    return tokens + 1 if limit < 0 else max(tokens, min(tokens + 1, limit))
 
 
 def _least_of_several(choice: Choice, limit: int) -> int:
