@@ -79,7 +79,7 @@ def measured(name: str, problems: list[tuple[Any, Any]], seed: int) -> tuple[dic
         print(f"{name}: {number} of {len(problems)}, right {counts}", file=sys.stderr, flush=True)
     sampler.close()
     many, single, unflagged = len(problems), counts["first"], counts["unflagged"]
-    told = f"{single} of {many} right; {unflagged} with red-flagged samples drawn anew"
+    told = f"{single} of {many} right; {unflagged} with red-flagged samples drawn again"
     rows = [
         Row(f"{name}, by voting", f"{counts['voted']} of {many} right", "all", counts["voted"] == many),
         Row(f"{name}, by single samples of one member", told, "fewer", single < many),

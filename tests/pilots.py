@@ -1,4 +1,4 @@
-"""What the tests of measuring and planning share: pilots told by hand, and pilots of simulated voters."""
+"""What the tests of measuring and planning share: pilots written by hand, and pilots of simulated voters."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ USAGE = Usage(10, 5)
 VOTES = {choice: Observed(0, choice, None, USAGE) for choice in ("r", "w", "x")}
 FLAGGED = Observed(0, None, FlagKind.MALFORMED, USAGE)
 
-# each voter's chance of a wrong vote on a step, drawn anew for every step
+# each voter's chance of a wrong vote on a step, drawn for every step
 Chances = Callable[[Random], Sequence[float]]
 
 

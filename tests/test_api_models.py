@@ -1,4 +1,4 @@
-"""The front door: what can be the model of a run, how it is called, and what it is told where it is none."""
+"""The front door: what can be the model of a run, how it is called, and the error where it is none."""
 
 import threading
 

@@ -85,7 +85,7 @@ def test_a_new_run_takes_the_caps_that_it_is_given(tmp_path):
 
 
 def test_parameters_that_are_not_json_are_refused(tmp_path):
-    """A chain whose parameters() could not be kept in a journal is told so, instead of running into it."""
+    """A chain whose parameters() could not be kept in a journal gets an error, instead of running into it."""
 
     class Odd(Doubling):
         def parameters(self):

@@ -76,7 +76,7 @@ class Sim(NoisySampler):
 
 
 def test_each_wording_is_a_voter_of_its_own_in_the_report():
-    """Votes, flags and dissents are told by wording: the one that misleads is seen to."""
+    """Votes, flags and dissents are counted by wording: the one that misleads is seen to."""
     result = unerring.run(Reworded(300), Sim(), k=3)
     voters = {voter["name"]: voter for voter in result.report["voters"]}
     assert tuple(sorted(voters)) == NAMES
@@ -184,7 +184,7 @@ def either(answers):
 
 
 def test_a_hard_step_goes_to_another_model(tmp_path):
-    """After the rounds that were asked for, `escalate` answers; the journal names it, and its votes are told apart."""
+    """After the rounds that were asked for, `escalate` answers; the journal names it, and its votes are kept apart."""
     path = tmp_path / "run.db"
     asked = []
 
@@ -246,7 +246,7 @@ def test_a_number_of_rounds_that_cannot_be_is_refused(rounds):
 
 
 def test_a_reserve_whose_votes_would_weigh_nothing_is_refused(tmp_path):
-    """Where votes are weighed a reserve that was not measured could settle nothing: told before a journal is made."""
+    """Where votes are weighed a reserve that was not measured could settle nothing: refused without a journal."""
     weights = Weights((), (("scripted", VoterWeights((3000,), 3000)),))
     options = Options(policy=Policy(LogOdds(5.0, weights)), escalate="noise/p=1")
     chain = Hanoi(3)

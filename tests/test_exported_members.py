@@ -7,7 +7,7 @@ import pytest
 
 import unerring
 
-# The public interface. Taking a name out breaks somebody's program; putting one in is a promise to keep it.
+# The public interface. Taking a name out breaks users' programs; putting one in is a promise to keep it.
 PUBLIC = [
     "AheadBy",
     "Budget",

@@ -86,7 +86,7 @@ def test_a_function_can_be_measured():
 
 
 def test_whoever_watches_sees_every_step():
-    """`seen` is told of the calibration after each step, in order."""
+    """`seen` gets the calibration after each step, in order."""
     steps = []
     piloted(Places(), Rights(), 15, seen=lambda calibration: steps.append(calibration.steps))
     assert steps == list(range(1, 16))
@@ -105,7 +105,7 @@ def test_the_policy_of_a_model_says_how_it_is_measured():
 
 
 def test_a_calibration_is_kept_as_it_grows(tmp_path):
-    """Every few seconds the file is written anew, whole: what a kill costs is no more than that."""
+    """Every few seconds the file is written again, whole: what a kill costs is no more than that."""
     path, clock, held = tmp_path / "cal.json", FakeClock(), []
 
     def seen(calibration):

@@ -110,7 +110,7 @@ def test_a_registered_name_stands_alone_too(site):
 
 
 def test_names_that_packages_bring_are_listed(site):
-    """Registered names can be told to a user who mistypes one."""
+    """Registered names can be named to a user who mistypes one."""
     assert "acme" not in installed()
     install(site, "acme", acme="acme_models:make", openai="acme_models:make")
     assert "acme" in installed()
@@ -241,7 +241,7 @@ def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]
     ],
 )
 def test_a_run_with_ones_own_model_is_stopped_resumed_and_verified(site, model):
-    """The command line takes a model of one's own, and resuming makes it again without being told."""
+    """The command line takes a model of one's own, and resuming makes it again by itself."""
     install(site, "acme", acme="acme_models:make")
     journal = site / "run.db"
     own = ["--k", 2, "--model", model, "--journal", journal]

@@ -1,4 +1,4 @@
-"""Undecided steps whose samples are drawn anew: from the same model, or from another one that somebody names."""
+"""Undecided steps whose samples are drawn again: from the same model, or from another one that a person names."""
 
 from contextlib import contextmanager
 
@@ -22,7 +22,7 @@ def test_samples_are_drawn_anew(tmp_path):
     path = parked(tmp_path / "run.db")
     recorded = decide(path, resample=True)
     assert (recorded.step, recorded.choice, recorded.model) == (1, None, None)
-    assert "step 1 is to be answered anew" in review(path).note
+    assert "step 1 is to be answered again" in review(path).note
     result = unerring.resume(path, model=double)
     assert result.state["value"] == 16
     assert (result.report["redrawn"], result.report["ruled"]["count"]) == (1, 0)
@@ -30,7 +30,7 @@ def test_samples_are_drawn_anew(tmp_path):
 
 
 def test_a_step_that_stays_undecided_can_be_reviewed_again(tmp_path):
-    """Drawn anew without success, it is parked again with its new samples; those set aside are counted."""
+    """Drawn again without success, it is parked again with its new samples; those set aside are counted."""
     path = parked(tmp_path / "run.db")
     decide(path, resample=True)
     with pytest.raises(StepUndecided, match="step 1 is undecided after 6 votes"):

@@ -139,7 +139,7 @@ def test_a_process_that_leads_elsewhere_now_is_shown_with_the_question_of_the_jo
 
 
 def test_a_question_that_is_asked_otherwise_now_is_shown_beside_what_was_asked(tmp_path, monkeypatch):
-    """The samples answer what the journal has; what the changed process asks is told apart from it."""
+    """The samples answer what the journal has; what the changed process asks is distinguished from it."""
     path = parked(tmp_path / "run.db")
     verbs = {0: "Double", 1: "Triple"}
     changed = lambda self, state: Subtask(f"{verbs[state['done']]} {state['value']}.", self.parse)  # noqa: E731
@@ -223,7 +223,7 @@ def test_messages_that_changed_since_are_shown_beside_those_of_before(tmp_path, 
 
 
 def test_a_step_that_was_redrawn_keeps_its_question(tmp_path):
-    """Somebody looked at it: also where the samples that were drawn again agree, its text is in the journal."""
+    """A person looked at it: also where the samples that were drawn again agree, its text is in the journal."""
     path = parked(tmp_path / "run.db")
     decide(path, resample=True)
     unerring.resume(path, Doubling(), double)
@@ -251,7 +251,7 @@ def test_a_journal_without_a_run_cannot_be_reviewed(tmp_path):
 
 
 def test_the_run_goes_on_with_the_choice_that_was_made(tmp_path):
-    """A choice is recorded, and `resume` commits it: the chain, the report and the steps have it as somebody's."""
+    """A choice is recorded, and `resume` commits it: the chain, the report and the steps have it as a person's."""
     path = parked(tmp_path / "run.db")
     recorded = decide(path, choose=1)
     assert (recorded.step, recorded.choice, recorded.model, recorded.note) == (1, "4", None, None)
@@ -265,7 +265,7 @@ def test_the_run_goes_on_with_the_choice_that_was_made(tmp_path):
 
 
 def test_a_wrong_choice_is_carried_forward_and_found_by_the_verifier(tmp_path):
-    """Nobody doubts what somebody decides; the process's own verifier does."""
+    """Nobody doubts what a person decides; the process's own verifier does."""
     path = parked(tmp_path / "run.db")
     decide(path, choose=2)
     unerring.resume(path, model=torn)

@@ -2,7 +2,7 @@
 
 The run of 20 disks from its beginning, followed up to a cap. A chain ends at its first wrong step, so the states of
 all the steps it comes to are known beforehand. The voting ways use the embedded model's own red flags and draw a
-flagged sample anew; where no answer has a majority the step stays open, and that ends the chain as well. Single
+flagged sample again; where no answer has a majority the step stays open, and that ends the chain as well. Single
 samples and greedy answers are taken as they come.
 
 The rules that get through so far are then told apart on the steps that took most votes in the record run of the whole

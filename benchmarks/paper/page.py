@@ -32,7 +32,7 @@ def page(sections: dict[str, Section]) -> str:
         "Meyerson et al., *Solving a Million-Step LLM Task with Zero Errors* "
         "([arXiv:2511.09030](https://arxiv.org/abs/2511.09030)), make claims about cost, length, errors and voting. "
         "Here they are measured again with the embedded model, which is small enough to ship in the package, and with "
-        "noise of a known error rate. One command makes everything on this page anew:"
+        "noise of a known error rate. One command makes everything on this page again:"
     )
     how = (
         "Beside each figure stands the command that measures it. Two more scripts, `draw.py` and `page.py`, then draw "

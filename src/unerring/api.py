@@ -379,7 +379,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
 
 @dataclass(frozen=True, slots=True)
 class _Models:
-    """What answers, how steps are asked ahead, and what answers on steps that somebody had drawn anew."""
+    """What answers, how steps are asked ahead, and what answers on steps that a person had drawn again."""
 
     sampler: Sampler
     ahead: Speculation | None

@@ -7,7 +7,7 @@
     │   └── ChainChanged      the process's code no longer does what the journal says it did
     ├── ProviderError         the model's side; its `kind`, a `FailureKind`, says what went wrong
     │   ├── ProviderBusy      passing: try the same call again, not before `retry_after`
-    │   └── ProviderDown      lasting: no further call makes sense until somebody acts
+    │   └── ProviderDown      lasting: no further call makes sense until a person acts
     ├── JournalError          the journal's
     │   ├── NotAJournal       the file is something else
     │   ├── JournalBusy       another runner writes to it
@@ -59,7 +59,7 @@ class FailureKind(Enum):
     TRANSIENT = "transient"  # nothing was done: try again
     UNSENT = "not sent"  # it was given up before anything went out
     UNKNOWN = "unknown outcome"  # it was sent, and what became of it is not known: it may be billed
-    QUOTA = "quota gone"  # somebody must pay
+    QUOTA = "quota gone"  # the account has to be paid for
     DENIED = "access denied"  # no key, or not this one
     INVALID = "invalid request"  # it will be refused however often it is sent
     REFUSED = "question refused"  # the same, for what this one question is: too long, or against a policy
@@ -208,7 +208,7 @@ class ModelChanged(Stopped):
 
 
 class ProviderGone(Stopped):
-    """The provider failed for good, or for longer than the run's patience."""
+    """The provider failed permanently, or for longer than the run's patience."""
 
     kind = "provider"
 

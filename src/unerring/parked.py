@@ -200,7 +200,7 @@ def nothing_parked(found: Found) -> str:
         return f"no step of {found.path} is undecided: the run is finished"
     if step is not None and step.reviewed:
         by = "" if step.model is None else f" by {step.model}"
-        return f"no step of {found.path} is undecided: step {step.step} is to be answered anew{by}"
+        return f"no step of {found.path} is undecided: step {step.step} is to be answered again{by}"
     still = "it stopped for another reason" if state.paused is not None else "it is running, or was killed"
     return f"no step of {found.path} is undecided: {still}, at step {state.committed}"
 

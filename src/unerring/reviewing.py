@@ -1,6 +1,6 @@
 """Looking at the step that a run stopped at undecided, and deciding it: a choice, or other votes.
 
-What somebody decides is an entry of the journal like any other, and `resume` goes on from it. The chain is made again
+What a person decides is an entry of the journal like any other, and `resume` goes on from it. The chain is made again
 only to show what was asked and to try the choice; where it cannot be made, all else works without it.
 """
 
@@ -105,7 +105,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     trust: bool = False,
     answer: Any = ...,
 ) -> Recorded:
-    """Record what somebody decided about the step that a run stopped at; `resume` goes on from there.
+    """Record what a person decided about the step that a run stopped at; `resume` goes on from there.
 
     Either `choose` is the number of the candidate that is taken; or `answer` is the choice itself, as JSON data; or
     with `resample` the samples are set aside and others drawn, from `model` if a specification is given, which is
@@ -158,7 +158,7 @@ def _ruling(found: Found, choose: int) -> Recorded:
         parsed(choice)
     except (ValueError, RecursionError):
         raise InputError(
-            f"candidate {choose} of step {step.step} is not JSON: somebody has tampered with it"
+            f"candidate {choose} of step {step.step} is not JSON: a person has tampered with it"
         ) from None
     return _tried(found, step, choice, f"candidate {choose} of")
 
@@ -201,7 +201,7 @@ def _refusal(chain: Chain, state: Json, choice: str, step: int) -> str | None:
 
 
 def _redrawable(found: Found) -> OpenStep:
-    """The step whose samples somebody may have drawn anew."""
+    """The step whose samples a person may have drawn again."""
     step = found.step
     if step is None or not (step.reviewed or step.parked):
         raise InputError(nothing_parked(found))

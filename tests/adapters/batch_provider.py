@@ -1,4 +1,4 @@
-"""A batch provider in the tests' own event loop, that does as it is told; and sampling from it.
+"""A batch provider in the tests' own event loop, that does as its test says; and sampling from it.
 
 The fault server has the batch API with its everyday troubles. This one has hooks before and after each request takes
 effect, and writes any lines into its files.
@@ -67,7 +67,7 @@ def prompt_of(line):
 
 @dataclass
 class Provider:
-    """Batches of which each ends with a poll of its own, the second one unless told otherwise.
+    """Batches of which each ends with a poll of its own, the second one by default.
 
     `before` and `after` are called with each request, its kind and its turn among those of its kind; what they return,
     if anything, is the reply. `results` makes the lines of the output and of the error file from the requests of a

@@ -150,7 +150,7 @@ def interrupted_change(path: Path) -> bytes:
 
 
 def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path:
-    """A journal made by somebody else: any bodies, of any type, under hashes that fit. It has no head file."""
+    """A journal made by a person else: any bodies, of any type, under hashes that fit. It has no head file."""
     SqliteJournal.create(path).close()
     head_path(path).unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -208,7 +208,7 @@ PLACE = re.compile(r"entry \d+|entries \d+ to \d+|first entry|bytes of the file"
 
 
 def assert_damaged(ran: Ran) -> str:
-    """The command exited with 1 and told in one line what is damaged, and where; returns the line."""
+    """The command exited with 1 and said in one line what is damaged, and where; returns the line."""
     assert ran.code == 1, ran
     assert "is damaged" in ran.line
     assert PLACE.search(ran.line), ran.line

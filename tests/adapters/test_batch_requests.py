@@ -37,7 +37,7 @@ others = st.tuples(
 
 
 class Play:
-    """Asks and settles as told, and keeps what was bought and what was handed out."""
+    """Asks and settles as its test says, and keeps what was bought and what was handed out."""
 
     def __init__(self):
         self.requests = made()

@@ -48,7 +48,7 @@ lines = st.one_of(
     st.tuples(st.just("undone"), st.sampled_from(NAMES), st.just("")),
     st.tuples(st.just("cut"), st.sampled_from(NAMES), st.just("")),
     st.tuples(st.just("blank"), st.just(""), st.just("")),
-    st.tuples(st.just("stranger"), st.just("somebody else's"), st.just("theirs")),
+    st.tuples(st.just("stranger"), st.just("another person's"), st.just("theirs")),
 )
 MADE = {
     "answered": answered,
@@ -140,7 +140,7 @@ def test_hostile_lines_are_of_unknown_outcome(line):
 
 
 def test_an_error_without_a_reply_is_put_into_the_shape_of_one():
-    """An error that came with no reply of HTTP is told in the shape of the chat endpoint's errors."""
+    """An error that came with no reply of HTTP has the shape of the chat endpoint's errors."""
     line = {"custom_id": NAMES[0], "response": None, "error": {"code": "server_error", "message": "broke"}}
     outcome = reconcile(NAMES[:1], [], [json.dumps(line).encode()], 0)[NAMES[0]]
     assert (outcome.fate, outcome.status) == (Fate.REFUSED, 0)

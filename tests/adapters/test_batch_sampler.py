@@ -72,7 +72,7 @@ def test_a_thousand_requests_settle_once_each_whatever_happens(options):
     assert [len(samples) for samples in got] == [2] * THOUSAND
     identities = [sample.reply_id for samples in got for sample in samples]
     assert len(set(identities)) == 2 * THOUSAND
-    # what was carried out twice is what stood in no file, and those were told to be of unknown outcome
+    # what was carried out twice is what stood in no file, and those were settled as of unknown outcome
     assert len(lines) == THOUSAND
     assert Counter(lines.values())[1] == THOUSAND - len(lost)
     assert caller.failures[FailureKind.UNKNOWN] == len(lost) > 0
@@ -137,7 +137,7 @@ def trying_at(server, steps, **how):
 
 
 def test_a_rejected_batch_is_never_silent():
-    """A batch that the server turns away fails all of its calls for good, and nothing is billed."""
+    """A batch that the server turns away fails all of its calls permanently, and nothing is billed."""
     with serving(batch=REJECTED) as server:
         got = trying_at(server, range(20))
         assert server.ledger.totals.batch_lines == 0
@@ -213,7 +213,7 @@ async def finished(clock, calls):
 
 
 def test_a_call_for_several_samples_is_one_request():
-    """A call for n samples reads its prompt once; told that n is not taken, it is n requests, in the same batch."""
+    """A call for n samples reads its prompt once; where n is not taken, it is n requests, in the same batch."""
     for options, lines in (("", 1), (",n=1", 3)):
         with serving() as server:
             caller = Caller(sampler_at(server, options))
@@ -303,7 +303,7 @@ def test_it_is_an_endpoint():
 
 
 def test_samples_name_their_voter_and_no_latency():
-    """Each sample's voter is the sampler's name; how long a batch took is not told, for it says nothing of a cache."""
+    """Each sample's voter is the sampler's name; how long a batch took is left out, for it says nothing of a cache."""
     with serving() as server:
         sampler = sampler_at(server)
         (samples,) = asyncio.run(Caller(sampler).all(1))
@@ -311,7 +311,7 @@ def test_samples_name_their_voter_and_no_latency():
 
 
 def test_a_prompt_that_cannot_be_sent_is_refused_alone():
-    """Half characters, and prompts beyond what a file of requests can hold, fail for good without a batch."""
+    """Half characters, and prompts beyond what a file of requests can hold, fail permanently without a batch."""
     provider = Provider()
 
     async def work(sampler):
@@ -323,7 +323,7 @@ def test_a_prompt_that_cannot_be_sent_is_refused_alone():
 
 
 def test_a_seed_is_sent_with_every_request():
-    """Requests of a step differ in their seeds, so that a server which minds them draws anew."""
+    """Requests of a step differ in their seeds, so that a server which minds them draws again."""
     provider = Provider()
 
     async def work(sampler):

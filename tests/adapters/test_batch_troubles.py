@@ -95,7 +95,7 @@ def test_a_batch_that_never_ends_is_given_up_in_the_end():
 
 
 def test_a_cancelled_batch_is_asked_again_but_for_what_it_did():
-    """A batch that somebody cancels fails what it did not do in passing, and keeps the rest."""
+    """A batch that a person cancels fails what it did not do in passing, and keeps the rest."""
     provider = Provider(
         status="cancelled", results=lambda asked: ([answer(asked[0])], [untold(asked[1], "batch_cancelled")])
     )

@@ -58,7 +58,7 @@ def test_a_member_can_be_asked_alone(name: str) -> None:
 
 @each("spec", ["embedded/d", "embedded/", "embedded/a/b", "embedded/digits/d", "digits", "other"])
 def test_an_unknown_member_is_refused(spec: str) -> None:
-    """There are three members; asking for another is the caller's mistake, told in one line."""
+    """There are three members; asking for another is the caller's mistake, said in one line."""
     with pytest.raises(
         InputError, match=r"there are: embedded and embedded/digits, their members \(/a, /b, /c, /draft\)$"
     ):

@@ -242,7 +242,7 @@ def test_a_row_with_a_recomputed_hash_breaks_the_chain_at_the_next(path: Path, t
 
 
 def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: list[Entry]):
-    """Somebody who changes an entry and recomputes every hash after it is caught by the head file."""
+    """A person who changes an entry and recomputes every hash after it is caught by the head file."""
     forged, running, rows = False, GENESIS, []
     for seq, entry in enumerate(entries, start=1):
         if isinstance(entry, Replies) and seq >= AT and not forged:

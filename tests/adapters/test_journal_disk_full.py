@@ -110,7 +110,7 @@ class Failing(sqlite3.Connection):
 def test_whichever_write_fails_nothing_acknowledged_is_lost(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, word: str, number: int
 ):
-    """Each of the first writes fails in turn: the writer is told, keeps what it was told is safe, and can go on."""
+    """Each of the first writes fails in turn: the writer gets an error, keeps what is safe, and can go on."""
     connect, entries = sqlite3.connect, entries_of(whole)
 
     def failing(*arguments: object, **options: object) -> sqlite3.Connection:
@@ -134,7 +134,7 @@ def test_whichever_write_fails_nothing_acknowledged_is_lost(
 def test_a_head_that_cannot_be_written_stops_the_writer_resumable(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ):
-    """Where noting a commit in the head fails, the writer is told, and the run goes on once that is mended."""
+    """Where noting a commit in the head fails, the writer gets an error, and the run goes on once that is mended."""
     mark, left = Head.mark, [number]
 
     def failing(head: Head, at: Mark) -> None:

@@ -219,7 +219,7 @@ def test_readers_beside_a_run_see_whole_journals_only(path: Path):
 
 
 def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):
-    """A run whose journal somebody is still reading at its end finishes, and the journal verifies."""
+    """A run whose journal is still being read at its end finishes, and the journal verifies."""
 
     class Stays:
         reading: Generator[Entry] | None = None

@@ -1,4 +1,4 @@
-"""Files that are no journal, journals of the future, and journals made by somebody who means harm."""
+"""Files that are no journal, journals of the future, and journals made by a person who means harm."""
 
 import json
 import os
@@ -103,7 +103,7 @@ def test_what_is_no_journal_is_bad_input(path: Path, make):
 
 @pytest.mark.parametrize("make", [text_file, empty_file, directory, random_bytes, other_database])
 def test_a_run_never_overwrites_what_is_no_journal(path: Path, make):
-    """A run that is told to keep its journal in such a place exits with 2 and changes nothing there."""
+    """A run that is to keep its journal in such a place exits with 2 and changes nothing there."""
     make(path)
     before = path.read_bytes() if path.is_file() else None
     assert_one_line(cli("run", "hanoi", "--model", NOISE, "--k", 3, "--journal", path), 2)

@@ -1,4 +1,4 @@
-"""Models behind LiteLLM: what the library is told, and what becomes of everything that it returns or raises."""
+"""Models behind LiteLLM: what the library is given, and what becomes of everything that it returns or raises."""
 
 import asyncio
 import logging
@@ -160,7 +160,7 @@ def test_a_server_of_ones_own_may_want_no_key(library):
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
-    """Whoever has not installed it is told what to install."""
+    """Whoever has not installed it reads what to install."""
     monkeypatch.setitem(sys.modules, "litellm", None)
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "")
     monkeypatch.setenv("LITELLM_MODE", "")
@@ -216,7 +216,7 @@ def test_a_reply_becomes_samples_as_of_other_endpoints(library):
 
 
 def test_usage_that_is_not_known_is_taken_at_its_worst(library):
-    """The library says 0 tokens where the provider told none: a call is never taken for free, nor for a copy."""
+    """The library says 0 tokens where the provider gave none: a call is never taken for free, nor for a copy."""
     library.outcome = Reply(usage={"prompt_tokens": 0, "completion_tokens": 0})
     sampler = LiteLLMSampler("litellm/acme/one", ENVIRON)
     [sample] = ask(sampler)
@@ -232,7 +232,7 @@ def test_a_hit_of_a_cache_is_marked(library):
 
 
 def test_parameters_that_a_provider_does_not_take_are_not_sent(library, caplog):
-    """What the library would drop in silence is left out, and a temperature that has no effect is told of."""
+    """What the library would drop in silence is left out, and a temperature that has no effect is warned of."""
     library.taken = ["max_tokens"]
     ask(LiteLLMSampler("litellm/acme/one", ENVIRON), n=3)
     assert not {"temperature", "seed", "logprobs", "n"} & set(library.asked[0])

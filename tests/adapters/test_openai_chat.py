@@ -289,7 +289,7 @@ def test_redirects_are_not_followed():
 
 
 def test_an_address_without_v1_is_pointed_out():
-    """Who forgets the end of the address is told so."""
+    """Who forgets the end of the address reads that."""
     with serving() as server:
         failed = failing(OpenAISampler(f"openai/noise@{server.root}", {}))
         assert failed.kind is FailureKind.INVALID

@@ -48,7 +48,7 @@ def test_what_ends_in_time_is_left_alone():
 
 
 def test_a_cancellation_stays_a_cancellation():
-    """A task that somebody else cancels is cancelled, in time or together with its deadline."""
+    """A task that other code cancels is cancelled, in time or together with its deadline."""
 
     async def work(deadlines):
         async def held():

@@ -302,7 +302,7 @@ def forget_peak():
         with open("/proc/self/clear_refs", "w") as control:
             control.write("5")
     except OSError:
-        pytest.skip("this system does not measure the peak of memory anew")
+        pytest.skip("this system does not measure the peak of memory again")
 
 
 @each("head", ["Transfer-Encoding: chunked", f"Content-Length: {10 << 30}", "Connection: close"])

@@ -210,7 +210,7 @@ def test_any_other_error_ends_the_run_as_it_is_with_model_and_step():
 
 
 def test_a_function_is_called_as_its_signature_says():
-    """`prompt -> text` and `prompt, settings -> text` are told apart once, in all the forms that functions have."""
+    """`prompt -> text` and `prompt, settings -> text` are distinguished once, in all the forms that functions have."""
 
     class Model:
         def __call__(self, prompt):

@@ -217,7 +217,7 @@ def test_a_failure_that_is_no_providers_is_found(kind):
 
 
 def test_a_contract_without_a_sampler_fails():
-    """Who forgets to say how a sampler is made is told so, and not that all is well."""
+    """Who forgets to say how a sampler is made reads that, and not that all is well."""
     with pytest.raises(NotImplementedError, match="make"):
         type("Contract", (SamplerContract,), {})().make()
 

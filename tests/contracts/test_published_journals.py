@@ -142,6 +142,6 @@ def test_every_promise_is_broken_once():
 
 
 def test_a_contract_without_a_journal_fails(tmp_path):
-    """Who forgets to say how a journal is made is told so, and not that all is well."""
+    """Who forgets to say how a journal is made reads that, and not that all is well."""
     with pytest.raises(NotImplementedError, match="make"):
         JournalContract.make(tmp_path)

@@ -1,4 +1,4 @@
-"""A run told by hand: what the tests of replay and report write their histories with."""
+"""A run written by hand: what the tests of replay and report write their histories with."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from unerring.core.sample import Finish, Usage
 
 
 class Script:
-    """A run state, the entries it was told, and the series of its decided steps."""
+    """A run state, the entries it was given, and the series of its decided steps."""
 
     def __init__(self) -> None:
         self.state = RunState()

@@ -1,4 +1,4 @@
-"""What a pilot counts, from steps told by hand: shares on first votes, troubles on second looks."""
+"""What a pilot counts, from steps written by hand: shares on first votes, troubles on second looks."""
 
 from random import Random
 
@@ -46,7 +46,7 @@ def test_a_flagged_first_sample_is_a_flag_and_the_next_vote_the_first():
 
 
 def test_flags_are_counted_by_cause_and_once_a_step():
-    """The causes of first samples' flags are told apart; those of later ones are not counted."""
+    """The causes of first samples' flags are distinguished; those of later ones are not counted."""
     calibration = blank()
     causes = [FlagKind.TOO_LONG, FlagKind.MALFORMED, FlagKind.TOO_LONG]
     for step, cause in enumerate(causes):
@@ -107,7 +107,7 @@ def test_bins_hold_right_and_wrong_first_votes():
 
 
 def test_a_collision_is_two_wrong_votes_at_first():
-    """A voter's first two votes on a step collide where both are wrong; in the same way is told apart."""
+    """A voter's first two votes on a step collide where both are wrong; in the same way is counted apart."""
     voter = counted("ww", "wx", "wr", "rw", "wrw", "r").voters[0]
     assert (voter.wrong, voter.collisions, voter.same_wrong) == (4, 2, 1)
 
@@ -149,7 +149,7 @@ def test_a_step_where_a_first_vote_was_wrong_is_kept():
 
 
 def test_a_step_whose_first_votes_were_all_right_is_not_kept():
-    """Trouble is told by first votes alone: what comes later would be noticed only on steps looked at again."""
+    """Trouble is counted by first votes alone: what comes later would be noticed only on steps looked at again."""
     assert counted("rw", "rrww").troubles == []
 
 

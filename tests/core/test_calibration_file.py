@@ -158,7 +158,7 @@ def test_no_part_of_a_voter_may_be_missing(name):
 
 @each("data", [None, [], {}, "calibration", 7, True, nan, [{}], {"steps": 3}])
 def test_other_data_is_no_calibration(data):
-    """Anything that does not say that it is a calibration is told how to make one."""
+    """Anything that does not say that it is a calibration gets an error that says how to make one."""
     assert "unerring calibrate" in refused(data)
 
 

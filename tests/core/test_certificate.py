@@ -212,7 +212,7 @@ def test_steps_whose_voters_are_not_told_apart_are_told():
     run = voted(np.random.default_rng(3), np.tile([0.1, 0.1], (500, 1)), 2)
     run.pooled_steps = 1234
     found = certificate_of(run, Run({0: "a", 1: "b"}, Expectations()))
-    assert found["assumptions"][-1].startswith("on 1,234 steps voters are not told apart")
+    assert found["assumptions"][-1].startswith("on 1,234 steps voters are not distinguished")
 
 
 def record_patterns():

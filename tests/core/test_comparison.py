@@ -1,4 +1,4 @@
-"""How a changed question is told: the parts that changed, and the first difference of its wording."""
+"""How a changed question is described: the parts that changed, and the first difference of its wording."""
 
 from unerring import Subtask
 from unerring.core.comparison import question_digest, what_changed

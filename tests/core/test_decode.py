@@ -78,7 +78,7 @@ def test_bytes_that_are_no_entry_are_a_value_error(body):
 
 @each("body", [b'"c"', b'"abc"', b'""'])
 def test_a_bare_string_is_garbage_and_not_news(body):
-    """A JSON string is no entry of any version: the reader is not told to upgrade."""
+    """A JSON string is no entry of any version: the error does not say to upgrade."""
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
 

@@ -70,7 +70,7 @@ def test_a_series_keeps_the_texts_of_a_few_steps_however_many_there_are(script):
 
 
 def test_a_step_that_a_person_decided_comes_first(script):
-    """However few votes it had: they are those that somebody looked at already, and asks about later."""
+    """However few votes it had: they are those that a person looked at already, and asks about later."""
     script.open(Policy(AheadBy(3), vote_cap=4))
     asked(script, FLAG, FLAG, "a", "a", "a")
     for vote in ("a", "b", "a", "b"):

@@ -103,7 +103,7 @@ ADVICE = [
 
 
 def test_what_to_do_follows_from_the_reason():
-    """Each usual mistake of a first run is told with the setting that mends it, and numbers that can be pasted."""
+    """Each usual mistake of a first run is named with the setting that mends it, and numbers that can be pasted."""
     assert [(flagged.reason, told) for flagged, told in ADVICE if told not in advice(flagged, 750)] == []
 
 

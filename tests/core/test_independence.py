@@ -114,7 +114,7 @@ def test_a_reply_that_was_mangled_once_and_comes_again_whole_leaves_the_others_n
 
 
 def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
-    """Three contradictions are enough, and take back what names have told of that voter; others keep theirs."""
+    """Three contradictions are enough, and take back what names have shown of that voter; others keep theirs."""
     copies = Copies()
     for voter in ("m", "other"):
         copies.judge(voter, FIRST, Sample("7", reply_id=name(len(voter))), False)
@@ -436,7 +436,7 @@ def test_latencies_are_compared_once_there_are_enough():
 
 
 def test_a_cache_that_answers_now_and_then_is_noticed():
-    """With a third of the possible hits served within 0.03 s, copies are told after some 700 samples, and no others.
+    """With a third of the possible hits served within 0.03 s, copies are found after some 700 samples, and no others.
 
     Seeded; with log-normal latencies of sigma 0.3. Soon there are too many.
     """
@@ -489,7 +489,7 @@ def test_a_full_cache_is_told_within_a_few_samples():
 
 
 def test_a_share_of_twice_the_limit_is_noticed():
-    """Copies at 2 % with a limit of 1 % are told within 10,000 samples in each of 20 seeded runs."""
+    """Copies at 2 % with a limit of 1 % are recognized within 10,000 samples in each of 20 seeded runs."""
     for seed in range(20):
         chance, found = Random(seed), Excess(0.01)
         for _ in range(10_000):

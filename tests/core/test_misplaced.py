@@ -78,7 +78,7 @@ def test_a_sample_needs_a_named_voter(script):
 
 
 def test_a_sample_comes_once(script):
-    """A second reply for the same number cannot follow, told or not."""
+    """A second reply for the same number cannot follow, counted or not."""
     script.open()
     script.tell(script.said(0, 1, "a"))
     with pytest.raises(Misplaced, match="came twice"):
@@ -222,7 +222,7 @@ def test_a_resumption_under_an_impossible_cap_is_misplaced(script):
 
 @pytest.mark.parametrize("caps", [{"vote_cap": 3}, {"vote_cap": 4}], ids=repr)
 def test_a_resumption_under_a_lower_cap_is_misplaced_or_understood(script, caps):
-    """Lowering a cap below the votes already told is refused as an entry, never a crash of the reader."""
+    """Lowering a cap below the votes already counted is refused as an entry, never a crash of the reader."""
     script.open().vote(0, "a", "b", "a", "b", "c")
     try:
         script.tell(Resumed(1.0, **caps))
@@ -289,7 +289,7 @@ def test_samples_that_come_too_late_are_wasted(script):
 
 
 def test_a_late_sample_needs_a_named_voter(script):
-    """A sample that comes too late to matter is still somebody's."""
+    """A sample that comes too late to matter still has a voter."""
     script.open().decide("a", "a", "a")
     with pytest.raises(Misplaced, match="unnamed voter"):
         script.tell(script.said(0, 0, "b", at="elsewhere", voter=1))

@@ -1,4 +1,4 @@
-"""Plans as they are told: the paper's table, what they cost, and what the same votes could cost."""
+"""Plans as they are shown: the paper's table, what they cost, and what the same votes could cost."""
 
 import json
 from dataclasses import replace
@@ -68,7 +68,7 @@ def test_a_wish_that_cannot_be_is_refused(wanted):
 @each(("steps", "m"), [(1, 1), (10**6, 1), (10**18, 1), (10**18, 10**6), (10**18, 10**18)])
 @each("target", [5e-324, 0.5, 1.0 - 2.0**-53])
 def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
-    """The nearer p is to 1/2 or to 1, and the longer the chain: the same, and all that is told are numbers."""
+    """The nearer p is to 1/2 or to 1, and the longer the chain: the same, and all that is shown are numbers."""
     try:
         found = planned(given(p, 1e-9, 1e12, 1e12, 1e12), Job(steps, target, m), Wish(price=Price(1e12, 1e12))).json
     except InputError as error:
@@ -92,7 +92,7 @@ def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
         assert found.json["plan"]["success"] >= target * (1.0 - 1e-9)
 
 
-# --- plans as they are told
+# --- plans as they are shown
 
 
 def test_an_unknown_price_is_unknown_and_not_nothing():
@@ -168,7 +168,7 @@ def test_every_way_is_told_for_every_rule_that_has_a_plan():
 
 
 def test_the_rule_that_is_wished_for_is_the_plan():
-    """The other rule is told beside it; where only the other has a plan, the wish is refused."""
+    """The other rule is shown beside it; where only the other has a plan, the wish is refused."""
     for rule in RULES:
         told = planned(MINI, Job(MILLION), Wish(rule)).json
         assert told["plan"]["rule"].startswith(rule)
@@ -209,7 +209,7 @@ def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
 
 
 def test_no_more_samples_are_taken_to_be_as_fast_than_were_measured():
-    """A latency that was measured with 8 samples under way says nothing of 100, and 8 are what it is told for."""
+    """A latency that was measured with 8 samples under way says nothing of 100, and 8 are what it is shown for."""
     assumed = replace(given(0.99, latency=2.0), at_once=8)
     several = [planned(assumed, Job(1000), Wish(concurrency=n)).json for n in (None, 4, 8, 100)]
     assert [one["concurrency"] for one in several] == [8, 4, 8, 8]

@@ -261,7 +261,7 @@ def test_sure_votes_count_more_and_fewer_are_needed():
 def lost(rule, signals, q, votes):
     """The exact chance that a wrong choice wins within so many votes, where a voter is wrong with q.
 
-    Courses are told apart by the lead of the right choice and by what the voter has said.
+    Courses are distinguished by the lead of the right choice and by what the voter has said.
     """
     open_, losses = {(0, ()): 1.0}, 0.0
     for _ in range(votes):

@@ -130,7 +130,7 @@ def test_a_rejected_sample_never_resets_the_state(script):
 
 
 def test_a_cached_reply_served_twice_is_one_vote(script):
-    """What the provider admits to be a copy, and what it serves twice, is told, and does not vote."""
+    """What the provider admits to be a copy, and what it serves twice, is recognized, and does not vote."""
     copies, sent = Copies(), Sent("a question")
     first = Sample("a", reply_id=f"{1:016x}")
     assert copies.judge("m", sent, Sample("a", cached=True), text_known=False) is not None

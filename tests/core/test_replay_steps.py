@@ -1,4 +1,4 @@
-"""One step, told by hand: rounds, caps, references and the order of votes."""
+"""One step, written by hand: rounds, caps, references and the order of votes."""
 
 from unerring.core.entries import Intent, Resumed, Voter
 from unerring.core.policy import Policy
@@ -118,7 +118,7 @@ def test_several_steps_are_open_at_once(script):
 
 
 def test_a_step_leans_by_its_votes_and_not_by_those_that_weigh_nothing(script):
-    """What a step will come to is foreseen from votes that may decide it, those too that wait to be told."""
+    """What a step will come to is foreseen from votes that may decide it, those too that wait to be counted."""
     script.open()
     script.tell(script.said(0, 0, "a"), script.said(0, 2, "b"))
     assert script.state.step(0).leaning() == {"a": 1, "b": 1}

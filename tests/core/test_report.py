@@ -1,4 +1,4 @@
-"""The report on a short history told by hand: its keys are stable and its figures right."""
+"""The report on a short history written by hand: its keys are stable and its figures right."""
 
 import json
 
@@ -188,7 +188,7 @@ def test_raised_caps_show_in_the_policy(script):
 
 
 def test_the_report_of_a_replay_is_the_report_of_the_run(history):
-    """Folded anew from the same entries, the state reports the same."""
+    """Folded again from the same entries, the state reports the same."""
     assert report_of(replay(history.entries), history.series) == history.report()
 
 
@@ -196,7 +196,7 @@ PLAN = {"steps": 1000, "dissent": [0.001, 0.004]}
 
 
 def test_the_plan_is_in_the_report(script):
-    """What the run was planned to come to is told as it stands in the journal."""
+    """What the run was planned to come to is shown as it stands in the journal."""
     assert script.open(plan=PLAN).report()["plan"] == PLAN
     assert type(script)().open().report()["plan"] is None
 
@@ -212,7 +212,7 @@ def test_dissent_outside_the_planned_band_is_in_the_report(script):
 
 
 def test_a_series_that_begins_late_watches_from_there():
-    """Steps that it was not told of are not counted as steps without dissent."""
+    """Steps that it was not given are not counted as steps without dissent."""
     state, series = RunState(), Series()
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=PLAN))
     for step in range(700, 800):

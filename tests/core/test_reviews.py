@@ -1,4 +1,4 @@
-"""Steps that people decided or had drawn anew: how they fold, and what report and certificate make of them."""
+"""Steps that people decided or had drawn again: how they fold, and what report and certificate make of them."""
 
 import json
 
@@ -29,7 +29,7 @@ def divided(script, step=0, policy=CAPPED, votes=DIVIDED):
 
 
 def ruled(script, choice='"b"'):
-    """The undecided step decided by somebody, and committed."""
+    """The undecided step decided by a person, and committed."""
     step = script.state.committed
     script.tell(Ruled(step, choice, 1.0), Committed(step, script.after(step)))
     return script
@@ -51,14 +51,14 @@ def test_a_choice_that_somebody_made_can_be_committed(script):
 
 
 def test_a_choice_that_no_vote_was_for_can_be_made(script):
-    """Where every sample was flagged or wrong, what somebody chose had no vote, and no sample spells it out."""
+    """Where every sample was flagged or wrong, what a person chose had no vote, and no sample spells it out."""
     divided(script).tell(Ruled(0, '"new"', 1.0))
     decided = script.state.apply(Committed(0, script.after(0)))
     assert (decided.choice, decided.winner, decided.votes_for) == ('"new"', None, 0)
 
 
 def test_only_an_undecided_step_can_be_reviewed(script):
-    """A step that is open, won or not begun is none that somebody could decide, nor one of another number."""
+    """A step that is open, won or not begun is none that a person could decide, nor one of another number."""
     for entry in (Ruled(0, '"a"', 1.0), Redrawn(0, 1.0)):
         fresh = type(script)().open(CAPPED)
         with pytest.raises(Misplaced):
@@ -74,7 +74,7 @@ def test_only_an_undecided_step_can_be_reviewed(script):
 
 
 def test_a_choice_can_be_changed_until_it_is_committed(script):
-    """Whoever chose wrongly may choose again, or have the samples drawn anew; the last decision holds."""
+    """Whoever chose wrongly may choose again, or have the samples drawn again; the last decision holds."""
     divided(script).tell(Ruled(0, '"a"', 1.0), Ruled(0, '"b"', 2.0))
     assert script.state.step(0).ruled == '"b"'
     script.tell(Redrawn(0, 3.0))
@@ -83,7 +83,7 @@ def test_a_choice_can_be_changed_until_it_is_committed(script):
 
 
 def test_samples_drawn_anew_vote_alone(script):
-    """After a redraw samples are numbered on, and spelled out anew; those set aside stay and vote no more."""
+    """After a redraw samples are numbered on, and spelled out again; those set aside stay and vote no more."""
     divided(script).tell(Redrawn(0, 1.0, "another"))
     step = script.state.step(0)
     assert (step.verdict, step.wanted(), step.rounds) == (Continue(2), [4, 5], 1)
@@ -117,7 +117,7 @@ def test_a_call_under_way_at_a_crash_has_no_number_that_is_drawn_anew(script):
 
 
 def test_higher_caps_leave_a_review_as_it_is(script):
-    """Resumed under higher caps, a ruled step stays ruled, and one drawn anew keeps its votes since then."""
+    """Resumed under higher caps, a ruled step stays ruled, and one drawn again keeps its votes since then."""
     divided(script).tell(Ruled(0, '"a"', 1.0), Resumed(2.0, 9, 9))
     assert isinstance(script.state.step(0).verdict, Won)
     assert script.state.step(0).wanted() == []
@@ -178,7 +178,7 @@ def test_votes_set_aside_are_no_dissents(script):
 
 
 def test_a_step_ruled_without_a_vote_has_a_tally_of_none(script):
-    """Where every sample was flagged, what somebody chose has no tally, and the report says so in a word."""
+    """Where every sample was flagged, what a person chose has no tally, and the report says so in a word."""
     ruled(divided(script, votes=(FLAG, FLAG)), '"new"')
     report = script.report()
     assert report["tallies"] == {"none": 1}
@@ -260,7 +260,7 @@ def test_dissent_on_ruled_steps_is_watched_like_any_other():
 
 
 def test_the_report_of_a_replay_is_the_report_of_the_run(script):
-    """Folded anew from the same entries, reviews report the same."""
+    """Folded again from the same entries, reviews report the same."""
     ruled(divided(script))
     divided(script, 1).tell(Redrawn(1, 1.0, "another"), Resumed(2.0))
     state = replay(script.entries)

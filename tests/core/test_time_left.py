@@ -1,4 +1,4 @@
-"""When the time that a run has left is told: once its rates so far tell it to a factor of two."""
+"""When the time that a run has left is shown: once its rates so far give it to a factor of two."""
 
 from random import Random
 
@@ -6,7 +6,7 @@ from unerring.core.time_left import MOST_WINDOWS, Rates, steady
 
 
 def test_rates_are_steady_or_not():
-    """Few windows, gaps, a slow start and a change of pace are told from a rate that holds."""
+    """Few windows, gaps, a slow start and a change of pace are distinguished from a rate that holds."""
     cases = {
         (): False,
         (5, 5, 5): False,
@@ -43,7 +43,7 @@ def test_a_time_that_is_told_is_right_to_a_factor_of_two():
 
 
 def test_a_slow_first_step_is_not_taken_for_the_pace():
-    """A minute for the first step and a thousandth of a second for each other: nothing is told until that shows."""
+    """A minute for the first step and a thousandth of a second for each other: nothing is shown until then."""
     rates, told = Rates(), []
     for step in range(400_000):
         rates.add(60.0 + step / 1000)

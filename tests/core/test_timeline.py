@@ -8,7 +8,7 @@ from unerring.core.timeline import MOST_WINDOWS, Timeline
 
 
 def told(dissents, most=MOST_WINDOWS):
-    """A timeline that was told which steps had dissent."""
+    """A timeline that was given which steps had dissent."""
     timeline = Timeline(most)
     for dissented in dissents:
         timeline.add(dissented)

@@ -16,7 +16,7 @@ BAND = (0.05, 0.1)
 
 
 def alarms(watch, dissents):
-    """The alarms of a watch that was told these steps."""
+    """The alarms of a watch that was given these steps."""
     for dissented in dissents:
         watch.add(dissented)
     return watch.alarms
@@ -136,7 +136,7 @@ def test_an_alarm_says_what_was_seen():
 
 
 def test_an_arm_sounds_once():
-    """A rate that stays too high is told once, and later a rate that is too low once more."""
+    """A rate that stays too high is warned of once, and later a rate that is too low once more."""
     watch = Watch(BAND, 1000)
     assert [alarm.above for alarm in alarms(watch, [True] * 500 + [False] * 5000 + [True] * 500)] == [True, False]
 

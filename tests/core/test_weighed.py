@@ -194,7 +194,7 @@ def test_p_is_the_share_of_first_votes_that_won(script):
 
 @pytest.mark.parametrize("steps", [5, FEW_VOTES - 1, FEW_VOTES])
 def test_few_first_votes_say_nothing_of_p(script, steps):
-    """Below a hundred of them no p is told, and the assumption under which it would be is left out."""
+    """Below a hundred of them no p is shown, and the assumption under which it would be is left out."""
     weighed(script)
     for _ in range(steps):
         script.decide("a")

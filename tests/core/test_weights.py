@@ -112,13 +112,13 @@ def test_a_repeated_vote_weighs_its_bin_and_at_most_what_repeats_do():
 
 
 def weighed(weights, *votes):
-    """What these votes, told on one step in this order, weigh."""
+    """What these votes, counted on one step in this order, weigh."""
     weighing = Weighing(weights)
     return [weighing.weigh(*vote) for vote in votes]
 
 
 def test_only_a_voters_first_vote_on_a_step_is_not_repeated():
-    """Voters are told apart by name, and what weighed nothing was a vote too."""
+    """Voters are distinguished by name, and what weighed nothing was a vote too."""
     assert weighed(WEIGHTS, ("b", -0.5, 0), ("a", 0.0, 0), ("b", 0.0, 0), ("b", 0.0, 1)) == [0, 6000, 1500, 1500]
 
 
@@ -174,7 +174,7 @@ def test_what_is_no_weight_is_refused(bins, repeat):
 
 @each("further", [(-1, 0), (0, -1), (1.0, 0), (0, True), (None, 0)])
 def test_what_is_no_weight_of_a_further_vote_is_refused(further):
-    """The same for those told apart by what they say."""
+    """The same for those distinguished by what they say."""
     with pytest.raises(ValueError, match="whole number of millinats"):
         VoterWeights((1,), 0, *further)
 

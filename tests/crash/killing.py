@@ -113,7 +113,7 @@ class Life:
         return Ended(code, self._log.read_text())
 
     def kill(self) -> None:
-        """End it for good, whatever it does."""
+        """Kill it, whatever it does."""
         self._process.kill()
         self._process.wait(PATIENCE_SECONDS)
         if self._keeper is not None:

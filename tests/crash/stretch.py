@@ -58,7 +58,7 @@ class Keeper:
 
 
 class Kept:
-    """The run's side, which is told of each step. Without a keeper there is nothing to keep to."""
+    """The run's side, which sees each step. Without a keeper there is nothing to keep to."""
 
     def __init__(self) -> None:
         told = os.environ.get(VARIABLE)

@@ -76,7 +76,7 @@ def test_more_copies_than_are_allowed_stop_a_run(tmp_path):
 
 
 def test_honest_short_answers_are_no_copies(tmp_path):
-    """A model that gives every question the same short answer, fast, draws each one anew: nothing is flagged."""
+    """A model that gives every question the same short answer, fast, draws each independently: nothing is flagged."""
     journal = tmp_path / "run.db"
     with serving(models={"m": scripted(["7"])}) as server:
         spec = f"openai/m@{server.url}"

@@ -51,7 +51,7 @@ def test_a_pilot_in_batches_measures_what_one_by_one_measures():
 
 @pytest.mark.parametrize("same_model", [False, True])
 def test_another_model_under_the_same_name_is_told_and_can_stop_a_run(tmp_path, same_model):
-    """What a provider says has answered is on record; a change is told within a step, and stops a run on request."""
+    """What a provider says has answered is on record; a change is seen within a step, and stops a run on request."""
     journal = tmp_path / "run.db"
     with serving(models={"m": noise(p=0.99)}, script=since(20, Fault.SWAPPED)) as server:
         spec = f"openai/m@{server.url}"

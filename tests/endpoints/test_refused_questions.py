@@ -1,4 +1,4 @@
-"""A question that the provider refuses is parked for somebody to decide, and the others go on."""
+"""A question that the provider refuses is parked for a person to decide, and the others go on."""
 
 import json
 from random import random
@@ -96,7 +96,7 @@ def test_the_command_shows_what_the_provider_said_and_takes_an_answer(tmp_path, 
 
 
 def test_another_model_may_answer_a_refused_step(tmp_path):
-    """The step is drawn from the model that somebody names, and the others from the run's own."""
+    """The step is drawn from the model that a person names, and the others from the run's own."""
     path = tmp_path / "run.db"
     script = where(lambda question: question.model == "m" and "Double 2." in question.prompt, Fault.CONTENT_FILTER)
     with serving(models={"m": doubling, "other": doubling}, script=script) as server:

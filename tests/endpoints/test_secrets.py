@@ -9,7 +9,7 @@ import pytest
 from faults.process import running
 
 CANARY = "sk-canary-4f1e9b2c7d8a6053aa17"
-PIECE = "4f1e9b2c7d8a6053"  # what is left of it where somebody shortens it
+PIECE = "4f1e9b2c7d8a6053"  # what is left of it where a person shortens it
 
 
 def unerring(folder, *words):

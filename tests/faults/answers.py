@@ -202,7 +202,7 @@ class Embedded:
 
 
 def shipped() -> dict[str, Model]:
-    """The models a server has if it is not told: noise, stubborn and embedded, by these names."""
+    """The models a server has by default: noise, stubborn and embedded, by these names."""
     return {"noise": noise(), "stubborn": stubborn(), "embedded": Embedded()}
 
 

@@ -82,7 +82,7 @@ class Rejection:
 
     status: int
     code: str
-    message: str = "The server said no, as it was told to."
+    message: str = "The server said no, as its script says."
     kind: str = "invalid_request_error"
     headers: tuple[tuple[str, str], ...] = ()
     date_ahead: float | None = None

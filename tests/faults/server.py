@@ -51,7 +51,7 @@ class FaultServer:
         return f"{self.root}/v1"
 
     async def start(self, port: int = 0) -> None:
-        """Listen on loopback, at a free port unless told which."""
+        """Listen on loopback, at a free port unless one is given."""
         loop = asyncio.get_running_loop()
 
         def made(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:

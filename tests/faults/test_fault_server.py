@@ -17,7 +17,7 @@ from faults.server import serving
 
 
 def test_scripts_are_functions_of_the_turn():
-    """Scripts say the same for the same turn, whenever they are asked, and shares come out as told."""
+    """Scripts say the same for the same turn, whenever they are asked, and shares come out as given."""
     question = None
     script = shares({Fault.RESET: 0.1, Fault.HANG: 0.3}, seed=3)
     told = [script(turn, question) for turn in range(5000)]
@@ -145,7 +145,7 @@ def test_a_connection_that_is_not_used_is_closed():
 
 
 def test_the_ledger_settles():
-    """Right after the last reply it waits until that is entered, and no longer than told for what hangs."""
+    """Right after the last reply it waits until that is entered, and no longer than given for what hangs."""
     with serving(script=listed(None, Fault.HANG)) as server:
         assert asked_once(server.url).status == 200
         assert server.ledger.settled().completed == 1

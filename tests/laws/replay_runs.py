@@ -2,7 +2,7 @@
 
 `Run` asks for what is wanted, at the frontier and ahead of it from guessed states, takes in replies in any order and
 too late, gives calls up, drafts, tries the provider out, and is killed, resumed with higher caps or other limits, and
-committed to at any moment. Somebody decides steps that stay undecided, or has them drawn anew, has samples judged
+committed to at any moment. A person decides steps that stay undecided, or has them drawn again, has samples judged
 again, or accepts a change; the run may be a fork. The outcome of a sample is a function of its step, its number and
 the state it was asked from, as it is with a seeded sampler.
 """
@@ -160,7 +160,7 @@ class Run:
         self.write(Allowed(Limits(10**9, None, detail, 60.0), tariffs))
 
     def review(self, detail):
-        """Between two sessions, somebody decides the first open step or has it drawn anew, once or twice."""
+        """Between two sessions, a person decides the first open step or has it drawn again, once or twice."""
         seen = len(self.entries)
         for decision in (detail, detail // 9)[: 1 + detail % 2]:
             step = self.state.frontier

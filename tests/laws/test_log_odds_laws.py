@@ -32,7 +32,7 @@ def outcomes(rule, vote, horizon):
     """Exact (P(wrong wins), P(right wins), mean number of votes) of a race that is given up after so many votes.
 
     `vote(number)` lists what the next vote can be: (voter, log-probability, whether it is right, its probability).
-    Courses are told apart by the lead of the right choice and by what the voters have said, where that matters.
+    Courses are distinguished by the lead of the right choice and by what the voters have said, where that matters.
     """
     told_apart = any(voter.again for _, voter in rule.weights.voters)
     open_, wrong, right, votes = {(0, ()): 1.0}, 0.0, 0.0, 0.0

@@ -229,7 +229,7 @@ def test_ties_never_decide(rule, cap, votes):
 @LAW
 @given(rules(), st.integers(1, 12), votes_lists, votes_lists)
 def test_a_race_that_is_over_counts_no_more_votes(rule, cap, votes, later):
-    """After the end neither verdict nor tally changes, whatever is told."""
+    """After the end neither verdict nor tally changes, whatever is counted."""
     race = Race(rule, cap)
     race.tell_all([*votes, *"aaaaaaaaaaaa"])
     verdict, tally = race.verdict, Counter(race.tally)

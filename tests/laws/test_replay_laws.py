@@ -63,7 +63,7 @@ def test_going_on_from_a_fold_is_going_on(run, data):
 def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
     """Whatever the order of arrival, a step's winner and tally are a race over its samples by number.
 
-    Those that were set aside have no part in it; what somebody decided is so whatever the votes.
+    Those that were set aside have no part in it; what a person decided is so whatever the votes.
     """
     for decided, at in zip(run.decided, run.path, strict=False):
         if decided.inherited:
@@ -368,7 +368,7 @@ def test_a_step_ends_won_or_undecided_and_only_by_its_caps(policy, outcomes):
 @settings(LAW, max_examples=100)
 @given(policies(), outcomes, st.integers(1, 20), st.integers(0, 5))
 def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, more_flags):
-    """A won step stays as it is under higher caps; any other keeps every vote told."""
+    """A won step stays as it is under higher caps; any other keeps every vote counted."""
     step = play(policy, outcomes, None)
     verdict, told, tally = step.verdict, step.told, dict(step.race.tally)
     raised = Policy(policy.rule, policy.vote_cap + more_votes, policy.flag_cap + more_flags)

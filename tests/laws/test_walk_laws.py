@@ -82,7 +82,7 @@ def test_the_closed_form_of_a_race_solves_its_equations(p):
 
 @each("p", [*GRID, 0.5, 0.50049, 0.50051, 0.505])
 def test_the_mean_square_of_the_votes_solves_its_equations(p):
-    """The same for the mean square, from which the spread of costs is told; to 2 parts in 1000 beside p = 1/2."""
+    """The same for the mean square, from which the spread of costs follows; to 2 parts in 1000 beside p = 1/2."""
     near = 2e-3 if p < 0.502 else 1e-6
     for k in EVERY_K:
         assert ruined(p, k).votes_squared == pytest.approx(solved((vote(p),), k).squared, rel=near), k

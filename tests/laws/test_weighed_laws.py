@@ -31,7 +31,7 @@ class Walked:
 
 
 def walked(signals, kind, threshold, most, least=1e-14):
-    """Walk races vote by vote: courses are told apart by the lead of the right choice and by what each voter said."""
+    """Walk races vote by vote: courses differ by the lead of the right choice and by what each voter said."""
     edges = EDGES[: len(signals[0].right) - 1]
     names = [f"voter {number}" for number in range(len(signals))]
     rule = LogOdds(threshold, Weights(edges, tuple(zip(names, (one.weights for one in signals), strict=True))))

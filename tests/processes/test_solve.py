@@ -396,7 +396,7 @@ def test_long_problems_are_told_apart_at_once(text):
 
 
 def test_a_list_to_be_sorted_makes_the_chain_that_sorts():
-    """And what is no list is told how one is written."""
+    """And of what is no list it is said how one is written."""
     assert sorting("Sort 3, -1, 2").numbers == [3, -1, 2]
     with pytest.raises(InputError, match="written Sort 3, -1, 2"):
         sorting("Sort apples")

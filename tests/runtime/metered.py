@@ -31,7 +31,7 @@ class Bill:
 class Metered:
     """An endpoint that answers `a`, at a cost that varies up to the worst; `troubles` is the share of calls that fail.
 
-    A failed call was billed or not, told or not, as real ones are. Chance is seeded; time is the running loop's.
+    A failed call was billed or not, reported or not, as real ones are. Chance is seeded; time is the running loop's.
     """
 
     paid = True

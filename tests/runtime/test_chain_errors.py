@@ -103,7 +103,7 @@ def test_a_bug_of_a_sampler_is_passed_on_as_it_is():
 
 
 def test_a_subtask_that_is_none_is_told_what_it_should_be():
-    """A chain that gives a question as plain text is told what subtask() returns."""
+    """A chain that gives a question as plain text gets an error that says what subtask() returns."""
 
     class Asking(Words):
         def subtask(self, state):

@@ -104,7 +104,7 @@ def test_the_live_state_is_the_fold_of_the_journal_at_every_entry(paid):
 
 
 def test_an_observer_hears_of_every_step_once_in_order():
-    """The observer is told each committed step with the state in which it is committed already."""
+    """The observer gets each committed step with the state in which it is committed already."""
     seen = []
 
     class Watching:

@@ -1,4 +1,4 @@
-"""What stops a run from outside: a request to stop, a cancellation, a provider that is gone for good."""
+"""What stops a run from outside: a request to stop, a cancellation, a provider that is gone permanently."""
 
 import asyncio
 

@@ -151,7 +151,7 @@ def test_a_run_that_is_cancelled_while_its_end_is_committed_is_finished_and_not_
 
 
 class Slack(MemoryJournal):
-    """A journal that makes entries durable only where somebody waits for it."""
+    """A journal that makes entries durable only where a caller waits for it."""
 
     def __init__(self):
         super().__init__()

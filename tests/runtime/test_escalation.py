@@ -115,7 +115,7 @@ def test_several_reserves_take_turns():
 
 
 def test_samples_drawn_anew_begin_with_the_members():
-    """What somebody had drawn anew is a new race: its first rounds are the members', by further numbers."""
+    """What a person had drawn again is a new race: its first rounds are the members', by further numbers."""
     one, other, reserve = torn()
     reserve._answer = lambda step, slot: "ab"[slot % 2]
     panel = Panel([one, other], [reserve])
@@ -127,7 +127,7 @@ def test_samples_drawn_anew_begin_with_the_members():
 
 
 def test_a_substitute_draws_all_samples_of_its_step():
-    """A model that somebody named for a step answers it in every round; the members answer the others."""
+    """A model that a person named for a step answers it in every round; the members answer the others."""
     one, other, reserve = torn()
     stopped = run(Words(2), Panel([one, other], [reserve]), replace(AFTER_TWO, vote_cap=4))
     halves = [Speaks("left", lambda step, slot: "a" if slot > 7 else "b"), Speaks("right", "a")]
@@ -262,7 +262,7 @@ def test_a_run_that_was_killed_at_any_entry_draws_the_same_votes(speculation, pa
 @given(st.integers(0, 10**6))
 @settings(max_examples=20, deadline=None)
 def test_a_redraw_that_was_killed_at_any_entry_draws_the_same_votes(paid, seed):
-    """A step that somebody had drawn anew from another model is so, too, if the run is killed and goes on again."""
+    """A step that a person had drawn again from another model is so, too, if the run is killed and goes on again."""
     policy = Policy(AheadBy(2), vote_cap=4, flag_cap=1)
 
     def going(before):

@@ -1,4 +1,4 @@
-"""The gate of an account: turns in order, peace kept by all, and nobody forgotten when somebody gives up."""
+"""The gate of an account: turns in order, peace kept by all, and no call forgotten when another gives up."""
 
 import asyncio
 from statistics import mean

@@ -85,7 +85,7 @@ def test_an_undecided_step_says_how_far_it_was_from_a_win():
 
 
 def test_a_raised_cap_tells_the_same_votes_with_the_same_weights():
-    """On resuming, what each voter had said before is forgotten with the race, and told anew."""
+    """On resuming, what each voter had said before is forgotten with the race, and counted again."""
     weights = Weights((), (("scripted", VoterWeights((2500,), 600)),))
     policy = Policy(LogOdds(3.9, weights), vote_cap=3)
     script = ScriptedSampler(["a", "a", "a", "a"])

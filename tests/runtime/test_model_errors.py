@@ -93,7 +93,7 @@ def rows():
 def test_no_outcome_without_a_sample_is_asked_again_without_end():
     """Whatever a call brings but samples, a run ends within its patience and after few calls, and says what happened.
 
-    A call that the model's own code cancelled is told from one that the run gave up, and each call of a paid model has
+    A call that the model's own code cancelled is no call that the run gave up, and each call of a paid model has
     its outcome on record.
     """
     wrong = []

@@ -18,8 +18,8 @@ from unerring.testing import NoisySampler
 
 WRONG = ("wrong one", "wrong two", "wrong three")
 DRAWS = 20_000
-# Bounds of 5 standard deviations. Were the seed drawn anew each time, a check against them would fail by chance
-# once in 1.7 million (two-sided, normal approximation); with the seed fixed they pass or fail for good.
+# Bounds of 5 standard deviations. Were the seed drawn again each time, a check against them would fail by chance
+# once in 1.7 million (two-sided, normal approximation); with the seed fixed they pass or fail permanently.
 DEVIATIONS = 5.0
 
 

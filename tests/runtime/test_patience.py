@@ -101,7 +101,7 @@ def test_patience_ends_after_so_many_seconds_of_nothing_but_failures():
 
 
 def test_patience_is_for_failures_in_a_row():
-    """An answer makes the run forget the failures before it: patience counts anew for the next call."""
+    """An answer makes the run forget the failures before it: patience counts again for the next call."""
     script = {step: [*[ProviderBusy("503")] * 8, "a"] for step in range(5)}
     outcome = run(Words(5), ScriptedSampler(script), K1)
     assert outcome.error is None

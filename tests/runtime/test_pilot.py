@@ -39,7 +39,7 @@ class Asked:
 def test_a_pilot_of_noise_finds_what_the_noise_was_told():
     """P and v of a noisy model on Hanoi lie in the exact intervals of its calibration.
 
-    Seeded; at a confidence of one in a million. Correct samples are told by the process's own truth.
+    Seeded; at a confidence of one in a million. Correct samples are recognized by the process's own truth.
     """
     chain = Hanoi(disks=14)
     noise = NoisySampler(chain.rehearse, p=0.97, v=0.9)

@@ -43,7 +43,7 @@ def lived(sampler, calibration, entries, lives=-1):
 
 
 def trial(seed):
-    """A pilot with a random budget that is killed at random moments, and always begins anew with its journal alone."""
+    """A pilot with a random budget that is killed at random moments, and always goes on from its journal alone."""
     chance, bill = Random(seed), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 10, None, 24))
     limits = chance.choice(

@@ -54,7 +54,7 @@ def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
 
 
 def test_a_pilot_that_goes_on_looks_at_the_same_steps_again(tmp_path):
-    """Which errors are known well is told by what is counted: a pilot that was stopped goes on as it would have."""
+    """Which errors are known well follows from what is counted: a pilot that was stopped goes on as it would have."""
     chain, path = Hanoi(disks=10), tmp_path / "cal.json"
     for samples in (3000, 6000):
         piloted(chain, three_voters(chain), samples, path)

@@ -116,7 +116,7 @@ def test_a_bug_while_other_steps_are_under_way_is_passed_on():
 
 
 def test_a_chain_that_is_shorter_than_it_says_is_told_so():
-    """A chain whose length and whose steps disagree is the user's to mend, and told by the step."""
+    """A chain whose length and whose steps disagree is the user's to mend, and named by its step."""
 
     class Short(Places):
         def length(self):
@@ -230,7 +230,7 @@ def test_a_noisy_sampler_of_ones_own_is_named(tmp_path):
 
 
 def test_a_calibration_that_is_stopped_says_how_many_calls_it_waits_for():
-    """What is shown after Ctrl-C is told each second of the calls under way, as in a run."""
+    """What is shown after Ctrl-C is updated each second of the calls under way, as in a run."""
     told, started = [], threading.Event()
 
     async def slow(prompt, settings):

@@ -321,7 +321,7 @@ def test_failures_go_through(error, turn):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
-    """Nothing can be told of an endpoint that takes no such request, and nothing is held against it."""
+    """Nothing is known of an endpoint that takes no such request, and nothing is held against it."""
     calls = []
 
     async def ask(prompt, settings, n):

@@ -79,7 +79,7 @@ def test_the_compact_prompt_is_for_samplers_that_want_it(wants, compact, worded)
 
 
 def test_a_reply_that_the_provider_admits_to_have_cached_is_no_vote():
-    """Cached replies are flagged and drawn anew, however often they come."""
+    """Cached replies are flagged and drawn again, however often they come."""
     copy = Sample("wrong", cached=True)
     outcome = run(Words(1), ScriptedSampler([copy, copy, "a", copy, "a"]), K2, guards=Guards(copies=1.0))
     assert outcome.at == ["a"]
@@ -256,13 +256,13 @@ def test_every_intent_is_settled_when_a_run_ends_well():
 
 
 def test_a_lasting_failure_settles_its_intent():
-    """A call refused for good was answered: it is no unknown outcome after resuming."""
+    """A call refused permanently was answered: it is no unknown outcome after resuming."""
     stopped = run(Words(1), ScriptedSampler([ProviderDown("no such model")]), K1)
     assert resume(Words(1), ScriptedSampler(["a"]), stopped.entries).folded.unknown == 0
 
 
 def test_replies_of_one_call_survive_the_failure_of_the_other():
-    """Samples that came back before a sibling call failed for good are kept, and not asked for again."""
+    """Samples that came back before a sibling call failed permanently are kept, and not asked for again."""
 
     async def answer(slot, n):
         if slot:
@@ -311,7 +311,7 @@ def test_a_text_is_journaled_once_a_step():
 
 @pytest.mark.parametrize("text", [None, 0, 7, b"a", ["a"]])
 def test_a_sample_without_text_is_a_bug_that_is_named(text):
-    """A sampler whose sample holds no text is told so: the journal could not tell it from a reference."""
+    """A sampler whose sample holds no text is refused: the journal could not tell it from a reference."""
 
     async def answer(slot, n):
         return [Sample(text)] * n

@@ -195,7 +195,7 @@ def test_what_ended_runs_took_is_one_sum():
 
 
 def test_what_a_deleted_journal_took_stays_counted(tmp_path):
-    """A run that begins anew under the name of a deleted journal is another one, and spends on top of the first."""
+    """A run that begins again under the name of a deleted journal is another one, and spends on top of the first."""
     model, budget, path = Paid(), Budget(tokens=3000), tmp_path / "run.db"
     assert finished(budget, model, path) == 10
     for file in tmp_path.iterdir():

@@ -114,7 +114,7 @@ def test_guesses_are_asked_for_where_a_row_ends():
 
 
 def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
-    """The run stops at the step that votes leave undecided; taken up again, it asks for no other of the row anew."""
+    """The run stops at the step that votes leave undecided; taken up again, it asks for no other of the row again."""
 
     def answer(prompt, step, slot):
         return "?" if step == 1 else by_turn(prompt, step, slot)
@@ -130,7 +130,7 @@ def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
 
 
 def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
-    """Steps that hang on each other after all are asked anew from where they stand, with a warning for each."""
+    """Steps that hang on each other after all are asked again from where they stand, with a warning for each."""
 
     class Wrong(Words):
         def beside(self, state):

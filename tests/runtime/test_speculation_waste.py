@@ -218,7 +218,7 @@ def test_a_call_that_answers_although_it_was_given_up_is_counted_as_wasted():
 
 @pytest.mark.parametrize("kind", [Slow, Stubborn])
 def test_a_sample_is_never_under_way_twice(kind):
-    """A state given up and taken up again at once waits for its old calls to end before it asks anew."""
+    """A state given up and taken up again at once waits for its old calls to end before it asks again."""
     doubled, under_way = [], set()
 
     class Watched(kind):

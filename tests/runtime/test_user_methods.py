@@ -72,7 +72,7 @@ def test_a_wrong_return_names_method_step_path_and_line():
 
 
 def test_a_wrong_return_of_verify_is_no_verdict(tmp_path):
-    """A `verify` that returns True for right is told what it returns, and no result is called wrong."""
+    """A `verify` that returns True for right gets an error that says so, and no result is called wrong."""
     chain, path = chain_with(verify=lambda self, choices, finished: True), tmp_path / "run.db"
     unerring.run(chain_with(), model, path, k=2)
     with pytest.raises(TypeError, match=r"verify\(\) returned True; it returns None where all holds"):
@@ -136,7 +136,7 @@ def test_a_parser_that_an_answer_does_not_suit_is_told_of_red_flags():
 
 
 def test_a_forgotten_return_of_advance_is_named_where_the_next_step_fails():
-    """A subtask that fails on the state None is told that advance() returned it."""
+    """A subtask that fails on the state None gets an error that says that advance() returned it."""
 
     def advance(self, state, choice):
         state.append(choice)

@@ -47,12 +47,12 @@ def target():
 
 @pytest.fixture(scope="module")
 def cached(target):
-    """What is told of a run whose model's place a cache takes, live and in its report."""
+    """What is shown of a run whose model's place a cache takes, live and in its report."""
     return watched(Changing(P, cached=True), target)
 
 
 def watched(model, target):
-    """What is told while a run goes on, and in its report."""
+    """What is shown while a run goes on, and in its report."""
     log = io.StringIO()
     with Progress(log) as progress:
         report = unerring.run(CHAIN, model, seed=3, options=Options(target=target, observer=progress)).report

@@ -100,7 +100,7 @@ def test_a_run_that_cannot_be_made_is_one_line_and_exit_2(cli, modules, tmp_path
 
 @pytest.mark.parametrize("arguments", [("hanoi", "--model", "gpt-9", "--k", "3"), ("plain:Plain", *NOISE)])
 def test_no_journal_is_announced_that_is_not_made(cli, modules, tmp_path, arguments):
-    """Without --journal too, a mistake is one line: the name of a journal is told once there is one."""
+    """Without --journal too, a mistake is one line: the name of a journal is named once there is one."""
     assert cli("run", *arguments).line
     assert list(tmp_path.glob("*.db*")) == []
 

@@ -65,7 +65,7 @@ def test_an_error_in_the_users_code_has_an_exit_code_of_its_own(cli, failing):
 
 
 def test_a_run_that_fails_when_it_is_resumed_exits_with_4(cli, ledger, failing):
-    """An error in the user's code is told from a stop on resuming as well: only a stop is cured by going on."""
+    """An error in the user's code is no stop on resuming either: only a stop is cured by going on."""
     assert cli(*RUN, *NOISE, "--max-steps", "2").code == 3
     failing("parse")
     assert cli("resume", "run.db").code == 4

@@ -229,10 +229,10 @@ def test_samples_are_drawn_anew_from_another_model(parked):
     """With --model, with or without --resample, the step is answered by that model when the run goes on."""
     done = parked("review", "run.db", "--resample", "--model", "noise/p=0.99")
     assert done.out == (
-        "recorded: step 0 is to be answered anew by noise/p=0.99, and what it had is set aside; "
+        "recorded: step 0 is to be answered again by noise/p=0.99, and what it had is set aside; "
         "go on with: unerring resume run.db\n"
     )
-    assert "step 0 is to be answered anew by noise/p=0.99; go on with" in parked("review", "run.db").out
+    assert "step 0 is to be answered again by noise/p=0.99; go on with" in parked("review", "run.db").out
     assert "step 1 is undecided" in parked("resume", "run.db").line
     report = json.loads(parked("report", "run.db", "--json").out)
     assert [voter["name"] for voter in report["voters"]] == ["noise/p=0.6,v=1.0,c=0.0", "noise/p=0.99,v=1.0,c=0.0"]
@@ -309,7 +309,7 @@ def test_a_step_that_the_reserve_cannot_settle_either_is_parked(cli, ledger):
 
 @pytest.fixture
 def decided(parked):
-    """The same, brought to its end by somebody who decides every step."""
+    """The same, brought to its end by a person who decides every step."""
     for _ in range(4):
         assert parked("review", "run.db", "--choose", "1").code == 0
         last = parked("resume", "run.db")

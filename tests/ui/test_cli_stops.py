@@ -41,7 +41,7 @@ def test_a_step_with_nothing_but_flags_names_what_helps(cli, ledger):
 
 
 def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
-    """A run that is not at its end after length() steps stays stopped until somebody asks for more, or mends length().
+    """A run that is not at its end after length() steps stays stopped until a person asks for more, or mends length().
 
     What it says to do first is to verify it, not to resume it.
     """

@@ -427,7 +427,7 @@ def test_a_journal_is_never_written_over(cli, journal, tmp_path):
 
 
 def test_a_file_that_is_no_page_of_a_report_is_never_written_over(cli, journal, tmp_path):
-    """A program, notes or a page of somebody else's stay as they are; an empty file becomes the page."""
+    """A program, notes or a page of another person's stay as they are; an empty file becomes the page."""
     for name, text in (("labels.py", "x = 1\n"), ("notes.html", "<!DOCTYPE html>\n<p>mine"), ("data.bin", "\0")):
         (tmp_path / name).write_text(text)
         done = cli("report", journal, "--html", name)

@@ -93,7 +93,7 @@ def terminal(monkeypatch):
 
 
 def watched(stream, clock, steps, quiet=False, length=1000, seconds=1.0):
-    """Progress that was told so many steps, each `seconds` after the last; every fourth had dissent."""
+    """Progress that was given so many steps, each `seconds` after the last; every fourth had dissent."""
     with Progress(stream, quiet) as made:
         for step in range(steps):
             clock.seconds += seconds
@@ -231,7 +231,7 @@ def test_a_chain_of_unknown_length_has_no_time_to_go(clock):
 
 
 def test_slow_steps_are_not_shown_as_none(clock):
-    """A rate below one step a second is told with the digits that make it readable."""
+    """A rate below one step a second is shown with the digits that make it readable."""
     log = io.StringIO()
     watched(log, clock, 10, seconds=4)
     assert " 0 steps/s" not in log.getvalue()

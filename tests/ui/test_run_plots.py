@@ -25,7 +25,7 @@ from unerring.ui.run_plots import (
 
 
 def timeline(dissents):
-    """A timeline that was told which steps had dissent."""
+    """A timeline that was given which steps had dissent."""
     found = Timeline()
     for dissented in dissents:
         found.add(dissented)
@@ -125,7 +125,7 @@ def test_a_run_has_all_its_figures(report):
 
 
 def test_the_planned_band_is_drawn(report):
-    """A plan with a band of dissent shows in the figure and is told below it."""
+    """A plan with a band of dissent shows in the figure and is named below it."""
     told = timeline([True, False] * 15)
     panel = run_panels(report | {"plan": {"dissent": [0.25, 0.5]}}, told)["dissent"]
     assert panel.caption.endswith(" Planned were 25 % to 50 % of the steps.")

@@ -197,7 +197,7 @@ def test_a_report_tells_its_certificate(report):
 
 
 def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
-    """A voter of whom too few votes tell anything is told as it was planned, and one that cast none has no share."""
+    """A voter of whom too few votes tell anything is shown as it was planned, and one that cast none has no share."""
     for few in ({"p": None}, {"votes": 99}):
         unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | few]}
         row = told(report | {"certificate": unknown, "voters": [VOTER]})

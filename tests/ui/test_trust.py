@@ -1,4 +1,4 @@
-"""A journal of somebody else is data: it neither chooses which code runs here, nor where a key goes."""
+"""A journal of another person is data: it neither chooses which code runs here, nor where a key goes."""
 
 import stat
 import sys
@@ -109,7 +109,7 @@ def test_a_run_of_ones_own_goes_on_wherever_it_is_moved(cli, own, tmp_path):
 
 
 def test_a_known_run_does_not_vouch_for_what_is_written_into_it_later(tmp_path, monkeypatch):
-    """A model that somebody writes into one's own journal for a step is a stranger's, until the user names it."""
+    """A model that a person writes into one's own journal for a step is a stranger's, until the user names it."""
     (tmp_path / "evil.py").write_text(MODEL.replace("int(prompt.split()[1])", "int(prompt.split()[1].rstrip('.'))"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

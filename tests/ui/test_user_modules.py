@@ -35,7 +35,7 @@ NAMED = {  # slips in a name: exit code 2
 
 
 def test_an_error_in_a_users_module_has_exit_code_4_and_its_line(cli, tmp_path):
-    """Whatever a module or a constructor raises is told with the user's file and line, and is no bad input."""
+    """Whatever a module or a constructor raises is shown with the user's file and line, and is no bad input."""
     wrong = {}
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)

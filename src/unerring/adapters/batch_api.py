@@ -197,7 +197,7 @@ class BatchApi:
         seconds: float,
         take: Taking | None = None,
     ) -> Any:
-        """What `take` makes of the answer: its body, unless told otherwise."""
+        """What `take` makes of the answer: its body, unless it is given otherwise."""
         got = await self._exchanged(method, path, sent, seconds, take or _taken)
         if isinstance(got, ProviderBusy | ProviderDown):
             raise got  # from here: no local name holds what the server said, which may be the key

@@ -120,7 +120,7 @@ class Desk:
                     requests = [request for request in requests if self._is_wanted(request)]
                     continue
                 self._fail([request.key for request in requests], failure)
-            except Exception as failure:  # a bug, too, is told to those who would wait for ever
+            except Exception as failure:  # a bug, too, is passed on to those who would wait for ever
                 self._fail([request.key for request in requests], failure)
             return
 

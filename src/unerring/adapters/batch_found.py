@@ -136,7 +136,7 @@ class Found:
     def _over(self, name: str, task: "asyncio.Task[None]") -> None:
         self._under_way.pop(name, None)
         if not task.cancelled():
-            task.exception()  # somebody may have asked, and left
+            task.exception()  # a caller may have asked, and left
 
 
 async def _done(work: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""The requests of a batch: what each is called for good, and the file that they are sent in.
+"""The requests of a batch: the permanent name of each, and the file that they are sent in.
 
 A request keeps its name for as long as the run lives, in whichever process: `STEP-SLOT-DIGEST-N`, where the digest is
 of the run's identity and of all that its answer depends on. So whoever finds it in a batch knows that it was asked.
@@ -95,9 +95,9 @@ class Line:
 
 
 def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Key:
-    """What a request is called for good, but for the number of its samples.
+    """A request's permanent name, but for the number of its samples.
 
-    How its parameters are worded and which ones a server takes is left out: that is found out anew in each process.
+    How its parameters are worded and which ones a server takes is left out: that is found out again in each process.
     """
     asked: list[object] = [identity, settings.seed, model, prompt, settings.temperature, settings.max_output_tokens]
     if settings.messages or settings.stop or settings.extra is not None:

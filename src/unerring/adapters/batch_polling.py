@@ -35,7 +35,7 @@ class Poller:
     async def ended(self, batch_id: str, deadline: Deadline) -> Batch:
         """The batch once it has ended, however it did.
 
-        Raises `ProviderBusy` of unknown outcome at the deadline, and `ProviderDown` where polling is refused for good.
+        Raises `ProviderBusy` of unknown outcome at the deadline, and `ProviderDown` where polling is refused.
         """
         wait, late = self._poll, 0
         while True:

@@ -118,7 +118,7 @@ class Requests:
                 return self._shared(key, kept, line)
             known = self._open.get(key) or self._gathered.get(key)
             if known is not None and known.claim is not None:
-                continue  # somebody waits for that one: two who ask the same want two answers
+                continue  # a caller waits for that one: two who ask the same want two answers
             claim: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
             if known is not None:
                 known.claim = claim

@@ -101,7 +101,7 @@ def _each(output: Iterable[bytes], errors: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _read(line: bytes) -> tuple[str | None, Outcome]:
-    """A line's request, None where that cannot be told, and what the line says of it."""
+    """A line's request, None where that is unknown, and what the line says of it."""
     try:
         read = _lines.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

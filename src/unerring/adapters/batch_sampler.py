@@ -29,7 +29,7 @@ from unerring.runtime.usage import least_read
 class BatchSampler:
     """Asks one model in batches; made from a specification such as `openai-batch/gpt-4.1-mini,batch=500`.
 
-    `identity` names the run for good: 1 to 512 printable characters, the same whenever the run is resumed, and another
+    `identity` names the run: 1 to 512 printable characters, the same whenever the run is resumed, and another
     for every other run, such as its seed, its process and when its journal was begun. It stands in the metadata of
     each batch, and by it batches are found again after a crash: what was bought is not bought a second time.
 

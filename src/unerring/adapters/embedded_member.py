@@ -11,7 +11,7 @@ a thread, so that what a prompt is answered depends on everything answered befor
 
 Why int8: the weights are a quarter the size of float32, and a row's logits come out bit for bit the same in any batch
 of rows of its length (measured; float32's differ in the last digits). What stands behind a place may move its logits
-in their last digits on some processors (seen on AMD's without AVX-512), and so decide a tie anew: what one pass has
+in their last digits on some processors (seen on AMD's without AVX-512), and so decide a tie again: what one pass has
 settled, no later one takes back.
 """
 

@@ -1,7 +1,7 @@
 """The line to an endpoint: one HTTP exchange after the other, in connections that are kept, under a deadline.
 
 aiohttp makes, secures, pools and closes the connections, and reads what comes back. Its session, which would stand
-between, is left out: it makes every request anew, with its headers, cookies, redirects and timers, and that takes a
+between, is left out: it makes every request again, with its headers, cookies, redirects and timers, and that takes a
 third of the processor time of a call. All requests of a line differ in their bodies alone.
 
 Nothing that aiohttp raises gets out, since its exceptions carry the headers of the request along, and with them the

@@ -37,7 +37,7 @@ _TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
 
 
 def plugged(spec: str) -> Sampler | None:
-    """The sampler that a specification stands for, if it is somebody's own; None if it is nothing of the kind.
+    """The sampler that a specification stands for, if it is a user's own; None if it is nothing of the kind.
 
     Raises `InputError`, with one line, where it is and cannot be made.
     """
@@ -166,7 +166,7 @@ def _takes(made: Any) -> str:
     try:
         return ", ".join(inspect.signature(made).parameters) or "no parameters"
     except (TypeError, ValueError):
-        return "no parameters that could be told"
+        return "no parameters that could be named"
 
 
 def _takes_prompts(found: Any) -> bool:

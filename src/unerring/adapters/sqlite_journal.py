@@ -1,7 +1,7 @@
 """The journal in one SQLite file: append-only, hash-chained, durable, with one writer.
 
 WAL with synchronous=FULL: a commit returns after its fsync. Commits are shared: a thread of its own writes
-whatever has gathered, at once where somebody waits for it and otherwise every 50 ms or 512 entries. All
+whatever has gathered, at once where a caller waits for it and otherwise every 50 ms or 512 entries. All
 writing and checkpointing is done by that one connection; readers open the file read-only. (SQLite before
 3.51.3 has a race between checkpointing connections, sqlite.org/wal.html#walresetbug; one writer avoids it.)
 """
@@ -187,7 +187,7 @@ class SqliteJournal:
         """Note in the head that the file alone is the journal.
 
         Its last connection has put the log into the file and taken it away, unless the run was killed before, which
-        is made up for here, or somebody reads it just now: then it is left for the next time it is taken up.
+        is made up for here, or another process reads it just now: then it is left for the next time it is taken up.
         """
         self._place.require_unmoved()
         beside = log_path(self.path)
@@ -235,7 +235,7 @@ class SqliteJournal:
 
 @dataclass(frozen=True, slots=True)
 class _Waiter:
-    """Somebody on an event loop who waits until the first `entries` entries are durable."""
+    """A caller on an event loop that waits until the first `entries` entries are durable."""
 
     entries: int
     loop: asyncio.AbstractEventLoop

@@ -229,7 +229,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """Somebody decided a step that votes left undecided: the choice, in canonical form, is theirs."""
+    """A person decided a step that votes left undecided: the choice, in canonical form, is theirs."""
 
     step: int
     choice: str
@@ -238,7 +238,7 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Redrawn:
-    """Somebody had the samples of an undecided step set aside, to be drawn anew, from another model if one is named.
+    """A person had the samples of an undecided step set aside, to be drawn again, from another model if one is named.
 
     Those set aside stay in the journal, and vote no more.
     """

@@ -1,4 +1,4 @@
-"""Votes and copies: telling a reply that was drawn anew from one that a cache served again.
+"""Votes and copies: telling a reply that was drawn independently from one that a cache served again.
 
 A copy of a vote is no vote. With a sample error of 1 % and a margin of 3, independent votes decide one step in a
 million wrongly; where a fifth of the later votes are copies of the first, seven in ten thousand.
@@ -15,7 +15,7 @@ lives on. Four things do, each alone:
 - **A known text, sooner than any new one was written.** `_Latencies` has what is compared with what, and how
   improbable it is that an honest reply is taken for a copy.
 
-What cannot be told here is a copy with a name of its own that takes as long as an answer, or one that comes before
+What is not recognized here is a copy with a name of its own that takes as long as an answer, or one that comes before
 there is enough to compare with. For these there are trial calls at a session's start (`unerring.runtime.probing`), and
 for certainty a line of its own for each request, which no cache has an answer to (`Request.nonce`), and an echo that
 the answer must have in it (`Subtask.echo`). docs/why/caches.md has what is found of which cache.
@@ -68,7 +68,7 @@ class Copies:
     """Judges each sample in the order of arrival, and counts; there is one for each session of a run.
 
     `limit` is the share of copies beyond which a session is to end. Counts begin at 0 in every session: what an
-    earlier one was ended for, and somebody has put right, must not end this one.
+    earlier one was ended for, and a person has put right, must not end this one.
     """
 
     def __init__(self, limit: float = 0.01, names: Identities | None = None) -> None:
@@ -106,7 +106,7 @@ class Copies:
         return name if name is not None and self._voters[name].copies else None
 
     def judge(self, voter: str, sent: Sent, sample: Sample, text_known: bool) -> str | None:
-        """The reason why a sample is a copy; None where it was drawn anew, as far as can be told.
+        """The reason why a sample is a copy; None where it was drawn independently, as far as is known.
 
         `text_known` says that an earlier sample of the same question had the identical text, whoever gave it.
         """

@@ -1,7 +1,7 @@
 """The voting on one step of a run: the samples it has had, and what its race makes of them.
 
-Votes are told to the race in the order in which their samples were numbered, not in which they arrived. What a vote
-weighs is worked out as it is told, from nothing but what its journaled reply says and what came before it in that
+Votes enter the race in the order in which their samples were numbered, not in which they arrived. What a vote
+weighs is worked out as it enters, from nothing but what its journaled reply says and what came before it in that
 order: a run and its replay weigh alike.
 """
 
@@ -17,7 +17,7 @@ from unerring.core.sample import Message
 from unerring.core.vote import canonical, parsed
 from unerring.core.weights import Weighing
 
-RULED = -1  # the candidate that stands in place of a sample's number: what somebody chose, or a shortlist
+RULED = -1  # the candidate that stands in place of a sample's number: what a person chose, or a shortlist
 LONGEST_LIST = 8  # candidates that a shortlist has at most
 
 
@@ -40,8 +40,8 @@ class OpenStep:
     Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
     the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
     weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
-    since, where somebody named one. `ruled` is the choice that somebody made in place of the votes; until it is
-    committed somebody may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
+    since, where a person named one. `ruled` is the choice that a person made in place of the votes; until it is
+    committed a person may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
     `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept,
     with the question's own `messages` before it.
     `left_open` says that an earlier session asked it: its samples are compared with how they read now. `calls` has
@@ -75,7 +75,7 @@ class OpenStep:
         self._begin(policy)
 
     def _begin(self, policy: Policy) -> None:
-        """Start the race, with no vote told yet."""
+        """Start the race, without a vote so far."""
         rule = policy.rule
         self.policy = policy
         self.race: Race[int] = Race(rule, policy.vote_cap)
@@ -164,7 +164,7 @@ class OpenStep:
         return self.text(text) if isinstance(text, int) else text
 
     def leaning(self) -> Counter[str]:
-        """The votes received so far by choice, those too that wait for an earlier sample to be told.
+        """The votes received so far by choice, those too that wait for an earlier sample to be counted.
 
         Where votes are weighed, those of voters that weigh nothing from the first are left out.
         """
@@ -197,12 +197,12 @@ class OpenStep:
         self._tell()
 
     def recap(self, policy: Policy) -> None:
-        """Go on under higher caps: the same votes, told anew."""
+        """Go on under higher caps: the same votes, counted again."""
         self._begin(policy)
         self._tell()
 
     def rule(self, choice: str) -> None:
-        """Take the choice that somebody made; raises `Misplaced` where votes may still decide."""
+        """Take the choice that a person made; raises `Misplaced` where votes may still decide."""
         if self.ruled is None and not self.parked:
             raise Misplaced(f"step {self.step} is not undecided, so that nobody is to decide it")
         self.ruled, self.listed = choice, False
@@ -221,9 +221,9 @@ class OpenStep:
         self.listed = True
 
     def redraw(self, model: str | None) -> None:
-        """Set the samples so far aside: the race begins anew, with votes that are yet to be drawn.
+        """Set the samples so far aside: the race begins again, with votes that are yet to be drawn.
 
-        A step that somebody has looked at may be drawn anew at any time: the model named may turn out not to answer.
+        A step that a person has looked at may be drawn again at any time: the model named may turn out not to answer.
         Raises `Misplaced` for any other that is not undecided.
         """
         if not self.reviewed and not self.parked:

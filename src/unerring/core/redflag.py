@@ -1,6 +1,6 @@
 """Red flags: why a sample may not vote.
 
-A flagged sample is discarded and drawn anew, never repaired: answers that are too long or badly formed are
+A flagged sample is discarded and drawn again, never repaired: answers that are too long or badly formed are
 more often wrong, and wrong in the same way as each other (Meyerson et al., arXiv:2511.09030, section 3.3).
 """
 

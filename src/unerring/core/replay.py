@@ -1,7 +1,7 @@
 """What is known of a run: the fold of its journal's entries, and nothing else.
 
 A live run and a journal read back pass through the same `RunState.apply`, so they cannot differ. Votes are
-told to a race in the order in which their samples were numbered, not in which they arrived: fast answers
+counted by a race in the order in which their samples were numbered, not in which they arrived: fast answers
 must not vote first, and a replay must agree with the run.
 """
 
@@ -62,8 +62,8 @@ class Decided(NamedTuple):
     `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this
     step were asked from states that turned out not to be. `margin` is the lead that won: votes, or millinats where
     votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
-    Where the step was `ruled`, somebody chose in place of the votes, whatever these were, and there is no margin; nor
-    is there one where it was `shortlisted`, and its choice lists those that had votes. Samples that somebody set aside
+    Where the step was `ruled`, a person chose in place of the votes, whatever these were, and there is no margin; nor
+    is there one where it was `shortlisted`, and its choice lists those that had votes. Samples that a person set aside
     are not among its replies. `question` is the digest of what was asked, and `wordings` its text where it was kept,
     with the question's own `messages` before it (None in journals of before); a step that was `inherited` has none,
     and no votes: another run decided it.
@@ -191,7 +191,7 @@ class RunState:
 
     @property
     def substitutes(self) -> tuple[str, ...]:
-        """The models that steps at the frontier are to be drawn anew from."""
+        """The models that steps at the frontier are to be drawn again from."""
         at_frontier = self.open.get(self.committed, {}).values()
         return tuple(sorted({step.model for step in at_frontier if step.model is not None}))
 
@@ -325,10 +325,10 @@ class RunState:
             self._unsettled(entry)
 
     def _unsettled(self, entry: Ruled | Redrawn | Shortlisted) -> None:
-        """Something is done about a step that votes did not settle, mostly by somebody who looked at it."""
+        """Something is done about a step that votes did not settle, mostly by a person who looked at it."""
         step = self.frontier
         if entry.step != self.committed or step is None:
-            raise Misplaced(f"step {entry.step} has no samples at the frontier that somebody could look at")
+            raise Misplaced(f"step {entry.step} has no samples at the frontier that a person could look at")
         match entry:
             case Shortlisted():
                 step.shortlist()

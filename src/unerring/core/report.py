@@ -17,7 +17,7 @@ from unerring.core.replay import Decided, RunState
 from unerring.core.vote import Json
 
 HARDEST = 10
-MOST_RULED = 100  # steps that somebody decided, of which a report has the numbers
+MOST_RULED = 100  # steps that a person decided, of which a report has the numbers
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Series:
     """Distributions over the committed steps of a run. Feed it every `Decided` in order.
 
     `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
-    were won by where votes are weighed. `ruled` counts the steps that somebody decided: their votes lost or won
+    were won by where votes are weighed. `ruled` counts the steps that a person decided: their votes lost or won
     nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these. The
     steps that came to a shortlist are in neither as well; `shortlisted` counts them. Samples and questions are kept of
     the most doubtful steps only.

@@ -49,7 +49,7 @@ def canonical(value: Json) -> str:
     except UnicodeEncodeError:
         raise NotJson("a string holds a lone surrogate, which is not text") from None
     except ForeignType as error:
-        with suppress(RecursionError):  # a part so deep that only its type is told
+        with suppress(RecursionError):  # a part so deep that only its type is named
             error = _foreign(value) or error
         raise error from None
     except NotJson:

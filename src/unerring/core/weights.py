@@ -45,7 +45,7 @@ class VoterWeights:
     With `again`, it is heard twice at most. A second vote for what it said first weighs `again`, and one for anything
     else `turn`, or as much as the first vote if that is less; nothing where the first weighed nothing. Votes after
     the second weigh nothing. To say the same again is evidence, however often the voter does, because anything else
-    would have told against what it said first.
+    would have counted against what it said first.
 
     How large these numbers may be: `voter_weights`.
     """
@@ -164,7 +164,7 @@ class Weights:
 
 @dataclass(slots=True)
 class Weighing:
-    """Weighs the votes of one step in the order in which they are told, by what each voter has said before.
+    """Weighs the votes of one step in the order in which they are counted, by what each voter has said before.
 
     `said` has for each voter the candidate of its first vote, or None after its second one, and that vote's weight.
     """

@@ -1,4 +1,4 @@
-"""The roles of the general version for chat models: any problem that can be told in words.
+"""The roles of the general version for chat models: any problem that can be put in words.
 
 Every answer ends in one line of JSON, which is all that is read of it; whatever else is no vote. Endpoints that can
 hold a model to a JSON schema are sent each role's: there the answer is that object alone, with its thoughts inside.

@@ -1,7 +1,7 @@
-"""The question of a Towers of Hanoi step in other words: the same facts, rule and answer, told otherwise.
+"""The question of a Towers of Hanoi step in other words: the same facts, rule and answer, put otherwise.
 
 Each says all that is needed, and none does a part of the work. They differ in what comes first, and in how the rule is
-told: as two cases, as steps to take, or as turns that alternate.
+given: as two cases, as steps to take, or as turns that alternate.
 """
 
 from typing import Any

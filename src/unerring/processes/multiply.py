@@ -1,8 +1,8 @@
 """Long multiplication, one digit by one digit at a time.
 
 The schoolbook's way, as a chain: row by row of the second factor, place by place of the first, from the right. A step
-sees a digit of each factor, the digit that the sum has at their place so far, and the carry; it decides that digit
-anew and the carry to the next place. No call ever sees a long number.
+sees a digit of each factor, the digit that the sum has at their place so far, and the carry; it decides the
+digit that the sum has then, and the carry to the next place. No call ever sees a long number.
 """
 
 import re

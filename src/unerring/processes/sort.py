@@ -57,7 +57,7 @@ def numbers_in(text: str) -> list[int] | None:
 
 
 def _numbers(listed: str, in_brackets: bool) -> list[int]:
-    """The numbers of a list. A comma within a number, as in 1,234, is told from one between two, or refused."""
+    """The numbers of a list. A comma within a number, as in 1,234, is known from one between two, or refused."""
     apart = re.split(r" ?; ?| ?, | ,|(?<!,) ", listed)
     grouped = [one for one in apart if "," in one]
     separated = [int(number) for number in re.split(r"[ ,;]+", listed)]

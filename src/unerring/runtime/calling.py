@@ -1,7 +1,7 @@
 """Sending a call until it is answered: the one owner of retries.
 
 Samplers make one request and never try again, so that a try here is a request there, and a journal that has every try
-has every request. A failure is waited out by the call that met it; where it is the provider that wants peace, by all
+has every request. A failure is waited out by the call that met it; where the provider limits the rate, by all
 calls of the account.
 """
 

@@ -40,7 +40,7 @@ class Frontier:
             self._end = self._asked_end
         elif first < length:
             self._end = length if self._asked_end is None else min(self._asked_end, length)
-        else:  # beyond it only as many steps as somebody asks for
+        else:  # beyond it only as many steps as a person asks for
             self._end = first if self._asked_end is None else self._asked_end
         self._unchanged = 0
 

@@ -217,7 +217,7 @@ class Tries:
 def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
     """Suggest a larger value for the exhausted limit: about twice as large, with room for the next call."""
     limits = account.limits
-    spent = account.spent  # more than the limit, where somebody lowered that
+    spent = account.spent  # more than the limit, where a person lowered that
     if limit == "calls":
         most = max(limits.calls or 0, account.calls)
         return "calls", max(2 * most, most + 10)

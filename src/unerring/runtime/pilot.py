@@ -89,7 +89,7 @@ class Pilot:
         self.halt = StopRequest()  # asked for when a call fails: those under way are taken in, and none is sent
 
     async def run(self, seen: Callable[[Calibration], None]) -> None:
-        """Look at steps, several at once, and count them in order; `seen` is told of every one that is counted.
+        """Look at steps, several at once, and count them in order; `seen` gets every one that is counted.
 
         Returns once there are enough samples, no more steps, or a stop is asked for. Raises like a run where it stops
         short, with all that was drawn in the journal.
@@ -169,7 +169,7 @@ class Pilot:
         names = [voter.name for voter in self._calibration.voters]
         if len(set(names)) < len(names):
             raise InputError(
-                f"two voters have the same name, {max(names, key=names.count)}, and could not be told apart in a run; "
+                f"two voters have the same name, {max(names, key=names.count)}, and would be one voter in a run; "
                 "give each model once"
             )
 

@@ -44,7 +44,7 @@ class Prospect:
         self.question.state, self.known = state, True
 
     def outlook(self, foresight: Foresight) -> Forecast | None:
-        """What the step will probably come to; looked at anew only where something has come in.
+        """What the step will probably come to; looked at again only where something has come in.
 
         None also where the step will stop the run if its turn comes: nothing is asked beyond it.
         """

@@ -220,13 +220,13 @@ class Lookahead:
             last.free = False
 
     def _prospect(self, question: Question) -> Prospect:
-        """A step for the window. If it was dropped before, samples whose calls have not ended are not asked anew."""
+        """A step for the window. If it was dropped before, samples whose calls have not ended are not asked again."""
         prospect = Prospect(question)
         prospect.asked = self._ending.get(prospect.key, prospect.asked)
         return prospect
 
     def _plan(self) -> None:
-        """Look at the window anew, and ask what is worth asking, nearest first."""
+        """Look at the window again, and ask what is worth asking, nearest first."""
         self._full = False
         sure, aside, chances = 1.0, 1.0, []
         for number, prospect in enumerate(tuple(self._window)):

@@ -145,7 +145,7 @@ class MemoryJournal:
 
 
 class FakeClock:
-    """A clock that moves only when somebody sleeps on it; `slept` lists the seconds of each sleep."""
+    """A clock that moves only when a task sleeps on it; `slept` lists the seconds of each sleep."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now

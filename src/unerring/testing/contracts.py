@@ -10,7 +10,7 @@ In a test file, subclass the contract that fits and say how a sampler is made:
             return MySampler("http://127.0.0.1:8000/v1")
 
 `SamplerContract` is for anything that answers, `EndpointContract` for what is beyond a network, `JournalContract` for
-what keeps a run's entries. What else they can be told are their class attributes and other static methods. To see the
+what keeps a run's entries. What else they can be given are their class attributes and other static methods. To see the
 values of a failed comparison, put `pytest.register_assert_rewrite("unerring.testing.contracts")` into `conftest.py`.
 """
 
@@ -152,7 +152,7 @@ class SamplerContract:
         assert list(later)[: len(first) - 4] == list(first)[4 : 4 + len(later)], "a call from 4 on gives others"
 
     def test_another_sampler_of_the_same_make_answers_alike(self, sampler: Sampler) -> None:
-        """Seed, step and number name a sample for good: a run that is resumed draws the same ones."""
+        """Seed, step and number name a sample permanently: a run that is resumed draws the same ones."""
         self.require_seeds()
         again = self.make_again(lambda again: self.ask(again, 8))
         assert list(again) == list(self.ask(sampler, 8)), "another of its make answers otherwise"

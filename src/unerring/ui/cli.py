@@ -155,7 +155,7 @@ def commands() -> None:
                   unerring report h12.db
 
     Every step is decided by voting: samples are drawn until one answer leads all others by k votes, and suspicious
-    samples (red flags) are drawn anew. The journal survives a kill -9; `unerring resume FILE` goes on from there.
+    samples (red flags) are drawn again. The journal survives a kill -9; `unerring resume FILE` goes on from there.
 
     Exit codes: 0 done, 1 wrong result, damaged journal or certificate below --require, 2 bad usage or input,
     3 stopped and resumable, 4 an error in your own code.

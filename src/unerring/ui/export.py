@@ -20,7 +20,7 @@ OWN = frozenset({"index", "tally", "votes", "flags", "ruled", "inherited"})
 
 
 def step_records(history: History, marked: bool = False) -> Iterator[dict[str, Any]]:
-    """One record a committed step: index, the choice, tally, votes, flags; and `ruled` where somebody decided it.
+    """One record a committed step: index, the choice, tally, votes, flags; and `ruled` where a person decided it.
 
     With `marked` each has that, true or false. Those of a fork have `inherited`, true or false. A choice that is an
     object stands there by its fields, unless one of them has the name of a field of the record.
@@ -45,7 +45,7 @@ def step_records(history: History, marked: bool = False) -> Iterator[dict[str, A
 def vote_records(history: History) -> Iterator[dict[str, Any]]:
     """One record a sample, flagged ones included: those of committed steps, then those of the step that is open.
 
-    `status` says how the sample's step stands: `committed`, `undecided` at its caps, or `open`. Samples that somebody
+    `status` says how the sample's step stands: `committed`, `undecided` at its caps, or `open`. Samples that a person
     had set aside are `set aside`.
     """
     for decided in history.steps():

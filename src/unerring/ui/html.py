@@ -100,7 +100,7 @@ def page(report: Mapping[str, Any], panels: Mapping[str, Panel], tree: str = "")
         '<link rel="icon" href="data:,">\n'
         f"<title>{told(title)}: report of a run</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in parts if part)
-        + f"\n<footer>Told by {told(report['software'])} from the journal alone.</footer>\n</body>\n</html>\n"
+        + f"\n<footer>Written by {told(report['software'])} from the journal alone.</footer>\n</body>\n</html>\n"
     )
 
 

@@ -80,7 +80,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if plots is not None:
         from unerring.ui.plots import prepare
 
-        prepare(plots)  # what is lacking is told before samples are drawn
+        prepare(plots)  # what is lacking is said before samples are drawn
     progress = _Progress(quiet=as_json)
     options = measuring.PilotOptions(
         in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given

@@ -62,7 +62,7 @@ def _estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
         ("spread of p", f"{spread}again with probability {estimate.repeat:.2g}"),
         ("collisions", f"{both}; if errors were independent of the step: {estimate.expected_collisions:.2g}"),
         ("pathological", f"{bad.estimate:.2g} of the steps (at most {bad.high:.2g}): the most likely answer is wrong"),
-        ("tokens", tokens if estimate.input_tokens or estimate.output_tokens else "not told by the model"),
+        ("tokens", tokens if estimate.input_tokens or estimate.output_tokens else "not reported by the model"),
     ]
     if estimate.silent:
         rows.append(("silent", f"on {estimate.silent:,} steps, where all samples were flagged"))

@@ -1,4 +1,4 @@
-"""The command that looks at the step a run stopped at, and records what somebody decides about it."""
+"""The command that looks at the step a run stopped at, and records what a person decides about it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags th
 @click.argument("file", type=FILE)
 @click.option("--choose", type=int, metavar="N", help="Decide the step: take candidate number N of the list.")
 @click.option("--answer", metavar="JSON", help="Decide the step: this is its choice, whatever its samples say.")
-@click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn anew.")
+@click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn again.")
 @click.option("--model", metavar="SPEC", help="The same, drawn from another model.")
 @click.option(
     "--prices",
@@ -63,10 +63,10 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring review run.db                 what was asked, the candidates and every sample
     unerring review run.db --choose 1      the first candidate is right
     unerring review run.db --answer 42     this choice is right, given as JSON
-    unerring review run.db --resample      draw the samples anew
+    unerring review run.db --resample      draw the samples again
     unerring review run.db --model SPEC    draw them from another model
 
-    What is decided goes into the journal, and unerring resume FILE goes on from there. A step that somebody decided
+    What is decided goes into the journal, and unerring resume FILE goes on from there. A step that a person decided
     counts as no evidence in the certificate of the run, which says how many there are.
     """
     working_on(file)
@@ -124,7 +124,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
         what = f"is decided: {shortened(recorded.choice, MAX_LINE_CHARS)}"
     else:
         by = "" if recorded.model is None else f" by {recorded.model}"
-        what = f"is to be answered anew{by}, and what it had is set aside"
+        what = f"is to be answered again{by}, and what it had is set aside"
     click.echo(inert(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
     return DONE
 

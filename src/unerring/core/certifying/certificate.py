@@ -212,7 +212,7 @@ def _assumptions(patterns: Patterns, voters: int, together: bool) -> list[Json]:
     first = COUNTED_AS_ONE if together else ONE_VOTER if voters == 1 else INDEPENDENT
     told: list[Json] = [first, RIGHT_MORE_OFTEN, SCATTERED]
     if patterns.pooled_steps:
-        told.append(f"on {patterns.pooled_steps:,} steps voters are not told apart: votes fell in too many ways")
+        told.append(f"on {patterns.pooled_steps:,} steps voters are not distinguished: votes fell in too many ways")
     return told
 
 

@@ -1,6 +1,6 @@
 """How a run's voters err, and what the votes of its steps then say: the model behind a run's certificate.
 
-On each step voter j is wrong with a chance q_j that is drawn anew for the step,
+On each step voter j is wrong with a chance q_j that is drawn for the step alone,
 
     q_j ~ Beta(mu_j c, (1 - mu_j) c),
 

@@ -43,7 +43,7 @@ class Example:
 class Patterns:
     """The patterns of the decided steps, and how many steps had each.
 
-    Nearly all steps are unanimous: they are counted by the sequence of their voters, which is quickly told. Others are
+    Nearly all steps are unanimous: they are counted by the sequence of their voters, which is quick. Others are
     counted by their pattern, of which there can be many where votes are many. Steps of a new one that come once
     `MOST_PATTERNS` are known are counted with all voters as one, and once `MOST_POOLED` of these are known, as the
     most similar of them with no larger margin, so that no step is taken to be surer than it was. There are never more

@@ -1,6 +1,6 @@
 """What a plan assumes of steps and voters: given, or taken from a calibration on the safe side of what it leaves open.
 
-From a calibration, two sorts of steps are told apart. On *hard* ones some voter's further votes were wrong far more
+From a calibration, two sorts of steps are distinguished. On *hard* ones some voter's further votes were wrong far more
 often than its errors elsewhere explain; these are planned for as they were seen. On all others a voter's chance of an
 error varies as a Beta distribution does, whose mean and spread are the largest that the pilot leaves plausible.
 """

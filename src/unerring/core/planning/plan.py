@@ -1,4 +1,4 @@
-"""A plan told as JSON data: what is planned, the paper's formula beside it, and what else it could cost."""
+"""A plan as JSON data: what is planned, the paper's formula beside it, and what else it could cost."""
 
 from collections.abc import Sequence
 from contextlib import suppress

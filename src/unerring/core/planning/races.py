@@ -5,7 +5,7 @@
 The paper's formulas (`unerring.core.odds`) are the special case of one kind of step and one voter. What is planned for
 is the pessimistic end of what a calibration leaves open (`unerring.core.planning.assumptions`), so a plan for 95 %
 succeeds more often than that, unless steps are hard in a way that the pilot did not meet; how many there could be is
-told with it.
+shown with it.
 """
 
 from collections.abc import Callable, Sequence

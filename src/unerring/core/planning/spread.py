@@ -21,7 +21,7 @@ Votes: TypeAlias = tuple[int, int]
 # prior a pilot that met no error at all would leave it open that all errors are stubborn, and nothing could be
 # planned. Each step on which the voter was seen to err takes the place of one of them.
 PRIOR: Mapping[Votes, int] = {(24, 1): 2}
-CALM = -6  # log-odds of an error, below which kinds of steps are not told apart
+CALM = -6  # log-odds of an error, below which kinds of steps are not distinguished
 RARE = 1e-16  # a kind of step that no chain will meet
 FAR = 18.0  # log-odds: chances below e^-18 are as good as none
 # 0.1 to 1,000,000: beyond, p is as good as equal
