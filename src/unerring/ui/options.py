@@ -251,8 +251,8 @@ def guard_options(command: Any) -> Any:
             "--probe/--no-probe",
             default=True,
             show_default=True,
-            help="Try an endpoint out before the first step, mostly with 3 to 11 short calls: whether it repeats itself, "
-            "and gives several at once.",
+            help="Try an endpoint out before the first step, mostly with 3 to 11 short calls: whether it repeats "
+            "itself, and gives several at once.",
         ),
         click.option(
             "--patience",
