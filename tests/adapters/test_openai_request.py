@@ -92,6 +92,7 @@ def test_settings_may_change_from_call_to_call():
         (400, {"message": 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'}, "seed"),
         (400, {"message": "Unsupported value: 'n' does not support other values than 1."}, "n"),
         (400, {"message": "n must be 1"}, "n"),
+        (400, {"message": "Field 'n': Value must be between 1 <= value <= 2, but got 4"}, "n"),  # llama.cpp, 2 slots
         (400, {"message": "n > 1 is not supported"}, "n"),
         (400, {"param": "n", "message": "no"}, "n"),
         (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs"}]}, "seed"),

@@ -116,6 +116,9 @@ class OpenAISampler:
             return failure
         if self._form.without(name) and name == "temperature":
             log.warning("%s takes no temperature: samples are drawn at its own", self.name)
+        if name == "n":  # llama.cpp takes as many as it has slots
+            told = f"{self._where} takes not so many samples a call: from now on it is asked for one at a time"
+            return ProviderBusy(told, retry_after=0.0)
         instead = f"with {LIMITS[1]} instead" if name == LIMITS[0] else "without it"
         return ProviderBusy(f"{self._where} takes no {name}: from now on it is asked {instead}", retry_after=0.0)
 
