@@ -164,7 +164,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         if path is not None:
             require_writable(path, "the calibration")
         calibration.asked_for = max(asked.samples, calibration.samples)
-        calibration.at_once = options.in_flight
+        before, calibration.at_once = calibration.at_once, options.in_flight
         kept = kept_at(path, sampler, options.budget, calibration)
         share = options.budget.share(kept)
         guards, notice = options.guards, options.notice
@@ -175,9 +175,11 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         opening = pilot_opening(chain, calibration, policy, options.clock.time())
         with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
             keeper = _Keeper(path, options, ledger)
+            pilot = Pilot(chain, sampler, calibration, ledger, around)
             try:
-                await Pilot(chain, sampler, calibration, ledger, around).run(keeper.seen)
-            finally:
+                await pilot.run(keeper.seen)
+            finally:  # a plan divides by it: fewer may have been under way than were allowed
+                calibration.at_once = pilot.most_under_way or before
                 keeper.keep(calibration)
     if stop.reason is not None and calibration.samples < calibration.asked_for:
         raise Interrupted(stop.reason)

@@ -201,8 +201,15 @@ def test_several_steps_under_way_count_as_one_after_the_other():
 
     alone, (slow, together) = came(1)[1], came(64)
     assert counted(together) == counted(alone)
-    assert together.at_once == 64
-    assert slow.most > 30
+    assert together.at_once == slow.most > 30
+
+
+def test_a_calibration_says_how_many_samples_were_under_way_not_how_many_might_have_been():
+    """A walked chain asks a step after the other: a plan must not take it to have asked 256 samples at once."""
+    slow = Slow(word_of(6), 0.25)
+    found = virtually(acalibrate(Words(6), slow, 10**6, options=PilotOptions(in_flight=256, clock=LoopClock())))
+    assert found.walked
+    assert found.at_once == slow.most < 64
 
 
 @pytest.mark.parametrize("in_flight", [1, 5, 40])

@@ -82,6 +82,7 @@ class Pilot:
         self._around = around
         self._truth = truth_of(chain)
         self._free = asyncio.Semaphore(calibration.at_once)
+        self._under_way = self.most_under_way = 0  # samples
         self._voters = len(calibration.voters)
         limited = replace(around, speculation=Speculation(in_flight=calibration.at_once))
         self._sampling = Sampling(sampler, ledger, limited)
@@ -249,6 +250,7 @@ class Pilot:
                     raise Interrupted(self.halt.reason)
                 await self._sampling.call(question, asked, self.halt).drawn
             finally:
+                self._under_way -= len(asked)
                 for _ in asked:
                     self._free.release()
             took.update(dict.fromkeys(asked, self._around.clock.time() - started))
@@ -261,6 +263,8 @@ class Pilot:
         while taken < wanted and not self._free.locked():
             await self._free.acquire()
             taken += 1
+        self._under_way += taken
+        self.most_under_way = max(self.most_under_way, self._under_way)
         return taken
 
     def _observed(self, question: Question, slot: int, seconds: float | None) -> Observed:

@@ -27,7 +27,7 @@ def calibration_text(calibration: Calibration) -> str:
         ("judged by", judge),
     ]
     if calibration.latency is not None:
-        rows.append(("latency", f"{calibration.latency:.3g} s a sample, with at most {calibration.at_once} under way"))
+        rows.append(("latency", f"{calibration.latency:.3g} s a sample, with {calibration.at_once} under way at most"))
     if calibration.spent is not None:
         rows.append(("spent", _spent(calibration.spent)))
     blocks = [rows] + [_estimate_rows(one) for one in each + together]
