@@ -72,6 +72,28 @@ def test_a_call_of_unknown_price_does_not_pass_a_limit_in_dollars():
     assert Account(Limits(money=10**18)).lacks(Charge(1, 1, None)) == "dollars"
 
 
+def test_a_bill_is_as_many_times_another_as_its_largest_part():
+    """Tokens read, tokens written or money, whichever is most beyond; money only where both are priced."""
+    worst = Charge(100, 10, 1000)
+    for billed, ratio in [
+        (Charge(50, 5, 3000), 3.0),
+        (Charge(200, 5, 500), 2.0),
+        (Charge(50, 40, 500), 4.0),
+        (Charge(50, 5, None), 0.5),
+    ]:
+        assert billed.ratio_to(worst) == ratio
+    assert Charge(50, 5, 3000).ratio_to(Charge(100, 10, None)) == 0.5
+
+
+def test_a_call_billed_more_dollars_than_it_can_cost_raises_what_is_reserved():
+    """Tokens as asked for at three times the price: from then on each call reserves three times its worst case."""
+    account = Account(tariffs={"m": Tariff(1, 2, 1)})
+    account.begin((0, 0, ""), Charge(100, 10, 120))
+    account.settle((0, 0, ""), Charge(100, 10, 360), "m")
+    assert account.multiple("m") == 3
+    assert [(told.model, told.billed.money) for told in account.overbilled] == [("m", 360)]
+
+
 def test_a_price_counts_tokens_from_the_prompt_cache_apart():
     """Tokens that the provider's prompt cache had are charged at their own price, and never more than were read."""
     tariff = Tariff(input=400_000, output=1_600_000, cached=100_000)

@@ -13,7 +13,14 @@ from scipy.stats import poisson as scipy_poisson
 from simulated_votes import voted
 
 from tables import each
-from unerring.core.certifying.erring import Erring, Evidence, likelihoods_of, scattered, wrong_probability
+from unerring.core.certifying.erring import (
+    LEAST_SCATTER,
+    Erring,
+    Evidence,
+    likelihoods_of,
+    scattered,
+    wrong_probability,
+)
 from unerring.core.certifying.fitting import as_one, fitted, poisson_quantile
 from unerring.core.certifying.patterns import Part
 from unerring.core.odds import loss_probability
@@ -131,6 +138,16 @@ def test_a_fit_finds_the_parameters_of_expected_counts():
     assert estimate.again == pytest.approx(q, rel=0.02)
     assert estimate.outlook.wrong == pytest.approx(sum(steps.values()) * loss_probability(p, 3), rel=0.05)
     assert estimate.low.wrong < estimate.outlook.wrong < estimate.high.wrong
+
+
+@each(("apart", "agreeing"), [(30, 0), (30, 9), (3, 19), (0, 40)])
+def test_how_far_wrong_votes_scatter_is_what_makes_them_likeliest(apart, agreeing):
+    """Two wrong votes agree with a chance of 1 / (1 + theta), by Ewens' formula: theta is odds, with one pair more."""
+    steps = {(Part(0, 5, 1, 1),): apart, (Part(0, 5, 2, 0),): agreeing, (Part(0, 3, 0, 0),): 1000}
+    wrong = 2 * (apart + agreeing)
+    evidence = Evidence(steps, {0: (wrong, wrong + 5 * (apart + agreeing) + 3000)})
+    least = exp(LEAST_SCATTER)
+    assert evidence.erring(0.0, 0.1).scatter == pytest.approx(max(least, apart / (agreeing + 1)), rel=0.02)
 
 
 def test_voters_are_told_apart():

@@ -1,5 +1,7 @@
 """Entries that cannot stand where they stand: each is `Misplaced`, with a message that says why."""
 
+from dataclasses import replace
+
 import pytest
 
 from tables import each
@@ -31,6 +33,15 @@ def test_nothing_stands_before_the_opening_entry(entry):
     """The first entry opens the journal."""
     with pytest.raises(Misplaced, match="one opening entry, its first"):
         RunState().apply(entry)
+
+
+def test_samples_of_two_questions_never_meet_in_one_race(script):
+    """A step's samples carry the digest of one question."""
+    script.open()
+    script.tell(replace(script.said(0, 0, "a"), question="one"))
+    script.tell(replace(script.said(0, 1, "a"), question="one"))
+    with pytest.raises(Misplaced, match="step 0 has samples of two different questions"):
+        script.tell(replace(script.said(0, 2, "a"), question="another"))
 
 
 def test_a_journal_is_opened_once(script):

@@ -124,22 +124,28 @@ def test_there_are_never_more_than_512_patterns():
 
 
 def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
-    """Steps are pooled over voters, and then counted as one of no larger margin, once too many patterns are known."""
+    """Steps are pooled over voters, and then counted as the nearest of no larger margin, once too many are known."""
     patterns = Patterns()
     for step in noisy(2, 1500):
         patterns.add(step)
     before = patterns.counted()
     assert patterns.pooled_steps > 0
     added = [
-        step for step in noisy(3, 200) if pattern_of(step) not in before and pooled(pattern_of(step)) not in before
+        step
+        for step in noisy(3, 200)
+        if pattern_of(step) not in before and pooled(pattern_of(step)) not in before and len(step.tally) > 1
     ]
     assert added
     for step in added:
-        known = patterns.counted()
-        least = min(margin_of(pattern) for pattern in known if pattern[0].voter == POOL)
+        known, votes = patterns.counted(), cast_votes(pattern_of(step))
+        pools = {pattern: cast_votes(pattern) for pattern in known if pattern[0].voter == POOL}
+        assert len(pools) == MOST_POOLED
         patterns.add(step)
         (counted_as,) = [pattern for pattern, count in patterns.counted().items() if count != known.get(pattern, 0)]
-        assert margin_of(counted_as) <= max(margin_of(pattern_of(step)), least)
+        far = {pattern: sum(abs(a - b) for a, b in zip(votes, cast, strict=True)) for pattern, cast in pools.items()}
+        no_surer = [pattern for pattern in pools if margin_of(pattern) <= margin_of(pattern_of(step))] or list(pools)
+        assert counted_as in no_surer
+        assert far[counted_as] == min(far[pattern] for pattern in no_surer)
 
 
 def test_pooled_votes_are_all_there():

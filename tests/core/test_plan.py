@@ -64,6 +64,15 @@ def test_a_wish_that_cannot_be_is_refused(wanted):
         Wish(**wanted)
 
 
+def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
+    """The share of samples without a flag is 1e-9 at least, ends included; what is below, or above 1, is refused."""
+    assert given(0.9, 1e-9).v == 1e-9
+    assert given(0.9, 1.0).v == 1.0
+    for v in (0.0, 0.99e-9, 1.01):
+        with pytest.raises(InputError, match="v is the share of samples without a red flag, from 1e-09 to 1"):
+            given(0.9, v)
+
+
 @each("p", [0.5 + 1e-15, 0.501, 1.0 - 2.0**-53, 1.0])
 @each(("steps", "m"), [(1, 1), (10**6, 1), (10**18, 1), (10**18, 10**6), (10**18, 10**18)])
 @each("target", [5e-324, 0.5, 1.0 - 2.0**-53])
