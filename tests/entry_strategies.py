@@ -126,7 +126,7 @@ def calls(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Replies]:
             "flag": st.none() | st.sampled_from(FlagKind),
             "usage": st.builds(Usage, NATURALS, NATURALS, st.just(0) | NATURALS),
             "finish": st.sampled_from(Finish),
-            "logprob": st.none() | st.floats(allow_nan=False),
+            "logprob": st.none() | st.floats(-1e300, 1e300),  # what `Sample.rounded_logprob` gives
             "voter": NATURALS,
             "reply_id": st.none() | texts,
             "reason": st.none() | texts,

@@ -25,7 +25,7 @@ UNPROBED = Guards(probe=False)  # else the trial calls show it, one at a time
 
 
 class Overbilling(Metered):
-    """Bills up to 2.3 times the output tokens that a call may have; each call exactly that, unless they `vary`.
+    """Bills each call 2.3 times the output tokens that it may have, or 0.92 to 2.3 times where bills `vary`.
 
     It begins with that after so many calls, since a run has few of them under way at first.
     """
@@ -42,7 +42,7 @@ class Overbilling(Metered):
             return samples
         billed = []
         for sample in samples:
-            share = 1.0 if self._vary is None else self._vary.random()
+            share = 1.0 if self._vary is None else self._vary.uniform(0.4, 1.0)
             usage = replace(sample.usage, output_tokens=int(TIMES * MOST_TOKENS * share))
             extra = usage.output_tokens - sample.usage.output_tokens
             self.bill.total += Charge(0, extra, TARIFF.output * extra)
