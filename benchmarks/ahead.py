@@ -21,9 +21,9 @@ from random import Random
 
 import unerring
 from common import Counter, Instant, Row, give_out, parser_for
-from unerring.core.process import Chain
+from unerring.core.chain import Chain
 from unerring.processes import Solve
-from unerring.runtime.ports import Sampler
+from unerring.runtime.protocols import Sampler
 from unerring.testing import NoisySampler
 
 K = 3

@@ -29,17 +29,17 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 from common import Row, give_out, in_fresh_process, parser_for
-from unerring.adapters.openai_chat import OpenAISampler
-from unerring.core.account import Limits, Tariff
-from unerring.core.entries import Allowed, Entry, Opened
-from unerring.core.independence import Copies, Sent
-from unerring.core.policy import Policy
-from unerring.core.replay import RunState
-from unerring.core.sample import Settings
-from unerring.runtime.calling import Asked, Caller
-from unerring.runtime.ledger import Ledger, Tries
-from unerring.runtime.limits import Speculation, StopRequest, Surroundings
-from unerring.runtime.stoppable import calm_collector
+from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.core.journal.entries import Allowed, Entry, Opened
+from unerring.core.journal.spend import Limits, Tariff
+from unerring.core.journal.state import RunState
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.sample import Settings
+from unerring.runtime.calls.ledger import Ledger, Tries
+from unerring.runtime.calls.retry import Asked, Caller
+from unerring.runtime.config import Speculation, StopRequest, Surroundings
+from unerring.runtime.signals import calm_collector
 from unerring.testing import MemoryJournal
 
 WIDTHS = 1, 64, 512

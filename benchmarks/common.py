@@ -15,10 +15,10 @@ from resource import getpagesize
 from typing import Any, TypeVar
 
 import unerring
-from unerring.core.policy import Policy
-from unerring.core.process import Rehearsal
-from unerring.core.race import AheadBy, Race, Won
-from unerring.core.vote import canonical, parsed
+from unerring.core.chain import Rehearsal
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, Race, Won
 
 T = TypeVar("T")
 MEGABYTE = 1e6

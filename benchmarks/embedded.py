@@ -17,7 +17,7 @@ from typing import Any
 import unerring
 from common import Row, give_out, parser_for
 from million import raw_rate
-from unerring.core.replay import Decided, RunState
+from unerring.core.journal.state import Decided, RunState
 from unerring.errors import StepLimit
 
 DISKS = 20

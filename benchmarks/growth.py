@@ -26,9 +26,9 @@ from pathlib import Path
 
 import unerring
 from common import Counter, Row, give_out, one_at_a_time, parser_for
-from unerring.core.odds import expected_votes, k_min
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
+from unerring.core.voting.odds import expected_votes, k_min
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
 
 WITHIN = 0.02
 

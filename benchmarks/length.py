@@ -20,7 +20,7 @@ from typing import Any
 
 import unerring
 from common import MEGABYTE, Counter, Row, give_out, in_fresh_process, one_at_a_time, parser_for, resident
-from unerring.core.replay import Decided, RunState
+from unerring.core.journal.state import Decided, RunState
 from unerring.errors import StepLimit
 
 K = 3

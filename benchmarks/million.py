@@ -25,9 +25,9 @@ import ctranslate2
 
 import unerring
 from common import resident
-from unerring.adapters.embedded_ensembles import MEMBERS, WEIGHTS
-from unerring.adapters.embedded_member import LONGEST, cores
-from unerring.adapters.tokenizer import read_tokenizer
+from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS
+from unerring.adapters.embedded.engine import LONGEST, cores
+from unerring.adapters.embedded.tokenizer import read_tokenizer
 
 K = 3  # as the record was made; a plan for 95 % takes more: unerring plan --model embedded --steps 1048575
 EVERY = 10_000  # steps between notes of memory and pace
@@ -62,7 +62,9 @@ class Notes:
         self._started = started
         self._first = True
 
-    def decided(self, decided: unerring.core.replay.Decided, state: unerring.core.replay.RunState) -> None:
+    def decided(
+        self, decided: unerring.core.journal.state.Decided, state: unerring.core.journal.state.RunState
+    ) -> None:
         if self._first or state.committed % EVERY == 0:
             event = "first" if self._first else "steps"
             took = time.time() - self._started

@@ -19,11 +19,11 @@ from common import Row, give_out, parser_for
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from faults.process import running
-from unerring.adapters.openai_chat import OpenAISampler
-from unerring.core.pacing import FIRST
-from unerring.core.sample import Settings
-from unerring.runtime.gate import Gate
-from unerring.runtime.limits import Patience, SystemClock
+from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.core.voting.sample import Settings
+from unerring.runtime.calls.gate import Gate
+from unerring.runtime.calls.rate_control import FIRST
+from unerring.runtime.config import Patience, SystemClock
 
 CALLERS = 256
 

@@ -34,8 +34,8 @@ from typing import Any, TypedDict
 
 import unerring
 from common import Counter, Instant, Row, give_out, in_fresh_process, instant_answer, one_at_a_time, parser_for, voted
-from unerring.core.race import AheadBy, Race, Won
-from unerring.core.vote import parsed
+from unerring.core.voting.canonical import parsed
+from unerring.core.voting.race import AheadBy, Race, Won
 
 K = 3
 WARM_UP = 30  # steps

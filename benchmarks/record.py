@@ -24,18 +24,18 @@ from typing import Any
 import unerring
 from common import MEGABYTE
 from million import Events
-from unerring.adapters.embedded import EmbeddedDrafter, EmbeddedSampler
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS
+from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
+from unerring.api.calibration import shipped_calibration
 from unerring.core.planning.assumptions import measured
 from unerring.core.planning.races import Job, expected_races, margin_plan
-from unerring.core.race import AheadBy, Race, Won, rule_named
-from unerring.core.redflag import RedFlag
-from unerring.core.sample import Settings
-from unerring.core.vote import canonical
-from unerring.measuring import shipped_calibration
+from unerring.core.voting.canonical import canonical
+from unerring.core.voting.race import AheadBy, Race, Won, rule_named
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.sample import Settings
 from unerring.processes.hanoi import Move, moved
-from unerring.runtime.ports import Sampler
-from unerring.runtime.unaided import derailed_at
+from unerring.runtime.baseline import derailed_at
+from unerring.runtime.protocols import Sampler
 
 DISKS = 20
 SEEDS = range(4)

@@ -16,10 +16,10 @@ from typing import Any
 
 import unerring
 from common import Row, give_out, parser_for
-from unerring.adapters.embedded import EmbeddedSampler
-from unerring.adapters.embedded_ensembles import DIGITS
-from unerring.core.redflag import RedFlag
-from unerring.core.sample import Settings
+from unerring.adapters.embedded.catalog import DIGITS
+from unerring.adapters.embedded.sampler import EmbeddedSampler
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.sample import Settings
 from unerring.errors import Stopped
 from unerring.processes import Solve, Sort
 

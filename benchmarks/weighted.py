@@ -15,12 +15,12 @@ from pathlib import Path
 
 import unerring
 from common import Row, give_out, parser_for
-from unerring.api import Target
+from unerring.api.calibration import shipped_calibration
+from unerring.api.running import Target
 from unerring.core.planning.assumptions import measured
 from unerring.core.planning.races import Job, expected_races
 from unerring.core.planning.signals import weights_of
-from unerring.core.race import AheadBy, LogOdds
-from unerring.measuring import shipped_calibration
+from unerring.core.voting.race import AheadBy, LogOdds
 
 RULES = ("ahead-by", "log-odds")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from unerring.core.identities import Identities
-from unerring.runtime import limits
+from unerring.core.voting.reply_ids import Identities
+from unerring.runtime import config as limits
 
 
 @pytest.fixture(scope="session", autouse=True)

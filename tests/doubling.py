@@ -6,8 +6,8 @@ import pytest
 
 import unerring
 from unerring import Options, RedFlag, Subtask
+from unerring.api.history import History
 from unerring.errors import StepLimit
-from unerring.reading import History
 from unerring.testing import NoisySampler
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from unerring.core.account import Charge, Limits, Tariff
-from unerring.core.entries import (
+from unerring.core.journal.entries import (
     DRAFT,
     PROBE,
     Accepted,
@@ -34,8 +33,9 @@ from unerring.core.entries import (
     Shortlisted,
     Voter,
 )
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Message, Usage
+from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind
 
 NATURALS = st.integers(0, 2**63)

@@ -7,10 +7,10 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import InputError, Options, Policy, Sample, Subtask
-from unerring.adapters.journal_reader import Reader
-from unerring.core.process import Rehearsal
-from unerring.core.race import AheadBy, LogOdds
-from unerring.core.weights import VoterWeights, Weights
+from unerring.adapters.sqlite.reader import Reader
+from unerring.core.chain import Rehearsal
+from unerring.core.voting.race import AheadBy, LogOdds
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import StepUndecided
 
 CAPPED = Policy(rule=AheadBy(2), vote_cap=6, flag_cap=4)

@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 from unerring import RedFlag, Subtask
+from unerring.api.calibration import PilotOptions, calibrate
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks, VoterCount
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Usage
-from unerring.measuring import PilotOptions, calibrate
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Usage
 from unerring.testing import FakeClock
 
 USAGE = Usage(10, 5)

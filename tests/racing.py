@@ -11,8 +11,8 @@ from random import Random
 import numpy as np
 from scipy import special
 
-from unerring.core.odds import loss_probability
-from unerring.core.race import AheadBy, LogOdds
+from unerring.core.voting.odds import loss_probability
+from unerring.core.voting.race import AheadBy, LogOdds
 
 # votes for the steps that are still open, at sample number i of each: 1 is right, -1 wrong, and 0 was flagged
 Votes = Callable[[np.ndarray, int], np.ndarray]

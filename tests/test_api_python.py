@@ -13,9 +13,10 @@ import pytest
 
 import unerring
 from doubling import Doubling
-from unerring import Options, Policy, Sample, errors, terminal_progress
-from unerring.core.race import AheadBy
-from unerring.runtime.stoppable import CALM, calm_collector
+from unerring import Options, Policy, Sample, errors
+from unerring.api import _terminal_progress as terminal_progress
+from unerring.core.voting.race import AheadBy
+from unerring.runtime.signals import CALM, calm_collector
 from unerring.testing import NoisySampler, ScriptedSampler
 
 
@@ -43,13 +44,13 @@ def test_steps_are_read_one_at_a_time(tmp_path, monkeypatch):
     path = tmp_path / "run.db"
     chain = unerring.Hanoi(disks=8)
     unerring.run(chain, NoisySampler(chain.rehearse), path, k=2)
-    folded, whole = [], unerring.core.replay.RunState.apply
+    folded, whole = [], unerring.core.journal.state.RunState.apply
 
     def counting(state, entry):
         folded.append(entry)
         return whole(state, entry)
 
-    monkeypatch.setattr(unerring.core.replay.RunState, "apply", counting)
+    monkeypatch.setattr(unerring.core.journal.state.RunState, "apply", counting)
     assert [one.step for one in islice(unerring.steps(path), 3)] == [0, 1, 2]
     few = len(folded)
     assert sum(1 for _ in unerring.steps(path)) == 255

@@ -7,13 +7,13 @@ import pytest
 import unerring
 from doubling import Doubling, double
 from unerring import Hanoi, InputError, Options, Policy, Sample, Subtask
-from unerring.api import Target, calibrate
-from unerring.core.account import WORDING
-from unerring.core.process import Rehearsal
-from unerring.core.race import AheadBy, LogOdds
-from unerring.core.weights import VoterWeights, Weights
+from unerring.api.planning import plan, planned_policy
+from unerring.api.running import Target, calibrate
+from unerring.core.chain import Rehearsal
+from unerring.core.journal.spend import WORDING
+from unerring.core.voting.race import AheadBy, LogOdds
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import StepUndecided
-from unerring.planning import plan, planned_policy
 from unerring.testing import NoisySampler, ScriptedSampler
 
 NAMES = ("sim", f"sim{WORDING}2", f"sim{WORDING}3")

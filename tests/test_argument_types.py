@@ -6,8 +6,11 @@ import pytest
 
 import unerring
 from doubling import Doubling
-from unerring import Budget, Guards, Hanoi, InputError, Options, Target, api, forking, measuring
-from unerring.measuring import PilotOptions
+from unerring import Budget, Guards, Hanoi, InputError, Options, Target
+from unerring.api import _fork as forking
+from unerring.api import calibration as measuring
+from unerring.api import running as api
+from unerring.api.calibration import PilotOptions
 
 CHAIN = Doubling(2)
 WRONG = {

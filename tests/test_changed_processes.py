@@ -10,11 +10,11 @@ import pytest
 import unerring
 from parked_runs import entries, parked
 from unerring import InputError, Options, RedFlag, Request, Subtask
-from unerring.core.entries import Accepted, Replies
+from unerring.api._review import review
+from unerring.api.history import History
+from unerring.api.resolve import make_chain
+from unerring.core.journal.entries import Accepted, Replies
 from unerring.errors import ChainChanged, StepLimit, StepUndecided
-from unerring.reading import History
-from unerring.registry import make_chain
-from unerring.reviewing import review
 
 
 class Rows:

@@ -11,12 +11,12 @@ import unerring
 from doubling import Doubling, double, exported, stopped
 from parked_runs import entries, refused
 from unerring import InputError, Options, Policy, Request
-from unerring.adapters.journal_whole import write_journal
-from unerring.core.entries import Allowed, Committed, Inherited, Opened
-from unerring.core.race import FirstTo
+from unerring.adapters.sqlite.new_file import write_journal
+from unerring.api.budget import Budget
+from unerring.cli.export import step_records, vote_records
+from unerring.core.journal.entries import Allowed, Committed, Inherited, Opened
+from unerring.core.voting.race import FirstTo
 from unerring.errors import ChainChanged, JournalDamaged
-from unerring.spending import Budget
-from unerring.ui.export import step_records, vote_records
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -49,9 +49,9 @@ def test_a_fork_takes_over_the_steps_before_and_decides_the_others(source, tmp_p
         (8, False, 3),
         (16, False, 3),
     ]
-    history = unerring.reading.History(out)
+    history = unerring.api.history.History(out)
     assert [one["inherited"] for one in step_records(history)] == [True, True, False, False]
-    assert {one["index"] for one in vote_records(unerring.reading.History(out))} == {2, 3}
+    assert {one["index"] for one in vote_records(unerring.api.history.History(out))} == {2, 3}
     found = unerring.verify(out)
     assert (found.judged, found.problem, found.inherited) == (True, None, 2)
     assert "this run was forked at step 2 of" in found.notes[0]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from unerring.adapters.litellm import _chat
-from unerring.adapters.openai_spec import KEYS, parse_spec
-from unerring.runtime.ports import Endpoint
-from unerring.ui.cli import commands as command_line
+from unerring.adapters.openai.spec import KEYS, parse_spec
+from unerring.cli.main import commands as command_line
+from unerring.runtime.protocols import Endpoint
 
 PAGES = sorted((Path(__file__).parents[1] / "docs" / "howto").glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

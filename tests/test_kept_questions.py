@@ -13,14 +13,14 @@ from faults.server import serving
 from faults.trials import Trials
 from parked_runs import entries
 from unerring import Hanoi, Options, RedFlag, Subtask
-from unerring.core.entries import QuestionText, Replies
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagRules
+from unerring.api.history import History
+from unerring.core.journal.entries import QuestionText, Replies
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagRules
 from unerring.errors import StepLimit
 from unerring.processes.solve import Solve
-from unerring.reading import History
-from unerring.runtime.limits import Guards
+from unerring.runtime.config import Guards
 
 UNSURE = "noise/p=0.75,v=0.75"
 K2 = Policy(AheadBy(2), vote_cap=200, flags=FlagRules(400))

@@ -7,9 +7,9 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import Budget, FlagRules, Guards, InputError, Options, Patience, Policy, Price, Request, Target
-from unerring.measuring import PilotOptions, calibrate
+from unerring.api.calibration import PilotOptions, calibrate
+from unerring.cli.main import commands
 from unerring.testing import ScriptedSampler
-from unerring.ui.cli import commands
 
 # Public settings with numbers among their fields, and the fields that are none.
 SETTINGS = {

@@ -10,9 +10,7 @@ import unerring
 from doubling import Doubling, double
 from pilots import Places, blank, looked, one_line, piloted, simulated
 from unerring import FlagRules, Hanoi, InputError, Options, Policy
-from unerring.core.planning.costs import Price
-from unerring.errors import NoKCanHelp
-from unerring.measuring import (
+from unerring.api.calibration import (
     PilotOptions,
     acalibrate,
     calibrate,
@@ -20,7 +18,9 @@ from unerring.measuring import (
     shipped_calibration,
     write_calibration,
 )
-from unerring.planning import Target, plan, planned_policy
+from unerring.api.planning import Target, plan, planned_policy
+from unerring.core.planning.costs import Price
+from unerring.errors import NoKCanHelp
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
 HANOI = Hanoi(disks=8)

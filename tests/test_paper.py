@@ -112,7 +112,7 @@ import asyncio, sys
 sys.path.insert(0, {str(SCRIPTS)!r})
 from voters import Ensemble, question
 from unerring import Hanoi, Settings
-from unerring.adapters.embedded import EmbeddedSampler
+from unerring.adapters.embedded.sampler import EmbeddedSampler
 
 asked = [question(Hanoi(20), number) for number in (16, 73, 500_000)]
 sampler = EmbeddedSampler("embedded/b", 5)

@@ -10,7 +10,7 @@ import pytest
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.plugins import SHIPPED, installed, parameter, plugged
 from unerring.errors import InputError
-from unerring.runtime.ports import Sampler
+from unerring.runtime.protocols import Sampler
 
 # What a user may have written.
 ACME = """

@@ -11,10 +11,10 @@ import unerring
 from doubling import Doubling, double, exported, stopped
 from parked_runs import CAPPED, entries, refused
 from unerring import Options, Policy, RedFlag
-from unerring.core.entries import Rejudged
-from unerring.core.race import AheadBy
+from unerring.api._rejudge import Overturned, SampleReading
+from unerring.core.journal.entries import Rejudged
+from unerring.core.voting.race import AheadBy
 from unerring.errors import ChainChanged, StepUndecided
-from unerring.rejudging import Overturned, SampleReading
 
 GOLDEN = Path(__file__).parent / "golden"
 

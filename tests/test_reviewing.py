@@ -8,12 +8,12 @@ import unerring
 from doubling import HANOI, Doubling, double, stopped
 from parked_runs import CAPPED, WEIGHED, Reworded, entries, parked, refused, torn
 from unerring import Guards, InputError, Options, Policy, RedFlag, Request, Subtask
-from unerring.adapters.journal_head import Head
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Opened, QuestionText, Replies, Reply, Ruled, Voter
-from unerring.core.race import AheadBy
+from unerring.adapters.sqlite.head import Head
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api._review import decide, review
+from unerring.core.journal.entries import Opened, QuestionText, Replies, Reply, Ruled, Voter
+from unerring.core.voting.race import AheadBy
 from unerring.errors import JournalBusy, StepUndecided
-from unerring.reviewing import decide, review
 
 # --- looking
 

@@ -6,13 +6,13 @@ import pytest
 
 import unerring
 from unerring import Hanoi, Options
-from unerring.api import Target, calibrate
+from unerring.api.planning import plan, planned_policy
+from unerring.api.running import Target, calibrate
 from unerring.core.planning.assumptions import measured
 from unerring.core.planning.races import Job, expected_races
 from unerring.core.planning.spread import equal
-from unerring.core.race import AheadBy
+from unerring.core.voting.race import AheadBy
 from unerring.errors import NoKCanHelp
-from unerring.planning import plan, planned_policy
 from unerring.testing import NoisySampler
 
 CHAIN = Hanoi(disks=12)

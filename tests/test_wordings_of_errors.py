@@ -8,8 +8,8 @@ import pytest
 
 import unerring
 from doubling import Doubling, double
-from unerring.ui.cli import command_line, commands
-from unerring.ui.exits import in_options
+from unerring.cli.exits import in_options
+from unerring.cli.main import command_line, commands
 
 ROOM = Path(unerring.__file__).parent
 

@@ -2,7 +2,7 @@
 
 Random steps of the real run of 20 disks, each asked afresh from its true state, and every step of the games of 1
 to 12 disks. A member writes its likeliest answer to a step once, and all its samples of that step are drawn from
-there (see ``unerring.adapters.embedded_member``), so that many samples cost little more than one. The figures go
+there (see ``unerring.adapters.embedded.engine``), so that many samples cost little more than one. The figures go
 to evaluation.json and, with --card, into MODEL_CARD.md.
 """
 
@@ -23,13 +23,13 @@ import ctranslate2
 import numpy as np
 
 from card import figures, write_card
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS, WEIGHTS
-from unerring.adapters.embedded_member import BATCH, LONGEST, Drafter, Likeliest, Member, Written
-from unerring.core.policy import Policy
-from unerring.core.race import Race, Won
-from unerring.core.redflag import FlagRules, RedFlag
-from unerring.core.sample import Finish, Sample, Usage
-from unerring.core.vote import Json, canonical
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS
+from unerring.adapters.embedded.engine import BATCH, LONGEST, Drafter, Likeliest, Member, Written
+from unerring.core.voting.canonical import Json, canonical
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import Race, Won
+from unerring.core.voting.redflag import FlagRules, RedFlag
+from unerring.core.voting.sample import Finish, Sample, Usage
 from unerring.processes.hanoi import Hanoi, parse_strict
 
 HERE = Path(__file__).parent

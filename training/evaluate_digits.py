@@ -14,9 +14,9 @@ import ctranslate2
 
 from card import digit_figures, write_card
 from evaluate import HERE, Evaluation, Step
-from unerring.adapters.embedded_ensembles import DIGITS, MEMBERS
-from unerring.adapters.embedded_member import Member
-from unerring.core.vote import canonical
+from unerring.adapters.embedded.catalog import DIGITS, MEMBERS
+from unerring.adapters.embedded.engine import Member
+from unerring.core.voting.canonical import canonical
 from unerring.processes import Sort
 from unerring.processes.multiply import compact_prompt, parse
 from unerring.processes.multiply_roles import MultiplyRoles

@@ -19,9 +19,9 @@ from pathlib import Path
 from findings import Section, measure
 from voters import Ensemble, Question, Voter, hold, parts, question
 
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
-from unerring.adapters.embedded_member import Likeliest
-from unerring.core.race import AheadBy, Majority, Race, Rule, Won
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
+from unerring.adapters.embedded.engine import Likeliest
+from unerring.core.voting.race import AheadBy, Majority, Race, Rule, Won
 from unerring.processes.hanoi import Hanoi
 
 DISKS = 20

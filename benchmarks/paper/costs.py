@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from findings import Section, measure
 
-from unerring.core.odds import expected_votes_upper, k_min
+from unerring.core.voting.odds import expected_votes_upper, k_min
 from unerring.errors import NoKCanHelp
 
 STEPS = 2**20 - 1

@@ -13,7 +13,7 @@ from findings import Section, measure, share
 from scipy.stats import chi2_contingency
 from voters import Ensemble, Question, Voter, parts, question
 
-from unerring.adapters.embedded_member import Likeliest
+from unerring.adapters.embedded.engine import Likeliest
 from unerring.processes.hanoi import Hanoi
 
 DISKS = range(2, 21)

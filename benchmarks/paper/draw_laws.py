@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from style import BLACK
 
-from unerring.ui.drawing import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, SKY, VERMILION, WIDTH
+from unerring.cli.figures.svg import BLUE, GREEN, GREY, HEIGHT, ORANGE, PURPLE, SKY, VERMILION, WIDTH
 
 MARGINS = {
     1: (BLACK, "-"),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from style import BLACK, VOTERS
 
-from unerring.ui.drawing import BLUE, GREY, HEIGHT, ORANGE, PURPLE, SKY, VERMILION, WIDTH
+from unerring.cli.figures.svg import BLUE, GREY, HEIGHT, ORANGE, PURPLE, SKY, VERMILION, WIDTH
 
 THOUSAND = 1000
 NONE = 1e-12  # stands for 0 on a logarithmic axis

@@ -17,10 +17,10 @@ from costs import TARGET
 from findings import Section, measure
 
 import unerring
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
-from unerring.core.odds import expected_votes_upper, k_min, log_odds
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
+from unerring.core.voting.odds import expected_votes_upper, k_min, log_odds
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
 
 EVALUATION = Path(__file__).parents[2] / "training" / "evaluation.json"
 DISKS = range(4, 13)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from findings import Section
 
-from unerring.core.process import Rehearsal
-from unerring.core.race import AheadBy, Race
-from unerring.core.sample import Settings
+from unerring.core.chain import Rehearsal
+from unerring.core.voting.race import AheadBy, Race
+from unerring.core.voting.sample import Settings
 from unerring.testing import NoisySampler
 
 

@@ -23,9 +23,9 @@ from findings import Section, measure, share
 from noise import noise, still_open
 from voters import Ensemble, Question, Voter, hold, parts, question
 
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
-from unerring.adapters.embedded_member import Likeliest, Written
-from unerring.core.race import Race, Won
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
+from unerring.adapters.embedded.engine import Likeliest, Written
+from unerring.core.voting.race import Race, Won
 from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer
 
 DISKS = 20

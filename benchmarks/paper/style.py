@@ -13,8 +13,8 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from unerring.ui.drawing import BLUE, GREEN, HEIGHT, VERMILION, WIDTH, svg_file
-from unerring.ui.drawing import drawing as look
+from unerring.cli.figures.svg import BLUE, GREEN, HEIGHT, VERMILION, WIDTH, svg_file
+from unerring.cli.figures.svg import drawing as look
 
 BLACK = "#000000"
 VOTERS: dict[str, dict[str, Any]] = {

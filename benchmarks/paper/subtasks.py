@@ -20,8 +20,8 @@ from statistics import fmean, stdev
 from costs import STEPS, TARGET
 from findings import Section, measure
 
-from unerring.core.odds import expected_votes_upper, k_min
-from unerring.core.race import AheadBy, Race, Won
+from unerring.core.voting.odds import expected_votes_upper, k_min
+from unerring.core.voting.race import AheadBy, Race, Won
 from unerring.errors import NoKCanHelp
 
 CHANCES = (0.95, 0.99)

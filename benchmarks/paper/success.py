@@ -7,7 +7,7 @@ are held against.
 from costs import MODELS, STEPS, TARGET
 from findings import Section, measure
 
-from unerring.core.odds import chain_probability, k_min
+from unerring.core.voting.odds import chain_probability, k_min
 
 CHANCES = (0.9, 0.99, 0.999)
 MARGINS = (1, 2, 3, 4, 6, 8)

@@ -1,8 +1,8 @@
 """The embedded members, asked fast: many samples of a step are drawn from one likeliest answer.
 
-A sample here is the very one that `unerring.adapters.embedded.EmbeddedSampler` gives for the same seed, step and
-number. It costs little, because a member works out its likeliest answer to a step once, and nearly all its samples of
-the step keep to that path (see `unerring.adapters.embedded_member`).
+A sample here is the very one that `unerring.adapters.embedded.sampler.EmbeddedSampler` gives for the same seed, step
+and number. It costs little, because a member works out its likeliest answer to a step once, and nearly all its samples
+of the step keep to that path (see `unerring.adapters.embedded.engine`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +12,12 @@ from typing import TypeVar
 
 import ctranslate2
 
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS, WEIGHTS
-from unerring.adapters.embedded_member import LONGEST, Drafter, Likeliest, Member, Tokens, Written, uniforms
-from unerring.core.race import Race
-from unerring.core.redflag import RedFlag
-from unerring.core.sample import Finish, Sample, Settings, Usage
-from unerring.core.vote import canonical
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS
+from unerring.adapters.embedded.engine import LONGEST, Drafter, Likeliest, Member, Tokens, Written, uniforms
+from unerring.core.voting.canonical import canonical
+from unerring.core.voting.race import Race
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.processes.hanoi import PARSERS, Hanoi
 
 TOGETHER = 512  # questions drafted at once: the drafter keeps that many for the members that follow

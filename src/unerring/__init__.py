@@ -11,8 +11,8 @@ arXiv:2511.09030), and everything that was paid for is in a journal that survive
 TYPE_CHECKING = False  # type checkers take it for True; importing it from typing takes longer than all the rest here
 
 if TYPE_CHECKING:
-    from unerring.public import *  # noqa: F403
-    from unerring.public import __all__ as __all__
+    from unerring.api import *  # noqa: F403
+    from unerring.api import __all__ as __all__
 else:
 
     def __getattr__(name: str) -> object:
@@ -23,7 +23,7 @@ else:
         if name == "__all__" or not name.startswith("_"):
             from importlib import import_module
 
-            public = import_module("unerring.public")
+            public = import_module("unerring.api")
             for each in (*public.__all__, "__all__"):
                 globals().setdefault(each, getattr(public, each))
             if name in globals():

@@ -8,7 +8,7 @@ STOPPED = 3  # the exit code of what was stopped and can go on
 def main() -> None:
     """Run the command line and exit with its code; Ctrl-C ends it with one line, also while it is being loaded."""
     try:
-        from unerring.ui.cli import command_line
+        from unerring.cli.main import command_line
 
         code = command_line(sys.argv[1:])
     except KeyboardInterrupt:

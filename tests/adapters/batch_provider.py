@@ -15,8 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from unerring.adapters.batch_sampler import BatchSampler
-from unerring.core.sample import Settings
+from unerring.adapters.openai_batch.sampler import BatchSampler
+from unerring.core.voting.sample import Settings
 from unerring.testing import FakeClock
 
 KEY = "sk-canary-0123456789"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from journal_files import entries_of, killed, start
 
-from unerring.core.entries import Entry
+from unerring.core.journal.entries import Entry
 
 
 @pytest.fixture(scope="module")

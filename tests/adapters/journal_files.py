@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import unerring
-from unerring.adapters.journal_head import head_path
-from unerring.adapters.journal_reader import Reader
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.encoding import GENESIS, chained
-from unerring.core.entries import VERSION, Entry
+from unerring.adapters.sqlite.head import head_path
+from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.cli.main import command_line
+from unerring.core.journal.codec import GENESIS, chained
+from unerring.core.journal.entries import VERSION, Entry
 from unerring.errors import JournalError
-from unerring.ui.cli import command_line
 
 NOISE = "noise/p=0.97,v=0.95,c=0"
 SUFFIXES = ("", "-wal", "-shm", ".head")
@@ -51,7 +51,7 @@ def cli(*arguments: object) -> Ran:
 
 def process(*arguments: object, before: str = "pass", timeout: float = 100) -> Ran:
     """Run a command in a process of its own, after some Python code that can limit it."""
-    code = f"import sys\n{before}\nfrom unerring.ui.cli import command_line\nsys.exit(command_line(sys.argv[1:]))"
+    code = f"import sys\n{before}\nfrom unerring.cli.main import command_line\nsys.exit(command_line(sys.argv[1:]))"
     words = [str(argument) for argument in arguments]
     ran = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=timeout, check=False

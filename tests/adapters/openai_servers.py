@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager, suppress
 
-from unerring.adapters.openai_line import Line
-from unerring.adapters.openai_spec import Spec, proxy_for, secret_for
+from unerring.adapters.openai.connection import Line
+from unerring.adapters.openai.spec import Spec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN
 
 CANARY = "sk-canary-5d1f0c9a7e"

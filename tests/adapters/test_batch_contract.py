@@ -6,7 +6,7 @@ import pytest
 
 from faults.server import serving
 from faults.trials import Trials
-from unerring.adapters.batch_sampler import BatchSampler
+from unerring.adapters.openai_batch.sampler import BatchSampler
 from unerring.testing import FakeClock
 from unerring.testing.contracts import EndpointContract
 

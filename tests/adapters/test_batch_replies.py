@@ -6,7 +6,7 @@ import json
 from batch_provider import Provider, answer, kinds, outcomes, prompt_of, refusal, reply, settings, told, trying, untold
 
 from tables import each
-from unerring.core.sample import Usage
+from unerring.core.voting.sample import Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 

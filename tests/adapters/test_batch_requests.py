@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.adapters.batch_lines import Key, Line, Mark, key_of, keys_in, named, steps_of
-from unerring.adapters.batch_requests import MOST_KEPT, Requests
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.adapters.openai_batch.pending import MOST_KEPT, Requests
+from unerring.adapters.openai_batch.request_id import Key, Line, Mark, key_of, keys_in, named, steps_of
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
 DIGEST = "0123456789abcdef01234567"
@@ -283,7 +283,7 @@ def test_a_batch_says_whose_it_is_and_which_steps_it_has():
 @each("identity", ["", "x" * 513, "two\nlines"])
 def test_a_run_that_cannot_be_named_is_refused(identity):
     """An identity that no metadata can hold is an error before anything is sent."""
-    from unerring.adapters.batch_sampler import BatchSampler
+    from unerring.adapters.openai_batch.sampler import BatchSampler
 
     with pytest.raises(InputError, match="identity"):
         BatchSampler("openai-batch/m@http://127.0.0.1:1/v1", identity, {})

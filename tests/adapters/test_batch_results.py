@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.adapters.batch_results import Fate, Outcome, reconcile
+from unerring.adapters.openai_batch.results import Fate, Outcome, reconcile
 
 NAMES = [f"{step}-0-{step:024x}-1" for step in range(8)]
 

@@ -11,10 +11,10 @@ from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, reply, se
 from faults.server import serving
 from faults.trials import ERRORS_ONLY, REJECTED, Trials
 from tables import each
-from unerring.adapters.batch_sampler import BatchSampler
-from unerring.core.sample import Finish, Message, Usage
+from unerring.adapters.openai_batch.sampler import BatchSampler
+from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
-from unerring.runtime.ports import Endpoint
+from unerring.runtime.protocols import Endpoint
 from unerring.testing import FakeClock
 
 THOUSAND = 1000

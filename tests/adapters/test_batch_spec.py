@@ -4,8 +4,8 @@ import pytest
 from batch_provider import KEY
 
 from tables import each
-from unerring.adapters.batch_sampler import BatchSampler
-from unerring.adapters.batch_spec import parse_batch_spec
+from unerring.adapters.openai_batch.sampler import BatchSampler
+from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.errors import InputError
 
 

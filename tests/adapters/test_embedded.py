@@ -13,14 +13,14 @@ import pytest
 from embedded_steps import GAME, prompt, some_steps
 
 from tables import each
-from unerring.adapters import embedded_member
-from unerring.adapters.embedded import EmbeddedSampler
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY, MEMBERS
-from unerring.adapters.embedded_member import Likeliest, Member, Tokens
-from unerring.core.race import Race, Won
-from unerring.core.redflag import RedFlag
-from unerring.core.sample import Finish, Sample, Settings
-from unerring.core.vote import canonical
+from unerring.adapters.embedded import engine as embedded_member
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS
+from unerring.adapters.embedded.engine import Likeliest, Member, Tokens
+from unerring.adapters.embedded.sampler import EmbeddedSampler
+from unerring.core.voting.canonical import canonical
+from unerring.core.voting.race import Race, Won
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.sample import Finish, Sample, Settings
 from unerring.errors import InputError
 
 T = TypeVar("T")
@@ -83,7 +83,9 @@ def test_without_its_engine_one_line_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_the_policy_loads_without_the_engine() -> None:
     """Importing the adapter loads neither ctranslate2 nor numpy: only making a sampler does."""
-    code = "import sys, unerring.adapters.embedded; sys.exit(bool({'ctranslate2', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, unerring.adapters.embedded.sampler; sys.exit(bool({'ctranslate2', 'numpy'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -184,8 +186,8 @@ def test_closing_cancels_what_waits() -> None:
 
 BUSY = """
 import asyncio, sys
-from unerring.adapters.embedded import EmbeddedSampler
-from unerring.core.sample import Settings
+from unerring.adapters.embedded.sampler import EmbeddedSampler
+from unerring.core.voting.sample import Settings
 sampler = EmbeddedSampler()
 text = "clockwise last = none state = [[3, 2, 1], [], []]\\n"
 async def work():

@@ -10,9 +10,9 @@ import pytest
 from embedded_steps import prompt, some_steps
 from numpy.typing import NDArray
 
-from unerring.adapters.embedded_ensembles import MEMBERS, WEIGHTS
-from unerring.adapters.embedded_member import LONGEST, Drafter, Engine, Member, Tokens, Written, uniforms
-from unerring.adapters.tokenizer import Tokenizer, read_tokenizer
+from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS
+from unerring.adapters.embedded.engine import LONGEST, Drafter, Engine, Member, Tokens, Written, uniforms
+from unerring.adapters.embedded.tokenizer import Tokenizer, read_tokenizer
 from unerring.processes.hanoi import Hanoi, rehearse
 
 

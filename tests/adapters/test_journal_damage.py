@@ -23,9 +23,9 @@ from journal_files import (
     with_bytes,
 )
 
-from unerring.core.encoding import GENESIS, chained, encode
-from unerring.core.entries import Entry, Replies
-from unerring.core.sample import Usage
+from unerring.core.journal.codec import GENESIS, chained, encode
+from unerring.core.journal.entries import Entry, Replies
+from unerring.core.voting.sample import Usage
 
 AT = 40  # the entry that is damaged, where it is one
 Damaging = Callable[[bytes, list[tuple[int, bytes, bytes]]], bytes]

@@ -9,9 +9,9 @@ import pytest
 from journal_files import NOISE, cli, entries_of, exported, process, start, written
 
 import unerring
-from unerring.adapters import sqlite_journal
-from unerring.adapters.journal_head import Head, Mark, read_mark
-from unerring.core.encoding import encode
+from unerring.adapters.sqlite import writer as sqlite_journal
+from unerring.adapters.sqlite.head import Head, Mark, read_mark
+from unerring.core.journal.codec import encode
 from unerring.errors import InputError, JournalError
 
 DISKS = 7

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from journal_files import cli, copied, entries_of, exported, interrupted_change, killed, start, written
 
-from unerring.adapters.journal_file import log_path
-from unerring.adapters.journal_head import head_path, read_mark, seal_of
-from unerring.adapters.journal_reader import Reader
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Committed, Entry
-from unerring.core.replay import Decided, RunState
+from unerring.adapters.sqlite.head import head_path, read_mark, seal_of
+from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.schema import log_path
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api.history import verify
+from unerring.core.journal.entries import Committed, Entry
+from unerring.core.journal.state import Decided, RunState
 from unerring.errors import InputError, JournalError
-from unerring.reading import verify
 
 
 def seen_from_outside(path: Path) -> int:

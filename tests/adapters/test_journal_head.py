@@ -20,8 +20,8 @@ from journal_files import (
 )
 
 import unerring
-from unerring.adapters.journal_head import head_path, read_mark
-from unerring.core.entries import Entry
+from unerring.adapters.sqlite.head import head_path, read_mark
+from unerring.core.journal.entries import Entry
 
 
 @pytest.fixture

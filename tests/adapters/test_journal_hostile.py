@@ -12,10 +12,10 @@ import pytest
 from journal_files import NOISE, POLICY, VOTER, Ran, cli, exported, forged, opening, process, sample, sql, start
 
 import unerring
-from unerring.adapters.journal_file import APPLICATION_ID
-from unerring.core.entries import VERSION
+from unerring.adapters.sqlite.schema import APPLICATION_ID
+from unerring.api.history import verify
+from unerring.core.journal.entries import VERSION
 from unerring.errors import JournalTooNew, NotAJournal
-from unerring.reading import verify
 from unerring.testing import ScriptedSampler
 
 COMMANDS = (

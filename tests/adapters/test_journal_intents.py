@@ -11,9 +11,9 @@ from pathlib import Path
 from journal_files import copied, entries_of, exported, killed, sql, start
 
 import unerring
-from unerring.core.encoding import decode
-from unerring.core.entries import Cancelled, Intent, Opened, Replies
-from unerring.core.sample import Sample, Settings
+from unerring.core.journal.codec import decode
+from unerring.core.journal.entries import Cancelled, Intent, Opened, Replies
+from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import ProviderBusy
 from unerring.testing import FakeClock, NoisySampler
 

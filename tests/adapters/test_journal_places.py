@@ -12,10 +12,10 @@ import pytest
 from journal_files import assert_damaged, cli, copied, entries_of, exported, start, written
 
 import unerring
-from unerring.adapters.journal_file import connect
-from unerring.adapters.journal_head import head_path
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Entry
+from unerring.adapters.sqlite.head import head_path
+from unerring.adapters.sqlite.schema import connect
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.core.journal.entries import Entry
 from unerring.errors import InputError, JournalError
 
 

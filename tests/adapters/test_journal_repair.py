@@ -22,13 +22,13 @@ from journal_files import (
 )
 
 import unerring
-from unerring.adapters.journal_file import log_path
-from unerring.adapters.journal_head import head_path, read_mark
-from unerring.adapters.journal_reader import Reader
-from unerring.adapters.journal_repair import readable_copy
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.encoding import GENESIS, chained
-from unerring.core.entries import Entry
+from unerring.adapters.sqlite.head import head_path, read_mark
+from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.repair import readable_copy
+from unerring.adapters.sqlite.schema import log_path
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.core.journal.codec import GENESIS, chained
+from unerring.core.journal.entries import Entry
 from unerring.errors import JournalBusy, JournalDamaged
 
 
@@ -215,7 +215,7 @@ def test_a_journal_that_somebody_writes_to_is_not_repaired(unfinished: Path):
     head = head_path(unfinished).read_bytes()
     head_path(unfinished).write_bytes(b"garbage")
     with pytest.raises(JournalBusy):
-        unerring.reading.repair(unfinished)
+        unerring.api.history.repair(unfinished)
     head_path(unfinished).write_bytes(head)
     journal.close()
     assert not list(unfinished.parent.glob("*.damaged-*"))

@@ -10,11 +10,12 @@ import pytest
 from journal_files import entries_of
 
 from tables import each
-from unerring.adapters import journal_head, sqlite_journal
-from unerring.adapters.journal_head import Head, Mark, head_path, read_mark, seal_of
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Committed, Finished, Opened, Paused, Resumed
-from unerring.core.policy import Policy
+from unerring.adapters.sqlite import head as journal_head
+from unerring.adapters.sqlite import writer as sqlite_journal
+from unerring.adapters.sqlite.head import Head, Mark, head_path, read_mark, seal_of
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.core.journal.entries import Committed, Finished, Opened, Paused, Resumed
+from unerring.core.voting.policy import Policy
 from unerring.errors import JournalDamaged
 
 GOLDEN = Path(__file__).parents[1] / "golden"

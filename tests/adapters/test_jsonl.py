@@ -7,11 +7,11 @@ import pytest
 
 from accounts import Ledger
 from unerring import InputError
-from unerring.adapters.jsonl import json_line, read_objects
 from unerring.adapters.plugins import parameter
 from unerring.adapters.prices import read_prices
-from unerring.measuring import read_calibration
-from unerring.ui.cli import command_line
+from unerring.adapters.tables.jsonl import json_line, read_objects
+from unerring.api.calibration import read_calibration
+from unerring.cli.main import command_line
 
 WRONG = {
     "bytes": (b'{"question": "\xff"}', "not text in UTF-8"),

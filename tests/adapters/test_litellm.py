@@ -12,9 +12,9 @@ import pytest
 
 import unerring.adapters.litellm as adapter
 from unerring.adapters.litellm import LiteLLMSampler, answered
-from unerring.core.sample import Finish, Message, Settings, Usage
+from unerring.core.voting.sample import Finish, Message, Settings, Usage
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderDown
-from unerring.runtime.ports import Endpoint
+from unerring.runtime.protocols import Endpoint
 
 KEY = "gsk-0123456789abcdefXYZ"
 OTHER = "other-secret-4711-aBcDeF"

@@ -16,7 +16,7 @@ from faults.script import always, listed, troubled
 from faults.server import serving
 from tables import each
 from unerring.adapters.litellm import LiteLLMSampler
-from unerring.core.sample import Finish, Settings
+from unerring.core.voting.sample import Finish, Settings
 from unerring.errors import FailureKind, ProviderError
 from unerring.testing.contracts import EndpointContract
 

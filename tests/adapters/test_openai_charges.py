@@ -3,7 +3,7 @@
 from openai_replies import CANARY, ID, USAGE, choice, one, read, reply, unknown
 
 from tables import each
-from unerring.core.sample import Usage
+from unerring.core.voting.sample import Usage
 
 # --- identity
 

@@ -12,12 +12,12 @@ from faults.faults import Fault, Rejection, redirected
 from faults.script import always, listed
 from faults.server import serving
 from tables import each
-from unerring.adapters.openai_chat import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
-from unerring.core.sample import Finish, Settings, Usage
+from unerring.adapters.openai.sampler import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
+from unerring.core.voting.sample import Finish, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 from unerring.processes.general import General
 from unerring.processes.hanoi import Hanoi
-from unerring.runtime.ports import Endpoint, Sampler
+from unerring.runtime.protocols import Endpoint, Sampler
 
 CANARY = "sk-canary-5d1f0c9a7e"
 GAME = Hanoi(5)

@@ -7,11 +7,11 @@ import pytest
 import unerring
 from parked_runs import entries
 from unerring import Hanoi, InputError, Options, Request
-from unerring.adapters.openai_fields import require_free_fields
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Opened
+from unerring.adapters.openai.fields import require_free_fields
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api.calibration import PilotOptions
+from unerring.core.journal.entries import Opened
 from unerring.errors import StepLimit
-from unerring.measuring import PilotOptions
 
 OWNED = (
     *("model", "messages", "prompt", "n", "best_of", "seed", "stream", "stream_options", "temperature"),

@@ -13,11 +13,11 @@ from random import Random
 import pytest
 
 from tables import each
-from unerring.adapters.openai_failures import LONGEST_MESSAGE
-from unerring.adapters.openai_reply import LONGEST_TEXT, Asked, outcome
-from unerring.adapters.openai_spec import Secret
-from unerring.adapters.openai_waits import LONGEST_WAIT
-from unerring.core.sample import Finish, Sample
+from unerring.adapters.openai.errors import LONGEST_MESSAGE
+from unerring.adapters.openai.response import LONGEST_TEXT, Asked, outcome
+from unerring.adapters.openai.retry_after import LONGEST_WAIT
+from unerring.adapters.openai.spec import Secret
+from unerring.core.voting.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 CANARY = "sk-canary-5d1f0c9a7e"

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.adapters.openai_failures import said_by
-from unerring.adapters.openai_request import MOST_TAILS, Form, refused_parameter
-from unerring.adapters.openai_spec import Spec
-from unerring.core.sample import Settings
+from unerring.adapters.openai.errors import said_by
+from unerring.adapters.openai.request import MOST_TAILS, Form, refused_parameter
+from unerring.adapters.openai.spec import Spec
+from unerring.core.voting.sample import Settings
 
 SETTINGS = Settings(temperature=0.1, max_output_tokens=750, seed=7, step=3, slot=2)
 ALL = frozenset({"max_tokens", "temperature", "seed", "logprobs", "n"})

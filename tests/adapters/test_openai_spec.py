@@ -7,8 +7,8 @@ import pytest
 
 from pilots import one_line
 from tables import each
-from unerring.adapters.openai_chat import OpenAISampler
-from unerring.adapters.openai_spec import KEYS, Proxy, Secret, Spec, canonical_url, parse_spec, proxy_for, secret_for
+from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.adapters.openai.spec import KEYS, Proxy, Secret, Spec, canonical_url, parse_spec, proxy_for, secret_for
 from unerring.errors import InputError
 
 CANARY = "sk-canary-5d1f0c9a7e"

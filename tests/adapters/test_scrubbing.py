@@ -7,10 +7,10 @@ from urllib.parse import quote
 import pytest
 
 from unerring import InputError
-from unerring.adapters.batch_spec import parse_batch_spec
-from unerring.adapters.openai_spec import Secret, parse_spec
+from unerring.adapters.openai.spec import Secret, parse_spec
+from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.adapters.scrubbing import without_secrets
-from unerring.ui.cli import command_line
+from unerring.cli.main import command_line
 
 KEYS = (
     "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8xYz1B",

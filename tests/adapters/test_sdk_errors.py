@@ -13,12 +13,12 @@ import pytest
 
 import unerring
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.model_errors import provider_failure
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.sample import Settings
+from unerring.adapters.sdk_errors import provider_failure
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.sample import Settings
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.limits import Patience
+from unerring.runtime.config import Patience
 from unerring.testing import FakeClock
 
 NOW = 1_800_000_000.0

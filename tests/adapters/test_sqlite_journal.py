@@ -15,12 +15,13 @@ import pytest
 from journal_files import NOISE, cli, entries_of, process, start
 
 import unerring
-from unerring.adapters import journal_file, sqlite_journal
-from unerring.adapters.journal_head import Head, Mark, read_mark
-from unerring.adapters.sqlite_journal import GROUP_SECONDS, GROUP_SIZE, SqliteJournal
-from unerring.core.entries import Committed, Voter
+from unerring.adapters.sqlite import schema as journal_file
+from unerring.adapters.sqlite import writer as sqlite_journal
+from unerring.adapters.sqlite.head import Head, Mark, read_mark
+from unerring.adapters.sqlite.writer import GROUP_SECONDS, GROUP_SIZE, SqliteJournal
+from unerring.api.history import verify
+from unerring.core.journal.entries import Committed, Voter
 from unerring.errors import InputError, JournalBusy, JournalError
-from unerring.reading import verify
 
 
 @dataclass
@@ -274,7 +275,7 @@ def test_one_of_two_that_create_at_the_same_time_wins(path: Path, monkeypatch: p
 HOLDER = """
 import sys
 from pathlib import Path
-from unerring.adapters.sqlite_journal import SqliteJournal
+from unerring.adapters.sqlite.writer import SqliteJournal
 journal, entries = SqliteJournal.reopen(Path(sys.argv[1]))
 list(entries)
 print("held", flush=True)

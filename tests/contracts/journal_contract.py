@@ -7,8 +7,7 @@ import asyncio
 
 import pytest
 
-from unerring.core.account import Charge, Limits, Tariff
-from unerring.core.entries import (
+from unerring.core.journal.entries import (
     DRAFT,
     PROBE,
     Allowed,
@@ -31,8 +30,9 @@ from unerring.core.entries import (
     Shortlisted,
     Voter,
 )
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Usage
+from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Usage
 from unerring.errors import FailureKind
 from unerring.testing.contracts import JournalContract as Published
 from unerring.testing.contracts import JournalStore as Store

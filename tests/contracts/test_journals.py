@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from journal_contract import JournalContract
 
 from entry_strategies import strategies
-from unerring.adapters.sqlite_journal import Reader, SqliteJournal
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import Committed, Entry, Finished, Intent
+from unerring.adapters.sqlite.writer import Reader, SqliteJournal
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Committed, Entry, Finished, Intent
 from unerring.testing import MemoryJournal
 
 

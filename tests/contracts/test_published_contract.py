@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from unerring.core.sample import Sample, Usage
+from unerring.core.voting.sample import Sample, Usage
 from unerring.errors import ProviderBusy
 from unerring.testing.contracts import PROMPTS, EndpointContract, SamplerContract
 

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from unerring.adapters.embedded import EmbeddedSampler
+from unerring.adapters.embedded.sampler import EmbeddedSampler
 from unerring.adapters.function import FunctionSampler
-from unerring.core.sample import Sample, Usage
-from unerring.runtime.panel import Panel
+from unerring.core.voting.sample import Sample, Usage
+from unerring.runtime.ensemble import Panel
 from unerring.testing import NoisySampler, ScriptedSampler
 from unerring.testing.contracts import CHAIN, PROMPTS, SamplerContract, settings
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from unerring.core.entries import Committed, Entry, Opened, Replies, Reply, Voter, digest_of
-from unerring.core.policy import Policy
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import RunState
-from unerring.core.report import Series, report_of
-from unerring.core.sample import Finish, Usage
+from unerring.core.journal.entries import Committed, Entry, Opened, Replies, Reply, Voter, digest_of
+from unerring.core.journal.state import RunState
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Usage
 
 
 class Script:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from unerring.core.pacing import Pacing, Ticket
+from unerring.runtime.calls.rate_control import Pacing, Ticket
 
 
 @dataclass

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unerring.core.certifying.patterns import Part
+from unerring.core.certificate.vote_patterns import Part
 
 
 @dataclass

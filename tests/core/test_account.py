@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.core.account import PICO, WORDING, Account, Charge, Limits, Tariff, dollars_text
+from unerring.core.journal.spend import PICO, WORDING, Account, Charge, Limits, Tariff, dollars_text
 from unerring.core.planning.costs import Price
-from unerring.core.sample import Usage
+from unerring.core.voting.sample import Usage
 
 KEYS = st.tuples(st.integers(0, 3), st.integers(-2, 3), st.sampled_from("ab"))
 CHARGES = st.builds(Charge, st.integers(0, 999), st.integers(0, 999), st.integers(0, PICO))

@@ -18,8 +18,8 @@ from unerring.core.planning.estimates import (
     voter_estimate,
 )
 from unerring.core.planning.intervals import interval
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Usage
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Usage
 
 
 def counted(*steps, voters=1):

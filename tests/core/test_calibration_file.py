@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pilots import blank, looked, one_line, simulated, strict_json
 from tables import each
+from unerring.api.calibration import SHIPPED, read_calibration, write_calibration
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
-from unerring.core.redflag import FlagRules
+from unerring.core.voting.redflag import FlagRules
 from unerring.errors import InputError
-from unerring.measuring import SHIPPED, read_calibration, write_calibration
 
 choices = st.sampled_from(["r", "w", "x", None])
 logprobs = st.none() | st.floats(-5.0, 0.0)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_votes import Counted, voted
 
-from unerring.core.certifying.certificate import (
+from unerring.core.certificate.certificate import (
     HARDLY_RIGHT,
     INDEPENDENT,
     NO_STEPS,
@@ -20,12 +20,12 @@ from unerring.core.certifying.certificate import (
     Run,
     certificate_of,
 )
-from unerring.core.certifying.expectations import Expectations
-from unerring.core.certifying.fitting import as_one
-from unerring.core.certifying.patterns import Part, cast_votes, pooled
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagKind
+from unerring.core.certificate.expectations import Expectations
+from unerring.core.certificate.fit import as_one
+from unerring.core.certificate.vote_patterns import Part, cast_votes, pooled
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagKind
 
 KEYS = {
     *("expected_wrong", "zero_probability", "zero_probability_low", "wrong_interval", "voters", "repeat", "nearest"),

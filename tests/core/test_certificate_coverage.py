@@ -11,8 +11,8 @@ from scipy.stats import beta
 from simulated_votes import voted
 
 from tables import each
-from unerring.core.certifying.certificate import Run, certificate_of
-from unerring.core.certifying.expectations import Expectations
+from unerring.core.certificate.certificate import Run, certificate_of
+from unerring.core.certificate.expectations import Expectations
 
 
 def same(steps, *wrong):

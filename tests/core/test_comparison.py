@@ -1,7 +1,7 @@
 """How a changed question is described: the parts that changed, and the first difference of its wording."""
 
 from unerring import Subtask
-from unerring.core.comparison import question_digest, what_changed
+from unerring.core.journal.digests import question_digest, what_changed
 
 LONG = "The number is {}. " + "Think well, and then say no more than the answer. " * 3
 CHANGES = {  # a prompt of before, one of now, and what is said

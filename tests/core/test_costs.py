@@ -12,7 +12,7 @@ from tables import each
 from unerring.core.planning.assumptions import given
 from unerring.core.planning.costs import Amount, Price, Terms, Way, bill
 from unerring.core.planning.races import Job, margin_plan
-from unerring.core.race import Race, Won
+from unerring.core.voting.race import Race, Won
 from unerring.errors import InputError
 
 ALARM = 1e-6

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import (
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import (
     DRAFT,
     VERSION,
     Cancelled,
@@ -22,8 +22,8 @@ from unerring.core.entries import (
     Replies,
     Reply,
 )
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Usage
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Usage
 from unerring.errors import JournalTooNew
 
 OPENED = Opened("tale", {}, "made/up", {}, 0, "0", None, "test", 1.0)

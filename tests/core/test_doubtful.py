@@ -2,14 +2,14 @@
 
 import pytest
 
-from unerring.core.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
-from unerring.core.entries import QuestionText, Ruled
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.reasons import Reasons, alike
-from unerring.core.redflag import FlagKind
-from unerring.core.report import HARDEST, report_of
-from unerring.core.shortening import shortened
+from unerring.core.journal.entries import QuestionText, Ruled
+from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
+from unerring.core.reporting.reasons import Reasons, alike
+from unerring.core.reporting.report import HARDEST, report_of
+from unerring.core.short_text import shortened
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagKind
 
 FLAG = FlagKind.MALFORMED
 

@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 
 from unerring import RedFlag, Subtask
-from unerring.core.echo import echo_line, require_echo, token_of, without_echo
-from unerring.core.redflag import FlagKind
 from unerring.core.request import Request, request_from
-from unerring.core.sample import Settings
+from unerring.core.voting.echo import echo_line, require_echo, token_of, without_echo
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Settings
 
 TOKEN = token_of("a call")
 ANSWERS = ["7", '{"a": "b"}', "next_state = [[3], [], []]", "```json\n{}\n```", "two\nlines", 'he said "no"']

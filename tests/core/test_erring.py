@@ -13,7 +13,7 @@ from scipy.stats import poisson as scipy_poisson
 from simulated_votes import voted
 
 from tables import each
-from unerring.core.certifying.erring import (
+from unerring.core.certificate.error_model import (
     LEAST_SCATTER,
     Erring,
     Evidence,
@@ -21,9 +21,9 @@ from unerring.core.certifying.erring import (
     scattered,
     wrong_probability,
 )
-from unerring.core.certifying.fitting import as_one, fitted, poisson_quantile
-from unerring.core.certifying.patterns import Part
-from unerring.core.odds import loss_probability
+from unerring.core.certificate.fit import as_one, fitted, poisson_quantile
+from unerring.core.certificate.vote_patterns import Part
+from unerring.core.voting.odds import loss_probability
 
 LAW = settings(max_examples=150, deadline=None)
 votes = st.integers(0, 60)

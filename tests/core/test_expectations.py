@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from entry_strategies import objects
 from tables import each
-from unerring.core.certifying.expectations import Expectations, expectations_from
-from unerring.core.entries import Opened, Voter
-from unerring.core.policy import Policy
-from unerring.core.replay import RunState
-from unerring.core.report import Series, report_of
+from unerring.core.certificate.expectations import Expectations, expectations_from
+from unerring.core.journal.entries import Opened, Voter
+from unerring.core.journal.state import RunState
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.voting.policy import Policy
 
 PLAN = {
     "k": 3,

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from unerring.core.flagged import FIRST, WINDOW, Flagged, FlagWatch, advice, explained
-from unerring.core.parsing import json_answer
-from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.sample import NOTED_REASONING, NOTED_TOOLS
+from unerring.core.voting.flag_limit import FIRST, WINDOW, Flagged, FlagWatch, advice, explained
+from unerring.core.voting.parsing import json_answer
+from unerring.core.voting.redflag import FlagKind, RedFlag
+from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
 
 FLAG = Flagged(FlagKind.MALFORMED, "the answer is not JSON", "well")
 

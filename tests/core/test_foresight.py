@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.core.foresight import GRACE, MEMORY, Foresight, worth_risking
+from unerring.runtime.speculation.forecast import GRACE, MEMORY, Foresight, worth_risking
 
 CHOICES = ("a", "b", "c", "d")
 tallies = st.dictionaries(st.sampled_from(CHOICES), st.integers(1, 6), max_size=4)

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from tables import each
-from unerring.core import entries
+from unerring.core.journal import entries
 
 
 @each("kind", [*get_args(entries.Entry), entries.Reply], ids=lambda kind: kind.__name__)

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.account import WORDING
-from unerring.core.entries import Replies, Reply
-from unerring.core.identities import FEW_NAMES, REMEMBERED, SETTLED, TIME_TOLERANCE, Identities, Repeat, Trust
-from unerring.core.independence import CACHED, ENOUGH, OTHER_TEXT, STRAY, TWICE, Copies, Excess, Sent
-from unerring.core.sample import Finish, Sample, Usage
+from unerring.core.journal.entries import Replies, Reply
+from unerring.core.journal.spend import WORDING
+from unerring.core.voting.duplicates import CACHED, ENOUGH, OTHER_TEXT, STRAY, TWICE, Copies, Excess, Sent
+from unerring.core.voting.reply_ids import FEW_NAMES, REMEMBERED, SETTLED, TIME_TOLERANCE, Identities, Repeat, Trust
+from unerring.core.voting.sample import Finish, Sample, Usage
 
 SHORT = Usage(500, 2)  # a long prompt and a short answer, as "7"
 WRITTEN = Usage(500, 300)  # an answer that takes longer to write than its prompt to read

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.core.entries import Inherited, Opened, Rejudged, Voter
-from unerring.core.policy import Policy
-from unerring.core.replay import Misplaced, replay
+from unerring.core.journal.entries import Inherited, Opened, Rejudged, Voter
+from unerring.core.journal.state import Misplaced, replay
+from unerring.core.voting.policy import Policy
 
 OPENED = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)
 FORKED = replace(OPENED, origin={"path": "run.db", "at": 3})

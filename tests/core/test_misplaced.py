@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.core.entries import (
+from unerring.core.journal.entries import (
     DRAFT,
     Cancelled,
     Committed,
@@ -18,11 +18,11 @@ from unerring.core.entries import (
     Resumed,
     Voter,
 )
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, Undecided, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import MOST_CALLED, Misplaced, RunState, replay
-from unerring.core.sample import Usage
+from unerring.core.journal.state import MOST_CALLED, Misplaced, RunState, replay
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, Undecided, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Usage
 
 FLAG = FlagKind.MALFORMED
 SECOND_OPENING = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)

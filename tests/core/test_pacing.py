@@ -6,7 +6,7 @@ import pytest
 from provider_models import Bucket, Slots, simulated
 
 from tables import each
-from unerring.core.pacing import FIRST, Pacing
+from unerring.runtime.calls.rate_control import FIRST, Pacing
 
 
 def latencies(seed=1):

@@ -3,8 +3,8 @@
 import pytest
 
 from unerring import RedFlag, json_answer, lenient_json
-from unerring.core import parsing
-from unerring.core.parsing import PARSERS, parser_called
+from unerring.core.voting import parsing
+from unerring.core.voting.parsing import PARSERS, parser_called
 from unerring.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import random
 
 from tables import each
-from unerring.core.certifying.patterns import (
+from unerring.core.certificate.vote_patterns import (
     MOST_EXAMPLES,
     MOST_PATTERNS,
     MOST_POOLED,
@@ -16,10 +16,10 @@ from unerring.core.certifying.patterns import (
     pattern_of,
     pooled,
 )
-from unerring.core.entries import Reply
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import Decided
-from unerring.core.sample import Finish, Usage
+from unerring.core.journal.entries import Reply
+from unerring.core.journal.state import Decided
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Usage
 
 
 def decided(votes, step=0, winner="a", rounds=1):

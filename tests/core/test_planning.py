@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from pilots import blank, looked, observed, one_line, simulated
 from tables import each
-from unerring.core import odds
 from unerring.core.planning.assumptions import given, measured
 from unerring.core.planning.calibration import EDGES, LOOKS, Looked
 from unerring.core.planning.plan import planned
 from unerring.core.planning.races import Job, dissent_band, margin_plan, weighted_plan
 from unerring.core.planning.spread import Kind, Spread, beta
 from unerring.core.planning.walk import raced
-from unerring.core.race import AheadBy, LogOdds
-from unerring.core.weights import Weighing
+from unerring.core.voting import odds
+from unerring.core.voting.race import AheadBy, LogOdds
+from unerring.core.voting.weights import Weighing
 from unerring.errors import InputError, NoKCanHelp
 
 MILLION = 2**20 - 1

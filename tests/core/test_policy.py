@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tables import each
-from unerring.core.policy import Policy, policy_from
-from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, rule_named
-from unerring.core.redflag import FlagRules
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.voting.policy import Policy, policy_from
+from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority, rule_named
+from unerring.core.voting.redflag import FlagRules
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import InputError
 
 WEIGHTS = Weights((-0.1,), (("b", VoterWeights((0, 7000), 900)), ("a", VoterWeights((10, 6000), 0))))

@@ -1,8 +1,8 @@
 """Screening: what is flagged before an answer is even parsed."""
 
 from tables import each
-from unerring.core.redflag import FlagKind, FlagRules, RedFlag
-from unerring.core.sample import Finish, Sample, Usage
+from unerring.core.voting.redflag import FlagKind, FlagRules, RedFlag
+from unerring.core.voting.sample import Finish, Sample, Usage
 
 
 def kind_of(rules, sample):

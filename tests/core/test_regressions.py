@@ -3,15 +3,15 @@
 import pytest
 
 from tables import each
-from unerring.core.entries import Committed, Replies
-from unerring.core.independence import Copies, Sent
-from unerring.core.odds import chain_probability, k_min
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, Continue, FirstTo, Majority, Race, Undecided, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import Misplaced, replay
-from unerring.core.sample import Sample
-from unerring.core.vote import canonical, parsed
+from unerring.core.journal.entries import Committed, Replies
+from unerring.core.journal.state import Misplaced, replay
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.odds import chain_probability, k_min
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, Continue, FirstTo, Majority, Race, Undecided, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Sample
 from unerring.errors import NoKCanHelp
 
 FLAG = FlagKind.MALFORMED

@@ -1,10 +1,10 @@
 """One step, written by hand: rounds, caps, references and the order of votes."""
 
-from unerring.core.entries import Intent, Resumed, Voter
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, Continue, FirstTo, LogOdds, Undecided, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.journal.entries import Intent, Resumed, Voter
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, Continue, FirstTo, LogOdds, Undecided, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.weights import VoterWeights, Weights
 
 FLAG = FlagKind.MALFORMED
 

@@ -4,13 +4,24 @@ import json
 
 import pytest
 
-from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Finished, Intent, Opened, Paused, Resumed, Voter
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import Decided, RunState, replay
-from unerring.core.report import HARDEST, Series, report_of, status_of
-from unerring.core.sample import Usage
+from unerring.core.journal.entries import (
+    DRAFT,
+    Cancelled,
+    Drafted,
+    Failed,
+    Finished,
+    Intent,
+    Opened,
+    Paused,
+    Resumed,
+    Voter,
+)
+from unerring.core.journal.state import Decided, RunState, replay
+from unerring.core.reporting.report import HARDEST, Series, report_of, status_of
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Usage
 
 FLAG = FlagKind.MALFORMED
 KEYS = {

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from unerring import InputError, Policy, Request, Settings, Subtask
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import Opened
-from unerring.core.replay import replay
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Opened
+from unerring.core.journal.state import replay
 from unerring.core.request import request_from
-from unerring.core.sample import Message
+from unerring.core.voting.sample import Message
 
 DRAWN = Settings(0.1, 64, 1, 2, 3)
 EXAMPLES = (

@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from unerring.core.certifying.certificate import NO_VOTES, SINGLE_VOTES
-from unerring.core.entries import Committed, Intent, Opened, Redrawn, Resumed, Ruled
-from unerring.core.open_step import Misplaced
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, Continue, LogOdds, Majority, Undecided, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import Decided, RunState, replay
-from unerring.core.report import MOST_RULED, Series
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.certificate.certificate import NO_VOTES, SINGLE_VOTES
+from unerring.core.journal.entries import Committed, Intent, Opened, Redrawn, Resumed, Ruled
+from unerring.core.journal.state import Decided, RunState, replay
+from unerring.core.reporting.report import MOST_RULED, Series
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, Continue, LogOdds, Majority, Undecided, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.step import Misplaced
+from unerring.core.voting.weights import VoterWeights, Weights
 
 FLAG = FlagKind.MALFORMED
 CAPPED = Policy(AheadBy(2), vote_cap=4, flag_cap=1)

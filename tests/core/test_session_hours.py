@@ -1,10 +1,10 @@
 """How long a run took over all of its sessions: what its budget in hours is compared with."""
 
 from tables import each
-from unerring.core.account import Limits
-from unerring.core.entries import Allowed, Finished, Opened, Paused, Resumed
-from unerring.core.policy import Policy
-from unerring.core.replay import RunState
+from unerring.core.journal.entries import Allowed, Finished, Opened, Paused, Resumed
+from unerring.core.journal.spend import Limits
+from unerring.core.journal.state import RunState
+from unerring.core.voting.policy import Policy
 
 
 def folded(*entries, began=1000.0):

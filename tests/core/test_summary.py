@@ -1,7 +1,7 @@
 """The six lines at the end of a run: free and paid, small and large, certified and not."""
 
 import unerring
-from unerring.core.summary import answer_line, certificate_text, cost_text, summary
+from unerring.core.reporting.summary import answer_line, certificate_text, cost_text, summary
 from unerring.testing import NoisySampler
 
 TOKENS = {"input": 45_000, "output": 12_000}

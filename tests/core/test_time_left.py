@@ -2,7 +2,7 @@
 
 from random import Random
 
-from unerring.core.time_left import MOST_WINDOWS, Rates, steady
+from unerring.core.reporting.time_left import MOST_WINDOWS, Rates, steady
 
 
 def test_rates_are_steady_or_not():

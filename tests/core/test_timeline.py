@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.core.timeline import MOST_WINDOWS, Timeline
+from unerring.core.reporting.timeline import MOST_WINDOWS, Timeline
 
 
 def told(dissents, most=MOST_WINDOWS):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tables import each
-from unerring.core.process import Subtask
-from unerring.core.redflag import RedFlag
+from unerring.core.chain import Subtask
 from unerring.core.tree import Limits, Tree
+from unerring.core.voting.redflag import RedFlag
 from unerring.processes.general import General
 
 

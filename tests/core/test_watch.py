@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.certifying.expectations import Expectations
-from unerring.core.certifying.watch import MANY_STEPS, Watch, watch_of
+from unerring.core.certificate.dissent_alarm import MANY_STEPS, Watch, watch_of
+from unerring.core.certificate.expectations import Expectations
 
 BAND = (0.05, 0.1)
 

@@ -15,17 +15,17 @@ import unerring
 from pilots import simulated
 from tables import each
 from unerring import Hanoi, Options
-from unerring.api import calibrate
-from unerring.core.certifying.certificate import ALIKE, APART, AS_WEIGHED, FEW_VOTES, JUDGED
-from unerring.core.certifying.weighed import DOUBTFUL, Leads
-from unerring.core.odds import loss_probability_of
+from unerring.api.history import History
+from unerring.api.running import calibrate
+from unerring.core.certificate.certificate import ALIKE, APART, AS_WEIGHED, FEW_VOTES, JUDGED
+from unerring.core.certificate.weighted import DOUBTFUL, Leads
 from unerring.core.planning.signals import measured_signals, weights_of
-from unerring.core.policy import Policy
-from unerring.core.race import LogOdds, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.voting.odds import loss_probability_of
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import LogOdds, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import StepLimit
-from unerring.reading import History
 from unerring.testing import NoisySampler
 
 FLAG = FlagKind.MALFORMED

@@ -6,8 +6,8 @@ from math import exp, inf, nan, nextafter
 import pytest
 
 from tables import each
-from unerring.core.race import LogOdds
-from unerring.core.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights, weights_from
+from unerring.core.voting.race import LogOdds
+from unerring.core.voting.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights, weights_from
 from unerring.errors import InputError
 
 EDGES = (-0.1, -0.01)

@@ -5,8 +5,8 @@ from statistics import mean
 
 from provider_models import Queue, simulated
 
-from unerring.core.pacing import Pacing
-from unerring.core.widening import LEAST_CALLS, Widening
+from unerring.runtime.calls.rate_control import Pacing
+from unerring.runtime.calls.throughput import LEAST_CALLS, Widening
 
 MOST = 256
 

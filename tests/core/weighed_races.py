@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unerring.core.certifying.weighed import Leads
-from unerring.core.entries import Reply
+from unerring.core.certificate.weighted import Leads
+from unerring.core.journal.entries import Reply
+from unerring.core.journal.state import Decided
 from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, VoterCount
 from unerring.core.planning.signals import measured_signals, weights_of
-from unerring.core.race import LogOdds, Race, Won
-from unerring.core.replay import Decided
-from unerring.core.sample import Finish, Usage
-from unerring.core.weights import Weighing
+from unerring.core.voting.race import LogOdds, Race, Won
+from unerring.core.voting.sample import Finish, Usage
+from unerring.core.voting.weights import Weighing
 
 MOST_ROUNDS = 30  # a race that goes on beyond is left out: a run would stop there
 USAGE = Usage(1, 1)

@@ -16,13 +16,13 @@ from typing import Any
 from stretch import Keeper, Stretch
 
 from faults.ledger import Ledger, Totals
-from unerring import reading
-from unerring.adapters.journal_head import read_mark
-from unerring.adapters.sqlite_journal import Reader
-from unerring.core.encoding import encode
-from unerring.core.entries import Entry, Replies, Reply
-from unerring.core.replay import RunState
-from unerring.ui.cli import command_line
+from unerring.adapters.sqlite.head import read_mark
+from unerring.adapters.sqlite.writer import Reader
+from unerring.api import history as reading
+from unerring.cli.main import command_line
+from unerring.core.journal.codec import encode
+from unerring.core.journal.entries import Entry, Replies, Reply
+from unerring.core.journal.state import RunState
 
 HERE = Path(__file__).parent
 POLL_SECONDS = 0.001

@@ -9,9 +9,10 @@ from random import Random
 import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, entries_of, export, life
 
-from unerring import Hanoi, reading, run
-from unerring.core.entries import Paused
-from unerring.core.vote import canonical
+from unerring import Hanoi, run
+from unerring.api import history as reading
+from unerring.core.journal.entries import Paused
+from unerring.core.voting.canonical import canonical
 
 DISKS = 12
 log = logging.getLogger(__name__)

@@ -8,10 +8,11 @@ from random import Random
 import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, life
 
-from unerring import Hanoi, Options, Stopped, reading, resume, run
-from unerring.adapters.journal_file import log_path
-from unerring.adapters.journal_head import read_mark, seal_of
-from unerring.core.entries import Finished
+from unerring import Hanoi, Options, Stopped, resume, run
+from unerring.adapters.sqlite.head import read_mark, seal_of
+from unerring.adapters.sqlite.schema import log_path
+from unerring.api import history as reading
+from unerring.core.journal.entries import Finished
 
 DISKS = 6
 MODEL = "noise/p=0.97,v=0.95,c=0"

@@ -19,8 +19,9 @@ from killing import (
 )
 from stretch import Stretch, stretches
 
-from unerring import Hanoi, reading, run
-from unerring.core.entries import Finished, Paused
+from unerring import Hanoi, run
+from unerring.api import history as reading
+from unerring.core.journal.entries import Finished, Paused
 
 DISKS = 10
 STEPS = 2**DISKS - 1

@@ -12,8 +12,8 @@ import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, entries_of, life
 from stretch import stretches
 
-from unerring import reading
-from unerring.core.entries import Failed, Intent
+from unerring.api import history as reading
+from unerring.core.journal.entries import Failed, Intent
 
 DISKS = 5
 STEPS = 2**DISKS - 1

@@ -14,8 +14,8 @@ from killing import Watch, acknowledged, assert_each_once, assert_same_result, e
 from stretch import Kept, stretches
 
 import unerring
-from unerring import reading
-from unerring.core.entries import Paused
+from unerring.api import history as reading
+from unerring.core.journal.entries import Paused
 from unerring.testing import NoisySampler
 
 DISKS = 8

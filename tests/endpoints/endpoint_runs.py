@@ -8,10 +8,10 @@ import unerring
 from faults.faults import Fault
 from faults.script import first_of, shares, spanning
 from unerring.core.planning.costs import Price
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagRules
-from unerring.runtime.limits import Guards, Patience
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagRules
+from unerring.runtime.config import Guards, Patience
 
 PRICE = Price(0.40, 1.60, cached=0.10)
 POLICY = Policy(AheadBy(3), vote_cap=60, first_temperature=1.0, later_temperature=1.0, flags=FlagRules(400))
@@ -65,7 +65,7 @@ def options(spec, **given):
 
 def decisions(journal):
     """Every decided choice, in order."""
-    return [decided.choice for decided in unerring.reading.History(journal).steps()]
+    return [decided.choice for decided in unerring.api.history.History(journal).steps()]
 
 
 def kinds(entries):

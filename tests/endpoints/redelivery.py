@@ -16,16 +16,16 @@ from faults.limits import Latency
 from faults.script import shares
 from faults.server import serving
 from unerring import Hanoi
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagRules
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagRules
 from unerring.errors import StepLimit
-from unerring.runtime.limits import Guards, Patience
+from unerring.runtime.config import Guards, Patience
 
 DISKS = 6
 POLICY = Policy(AheadBy(3), first_temperature=1.0, later_temperature=1.0, flags=FlagRules(400))
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["unerring", "unerring.adapters.openai_chat", "redelivery"])
+CHILDREN.set_forkserver_preload(["unerring", "unerring.adapters.openai.sampler", "redelivery"])
 
 
 def options(probe=False, wrong=0.4, **given):
@@ -45,7 +45,7 @@ def decided_wrongly(journal, disks=DISKS):
     """The numbers of the steps that were decided otherwise than is right, seen from where each was asked."""
     chain = Hanoi(disks)
     state, wrong = chain.start(), []
-    for decided in unerring.reading.History(journal).steps():
+    for decided in unerring.api.history.History(journal).steps():
         if decided.value != chain.truth(state):
             wrong.append(decided.step)
         state = chain.advance(state, decided.value)

@@ -9,10 +9,10 @@ from faults.answers import noise, scripted
 from faults.chat import Latency
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Replies
+from unerring.adapters.sqlite.reader import Reader
+from unerring.core.journal.entries import Replies
 from unerring.errors import VotesCopied
-from unerring.runtime.limits import Guards, SystemClock
+from unerring.runtime.config import Guards, SystemClock
 
 REPEATING = ["IGNORES_SEED", "MARKED", "FRESH", "FREE", "COALESCING"]
 

@@ -13,11 +13,11 @@ from faults.answers import noise
 from faults.faults import Fault
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.journal_reader import Reader
-from unerring.adapters.openai_request import SEED_BITS
-from unerring.core.entries import Cancelled, Failed, Intent, Probed, Replies
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Settings
+from unerring.adapters.openai.request import SEED_BITS
+from unerring.adapters.sqlite.reader import Reader
+from unerring.core.journal.entries import Cancelled, Failed, Intent, Probed, Replies
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Settings
 from unerring.errors import FailureKind
 
 SECONDS = 3.0  # deadline of a call

@@ -7,8 +7,8 @@ from doubling import Doubling
 from faults.answers import Answer
 from faults.server import serving
 from unerring import Options
-from unerring.core.redflag import FlagKind
-from unerring.runtime.limits import Guards
+from unerring.core.voting.redflag import FlagKind
+from unerring.runtime.config import Guards
 
 REASONS = ("model_context_window_exceeded", "repetition", "network_error", "content-filter", "tool_calls")
 

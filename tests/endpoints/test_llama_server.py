@@ -16,8 +16,8 @@ import pytest
 
 import unerring
 from unerring import Guards, Options, RedFlag, Subtask
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Replies
+from unerring.adapters.sqlite.reader import Reader
+from unerring.core.journal.entries import Replies
 from unerring.errors import StepRefused
 
 SERVER, MODEL = (os.environ.get(f"UNERRING_LLAMA_{name}") for name in ("SERVER", "MODEL"))

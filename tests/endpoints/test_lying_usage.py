@@ -11,11 +11,11 @@ from faults.faults import Fault
 from faults.script import always
 from faults.server import serving
 from unerring import Hanoi, Options, Sample, Settings, Usage
-from unerring.core.sample import Message, least_tokens
+from unerring.api.budget import Budget
+from unerring.core.voting.sample import Message, least_tokens
 from unerring.errors import Stopped
-from unerring.runtime.calling import Asked, brought
-from unerring.runtime.limits import Guards
-from unerring.spending import Budget
+from unerring.runtime.calls.retry import Asked, brought
+from unerring.runtime.config import Guards
 
 DOLLARS = 0.02  # a chain of 8 disks costs about 0.07
 LIES = (

@@ -8,10 +8,10 @@ from faults import caching
 from faults.answers import noise
 from faults.server import serving
 from unerring import Hanoi, InputError, Request
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Resumed
+from unerring.adapters.sqlite.reader import Reader
+from unerring.core.journal.entries import Resumed
 from unerring.errors import VotesCopied
-from unerring.runtime.limits import Guards
+from unerring.runtime.config import Guards
 
 NONCE = Request(nonce=True)
 

@@ -12,11 +12,11 @@ from faults.script import since
 from faults.server import serving
 from faults.trials import Trials
 from unerring import Hanoi
-from unerring.adapters.embedded_ensembles import EMBEDDED_POLICY
-from unerring.api import calibrate
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
+from unerring.api.calibration import PilotOptions
+from unerring.api.running import calibrate
 from unerring.errors import ModelChanged
-from unerring.measuring import PilotOptions
-from unerring.runtime.limits import Guards, SystemClock
+from unerring.runtime.config import Guards, SystemClock
 
 
 def test_a_chain_of_its_real_answers_is_solved(tmp_path):

@@ -14,14 +14,14 @@ from faults.faults import Fault
 from faults.script import shares, since, smooth
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Replies
-from unerring.core.identities import SHORTEST_IDENTITY, Identities
-from unerring.core.redflag import FlagKind
+from unerring.adapters.sqlite.reader import Reader
+from unerring.api.calibration import PilotOptions, calibrate
+from unerring.core.journal.entries import Replies
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.reply_ids import SHORTEST_IDENTITY, Identities
 from unerring.errors import StepLimit
-from unerring.measuring import PilotOptions, calibrate
-from unerring.runtime import limits
-from unerring.runtime.limits import Guards
+from unerring.runtime import config as limits
+from unerring.runtime.config import Guards
 
 
 def replies(journal):

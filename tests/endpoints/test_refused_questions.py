@@ -14,11 +14,11 @@ from faults.script import since, where
 from faults.server import serving
 from rows import Rows
 from unerring import Guards, InputError, Options
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Failed, Refused, Replies
+from unerring.adapters.sqlite.reader import Reader
+from unerring.api._review import decide, review
+from unerring.cli.main import command_line
+from unerring.core.journal.entries import Failed, Refused, Replies
 from unerring.errors import ProviderGone, StepRefused
-from unerring.reviewing import decide, review
-from unerring.ui.cli import command_line
 
 ODD = Rejection(422, "unprocessable", "Something about this request cannot be processed.")
 PLAIN = Options(guards=Guards(probe=False), clock=QuickClock())

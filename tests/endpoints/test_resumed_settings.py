@@ -7,9 +7,10 @@ import pytest
 import unerring
 from faults.answers import echoing, noise
 from faults.server import serving
-from unerring import Guards, Hanoi, InputError, Options, Request, api
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Replies, Resumed
+from unerring import Guards, Hanoi, InputError, Options, Request
+from unerring.adapters.sqlite.reader import Reader
+from unerring.api import running as api
+from unerring.core.journal.entries import Replies, Resumed
 from unerring.errors import StepLimit
 
 CHAIN = Hanoi(4)

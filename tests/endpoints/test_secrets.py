@@ -16,7 +16,7 @@ def unerring(folder, *words):
     """The command line in a process of its own, at its most verbose; what it said, and how it ended."""
     code = (
         "import logging, sys; logging.basicConfig(level=logging.DEBUG); "
-        "from unerring.ui.cli import command_line; sys.exit(command_line(sys.argv[1:]))"
+        "from unerring.cli.main import command_line; sys.exit(command_line(sys.argv[1:]))"
     )
     environment = {**os.environ, "UNERRING_API_KEY": CANARY, "PYTHONASYNCIODEBUG": "1", "PYTHONFAULTHANDLER": "1"}
     done = subprocess.run(

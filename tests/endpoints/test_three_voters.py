@@ -7,8 +7,8 @@ import unerring
 from faults.answers import noise, stubborn
 from faults.server import serving
 from unerring import Hanoi
-from unerring.api import Options, Target, calibrate
-from unerring.measuring import PilotOptions
+from unerring.api.calibration import PilotOptions
+from unerring.api.running import Options, Target, calibrate
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from faults.script import always, listed
 from faults.server import serving
 from unerring import Options
 from unerring.errors import ProviderGone
-from unerring.runtime.limits import Guards
+from unerring.runtime.config import Guards
 
 
 def doubled(prompt, temperature, seed, index, limit):

@@ -13,8 +13,8 @@ from math import ceil
 from random import Random, SystemRandom
 from typing import TypeAlias
 
-from unerring.core.process import Rehearsal
-from unerring.core.sample import Settings
+from unerring.core.chain import Rehearsal
+from unerring.core.voting.sample import Settings
 from unerring.errors import InputError
 from unerring.processes.hanoi import rehearse
 
@@ -180,7 +180,7 @@ class Embedded:
     async def __call__(
         self, prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None
     ) -> Answer:
-        from unerring.adapters.embedded import EmbeddedSampler
+        from unerring.adapters.embedded.sampler import EmbeddedSampler
 
         if self._sampler is None:
             self._sampler = EmbeddedSampler(self._spec)

@@ -8,7 +8,7 @@ from faults.answers import is_stubborn, noise, scripted, stubborn, stubborn_answ
 from faults.asking import CHAIN, QUESTION, asked_often, asked_once, asking
 from faults.ledger import Tokens
 from faults.server import serving
-from unerring.core.redflag import RedFlag
+from unerring.core.voting.redflag import RedFlag
 
 RIGHT = CHAIN.rehearse(QUESTION.compact).right
 

@@ -9,9 +9,10 @@ import pytest
 import unerring
 from doubling import Doubling
 from parked_runs import torn
-from unerring import Hanoi, Options, reading
+from unerring import Hanoi, Options
+from unerring.api import history as reading
+from unerring.cli.export import step_records, vote_records
 from unerring.errors import StepUndecided
-from unerring.ui.export import step_records, vote_records
 
 GOLDEN = Path(__file__).parent
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))

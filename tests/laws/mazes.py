@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from random import Random
 
-from unerring.core.process import Rehearsal, Subtask
-from unerring.core.redflag import RedFlag
-from unerring.core.vote import canonical, parsed
+from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.redflag import RedFlag
 
 CHOICES = ({"go": 0}, {"go": 1}, "left", ["right", 2.5])
 

@@ -14,8 +14,7 @@ from dataclasses import astuple, replace
 
 from hypothesis import strategies as st
 
-from unerring.core.account import Charge, Limits, Tariff
-from unerring.core.entries import (
+from unerring.core.journal.entries import (
     DRAFT,
     PROBE,
     Accepted,
@@ -41,13 +40,14 @@ from unerring.core.entries import (
     Voter,
     digest_of,
 )
-from unerring.core.open_step import OpenStep
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority, Undecided, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import RunState
-from unerring.core.sample import Finish, Usage
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.journal.state import RunState
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority, Undecided, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Usage
+from unerring.core.voting.step import OpenStep
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import FailureKind
 
 ACTIONS = 34

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.vote import NotJson, canonical, parsed
+from unerring.core.voting.canonical import NotJson, canonical, parsed
 
 LAW = settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

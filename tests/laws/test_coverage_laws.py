@@ -27,8 +27,8 @@ from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import RULES, Wish, planned
 from unerring.core.planning.races import Job, margin_plan
-from unerring.core.race import AheadBy, LogOdds, Race, Won
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.voting.race import AheadBy, LogOdds, Race, Won
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import NoKCanHelp
 
 JOB = Job(100_000, 0.95)

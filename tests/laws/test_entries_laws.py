@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from entry_strategies import objects, plain_json, strategies
 from tables import each
-from unerring.core.encoding import GENESIS, KINDS, chained, decode, encode
-from unerring.core.entries import Replies, Reply
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Finish, Sample, Usage
+from unerring.core.journal.codec import GENESIS, KINDS, chained, decode, encode
+from unerring.core.journal.entries import Replies, Reply
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Finish, Sample, Usage
 from unerring.errors import JournalTooNew
 
 LAW = settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.too_slow])

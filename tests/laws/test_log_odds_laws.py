@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.race import LogOdds, Race, Won
-from unerring.core.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights
+from unerring.core.voting.race import LogOdds, Race, Won
+from unerring.core.voting.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EDGES = (-0.1, -0.01)

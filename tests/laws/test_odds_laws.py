@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.odds import (
+from unerring.core.voting.odds import (
     chain_probability,
     expected_votes,
     expected_votes_upper,
@@ -24,7 +24,7 @@ from unerring.core.odds import (
     loss_probability_of,
     win_probability,
 )
-from unerring.core.race import AheadBy, Race, Won
+from unerring.core.voting.race import AheadBy, Race, Won
 from unerring.errors import InputError, NoKCanHelp
 
 LAW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,8 +8,19 @@ from itertools import combinations_with_replacement, count
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from unerring.core.race import AheadBy, Continue, FirstTo, LogOdds, Majority, Race, Rule, Undecided, Won, rule_named
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.voting.race import (
+    AheadBy,
+    Continue,
+    FirstTo,
+    LogOdds,
+    Majority,
+    Race,
+    Rule,
+    Undecided,
+    Won,
+    rule_named,
+)
+from unerring.core.voting.weights import VoterWeights, Weights
 
 LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HEAVY = settings(LAW, max_examples=60)

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from replay_runs import START, VOTERS, after, call_of, outcomes, policies, runs, snapshot
 
-from unerring.core.account import Charge
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import (
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import (
     DRAFT,
     Cancelled,
     Committed,
@@ -27,12 +26,13 @@ from unerring.core.entries import (
     Replies,
     Resumed,
 )
-from unerring.core.open_step import OpenStep, VoterRecord
-from unerring.core.policy import Policy
-from unerring.core.race import LogOdds, Race, Undecided, Won
-from unerring.core.replay import RunState, replay
-from unerring.core.report import Series, report_of
-from unerring.core.sample import Usage
+from unerring.core.journal.spend import Charge
+from unerring.core.journal.state import RunState, replay
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import LogOdds, Race, Undecided, Won
+from unerring.core.voting.sample import Usage
+from unerring.core.voting.step import OpenStep, VoterRecord
 from unerring.errors import FailureKind
 
 UNSENT = FailureKind.UNSENT

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from replay_runs import call_of
 
-from unerring.core.open_step import OpenStep
-from unerring.core.policy import Policy, policy_from
-from unerring.core.race import AheadBy, Continue, FirstTo, Majority, Race, Won
+from unerring.core.voting.policy import Policy, policy_from
+from unerring.core.voting.race import AheadBy, Continue, FirstTo, Majority, Race, Won
+from unerring.core.voting.step import OpenStep
 
 LAW = settings(max_examples=300, deadline=None)
 RULES = st.one_of(

@@ -18,16 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mazes import Guessing, Maze, Mine, Rows
 
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import Finished, Opened, Resumed
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, FirstTo, LogOdds, Majority
-from unerring.core.replay import RunState, replay
-from unerring.core.vote import canonical, parsed
-from unerring.core.weights import VoterWeights, Weights
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Finished, Opened, Resumed
+from unerring.core.journal.state import RunState, replay
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import ProviderBusy
-from unerring.runtime.chain import run_chain
-from unerring.runtime.limits import Patience, Speculation, Surroundings
+from unerring.runtime.config import Patience, Speculation, Surroundings
+from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal, NoisySampler
 
 sys.path.append(str(Path(__file__).parents[1] / "runtime"))

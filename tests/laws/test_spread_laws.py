@@ -13,7 +13,6 @@ from scipy.stats import beta as beta_distribution
 from scipy.stats import betabinom, binom
 
 from tables import each
-from unerring.core.odds import loss_probability
 from unerring.core.planning.calibration import LOOKS
 from unerring.core.planning.spread import (
     CONCENTRATIONS,
@@ -28,6 +27,7 @@ from unerring.core.planning.spread import (
     own,
     scaled,
 )
+from unerring.core.voting.odds import loss_probability
 
 ALARM = 1e-6
 MEANS = (1e-4, 0.001, 0.01, 0.1, 0.3)

@@ -7,9 +7,9 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unerring.core.redflag import RedFlag
 from unerring.core.tree import Composed, Limits, Tree, grown
-from unerring.core.vote import canonical, parsed
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.redflag import RedFlag
 from unerring.processes.general import General
 
 LAW = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

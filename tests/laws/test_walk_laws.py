@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tables import each
-from unerring.core.odds import expected_votes, loss_probability, win_probability
 from unerring.core.planning.walk import raced, ruined
-from unerring.core.race import AheadBy, Race, Won
+from unerring.core.voting.odds import expected_votes, loss_probability, win_probability
+from unerring.core.voting.race import AheadBy, Race, Won
 
 GRID = (0.5001, 0.51, 0.6429, 0.9, 0.9642, 0.9978, 0.9999, 0.9999999)
 EVERY_K = tuple(range(1, 41))

@@ -12,9 +12,9 @@ from tables import each
 from unerring.core.planning.signals import Signals
 from unerring.core.planning.spread import Kind
 from unerring.core.planning.walk import ruined
-from unerring.core.planning.weighed import GRID, MOST_WEIGHED, alike, weighed_race
-from unerring.core.race import LogOdds
-from unerring.core.weights import VoterWeights, Weighing, Weights, voter_weights
+from unerring.core.planning.weighted import GRID, MOST_WEIGHED, alike, weighed_race
+from unerring.core.voting.race import LogOdds
+from unerring.core.voting.weights import VoterWeights, Weighing, Weights, voter_weights
 
 EDGES = (-1.0, -0.1)
 LOGPROBS = (-9.0, -0.5, -0.01)  # one in each bin

@@ -9,12 +9,12 @@ pytest.importorskip("ctranslate2")
 
 from tables import each
 from unerring import run, verify
-from unerring.adapters.embedded_ensembles import DIGITS
-from unerring.adapters.embedded_member import Drafter, Member, uniforms
+from unerring.adapters.embedded.catalog import DIGITS
+from unerring.adapters.embedded.engine import Drafter, Member, uniforms
+from unerring.api.history import report
+from unerring.cli.main import command_line
 from unerring.errors import InputError
 from unerring.processes import Multiply, Solve, Sort
-from unerring.reading import report
-from unerring.ui.cli import command_line
 
 FORMS = ("Multiply the following numbers:\n{} x {}", "Multiply the following numbers:\n{} × {}")
 

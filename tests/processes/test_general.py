@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.redflag import RedFlag
+from unerring.core.voting.redflag import RedFlag
 from unerring.processes.general import General, parse_answer, parse_choice, parse_split, settled
 
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.process import Chain, length_of, parameters_of, verifier_of
-from unerring.core.redflag import RedFlag
-from unerring.core.vote import canonical, parsed
+from unerring.core.chain import Chain, length_of, parameters_of, verifier_of
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 from unerring.processes.hanoi import (
     MOST_DISKS,

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.vote import canonical, parsed
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer, parse_repairing, parse_strict
 
 LAW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring import run, verify
-from unerring.core.process import Chain
-from unerring.core.redflag import RedFlag
+from unerring.core.chain import Chain
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 from unerring.processes.multiply import MOST_DIGITS, Multiply, compact_prompt, parse, rehearse
 

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring import Options, Policy, resume, run, verify
-from unerring.core.entries import Shortlisted
-from unerring.core.process import Chain, verifier_of
-from unerring.core.race import AheadBy
-from unerring.core.redflag import RedFlag
+from unerring.api.history import History, report, steps
+from unerring.core.chain import Chain, verifier_of
+from unerring.core.journal.entries import Shortlisted
 from unerring.core.tree import grown
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError, StepLimit, StepUndecided
 from unerring.processes.general import General
 from unerring.processes.solve import Solve, sorting, ways
-from unerring.reading import History, report, steps
 
 CAREFUL = Policy(AheadBy(3), vote_cap=30, flag_cap=3)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring import run, verify
-from unerring.core.process import Chain
-from unerring.core.redflag import RedFlag
+from unerring.core.chain import Chain
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 from unerring.processes.solve import sorting, ways
 from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, numbers_in, order_in, parse, rehearse

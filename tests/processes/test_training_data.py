@@ -11,7 +11,7 @@ import pytest
 np = pytest.importorskip("numpy")
 
 from tables import each  # noqa: E402
-from unerring.adapters.embedded_ensembles import DIGITS  # noqa: E402
+from unerring.adapters.embedded.catalog import DIGITS  # noqa: E402
 from unerring.processes import multiply, multiply_roles, sort  # noqa: E402
 from unerring.processes.hanoi import MOST_DISKS, rehearse  # noqa: E402
 

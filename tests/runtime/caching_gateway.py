@@ -5,7 +5,7 @@ import asyncio
 from faults.answers import chance, letters, written
 from faults.caching import Proxy, Reply
 from faults.replies import Question, answered, billed_for, payload_of
-from unerring.core.sample import Sample, Usage
+from unerring.core.voting.sample import Sample, Usage
 from unerring.errors import FailureKind, ProviderDown
 
 

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from unerring.core.entries import Entry, Opened, Paused, Replies, Reply, Resumed
-from unerring.core.identities import Identities
-from unerring.core.policy import Policy
-from unerring.core.process import Chain, Rehearsal, Subtask
-from unerring.core.race import AheadBy
-from unerring.core.redflag import RedFlag
-from unerring.core.replay import Decided, RunState
-from unerring.core.sample import Sample, Settings
-from unerring.core.vote import canonical, parsed
-from unerring.runtime.chain import Surroundings, run_chain
+from unerring.core.chain import Chain, Rehearsal, Subtask
+from unerring.core.journal.entries import Entry, Opened, Paused, Replies, Reply, Resumed
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.reply_ids import Identities
+from unerring.core.voting.sample import Sample, Settings
+from unerring.runtime.runner import Surroundings, run_chain
 from unerring.testing import FakeClock, MemoryJournal
 
 K1 = Policy(rule=AheadBy(1))

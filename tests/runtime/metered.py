@@ -6,12 +6,12 @@ from random import Random
 
 from virtual_time import virtually
 
-from unerring.core.account import Charge, Tariff
-from unerring.core.entries import Resumed
-from unerring.core.replay import replay
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.journal.entries import Resumed
+from unerring.core.journal.spend import Charge, Tariff
+from unerring.core.journal.state import replay
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import BudgetSpent, FailureKind, ProviderBusy
-from unerring.runtime.limits import Patience
+from unerring.runtime.config import Patience
 from unerring.testing import MemoryJournal
 
 ENDLESS = Patience(first=0.1, total=1e9)

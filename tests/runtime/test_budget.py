@@ -8,13 +8,13 @@ from chain_runs import K3, Watch, Words
 from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
 from virtual_time import LoopClock, virtually
 
-from unerring.core.account import Charge, Limits
-from unerring.core.entries import Allowed, Opened, Resumed
-from unerring.core.replay import RunState, replay
-from unerring.core.vote import canonical
+from unerring.core.journal.entries import Allowed, Opened, Resumed
+from unerring.core.journal.spend import Charge, Limits
+from unerring.core.journal.state import RunState, replay
+from unerring.core.voting.canonical import canonical
 from unerring.errors import BudgetSpent
-from unerring.runtime.chain import run_chain
-from unerring.runtime.limits import Guards, Speculation, Surroundings
+from unerring.runtime.config import Guards, Speculation, Surroundings
+from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal
 
 
@@ -136,8 +136,8 @@ def test_a_stop_ends_a_wait_for_the_budget():
     """A call that waits for money is given up when the run is to stop."""
 
     async def main():
-        from unerring.runtime.ledger import Ledger
-        from unerring.runtime.limits import StopRequest
+        from unerring.runtime.calls.ledger import Ledger
+        from unerring.runtime.config import StopRequest
 
         state = replay(opened(K3, Words(1), Limits(money=10)))
         state.account.begin((0, 0, ""), Charge(0, 0, 10))

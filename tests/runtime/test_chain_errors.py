@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from chain_runs import K2, K3, Answers, Words, resume, run
 
-from unerring.core.redflag import RedFlag
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import ProviderBusy
-from unerring.runtime.limits import StopRequest
+from unerring.runtime.config import StopRequest
 from unerring.testing import ScriptedSampler
 
 

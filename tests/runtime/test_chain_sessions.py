@@ -7,12 +7,12 @@ from chain_runs import K1, K2, Answers, Words, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import Committed, Finished, Intent, Opened, Resumed, digest_of
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.replay import RunState, replay
-from unerring.core.vote import canonical
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Committed, Finished, Intent, Opened, Resumed, digest_of
+from unerring.core.journal.state import RunState, replay
+from unerring.core.voting.canonical import canonical
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
 from unerring.errors import ProviderBusy, StepLimit
 from unerring.testing import FakeClock, MemoryJournal, NoisySampler, ScriptedSampler
 

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from chain_runs import K2, K3, Answers, Words, arun, resume, run
 
-from unerring.core.entries import Cancelled, Committed
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
+from unerring.core.journal.entries import Cancelled, Committed
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
 from unerring.errors import Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.limits import StopRequest
+from unerring.runtime.config import StopRequest
 from unerring.testing import FakeClock, ScriptedSampler
 
 

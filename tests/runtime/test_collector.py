@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from unerring.runtime.stoppable import CALM, run_stoppable
+from unerring.runtime.signals import CALM, run_stoppable
 
 
 @pytest.fixture(autouse=True)

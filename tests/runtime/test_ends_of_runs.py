@@ -8,14 +8,14 @@ from metered import Bill, Metered
 from virtual_time import RIGHT, LoopClock, Says, Slow, always_a, until, virtually
 
 from tables import each
-from unerring.core.entries import Finished, Paused
-from unerring.core.replay import replay
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.journal.entries import Finished, Paused
+from unerring.core.journal.state import replay
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
-from unerring.runtime.calling import Asked, Caller, NoBook
-from unerring.runtime.gate import Gate, unless_stopped
-from unerring.runtime.limits import Patience, StopRequest, Surroundings
+from unerring.runtime.calls.gate import Gate, unless_stopped
+from unerring.runtime.calls.retry import Asked, Caller, NoBook
+from unerring.runtime.config import Patience, StopRequest, Surroundings
 from unerring.testing import MemoryJournal, ScriptedSampler
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)

@@ -9,16 +9,16 @@ from chain_runs import K1, K2, Words, resume, run, word
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unerring.core.account import WORDING
-from unerring.core.entries import Finished, Redrawn
-from unerring.core.policy import Policy
-from unerring.core.process import Subtask
-from unerring.core.race import AheadBy
-from unerring.core.replay import RunState
-from unerring.core.sample import Sample
+from unerring.core.chain import Subtask
+from unerring.core.journal.entries import Finished, Redrawn
+from unerring.core.journal.spend import WORDING
+from unerring.core.journal.state import RunState
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.sample import Sample
 from unerring.errors import StepUndecided
-from unerring.runtime.limits import Speculation
-from unerring.runtime.panel import Panel, reserves_of, seated, turns_before, voter_name
+from unerring.runtime.config import Speculation
+from unerring.runtime.ensemble import Panel, reserves_of, seated, turns_before, voter_name
 
 
 class Speaks:

@@ -4,11 +4,11 @@ import pytest
 from chain_runs import K1, Answers, Words, run
 
 import unerring
-from unerring.core.report import Series, report_of
+from unerring.cli.text.report import report_text
+from unerring.core.reporting.report import Series, report_of
 from unerring.errors import Interrupted, ProviderBusy
-from unerring.runtime.limits import Patience, StopRequest
+from unerring.runtime.config import Patience, StopRequest
 from unerring.testing import ScriptedSampler
-from unerring.ui.text import report_text
 
 
 def refusing(count):

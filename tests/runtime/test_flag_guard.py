@@ -11,13 +11,13 @@ from faults.answers import Answer
 from faults.server import serving
 from rows import Rows
 from unerring import Guards, Options
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Replies
-from unerring.core.flagged import FIRST
-from unerring.core.redflag import RedFlag
-from unerring.core.sample import NOTED_REASONING, Finish, Sample, Usage
+from unerring.adapters.sqlite.reader import Reader
+from unerring.api.calibration import PilotOptions, acalibrate
+from unerring.core.journal.entries import Replies
+from unerring.core.voting.flag_limit import FIRST
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.sample import NOTED_REASONING, Finish, Sample, Usage
 from unerring.errors import SamplesFlagged, StepUndecided
-from unerring.measuring import PilotOptions, acalibrate
 
 
 def total(path):

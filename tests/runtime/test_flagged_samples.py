@@ -3,12 +3,12 @@
 import pytest
 from chain_runs import K1, K2, Words, resume, run
 
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import Replies
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagKind, FlagRules, RedFlag
-from unerring.core.sample import Finish, Sample, Usage
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Replies
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagKind, FlagRules, RedFlag
+from unerring.core.voting.sample import Finish, Sample, Usage
 from unerring.testing import ScriptedSampler
 
 

@@ -6,9 +6,9 @@ import pytest
 from chain_runs import K3, Words, run
 
 from unerring import Subtask, json_answer
-from unerring.core.open_step import OpenStep
-from unerring.core.process import check_of, subtask_at
-from unerring.core.redflag import FlagKind, RedFlag
+from unerring.core.chain import check_of, subtask_at
+from unerring.core.voting.redflag import FlagKind, RedFlag
+from unerring.core.voting.step import OpenStep
 from unerring.processes.general import General
 from unerring.processes.solve import Solve
 from unerring.runtime.question import Question

@@ -7,11 +7,11 @@ import pytest
 from metered import Bill, Metered
 from virtual_time import LoopClock, virtually
 
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.calling import Asked, Caller, NoBook
-from unerring.runtime.gate import Gate
-from unerring.runtime.limits import Patience, StopRequest, Surroundings
+from unerring.runtime.calls.gate import Gate
+from unerring.runtime.calls.retry import Asked, Caller, NoBook
+from unerring.runtime.config import Patience, StopRequest, Surroundings
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 import unerring
 from doubling import exported
 from unerring import Hanoi, Options, Policy
-from unerring.core.encoding import decode, encode
-from unerring.core.race import LogOdds
-from unerring.core.replay import RunState
-from unerring.core.sample import Sample
-from unerring.core.weights import VoterWeights, Weights
+from unerring.api.history import History
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.state import RunState
+from unerring.core.voting.race import LogOdds
+from unerring.core.voting.sample import Sample
+from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import InputError, StepLimit, StepUndecided
-from unerring.reading import History
 from unerring.testing import NoisySampler, ScriptedSampler
 
 EDGE = -0.01

@@ -9,12 +9,12 @@ from chain_runs import K1, Words, arun, opening
 from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
 
 import unerring
-from unerring.core.entries import Cancelled, Failed, Intent, Replies
-from unerring.core.policy import Policy
-from unerring.core.replay import replay
+from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies
+from unerring.core.journal.state import replay
+from unerring.core.voting.policy import Policy
 from unerring.errors import ProviderGone
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Patience, Speculation, StopRequest, Surroundings
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Patience, Speculation, StopRequest, Surroundings
 from unerring.runtime.outcome_guard import MOST_UNANSWERED, OutcomeGuard
 from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of

@@ -8,12 +8,12 @@ from math import sqrt
 import pytest
 from chain_runs import Words, run
 
-from unerring.core.policy import Policy
-from unerring.core.process import Rehearsal
-from unerring.core.race import AheadBy
-from unerring.core.sample import Settings
+from unerring.api.resolve import sampler_for
+from unerring.core.chain import Rehearsal
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.sample import Settings
 from unerring.errors import InputError, StepUndecided
-from unerring.registry import sampler_for
 from unerring.testing import NoisySampler
 
 WRONG = ("wrong one", "wrong two", "wrong three")

@@ -4,9 +4,9 @@ import pytest
 from chain_runs import K2, Words, run
 
 from unerring import RedFlag, Subtask, json_answer
+from unerring.api.calibration import PilotOptions, calibrate
 from unerring.errors import StepUndecided
-from unerring.measuring import PilotOptions, calibrate
-from unerring.runtime.limits import Guards
+from unerring.runtime.config import Guards
 from unerring.testing import ScriptedSampler
 
 

@@ -5,11 +5,11 @@ from random import Random
 import pytest
 from chain_runs import Answers, Words, resume, run
 
-from unerring.core.entries import Failed, Intent
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
+from unerring.core.journal.entries import Failed, Intent
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
 from unerring.errors import ProviderBusy, ProviderGone
-from unerring.runtime.limits import Patience
+from unerring.runtime.config import Patience
 from unerring.testing import FakeClock, ScriptedSampler
 
 K1 = Policy(rule=AheadBy(1))

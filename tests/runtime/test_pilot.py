@@ -8,13 +8,13 @@ from virtual_time import LoopClock, Says, Slow, virtually
 
 from pilots import Places, Untold, counted, piloted
 from unerring import Hanoi, Policy, Sample, Usage
+from unerring.api.calibration import PilotOptions, acalibrate, calibrate
 from unerring.core.planning.calibration import LOOKS
 from unerring.core.planning.intervals import interval
-from unerring.core.redflag import FlagRules
-from unerring.core.sample import Finish
-from unerring.measuring import PilotOptions, acalibrate, calibrate
-from unerring.runtime.limits import Guards
-from unerring.runtime.panel import Panel
+from unerring.core.voting.redflag import FlagRules
+from unerring.core.voting.sample import Finish
+from unerring.runtime.config import Guards
+from unerring.runtime.ensemble import Panel
 from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
 from unerring.testing import NoisySampler
 

@@ -9,18 +9,18 @@ from virtual_time import LoopClock, Says
 
 from pilots import Places, blank, counted, one_line, piloted
 from unerring import InputError, Policy, Sample, Usage
-from unerring.adapters.journal_reader import Reader
-from unerring.core.account import Limits
-from unerring.core.entries import Allowed, Intent, Opened, Replies, Resumed
+from unerring.adapters.sqlite.reader import Reader
+from unerring.api.budget import Budget
+from unerring.api.calibration import read_calibration
+from unerring.core.journal.entries import Allowed, Intent, Opened, Replies, Resumed
+from unerring.core.journal.spend import Limits
+from unerring.core.journal.state import replay
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.planning.costs import Price
-from unerring.core.replay import replay
 from unerring.errors import BudgetSpent, VotesCopied
-from unerring.measuring import read_calibration
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Guards, Surroundings
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Guards, Surroundings
 from unerring.runtime.pilot import Pilot, pilot_policy
-from unerring.spending import Budget
 
 POLICY = pilot_policy(Policy(), 0.1)
 

@@ -6,9 +6,9 @@ from virtual_time import LoopClock, Says, Slow, virtually
 
 from pilots import Untold, counted, piloted
 from unerring import Hanoi
+from unerring.api.calibration import PilotOptions, acalibrate
 from unerring.core.planning.calibration import ENOUGH_LOOKS
-from unerring.measuring import PilotOptions, acalibrate
-from unerring.runtime.panel import Panel
+from unerring.runtime.ensemble import Panel
 from unerring.testing import NoisySampler
 
 

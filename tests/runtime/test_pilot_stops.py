@@ -12,10 +12,10 @@ from virtual_time import Says
 import unerring
 from pilots import Places, counted, one_line, piloted
 from unerring import Hanoi, ProviderBusy, ProviderDown, Sample, Usage
+from unerring.api._pilot_journal import _Unkept
+from unerring.api.calibration import PilotOptions, acalibrate, calibrate, read_calibration
 from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
-from unerring.measuring import PilotOptions, acalibrate, calibrate, read_calibration
-from unerring.pilot_journal import _Unkept
-from unerring.runtime.limits import Patience
+from unerring.runtime.config import Patience
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
 

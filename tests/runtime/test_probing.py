@@ -9,10 +9,10 @@ from caching_gateway import Gateway, always, mostly, unseeded
 from virtual_time import virtually
 
 from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
-from unerring.core.independence import Copies, Sent
-from unerring.core.sample import Finish, Sample, Settings, Usage
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.probing import MOST_CALLS, Nature, looks_random, nonce_of, probe
+from unerring.runtime.calls.cache_probe import MOST_CALLS, Nature, looks_random, nonce_of, probe
 
 BASE = Settings(temperature=0.0, max_output_tokens=24, seed=5, step=0, slot=0)
 FATAL_CACHES = [name for name in CACHES if name != "WHOLE_BODY"]

@@ -8,11 +8,11 @@ from caching_gateway import Gateway, always, mostly
 from virtual_time import virtually
 
 from faults.caching import CACHES, COALESCING, FRESH, WHOLE_BODY
-from unerring.core.independence import Copies, Sent
 from unerring.core.request import nonce_line
-from unerring.core.sample import Settings
-from unerring.runtime.probing import Finding, Nature, probe
-from unerring.runtime.repeat_probe import LONGER, ROUNDS, probe_repeats
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.sample import Settings
+from unerring.runtime.calls.cache_probe import Finding, Nature, probe
+from unerring.runtime.calls.repeat_probe import LONGER, ROUNDS, probe_repeats
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
 QUESTION = "What comes next? " * 40

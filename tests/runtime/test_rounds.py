@@ -8,12 +8,12 @@ from chain_runs import K2, K3, Answers, Words, arun, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unerring.core.entries import Committed
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy, FirstTo, Majority, Race
-from unerring.core.replay import RunState
+from unerring.core.journal.entries import Committed
+from unerring.core.journal.state import RunState
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy, FirstTo, Majority, Race
 from unerring.errors import StepUndecided
-from unerring.runtime.chain import STEPS_ON_END
+from unerring.runtime.runner import STEPS_ON_END
 from unerring.testing import ScriptedSampler
 
 # --- what a round asks for

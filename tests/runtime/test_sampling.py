@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 from chain_runs import K1, K2, K3, Answers, Words, arun, resume, run, word
 
-from unerring.core.entries import Cancelled, Failed, Intent, Replies, Voter
-from unerring.core.policy import Policy
-from unerring.core.process import Subtask
-from unerring.core.race import AheadBy
-from unerring.core.redflag import FlagKind, FlagRules
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.chain import Subtask
+from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies, Voter
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagKind, FlagRules
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown, VotesCopied
-from unerring.runtime.limits import Guards
+from unerring.runtime.config import Guards
 from unerring.testing import MemoryJournal, ScriptedSampler
 
 # --- temperatures and prompts

@@ -14,11 +14,11 @@ from chain_runs import K3, Words
 from virtual_time import LoopClock, ahead, virtually
 
 from faults.caching import COALESCING, FRESH, WHOLE_BODY
-from unerring.core.independence import Sent
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.voting.duplicates import Sent
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import VotesCopied
-from unerring.runtime.probing import Finding, Nature
-from unerring.runtime.share_probe import AGAIN, LEAST_SECONDS, MOST_SHARED, PARTS, probe_shared
+from unerring.runtime.calls.cache_probe import Finding, Nature
+from unerring.runtime.calls.share_probe import AGAIN, LEAST_SECONDS, MOST_SHARED, PARTS, probe_shared
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
 QUESTION = "What comes next? " * 40

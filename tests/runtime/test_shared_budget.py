@@ -12,12 +12,12 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import Budget, Options, Sample, Usage
-from unerring.core.account import Account, Charge, Limits
-from unerring.core.replay import RunState
+from unerring.core.journal.spend import Account, Charge, Limits
+from unerring.core.journal.state import RunState
 from unerring.errors import BudgetSpent
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Surroundings
-from unerring.runtime.shared_budget import Member, SharedBudget
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.calls.shared_budget import Member, SharedBudget
+from unerring.runtime.config import Surroundings
 from unerring.testing import MemoryJournal
 
 WORST = 100

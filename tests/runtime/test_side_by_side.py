@@ -7,11 +7,11 @@ from chain_runs import Words, resume
 from virtual_time import Says, Slow, ahead
 
 from unerring import Subtask
-from unerring.core.entries import Replies
-from unerring.core.redflag import RedFlag
+from unerring.core.journal.entries import Replies
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import StepUndecided
 from unerring.processes.solve import Solve
-from unerring.runtime.limits import Speculation
+from unerring.runtime.config import Speculation
 from unerring.testing import NoisySampler
 
 VOTES = Speculation(in_flight=1000)  # nothing guesses; what is known ahead comes from votes alone

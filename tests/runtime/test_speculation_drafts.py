@@ -9,12 +9,12 @@ from chain_runs import K3, Words, resume
 from virtual_time import Says, Slow, ahead, always_a, virtually
 
 import unerring
-from unerring.core.entries import DRAFT, Cancelled, Drafted, Failed, Intent, Replies
-from unerring.core.replay import replay
-from unerring.core.report import Series, report_of
-from unerring.core.sample import Usage
+from unerring.core.journal.entries import DRAFT, Cancelled, Drafted, Failed, Intent, Replies
+from unerring.core.journal.state import replay
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.voting.sample import Usage
 from unerring.errors import ProviderBusy, ProviderDown
-from unerring.runtime.limits import Patience, Speculation
+from unerring.runtime.config import Patience, Speculation
 
 
 class Mine(Exception):

@@ -7,7 +7,7 @@ from chain_runs import K1, K2, K3, Words, resume, run
 from virtual_time import Says, Slow, ahead, always_a
 
 from unerring.errors import InputError, ProviderError
-from unerring.runtime.limits import Speculation
+from unerring.runtime.config import Speculation
 
 
 class Mine(Exception):

@@ -10,8 +10,8 @@ import pytest
 from chain_runs import K3
 from virtual_time import Slow, ahead
 
-from unerring.core.process import Rehearsal, Subtask
-from unerring.runtime.limits import Speculation
+from unerring.core.chain import Rehearsal, Subtask
+from unerring.runtime.config import Speculation
 from unerring.testing import NoisySampler
 
 LATENCY = 0.05

@@ -9,12 +9,12 @@ import pytest
 from chain_runs import K1, K3, Words, arun, resume
 from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
 
-from unerring.core.encoding import decode, encode
-from unerring.core.entries import Cancelled, Committed, Intent, Replies
-from unerring.core.replay import RunState
-from unerring.core.report import Series, report_of
-from unerring.core.sample import Usage
-from unerring.runtime.limits import Guards, Speculation
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Cancelled, Committed, Intent, Replies
+from unerring.core.journal.state import RunState
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.voting.sample import Usage
+from unerring.runtime.config import Guards, Speculation
 from unerring.testing import MemoryJournal
 
 RECKLESS = Speculation(lambda state: "a", waste=1.0)

@@ -7,11 +7,11 @@ import pytest
 from chain_runs import K3, Words, arun, resume, run
 from virtual_time import RIGHT, LoopClock, Says, Slow, ahead, always_a, until, virtually
 
-from unerring.core.entries import Replies
-from unerring.core.policy import Policy
-from unerring.core.race import AheadBy
-from unerring.core.replay import replay
-from unerring.core.sample import Usage
+from unerring.core.journal.entries import Replies
+from unerring.core.journal.state import replay
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.sample import Usage
 from unerring.errors import (
     Interrupted,
     JournalError,
@@ -21,7 +21,7 @@ from unerring.errors import (
     StepLimit,
     StepUndecided,
 )
-from unerring.runtime.limits import Guards, Patience, Speculation, StopRequest
+from unerring.runtime.config import Guards, Patience, Speculation, StopRequest
 from unerring.testing import MemoryJournal
 
 RECKLESS = replace(RIGHT, waste=1.0)

@@ -8,8 +8,8 @@ from chain_runs import Words
 
 import unerring
 from unerring import Rehearsal, Subtask
+from unerring.core.chain import verifier_of
 from unerring.core.chain_form import misfit
-from unerring.core.process import verifier_of
 from unerring.core.user_code import place_of
 from unerring.errors import InputError
 from unerring.processes import SHIPPED

@@ -11,8 +11,8 @@ from typing import Any
 
 from chain_runs import K3, arun
 
-from unerring.core.sample import Sample, Settings, Usage
-from unerring.runtime.limits import Speculation
+from unerring.core.voting.sample import Sample, Settings, Usage
+from unerring.runtime.config import Speculation
 
 
 class Deadlock(AssertionError):

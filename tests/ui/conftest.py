@@ -5,7 +5,7 @@ import sys
 import pytest
 from command_runs import LEDGER, Done
 
-from unerring.ui.cli import command_line
+from unerring.cli.main import command_line
 
 
 @pytest.fixture

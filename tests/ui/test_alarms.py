@@ -8,12 +8,12 @@ import pytest
 
 import unerring
 from unerring import Hanoi, Options
+from unerring.api.calibration import calibrate
+from unerring.api.planning import Target, planned_policy
+from unerring.cli.progress import Progress
+from unerring.cli.text.report import report_text
 from unerring.errors import StepLimit
-from unerring.measuring import calibrate
-from unerring.planning import Target, planned_policy
 from unerring.testing import NoisySampler
-from unerring.ui.progress import Progress
-from unerring.ui.text import report_text
 
 CHAIN = Hanoi(disks=12)
 STEPS, CHANGE = 4095, 1500

@@ -8,9 +8,9 @@ import pytest
 from command_runs import LEDGER, NOISE, process, ran
 
 import unerring
+from unerring.cli import demo
+from unerring.cli.main import commands
 from unerring.processes.hanoi import Hanoi
-from unerring.ui import demo
-from unerring.ui.cli import commands
 
 # --- what works
 

@@ -10,7 +10,7 @@ from test_cli_review import HOSTILE, Word
 
 import unerring
 from unerring import Options, Policy
-from unerring.core.race import AheadBy
+from unerring.core.voting.race import AheadBy
 from unerring.testing import ScriptedSampler
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -12,7 +12,7 @@ from command_runs import NOISE
 
 from faults.answers import Answer, noise
 from faults.server import serving
-from unerring.ui import demo
+from unerring.cli import demo
 
 ODD = "odd; name it's.db"  # a file's name that a shell would take apart
 NAMES = "run|resume|review|verify|report|export|calibrate|plan|solve|rejudge|fork"

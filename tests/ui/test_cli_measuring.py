@@ -9,9 +9,9 @@ from command_runs import LEDGER
 
 from pilots import strict_json
 from unerring import Hanoi
-from unerring.core import odds
+from unerring.api.calibration import calibrate, read_calibration
+from unerring.core.voting import odds
 from unerring.errors import ProviderDown
-from unerring.measuring import calibrate, read_calibration
 from unerring.testing import NoisySampler
 
 MILLION = 2**20 - 1

@@ -9,8 +9,8 @@ from command_runs import NOISE, ran
 
 import unerring
 from unerring import Options, Policy, Request, Sample
-from unerring.adapters.journal_head import Head
-from unerring.core.race import AheadBy
+from unerring.adapters.sqlite.head import Head
+from unerring.core.voting.race import AheadBy
 from unerring.errors import Stopped
 
 HOPELESS = ("--model", "noise/p=0.6", "--k", "25")

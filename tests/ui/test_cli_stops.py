@@ -242,7 +242,14 @@ main()
 
 def test_an_interrupt_while_the_command_line_is_loaded_is_one_line(tmp_path):
     """Whichever of its modules is being imported at Ctrl-C, it ends with one line and code 3."""
-    places = ("unerring.api", "unerring.errors", "unerring.public", "unerring.ui.cli", "unerring.ui.options", "click")
+    places = (
+        "unerring.api.running",
+        "unerring.errors",
+        "unerring.api",
+        "unerring.cli.main",
+        "unerring.cli.options",
+        "click",
+    )
     program = (sys.executable, "-c", INTERRUPTED)
     ends = {place: process(place, cwd=tmp_path, program=program) for place in places}
     assert {place: (done.returncode, done.stderr) for place, done in ends.items()} == dict.fromkeys(

@@ -2,8 +2,8 @@
 
 import click
 
-from unerring.ui.cli import commands
-from unerring.ui.grouped_help import GROUPS, LAST, GroupedCommand
+from unerring.cli.grouped_help import GROUPS, LAST, GroupedCommand
+from unerring.cli.main import commands
 
 
 def test_options_stand_under_headings_in_one_order(cli):

@@ -13,13 +13,13 @@ from command_runs import process
 
 import unerring
 from unerring import Options, Sample
-from unerring.core.timeline import Timeline
-from unerring.core.vote import canonical
+from unerring.cli.figures.html import page, write_report
+from unerring.cli.figures.run_plots import run_panels
+from unerring.cli.text.report import inert
+from unerring.core.reporting.timeline import Timeline
+from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError, ProviderDown, Stopped
 from unerring.testing import ScriptedSampler
-from unerring.ui.html import page, write_report
-from unerring.ui.run_plots import run_panels
-from unerring.ui.text import inert
 
 EVIL = [
     "<script>alert(1)</script>",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import unerring
-from unerring.ui.html import write_report
+from unerring.cli.figures.html import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

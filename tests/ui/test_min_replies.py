@@ -5,8 +5,8 @@ import pytest
 import unerring
 from faults.answers import noise
 from faults.server import serving
-from unerring.adapters.journal_reader import Reader
-from unerring.core.entries import Replies
+from unerring.adapters.sqlite.reader import Reader
+from unerring.core.journal.entries import Replies
 
 
 @pytest.mark.parametrize(("given", "calls"), [((), 2), (("--min-replies", "1"), 1)])

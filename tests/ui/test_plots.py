@@ -10,12 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unerring.cli.figures import svg as drawing
+from unerring.cli.figures.calibration_plots import (
+    BINS,
+    by_logprob,
+    draw_calibration,
+    edges_of,
+    flags_of,
+    looks_of,
+    rates_of,
+)
 from unerring.core.planning.calibration import EDGES, Calibration, Trouble, Troubled, VoterCount
 from unerring.core.planning.estimates import Share, ensemble_estimate, voter_estimate
-from unerring.core.sample import Usage
+from unerring.core.voting.sample import Usage
 from unerring.errors import InputError
-from unerring.ui import drawing
-from unerring.ui.plots import BINS, by_logprob, draw_calibration, edges_of, flags_of, looks_of, rates_of
 
 NAMES = ["error_rates", "further_looks", "log_probability", "flags"]
 
@@ -221,5 +229,5 @@ def test_the_command_draws(cli, tmp_path):
 
 def test_matplotlib_is_loaded_to_draw_and_not_before():
     """The command line and the code that draws do without it until there is something to draw."""
-    code = "import sys, unerring.ui.cli, unerring.ui.html, unerring.ui.plots; assert 'matplotlib' not in sys.modules"
+    code = "import sys, unerring.cli.main, unerring.cli.figures.html, unerring.cli.figures.calibration_plots; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from unerring import Hanoi, Options, run
-from unerring.core.entries import Opened
-from unerring.core.policy import Policy
-from unerring.core.progress import duration
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import Decided, RunState
+from unerring.cli import progress
+from unerring.cli.progress import PLAIN_SECONDS, REFRESH_SECONDS, Progress
+from unerring.core.journal.entries import Opened
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.reporting.progress import duration
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.redflag import FlagKind
 from unerring.testing import NoisySampler
-from unerring.ui import progress
-from unerring.ui.progress import PLAIN_SECONDS, REFRESH_SECONDS, Progress
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

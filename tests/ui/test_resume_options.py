@@ -7,8 +7,8 @@ import unerring
 from faults.answers import echoing, noise
 from faults.server import serving
 from unerring import InputError, Options, Policy, Target
+from unerring.cli.run import NOT_OF_RESUME, resume, run
 from unerring.errors import StepLimit
-from unerring.ui.running import NOT_OF_RESUME, resume, run
 
 BEGUN = ("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", "--max-steps", "2")
 

@@ -7,11 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unerring
-from unerring.core.planning.estimates import Share
-from unerring.core.planning.intervals import interval
-from unerring.core.timeline import Timeline
-from unerring.testing import NoisySampler
-from unerring.ui.run_plots import (
+from unerring.cli.figures.run_plots import (
     MOST_BARS,
     Rate,
     Wrongs,
@@ -22,6 +18,10 @@ from unerring.ui.run_plots import (
     votes_of,
     wrongs_of,
 )
+from unerring.core.planning.estimates import Share
+from unerring.core.planning.intervals import interval
+from unerring.core.reporting.timeline import Timeline
+from unerring.testing import NoisySampler
 
 
 def timeline(dissents):

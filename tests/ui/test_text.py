@@ -10,9 +10,9 @@ import unerring
 from faults.answers import echoing, noise
 from faults.server import serving
 from unerring import Hanoi, Options, Policy, Sample, Stopped
-from unerring.core.race import AheadBy
+from unerring.cli.text.report import chance, inert, probability, report_text
+from unerring.core.voting.race import AheadBy
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
-from unerring.ui.text import chance, inert, probability, report_text
 
 
 class Word:

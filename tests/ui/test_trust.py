@@ -10,10 +10,11 @@ from command_runs import LEDGER, NOISE
 import unerring
 from faults.process import running
 from parked_runs import parked, torn
-from unerring import InputError, reviewing
+from unerring import InputError
 from unerring.adapters.known_journals import MOST_KNOWN, StateUnusable, is_known, remember
-from unerring.adapters.sqlite_journal import SqliteJournal
-from unerring.core.entries import Opened, Redrawn
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api import _review as reviewing
+from unerring.core.journal.entries import Opened, Redrawn
 
 KEY = "sk-canary-4f1e9b2c7d8a6053aa17"
 MODEL = """

@@ -10,12 +10,12 @@ from dataclasses import replace
 from threading import Thread
 from typing import Any, TypeAlias, cast
 
-from unerring.adapters.model_errors import provider_failure
-from unerring.core.sample import Sample, Settings
-from unerring.core.shortening import short
+from unerring.adapters.sdk_errors import provider_failure
+from unerring.core.short_text import short
 from unerring.core.user_code import noted, wrong_return
+from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import InputError, ProviderError
-from unerring.runtime.panel import as_failure, leading
+from unerring.runtime.ensemble import as_failure, leading
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[..., Answer | Awaitable[Answer]]

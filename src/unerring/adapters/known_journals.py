@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
-from unerring.core.entries import Opened
-from unerring.core.vote import Json
+from unerring.core.journal.entries import Opened
+from unerring.core.voting.canonical import Json
 
 STATE_HOME = "XDG_STATE_HOME"  # specifications.freedesktop.org/basedir: a relative path counts as none
 LIST = "known-journals"

@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from unerring.adapters.openai_chat import OpenAISampler
-from unerring.adapters.openai_failures import LARGEST_ERROR, Failure, one_line
-from unerring.adapters.openai_line import Answered, Line
-from unerring.adapters.openai_request import FORMAT, LIMITS
-from unerring.adapters.openai_spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
-from unerring.adapters.openai_spec import PROVIDER as CHAT
+from unerring.adapters.openai.connection import Answered, Line
+from unerring.adapters.openai.errors import LARGEST_ERROR, Failure, one_line
+from unerring.adapters.openai.request import FORMAT, LIMITS
+from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.adapters.openai.spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
+from unerring.adapters.openai.spec import PROVIDER as CHAT
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.scrubbing import KeyFinder
 from unerring.errors import FailureKind, InputError, ProviderBusy

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.jsonl import json_value
+from unerring.adapters.tables.jsonl import json_value
 from unerring.adapters.user_frames import own_frames, placed
-from unerring.core.shortening import short
-from unerring.core.vote import Json
+from unerring.core.short_text import short
+from unerring.core.voting.canonical import Json
 from unerring.errors import InputError, UnerringError, UserCodeFailed
-from unerring.runtime.panel import RESERVE, SEPARATOR
-from unerring.runtime.ports import Sampler
+from unerring.runtime.ensemble import RESERVE, SEPARATOR
+from unerring.runtime.protocols import Sampler
 
 GROUP = "unerring.samplers"
 SHIPPED = frozenset({"embedded", "noise", "openai", "openai-batch", "litellm"})
@@ -134,7 +134,9 @@ def _in_module(place: str, given: str, spec: str) -> Sampler:
                 f"model = {found.__name__}(), and name that: {place.partition(':')[0]}:model"
             )
         if not callable(getattr(found, "sample", None)):
-            raise InputError(f"{place} is no sampler: it has no method sample (see unerring.runtime.ports.Sampler)")
+            raise InputError(
+                f"{place} is no sampler: it has no method sample (see unerring.runtime.protocols.Sampler)"
+            )
         parameters = _parameters(given)
         try:
             inspect.signature(found).bind(**parameters)
@@ -199,7 +201,7 @@ def _checked(sampler: Any, spec: str) -> Sampler:
         if not isinstance(value, kind):
             raise InputError(
                 f"{spec} is no sampler: its {name} has to be {kind.__name__}, and is {short(value)} "
-                "(see unerring.runtime.ports.Sampler)"
+                "(see unerring.runtime.protocols.Sampler)"
             )
     return sampler  # type: ignore[no-any-return]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.jsonl import read_text
+from unerring.adapters.tables.jsonl import read_text
 from unerring.core.planning.costs import BATCH, Price
 from unerring.errors import InputError
-from unerring.runtime.panel import RESERVE, SEPARATOR
+from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
 FREE = ("embedded", "noise")
 BATCHED = "openai-batch"

@@ -8,7 +8,7 @@ import inspect
 from difflib import SequenceMatcher
 from typing import Any
 
-from unerring.core.shortening import short
+from unerring.core.short_text import short
 from unerring.core.user_code import defined_at
 
 REQUIRED: dict[str, tuple[str, ...]] = {"start": (), "subtask": ("state",), "advance": ("state", "choice")}

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from unerring.core.arguments import require_flag
-from unerring.core.echo import token_of
+from unerring.core.chain import Subtask
 from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
-from unerring.core.policy import Policy
-from unerring.core.process import Subtask
-from unerring.core.sample import Message, Settings
-from unerring.core.vote import Json, NotJson, canonical
+from unerring.core.voting.canonical import Json, NotJson, canonical
+from unerring.core.voting.echo import token_of
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.sample import Message, Settings
 from unerring.errors import InputError
 
 MAX_EXTRA_CHARS = 1 << 16

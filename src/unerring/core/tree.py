@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, cast
 
-from unerring.core.process import Subtask
-from unerring.core.redflag import RedFlag
-from unerring.core.vote import Json
+from unerring.core.chain import Subtask
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import RedFlag
 
 Problem = dict[str, Any]
 

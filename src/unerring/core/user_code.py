@@ -8,7 +8,7 @@ becomes `WrongReturn`.
 from functools import partial
 from typing import Any, NoReturn
 
-from unerring.core.vote import Json, NotJson, canonical
+from unerring.core.voting.canonical import Json, NotJson, canonical
 
 # What a user's own method may raise and what is an error of its own code; Ctrl-C is not among them.
 OWN_ERRORS = (Exception, SystemExit, GeneratorExit)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from unerring.core.parsing import json_answer, parser_called
-from unerring.core.process import Subtask
-from unerring.core.redflag import RedFlag
+from unerring.core.chain import Subtask
 from unerring.core.tree import Composed
-from unerring.core.vote import Json, canonical
+from unerring.core.voting.canonical import Json, canonical
+from unerring.core.voting.parsing import json_answer, parser_called
+from unerring.core.voting.redflag import RedFlag
 
 READINGS = "json", "lenient-json"  # names of parsers that may read the roles' replies
 Read: TypeAlias = Callable[[str], Json]

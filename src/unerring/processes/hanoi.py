@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from unerring.core.process import Rehearsal, Subtask
-from unerring.core.redflag import RedFlag
-from unerring.core.vote import Json
+from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 from unerring.processes.hanoi_wordings import other_wordings
 

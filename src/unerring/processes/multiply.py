@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from unerring.core.parsing import labelled
-from unerring.core.process import Rehearsal, Subtask
-from unerring.core.vote import Json
+from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.parsing import labelled
 from unerring.errors import InputError
 
 MOST_DIGITS = 1000  # of each factor: a million steps

@@ -5,11 +5,11 @@ Splitting and solving are asked; the answers are put together by a function, sin
 
 import re
 
-from unerring.core.parsing import labelled
-from unerring.core.process import Rehearsal, Subtask
-from unerring.core.redflag import RedFlag
+from unerring.core.chain import Rehearsal, Subtask
 from unerring.core.tree import Composed
-from unerring.core.vote import Json
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.parsing import labelled
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 
 LONGEST = 300  # digits of a factor

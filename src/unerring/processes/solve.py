@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from unerring.core.parsing import parser_called
-from unerring.core.process import Rehearsal
-from unerring.core.shortening import short
+from unerring.core.chain import Rehearsal
+from unerring.core.short_text import short
 from unerring.core.tree import Composed, Limits, Roles, Tree
-from unerring.core.vote import Json
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.parsing import parser_called
 from unerring.errors import InputError
 from unerring.processes.general import READINGS, General
 from unerring.processes.multiply_roles import MultiplyRoles, is_product, product_in

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from unerring.core.parsing import labelled
-from unerring.core.process import Rehearsal, Subtask
-from unerring.core.redflag import RedFlag
-from unerring.core.vote import Json
+from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.parsing import labelled
+from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 
 MOST_NUMBERS = 10_000

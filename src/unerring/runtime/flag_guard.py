@@ -1,20 +1,20 @@
 """The guard against a run next to none of whose samples may vote: it stops the run, and names voters that are silent.
 
-The criterion is `unerring.core.flagged`; here a session's samples are counted, and a stop is raised.
+The criterion is `unerring.core.voting.flag_limit`; here a session's samples are counted, and a stop is raised.
 """
 
 import logging
 from collections.abc import Sequence
 
-from unerring.core.entries import Reply
-from unerring.core.flagged import Flagged, FlagWatch, explained
-from unerring.core.redflag import FlagKind
-from unerring.core.sample import Sample
+from unerring.core.journal.entries import Reply
+from unerring.core.voting.flag_limit import Flagged, FlagWatch, explained
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Sample
 from unerring.errors import SamplesFlagged
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Surroundings
-from unerring.runtime.panel import voters_of
-from unerring.runtime.ports import Sampler
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Surroundings
+from unerring.runtime.ensemble import voters_of
+from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
 
 log = logging.getLogger("unerring")

@@ -4,19 +4,19 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from unerring.core.entries import Committed, Finished, Paused, Shortlisted
-from unerring.core.flagged import Flagged, explained
-from unerring.core.open_step import OpenStep
-from unerring.core.process import Chain, advanced, digest_at, length_of
-from unerring.core.race import LogOdds, Undecided, Won
-from unerring.core.redflag import FlagKind
-from unerring.core.replay import RunState
-from unerring.core.summary import counted
+from unerring.core.chain import Chain, advanced, digest_at, length_of
+from unerring.core.journal.entries import Committed, Finished, Paused, Shortlisted
+from unerring.core.journal.state import RunState
+from unerring.core.reporting.summary import counted
 from unerring.core.user_code import told
-from unerring.core.vote import Json, parsed
+from unerring.core.voting.canonical import Json, parsed
+from unerring.core.voting.flag_limit import Flagged, explained
+from unerring.core.voting.race import LogOdds, Undecided, Won
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.step import OpenStep
 from unerring.errors import BEYOND_LENGTH, Interrupted, StepLimit, StepUndecided, Stopped
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Surroundings
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Surroundings
 from unerring.runtime.question import Question, question_of
 
 OF_THE_PROCESS = (FlagKind.MALFORMED, FlagKind.REJECTED)  # flags that the process's parser or check raises

@@ -1,7 +1,7 @@
 """The guard against asking without end: it stops a run whose calls end, and bring neither a sample nor a failure."""
 
 from unerring.errors import ProviderGone
-from unerring.runtime.ledger import Ledger
+from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.question import Question
 
 MOST_UNANSWERED = 1000  # samples of a step, beyond twice those that may be under way, of whose calls nothing is heard

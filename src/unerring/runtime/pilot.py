@@ -17,10 +17,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
-from unerring.core.entries import Paused
-from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
-from unerring.core.policy import Policy
-from unerring.core.process import (
+from unerring.core.chain import (
     Chain,
     advanced,
     digest_at,
@@ -31,15 +28,18 @@ from unerring.core.process import (
     subtask_at,
     truth_of,
 )
-from unerring.core.race import AheadBy
-from unerring.core.vote import Json, parsed
+from unerring.core.journal.entries import Paused
+from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
+from unerring.core.voting.canonical import Json, parsed
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, Interrupted, JournalError, StepUndecided
-from unerring.runtime.calling import failure_of, raise_first, taken_in
-from unerring.runtime.failures import name_last_failure
+from unerring.runtime.calls.failure_notices import name_last_failure
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.calls.retry import failure_of, raise_first, taken_in
+from unerring.runtime.config import Speculation, StopRequest, Surroundings
 from unerring.runtime.frontier import paused_by
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Speculation, StopRequest, Surroundings
-from unerring.runtime.ports import Sampler
+from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
 

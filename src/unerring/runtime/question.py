@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from unerring.core.comparison import question_digest, what_changed
-from unerring.core.echo import require_echo
-from unerring.core.entries import Judgement, QuestionText, Reply
-from unerring.core.open_step import OpenStep
-from unerring.core.parsing import repeats_example
-from unerring.core.process import Chain, Subtask, check_of, flag_of, subtask_at
-from unerring.core.redflag import FlagKind, NullAnswer, RedFlag
-from unerring.core.replay import RunState
-from unerring.core.shortening import short, shortened
+from unerring.core.chain import Chain, Subtask, check_of, flag_of, subtask_at
+from unerring.core.journal.digests import question_digest, what_changed
+from unerring.core.journal.entries import Judgement, QuestionText, Reply
+from unerring.core.journal.state import RunState
+from unerring.core.short_text import short, shortened
 from unerring.core.user_code import OWN_ERRORS, not_json, raise_own, wrong_return
-from unerring.core.vote import ForeignType, Json, NotJson, canonical, parsed
+from unerring.core.voting.canonical import ForeignType, Json, NotJson, canonical, parsed
+from unerring.core.voting.echo import require_echo
+from unerring.core.voting.parsing import repeats_example
+from unerring.core.voting.redflag import FlagKind, NullAnswer, RedFlag
+from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged
 
 MAX_REASON_CHARS = 300  # of a red flag's reason that the journal keeps

@@ -5,13 +5,13 @@ model, against a policy), or where it answers 400, 413 or 422 and has answered o
 with the same model and settings. Any other request that is refused would be so at every step, and ends the run.
 """
 
-from unerring.core.entries import Refused
-from unerring.core.sample import Finish, Sample
+from unerring.core.journal.entries import Refused
+from unerring.core.voting.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, StepRefused
-from unerring.runtime.ledger import Ledger
-from unerring.runtime.limits import Surroundings
-from unerring.runtime.panel import answers_as, samplers_of
-from unerring.runtime.ports import Sampler
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Surroundings
+from unerring.runtime.ensemble import answers_as, samplers_of
+from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
 
 OF_A_QUESTION = {400, 413, 422}  # HTTP statuses that may be about one question alone

@@ -12,25 +12,25 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from unerring.core.echo import echo_line, without_echo
-from unerring.core.entries import Replies, Reply
-from unerring.core.independence import Copies, Sent
-from unerring.core.open_step import OpenStep
-from unerring.core.process import Subtask
-from unerring.core.race import LogOdds
-from unerring.core.redflag import FlagKind, RedFlag
-from unerring.core.sample import Sample, Settings, Usage
+from unerring.core.chain import Subtask
+from unerring.core.journal.entries import Replies, Reply
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.echo import echo_line, without_echo
+from unerring.core.voting.race import LogOdds
+from unerring.core.voting.redflag import FlagKind, RedFlag
+from unerring.core.voting.sample import Sample, Settings, Usage
+from unerring.core.voting.step import OpenStep
 from unerring.errors import InputError, ProviderGone, VotesCopied
-from unerring.runtime.calling import Asked, Caller, taken_in
+from unerring.runtime.calls.ledger import Ledger, Tries
+from unerring.runtime.calls.probe_calls import can_be_tried, tried_out
+from unerring.runtime.calls.retry import Asked, Caller, taken_in
+from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.ensemble import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.flag_guard import FlagGuard
-from unerring.runtime.ledger import Ledger, Tries
-from unerring.runtime.limits import StopRequest, Surroundings
 from unerring.runtime.outcome_guard import OutcomeGuard
-from unerring.runtime.panel import samplers_of, seated, turns_before, voter_name
-from unerring.runtime.ports import Endpoint, Sampler
+from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.runtime.question import MAX_REASON_CHARS, Question
 from unerring.runtime.refusals import Refusals
-from unerring.runtime.trials import can_be_tried, tried_out
 
 # Entries that may wait for the disk at once before sampling pauses for it.
 MOST_PENDING = 4096

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 
-from unerring.core.entries import Entry
-from unerring.core.process import Rehearsal
-from unerring.core.sample import Sample, Settings, Usage
-from unerring.core.shortening import short
+from unerring.core.chain import Rehearsal
+from unerring.core.journal.entries import Entry
+from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
+from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import InputError
 
 __all__ = ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]

@@ -21,10 +21,10 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from unerring.core.sample import Finish, Sample, Settings, Usage
+from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown, ProviderError
 from unerring.processes.hanoi import Hanoi
-from unerring.runtime.ports import Endpoint, Sampler
+from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.testing.journals import JournalContract, JournalStore
 
 __all__ = [

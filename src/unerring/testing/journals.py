@@ -6,8 +6,8 @@ from typing import Protocol
 
 import pytest
 
-from unerring.core.entries import Committed, Entry, Intent
-from unerring.runtime.ports import Journal
+from unerring.core.journal.entries import Committed, Entry, Intent
+from unerring.runtime.protocols import Journal
 
 GROUPS = (1, 3, 700, 5000)  # entries that one commit covers
 

@@ -24,7 +24,7 @@ from unerring.core.planning.spread import (
     own,
     scaled,
 )
-from unerring.core.weights import VoterWeights, millinats
+from unerring.core.voting.weights import VoterWeights, millinats
 from unerring.errors import InputError
 
 NARROW = 3.0  # Beta(a, b) with a larger a is narrow: errors fall on most steps alike

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from unerring.core.account import Account, in_dollars
-from unerring.core.redflag import FlagKind, FlagRules
-from unerring.core.sample import Usage
-from unerring.core.vote import Json
+from unerring.core.journal.spend import Account, in_dollars
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import FlagKind, FlagRules
+from unerring.core.voting.sample import Usage
 
 LOOKS = 24  # further votes of each voter on a step where one erred
 ENOUGH_LOOKS = 60  # steps on which a voter erred and that were looked at again, before its errors are well known ...

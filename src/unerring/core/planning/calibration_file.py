@@ -7,10 +7,10 @@ from typing import Any
 
 from unerring.core.planning.calibration import EDGES, Calibration, Spent, Trouble, Troubled, VoterCount
 from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
-from unerring.core.redflag import FlagRules
 from unerring.core.request import request_from
-from unerring.core.sample import Usage
-from unerring.core.shortening import short
+from unerring.core.short_text import short
+from unerring.core.voting.redflag import FlagRules
+from unerring.core.voting.sample import Usage
 
 VERSION = 1
 MOST = 10**15  # that anything is counted to: beyond, floats no longer tell two counts apart

@@ -8,7 +8,7 @@ spread of the totals is taken as normal (they are sums over many steps): the 99t
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from unerring.core.account import PICO, Tariff
+from unerring.core.journal.spend import PICO, Tariff
 from unerring.core.planning.assumptions import MOST_AMOUNT
 from unerring.core.planning.races import Job, Races
 from unerring.errors import InputError

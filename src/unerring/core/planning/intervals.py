@@ -8,7 +8,7 @@ that it is somewhat wide. Trials must be independent, such as one vote on each o
 from collections.abc import Callable
 from math import exp, expm1, lgamma, log, log1p
 
-from unerring.core.odds import loss_probability_of
+from unerring.core.voting.odds import loss_probability_of
 from unerring.errors import InputError
 
 _TINY = 1e-300

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from unerring.core import odds
 from unerring.core.planning.assumptions import Assumptions
 from unerring.core.planning.costs import Amount, Bill, Price, Terms, Way, bill
 from unerring.core.planning.races import Job, Races, dissent_band, margin_plan, weighted_plan
-from unerring.core.race import AheadBy
+from unerring.core.voting import odds
+from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, NoKCanHelp
 
 RULES = ("ahead-by", "log-odds")

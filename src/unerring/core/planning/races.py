@@ -2,10 +2,10 @@
 
     success = (1 - e)^(s/m),   e = sum over kinds of steps of share * P(a wrong choice wins)
 
-The paper's formulas (`unerring.core.odds`) are the special case of one kind of step and one voter. What is planned for
-is the pessimistic end of what a calibration leaves open (`unerring.core.planning.assumptions`), so a plan for 95 %
-succeeds more often than that, unless steps are hard in a way that the pilot did not meet; how many there could be is
-shown with it.
+The paper's formulas (`unerring.core.voting.odds`) are the special case of one kind of step and one voter. What is
+planned for is the pessimistic end of what a calibration leaves open (`unerring.core.planning.assumptions`), so a plan
+for 95 % succeeds more often than that, unless steps are hard in a way that the pilot did not meet; how many there
+could be is shown with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil, exp, expm1, floor, log, log1p, sqrt
 
-from unerring.core import odds
 from unerring.core.planning.assumptions import Assumptions
 from unerring.core.planning.intervals import halved
 from unerring.core.planning.signals import weights_of
 from unerring.core.planning.spread import Kind, Spread
 from unerring.core.planning.walk import Outcome, raced, ruined
-from unerring.core.planning.weighed import GRID, MOST_WEIGHED, alike, weighed_race
-from unerring.core.race import AheadBy, LogOdds, Rule
+from unerring.core.planning.weighted import GRID, MOST_WEIGHED, alike, weighed_race
+from unerring.core.voting import odds
+from unerring.core.voting.race import AheadBy, LogOdds, Rule
 from unerring.errors import InputError, NoKCanHelp
 
 MOST_K = 400

@@ -2,7 +2,7 @@
 
 Where a voter's errors scattered on every step that was looked at, its further votes on a step count what the worst of
 these steps leaves them. Where it was stubborn on one, or erred too rarely to tell, it is heard twice
-(`unerring.core.weights`).
+(`unerring.core.voting.weights`).
 
 By Bayes' rule a vote that is right with probability p counts ln(p / (1 - p)) for its choice. Votes are parted into
 bins of log-probability, and p is the posterior mean of each bin (Laplace's rule: one more error than was seen, in two
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unerring.core.planning.calibration import EDGES, Calibration, Trouble, VoterCount
-from unerring.core.weights import VoterWeights, Weights, voter_weights
+from unerring.core.voting.weights import VoterWeights, Weights, voter_weights
 
 # Steps on which a voter erred, before it is said that its errors scatter: if none of 30 was a stubborn one, such are
 # fewer than one in ten, with 95 %.

@@ -1,8 +1,8 @@
 """A race between the right choice and one wrong one, computed exactly, vote by vote.
 
 The lead of the right choice is a walk that starts at 0 and ends at plus or minus the lead that wins. Unlike the closed
-forms in `unerring.core.odds` it may take different steps at every vote: voters that take turns and err differently, or
-votes of different weight. That all wrong votes agree is the worst case (docs/why/voting.md).
+forms in `unerring.core.voting.odds` it may take different steps at every vote: voters that take turns and err
+differently, or votes of different weight. That all wrong votes agree is the worst case (docs/why/voting.md).
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil, cos, log, pi, sqrt
 from typing import TypeAlias
 
-from unerring.core import odds
+from unerring.core.voting import odds
 
 # what a vote may add to the lead of the right choice, and how probably; negative where it is wrong
 Vote: TypeAlias = Sequence[tuple[int, float]]

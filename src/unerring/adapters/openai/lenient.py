@@ -1,0 +1,261 @@
+"""The fields of a reply that matter; and reading them out of what is not quite JSON, or not quite of the right shape.
+
+Python's own decoder takes NaN, lone surrogates and numbers of any size; bytes that are no UTF-8 become U+FFFD. A field
+of a wrong type counts as missing.
+"""
+
+import json
+import math
+import re
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
+
+# What is larger is not read so: it would take too long. (An ordinary reply may be larger.)
+LARGEST = 1 << 20  # bytes
+MOST_PARTS = 150_000  # commas, colons and brackets
+MOST_TOKENS = 1_000_000_000  # a count beyond is no count
+
+_LONE = re.compile("[\ud800-\udfff]")  # surrogates; the decoder has joined those that are pairs
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+
+
+END = msgspec.Raw(b'""')  # the text of a token that ends an answer and is not part of it
+NOTHING = msgspec.Raw(b"null")
+
+
+def is_there(raw: msgspec.Raw) -> bool:
+    """Whether there is anything in a field, such as an error: some servers have an empty one always."""
+    return raw != NOTHING and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
+
+
+class Details(msgspec.Struct, gc=False):
+    """Of the prompt's tokens, those read from a prompt cache and those written to one."""
+
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+
+
+class Tokens(msgspec.Struct, gc=False):
+    """The usage of a reply, as OpenAI and as Anthropic word it."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    prompt_tokens_details: Details | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    prompt_cache_hit_tokens: Count | None = None  # DeepSeek
+
+    def counts(self) -> tuple[int | None, int, int | None]:
+        """Tokens of the prompt, those of them that came from a prompt cache, tokens of the answers; None for unsaid.
+
+        A token that is written to a prompt cache is billed as 1.25 (Anthropic; OpenAI from GPT-5.6 on), and is counted
+        so.
+        """
+        details = self.prompt_tokens_details
+        cached = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or 0
+        stored = self.cache_creation_input_tokens or 0
+        read = self.prompt_tokens
+        if read is None and self.input_tokens is not None:  # Anthropic's own does not count what its cache had to do
+            read = self.input_tokens + cached + stored
+        if details is not None:
+            cached = max(cached, details.cached_tokens or 0)
+            stored = max(stored, details.cache_write_tokens or 0)
+        if read is not None:
+            cached = min(cached, read)
+            read += -(-stored // 4)
+        return read, cached, self.output_tokens if self.completion_tokens is None else self.completion_tokens
+
+
+class Part(msgspec.Struct, gc=False):
+    """A part of a content that comes in parts."""
+
+    type: str = ""
+    text: str | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """What the model said."""
+
+    content: str | list[Part] | None = None
+    refusal: str | None = None
+    reasoning_content: msgspec.Raw = NOTHING  # DeepSeek, vLLM, llama.cpp
+    reasoning: msgspec.Raw = NOTHING  # OpenRouter, Ollama, Groq
+    tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
+
+    def in_place_of_text(self) -> str | None:
+        """What a message without a text has instead, if anything."""
+        if is_there(self.tool_calls) or is_there(self.function_call):
+            return NOTED_TOOLS
+        thoughts = isinstance(self.content, list) and any(
+            part.type in {"thinking", "reasoning"} for part in self.content
+        )
+        there = thoughts or is_there(self.reasoning_content) or is_there(self.reasoning)
+        return NOTED_REASONING if there else None
+
+
+class Token(msgspec.Struct, gc=False):
+    """One token's log-probability. `token` is its text as JSON, not read, since it may be half a character."""
+
+    logprob: float | None = None
+    token: msgspec.Raw = NOTHING
+
+
+class Logprobs(msgspec.Struct, gc=False):
+    """Log-probabilities, as OpenAI words them and as Together does."""
+
+    content: list[Token] | None = None
+    token_logprobs: list[float | None] | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One answer. `text` is where some servers have it."""
+
+    message: Message | None = None
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+    text: str | None = None
+    error: msgspec.Raw = NOTHING
+
+
+class Reply(msgspec.Struct, gc=False):
+    """What matters of a reply."""
+
+    id: str | None = None
+    created: Any = None  # a number that was written as a text must not cost the rest
+    model: str | None = None
+    system_fingerprint: str | None = None
+    choices: list[Choice] | None = None
+    usage: Tokens | None = None
+    error: msgspec.Raw = NOTHING
+
+
+def careful(body: bytes) -> Reply | None:
+    """Read a reply field by field; None where there is no JSON object that could be read. Never raises."""
+    if len(body) > LARGEST or sum(map(body.count, (b",", b":", b"{", b"["))) > MOST_PARTS:
+        return None
+    text = body.decode("utf-8", "replace").strip("\ufeff \t\r\n\0")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    return Reply(
+        id=_text(value.get("id")) or (str(value["id"])[:100] if _is_number(value.get("id")) else None),
+        created=value.get("created"),
+        model=_text(value.get("model")),
+        system_fingerprint=_text(value.get("system_fingerprint")),
+        choices=[_choice(choice) for choice in _list(value.get("choices")) if isinstance(choice, dict)],
+        usage=_tokens(value.get("usage")),
+        error=_raw(value.get("error")),
+    )
+
+
+def _choice(value: dict[str, object]) -> Choice:
+    message = value.get("message")
+    return Choice(
+        message=_message(message) if isinstance(message, dict) else None,
+        finish_reason=_reason(value.get("finish_reason")),
+        logprobs=_logprobs(value.get("logprobs")),
+        text=_text(value.get("text")),
+        error=_raw(value.get("error")),
+    )
+
+
+def _reason(value: object) -> str | None:
+    """A finish reason; one that is no text is none that is known, and not one that is missing."""
+    return _sound(value) if isinstance(value, str) else None if value is None else f"not a text: {value!r:.80}"
+
+
+def _message(value: dict[str, object]) -> Message:
+    content = value.get("content")
+    parts: str | list[Part] | None = _text(content)
+    if isinstance(content, list):
+        parts = [_part(part) for part in content if isinstance(part, dict | str)]
+    beside = (value.get(name) for name in ("reasoning_content", "reasoning", "tool_calls", "function_call"))
+    return Message(parts, _text(value.get("refusal")), *map(_raw, beside))
+
+
+def _part(value: dict[str, object] | str) -> Part:
+    if isinstance(value, str):
+        return Part("text", _sound(value))
+    return Part(_text(value.get("type")) or "", _text(value.get("text")))
+
+
+def _logprobs(value: object) -> Logprobs | None:
+    if not isinstance(value, dict):
+        return None
+    tokens = (token for token in _list(value.get("content")) if isinstance(token, dict))
+    content = [Token(number(each.get("logprob")), END if each.get("token") == "" else NOTHING) for each in tokens]
+    return Logprobs(content, [number(each) for each in _list(value.get("token_logprobs"))])
+
+
+def _tokens(value: object) -> Tokens | None:
+    if not isinstance(value, dict):
+        return None
+    details = value.get("prompt_tokens_details")
+    return Tokens(
+        prompt_tokens=_whole(value.get("prompt_tokens")),
+        completion_tokens=_whole(value.get("completion_tokens")),
+        prompt_tokens_details=Details(_whole(details.get("cached_tokens")), _whole(details.get("cache_write_tokens")))
+        if isinstance(details, dict)
+        else None,
+        input_tokens=_whole(value.get("input_tokens")),
+        output_tokens=_whole(value.get("output_tokens")),
+        cache_read_input_tokens=_whole(value.get("cache_read_input_tokens")),
+        cache_creation_input_tokens=_whole(value.get("cache_creation_input_tokens")),
+        prompt_cache_hit_tokens=_whole(value.get("prompt_cache_hit_tokens")),
+    )
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return _sound(value) if isinstance(value, str) else None
+
+
+def _sound(text: str) -> str:
+    """The text with U+FFFD for surrogates that stand alone: no UTF-8 has them, nor would a journal."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _LONE.sub("\ufffd", text)
+    return text
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number(value: object) -> float | None:
+    """A number as a float; None for anything else, and for one that is too large."""
+
+    if not _is_number(value):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return None
+
+
+def _whole(value: object) -> int | None:
+    """A count: a whole number, which some write as 12.0."""
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return value if whole and isinstance(value, int) else None
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode()) if value else NOTHING

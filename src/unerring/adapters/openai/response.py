@@ -1,0 +1,310 @@
+"""From the bytes of a reply to samples or a failure. Pure, and total: whatever comes, it is one of the two.
+
+An ordinary reply is decoded straight into the few fields that matter; anything else goes to `openai_careful.py`. Both
+are bounded in what they build: no reply has more braces and commas than log-probabilities of all its tokens take.
+"""
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TypeAlias
+
+import msgspec
+
+from unerring.adapters.openai.errors import Failure, Said, failure, one_line, read_error
+from unerring.adapters.openai.finish_reasons import LONGEST_REASON, finish_of
+from unerring.adapters.openai.lenient import END, Choice, Message, Reply, careful, is_there, number
+from unerring.adapters.openai.spec import Secret
+from unerring.core.voting.sample import Finish, Sample, Usage, least_tokens
+from unerring.errors import FailureKind, ProviderBusy
+
+Outcome: TypeAlias = list[Sample] | Failure
+
+LARGEST_REPLY = 16 << 20  # bytes
+# Inflating costs more than reading, and nobody asked for it: requests say `accept-encoding: identity`.
+LARGEST_INFLATED = 4 << 20
+LONGEST_TEXT = 1 << 20  # characters: a longer answer is cut there and counts as cut off
+MANY = 1 << 16  # bytes from which on a reply's braces, commas and backslashes are counted
+MOST = {b"{": 150_000, b",": 1_000_000, b"\\": 3_000_000}  # a text all in \uXXXX has fewer, however large the reply
+LIKELIEST = 1e-3  # log-probabilities are 0 at most; rounding may take their mean a little above
+LONGEST_SERVED = 200  # characters
+SHORTEST_ID = 8  # characters after its last dash
+LONGEST_TIME = 13  # digits of milliseconds since 1970
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a reply answers: a request for `n` samples of `limit` tokens each at most, by the sampler named `voter`.
+
+    `input_worst` is the most tokens that its prompt can have. `where` names the host in messages. `now` is the time,
+    in seconds since 1970, and `seconds` how long the call took. `with_reasons` says that its server gives a finish
+    reason with each answer, and `stops` that stop sequences were sent.
+    """
+
+    n: int
+    limit: int
+    input_worst: int
+    voter: str
+    where: str
+    secret: Secret
+    now: float
+    seconds: float
+    with_reasons: bool = False
+    stops: bool = False
+
+
+def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> Outcome:
+    """The samples that a reply brings, between one and `n`, or the failure that it is.
+
+    Header names are looked up in lower case, in a mapping that may know no case. The body is `LARGEST_REPLY` bytes at
+    most; a longer one is to be cut one byte beyond that.
+    """
+    if not 200 <= status <= 299:
+        return _refused(status, headers, read_error(_plain(headers, body) or b""), asked)
+    if len(body) > LARGEST_REPLY:
+        return _unknown(f"the reply is larger than {LARGEST_REPLY >> 20} MiB (logprobs=off makes it smaller)", asked)
+    plain = _plain(headers, body)
+    if plain is None:
+        return _unknown("the reply is packed in a way that was not asked for, or that breaks off", asked)
+    if len(plain) > MANY and any(plain.count(mark) > most for mark, most in MOST.items()):
+        return _unknown("the reply has more parts than an answer has", asked)
+    reply: Reply | None
+    try:
+        reply = _decode(plain)
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
+        reply = careful(plain)
+    if reply is None:
+        said = one_line(read_error(plain).message, asked.secret)
+        return _unknown(f"the reply is no JSON that could be read: {said}", asked)
+    choices = [choice for choice in reply.choices or () if not is_there(choice.error)]
+    return _samples(reply, choices[: asked.n], headers, asked) if choices else _empty(reply, headers, asked)
+
+
+_decode = msgspec.json.Decoder(Reply).decode
+
+
+def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
+    """The failure that a reply without answers is: by the status that its error carries, if it has one."""
+    read, _, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
+    tokens = None if not read or written is None else (read, written)  # no prompt is empty
+    errors = [reply.error, *(choice.error for choice in reply.choices or ())]
+    found = [error for error in errors if is_there(error)]
+    if not found:
+        return _unknown("the reply has no choice in it", asked, tokens)
+    said = read_error(bytes(found[0]))
+    if said.status is None:
+        return _unknown(f"the reply is an error: {said.message}", asked, tokens)
+    if said.status in {400, 403, 422} and said.filtered:  # of the answer perhaps: another one may pass
+        return [Sample("", Usage(), Finish.REFUSED, voter=asked.voter, seconds=asked.seconds)]
+    failed = _refused(said.status, headers, said, asked)
+    if isinstance(failed, ProviderBusy):
+        failed.tokens = tokens
+    return failed
+
+
+def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], asked: Asked) -> list[Sample]:
+    read, cached, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
+    copied = hit(headers) or (read == 0 == written and any(_answer(choice)[0] for choice in choices))
+    if not read:  # no prompt is empty: it was not counted
+        read, cached = asked.input_worst, 0
+    served = _served(reply, asked.secret)
+    outputs = _outputs(written, choices, asked.limit, asked.stops)
+    samples = []  # the prompt is charged once, to the first of them
+    for place, choice in enumerate(choices):
+        text, finish = _answer(choice, asked.with_reasons)
+        reason = choice.finish_reason
+        sample = Sample(
+            asked.secret.scrubbed(text),
+            Usage(read, outputs[place], cached) if place == 0 else Usage(0, outputs[place]),
+            finish,
+            _mean_logprob(choice),
+            asked.voter,
+            _identity(reply.id, place, asked.where),
+            copied,
+            served,
+            asked.seconds,
+            reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:LONGEST_REASON],
+            None if (created := number(reply.created)) is None else created - asked.now,
+            None if (text and not text.isspace()) or choice.message is None else choice.message.in_place_of_text(),
+        )
+        samples.append(sample)
+    return samples
+
+
+def _answer(choice: Choice, with_reasons: bool = False) -> tuple[str, Finish]:
+    """The text of a choice, and why it ended."""
+    message = choice.message
+    finish = finish_of(choice.finish_reason, with_reasons)
+    if message is None:
+        text = choice.text or ""
+    else:
+        text = message.content if isinstance(message.content, str) else _joined(message)
+        if message.refusal:
+            finish = Finish.REFUSED
+            text = text or message.refusal
+    if len(text) > LONGEST_TEXT:
+        return text[:LONGEST_TEXT], Finish.LENGTH if finish is Finish.STOP else finish
+    return text, finish
+
+
+def _joined(message: Message) -> str:
+    """The text of content that comes in parts; thoughts, and what is no text, are left out."""
+    parts = message.content if isinstance(message.content, list) else ()
+    return "".join(part.text for part in parts if part.text and part.type in {"text", "output_text", ""})
+
+
+def _mean_logprob(choice: Choice) -> float | None:
+    """The mean log-probability of the tokens; None where there is none, or it is no log-probability."""
+    each = _logprobs(choice)
+    if not each:
+        return None
+    mean = sum(each) / len(each)
+    return min(mean, 0.0) if -math.inf < mean <= LIKELIEST else None  # which is not a number is neither
+
+
+def _logprobs(choice: Choice) -> list[float]:
+    given = choice.logprobs
+    if given is None:
+        return []
+    if given.content:
+        return [token.logprob for token in given.content if token.logprob is not None]
+    return [logprob for logprob in given.token_logprobs or () if logprob is not None]
+
+
+def _outputs(written: int | None, choices: Sequence[Choice], limit: int, stops: bool) -> Sequence[int]:
+    """What each sample has of the tokens written, which are `written` in all, or more where the samples show more.
+
+    Some servers count one of several samples (llama.cpp), or none. A sample has as many as it has log-probabilities;
+    of several, one without any that was cut off at its limit has as many as that; and one that a stop sequence may
+    have ended has a token more, which llama.cpp writes and counts, and does not show. The tokens said are split by the
+    number of log-probabilities where each sample has them, else evenly. Where none are said though there is text, each
+    sample is taken for as long as it may be.
+    """
+    if not written and (written is None or any(_answer(choice)[0] for choice in choices)):
+        return [limit] * len(choices)
+    weights = [_token_count(choice) for choice in choices]
+    if len(choices) == 1:
+        return (max(written, weights[0]),)
+    shown = [
+        _with_its_end(weight, choice, limit, stops) or _least_of_several(choice, limit)
+        for weight, choice in zip(weights, choices, strict=True)
+    ]
+    if limit < 0 and limit in shown:  # the limit is not known here: each as long as it may be
+        return [limit] * len(choices)
+    if sum(shown) >= written:
+        return shown
+    weights = weights if all(weights) else [1] * len(choices)
+    total, upto, given, outputs = sum(weights), 0, 0, []
+    for weight in weights:
+        upto += weight
+        outputs.append(-(-written * upto // total) - given)
+        given += outputs[-1]
+    return outputs
+
+
+def _with_its_end(tokens: int, choice: Choice, limit: int, stops: bool) -> int:
+    """The tokens that a sample shows, and its end, where a stop sequence took that out and no empty token shows it."""
+    if not tokens or not stops or _answer(choice)[1] is not Finish.STOP:
+        return tokens
+    content = None if choice.logprobs is None else choice.logprobs.content
+    if content and bytes(content[-1].token) == bytes(END):
+        return tokens
+    return tokens + 1 if limit < 0 else max(tokens, min(tokens + 1, limit))
+
+
+def _least_of_several(choice: Choice, limit: int) -> int:
+    text, finish = _answer(choice)
+    return limit if finish is Finish.LENGTH else least_tokens(text)
+
+
+def _token_count(choice: Choice) -> int:
+    given = choice.logprobs
+    return 0 if given is None else len(given.content or given.token_logprobs or ())
+
+
+def _identity(reply_id: str | None, place: int, where: str) -> str | None:
+    """A sample's identity; None where the reply has no id, or one that others may have as well.
+
+    The host is part of it: two servers may both count their replies.
+
+    Ollama draws its ids from 999 (`chatcmpl-123`), and other servers take the time of day. To take such samples for
+    copies of each other would be wrong.
+    """
+    end = "" if reply_id is None else reply_id.rpartition("-")[2]
+    if len(end) < SHORTEST_ID or end.isalpha() or (len(end) <= LONGEST_TIME and end.isdigit()):
+        return None
+    return blake2b(f"{where} {reply_id}:{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _served(reply: Reply, secret: Secret) -> str | None:
+    if not reply.model:
+        return None
+    served = f"{reply.model} {reply.system_fingerprint}" if reply.system_fingerprint else reply.model
+    if len(served) <= LONGEST_SERVED and served.isprintable():
+        return secret.scrubbed(served)
+    return one_line(served, secret)[:LONGEST_SERVED]
+
+
+def hit(headers: Mapping[str, str]) -> bool:
+    """Whether headers admit that a reply was served from a cache of replies.
+
+    The word HIT in any header about a cache: x-cache (Fastly, CloudFront, Varnish), cf-cache-status and
+    cf-aig-cache-status (Cloudflare), helicone-cache, x-openrouter-cache-status, x-portkey-cache-status (HIT, SEMANTIC
+    HIT), x-cache-status (Kong, Higress, nginx), x-ai-cache-status (APISIX: HIT-L1), cache-status (RFC 9211). LiteLLM
+    sends x-litellm-cache-key with hits alone. `age` is a cache's (RFC 9111, section 5.1). Caches of prompts are
+    something else.
+    """
+    return any(_tells(name) and _admits(name.lower(), value.lower()) for name, value in headers.items())
+
+
+@lru_cache(maxsize=1024)
+def _tells(name: str) -> bool:
+    """Whether a header of this name is about caches; remembered, since every reply has the same dozens of them."""
+    lowered = name.lower()
+    if lowered == "age":
+        return True
+    other = ("cache-control", "prompt", "prefix", "token", "kv")
+    return "cache" in lowered and not any(word in lowered for word in other)
+
+
+_STALE = {"stale", "updating", "revalidated"}  # Cloudflare: out of the cache too
+
+
+def _admits(name: str, value: str) -> bool:
+    if name == "age":
+        return value.strip().isdigit() and value.strip("0 ") != ""
+    if name == "x-litellm-cache-key":
+        return value not in {"", "none"}
+    if name.endswith(("cache-hit", "cache-hits", "cached")):
+        return any(part.strip() not in {"", "0", "false", "no", "miss", "none"} for part in value.split(","))
+    words = value.replace("_", " ").replace("-", " ").replace(";", " ").replace(",", " ").replace("=", " ").split()
+    return any(word in {"hit", "refreshhit"} for word in words) or (name == "cf-cache-status" and value in _STALE)
+
+
+def _plain(headers: Mapping[str, str], body: bytes) -> bytes | None:
+    """The body as it was before it was packed; None where that is unknown to us, broken or too large."""
+    packing = headers.get("content-encoding", "identity").strip().lower()
+    if packing in {"identity", ""}:
+        return body
+    if packing not in {"gzip", "x-gzip", "deflate"}:
+        return None
+    # 32 tells gzip and zlib apart by their beginning; some send deflate without even zlib's
+    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
+        unpacking = zlib.decompressobj(window)
+        try:
+            plain = unpacking.decompress(body, LARGEST_INFLATED)
+        except zlib.error:
+            continue
+        return plain if unpacking.eof else None
+    return None
+
+
+def _refused(status: int, headers: Mapping[str, str], said: Said, asked: Asked) -> Failure:
+    if not 300 <= status <= 599:
+        return _unknown(f"it answered {status}, which is no status of a reply", asked)
+    return failure(status, said, headers, asked.where, asked.secret, asked.now)
+
+
+def _unknown(words: str, asked: Asked, tokens: tuple[int, int] | None = None) -> ProviderBusy:
+    return ProviderBusy(one_line(f"{asked.where}: {words}", asked.secret), None, FailureKind.UNKNOWN, tokens)

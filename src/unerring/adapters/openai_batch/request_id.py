@@ -1,0 +1,162 @@
+"""The requests of a batch: the permanent name of each, and the file that they are sent in.
+
+A request keeps its name for as long as the run lives, in whichever process: `STEP-SLOT-DIGEST-N`, where the digest is
+of the run's identity and of all that its answer depends on. So whoever finds it in a batch knows that it was asked.
+Limits: a file has at most 50,000 requests and 200 MB, metadata 512 characters a value (OpenAI's API reference, "Create
+batch"); names have at most 64 characters of A-Z, a-z, 0-9, - and _ (the strictest of the providers, Anthropic).
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import msgspec
+
+from unerring.core.voting.sample import Settings
+from unerring.errors import InputError
+
+MOST_REQUESTS = 50_000
+MOST_BYTES = 150_000_000  # gathered, after which a batch is sent
+MOST_LINE = 40_000_000  # bytes
+MOST_IDENTITY = 512  # characters
+ENDPOINT = "/v1/chat/completions"
+
+RUN = "unerring"  # keys of a batch's metadata
+MODEL = "model"
+STEPS = "steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a request asks, but for the number of samples: those of a step from number `slot` on.
+
+    Where more than one like it is under way at once, each has its own `twin`, counted from 0.
+    """
+
+    step: int
+    slot: int
+    digest: str
+    twin: int = 0
+
+    def custom_id(self, n: int) -> str:
+        """The name of the request for n samples."""
+        twin = f"_{self.twin}" if self.twin else ""
+        return f"{self.step}-{self.slot}-{self.digest}{twin}-{n}"
+
+    def after(self, n: int) -> "Key":
+        """The samples that follow n of these."""
+        return replace(self, slot=self.slot + n)
+
+
+_NAME = re.compile(r"(-?\d{1,12})-(-?\d{1,9})-([0-9a-f]{24})(?:_(\d{1,6}))?-(\d{1,6})")
+
+
+def named(custom_id: str) -> tuple[Key, int] | None:
+    """What a custom_id of ours says, and for how many samples it was asked; None for any other."""
+    found = _NAME.fullmatch(custom_id) if custom_id.isascii() else None
+    if found is None:
+        return None
+    step, slot, digest, twin, n = found.groups()
+    key = Key(int(step), int(slot), digest, int(twin or 0))
+    return (key, int(n)) if key.custom_id(int(n)) == custom_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request: n samples of one prompt. `body` is that of a chat request, as JSON.
+
+    `sent` are parameters in it that may be done without. `read` is the most tokens that its prompt has, `least` the
+    fewest, and `limit` the most that a sample has.
+    """
+
+    key: Key
+    n: int
+    body: bytes
+    sent: frozenset[str]
+    read: int
+    limit: int
+    least: int = 0
+
+    @property
+    def custom_id(self) -> str:
+        """Its name."""
+        return self.key.custom_id(self.n)
+
+    @property
+    def size(self) -> int:
+        """The most bytes that it has in the file."""
+        return len(self.body) + 200
+
+    def text(self) -> bytes:
+        """What stands in the file, with the end of the line."""
+        line = {"custom_id": self.custom_id, "method": "POST", "url": ENDPOINT, "body": msgspec.Raw(self.body)}
+        return msgspec.json.encode(line) + b"\n"
+
+
+def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Key:
+    """A request's permanent name, but for the number of its samples.
+
+    How its parameters are worded and which ones a server takes is left out: that is found out again in each process.
+    """
+    asked: list[object] = [identity, settings.seed, model, prompt, settings.temperature, settings.max_output_tokens]
+    if settings.messages or settings.stop or settings.extra is not None:
+        asked.append([settings.messages, settings.stop, settings.extra])
+    digest = blake2b(msgspec.json.encode(asked), digest_size=12).hexdigest()
+    return Key(settings.step, settings.slot, digest)
+
+
+def required_identity(identity: str) -> str:
+    """The identity, or `InputError` where it cannot name a run in a batch's metadata."""
+    if not 1 <= len(identity) <= MOST_IDENTITY or not identity.isprintable():
+        raise InputError(
+            f"a run is found again by its identity of 1 to {MOST_IDENTITY} printable characters, not {identity!r:.60}"
+        )
+    return identity
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the batches of one run and one model have in their metadata."""
+
+    identity: str
+    model: str
+
+    def metadata(self, steps: Collection[int]) -> dict[str, str]:
+        """What a batch is found again by, with the first and the last of its steps."""
+        return {RUN: self.identity, MODEL: self.model[:MOST_IDENTITY], STEPS: f"{min(steps)}..{max(steps)}"}
+
+    def is_on(self, metadata: Mapping[str, str]) -> bool:
+        """Whether a batch with this metadata is one of them."""
+        return metadata.get(RUN) == self.identity and metadata.get(MODEL) == self.model[:MOST_IDENTITY]
+
+
+def steps_of(metadata: Mapping[str, str]) -> range | None:
+    """The steps that a batch may have; None where its metadata does not say."""
+    first, dots, last = metadata.get(STEPS, "").partition("..")
+    try:
+        return range(int(first), int(last) + 1) if dots else None
+    except ValueError:
+        return None
+
+
+def keys_in(lines: Iterable[bytes]) -> dict[str, Key]:
+    """The requests of ours in an input file, by their names; raises `ValueError` where it is no such file."""
+    found = {}
+    for line in lines:
+        if line.strip():
+            try:
+                name = _names.decode(line).custom_id
+            except msgspec.DecodeError as error:
+                raise ValueError(f"not a line of a batch: {error}") from None
+            ours = named(name)
+            if ours is not None:
+                found[name] = ours[0]
+    return found
+
+
+class _Name(msgspec.Struct):
+    custom_id: str
+
+
+_names = msgspec.json.Decoder(_Name)

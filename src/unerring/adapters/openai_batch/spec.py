@@ -1,0 +1,124 @@
+"""Which model is asked in batches: `openai-batch/MODEL@URL,option,...`, the words of a chat model and four more."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from unerring.adapters.openai.spec import PROVIDER as CHAT
+from unerring.adapters.openai.spec import Spec, parse_spec
+from unerring.adapters.openai_batch.request_id import MOST_REQUESTS
+from unerring.adapters.scrubbing import without_secrets_in_errors
+from unerring.errors import InputError
+
+PROVIDER = "openai-batch"
+DEFAULT_BATCH = 1000
+DEFAULT_GATHER = 60.0  # seconds
+DEFAULT_POLL = 15.0  # seconds
+DEFAULT_WINDOW = "24h"
+LONGEST_WAIT = 86_400.0  # seconds
+QUIET = 0.05  # of the time to gather: so long nothing new arrives before a batch is sent
+
+_WRITTEN = "batch=REQUESTS, gather=SECONDS, poll=SECONDS or window=24h"
+_WINDOW = re.compile(r"([1-9][0-9]{0,2})([hd])")
+_SECONDS = {"h": 3600.0, "d": 86_400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSpec:
+    """A model that is asked in batches.
+
+    A batch has `batch` requests at most. It is gathered for `gather` seconds at most, less where nothing new arrives,
+    and looked at every `poll` seconds at first. `window` is the time that the provider has for it.
+    """
+
+    chat: Spec
+    batch: int = DEFAULT_BATCH
+    gather: float = DEFAULT_GATHER
+    poll: float = DEFAULT_POLL
+    window: str = DEFAULT_WINDOW
+
+    @property
+    def name(self) -> str:
+        """The words that make this specification again, the same for all that mean the same."""
+        words = [PROVIDER + self.chat.name.removeprefix(CHAT)]
+        if self.batch != DEFAULT_BATCH:
+            words.append(f"batch={self.batch}")
+        for name, seconds, usual in (("gather", self.gather, DEFAULT_GATHER), ("poll", self.poll, DEFAULT_POLL)):
+            if seconds != usual:
+                words.append(f"{name}={seconds}".removesuffix(".0"))
+        if self.window != DEFAULT_WINDOW:
+            words.append(f"window={self.window}")
+        return ",".join(words)
+
+    @property
+    def quiet(self) -> float:
+        """Seconds without a new request after which a batch is sent."""
+        return self.gather * QUIET
+
+    @property
+    def window_seconds(self) -> float:
+        """The window in seconds."""
+        found = _WINDOW.fullmatch(self.window)
+        assert found is not None
+        return int(found[1]) * _SECONDS[found[2]]
+
+
+def parse_batch_spec(text: str) -> BatchSpec:
+    """Read `openai-batch/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
+
+    The line repeats nothing of the words that may be a secret.
+    """
+    return without_secrets_in_errors(_parsed, text)
+
+
+def _parsed(text: str) -> BatchSpec:
+    provider, slash, rest = text.partition("/")
+    if provider != PROVIDER or not slash:
+        raise InputError(f"a model that is asked in batches is written {PROVIDER}/MODEL or {PROVIDER}/MODEL@URL")
+    first, *options = rest.split(",")
+    own: dict[str, str] = {}
+    others = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or name not in {"batch", "gather", "poll", "window"}:
+            others.append(option)
+        elif name in own:
+            raise InputError(f"the option {option!r} stands there twice")
+        else:
+            own[name] = value
+    try:
+        chat = parse_spec(",".join([f"{CHAT}/{first}", *others]))
+    except InputError as error:
+        raise InputError(f"{error}; {PROVIDER} has as well {_WRITTEN}") from None
+    return BatchSpec(
+        chat,
+        _requests(own.get("batch", str(DEFAULT_BATCH))),
+        _seconds("gather", own.get("gather", str(DEFAULT_GATHER))),
+        _seconds("poll", own.get("poll", str(DEFAULT_POLL))),
+        _window(own.get("window", DEFAULT_WINDOW)),
+    )
+
+
+def _requests(text: str) -> int:
+    count = int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
+    if not 1 <= count <= MOST_REQUESTS:
+        raise InputError(f"batch={text}: a batch has 1 to {MOST_REQUESTS} requests; options are {_WRITTEN}")
+    return count
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_WAIT:
+        raise InputError(
+            f"{name}={text}: it is a number of seconds, from 0 to {LONGEST_WAIT:g} and not 0; options are {_WRITTEN}"
+        )
+    return seconds
+
+
+def _window(text: str) -> str:
+    if not _WINDOW.fullmatch(text):
+        raise InputError(f"window={text}: it is written in hours or days, such as 24h, which is all that OpenAI takes")
+    return text

@@ -1,0 +1,1 @@
+"""The journal as a SQLite file: written, read back, repaired."""

@@ -1,0 +1,53 @@
+"""A new journal written whole: it lies there with all its entries, or not at all."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from unerring.adapters.sqlite.head import Head, Mark
+from unerring.adapters.sqlite.schema import LOGS, add, connect, make, remove_logs, require_no_log
+from unerring.core.journal.codec import GENESIS, encode
+from unerring.core.journal.entries import Entry
+from unerring.errors import InputError
+
+GROUP_ENTRIES = 4096  # that are written in one transaction
+
+
+def write_journal(path: Path, entries: Iterable[Entry]) -> None:
+    """Write a journal of these entries to a new file, for a run to go on with.
+
+    Raises `InputError` where the file is there already, or cannot be made. Whatever stops it leaves no journal there.
+    """
+    if path.exists():
+        raise InputError(f"{path} is there already: choose a file that is not")
+    draft = path.with_name(path.name + ".draft")
+    try:
+        require_no_log(path)
+        head = Head(path)
+        try:
+            make(draft)
+            mark = _filled(draft, entries)
+            if path.exists():  # another program may have been faster
+                raise InputError(f"{path} is there already: choose a file that is not")
+            remove_logs(path)
+            head.mark(mark)
+            head.sync()
+            draft.replace(path)
+        finally:
+            head.close()
+            for suffix in ("", *LOGS):
+                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+    except (sqlite3.Error, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot make a journal at {path}: {reason}") from None
+
+
+def _filled(draft: Path, entries: Iterable[Entry]) -> Mark:
+    """Add the entries to an empty journal; returns its mark."""
+    mark, bodies = Mark(0, GENESIS), (encode(entry) for entry in entries)
+    with closing(connect(draft)) as database:
+        while group := list(islice(bodies, GROUP_ENTRIES)):
+            mark = add(database, mark, group)
+    return mark

@@ -1,0 +1,158 @@
+"""A journal read back, beside its writer or after it: each entry checked by the chain, the end by the head."""
+
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from unerring.adapters.sqlite.head import Mark, head_path, read_mark, seal_of
+from unerring.adapters.sqlite.schema import APPLICATION_ID, log_path
+from unerring.core.journal.codec import GENESIS, chained, decode
+from unerring.core.journal.entries import VERSION, Entry, Opened
+from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal, UnerringError
+
+
+def probe(path: Path) -> None:
+    """Raise `InputError` where there is no file, `NotAJournal` where it is something else."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(72)
+    except OSError as error:
+        raise InputError(f"cannot read the journal {path}: {error.strerror}") from None
+    if start[:16] == b"SQLite format 3\0" and start[68:72] == APPLICATION_ID.to_bytes(4, "big"):
+        return
+    if head_path(path).exists() and read_mark(path) is not None:
+        raise JournalDamaged(f"{path} is damaged: not even its first entry can be read", 0)
+    raise NotAJournal(f"{path} is not an unerring journal")
+
+
+def require_empty(path: Path) -> None:
+    """Raise `InputError` for a journal that holds a run already, or a file that is something else."""
+    probe(path)
+    first = next(Reader(path).entries(), None)
+    if isinstance(first, Opened):
+        raise InputError(
+            f"{path} holds a run of {first.process} already; go on with it (unerring resume {shlex.quote(str(path))}) "
+            "or choose another file"
+        )
+    if not head_path(path).exists():  # every beginning makes one first
+        raise InputError(f"{without_entries(path)}. To begin a run, choose another file")
+
+
+def without_entries(path: Path) -> str:
+    """What is said of a journal without a single entry."""
+    name = path.name
+    return (
+        f"{path} holds no entry: no run was begun in it, or it was copied or moved from a running one without its log "
+        f"(a journal under way is {name}, {name}-wal and {name}.head together)"
+    )
+
+
+def entry_count(path: Path) -> int:
+    """How many entries a journal has, by their numbers alone; 0 where there is none that can be read."""
+    with suppress(UnerringError, sqlite3.Error):
+        probe(path)
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            return int(database.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0])
+    return 0
+
+
+class Reader:
+    """Reads a journal from its first entry, checking each against the chain and the end against the head."""
+
+    def __init__(self, path: Path, check_head: bool = True) -> None:
+        if check_head:
+            probe(path)
+        self.path = path
+        self.count = 0
+        self.hash = GENESIS
+        self.has_head = head_path(path).exists() and head_path(path).stat().st_size > 0
+        self._check_head = check_head
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries in order. Raises `JournalDamaged` at the first that is bad or missing."""
+        # a running journal may grow between the two reads; the mark, read first, is then merely older
+        mark = read_mark(self.path) if self._check_head else None
+        for seq, body, running in self._rows(mark):
+            if seq != self.count + 1:
+                raise self._damage(f"entry {self.count + 1} is missing", mark)
+            if not isinstance(body, bytes) or running != chained(self.hash, body):
+                raise self._damage(f"entry {seq} is not what was written: its hash does not fit", mark)
+            try:
+                entry = decode(body)
+            except ValueError as error:
+                raise self._damage(f"entry {seq} cannot be read ({error})", mark) from None
+            self.count, self.hash = seq, running
+            if mark is not None and seq == mark.entries and running != mark.hash:
+                raise self._damage(f"entry {seq} is not the one that was written: the head file disagrees", mark)
+            yield entry
+        self._check_end(mark)
+
+    def _rows(self, mark: Mark | None) -> Iterator[tuple[int, bytes, bytes]]:
+        try:
+            with closing(self._connected(mark)) as database:
+                self._check_version(database, mark)
+                self._check_table(database)
+                yield from self._selected(database)
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise JournalBusy(f"{self.path} is locked by another program") from None
+            raise self._damage(f"entry {self.count + 1} cannot be read ({error})", mark) from None
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._damage(f"entry {self.count + 1} cannot be read ({error})", mark) from None
+
+    def _selected(self, database: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes]]:
+        """All rows in order. Where that fails, the last intact one is asked for again, by its number."""
+        try:
+            yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
+        except sqlite3.Error:
+            # Python's cursor steps to the next row before it gives one, which is lost where that step fails.
+            yield from database.execute("SELECT seq, body, hash FROM entries WHERE seq = ?", (self.count + 1,))
+            raise
+
+    def _connected(self, mark: Mark | None) -> sqlite3.Connection:
+        # Nobody writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
+        # is read as it lies there: without a lock, and with nothing put beside it, so from read-only media too.
+        settled = mark.seal if mark else not head_path(self.path).exists() and not log_path(self.path).exists()
+        options = "mode=ro&immutable=1" if settled else "mode=ro"
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True)
+
+    def _check_version(self, database: sqlite3.Connection, mark: Mark | None) -> None:
+        """Raise `JournalTooNew` for a later version, unless the seal says that the header was changed."""
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version <= VERSION:
+            return
+        if mark is not None and mark.seal and mark.seal != seal_of(self.path):
+            raise self._damage(f"bytes of the file were changed after the run: it claims version {version}", mark)
+        raise JournalTooNew(f"{self.path} has version {version}; upgrade unerring to read it")
+
+    def _check_table(self, database: sqlite3.Connection) -> None:
+        """Refuse a view or a computed column in the place of the table: reading one would run what it says."""
+        kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'entries'").fetchall()
+        columns = [(row[1], row[6]) for row in database.execute("PRAGMA table_xinfo(entries)")]
+        if kinds != [("table",)] or columns != [("seq", 0), ("body", 0), ("hash", 0)]:
+            raise self._damage("its first entry cannot be read: the table of entries is not the journal's own", None)
+
+    def _check_end(self, mark: Mark | None) -> None:
+        if mark is None:
+            return
+        if self.count < mark.entries:
+            first = self.count + 1
+            lost = f"entry {first} is" if mark.entries == first else f"entries {first} to {mark.entries} are"
+            log = log_path(self.path)  # SQLite makes an empty one where there was none
+            has_log = log.exists() and log.stat().st_size > 0
+            without = "" if mark.seal or has_log else f" (is {self.path.name}-wal missing?)"
+            raise self._damage(f"{lost} missing at its end{without}", mark)
+        if mark.seal and mark.seal != seal_of(self.path):
+            raise self._damage(
+                "bytes of the file were changed after the run, though none that an entry is read from", mark
+            )
+
+    def _damage(self, what: str, mark: Mark | None) -> JournalDamaged:
+        expected = mark.entries if mark else None
+        known = f" of {expected}" if expected is not None else ""
+        return JournalDamaged(
+            f"{self.path} is damaged: {what}; {self.count}{known} entries are intact", self.count, expected
+        )

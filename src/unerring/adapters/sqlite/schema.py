@@ -1,0 +1,153 @@
+"""The SQLite file that a journal is: how it is made, opened for writing and added to, and what lies beside it."""
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from shlex import quote
+
+from unerring.adapters.sqlite.head import Mark
+from unerring.core.journal.codec import chained
+from unerring.core.journal.entries import VERSION
+from unerring.errors import InputError, JournalError
+
+APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
+LOGS = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a file, and reads into it
+
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+"""
+
+
+def log_path(journal: Path) -> Path:
+    """Where the write-ahead log of a journal lies: beside the file itself, whatever link leads there."""
+    return Path(f"{journal.resolve()}-wal")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that writes to a journal's file, which must exist: SQLite is never to make an empty one."""
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    database.execute("PRAGMA journal_size_limit=-1")  # the log keeps its length: a shorter one was cut by others
+    return database
+
+
+def require_single_name(path: Path) -> None:
+    """Raise `InputError` for a file with a hard link: each name has a log and a lock of its own, for the same file."""
+    if path.stat().st_nlink > 1:
+        raise InputError(
+            f"{path} has a second name (a hard link), and a journal that is written to under two names is destroyed: "
+            "copy it with cp, or remove the other name, then try again"
+        )
+
+
+def require_no_log(path: Path) -> None:
+    """Raise `InputError` where a journal is missing whose log is still there, with entries that only the log has."""
+    log = log_path(path)
+    if not path.exists() and log.exists() and log.stat().st_size > 0:
+        raise InputError(
+            f"{path} is missing, but its log {log} is there and may hold entries of a run: put the journal back "
+            "next to it, or choose another file; only if that run is not wanted any more, remove the log"
+        )
+
+
+class Place:
+    """The place of a journal's file and log, to notice that they are moved, replaced or shortened under their writer.
+
+    SQLite would go on writing to files that have no name any more, or another one, and would fill a file that was cut
+    with zeros. Entries are only added, so the file never becomes shorter; the log is begun again from its start after
+    a checkpoint, but SQLite removes it only with the last connection.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log = log_path(path)
+        self._file = _identity(path)
+        self._log_file: tuple[int, int] | None = None  # before the first write there is none
+        self._bytes: dict[Path, int] = {}  # after the last commit
+
+    def require_unmoved(self) -> None:
+        """Raise `JournalError` where another file, or none, now has the name of the journal."""
+        if _identity(self._path) != self._file:
+            raise JournalError(
+                f"{self._path} was moved, replaced or removed while the run was writing to it, which stopped the run. "
+                "Everything that was committed is in the file that lay there: put it back next to its "
+                f"{self._log.name} and {self._path.name}.head, then resume"
+            )
+
+    def require_log_unmoved(self) -> None:
+        """The same for the log; the first time it only learns which file that is."""
+        now = _identity(self._log)
+        if self._log_file is None:
+            self._log_file = now
+        elif now != self._log_file:
+            raise JournalError(
+                f"{self._log} was moved, replaced or removed while the run was writing to it, which stopped the run. "
+                f"Everything that was committed is in {self._path} now; go on with: "
+                f"unerring resume {quote(str(self._path))}"
+            )
+
+    def require_uncut(self) -> None:
+        """Raise `JournalError` where the file or its log is shorter than after the last commit."""
+        for path, least in self._bytes.items():
+            found = _length(path)
+            if found is not None and found < least:
+                raise JournalError(
+                    f"{path} was cut from {least:,} to {found:,} bytes while the run was writing to it, which stopped "
+                    "the run: entries that were committed are lost. Put a copy of the journal back, or see with "
+                    f"unerring verify {quote(str(self._path))} what is left, and go on from there with: "
+                    f"unerring resume {quote(str(self._path))} --repair"
+                )
+
+    def learn_lengths(self) -> None:
+        """Note how long the file and its log are, after a commit."""
+        lengths = {path: _length(path) for path in (self._path, self._log)}
+        self._bytes = {path: length for path, length in lengths.items() if length is not None}
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _length(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
+
+
+def make(path: Path) -> None:
+    """Put an empty journal in place at once, so that a crash leaves either none or a whole one."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)  # and empty: beside such a file SQLite throws away what a killed draft left
+    with closing(connect(draft)) as database:
+        database.executescript(_SCHEMA)
+    remove_logs(path)  # of a journal that was deleted
+    draft.replace(path)
+
+
+def remove_logs(path: Path) -> None:
+    """Remove what SQLite would read into the file at this place, where it belongs to another that lay there before."""
+    for suffix in LOGS:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def add(database: sqlite3.Connection, mark: Mark, bodies: Iterable[bytes]) -> Mark:
+    """Write entries after those up to `mark`, in one transaction; returns the mark after them."""
+    count, running, rows = mark.entries, mark.hash, []
+    for body in bodies:
+        count, running = count + 1, chained(running, body)
+        rows.append((count, body, running))
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
+    return Mark(count, running)

@@ -1,0 +1,254 @@
+"""The journal in one SQLite file: append-only, hash-chained, durable, with one writer.
+
+WAL with synchronous=FULL: a commit returns after its fsync. Commits are shared: a thread of its own writes
+whatever has gathered, at once where a caller waits for it and otherwise every 50 ms or 512 entries. All
+writing and checkpointing is done by that one connection; readers open the file read-only. (SQLite before
+3.51.3 has a race between checkpointing connections, sqlite.org/wal.html#walresetbug; one writer avoids it.)
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unerring.adapters.sqlite.head import Head, Mark, read_mark, seal_of
+from unerring.adapters.sqlite.reader import Reader, probe, require_empty
+from unerring.adapters.sqlite.schema import (
+    Place,
+    add,
+    connect,
+    log_path,
+    make,
+    remove_logs,
+    require_no_log,
+    require_single_name,
+)
+from unerring.core.journal.codec import GENESIS, encode
+from unerring.core.journal.entries import Entry, Finished
+from unerring.errors import InputError, JournalError
+
+GROUP_SIZE = 512
+GROUP_SECONDS = 0.05
+
+log = logging.getLogger("unerring")
+
+
+class SqliteJournal:
+    """The writer's side of a journal file. Make one with `create` or `reopen`."""
+
+    def __init__(self, path: Path, head: Head, mark: Mark) -> None:
+        self.path = path.absolute()  # a process may go to another folder
+        self._head = head
+        self._mark = mark
+        self._place = Place(self.path)
+        self._finished = False
+        self._buffer: list[bytes] = []
+        self._appended = mark.entries
+        self._waiting: list[_Waiter] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self._failure: JournalError | None = None
+        self._thread = threading.Thread(target=self._write_until_closed, name="unerring-journal", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def create(cls, path: Path) -> "SqliteJournal":
+        """Start a journal in a new file, or in one that holds no entry yet.
+
+        Raises `InputError` where the file holds anything or cannot be made.
+        """
+        if path.exists():
+            require_empty(path)
+        try:
+            head = Head(path)
+        except OSError as error:
+            raise InputError(f"cannot make a journal at {path}: {error.strerror}") from None
+        try:
+            if path.exists():  # another runner may have begun between the first look and the lock
+                require_empty(path)
+                require_single_name(path)
+            else:
+                require_no_log(path)
+                make(path)
+            head.mark(Mark(0, GENESIS))
+        except (sqlite3.Error, OSError) as error:
+            head.close()
+            raise InputError(f"cannot make a journal at {path}: {error}") from None
+        except BaseException:
+            head.close()
+            raise
+        return cls(path, head, Mark(0, GENESIS))
+
+    @classmethod
+    def reopen(cls, path: Path) -> tuple["SqliteJournal", Generator[Entry, None, None]]:
+        """Take a journal up again: the writer, and its entries so far, which must be read to their end first.
+
+        Raises `JournalBusy`, and while reading `JournalDamaged`.
+        """
+        probe(path)
+        require_single_name(path)
+        head = Head(path)
+        journal = cls(path, head, Mark(0, GENESIS))
+        return journal, journal._replayed()
+
+    def _replayed(self) -> Generator[Entry, None, None]:
+        running = Reader(self.path)
+        last: Entry | None = None
+        for last in running.entries():
+            yield last
+        mark = read_mark(self.path)
+        if mark is not None and mark.seal:
+            remove_logs(self.path.resolve())  # what a repair left that was killed: they belong to the damaged file
+        self._mark = Mark(running.count, running.hash, mark.seal if mark else "")
+        self._appended = running.count
+        self._finished = isinstance(last, Finished)
+        if not running.has_head and not self._finished:
+            log.warning(
+                "%s has no %s.head next to it: copied from a run under way, entries may be missing at its end",
+                self.path,
+                self.path.name,
+            )
+
+    @property
+    def pending(self) -> int:
+        return self._appended - self._mark.entries
+
+    def append(self, entry: Entry) -> None:
+        if self._failure is not None:
+            raise self._failure
+        body = encode(entry)  # here, so that an entry without a form in bytes is its appender's error and no other's
+        with self._wake:
+            self._buffer.append(body)
+            self._appended += 1
+            self._finished = isinstance(entry, Finished)
+            if len(self._buffer) in (1, GROUP_SIZE):
+                self._wake.notify()
+
+    async def commit(self) -> None:
+        loop = asyncio.get_running_loop()
+        with self._wake:
+            if self._failure is not None:
+                raise self._failure
+            if self.pending == 0:
+                return
+            waiter = _Waiter(self._appended, loop, loop.create_future())
+            self._waiting.append(waiter)
+            self._wake.notify()
+        await waiter.durable
+
+    def close(self) -> None:
+        with self._wake:
+            if self._closing:
+                return
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._head.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _write_until_closed(self) -> None:
+        try:
+            self._write_groups()
+            if self._finished and not self._mark.seal:
+                self._seal()
+        except JournalError as error:
+            self._fail(error)
+        except Exception as error:  # whatever it was, nobody must wait for this thread for ever
+            self._fail(
+                JournalError(
+                    f"cannot write to the journal {self.path}: {error}. What it holds is safe; mend that, then resume"
+                )
+            )
+
+    def _write_groups(self) -> None:
+        database: sqlite3.Connection | None = None
+        try:
+            while (group := self._gather()) is not None:
+                database = database or self._connected()
+                self._write(database, group)
+            self._place.require_uncut()
+        finally:
+            if database is not None:
+                database.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._mark.seal:  # SQLite may change the file from here on
+            self._mark = replace(self._mark, seal="")
+            self._head.mark(self._mark)
+        self._place.require_unmoved()
+        return connect(self.path)
+
+    def _seal(self) -> None:
+        """Note in the head that the file alone is the journal.
+
+        Its last connection has put the log into the file and taken it away, unless the run was killed before, which
+        is made up for here, or another process reads it just now: then it is left for the next time it is taken up.
+        """
+        self._place.require_unmoved()
+        beside = log_path(self.path)
+        if beside.exists():
+            with suppress(sqlite3.OperationalError):
+                connect(self.path).close()
+        # one that came without its head gets none: what had been cut off before could not have been noticed
+        if not beside.exists() and read_mark(self.path) is not None:
+            self._head.mark(replace(self._mark, seal=seal_of(self.path)))
+
+    def _gather(self) -> list[bytes] | None:
+        """The next group to write; None once closed and all is written."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._buffer or self._closing)
+            self._wake.wait_for(
+                lambda: self._waiting or self._closing or len(self._buffer) >= GROUP_SIZE, timeout=GROUP_SECONDS
+            )
+            group, self._buffer = self._buffer, []
+            return group or None
+
+    def _write(self, database: sqlite3.Connection, group: list[bytes]) -> None:
+        self._place.require_uncut()  # before the write: it would make what was cut long again
+        mark = add(database, self._mark, group)
+        # after the commit and before it is acknowledged: what went into a file without a name is lost
+        self._place.require_unmoved()
+        self._place.require_log_unmoved()
+        self._place.require_uncut()
+        self._place.learn_lengths()
+        self._head.require_in_place()
+        self._head.mark(mark)
+        with self._wake:
+            self._mark = mark
+            served = [waiter for waiter in self._waiting if waiter.entries <= mark.entries]
+            self._waiting = [waiter for waiter in self._waiting if waiter.entries > mark.entries]
+        for waiter in served:
+            waiter.settle(None)
+
+    def _fail(self, failure: JournalError) -> None:
+        with self._wake:
+            self._failure = failure
+            waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.settle(failure)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """A caller on an event loop that waits until the first `entries` entries are durable."""
+
+    entries: int
+    loop: asyncio.AbstractEventLoop
+    durable: "asyncio.Future[None]"
+
+    def settle(self, failure: JournalError | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._settle, failure)
+
+    def _settle(self, failure: JournalError | None) -> None:
+        if self.durable.done():
+            return
+        if failure is None:
+            self.durable.set_result(None)
+        else:
+            self.durable.set_exception(failure)

@@ -1,0 +1,284 @@
+"""Forking a run: a new run from one of its steps, with other settings.
+
+The steps before that one are taken over, their choices checked by leading the process through them. The source is only
+read, and may be running.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.sqlite.new_file import write_journal
+from unerring.adapters.sqlite.reader import Reader, without_entries
+from unerring.api._replayer import is_of_others
+from unerring.api._trust import note_begun, permission_for
+from unerring.api.budget import Budget, allowed
+from unerring.api.history import folded
+from unerring.api.planning import Target
+from unerring.api.resolve import Origin, embedded_for, make_chain, make_sampler, require_process
+from unerring.api.running import Options, deciding, policy_for
+from unerring.core.arguments import require_made, require_path
+from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
+from unerring.core.journal.digests import identity_of
+from unerring.core.journal.entries import Accepted, Allowed, Entry, Inherited, Opened, Paused
+from unerring.core.journal.spend import Limits
+from unerring.core.journal.state import RunState
+from unerring.core.numbers import MOST_SEED, MOST_TOTAL, require_whole
+from unerring.core.request import Request
+from unerring.core.voting.canonical import Json
+from unerring.errors import ChainChanged, InputError
+from unerring.runtime.ensemble import RESERVE, require_request, require_weighed, reserves_of, samplers_of
+from unerring.runtime.protocols import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A fork, ready for `resume`."""
+
+    journal: str
+    """Its file."""
+    process: str
+    """The name of its process."""
+    model: str
+    """The name of its model."""
+    step: int
+    """The first step that it decides itself; those before are taken over."""
+    origin: dict[str, Json]
+    """The run that it comes from: journal, process, model, step, and the hash of that journal up to the step."""
+    trusted: bool
+    """Whether the fork counts as begun by this user; one of another person's journal does not, without trust."""
+
+
+def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
+    journal: str | Path,
+    at: int,
+    out: str | Path,
+    chain: Chain | str | None = None,
+    model: Any = None,
+    k: int | None = None,
+    seed: int | None = None,
+    options: Options | None = None,
+    parameters: Mapping[str, Json] | None = None,
+) -> Forked:
+    """Begin a new run at step `at` of the run in a journal, in the new file `out`; `resume` goes on with it.
+
+    Steps 0 to `at` - 1 are taken over with their choices; the certificate counts them as no evidence. Whatever is not
+    given is as in that run: model, margin and caps, seed, request settings, limits and prices. Of `options` the fork
+    keeps `policy`, `target`, the caps, `min_replies`, `escalate`, `request`, `budget` and `prices`; the others are
+    given to `resume`. `chain` is the process, where the journal cannot make it or its code has changed, and
+    `parameters` replace arguments of the process that is made. A model that is a function is given to `resume` again.
+
+    The source is only read, also while it is running, and checked up to the step.
+
+    Raises `InputError` where there are fewer steps, where `out` is there already, or for settings that cannot be;
+    `ChainChanged` where the process leads to other states; and `JournalDamaged`.
+    """
+    require_whole("at", at, 0, MOST_TOTAL)
+    options = Options() if options is None else options
+    require_made("options", options, Options)
+    for name, value in (("journal", journal), ("out", out)):
+        require_path(name, value)
+    path, out = Path(journal), Path(out)
+    if out.exists():
+        raise InputError(f"{out} is there already: a fork begins a new file")
+    source = _Source(path, at, chain, parameters, options.trust)
+    while not source.is_read():
+        pass
+    opened, paying = _opening(source, model, k, seed, options)
+    write_journal(out, _entries(source, opened, paying, options.clock.time()))
+    assert opened.origin is not None
+    if source.trusted:
+        note_begun(opened)
+    return Forked(str(out), opened.process, opened.model, at, opened.origin, source.trusted)
+
+
+def _entries(source: "_Source", opened: Opened, paying: Allowed | None, time: float) -> Iterator[Entry]:
+    """The entries of the fork: how it is run, what it may take, the steps that it takes over, and that it waits."""
+    yield opened
+    if paying is not None:
+        yield paying
+    yield from source.steps()
+    if opened.origin is None or opened.origin["hash"] != source.hash:
+        raise InputError(f"{source.path} was replaced while it was read: fork it again")
+    yield Paused("forked", f"forked at step {source.at:,}, and not gone on with yet", time)
+
+
+@dataclass(slots=True)
+class _Source:
+    """A run that is forked, read up to a step.
+
+    state: of the run at that step.
+    hash: of the journal up to there, hex digits.
+    trusted: whether this user began the run, or trusts it.
+    made: its process.
+    accepted: how many accepted changes have been looked at for the parameters of the process.
+    accepted_parameters: those of the last of them.
+    """
+
+    path: Path
+    at: int
+    chain: Chain | str | None
+    parameters: Mapping[str, Json] | None
+    trust: bool
+    state: RunState = field(default_factory=RunState)
+    hash: str = ""
+    trusted: bool = False
+    made: Chain | None = None
+    accepted: int = 0
+    accepted_parameters: dict[str, Json] | None = None
+
+    @property
+    def opened(self) -> Opened:
+        assert self.state.opened is not None
+        return self.state.opened
+
+    @property
+    def process(self) -> Chain:
+        assert self.made is not None
+        return self.made
+
+    def is_read(self) -> bool:
+        """Read the run up to the step; False where the process is to be made with parameters accepted since."""
+        for _ in self.steps():
+            pass
+        return self.made is not None
+
+    def steps(self) -> Iterator[Inherited]:
+        """The steps before the one to fork at, with the digests of the states that the process leads to now.
+
+        Raises `InputError` where there are too few, and `ChainChanged` where these are not the states of the run.
+        """
+        self.state, reader = RunState(), Reader(self.path)
+        change: str | None = None
+        at: Json = None
+        accepted = 0
+        for entry, decided, choice in folded(self.path, reader.entries(), self.state):
+            if self.state.committed > self.at:
+                break  # nothing accepted the change
+            if isinstance(entry, Opened):
+                at = self._begin(entry)
+                if start_text(self.process, at) != entry.start:
+                    change = "the process starts from another state than it did"
+            elif decided is not None:
+                at = advanced(self.process, at, choice, decided.step)
+                digest = digest_at(self.process, at, decided.step + 1)
+                if change is None and digest != self.state.last_digest:
+                    change = f"step {decided.step} leads to another state than it did"
+                yield Inherited(decided.step, decided.choice, digest)
+            elif isinstance(entry, Accepted):
+                accepted += 1
+                if accepted > self.accepted and is_of_others(self.process, self.chain, entry):
+                    self.accepted, self.accepted_parameters, self.made = accepted, entry.parameters, None
+                    return
+                same = digest_at(self.process, at, self.state.committed) == entry.state
+                change = None if same else "it stands at another state than when its changes were accepted"
+            elif self.at == 0 and not isinstance(entry, Allowed) and change is None:
+                break
+            self.hash = reader.hash.hex()
+            if self.state.committed == self.at > 0 and change is None:
+                break
+        if self.state.opened is None:
+            raise InputError(without_entries(self.path))
+        if self.state.committed < self.at:
+            raise InputError(
+                f"{self.path} has {self.state.committed:,} committed steps: fork it at step 0 to "
+                f"{self.state.committed:,}, not {self.at:,}"
+            )
+        if change is not None:
+            raise ChainChanged(f"{self.path}: {change}: fork it with code and parameters that lead to the same states")
+
+    def _begin(self, opened: Opened) -> Json:
+        """Make the process, the first time; returns its first state."""
+        if self.made is None:
+            self.made = self._make(opened)
+            require_process(self.path, opened.process, self.made)
+        return started(self.made)
+
+    def _make(self, opened: Opened) -> Chain:
+        permission = permission_for(self.path, opened, self.trust)
+        self.trusted = permission.journal is None
+        if self.chain is not None and not isinstance(self.chain, str):
+            if self.parameters:
+                raise InputError("`parameters` are those of a process that is made here: make the given one with them")
+            return self.chain
+        before = opened.parameters if self.accepted_parameters is None else self.accepted_parameters
+        given = {**before, **(self.parameters or {})}
+        return make_chain(opened.process, given, permission) if self.chain is None else make_chain(self.chain, given)
+
+
+def _opening(
+    source: _Source, model: Any, k: int | None, seed: int | None, options: Options
+) -> tuple[Opened, Allowed | None]:
+    """The first entry of the fork, and what it may take at which prices, where that is known."""
+    before, state, chain = source.opened, source.state, source.process
+    require_whole("seed", before.seed if seed is None else seed, -MOST_SEED, MOST_SEED)
+    planned = options.target != Target()
+    base = options if planned or options.policy is not None else replace(options, policy=state.policy)
+    policy, plan = deciding(chain, before.model if model is None else model, k, base)
+    if k is None and options.policy is None and not planned and model is None:
+        plan = before.plan
+    request, name = _merged(state.request, options.request), before.model
+    paying: Allowed | None = Allowed(state.account.limits, state.account.tariffs)
+    if model is not None or options.escalate is not None or options.budget != Budget() or options.prices is not None:
+        with ExitStack() as made:
+            sampler = _sampler(source, model, options, made)
+            require_request(request, samplers_of(sampler))
+            name = sampler.name
+            if model is not None or options.escalate is not None:
+                policy = policy_for(policy, sampler, options)
+                require_weighed(policy.rule, samplers_of(sampler))
+            paying = _paying(state, sampler, options)
+    if options.min_replies is not None:
+        policy = replace(policy, min_replies=options.min_replies)
+    opened = Opened(
+        process=before.process,
+        parameters=parameters_of(chain),
+        model=name,
+        policy=policy.to_json(),
+        seed=before.seed if seed is None else seed,
+        start=start_text(chain, started(chain)),
+        length=length_of(chain),
+        software=f"unerring {version('unerring')}",
+        time=options.clock.time(),
+        plan=plan,
+        request=request.to_json() or None,
+        identity=identity_of(chain),
+        origin={
+            "journal": str(source.path),
+            "process": before.process,
+            "model": before.model,
+            "step": source.at,
+            "hash": source.hash,
+        },
+    )
+    return opened, None if paying == Allowed(Limits()) else paying
+
+
+def _merged(before: Request, given: Request) -> Request:
+    """The request settings of a run, with those that are given in their place."""
+    system = before.system if given.system is None else given.system
+    extra = given.extra or before.extra
+    return replace(before, system=system, extra=extra).switched(given.nonce, given.echo)
+
+
+def _sampler(source: _Source, model: Any, options: Options, made: ExitStack) -> Sampler:
+    """The models of the fork, only to be looked at: no key is sent."""
+    opened, chain = source.opened, source.process
+    permission = permission_for(source.path, opened, source.trust or model is not None)
+    given = embedded_for(chain, model) if model is not None else opened.model
+    if model is None and options.escalate is not None:
+        given = opened.model.partition(RESERVE)[0]
+    seen = Origin(opened.seed, permission=replace(permission, sends=False))
+    return make_sampler(given, chain, seen, made, options.escalate)
+
+
+def _paying(state: RunState, sampler: Sampler, options: Options) -> Allowed:
+    """What the fork may take: the limits of the run that hold for its models, and those that are given."""
+    limits = state.account.limits
+    if not any(one.paid for one in (*samplers_of(sampler), *reserves_of(sampler))):
+        limits = Limits(seconds=limits.seconds)
+    before = Allowed(limits, state.account.tariffs)
+    return allowed(sampler, options.budget, options.prices, before) or before

@@ -1,0 +1,317 @@
+"""The step that a run stopped at undecided, as it is to be looked at.
+
+The chain is made again from the journal only to try a choice, and to show what was asked where the journal has no text
+of it. Where it cannot be made, all else works without it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from unerring.adapters.sqlite.reader import Reader, without_entries
+from unerring.api._replayer import Stand, begun, changed_since, is_of_others, last_accepted, remade
+from unerring.api._trust import permission_for
+from unerring.api.history import folded
+from unerring.api.resolve import sampler_for
+from unerring.core import user_code
+from unerring.core.chain import Chain, subtask_at
+from unerring.core.journal.entries import Accepted, Entry, Opened
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.race import LogOdds
+from unerring.core.voting.sample import Message
+from unerring.core.voting.step import OpenStep
+from unerring.errors import InputError, UnerringError
+from unerring.runtime.ensemble import wording_of
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A choice that had votes.
+
+    number: its number among the rival choices, from 1.
+    choice: the choice, as canonical JSON.
+    votes: its votes.
+    voters: its votes by voter.
+    score: what they weigh together in nats, where votes are weighed.
+    """
+
+    number: int
+    choice: str
+    votes: int
+    voters: dict[str, int]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample of an undecided step.
+
+    number: its number within the step, from 0.
+    voter: the name of the model that gave it.
+    text: the model's text, in full.
+    candidate: the number of the choice that it voted for; None where it was flagged.
+    flag: why it was flagged, such as `malformed`; None for a vote.
+    finish: why the model stopped writing.
+    input_tokens: tokens read.
+    output_tokens: tokens written.
+    logprob: mean log-probability of its tokens in nats; None where the model does not say.
+    reason: the red flag's own sentence; None for a vote, and in journals of before it was kept.
+    """
+
+    number: int
+    voter: str
+    text: str
+    candidate: int | None
+    flag: str | None
+    finish: str
+    input_tokens: int
+    output_tokens: int
+    logprob: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A step that votes left undecided, or that the provider refused to answer.
+
+    step: its number, from 0.
+    rule: the name of the voting rule.
+    votes: votes in all.
+    flags: samples that were flagged.
+    rounds: rounds of voting that it took.
+    candidates: the rival choices, most votes first; they are numbered from 1.
+    samples: its samples, votes and flagged ones, by number.
+    prompts: what was asked, by the number of the wording: as journaled, else as the chain asks it; empty where
+        unknown.
+    set_aside: the number of samples that a person set aside to have others drawn.
+    ruled: the choice that a person has made since, as canonical JSON; it holds once the run goes on.
+    prompts_now: what the chain asks today, by the number of the wording, where it differs.
+    messages: the messages before the question, each with `role` and `content`: as journaled, else as the chain puts
+        them; only the run's own where neither is known.
+    refused: why the provider refused to answer, where it did; None where votes left the step undecided.
+    messages_now: the messages that the chain puts before the question today, where they differ.
+    """
+
+    step: int
+    rule: str
+    votes: int
+    flags: int
+    rounds: int
+    candidates: tuple[Candidate, ...]
+    samples: tuple[Drawn, ...]
+    prompts: dict[int, str]
+    set_aside: int = 0
+    ruled: str | None = None
+    prompts_now: dict[int, str] = field(default_factory=dict)
+    messages: tuple[dict[str, str], ...] = ()
+    refused: str | None = None
+    messages_now: tuple[dict[str, str], ...] | None = None
+
+
+class Found:
+    """A journal's folded entries, and its chain where the run stands, if it can be made and led there."""
+
+    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> None:
+        self.path = path
+        self.trust = trust
+        self._given = chain
+        accepted = self._read(entries, chain)
+        while accepted is not None:  # the chain that was made is not the one that was accepted since
+            accepted = self._read(Reader(path).entries(), remade(path, chain, accepted, trust))
+        if self.state.opened is None:
+            raise InputError(without_entries(path))
+        self.opened = self.state.opened
+        if self._stand is not None and self._stand.changes:
+            if chain is not None:
+                self._stand.require_same(path)
+            self._fail(f"{self.opened.process} has changed: {self._stand.changes[0]}")
+
+    def _read(self, entries: Iterable[Entry], chain: Chain | str | None) -> Accepted | None:
+        """Fold the entries; returns the accepted change by which the chain is to be made with other parameters."""
+        self.state = RunState()
+        self.problem: str | None = None
+        self._stand: Stand | None = None
+        for entry, decided, choice in folded(self.path, entries, self.state):
+            if isinstance(entry, Opened):
+                self._begin(entry, chain)
+            elif self._stand is not None:
+                if isinstance(entry, Accepted) and is_of_others(self._stand.chain, chain, entry):
+                    return last_accepted(entry, entries)
+                self._follow(self._stand, entry, decided, choice)
+        return None
+
+    @property
+    def chain(self) -> Chain | None:
+        """The chain, where it could be made and led to where the run stands."""
+        return None if self._stand is None else self._stand.chain
+
+    @property
+    def at(self) -> Json:
+        """The chain's state there."""
+        return None if self._stand is None else self._stand.at
+
+    @property
+    def step(self) -> OpenStep | None:
+        """The voting on the next step to commit, if there is any."""
+        return None if self.state.finished is not None else self.state.frontier
+
+    def _begin(self, opened: Opened, chain: Chain | str | None) -> None:
+        try:
+            self._stand = begun(self.path, opened, chain, self.state, self.trust)
+        except Exception as error:
+            if self._given is not None:
+                raise
+            self._fail(told(error))
+
+    def _follow(self, stand: Stand, entry: Entry, decided: Decided | None, choice: Json) -> None:
+        try:
+            if decided is not None:
+                stand.step(decided, choice)
+            elif isinstance(entry, Accepted):
+                stand.changes = list(changed_since(stand, entry))
+        except Exception as error:  # the user's own code
+            self._fail(told(error))
+
+    def _fail(self, why: str) -> None:
+        self._stand, self.problem = None, why
+
+
+def told(error: Exception) -> str:
+    """An error in a few words."""
+    return str(error) if isinstance(error, UnerringError) else user_code.told(error)
+
+
+def undecided(found: Found) -> OpenStep | None:
+    """The step that a person may decide, whether or not it is decided yet.
+
+    It is one that votes left undecided, or that the provider refused.
+    """
+    step = found.step
+    return step if step is not None and (step.ruled is not None or step.parked) else None
+
+
+def nothing_parked(found: Found) -> str:
+    """Why there is no step to decide."""
+    state, step = found.state, found.step
+    if state.finished is not None:
+        return f"no step of {found.path} is undecided: the run is finished"
+    if step is not None and step.reviewed:
+        by = "" if step.model is None else f" by {step.model}"
+        return f"no step of {found.path} is undecided: step {step.step} is to be answered again{by}"
+    still = "it stopped for another reason" if state.paused is not None else "it is running, or was killed"
+    return f"no step of {found.path} is undecided: {still}, at step {state.committed}"
+
+
+def parked_step(found: Found) -> Parked | None:
+    """The undecided step with all that is known of it; None where there is none."""
+    step = undecided(found)
+    if step is None:
+        return None
+    samples = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
+    names = {number: voter.name for number, voter in found.state.voters.items()}
+    candidates = candidates_of(found, step)
+    numbers = {step.choices[one.choice]: one.number for one in candidates}
+    asked = _asked(found, step, {names[reply.voter] for reply in samples})
+    return Parked(
+        step=step.step,
+        rule=found.state.policy.rule.name,
+        votes=step.race.votes,
+        flags=step.flags,
+        rounds=step.rounds,
+        candidates=candidates,
+        samples=tuple(
+            Drawn(
+                number=reply.slot,
+                voter=names[reply.voter],
+                text=step.text(reply.slot),
+                candidate=None if reply.candidate is None else numbers[reply.candidate],
+                flag=None if reply.flag is None else reply.flag.value,
+                finish=reply.finish.value,
+                input_tokens=reply.usage.input_tokens,
+                output_tokens=reply.usage.output_tokens,
+                logprob=reply.logprob,
+                reason=reply.reason,
+            )
+            for reply in samples
+        ),
+        prompts=asked.prompts,
+        set_aside=sum(slot < step.first for slot in step.replies),
+        ruled=step.ruled,
+        prompts_now=asked.now,
+        messages=tuple(one._asdict() for one in asked.messages),
+        messages_now=None if asked.messages_now is None else tuple(one._asdict() for one in asked.messages_now),
+        refused=step.refused,
+    )
+
+
+def candidates_of(found: Found, step: OpenStep) -> tuple[Candidate, ...]:
+    """The choices that had votes, by votes; of equal ones, the one that had a vote first."""
+    voters: dict[int, Counter[str]] = {}
+    for slot in sorted(step.replies):
+        reply = step.replies[slot]
+        if slot >= step.first and reply.candidate is not None:
+            voters.setdefault(reply.candidate, Counter())[found.state.voters[reply.voter].name] += 1
+    weighed = isinstance(step.race.rule, LogOdds)
+    ranked = sorted(voters, key=lambda candidate: -voters[candidate].total())
+    return tuple(
+        Candidate(
+            number,
+            step.choice(candidate),
+            voters[candidate].total(),
+            dict(voters[candidate].most_common()),
+            step.race.scores[candidate] / 1000 if weighed else None,
+        )
+        for number, candidate in enumerate(ranked, 1)
+    )
+
+
+class _Asked(NamedTuple):
+    """What was asked, by the number of the wording; what is asked today where it differs; the messages before both."""
+
+    prompts: dict[int, str]
+    now: dict[int, str]
+    messages: tuple[Message, ...]
+    messages_now: tuple[Message, ...] | None = None
+
+
+def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
+    """What these voters were asked, all wordings where there are none."""
+    numbers = set(map(wording_of, voters))
+
+    def numbered(wordings: tuple[str, ...]) -> dict[int, str]:
+        return {number: text for number, text in enumerate(wordings, 1) if not numbers or number in numbers}
+
+    kept, before = step.wordings, found.state.request.before
+    alone = before(step.messages or ())
+    try:
+        subtask = None if found.chain is None else subtask_at(found.chain, found.at, step.step)
+        if found.chain is None or subtask is None:
+            return _Asked(numbered(kept or ()), {}, alone)
+        compact = _wants_compact(found, found.chain, step.model)
+        wordings = subtask.wordings(compact)
+        own = subtask.introduced(compact)
+    except Exception as error:  # the user's own code
+        found.problem = told(error)
+        return _Asked(numbered(kept or ()), {}, alone)
+    same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
+    introduced = step.messages is None or step.messages in {subtask.introduced(True), subtask.introduced(False)}
+    messages = before(own if step.messages is None else step.messages)
+    now = None if introduced else before(own)
+    return _Asked(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
+
+
+def _wants_compact(found: Found, chain: Chain, model: str | None) -> bool:
+    """Whether a model, the run's own if it is None, is asked in the fewest words.
+
+    One that cannot be made again is taken not to be.
+    """
+    opened = found.opened
+    permission = permission_for(found.path, opened, found.trust, model)
+    try:
+        with sampler_for(model or opened.model, chain, opened.seed, permission) as sampler:
+            return sampler.compact
+    except UnerringError:
+        return False

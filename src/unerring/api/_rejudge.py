@@ -1,0 +1,383 @@
+"""Judging the stored samples of a journal again, by the present parser and check of its process.
+
+No model is made or asked, so it is free of charge. Open steps go on with the new verdicts; committed steps are only
+compared, and keep their choices.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from unerring.adapters.sqlite.reader import Reader, without_entries
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api._replayer import chain_for, is_of_others, parameter_changes, remade
+from unerring.api.history import folded
+from unerring.api.resolve import require_process
+from unerring.core.chain import (
+    Chain,
+    advanced,
+    beside_of,
+    digest_at,
+    start_text,
+    started,
+)
+from unerring.core.journal.entries import Accepted, Committed, Entry, Judgement, Opened, Rejudged
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.voting.canonical import Json, parsed
+from unerring.core.voting.race import Undecided, Won
+from unerring.core.voting.step import OpenStep
+from unerring.errors import ChainChanged, InputError
+from unerring.runtime.config import SystemClock
+from unerring.runtime.question import Question, stored_question
+
+MAX_LISTED = 1000  # differences, and steps, that a result names one by one
+
+
+@dataclass(frozen=True, slots=True)
+class SampleReading:
+    """How a sample counts: as a vote, or flagged."""
+
+    choice: Json
+    """The value that it votes for; None where it is flagged."""
+    flag: str | None
+    """Why it is flagged, such as `malformed`; None for a vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A stored sample that reads otherwise now."""
+
+    step: int
+    """The step that it answers."""
+    sample: int
+    """Its number within the step."""
+    was: SampleReading
+    """How it counted when it came in."""
+    now: SampleReading
+    """How the present parser and check read it."""
+    committed: bool
+    """Whether its step is committed, so that nothing changes for the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overturned:
+    """A committed step that its samples, as they read now, would not decide as they did."""
+
+    step: int
+    """Its number."""
+    was: Json
+    """The value that was decided and carried forward; it stays."""
+    now: Json
+    """The value that would be decided; None where votes would not decide."""
+    decided: bool
+    """Whether the samples that are stored would decide it at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChange:
+    """An open step whose samples read otherwise now, and go on so."""
+
+    step: int
+    """Its number."""
+    ahead: bool
+    """Whether it was asked ahead, from a state that the run has not reached yet."""
+    changed: int
+    """Samples that read otherwise."""
+    verdict: str
+    """How its race stands with them: `won`, `undecided`, or `open` where samples are to be drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudgement:
+    """What judging the stored samples of a journal again found."""
+
+    process: str
+    """The process's name."""
+    finished: bool
+    """Whether the run is finished: then nothing is written."""
+    steps: int
+    """Committed steps that were compared."""
+    samples: int
+    """Samples that were judged again, of committed and of open steps."""
+    changed: int
+    """Samples that read otherwise now."""
+    differences: tuple[Difference, ...]
+    """The first 1,000 of these."""
+    overturned: int
+    """Committed steps that would be decided otherwise."""
+    overturns: tuple[Overturned, ...]
+    """The first 1,000 of these."""
+    open: tuple[OpenChange, ...]
+    """Open steps that go on with other verdicts."""
+    recorded: bool
+    """Whether the new verdicts of open steps were written to the journal."""
+    notes: tuple[str, ...]
+    """What could not be judged again, a sentence each."""
+
+
+def rejudge(
+    journal: str | Path, chain: Chain | str | None = None, trust: bool = False, dry_run: bool = False
+) -> Rejudgement:
+    """Judge the stored samples of a journal again, by the present parser and check of its process.
+
+    Open steps go on with the new verdicts, which become entries of the journal; with `dry_run` nothing is written. A
+    committed step keeps its choice: what reads otherwise there is listed, and so are steps that would be decided
+    otherwise. Flags that the text alone does not explain, such as `too long` or `copy`, stay. `chain` and `trust` are
+    those of `verify`.
+
+    Raises `ChainChanged` where not only the reading of answers has changed: steps lead to other states, or the process
+    has other parameters. Raises `JournalBusy` where a runner has the journal, except with `dry_run`.
+    """
+    path = Path(journal)
+    if dry_run:
+        rejudging = _led(path, Reader(path).entries(), chain, trust)
+        return rejudging.result(rejudging.judge_open(SystemClock().time()), recorded=False)
+    writer, entries = SqliteJournal.reopen(path)
+    try:
+        rejudging = _led(path, entries, chain, trust)
+        new = rejudging.judge_open(SystemClock().time())
+        for entry in new:
+            writer.append(entry)
+    finally:
+        entries.close()
+        writer.close()
+    return rejudging.result(new, recorded=bool(new))
+
+
+def _led(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> "_Rejudging":
+    """A journal folded once more, by the process with the parameters that were accepted last."""
+    found = _Rejudging(path, entries, chain, trust)
+    if found.other is None:
+        return found
+    return _Rejudging(path, Reader(path).entries(), remade(path, chain, found.other, trust), trust)
+
+
+class _Rejudging:
+    """A journal's entries folded once more: committed steps compared, and the chain led to where the run stands."""
+
+    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> None:
+        self._path = path
+        self._state = RunState()
+        self._steps = self._samples = self._changed = self._overturned = self._skipped = self._reworded = 0
+        self._differences: list[Difference] = []
+        self._overturns: list[Overturned] = []
+        self._notes: list[str] = []
+        self._change: str | None = None  # what leads the chain to other states than the journal's
+        self._closing: OpenStep | None = None
+        self._chain: Chain | None = None
+        self._at: Json = None
+        self.other: Accepted | None = None  # the last change that was accepted, where the process is made with others
+        for entry, decided, choice in folded(path, self._noting(entries), self._state):
+            if isinstance(entry, Opened):
+                self._begin(entry, chain, trust)
+            elif isinstance(entry, Accepted) and (self.other or is_of_others(self.chain, chain, entry)):
+                self.other = entry
+            elif self.other is not None:
+                continue
+            elif decided is not None:
+                self._step(decided, choice)
+            elif isinstance(entry, Accepted):
+                same = digest_at(self.chain, self._at, self._state.committed) == entry.state
+                self._change = None if same else "it stands at another state than when its changes were accepted"
+        if self._chain is None:
+            raise InputError(without_entries(path))
+        if self.other is None:
+            self._require_same()
+
+    @property
+    def chain(self) -> Chain:
+        assert self._chain is not None
+        return self._chain
+
+    def _noting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The entries; notes the voting on a step just before it is committed, with all samples that it has."""
+        for entry in entries:
+            if isinstance(entry, Committed):
+                self._closing = self._state.frontier
+            yield entry
+
+    def _begin(self, opened: Opened, chain: Chain | str | None, trust: bool) -> None:
+        self._chain = chain_for(self._path, opened, chain, trust)
+        require_process(self._path, opened.process, self._chain)
+        self._at = started(self._chain)
+        if start_text(self._chain, self._at) != opened.start:
+            self._change = "the process starts from another state than it did"
+
+    def _step(self, decided: Decided, choice: Json) -> None:
+        """Compare a committed step, and advance the chain over it."""
+        if not decided.inherited:
+            if self._change is None:
+                self._compare(decided)
+            else:
+                self._skipped += 1
+        self._at = advanced(self.chain, self._at, choice, decided.step)
+        if self._change is None and digest_at(self.chain, self._at, decided.step + 1) != self._state.last_digest:
+            self._change = f"step {decided.step} leads to another state than it did"
+
+    def _compare(self, decided: Decided) -> None:
+        step = self._closing
+        assert step is not None
+        question = self._question(step, self._at)
+        if question is None:
+            self._change = f"the process ends before step {decided.step}"
+            self._skipped += 1
+            return
+        self._steps += 1
+        self._reworded += step.question is not None and step.question != question.digest
+        changes = self._read_again(question, committed=True)
+        if not changes:
+            return
+        step.rejudge(changes)
+        if decided.shortlisted and not isinstance(step.verdict, Won) and len(step.race.tally) > 1:
+            step.shortlist()
+        verdict = step.verdict
+        now = step.choice(verdict.choice) if isinstance(verdict, Won) else None
+        if now != decided.choice:
+            self._overturned += 1
+            if len(self._overturns) < MAX_LISTED:
+                was, value = decided.value, None if now is None else parsed(now)
+                self._overturns.append(Overturned(decided.step, was, value, now is not None))
+
+    def _question(self, step: OpenStep, state: Json) -> Question | None:
+        """How the process asks a step now; None where it ends there."""
+        return stored_question(self.chain, step, state, self._state.request.question_text)
+
+    def _read_again(self, question: Question, committed: bool) -> list[Judgement]:
+        """The samples of a step that read otherwise now."""
+        step, changes = question.step, []
+        for slot in sorted(step.replies):
+            reply = step.replies[slot]
+            if slot < step.first:  # set aside: it votes no more
+                continue
+            was = None if reply.candidate is None else step.choice(reply.candidate)
+            now = question.judged(step.text(slot), reply)
+            self._samples += 1
+            if (now.choice, now.flag) == (was, reply.flag):
+                continue
+            changes.append(now)
+            self._changed += 1
+            if len(self._differences) < MAX_LISTED:
+                before = Judgement(slot, was, reply.flag)
+                self._differences.append(Difference(step.step, slot, _reading(before), _reading(now), committed))
+        return changes
+
+    def _require_same(self) -> None:
+        """Raise `ChainChanged` where open steps cannot be judged, since they stand elsewhere now."""
+        change = self._change
+        if change is None:
+            change = next(parameter_changes(self._state.parameters, self.chain), None)
+        if change is not None:
+            raise ChainChanged(
+                f"{self._path}: {change}: more has changed than how answers are read; rejudge with the code and "
+                "parameters that the run goes on with"
+            )
+
+    def judge_open(self, time: float) -> list[Rejudged]:
+        """Judge the samples of open steps again, and count their votes so; returns the entries that say so."""
+        new: list[Rejudged] = []
+        reached = 0
+        for question, at in self._reachable():
+            step = question.step
+            reached += 1
+            if step.question not in {None, question.digest}:
+                self._notes.append(f"step {step.step} is asked otherwise than before: its samples were not read again")
+            elif changes := self._read_again(question, committed=False):
+                place = None if step is self._state.frontier else at
+                new.append(Rejudged(step.step, tuple(changes), time, place))
+        for entry in new:
+            self._state.apply(entry)
+        left = sum(bool(step.replies) for at_step in self._state.open.values() for step in at_step.values()) - reached
+        if left:
+            steps = "step was" if left == 1 else "steps were"
+            self._notes.append(
+                f"{left:,} {steps} asked ahead from states that the stored samples do not lead to, and not judged "
+                "again: should such a state come up, the run stops there, and rejudge reads its samples then"
+            )
+        return sorted(new, key=lambda entry: entry.step)
+
+    def _reachable(self) -> Iterator[tuple[Question, str]]:
+        """Open steps that have samples, with the digests of their places, as far as states can be made again.
+
+        States are led to from the frontier: by what a stored sample chose, by the process's own guess, or beside it.
+        """
+        state, frontier = self._state, (self._state.committed, self._state.last_digest)
+        found = {frontier}
+        waiting: list[tuple[int, str, Json]] = [(*frontier, self._at)]
+        while waiting:
+            number, at, place = waiting.pop()
+            step, question = state.open.get(number, {}).get(at), None
+            if step is not None and step.replies:
+                question = self._question(step, place) if step is state.frontier else self._readable(step, place)
+                if question is not None:
+                    yield question, at
+            following = state.open.get(number + 1, {})
+            for reached, digest in self._following(number, question, place) if following else ():
+                if digest in following and (number + 1, digest) not in found:
+                    found.add((number + 1, digest))
+                    waiting.append((number + 1, digest, reached))
+
+    def _readable(self, step: OpenStep, state: Json) -> Question | None:
+        """The question of a step that was asked ahead; None where the user's code fails, on what may never come."""
+        with suppress(Exception):
+            question = self._question(step, state)
+            for slot, reply in step.replies.items() if question is not None else ():
+                assert question is not None
+                question.judged(step.text(slot), reply)
+            return question
+        return None
+
+    def _following(self, number: int, question: Question | None, state: Json) -> list[tuple[Json, str]]:
+        """States that may follow one, with their digests. The user's code may fail on those that never come to be."""
+        chain = self.chain
+        states: list[tuple[Json, str]] = []
+        choices = [] if question is None else [parsed(choice) for choice in _choices(question)]
+        guess: Callable[[Json], Json] | None = getattr(chain, "guess", None)
+        with suppress(Exception):
+            if (beside := beside_of(chain)(state)) is not None:
+                states.append((beside, digest_at(chain, beside, number + 1, "beside")))
+        with suppress(Exception):
+            choices += [] if guess is None else [guess(state)]
+        for choice in choices:
+            with suppress(Exception):
+                reached = advanced(chain, state, choice, number)
+                states.append((reached, digest_at(chain, reached, number + 1)))
+        return states
+
+    def result(self, new: list[Rejudged], recorded: bool) -> Rejudgement:
+        """All that was found."""
+        assert self._state.opened is not None
+        if self._skipped:
+            self._notes.append(f"{self._skipped:,} steps from before accepted changes were not compared")
+        if self._reworded:
+            self._notes.append(f"{self._reworded:,} committed steps are asked otherwise than they were")
+        return Rejudgement(
+            process=self._state.opened.process,
+            finished=self._state.finished is not None,
+            steps=self._steps,
+            samples=self._samples,
+            changed=self._changed,
+            differences=tuple(self._differences),
+            overturned=self._overturned,
+            overturns=tuple(self._overturns),
+            open=tuple(map(self._open_change, new)),
+            recorded=recorded,
+            notes=tuple(self._notes),
+        )
+
+    def _open_change(self, entry: Rejudged) -> OpenChange:
+        step = self._state.step(entry.step, entry.at)
+        verdict = {Won: "won", Undecided: "undecided"}.get(type(step.verdict), "open")
+        return OpenChange(entry.step, entry.at is not None, len(entry.judgements), verdict)
+
+
+def _choices(question: Question) -> list[str]:
+    """The choices of a step's samples, as they read before and as they read now."""
+    step = question.step
+    now = (question.judged(step.text(slot), reply).choice for slot, reply in step.replies.items())
+    return list(dict.fromkeys([*step.choices, *(choice for choice in now if choice is not None)]))
+
+
+def _reading(judgement: Judgement) -> SampleReading:
+    flag = None if judgement.flag is None else judgement.flag.value
+    return SampleReading(None if judgement.choice is None else parsed(judgement.choice), flag)

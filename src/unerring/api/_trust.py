@@ -1,0 +1,44 @@
+"""Decide whether a journal's code and hosts are trusted: those of runs that this user began here, others on request.
+
+Reading another person's journal imports no code that it names, and sends no key to a host that it names.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from unerring.adapters.known_journals import StateUnusable, is_known, remember
+from unerring.adapters.permission import GIVEN, Permission
+from unerring.core.journal.entries import Opened
+from unerring.processes import SHIPPED
+from unerring.runtime.ensemble import RESERVE, SEPARATOR
+
+log = logging.getLogger("unerring")
+
+_IN_THIS_PROCESS = frozenset({"embedded", "noise"})  # models that ship and send nothing
+
+
+def permission_for(path: Path, opened: Opened, trust: bool = False, model: str | None = None) -> Permission:
+    """What may be done for the words of a journal's first entry; with `model`, for those of a model named later."""
+    if trust or is_known(opened, model):
+        return GIVEN
+    return Permission(journal=str(path))
+
+
+def given_permission(hosts: Iterable[str]) -> Permission:
+    """What may be done for words that the user gave, who allows these hosts to be sent a key."""
+    return GIVEN.allowing(hosts)
+
+
+def note_begun(opened: Opened, model: str | None = None) -> None:
+    """Note that this user begins a run here, or names a model for it; says so where that cannot be noted."""
+    try:
+        remember(opened, model)
+    except StateUnusable as error:
+        if _needs_to_be_known(opened.process, opened.model if model is None else model):
+            log.warning("this run cannot be noted as begun by you (%s): resume and verify will ask for trust", error)
+
+
+def _needs_to_be_known(process: str, model: str) -> bool:
+    providers = {one.partition("/")[0] for one in model.replace(RESERVE, SEPARATOR).split(SEPARATOR)}
+    return process not in SHIPPED or not providers <= _IN_THIS_PROCESS

@@ -1,0 +1,288 @@
+"""Measuring: calibrate voters before a run, and keep what was counted in a file."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.openai.fields import require_free_fields
+from unerring.adapters.output_file import require_writable, write_whole
+from unerring.adapters.tables.jsonl import read_json, without_nan
+from unerring.api._pilot_journal import kept_at, pilot_ledger, pilot_opening
+from unerring.api._trust import given_permission
+from unerring.api.budget import Budget
+from unerring.api.resolve import (
+    Origin,
+    embedded_for,
+    make_sampler,
+    process_name,
+    recommended_policy,
+    require_chain_and_model,
+    required_chain,
+)
+from unerring.core.arguments import (
+    require_callable,
+    require_made,
+    require_methods,
+    require_path,
+    require_prices,
+    require_texts,
+)
+from unerring.core.chain import Chain, parameters_of, started, subtask_at
+from unerring.core.numbers import MOST_AT_ONCE, MOST_SEED, require_number, require_whole
+from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
+from unerring.core.planning.calibration_file import calibration_from, calibration_json
+from unerring.core.planning.costs import Price
+from unerring.core.request import Request
+from unerring.core.voting.policy import Policy
+from unerring.errors import InputError, Interrupted
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Guards, Patience, StopRequest, Surroundings, SystemClock, heard_by_process
+from unerring.runtime.ensemble import Panel, require_request, samplers_of
+from unerring.runtime.pilot import Pilot, can_be_entered
+from unerring.runtime.protocols import Clock, Sampler
+from unerring.runtime.signals import GRACE_SECONDS, run_stoppable
+
+SHIPPED = Path(__file__).parent / "adapters" / "embedded_calibration.json"
+PLAIN = Request()
+KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a file
+
+
+@dataclass(frozen=True, slots=True)
+class PilotOptions:
+    """Options of a calibration beyond its chain and its model.
+
+    policy: which samples are flagged, and how they are drawn: at the later temperature, as most votes are.
+    in_flight: the number of samples under way at once, at most.
+    seen: called with the calibration so far, now and then.
+    patience: how long to wait out a provider's passing failures.
+    clock: source of time; replaced in tests.
+    allow_hosts: hosts that may receive an API key by plain http.
+    request: request settings, added to every request and kept with the calibration.
+    budget: limits of what the calibration may cost, over all its sessions.
+    prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
+    guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the trial calls.
+    notice: called with a line for people where something takes long that `seen` does not show.
+    stopping: called each second after Ctrl-C with the calls under way, and the seconds that they are waited for still.
+    grace: seconds to wait for the calls under way after Ctrl-C.
+    """
+
+    policy: Policy | None = None
+    in_flight: int = 256
+    seen: Callable[[Calibration], None] | None = None
+    patience: Patience = field(default_factory=Patience)
+    clock: Clock = field(default_factory=SystemClock)
+    allow_hosts: Sequence[str] = ()
+    request: Request = field(default_factory=Request)
+    budget: Budget = field(default_factory=Budget)
+    prices: Mapping[str, Price] | str | Path | None = None
+    guards: Guards = field(default_factory=Guards)
+    notice: Callable[[str], None] | None = None
+    stopping: Callable[[int, float], None] | None = None
+    grace: float = GRACE_SECONDS
+
+    def __post_init__(self) -> None:
+        require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
+        require_number("grace", self.grace, what="a number of seconds")
+        require_made("policy", self.policy, Policy, optional=True)
+        for name, kind in _MADE.items():
+            require_made(name, getattr(self, name), kind)
+        require_free_fields(self.request.extra)
+        for name in ("seen", "notice", "stopping"):
+            require_callable(name, getattr(self, name))
+        require_methods("clock", self.clock, ("time", "sleep"))
+        require_prices("prices", self.prices)
+        require_texts("allow_hosts", self.allow_hosts)
+
+
+_MADE: dict[str, type] = {"patience": Patience, "budget": Budget, "guards": Guards, "request": Request}
+
+
+def calibrate(
+    chain: Chain,
+    model: Any = "embedded",
+    samples: int = 2000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    options: PilotOptions = PilotOptions(),
+) -> Calibration:
+    """Measure how often a model's votes on the steps of a chain are right, from about so many samples.
+
+    `out` keeps the calibration; one that is begun there already goes on. A chain with `truth(state)` is judged by
+    that, any other by the winner of a wide vote, and one with `state_at(step)` and `length()` is entered at random
+    steps.
+
+    Where calls are paid for, `out` with `.spend` behind its name is a journal of them: what they took, and every
+    sample that came. A budget holds over all sessions of a calibration, kills included.
+
+    Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short, at a budget's end too:
+    what was drawn is kept with `out`, and the same call goes on.
+    """
+    require_made("options", options, PilotOptions)
+    asked, grace = _Asked(chain, model, samples, seed), options.grace
+    return run_stoppable(lambda stop: _calibrate(asked, out, options, stop), grace)
+
+
+async def acalibrate(
+    chain: Chain,
+    model: Any = "embedded",
+    samples: int = 2000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    options: PilotOptions = PilotOptions(),
+) -> Calibration:
+    """Calibrate like `calibrate`, on the running event loop."""
+    return await _calibrate(_Asked(chain, model, samples, seed), out, options, StopRequest())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    chain: Chain
+    model: Any
+    samples: int
+    seed: int
+
+
+async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOptions, stop: StopRequest) -> Calibration:
+    require_made("options", options, PilotOptions)
+    require_path("out", out)
+    require_chain_and_model(asked.chain, asked.model)
+    require_whole("samples", asked.samples)
+    require_whole("seed", asked.seed, -MOST_SEED, MOST_SEED)
+    chain, path = required_chain(asked.chain), None if out is None else Path(out)
+    policy = options.request.on(options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy())
+    async with AsyncExitStack() as made:
+        named = f"pilot of {process_name(chain)}, seed {asked.seed}"
+        origin = Origin(asked.seed, named, given_permission(options.allow_hosts))
+        sampler = make_sampler(asked.model, chain, origin, made)
+        require_request(options.request, samplers_of(sampler))
+        calibration = _begun(_blank(asked, sampler, policy, options.request), path)
+        if path is not None:
+            require_writable(path, "the calibration")
+        calibration.asked_for = max(asked.samples, calibration.samples)
+        before, calibration.at_once = calibration.at_once, options.in_flight
+        kept = kept_at(path, sampler, options.budget, calibration)
+        share = options.budget.share(kept)
+        guards, notice = options.guards, options.notice
+        stop.shows, heard = options.stopping, heard_by_process()
+        around = Surroundings(
+            options.clock, options.patience, stop, guards=guards, share=share, notice=notice, heard=heard
+        )
+        opening = pilot_opening(chain, calibration, policy, options.clock.time())
+        with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
+            keeper = _Keeper(path, options, ledger)
+            pilot = Pilot(chain, sampler, calibration, ledger, around)
+            try:
+                await pilot.run(keeper.seen)
+            finally:  # a plan divides by it: fewer may have been under way than were allowed
+                calibration.at_once = pilot.most_under_way or before
+                keeper.keep(calibration)
+    if stop.reason is not None and calibration.samples < calibration.asked_for:
+        raise Interrupted(stop.reason)
+    if not calibration.steps:
+        raise InputError("the process has no step that could be looked at")
+    return calibration
+
+
+def _blank(asked: _Asked, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
+    """A calibration with nothing counted yet."""
+    return Calibration(
+        process=process_name(asked.chain),
+        parameters=parameters_of(asked.chain),
+        model=sampler.name,
+        judged_by="truth" if hasattr(asked.chain, "truth") else "votes",
+        temperature=policy.later_temperature,
+        flag_rules=policy.flags,
+        seed=asked.seed,
+        software=f"unerring {version('unerring')}",
+        request=request.to_json(),
+        walked=not can_be_entered(asked.chain),
+        voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1) * wordings_asked(asked.chain, sampler))],
+    )
+
+
+def wordings_asked(chain: Chain, sampler: Sampler) -> int:
+    """In how many wordings a step is asked; each makes a voter of its own.
+
+    Raises `InputError` where that is not the same for all that take turns.
+    """
+    first = subtask_at(chain, started(chain), 0)
+    members = sampler.members if isinstance(sampler, Panel) else (sampler,)
+    found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
+    if len(found) > 1:
+        raise InputError(
+            f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts "
+            "know one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
+        )
+    return found.pop()
+
+
+def _begun(blank: Calibration, path: Path | None) -> Calibration:
+    """The calibration that a file holds already, to go on with, or the blank one."""
+    if path is None or not path.exists():
+        return blank
+    begun = read_calibration(path)
+    for name in ("process", "parameters", "model", "temperature", "flag_rules", "request", "seed", "judged_by"):
+        here, there = getattr(blank, name), getattr(begun, name)
+        if here != there:
+            raise InputError(f"{path} holds another calibration ({name} {there}, not {here}); choose another file")
+    if len(blank.voters) != len(begun.voters):
+        raise InputError(f"{path} holds a calibration of the process in other wordings; choose another file")
+    return begun
+
+
+class _Keeper:
+    """Keeps a calibration in its file as it grows, never less than whole."""
+
+    def __init__(self, path: Path | None, options: PilotOptions, ledger: Ledger) -> None:
+        self._path = path
+        self._options = options
+        self._account = ledger.state.account
+        self._kept = options.clock.time()
+
+    def seen(self, calibration: Calibration) -> None:
+        if self._options.seen is not None:
+            self._options.seen(calibration)
+        if self._options.clock.time() - self._kept > KEPT_EVERY:
+            self.keep(calibration)
+
+    def keep(self, calibration: Calibration) -> None:
+        self._kept = self._options.clock.time()
+        calibration.spent = spent_of(self._account)
+        if self._path is not None and calibration.steps:
+            write_calibration(calibration, self._path)
+
+
+def read_calibration(path: str | Path) -> Calibration:
+    """Read a calibration; raises `InputError` for a file that is none."""
+    try:
+        return calibration_from(read_json(path))
+    except OSError as error:
+        raise InputError(f"cannot read the calibration: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be used as a calibration: {error}") from None
+
+
+def write_calibration(calibration: Calibration, path: Path) -> None:
+    """Write a calibration, whole or not at all."""
+    data = without_nan(calibration_json(calibration))
+    write_whole(path, json.dumps(data, indent=1, allow_nan=False) + "\n", "the calibration")
+
+
+def shipped_calibration(model: Any) -> Calibration | None:
+    """The calibration that ships with a model: the embedded one's, and its members' alone."""
+    if isinstance(model, list | tuple) and len(model) == 1:
+        return shipped_calibration(model[0])
+    if model == "embedded":
+        return _shipped()
+    names = [voter.name for voter in _shipped().voters] if isinstance(model, str) else []
+    return _shipped().only(names.index(model)) if model in names else None
+
+
+@cache
+def _shipped() -> Calibration:
+    return read_calibration(SHIPPED)

@@ -1,0 +1,218 @@
+"""Reading journals back: their steps, their report, and whether they hold. No model is needed for any of it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.sqlite.reader import Reader, require_empty, without_entries
+from unerring.adapters.sqlite.repair import readable_copy, replace_journal
+from unerring.api._trust import permission_for
+from unerring.api.resolve import make_chain, require_process
+from unerring.core.chain import Chain, verifier_of
+from unerring.core.journal.entries import Entry, Opened, Ruled
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.steps import Step, step_of
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.step import Misplaced
+from unerring.errors import InputError, JournalDamaged
+from unerring.runtime.protocols import Observer
+
+MOST_NAMED = 10  # steps that are named one by one
+
+
+class Tee:
+    """An observer that keeps a run's series and passes every step on to another one."""
+
+    def __init__(self, series: Series, other: Observer | None) -> None:
+        self._series = series
+        self._other = other
+
+    def decided(self, decided: Decided, state: RunState) -> None:
+        self._series.add(decided, state)
+        if self._other is not None:
+            self._other.decided(decided, state)
+
+
+def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, Decided | None, Json]]:
+    """Fold entries into `state` one by one; yields each with the step it committed and its choice, if it did.
+
+    Raises `JournalDamaged` at an entry that cannot stand where it stands.
+    """
+    for number, entry in enumerate(entries, start=1):
+        try:
+            decided = state.apply(entry)
+            value = None if decided is None else decided.value
+        except Misplaced as error:
+            raise JournalDamaged(f"{path} is damaged: entry {number}: {error}", number - 1) from None
+        yield entry, decided, value
+
+
+class History:
+    """A journal read from its start. `state` and `series` tell of the part read so far."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._reader = Reader(Path(path))
+        self.path = Path(path)
+        self.state = RunState()
+        self.series = Series()
+
+    @property
+    def opened(self) -> Opened:
+        if self.state.opened is None:
+            raise InputError(without_entries(self.path))
+        return self.state.opened
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the head file lies beside the journal, without which a cut tail of a running journal is not seen."""
+        return self._reader.has_head
+
+    def steps(self) -> Iterator[Decided]:
+        """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
+        for _, decided, _ in folded(self.path, self._reader.entries(), self.state):
+            if decided is not None:
+                self.series.add(decided, self.state)
+                yield decided
+
+
+def steps(journal: str | Path) -> Iterator[Step]:
+    """The decided steps of a journal, in order and one at a time, so that a journal of any length can be read.
+
+    Raises `JournalDamaged` at the first entry that is bad or missing.
+    """
+    history = History(journal)
+    return (step_of(decided, history.state.voters, history.state.request) for decided in history.steps())
+
+
+def report(journal: str | Path, full: bool = False) -> dict[str, Any]:
+    """The report of a journal as JSON data: samples, votes, flags, tokens, distributions, hardest steps.
+
+    It has at most ten doubtful steps with question, answers and flagged samples; their texts are shortened unless it
+    is `full`.
+    """
+    history = History(journal)
+    for _ in history.steps():
+        pass
+    _ = history.opened
+    return report_of(history.state, history.series, full)
+
+
+def has_ruled(journal: str | Path) -> bool:
+    """Whether people decided steps of a journal, committed or not."""
+    return any(isinstance(entry, Ruled) for entry in Reader(Path(journal)).entries())
+
+
+def require_free(journal: str | Path) -> None:
+    """Raise `InputError` where a file already holds a run, or is something else."""
+    if Path(journal).exists():
+        require_empty(Path(journal))
+
+
+def repair(journal: str | Path) -> tuple[int, Path]:
+    """Keep the intact leading entries of a damaged journal, and set the damaged file aside.
+
+    Returns how many were kept and the new name of the damaged file. Raises `InputError` where nothing is damaged.
+    """
+    path = Path(journal)
+    with suppress(JournalDamaged):
+        for _ in History(path).steps():
+            pass
+        raise InputError(f"{path} is not damaged; there is nothing to repair")
+    kept: list[Entry] = []
+    state = RunState()
+    with readable_copy(path) as copy, suppress(JournalDamaged, Misplaced):
+        for entry in Reader(copy, check_head=False).entries():
+            state.apply(entry)
+            kept.append(entry)
+    return len(kept), replace_journal(path, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What verifying a journal found.
+
+    process: the name of the process.
+    parameters: the process's parameters, as JSON data.
+    steps: the number of decided steps.
+    entries: the number of journal entries.
+    finished: whether the run is finished.
+    judged: whether the process's own verifier has judged the choices.
+    problem: what is wrong, in one line; None where everything holds.
+    notes: what could not be checked, and changes that a person accepted; one line each.
+    ruled: the number of steps that people decided.
+    inherited: the number of steps that were decided in the run which this one was forked from.
+    """
+
+    process: str
+    parameters: dict[str, Json]
+    steps: int
+    entries: int
+    finished: bool
+    judged: bool
+    problem: str | None
+    notes: tuple[str, ...]
+    ruled: int = 0
+    inherited: int = 0
+
+
+def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
+    """Check a journal's every entry against the chain of hashes, and its choices by the process's own verifier.
+
+    `judged` says whether the process has one: for Hanoi it replays the moves by the rules of the game alone. The
+    process is `chain`, an object or a name such as `package.module:Class`, or else the one that the journal names. Of
+    a journal that this user did not begin here, code that it names is imported with `trust` only.
+
+    Raises `InputError` for a chain of another name.
+    """
+    history = History(journal)
+    for _ in history.steps():
+        pass
+    opened, finished = history.opened, history.state.finished is not None
+    problem, judge, notes = None, None, []
+    if isinstance(chain, str):
+        chain = make_chain(chain, history.state.parameters)
+    if chain is not None:
+        require_process(journal, opened.process, chain)
+    try:
+        permission = permission_for(history.path, opened, trust)
+        judge = verifier_of(chain or make_chain(opened.process, history.state.parameters, permission))
+    except InputError as error:
+        notes.append(f"the steps were not judged: {error}")
+    if judge is not None:
+        problem = judge((decided.value for decided in History(journal).steps()), finished)
+    if opened.origin is not None:
+        notes.append(f"this run was forked {forked_from(opened.origin, history.state.inherited)}")
+    if history.series.ruled:
+        notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
+    if history.path.stat().st_nlink > 1:
+        notes.append("the file has a second name (a hard link): what a run writes under the other one may be missing")
+    if not history.has_head:
+        notes.append("the head file is missing, so that entries cut from the end would not be noticed")
+    return Verification(
+        process=opened.process,
+        parameters=history.state.parameters,
+        steps=history.state.committed,
+        entries=history.state.entries,
+        finished=finished,
+        judged=judge is not None,
+        problem=problem,
+        notes=tuple(notes),
+        ruled=history.series.ruled,
+        inherited=history.state.inherited,
+    )
+
+
+def forked_from(origin: Mapping[str, Json], inherited: int) -> str:
+    """From which run one was forked, in words."""
+    taken = "1 step is" if inherited == 1 else f"{inherited:,} steps are"
+    where = f"at step {origin.get('step')} of {origin.get('journal')}"
+    return f"{where}, whose model was {origin.get('model')}; {taken} taken over from there"
+
+
+def some_steps(steps: list[int], count: int) -> str:
+    """Some steps by their numbers, the first of them where they are many."""
+    told = ", ".join(map(str, steps[:MOST_NAMED])) + (", ..." if count > MOST_NAMED else "")
+    return f"step {told}" if count == 1 else f"{count:,} steps: {told}"

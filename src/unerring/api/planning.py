@@ -1,0 +1,166 @@
+"""Planning: margins and costs of a run by what was measured of its voters, and the policy that a target asks for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.prices import price_of
+from unerring.api.calibration import read_calibration, shipped_calibration, wordings_asked
+from unerring.api.resolve import process_name, recommended_policy, sampler_for
+from unerring.core.arguments import require_path
+from unerring.core.chain import Chain, length_of, started, subtask_at
+from unerring.core.numbers import require_share
+from unerring.core.planning.assumptions import Assumptions, measured
+from unerring.core.planning.calibration import Calibration
+from unerring.core.planning.costs import Price
+from unerring.core.planning.plan import RULES, Planned, Wish, chosen_races, plan_entry, planned, ranked
+from unerring.core.planning.races import Job
+from unerring.core.request import Request
+from unerring.core.voting.policy import Policy
+from unerring.errors import InputError, NoKCanHelp
+from unerring.runtime.ensemble import SEPARATOR, wording_of
+
+PLAIN = Request()
+
+
+def plan(
+    calibrations: Sequence[Calibration | str | Path],
+    steps: int,
+    target: float = 0.95,
+    rule: str = "ahead-by",
+    prices: Mapping[str, Price] | None = None,
+    concurrency: int | None = None,
+) -> list[Planned]:
+    """Plan a job for each calibrated model, cheapest first; models that cannot reach the target are left out.
+
+    `prices` go by model, ahead of the price table. Raises `NoKCanHelp`, with the reason, where no model can.
+    """
+    if isinstance(calibrations, Calibration | str | Path) or not calibrations:
+        raise InputError("calibrations is a list of one or more of them, or of their files")
+    read = [one if isinstance(one, Calibration) else read_calibration(one) for one in calibrations]
+    models = [(one, price_of(one.model, prices)) for one in map(measured, read)]
+    return plan_all(models, Job(steps, target), Wish(rule, None, concurrency))[0]
+
+
+def plan_all(
+    models: Iterable[tuple[Assumptions, Price | None]], job: Job, wish: Wish
+) -> tuple[list[Planned], list[NoKCanHelp]]:
+    """Plan a job under each model's assumptions and price: the plans, cheapest first, and why others have none.
+
+    Raises the first reason where no model has a plan.
+    """
+    plans, refusals = [], []
+    for assumed, price in models:
+        try:
+            plans.append(planned(assumed, job, replace(wish, price=price)))
+        except NoKCanHelp as error:
+            refusals.append(error)
+    if not plans:
+        raise refusals[0]
+    return ranked(plans), refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The target that a run's margin is planned for.
+
+    success: the probability that the whole chain is right.
+    rule: the name of the voting rule, as `--rule` takes it.
+    calibration: a measurement of the model, or the file of one; None takes the one that ships with the model.
+    """
+
+    success: float = 0.95
+    rule: str = "ahead-by"
+    calibration: Calibration | str | Path | None = None
+
+    def __post_init__(self) -> None:
+        require_share("success", self.success, below_one=True, above_zero=True)
+        if self.rule not in RULES:
+            raise InputError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r:.40}")
+        if not isinstance(self.calibration, Calibration):
+            require_path("calibration", self.calibration)
+
+
+def planned_policy(
+    chain: Chain, model: Any, target: Target, request: Request = PLAIN
+) -> tuple[Policy, dict[str, Any]] | None:
+    """The policy that reaches the target on a chain, and its plan for the journal.
+
+    None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
+    """
+    Wish(target.rule)
+    found, steps = _calibration_of(model, target), length_of(chain)
+    if found is None or steps is None:
+        return None
+    _require_same(found, chain, model)
+    _require_same_request(found, request)
+    assumed, job = measured(found), Job(steps, target.success)
+    try:
+        races = chosen_races(assumed, job, target.rule)
+    except NoKCanHelp as error:
+        raise NoKCanHelp(f"{error}. To run it all the same, give `k`") from None
+    base = recommended_policy(model) or Policy()
+    policy = replace(
+        base,
+        rule=races.rule,
+        vote_cap=max(base.vote_cap, races.cap),
+        first_temperature=found.temperature,
+        later_temperature=found.temperature,
+        flags=found.flag_rules,
+    )
+    return policy, plan_entry(assumed, races, job)
+
+
+def _require_same(found: Calibration, chain: Chain, model: Any) -> None:
+    """Raise `InputError` for a calibration of something else; the process may have had other parameters."""
+    specified = [model] if isinstance(model, str) else model
+    if isinstance(specified, list | tuple) and all(isinstance(one, str) for one in specified):
+        name = SEPARATOR.join(specified)
+        if name != found.model:  # a specification may leave out what a sampler's own name tells
+            with sampler_for(model, chain, 0) as sampler:
+                name = sampler.name
+        if name != found.model:
+            raise InputError(f"the calibration is of {found.model}, not of {name}")
+    if process_name(chain) != found.process:
+        raise InputError(f"the calibration is of {found.process}, not of {process_name(chain)}")
+    _require_same_wordings(found, chain, model)
+
+
+def _require_same_request(found: Calibration, request: Request) -> None:
+    """Raise `InputError` where a run would be asked otherwise than what was measured was."""
+    temperature = found.temperature
+    policy = Policy(first_temperature=temperature, later_temperature=temperature, flags=found.flag_rules)
+    if request.on(policy) != policy:
+        raise InputError(
+            f"the calibration is of temperature {found.temperature:g} and {found.flag_rules.max_output_tokens} output "
+            "tokens: calibrate with the settings that the run is to have, or give `k`"
+        )
+    if {**request.to_json(), "nonce": None} != {**found.request, "nonce": None}:  # whose line asks nothing
+        raise InputError(
+            "the calibration was made with another system message or other further fields of its requests: calibrate "
+            "with those that the run is to have, or give `k`"
+        )
+
+
+def _require_same_wordings(found: Calibration, chain: Chain, model: Any) -> None:
+    """Raise `InputError` where the process is asked in other wordings than it was measured in: these vote apart."""
+    first = subtask_at(chain, started(chain), 0)
+    measured_in = max(wording_of(voter.name) for voter in found.voters)
+    if measured_in == 1 and (first is None or not first.paraphrases):
+        return
+    with sampler_for(model, chain, 0) as sampler:
+        asked_in = wordings_asked(chain, sampler)
+    if asked_in != measured_in:
+        raise InputError(
+            f"the calibration is of {found.process} asked in {measured_in} wording{'s' * (measured_in > 1)}, and here "
+            f"it is asked in {asked_in}: calibrate it so"
+        )
+
+
+def _calibration_of(model: Any, target: Target) -> Calibration | None:
+    if target.calibration is None:
+        return shipped_calibration(model)
+    if isinstance(target.calibration, Calibration):
+        return target.calibration
+    return read_calibration(target.calibration)

@@ -1,0 +1,270 @@
+"""The commands that measure and plan: calibrate and plan."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring.adapters.prices import price_of, read_prices
+from unerring.adapters.scrubbing import about_words
+from unerring.adapters.tables.jsonl import json_line
+from unerring.api import calibration as measuring
+from unerring.api import planning
+from unerring.api.resolve import make_chain
+from unerring.cli.exits import DONE, OPTIONS, STOPPED, Ended, notice_text, quoted, same_command, user_code_failed
+from unerring.cli.grouped_help import GroupedCommand
+from unerring.cli.options import (
+    AT_ONCE,
+    COUNT,
+    FILE,
+    SEED,
+    allow_host_option,
+    guard_options,
+    json_option,
+    parameters,
+    pilot_request_options,
+    process_options,
+    spending_options,
+)
+from unerring.cli.progress import PLAIN_SECONDS, REFRESH_SECONDS, awaited_line
+from unerring.cli.text.plan import calibration_text, plan_text
+from unerring.core.chain import length_of
+from unerring.core.planning.assumptions import Assumptions, given, measured
+from unerring.core.planning.calibration import Calibration
+from unerring.core.planning.calibration_file import calibration_json
+from unerring.core.planning.costs import Price
+from unerring.core.planning.plan import RULES, Wish
+from unerring.core.planning.races import Job
+from unerring.errors import InputError, Stopped
+
+
+@click.command(cls=GroupedCommand)
+@process_options
+@click.option("--samples", type=COUNT, default=2000, show_default=True, help="About how many to draw.")
+@click.option("--out", type=FILE, help="Keep the calibration here; one begun there goes on.")
+@click.option("--plots", type=FILE, help="Draw the figures into this folder ([plots] extra).")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the steps and of their samples.")
+@click.option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples at once.")
+@allow_host_option
+@pilot_request_options
+@spending_options
+@guard_options
+@json_option
+def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    process: str,
+    settings: tuple[str, ...],
+    models: tuple[str, ...],
+    samples: int,
+    out: Path | None,
+    plots: Path | None,
+    seed: int,
+    in_flight: int,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Measure how often a model's votes on the steps of PROCESS are right, and in which way they are wrong.
+
+    Steps are drawn at random and asked for a vote of every voter; where one errs it is looked at again, to see whether
+    it errs there every time. The figures are what `unerring plan` and `unerring run --calibration` work from.
+
+    A budget holds for the calibration in --out as a whole, however often it stops and goes on: next to it, in
+    FILE.spend, every paid call is on record before it is sent.
+
+    \b
+    unerring calibrate hanoi --set disks=20 --model embedded --samples 20000 --out cal.json
+    unerring calibrate hanoi --set disks=10 --model openai/gpt-4.1-mini --budget-usd 1 --out mini.json
+    unerring plan --calibration cal.json --steps 1048575 --target 0.95
+    """
+    chain = make_chain(process, parameters(settings))
+    if plots is not None:
+        from unerring.cli.figures.calibration_plots import prepare
+
+        prepare(plots)  # what is lacking is said before samples are drawn
+    progress = _Progress(quiet=as_json)
+    options = measuring.PilotOptions(
+        in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
+    )
+    kept = f"what was drawn is in {out}; go on with: " if out else "nothing is kept without --out"
+    try:
+        with progress:
+            found = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
+    except Stopped as error:
+        larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
+        again = same_command(*larger) if out else None
+        raise Ended(STOPPED, error.kind, str(error), kept + (again or ""), again) from error
+    except Exception as error:
+        again = same_command() if out else None
+        raise user_code_failed(error, "the process's own code", kept + (again or ""), again) from error
+    if plots is not None:
+        from unerring.cli.figures.calibration_plots import draw_calibration
+
+        for drawn in draw_calibration(found, plots):
+            click.echo(f"drawn: {drawn}", err=True)
+    click.echo(json_line(calibration_json(found)) if as_json else calibration_text(found))
+    if found.samples < samples:
+        click.echo(f"The process has no more than {found.steps:,} steps; all of them were looked at.", err=True)
+    if out is not None and not as_json:
+        steps = length_of(chain) or found.steps
+        click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target 0.95", err=True)
+    return DONE
+
+
+class _Progress:
+    """How a calibration gets on, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._bar: Any = None
+        self._shown = time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        if self._live:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(
+                *columns, TextColumn("{task.description}"), console=Console(stderr=True), transient=True
+            )
+            self._bar.add_task("")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def notice(self, line: str) -> None:
+        """Show a line about what takes a while in which no step is counted."""
+        line = notice_text(line)
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            click.echo(line, err=True)
+
+    def stopping(self, calls: int, seconds: float) -> None:
+        """Count down on a terminal while calls under way are waited for; elsewhere one line of the log is enough."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], description=awaited_line(calls, seconds))
+
+    def seen(self, calibration: Calibration) -> None:
+        now = time.monotonic()
+        if self._quiet or now - self._shown < (REFRESH_SECONDS if self._live else PLAIN_SECONDS):
+            return
+        self._shown = now
+        told = f"{calibration.steps:,} steps, {sum(voter.wrong for voter in calibration.voters):,} votes wrong"
+        if self._bar is not None:
+            done, total = calibration.samples, calibration.asked_for
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=told)
+        else:
+            click.echo(f"{calibration.samples:,} of {calibration.asked_for:,} samples: {told}", err=True)
+
+
+@click.command()
+@click.option(
+    "--calibration",
+    "calibrations",
+    type=FILE,
+    multiple=True,
+    help="What was measured of a model (unerring calibrate). Repeat it to compare models.",
+)
+@click.option("--model", "models", multiple=True, metavar="SPEC", help="A model whose calibration ships: embedded.")
+@click.option("--p", type=float, help="By hand: chance that an unflagged vote is right.")
+@click.option("--v", type=float, help="By hand: chance that a sample is not flagged; 1 if not given.")
+@click.option("--input-tokens", type=float, help="By hand: tokens that a sample reads.")
+@click.option("--output-tokens", type=float, help="By hand: tokens that a sample writes.")
+@click.option("--latency", type=float, help="By hand: seconds that a sample takes.")
+@click.option("--price-in", type=float, help="Dollars per million tokens read; for all models planned here.")
+@click.option("--price-out", type=float, help="Dollars per million tokens written.")
+@click.option(
+    "--prices",
+    type=FILE,
+    help='TOML file of prices: ["openai/gpt-4.1-mini"], input = 0.4, output = 1.6; else those of the [prices] extra.',
+)
+@click.option("--steps", type=int, required=True, help="Steps of the chain.")
+@click.option("--target", type=float, default=0.95, show_default=True, help="Chance that all of them are right.")
+@click.option("--m", type=int, default=1, show_default=True, help="Steps that one subtask decides.")
+@click.option("--rule", type=click.Choice(RULES), default=RULES[0], show_default=True, help="The rule to plan for.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Samples under way at once, for the time it takes.")
+@json_option
+def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    calibrations: tuple[Path, ...],
+    models: tuple[str, ...],
+    p: float | None,
+    v: float | None,
+    input_tokens: float | None,
+    output_tokens: float | None,
+    latency: float | None,
+    price_in: float | None,
+    price_out: float | None,
+    prices: Path | None,
+    steps: int,
+    target: float,
+    m: int,
+    rule: str,
+    concurrency: int | None,
+    as_json: bool,
+) -> int:
+    """Find the smallest margin k that gets a whole chain right, and what it costs, with the paper's formula beside it.
+
+    From a calibration k is chosen on the safe side of what was measured: at the lower bound of p and for the spread of
+    p over steps. Figures given by hand are taken at their word. If no k can reach the target it says so, and why.
+
+    \b
+    unerring plan --calibration cal.json --steps 1048575 --target 0.95
+    unerring plan --model embedded --steps 16383
+    unerring plan --steps 1048575 --p 0.9978 --input-tokens 580 --output-tokens 538 \\
+                  --price-in 0.4 --price-out 1.6
+    """
+    by_hand = {"v": v, "input_tokens": input_tokens, "output_tokens": output_tokens, "latency": latency}
+    known = [measuring.read_calibration(path) for path in calibrations] + [_shipped(model) for model in models]
+    assumed = _assumed(known, p, {name: value for name, value in by_hand.items() if value is not None})
+    if p is not None and prices is not None:
+        raise InputError("--prices goes by a model's name; beside --p give --price-in and --price-out")
+    own = read_prices(prices) if prices is not None else {}
+    price = _price(price_in, price_out)
+    job = Job(steps, target, m)
+    priced = [(one, price or price_of(one.model, own)) for one in assumed]
+    plans, refusals = planning.plan_all(priced, job, Wish(rule, None, concurrency))
+    first = plans[0].json
+    told = {
+        "steps": steps,
+        "target": target,
+        "m": m,
+        "model": first["model"],
+        "plan": first["plan"],
+        "paper": first["paper"],
+        "models": [one.json for one in plans],
+        "refused": [str(refusal) for refusal in refusals],
+    }
+    click.echo(json_line(told) if as_json else plan_text(told))
+    return DONE
+
+
+def _shipped(model: str) -> Calibration:
+    found = measuring.shipped_calibration(model)
+    if found is None:
+        told = f"no calibration of {model} ships; to see how one is made: unerring calibrate --help"
+        raise InputError(about_words(told, model))
+    return found
+
+
+def _assumed(calibrations: list[Calibration], p: float | None, known: dict[str, float]) -> list[Assumptions]:
+    if calibrations and (p is not None or known):
+        raise InputError("give either calibrations or figures by hand (--p, --v, --input-tokens, ...), not both")
+    if calibrations:
+        return [measured(one) for one in calibrations]
+    if p is None:
+        raise InputError("give --calibration FILE (from unerring calibrate), --model embedded, or --p by hand")
+    return [given(p, **known)]
+
+
+def _price(price_in: float | None, price_out: float | None) -> Price | None:
+    if price_in is None and price_out is None:
+        return None
+    if price_in is None or price_out is None:
+        raise InputError("a price has two parts: give both --price-in and --price-out")
+    return Price(price_in, price_out)

@@ -1,0 +1,211 @@
+"""Ends of a command: its exit code, one line on stderr, and with `--json` one object on stdout."""
+
+import re
+import shlex
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring.adapters.scrubbing import without_secrets
+from unerring.adapters.tables.jsonl import json_line
+from unerring.adapters.user_frames import own_frames, placed
+from unerring.cli.text.report import inert, probability
+from unerring.errors import UnerringError
+
+DONE, WRONG, BAD_INPUT, STOPPED, USER_CODE = 0, 1, 2, 3, 4
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One command as it was called: whether it answers in JSON, shows tracebacks, its words, and its journal."""
+
+    as_json: bool = False
+    traceback: bool = False
+    journal: Path | None = None
+    words: tuple[str, ...] = ()
+
+
+class Ended(Exception):
+    """A command that ends with another exit code than 0.
+
+    `kind` is for scripts and `reason` for people; `advice` says in words what to do, and `command` is the command that
+    does it. `details` are what the command would have printed as JSON had it ended well.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        kind: str,
+        reason: str,
+        advice: str = "",
+        command: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        if code != USER_CODE:  # whose message is the user's own
+            reason = in_options(reason)
+        super().__init__(f"{reason}; {advice}" if advice else reason)
+        self.code = code
+        self.kind = kind
+        self.reason = reason
+        self.command = command
+        self.details = details or {}
+
+
+def working_on(journal: Path) -> None:
+    """Note which journal the command that runs works on; whatever ends it then names that file."""
+    if (invocation := _invocation()) is not None:
+        invocation.journal = journal
+
+
+def _invocation() -> Invocation | None:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.find_object(Invocation)
+
+
+def finished(journal: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object of a command that did what it was asked to, on a journal."""
+    return {**answer, "journal": str(journal), "exit_code": DONE}
+
+
+def ended(end: Ended, invocation: Invocation) -> int:
+    """Show how a command ended: one line on stderr, the traceback where it is asked for; returns the exit code."""
+    if invocation.as_json:
+        told = {
+            "status": "stopped" if end.code == STOPPED else "failed",
+            "kind": end.kind,
+            "reason": without_secrets(" ".join(end.reason.split())),
+            "journal": None if invocation.journal is None else str(invocation.journal),
+            "exit_code": end.code,
+            "next": None if end.command is None else without_secrets(end.command),
+        }
+        click.echo(json_line({**end.details, **told}))
+    if invocation.traceback and end.__cause__ is not None:
+        for line in _traceback(end.__cause__).splitlines():
+            click.echo(inert(without_secrets(line)), err=True)
+    click.echo("unerring: " + inert(without_secrets(" ".join(str(end).split()))), err=True)
+    return end.code
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback of an error, with the lines of the user's own files in front."""
+    own, last = traceback.format_list(own_frames(error)), traceback.format_exception_only(error)
+    first = ["In your own files:\n", *own, *last, "\nIn full:\n"] if own else []
+    return "".join([*first, *traceback.format_exception(error)])
+
+
+def user_code_failed(error: Exception, what: str, advice: str = "", command: str | None = None) -> Ended:
+    """The end that an exception from the user's own code makes; raises the exception where it is not the user's."""
+    if isinstance(error, UnerringError | click.ClickException) or (
+        isinstance(error, OSError) and not own_frames(error)
+    ):
+        raise error
+    return Ended(USER_CODE, "user code", f"{what} failed: {placed(error)}", advice, command)
+
+
+def require_certificate(report: Mapping[str, Any], least: float | None, details: Mapping[str, Any]) -> None:
+    """Raise `Ended` where a run's certificate gives its steps a lower probability of zero errors than `least`."""
+    if least is None:
+        return
+    certificate = report["certificate"]
+    found = certificate["zero_probability"]
+    if certificate["certifiable"] and found is not None and found >= least:
+        return
+    if certificate["certifiable"] and found is not None:
+        reason = f"zero errors have probability {probability(found)}, below the {least} that --require asks for"
+    else:
+        reason = f"nothing certifies zero errors, and --require asks for {least}: {certificate['warnings'][0]}"
+    raise Ended(WRONG, "certificate", reason, details=details)
+
+
+# Parameters in Python whose option is called otherwise than they are.
+OPTIONS = {
+    "allow_hosts": "--allow-host",
+    "chain": "--process",
+    "extra": "--request",
+    "success": "--target",
+    **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
+}
+_SAME = (
+    *(
+        "accept_changes",
+        "calibration",
+        "copies",
+        "echo",
+        "escalate_after",
+        "first_temperature",
+        "flag_cap",
+        "flagged",
+        "grace",
+    ),
+    *(
+        "in_flight",
+        "k",
+        "m",
+        "max_output_tokens",
+        "max_steps",
+        "min_replies",
+        "nonce",
+        "parse",
+        "patience",
+        "prices",
+        "rule",
+        "seed",
+        "system",
+    ),
+    *("temperature", "trust", "vote_cap", "waste"),
+)
+OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME}
+
+
+def in_options(message: str) -> str:
+    """A message in the words of the command line: a parameter that stands in backticks becomes its option."""
+    return re.sub(r"`(\w+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
+
+
+def notice_text(line: str) -> str:
+    """A notice of a run as the command line shows it: options by their names, no secrets, no control characters."""
+    return inert(without_secrets(in_options(line)))
+
+
+def quoted(path: str | Path) -> str:
+    """A path as it can be pasted into a shell."""
+    return shlex.quote(str(path))
+
+
+def command_on(name: str, journal: str | Path, *options: str) -> str:
+    """A command on a journal, with these options, as it can be pasted into a shell.
+
+    What the present command was allowed (code, hosts) is allowed there too: no journal keeps that.
+    """
+    return " ".join([f"unerring {name}", quoted(journal), *_allowing(hosts=name == "resume"), *options])
+
+
+def _allowing(hosts: bool) -> list[str]:
+    """The options of the present command that allow code, and those that allow hosts."""
+    context = click.get_current_context(silent=True)
+    words: list[str] = []
+    for one in () if context is None else context.command.params:
+        allows = {"process", "trust", "allow_hosts"} if hosts else {"process", "trust"}
+        if context is not None and isinstance(one, click.Option) and one.name in allows:
+            value = context.params.get(one.name)
+            given = value if isinstance(value, tuple) else (value,) if value else ()
+            words += (one.opts[0] if each is True else f"{one.opts[0]} {quoted(each)}" for each in given)
+    return words
+
+
+def same_command(option: str = "", value: str = "") -> str:
+    """The present command as it can be pasted into a shell, with an option changed to a value if one is named."""
+    invocation = _invocation()
+    words = [] if invocation is None else [*invocation.words]
+    rest = words[words.index("--") :] if "--" in words else []
+    words = words[: len(words) - len(rest)]
+    if option:
+        while option in words:
+            at = words.index(option)
+            del words[at : at + 2]
+        words = [word for word in words if not word.startswith(f"{option}=")] + [option, value]
+    return shlex.join(["unerring", *words, *rest])

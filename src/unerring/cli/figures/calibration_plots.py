@@ -1,0 +1,286 @@
+"""The figures of a calibration, one SVG file each. What is drawn is computed apart from the drawing.
+
+matplotlib is an extra (`pip install 'unerring[plots]'`), and is loaded when a figure is drawn.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unerring.adapters.output_file import write_whole
+from unerring.core.planning.calibration import EDGES, Calibration
+from unerring.core.planning.estimates import Share, binomial_tail, ensemble_estimate, voter_estimate
+from unerring.errors import InputError
+from unerring.cli.figures.svg import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH,
+    blank,
+    draw_share,
+    drawing,
+    legend,
+    logarithmic,
+    reach,
+    require_matplotlib,
+    shown,
+    svg_file,
+)
+from unerring.cli.text.report import inert
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BINS = 12  # of the share of wrong votes on a step
+ACROSS = 3  # panels side by side
+WRONG_VOTES = {"color": BLUE, "marker": "o"}
+FLAGGED_SAMPLES = {"color": VERMILION, "marker": "s", "fill": PAPER}
+NONE_SEEN = {"color": GREY, "marker": "v", "linestyle": "none"}
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = "os^Dph"
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often a voter errs: `wrong` of its votes (1 - p), `flagged` of its samples (1 - v)."""
+
+    name: str
+    wrong: Share
+    flagged: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How often a voter was wrong when it was asked again on the steps where some voter had erred.
+
+    `counted[i]` steps had a share of wrong votes in the i-th of `BINS` equal parts of 0 to 1, and `scattered[i]` are
+    expected there if each of its votes was wrong with the same chance on every step.
+    """
+
+    name: str
+    counted: tuple[int, ...]
+    scattered: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByLogprob:
+    """A voter's share of wrong votes by mean log-probability of their tokens, for each bin of `EDGES` with votes."""
+
+    name: str
+    wrong: dict[int, Share]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The share of a voter's first samples that were flagged, by cause."""
+
+    name: str
+    shares: dict[str, float]
+
+
+def rates_of(calibration: Calibration) -> list[Rates]:
+    """How often each voter errs, and all taking turns."""
+    each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
+    found = [Rates(one.name, one.p.rest, one.v.rest) for one in each]
+    if len(each) > 1:
+        together = ensemble_estimate(calibration)
+        found.append(Rates("taking turns", together.p.rest, together.v.rest))
+    return found
+
+
+def looks_of(calibration: Calibration) -> list[Looks]:
+    """How the further looks at troubled steps went, for each voter that had any."""
+    found = []
+    for number, voter in enumerate(calibration.voters):
+        looks = [step.voters[number] for step in calibration.troubles if step.voters[number].later]
+        counted = Counter(_bin(one.later_wrong, one.later) for one in looks)
+        scattered = [0.0] * BINS
+        chance = voter.wrong / max(1, voter.votes)
+        for later, steps in Counter(one.later for one in looks).items():
+            for wrong in range(later + 1):
+                exactly = binomial_tail(wrong, later, chance) - binomial_tail(wrong + 1, later, chance)
+                scattered[_bin(wrong, later)] += steps * exactly
+        if looks:
+            found.append(Looks(voter.name, tuple(counted[part] for part in range(BINS)), tuple(scattered)))
+    return found
+
+
+def _bin(count: int, trials: int) -> int:
+    return min(BINS - 1, count * BINS // trials)
+
+
+def by_logprob(calibration: Calibration) -> list[ByLogprob]:
+    """Error rates by log-probability, for each voter whose engine gives one."""
+    found = []
+    for voter in calibration.voters:
+        known = enumerate(voter.bins[: len(EDGES) + 1])
+        wrong = {number: Share.of(lost, won + lost) for number, (won, lost) in known if won + lost}
+        if wrong:
+            found.append(ByLogprob(voter.name, wrong))
+    return found
+
+
+def flags_of(calibration: Calibration) -> list[Flags]:
+    """Red flags by cause, for all voters; empty where none was raised."""
+    if not any(voter.flags.total() for voter in calibration.voters):
+        return []
+    return [
+        Flags(voter.name, {cause: count / max(1, voter.steps) for cause, count in sorted(voter.flags.items())})
+        for voter in calibration.voters
+    ]
+
+
+def draw_calibration(calibration: Calibration, folder: Path) -> list[Path]:
+    """Draw a calibration's figures into a folder, which is made; returns the files that were written.
+
+    A figure that would show nothing is left out, and a line on stderr says why. Raises `InputError` where matplotlib
+    is missing or the folder cannot be written to.
+    """
+    prepare(folder)
+    with drawing():
+        figures = {
+            "error_rates": (draw_rates(rates_of(calibration)), ""),
+            "further_looks": (
+                draw_looks(looks_of(calibration)),
+                "no voter erred, so that no step was looked at again",
+            ),
+            "log_probability": (draw_by_logprob(by_logprob(calibration)), "no vote came with a log-probability"),
+            "flags": (draw_flags(flags_of(calibration)), "no sample was flagged"),
+        }
+        drawn = {name: svg_file(figure) for name, (figure, _) in figures.items() if figure is not None}
+    written = []
+    for name, (_, reason) in figures.items():
+        path = folder / f"{name}.svg"
+        if name not in drawn:
+            click.echo(inert(f"not drawn: {path}, since {reason}"), err=True)
+            continue
+        write_whole(path, drawn[name].decode(), "the figure")
+        written.append(path)
+    return written
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder for the figures; raises `InputError` where there is nothing to draw with, or nowhere to."""
+    require_matplotlib()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder} for the figures: {error.strerror}") from None
+
+
+def draw_rates(rates: Sequence[Rates]) -> "Figure":
+    """Error rates of the voters, one pair of lines each."""
+    figure = blank(WIDTH, 1.3 + 0.55 * len(rates))
+    axes = figure.subplots()
+    logarithmic(axes, "x", *reach(chain.from_iterable((one.wrong, one.flagged) for one in rates)))
+    for row, one in enumerate(rates):
+        draw_share(axes, row - 0.15, one.wrong, WRONG_VOTES)
+        draw_share(axes, row + 0.15, one.flagged, FLAGGED_SAMPLES)
+    axes.set(yticks=range(len(rates)), ylim=(len(rates) - 0.5, -0.5))
+    axes.set_yticklabels([shown(one.name) for one in rates])
+    axes.grid(False, axis="y")
+    axes.set_xlabel("share, with its exact interval of 99 %")
+    looks = {"1 − p: votes that were wrong": WRONG_VOTES, "1 − v: samples that were flagged": FLAGGED_SAMPLES}
+    if any(0.0 in (one.wrong.estimate, one.flagged.estimate) for one in rates):
+        looks["none seen"] = NONE_SEEN | {"marker": "<"}
+    legend(figure, looks)
+    return figure
+
+
+def draw_looks(looks: Sequence[Looks]) -> "Figure | None":
+    """How often voters were wrong again on steps where one had erred, a panel each."""
+    if not looks:
+        return None
+    down = -(-len(looks) // ACROSS)
+    figure = blank(WIDTH, 0.9 + 2.3 * down)
+    panels = figure.subplots(down, min(ACROSS, len(looks)), sharex=True, sharey=True, squeeze=False).ravel()
+    starts = [part / BINS for part in range(BINS)]
+    most = max(max(*one.counted, *one.scattered) for one in looks)
+    for axes, one in zip(panels, looks, strict=False):
+        axes.bar(starts, one.counted, 1 / BINS, align="edge", color=BLUE, edgecolor=PAPER, linewidth=0.6)
+        axes.stairs(one.scattered, [*starts, 1.0], baseline=None, color=VERMILION, linestyle="--", linewidth=1.6)
+        axes.set_title(shown(one.name))
+        logarithmic(axes, "y", 0.1, 2.0 * most)
+        axes.set(xlim=(0, 1), xticks=(0, 0.5, 1))
+        axes.set_xticklabels(["0", "0.5", "1"])
+        axes.tick_params(labelbottom=True)
+    for axes in panels[len(looks) :]:
+        axes.set_visible(False)
+    figure.supxlabel("share of wrong votes among a step's further looks", fontsize=10)
+    figure.supylabel("steps", fontsize=10)
+    expected = {"color": VERMILION, "linestyle": "--"}
+    counted = {"color": BLUE, "marker": "s", "linestyle": "none"}
+    legend(figure, {"counted": counted, "expected if errors fell on any step alike": expected})
+    return figure
+
+
+def draw_by_logprob(voters: Sequence[ByLogprob]) -> "Figure | None":
+    """Error rates by log-probability, for all voters side by side."""
+    if not voters:
+        return None
+    figure = blank()
+    axes = figure.subplots()
+    parts = sorted({part for one in voters for part in one.wrong})
+    logarithmic(axes, "y", *reach(share for one in voters for share in one.wrong.values()))
+    for number, one in enumerate(voters):
+        aside = 0.7 * ((number + 0.5) / len(voters) - 0.5)
+        for part, share in one.wrong.items():
+            draw_share(axes, parts.index(part) + aside, share, _look(number), upright=True)
+    axes.set(xticks=range(len(parts)), xlim=(-0.5, len(parts) - 0.5))
+    axes.set_xticklabels([edges_of(part) for part in parts], rotation=30, ha="right", rotation_mode="anchor")
+    axes.grid(False, axis="x")
+    axes.set_xlabel("mean log-probability of a vote's tokens (nats)")
+    axes.set_ylabel("share of votes that were wrong")
+    looks = {shown(one.name): _look(number) for number, one in enumerate(voters)}
+    if any(share.estimate == 0.0 for one in voters for share in one.wrong.values()):
+        looks["none seen"] = NONE_SEEN
+    legend(figure, looks | {"exact interval of 95 %": {"color": GREY}})
+    return figure
+
+
+def draw_flags(voters: Sequence[Flags]) -> "Figure | None":
+    """Red flags by cause, a bar for each voter."""
+    if not voters:
+        return None
+    figure = blank(WIDTH, 1.3 + 0.4 * len(voters))
+    axes = figure.subplots()
+    lefts = [0.0] * len(voters)
+    causes = sorted({cause for one in voters for cause in one.shares})
+    for number, cause in enumerate(causes):
+        widths = [100.0 * one.shares.get(cause, 0.0) for one in voters]
+        color, hatch = COLOURS[number % len(COLOURS)], HATCHES[number % len(HATCHES)]
+        bars = axes.barh(range(len(voters)), widths, 0.6, lefts, color=color, edgecolor=PAPER, hatch=hatch)
+        bars.set_label(shown(cause))
+        lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
+    axes.set(yticks=range(len(voters)), ylim=(len(voters) - 0.5, -0.5))
+    axes.set_yticklabels([shown(one.name) for one in voters])
+    axes.grid(False, axis="y")
+    axes.set_xlabel("first samples that were flagged (%)")
+    figure.legend(loc="outside upper left", ncols=4)
+    return figure
+
+
+def edges_of(part: int) -> str:
+    """A bin of log-probabilities in words."""
+    if part == 0:
+        return f"below {_minus(EDGES[0])}"
+    return f"from {_minus(EDGES[-1])}" if part == len(EDGES) else f"{_minus(EDGES[part - 1])} to {_minus(EDGES[part])}"
+
+
+def _minus(number: float) -> str:
+    return f"{number:.4f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}

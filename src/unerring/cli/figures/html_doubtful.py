@@ -1,0 +1,68 @@
+"""The part of a report's page that shows doubtful steps: question, rival answers, and why samples were flagged."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from unerring.core.reporting.summary import counted, inert
+from unerring.cli.text.doubtful import headline, not_kept, reason_text, shown_steps
+
+
+def doubtful_part(report: Mapping[str, Any]) -> str:
+    """The steps worth a look as HTML, the one that is open first; empty where there is none."""
+    steps, reasons = shown_steps(report), report["flag_reasons"]
+    if not steps and not reasons:
+        return ""
+    parts = ["<h2>Doubtful steps</h2>"]
+    if reasons:
+        rows = (_pair(f"{one['samples']:,} {one['flag']}", _inline(reason_text(one))) for one in reasons)
+        parts.append(f"<h3>Why samples were flagged</h3><dl>{''.join(rows)}</dl>")
+    if (missing := not_kept(report)) is not None:
+        parts.append(f"<p>Not kept: {_inline(missing)}.</p>")
+    return "\n".join([*parts, *(_step(step) for step in steps)])
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    return (
+        f'<section class="doubt"><h3>Step {step["step"]:,}: {_inline(headline(step))}</h3>'
+        + "".join(
+            f"<p>Before it, {_inline(one['role'])}:</p>{_block(one['content'])}" for one in step["messages"] or ()
+        )
+        + (f"<p>{counted(step['more_messages'], 'message')} more before it</p>" if step["more_messages"] else "")
+        + "".join(f"<p>Asked{_which(number)}:</p>{_block(text)}" for number, text in enumerate(step["question"] or ()))
+        + f"<dl>{''.join([*_answers(step), *_flagged(step)])}</dl></section>"
+    )
+
+
+def _which(number: int) -> str:
+    return f", in wording {number + 1}" if number else ""
+
+
+def _answers(step: Mapping[str, Any]) -> Iterator[str]:
+    for answer in step["answers"]:
+        voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
+        yield _pair(counted(answer["votes"], "vote"), f"{_block(answer['choice'])}by {_inline(voters)}")
+    if step["more_answers"]:
+        yield _pair("", f"{counted(step['more_answers'], 'answer')} more with fewer votes")
+
+
+def _flagged(step: Mapping[str, Any]) -> Iterator[str]:
+    for one in step["flagged"]:
+        yield _pair(
+            f"{counted(one['samples'], 'sample')} {one['flag']}", _inline(reason_text(one)) + _block(one["example"])
+        )
+
+
+def _pair(name: str, value: str) -> str:
+    """A name, and HTML about it."""
+    return f"<dt>{_inline(name)}</dt><dd>{value}</dd>"
+
+
+def _block(text: str) -> str:
+    """A text of a model or a journal on lines of its own."""
+    return f'<pre class="said">{chr(10).join(map(_inline, text.split(chr(10))))}</pre>'
+
+
+def _inline(text: str) -> str:
+    """A text as it can stand in the page: inert, and with no character that HTML would read."""
+    return escape(inert(text), quote=True)

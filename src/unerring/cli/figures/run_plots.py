@@ -1,0 +1,276 @@
+"""The figures of a run, as parts of an HTML page. What is drawn is computed apart from the drawing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unerring.core.certificate.expectations import expectations_from
+from unerring.core.planning.estimates import Share
+from unerring.core.planning.intervals import interval
+from unerring.core.reporting.timeline import Timeline
+from unerring.cli.figures.svg import (
+    BLUE,
+    GREY,
+    PAPER,
+    SKY,
+    VERMILION,
+    blank,
+    draw_share,
+    drawing,
+    legend,
+    logarithmic,
+    reach,
+    shown,
+    svg_part,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 4.7, 3.0  # inches: two stand side by side on a page, and one fits a phone
+MOST_BARS = 60
+MOST_VOTERS = 12
+WINDOW_STEPS, WINDOW_DISSENTS, FEWEST_WINDOWS = 50, 20, 10  # what a window should have, unless that leaves too few
+MEASURED = {"color": BLUE, "marker": "o"}
+PLANNED = {"color": VERMILION, "marker": "s", "fill": PAPER}
+
+
+class Panel(NamedTuple):
+    """A figure of the page: its SVG, None where there is nothing to draw, and what is to be said below it."""
+
+    title: str
+    svg: str | None
+    caption: str
+
+
+class Bar(NamedTuple):
+    """So many steps had from `low` to `high` votes."""
+
+    low: int
+    high: int
+    steps: int
+
+
+class Rate(NamedTuple):
+    """A share of `steps` steps from step `first` on."""
+
+    first: int
+    steps: int
+    share: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Wrongs:
+    """How often a voter votes wrongly (1 - p): by this run's votes, and by its plan. None where that is not known."""
+
+    name: str
+    measured: Share | None
+    planned: Share | None
+
+
+def votes_of(report: Mapping[str, Any]) -> list[Bar]:
+    """How many steps took how many votes, in at most `MOST_BARS` bars of equal width."""
+    counts = {int(votes): steps for votes, steps in report["votes_histogram"].items()}
+    if not counts:
+        return []
+    least, most = min(counts), max(counts)
+    wide = ceil((most - least + 1) / MOST_BARS)
+    bars: dict[int, int] = {}
+    for votes, steps in counts.items():
+        low = least + (votes - least) // wide * wide
+        bars[low] = bars.get(low, 0) + steps
+    return [Bar(low, low + wide - 1, bars[low]) for low in sorted(bars)]
+
+
+def undecided_of(report: Mapping[str, Any]) -> list[float]:
+    """The share of steps still undecided after round 0, 1, 2, ...; without the last, after which none is."""
+    counts = {int(rounds): steps for rounds, steps in report["rounds_histogram"].items()}
+    left = total = sum(counts.values())
+    shares = [1.0] if total else []
+    for number in range(1, max(counts, default=0)):
+        left -= counts.get(number, 0)
+        shares.append(left / total)
+    return shares
+
+
+def dissent_of(timeline: Timeline) -> list[Rate]:
+    """The share of steps with dissent along the run, in windows wide enough to tell it from chance."""
+    if not timeline.steps:
+        return []
+    telling = WINDOW_DISSENTS * timeline.steps / timeline.dissents if timeline.dissents else timeline.steps
+    least = min(max(WINDOW_STEPS, ceil(telling)), ceil(timeline.steps / FEWEST_WINDOWS))
+    return [Rate(one.first, one.steps, Share.of(one.dissents, one.steps)) for one in timeline.windows(least)]
+
+
+def wrongs_of(report: Mapping[str, Any]) -> list[Wrongs]:
+    """How often each voter votes wrongly, with intervals of 95 %.
+
+    The certificate's p of a voter is taken as if it had been counted on its votes, as many of them as are worth an
+    independent one: of m votes on a step, each beyond the first tells less the surer an error is repeated. That is
+    n / (1 + (m - 1) r) of n votes (Kish 1965), where r, the correlation of errors on a step, follows from the chance
+    R to err again, r = (R - q) / (1 - q) for q = 1 - p. Of less than one wrong vote there is no lower bound.
+    """
+    certificate = report.get("certificate") or {}
+    repeat = certificate.get("repeat") or 0.0
+    steps = max(1, report["steps"])
+    found = []
+    for voter in certificate.get("voters", []):
+        p, votes, planned = voter.get("p"), voter.get("votes", 0), voter.get("planned")
+        measured = None
+        if p is not None and votes:
+            wrong = 1.0 - p
+            together = max(0.0, (repeat - wrong) / p) if p else 0.0
+            worth = votes / (1.0 + max(0.0, votes / steps - 1.0) * together)
+            low, high = interval(wrong * worth, worth)
+            measured = Share(wrong, low if wrong * worth >= 1.0 else 0.0, high)
+        if measured is not None or planned is not None:
+            known = None if planned is None else Share(1.0 - planned[1], 1.0 - planned[2], 1.0 - planned[0])
+            found.append(Wrongs(voter["name"], measured, known))
+    return found
+
+
+def flags_of(report: Mapping[str, Any]) -> dict[str, int]:
+    """Red flags by cause, most frequent first."""
+    return dict(sorted(report["flags"].items(), key=lambda item: (-item[1], item[0])))
+
+
+def run_panels(report: Mapping[str, Any], timeline: Timeline) -> dict[str, Panel]:
+    """The figures of a run. Raises `InputError` where there is nothing to draw with."""
+    with drawing():
+        return {
+            "p": _p_panel(wrongs_of(report)),
+            "votes": _votes_panel(votes_of(report)),
+            "undecided": _undecided_panel(undecided_of(report)),
+            "dissent": _dissent_panel(timeline, expectations_from(report.get("plan")).dissent),
+            "flags": _flags_panel(flags_of(report), report["samples"]["received"]),
+        }
+
+
+def _p_panel(wrongs: list[Wrongs]) -> Panel:
+    title = "How often voters vote wrongly (1 − p)"
+    if not wrongs:
+        return Panel(title, None, "The votes say nothing of their voters, and neither does a plan.")
+    told = wrongs[:MOST_VOTERS]
+    kinds = {"this run's votes": MEASURED} if any(one.measured for one in told) else {}
+    if any(one.planned for one in told):
+        kinds["the plan"] = PLANNED
+    shares = [share for one in told for share in (one.measured, one.planned) if share is not None]
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        logarithmic(axes, "x", *reach(shares))
+        for row, one in enumerate(told):
+            for aside, share, look in ((-0.12, one.measured, MEASURED), (0.12, one.planned, PLANNED)):
+                if share is not None:
+                    draw_share(axes, row + aside, share, look)
+        axes.set(yticks=range(len(told)), ylim=(len(told) - 0.5, -0.5), xlabel="share of votes that are wrong")
+        axes.set_yticklabels([shown(one.name) for one in told])
+        axes.grid(False, axis="y")
+        legend(figure, kinds)
+
+    left_out = f" {len(wrongs) - len(told)} further voters are in the table alone." if told != wrongs else ""
+    caption = f"Lines are intervals of 95 %; votes on one step count for less where errors repeat.{left_out}"
+    return Panel(title, _svg(draw, "p", title, 1.3 + 0.45 * len(told)), caption)
+
+
+def _votes_panel(bars: list[Bar]) -> Panel:
+    title = "Votes a step"
+    if not bars:
+        return Panel(title, None, "No step is decided yet.")
+
+    def draw(figure: "Figure") -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.subplots()
+        wide = bars[0].high - bars[0].low + 1
+        axes.bar([(bar.low + bar.high) / 2 for bar in bars], [bar.steps for bar in bars], 0.8 * wide, color=BLUE)
+        logarithmic(axes, "y", 0.5, max(2.0, *(1.5 * bar.steps for bar in bars)))
+        axes.set_ylim(bottom=0.5)
+        spare = max(wide, 2)
+        axes.set_xlim(max(0, bars[0].low - spare), bars[-1].high + spare)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(False, axis="x")
+        axes.set(xlabel="votes on a step", ylabel="steps")
+
+    wide = bars[0].high - bars[0].low + 1
+    grouped = f" Each bar is {wide} votes wide." if wide > 1 else ""
+    return Panel(title, _svg(draw, "votes", title), f"The count of steps is on a logarithmic axis.{grouped}")
+
+
+def _undecided_panel(shares: list[float]) -> Panel:
+    title = "Steps still undecided"
+    if len(shares) < 2:
+        told = "Every step was decided in its first round." if shares else "No step is decided yet."
+        return Panel(title, None, told)
+
+    def draw(figure: "Figure") -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.subplots()
+        logarithmic(axes, "y", shares[-1], 1.0)
+        axes.plot(range(len(shares)), shares, color=BLUE, marker="o", clip_on=False)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="rounds of samples", ylabel="share of steps")
+
+    caption = (
+        f"Where no step is much harder than the others this falls along a straight line. After {len(shares)} rounds "
+        "none was left."
+    )
+    return Panel(title, _svg(draw, "undecided", title), caption)
+
+
+def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> Panel:
+    title = "Dissent along the run"
+    rates = dissent_of(timeline)
+    band = None if planned is None else tuple(100.0 * end for end in planned)
+    words = "" if band is None else f" Planned were {band[0]:.2g} % to {band[1]:.2g} % of the steps."
+    if not rates or not timeline.dissents:
+        return Panel(title, None, f"{'No step had' if rates else 'No step is decided yet: none has'} dissent.{words}")
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        middles = [one.first + one.steps / 2 for one in rates]
+        lows, highs = [100.0 * one.share.low for one in rates], [100.0 * one.share.high for one in rates]
+        if band is not None:
+            axes.axhspan(*band, color=SKY, alpha=0.5, linewidth=0)
+        axes.vlines(middles, lows, highs, color=GREY, linewidth=0.8)
+        shares, size = [100.0 * one.share.estimate for one in rates], 3.5 if len(rates) <= 60 else 2
+        axes.plot(middles, shares, "o", color=BLUE, markersize=size, clip_on=False, zorder=3)
+        axes.set(xlim=(0, timeline.steps), xlabel="step", ylabel="steps with dissent (%)")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.locator_params(axis="x", nbins=5)
+        kinds: dict[str, dict[str, Any]] = {"counted, with its interval of 95 %": MEASURED}
+        if band is not None:
+            kinds["planned"] = {"color": SKY, "marker": "s", "linestyle": "none"}
+        legend(figure, kinds)
+
+    caption = f"Steps with a vote against their winner, in windows of {rates[0].steps:,} steps.{words}"
+    return Panel(title, _svg(draw, "dissent", title), caption)
+
+
+def _flags_panel(flags: dict[str, int], samples: int) -> Panel:
+    title = "Red flags by cause"
+    if not flags:
+        return Panel(title, None, "No sample was flagged.")
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        shares = [100.0 * count / max(1, samples) for count in flags.values()]
+        bars = axes.barh(range(len(flags)), shares, 0.6, color=VERMILION)
+        axes.bar_label(bars, [f"{count:,}" for count in flags.values()], padding=4)
+        axes.set(yticks=range(len(flags)), ylim=(len(flags) - 0.5, -0.5), xlabel="samples that were flagged (%)")
+        axes.set_yticklabels([shown(cause) for cause in flags])
+        axes.margins(x=0.15)
+        axes.grid(False, axis="y")
+
+    caption = "A flagged sample does not vote; another one is drawn in its place. Counts stand beside the bars."
+    return Panel(title, _svg(draw, "flags", title, 1.1 + 0.4 * len(flags)), caption)
+
+
+def _svg(draw: Callable[["Figure"], None], name: str, label: str, height: float = HEIGHT) -> str:
+    figure = blank(WIDTH, height)
+    draw(figure)
+    return svg_part(figure, name, label)

@@ -1,0 +1,71 @@
+"""A tree of problems as it was decided: each with its answer, and how votes fell on the steps that asked about it."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from unerring.api import history as reading
+from unerring.core.tree import Node, Tree, grown
+from unerring.core.voting.canonical import canonical
+from unerring.errors import InputError
+from unerring.processes import SHIPPED, Solve
+from unerring.cli.text.report import inert
+
+LONGEST = 60  # characters of a problem
+
+
+def decided_tree(journal: Path, chain: Tree) -> tuple[Node, dict[int, str]]:
+    """The tree in a journal, and votes by the number of a step; raises `InputError` where it cannot be followed."""
+    decided = list(reading.History(journal).steps())
+    tallies = {one.step: "-".join(map(str, one.tally)) for one in decided}
+    try:
+        return grown(chain, (one.value for one in decided)), tallies
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise InputError(f"{journal} holds no tree that can be followed: {type(error).__name__}: {error}") from None
+
+
+def tree_of(journal: Path, report: Mapping[str, Any]) -> str:
+    """The tree in a journal as HTML; nothing where its process splits no problem."""
+    if SHIPPED.get(report["process"]) is not Solve:
+        return ""
+    return tree_html(*decided_tree(journal, Solve(**report["parameters"])))
+
+
+def tree_text(root: Node, tallies: Mapping[int, str], most: int = 60) -> str:
+    """The tree in lines, the first `most` of them."""
+    lines = [*_lines(root, tallies, "", "")]
+    if len(lines) > most:
+        lines[most:] = [f"... and {len(lines) - most:,} problems more (--tree {len(lines)} shows all)"]
+    return "\n".join(lines)
+
+
+def tree_html(root: Node, tallies: Mapping[int, str]) -> str:
+    """The tree as elements that fold, two levels of them open; it needs no script."""
+    return f'<section class="tree">\n<h2>Problems</h2>\n{"".join(_folds(root, tallies, 0))}</section>'
+
+
+def _lines(node: Node, tallies: Mapping[int, str], first: str, others: str) -> Iterator[str]:
+    yield f"{first}{_line(node, tallies)}"
+    for part in node.parts:
+        last = part is node.parts[-1]
+        yield from _lines(part, tallies, others + ("└─ " if last else "├─ "), others + ("   " if last else "│  "))
+
+
+def _folds(node: Node, tallies: Mapping[int, str], depth: int) -> Iterator[str]:
+    line = f"<bdi>{escape(_line(node, tallies))}</bdi>"
+    if not node.parts:
+        yield f"<p>{line}</p>\n"
+        return
+    yield f"<details{' open' if depth < 2 else ''}><summary>{line}</summary>\n"
+    for part in node.parts:
+        yield from _folds(part, tallies, depth + 1)
+    yield "</details>\n"
+
+
+def _line(node: Node, tallies: Mapping[int, str]) -> str:
+    problem = " ".join(node.problem.split())
+    problem = problem if len(problem) <= LONGEST else f"{problem[: LONGEST - 1]}…"
+    answer = f" = {canonical(node.answer)}" if node.done else ""
+    votes = ", ".join(tallies[step] for step in node.steps if step in tallies)
+    return inert(f"{problem}{answer}") + (f"   ({votes})" if votes else "")

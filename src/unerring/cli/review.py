@@ -1,0 +1,262 @@
+"""The command that looks at the step a run stopped at, and records what a person decides about it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring.adapters.tables.jsonl import json_line, json_value
+from unerring.api import _review as reviewing
+from unerring.api._review import Candidate, Drawn, Parked, Recorded, Review
+from unerring.cli.exits import DONE, command_on, in_options, working_on
+from unerring.cli.options import FILE, json_option, judging_options
+from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
+from unerring.cli.text.report import inert
+from unerring.core.reporting.summary import counted, row
+from unerring.core.short_text import shortened
+from unerring.core.voting.canonical import parsed
+from unerring.core.voting.redflag import FlagKind
+from unerring.errors import InputError
+
+FEW_SAMPLES = 40
+OF_THE_WHOLE = {"samples", "messages", "messages_now", "prompts_now"}  # what --json leaves out without -v
+MAX_NUMBERS = 12  # of equal samples that one line names
+OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags that a parser or check raises
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--choose", type=int, metavar="N", help="Decide the step: take candidate number N of the list.")
+@click.option("--answer", metavar="JSON", help="Decide the step: this is its choice, whatever its samples say.")
+@click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn again.")
+@click.option("--model", metavar="SPEC", help="The same, drawn from another model.")
+@click.option(
+    "--prices",
+    type=FILE,
+    help="With --model, where the run has a budget in dollars: TOML tables of dollars per million tokens.",
+)
+@click.option("--full", is_flag=True, help="Shorten nothing, and leave no sample out.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="With --json also the samples, and the messages before the question."
+)
+@judging_options
+@json_option
+def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    file: Path,
+    choose: int | None,
+    answer: str | None,
+    resample: bool,
+    model: str | None,
+    prices: Path | None,
+    full: bool,
+    verbose: bool,
+    process: str | None,
+    trust: bool,
+    as_json: bool,
+) -> int:
+    """Look at the step that the run in the journal FILE stopped at, undecided or refused by the provider; decide it.
+
+    \b
+    unerring review run.db                 what was asked, the candidates and every sample
+    unerring review run.db --choose 1      the first candidate is right
+    unerring review run.db --answer 42     this choice is right, given as JSON
+    unerring review run.db --resample      draw the samples again
+    unerring review run.db --model SPEC    draw them from another model
+
+    What is decided goes into the journal, and unerring resume FILE goes on from there. A step that a person decided
+    counts as no evidence in the certificate of the run, which says how many there are.
+    """
+    working_on(file)
+    if prices is not None and model is None:
+        raise InputError("--prices are those of --model SPEC")
+    if choose is not None or answer is not None or resample or model is not None:
+        given = ... if answer is None else _given(answer)
+        recorded = reviewing.decide(file, choose, resample, model, prices, process, trust, given)
+        return _decided(file, recorded, as_json)
+    found = reviewing.review(file, process, trust)
+    if as_json:
+        click.echo(json_line(review_json(found, file, full or verbose)))
+    elif found.parked is None:
+        then = f"; go on with: {command_on('resume', file)}" if found.status == "paused" else ""
+        click.echo(inert(f"{found.note}{then}"))
+    else:
+        if found.note is not None:
+            why = in_options(" ".join(found.note.split()))
+            shown = "is shown from the journal alone" if found.parked.prompts else "cannot be shown"
+            click.echo(inert(f"note: the question {shown}: {why}"), err=True)
+        for line in _listing(found, found.parked, file, full):
+            click.echo(line)
+    return DONE
+
+
+def _given(answer: str) -> Any:
+    """The choice that a person gives as JSON."""
+    try:
+        return json_value(answer)
+    except ValueError as error:
+        raise InputError(f"--answer is JSON, such as 42, '\"yes\"' or '{{\"a\": 1}}': {error}") from None
+
+
+def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
+    """Tell what was recorded, and how to go on."""
+    resume = command_on("resume", file)
+    if recorded.note is not None:
+        click.echo(inert(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
+    if as_json:
+        click.echo(
+            json_line(
+                {
+                    "journal": str(file),
+                    "step": recorded.step,
+                    "recorded": "redrawn" if recorded.choice is None else "ruled",
+                    "choice": None if recorded.choice is None else _value(recorded.choice),
+                    "model": recorded.model,
+                    "note": recorded.note,
+                    "resume": resume,
+                }
+            )
+        )
+        return DONE
+    if recorded.choice is not None:
+        what = f"is decided: {shortened(recorded.choice, MAX_LINE_CHARS)}"
+    else:
+        by = "" if recorded.model is None else f" by {recorded.model}"
+        what = f"is to be answered again{by}, and what it had is set aside"
+    click.echo(inert(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
+    return DONE
+
+
+def review_json(found: Review, file: Path, whole: bool) -> dict[str, Any]:
+    """What a script decides by as JSON data, or the whole of it; choices as the values that they are."""
+    parked = found.parked
+    step: dict[str, Any] | None = None
+    if parked is not None:
+        step = asdict(parked)
+        for candidate in step["candidates"]:
+            candidate["choice"] = _value(candidate["choice"])
+        step["ruled"] = None if parked.ruled is None else {"choice": _value(parked.ruled)}
+        step["changed"] = bool(parked.prompts_now) or parked.messages_now is not None
+        if not whole:
+            step = {name: value for name, value in step.items() if name not in OF_THE_WHOLE}
+    return {
+        "journal": str(file),
+        "process": found.process,
+        "parameters": found.parameters,
+        "status": found.status,
+        "steps": found.steps,
+        "undecided": step,
+        "note": found.note,
+    }
+
+
+def _value(choice: str) -> Any:
+    """A choice as the value that it is; as its text where a forged journal has none."""
+    with suppress(ValueError, RecursionError):
+        return parsed(choice)
+    return choice
+
+
+def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[str]:
+    """What there is to see, line by line, each inert."""
+    called = " ".join([found.process, *(f"{name}={value}" for name, value in found.parameters.items())])
+    counts = f"{parked.votes:,} votes, {parked.flags:,} flagged, {parked.rounds:,} rounds"
+    if parked.set_aside:
+        counts += f"; {parked.set_aside:,} samples were set aside before"
+    how = f"undecided under {parked.rule}" if parked.refused is None else "refused by the provider"
+    yield row("step", f"{parked.step} of {file}, {how}")
+    if parked.refused is not None:
+        yield row("it said", shortened(parked.refused, None if full else MAX_LINE_CHARS))
+    yield row("process", shortened(called, None if full else MAX_LINE_CHARS))
+    yield row("votes", counts)
+    yield from _question(parked, full)
+    for candidate in parked.candidates:
+        yield from _candidate(candidate, full)
+    if not parked.candidates:
+        yield row("candidates", "none: every sample was flagged" if parked.samples else "none: there is no sample")
+    if any(sample.flag is not None and sample.reason is None for sample in parked.samples):
+        yield row("reasons", "of flags were not kept, or not of all: an earlier version of unerring kept none")
+    groups = [[one] for one in parked.samples] if full else _equal(parked.samples)
+    first: dict[str, int] = {}
+    for group in groups if full else groups[:FEW_SAMPLES]:
+        yield from _sample(group, first.setdefault(group[0].text, group[0].number), full)
+    if not full and len(groups) > FEW_SAMPLES:
+        left = sum(map(len, groups[FEW_SAMPLES:]))
+        yield row("...", f"{left:,} more samples: --full shows them")
+    command = command_on("review", file)
+    if parked.ruled is not None:
+        yield row("decided", f"{shortened(parked.ruled, MAX_LINE_CHARS)}; it holds once the run goes on")
+        yield row("go on with", command_on("resume", file))
+    else:
+        if parked.samples and all(sample.flag in OF_THE_PROCESS for sample in parked.samples):
+            yield row("mend with", f"another parser or check, then {command_on('rejudge', file)} reads them again")
+        yield row("decide with", _deciding(command, len(parked.candidates)))
+
+
+def _question(parked: Parked, full: bool) -> Iterator[str]:
+    """What was asked, and what the process asks now where that differs."""
+    for message in parked.messages:
+        yield row("before it", message["role"])
+        yield from indented(message["content"], full)
+    for number, prompt in parked.prompts.items():
+        yield row("asked" if number == 1 else f"wording {number}", "")
+        yield from indented(prompt, full)
+    if parked.prompts_now or parked.messages_now is not None:
+        yield row("changed", "the process asks this step otherwise now; its samples answer what is shown above")
+    for message in parked.messages_now or ():
+        yield row("before now", message["role"])
+        yield from indented(message["content"], full)
+    for number, prompt in parked.prompts_now.items():
+        yield row("asked now" if number == 1 else f"now {number}", "")
+        yield from indented(prompt, full)
+
+
+def _deciding(command: str, candidates: int) -> str:
+    """The commands that decide a step, each as it can be run."""
+    choices = f"{command} --choose 1" + (f" (or up to {candidates}), " if candidates > 1 else ", ")
+    anew = f"{command} --resample, or the same with --model and another model"
+    return f"{choices if candidates else ''}{anew}, or with --answer and the choice as JSON"
+
+
+def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
+    votes = counted(candidate.votes, "vote")
+    if candidate.score is not None:
+        votes += f" of {candidate.score:g} nats"
+    choice = shortened(candidate.choice, None if full else MAX_LINE_CHARS)
+    yield row(f"candidate {candidate.number}", f"{votes}: {choice}")
+    yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
+
+
+def _numbers(samples: Sequence[Drawn]) -> str:
+    """The numbers of samples, the first ones where there are many."""
+    told = ", ".join(str(one.number) for one in samples[:MAX_NUMBERS])
+    return told if len(samples) <= MAX_NUMBERS else f"{told}, ..."
+
+
+def _equal(samples: Iterable[Drawn]) -> list[list[Drawn]]:
+    """The samples, those together that one voter gave in the same words and that were judged the same."""
+    groups: dict[tuple[object, ...], list[Drawn]] = {}
+    for one in samples:
+        groups.setdefault((one.voter, one.text, one.candidate, one.flag, one.reason, one.finish), []).append(one)
+    return list(groups.values())
+
+
+def _sample(group: Sequence[Drawn], same_as: int, full: bool) -> Iterator[str]:
+    sample = group[0]
+    told = f"flagged: {sample.flag}" if sample.candidate is None else f"for candidate {sample.candidate}"
+    told += (
+        f", {sample.voter}, {sample.input_tokens:,} tokens in, {sample.output_tokens:,} out, ended by {sample.finish}"
+    )
+    if sample.logprob is not None:
+        told += f", log-probability {sample.logprob:g}"
+    if same_as != sample.number:
+        told += f"; the text of sample {same_as}"
+    if len(group) > 1:
+        told += f"; {len(group) - 1:,} more like it: {_numbers(group[1:])}"
+    yield row(f"sample {sample.number}", told)
+    if sample.reason is not None:
+        yield row("", f"reason: {shortened(sample.reason, None if full else MAX_LINE_CHARS)}")
+    if same_as == sample.number:
+        yield from indented(sample.text, full)

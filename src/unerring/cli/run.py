@@ -1,0 +1,277 @@
+"""The commands that run a process: run and resume."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import click
+
+from unerring.adapters.sqlite.reader import entry_count
+from unerring.adapters.tables.jsonl import json_line
+from unerring.api import history as reading
+from unerring.api import running as api
+from unerring.api.planning import Target
+from unerring.api.resolve import make_chain
+from unerring.cli.exits import (
+    DONE,
+    OPTIONS,
+    STOPPED,
+    Ended,
+    command_on,
+    finished,
+    quoted,
+    require_certificate,
+    same_command,
+    user_code_failed,
+    working_on,
+)
+from unerring.cli.grouped_help import GroupedCommand
+from unerring.cli.options import (
+    COUNT,
+    FILE,
+    SEED,
+    STEPS,
+    accept_changes_option,
+    allow_host_option,
+    asking_options,
+    guard_options,
+    json_option,
+    judging_options,
+    margin,
+    parameters,
+    planning_options,
+    process_options,
+    require_option,
+    speculation_options,
+    spending_options,
+    verbose_option,
+)
+from unerring.cli.progress import Progress
+from unerring.cli.text.report import beyond_length, report_text
+from unerring.core.reporting.summary import answer_line, summary
+from unerring.core.request import Request
+from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped
+
+NOT_FOUND = 404  # the HTTP status of a model or address that the provider does not have
+Starting: TypeAlias = Callable[[Progress], api.Result]
+
+
+@click.command(cls=GroupedCommand)
+@process_options
+@click.option(
+    "--k",
+    "k",
+    default="auto",
+    callback=margin,
+    help="Votes that the winner must be ahead by; auto: as many as the target takes, by what was measured.",
+)
+@planning_options
+@click.option("--journal", type=FILE, help="Where the run is kept; a new file by default.")
+@click.option("--max-steps", type=STEPS, help="Stop, resumable, after so many steps.")
+@accept_changes_option
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
+@asking_options
+@verbose_option
+@require_option
+@json_option
+def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    process: str,
+    settings: tuple[str, ...],
+    models: tuple[str, ...],
+    k: int | None,
+    target: Target,
+    journal: Path | None,
+    max_steps: int | None,
+    seed: int,
+    verbose: bool,
+    require: float | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Run PROCESS, deciding every step by voting: hanoi, multiply, sort, or your own as package.module:Class.
+
+    With a --journal that holds this run already, it goes on where it stopped.
+
+    \b
+    unerring run hanoi --set disks=12 --journal h12.db --seed 1
+    unerring run hanoi --set disks=14 --rule log-odds
+    unerring run hanoi --set disks=6 --k 3 --model openai/gpt-4.1-mini --budget-usd 2
+    unerring run hanoi --set disks=6 --k 3 --model openai/llama3.1:8b@http://127.0.0.1:11434/v1
+    unerring run multiply --set a=46048 --set b=42098
+    unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
+    """
+    chain = make_chain(process, parameters(settings))
+    model = list(models) or "embedded"
+    path = journal or fresh(process)
+
+    def start(progress: Progress) -> api.Result:
+        options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
+        return api.run(chain, model, path, k, seed, options)
+
+    held = entry_count(path) > 0
+    progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
+    result = watched(start, path, progress)
+    if held and progress.steps == 0 and not as_json:
+        click.echo(f"{path} is finished already.", err=True)
+    return told(result, path, Ending(as_json, verbose, require))
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("file", type=FILE)
+@click.option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
+@click.option("--vote-cap", type=COUNT, help="Raise the cap on a step's votes.")
+@click.option("--flag-cap", type=COUNT, help="Raise the cap on a step's flagged samples per vote.")
+@click.option("--min-replies", type=COUNT, help="Raise the least replies that the votes for a winner come from.")
+@click.option("--nonce/--no-nonce", default=None, help="From here on, as `run --nonce`, or without.")
+@click.option("--echo/--no-echo", default=None, help="From here on, as `run --echo`, or without.")
+@click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
+@accept_changes_option
+@spending_options
+@guard_options
+@speculation_options
+@judging_options
+@allow_host_option
+@verbose_option
+@require_option
+@json_option
+def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
+    file: Path,
+    max_steps: int | None,
+    nonce: bool | None,
+    echo: bool | None,
+    repair: bool,
+    process: str | None,
+    verbose: bool,
+    require: float | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Go on with the run in the journal FILE, from its last committed vote.
+
+    Of a journal that you did not begin on this machine, code that it names is imported and keys are sent to hosts that
+    it names only as far as --process, --allow-host or --trust allow it.
+    """
+    working_on(file)
+    if repair:
+        kept, aside = reading.repair(file)
+        click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
+
+    def start(progress: Progress) -> api.Result:
+        request = Request(nonce=nonce, echo=echo)
+        options = api.Options(max_steps=max_steps, observer=progress, request=request, **given)
+        return api.resume(file, process, options=options)
+
+    progress = Progress(quiet=as_json, most_steps=max_steps)
+    result = watched(start, file, progress, resuming=True)
+    if progress.steps == 0 and not as_json:
+        click.echo(f"{file} is finished already.", err=True)
+    return told(result, file, Ending(as_json, verbose, require))
+
+
+# Why options of `run` are none of `resume`.
+_MODELS = "a run keeps the models it began with"
+_POLICY = "a run keeps the rule by which its steps are decided; only caps and --min-replies can be raised"
+_REQUEST = (
+    "a run keeps its request settings, so that all votes on a step answer the same; only --nonce and --echo change"
+)
+NOT_OF_RESUME = {
+    **dict.fromkeys(("--set", "--parse"), "a run keeps the parameters of its process"),
+    **dict.fromkeys(("--model", "--escalate", "--escalate-after"), _MODELS),
+    **dict.fromkeys(("--k", "--target", "--rule", "--calibration"), _POLICY),
+    **dict.fromkeys(
+        ("--temperature", "--first-temperature", "--max-output-tokens", "--system", "--request"), _REQUEST
+    ),
+    "--seed": "a run keeps its seed",
+    "--journal": "the journal is FILE",
+}
+
+
+class Ending(NamedTuple):
+    """What a command prints at the end of a run, and the probability of zero errors that it requires."""
+
+    as_json: bool
+    verbose: bool
+    require: float | None
+
+
+def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:
+    """Run with progress; `whole` says that the command is about this run alone, so that `resume` goes on with it.
+
+    Raises `Ended` where the run stops, with the command that goes on, and where the user's own code fails, with its
+    place.
+    """
+    working_on(path)
+    before = 0 if resuming else entry_count(path)
+    try:
+        with progress:
+            return start(progress)
+    except Stopped as error:
+        advice, following = _going_on(error, path, whole)
+        if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == NOT_FOUND:
+            advice = f"for another model begin a new run; once the provider has this one: {following}"
+        else:
+            advice = f"go on with: {advice}"
+        raise Ended(STOPPED, error.kind, str(error), advice, following) from error
+    except Exception as error:
+        begun = entry_count(path) > before
+        again = command_on("resume", path) if whole else same_command()
+        command = again if begun else None
+        then = f"mend it, then: {command}" if begun else "nothing was begun"
+        raise user_code_failed(error, "the process's own code", then, command) from error
+
+
+def told(result: api.Result, path: Path, ending: Ending) -> int:
+    """Print how a run ended: a summary of at most six lines, and its whole report where that is asked for."""
+    answer = {} if result.answer is None else {"answer": result.answer}
+    told = answer | result.report
+    if not ending.as_json:
+        kept = f"{quoted(path)}; check it with: unerring verify {quoted(path)}"
+        click.echo(summary(result.report, answer_line(result.answer, result.state), kept))
+        if ending.verbose:
+            click.echo(f"\n{report_text(result.report, str(path))}")
+    require_certificate(result.report, ending.require, told)
+    if ending.as_json:
+        click.echo(json_line(finished(path, told)))
+    return DONE
+
+
+def _going_on(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
+    """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed.
+
+    A run that is a part of what the command does goes on with the same command, but for a cap: that is the run's own.
+    """
+    larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
+    if whole or error.kind == "undecided":
+        resume, allowing = command_on("resume", path), command_on("resume", path, *larger)
+    else:
+        resume, allowing = same_command(), same_command(*larger)
+    if error.kind == "undecided":
+        review = command_on("review", path)
+        if isinstance(error, StepUndecided) and error.unread:
+            return (
+                f"{review} to see the answers; once parser or check take them: {command_on('rejudge', path)}",
+                review,
+            )
+        more = "" if error.larger is None else f", or to allow it more: {allowing}"
+        return f"{review} to see it and decide{more}", review
+    if error.kind == BEYOND_LENGTH:
+        return beyond_length(str(path)), command_on("verify", path)
+    if error.kind == "refused":
+        review = command_on("review", path)
+        return f"{review} to see it, and give the answer or ask another model", review
+    if error.kind == "copies" and error.larger is not None:
+        return f"{resume} once no cache is between, or to allow as many: {allowing}", resume
+    if error.kind == "flagged" and error.larger is not None:
+        return f"{resume} once that is mended, or as it is: {allowing}", resume
+    return allowing, allowing
+
+
+def fresh(process: str) -> Path:
+    """A name for a journal that no file has yet."""
+    stem = process.rpartition(":")[2] + time.strftime("-%Y%m%d-%H%M%S")
+    taken, path = 1, Path(f"{stem}.db")
+    while path.exists():
+        taken += 1
+        path = Path(f"{stem}-{taken}.db")
+    return path

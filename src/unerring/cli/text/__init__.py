@@ -1,0 +1,1 @@
+"""Reports, plans and doubtful steps as plain text."""

@@ -1,0 +1,202 @@
+"""Calibrations and plans as plain text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from unerring.cli.text.report import inert, probability
+from unerring.core.journal.spend import dollars_text
+from unerring.core.planning.calibration import Calibration, Spent
+from unerring.core.planning.estimates import Estimate, Share, ensemble_estimate, voter_estimate
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """What a calibration found, for people: a block for each voter, and one for all taking turns."""
+    each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
+    together = [ensemble_estimate(calibration)] if len(each) > 1 else []
+    called = " ".join(f"{name}={value}" for name, value in calibration.parameters.items())
+    steps = "from the start of the chain" if calibration.walked else "drawn at random"
+    judge = {
+        "truth": "the process's own truth",
+        "votes": "the winner by a wide margin, in place of the truth: errors that all votes share were not seen",
+    }[calibration.judged_by]
+    drawn = f"{calibration.samples:,} samples of {calibration.steps:,} steps {steps}"
+    rows = [
+        ("process", f"{calibration.process} {called}"),
+        ("model", calibration.model),
+        ("pilot", f"{drawn}; temperature {calibration.temperature:g}, seed {calibration.seed}"),
+        ("judged by", judge),
+    ]
+    if calibration.latency is not None:
+        rows.append(("latency", f"{calibration.latency:.3g} s a sample, with {calibration.at_once} under way at most"))
+    if calibration.spent is not None:
+        rows.append(("spent", _spent(calibration.spent)))
+    blocks = [rows] + [_estimate_rows(one) for one in each + together]
+    return "\n\n".join("\n".join(_row(*row) for row in block) for block in blocks)
+
+
+def _spent(spent: Spent) -> str:
+    """What the calls of a pilot came to, and how much of that is the worst case of unknown calls."""
+    price = "; the price is not known" if spent.dollars is None else f", {dollars_text(spent.dollars)}"
+    told = f"{spent.calls:,} calls, {spent.tokens:,} tokens{price}"
+    if spent.unknown_calls:
+        told += f"; {spent.unknown_calls:,} calls of unknown outcome are counted at their worst"
+        told += "" if spent.unknown_dollars is None else f", {dollars_text(spent.unknown_dollars)}"
+    return told
+
+
+def _estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
+    flags = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(estimate.flags.items())) or "none"
+    bad = estimate.pathological
+    spread = (
+        f"standard deviation {estimate.deviation:.2g} over steps; a voter that was wrong on a step is wrong there "
+    )
+    both = (
+        f"{estimate.collisions:,} times the first two votes were both wrong, {estimate.same_wrong:,} in the same way"
+    )
+    tokens = f"{estimate.input_tokens:,.1f} in, {estimate.output_tokens:,.1f} out a sample"
+    rows = [
+        ("voter" if " + " not in estimate.name else "together", estimate.name),
+        ("p", f"{_share(estimate.p)}, of {estimate.votes:,} votes"),
+        ("v", _share(estimate.v)),
+        ("flags", flags),
+        ("spread of p", f"{spread}again with probability {estimate.repeat:.2g}"),
+        ("collisions", f"{both}; if errors were independent of the step: {estimate.expected_collisions:.2g}"),
+        ("pathological", f"{bad.estimate:.2g} of the steps (at most {bad.high:.2g}): the most likely answer is wrong"),
+        ("tokens", tokens if estimate.input_tokens or estimate.output_tokens else "not reported by the model"),
+    ]
+    if estimate.silent:
+        rows.append(("silent", f"on {estimate.silent:,} steps, where all samples were flagged"))
+    return rows
+
+
+def plan_text(told: dict[str, Any]) -> str:
+    """A plan for people, from the JSON data that `unerring plan --json` prints."""
+    first = told["models"][0]
+    blocks = [_head(told, first), _rules(first, f"votes {_a_race(told)}")]
+    if any(way["dollars"] for way in first["ways"]):
+        blocks.append(_ways(first))
+    if len(told["models"]) > 1:
+        blocks.append(_models(told["models"], f"votes {_a_race(told)}"))
+    blocks += [f"refused: {inert(reason)}" for reason in told["refused"]]
+    return "\n\n".join(blocks)
+
+
+def _head(told: dict[str, Any], model: dict[str, Any]) -> str:
+    plan, a_race = model["plan"], _a_race(told)
+    each = f" in subtasks of {told['m']}" if told["m"] > 1 else ""
+    rows = [
+        ("job", f"{told['steps']:,} steps{each}, all of them right with probability {told['target']:g}"),
+        ("model", model["model"]),
+        ("plan", f"{plan['rule']}, at most {plan['vote_cap']} votes {a_race}; success {probability(plan['success'])}"),
+        ("votes", f"{plan['expected_votes']:.4g} {a_race}; {_range(plan['samples'])} samples in all"),
+        ("tokens", _tokens(plan)),
+        ("dollars", _dollars(plan["dollars"], plan["dollars_most"])),
+        ("price", _price(model["price"])),
+        ("time", _hours(plan["hours"], model["concurrency"])),
+    ]
+    if model["pathological"] is not None:
+        rows.append(("not excluded", _unseen(model["pathological"])))
+    rows += [("note", note) for note in model["notes"]]
+    return "\n".join(_row(*row) for row in rows)
+
+
+def _a_race(told: dict[str, Any]) -> str:
+    """What one race decides."""
+    return "a subtask" if told["m"] > 1 else "a step"
+
+
+def _rules(model: dict[str, Any], votes: str) -> str:
+    """The plan, the other rule, and the paper's formula, side by side."""
+    rows = [("", votes, "success", "dollars")]
+    for one in model["rules"]:
+        rows.append(
+            (one["rule"], f"{one['expected_votes']:.4g}", probability(one["success"]), _dollars(one["dollars"]))
+        )
+    paper = model["paper"]
+    if paper["k"] is None:
+        rows.append(("paper's formula", "no k", "-", "-"))
+    else:
+        dollars = _dollars(paper["dollars"])
+        rows.append(
+            (f"paper: k = {paper['k']}", f"{paper['expected_votes']:.4g}", probability(paper["success"]), dollars)
+        )
+    return _table(rows)
+
+
+def _ways(model: dict[str, Any]) -> str:
+    """What else the same votes could cost."""
+    heads = ("dollars", "as it is", "n samples a prompt", "batch price", "both")
+    rows = [heads]
+    for rule in dict.fromkeys(way["rule"] for way in model["ways"]):
+        mine = [_dollars(way["dollars"]) for way in model["ways"] if way["rule"] == rule]
+        rows.append((rule, *mine))
+    return _table(rows)
+
+
+def _models(models: list[dict[str, Any]], votes: str) -> str:
+    """The models, cheapest first; the first is the choice."""
+    rows = [("", "model", "rule", votes, "samples", "dollars")]
+    for number, one in enumerate(models):
+        plan = one["plan"]
+        mark = "->" if number == 0 else ""
+        samples = f"{plan['samples']['expected']:,.0f}"
+        rows.append(
+            (mark, one["model"], plan["rule"], f"{plan['expected_votes']:.4g}", samples, _dollars(plan["dollars"]))
+        )
+    return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(inert(line.rstrip()) for line in lines)
+
+
+def _row(name: str, value: str) -> str:
+    return f"{name:<13}{inert(value)}".rstrip()
+
+
+def _share(share: Share) -> str:
+    return f"{share.estimate:.6g} ({share.low:.6g} to {share.high:.6g})"
+
+
+def _range(amount: dict[str, float]) -> str:
+    return f"{amount['expected']:,.0f} (99 %: below {amount['most']:,.0f})"
+
+
+def _tokens(plan: dict[str, Any]) -> str:
+    read, written = plan["input_tokens"], plan["output_tokens"]
+    if read is None or written is None:
+        return "unknown"
+    return f"{_range(read)} in, {_range(written)} out"
+
+
+def _dollars(expected: float | None, most: float | None = None) -> str:
+    if expected is None:
+        return "unknown"
+    if expected == 0.0:
+        return "$0"
+    return f"${expected:,.2f}" + ("" if most is None else f" (99 %: below ${most:,.2f})")
+
+
+def _price(price: dict[str, Any] | None) -> str:
+    if price is None:
+        return "unknown; give --price-in and --price-out, --prices FILE, or install the [prices] extra"
+    return f"${price['input']:g} in, ${price['output']:g} out a million tokens ({price['source']})"
+
+
+def _hours(hours: float | None, concurrency: int | None) -> str:
+    if hours is None:
+        return "unknown"
+    seconds = hours * 3600.0
+    told = f"{hours:,.1f} hours" if hours >= 2.0 else f"{seconds / 60.0:,.1f} minutes"
+    return f"{told if seconds >= 60.0 else f'{seconds:.2g} seconds'} with {concurrency} samples under way"
+
+
+def _unseen(bad: dict[str, float]) -> str:
+    """What a pilot cannot rule out, for there are always steps that it did not meet."""
+    met = f"It met {bad['share']:.2g}" if bad["share"] else "It met none"
+    return (
+        f"it is not excluded that on up to {bad['at_most']:.2g} of the steps ({bad['steps_at_most']:,.0f} of "
+        f"this chain) the most likely answer is wrong. {met}; more samples bound them closer"
+    )

@@ -1,0 +1,255 @@
+"""Reports as plain text. Whatever came from a model or a journal is made inert before it meets a terminal."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unerring.api.history import forked_from, some_steps
+from unerring.core.journal.spend import dollars_text
+from unerring.core.reporting.summary import (
+    cost_text,
+    counted,
+    inert,
+    measured_p,
+    probability,
+    row,
+    speed_up,
+    steps_text,
+    zero_errors_text,
+)
+from unerring.core.short_text import LINE_CHARS, shortened
+from unerring.errors import BEYOND_LENGTH
+
+SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason
+LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
+
+__all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text"]
+
+
+def _asked(request: dict[str, Any]) -> list[tuple[str, str]]:
+    """The run's request settings: the system message, further fields, nonces and echoes."""
+    fields = {name: request[name] for name in ("system",) if name in request} | request.get("extra", {})
+    told = [inert(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
+    if request.get("nonce"):
+        told.append("each ends with a unique line, so that no cache can answer it (nonce)")
+    if request.get("echo"):
+        told.append("each answer must end with a word of its own request (echo)")
+    return [("request", line) for line in told]
+
+
+def _rule(policy: dict[str, Any]) -> str:
+    """How steps are decided."""
+    told = f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"
+    replies = policy.get("min_replies", 1)
+    return told if replies < 2 else f"{told}; a winner's votes come from {replies:,} replies at least"
+
+
+def report_text(report: dict[str, Any], path: str) -> str:
+    """A run's report for people."""
+    rows = [
+        ("process", _call(report["process"], report["parameters"])),
+        ("model", f"{report['model']}, seed {report['seed']}"),
+        ("rule", _rule(report["policy"])),
+        *_asked(report["request"]),
+        *([("forked", forked_from(report["origin"], report["inherited"]))] if report["origin"] else []),
+        ("status", _status(report, path)),
+        ("steps", steps_text(report)),
+        ("samples", _samples(report["samples"], report["set_aside"], report["failure_reasons"])),
+        ("flags", _flags(report)),
+        ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
+        *_spend(report),
+        *(("answered by", f"{name}: {', then '.join(models)}") for name, models in report["served"].items()),
+        *(("found out", finding) for finding in report["findings"]),
+    ]
+    if report["votes_per_step"] is not None:
+        rows += [
+            ("votes a step", f"{report['votes_per_step']:.4f}"),
+            (
+                "dissent",
+                f"on {counted(report['disagreements'], 'step')}; the first two votes both lost on "
+                f"{report['collisions']:,} of them"
+                if report["disagreements"]
+                else "none: no vote went against a winner",
+            ),
+            ("tallies", _by_steps(report["tallies"])),
+            ("rounds", _by_steps(report["rounds_histogram"])),
+            ("hardest", _hardest(report["hardest"])),
+            ("ahead", _ahead(report["speculation"])),
+        ]
+    rows += [("by people", done) for done in by_people(report)]
+    certified = {voter["name"]: voter for voter in report["certificate"]["voters"]}
+    rows += [("voter", _voter(voter, certified.get(voter["name"]))) for voter in report["voters"]]
+    rows += _certificate(report["certificate"]) if report["steps"] else []
+    return "\n".join(row(*one) for one in rows)
+
+
+def _call(process: str, parameters: dict[str, Any]) -> str:
+    return f"{process} " + " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def _status(report: dict[str, Any], path: str) -> str:
+    if report["status"] == "paused" and report["stopped"]["kind"] == BEYOND_LENGTH:
+        return f"paused ({report['stopped']['reason']}); go on with: {beyond_length(path)}"
+    if report["status"] == "paused":
+        return f"paused ({report['stopped']['reason']}); go on with: unerring resume {shlex.quote(path)}"
+    if report["status"] == "unfinished":
+        return f"running or killed; if killed, go on with: unerring resume {shlex.quote(path)}"
+    return f"finished, in {counted(report['sessions'], 'session')}"
+
+
+def beyond_length(path: str) -> str:
+    """What to do about a run that is not at its end after as many steps as its process says it has."""
+    file = shlex.quote(path)
+    return (
+        f"unerring verify {file}, which names a step that was decided wrongly where the process can tell; to decide "
+        f"again from there: unerring fork --help; or mend length(), then: unerring resume {file}; or beyond it as it "
+        f"is: unerring resume {file} --max-steps 100"
+    )
+
+
+def _samples(samples: Mapping[str, int], set_aside: int, failures: Sequence[Mapping[str, Any]]) -> str:
+    told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
+    if set_aside:
+        told += f"; {set_aside:,} of them set aside, which decided nothing"
+    if samples["unknown"] > samples["given_up"]:
+        told += f"; {samples['unknown'] - samples['given_up']:,} sent with unknown outcome"
+    if samples["given_up"]:
+        told += f"; {samples['given_up']:,} given up after a wrong guess"
+    if samples["failed_calls"]:
+        told += f"; {counted(samples['failed_calls'], 'call')} failed"
+        if failures:
+            most = failures[0]
+            named = shortened(most["reason"] or most["kind"], LINE_CHARS)
+            of_them = "" if most["calls"] == samples["failed_calls"] else f", {most['calls']:,} of them"
+            told += f"{of_them}: {named}"
+    return told
+
+
+def _spend(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What paid calls came to; nothing where none was made."""
+    spend = report["spend"]
+    if not spend["calls"]:
+        return []
+    told = cost_text({**spend, "limits": {"dollars": None}}, report["tokens"], report["model"])
+    if spend["forecast"] is not None and report["status"] != "finished" and report["steps"] >= LEAST_STEPS:
+        told += f"; the whole chain at this rate: {dollars_text(spend['forecast'])}"
+    given = spend["limits"]
+    limits = [
+        *([dollars_text(given["dollars"])] if given["dollars"] is not None else []),
+        *([f"{given['tokens']:,} tokens"] if given["tokens"] is not None else []),
+        *([counted(given["calls"], "call")] if given["calls"] is not None else []),
+        *([f"{given['hours']:g} hours"] if given["hours"] is not None else []),
+        *(["strict: a call billed above its worst case stops the run"] if given["strict"] else []),
+    ]
+    return [("spent", told), *([("budget", ", ".join(limits))] if limits else [])]
+
+
+def _ahead(speculation: dict[str, Any]) -> str:
+    """How many steps were asked ahead, and what that cost and brought."""
+    if not speculation["steps_ahead"]:
+        return "no step was asked ahead"
+    gain = speed_up(speculation)
+    faster = "" if gain is None else f"; {gain:.3g} times as fast as one call after the other"
+    return (
+        f"{counted(speculation['steps_ahead'], 'step')} asked ahead, at most {speculation['longest_run']:,} in a row; "
+        f"{counted(speculation['wasted'], 'sample')} wasted ({speculation['waste']:.2%}){faster}"
+    )
+
+
+def by_people(report: Mapping[str, Any]) -> list[str]:
+    """What people did about undecided steps."""
+    ruled, redrawn, told = report["ruled"], report["redrawn"], []
+    if ruled["count"]:
+        told.append(f"decided {some_steps(ruled['steps'], ruled['count'])}")
+    for change in report["changes"]:
+        told.append(f"the process changed, which a person accepted: {'; '.join(change['changes'])}")
+    if redrawn:
+        told.append(f"samples of an undecided step set aside and drawn again {counted(redrawn, 'time')}")
+    if report["rejudged"]:
+        told.append(f"{counted(report['rejudged'], 'stored sample')} judged otherwise by a later parser or check")
+    return told
+
+
+def _voter(voter: dict[str, Any], certified: dict[str, Any] | None) -> str:
+    """A voter's votes, how many went against the winner, and how often it is right as far as enough votes tell."""
+    told = f"{voter['name']}: {counted(voter['votes'], 'vote')}, {voter['flags']:,} flagged"
+    if voter["dissent"] is not None:
+        against = f" ({voter['dissent']:.2%})" if voter["dissents"] else ""
+        told += f", {voter['dissents']:,} against the winner{against}"
+    p = measured_p(certified)
+    if p is not None:
+        told += f"; right with probability {probability(p)}"
+    if certified is not None and certified["planned"] is not None:
+        low, _, high = certified["planned"]
+        told += f" (planned {probability(low)} to {probability(high)})"
+    return told
+
+
+def _certificate(certificate: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the votes say of wrong steps, and what that rests on."""
+    rows = [("wrong steps", _wrong(certificate))]
+    if certificate["certifiable"]:
+        rows.append(("nearest", "; ".join(map(_near, certificate["nearest"][:5])) or "none: every step was unanimous"))
+    rows += [("warning", warning) for warning in certificate["warnings"]]
+    return rows + [("assuming", assumption) for assumption in certificate["assumptions"]]
+
+
+def _wrong(certificate: dict[str, Any]) -> str:
+    low, high = certificate["wrong_interval"]
+    bounds = f"{low:,} to {high:,}" if low else f"at most {high:,}" if high else "none"
+    if certificate["expected_wrong"] is None:
+        return f"{bounds}: no more is known"
+    return f"{amount(certificate['expected_wrong'])} expected ({bounds} with 95%); {zero_errors_text(certificate)}"
+
+
+def _near(step: dict[str, Any]) -> str:
+    tally = "-".join(map(str, step["tally"]))
+    return f"step {step['step']} ({tally}, chance to be wrong {chance(step['wrong_probability'])})"
+
+
+def chance(p: float) -> str:
+    """A chance as a share where it is large, and else as one in so many."""
+    if p >= 0.01:
+        return f"{p:.1%}"
+    return f"1 in {float(f'{1.0 / p:.2g}'):,.0f}" if p > 1e-12 else "less than 1 in a trillion"
+
+
+def amount(number: float) -> str:
+    """An expected number, two or three digits of it."""
+    if number >= 100.0:
+        return f"{number:,.0f}"
+    return f"{number:.2g}" if number >= 1e-4 or number == 0.0 else "less than 0.0001"
+
+
+def _flags(report: Mapping[str, Any]) -> str:
+    """Flagged samples by cause, with the most frequent reason where the cause alone does not tell it."""
+    often: dict[str, Any] = {}
+    for one in report["flag_reasons"]:
+        if one["reason"] is not None and one["flag"] not in SAYS_ALL:
+            often.setdefault(one["flag"], one)
+    return ", ".join(_flag(cause, count, often.get(cause)) for cause, count in report["flags"].items()) or "none"
+
+
+def _flag(cause: str, count: int, often: Mapping[str, Any] | None) -> str:
+    if often is None:
+        return f"{cause}: {count:,}"
+    some = "" if often["samples"] == count else f"{often['samples']:,} times "
+    return f"{cause}: {count:,} ({some}{shortened(often['reason'])}{', and alike' if often['varies'] else ''})"
+
+
+def _by_steps(counts: dict[str, int], most: int = 8) -> str:
+    """On how many steps there was each of these, the most frequent ones."""
+    told = ", ".join(f"{name} on {counted(count, 'step')}" for name, count in list(counts.items())[:most])
+    return told + (", ..." if len(counts) > most else "")
+
+
+def _hardest(steps: list[dict[str, Any]]) -> str:
+    """The steps that were not plainly unanimous, at most five of them."""
+    contested = [step for step in steps if len(step["tally"]) > 1 or step["flags"]]
+    return "; ".join(_hard(step) for step in contested[:5]) or "none: every step was unanimous"
+
+
+def _hard(step: dict[str, Any]) -> str:
+    tally = "-".join(map(str, step["tally"]))
+    return f"step {step['step']} ({tally}, {step['flags']} flagged)"

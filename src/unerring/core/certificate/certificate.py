@@ -1,0 +1,238 @@
+"""The certificate of a run: what its votes say of how many of its steps are wrong, and under which assumptions.
+
+It is made from the journal alone, while a run goes on or after it, and without knowing a single right answer. The
+model is that of `unerring.core.certificate.error_model`, fitted by `unerring.core.certificate.fit`. Where votes were
+weighed, what they weighed says more, and is used instead (`unerring.core.certificate.weighted`).
+
+Where every step was decided by a single vote there is no disagreement to learn from, and nothing is certified. Then
+the plan's p, where there is one, says what is to be expected: of n_j votes by voter j, n_j (1 - p_j) wrong.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import exp, sqrt
+from typing import Any
+
+from unerring.core.certificate.dissent_alarm import Alarm
+from unerring.core.certificate.error_model import Evidence, Outlook
+from unerring.core.certificate.expectations import Expectations
+from unerring.core.certificate.fit import DROP, Estimate, as_one, by_one, fitted, poisson_quantile
+from unerring.core.certificate.vote_patterns import Example, Pattern, Patterns, cast_votes
+from unerring.core.certificate.weighted import Leads
+from unerring.core.voting.canonical import Json
+
+MOST_NEAREST = 10
+HARDLY_BETTER = 0.4  # share of wrong votes from which on voting says little
+FEW_VOTES = 100  # first votes, below which they say too little of a voter's p
+
+SINGLE_VOTES = "every step was decided by a single vote, which shows no disagreement: votes alone certify nothing"
+NO_STEPS = "no step is decided yet"
+NO_VOTES = "no step is decided by votes yet"
+TOGETHER = "voters err on the same steps more often than if they were independent: they are counted as one voter"
+HARDLY_RIGHT = "votes are hardly right more often than wrong: their winners mean little"
+
+INDEPENDENT = "voters err independently of each other and, given how hard a step is for them, each time anew"
+ONE_VOTER = "there is one voter: steps on which it is always wrong in the same way cannot be seen from its own votes"
+COUNTED_AS_ONE = "steps on which all voters are always wrong in the same way cannot be seen from their votes"
+RIGHT_MORE_OFTEN = "votes are right more often than wrong; at most so many are wrong even if wrong votes always agree"
+SCATTERED = "chances to err vary by a beta distribution; where dissent is too rare to show how much, errors scatter"
+FROM_THE_PLAN = "voters err as often as the plan says"
+AS_WEIGHED = "votes are right as often as in the calibration that their weights come from"
+ALIKE = "errors repeat as in that calibration: steps that it met none of, on which a voter errs each time, stay unseen"
+APART = "voters err independently of each other"
+JUDGED = "winners are right: a voter's p is the share of its first votes on steps that went to them"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a certificate needs to know of a run besides its votes: voters by number, its plan, and alarms.
+
+    `leads` is there where votes were weighed. `ruled` steps were decided by people, and samples were set aside and
+    drawn again `redrawn` times: neither is among the votes. `inherited` steps were decided by another run.
+    """
+
+    voters: Mapping[int, str]
+    expected: Expectations
+    leads: Leads | None = None
+    alarms: Iterable[Alarm] = ()
+    ruled: int = 0
+    redrawn: int = 0
+    inherited: int = 0
+
+    def planned(self, voter: int) -> tuple[float, float, float] | None:
+        """What the plan took a voter's p for: low, estimate, high."""
+        return self.expected.p.get(self.voters.get(voter, ""))
+
+
+def certificate_of(patterns: Patterns, run: Run) -> dict[str, Json]:
+    """The certificate as JSON data. The keys are stable and numbers finite; None stands for what cannot be said."""
+    told = _by_votes(patterns, run)
+    told["assumptions"] = [*_by_people(run), *told["assumptions"]]
+    return told
+
+
+def _by_people(run: Run) -> Iterator[str]:
+    """Assumptions of the certificate where people decided steps, or the run was forked from another."""
+    if run.inherited:
+        steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
+        yield f"{steps} taken over from another run, and rightly; that run has the evidence"
+    if run.ruled:
+        steps = "1 step was" if run.ruled == 1 else f"{run.ruled:,} steps were"
+        yield f"{steps} decided by people, and rightly; the votes there are no evidence"
+    if run.redrawn:
+        times = "once" if run.redrawn == 1 else f"{run.redrawn:,} times"
+        yield f"samples of an undecided step were set aside and drawn anew {times}; the former are no evidence"
+
+
+def _by_votes(patterns: Patterns, run: Run) -> dict[str, Any]:
+    steps = patterns.counted()
+    alarms: list[Json] = [alarm.sentence for alarm in run.alarms]
+    if steps and run.leads is not None:
+        return _from_the_leads(run.leads, run, sum(steps.values()), alarms)
+    if not any(sum(cast_votes(pattern)) > 1 for pattern in steps):
+        return _from_the_plan(steps, run, alarms)
+    shares = patterns.shares()
+    estimate, together = _estimate(steps, shares)
+    chances = {pattern: estimate.chances[by_one(pattern) if together else pattern] for pattern in steps}
+    low, high = estimate.interval()
+    total = sum(steps.values())
+    if together:
+        wrong = {voter: (lost + 0.5) / (votes + 1.0) for voter, (lost, votes) in shares.items()}
+    else:
+        wrong = dict(estimate.wrong)
+    return _told(estimate.outlook, estimate.high.none, (min(low, total), min(high, total))) | {
+        "voters": [
+            _voter(run, voter, 1.0 - wrong[voter] if votes else None, votes) for voter, (_, votes) in shares.items()
+        ],
+        "repeat": estimate.again,
+        "nearest": _nearest(
+            (chances[pattern], example) for pattern, kept in patterns.examples.items() for example in kept
+        ),
+        "assumptions": _assumptions(patterns, len(shares), together),
+        "warnings": [*([TOGETHER] if together else []), *_warnings(estimate, shares, steps, run), *alarms],
+        "certifiable": True,
+    }
+
+
+def _estimate(steps: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> tuple[Estimate, bool]:
+    """The estimate, and whether it takes all voters as one: where that explains their votes better by `DROP` nats.
+
+    Were they independent, they would look so in at most one of twenty runs (e^-3; the mean of a likelihood ratio under
+    the truth is 1), and then the certificate is too cautious. That several err alike on a step is seen only where
+    others outvote them.
+    """
+    estimate = fitted(Evidence(steps, shares))
+    if len(shares) > 1 and any(lost for lost, _ in shares.values()):
+        one = fitted(as_one(steps, shares))
+        if one.height > estimate.height + DROP:
+            return one, True
+    return estimate, False
+
+
+def _told(outlook: Outlook | None, none_low: float, interval: tuple[int, int]) -> dict[str, Json]:
+    return {
+        "expected_wrong": None if outlook is None else outlook.wrong,
+        "zero_probability": None if outlook is None else outlook.none,
+        "zero_probability_low": none_low,
+        "wrong_interval": list(interval),
+    }
+
+
+def _from_the_leads(leads: Leads, run: Run, steps: int, alarms: list[Json]) -> dict[str, Json]:
+    """What weighed votes say. A voter's p is judged by first votes: further ones are cast where steps are hard."""
+    voters = {voter: leads.first.get(voter, (0, 0)) for voter in run.voters}
+    p = {voter: 1.0 - (lost + 0.5) / (votes + 1.0) for voter, (lost, votes) in voters.items() if votes >= FEW_VOTES}
+    apart, judged = [APART] if len(run.voters) > 1 else [], [JUDGED] if p else []
+    return _told(leads.outlook, leads.none_low, (0, min(leads.most_wrong, steps))) | {
+        "voters": [_voter(run, voter, p.get(voter), votes) for voter, (_, votes) in voters.items()],
+        "repeat": None,
+        "nearest": _nearest(leads.nearest()),
+        "assumptions": [AS_WEIGHED, ALIKE, *apart, *judged],
+        "warnings": [*_outvoted(voters, run), *alarms],
+        "certifiable": True,
+    }
+
+
+def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -> dict[str, Json]:
+    """What can be said where no step had two votes."""
+    votes: Counter[int] = Counter()
+    for pattern, count in steps.items():
+        votes[pattern[0].voter] += count
+    known = [(count, p) for voter, count in votes.items() if (p := run.planned(voter)) is not None]
+    outlook, none_low, interval = None, float(not votes), (0, votes.total())
+    if run.inherited and not votes:  # nothing is known here of the steps that another run decided
+        none_low, interval = 0.0, (0, run.inherited)
+    elif len(known) == len(votes):
+        most, wrong, least = (sum(count * (1.0 - p[end]) for count, p in known) for end in range(3))
+        outlook, none_low = Outlook(wrong, exp(-wrong)), exp(-most)
+        quantiles = poisson_quantile(least, 0.025), poisson_quantile(most, 0.975)
+        interval = min(quantiles[0], votes.total()), min(quantiles[1], votes.total())
+    return _told(outlook, none_low, interval) | {
+        "voters": [_voter(run, voter, None, count) for voter, count in sorted(votes.items())],
+        "repeat": None,
+        "nearest": [],
+        "assumptions": [FROM_THE_PLAN] if votes and outlook is not None else [],
+        "warnings": [SINGLE_VOTES if votes else NO_VOTES if run.ruled or run.inherited else NO_STEPS, *alarms],
+        "certifiable": False,
+    }
+
+
+def _voter(run: Run, voter: int, p: float | None, votes: int) -> dict[str, Json]:
+    """A voter's chance to vote rightly, the votes that it comes from, and what the plan took it for."""
+    planned = run.planned(voter)
+    return {
+        "name": run.voters.get(voter, ""),
+        "p": p,
+        "votes": votes,
+        "planned": None if planned is None else list(planned),
+    }
+
+
+def _nearest(examples: Iterable[tuple[float, Example]]) -> list[Json]:
+    """The steps nearest to being wrong: most probably wrong, least margin, most rounds, most flags, first."""
+    ranked = sorted(
+        examples,
+        key=lambda one: (-one[0], one[1].margin, -one[1].rounds, -one[1].flags, one[1].step),
+    )
+    return [
+        {
+            "step": example.step,
+            "tally": list(example.tally),
+            "margin": example.margin,
+            "rounds": example.rounds,
+            "flags": example.flags,
+            "wrong_probability": chance,
+        }
+        for chance, example in ranked[:MOST_NEAREST]
+    ]
+
+
+def _assumptions(patterns: Patterns, voters: int, together: bool) -> list[Json]:
+    first = COUNTED_AS_ONE if together else ONE_VOTER if voters == 1 else INDEPENDENT
+    told: list[Json] = [first, RIGHT_MORE_OFTEN, SCATTERED]
+    if patterns.pooled_steps:
+        told.append(f"on {patterns.pooled_steps:,} steps voters are not distinguished: votes fell in too many ways")
+    return told
+
+
+def _warnings(
+    estimate: Estimate, shares: Mapping[int, tuple[int, int]], steps: Mapping[Pattern, int], run: Run
+) -> list[Json]:
+    votes = sum(count for _, count in shares.values())
+    a_step = votes / sum(count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1)
+    hardly: list[Json] = [HARDLY_RIGHT] if estimate.mean_wrong > HARDLY_BETTER else []
+    # a voter's votes on one step are not independent of each other
+    return [*hardly, *_outvoted(shares, run, 1.0 + estimate.again * a_step)]
+
+
+def _outvoted(shares: Mapping[int, tuple[int, int]], run: Run, variance: float = 1.0) -> Iterator[Json]:
+    """Voters that lost by three standard deviations more than the most that was planned."""
+    for voter, (lost, count) in shares.items():
+        planned = run.planned(voter)
+        if planned is None:
+            continue
+        most = count * (1.0 - planned[0])
+        if lost > most + 3.0 * sqrt(max(1.0, most) * variance):
+            name = run.voters.get(voter, "")
+            yield f"{name} was outvoted {lost:,} times in {count:,} votes, planned were {most:,.0f} at most"

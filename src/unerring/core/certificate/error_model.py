@@ -1,0 +1,268 @@
+"""How a run's voters err, and what the votes of its steps then say: the model behind a run's certificate.
+
+On each step voter j is wrong with a chance q_j that is drawn for the step alone,
+
+    q_j ~ Beta(mu_j c, (1 - mu_j) c),
+
+of mean mu_j, independently of other steps and other voters, and its votes on the step are independent given q_j. Then
+w wrong votes of n by voter j have the likelihood (beta-binomial; Skellam, J. R. Stat. Soc. B 10, 1948)
+
+    B(mu_j c + w, (1 - mu_j) c + n - w) / B(mu_j c, (1 - mu_j) c).
+
+Wrong votes on a step agree or scatter. After n of them the next one goes to a wrong choice that has had a of them with
+a chance of a / (n + theta), and to a new one with theta / (n + theta) (Ewens, Theor. Popul. Biol. 3, 1972): at theta =
+0 all agree. That s of them agree, and o others went elsewhere, each for its own, has the chance
+
+    theta^(1 + o) Gamma(s) Gamma(theta) / Gamma(theta + s + o).
+
+L, that of a candidate being right, is the product of this and of all voters' beta-binomials, where the votes that went
+elsewhere are the wrong ones. When voting stops depends on the votes alone, so it does not enter. The right choice is
+the winner or the runner-up:
+
+    P(the step is wrong) = L(runner-up) / (L(winner) + L(runner-up)),
+
+where a step without dissent has a runner-up that nobody voted for. For one voter, c -> infinity and wrong votes that
+all agree this is 1 / (1 + (p/q)^margin), the gambler's ruin (paper, section 3).
+
+Where it breaks. Where wrong votes agree, swapping right and wrong leaves every likelihood as it is: that voters are
+right more often than not is assumed, never seen. A single voter that is wrong each time it is asked on a step leaves
+no trace there; such steps are only inferred from those on which it is wrong half of the time, by the form of the beta
+distribution. Voters whose errors have a common cause are not independent. The spread c is that of all voters alike.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, inf, lgamma, log, log1p
+
+from unerring.core.certificate.vote_patterns import POOL, Part, Pattern, cast_votes
+from unerring.core.voting.odds import loss_probability_of
+
+SCATTERED_STEPS, SCATTERED_VOTES = 2, 24
+LEAST_MEAN = 1e-15
+LEAST_SCATTER = -7.0  # ln theta
+
+
+@dataclass(frozen=True, slots=True)
+class Erring:
+    """How voters err: each one's mean chance to vote wrongly, by its number, and how much that varies between steps.
+
+    `repeat` is 1 / (c + 1), above 0 and below 1: near 0 where a voter errs equally often on every step, near 1 where
+    it errs always or never. `POOL` among the means stands for all voters as one. `scatter` is theta, or 0 where wrong
+    votes on a step all agree.
+    """
+
+    means: Mapping[int, float]
+    repeat: float
+    scatter: float = 0.0
+
+    @property
+    def concentration(self) -> float:
+        """c, in votes: as many would have to be known of a step to tell as much of its q as the steps in all do."""
+        return 1.0 / self.repeat - 1.0
+
+    def again(self, voter: int) -> float:
+        """The chance that a voter is wrong on a step where it has been wrong once: (mu c + 1) / (c + 1)."""
+        return self.means[voter] + (1.0 - self.means[voter]) * self.repeat
+
+
+def likelihoods_of(parts: Sequence[Part], erring: Erring) -> list[tuple[float, float]]:
+    """For each part, the log-likelihoods (nats) of its votes if the winner is right and if the runner-up is."""
+    c = erring.concentration
+    most: dict[int, int] = {}
+    for voter, won, second, other in parts:
+        most[voter] = max(most.get(voter, 0), won + second + other)
+    voted = _log_rising(c, max(most.values(), default=0))
+    wrong, right = {}, {}
+    for voter, votes in most.items():
+        mean = min(max(erring.means[voter], LEAST_MEAN), 1.0 - 1e-12)
+        wrong[voter], right[voter] = _log_rising(mean * c, votes), _log_rising((1.0 - mean) * c, votes)
+    return [
+        (
+            right[voter][won] + wrong[voter][second + other] - voted[won + second + other],
+            right[voter][second] + wrong[voter][won + other] - voted[won + second + other],
+        )
+        for voter, won, second, other in parts
+    ]
+
+
+def _log_rising(a: float, votes: int) -> list[float]:
+    """Logarithms of a (a+1) ... (a+n-1) for n from 0 to `votes`: what ratios of beta functions are made of."""
+    logs, total = [0.0], 0.0
+    for n in range(votes):
+        total += log(a + n)
+        logs.append(total)
+    return logs
+
+
+def scattered(won: int, second: int, other: int, theta: float) -> tuple[float, float]:
+    """The log-likelihoods (nats) of how the wrong votes fell, if the winner is right and if the runner-up is.
+
+    At theta = 0 wrong votes agree, and what fell elsewhere says nothing.
+    """
+    if theta == 0.0:
+        return 0.0, 0.0
+    return _ewens(second, other, theta), _ewens(won, other, theta)
+
+
+def _ewens(agreed: int, other: int, theta: float) -> float:
+    if agreed == 0:
+        return 0.0
+    return (1 + other) * log(theta) + lgamma(agreed) + lgamma(theta) - lgamma(theta + agreed + other)
+
+
+def wrong_probability(pattern: Pattern, erring: Erring) -> float:
+    """The chance that a step was decided wrongly, given its votes and how voters err."""
+    winner, runner_up = scattered(*cast_votes(pattern), erring.scatter)
+    for if_winner, if_runner_up in likelihoods_of(pattern, erring):
+        winner += if_winner
+        runner_up += if_runner_up
+    return loss_probability_of(winner - runner_up)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is to be expected of a run's steps: how many are wrong, and the probability that none is."""
+
+    wrong: float
+    none: float
+
+
+class Evidence:
+    """The patterns of a run's steps, and how well ways of erring explain them.
+
+    How often voters err, compared with each other, and how far wrong votes scatter is kept here and corrected as the
+    rest becomes known; a search moves all voters together (`unerring.core.certificate.fit`).
+    """
+
+    def __init__(self, patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> None:
+        """`shares` has each voter's votes against the winner and its votes, on steps that had several."""
+        self.steps = patterns
+        self._cast = [cast_votes(pattern) for pattern in patterns]
+        places: dict[Part, int] = {}  # patterns share their parts: what these come to is worked out once for all
+        self._places = [tuple([places.setdefault(part, len(places)) for part in pattern]) for pattern in patterns]
+        self._parts = list(places)
+        named = {part.voter for part in self._parts}
+        self._pooled = POOL in named
+        voters = sorted({*named, *shares} - {POOL})
+        self.votes = {voter: shares.get(voter, (0, 0))[1] for voter in voters}
+        self._odds = {voter: _smoothed(*shares.get(voter, (0, 0))) for voter in voters}
+        self._scatter(0.0)
+        self._scatter(self._likely_scatter([(0.0, -inf)] * len(patterns)))
+
+    def erring(self, shift: float, repeat: float) -> Erring:
+        """The parameters at a place of the search.
+
+        `shift` moves the log-odds of mu (1 - repeat), which is about the share of votes with dissent. The votes show
+        that well whatever `repeat` is, so that the best shift hardly depends on it.
+        """
+        factor = exp(min(shift, 100.0)) / (1.0 - repeat)
+        means = {voter: factor * odds / (1.0 + factor * odds) for voter, odds in self._odds.items()}
+        if self._pooled:
+            means[POOL] = self.mean(means.__getitem__)
+        return Erring(means, repeat, self._theta)
+
+    def log_likelihood(self, erring: Erring) -> float:
+        """Of all steps, with the priors; nats. Minus infinity where votes are wrong more often than right.
+
+        Weak priors stand in where votes say nothing. On the mean: half an error in all (the square root of mu,
+        Jeffreys' prior for the rate of a rare event). On the spread: errors scatter over steps, as if on two further
+        steps a voter that had erred once had then been right 24 times, which has a chance of c / (c + 24) where errors
+        are rare.
+        """
+        mean = self.mean(erring.means.__getitem__)
+        if mean > 0.5:
+            return -inf
+        spread = (1.0 - erring.repeat) / (1.0 + (SCATTERED_VOTES - 1) * erring.repeat)
+        total = 0.5 * log(max(mean, LEAST_MEAN)) + SCATTERED_STEPS * log(spread)
+        for steps, (winner, runner_up) in zip(
+            self.steps.values(), self._likelihoods(erring, self._terms), strict=True
+        ):
+            apart = abs(winner - runner_up)
+            total += steps * (max(winner, runner_up) + (log1p(exp(-apart)) if apart < 40.0 else 0.0))
+        return total
+
+    def chances(self, erring: Erring, agreed: bool = False) -> list[float]:
+        """For each pattern, in their order, the chance that a step is wrong if voters err so.
+
+        `agreed` takes all wrong votes of a step to agree, which is the worst case.
+        """
+        terms = None if agreed else self._terms
+        return [loss_probability_of(winner - runner_up) for winner, runner_up in self._likelihoods(erring, terms)]
+
+    def outlook(self, chances: Sequence[float]) -> Outlook:
+        """What the steps come to if those of each pattern are wrong with these chances."""
+        each = list(zip(self.steps.values(), chances, strict=True))
+        log_none = sum(steps * log1p(-chance) if chance < 1.0 else -inf for steps, chance in each)
+        return Outlook(sum(steps * chance for steps, chance in each), exp(log_none))
+
+    def mean(self, of: Callable[[int], float]) -> float:
+        """The mean of something over all votes that could be contradicted, by their voters."""
+        return sum(of(voter) * count for voter, count in self.votes.items()) / sum(self.votes.values())
+
+    def correct(self, erring: Erring) -> bool:
+        """Make the rest agree with an estimate; whether anything changed by so much that it is worth a new one.
+
+        A vote that lost was right where the step was decided wrongly: voters are compared by how often each was
+        probably wrong, a step of expectation maximization (Dempster, Laird and Rubin, 1977).
+        """
+        theta = self._likely_scatter(list(self._likelihoods(erring, None)))
+        chances = self.chances(erring)
+        wrong, votes = dict.fromkeys(self._odds, 0.0), dict.fromkeys(self._odds, 0)
+        for (pattern, steps), cast, chance in zip(self.steps.items(), self._cast, chances, strict=True):
+            for voter, won, second, other in pattern if sum(cast) > 1 else ():
+                if voter != POOL:
+                    votes[voter] += steps * (won + second + other)
+                    wrong[voter] += steps * (other + second + chance * (won - second))
+        odds = {v: _smoothed(wrong[v], votes[v]) if votes[v] else before for v, before in self._odds.items()}
+        moved = [log(odds[voter] / before) for voter, before in self._odds.items()]
+        together = sum(moved) / len(moved)  # which a search finds without this
+        if max(abs(one - together) for one in moved) < 0.005 and abs(log(theta / self._theta)) < 0.02:
+            return False
+        self._odds = odds
+        self._scatter(theta)
+        return True
+
+    def _likelihoods(
+        self, erring: Erring, terms: Sequence[tuple[float, float]] | None
+    ) -> Iterator[tuple[float, float]]:
+        """For each pattern, the log-likelihoods (nats) of the winner and of the runner-up being right."""
+        each = likelihoods_of(self._parts, erring)
+        for i, places in enumerate(self._places):
+            winner, runner_up = (0.0, 0.0) if terms is None else terms[i]
+            for place in places:
+                if_winner, if_runner_up = each[place]
+                winner += if_winner
+                runner_up += if_runner_up
+            yield winner, runner_up
+
+    def _scatter(self, theta: float) -> None:
+        self._theta = theta
+        self._terms = [scattered(*cast, theta) for cast in self._cast]
+
+    def _likely_scatter(self, known: Sequence[tuple[float, float]]) -> float:
+        """The theta of greatest likelihood, given what else speaks for each pattern's winner and its runner-up.
+
+        With a prior as if one further pair of wrong votes had agreed: where nothing shows scatter, there is none.
+        """
+
+        def height(spot: float) -> float:
+            total = -log1p(exp(spot))
+            for steps, cast, (winner, runner_up) in zip(self.steps.values(), self._cast, known, strict=True):
+                if_winner, if_runner_up = scattered(*cast, exp(spot))
+                high, low = winner + if_winner, runner_up + if_runner_up
+                if low > high:
+                    high, low = low, high
+                total += steps * (high + (log1p(exp(low - high)) if high - low < 40.0 else 0.0))
+            return total
+
+        spot, step = 0.0, 4.0
+        while step > 0.01:
+            beside = [place for place in (spot - step, spot + step) if LEAST_SCATTER <= place <= -LEAST_SCATTER]
+            spot = max((spot, *beside), key=height)
+            step /= 2.0
+        return exp(spot)
+
+
+def _smoothed(wrong: float, votes: float) -> float:
+    """The odds of a share, with half a case of each kind besides."""
+    return (wrong + 0.5) / (votes - wrong + 0.5)

@@ -1,0 +1,269 @@
+"""Fitting how voters err to how a run's votes fell: an average over what the votes leave possible, and an interval.
+
+Two numbers are fitted: a shift on the log-odds of all voters' errors, and `repeat`, which tells how much chances
+vary between steps (`unerring.core.certificate.error_model`). The ratios between voters come from how often each was
+outvoted, corrected by the fit itself for votes that were outvoted though right; how far wrong votes scatter comes
+from how they fell, in turn with the rest.
+
+Estimates are means over both parameters, each place weighed by its likelihood: by Laplace's method along the shift
+(three nodes of Gauss and Hermite), by a sum along `repeat`, on which the prior is even but for that of `Evidence`.
+Where votes say little, that is higher, and more sober, than the place of greatest likelihood alone would have it.
+
+The interval. While the likelihood is within 3.0 nats of its greatest value (half the 0.95 quantile of chi-squared with
+two degrees of freedom; Wilks 1938), the expected number of wrong steps goes from `low` to `high`. Given the
+parameters, the number itself is a sum of independent events, and scatters no more than a Poisson variable of that mean
+(Hoeffding 1956). Its quantiles of 2.5 % at `low` and of 97.5 % at `high` are the interval, which is rather too wide
+than too narrow.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import exp, inf, lgamma, log, sqrt
+
+from unerring.core.certificate.error_model import Erring, Evidence, Outlook
+from unerring.core.certificate.vote_patterns import Part, Pattern, cast_votes
+
+DROP = 3.0  # nats: the region of the interval
+TAIL = 6.0  # nats: what is less likely by as much is not averaged over
+MOST_REPEAT = 0.98
+STEP = 0.05  # of the shift, for slopes
+NODES = ((-sqrt(3.0), 1 / 6), (0.0, 2 / 3), (sqrt(3.0), 1 / 6))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run's votes say of its voters and of its steps: means over all that they leave possible.
+
+    `wrong` is each voter's chance to vote wrongly, by its number, `mean_wrong` that of a vote, and `again` the chance
+    that a voter which was wrong once on a step is wrong there again. `chances` are those of a step to be wrong, by its
+    pattern. `low` and `high` are the ends of the region of likely parameters; at the high one all wrong votes of a
+    step are taken to agree. `height` is the greatest likelihood (nats), by which models of the same votes compare.
+    """
+
+    wrong: Mapping[int, float]
+    mean_wrong: float
+    again: float
+    chances: Mapping[Pattern, float]
+    outlook: Outlook
+    low: Outlook
+    high: Outlook
+    height: float = -inf
+
+    def interval(self) -> tuple[int, int]:
+        """The number of wrong steps is outside of these with a probability of at most 5 %."""
+        return poisson_quantile(self.low.wrong, 0.025), poisson_quantile(self.high.wrong, 0.975)
+
+
+def fitted(evidence: Evidence) -> Estimate:
+    """Fit how voters err to the evidence. It must have a step with two votes or more."""
+    search = _Search(evidence)
+    best = search.best()
+    for _ in range(8):
+        if not evidence.correct(evidence.erring(best.shift, best.repeat)):
+            break
+        search = _Search(evidence)
+        best = search.best(best)
+    region = [evidence.erring(*place) for place in search.region(best)]
+    estimate = _averaged(evidence, search.weighed())
+    around = [estimate.outlook]
+    for agreed in (False, True):
+        around += [evidence.outlook(evidence.chances(erring, agreed)) for erring in region]
+    return replace(
+        estimate,
+        height=best.height,
+        low=Outlook(min(one.wrong for one in around), max(one.none for one in around)),
+        high=Outlook(max(one.wrong for one in around), min(one.none for one in around)),
+    )
+
+
+def as_one(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> Evidence:
+    """The same votes as evidence of a single voter, number 0, as if a step were equally hard for all."""
+    steps: dict[Pattern, int] = {}
+    for pattern, count in patterns.items():
+        one = by_one(pattern)
+        steps[one] = steps.get(one, 0) + count
+    return Evidence(steps, {0: (sum(lost for lost, _ in shares.values()), sum(votes for _, votes in shares.values()))})
+
+
+def by_one(pattern: Pattern) -> Pattern:
+    """A step's votes as those of a single voter, number 0."""
+    return (Part(0, *cast_votes(pattern)),)
+
+
+def _averaged(evidence: Evidence, weighed: Iterable[tuple[float, Erring]]) -> Estimate:
+    """The means; the region is still to be put in."""
+    chances, none, again = [0.0] * len(evidence.steps), 0.0, 0.0
+    wrong = dict.fromkeys(evidence.votes, 0.0)
+    for weight, erring in weighed:
+        each = evidence.chances(erring)
+        chances = [total + weight * chance for total, chance in zip(chances, each, strict=True)]
+        none += weight * evidence.outlook(each).none
+        again += weight * evidence.mean(erring.again)
+        for voter in wrong:
+            wrong[voter] += weight * erring.means[voter]
+    outlook = Outlook(evidence.outlook(chances).wrong, none)
+    by_pattern = dict(zip(evidence.steps, chances, strict=True))
+    return Estimate(wrong, evidence.mean(wrong.__getitem__), again, by_pattern, outlook, outlook, outlook)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The greatest likelihood at one value of `repeat`, e^spot: its height, its shift, and how wide the peak is."""
+
+    spot: float
+    height: float
+    shift: float
+    width: float
+
+    @property
+    def repeat(self) -> float:
+        return exp(self.spot)
+
+    @property
+    def mass(self) -> float:
+        """The logarithm of the likelihood around the peak, for a unit of `spot`."""
+        return self.height + log(self.width) + self.spot
+
+
+class _Search:
+    """The search for the likely parameters."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._known: dict[float, _Place] = {}
+        # a spread far below the chance of an error itself is none
+        least = min(evidence.erring(0.0, 1e-6).means.values())
+        self._lowest, self._highest = log(max(1e-12, min(0.01, 1e-3 * least))), log(MOST_REPEAT)
+
+    def best(self, start: _Place | None = None) -> _Place:
+        """The place of greatest likelihood: found on a coarse grid or near `start`, then closed in on."""
+        step = (self._highest - self._lowest) / 10
+        for i in range(11) if start is None else ():
+            self._profile(self._lowest + step * i)
+        if start is not None:
+            self._profile(start.spot)
+        return self._closed_in(lambda place: place.height, step, 0.03)
+
+    def region(self, best: _Place) -> list[tuple[float, float]]:
+        """Places all around the region within `DROP` of the best one, as (shift, repeat)."""
+        floor = best.height - DROP
+        ends = [self._end(lambda place: place.height - floor, best, sign) for sign in (-1, 1)]
+        spots = {best.spot + (end - best.spot) * part for end in ends for part in (0.0, 0.4, 0.7, 0.9, 1.0)}
+        places = map(self._profile, sorted(spots))
+        return [(self._side(place, sign, floor), place.repeat) for place in places for sign in (-1, 1)]
+
+    def weighed(self) -> list[tuple[float, Erring]]:
+        """Parameters all over what is possible, and the weight of each; weights sum to 1."""
+        best = self._closed_in(lambda place: place.mass, 1.0, 0.2)
+        floor = best.mass - TAIL
+        low, high = (self._end(lambda place: place.mass - floor, best, sign) for sign in (-1, 1))
+        places = [self._profile(low + (high - low) * i / 12) for i in range(13)]
+        most = max(place.mass for place in places)
+        found = []
+        for place in places:
+            for offset, share in NODES:
+                weight = share * exp(place.mass - most)
+                found.append((weight, self._evidence.erring(place.shift + offset * place.width, place.repeat)))
+        total = sum(weight for weight, _ in found)
+        return [(weight / total, erring) for weight, erring in found]
+
+    def _closed_in(self, of: Callable[[_Place], float], step: float, least: float) -> _Place:
+        """The place where something is greatest, from the best place known and steps that become ever smaller."""
+        best = max(self._known.values(), key=of)
+        while step > least:
+            step /= 2.0
+            beside = [self._profile(self._inside(best.spot + offset)) for offset in (-step, step)]
+            best = max((best, *beside), key=of)
+        return best
+
+    def _end(self, above: Callable[[_Place], float], best: _Place, sign: int) -> float:
+        """How far a function of the place stays above zero on one side of the best place."""
+        inside = best.spot
+        end = self._lowest if sign < 0 else self._highest
+        beyond = sorted((spot for spot in (*self._known, end) if sign * (spot - inside) > 0), key=lambda s: sign * s)
+        outside = end
+        for spot in beyond:
+            if above(self._profile(spot)) <= 0.0:
+                outside = spot
+                break
+            inside = spot
+        if inside == end:
+            return end
+        for _ in range(5):
+            middle = (inside + outside) / 2.0
+            if above(self._profile(middle)) > 0.0:
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
+    def _inside(self, spot: float) -> float:
+        return min(self._highest, max(self._lowest, spot))
+
+    def _height(self, shift: float, repeat: float) -> float:
+        return self._evidence.log_likelihood(self._evidence.erring(shift, repeat))
+
+    def _profile(self, spot: float) -> _Place:
+        """The greatest likelihood at one value of `repeat`, by Newton's method from the nearest place known."""
+        if spot in self._known:
+            return self._known[spot]
+        repeat = exp(spot)
+        near = min(self._known.values(), key=lambda place: abs(place.spot - spot), default=None)
+        shift = 0.0 if near is None else near.shift
+        while (height := self._height(shift, repeat)) == -inf:
+            shift -= 0.5
+        width = 1.0
+        for _ in range(40):
+            before, after = self._height(shift - STEP, repeat), self._height(shift + STEP, repeat)
+            slope, bend = (after - before) / (2 * STEP), (after - 2 * height + before) / (STEP * STEP)
+            if after == -inf:  # at the end of what is allowed: votes are right more often than not
+                slope, bend = (height - before) / STEP, 0.0
+            width = 1.0 / sqrt(-bend) if bend < -0.1 else 3.0
+            move = max(-1.0, min(1.0, slope * width * width))
+            while (there := self._height(shift + move, repeat)) < height and abs(move) > 0.01 * width:
+                move /= 2.0
+            if there <= height:
+                break
+            shift, gain, height = shift + move, there - height, there
+            if gain < 1e-3:
+                break
+        place = self._known[spot] = _Place(spot, height, shift, width)
+        return place
+
+    def _side(self, place: _Place, sign: int, floor: float) -> float:
+        """Where the likelihood falls through the floor on one side of a peak, by halving."""
+        inside, outside = 0.0, min(60.0, place.width * sqrt(2.0 * max(0.0, place.height - floor)))
+        while self._height(place.shift + sign * outside, place.repeat) > floor and outside < 60.0:
+            inside, outside = outside, outside * 1.5 + 1e-3
+        for _ in range(4):
+            middle = (inside + outside) / 2.0
+            if self._height(place.shift + sign * middle, place.repeat) > floor:
+                inside = middle
+            else:
+                outside = middle
+        return place.shift + sign * outside
+
+
+def poisson_quantile(mean: float, share: float) -> int:
+    """The least number that a Poisson variable exceeds with a probability of at most 1 - share.
+
+    Summed from the mode outwards, so that any mean will do; it takes about ten times its square root of terms.
+    """
+    if mean <= 0.0:
+        return 0
+    count = int(mean)
+    term = exp(count * log(mean) - mean - lgamma(count + 1.0))  # P(X = count)
+    total, below, falling = term, count, term
+    while below > 0 and falling > total * 1e-17:
+        falling *= below / mean
+        below -= 1
+        total += falling  # P(X <= count), in the end
+    while count > 0 and total - term >= share:
+        total -= term
+        term *= count / mean
+        count -= 1
+    while total < share and term > 0.0:
+        count += 1
+        term *= mean / count
+        total += term
+    return count

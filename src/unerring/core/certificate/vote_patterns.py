@@ -1,0 +1,179 @@
+"""How the votes of a run's steps fell, by voter: what its certificate is made from, in a bounded amount of memory."""
+
+from collections import Counter
+from dataclasses import dataclass
+from heapq import heappush, heappushpop
+from typing import NamedTuple
+
+from unerring.core.journal.state import Decided
+
+MOST_SEQUENCES = 128
+MOST_PATTERNS = 256
+MOST_POOLED = 128
+MOST_EXAMPLES = 10
+POOL = -1  # in place of a voter's number: all voters as one
+
+
+class Part(NamedTuple):
+    """The votes of one voter on a step: for the winner, for the runner-up, and for any other choice."""
+
+    voter: int
+    won: int
+    second: int
+    other: int
+
+
+Pattern = tuple[Part, ...]  # of a step, by voter
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A step, and what makes it more doubtful than others of the same pattern: more rounds, then more flags."""
+
+    rounds: int
+    flags: int
+    step: int
+    margin: int
+    tally: tuple[int, ...]
+
+    def __lt__(self, other: "Example") -> bool:
+        return (self.rounds, self.flags, -self.step) < (other.rounds, other.flags, -other.step)
+
+
+class Patterns:
+    """The patterns of the decided steps, and how many steps had each.
+
+    Nearly all steps are unanimous: they are counted by the sequence of their voters, which is quick. Others are
+    counted by their pattern, of which there can be many where votes are many. Steps of a new one that come once
+    `MOST_PATTERNS` are known are counted with all voters as one, and once `MOST_POOLED` of these are known, as the
+    most similar of them with no larger margin, so that no step is taken to be surer than it was. There are never more
+    than 512 in all. `examples` has the most doubtful steps of each pattern, unanimous ones only where a sample was
+    flagged.
+    """
+
+    def __init__(self) -> None:
+        self.examples: dict[Pattern, list[Example]] = {}
+        self._sequences: dict[tuple[int, ...], int] = {}
+        self._patterns: dict[Pattern, int] = {}
+        self._pooled: dict[Pattern, int] = {}
+        self._votes: Counter[int] = Counter()  # by voter, on steps that are counted by pattern and had several votes
+        self._against: Counter[int] = Counter()
+        self._alone: Counter[int] = Counter()  # the same for steps of a single vote
+
+    def add(self, decided: Decided) -> None:
+        """Count one decided step."""
+        sequence = tuple([reply.voter for reply in decided.replies if reply.choice is not None])
+        if decided.tally == (len(sequence),) and (
+            sequence in self._sequences or len(self._sequences) < MOST_SEQUENCES
+        ):
+            self._sequences[sequence] = self._sequences.get(sequence, 0) + 1
+            if decided.flags:
+                self._keep(_unanimous(sequence), decided)
+        elif sequence:
+            self._add_pattern(pattern_of(decided), decided)
+
+    def _add_pattern(self, pattern: Pattern, decided: Decided) -> None:
+        if sum(cast_votes(pattern)) > 1:
+            for voter, won, second, other in pattern:
+                self._votes[voter] += won + second + other
+                self._against[voter] += second + other
+        else:
+            self._alone[pattern[0].voter] += 1
+        counts = self._patterns
+        if pattern not in counts and len(counts) >= MOST_PATTERNS:
+            pattern, counts = pooled(pattern), self._pooled
+            if pattern not in counts and len(counts) >= MOST_POOLED:
+                pattern = _most_similar(pattern, counts)
+        counts[pattern] = counts.get(pattern, 0) + 1
+        self._keep(pattern, decided)
+
+    def _keep(self, pattern: Pattern, decided: Decided) -> None:
+        """Keep a step as an example, if it is more doubtful than the least doubtful one kept."""
+        kept = self.examples.setdefault(pattern, [])
+        if len(kept) == MOST_EXAMPLES and (decided.rounds, decided.flags) <= (kept[0].rounds, kept[0].flags):
+            return
+        margin = margin_of(pattern_of(decided))
+        example = Example(decided.rounds, decided.flags, decided.step, margin, decided.tally)
+        if len(kept) < MOST_EXAMPLES:
+            heappush(kept, example)
+        else:
+            heappushpop(kept, example)
+
+    def counted(self) -> dict[Pattern, int]:
+        """Every pattern and the number of its steps."""
+        counts = Counter(self._patterns)
+        counts.update(self._pooled)
+        for sequence, steps in self._sequences.items():
+            counts[_unanimous(sequence)] += steps
+        return dict(counts)
+
+    def shares(self) -> dict[int, tuple[int, int]]:
+        """By voter: votes against the winner, and votes, on steps that had several."""
+        votes, against = self._votes.copy(), self._against.copy()
+        for sequence, steps in self._sequences.items():
+            for voter in sequence if len(sequence) > 1 else ():
+                votes[voter] += steps
+        return {voter: (against[voter], votes[voter]) for voter in sorted(votes)}
+
+    def dissents(self) -> dict[int, tuple[int, int]]:
+        """By voter: votes against the winner, and votes, on all steps."""
+        votes = self._alone.copy()
+        for sequence, steps in self._sequences.items():
+            if len(sequence) == 1:
+                votes[sequence[0]] += steps
+        shares = self.shares()
+        return {
+            voter: (shares.get(voter, (0, 0))[0], shares.get(voter, (0, 0))[1] + votes[voter])
+            for voter in sorted(shares.keys() | votes.keys())
+        }
+
+    @property
+    def pooled_steps(self) -> int:
+        """Steps that are counted with all voters as one."""
+        return sum(self._pooled.values())
+
+
+def pattern_of(decided: Decided) -> Pattern:
+    """How the votes of a step fell, by voter. Of equal runners-up, the one that had a vote first is taken."""
+    votes, winner = decided.cast, decided.winner
+    totals = Counter(vote.candidate for vote in votes)
+    totals.pop(winner, None)
+    second = max(totals, key=totals.__getitem__, default=None)
+    parts: dict[int, list[int]] = {}
+    for vote in votes:
+        part = parts.setdefault(vote.voter, [0, 0, 0])
+        part[0 if vote.candidate == winner else 1 if vote.candidate == second else 2] += 1
+    return tuple([Part(voter, *parts[voter]) for voter in sorted(parts)])
+
+
+def cast_votes(pattern: Pattern) -> tuple[int, int, int]:
+    """Votes on a step by all voters: for the winner, for the runner-up, and for any other choice."""
+    if len(pattern) == 1:
+        _, won, second, other = pattern[0]
+        return won, second, other
+    return sum(part.won for part in pattern), sum(part.second for part in pattern), sum(part.other for part in pattern)
+
+
+def pooled(pattern: Pattern) -> Pattern:
+    """The same votes as if they were all one voter's."""
+    return (Part(POOL, *cast_votes(pattern)),)
+
+
+def margin_of(pattern: Pattern) -> int:
+    """Votes of the winner minus those of the runner-up; negative where fewer votes weighed more."""
+    won, second, _ = cast_votes(pattern)
+    return won - second
+
+
+def _unanimous(sequence: tuple[int, ...]) -> Pattern:
+    return tuple([Part(voter, votes, 0, 0) for voter, votes in sorted(Counter(sequence).items())])
+
+
+def _most_similar(pattern: Pattern, known: dict[Pattern, int]) -> Pattern:
+    """The pooled pattern nearest to another one, among those with no larger margin where there are any."""
+    margin, (votes,) = margin_of(pattern), pattern
+
+    def distance(other: Pattern) -> tuple[bool, int]:
+        return margin_of(other) > margin, sum(abs(a - b) for a, b in zip(votes[1:], other[0][1:], strict=True))
+
+    return min(known, key=distance)

@@ -1,0 +1,93 @@
+"""Certifying a run whose votes were weighed (`LogOdds`): what the leads by which its steps were decided come to.
+
+A step won by a lead of m nats is wrong with the probability 1 / (1 + e^m): that is what weights are made for
+(`unerring.core.voting.weights`), and it needs no second vote. Summed over the steps of a run it is mu, the number of
+wrong ones to be expected.
+
+How far mu is to be trusted is a matter of the pilot that the weights come from. Of errors that it saw n times, the
+true rate is known as a gamma distribution of shape n + 1 and of the mean that went into the weights. A run does not
+know n; n = 0 is the most doubtful case. Then the number of wrong steps is geometric of mean mu, so that
+
+    P(none) = 1 / (1 + mu),    P(more than w) = (mu / (1 + mu))^(w + 1),
+
+and with 97.5 % the true rate is below ln(40) mu. A step that is in doubt by itself, since votes of equal weight fell
+on both sides, is so however frequent errors are: in P(none) each of these has a factor of its own.
+
+Where it breaks. A voter whose errors scattered on all the steps where the pilot looked again is heard without end
+(`unerring.core.planning.signals`). If on some other steps it errs each time, it wins these by saying the same often
+enough, at leads like any other's. One in so many steps as the pilot looked at may well be such a one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import heappush, heappushpop
+from math import ceil, exp, log, log1p
+
+from unerring.core.certificate.error_model import Outlook
+from unerring.core.certificate.vote_patterns import MOST_EXAMPLES, Example, margin_of, pattern_of
+from unerring.core.journal.state import Decided
+from unerring.core.voting.odds import loss_probability_of
+
+BEYOND = 0.025  # the chance that there are more wrong steps than the interval says
+DOUBTFUL = 0.1  # from this chance on, a step is in doubt by itself
+
+
+@dataclass(slots=True)
+class Leads:
+    """What the leads of a run's decided steps come to, and the steps with the smallest.
+
+    `first` has, by voter, how many first votes of a step went against the winner, and how many there were. `doubt` is
+    -ln of the chance that no step which is in doubt by itself is wrong, nats, and `rest` the expected number of wrong
+    ones among all others.
+    """
+
+    expected: float = 0.0
+    rest: float = 0.0
+    doubt: float = 0.0
+    first: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _least: list[tuple[float, int, Example]] = field(default_factory=list)
+
+    def add(self, decided: Decided) -> None:
+        """Count one decided step."""
+        lead = decided.margin / 1000
+        chance = loss_probability_of(lead)
+        self.expected += chance
+        if chance < DOUBTFUL:
+            self.rest += chance
+        else:
+            self.doubt += log1p(exp(-lead))  # -ln(1 - chance)
+        self._count_first_vote(decided)
+        if len(self._least) == MOST_EXAMPLES and chance <= self._least[0][0]:
+            return
+        margin = margin_of(pattern_of(decided))
+        one = chance, -decided.step, Example(decided.rounds, decided.flags, decided.step, margin, decided.tally)
+        if len(self._least) < MOST_EXAMPLES:
+            heappush(self._least, one)
+        else:
+            heappushpop(self._least, one)
+
+    def _count_first_vote(self, decided: Decided) -> None:
+        for vote in decided.cast[:1]:
+            lost, count = self.first.get(vote.voter, (0, 0))
+            self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1
+
+    def nearest(self) -> Iterable[tuple[float, Example]]:
+        """The steps of the smallest leads, each with its chance to be wrong."""
+        return [(chance, example) for chance, _, example in self._least]
+
+    @property
+    def outlook(self) -> Outlook:
+        """The expected number of wrong steps, and the probability that there is none."""
+        return Outlook(self.expected, exp(-self.doubt) / (1.0 + self.rest))
+
+    @property
+    def none_low(self) -> float:
+        """The probability of no wrong step if errors are as frequent as the pilot leaves possible with 97.5 %."""
+        return min(self.outlook.none, exp(-self.doubt - self.rest * -log(BEYOND)))
+
+    @property
+    def most_wrong(self) -> int:
+        """More steps than this are wrong with a probability of at most 2.5 %."""
+        if self.expected <= 0.0:
+            return 0
+        return max(0, ceil(log(BEYOND) / -log1p(1.0 / self.expected)) - 1)

@@ -1,0 +1,196 @@
+"""Digests of questions and identities of processes, compared to notice what changed between two sessions."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+
+from unerring.core.chain import MADE_WITH, Chain, Subtask
+from unerring.core.journal.entries import digest_of
+from unerring.core.short_text import shortened
+from unerring.core.voting.canonical import Json, NotJson, canonical
+
+SCRIPT = "__main__"  # the module that a class belongs to which is defined in the script that runs
+PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
+MAX_EXCERPT_CHARS = 50  # of a wording that changed
+CHARS_BEFORE_DIFFERENCE = 20
+MAX_SHOWN_CHARS = 60  # of a value in a sentence
+DIGEST = "digest "  # before the digest of a constructor's argument whose value is not kept
+
+
+def question_digest(subtask: Subtask, request: str = "") -> str:
+    """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
+
+    `request` is the run's request settings, as JSON text. The digest has 22 hex digits; each part has digits of its
+    own (`PARTS`), so that a difference can be named.
+    """
+    schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
+    (_, of_wording), (_, of_schema), (_, of_settings) = PARTS
+    texts = (subtask.prompt, subtask.compact, *subtask.paraphrases)
+    each = ["null" if one is None else json.dumps(one) for one in texts]
+    wordings = f"[{', '.join(each)}]"  # as json.dumps writes the list, in a fifth of its time
+    return _digest(wordings, of_wording) + _known(schema, of_schema) + _known(_settings(subtask, request), of_settings)
+
+
+def _settings(subtask: Subtask, request: str) -> str:
+    """What a question has beside its wordings and its schema, as text."""
+    if not subtask.messages and not subtask.stop:
+        beside = _without_messages(request)
+    else:
+        messages = [dict(one) for one in subtask.messages]
+        beside = json.dumps([messages, list(subtask.stop), request], sort_keys=True)
+    read = [subtask.shortlist, subtask.nullable, subtask.example, subtask.echo]
+    return beside if read == [None, False, None, None] else beside + json.dumps(read)
+
+
+@lru_cache(maxsize=64)  # most questions have none, and the same request settings
+def _without_messages(request: str) -> str:
+    return json.dumps([[], [], request])
+
+
+def _digest(part: str, digits: int) -> str:
+    return blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
+
+
+_known = lru_cache(maxsize=64)(_digest)  # for parts that are the same at nearly every step
+
+
+def question_difference(before: str, now: str) -> str:
+    """What differs between two questions by their digests, in words."""
+    names, at = [], 0
+    for name, digits in PARTS:
+        if before[at : at + digits] != now[at : at + digits]:
+            names.append(name)
+        at += digits
+    return " and ".join(names) or "digest"
+
+
+def what_changed(before: str, now: str, wordings: tuple[str, ...] | None, subtask: Subtask) -> str:
+    """What differs between what a step was asked and what it is asked now, as the end of a sentence.
+
+    `before` and `now` are the digests, and `wordings` the texts of before, where the journal has them.
+    """
+    parts = question_difference(before, now)
+    if "wording" not in parts:
+        return f"its {parts} changed"
+    shown = None if wordings is None else _wording_change(wordings, subtask)
+    return f"its {parts} changed{f': {shown}' if shown else ' (edited, or has it chance, a clock or a file in it?)'}"
+
+
+def _wording_change(before: tuple[str, ...], subtask: Subtask) -> str | None:
+    """The first difference between wordings of before and of now; None where those of before are still the same."""
+    found = subtask.wordings(False), subtask.wordings(True)
+    if before in found:
+        return None
+    now = max(found, key=lambda one: len(_common_start(before[0], one[0])))
+    if len(now) != len(before):
+        return f"{len(before)} of them, now {len(now)}"
+    was, is_now = next((was, is_now) for was, is_now in zip(before, now, strict=True) if was != is_now)
+    start = len(_common_start(was, is_now)) - CHARS_BEFORE_DIFFERENCE
+    return f"{_excerpt(was, start)} is now {_excerpt(is_now, start)}"
+
+
+def _common_start(one: str, other: str) -> str:
+    """The text that two texts begin with."""
+    same = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        same += 1
+    return one[:same]
+
+
+def _excerpt(text: str, start: int) -> str:
+    """A part of a text in quotes, with control characters escaped."""
+    start = max(0, start) if len(text) > MAX_EXCERPT_CHARS else 0
+    part = text[start : start + MAX_EXCERPT_CHARS]
+    return f'"{"…" * (start > 0)}{repr(part)[1:-1]}{"…" * (start + len(part) < len(text))}"'
+
+
+def identity_of(chain: Chain) -> dict[str, Json]:
+    """Identify a process by its version and constructor arguments.
+
+    Arguments are looked for where there is no `parameters()`, in attributes of their names; where one is kept under
+    another name, in all attributes. Numbers are kept as they are, and of any other value a digest.
+    """
+    identity: dict[str, Json] = {}
+    version = getattr(chain, "version", None)
+    if version is not None and not callable(version):
+        identity["version"] = version if isinstance(version, str | int | float) else _mark(version)
+    if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
+        identity["arguments"] = arguments
+    return identity
+
+
+def _arguments(chain: Chain) -> dict[str, Json]:
+    """The constructor's arguments by name; all attributes where one of the arguments is in none of its name."""
+    try:
+        names = list(inspect.signature(type(chain)).parameters)
+    except (TypeError, ValueError):  # a class of C, or one without a signature
+        return {}
+    attributes = _attributes(chain)
+    found = {name: attributes[held] for name in names for held in (name, f"_{name}") if held in attributes}
+    if len({*names} - found.keys()) > 0:
+        found |= {held: value for held, value in attributes.items() if held.lstrip("_") not in found}
+    return {name: mark for name, value in sorted(found.items()) if (mark := _mark(value)) is not None}
+
+
+def _attributes(chain: Chain) -> dict[str, object]:
+    """What an object holds, by the names of its attributes, those of slots and private ones of its class too."""
+    mangled = re.compile(rf"_{type(chain).__name__.lstrip('_')}__")
+    slots = (name for kind in type(chain).__mro__ for name in getattr(kind, "__slots__", ()))
+    held = {name: getattr(chain, name) for name in slots if hasattr(chain, name)} | getattr(chain, "__dict__", {})
+    return {mangled.sub("", name): value for name, value in held.items() if name != MADE_WITH}
+
+
+def _mark(value: object) -> Json:
+    """A number as it is, and a digest of any other value: one may be a key. None for what has no text of its own."""
+    if isinstance(value, int | float):
+        return repr(value)
+    try:
+        text = canonical(value)  # type: ignore[arg-type]
+    except NotJson:
+        text = repr(value)
+        if " at 0x" in text or isinstance(value, set | frozenset):  # where it lies in memory, or any order
+            return None
+    return f"{DIGEST}{digest_of(text)}"
+
+
+def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) -> Iterator[str]:
+    """What differs between two sets of named values, a sentence each: "its parameter rows was 9 and is 8"."""
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            yield f"its {what} {name} is gone"
+        elif name not in before:
+            yield f"its {what} {name} was not there"
+        elif canonical(before[name]) != canonical(now[name]):
+            was, now_is = _shown(before[name]), _shown(now[name])
+            hidden = was.startswith(DIGEST) or now_is.startswith(DIGEST)
+            yield f"its {what} {name} changed" if hidden else f"its {what} {name} was {was} and is {now_is}"
+
+
+def identity_differences(before: Mapping[str, Json] | None, now: Mapping[str, Json] | None) -> Iterator[str]:
+    """What differs between two identities; nothing where the first was not kept."""
+    if before is None:
+        return
+    now = now or {}
+    if before.get("version") != now.get("version"):
+        yield f"its version was {_shown(before.get('version'))} and is {_shown(now.get('version'))}"
+    were, are = before.get("arguments"), now.get("arguments")
+    yield from differences(
+        were if isinstance(were, dict) else {}, are if isinstance(are, dict) else {}, "constructor's argument"
+    )
+
+
+def same_process(one: str, other: str) -> bool:
+    """Whether two names may be of one process: a class of a script has another module when it is imported."""
+    if one == other:
+        return True
+    (module, colon, name), (other_module, _, other_name) = one.partition(":"), other.partition(":")
+    return bool(colon) and name == other_name and SCRIPT in {module, other_module}
+
+
+def _shown(value: Json) -> str:
+    return shortened(value if isinstance(value, str) else canonical(value), MAX_SHOWN_CHARS)

@@ -1,0 +1,1 @@
+"""What a run has come to: report, progress, steps, summary."""

@@ -1,0 +1,305 @@
+"""A run in figures, for people and for machines: gathered from decided steps and the folded state."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from heapq import heappush, heappushpop
+
+from unerring.core.certificate.certificate import Run, certificate_of
+from unerring.core.certificate.dissent_alarm import Watch, watch_of
+from unerring.core.certificate.expectations import Expectations, expectations_from
+from unerring.core.certificate.vote_patterns import Patterns
+from unerring.core.certificate.weighted import Leads
+from unerring.core.journal.spend import in_dollars
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.reporting.doubtful import decided_step, doubt, is_doubtful, open_step
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.race import LogOdds
+from unerring.core.voting.step import VoterRecord
+
+HARDEST = 10
+MOST_RULED = 100  # steps that a person decided, of which a report has the numbers
+
+
+@dataclass
+class Series:
+    """Distributions over the committed steps of a run. Feed it every `Decided` in order.
+
+    `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
+    were won by where votes are weighed. `ruled` counts the steps that a person decided: their votes lost or won
+    nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these. The
+    steps that came to a shortlist are in neither as well; `shortlisted` counts them. Samples and questions are kept of
+    the most doubtful steps only.
+    """
+
+    votes: Counter[int] = field(default_factory=Counter)
+    rounds: Counter[int] = field(default_factory=Counter)
+    tallies: Counter[tuple[int, ...]] = field(default_factory=Counter)
+    disagreements: int = 0
+    collisions: int = 0
+    runs_ahead: Counter[int] = field(default_factory=Counter)
+    patterns: Patterns = field(default_factory=Patterns)
+    watch: Watch | None = None
+    leads: Leads | None = None
+    ruled: int = 0
+    shortlisted: int = 0
+    first_ruled: list[int] = field(default_factory=list)
+    _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _expected: Expectations | None = None
+    _run_ahead: int = 0
+    _voided: bool = False
+    _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
+    _doubtful: list[tuple[tuple[bool, int, int], Decided]] = field(default_factory=list)
+
+    def add(self, decided: Decided, state: RunState | None = None) -> None:
+        """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for.
+
+        A step that was taken over from another run had no votes in this one, and is not counted.
+        """
+        if decided.inherited:
+            return
+        if self._expected is None and state is not None:
+            self._begin(decided, state)
+        votes = decided.votes
+        self.votes[votes] += 1
+        self.rounds[decided.rounds] += 1
+        self.tallies[decided.tally] += 1
+        self._count_run(decided)
+        if decided.ruled:
+            self._count_ruled(decided)
+        elif decided.shortlisted:
+            self.shortlisted += 1
+        else:
+            self.patterns.add(decided)
+            if self.leads is not None:
+                self.leads.add(decided)
+        if self.watch is not None:
+            self.watch.add(len(decided.tally) > 1)
+        if len(decided.tally) > 1:
+            self.disagreements += 1
+            self.collisions += _first_two_lost(decided)
+        self._keep(decided, votes + decided.flags)
+
+    def _keep(self, decided: Decided, effort: int) -> None:
+        """Keep the steps that took most samples, and the most doubtful ones with their texts."""
+        if len(self._hardest) < HARDEST or effort > self._hardest[0][0]:
+            hard = (effort, -decided.step, decided._replace(replies=(), wordings=None, messages=None))
+            (heappush if len(self._hardest) < HARDEST else heappushpop)(self._hardest, hard)
+        if is_doubtful(decided):
+            ranked = (doubt(decided), decided)
+            if len(self._doubtful) < HARDEST:
+                heappush(self._doubtful, ranked)
+            elif ranked[0] > self._doubtful[0][0]:
+                heappushpop(self._doubtful, ranked)
+
+    def _begin(self, decided: Decided, state: RunState) -> None:
+        self._expected = expectations_from(None if state.opened is None else state.opened.plan)
+        self.watch = watch_of(self._expected, decided.step)
+        if isinstance(state.policy.rule, LogOdds):
+            self.leads = Leads()
+
+    def _count_run(self, decided: Decided) -> None:
+        """Count runs of steps that were asked ahead, from guessed states that held at once.
+
+        A wrong guess ends one. The steps after it, as far as the window reached, have samples for nothing as well.
+        """
+        voided = decided.wasted > 0
+        if self._run_ahead and (not decided.ahead or (voided and not self._voided)):
+            self.runs_ahead[self._run_ahead] += 1
+            self._run_ahead = 0
+        if decided.ahead:
+            self._run_ahead += 1
+        self._voided = voided
+
+    def _count_ruled(self, decided: Decided) -> None:
+        self.ruled += 1
+        if len(self.first_ruled) < MOST_RULED:
+            self.first_ruled.append(decided.step)
+        winner = decided.winner
+        for vote in decided.cast:
+            against, votes = self._outruled.get(vote.voter, (0, 0))
+            self._outruled[vote.voter] = against + (vote.candidate != winner), votes + 1
+
+    def dissents(self, voter: int) -> tuple[int, int]:
+        """A voter's votes against what was committed, and its votes, on all committed steps."""
+        against, votes = self.patterns.dissents().get(voter, (0, 0))
+        outruled, cast = self._outruled.get(voter, (0, 0))
+        return against + outruled, votes + cast
+
+    def accepted_runs(self) -> Counter[int]:
+        """Length of runs of steps asked ahead and accepted -> how many there were, with the run under way."""
+        return self.runs_ahead + Counter([self._run_ahead] if self._run_ahead else [])
+
+    @property
+    def total_votes(self) -> int:
+        return sum(votes * steps for votes, steps in self.votes.items())
+
+    def hardest(self) -> list[Decided]:
+        """The steps that took the most samples, hardest first."""
+        return [decided for _, _, decided in sorted(self._hardest, key=lambda item: item[:2], reverse=True)]
+
+    def doubtful(self) -> list[Decided]:
+        """The steps most worth a look, with their samples: decided by people, with rival votes, with flags."""
+        return [decided for _, decided in sorted(self._doubtful, key=lambda item: item[0], reverse=True)]
+
+
+def _first_two_lost(decided: Decided) -> bool:
+    """Whether the step's first two votes both went against its verdict (the paper's collisions)."""
+    winner = decided.winner
+    return all(vote.candidate != winner for vote in decided.cast[:2])
+
+
+def status_of(state: RunState) -> str:
+    """One word: finished, paused, or unfinished (running, or killed)."""
+    if state.finished is not None:
+        return "finished"
+    return "paused" if state.paused is not None else "unfinished"
+
+
+def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, Json]:
+    """The report as JSON data; the keys are stable. The texts of doubtful steps are shortened unless it is `full`."""
+    opened = state.opened
+    assert opened is not None
+    flagged, own_steps = state.flags.total(), state.committed - state.inherited
+    sent = state.samples + state.unknown + len(state.in_flight)
+    return {
+        "process": opened.process,
+        "parameters": state.parameters,
+        "model": opened.model,
+        "seed": opened.seed,
+        "software": opened.software,
+        "policy": state.policy.to_json(),
+        "request": state.request.to_json(),
+        "plan": opened.plan,
+        "status": status_of(state),
+        "stopped": None if state.paused is None else {"kind": state.paused.kind, "reason": state.paused.reason},
+        "steps": state.committed,
+        "length": opened.length,
+        "sessions": state.sessions,
+        "started": opened.time,
+        "ended": state.finished.time if state.finished else None,
+        "samples": {
+            "sent": sent,
+            "received": state.samples,
+            "voted": state.samples - flagged,
+            "flagged": flagged,
+            "unknown": state.unknown,
+            "given_up": state.given_up,
+            "failed_calls": state.failures,
+        },
+        "flags": {kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
+        "flag_reasons": state.reasons.to_json(),
+        "failure_reasons": state.failure_reasons.to_json(20, "kind", "calls"),
+        "tokens": {"input": state.usage.input_tokens, "output": state.usage.output_tokens},
+        "spend": spend_of(state),
+        "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
+        "findings": [*state.findings, *(one.sentence for one in state.account.overbilled)],
+        "voters": [_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
+        "votes_per_step": series.total_votes / own_steps if own_steps else None,
+        "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
+        "rounds_histogram": {str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
+        "tallies": {"-".join(map(str, tally)) or "none": count for tally, count in series.tallies.most_common()},
+        "speculation": _speculation(state, series),
+        "disagreements": series.disagreements,
+        "collisions": series.collisions,
+        "ruled": {"count": series.ruled, "steps": list(series.first_ruled)},
+        "redrawn": state.redrawn,
+        "changes": [{"time": one.time, "changes": list(one.changes)} for one in state.changes],
+        "set_aside": state.set_aside,
+        "rejudged": state.rejudged,
+        "inherited": state.inherited,
+        "origin": opened.origin,
+        "shortlisted": series.shortlisted,
+        "hardest": [
+            {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
+        ],
+        "doubtful": [decided_step(decided, state.voters, state.request, full) for decided in series.doubtful()],
+        "open_step": _open_step(state, full),
+        "certificate": certificate_of(
+            series.patterns,
+            Run(
+                voters={number: voter.name for number, voter in state.voters.items()},
+                expected=expectations_from(opened.plan),
+                leads=series.leads,
+                alarms=series.watch.alarms if series.watch is not None else (),
+                ruled=series.ruled,
+                redrawn=state.redrawn,
+                inherited=state.inherited,
+            ),
+        ),
+    }
+
+
+def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:
+    """The next step to decide, where it is worth a look."""
+    step = None if state.finished is not None else state.frontier
+    return None if step is None else open_step(step, state.voters, state.request, full)
+
+
+def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:
+    """A voter's samples, and how many of its votes on committed steps went against what was committed.
+
+    `dissent` is their share of these votes: fewer than `votes`, where some were for nothing or set aside.
+    """
+    return {
+        "name": voter.name,
+        "votes": voter.votes,
+        "flags": voter.flags,
+        "dissents": dissents,
+        "dissent": dissents / votes if votes else None,
+    }
+
+
+def spend_of(state: RunState) -> dict[str, Json]:
+    """What paid calls took and may have taken. Dollars are None where a price is not known; `priced` are those known.
+
+    `forecast` is what the whole chain comes to if it goes on as so far: None before the first step, and where the
+    chain does not say how long it is.
+    """
+    account, opened = state.account, state.opened
+    spent, limits = account.spent, account.limits
+    length = None if opened is None else opened.length
+    forecast = None
+    own_steps = state.committed - state.inherited
+    if length and own_steps and spent.money is not None:
+        forecast = in_dollars(spent.money) / own_steps * (length - state.inherited)
+    return {
+        "calls": account.calls,
+        "dollars": _known(spent.money),
+        "priced": in_dollars(account.priced),
+        "settled": {"tokens": account.settled.tokens, "dollars": _known(account.settled.money)},
+        "unknown": {
+            "calls": account.lost,
+            "given_up": account.given_up,
+            "tokens": account.unknown.tokens,
+            "dollars": _known(account.unknown.money),
+        },
+        "under_way": {"tokens": account.reserved.tokens, "dollars": _known(account.reserved.money)},
+        "limits": {
+            "dollars": _known(limits.money),
+            "tokens": limits.tokens,
+            "calls": limits.calls,
+            "hours": None if limits.seconds is None else limits.seconds / 3600.0,
+            "strict": limits.strict,
+        },
+        "forecast": forecast,
+    }
+
+
+def _known(money: int | None) -> float | None:
+    return None if money is None else in_dollars(money)
+
+
+def _speculation(state: RunState, series: Series) -> dict[str, Json]:
+    """How asking ahead got on: what was accepted, what was for nothing, and how much faster it went."""
+    runs = series.accepted_runs()
+    ahead = sum(length * count for length, count in runs.items())
+    return {
+        "steps_ahead": ahead,
+        "accepted_runs": runs.total(),
+        "mean_run": ahead / runs.total() if runs else None,
+        "longest_run": max(runs, default=0),
+        "wasted": state.wasted,
+        "waste": state.wasted / state.samples if state.samples else 0.0,
+        "drafts": state.drafts,
+        "speed_up": state.pace.gain,
+    }

@@ -1,0 +1,150 @@
+"""The end of a run in at most six lines, for a terminal and for `print(result)`; figures as people read them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from unerring.core.journal.spend import dollars_text
+from unerring.core.short_text import shortened
+from unerring.core.voting.canonical import Json
+
+NAME_CHARS = 13
+LEAST_VOTES = 100  # of a voter, for the share of right ones to say anything
+MANY_VOTES = 1000  # from which on a low probability is the model's doing, not that of few votes
+LEAST_GAIN = 1.05  # of asking ahead, to be worth a word
+
+
+def inert(text: str) -> str:
+    """The text with every control and formatting character shown instead of obeyed."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def row(name: str, value: str) -> str:
+    """One line: a name, and what there is to say about it."""
+    return f"{inert(name):<{NAME_CHARS}}{inert(value)}".rstrip()
+
+
+def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> str:
+    """The end of a run: its answer, steps, votes a step, cost, certificate, and where its journal is.
+
+    `answer` is a line's name and text, and `kept` names the journal and what to do next.
+    """
+    rows = [
+        answer,
+        ("steps", steps_text(report)),
+        ("votes", votes_text(report)),
+        ("cost", cost_text(report["spend"], report["tokens"], report["model"])),
+        ("certificate", certificate_text(report)),
+        ("journal", kept),
+    ]
+    return "\n".join(row(*one) for one in rows)
+
+
+def answer_line(answer: Json, state: Json, chars: int | None = None) -> tuple[str, str]:
+    """The first line of a summary: the answer, or the last state of a chain that has none, which is shortened."""
+    if answer is None:
+        return "end state", shortened(json.dumps(state, ensure_ascii=False))
+    told = json.dumps(answer, ensure_ascii=False)
+    return "answer", shortened(told, chars)
+
+
+def steps_text(report: Mapping[str, Any]) -> str:
+    """How many steps are decided, and by whom where people decided some."""
+    steps, length = report["steps"], report["length"]
+    told = f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
+    if length is not None and steps > length:
+        told = f"{steps:,}, beyond the {length:,} that its process says"
+    by_people, inherited = report["ruled"]["count"], report["inherited"]
+    told += f", {inherited:,} of them taken over from another run" if inherited else ""
+    return f"{told}, {by_people:,} of them decided by people" if by_people else told
+
+
+def votes_text(report: Mapping[str, Any]) -> str:
+    """Votes a step, and samples that were red-flagged."""
+    a_step, samples = report["votes_per_step"], report["samples"]
+    if a_step is None:
+        return "none"
+    return f"{a_step:.2f} a step; {counted(samples['flagged'], 'sample')} red-flagged"
+
+
+def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = "") -> str:
+    """What paid calls cost, or may have; in tokens where a price is not known. Of a function's, their number."""
+    if not spend["calls"]:
+        return "nothing: no paid calls"
+    calls, dollars, limit = counted(spend["calls"], "call"), spend["dollars"], spend["limits"]["dollars"]
+    if dollars is not None:
+        told = dollars_text(dollars) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
+    elif model.startswith("function ") and not any(tokens.values()) and not spend.get("priced"):
+        told = f"{calls} of a function"
+    else:
+        told = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; "
+        known = spend.get("priced")
+        told += f"at least {dollars_text(known)}, and not every price is known" if known else "the price is not known"
+    unknown, given_up = spend["unknown"], spend["unknown"].get("given_up", 0)
+    lost, of_guesses = unknown["calls"] - given_up, "given up after a wrong guess"
+    what = "of unknown outcome" if lost else of_guesses
+    if lost and given_up:
+        what += f" and {given_up:,} {of_guesses}"
+    within = [_uncertain(lost or given_up, unknown, what, dollars is not None)]
+    within.append(_uncertain(None, spend.get("under_way", {}), "for calls under way", dollars is not None))
+    return told + "".join(within)
+
+
+def _uncertain(calls: int | None, part: Mapping[str, Any], what: str, priced: bool) -> str:
+    """Which part of the cost is a worst case; nothing where there is none."""
+    named = what if calls is None else f"for {counted(calls, 'call')} {what}"
+    if not (part.get("tokens") or calls):
+        return ""
+    if not part.get("tokens"):
+        if not priced and not part["dollars"] and "unknown" not in what:  # nothing says that a call costs anything
+            return f"; {named.removeprefix('for ')}"
+        return f"; not counted: {named.removeprefix('for ')}, which can have cost something"
+    if not priced or part["dollars"] is None:
+        return "" if calls is None else f"; {named.removeprefix('for ')}"
+    return f", {dollars_text(part['dollars'])} of it{' at most' if calls is None else ''} {named}"
+
+
+def certificate_text(report: Mapping[str, Any]) -> str:
+    """The probability of zero errors, as far as the votes tell; where they tell nothing or little, why."""
+    certificate, votes = report["certificate"], report["samples"]["voted"]
+    warnings = certificate["warnings"]
+    if not certificate["certifiable"]:
+        return f"none: {warnings[0]}"
+    more = f"; {counted(len(warnings), 'warning')}" if warnings else ""
+    few = f", from only {votes:,} votes" if votes < MANY_VOTES else ""
+    return f"{zero_errors_text(certificate)}{few}{more}"
+
+
+def zero_errors_text(certificate: Mapping[str, Any]) -> str:
+    """The probability of zero errors, and its lower bound."""
+    found, low = probability(certificate["zero_probability"]), probability(certificate["zero_probability_low"])
+    return f"zero errors with probability {found} (at least {low})"
+
+
+def measured_p(certified: Mapping[str, Any] | None) -> float | None:
+    """How often a voter is right as its votes tell; None where they are too few to tell."""
+    if certified is None or certified["p"] is None or certified["votes"] < LEAST_VOTES:
+        return None
+    p: float = certified["p"]
+    return p
+
+
+def speed_up(speculation: Mapping[str, Any]) -> float | None:
+    """How many times as fast asking ahead made a run; None where that is not measured or no gain."""
+    gain: float | None = speculation["speed_up"]
+    return None if gain is None or gain < LEAST_GAIN else gain
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is not one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def probability(p: float) -> str:
+    """A probability, with the digits that tell how far it is from 1."""
+    if p < 0.001:
+        return "below 0.001" if p > 0.0 else "0"
+    if p > 1.0 - 1e-12:
+        return "1"
+    exponent = int(f"{1.0 - p:.1e}".partition("e")[2])
+    return f"{p:.{max(3, 1 - exponent)}f}"

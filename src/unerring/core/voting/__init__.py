@@ -1,0 +1,1 @@
+"""Decide one step: samples, red flags, votes, races."""

@@ -1,0 +1,176 @@
+"""Parsers for answers, hardened against whatever a model may write."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from math import isfinite
+from typing import NoReturn
+
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import NullAnswer, RedFlag
+from unerring.errors import InputError
+
+MAX_KEPT = 256  # examples, and names of fields, whose reading is kept: a process may make new ones at each step
+
+
+def json_answer(text: str) -> Json:
+    """Read an answer that is JSON and nothing else; use it as a subtask's `parse`.
+
+    Raises `RedFlag` for any other text, for NaN and infinities, for a key given twice, and for absurd nesting or
+    numbers; and for null, which is an answer only to a question that says so (`Subtask.nullable`).
+    """
+    try:
+        value = strict_json(text)
+    except ValueError as error:
+        raise RedFlag(f"the answer is not JSON: {error}") from None
+    if value is None:
+        raise NullAnswer
+    return value
+
+
+def strict_json(text: str) -> Json:
+    """Read JSON and nothing else: no NaN or infinity, no key given twice. Raises `ValueError` with what is wrong."""
+    try:
+        value: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def lenient_json(text: str) -> Json:
+    """Read JSON like `json_answer`, also in one Markdown fence around it, or after one leading `<think>` block.
+
+    Nothing else is tolerated: words before, between or after raise `RedFlag` with what stands there.
+    """
+    return json_answer(_unfenced(_after_thoughts(text.strip())))
+
+
+def _after_thoughts(text: str) -> str:
+    """What follows one leading block of thoughts."""
+    opening, closing = "<think>", "</think>"
+    if not text.startswith(opening):
+        return _without(opening, closing, text)
+    _, closed, answer = text.partition(closing)
+    if not closed:
+        raise RedFlag("the <think> block does not end")
+    return _without(opening, closing, answer.strip())
+
+
+def _without(opening: str, closing: str, text: str) -> str:
+    """The same text; flags one that begins with thoughts once more, or ends thoughts that did not begin."""
+    if text.startswith(opening):
+        raise RedFlag("there is a second <think> block")
+    if closing in text and not text.startswith(tuple('{["`')):  # within an answer it is the answer's own text
+        raise RedFlag("a </think> ends thoughts that did not begin")
+    return text
+
+
+def _unfenced(text: str) -> str:
+    """The content of a fence that is the whole text; a text without one is left as it is."""
+    if "```" not in text or text.startswith(tuple('{["')):
+        return text
+    if not text.startswith("```"):
+        raise RedFlag("there are words before the fence")
+    first, _, inside = text.partition("\n")
+    language = first.removeprefix("```").strip()
+    if language.lower() not in {"", "json"}:
+        raise RedFlag(f"the fence begins with {language[:20]!r}, which is neither JSON nor the end of the line")
+    if "```" not in inside:
+        raise RedFlag("the fence does not end")
+    if not inside.endswith("```"):
+        raise RedFlag("there is more after the fence")
+    return inside.removesuffix("```")
+
+
+def text_answer(text: str) -> Json:
+    """Read an answer as it is written, without the blanks around it; flags an empty one."""
+    found = text.strip()
+    if not found:
+        raise RedFlag("the answer is empty")
+    return found
+
+
+PARSERS: dict[str, Callable[[str], Json]] = {"json": json_answer, "lenient-json": lenient_json, "text": text_answer}
+
+
+def parser_called(name: object, among: Iterable[str] = PARSERS) -> Callable[[str], Json]:
+    """The parser of a name, as in `--parse lenient-json`; raises `InputError` for a name that is not among those."""
+    if not isinstance(name, str) or name not in among:
+        raise InputError(f"parse must be one of {', '.join(among)}, not {name!r}")
+    return PARSERS[name]
+
+
+def repeats_example(example: str, text: str, choice: Json) -> str | None:
+    """Find example text that an answer copied from the prompt.
+
+    That is the whole example at the end of the answer's text; or, where the example is JSON, one of its strings among
+    the strings of the choice, ignoring case and whitespace. None where nothing was copied.
+    """
+    told, whole = _plain(text), _plain(example)
+    if whole and (told == whole or told.endswith(f" {whole}")):
+        return example
+    shown = _example_texts(example)
+    return next((one for one in _texts(choice) if _plain(one) in shown), None) if shown else None
+
+
+@lru_cache(MAX_KEPT)
+def _example_texts(example: str) -> frozenset[str]:
+    try:
+        value: Json = json.loads(example)
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset(filter(None, map(_plain, _texts(value))))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every text in a value; keys of objects are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value if isinstance(value, list) else value.values():
+            yield from _texts(item)
+
+
+def _plain(text: str) -> str:
+    """A text without what copies of it may differ in: case, blanks, marks at its ends."""
+    return " ".join(text.split()).casefold().strip(" .…<>\"'`")
+
+
+def labelled(name: str, form: re.Pattern[str], text: str) -> str:
+    """What stands behind the last `name =` of an answer, by its form.
+
+    Raises `RedFlag` where that is not in form, whatever stood behind an earlier one.
+    """
+    places = [found.end() for found in _label(name).finditer(text)]
+    if not places:
+        raise RedFlag(f"no {name} in the answer")
+    value = form.match(text, places[-1])
+    if value is None:
+        raise RedFlag(f"the {name} is not written as asked for")
+    return value[0]
+
+
+@lru_cache(MAX_KEPT)
+def _label(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name)}\s*=\s*")
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"no number is as large as {text[:20]}")
+    return number
+
+
+def _distinct(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"a key is given twice: {twice[:40]!r}")
+    return found

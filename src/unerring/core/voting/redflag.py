@@ -1,0 +1,89 @@
+"""Red flags: why a sample may not vote.
+
+A flagged sample is discarded and drawn again, never repaired: answers that are too long or badly formed are
+more often wrong, and wrong in the same way as each other (Meyerson et al., arXiv:2511.09030, section 3.3).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from unerring.core.numbers import require_number, require_whole
+from unerring.core.voting.sample import Finish, Sample
+
+LEAST_LOGPROB = -1e6  # nats
+
+
+class FlagKind(Enum):
+    """The causes, apart, so that a report can count them."""
+
+    TOO_LONG = "too long"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+    IMPROBABLE = "improbable"
+    REJECTED = "rejected"
+    COPY = "copy"
+    REFUSED = "refused"
+    BROKEN_OFF = "broken off"
+
+
+class RedFlag(Exception):
+    """A reason not to count a sample.
+
+    Raise it from a parser (`RedFlag("no move found")`), or return it from a chain's `check`. Any other
+    exception from a user's code is a bug of that code and stops the run.
+    """
+
+    def __init__(self, reason: str, kind: FlagKind = FlagKind.MALFORMED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+
+
+class NullAnswer(RedFlag):
+    """The flag of an answer that is JSON's null; a subtask that is `nullable` takes it for the choice None."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer is null")
+
+
+@dataclass(frozen=True, slots=True)
+class FlagRules:
+    """What is flagged before an answer is even parsed.
+
+    max_output_tokens: an answer of more tokens is flagged as too long.
+    min_logprob: an answer whose mean token log-probability is below is flagged as improbable (nats; only where the
+        engine gives one).
+    """
+
+    max_output_tokens: int = 750
+    min_logprob: float | None = None
+
+    def __post_init__(self) -> None:
+        require_whole("max_output_tokens", self.max_output_tokens)
+        if self.min_logprob is not None:
+            require_number("min_logprob", self.min_logprob, LEAST_LOGPROB, 0.0)
+
+    def screen(self, sample: Sample) -> RedFlag | None:
+        """The first red flag that the sample raises by itself, if any."""
+        if sample.finish is Finish.REFUSED:
+            return RedFlag("the model declined to answer" + _named(sample.reason), FlagKind.REFUSED)
+        if sample.finish is Finish.OTHER:
+            ended = "without a reason" if not sample.reason else f"for the reason {sample.reason!r}"
+            return RedFlag(
+                f"the provider ended the answer {ended}, which does not say that it is whole", FlagKind.BROKEN_OFF
+            )
+        if sample.finish is Finish.LENGTH:
+            after = f" after {sample.usage.output_tokens} tokens" if sample.usage.output_tokens else ""
+            return RedFlag(f"the answer was cut off at its length limit{after}", FlagKind.TRUNCATED)
+        if sample.usage.output_tokens > self.max_output_tokens:
+            tokens = sample.usage.output_tokens
+            return RedFlag(f"{tokens} tokens, more than {self.max_output_tokens}", FlagKind.TOO_LONG)
+        if self.min_logprob is not None and sample.logprob is not None and sample.logprob < self.min_logprob:
+            return RedFlag(
+                f"mean log-probability {sample.logprob:.3g}, below {self.min_logprob:g}", FlagKind.IMPROBABLE
+            )
+        return None
+
+
+def _named(reason: str | None) -> str:
+    return "" if reason is None else f" ({reason})"

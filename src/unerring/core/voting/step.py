@@ -1,0 +1,319 @@
+"""The voting on one step of a run: the samples it has had, and what its race makes of them.
+
+Votes enter the race in the order in which their samples were numbered, not in which they arrived. What a vote
+weighs is worked out as it enters, from nothing but what its journaled reply says and what came before it in that
+order: a run and its replay weigh alike.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from unerring.core.journal.entries import Judgement, Reply
+from unerring.core.voting.canonical import canonical, parsed
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import Continue, LogOdds, Race, Undecided, Won
+from unerring.core.voting.sample import Message
+from unerring.core.voting.weights import Weighing
+
+RULED = -1  # the candidate that stands in place of a sample's number: what a person chose, or a shortlist
+LONGEST_LIST = 8  # candidates that a shortlist has at most
+
+
+class Misplaced(ValueError):
+    """An entry that cannot stand where it stands; the message says why."""
+
+
+@dataclass(slots=True)
+class VoterRecord:
+    """What one voter contributed."""
+
+    name: str
+    votes: int = 0
+    flags: int = 0
+
+
+class OpenStep:
+    """The voting on one step: which samples are asked for, which came back, and how the race stands.
+
+    Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
+    the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
+    weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
+    since, where a person named one. `ruled` is the choice that a person made in place of the votes; until it is
+    committed a person may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
+    `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept,
+    with the question's own `messages` before it.
+    `left_open` says that an earlier session asked it: its samples are compared with how they read now. `calls` has
+    the number of the first sample that came in the same reply, for each one that is not the first itself. `refused` is
+    what the provider said where it refused the question, until a sample comes all the same.
+    """
+
+    __slots__ = (
+        *("ahead", "asked", "calls", "choices", "first", "flags", "listed", "model", "policy", "race", "replies"),
+        *("round_first", "rounds", "ruled", "step", "texts", "told", "voters", "weighing"),
+        *("question", "wordings", "messages", "left_open", "refused"),
+    )
+
+    def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
+        self.step = step
+        self.voters = voters
+        self.ahead = False
+        self.replies: dict[int, Reply] = {}
+        self.calls: dict[int, int] = {}
+        self.texts: dict[str, int] = {}
+        self.choices: dict[str, int] = {}
+        self.first = 0
+        self.model: str | None = None
+        self.ruled: str | None = None
+        self.listed = False
+        self.question: str | None = None
+        self.wordings: tuple[str, ...] | None = None
+        self.messages: tuple[Message, ...] | None = None
+        self.left_open = False
+        self.refused: str | None = None
+        self._begin(policy)
+
+    def _begin(self, policy: Policy) -> None:
+        """Start the race, without a vote so far."""
+        rule = policy.rule
+        self.policy = policy
+        self.race: Race[int] = Race(rule, policy.vote_cap)
+        self.weighing = Weighing(rule.weights) if isinstance(rule, LogOdds) else None
+        self.told = self.first
+        self.flags = 0
+        self.rounds = 1
+        self.round_first = self.first  # number of the first sample of the round that is drawn
+        self.asked = self.first + self.race.missing()
+
+    @property
+    def verdict(self) -> Continue | Won[int] | Undecided:
+        """How the step stands; undecided also where too many samples were flagged."""
+        return self._by_votes() if self.ruled is None else Won(RULED)
+
+    def _by_votes(self) -> Continue | Won[int] | Undecided:
+        verdict = self.race.verdict
+        if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
+            return Undecided(self.race.votes)
+        return verdict
+
+    @property
+    def parked(self) -> bool:
+        """Whether a person is to decide the step: votes left it undecided, or the provider refused to answer it."""
+        verdict = self.verdict
+        return isinstance(verdict, Undecided) or (self.refused is not None and not isinstance(verdict, Won))
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether a person decided the step, or had samples of it set aside."""
+        return (self.ruled is not None and not self.listed) or self.first > 0
+
+    @property
+    def samples(self) -> int:
+        """How many samples it has that were not set aside."""
+        return sum(slot >= self.first for slot in self.replies) if self.first else len(self.replies)
+
+    @property
+    def flagged_before_round(self) -> int:
+        """How many samples of earlier rounds were flagged: the same whenever a sample of this round is asked for."""
+        each = (self.replies.get(slot) for slot in range(self.first, self.round_first))
+        return sum(reply is not None and reply.flag is not None for reply in each)
+
+    def begin_round(self, first: int) -> None:
+        """Have a round begin with sample number `first`: of a pilot, whose race never asks for a further one."""
+        self.round_first = first
+
+    def counted(self) -> tuple[Reply, ...]:
+        """The samples that count for the step, by number.
+
+        After samples were judged again the step may be decided before the last of them: those left over count for
+        nothing, and no sample refers to them.
+        """
+        kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+        if not kept or kept[-1].slot < self.told:
+            return tuple(kept)
+        texts: dict[str, int] = {}
+        choices: dict[str, int] = {}
+        counted = []
+        for reply in kept:
+            if reply.slot < self.told:
+                text = _spelled(texts, self.text(reply.slot), reply.slot)
+                chosen = None if reply.candidate is None else self.choice(reply.candidate)
+                choice = None if chosen is None else _spelled(choices, chosen, reply.slot)
+                counted.append(reply._replace(text=text, choice=choice))
+        return tuple(counted)
+
+    def wanted(self) -> list[int]:
+        """Numbers of the samples that are asked for and have no reply yet, ascending."""
+        if self.ruled is not None:
+            return []
+        return [slot for slot in range(self.told, self.asked) if slot not in self.replies]
+
+    def choice(self, candidate: int) -> str:
+        """The canonical choice behind a candidate."""
+        if candidate == RULED:
+            assert self.ruled is not None
+            return self.ruled
+        choice = self.replies[candidate].choice
+        assert isinstance(choice, str)
+        return choice
+
+    def text(self, slot: int) -> str:
+        """The text of a sample."""
+        text = self.replies[slot].text
+        return self.text(text) if isinstance(text, int) else text
+
+    def leaning(self) -> Counter[str]:
+        """The votes received so far by choice, those too that wait for an earlier sample to be counted.
+
+        Where votes are weighed, those of voters that weigh nothing from the first are left out.
+        """
+        votes: Counter[str] = Counter()
+        for reply in self.replies.values():
+            if reply.slot < self.first:
+                continue
+            if reply.candidate is not None and self._weighs(reply):
+                votes[self.choice(reply.candidate)] += 1
+        return votes
+
+    def receive(self, reply: Reply, call: int | None = None) -> None:
+        """Take in one sample; tell its vote once all samples numbered before it are in.
+
+        `call` is the number of the first sample that came in the same reply: its own, if it is None.
+        """
+        if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
+        if (reply.choice is None) is (reply.flag is None):
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
+        self._check_references(reply)
+        if isinstance(reply.text, str):
+            self.texts[reply.text] = reply.slot
+        if isinstance(reply.choice, str):
+            self.choices[reply.choice] = reply.slot
+        self.replies[reply.slot] = reply
+        self.refused = None
+        if call is not None and call != reply.slot:
+            self.calls[reply.slot] = call
+        self._tell()
+
+    def recap(self, policy: Policy) -> None:
+        """Go on under higher caps: the same votes, counted again."""
+        self._begin(policy)
+        self._tell()
+
+    def rule(self, choice: str) -> None:
+        """Take the choice that a person made; raises `Misplaced` where votes may still decide."""
+        if self.ruled is None and not self.parked:
+            raise Misplaced(f"step {self.step} is not undecided, so that nobody is to decide it")
+        self.ruled, self.listed = choice, False
+
+    def shortlist(self) -> None:
+        """Take the choices that had votes for the step's own, those with most votes where they are many.
+
+        Raises `Misplaced` where the votes settled the step, or were for fewer than two choices.
+        """
+        if self.ruled is not None or isinstance(self.verdict, Won) or len(self.race.tally) < 2:
+            raise Misplaced(f"step {self.step} is settled, or has nothing to choose from")
+        votes = {self.choice(candidate): count for candidate, count in self.race.tally.items()}
+        listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:LONGEST_LIST]
+        # in the order of their texts: a judge is not to learn which one led
+        self.ruled = canonical({"candidates": [parsed(choice) for choice in sorted(listed)]})
+        self.listed = True
+
+    def redraw(self, model: str | None) -> None:
+        """Set the samples so far aside: the race begins again, with votes that are yet to be drawn.
+
+        A step that a person has looked at may be drawn again at any time: the model named may turn out not to answer.
+        Raises `Misplaced` for any other that is not undecided.
+        """
+        if not self.reviewed and not self.parked:
+            raise Misplaced(f"step {self.step} is not undecided, so that its samples are not to be set aside")
+        self.set_aside()
+        self.model = model
+
+    def set_aside(self) -> None:
+        """Set the samples so far aside; they stay on record, vote no more, and no later one refers to them."""
+        self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
+        self.ruled, self.listed = None, False
+        self.texts, self.choices = {}, {}
+        self.question = self.wordings = self.messages = self.refused = None
+        self._begin(self.policy)
+
+    def rejudge(self, judgements: Iterable[Judgement]) -> None:
+        """Replace how samples count, and count the votes again.
+
+        A shortlist that the votes came to before is dropped; what a person decided stays. Raises `Misplaced` for a
+        sample that the step does not have.
+        """
+        now = {one.slot: one for one in judgements}
+        kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+        if now.keys() - {reply.slot for reply in kept}:
+            raise Misplaced(f"step {self.step} has no such sample that could be judged again")
+        choices: dict[str, int] = {}
+        read_now: dict[int, Reply] = {}
+        for reply in kept:
+            choice = None if reply.candidate is None else self.choice(reply.candidate)
+            read = now.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
+            if (read.choice is None) is (read.flag is None):
+                raise Misplaced(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
+            spelled = None if read.choice is None else _spelled(choices, read.choice, reply.slot)
+            read_now[reply.slot] = reply._replace(choice=spelled, flag=read.flag, reason=read.reason)
+        self.replies.update(read_now)
+        self.choices = choices
+        if self.listed:
+            self.ruled, self.listed = None, False
+        self._begin(self.policy)
+        self._tell()
+
+    def _check_references(self, reply: Reply) -> None:
+        """A text and a choice are written out once in a step, and referred to after that."""
+        text, choice = reply.text, reply.choice
+        if text in self.texts or choice in self.choices:
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
+        if isinstance(text, int) and text not in self.texts.values():
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
+        if isinstance(choice, int) and choice not in self.choices.values():
+            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
+
+    def _tell(self) -> None:
+        while self.told < self.asked and self.told in self.replies:
+            reply = self.replies[self.told]
+            candidate = reply.candidate
+            if candidate is None:
+                self.flags += 1
+            elif self.weighing is None:
+                self.race.tell(candidate)
+            else:
+                voter = self.voters[reply.voter].name
+                self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
+            self.told += 1
+            if self.policy.min_replies > 1:
+                self._require_replies()
+            if self.told == self.asked and isinstance(self._by_votes(), Continue):
+                self.round_first = self.asked
+                self.asked += self.race.missing()
+                self.rounds += 1
+
+    def _require_replies(self) -> None:
+        """Continue the race where all votes for the winner came from fewer replies than the policy requires."""
+        verdict = self.race.verdict
+        if isinstance(verdict, Won):
+            slots = range(self.first, self.told)
+            replies = {self.calls.get(slot, slot) for slot in slots if self.replies[slot].candidate == verdict.choice}
+            if len(replies) < self.policy.replies_to_win:
+                self.race.go_on()
+
+    def _weighs(self, reply: Reply) -> bool:
+        """Whether a vote would weigh anything if it were its voter's first."""
+        if self.weighing is None:
+            return True
+        return self.weighing.weights.of(self.voters[reply.voter].name, reply.logprob, repeated=False) > 0
+
+    def _all_flagged(self) -> bool:
+        return self.flags >= self.policy.flag_cap * (self.race.votes + self.race.missing())
+
+
+def _spelled(known: dict[str, int], value: str, slot: int) -> str | int:
+    """A text or choice as a reply has it: itself where it is new, else the number of the sample that had it first."""
+    first = known.setdefault(value, slot)
+    return value if first == slot else first

@@ -1,0 +1,1 @@
+"""Calls of a model: rate limit, retries, budget ledger, probes of an endpoint."""

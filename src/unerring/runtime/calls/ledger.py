@@ -1,0 +1,252 @@
+"""The books of a run: every entry goes into live state and journal together, and no call is sent unreserved."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from unerring.core.journal.entries import Cancelled, Entry, Failed, Intent, Replies, Served, Voter
+from unerring.core.journal.spend import PICO, Account, Charge, Overbilling, dollars_text, in_dollars
+from unerring.core.journal.state import Decided, RunState
+from unerring.core.voting.sample import Usage
+from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
+from unerring.runtime.calls.retry import Asked
+from unerring.runtime.calls.token_counts import least_read
+from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.protocols import Journal, Sampler
+
+log = logging.getLogger("unerring")
+
+
+_NOTHING = Charge()
+
+
+class Ledger:
+    """The live state and the journal, which hear of every entry together."""
+
+    def __init__(self, state: RunState, journal: Journal, around: Surroundings | None = None) -> None:
+        self.state = state
+        self.journal = journal
+        self.around = around or Surroundings()
+        self._voters = {voter.name: number for number, voter in state.voters.items()}
+        self._overbilled = len(state.account.overbilled)  # those that this session knows of
+        self._dishonest: Overbilling | None = None
+        self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
+        self._share = self.around.share
+        self._lock: AbstractContextManager[Any] = nullcontext() if self._share is None else self._share.budget.lock
+        clock = self.around.clock
+        self._member = None if self._share is None else self._share.join(state.account, clock.time, self._wake)
+
+    def close(self) -> None:
+        """The session is over: other runs with the same budget no longer wait for its calls."""
+        if self._member is not None:
+            self._member.budget.leave(self._member)
+            self._member = None
+
+    def _wake(self) -> None:
+        """Wake calls that wait for budget."""
+        for waiting in self._short:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def record(self, entry: Entry) -> Decided | None:
+        """Fold an entry into the state and append it to the journal."""
+        if self._share is None:
+            decided = self.state.apply(entry)
+        else:
+            with self._lock:
+                decided = self.state.apply(entry)
+        self.journal.append(entry)
+        if not isinstance(entry, Intent):
+            if self._short:
+                self._wake()
+            if self._member is not None and isinstance(entry, Replies | Failed | Cancelled):
+                self._member.budget.settled(self._member)
+        if len(self.state.account.overbilled) > self._overbilled:
+            self._tell_overbilled()
+        return decided
+
+    def _tell_overbilled(self) -> None:
+        overbilled = self.state.account.overbilled
+        for one in overbilled[self._overbilled :]:
+            log.warning("%s", one.sentence)
+            self._dishonest = self._dishonest or one
+        self._overbilled = len(overbilled)
+
+    def require_honest_bills(self) -> None:
+        """Raise `BudgetSpent` where a call of this session was billed above its worst case, and limits are strict."""
+        if self._dishonest is not None and self.state.account.limits.strict:
+            raise BudgetSpent(
+                f"the budget is strict, and {self._dishonest.sentence}. Resuming goes on with that reserved"
+            )
+
+    def voter(self, name: str) -> int:
+        """The number of a voter, recorded at its first appearance."""
+        if name not in self._voters:
+            number = len(self._voters)
+            self.record(Voter(number, name))
+            self._voters[name] = number
+        return self._voters[name]
+
+    def served(self, voter: int, model: str) -> None:
+        """Note what a provider says has answered; raises `ModelChanged` where that stops the run."""
+        known = self.state.served.get(voter, [])
+        if model in known:
+            return
+        self.record(Served(voter, model))
+        if known:
+            name = self.state.voters[voter].name
+            told = f"{name} is now answered by {model}, not by {known[0]} as when the run began"
+            if self.around.guards.same_model:
+                raise ModelChanged(told)
+            log.warning("%s", told)
+
+    def worst(self, asked: Asked) -> Charge | None:
+        """The most that a call can cost; None where nothing is known of that."""
+        worst: Callable[..., Usage] | None = getattr(asked.sampler, "worst", None)  # an `Endpoint` has it
+        if worst is None:
+            return None
+        most = self.price(asked.sampler, worst(asked.prompt, asked.settings, asked.n))
+        multiple = self.state.account.multiple(asked.sampler.name)
+        return most if multiple == 1 else most.times(multiple)
+
+    def price(self, sampler: Sampler, usage: Usage) -> Charge:
+        """What so many tokens of a sampler come to."""
+        return self.state.account.price(sampler.name, usage)
+
+    def reserve(self, intent: Intent) -> bool:
+        """Record that a call is about to be sent, if the budget has room for it; whether it has."""
+        with self._lock:
+            if self._lacking(intent.worst or _NOTHING)[1] is not None:
+                return False
+            self.record(intent)
+            return True
+
+    def _lacking(self, worst: Charge) -> tuple[Account, str | None]:
+        """The account whose limit a call might break, the run's or that of all runs with its budget, and the limit."""
+        account = self.state.account
+        lacking = account.lacks(worst)
+        if lacking is None and self._share is not None:
+            whole = self._share.whole
+            return whole, whole.lacks(worst)
+        return account, lacking
+
+    async def afford(self, worst: Charge, *stops: StopRequest) -> None:
+        """Return once the run's budget has room for a call; raises `BudgetSpent` where it has not, and will not."""
+        while True:
+            account, lacking = self._lacking(worst)
+            if lacking is None:
+                return
+            if lacking == "calls" or not account.under_way:
+                error = BudgetSpent(_spent(account, lacking, worst))
+                error.larger = _larger(account, lacking, worst)
+                raise error
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._short.add(waiting)
+            for stop in stops:
+                stop.ends(waiting)
+            try:
+                await waiting
+            finally:
+                self._short.discard(waiting)
+                for stop in stops:
+                    stop.spares(waiting)
+
+    def require_time(self) -> None:
+        """Raise `BudgetSpent` where the run has taken all the hours that it may."""
+        most, ran = self.state.account.limits.seconds, self.state.account.ran(self.around.clock.time())
+        if most is not None and self._share is not None and self._share.limits.seconds is not None:
+            ran = max(ran, self._share.whole.seconds)
+        if most is not None and ran >= most:
+            error = BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
+            error.larger = "hours", 2 * max(most, ran) / 3600
+            raise error
+
+
+class Tries:
+    """The account of one call's tries. `place` is as in `Intent.at`."""
+
+    def __init__(self, ledger: Ledger, call: tuple[int, int, int], place: str | None, *stops: StopRequest) -> None:
+        """`call` has step, first sample and count, as entries have them."""
+        self._ledger = ledger
+        self._call = call
+        self._place = place
+        self._stops = stops
+        self._asked: Asked | None = None
+        self._sent = False
+
+    async def begin(self, asked: Asked) -> None:
+        """Journal the intent, durably; nothing is to be sent before."""
+        self._ledger.require_time()
+        self._ledger.require_honest_bills()
+        if not asked.sampler.paid:
+            return
+        ledger = self._ledger
+        worst = ledger.worst(asked)
+        while not ledger.reserve(Intent(*self._call, self._place, worst)):
+            await ledger.afford(worst or _NOTHING, *self._stops)
+            worst = ledger.worst(asked)  # what is settled meanwhile may have raised it
+        self._asked, self._sent = asked, False
+        await ledger.journal.commit()
+        self._sent = True
+
+    def failed(self, error: ProviderError) -> None:
+        """Journal that a try brought nothing, and what it cost."""
+        if self._asked is None:
+            return
+        asked, charge = self._asked, None
+        if error.tokens is not None and error.tokens[0] >= least_read(asked.prompt, asked.settings):
+            charge = self._ledger.price(asked.sampler, Usage(*error.tokens))
+        self._ledger.record(Failed(*self._call, str(error), self._place, error.kind, charge))
+        self._asked = None
+
+    def cancelled(self) -> None:
+        """Journal that a try was given up: if it was sent, what became of it stays unknown."""
+        if self._asked is None:
+            return
+        if self._sent:
+            guessed = any(stop.drops and stop.reason is not None for stop in self._stops)
+            self._ledger.record(Cancelled(*self._call, self._place, guessed))
+        else:
+            why = "given up before it was sent"
+            self._ledger.record(Failed(*self._call, why, self._place, FailureKind.UNSENT))
+        self._asked = None
+
+
+def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
+    """Suggest a larger value for the exhausted limit: about twice as large, with room for the next call."""
+    limits = account.limits
+    spent = account.spent  # more than the limit, where a person lowered that
+    if limit == "calls":
+        most = max(limits.calls or 0, account.calls)
+        return "calls", max(2 * most, most + 10)
+    if limit == "tokens":
+        return "tokens", 2 * max(limits.tokens or 0, spent.tokens) + worst.tokens
+    if worst.money is None or account.settled.money is None or account.unknown.money is None:
+        return None
+    cents = -(-100 * (2 * max(limits.money or 0, spent.money or 0) + worst.money) // PICO)
+    return "usd", cents / 100
+
+
+def _spent(account: Account, limit: str, worst: Charge) -> str:
+    """What stops a run at the limit of its budget."""
+    limits, known, unknown = account.limits, account.settled, account.unknown
+    if limit == "calls":
+        made = f": {account.calls:,} were made" if account.calls > (limits.calls or 0) else ""
+        return f"the budget of {limits.calls:,} calls is spent{made}"
+    if limit == "tokens":
+        return (
+            f"the budget of {limits.tokens:,} tokens is spent: {known.tokens:,} for calls that came back, "
+            f"{unknown.tokens:,} for calls whose outcome is unknown, and the next could take {worst.tokens:,}"
+        )
+    if worst.money is None or known.money is None or unknown.money is None:
+        return "a budget in dollars needs the price of every model, and that of one is not known"
+
+    def dollars(money: int) -> str:
+        return dollars_text(in_dollars(money))
+
+    return (
+        f"the budget of {dollars(limits.money or 0)} is spent: {dollars(known.money)} for calls that came back, "
+        f"{dollars(unknown.money)} for calls whose outcome is unknown, and the next could cost {dollars(worst.money)}"
+    )

@@ -1,0 +1,85 @@
+"""The trial calls of a session: paced, reserved and journaled like any others."""
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+
+from unerring.core.chain import Subtask
+from unerring.core.journal.entries import PROBE, Probed
+from unerring.core.journal.spend import Charge
+from unerring.core.voting.sample import Sample, Settings, Usage
+from unerring.errors import ProviderGone, VotesCopied
+from unerring.runtime.calls.cache_probe import LEAST_CALLS, MOST_CALLS, Finding, Nature, nonce_of, probe
+from unerring.runtime.calls.ledger import Ledger, Tries
+from unerring.runtime.calls.repeat_probe import MOST_REPEATS, probe_repeats
+from unerring.runtime.calls.retry import Asked, Caller, deferred
+from unerring.runtime.calls.share_probe import MOST_SHARED, probe_shared
+from unerring.runtime.protocols import Endpoint, Sampler
+from unerring.runtime.refusals import refused_by_itself
+
+log = logging.getLogger("unerring")
+
+
+async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> Finding | None:
+    """What trial calls show of an endpoint, before the session's first step, for which `subtask` is asked.
+
+    None where it refuses such calls. Raises `VotesCopied` where it gives copies.
+    """
+    state, around = ledger.state, ledger.around
+    assert state.opened is not None
+    step, limit = state.committed, state.policy.flags.max_output_tokens
+    settings = state.request.alone(Settings(1.0, limit, state.opened.seed, step, 0))
+    line = (
+        f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls; where these show "
+        f"nothing, mostly 6 and at most {MOST_REPEATS + MOST_SHARED} more that read the run's next question"
+    )
+    log.info("%s", line)
+    if around.notice is not None:
+        around.notice(line)
+    trial, nonce = Trial(ledger, caller, endpoint), nonce_of(state.opened.seed, around.clock.time())
+    try:
+        finding = await probe(trial.ask, nonce, settings)
+    except ProviderGone as gone:
+        if not refused_by_itself(gone):
+            raise
+        return None  # a filter that takes no letters without a meaning says nothing of caches
+    if finding.nature is Nature.UNSURE and finding.heard:
+        asked = state.request.settings(subtask, endpoint.compact, settings)
+        question = subtask.worded(endpoint.compact)
+        with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
+            finding = await probe_repeats(trial.ask, question, nonce, asked, finding)
+            if not finding.fatal:
+                finding = await probe_shared(trial.ask, question, nonce, asked, finding, around.clock)
+    ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
+    if finding.fatal:
+        raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
+    return finding
+
+
+class Trial:
+    """Sends the trial calls of one endpoint, each under a number of its own."""
+
+    def __init__(self, ledger: Ledger, caller: Caller, endpoint: Sampler) -> None:
+        self._ledger = ledger
+        self._caller = caller
+        self._endpoint = endpoint
+        self._next = PROBE
+
+    async def ask(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
+        """The samples of one call, through all passing failures."""
+        slot = self._next
+        self._next -= 1
+        tries = Tries(self._ledger, (settings.step, slot, 1), None, self._ledger.around.stop)
+        state = self._ledger.state
+        assert state.opened is not None
+        at = f"trial of session {state.sessions}"
+        sent = state.request.worded(prompt, state.opened.time, at, replace(settings, slot=slot))
+        samples = await self._caller.call(Asked(self._endpoint, sent, settings, n), tries)
+        usage = sum((sample.usage for sample in samples), Usage())
+        self._ledger.record(Probed(settings.step, "", self._ledger.price(self._endpoint, usage), slot))
+        return samples
+
+
+def can_be_tried(sampler: Sampler) -> bool:
+    """Whether there may be a cache between, and an answer comes while one waits: not in a batch, hours later."""
+    return isinstance(sampler, Endpoint) and not deferred(sampler)

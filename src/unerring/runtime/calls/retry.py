@@ -1,0 +1,346 @@
+"""Sending a call until it is answered: the one owner of retries.
+
+Samplers make one request and never try again, so that a try here is a request there, and a journal that has every try
+has every request. A failure is waited out by the call that met it; where the provider limits the rate, by all
+calls of the account.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+from unerring.core.user_code import noted
+from unerring.core.voting.sample import Sample, Settings, Usage
+from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
+from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
+from unerring.runtime.calls.gate import Gate, OpenGate, unless_stopped
+from unerring.runtime.calls.rate_control import FIRST
+from unerring.runtime.calls.token_counts import believed
+from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.ensemble import as_failure, cancelled_by_itself
+from unerring.runtime.protocols import Endpoint, Sampler
+
+_CHANCE = Random()  # spreads waits; decides nothing
+
+
+class Asked(NamedTuple):
+    """What one call asks: n samples of a prompt."""
+
+    sampler: Sampler
+    prompt: str
+    settings: Settings
+    n: int
+
+
+class Book(Protocol):
+    """Who keeps account of the tries of a call."""
+
+    async def begin(self, asked: Asked) -> None:
+        """A try is about to be sent; returns once that is on record, and there is money for it."""
+
+    def failed(self, error: ProviderError) -> None:
+        """It brought no sample."""
+
+    def cancelled(self) -> None:
+        """It was given up while under way."""
+
+
+class NoBook:
+    """Keeps no account."""
+
+    async def begin(self, asked: Asked) -> None:
+        pass
+
+    def failed(self, error: ProviderError) -> None:
+        pass
+
+    def cancelled(self) -> None:
+        pass
+
+
+class Caller:
+    """Sends calls, those of each account through its own gate."""
+
+    def __init__(self, around: Surroundings, most: int = 256) -> None:
+        """At most `most` calls to an account are under way at once."""
+        self._around = around
+        self._most = most
+        self._gates: dict[str, Gate] = {}
+        self._ways: dict[int, tuple[Gate | OpenGate, bool]] = {}
+        self._failures = FailureNotices(around)
+        self._calls = 0
+        self._seconds = 0.0
+
+    @property
+    def latency(self) -> float | None:
+        """How long calls took so far, seconds on average."""
+        return self._seconds / self._calls if self._calls else None
+
+    async def call(self, asked: Asked, book: Book, *halts: StopRequest) -> list[Sample]:
+        """Make a call, repeating it after passing failures, and return its samples, one at least.
+
+        Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where the
+        run is to stop before it was answered, or one of `halts` is asked for. A call that is under way then is
+        awaited, without occupying a slot.
+        """
+        stops, account = (self._around.stop, *halts), account_of(asked.sampler)
+        gate, later = self._way(asked.sampler)
+        failures, since = 0, 0.0
+        for halt in halts:
+            if halt.reason is not None:  # before it was sent
+                raise Interrupted(halt.reason)
+        while True:
+            ticket = gate.enter_now() or await gate.enter(*stops)
+            turn = _Turn(gate)
+            for halt in halts:
+                halt.tells(turn.end)
+            try:
+                samples = await self._sent(asked, book, stops if later else None, halts)
+            except ProviderBusy as failure:
+                since = since if failures else self._around.clock.time()
+                self._failures.failed(account, asked.sampler.name, failure)
+                wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
+                shared = turn.over or gate.leave(ticket, failure, wait)
+                self._require_patience(failure, since, wait)
+                failures += 1
+            except BaseException:
+                turn.end()
+                raise
+            else:
+                self._failures.answered(account)
+                if not turn.over:
+                    gate.leave(ticket)
+                return samples
+            finally:
+                for halt in halts:
+                    halt.spares(turn.end)
+            if not shared:
+                await unless_stopped(self._around.clock, wait, *stops)
+            for stop in stops:
+                if stop.reason is not None:
+                    raise Interrupted(stop.reason)
+
+    async def _sent(
+        self, asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None, halts: tuple[StopRequest, ...]
+    ) -> list[Sample]:
+        """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
+        await begun(asked, book)
+        started = self._around.clock.time()
+        awaited, drops = _Awaited(self._around.stop), [halt for halt in halts if halt.drops]
+        for halt in drops:
+            halt.tells(awaited.end)
+        try:
+            samples = await brought(asked, book, stops)
+        finally:
+            awaited.end()
+            for halt in drops:
+                halt.spares(awaited.end)
+        self._calls += 1
+        self._seconds += self._around.clock.time() - started
+        return samples
+
+    def _way(self, sampler: Sampler) -> tuple[Gate | OpenGate, bool]:
+        """The gate of a sampler's account, and whether its answers come hours later."""
+        way = self._ways.get(id(sampler))  # to ask whether it is an endpoint takes longer than all the rest
+        if way is None:
+            gate: Gate | OpenGate = _OPEN
+            if isinstance(sampler, Endpoint):
+                first: int = getattr(sampler, "at_once", FIRST)
+                new = Gate(self._around.clock, self._around.patience, max(self._most, first), first)
+                gate = self._gates.setdefault(sampler.account, new)
+            way = self._ways[id(sampler)] = gate, deferred(sampler)
+        return way
+
+    def _require_patience(self, failure: ProviderBusy, since: float, wait: float) -> None:
+        """Raise `ProviderGone` where failures went on since `since`, and the next wait is beyond all patience."""
+        away, most = self._around.clock.time() - since, self._around.patience.total
+        if away + wait > most:
+            read = f" ({failure.reading})" if failure.reading else ""
+            further = f"the next wait is {length_of_time(wait)}"
+            if failure.retry_after:
+                further = f"asks for {length_of_time(failure.retry_after)} more"
+            raise ProviderGone(
+                f"the provider failed for {length_of_time(round(away, 1))} on end and {further}{read}, "
+                f"beyond the run's patience of {length_of_time(most)}; last: {failure}"
+            ) from failure
+
+
+class _Turn:
+    """A slot of the rate limiter, freed early when the run abandons a call whose reply it still records."""
+
+    __slots__ = ("_gate", "over")
+
+    def __init__(self, gate: Gate | OpenGate) -> None:
+        self._gate = gate
+        self.over = False
+
+    def end(self) -> None:
+        """The call no longer counts among those under way."""
+        if not self.over:
+            self.over = True
+            self._gate.end()
+
+
+class _Awaited:
+    """A call that a stop of the run waits for, until it ends or its step is dropped."""
+
+    __slots__ = ("_over", "_stop")
+
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
+        self._over = False
+        stop.under_way += 1
+
+    def end(self) -> None:
+        """It is no longer waited for."""
+        if not self._over:
+            self._over = True
+            self._stop.under_way -= 1
+
+
+_OPEN = OpenGate()
+
+
+async def begun(asked: Asked, book: Book) -> None:
+    """Put one try on record; where that is given up, nothing was sent."""
+    try:
+        await book.begin(asked)
+    except (asyncio.CancelledError, Interrupted):
+        book.cancelled()
+        raise
+
+
+async def brought(asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None = None) -> list[Sample]:
+    """The samples of one try, one at least; every other outcome is put on record, and raised.
+
+    Raises `ProviderBusy` for a passing failure, `ProviderGone` for a lasting one, `Interrupted` where one of `stops`
+    was asked for, and `CancelledError` where the run cancelled the call. What else the model's own code raises is
+    raised as it is, with a note of model and step: it is never a reason to ask again without end.
+    """
+    try:
+        sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
+        samples = checked(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
+        if not samples:
+            raise ProviderBusy("the model returned no sample")
+        if not deferred(asked.sampler):  # which bills some samples with earlier ones
+            samples = believed(asked.sampler, asked.prompt, asked.settings, samples)
+    except Interrupted:
+        book.cancelled()
+        raise
+    except asyncio.CancelledError as error:
+        if cancelled_by_the_run():
+            book.cancelled()
+            raise
+        failure = cancelled_by_itself()
+        book.failed(failure)
+        raise failure from error
+    except ProviderDown as error:
+        book.failed(error)
+        raise ProviderGone(str(error)) from error
+    except ProviderBusy as error:
+        book.failed(error)
+        raise
+    except (Exception, SystemExit) as error:
+        book.failed(ProviderError(f"{type(error).__name__}: {error}", FailureKind.UNKNOWN))
+        own = as_failure(error)
+        noted(own, asked.sampler.name, asked.settings.step)
+        if own is error:
+            raise
+        raise own from error
+    return samples
+
+
+def cancelled_by_the_run() -> bool:
+    """Whether the running task was asked to end, so that a `CancelledError` in it is not of the model's own making."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def failure_of(call: "asyncio.Task[Any]") -> BaseException | None:
+    """The error that ended a call, if any; a cancellation that the run did not request is the user's own."""
+    if call.cancelled():
+        return RuntimeError("the model's or the process's own code cancelled a call (CancelledError)")
+    return call.exception()
+
+
+async def taken_in(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequest) -> None:
+    """Run all of this at once and wait for all of it; raises the first failure.
+
+    Once one has failed `halt` is asked for: what is paid for is still taken in, but nothing is tried again.
+    """
+    if len(work) < 2:
+        for one in work:
+            await one
+        return
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        _, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if under_way:
+            halt.ask("another call of the step failed")
+            await asyncio.wait(under_way)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+    raise_first(map(failure_of, tasks))
+
+
+def raise_first(failures: Iterable[BaseException | None]) -> None:
+    """Raise the first failure, if any; one that was only stopped because of another one is not the reason."""
+    for error in sorted(filter(None, failures), key=lambda error: isinstance(error, Interrupted)):
+        raise error
+
+
+def account_of(sampler: Sampler) -> str:
+    """What a sampler's failures are counted by: its account, or its name where it has none."""
+    account: str = getattr(sampler, "account", sampler.name)
+    return account
+
+
+def deferred(sampler: Sampler) -> bool:
+    """Whether it answers many calls together, hours later (`at_once` of them): nothing is to wait for that in vain."""
+    return hasattr(sampler, "at_once")
+
+
+async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *stops: StopRequest) -> Sequence[Sample]:
+    """What a call brings; raises `Interrupted` once one of the stops is asked for, and gives the call up."""
+    asking = asyncio.ensure_future(sampling)
+    ended: asyncio.Future[Sequence[Sample]] = asyncio.get_running_loop().create_future()
+    for stop in stops:
+        stop.ends(ended)
+    try:
+        await asyncio.wait([asking, ended], return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            await ended  # which raises
+        return asking.result()
+    finally:
+        asking.cancel()
+        ended.cancel()
+        for stop in stops:
+            stop.spares(ended)
+
+
+def checked(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples as a list; raises `TypeError` for a sampler that breaks its contract."""
+    if type(samples) is not list and (not isinstance(samples, Sequence) or isinstance(samples, str)):
+        raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")
+    for sample in samples:
+        if not isinstance(sample, Sample) or not isinstance(sample.text, str):
+            raise TypeError(f"a sampler returns samples with text, not {sample!r}")
+        if not _is_recordable(sample):
+            raise TypeError(f"a sample has whole numbers of tokens, and names that are text, unlike {sample!r}")
+    return samples if type(samples) is list else list(samples)
+
+
+def _is_recordable(sample: Sample) -> bool:
+    """Whether a sample's parts are of the types that a journal keeps: what is written must be read back."""
+    usage = sample.usage
+    return (
+        isinstance(usage, Usage)
+        and type(usage.input_tokens) is type(usage.output_tokens) is type(usage.cached_tokens) is int
+        and isinstance(sample.voter, str)
+        and (sample.reply_id is None or isinstance(sample.reply_id, str))
+        and (sample.served is None or isinstance(sample.served, str))
+    )

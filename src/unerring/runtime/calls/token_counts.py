@@ -1,0 +1,54 @@
+"""Check the token counts that a provider reports against the texts that were sent and received.
+
+A report with fewer tokens than the texts must have (`least_tokens`) is not believed: the true count is not known, so
+the call is charged at its worst case, like a call without a report.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from unerring.core.voting.sample import Finish, Sample, Settings, Usage, least_tokens
+from unerring.runtime.protocols import Sampler
+
+
+def least_read(prompt: str, settings: Settings) -> int:
+    """The fewest tokens that a call reads: those of its prompt and of the messages before it."""
+    if not settings.messages:
+        return least_tokens(prompt)
+    return least_tokens(prompt) + sum(least_tokens(message.content) for message in settings.messages)
+
+
+def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sample]) -> list[Sample]:
+    """Replace impossible token counts by the worst case.
+
+    A count is impossible where it is less than the text must have cost. Samples stay as they are where the sampler
+    does not say what a call costs at worst, and where the prompt was refused unread, which costs nothing.
+    """
+    worst: Callable[..., Usage] | None = getattr(sampler, "worst", None)
+    if worst is None:
+        return samples
+    read = sum([sample.usage.input_tokens for sample in samples])
+    suspicious = len(prompt) > 8 * read or bool(settings.messages)  # counting takes longer
+    lacking = suspicious and read < least_read(prompt, settings)
+    if not lacking and not any(map(_is_short, samples)):
+        return samples
+    if all(sample.finish is Finish.REFUSED and not sample.text and sample.usage == Usage() for sample in samples):
+        return samples
+    most = worst(prompt, settings, len(samples))
+    each = most.output_tokens // len(samples)
+    charged = [
+        replace(sample, usage=replace(sample.usage, output_tokens=max(each, least_tokens(sample.text))))
+        if _is_short(sample)
+        else sample
+        for sample in samples
+    ]
+    if lacking:
+        usage = replace(charged[0].usage, input_tokens=most.input_tokens, cached_tokens=0)
+        charged[0] = replace(charged[0], usage=usage)
+    return charged
+
+
+def _is_short(sample: Sample) -> bool:
+    """Whether a sample is said to have fewer tokens than its text has."""
+    written = sample.usage.output_tokens
+    return len(sample.text) > 8 * written and written < least_tokens(sample.text)

@@ -1,0 +1,84 @@
+"""The chain runner: steps are decided by races, committed strictly in order, journaled, and carried forward.
+
+Here they are taken one after the other; `unerring.runtime.speculation.lookahead` asks further ahead and commits the
+same.
+"""
+
+import asyncio
+
+from unerring.core.chain import Chain, subtask_at
+from unerring.core.journal.state import RunState
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.race import Continue, Undecided, Won
+from unerring.errors import Interrupted, JournalError
+from unerring.runtime.calls.failure_notices import name_last_failure
+from unerring.runtime.calls.ledger import Ledger
+from unerring.runtime.config import Surroundings
+from unerring.runtime.frontier import Frontier, undecided
+from unerring.runtime.protocols import Journal, Sampler
+from unerring.runtime.question import Question
+from unerring.runtime.sampling import Sampling
+from unerring.runtime.speculation.guesses import guesses_of
+from unerring.runtime.speculation.lookahead import Lookahead
+
+STEPS_ON_END = 8  # that a chain on an instant sampler takes before the event loop has a turn
+
+
+async def run_chain(
+    chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, around: Surroundings
+) -> Json:
+    """Run a chain from the state `at`, where the journal folded so far stands, to its end.
+
+    Returns the chain's last state. Raises `Stopped` where the run stops short, with everything decided so far in
+    the journal; whatever a user's own code raises is passed on, after the journal is made safe.
+    """
+    ledger = Ledger(folded, journal, around)
+    try:
+        frontier = Frontier(chain, ledger, at, around)
+        sampling = Sampling(sampler, ledger, around)
+        try:
+            sampling.require_weighed(voter.name for voter in folded.voters.values())
+            first = subtask_at(chain, at, folded.committed)
+            if first is not None:
+                await sampling.try_out(first)
+            if around.speculation is None:
+                await _one_by_one(frontier, sampling)
+            else:
+                guesses = guesses_of(around, ledger, sampling.hear)
+                await Lookahead(frontier, sampling, around.speculation, guesses).run()
+            frontier.finish(sampling.latency)
+            await journal.commit()
+        except JournalError:
+            raise
+        except BaseException as error:
+            name_last_failure(error, around.stop)
+            frontier.pause(error, sampling.latency)
+            await journal.commit()
+            raise
+        return frontier.at
+    finally:
+        ledger.close()
+
+
+async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:
+    while (question := frontier.question()) is not None:
+        choice = await _decided(question, sampling, frontier)
+        frontier.commit(question.step, choice)
+        if question.step.step % STEPS_ON_END == 0:
+            await asyncio.sleep(0)  # instant samplers never wait, and the loop has signals to hear
+
+
+async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -> str:
+    """Draw samples until the step is won, or comes to a shortlist; raises `StepUndecided` at its caps."""
+    step, stop = question.step, frontier.around.stop
+    while True:
+        frontier.shortlist(question)
+        match step.verdict:
+            case Won(candidate):
+                return step.choice(candidate)
+            case Undecided():
+                raise undecided(step)
+            case Continue():
+                if stop.reason is not None:
+                    raise Interrupted(stop.reason)
+                await sampling.draw(question)

@@ -1,0 +1,101 @@
+"""Where guesses come from, besides the votes: the chain's own idea, or a drafting model."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Protocol, TypeAlias
+
+from unerring.core.journal.entries import DRAFT, Drafted
+from unerring.core.user_code import OWN_ERRORS, json_of, raise_own
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.sample import Sample, Settings
+from unerring.errors import ProviderBusy, ProviderError, ProviderGone
+from unerring.runtime.calls.ledger import Ledger, Tries
+from unerring.runtime.calls.retry import Asked, begun, brought
+from unerring.runtime.config import Surroundings
+from unerring.runtime.protocols import Sampler
+from unerring.runtime.question import Question
+
+
+class Guesses(Protocol):
+    """What guesses."""
+
+    async def guess(self, question: Question) -> str | None:
+        """The canonical choice that the step will probably come to, or None for no idea."""
+
+
+Hear: TypeAlias = Callable[[Sampler, str, Sample], None]
+
+
+def guesses_of(around: Surroundings, ledger: Ledger, hear: Hear | None = None) -> Guesses | None:
+    """What guesses in a run; None where guesses come from the votes alone. `hear` takes in each draft."""
+    source = None if around.speculation is None else around.speculation.source
+    if source is None:
+        return None
+    return Drafts(source, ledger, around, hear) if isinstance(source, Sampler) else OwnGuesses(source)
+
+
+class OwnGuesses:
+    """Asks the chain's own `guess(state)`."""
+
+    def __init__(self, guess: Callable[[Json], Json]) -> None:
+        self._guess = guess
+
+    async def guess(self, question: Question) -> str | None:
+        step = question.step.step
+        try:
+            guessed = self._guess(question.state)
+        except OWN_ERRORS as error:
+            raise_own(error, "guess", step, self._guess)
+        return None if guessed is None else json_of(guessed, "guess", "choice", step, self._guess)
+
+
+class Drafts:
+    """Asks a drafting model, once a step, at temperature 0. Its answers never vote; what they cost is journaled.
+
+    A draft that cannot be had is none: after a failure the model is left alone for a while, and guesses come from
+    the votes meanwhile.
+    """
+
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings, hear: Hear | None = None) -> None:
+        self._hear = hear
+        self._sampler = sampler
+        self._ledger = ledger
+        self._clock = around.clock
+        self._patience = around.patience
+        self._failures = 0
+        self._not_before = 0.0
+        self._chance = Random()  # spreads waits; decides nothing
+
+    async def guess(self, question: Question) -> str | None:
+        if self._clock.time() < self._not_before:
+            return None
+        try:
+            text = await self._drafted(question)
+        except (ProviderError, ProviderGone) as error:
+            after = error.retry_after if isinstance(error, ProviderBusy) else None
+            self._not_before = self._clock.time() + self._patience.wait(self._failures, after, self._chance)
+            self._failures += 1
+            return None
+        self._failures = 0
+        try:
+            return question.choice(text)
+        except RedFlag:
+            return None
+
+    async def _drafted(self, question: Question) -> str:
+        folded, number = self._ledger.state, question.step.step
+        assert folded.opened is not None
+        drawn = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
+        settings = folded.request.settings(question.subtask, self._sampler.compact, drawn)
+        asked = Asked(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
+        tries = Tries(self._ledger, (number, DRAFT, 1), question.at)
+        await begun(asked, tries)
+        samples = await brought(asked, tries)
+        if self._hear is not None:
+            self._hear(self._sampler, asked.prompt, samples[0])
+        if self._sampler.paid:
+            usage = samples[0].usage
+            charge = self._ledger.price(self._sampler, usage)
+            self._ledger.record(Drafted(number, usage, question.at, None if charge.money is None else charge))
+        return samples[0].text
