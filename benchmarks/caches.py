@@ -19,8 +19,6 @@ from random import Random
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "runtime")]
 
-from virtual_time import LoopClock, virtually  # noqa: E402
-
 from faults.caching import COALESCING, FREE, FRESH, IGNORES_SEED, MARKED, Cache, Proxy, Reply  # noqa: E402
 from faults.replies import Question  # noqa: E402
 from unerring.core.request import nonce_line  # noqa: E402
@@ -29,6 +27,7 @@ from unerring.core.voting.sample import Finish, Sample, Settings, Usage  # noqa:
 from unerring.runtime.calls.cache_probe import Nature, nonce_of, probe  # noqa: E402
 from unerring.runtime.calls.repeat_probe import probe_repeats  # noqa: E402
 from unerring.runtime.calls.share_probe import probe_shared  # noqa: E402
+from virtual_time import LoopClock, virtually  # noqa: E402
 
 OVERHEAD, READ, WRITE, SPREAD = 0.03, 1 / 2000, 1 / 50, 0.1  # seconds, seconds a token, share of a latency
 SHAPES = {"short/short": (30, 4), "long/short": (600, 20), "short/long": (30, 300), "long/long": (600, 300)}

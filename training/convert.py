@@ -30,7 +30,7 @@ from data import SPECIAL
 from model import NORM_EPSILON, Shape
 
 HERE = Path(__file__).parent
-PACKAGE = HERE.parent / "src" / "unerring" / "adapters" / "embedded_weights"
+PACKAGE = HERE.parent / "src" / "unerring" / "adapters" / "embedded" / "weights"
 HEADS = Shape.heads
 LARGEST = 64  # of a weight as a whole number
 Arrays = dict[str, np.ndarray]

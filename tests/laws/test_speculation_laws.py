@@ -7,10 +7,8 @@ happens in virtual time.
 """
 
 import asyncio
-import sys
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -29,9 +27,6 @@ from unerring.errors import ProviderBusy
 from unerring.runtime.config import Patience, Speculation, Surroundings
 from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal, NoisySampler
-
-sys.path.append(str(Path(__file__).parents[1] / "runtime"))
-
 from virtual_time import LoopClock, Slow, virtually
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

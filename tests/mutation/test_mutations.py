@@ -23,9 +23,17 @@ TEST_SECONDS = 3600.0  # each test has its own time limit besides
 # What is run where the tests of the changed module alone notice nothing: all that is quick and in this process.
 WIDER = (
     *("tests/core", "tests/laws", "tests/contracts", "tests/runtime", "tests/processes", "tests/golden"),
-    *("tests/adapters/test_sqlite_journal.py", "tests/adapters/test_journal_head.py", "tests/test_api_resuming.py"),
-    *("tests/adapters/test_journal_damage.py", "tests/adapters/test_journal_seals.py", "tests/ui/test_text.py"),
-    *("tests/test_api_running.py", "tests/test_reviewing.py", "tests/test_measuring.py"),
+    *(
+        "tests/adapters/sqlite/test_sqlite_journal.py",
+        "tests/adapters/sqlite/test_journal_head.py",
+        "tests/api/test_resuming.py",
+    ),
+    *(
+        "tests/adapters/sqlite/test_journal_damage.py",
+        "tests/adapters/sqlite/test_journal_seals.py",
+        "tests/cli/test_text.py",
+    ),
+    *("tests/api/test_running.py", "tests/api/test_reviewing.py", "tests/api/test_calibrating.py"),
 )
 log = logging.getLogger(__name__)
 

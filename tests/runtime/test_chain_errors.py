@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from chain_runs import K2, K3, Answers, Words, resume, run
 
+from chain_runs import K2, K3, Answers, Words, resume, run
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import ProviderBusy
 from unerring.runtime.config import StopRequest

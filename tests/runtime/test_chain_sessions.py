@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from chain_runs import K1, K2, Answers, Words, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain_runs import K1, K2, Answers, Words, resume, run
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Committed, Finished, Intent, Opened, Resumed, digest_of
 from unerring.core.journal.state import RunState, replay

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from chain_runs import K2, K3, Answers, Words, arun, resume, run
 
+from chain_runs import K2, K3, Answers, Words, arun, resume, run
 from unerring.core.journal.entries import Cancelled, Committed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy

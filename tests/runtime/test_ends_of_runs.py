@@ -5,8 +5,6 @@ import asyncio
 
 from chain_runs import K2, K3, Words, arun
 from metered import Bill, Metered
-from virtual_time import RIGHT, LoopClock, Says, Slow, always_a, until, virtually
-
 from tables import each
 from unerring.core.journal.entries import Finished, Paused
 from unerring.core.journal.state import replay
@@ -17,6 +15,7 @@ from unerring.runtime.calls.gate import Gate, unless_stopped
 from unerring.runtime.calls.retry import Asked, Caller, NoBook
 from unerring.runtime.config import Patience, StopRequest, Surroundings
 from unerring.testing import MemoryJournal, ScriptedSampler
+from virtual_time import RIGHT, LoopClock, Says, Slow, always_a, until, virtually
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)
 

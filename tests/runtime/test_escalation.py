@@ -5,10 +5,10 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from chain_runs import K1, K2, Words, resume, run, word
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain_runs import K1, K2, Words, resume, run, word
 from unerring.core.chain import Subtask
 from unerring.core.journal.entries import Finished, Redrawn
 from unerring.core.journal.spend import WORDING

@@ -3,10 +3,9 @@
 import asyncio
 
 import pytest
-from chain_runs import K3, Words, resume, run
-from virtual_time import Says
 
 import unerring
+from chain_runs import K3, Words, resume, run
 from faults.answers import Answer
 from faults.server import serving
 from rows import Rows
@@ -18,6 +17,7 @@ from unerring.core.voting.flag_limit import FIRST
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import NOTED_REASONING, Finish, Sample, Usage
 from unerring.errors import SamplesFlagged, StepUndecided
+from virtual_time import Says
 
 
 def total(path):

@@ -1,8 +1,8 @@
 """Which samples are flagged and for what, and which faults are the user's bug and flag nothing."""
 
 import pytest
-from chain_runs import K1, K2, Words, resume, run
 
+from chain_runs import K1, K2, Words, resume, run
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Replies
 from unerring.core.voting.policy import Policy

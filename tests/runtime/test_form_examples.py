@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from chain_runs import K3, Words, run
 
+from chain_runs import K3, Words, run
 from unerring import Subtask, json_answer
 from unerring.core.chain import check_of, subtask_at
 from unerring.core.voting.redflag import FlagKind, RedFlag

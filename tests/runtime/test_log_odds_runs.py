@@ -4,11 +4,11 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from chain_runs import Words, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unerring
+from chain_runs import Words, resume, run
 from doubling import exported
 from unerring import Hanoi, Options, Policy
 from unerring.api.history import History

@@ -5,10 +5,9 @@ from decimal import Decimal
 from itertools import product
 
 import pytest
-from chain_runs import K1, Words, arun, opening
-from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
 
 import unerring
+from chain_runs import K1, Words, arun, opening
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies
 from unerring.core.journal.state import replay
 from unerring.core.voting.policy import Policy
@@ -20,6 +19,7 @@ from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of
 from unerring.runtime.sampling import Sampling
 from unerring.testing import MemoryJournal
+from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
 
 MOST_CALLS = 200  # of a run of 3 steps within its patience: what asks without end makes thousands
 PATIENCE = Patience(first=1.0, longest=8.0, total=60.0)

@@ -6,8 +6,8 @@ from itertools import product
 from math import sqrt
 
 import pytest
-from chain_runs import Words, run
 
+from chain_runs import Words, run
 from unerring.api.resolve import sampler_for
 from unerring.core.chain import Rehearsal
 from unerring.core.voting.policy import Policy

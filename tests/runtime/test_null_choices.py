@@ -1,8 +1,8 @@
 """None as a choice: a parser without its return stops the run; null is an answer only where that is said."""
 
 import pytest
-from chain_runs import K2, Words, run
 
+from chain_runs import K2, Words, run
 from unerring import RedFlag, Subtask, json_answer
 from unerring.api.calibration import PilotOptions, calibrate
 from unerring.errors import StepUndecided

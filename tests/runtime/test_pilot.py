@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from chain_runs import Answers, Words
-from virtual_time import LoopClock, Says, Slow, virtually
 
+from chain_runs import Answers, Words
 from pilots import Places, Untold, counted, piloted
 from unerring import Hanoi, Policy, Sample, Usage
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate
@@ -17,6 +16,7 @@ from unerring.runtime.config import Guards
 from unerring.runtime.ensemble import Panel
 from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
 from unerring.testing import NoisySampler
+from virtual_time import LoopClock, Says, Slow, virtually
 
 
 class Asked:

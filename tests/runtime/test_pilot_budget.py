@@ -4,9 +4,8 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
-from virtual_time import LoopClock, Says
 
+from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
 from pilots import Places, blank, counted, one_line, piloted
 from unerring import InputError, Policy, Sample, Usage
 from unerring.adapters.sqlite.reader import Reader
@@ -21,6 +20,7 @@ from unerring.errors import BudgetSpent, VotesCopied
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import Guards, Surroundings
 from unerring.runtime.pilot import Pilot, pilot_policy
+from virtual_time import LoopClock, Says
 
 POLICY = pilot_policy(Policy(), 0.1)
 

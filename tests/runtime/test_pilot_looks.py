@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-from virtual_time import LoopClock, Says, Slow, virtually
-
 from pilots import Untold, counted, piloted
 from unerring import Hanoi
 from unerring.api.calibration import PilotOptions, acalibrate
 from unerring.core.planning.calibration import ENOUGH_LOOKS
 from unerring.runtime.ensemble import Panel
 from unerring.testing import NoisySampler
+from virtual_time import LoopClock, Says, Slow, virtually
 
 
 def jittered(prompt, settings):

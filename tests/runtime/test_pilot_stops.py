@@ -6,10 +6,9 @@ import signal
 import threading
 
 import pytest
-from chain_runs import Words
-from virtual_time import Says
 
 import unerring
+from chain_runs import Words
 from pilots import Places, counted, one_line, piloted
 from unerring import Hanoi, ProviderBusy, ProviderDown, Sample, Usage
 from unerring.api._pilot_journal import _Unkept
@@ -17,6 +16,7 @@ from unerring.api.calibration import PilotOptions, acalibrate, calibrate, read_c
 from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
 from unerring.runtime.config import Patience
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
+from virtual_time import Says
 
 
 def busy_once(step_of_trouble, error, answer="a"):

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from chain_runs import K2, K3, Answers, Words, arun, resume, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain_runs import K2, K3, Answers, Words, arun, resume, run
 from unerring.core.journal.entries import Committed
 from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy

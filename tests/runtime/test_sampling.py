@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from chain_runs import K1, K2, K3, Answers, Words, arun, resume, run, word
 
+from chain_runs import K1, K2, K3, Answers, Words, arun, resume, run, word
 from unerring.core.chain import Subtask
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies, Voter
 from unerring.core.voting.policy import Policy

@@ -4,9 +4,9 @@ import datetime
 import re
 
 import pytest
-from chain_runs import Words
 
 import unerring
+from chain_runs import Words
 from unerring import Rehearsal, Subtask
 from unerring.core.chain import verifier_of
 from unerring.core.chain_form import misfit

@@ -47,7 +47,7 @@ from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.protocols import Clock, Sampler
 from unerring.runtime.signals import GRACE_SECONDS, run_stoppable
 
-SHIPPED = Path(__file__).parent / "adapters" / "embedded_calibration.json"
+SHIPPED = Path(__file__).parents[1] / "adapters" / "embedded" / "calibration.json"
 PLAIN = Request()
 KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a file
 

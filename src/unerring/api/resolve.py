@@ -11,6 +11,7 @@ from typing import Any
 
 from unerring.adapters.embedded.catalog import DRAFT, named
 from unerring.adapters.function import FunctionSampler
+from unerring.adapters.noise import NoisySampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import imported, installed, is_plugged, plugged
 from unerring.adapters.scrubbing import about_words
@@ -27,7 +28,6 @@ from unerring.processes import SHIPPED
 from unerring.runtime.config import Speculation
 from unerring.runtime.ensemble import RESERVE, SEPARATOR, Panel
 from unerring.runtime.protocols import Sampler
-from unerring.testing import NoisySampler
 
 _OF_OPENAI = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how names of OpenAI's models begin
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.memory import MemoryJournal
 from unerring.adapters.openai.fields import require_free_fields
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import SqliteJournal
@@ -66,7 +67,6 @@ from unerring.runtime.ensemble import require_request, require_weighed, reserves
 from unerring.runtime.protocols import Clock, Journal, Observer, Sampler
 from unerring.runtime.runner import run_chain
 from unerring.runtime.signals import GRACE_SECONDS, run_stoppable
-from unerring.testing import MemoryJournal
 
 log = logging.getLogger("unerring")
 

@@ -14,7 +14,7 @@ from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagRules
 from unerring.errors import InputError
 
-WEIGHTS = Path(__file__).parent / "embedded_weights"
+WEIGHTS = Path(__file__).parent / "weights"
 MEMBERS = ("a", "b", "c")
 DRAFT = "draft"  # the member that only proposes answers
 

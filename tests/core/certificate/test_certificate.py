@@ -1,0 +1,288 @@
+"""The certificate of a run: what it says, what it does not say, and that it warns where it should."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_votes import Counted, voted
+
+from unerring.core.certificate.certificate import (
+    HARDLY_RIGHT,
+    INDEPENDENT,
+    NO_STEPS,
+    ONE_VOTER,
+    SINGLE_VOTES,
+    TOGETHER,
+    Run,
+    certificate_of,
+)
+from unerring.core.certificate.expectations import Expectations
+from unerring.core.certificate.fit import as_one
+from unerring.core.certificate.vote_patterns import Part, cast_votes, pooled
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.core.voting.redflag import FlagKind
+
+KEYS = {
+    *("expected_wrong", "zero_probability", "zero_probability_low", "wrong_interval", "voters", "repeat", "nearest"),
+    *("assumptions", "warnings", "certifiable"),
+}
+FLAG = FlagKind.MALFORMED
+SINGLE = Policy(AheadBy(1))
+RECORD = Path(__file__).parents[3] / "docs" / "record" / "record.json"
+
+
+def certificate(script):
+    """The certificate in a report, which is JSON with finite numbers."""
+    found = script.report()["certificate"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found.keys() == KEYS
+    return found
+
+
+NOT_PLANNED = Expectations()
+
+
+def simulated(wrong, k, seed=1, steps=2000, expected=NOT_PLANNED):
+    """The certificate of a simulated run of voters that err with these chances."""
+    run = voted(np.random.default_rng(seed), np.tile(wrong, (steps, 1)), k)
+    return certificate_of(run, Run(dict(enumerate(("first", "second", "third"))), expected))
+
+
+def test_a_unanimous_run_is_certified(script):
+    """A run without dissent has few wrong steps to be expected, and none with a probability below 1."""
+    script.open()
+    for _ in range(50):
+        script.decide("a", "a", "a")
+    found = certificate(script)
+    assert found["certifiable"]
+    assert 0.0 < found["expected_wrong"] < 0.1
+    assert 0.9 < found["zero_probability_low"] <= found["zero_probability"] < 1.0
+    assert found["wrong_interval"] == [0, 0]
+    assert found["nearest"] == found["warnings"] == []
+
+
+def test_before_the_first_step_there_is_nothing_to_certify(script):
+    """The keys are there, and it says why there is nothing in them."""
+    found = certificate(script.open())
+    assert (found["certifiable"], found["expected_wrong"], found["wrong_interval"]) == (False, 0.0, [0, 0])
+    assert found["warnings"] == [NO_STEPS]
+
+
+def test_single_votes_certify_nothing(script):
+    """At k = 1 nothing is claimed: any number of steps may be wrong, and no p is estimated."""
+    script.open(SINGLE)
+    for _ in range(4):
+        script.decide("a")
+    found = certificate(script)
+    assert (found["certifiable"], found["expected_wrong"], found["zero_probability"]) == (False, None, None)
+    assert (found["wrong_interval"], found["zero_probability_low"]) == ([0, 4], 0.0)
+    assert found["warnings"] == [SINGLE_VOTES]
+    assert found["voters"] == [{"name": "first", "p": None, "votes": 4, "planned": None}]
+
+
+def test_single_votes_are_judged_by_the_plan(script):
+    """At k = 1 the plan's p says what is to be expected, and that it is the plan that says so."""
+    script.open(SINGLE, plan={"p": {"first": [0.7, 0.75, 0.8]}})
+    for _ in range(4):
+        script.decide("a")
+    found = certificate(script)
+    assert not found["certifiable"]
+    assert found["expected_wrong"] == pytest.approx(1.0)
+    assert found["zero_probability"] == pytest.approx(np.exp(-1.0))
+    assert found["zero_probability_low"] == pytest.approx(np.exp(-1.2))
+    assert found["wrong_interval"] == [0, 4]
+    assert "plan" in found["assumptions"][0]
+
+
+def test_a_plan_that_knows_only_some_voters_does_not_judge_single_votes(script):
+    """One voter without a p, and nothing is claimed."""
+    script.open(SINGLE, plan={"p": {"first": [0.7, 0.75, 0.8]}}, voters=2)
+    script.vote(0, FLAG, "a")
+    script.decide()
+    script.decide("a")
+    assert certificate(script)["expected_wrong"] is None
+
+
+def test_the_steps_nearest_to_being_wrong_come_first(script):
+    """The most probably wrong first; among equally probable ones the smallest margin, most rounds, most flags."""
+    script.open()
+    script.decide("a", "a", "a")
+    script.decide("b", "a", "a", "a", "a")
+    script.decide("b", FLAG, "a", "b", "a", "a", "a", "a")
+    script.decide("b", "a", FLAG, FLAG, "a", "a", "a")
+    script.decide("a", FLAG, "a", "a")
+    nearest = certificate(script)["nearest"]
+    assert [step["step"] for step in nearest] == [2, 3, 1, 4]
+    chances = [step.pop("wrong_probability") for step in nearest]
+    assert chances == sorted(chances, reverse=True)
+    assert 0.0 < chances[-1] < chances[0] < 0.5
+    assert nearest[0] == {"step": 2, "tally": [5, 2], "margin": 3, "rounds": 3, "flags": 1}
+
+
+def test_at_most_ten_steps_are_named(script):
+    """However many steps had dissent."""
+    script.open()
+    for _ in range(15):
+        script.decide("b", "a", "a", "a", "a")
+    assert [step["step"] for step in certificate(script)["nearest"]] == list(range(10))
+
+
+def test_a_vote_of_a_better_voter_counts_more(script):
+    """Of two steps that ended 4-1, the one on which the better voter dissented is nearer to being wrong."""
+    script.open(voters=2)
+    for _ in range(60):
+        script.decide("a", "a", "a")
+        script.decide("a", "b", "a", "a", "a")
+    script.decide("b", "a", "a", "a", "a")
+    worst = certificate(script)["nearest"][0]
+    assert (worst["step"], worst["tally"]) == (120, [4, 1])
+
+
+def test_each_voter_has_its_p_beside_the_planned_one(script):
+    """By voter: its name, its p as the votes show it, the votes that show it, and the plan's interval."""
+    script.open(plan={"p": {"second": [0.9, 0.95, 0.99]}}, voters=2)
+    for _ in range(30):
+        script.decide("a", "a", "a")
+    first, second = certificate(script)["voters"]
+    assert (first["name"], first["votes"], first["planned"]) == ("first", 60, None)
+    assert (second["name"], second["votes"], second["planned"]) == ("second", 30, [0.9, 0.95, 0.99])
+    assert 0.9 < first["p"] < 1.0
+
+
+def test_p_is_found_from_the_votes_alone():
+    """Of three voters that are right with 0.95, 0.85 and 0.75, each p comes out within 0.02."""
+    found = simulated([0.05, 0.15, 0.25], 3)
+    assert [voter["p"] for voter in found["voters"]] == pytest.approx([0.95, 0.85, 0.75], abs=0.02)
+    assert found["warnings"] == []
+
+
+def test_a_voter_worse_than_planned_is_warned_of():
+    """The warning names the voter, how often it was outvoted, and how often at most that was planned."""
+    planned = Expectations(p={"first": (0.985, 0.99, 0.995), "second": (0.89, 0.9, 0.91)})
+    (warning,) = simulated([0.05, 0.1], 3, expected=planned)["warnings"]
+    assert warning.startswith("first was outvoted ")
+    assert "planned were " in warning
+
+
+def test_a_voter_as_planned_is_not_warned_of():
+    """Of 40 simulated runs none has a warning: at the end of the planned range one has it in about 1000."""
+    planned = Expectations(p={"first": (0.9, 0.92, 0.95)})
+    assert [simulated([0.1], 3, seed, 500, planned)["warnings"] for seed in range(40)] == [[]] * 40
+
+
+def test_voters_that_err_together_are_counted_as_one():
+    """Where all voters find the same steps hard they are taken as one, with a warning, and the truth is not missed."""
+    draw = np.random.default_rng(4)
+    run = voted(draw, np.repeat(draw.beta(0.25, 4.75, (3000, 1)), 3, 1), 3)
+    found = certificate_of(run, Run({0: "a", 1: "b", 2: "c"}, Expectations()))
+    assert found["warnings"] == [TOGETHER]
+    assert INDEPENDENT not in found["assumptions"]
+    low, high = found["wrong_interval"]
+    assert low <= run.wrong <= high
+
+
+def test_independent_voters_are_not_taken_for_one():
+    """In 40 simulated runs of three independent voters, at most four look as if they erred together (see e^-3)."""
+    found = [simulated([0.05, 0.05, 0.05], 3, seed, 500)["warnings"] for seed in range(40)]
+    assert sum(TOGETHER in warnings for warnings in found) <= 4
+
+
+def test_votes_hardly_better_than_chance_are_warned_of():
+    """Where votes are right only a little more often than wrong, winners mean little, and it says so."""
+    assert HARDLY_RIGHT in simulated([0.45], 2)["warnings"]
+    assert HARDLY_RIGHT not in simulated([0.2], 2)["warnings"]
+
+
+def test_one_voter_is_told_to_be_blind_to_itself(script):
+    """The assumptions say what a single voter's votes cannot show; several voters are taken as independent."""
+    script.open().decide("a", "a", "a")
+    assert certificate(script)["assumptions"][0] == ONE_VOTER
+    other = type(script)().open(voters=3)
+    other.decide("a", "a", "a")
+    assert certificate(other)["assumptions"][0] == INDEPENDENT
+
+
+def test_steps_whose_voters_are_not_told_apart_are_told():
+    """Where votes fell in too many ways to be kept by voter, the assumptions say on how many steps."""
+    run = voted(np.random.default_rng(3), np.tile([0.1, 0.1], (500, 1)), 2)
+    run.pooled_steps = 1234
+    found = certificate_of(run, Run({0: "a", 1: "b"}, Expectations()))
+    assert found["assumptions"][-1].startswith("on 1,234 steps voters are not distinguished")
+
+
+def record_patterns():
+    """The published record's tallies as votes of its three voters in rotation, of which one alone dissents.
+
+    On the step that ended 54-51 one voter was always right, one always wrong, and one nearly always out of form.
+    """
+    steps, dissenter = Counter(), 0
+    for tally, count in json.loads(RECORD.read_text())["report"]["tallies"].items():
+        won, *lost = map(int, tally.split("-"))
+        second, other = sum(lost[:1]), sum(lost[1:])
+        most = 51 if won == 54 else (won + 1) // 2 if lost else 1
+        for _ in range(count if lost else 1):
+            dissenter = (dissenter + 1) % 3
+            one, two = (voter for voter in range(3) if voter != dissenter)
+            parts = [Part(one, most, 0, 0), Part(two, (won - most) if lost else 1, 0, 0)]
+            parts.append(Part(dissenter, 0, second, other) if lost else Part(dissenter, 1, 0, 0))
+            steps[tuple(sorted(parts))] += 1 if lost else count
+    return dict(steps)
+
+
+def shares_of(steps):
+    """Votes against the winner and votes, by voter."""
+    lost, cast = Counter(), Counter()
+    for pattern, count in steps.items():
+        for voter, won, second, other in pattern:
+            lost[voter] += count * (second + other)
+            cast[voter] += count * (won + second + other)
+    return {voter: (lost[voter], cast[voter]) for voter in sorted(cast)}
+
+
+def test_the_record_is_certified_by_its_three_voters():
+    """By three voters far less than one of a million steps is expected to be wrong; were they one voter, dozens."""
+    steps = record_patterns()
+    assert sum(steps.values()) == 1_048_575
+    run = Run({0: "a", 1: "b", 2: "c"}, Expectations())
+    found = certificate_of(Counted(steps, shares_of(steps), 0), run)
+    assert found["expected_wrong"] < 0.1
+    assert found["zero_probability_low"] > 0.9
+    assert found["warnings"] == []
+    alone = as_one(steps, shares_of(steps))
+    assert certificate_of(Counted(alone.steps, {0: shares_of(alone.steps)[0]}, 0), run)["expected_wrong"] > 5
+
+
+parts = st.tuples(st.integers(0, 3), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
+patterns = st.lists(parts, min_size=1, max_size=3, unique_by=lambda part: part[0]).map(
+    lambda made: tuple(Part(*part) for part in sorted(made))
+)
+voted_somehow = st.dictionaries(patterns, st.integers(1, 10**9) | st.integers(1, 5), max_size=8)
+
+
+def possible(won, second, other):
+    """A winner has a vote, and where there are other choices one of them is the runner-up."""
+    return won >= 1 and (second >= 1 or not other)
+
+
+@settings(max_examples=30, deadline=None)
+@given(voted_somehow, st.integers(0, 3))
+def test_however_votes_fell_there_is_a_certificate(steps, pooled_from):
+    """Any votes at all, such as a forged journal may hold, lead to finite numbers that fit each other."""
+    steps = {pattern: count for pattern, count in steps.items() if possible(*cast_votes(pattern))}
+    shares = shares_of({pattern: count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1})
+    if pooled_from and shares:  # some steps are counted with all voters as one
+        steps = {pooled(pattern) if i >= pooled_from else pattern: 1 + i for i, pattern in enumerate(steps)}
+    run = Run({voter: f"voter {voter}" for voter in range(4)}, Expectations())
+    found = certificate_of(Counted(steps, shares, 0), run)
+    json.dumps(found, allow_nan=False)
+    low, high = found["wrong_interval"]
+    assert 0 <= low <= high <= sum(steps.values())
+    if found["expected_wrong"] is not None:
+        assert 0 <= found["expected_wrong"] <= sum(steps.values()) * (1 + 1e-9)
+        assert 0 <= found["zero_probability_low"] <= found["zero_probability"] <= 1 + 1e-9
+    assert all(voter["p"] is None or 0 <= voter["p"] <= 1 for voter in found["voters"])

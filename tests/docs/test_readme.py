@@ -1,0 +1,53 @@
+import asyncio
+import re
+from pathlib import Path
+
+import unerring
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+
+
+def test_the_example_runs_resumes_and_is_right(tmp_path, monkeypatch, capsys):
+    """The README's own example stops at its limit, resumes, and ends with the right balance."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "example"}
+    exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
+    said = capsys.readouterr().out
+    assert "120 steps" in said
+    assert names["result"].state == {"row": 200, "balance": sum(names["Ledger"].payments)}
+    assert unerring.report("ledger.db")["sessions"] == 2
+
+
+def test_the_example_can_be_inspected(tmp_path, monkeypatch):
+    """Every step of the example is there with its tally, and the journal verifies."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "example"}
+    exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
+    steps = list(unerring.steps("ledger.db"))
+    assert [step.step for step in steps] == list(range(200))
+    assert all(step.tally[0] - sum(step.tally[1:2]) == 4 for step in steps)
+    assert unerring.verify("ledger.db").problem is None
+
+
+def test_the_example_resumes_without_asyncio_too(tmp_path, monkeypatch):
+    """`unerring.resume` of the finished example returns the same result as `aresume`."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "example"}
+    exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
+    plain = unerring.resume("ledger.db", names["Ledger"](), names["model"])
+    awaited = asyncio.run(unerring.aresume("ledger.db", names["Ledger"](), names["model"]))
+    assert plain.state == awaited.state == names["result"].state
+
+
+def test_the_example_is_short():
+    """The README promises a chain of one's own in under 25 lines."""
+    assert len(EXAMPLE.strip().splitlines()) < 25
+
+
+def test_every_link_leads_somewhere():
+    """Each relative link of the documents leads to a file of the repository."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("training/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

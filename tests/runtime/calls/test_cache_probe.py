@@ -1,0 +1,416 @@
+"""Trial calls: what they find out about caches, seeds and n; whom they never accuse; what they leave to the run."""
+
+import asyncio
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from caching_gateway import Gateway, always, mostly, unseeded
+from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.sample import Finish, Sample, Settings, Usage
+from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.calls.cache_probe import MOST_CALLS, Nature, looks_random, nonce_of, probe
+from virtual_time import virtually
+
+BASE = Settings(temperature=0.0, max_output_tokens=24, seed=5, step=0, slot=0)
+FATAL_CACHES = [name for name in CACHES if name != "WHOLE_BODY"]
+FOUND = {"IGNORES_SEED": Nature.CACHED, "MARKED": Nature.CACHED, "FRESH": Nature.CACHED, "FREE": Nature.CACHED}
+
+
+def found(gateway, nonce="123456789012"):
+    """The finding about a gateway."""
+    return virtually(probe(gateway.ask, nonce, BASE))
+
+
+# caches
+
+
+@pytest.mark.parametrize("several", ["own", "one", "equal", "refused", "adapted"])
+@pytest.mark.parametrize("name", FATAL_CACHES)
+def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several):
+    """With marks or without, under new names or old ones, kept or shared while under way, whatever n means there."""
+    gateway = Gateway(cache=CACHES[name], several=several)
+    finding = found(gateway)
+    assert finding.fatal
+    assert finding.nature is FOUND.get(name, Nature.SHARED)
+    assert len(gateway.calls) <= MOST_CALLS
+    assert finding.advice
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_no_copy_is_counted_as_a_vote(name):
+    """Trial and judge together, over 300 steps of three samples and a re-sent one each: not one copy gets by."""
+    gateway = Gateway(cache=CACHES[name])
+    copies = Copies()
+
+    async def run():
+        finding = await probe(gateway.ask, "123456789012", BASE)
+        finding.teach(copies, "m")
+        if finding.fatal:
+            return None
+        return [await step(number) for number in range(300)]
+
+    async def step(number):
+        """For each sample whether it is a copy, and whether it is taken for one."""
+        told, texts, slots = [], set(), [0, 1, 2, 1]  # a client that lost the reply to sample 1 sends it again
+        for place, slot in enumerate(slots):
+            gateway.copied.clear()
+            prompt, settings = f"step {number}: what now?", Settings(0.1, 64, 1, number, slot)
+            for sample in await gateway.ask(prompt, settings, 1):
+                reason = copies.judge("m", Sent(prompt, place > 0), sample, sample.text in texts)
+                told.append((gateway.copied[0], reason is not None))
+                texts.add(sample.text)
+        return told
+
+    steps = virtually(run())
+    assert (steps is None) is (name != "WHOLE_BODY")
+    for told in steps or []:
+        assert told == [(False, False)] * 3 + [(True, True)]
+
+
+@pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
+def test_three_caches_give_themselves_away_without_a_trial(name):
+    """Names, marks and usage are enough for the judge: after its first reply a question gets no further vote."""
+    gateway, copies = Gateway(cache=CACHES[name], model=always("7")), Copies()
+
+    async def votes(prompt):
+        asked = [await gateway.ask(prompt, Settings(0.1, 64, 1, 0, slot), 1) for slot in range(4)]
+        each = [sample for samples in asked for sample in samples]
+        return [copies.judge("m", Sent(prompt, i > 0), sample, i > 0) is None for i, sample in enumerate(each)]
+
+    for number in range(20):
+        assert virtually(votes(f"step {number}")) == [True, False, False, False]
+    assert copies.too_many
+
+
+def test_a_cache_before_a_model_for_one_purpose_is_found_by_the_names_it_keeps():
+    """Equal answers prove nothing there, but one and the same reply does."""
+    finding = found(Gateway(mostly(0.99), IGNORES_SEED))
+    assert finding.nature is Nature.CACHED
+    assert "by its identity" in finding.sentence
+
+
+def test_a_silent_cache_before_such_a_model_cannot_be_told():
+    """It is not accused; what points to a cache is said all the same."""
+    finding = found(Gateway(always("7"), FRESH))
+    assert finding.nature is Nature.UNSURE
+    assert "times sooner" in finding.sentence
+
+
+def test_a_cache_that_is_as_slow_as_the_model_is_found_by_its_texts():
+    """Without a difference in latency it may as well be the model, which is as bad."""
+    finding = found(Gateway(cache=FRESH, latency=0.0))
+    assert finding.nature is Nature.REPEATING
+    assert "there is a cache, or" in finding.sentence
+
+
+@pytest.mark.parametrize("cache", [FRESH, COALESCING], ids=lambda cache: cache.name)
+def test_a_cache_that_answers_most_calls_is_mostly_found(cache):
+    """With nine of ten hits made use of, at least 140 of 200 are found: an answer has to come again, and once more.
+
+    That has a chance of 0.99 * 0.9 where replies are kept and 0.81 where they are shared, so that fewer than 140 of
+    200 are found for one seed of 10,000.
+    """
+
+    async def sessions():
+        gateways = [Gateway(cache=cache.at(0.9, seed=number)) for number in range(200)]
+        return [await probe(gateway.ask, nonce_of(1, 0.0), BASE) for gateway in gateways]
+
+    assert sum(finding.fatal for finding in virtually(sessions())) >= 140
+
+
+# endpoints that draw
+
+
+@pytest.mark.parametrize("cache", [None, WHOLE_BODY], ids=["no cache", "WHOLE_BODY"])
+@pytest.mark.parametrize(
+    ("several", "honoured", "calls"),
+    [("own", True, 3), ("one", False, 4), ("equal", False, 3), ("refused", False, 4), ("adapted", False, 4)],
+)
+def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
+    """Three calls where all is well, one more where n brings one sample; and whether n is honoured is known."""
+    gateway = Gateway(cache=cache, several=several)
+    finding = found(gateway)
+    assert (finding.nature, finding.fatal) == (Nature.INDEPENDENT, False)
+    assert finding.n_honoured is honoured
+    assert len(gateway.calls) == calls
+    assert finding.advice == ""
+
+
+def test_how_it_is_asked():
+    """At temperature 1, with room for the letters and no more, each with its own seed, one number, two at once.
+
+    A run's own limit is neither needed nor waited for: a slow server took 63 s for each call with room for 750 tokens.
+    """
+    gateway, long = Gateway(), Gateway()
+    assert not found(gateway).fatal
+    assert not virtually(probe(long.ask, "123456789012", replace(BASE, max_output_tokens=750))).fatal
+    assert {settings.max_output_tokens for _, settings, _ in gateway.calls + long.calls} == {48}
+    assert len({prompt for prompt, _, _ in gateway.calls}) == 1
+    assert "123456789012" in gateway.calls[0][0]
+    asked = [settings for _, settings, _ in gateway.calls]
+    assert {settings.temperature for settings in asked} == {1.0}
+    assert len({settings.sample_seed(i) for settings in asked for i in range(2)}) == 6
+    assert [n for _, _, n in gateway.calls] == [2, 2, 2]
+    assert gateway.most_under_way == 2
+
+
+@pytest.mark.parametrize("cache", [None, *CACHES.values()], ids=lambda cache: cache and cache.name)
+def test_a_model_that_thinks_before_it_writes_is_not_accused(cache):
+    """Where all tokens of a trial go into thoughts nothing is found, unless marks or identities show copies."""
+    thinking = Gateway(always(""), cache)
+    finding = found(thinking)
+    if not ((finding.nature is Nature.CACHED and "says itself" in finding.sentence) or "identity" in finding.sentence):
+        assert (finding.nature, finding.fatal) == (Nature.UNSURE, False)
+        assert "no text within 48 tokens" in finding.sentence
+
+
+def test_a_session_has_a_number_of_its_own():
+    """The same for the same seed and beginning, another one for another session or seed."""
+    assert nonce_of(1, 1e9) == nonce_of(1, 1e9)
+    assert len({nonce_of(seed, 1e9 + session) for seed in range(50) for session in range(50)}) == 2500
+    assert all(len(nonce_of(seed, 0.0)) == 12 for seed in range(50))
+
+
+# endpoints that are not to be accused
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "", "I can only tell moves of a Towers of Hanoi.", '{"move": [1, 2]}', "a" * 32]
+)
+@pytest.mark.parametrize("several", ["own", "one", "refused"])
+def test_a_model_that_always_says_the_same_is_not_accused(text, several):
+    """Whatever it says that is no random letters, and however short."""
+    finding = found(Gateway(always(text), several=several))
+    assert (finding.nature, finding.fatal) == (Nature.UNSURE, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["abcdefghijklmnopqrstuvwxyzabcdef", "zyxwvutsrqponmlkjihgfedcba", "qwertyuiopasdfghjkl"]
+)
+def test_a_model_that_types_the_alphabet_is_not_accused(text):
+    """Small models write letters in order when they are asked for random ones."""
+    assert found(Gateway(always(text))).nature is Nature.UNSURE
+
+
+@pytest.mark.parametrize("names", ["own", "999", "constant", "long constant", "none"])
+@pytest.mark.parametrize("p", [0.5, 0.99, 1.0])
+def test_honest_short_answers_pass_thousands_of_times(p, names):
+    """4,500 sessions of models that mostly say `7`, next door, under any names: none is accused, no vote is lost.
+
+    But for long names that are the same for all replies: that they mean nothing shows after twenty replies.
+    """
+    draw = Random(3)
+    makers = {
+        "own": None,
+        "999": lambda: f"chatcmpl-{draw.randrange(999)}",
+        "constant": lambda: "chatcmpl-A1",
+        "long constant": lambda: "chatcmpl-0123456789abcdef0123456789abcdef",
+        "none": lambda: "",
+    }
+
+    async def session(number):
+        gateway, copies = Gateway(mostly(p), latency=0.001, name=makers[names]), Copies()
+        finding = await probe(gateway.ask, nonce_of(number, 0.0), BASE)
+        assert not finding.fatal
+        finding.teach(copies, "m")
+        texts = set()
+        for slot in range(5):
+            [sample] = await gateway.ask("what now?", Settings(0.1, 64, number, 0, slot), 1)
+            copied = copies.judge("m", Sent("what now?", slot > 0), sample, sample.text in texts)
+            assert copied is None or names == "long constant"
+            texts.add(sample.text)
+        assert (copies.copies, copies.too_many) == (0, False)
+
+    async def sessions():
+        for number in range(300):
+            await session(number)
+
+    virtually(sessions())
+
+
+def test_a_reply_that_a_line_delivers_twice_is_no_cache():
+    """With 2 % of replies delivered twice, none of 1,000 endpoints is accused.
+
+    It would take three of them in one trial, so that this has a false alarm for one seed of a hundred at most.
+    """
+    draw = Random(4)
+
+    async def session(number):
+        gateway, last = Gateway(), []
+
+        async def ask(prompt, settings, n):
+            if last and draw.random() < 0.02:
+                return last
+            last[:] = await gateway.ask(prompt, settings, n)
+            return list(last)
+
+        return await probe(ask, nonce_of(number, 0.0), BASE)
+
+    async def sessions():
+        return [await session(number) for number in range(1000)]
+
+    findings = virtually(sessions())
+    assert not any(finding.fatal for finding in findings)
+    assert sum(finding.nature is Nature.UNSURE for finding in findings) >= 20
+
+
+def test_marks_on_every_reply_mean_nothing():
+    """A server that counts no tokens marks new answers too: that is found, said, and known to the judge."""
+    gateway, copies = Gateway(), Copies()
+
+    async def ask(prompt, settings, n):
+        return [Sample(sample.text, Usage(), cached=True) for sample in await gateway.ask(prompt, settings, n)]
+
+    finding = virtually(probe(ask, "123456789012", BASE))
+    assert (finding.nature, finding.marks_tell) == (Nature.INDEPENDENT, False)
+    assert "means nothing" in finding.sentence
+    finding.teach(copies, "m")
+    assert copies.judge("m", Sent("q"), Sample("7", cached=True), False) is None
+
+
+# endpoints that do not draw
+
+
+def test_a_model_that_minds_no_seed_is_found():
+    """The same letters for each seed: votes would be copies, cache or not."""
+    finding = found(Gateway(unseeded))
+    assert finding.nature is Nature.REPEATING
+
+
+def test_a_model_that_has_one_answer_of_random_letters_is_found():
+    """Not even another request changes it."""
+    finding = found(Gateway(always("qjzkxwvmpfhgbtncrlydaoseuiqpmzkt")))
+    assert finding.nature is Nature.REPEATING
+    assert "another request" in finding.sentence
+
+
+# failures
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderBusy("503"),
+        ProviderDown("no key", FailureKind.DENIED),
+        ProviderGone("gone"),
+        Interrupted("Ctrl-C"),
+        RuntimeError("a bug"),
+    ],
+)
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_failures_go_through(error, turn):
+    """They are the caller's matter, in whichever call they come; and the call beside is not left under way."""
+    gateway, done = Gateway(), []
+
+    async def ask(prompt, settings, n):
+        number = len(gateway.calls)
+        samples = await gateway.ask(prompt, settings, n)
+        if number == turn:
+            raise error
+        await asyncio.sleep(1.0)
+        done.append(number)
+        return samples
+
+    with pytest.raises(type(error)):
+        virtually(probe(ask, "123456789012", BASE))
+    assert sorted(done) == [number for number in range(max(1, turn * 3)) if number != turn][: 2 if turn else 0]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
+    """Nothing is known of an endpoint that takes no such request, and nothing is held against it."""
+    calls = []
+
+    async def ask(prompt, settings, n):
+        calls.append(n)
+        error = ProviderDown("400: not here", FailureKind.INVALID)
+        if wrapped:
+            raise ProviderGone("400: not here") from error
+        raise error
+
+    finding = virtually(probe(ask, "123456789012", BASE))
+    assert (finding.nature, finding.n_honoured, finding.heard) == (Nature.UNSURE, None, ())
+    assert "400: not here" in finding.sentence
+    assert len(calls) <= MOST_CALLS
+
+
+def test_a_cancelled_trial_cancels_its_calls():
+    """Nothing stays under way."""
+    cancelled = []
+
+    async def ask(prompt, settings, n):
+        try:
+            await asyncio.sleep(3600.0)
+        except asyncio.CancelledError:
+            cancelled.append(n)
+            raise
+
+    async def main():
+        task = asyncio.create_task(probe(ask, "123456789012", BASE))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert virtually(main())
+    assert cancelled == [2]
+
+
+# what is heard
+
+
+def test_what_is_heard_is_told_to_the_judge():
+    """All samples, with how they were asked for: later ones are those whose call was sent after an answer."""
+    finding = found(Gateway())
+    assert [(sent.later, sent.together, known) for sent, _, known in finding.heard] == [
+        *[(False, 2, False)] * 2,
+        *[(True, 2, False)] * 4,
+    ]
+    copies = Copies()
+    finding.teach(copies, "m")
+    sent, sample, _ = finding.heard[0]
+    assert copies.samples == 0
+    assert copies.judge("m", sent, sample, True) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "random"),
+    [
+        ("qjzkxwvmpfhgbtncrlydaoseuiqpmzkt", True),
+        ("QJZKXWVMPFHGBTNCRLYDAOSEUIQPMZKT", True),
+        ("Sure! Here you go: `qjzkxwvmpfhgbtncrlyd`", True),
+        ("q j z k x w v m p f h g b t n c r l y d", True),
+        ("q, j, z, k, x, w, v, m, p, f, h, g, b, t, n, c, r, l, y, d", True),
+        ("I am sorry, but I cannot help with that request at all, nor with others", False),
+        ("qjzkxwvmpfhgbtn", False),
+        ("abababababababababababababababab", False),
+        ("abcdefghijklmnopqrstuvwxyzabcdef", False),
+        ("a b c d e f g h i j k l m n o p q r s t", False),
+        ("qwertyuiopasdfghjklzxcvbnmqwerty", False),
+        ("12345678901234567890123456789012", False),
+        ("", False),
+    ],
+)
+def test_what_looks_random(text, random):
+    """A run of at least 16 letters, not words, of at least 8 sorts, and mostly not in an order that hands know."""
+    assert looks_random(text) is random
+
+
+def test_random_letters_look_random():
+    """All of 20,000 seeded ones do: of 32 letters, fewer than 1 in 500,000 stand in such an order by chance."""
+    draw = Random(6)
+    for _ in range(20_000):
+        text = "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=32))
+        assert looks_random(text)
+
+
+def test_a_refusal_counts_as_no_answer():
+    """Filtered answers are empty and equal: nothing is held against the endpoint."""
+
+    async def ask(prompt, settings, n):
+        return [Sample("", finish=Finish.REFUSED)] * n
+
+    assert virtually(probe(ask, "123456789012", BASE)).nature is Nature.UNSURE

@@ -1,0 +1,192 @@
+"""The gate of an account: turns in order, peace kept by all, and no call forgotten when another gives up."""
+
+import asyncio
+from statistics import mean
+
+import pytest
+
+from metered import Bill, Metered
+from unerring.core.voting.sample import Sample, Settings, Usage
+from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.calls.gate import Gate
+from unerring.runtime.calls.retry import Asked, Caller, NoBook
+from unerring.runtime.config import Patience, StopRequest, Surroundings
+from virtual_time import LoopClock, virtually
+
+SETTINGS = Settings(1.0, 40, 1, 0, 0)
+
+
+class Told(Metered):
+    """An endpoint that does as a function of time says: raises what it gives, or answers."""
+
+    def __init__(self, told, latency=0.1):
+        super().__init__(Bill(), 0, 0.0, latency)
+        self._told = told
+
+    async def sample(self, prompt, settings, n):
+        now = asyncio.get_running_loop().time()
+        self.bill.times.append(now)
+        failure = self._told(now)
+        await asyncio.sleep(0.1)
+        if failure is not None:
+            raise failure
+        return [Sample("a", Usage(1, 1), voter=self.name)] * n
+
+
+def called(endpoint, calls, patience=None):
+    """Outcomes of so many calls at once."""
+
+    async def main():
+        caller = Caller(Surroundings(clock=LoopClock(), patience=patience or Patience()))
+        asked = Asked(endpoint, "?", SETTINGS, 1)
+        each = (caller.call(asked, NoBook()) for _ in range(calls))
+        return await asyncio.gather(*each, return_exceptions=True)
+
+    return virtually(main())
+
+
+@pytest.mark.parametrize("wait", [1.0, 61.0, 121.0, 700.0])
+def test_nobody_sends_before_the_provider_allows_it(wait):
+    """One refusal with Retry-After holds back all calls of the account; they come back spread over a fifth of it."""
+    first = []
+
+    def told(now):
+        if first:
+            return None
+        first.append(now)
+        return ProviderBusy("429", wait, FailureKind.RATE_LIMITED)
+
+    endpoint = Told(told)
+    outcomes = called(endpoint, 64)
+    assert all(isinstance(outcome, list) for outcome in outcomes)
+    early = [at for at in endpoint.bill.times if at <= 0.1]  # those that were under way when it came
+    later = [at for at in endpoint.bill.times if at > 0.1]
+    assert len(early) <= 8
+    assert min(later) >= 0.1 + wait
+    assert max(later) - min(later) >= 0.1 * wait
+
+
+def test_a_wait_beyond_all_patience_stops_with_the_reason():
+    """A provider that asks for an hour is not waited for with a patience of a quarter of one."""
+    (outcome,) = called(Told(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED)), 1)
+    assert isinstance(outcome, ProviderGone)
+    assert "asks for 60 min more" in str(outcome)
+
+
+def test_odd_waits_read_well():
+    """A wait that is no time asks for nothing; endless ones and short patience are shown as people read them."""
+    shown = {
+        wait: str(called(Told(lambda now, wait=wait: ProviderBusy("429", wait)), 1, Patience(total=0.5))[0])
+        for wait in (-5.0, float("nan"), 1e300, float("inf"), 30)
+    }
+    wrong = {wait: said for wait, said in shown.items() if "beyond the run's patience of 0.5 s" not in said}
+    wrong |= {wait: said for wait, said in shown.items() if ("asks for" in said) != (wait > 0)}
+    wrong |= {wait: said for wait, said in shown.items() if wait > 0 and "failed for 0 s on end" not in said}
+    wrong |= {wait: shown[wait] for wait in (1e300, float("inf")) if "more than 32 years more" not in shown[wait]}
+    assert not wrong
+
+
+def test_long_waits_are_sat_out_with_patience_enough():
+    """With a patience of two hours the same call waits for the hour, and is answered."""
+    endpoint = Told(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED) if now < 1 else None)
+    (outcome,) = called(endpoint, 1, Patience(total=7200.0))
+    assert isinstance(outcome, list)
+    assert endpoint.bill.times[1] >= 3600.0
+
+
+def test_an_outage_of_ten_minutes_is_survived_and_recovered_from():
+    """Nothing but 503 for ten minutes: few calls are made meanwhile, and all are answered within a minute after."""
+    endpoint = Told(lambda now: ProviderBusy("503", None, FailureKind.OVERLOADED) if now < 600 else None)
+    outcomes = called(endpoint, 256)
+    assert all(isinstance(outcome, list) for outcome in outcomes)
+    assert len([at for at in endpoint.bill.times if at < 600]) < 256 * 20
+    assert max(endpoint.bill.times) < 600 + 75
+
+
+def test_a_lasting_failure_is_not_tried_again():
+    """No quota, no access, no such model: one call, and a stop that says why."""
+    for kind in (FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID):
+        endpoint = Told(lambda now, kind=kind: ProviderDown(f"it said {kind.value}", kind))
+        (outcome,) = called(endpoint, 1)
+        assert isinstance(outcome, ProviderGone)
+        assert kind.value in str(outcome)
+        assert len(endpoint.bill.times) == 1
+
+
+def test_a_stop_ends_the_wait_for_a_turn_and_for_peace():
+    """Calls that wait, for their turn or for the provider, are given up once the run is to stop."""
+
+    async def main():
+        stop = StopRequest()
+        caller = Caller(Surroundings(clock=LoopClock(), stop=stop))
+        endpoint = Told(lambda now: ProviderBusy("429", 500.0, FailureKind.RATE_LIMITED))
+        asked = Asked(endpoint, "?", SETTINGS, 1)
+        calls = [asyncio.ensure_future(caller.call(asked, NoBook())) for _ in range(40)]
+        await asyncio.sleep(1.0)
+        stop.ask("enough")
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        return outcomes, asyncio.get_running_loop().time()
+
+    outcomes, ended = virtually(main())
+    assert all(isinstance(outcome, Interrupted) for outcome in outcomes)
+    assert ended < 2.0
+
+
+def test_a_turn_that_somebody_gave_up_goes_to_the_next():
+    """Cancelled while waiting, or just as its turn came, a call leaves no hole in the queue."""
+
+    async def main():
+        gate = Gate(LoopClock(), Patience(), 2, 2)
+        held = [await gate.enter(), await gate.enter()]
+        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(4)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        gate.leave(held[0])
+        waiting[0].cancel()  # its turn has come, and it does not know yet
+        await asyncio.sleep(0)
+        gate.leave(held[1])
+        await asyncio.wait(waiting[2:])
+        return [one.cancelled() for one in waiting], gate.pacing.in_flight
+
+    assert virtually(main()) == ([True, True, False, False], 2)
+
+
+def test_calls_to_different_accounts_do_not_wait_for_each_other():
+    """What one provider refuses is no matter of another's."""
+
+    async def main():
+        caller = Caller(Surroundings(clock=LoopClock()))
+        busy, free = Told(lambda now: ProviderBusy("429", 300.0, FailureKind.RATE_LIMITED)), Told(lambda now: None)
+        free.account = "another"
+        waiting = asyncio.ensure_future(caller.call(Asked(busy, "?", SETTINGS, 1), NoBook()))
+        await asyncio.sleep(1.0)
+        await caller.call(Asked(free, "?", SETTINGS, 1), NoBook())
+        waiting.cancel()
+        return asyncio.get_running_loop().time()
+
+    assert virtually(main()) < 2.0
+
+
+def test_calls_to_a_server_that_queues_in_silence_end_up_few_at_a_time():
+    """2,000 calls for an endpoint with 4 silent slots: in the end they wait here and not there, at full throughput."""
+
+    class Queueing(Told):
+        """Answers four calls at once, one second each, and lets all others wait without a word."""
+
+        async def sample(self, prompt, settings, n):
+            began = asyncio.get_running_loop().time()
+            async with slots:
+                await asyncio.sleep(1.0)
+            latencies.append(asyncio.get_running_loop().time() - began)
+            return [Sample("a", voter=self.name)]
+
+    slots, latencies = asyncio.Semaphore(4), []
+
+    async def main():
+        caller, endpoint = Caller(Surroundings(clock=LoopClock()), 256), Queueing(None)
+        await asyncio.gather(*(caller.call(Asked(endpoint, "?", SETTINGS, 1), NoBook()) for _ in range(2000)))
+        return asyncio.get_running_loop().time()
+
+    took = virtually(main())
+    assert took <= 1.1 * 2000 / 4
+    assert mean(latencies[1000:]) <= 2.0

@@ -1,0 +1,152 @@
+"""Trials with the run's own question: silent caches before models for one purpose, and whom they never accuse."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from caching_gateway import Gateway, always, mostly
+from faults.caching import CACHES, COALESCING, FRESH, WHOLE_BODY
+from unerring.core.request import nonce_line
+from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.sample import Settings
+from unerring.runtime.calls.cache_probe import Finding, Nature, probe
+from unerring.runtime.calls.repeat_probe import LONGER, ROUNDS, probe_repeats
+from virtual_time import virtually
+
+BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
+QUESTION = "What comes next? " * 40
+UNSURE = Finding(Nature.UNSURE, "cannot be told")
+MOST_CALLS = 1 + 2 * ROUNDS
+
+
+def found(gateway, nonce="123456789012"):
+    """What the question alone shows of a gateway."""
+    return virtually(probe_repeats(gateway.ask, QUESTION, nonce, BASE, UNSURE))
+
+
+class Engine(Gateway):
+    """An engine that keeps the prompts that it has read: only what stands behind their common beginning is read.
+
+    `read` and `write` are seconds a character of a prompt and an answer; calls vary by `spread`, log-normal.
+    """
+
+    def __init__(self, model, cache=None, read=0.01, write=0.04, spread=0.0, seed=0):
+        super().__init__(model, cache)
+        self.read, self.write, self.spread, self.chance, self.kept = read, write, spread, Random(seed), []
+
+    async def ask(self, prompt, settings, n):
+        common = max((self.common(prompt, earlier) for earlier in self.kept), default=0)
+        self.kept.append(prompt)
+        text = self.model(prompt, 1.0, 0, 0, 64).text
+        self.latency = 0.02 + (len(prompt) - common) * self.read + len(text) * self.write
+        self.latency *= self.chance.lognormvariate(0.0, self.spread)
+        return await super().ask(prompt, settings, n)
+
+    @staticmethod
+    def common(one, other):
+        """How many characters two prompts begin with alike."""
+        return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+@pytest.mark.parametrize("text", ["7", "", '{"move": [1, 2]}', "a" * 200])
+def test_a_silent_cache_before_a_model_for_one_purpose_is_found(text):
+    """With new names and copied usage, and nothing but equal answers: by its time, whatever the answer's length."""
+    gateway = Gateway(always(text), FRESH)
+    finding = found(gateway)
+    assert (finding.nature, finding.fatal) == (Nature.CACHED, True)
+    assert "came within 0.004 s each time, and answers to new ones took 0.504 s" in finding.sentence
+    assert len(gateway.calls) == MOST_CALLS
+    assert max(settings.max_output_tokens for _, settings, _ in gateway.calls) == 48
+
+
+@pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
+def test_what_a_cache_says_of_itself_is_enough_however_slow_it_is(name):
+    """Marks and identities need no difference in time."""
+    finding = found(Gateway(always("7"), CACHES[name], latency=0.0))
+    assert finding.nature is Nature.CACHED
+    assert "by marks or identity" in finding.sentence
+
+
+@pytest.mark.parametrize("cache", [None, WHOLE_BODY, COALESCING], ids=["none", "whole body", "coalescing"])
+@pytest.mark.parametrize("text", ["7", '{"move": [1, 2]}'])
+def test_an_endpoint_that_draws_takes_three_calls(cache, text):
+    """A model that always says the same is let through; calls one after the other share nothing."""
+    gateway = Gateway(always(text), cache)
+    assert (found(gateway).nature, len(gateway.calls)) == (Nature.UNSURE, 3)
+
+
+def test_an_answer_that_differs_ends_the_trial():
+    """An endpoint that gives another answer to the same question draws: two calls show it."""
+    gateway = Gateway(lambda prompt, temperature, seed, index, limit: always(str(seed))(prompt, 1.0, seed, 0, limit))
+    assert (found(gateway).nature, len(gateway.calls)) == (Nature.INDEPENDENT, 2)
+
+
+def test_engines_that_keep_prompts_are_not_accused():
+    """They answer again without reading: never a cache, however slowly they read and however short the answer is."""
+    accused = []
+    for text in ("7", '{"move": [1, 2]}', "a" * 100):
+        for read in (0.0001, 0.001, 0.01, 0.1):
+            for spread in (0.0, 0.1, 0.5):
+                for seed in range(20):
+                    if found(Engine(always(text), None, read, 0.04, spread, seed)).fatal:
+                        accused.append((text, read, spread, seed))
+    assert accused == []
+
+
+def test_a_cache_before_an_engine_that_keeps_prompts_is_found():
+    """What an engine need not read again does not hide the cache before it, where writing takes longer than a line."""
+    missed = []
+    for text in ("7", '{"move": [1, 2]}', "a" * 100):
+        for read in (0.0001, 0.001, *([0.01] if len(text) > 10 else [])):
+            for seed in range(5):
+                if not found(Engine(always(text), FRESH, read, 0.04, 0.1, seed)).fatal:
+                    missed.append((text, read, seed))
+    assert missed == []
+
+
+@pytest.mark.parametrize("latency", ["log-normal", "exponential", "one in ten waits"])
+def test_chance_accuses_no_endpoint(latency):
+    """A thousand sessions of honest endpoints with wildly varying times: none is taken for a cache.
+
+    Each is accused with a chance of 2e-5 at most, so that this fails for one seed of fifty.
+    """
+    draw = Random(7)
+    took = {
+        "log-normal": lambda: draw.lognormvariate(0.0, 1.0),
+        "exponential": lambda: draw.expovariate(1.0),
+        "one in ten waits": lambda: draw.lognormvariate(0.0, 0.2) * (8.0 if draw.random() < 0.1 else 1.0),
+    }[latency]
+
+    async def session(number):
+        gateway = Gateway(always("7"))
+
+        async def ask(prompt, settings, n):
+            gateway.latency = took()
+            return await gateway.ask(prompt, settings, n)
+
+        return await probe_repeats(ask, QUESTION, str(number), BASE, UNSURE)
+
+    async def sessions():
+        return await asyncio.gather(*(session(number) for number in range(1000)))
+
+    assert not any(finding.fatal for finding in virtually(sessions()))
+
+
+def test_what_is_heard_is_added_to_what_was_heard_before():
+    """The judge of the run learns from both trials; answers to new lines are new texts, asked later."""
+    gateway = Gateway(mostly(1.0), None)
+
+    async def both():
+        first = await probe(gateway.ask, "123456789012", BASE)
+        return first, await probe_repeats(gateway.ask, QUESTION, "123456789012", BASE, first)
+
+    first, finding = virtually(both())
+    assert finding.heard[: len(first.heard)] == first.heard
+    (once, _, new), (again, _, known), (other, _, fresh) = finding.heard[len(first.heard) :]
+    assert (once.later, again.later, other.later) == (False, True, True)
+    assert (new, known, fresh) == (False, True, False)
+    assert once.prompt == again.prompt == QUESTION + nonce_line("123456789012:again:0")
+    assert other.prompt.count("(request ") == LONGER
+    finding.teach(copies := Copies(), "m")
+    assert copies.judge("m", Sent(once.prompt, True), finding.heard[-1][1], False) is not None

@@ -1,0 +1,294 @@
+"""What is asked for nothing stays in the journal as paid, is used where it can be, and is counted to the sample."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from chain_runs import K1, K3, Words, arun, resume
+from unerring.core.journal.codec import decode, encode
+from unerring.core.journal.entries import Cancelled, Committed, Intent, Replies
+from unerring.core.journal.state import RunState
+from unerring.core.reporting.report import Series, report_of
+from unerring.core.voting.sample import Usage
+from unerring.runtime.config import Guards, Speculation
+from unerring.testing import MemoryJournal
+from virtual_time import LoopClock, Says, Slow, ahead, always_a, virtually
+
+RECKLESS = Speculation(lambda state: "a", waste=1.0)
+TURN = 30  # the step whose first vote misleads
+
+
+def misleading(prompt, step, slot):
+    """Every vote is for `a` but the first two of one step."""
+    return "b" if step == TURN and slot < 2 else "a"
+
+
+def late(prompt, of):
+    """The votes of that one step come one after the other, long after those of the steps behind it."""
+    return 0.05 if of.step != TURN else 1.0 + of.slot
+
+
+def wasted_by_hand(entries):
+    """Samples in a journal that no committed step was decided by, from the entries alone."""
+    state = RunState()
+    samples, places = [], {}
+    for entry in entries:
+        if isinstance(entry, Replies):
+            at = state.last_digest if entry.at is None else entry.at
+            samples += [(reply.step, at) for reply in entry.replies]
+        if isinstance(entry, Committed):
+            places[entry.step] = state.last_digest
+        state.apply(entry)
+    return sum(places.get(step) != at for step, at in samples)
+
+
+def report(outcome):
+    series = Series()
+    for decided in outcome.decided:
+        series.add(decided)
+    return report_of(outcome.folded, series)
+
+
+# --- what comes back
+
+
+def test_samples_of_an_abandoned_step_are_used_when_its_state_comes_to_be_after_all():
+    """Doubted because of two lost votes and then confirmed, steps behind are not asked again for what they have."""
+    sampler = Slow(Says(misleading), late, paid=True)
+    outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
+    assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+    assert any(" b" in prompt for prompt, _, _ in sampler.calls)  # it was abandoned for the other state
+    asked = [(prompt, of.step, of.slot + i) for prompt, of, n in sampler.calls for i in range(n)]
+    given_up = [(prompt, of.step, of.slot + i) for prompt, of, n in sampler.given_up for i in range(n)]
+    for number in given_up:
+        asked.remove(number)
+    assert len(asked) == len(set(asked))
+    seen = {(of.step, of.slot) for prompt, of, _ in sampler.calls if of.step > TURN and "b" not in prompt}
+    assert seen
+
+
+def test_samples_of_an_abandoned_step_are_in_the_journal_as_paid():
+    """Every sample that a model gave is journaled, with what it cost, whether its step came to be or not."""
+    sampler = Slow(Says(misleading), late, paid=True)
+    outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
+    given = sum(n for _, _, n in sampler.calls) - sum(n for _, _, n in sampler.given_up)
+    assert outcome.folded.samples == sum(len(entry.replies) for entry in outcome.of(Replies)) == given
+    assert outcome.folded.usage.output_tokens == given
+    assert report(outcome)["tokens"] == {"input": 2 * given, "output": given}
+
+
+def test_what_was_abandoned_in_one_session_is_used_in_the_next():
+    """Votes for a state that is doubted when a run is cut off still count when it is resumed."""
+    sampler = Slow(Says(misleading), late, paid=True)
+    whole, _ = ahead(Words(60), sampler, speculation=RECKLESS)
+    turn = next(i for i, e in enumerate(whole.entries) if isinstance(e, Replies) and e.replies[0].step == TURN)
+    kept = [decode(encode(entry)) for entry in whole.entries[: turn + 1]]
+    given = {
+        (entry.at, reply.step, reply.slot) for entry in kept if isinstance(entry, Replies) for reply in entry.replies
+    }
+    again = resume(Words(60), Slow(Says(misleading), 0.0), kept, speculation=RECKLESS)
+    assert again.at == ["a"] * 60
+    new = again.entries[len(kept) :]
+    assert not given & {
+        (entry.at, r.step, r.slot) for entry in new if isinstance(entry, Replies) for r in entry.replies
+    }
+
+
+# --- what is given up
+
+
+def wrong_at_the_turn(state):
+    return "b" if len(state) == TURN else "a"
+
+
+def given_up(paid=True):
+    """A run whose guess is wrong at one step, with slow samples behind it that are under way when that shows."""
+    sampler = Slow(Says(always_a), lambda prompt, of: 5.0 if "b" in prompt else 0.05, paid=paid)
+    outcome, _ = ahead(Words(60), sampler, speculation=Speculation(wrong_at_the_turn, waste=1.0))
+    assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+    assert sampler.given_up
+    return outcome, sampler
+
+
+def test_calls_for_a_state_that_is_not_to_be_are_given_up():
+    """As soon as a guess shows to be wrong, calls under way behind it are cancelled, and nobody waits for them."""
+    _, sampler = given_up()
+    assert {prompt for prompt, _, _ in sampler.given_up} == {prompt for prompt, _, _ in sampler.calls if "b" in prompt}
+
+
+def test_paid_calls_that_are_given_up_are_of_unknown_outcome():
+    """Each is journaled as cancelled, from the state it was asked from, and counts as sent and unknown."""
+    outcome, sampler = given_up()
+    calls = sum(n for _, _, n in sampler.given_up)
+    cancelled = outcome.of(Cancelled)
+    assert sum(entry.count for entry in cancelled) == calls == outcome.folded.unknown
+    assert {Intent(entry.step, entry.slot, entry.count, entry.at) for entry in cancelled} <= set(outcome.of(Intent))
+    assert outcome.folded.in_flight == set()
+    samples = report(outcome)["samples"]
+    assert samples["unknown"] == samples["given_up"] == calls  # after a wrong guess, not for an unknown reason
+    assert all(entry.wrong_guess for entry in cancelled)
+    assert samples["sent"] == samples["received"] + calls
+
+
+def test_free_calls_that_are_given_up_leave_no_trace():
+    """What costs nothing is announced nowhere, and given up without a word."""
+    outcome, _ = given_up(paid=False)
+    assert outcome.of(Cancelled) == []
+    assert (outcome.folded.unknown, outcome.folded.wasted) == (0, 0)
+
+
+@pytest.mark.parametrize("commit", [0.001, 0.02, 0.049, 0.06])
+def test_calls_given_up_before_they_are_sent_are_settled_too(commit):
+    """However long the journal takes to make an intent durable, each intent has its end in the journal."""
+
+    class Late(MemoryJournal):
+        async def commit(self):
+            await asyncio.sleep(commit)
+
+    def chancy(state):
+        return "b" if len(state) % 10 == 9 else "a"
+
+    sampler = Slow(Says(always_a), lambda prompt, of: 0.05 + 0.01 * (of.step % 3), paid=True)
+    outcome, _ = ahead(Words(120), sampler, speculation=Speculation(chancy, waste=1.0), journal=Late())
+    assert (outcome.error, outcome.at) == (None, ["a"] * 120)
+    assert outcome.of(Cancelled)
+    assert outcome.folded.in_flight == set()
+    assert outcome.folded.unknown == sum(entry.count for entry in outcome.of(Cancelled))
+
+
+class SlowEndpoint(Slow):
+    """The same beyond a network."""
+
+    account = "host"
+
+    def worst(self, prompt, settings, n):
+        return Usage(10_000, 10_000)
+
+    async def aclose(self):
+        pass
+
+
+def test_calls_to_an_endpoint_that_are_given_up_are_heard_to_their_end():
+    """What comes is journaled as wasted and not waited for; what is under way at the run's end is cancelled then."""
+
+    def taking(latency, prompt, of):
+        return latency if "b" in prompt else 0.05
+
+    def astray(latency):
+        sampler = SlowEndpoint(Says(always_a), partial(taking, latency), paid=True)
+        outcome, took = ahead(
+            Words(60), sampler, K1, Speculation(wrong_at_the_turn, waste=1.0), guards=Guards(probe=False)
+        )
+        assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+        assert took < 10.0
+        assert outcome.folded.in_flight == set()
+        return outcome.folded.wasted, outcome.folded.unknown
+
+    wasted, unknown = astray(0.1)
+    assert wasted > 3
+    assert unknown <= 3  # of the last window
+    wasted, unknown = astray(500.0)
+    assert wasted == 0
+    assert unknown > 3
+
+
+class Stubborn(Slow):
+    """A model whose calls cannot be cancelled: they take their time and answer all the same."""
+
+    async def sample(self, prompt, settings, n):
+        answered = asyncio.ensure_future(super().sample(prompt, settings, n))
+        while not answered.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(answered)
+        return answered.result()
+
+
+def test_a_call_that_answers_although_it_was_given_up_is_counted_as_wasted():
+    """A model that cannot be stopped changes nothing but the count of samples for nothing."""
+    sampler = Stubborn(Says(always_a), lambda prompt, of: 5.0 if "b" in prompt else 0.05, paid=True)
+    outcome, _ = ahead(Words(60), sampler, speculation=Speculation(wrong_at_the_turn, waste=1.0))
+    assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+    assert outcome.of(Cancelled) == []
+    astray = sum(n for prompt, _, n in sampler.calls if "b" in prompt)
+    assert outcome.folded.wasted == wasted_by_hand(outcome.entries) == astray > 0
+
+
+@pytest.mark.parametrize("kind", [Slow, Stubborn])
+def test_a_sample_is_never_under_way_twice(kind):
+    """A state given up and taken up again at once waits for its old calls to end before it asks again."""
+    doubled, under_way = [], set()
+
+    class Watched(kind):
+        async def sample(self, prompt, settings, n):
+            numbers = {(prompt, settings.step, settings.slot + i) for i in range(n)}
+            doubled.extend(numbers & under_way)
+            under_way.update(numbers)
+            try:
+                return await super().sample(prompt, settings, n)
+            finally:
+                under_way.difference_update(numbers)
+
+    def latency(prompt, of):
+        return 0.05 if of.step < TURN else 1.0 + of.slot if of.step == TURN else 20.0
+
+    sampler = Watched(Says(misleading), latency, paid=True)
+    outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
+    assert (outcome.error, outcome.at) == (None, ["a"] * 60)
+    assert doubled == []
+    assert outcome.folded.in_flight == set()
+
+
+# --- what is counted
+
+
+@pytest.mark.parametrize("source", [None, wrong_at_the_turn, lambda state: "ab"[len(state) % 7 == 3]])
+@pytest.mark.parametrize("waste", [0.0, 0.05, 1.0])
+def test_the_report_counts_just_the_samples_that_decided_nothing(source, waste):
+    """The samples wasted are those in the journal of states that no committed step was asked from."""
+
+    def answer(prompt, step, slot):
+        return "b" if (step * 7 + slot * 3) % 11 == 0 else "a"
+
+    def latency(prompt, of):
+        return 0.01 * (1 + (of.step * 5 + of.slot * 3) % 7)
+
+    outcome, _ = ahead(Words(80), Slow(Says(answer), latency), speculation=Speculation(source, waste))
+    assert outcome.error is None
+    told = report(outcome)["speculation"]
+    assert told["wasted"] == outcome.folded.wasted == wasted_by_hand(outcome.entries)
+    assert told["waste"] == told["wasted"] / outcome.folded.samples
+    assert sum(decided.wasted for decided in outcome.decided) <= told["wasted"]
+
+
+def test_where_nothing_may_be_wasted_nothing_is():
+    """At a limit of 0 a step is asked ahead only from a state that is decided, and no sample is for nothing."""
+    outcome, _ = ahead(Words(60), Slow(Says(misleading), late), speculation=replace(RECKLESS, waste=0.0))
+    assert (outcome.error, outcome.folded.wasted) == (None, 0)
+
+
+def test_steps_asked_ahead_are_told_apart():
+    """The report says how many steps were asked before their turn, and in runs of what length they were accepted."""
+    outcome, _ = given_up()
+    told = report(outcome)["speculation"]
+    ahead_of_turn = [decided.step for decided in outcome.decided if decided.ahead]
+    assert told["steps_ahead"] == len(ahead_of_turn) > 20
+    assert 0 not in ahead_of_turn
+    assert TURN + 1 not in ahead_of_turn  # it was asked from the wrong state, and again when its turn had come
+    assert told["longest_run"] <= TURN
+    assert told["speed_up"] > 1.5
+
+
+def test_a_plain_run_has_asked_nothing_ahead():
+    """Without speculation all of it is 0."""
+    outcome = virtually(arun(Words(20), Slow(Says(misleading)), K3, clock=LoopClock()))
+    told = report(outcome)["speculation"]
+    assert (told["steps_ahead"], told["accepted_runs"], told["wasted"], told["waste"], told["drafts"]) == (
+        0,
+        0,
+        0,
+        0.0,
+        0,
+    )
