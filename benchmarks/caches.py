@@ -22,9 +22,9 @@ sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "runtime
 from faults.caching import COALESCING, FREE, FRESH, IGNORES_SEED, MARKED, Cache, Proxy, Reply  # noqa: E402
 from faults.replies import Question  # noqa: E402
 from unerring.core.request import nonce_line  # noqa: E402
-from unerring.core.voting.duplicates import Copies, Sent  # noqa: E402
+from unerring.core.voting.duplicates import DuplicateDetector, SentCall  # noqa: E402
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage  # noqa: E402
-from unerring.runtime.calls.cache_probe import Nature, nonce_of, probe  # noqa: E402
+from unerring.runtime.calls.cache_probe import EndpointNature, nonce_of, probe  # noqa: E402
 from unerring.runtime.calls.repeat_probe import probe_repeats  # noqa: E402
 from unerring.runtime.calls.share_probe import probe_shared  # noqa: E402
 from virtual_time import LoopClock, virtually  # noqa: E402
@@ -125,7 +125,7 @@ class Outcome:
 
 async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: bool) -> Outcome:
     """One session: its trial, and three samples a step, judged as a run's are; it goes on where a run would stop."""
-    outcome, copies = Outcome(), Copies()
+    outcome, copies = Outcome(), DuplicateDetector()
     settings = Settings(1.0, 750, seed, 0, 0)
 
     async def trial(prompt: str, settings: Settings, n: int) -> list[Sample]:
@@ -133,7 +133,7 @@ async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: b
         return await engine.ask(prompt + line, settings, n)
 
     finding = await probe(trial, nonce_of(seed, 0.0), settings)
-    if finding.nature is Nature.UNSURE:
+    if finding.nature is EndpointNature.UNSURE:
         called = trial, asked(0, engine), nonce_of(seed, 0.0), settings
         finding = await probe_repeats(*called, finding)
         if not finding.fatal:
@@ -152,7 +152,7 @@ async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: b
         for slot in range(3):
             sample, copied = together[slot] if together else await one(slot)
             later = slot > 0 and not at_once
-            told = copies.judge("m", Sent(prompt, later), sample, sample.text in texts) is not None
+            told = copies.judge("m", SentCall(prompt, later), sample, sample.text in texts) is not None
             texts.add(sample.text)
             outcome.copies += copied
             outcome.honest += not copied

@@ -31,14 +31,14 @@ from typing import Any, TypeAlias
 from common import Row, give_out, in_fresh_process, parser_for
 from unerring.adapters.openai.sampler import OpenAISampler
 from unerring.core.journal.entries import Allowed, Entry, Opened
-from unerring.core.journal.spend import Limits, Tariff
+from unerring.core.journal.spend import SpendLimits, Tariff
 from unerring.core.journal.state import RunState
-from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.duplicates import DuplicateDetector, SentCall
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.sample import Settings
-from unerring.runtime.calls.ledger import Ledger, Tries
-from unerring.runtime.calls.retry import Asked, Caller
-from unerring.runtime.config import Speculation, StopRequest, Surroundings
+from unerring.runtime.calls.ledger import CallTries, Ledger
+from unerring.runtime.calls.retry import Caller, CallRequest
+from unerring.runtime.config import RunConfig, Speculation, StopRequest
 from unerring.runtime.signals import calm_collector
 from unerring.testing import MemoryJournal
 
@@ -153,19 +153,19 @@ def run_unerring(url: str, width: int, calls: int) -> float:
 
     async def work() -> float:
         sampler = OpenAISampler(f"openai/bench-1@{url}", {"UNERRING_API_KEY": KEY})
-        around = Surroundings(speculation=Speculation(in_flight=width))
+        around = RunConfig(speculation=Speculation(in_flight=width))
         ledger = ledger_for(sampler, around)
-        account, stop, copies = ledger.state.account, StopRequest(), Copies()
+        account, stop, copies = ledger.state.account, StopRequest(), DuplicateDetector()
         caller = Caller(around, width)
 
         async def call(number: int) -> str:
             settings = Settings(0.1, SETTINGS.max_output_tokens, 3, number, 0)
             key = next(numbers), 0, "state"
-            tries = Tries(ledger, (key[0], 0, 1), "state", around.stop, stop)
-            (sample,) = await caller.call(Asked(sampler, PROMPT, settings, 1), tries, stop)
+            tries = CallTries(ledger, (key[0], 0, 1), "state", around.stop, stop)
+            (sample,) = await caller.call(CallRequest(sampler, PROMPT, settings, 1), tries, stop)
             ledger.state.in_flight.discard(key)
             account.settle(key, ledger.price(sampler, sample.usage))
-            assert copies.judge(sampler.name, Sent(PROMPT), sample, text_known=False) is None
+            assert copies.judge(sampler.name, SentCall(PROMPT), sample, text_known=False) is None
             return sample.text
 
         numbers = count()
@@ -178,7 +178,7 @@ def run_unerring(url: str, width: int, calls: int) -> float:
         return asyncio.run(work())
 
 
-def ledger_for(sampler: OpenAISampler, around: Surroundings) -> Ledger:
+def ledger_for(sampler: OpenAISampler, around: RunConfig) -> Ledger:
     """The books of a run that has just begun, with a budget in dollars; what is written to them goes nowhere."""
 
     class Nowhere(MemoryJournal):
@@ -187,7 +187,7 @@ def ledger_for(sampler: OpenAISampler, around: Surroundings) -> Ledger:
 
     state = RunState()
     state.apply(Opened("calls", {}, sampler.name, Policy().to_json(), 3, "0", None, "benchmark", 0.0))
-    state.apply(Allowed(Limits(money=10**18), {sampler.name: Tariff(400_000, 1_600_000, 100_000)}))
+    state.apply(Allowed(SpendLimits(money=10**18), {sampler.name: Tariff(400_000, 1_600_000, 100_000)}))
     return Ledger(state, Nowhere(), around)
 
 

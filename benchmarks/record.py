@@ -28,7 +28,7 @@ from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS
 from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
 from unerring.api.calibration import shipped_calibration
 from unerring.core.planning.assumptions import measured
-from unerring.core.planning.races import Job, expected_races, margin_plan
+from unerring.core.planning.races import PlannedJob, expected_races, margin_plan
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.race import AheadBy, Race, Won, rule_named
 from unerring.core.voting.redflag import RedFlag
@@ -286,7 +286,7 @@ def _foretold(report: dict[str, Any]) -> str:
     """How probable the record was, by the calibration that ships with the model."""
     calibration = shipped_calibration("embedded")
     assert calibration is not None
-    assumed, job, rule = measured(calibration), Job(report["steps"]), rule_named(report["policy"]["rule"])
+    assumed, job, rule = measured(calibration), PlannedJob(report["steps"]), rule_named(report["policy"]["rule"])
     assert isinstance(rule, AheadBy)
     chance = expected_races(assumed, rule, job).success(job)
     planned = margin_plan(assumed, job).rule

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from unerring.core.voting.reply_ids import Identities
+from unerring.core.voting.reply_ids import ReplyIds
 from unerring.runtime import config as limits
 
 
@@ -29,5 +29,5 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def heard() -> Iterator[None]:
     """Each test knows no reply that another test received."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "_HEARD", Identities())
+        patch.setattr(limits, "_HEARD", ReplyIds())
         yield

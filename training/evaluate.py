@@ -24,7 +24,7 @@ import numpy as np
 
 from card import figures, write_card
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS
-from unerring.adapters.embedded.engine import BATCH, LONGEST, Drafter, Likeliest, Member, Written
+from unerring.adapters.embedded.engine import BATCH, LONGEST, Drafter, EnsembleMember, GreedyAnswer, ScoredAnswer
 from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import Race, Won
@@ -50,7 +50,7 @@ class Step:
     truth: str
     choices: dict[tuple[int, ...], str | None] = field(default_factory=dict)
 
-    def choice(self, member: Member, written: Written) -> str | None:
+    def choice(self, member: EnsembleMember, written: ScoredAnswer) -> str | None:
         """The canonical choice of an answer, None if the strict parser flags it."""
         if written.tokens not in self.choices:
             try:
@@ -60,7 +60,7 @@ class Step:
                 self.choices[written.tokens] = None
         return self.choices[written.tokens]
 
-    def vote(self, member: Member, written: Written, rules: FlagRules) -> str | None:
+    def vote(self, member: EnsembleMember, written: ScoredAnswer, rules: FlagRules) -> str | None:
         """The choice that a sample votes for, None if it is flagged."""
         finish = Finish.STOP if written.tokens[-1] == member.tokenizer.end else Finish.LENGTH
         sample = Sample("", Usage(0, len(written.tokens)), finish, written.mean_logprob())
@@ -90,7 +90,7 @@ class Tally:
     above: dict[str, list[int]] = field(default_factory=lambda: {str(limit): [0, 0] for limit in THRESHOLDS})
     valid: list[int] = field(default_factory=lambda: [0, 0])  # wrong and right ones that the parser keeps
 
-    def add(self, step: Step, member: Member, samples: Sequence[Written]) -> None:
+    def add(self, step: Step, member: EnsembleMember, samples: Sequence[ScoredAnswer]) -> None:
         """Count the samples of one step."""
         first: list[str] = []
         for written in samples:
@@ -138,15 +138,19 @@ class Races:
 
 
 def samples_of(
-    member: Member, paths: Sequence[Likeliest], temperatures: Sequence[float], rng: np.random.Generator
-) -> list[Written]:
+    member: EnsembleMember, paths: Sequence[GreedyAnswer], temperatures: Sequence[float], rng: np.random.Generator
+) -> list[ScoredAnswer]:
     """One sample from each path's start."""
     return member.draw(paths, temperatures, list(rng.random((len(paths), LONGEST))))
 
 
 def study(
-    member: Member, steps: Sequence[Step], temperatures: Sequence[float], findings: Findings, rng: np.random.Generator
-) -> list[Likeliest]:
+    member: EnsembleMember,
+    steps: Sequence[Step],
+    temperatures: Sequence[float],
+    findings: Findings,
+    rng: np.random.Generator,
+) -> list[GreedyAnswer]:
     """Add what one member does on some steps to its findings; returns its likeliest answers."""
     starts = [(member.tokenizer.begin, *member.tokenizer.encode(step.prompt)) for step in steps]
     paths = member.likeliest(starts)
@@ -167,7 +171,9 @@ def study(
     return paths
 
 
-def doubt(member: Member, step: Step, path: Likeliest, findings: Findings, rng: np.random.Generator) -> None:
+def doubt(
+    member: EnsembleMember, step: Step, path: GreedyAnswer, findings: Findings, rng: np.random.Generator
+) -> None:
     """See which valid answer leads where the likeliest is not right with more than even chance.
 
     Where it is, the right answer leads for certain, and this is skipped.
@@ -188,7 +194,7 @@ class Contest:
     """One step's race, and how many samples it has drawn."""
 
     step: Step
-    paths: Sequence[Likeliest]
+    paths: Sequence[GreedyAnswer]
     race: Race[str]
     drawn: int = 0
     flagged: int = 0
@@ -201,12 +207,14 @@ class Contest:
         return range(self.drawn, self.drawn + missing)
 
 
-def hold(contests: list[Contest], members: Sequence[Member], policy: Policy, rng: np.random.Generator) -> Races:
+def hold(
+    contests: list[Contest], members: Sequence[EnsembleMember], policy: Policy, rng: np.random.Generator
+) -> Races:
     """Race all steps to their end, round by round: each asks for the votes it lacks, members in rotation."""
     going = contests
     while going := [contest for contest in going if contest.asks(policy)]:
         asked = [(contest, slot) for contest in going for slot in contest.asks(policy)]
-        answers: dict[tuple[int, int], Written] = {}
+        answers: dict[tuple[int, int], ScoredAnswer] = {}
         for number, member in enumerate(members):
             mine = [(contest, slot) for contest, slot in asked if slot % len(members) == number]
             warmth = [policy.temperature(slot) for _, slot in mine]
@@ -247,7 +255,7 @@ def add_races(sum_: Races, more: Races) -> None:
 class Evaluation:
     """The members, their findings on one set of steps, and the ensemble's races."""
 
-    def __init__(self, members: dict[str, Member], temperatures: Sequence[float], seed: int) -> None:
+    def __init__(self, members: dict[str, EnsembleMember], temperatures: Sequence[float], seed: int) -> None:
         self.members = members
         self.temperatures = temperatures
         self.findings = {name: Findings() for name in members}
@@ -332,7 +340,7 @@ def main() -> None:
     if options.drafter:
         results = json.loads(options.out.read_text(encoding="utf-8"))
     else:
-        members = {name: Member(options.weights / name, drafter) for name in options.members}
+        members = {name: EnsembleMember(options.weights / name, drafter) for name in options.members}
         of_large = Evaluation(members, sorted({*options.temperatures, 1.0}), options.seed)
         of_large.run(many, "20 disks")
         of_small = Evaluation(members, [1.0], options.seed + 1)

@@ -15,7 +15,7 @@ import ctranslate2
 from card import digit_figures, write_card
 from evaluate import HERE, Evaluation, Step
 from unerring.adapters.embedded.catalog import DIGITS, MEMBERS
-from unerring.adapters.embedded.engine import Member
+from unerring.adapters.embedded.engine import EnsembleMember
 from unerring.core.voting.canonical import canonical
 from unerring.processes import Sort
 from unerring.processes.multiply import compact_prompt, parse
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--card", action="store_true", help="write the tables into MODEL_CARD.md")
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    members = {name: Member(options.weights / name) for name in MEMBERS}
+    members = {name: EnsembleMember(options.weights / name) for name in MEMBERS}
     pairs = comparisons(rng)
     kinds = {
         "sums": sums(),

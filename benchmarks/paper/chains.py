@@ -20,7 +20,7 @@ from findings import Section, measure
 from voters import Ensemble, Question, Voter, hold, parts, question
 
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
-from unerring.adapters.embedded.engine import Likeliest
+from unerring.adapters.embedded.engine import GreedyAnswer
 from unerring.core.voting.race import AheadBy, Majority, Race, Rule, Won
 from unerring.processes.hanoi import Hanoi
 
@@ -30,7 +30,7 @@ SEEDS = range(8)
 REPEATS = range(1, 201)  # seeds of the races on hard steps; the record's own was 0
 RECORD = Path(__file__).parents[2] / "docs" / "record" / "record.json"
 
-Paths = Sequence[Likeliest]
+Paths = Sequence[GreedyAnswer]
 Ask = Callable[[int, Question], bool]  # whether step number i comes out right
 
 
@@ -81,7 +81,7 @@ def ways(everyone: Sequence[tuple[Voter, Paths]], seeds: range) -> Iterator[tupl
 
 def with_paths(ensemble: Ensemble, asked: Sequence[Question]) -> list[tuple[Voter, Paths]]:
     """Every member with its likeliest answers to all the questions."""
-    paths: list[list[Likeliest]] = [[] for _ in ensemble.voters]
+    paths: list[list[GreedyAnswer]] = [[] for _ in ensemble.voters]
     for part in parts(asked):
         for kept, more in zip(paths, ensemble.each(part, lambda _, found: found), strict=True):
             kept.extend(more)

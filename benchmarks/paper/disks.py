@@ -13,7 +13,7 @@ from findings import Section, measure, share
 from scipy.stats import chi2_contingency
 from voters import Ensemble, Question, Voter, parts, question
 
-from unerring.adapters.embedded.engine import Likeliest
+from unerring.adapters.embedded.engine import GreedyAnswer
 from unerring.processes.hanoi import Hanoi
 
 DISKS = range(2, 21)
@@ -21,7 +21,7 @@ SAMPLES = 5_000  # of each member and number of disks
 SEED = 0
 
 
-def counted(voter: Voter, asked: Sequence[tuple[Question, int]], paths: dict[int, Likeliest]) -> tuple[int, int]:
+def counted(voter: Voter, asked: Sequence[tuple[Question, int]], paths: dict[int, GreedyAnswer]) -> tuple[int, int]:
     """Of one member's samples: how many were out of form, and how many were in form and wrong."""
     samples = voter.samples([(one, paths[one.number], slot) for one, slot in asked], SEED)
     choices = [one.choice("strict", voter.member, sample) for (one, _), sample in zip(asked, samples, strict=True)]
@@ -40,7 +40,7 @@ def of_game(ensemble: Ensemble, disks: int, draws: int) -> dict[str, tuple[int, 
     for part in parts([question(game, number) for number in slots]):
         drawn = [(one, slot) for one in part for slot in slots[one.number]]
 
-        def work(voter: Voter, paths: Sequence[Likeliest], part=part, drawn=drawn) -> tuple[int, int]:
+        def work(voter: Voter, paths: Sequence[GreedyAnswer], part=part, drawn=drawn) -> tuple[int, int]:
             return counted(voter, drawn, {one.number: path for one, path in zip(part, paths, strict=True)})
 
         for voter, (malformed, wrong) in zip(ensemble.voters, ensemble.each(part, work), strict=True):

@@ -24,7 +24,7 @@ from noise import noise, still_open
 from voters import Ensemble, Question, Voter, hold, parts, question
 
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
-from unerring.adapters.embedded.engine import Likeliest, Written
+from unerring.adapters.embedded.engine import GreedyAnswer, ScoredAnswer
 from unerring.core.voting.race import Race, Won
 from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer
 
@@ -96,13 +96,13 @@ class Findings:
         else:
             self.starved += race.votes < MOST_VOTES
 
-    def add_repaired(self, voter: Voter, one: Question, written: Written) -> None:
+    def add_repaired(self, voter: Voter, one: Question, written: ScoredAnswer) -> None:
         """Count a sample if the repairing parser takes it and the strict one does not."""
         choice = one.choice("repairing", voter.member, written)
         if choice is not None and one.choice("strict", voter.member, written) is None:
             self.repaired["right" if choice == one.truth else "wrong"] += 1
 
-    def add_answer(self, voter: Voter, one: Question, written: Written) -> None:
+    def add_answer(self, voter: Voter, one: Question, written: ScoredAnswer) -> None:
         """Count an answer by its length and by how probable it was."""
         choice = one.choice("strict", voter.member, written)
         outcome = "malformed" if choice is None else "right" if choice == one.truth else "wrong"
@@ -125,17 +125,17 @@ class Drawn:
     """One member's likeliest answer to a step and the samples drawn of it so far."""
 
     voter: Voter
-    path: Likeliest
-    samples: list[Written]
+    path: GreedyAnswer
+    samples: list[ScoredAnswer]
 
-    def sample(self, one: Question, slot: int) -> Written:
+    def sample(self, one: Question, slot: int) -> ScoredAnswer:
         """Sample number `slot`, drawn now if it has not been."""
         if slot < len(self.samples):
             return self.samples[slot]
         return self.voter.samples([(one, self.path, slot)], SEED)[0]
 
 
-def studied(voter: Voter, asked: Sequence[Question], paths: Sequence[Likeliest], into: Findings) -> list[Drawn]:
+def studied(voter: Voter, asked: Sequence[Question], paths: Sequence[GreedyAnswer], into: Findings) -> list[Drawn]:
     """Sample every step for one member, deeply where it matters, and count what comes of it."""
     several = [(one, path, slot) for one, path in zip(asked, paths, strict=True) for slot in range(FIRST)]
     first = iter(voter.samples(several, SEED))
@@ -169,7 +169,7 @@ def study(ensemble: Ensemble, asked: Sequence[Question]) -> dict[str, Findings]:
     done = 0
     for part in parts(asked):
 
-        def work(voter: Voter, paths: Sequence[Likeliest], part: Sequence[Question] = part) -> list[Drawn]:
+        def work(voter: Voter, paths: Sequence[GreedyAnswer], part: Sequence[Question] = part) -> list[Drawn]:
             return studied(voter, part, paths, findings[voter.name])
 
         for one, *drawn in zip(part, *ensemble.each(part, work), strict=True):

@@ -13,7 +13,15 @@ from typing import TypeVar
 import ctranslate2
 
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS
-from unerring.adapters.embedded.engine import LONGEST, Drafter, Likeliest, Member, Tokens, Written, uniforms
+from unerring.adapters.embedded.engine import (
+    LONGEST,
+    Drafter,
+    EnsembleMember,
+    GreedyAnswer,
+    ScoredAnswer,
+    Tokens,
+    uniforms,
+)
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.race import Race
 from unerring.core.voting.redflag import RedFlag
@@ -34,7 +42,7 @@ class Question:
     truth: str
     _found: dict[tuple[str, Tokens], str | None] = field(default_factory=dict)
 
-    def choice(self, parser: str, member: Member, written: Written) -> str | None:
+    def choice(self, parser: str, member: EnsembleMember, written: ScoredAnswer) -> str | None:
         """The canonical choice that a parser finds in an answer, None if it flags the answer."""
         key = (parser, written.tokens)
         if key not in self._found:
@@ -60,21 +68,21 @@ class Voter:
 
     def __init__(self, name: str, drafter: Drafter) -> None:
         self.name = f"embedded/{name}"
-        self.member = Member(WEIGHTS / name, drafter)
+        self.member = EnsembleMember(WEIGHTS / name, drafter)
 
-    def paths(self, starts: Sequence[Tokens]) -> list[Likeliest]:
+    def paths(self, starts: Sequence[Tokens]) -> list[GreedyAnswer]:
         """The likeliest answer to each prompt."""
         return self.member.likeliest(starts)
 
     def samples(
-        self, asked: Iterable[tuple[Question, Likeliest, int]], seed: int, temperature: float = 1.0
-    ) -> list[Written]:
+        self, asked: Iterable[tuple[Question, GreedyAnswer, int]], seed: int, temperature: float = 1.0
+    ) -> list[ScoredAnswer]:
         """One sample for each question, its likeliest answer, and the number of the sample within the step."""
         asked = list(asked)
         numbers = [uniforms(_name(seed, q.number, slot)) for q, _, slot in asked]
         return self.member.draw([path for _, path, _ in asked], [temperature] * len(asked), numbers)
 
-    def vote(self, asked: Question, written: Written) -> str | None:
+    def vote(self, asked: Question, written: ScoredAnswer) -> str | None:
         """What a sample votes for under the embedded model's own red flags and the strict parser, None if flagged."""
         finish = Finish.STOP if written.tokens[-1] == self.member.tokenizer.end else Finish.LENGTH
         sample = Sample("", Usage(0, len(written.tokens)), finish, written.mean_logprob())
@@ -94,7 +102,7 @@ class Ensemble:
         self.voters = [Voter(name, self._drafter) for name in MEMBERS]
         self.engine = f"ctranslate2 {ctranslate2.__version__}, {self.voters[0].member.arithmetic}"
 
-    def each(self, asked: Sequence[Question], work: Callable[[Voter, Sequence[Likeliest]], T]) -> list[T]:
+    def each(self, asked: Sequence[Question], work: Callable[[Voter, Sequence[GreedyAnswer]], T]) -> list[T]:
         """Call `work` for every member with its likeliest answers to the questions, at most `TOGETHER` of them."""
         tokenizer = self._drafter.tokenizer
         starts = [(tokenizer.begin, *tokenizer.encode(one.prompt)) for one in asked]

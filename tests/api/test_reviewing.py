@@ -8,7 +8,7 @@ import unerring
 from doubling import HANOI, Doubling, double, stopped
 from parked_runs import CAPPED, WEIGHED, Reworded, entries, parked, refused, torn
 from unerring import Guards, InputError, Options, Policy, RedFlag, Request, Subtask
-from unerring.adapters.sqlite.head import Head
+from unerring.adapters.sqlite.head import HeadFile
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._review import decide, review
 from unerring.core.journal.entries import Opened, QuestionText, Replies, Reply, Ruled, Voter
@@ -331,7 +331,7 @@ def test_one_thing_is_decided_at_a_time(tmp_path, decision):
 def test_a_journal_that_a_runner_has_takes_no_decision(tmp_path):
     """A journal has one writer."""
     path = parked(tmp_path / "run.db")
-    head = Head(path)
+    head = HeadFile(path)
     try:
         with pytest.raises(JournalBusy):
             decide(path, choose=1)

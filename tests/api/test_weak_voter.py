@@ -9,7 +9,7 @@ from unerring import Hanoi, Options
 from unerring.api.planning import plan, planned_policy
 from unerring.api.running import Target, calibrate
 from unerring.core.planning.assumptions import measured
-from unerring.core.planning.races import Job, expected_races
+from unerring.core.planning.races import PlannedJob, expected_races
 from unerring.core.planning.spread import equal
 from unerring.core.voting.race import AheadBy
 from unerring.errors import NoKCanHelp
@@ -82,7 +82,7 @@ def test_counted_votes_take_twice_as_many(calibration):
 
 def test_the_margin_that_two_good_voters_need_is_too_small_beside_a_weak_one(calibration):
     """Votes that are right on 99 % need k = 3 for 4,095 steps; with the weak voter in turn that loses most chains."""
-    job = Job(STEPS, 0.95)
+    job = PlannedJob(STEPS, 0.95)
     true = replace(measured(calibration), spread=equal(WRONG))
     lost = {k: expected_races(true, AheadBy(k), job) for k in (3, 5)}
     assert expected_races(replace(true, spread=equal((0.01,) * 3)), AheadBy(3), job).success(job) > 0.95

@@ -9,7 +9,7 @@ from command_runs import NOISE, ran
 
 import unerring
 from unerring import Options, Policy, Request, Sample
-from unerring.adapters.sqlite.head import Head
+from unerring.adapters.sqlite.head import HeadFile
 from unerring.core.voting.race import AheadBy
 from unerring.errors import Stopped
 
@@ -271,7 +271,7 @@ def test_a_decision_where_there_is_none_to_make_is_one_line(cli):
 
 def test_a_decision_waits_for_no_runner(parked, tmp_path):
     """A journal that a runner has is busy: one line, exit code 2."""
-    head = Head(tmp_path / "run.db")
+    head = HeadFile(tmp_path / "run.db")
     try:
         done = parked("review", "run.db", "--choose", "1")
     finally:

@@ -5,7 +5,7 @@ import pytest
 import unerring
 from faults.answers import noise
 from faults.server import serving
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Replies
 
 
@@ -19,7 +19,7 @@ def test_a_first_round_is_two_requests_on_an_endpoint_and_one_where_one_reply_ma
         ended = cli(*run, "--no-probe", "--speculate", "off", "--temperature", 1.0, *given)
         assert ended.code == 0, ended.err
         assert server.ledger.settled().requests == 7 * calls
-    opened, *entries = Reader(journal).entries()
+    opened, *entries = JournalReader(journal).entries()
     assert opened.policy.get("min_replies", 1) == calls
     assert sum(isinstance(entry, Replies) for entry in entries) == 7 * calls
     assert unerring.verify(journal).problem is None

@@ -30,7 +30,7 @@ from unerring.core.journal.entries import (
     Shortlisted,
     Voter,
 )
-from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Usage
 from unerring.errors import FailureKind
@@ -80,9 +80,9 @@ def one_of_each(text: str) -> list[Entry]:
     flagged = Reply(0, 2, text, None, FlagKind.TRUNCATED, Usage(), Finish.LENGTH, None, 0)
     return [
         opened(text),
-        Allowed(Limits(10**12, None, 7, 0.5), {text: Tariff(1, 2, 3)}),
-        Allowed(Limits()),
-        Allowed(Limits(7, strict=True)),
+        Allowed(SpendLimits(10**12, None, 7, 0.5), {text: Tariff(1, 2, 3)}),
+        Allowed(SpendLimits()),
+        Allowed(SpendLimits(7, strict=True)),
         Voter(0, text),
         Served(0, text),
         Intent(0, PROBE, 2, None, Charge(5, 6, 7)),

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from journal_contract import JournalContract
 
 from entry_strategies import strategies
-from unerring.adapters.sqlite.writer import Reader, SqliteJournal
+from unerring.adapters.sqlite.writer import JournalReader, SqliteJournal
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Committed, Entry, Finished, Intent
 from unerring.testing import MemoryJournal
@@ -47,7 +47,7 @@ class InFile:
         return journal, list(entries)
 
     def read(self) -> list[Entry]:
-        return list(Reader(self.path).entries())
+        return list(JournalReader(self.path).entries())
 
 
 class TestMemoryJournal(JournalContract):

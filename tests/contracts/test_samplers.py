@@ -5,7 +5,7 @@ import asyncio
 from unerring.adapters.embedded.sampler import EmbeddedSampler
 from unerring.adapters.function import FunctionSampler
 from unerring.core.voting.sample import Sample, Usage
-from unerring.runtime.ensemble import Panel
+from unerring.runtime.ensemble import Ensemble
 from unerring.testing import NoisySampler, ScriptedSampler
 from unerring.testing.contracts import CHAIN, PROMPTS, SamplerContract, settings
 
@@ -51,7 +51,7 @@ class TestAsyncFunction(SamplerContract):
 class TestPanel(SamplerContract):
     @staticmethod
     def make():
-        return Panel([FunctionSampler(answered), FunctionSampler(answered_later)])
+        return Ensemble([FunctionSampler(answered), FunctionSampler(answered_later)])
 
     def test_its_samplers_take_turns(self, sampler):
         """Sample i is drawn from sampler i modulo their number, wherever a call starts."""
@@ -63,13 +63,13 @@ class TestPanel(SamplerContract):
         """Intents are kept if any call costs something, and the full wording is used if any sampler wants it."""
         free = NoisySampler(CHAIN.rehearse)
         assert (sampler.paid, sampler.compact) == (True, False)
-        assert (Panel([free, free]).paid, Panel([free, free]).compact) == (False, True)
+        assert (Ensemble([free, free]).paid, Ensemble([free, free]).compact) == (False, True)
 
 
 class TestRotationOfOne(SamplerContract):
     @staticmethod
     def make():
-        return Panel([NoisySampler(CHAIN.rehearse, 0.5)])
+        return Ensemble([NoisySampler(CHAIN.rehearse, 0.5)])
 
 
 class TestEmbeddedSampler(SamplerContract):

@@ -6,7 +6,7 @@ import pytest
 
 from unerring.core.journal.entries import Committed, Entry, Opened, Replies, Reply, Voter, digest_of
 from unerring.core.journal.state import RunState
-from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Usage
@@ -17,7 +17,7 @@ class Script:
 
     def __init__(self) -> None:
         self.state = RunState()
-        self.series = Series()
+        self.series = RunSeries()
         self.entries: list[Entry] = []
         self.voters = 1
 

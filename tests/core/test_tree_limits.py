@@ -6,7 +6,7 @@ import pytest
 
 from tables import each
 from unerring.core.chain import Subtask
-from unerring.core.tree import Limits, Tree
+from unerring.core.tree import SplitLimits, Tree
 from unerring.core.voting.redflag import RedFlag
 from unerring.processes.general import General
 
@@ -23,7 +23,7 @@ class Plain(General):
 
 def split(parts, problem="The whole", limits=None, how="join them"):
     """What the tree makes of a split of a problem into these parts."""
-    tree = Tree(Plain(), problem, limits or Limits())
+    tree = Tree(Plain(), problem, limits or SplitLimits())
     return tree.subtask(tree.start()).parse(json.dumps({"parts": parts, "how": how}))
 
 
@@ -52,17 +52,17 @@ def test_what_is_no_place_of_the_list_is_a_red_flag(value):
 def test_a_split_may_have_just_as_many_parts_as_are_allowed(most):
     """Parts exactly at the limit are a split, and one more is a red flag that says how many are allowed."""
     parts = [f"part {number}" for number in range(most)]
-    assert split(parts, limits=Limits(parts=most)) == {"split": {"parts": parts, "how": "join them"}}
+    assert split(parts, limits=SplitLimits(parts=most)) == {"split": {"parts": parts, "how": "join them"}}
     with pytest.raises(RedFlag, match=rf"{most + 1} parts, where {most} are allowed"):
-        split([*parts, "one more"], limits=Limits(parts=most))
+        split([*parts, "one more"], limits=SplitLimits(parts=most))
 
 
 def test_a_split_may_have_just_as_many_parts_as_there_may_be_problems():
     """With 4 problems in all, 3 parts beside the whole are allowed and 4 are not."""
     three = ["a", "b", "c"]
-    assert split(three, limits=Limits(nodes=4))["split"]["parts"] == three
+    assert split(three, limits=SplitLimits(nodes=4))["split"]["parts"] == three
     with pytest.raises(RedFlag, match="4 parts, where 3 are allowed"):
-        split([*three, "d"], limits=Limits(nodes=4))
+        split([*three, "d"], limits=SplitLimits(nodes=4))
 
 
 def test_a_problem_is_small_enough_or_has_two_parts():
@@ -104,7 +104,7 @@ def test_a_part_that_is_empty_or_no_text_is_a_red_flag(part):
 @each("depth", [1, 2, 3])
 def test_problems_at_the_deepest_level_are_solved_as_they_are(depth):
     """A tree of so many levels asks for splits on each level above the deepest, and never on that."""
-    tree, level = Tree(Plain(), "p", Limits(depth=depth)), 0
+    tree, level = Tree(Plain(), "p", SplitLimits(depth=depth)), 0
     state = tree.start()
     while state["ask"] == "split":
         parts = [f"{level} {state['turn']} a", f"{level} {state['turn']} b"]
@@ -118,4 +118,4 @@ def test_problems_at_the_deepest_level_are_solved_as_they_are(depth):
 
 def test_nothing_is_split_where_no_level_is_allowed():
     """With a depth of 0 the whole problem is solved at once."""
-    assert Tree(Plain(), "p", Limits(depth=0)).start()["ask"] == "solve"
+    assert Tree(Plain(), "p", SplitLimits(depth=0)).start()["ask"] == "solve"

@@ -17,7 +17,7 @@ from stretch import Keeper, Stretch
 
 from faults.ledger import Ledger, Totals
 from unerring.adapters.sqlite.head import read_mark
-from unerring.adapters.sqlite.writer import Reader
+from unerring.adapters.sqlite.writer import JournalReader
 from unerring.api import history as reading
 from unerring.cli.main import command_line
 from unerring.core.journal.codec import encode
@@ -153,7 +153,7 @@ def acknowledged(journal: Path) -> int:
 
 def entries_of(journal: Path) -> list[Entry]:
     """Every entry of a journal, each checked against the chain of hashes; none where there is no journal yet."""
-    return list(Reader(journal).entries()) if journal.exists() else []
+    return list(JournalReader(journal).entries()) if journal.exists() else []
 
 
 def export(journal: Path, what: str) -> str:

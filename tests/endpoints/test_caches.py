@@ -9,7 +9,7 @@ from faults.answers import noise, scripted
 from faults.chat import Latency
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Replies
 from unerring.errors import VotesCopied
 from unerring.runtime.config import Guards, SystemClock
@@ -31,7 +31,9 @@ def run(journal, guards=None, disks=4, p=0.95, asked="", **setup):
 
 def votes(journal):
     """How many samples voted."""
-    replies = [reply for entry in Reader(journal).entries() if isinstance(entry, Replies) for reply in entry.replies]
+    replies = [
+        reply for entry in JournalReader(journal).entries() if isinstance(entry, Replies) for reply in entry.replies
+    ]
     return sum(reply.choice is not None for reply in replies)
 
 

@@ -14,7 +14,7 @@ from faults.faults import Fault
 from faults.server import serving
 from unerring import Hanoi
 from unerring.adapters.openai.request import SEED_BITS
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Probed, Replies
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Settings
@@ -60,7 +60,7 @@ def test_it_takes_few_requests_more(runs):
 def test_every_request_is_in_the_journal(runs):
     """As many intents as the server had requests, but for calls given up on their way; and each one is settled."""
     folder, _, (faulty, totals, _) = runs
-    entries = list(Reader(folder / "faulty.db").entries())
+    entries = list(JournalReader(folder / "faulty.db").entries())
     failed = [entry for entry in entries if isinstance(entry, Failed)]
     unsent = sum(entry.kind is FailureKind.UNSENT for entry in failed)
     intents = sum(isinstance(entry, Intent) for entry in entries)
@@ -83,7 +83,7 @@ def test_what_is_charged_is_what_was_billed(runs):
     by_id = {chat.reply_id: chat.billed for chat in chats if chat.fault != Fault.DUPLICATE.name}
     delivered = [chat for chat in chats if chat.delivered and chat.billed.output]
     again = [by_id[chat.reply_id] for chat in chats if chat.fault == Fault.DUPLICATE.name and chat.reply_id in by_id]
-    missed = _given_up(Reader(folder / "faulty.db").entries(), delivered)
+    missed = _given_up(JournalReader(folder / "faulty.db").entries(), delivered)
     charged = _dollars([chat.billed for chat in delivered]) + _dollars(again) - _dollars(missed)
     assert spend["settled"]["dollars"] == pytest.approx(charged, rel=1e-4)
     assert spend["unknown"]["dollars"] >= _dollars([totals.billed_undelivered]) + _dollars(missed)
@@ -139,6 +139,6 @@ def test_a_hundred_thousand_steps(tmp_path):
     )
     assert result.steps == 131_071
     assert unerring.verify(tmp_path / "run.db").problem is None
-    given_up = sum(isinstance(entry, Cancelled) for entry in Reader(tmp_path / "run.db").entries())
+    given_up = sum(isinstance(entry, Cancelled) for entry in JournalReader(tmp_path / "run.db").entries())
     assert totals.requests <= result.report["spend"]["calls"] <= totals.requests + given_up
     assert totals.requests <= 1.35 * result.report["samples"]["received"] / 3

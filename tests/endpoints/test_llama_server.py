@@ -16,7 +16,7 @@ import pytest
 
 import unerring
 from unerring import Guards, Options, RedFlag, Subtask
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Replies
 from unerring.errors import StepRefused
 
@@ -94,7 +94,7 @@ def test_a_run_is_charged_for_every_token_that_the_server_wrote(tmp_path):
         run(Counting(), url, tmp_path / "run.db", probe=False)
         counters = urlopen(f"{url}/metrics").read().decode()  # noqa: S310
     written = int(float(re.search(r"^llamacpp:tokens_predicted_total (\S+)", counters, re.MULTILINE)[1]))
-    entries = Reader(tmp_path / "run.db").entries()
+    entries = JournalReader(tmp_path / "run.db").entries()
     several = [entry for entry in entries if isinstance(entry, Replies) and len(entry.replies) > 1]
     report = unerring.report(tmp_path / "run.db")
     assert several

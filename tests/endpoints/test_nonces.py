@@ -8,7 +8,7 @@ from faults import caching
 from faults.answers import noise
 from faults.server import serving
 from unerring import Hanoi, InputError, Request
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Resumed
 from unerring.errors import VotesCopied
 from unerring.runtime.config import Guards
@@ -89,7 +89,7 @@ def test_it_is_on_record_and_goes_on(tmp_path):
             asked_with(server, tmp_path / "run.db", max_steps=5)
         unerring.resume(tmp_path / "run.db", options=unerring.Options(guards=Guards(probe=False)))
     assert len({prompt.rpartition("\n\n(request ")[2] for prompt in prompts}) == len(prompts)
-    first = next(Reader(tmp_path / "run.db").entries())
+    first = next(JournalReader(tmp_path / "run.db").entries())
     assert (first.model, first.request) == (spec, {"nonce": True})
 
 
@@ -103,7 +103,9 @@ def test_a_run_that_a_cache_stopped_goes_on_with_it(tmp_path):
         result = unerring.resume(tmp_path / "run.db", options=resumed)
         assert server.ledger.settled().copies == copies > 0
     assert result.steps == 15
-    assert [entry.nonce for entry in Reader(tmp_path / "run.db").entries() if isinstance(entry, Resumed)] == [True]
+    assert [entry.nonce for entry in JournalReader(tmp_path / "run.db").entries() if isinstance(entry, Resumed)] == [
+        True
+    ]
     assert unerring.verify(tmp_path / "run.db").problem is None
 
 

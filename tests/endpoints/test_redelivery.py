@@ -14,11 +14,11 @@ from faults.faults import Fault
 from faults.script import shares, since, smooth
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.calibration import PilotOptions, calibrate
 from unerring.core.journal.entries import Replies
 from unerring.core.voting.redflag import FlagKind
-from unerring.core.voting.reply_ids import SHORTEST_IDENTITY, Identities
+from unerring.core.voting.reply_ids import SHORTEST_IDENTITY, ReplyIds
 from unerring.errors import StepLimit
 from unerring.runtime import config as limits
 from unerring.runtime.config import Guards
@@ -26,7 +26,9 @@ from unerring.runtime.config import Guards
 
 def replies(journal):
     """All replies in a journal."""
-    return [reply for entry in Reader(journal).entries() if isinstance(entry, Replies) for reply in entry.replies]
+    return [
+        reply for entry in JournalReader(journal).entries() if isinstance(entry, Replies) for reply in entry.replies
+    ]
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -100,7 +102,7 @@ def test_no_reply_to_an_earlier_session_of_a_calibration_votes(tmp_path, monkeyp
         calibrate(Hanoi(6), spec, 40, path, options=settings)
         before = {reply.reply_id for reply in replies(journal)}
         server.setup.script = shares({Fault.STRAY: 0.5}, seed=1)
-        monkeypatch.setattr(limits, "_HEARD", Identities())
+        monkeypatch.setattr(limits, "_HEARD", ReplyIds())
         calibrate(Hanoi(6), spec, 60, path, options=settings)
     again = [reply.flag for reply in replies(journal)[len(before) :] if reply.reply_id in before]
     assert len(again) > 5

@@ -14,7 +14,7 @@ from faults.script import since, where
 from faults.server import serving
 from rows import Rows
 from unerring import Guards, InputError, Options
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api._review import decide, review
 from unerring.cli.main import command_line
 from unerring.core.journal.entries import Failed, Refused, Replies
@@ -37,7 +37,7 @@ def refusing(fault, *numbers):
 
 
 def found(path, kind):
-    return [entry for entry in Reader(path).entries() if isinstance(entry, kind)]
+    return [entry for entry in JournalReader(path).entries() if isinstance(entry, kind)]
 
 
 def run(server, path, chain=None, options=PLAIN):

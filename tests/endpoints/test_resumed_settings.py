@@ -8,7 +8,7 @@ import unerring
 from faults.answers import echoing, noise
 from faults.server import serving
 from unerring import Guards, Hanoi, InputError, Options, Request
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api import running as api
 from unerring.core.journal.entries import Replies, Resumed
 from unerring.errors import StepLimit
@@ -63,7 +63,7 @@ def test_echoes_and_nonces_are_turned_on_and_off_on_resuming(tmp_path):
             assert set(prompts) == {expected}, given
         assert unerring.report(path)["request"] == {}
         resumed(path)
-    entries = [entry for entry in Reader(path).entries() if isinstance(entry, Resumed)]
+    entries = [entry for entry in JournalReader(path).entries() if isinstance(entry, Resumed)]
     assert [(one.echo, one.nonce) for one in entries] == [
         *[(True, True), (None, None), (False, None), (None, False), (None, None)]
     ]
@@ -103,7 +103,7 @@ def earlier(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(api, "REPLIES_OF_ENDPOINTS", 1)
             begun(server, tmp_path / "run.db", 2)
-        assert "min_replies" not in next(Reader(tmp_path / "run.db").entries()).policy
+        assert "min_replies" not in next(JournalReader(tmp_path / "run.db").entries()).policy
         return tmp_path / "run.db"
 
     return began
@@ -125,7 +125,7 @@ class Noticing:
 def replies_of(path):
     """The number of replies that each step's votes came from."""
     counts = {}
-    for entry in Reader(path).entries():
+    for entry in JournalReader(path).entries():
         if isinstance(entry, Replies):
             counts[entry.replies[0].step] = counts.get(entry.replies[0].step, 0) + 1
     return counts

@@ -40,7 +40,7 @@ from unerring.core.journal.entries import (
     Voter,
     digest_of,
 )
-from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority, Undecided, Won
@@ -157,7 +157,7 @@ class Run:
     def allow(self, detail):
         """Other limits and prices; a voter without a price makes sums unknown."""
         tariffs = {name: Tariff(3, 7, 1) for name in VOTERS[: detail % 4]}
-        self.write(Allowed(Limits(10**9, None, detail, 60.0), tariffs))
+        self.write(Allowed(SpendLimits(10**9, None, detail, 60.0), tariffs))
 
     def review(self, detail):
         """Between two sessions, a person decides the first open step or has it drawn again, once or twice."""

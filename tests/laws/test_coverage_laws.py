@@ -25,13 +25,13 @@ from unerring import Sample, Usage
 from unerring.core.planning.assumptions import Assumptions, given, measured
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, Wish, planned
-from unerring.core.planning.races import Job, margin_plan
+from unerring.core.planning.plan import RULES, PlanRequest, planned
+from unerring.core.planning.races import PlannedJob, margin_plan
 from unerring.core.voting.race import AheadBy, LogOdds, Race, Won
 from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import NoKCanHelp
 
-JOB = Job(100_000, 0.95)
+JOB = PlannedJob(100_000, 0.95)
 ALARM = 1e-6
 
 
@@ -295,7 +295,7 @@ def test_of_2000_short_pilots_none_plans_with_a_stubborn_step_that_it_met(keep):
 
 # --- the paper's run
 
-MILLION = Job(2**20 - 1, 0.95)
+MILLION = PlannedJob(2**20 - 1, 0.95)
 MINI = Steps(mean=0.0022)  # gpt-4.1-mini at temperature 0.1: errors, tokens and prices of the paper's table
 MINI_TOKENS, MINI_PRICE = (580, 538), Price(0.40, 1.60)
 
@@ -317,7 +317,7 @@ def test_the_papers_run_succeeds_for_half_of_its_cost(rule, runs, alarm, keep):
     that, 0.989 or more, one seed in 20 fails 20 runs, and one in 10,000 fails 200.
     """
     assumed = given(1.0 - MINI.mean, 1.0, *MINI_TOKENS)
-    found = planned(assumed, MILLION, Wish(rule, MINI_PRICE))
+    found = planned(assumed, MILLION, PlanRequest(rule, MINI_PRICE))
     way = next(way for way in found.json["ways"] if way["shared_prompt"] and way["batch"])
     draw = np.random.default_rng([10, RULES.index(rule)])
     ran = [simulated_run(MINI, MILLION.steps, found.races.rule, draw) for _ in range(runs)]

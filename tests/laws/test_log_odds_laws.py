@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring.core.voting.race import LogOdds, Race, Won
-from unerring.core.voting.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights
+from unerring.core.voting.weights import MOST, StepWeights, VoterWeights, Weights, millinats, voter_weights
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EDGES = (-0.1, -0.01)
@@ -41,7 +41,7 @@ def outcomes(rule, vote, horizon):
         following = defaultdict(float)
         for (lead, said), chance in open_.items():
             for voter, logprob, is_right, share in vote(number):
-                weighing = Weighing(rule.weights, dict(said))
+                weighing = StepWeights(rule.weights, dict(said))
                 weight = weighing.weigh(str(voter), logprob, int(is_right))
                 after = lead + weight if is_right else lead - weight
                 if rule.lacking(abs(after), 0):
@@ -119,7 +119,7 @@ def test_the_promise_holds_in_simulated_races_of_three_and_more_candidates():
 
 def simulated(rule, mixture, wrongs, draw):
     """The winner of one race, as `OpenStep` tells its votes."""
-    race, weighing = Race(rule), Weighing(rule.weights)
+    race, weighing = Race(rule), StepWeights(rule.weights)
     while not isinstance(race.verdict, Won):
         voter = race.votes % len(mixture)
         place = draw.choices(range(3), [share for share, _ in mixture[voter]])[0]

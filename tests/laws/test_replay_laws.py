@@ -28,7 +28,7 @@ from unerring.core.journal.entries import (
 )
 from unerring.core.journal.spend import Charge
 from unerring.core.journal.state import RunState, replay
-from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import LogOdds, Race, Undecided, Won
 from unerring.core.voting.sample import Usage
@@ -283,7 +283,7 @@ def test_a_call_costs_its_worst_until_it_is_known_what_it_took(run):
 @given(runs())
 def test_a_report_can_be_made_at_any_moment(run):
     """The report of any prefix is JSON data whose sums agree with the state."""
-    state, series = RunState(), Series()
+    state, series = RunState(), RunSeries()
     for entry in run.entries:
         decided = state.apply(entry)
         if decided is not None:

@@ -24,7 +24,7 @@ from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority
 from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import ProviderBusy
-from unerring.runtime.config import Patience, Speculation, Surroundings
+from unerring.runtime.config import Patience, RunConfig, Speculation
 from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal, NoisySampler
 from virtual_time import LoopClock, Slow, virtually
@@ -84,9 +84,7 @@ class World:
         around = {"patience": Patience(0.01, 0.1, 10**9, spread=0.0), "clock": LoopClock(), "observer": kept} | around
         error = None
         try:
-            at = await run_chain(
-                self.maze, sampler, journal, state, at, Surroundings(speculation=speculation, **around)
-            )
+            at = await run_chain(self.maze, sampler, journal, state, at, RunConfig(speculation=speculation, **around))
         except Exception as caught:
             error = caught
         return Ended(kept.steps, at if error is None else None, error, list(journal.entries()), state, sampler)

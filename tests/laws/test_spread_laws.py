@@ -17,8 +17,8 @@ from unerring.core.planning.calibration import LOOKS
 from unerring.core.planning.spread import (
     CONCENTRATIONS,
     PRIOR,
-    Kind,
-    Turns,
+    StepKind,
+    VoterTurns,
     beta,
     equal,
     independent,
@@ -102,13 +102,13 @@ def test_kinds_are_distributed_as_the_steps_are(concentration):
 def test_chances_that_cannot_vary_are_one_kind(mean, concentration):
     """Where every step is the same, the spread is the paper's: one kind, one p."""
     spread = beta([mean], concentration)
-    assert spread.kinds == equal([mean]).kinds == (Kind(1.0, (mean,)),)
+    assert spread.kinds == equal([mean]).kinds == (StepKind(1.0, (mean,)),)
 
 
 @each("concentration", [0.5, 10.0, 1000.0])
 def test_a_voter_of_its_own_keeps_mean_and_hard_steps(concentration):
     """The kinds of one voter make up all steps; its errors are those of its distribution and of its hard steps."""
-    turns = own(0.01, concentration, [Turns(0.002, 0.8), Turns(0.001, 0.79), Turns(0.004, 0.5)])
+    turns = own(0.01, concentration, [VoterTurns(0.002, 0.8), VoterTurns(0.001, 0.79), VoterTurns(0.004, 0.5)])
     assert sum(one.share for one in turns) == pytest.approx(1.0)
     wrong = 0.993 * 0.01 + 0.002 * 0.8 + 0.001 * 0.79 + 0.004 * 0.5
     assert sum(one.share * one.wrong for one in turns) == pytest.approx(wrong, rel=0.02)
@@ -117,7 +117,7 @@ def test_a_voter_of_its_own_keeps_mean_and_hard_steps(concentration):
 
 def test_hard_steps_on_which_a_voter_is_mute_are_kept_apart():
     """A voter that mostly gives no vote on hard steps keeps the share of these, and how often it is mute there."""
-    turns = own(0.01, 10.0, [Turns(0.002, 0.8, 0.9), Turns(0.001, 0.8)])
+    turns = own(0.01, 10.0, [VoterTurns(0.002, 0.8, 0.9), VoterTurns(0.001, 0.8)])
     mute = [one for one in turns if one.mute > 0.0]
     assert [(one.share, one.wrong, one.mute) for one in mute] == [pytest.approx((0.002, 0.8, 0.9))]
     assert sum(one.share for one in turns) == pytest.approx(1.0)
@@ -125,13 +125,13 @@ def test_hard_steps_on_which_a_voter_is_mute_are_kept_apart():
 
 def test_a_mute_turn_is_neither_right_nor_wrong():
     """The chances of a right and of a wrong vote at a turn are those of the turns that are not mute."""
-    assert Kind(1.0, (0.25, 0.5), (0.0, 0.8)).turns == [(0.75, 0.25), pytest.approx((0.1, 0.1))]
-    assert Kind(1.0, (0.25,)).turns == [(0.75, 0.25)]
+    assert StepKind(1.0, (0.25, 0.5), (0.0, 0.8)).turns == [(0.75, 0.25), pytest.approx((0.1, 0.1))]
+    assert StepKind(1.0, (0.25,)).turns == [(0.75, 0.25)]
 
 
 def test_voters_that_err_independently_are_wrong_together_as_often_as_chance_has_it():
     """The kinds of several voters are all combinations, so that means stay and joint errors are products."""
-    one, two = own(0.02, 1.0, [Turns(0.01, 0.6, 0.5)]), own(0.05, 5.0)
+    one, two = own(0.02, 1.0, [VoterTurns(0.01, 0.6, 0.5)]), own(0.05, 5.0)
     kinds = independent([one, two])
     assert sum(kind.share for kind in kinds) == pytest.approx(1.0)
     for number, voter in enumerate((one, two)):

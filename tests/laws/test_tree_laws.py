@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unerring.core.tree import Composed, Limits, Tree, grown
+from unerring.core.tree import ComposedAnswer, SplitLimits, Tree, grown
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.redflag import RedFlag
 from unerring.processes.general import General
@@ -19,13 +19,13 @@ class Folding(General):
     """General roles whose answers are put together by a function where the plan is to add."""
 
     def compose(self, problem, how, parts, answers):
-        return Composed(sum(answers)) if how == "add" else super().compose(problem, how, parts, answers)
+        return ComposedAnswer(sum(answers)) if how == "add" else super().compose(problem, how, parts, answers)
 
 
 def tree_of(chance):
     """A tree within limits of all sizes."""
     roles = chance.choice((General(), General(linear=True), Folding()))
-    limits = Limits(chance.choice((0, 1, 2, 4)), chance.choice((2, 3, 7)), chance.choice((1, 5, 20, 200)))
+    limits = SplitLimits(chance.choice((0, 1, 2, 4)), chance.choice((2, 3, 7)), chance.choice((1, 5, 20, 200)))
     return Tree(roles, "p", limits, shortlist=5)
 
 

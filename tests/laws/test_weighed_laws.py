@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.planning.signals import Signals
-from unerring.core.planning.spread import Kind
+from unerring.core.planning.signals import LogprobBins
+from unerring.core.planning.spread import StepKind
 from unerring.core.planning.walk import ruined
 from unerring.core.planning.weighted import GRID, MOST_WEIGHED, alike, weighed_race
 from unerring.core.voting.race import LogOdds
-from unerring.core.voting.weights import VoterWeights, Weighing, Weights, voter_weights
+from unerring.core.voting.weights import StepWeights, VoterWeights, Weights, voter_weights
 
 EDGES = (-1.0, -0.1)
 LOGPROBS = (-9.0, -0.5, -0.01)  # one in each bin
@@ -47,7 +47,7 @@ def walked(signals, kind, threshold, most, least=1e-14):
                     course = chance * share * part
                     if course <= least:
                         continue
-                    weighing = Weighing(rule.weights, dict(said))
+                    weighing = StepWeights(rule.weights, dict(said))
                     weight = weighing.weigh(names[voter], LOGPROBS[place], candidate)
                     reached = lead + (weight if candidate else -weight)
                     both = tuple(sorted({*heard, candidate}))
@@ -74,7 +74,7 @@ def voters(draw, bins):
     weights = tuple(sorted(draw(st.lists(st.integers(0, 6000), min_size=bins, max_size=bins))))
     again = draw(st.integers(0, max(weights)))
     told = VoterWeights(weights, 0, again, draw(st.integers(0, 6000)) if again else 0)
-    return Signals(tuple(one / sum(right) for one in right), tuple(one / sum(wrong) for one in wrong), told)
+    return LogprobBins(tuple(one / sum(right) for one in right), tuple(one / sum(wrong) for one in wrong), told)
 
 
 @st.composite
@@ -83,7 +83,7 @@ def races(draw):
     signals = tuple(draw(voters(bins)) for _ in range(count))
     wrong = tuple(draw(st.sampled_from([1e-6, 0.001, 0.03, 0.2, 0.45])) for _ in range(count))
     mute = draw(st.sampled_from([(), tuple(draw(st.sampled_from([0.0, 0.3])) for _ in range(count))]))
-    return signals, Kind(1.0, wrong, mute)
+    return signals, StepKind(1.0, wrong, mute)
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,7 +105,7 @@ def measured(wrong, repeat, strays, bins):
     right = {1: (1.0,), 3: (0.01, 0.09, 0.9)}[bins]
     falls = {1: (1.0,), 3: (0.3, 0.6, 0.1)}[bins]
     sure = [(1.0 - wrong) * r / ((1.0 - wrong) * r + wrong * w) for r, w in zip(right, falls, strict=True)]
-    return Signals(right, falls, voter_weights(sure, repeat, strays))
+    return LogprobBins(right, falls, voter_weights(sure, repeat, strays))
 
 
 CASES = {
@@ -121,7 +121,7 @@ CASES = {
 @each(("signals", "wrong"), CASES.values(), ids=CASES)
 def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
     """Votes to 5 %, failures within a factor of two, and never fewer than there are."""
-    kind = Kind(1.0, wrong)
+    kind = StepKind(1.0, wrong)
     found, exact = foreseen(signals, kind, threshold), walked(signals, kind, threshold, MOST_WEIGHED, least=1e-13)
     assert exact.lost + exact.still <= found.failed <= 2.0 * (exact.lost + exact.still) + 1e-6
     assert exact.votes == pytest.approx(found.votes, rel=0.05)
@@ -130,18 +130,18 @@ def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
 
 def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
     """Where all votes weigh the same, walked races are those of a margin."""
-    signals = [Signals((1.0,), (1.0,), VoterWeights((2000,), 2000))]
-    exact, margin = walked(signals, Kind(1.0, (0.1,)), 7.9, 200), ruined(0.9, 4)
+    signals = [LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 2000))]
+    exact, margin = walked(signals, StepKind(1.0, (0.1,)), 7.9, 200), ruined(0.9, 4)
     assert alike(signals)
     assert (exact.lost, exact.votes) == pytest.approx((margin.wrong, margin.votes), rel=1e-6)
-    assert not alike([Signals((1.0,), (1.0,), VoterWeights((2000,), 1000))])
-    assert not alike([*signals, Signals((1.0,), (1.0,), VoterWeights((3000,), 3000))])
+    assert not alike([LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 1000))])
+    assert not alike([*signals, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
 
 
 def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
     """What it says twice is all that counts: the race is given up, whatever it would go on to say."""
     steady, stubborn = measured(1e-4, 0.5, 1e-4, 3), measured(1e-4, 0.75, 1e-4, 3)
-    found = foreseen([steady, stubborn, steady], Kind(1.0, (1e-6, 1.0, 1e-6)), 30.0)
+    found = foreseen([steady, stubborn, steady], StepKind(1.0, (1e-6, 1.0, 1e-6)), 30.0)
     assert found.wrong < 1e-6
     assert found.undecided > 0.99
     assert found.votes == pytest.approx(MOST_WEIGHED, rel=0.01)
@@ -150,6 +150,6 @@ def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
 def test_a_voter_that_is_mute_at_first_is_heard_later():
     """A flagged turn leaves a voter what it had to say."""
     signals = [measured(0.01, 0.2, 0.01, 1)] * 2
-    spoken, mute = (foreseen(signals, Kind(1.0, (0.01, 0.01), mute), 8.0) for mute in ((), (0.5, 0.5)))
+    spoken, mute = (foreseen(signals, StepKind(1.0, (0.01, 0.01), mute), 8.0) for mute in ((), (0.5, 0.5)))
     assert mute.failed == pytest.approx(spoken.failed, rel=0.25)
     assert mute.votes > 1.5 * spoken.votes

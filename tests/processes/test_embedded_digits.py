@@ -10,7 +10,7 @@ pytest.importorskip("ctranslate2")
 from tables import each
 from unerring import run, verify
 from unerring.adapters.embedded.catalog import DIGITS
-from unerring.adapters.embedded.engine import Drafter, Member, uniforms
+from unerring.adapters.embedded.engine import Drafter, EnsembleMember, uniforms
 from unerring.api.history import report
 from unerring.cli.main import command_line
 from unerring.errors import InputError
@@ -110,7 +110,7 @@ def test_a_draft_never_changes_a_sample():
         samples = member.draw(paths, [1.0] * len(paths), [uniforms(f"{number}") for number in range(len(paths))])
         return [path.whole.tokens for path in paths], [written.tokens for written in samples]
 
-    assert drawn(Member(DIGITS.folder / "a", drafter)) == drawn(Member(DIGITS.folder / "a"))
+    assert drawn(EnsembleMember(DIGITS.folder / "a", drafter)) == drawn(EnsembleMember(DIGITS.folder / "a"))
 
 
 @each(

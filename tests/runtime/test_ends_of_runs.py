@@ -12,8 +12,8 @@ from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
 from unerring.runtime.calls.gate import Gate, unless_stopped
-from unerring.runtime.calls.retry import Asked, Caller, NoBook
-from unerring.runtime.config import Patience, StopRequest, Surroundings
+from unerring.runtime.calls.retry import Caller, CallRequest, NoAccounting
+from unerring.runtime.config import Patience, RunConfig, StopRequest
 from unerring.testing import MemoryJournal, ScriptedSampler
 from virtual_time import RIGHT, LoopClock, Says, Slow, always_a, until, virtually
 
@@ -204,9 +204,9 @@ def test_however_a_call_ends_its_place_is_free_for_the_next(ends):
 
     async def main():
         endpoint = Ending(Bill(), 0, 0.0)
-        caller = Caller(Surroundings(clock=LoopClock(), patience=Patience(total=1.0)))
-        asked = Asked(endpoint, "?", SETTINGS, 1)
-        calls = [asyncio.ensure_future(caller.call(asked, NoBook())) for _ in range(300)]
+        caller = Caller(RunConfig(clock=LoopClock(), patience=Patience(total=1.0)))
+        asked = CallRequest(endpoint, "?", SETTINGS, 1)
+        calls = [asyncio.ensure_future(caller.call(asked, NoAccounting())) for _ in range(300)]
         if ends is asyncio.CancelledError:
             await asyncio.sleep(1.0)
             for call in calls:
@@ -214,7 +214,7 @@ def test_however_a_call_ends_its_place_is_free_for_the_next(ends):
         await asyncio.wait(calls)
         assert all(call.cancelled() or call.exception() is not None for call in calls)
         endpoint.failing = False
-        samples = await asyncio.wait_for(caller.call(asked, NoBook()), 60.0)
+        samples = await asyncio.wait_for(caller.call(asked, NoAccounting()), 60.0)
         return len(samples), left_over()
 
     assert virtually(main()) == (1, set())

@@ -18,7 +18,7 @@ from unerring.core.voting.race import AheadBy
 from unerring.core.voting.sample import Sample
 from unerring.errors import StepUndecided
 from unerring.runtime.config import Speculation
-from unerring.runtime.ensemble import Panel, reserves_of, seated, turns_before, voter_name
+from unerring.runtime.ensemble import Ensemble, reserves_of, seated, turns_before, voter_name
 
 
 class Speaks:
@@ -69,7 +69,7 @@ AFTER_TWO = replace(K2, escalate_after=2)
 def test_a_reserve_answers_once_the_rounds_before_it_are_over():
     """Two rounds of the members, from the third on the reserve alone; steps that members settle never get there."""
     one, other, reserve = torn(at=1)
-    outcome = run(Words(3), Panel([one, other], [reserve]), AFTER_TWO)
+    outcome = run(Words(3), Ensemble([one, other], [reserve]), AFTER_TWO)
     assert outcome.at == ["a", "a", "a"]
     assert reserve.slots == [(1, 4), (1, 5)]
     assert one.slots == [(0, 0), (1, 0), (1, 2), (2, 0)]
@@ -80,7 +80,7 @@ def test_a_reserve_answers_once_the_rounds_before_it_are_over():
 def test_without_a_number_of_rounds_a_reserve_is_never_asked():
     """A panel may have a reserve that nothing calls for: members go on until the step is decided or at its cap."""
     one, other, reserve = torn()
-    outcome = run(Words(1), Panel([one, other], [reserve]), replace(K2, vote_cap=8))
+    outcome = run(Words(1), Ensemble([one, other], [reserve]), replace(K2, vote_cap=8))
     assert isinstance(outcome.error, StepUndecided)
     assert reserve.asked == []
 
@@ -88,7 +88,7 @@ def test_without_a_number_of_rounds_a_reserve_is_never_asked():
 def test_flagged_rounds_count_as_rounds():
     """Members whose samples are all flagged could not settle the step either."""
     reserve = Speaks("reserve", "a")
-    outcome = run(Words(1), Panel([Speaks("mute", "!")], [reserve]), replace(K1, escalate_after=3))
+    outcome = run(Words(1), Ensemble([Speaks("mute", "!")], [reserve]), replace(K1, escalate_after=3))
     assert outcome.at == ["a"]
     assert reserve.slots == [(0, 3)]
     assert [reply.slot for reply in outcome.decided[0].replies] == [0, 1, 2, 3]
@@ -98,7 +98,7 @@ def test_a_step_that_the_reserve_cannot_settle_stays_undecided():
     """Votes of members and reserve together meet the cap: the run stops, and nothing is elected."""
     one, other, _ = torn()
     reserve = Speaks("reserve", lambda step, slot: "ab"[slot % 2])
-    outcome = run(Words(1), Panel([one, other], [reserve]), replace(AFTER_TWO, vote_cap=10))
+    outcome = run(Words(1), Ensemble([one, other], [reserve]), replace(AFTER_TWO, vote_cap=10))
     assert isinstance(outcome.error, StepUndecided)
     assert outcome.paused.kind == "undecided"
     assert reserve.slots == [(0, slot) for slot in range(4, 10)]
@@ -109,7 +109,7 @@ def test_several_reserves_take_turns():
     """By the sample's number, as members do."""
     one, other, first = torn()
     second = Speaks("second", "b")
-    run(Words(1), Panel([one, other], [first, second]), replace(AFTER_TWO, vote_cap=12))
+    run(Words(1), Ensemble([one, other], [first, second]), replace(AFTER_TWO, vote_cap=12))
     assert {slot % 2 for _, slot in first.slots} == {0}
     assert {slot % 2 for _, slot in second.slots} == {1}
 
@@ -118,7 +118,7 @@ def test_samples_drawn_anew_begin_with_the_members():
     """What a person had drawn again is a new race: its first rounds are the members', by further numbers."""
     one, other, reserve = torn()
     reserve._answer = lambda step, slot: "ab"[slot % 2]
-    panel = Panel([one, other], [reserve])
+    panel = Ensemble([one, other], [reserve])
     stopped = run(Words(1), panel, replace(AFTER_TWO, vote_cap=6))
     again = resume(Words(1), panel, [*stopped.entries, Redrawn(0, 1.0)])
     assert isinstance(again.error, StepUndecided)
@@ -129,14 +129,14 @@ def test_samples_drawn_anew_begin_with_the_members():
 def test_a_substitute_draws_all_samples_of_its_step():
     """A model that a person named for a step answers it in every round; the members answer the others."""
     one, other, reserve = torn()
-    stopped = run(Words(2), Panel([one, other], [reserve]), replace(AFTER_TWO, vote_cap=4))
+    stopped = run(Words(2), Ensemble([one, other], [reserve]), replace(AFTER_TWO, vote_cap=4))
     halves = [Speaks("left", lambda step, slot: "a" if slot > 7 else "b"), Speaks("right", "a")]
     again = resume(
         Words(2),
-        Panel([one, other], [reserve]),
+        Ensemble([one, other], [reserve]),
         [*stopped.entries, Redrawn(0, 1.0, "left + right")],
         caps=(20, None),
-        substitutes={"left + right": Panel(halves)},
+        substitutes={"left + right": Ensemble(halves)},
     )
     assert again.at == ["a", "a"]
     assert halves[0].slots == [(0, 4), (0, 6), (0, 8)]
@@ -151,7 +151,7 @@ def test_a_substitute_draws_all_samples_of_its_step():
 def test_every_member_meets_every_wording_in_turn():
     """Sample i is asked by turns of all members: three wordings and two members go round once in six samples."""
     members = [Speaks("one", lambda step, slot: f"{slot}"), Speaks("other", lambda step, slot: f"{slot}")]
-    run(Worded(1), Panel(members), replace(K2, vote_cap=12))
+    run(Worded(1), Ensemble(members), replace(K2, vote_cap=12))
     wordings = ["word 0", "word 0, please", "kindly: word 0"]
     for number, member in enumerate(members):
         assert sorted(member.asked) == sorted((0, slot, wordings[slot // 2 % 3]) for slot in range(number, 12, 2))
@@ -159,7 +159,7 @@ def test_every_member_meets_every_wording_in_turn():
 
 def test_members_and_their_wordings_are_voters_of_their_own():
     """A voter is a member and a wording: the first wording has the member's name, each further one its number."""
-    outcome = run(Worded(1), Panel([Speaks("one", "a"), Speaks("other", "b")]), replace(K2, vote_cap=12))
+    outcome = run(Worded(1), Ensemble([Speaks("one", "a"), Speaks("other", "b")]), replace(K2, vote_cap=12))
     names = {voter.name: voter.votes for voter in outcome.folded.voters.values()}
     assert names == dict.fromkeys(
         [f"{name}{end}" for name in ("one", "other") for end in ("", f"{WORDING}2", f"{WORDING}3")], 2
@@ -186,7 +186,7 @@ samplers = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 @settings(max_examples=200, deadline=None)
 def test_no_common_factor_keeps_a_member_from_a_wording(members, reserves, wordings, escalated):
     """Whatever their numbers, everybody who draws meets every wording equally often, members within members too."""
-    panel = Panel(
+    panel = Ensemble(
         [Turning(f"m{number}", rotation) for number, rotation in enumerate(members)],
         [Turning(f"r{number}", rotation) for number, rotation in enumerate(reserves)],
     )
@@ -243,7 +243,7 @@ def test_a_run_that_was_killed_at_any_entry_draws_the_same_votes(speculation, pa
     policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=after)
 
     def panel():
-        return Panel(
+        return Ensemble(
             [Seeded(f"m{number}", seed, 0.6, paid) for number in range(members)],
             [Seeded(f"r{number}", seed, 0.9, paid) for number in range(reserves)],
         )
@@ -266,7 +266,7 @@ def test_a_redraw_that_was_killed_at_any_entry_draws_the_same_votes(paid, seed):
     policy = Policy(AheadBy(2), vote_cap=4, flag_cap=1)
 
     def going(before):
-        others = Panel([Seeded("left", seed, 0.99, paid), Seeded("right", seed, 0.99, paid)])
+        others = Ensemble([Seeded("left", seed, 0.99, paid), Seeded("right", seed, 0.99, paid)])
         one = Speaks("one", lambda step, slot: "ab"[slot % 2] if step == 1 and slot < 8 else "a", paid)
         return resume(Worded(3), one, before, caps=(60, 60), substitutes={"others": others})
 
@@ -287,7 +287,7 @@ def test_the_runs_of_that_law_reach_the_reserve():
     reached = Counter()
     for seed in range(30):
         policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=1)
-        outcome = run(Worded(3), Panel([Seeded("m", seed, 0.6)], [Seeded("r", seed, 0.9)]), policy)
+        outcome = run(Worded(3), Ensemble([Seeded("m", seed, 0.6)], [Seeded("r", seed, 0.9)]), policy)
         reached.update(voter.name for voter in outcome.folded.voters.values())
     assert reached["r"] + reached[f"r{WORDING}2"] > 10
     assert reached[f"r{WORDING}3"] > 3
@@ -296,7 +296,7 @@ def test_the_runs_of_that_law_reach_the_reserve():
 def test_a_panel_names_its_reserves():
     """The name of a panel makes it again: members, and after them the reserves."""
     one, other, reserve = torn()
-    panel = Panel([one, other], [reserve])
+    panel = Ensemble([one, other], [reserve])
     assert panel.name == "one + other > reserve"
     assert reserves_of(panel) == (reserve,)
     assert reserves_of(one) == ()

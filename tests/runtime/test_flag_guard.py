@@ -10,7 +10,7 @@ from faults.answers import Answer
 from faults.server import serving
 from rows import Rows
 from unerring import Guards, Options
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.calibration import PilotOptions, acalibrate
 from unerring.core.journal.entries import Replies
 from unerring.core.voting.flag_limit import FIRST
@@ -22,7 +22,7 @@ from virtual_time import Says
 
 def total(path):
     """How many samples a journal holds."""
-    return sum(len(entry.replies) for entry in Reader(path).entries() if isinstance(entry, Replies))
+    return sum(len(entry.replies) for entry in JournalReader(path).entries() if isinstance(entry, Replies))
 
 
 def fenced(prompt, temperature=0.0, seed=0, index=0, limit=0):
@@ -73,7 +73,7 @@ def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
     path = tmp_path / "run.db"
     with pytest.raises(SamplesFlagged, match=r"750 tokens; .*reasoning.*text is empty; .*`max_output_tokens` 3000"):
         unerring.run(Rows(300), thinking, path, k=3)
-    replies = [entry.replies[0] for entry in Reader(path).entries() if isinstance(entry, Replies)]
+    replies = [entry.replies[0] for entry in JournalReader(path).entries() if isinstance(entry, Replies)]
     assert all(NOTED_REASONING in reply.reason and "after 750 tokens" in reply.reason for reply in replies)
 
 

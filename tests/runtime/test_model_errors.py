@@ -13,7 +13,7 @@ from unerring.core.journal.state import replay
 from unerring.core.voting.policy import Policy
 from unerring.errors import ProviderGone
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Patience, Speculation, StopRequest, Surroundings
+from unerring.runtime.config import Patience, RunConfig, Speculation, StopRequest
 from unerring.runtime.outcome_guard import MOST_UNANSWERED, OutcomeGuard
 from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of
@@ -184,7 +184,7 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
 
     async def main(policy, silent):
         state, chain = replay([opening(Words(1), policy)]), Words(1)
-        sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), Surroundings())
+        sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), RunConfig())
         question = question_of(chain, state, 0, [], state.last_digest)
         under_way = []
         for _ in range(silent):
@@ -198,7 +198,7 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
             drawn.close()
 
     asyncio.run(main(K1, K1.vote_cap * (1 + K1.flag_cap)))
-    asyncio.run(main(pilot_policy(Policy(), 0.1), MOST_UNANSWERED + 2 * Surroundings().in_flight))
+    asyncio.run(main(pilot_policy(Policy(), 0.1), MOST_UNANSWERED + 2 * RunConfig().in_flight))
 
 
 def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():

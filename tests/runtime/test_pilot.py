@@ -13,7 +13,7 @@ from unerring.core.planning.intervals import interval
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Finish
 from unerring.runtime.config import Guards
-from unerring.runtime.ensemble import Panel
+from unerring.runtime.ensemble import Ensemble
 from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
 from unerring.testing import NoisySampler
 from virtual_time import LoopClock, Says, Slow, virtually
@@ -277,7 +277,7 @@ def test_a_step_on_which_no_choice_ever_leads_is_looked_at_for_so_long_only():
 
 def test_several_voters_stand_in_for_the_truth_together():
     """With two voters the winner leads by the votes of both, in rounds of one of each."""
-    names = Panel([Says(lambda prompt, step, slot: "a"), Answers(_always("a"))])
+    names = Ensemble([Says(lambda prompt, step, slot: "a"), Answers(_always("a"))])
     found = piloted(Untold(3), names, 10**6)
     assert (found.samples, [voter.votes for voter in found.voters]) == (3 * WIDE, [3, 3])
 
@@ -296,7 +296,7 @@ def test_two_models_take_turns():
     """Each of two noisy models is measured by itself, under its own name, on the same steps."""
     chain = Hanoi(disks=12)
     good, bad = NoisySampler(chain.rehearse, p=0.99), NoisySampler(chain.rehearse, p=0.8, v=0.7)
-    found = piloted(chain, Panel([_named(good, "good"), _named(bad, "bad")]), 3000)
+    found = piloted(chain, Ensemble([_named(good, "good"), _named(bad, "bad")]), 3000)
     assert [voter.name for voter in found.voters] == ["good", "bad"]
     for voter, wrong, flagged in zip(found.voters, (0.01, 0.2), (0.0, 0.3), strict=True):
         assert voter.steps == found.steps
@@ -327,7 +327,7 @@ def test_a_step_is_looked_at_again_by_every_voter_where_one_erred():
     def answer(voter):
         return Says(lambda prompt, step, slot: "b" if voter == 0 and step == 5 and slot == 0 else "a")
 
-    found = piloted(Places(20), Panel([_named(answer(number), f"voter {number}") for number in range(3)]), 10**6)
+    found = piloted(Places(20), Ensemble([_named(answer(number), f"voter {number}") for number in range(3)]), 10**6)
     (step,) = found.troubles
     assert [(one.right, one.wrong) for one in step.voters] == [(LOOKS, 1), (LOOKS + 1, 0), (LOOKS + 1, 0)]
     assert found.samples == 3 * (20 + LOOKS)
@@ -339,7 +339,7 @@ def test_only_a_voter_without_a_vote_is_asked_once_more():
     def answer(prompt, step, slot):
         return "!" if slot == 1 else "a"
 
-    found = piloted(Places(1), Panel([_named(Says(answer), name) for name in "xyz"]), 10**6)
+    found = piloted(Places(1), Ensemble([_named(Says(answer), name) for name in "xyz"]), 10**6)
     assert (found.samples, [voter.flagged for voter in found.voters]) == (4, [0, 1, 0])
 
 

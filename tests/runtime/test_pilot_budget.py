@@ -8,17 +8,17 @@ import pytest
 from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
 from pilots import Places, blank, counted, one_line, piloted
 from unerring import InputError, Policy, Sample, Usage
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.budget import Budget
 from unerring.api.calibration import read_calibration
 from unerring.core.journal.entries import Allowed, Intent, Opened, Replies, Resumed
-from unerring.core.journal.spend import Limits
+from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import replay
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.planning.costs import Price
 from unerring.errors import BudgetSpent, VotesCopied
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Guards, Surroundings
+from unerring.runtime.config import Guards, RunConfig
 from unerring.runtime.pilot import Pilot, pilot_policy
 from virtual_time import LoopClock, Says
 
@@ -35,7 +35,7 @@ def lived(sampler, calibration, entries, lives=-1):
     """One session of a pilot, as `one_life`."""
 
     def begun(journal):
-        around = Surroundings(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
+        around = RunConfig(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
         pilot = Pilot(Places(60), sampler, calibration, Ledger(replay(entries), journal, around), around)
         return pilot.run(lambda _: None)
 
@@ -48,9 +48,9 @@ def trial(seed):
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 10, None, 24))
     limits = chance.choice(
         [
-            Limits(money=chance.randint(1, 40) * worst // 4),
-            Limits(tokens=chance.randint(100, 5_000)),
-            Limits(calls=chance.randint(1, 90)),
+            SpendLimits(money=chance.randint(1, 40) * worst // 4),
+            SpendLimits(tokens=chance.randint(100, 5_000)),
+            SpendLimits(calls=chance.randint(1, 90)),
         ]
     )
 
@@ -78,9 +78,9 @@ def test_what_was_paid_for_is_not_asked_again():
     """Killed half-way, a pilot that has nothing but its journal buys only what is missing, and counts the same."""
     whole, halves = Bill(), Bill()
     complete, again = blank(asked_for=60, at_once=16), blank(asked_for=60, at_once=16)
-    entries, ended = lived(Metered(whole, 1, 0.0), complete, opened(Limits()))
+    entries, ended = lived(Metered(whole, 1, 0.0), complete, opened(SpendLimits()))
     assert ended is None
-    first, ended = lived(Metered(halves, 1, 0.0), replace(again), opened(Limits()), lives=len(entries) // 2)
+    first, ended = lived(Metered(halves, 1, 0.0), replace(again), opened(SpendLimits()), lives=len(entries) // 2)
     assert isinstance(ended, Killed)
     lost = len(replay(first).in_flight)
     again = blank(asked_for=60, at_once=16)
@@ -102,7 +102,7 @@ def test_a_pilot_that_has_enough_gives_up_no_call():
             )
 
     bill = Bill()
-    entries, ended = lived(Erring(bill, 3, 0.0), blank(asked_for=100, at_once=64), opened(Limits()))
+    entries, ended = lived(Erring(bill, 3, 0.0), blank(asked_for=100, at_once=64), opened(SpendLimits()))
     account = replay(entries).account
     assert ended is None
     assert (account.lost, account.under_way, account.calls) == (0, False, bill.calls)
@@ -141,7 +141,7 @@ def test_every_paid_call_is_on_record_beside_the_calibration(tmp_path):
     """FILE.spend holds an intent before each reply; the calibration says what its calls took, and reads back so."""
     out = tmp_path / "cal.json"
     found = charged(30, out)
-    entries = list(Reader(tmp_path / "cal.json.spend").entries())
+    entries = list(JournalReader(tmp_path / "cal.json.spend").entries())
     intents, replies = ([one for one in entries if isinstance(one, kind)] for kind in (Intent, Replies))
     assert len(intents) == len(replies) == 30
     assert (found.spent.calls, found.spent.tokens, found.spent.unknown_calls) == (30, 330, 0)

@@ -6,7 +6,7 @@ from pilots import Untold, counted, piloted
 from unerring import Hanoi
 from unerring.api.calibration import PilotOptions, acalibrate
 from unerring.core.planning.calibration import ENOUGH_LOOKS
-from unerring.runtime.ensemble import Panel
+from unerring.runtime.ensemble import Ensemble
 from unerring.testing import NoisySampler
 from virtual_time import LoopClock, Says, Slow, virtually
 
@@ -24,7 +24,7 @@ def three_voters(chain, wrong=0.79):
         return replace(rehearsal, wrong=rehearsal.wrong[-1:])
 
     voters = [NoisySampler(chain.rehearse, p=0.99), NoisySampler(one_wrong, p=1.0 - wrong)]
-    return Panel([*voters, NoisySampler(chain.rehearse, p=0.99, v=0.999)])
+    return Ensemble([*voters, NoisySampler(chain.rehearse, p=0.99, v=0.999)])
 
 
 def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
@@ -44,7 +44,7 @@ def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
 
     def came(in_flight):
         chain = Hanoi(disks=9)
-        slow = Panel([Slow(voter, jittered) for voter in three_voters(chain).members])
+        slow = Ensemble([Slow(voter, jittered) for voter in three_voters(chain).members])
         return virtually(acalibrate(chain, slow, 10**6, options=PilotOptions(in_flight=in_flight, clock=LoopClock())))
 
     alone = came(1)

@@ -12,9 +12,9 @@ from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import RedFlag
-from unerring.core.voting.reply_ids import Identities
+from unerring.core.voting.reply_ids import ReplyIds
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.runner import Surroundings, run_chain
+from unerring.runtime.runner import RunConfig, run_chain
 from unerring.testing import FakeClock, MemoryJournal
 
 K1 = Policy(rule=AheadBy(1))
@@ -141,7 +141,7 @@ async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None,
 
 def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **around) -> Outcome:
     """Go on from a journal's entries alone."""
-    folded, at, heard = RunState(), chain.start(), Identities()
+    folded, at, heard = RunState(), chain.start(), ReplyIds()
     journal = MemoryJournal(entries)
     for entry in journal.entries():
         heard.note(entry)
@@ -156,7 +156,7 @@ def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, Non
 
 async def _going(chain, sampler, journal, folded, at, clock, around) -> Outcome:
     watch, clock = Watch(), clock or FakeClock()
-    surroundings = Surroundings(**({"clock": clock, "observer": watch} | around))
+    surroundings = RunConfig(**({"clock": clock, "observer": watch} | around))
     last, caught = None, None
     try:
         last = await run_chain(chain, sampler, journal, folded, at, surroundings)

@@ -33,7 +33,7 @@ from unerring.core.journal.entries import (
     Shortlisted,
     Voter,
 )
-from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind
@@ -66,7 +66,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     latencies = st.none() | TIMES
     usages = st.builds(Usage, NATURALS, NATURALS)
     charges = st.builds(Charge, NATURALS, NATURALS, caps)
-    limits = st.builds(Limits, caps, caps, caps, st.none() | TIMES, st.booleans())
+    limits = st.builds(SpendLimits, caps, caps, caps, st.none() | TIMES, st.booleans())
     tariffs = st.dictionaries(texts, st.builds(Tariff, NATURALS, NATURALS, NATURALS), max_size=3)
     slots = NATURALS | st.sampled_from([DRAFT, PROBE])
     parameters = objects(texts)

@@ -7,7 +7,7 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import InputError, Options, Policy, Sample, Subtask
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.chain import Rehearsal
 from unerring.core.voting.race import AheadBy, LogOdds
 from unerring.core.voting.weights import VoterWeights, Weights
@@ -51,7 +51,7 @@ def parked(path, chain=None, model=torn, policy=CAPPED, **options):
 
 
 def entries(path, kind=object):
-    return [entry for entry in Reader(path).entries() if isinstance(entry, kind)]
+    return [entry for entry in JournalReader(path).entries() if isinstance(entry, kind)]
 
 
 @contextmanager

@@ -8,14 +8,14 @@ from typing import Any
 
 from unerring import RedFlag, Subtask
 from unerring.api.calibration import PilotOptions, calibrate
-from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks, VoterCount
+from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, SecondLooks, VoterCount
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Usage
 from unerring.testing import FakeClock
 
 USAGE = Usage(10, 5)
-VOTES = {choice: Observed(0, choice, None, USAGE) for choice in ("r", "w", "x")}
-FLAGGED = Observed(0, None, FlagKind.MALFORMED, USAGE)
+VOTES = {choice: PilotSample(0, choice, None, USAGE) for choice in ("r", "w", "x")}
+FLAGGED = PilotSample(0, None, FlagKind.MALFORMED, USAGE)
 
 # each voter's chance of a wrong vote on a step, drawn for every step
 Chances = Callable[[Random], Sequence[float]]
@@ -29,17 +29,17 @@ def blank(voters: int = 1, **changed: Any) -> Calibration:
     return Calibration(**(fields | {"temperature": 0.1, "voters": counts} | changed))
 
 
-def observed(choice: str | None, voter: int = 0, **changed: Any) -> Observed:
+def observed(choice: str | None, voter: int = 0, **changed: Any) -> PilotSample:
     """A sample: its choice, or None for one that was flagged."""
     return replace(
-        FLAGGED if choice is None else VOTES.get(choice, Observed(0, choice, None, USAGE)), voter=voter, **changed
+        FLAGGED if choice is None else VOTES.get(choice, PilotSample(0, choice, None, USAGE)), voter=voter, **changed
     )
 
 
-def looked(step: int, *choices: str | None, voters: int = 1, **changed: Any) -> Looked:
+def looked(step: int, *choices: str | None, voters: int = 1, **changed: Any) -> PilotStep:
     """A step whose samples, in turn by the voters, gave these choices; `r` is right and None was flagged."""
     samples = (observed(choice, slot % voters, **changed) for slot, choice in enumerate(choices))
-    return Looked(step, tuple(samples), "r")
+    return PilotStep(step, tuple(samples), "r")
 
 
 def simulated(
@@ -57,7 +57,7 @@ def simulated(
     while calibration.samples < samples:
         each = wrong(chance)
 
-        def draw(number: int, each: Sequence[float] = each) -> Observed:
+        def draw(number: int, each: Sequence[float] = each) -> PilotSample:
             if v < 1.0 and chance.random() >= v:
                 return flags[number]
             return votes[number][chance.random() < each[number]]
@@ -70,7 +70,7 @@ def simulated(
                 drawn.append(last[number])
         if looks.wanted([number for number in range(voters) if last[number].choice == "w"]):
             drawn += [draw(number) for _ in range(LOOKS) for number in range(voters)]
-        calibration.add(Looked(calibration.steps, tuple(drawn), "r"))
+        calibration.add(PilotStep(calibration.steps, tuple(drawn), "r"))
     return calibration
 
 

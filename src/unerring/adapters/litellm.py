@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
-from unerring.adapters.openai.connection import Answered, Line
+from unerring.adapters.openai.connection import Answered, Connection
 from unerring.adapters.openai.errors import LARGEST_ERROR, Failure, one_line
 from unerring.adapters.openai.request import FORMAT, LIMITS
 from unerring.adapters.openai.sampler import OpenAISampler
-from unerring.adapters.openai.spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, Secret, Spec, parse_spec
+from unerring.adapters.openai.spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, EndpointSpec, Secret, parse_spec
 from unerring.adapters.openai.spec import PROVIDER as CHAT
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.scrubbing import KeyFinder
@@ -77,19 +77,19 @@ class LiteLLMSampler(OpenAISampler):
             self._form.without(name)
             if name == "temperature":
                 log.warning("%s takes no temperature: samples are drawn at its own", self.name)
-        self._line = _LibraryLine(library, self.spec, self._where, self._secret)
+        self._line = _LibraryConnection(library, self.spec, self._where, self._secret)
 
     def __repr__(self) -> str:
         return f"LiteLLMSampler({self.name!r})"
 
 
-class _LibraryLine(Line):
+class _LibraryConnection(Connection):
     """The library in the place of a connection: it is handed bodies, and gives what was answered."""
 
     # Samplers that asked something, by event loop: the library's connections are common to all of a loop.
-    _users: "dict[asyncio.AbstractEventLoop, set[_LibraryLine]]" = {}  # noqa: RUF012
+    _users: "dict[asyncio.AbstractEventLoop, set[_LibraryConnection]]" = {}  # noqa: RUF012
 
-    def __init__(self, library: Any, spec: Spec, where: str, secret: Secret) -> None:  # not the parent's
+    def __init__(self, library: Any, spec: EndpointSpec, where: str, secret: Secret) -> None:  # not the parent's
         self._library = library
         self._where = where
         self._secret = secret
@@ -243,7 +243,7 @@ class _Keys(Secret):
         return text
 
 
-def _require_permission(spec: Spec, keys: _Keys, environ: Mapping[str, str], permission: Permission) -> None:
+def _require_permission(spec: EndpointSpec, keys: _Keys, environ: Mapping[str, str], permission: Permission) -> None:
     """Raise `InputError` where the library would send a key to a host that it may not be sent to."""
     if "http" in spec.model.lower():  # some of its providers take an address for the name of a model
         permission.require_code("model", f"{PROVIDER}/{spec.model}")
@@ -290,7 +290,7 @@ def _own_parameters() -> frozenset[str]:
         return frozenset()
 
 
-def _require_known(library: Any, spec: Spec) -> None:
+def _require_known(library: Any, spec: EndpointSpec) -> None:
     """Raise `InputError` for a provider that the library does not know, or whose key is missing."""
     provider = spec.model.partition("/")[0]
     try:

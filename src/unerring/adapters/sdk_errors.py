@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from inspect import getattr_static
 from typing import Any
 
-from unerring.adapters.openai.errors import Said, failure, one_line, said_by
+from unerring.adapters.openai.errors import ErrorBody, failure, one_line, said_by
 from unerring.adapters.openai.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -98,7 +98,7 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
     if status is not None:
         said = said_by(getattr(error, "body", None))
         found = failure(
-            status, Said(message, f"{said.codes} {_code(error)}".strip()), _headers(error), model, _NONE, now
+            status, ErrorBody(message, f"{said.codes} {_code(error)}".strip()), _headers(error), model, _NONE, now
         )
         if found.kind is not FailureKind.INVALID:
             return found

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite.new_file import write_journal
-from unerring.adapters.sqlite.reader import Reader, without_entries
+from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api._replayer import is_of_others
 from unerring.api._trust import note_begun, permission_for
 from unerring.api.budget import Budget, allowed
 from unerring.api.history import folded
 from unerring.api.planning import Target
-from unerring.api.resolve import Origin, embedded_for, make_chain, make_sampler, require_process
+from unerring.api.resolve import SamplerContext, embedded_for, make_chain, make_sampler, require_process
 from unerring.api.running import Options, deciding, policy_for
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
 from unerring.core.journal.digests import identity_of
 from unerring.core.journal.entries import Accepted, Allowed, Entry, Inherited, Opened, Paused
-from unerring.core.journal.spend import Limits
+from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import RunState
 from unerring.core.numbers import MOST_SEED, MOST_TOTAL, require_whole
 from unerring.core.request import Request
@@ -35,7 +35,7 @@ from unerring.runtime.protocols import Sampler
 
 
 @dataclass(frozen=True, slots=True)
-class Forked:
+class Fork:
     """A fork, ready for `resume`."""
 
     journal: str
@@ -62,7 +62,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     seed: int | None = None,
     options: Options | None = None,
     parameters: Mapping[str, Json] | None = None,
-) -> Forked:
+) -> Fork:
     """Begin a new run at step `at` of the run in a journal, in the new file `out`; `resume` goes on with it.
 
     Steps 0 to `at` - 1 are taken over with their choices; the certificate counts them as no evidence. Whatever is not
@@ -84,7 +84,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     path, out = Path(journal), Path(out)
     if out.exists():
         raise InputError(f"{out} is there already: a fork begins a new file")
-    source = _Source(path, at, chain, parameters, options.trust)
+    source = _ForkedRun(path, at, chain, parameters, options.trust)
     while not source.is_read():
         pass
     opened, paying = _opening(source, model, k, seed, options)
@@ -92,10 +92,10 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     assert opened.origin is not None
     if source.trusted:
         note_begun(opened)
-    return Forked(str(out), opened.process, opened.model, at, opened.origin, source.trusted)
+    return Fork(str(out), opened.process, opened.model, at, opened.origin, source.trusted)
 
 
-def _entries(source: "_Source", opened: Opened, paying: Allowed | None, time: float) -> Iterator[Entry]:
+def _entries(source: "_ForkedRun", opened: Opened, paying: Allowed | None, time: float) -> Iterator[Entry]:
     """The entries of the fork: how it is run, what it may take, the steps that it takes over, and that it waits."""
     yield opened
     if paying is not None:
@@ -107,7 +107,7 @@ def _entries(source: "_Source", opened: Opened, paying: Allowed | None, time: fl
 
 
 @dataclass(slots=True)
-class _Source:
+class _ForkedRun:
     """A run that is forked, read up to a step.
 
     state: of the run at that step.
@@ -151,7 +151,7 @@ class _Source:
 
         Raises `InputError` where there are too few, and `ChainChanged` where these are not the states of the run.
         """
-        self.state, reader = RunState(), Reader(self.path)
+        self.state, reader = RunState(), JournalReader(self.path)
         change: str | None = None
         at: Json = None
         accepted = 0
@@ -210,7 +210,7 @@ class _Source:
 
 
 def _opening(
-    source: _Source, model: Any, k: int | None, seed: int | None, options: Options
+    source: _ForkedRun, model: Any, k: int | None, seed: int | None, options: Options
 ) -> tuple[Opened, Allowed | None]:
     """The first entry of the fork, and what it may take at which prices, where that is known."""
     before, state, chain = source.opened, source.state, source.process
@@ -254,7 +254,7 @@ def _opening(
             "hash": source.hash,
         },
     )
-    return opened, None if paying == Allowed(Limits()) else paying
+    return opened, None if paying == Allowed(SpendLimits()) else paying
 
 
 def _merged(before: Request, given: Request) -> Request:
@@ -264,14 +264,14 @@ def _merged(before: Request, given: Request) -> Request:
     return replace(before, system=system, extra=extra).switched(given.nonce, given.echo)
 
 
-def _sampler(source: _Source, model: Any, options: Options, made: ExitStack) -> Sampler:
+def _sampler(source: _ForkedRun, model: Any, options: Options, made: ExitStack) -> Sampler:
     """The models of the fork, only to be looked at: no key is sent."""
     opened, chain = source.opened, source.process
     permission = permission_for(source.path, opened, source.trust or model is not None)
     given = embedded_for(chain, model) if model is not None else opened.model
     if model is None and options.escalate is not None:
         given = opened.model.partition(RESERVE)[0]
-    seen = Origin(opened.seed, permission=replace(permission, sends=False))
+    seen = SamplerContext(opened.seed, permission=replace(permission, sends=False))
     return make_sampler(given, chain, seen, made, options.escalate)
 
 
@@ -279,6 +279,6 @@ def _paying(state: RunState, sampler: Sampler, options: Options) -> Allowed:
     """What the fork may take: the limits of the run that hold for its models, and those that are given."""
     limits = state.account.limits
     if not any(one.paid for one in (*samplers_of(sampler), *reserves_of(sampler))):
-        limits = Limits(seconds=limits.seconds)
+        limits = SpendLimits(seconds=limits.seconds)
     before = Allowed(limits, state.account.tariffs)
     return allowed(sampler, options.budget, options.prices, before) or before

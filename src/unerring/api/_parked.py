@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from unerring.adapters.sqlite.reader import Reader, without_entries
-from unerring.api._replayer import Stand, begun, changed_since, is_of_others, last_accepted, remade
+from unerring.adapters.sqlite.reader import JournalReader, without_entries
+from unerring.api._replayer import ReplayedRun, begun, changed_since, is_of_others, last_accepted, remade
 from unerring.api._trust import permission_for
 from unerring.api.history import folded
 from unerring.api.resolve import sampler_for
@@ -46,7 +46,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class ParkedSample:
     """A sample of an undecided step.
 
     number: its number within the step, from 0.
@@ -101,7 +101,7 @@ class Parked:
     flags: int
     rounds: int
     candidates: tuple[Candidate, ...]
-    samples: tuple[Drawn, ...]
+    samples: tuple[ParkedSample, ...]
     prompts: dict[int, str]
     set_aside: int = 0
     ruled: str | None = None
@@ -111,7 +111,7 @@ class Parked:
     messages_now: tuple[dict[str, str], ...] | None = None
 
 
-class Found:
+class ParkedRun:
     """A journal's folded entries, and its chain where the run stands, if it can be made and led there."""
 
     def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> None:
@@ -120,7 +120,7 @@ class Found:
         self._given = chain
         accepted = self._read(entries, chain)
         while accepted is not None:  # the chain that was made is not the one that was accepted since
-            accepted = self._read(Reader(path).entries(), remade(path, chain, accepted, trust))
+            accepted = self._read(JournalReader(path).entries(), remade(path, chain, accepted, trust))
         if self.state.opened is None:
             raise InputError(without_entries(path))
         self.opened = self.state.opened
@@ -133,7 +133,7 @@ class Found:
         """Fold the entries; returns the accepted change by which the chain is to be made with other parameters."""
         self.state = RunState()
         self.problem: str | None = None
-        self._stand: Stand | None = None
+        self._stand: ReplayedRun | None = None
         for entry, decided, choice in folded(self.path, entries, self.state):
             if isinstance(entry, Opened):
                 self._begin(entry, chain)
@@ -166,7 +166,7 @@ class Found:
                 raise
             self._fail(told(error))
 
-    def _follow(self, stand: Stand, entry: Entry, decided: Decided | None, choice: Json) -> None:
+    def _follow(self, stand: ReplayedRun, entry: Entry, decided: Decided | None, choice: Json) -> None:
         try:
             if decided is not None:
                 stand.step(decided, choice)
@@ -184,7 +184,7 @@ def told(error: Exception) -> str:
     return str(error) if isinstance(error, UnerringError) else user_code.told(error)
 
 
-def undecided(found: Found) -> OpenStep | None:
+def undecided(found: ParkedRun) -> OpenStep | None:
     """The step that a person may decide, whether or not it is decided yet.
 
     It is one that votes left undecided, or that the provider refused.
@@ -193,7 +193,7 @@ def undecided(found: Found) -> OpenStep | None:
     return step if step is not None and (step.ruled is not None or step.parked) else None
 
 
-def nothing_parked(found: Found) -> str:
+def nothing_parked(found: ParkedRun) -> str:
     """Why there is no step to decide."""
     state, step = found.state, found.step
     if state.finished is not None:
@@ -205,7 +205,7 @@ def nothing_parked(found: Found) -> str:
     return f"no step of {found.path} is undecided: {still}, at step {state.committed}"
 
 
-def parked_step(found: Found) -> Parked | None:
+def parked_step(found: ParkedRun) -> Parked | None:
     """The undecided step with all that is known of it; None where there is none."""
     step = undecided(found)
     if step is None:
@@ -223,7 +223,7 @@ def parked_step(found: Found) -> Parked | None:
         rounds=step.rounds,
         candidates=candidates,
         samples=tuple(
-            Drawn(
+            ParkedSample(
                 number=reply.slot,
                 voter=names[reply.voter],
                 text=step.text(reply.slot),
@@ -247,7 +247,7 @@ def parked_step(found: Found) -> Parked | None:
     )
 
 
-def candidates_of(found: Found, step: OpenStep) -> tuple[Candidate, ...]:
+def candidates_of(found: ParkedRun, step: OpenStep) -> tuple[Candidate, ...]:
     """The choices that had votes, by votes; of equal ones, the one that had a vote first."""
     voters: dict[int, Counter[str]] = {}
     for slot in sorted(step.replies):
@@ -268,7 +268,7 @@ def candidates_of(found: Found, step: OpenStep) -> tuple[Candidate, ...]:
     )
 
 
-class _Asked(NamedTuple):
+class _QuestionTexts(NamedTuple):
     """What was asked, by the number of the wording; what is asked today where it differs; the messages before both."""
 
     prompts: dict[int, str]
@@ -277,7 +277,7 @@ class _Asked(NamedTuple):
     messages_now: tuple[Message, ...] | None = None
 
 
-def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
+def _asked(found: ParkedRun, step: OpenStep, voters: Iterable[str]) -> _QuestionTexts:
     """What these voters were asked, all wordings where there are none."""
     numbers = set(map(wording_of, voters))
 
@@ -289,21 +289,21 @@ def _asked(found: Found, step: OpenStep, voters: Iterable[str]) -> _Asked:
     try:
         subtask = None if found.chain is None else subtask_at(found.chain, found.at, step.step)
         if found.chain is None or subtask is None:
-            return _Asked(numbered(kept or ()), {}, alone)
+            return _QuestionTexts(numbered(kept or ()), {}, alone)
         compact = _wants_compact(found, found.chain, step.model)
         wordings = subtask.wordings(compact)
         own = subtask.introduced(compact)
     except Exception as error:  # the user's own code
         found.problem = told(error)
-        return _Asked(numbered(kept or ()), {}, alone)
+        return _QuestionTexts(numbered(kept or ()), {}, alone)
     same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
     introduced = step.messages is None or step.messages in {subtask.introduced(True), subtask.introduced(False)}
     messages = before(own if step.messages is None else step.messages)
     now = None if introduced else before(own)
-    return _Asked(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
+    return _QuestionTexts(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
 
 
-def _wants_compact(found: Found, chain: Chain, model: str | None) -> bool:
+def _wants_compact(found: ParkedRun, chain: Chain, model: str | None) -> bool:
     """Whether a model, the run's own if it is None, is asked in the fewest words.
 
     One that cannot be made again is taken not to be.

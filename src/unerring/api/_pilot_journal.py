@@ -22,7 +22,7 @@ from unerring.core.voting.canonical import canonical
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Surroundings
+from unerring.runtime.config import RunConfig
 from unerring.runtime.ensemble import samplers_of
 from unerring.runtime.pilot import pilot_policy, pilot_seed
 from unerring.runtime.protocols import Journal, Sampler
@@ -42,7 +42,7 @@ def pilot_ledger(
     opening: Opened,
     sampler: Sampler,
     allowance: tuple[Budget, Mapping[str, Price] | str | Path | None],
-    around: Surroundings,
+    around: RunConfig,
 ) -> Iterator[Ledger]:
     """The ledger of a calibration whose journal is at `path`, or of one that is not kept.
 
@@ -51,7 +51,7 @@ def pilot_ledger(
     """
     budget, prices = allowance
     state = RunState()
-    journal: Journal | None = _Unkept() if path is None else None
+    journal: Journal | None = _UnkeptJournal() if path is None else None
     try:
         if path is not None and path.exists():
             journal, kept = SqliteJournal.reopen(path)
@@ -115,7 +115,7 @@ def _require_same(path: Path | None, opened: Opened, opening: Opened) -> None:
             )
 
 
-class _Unkept:
+class _UnkeptJournal:
     """A journal that keeps nothing: live state alone is enough for a calibration that is not to be gone on with."""
 
     pending = 0

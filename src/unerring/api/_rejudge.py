@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unerring.adapters.sqlite.reader import Reader, without_entries
+from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._replayer import chain_for, is_of_others, parameter_changes, remade
 from unerring.api.history import folded
@@ -131,7 +131,7 @@ def rejudge(
     """
     path = Path(journal)
     if dry_run:
-        rejudging = _led(path, Reader(path).entries(), chain, trust)
+        rejudging = _led(path, JournalReader(path).entries(), chain, trust)
         return rejudging.result(rejudging.judge_open(SystemClock().time()), recorded=False)
     writer, entries = SqliteJournal.reopen(path)
     try:
@@ -150,7 +150,7 @@ def _led(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust:
     found = _Rejudging(path, entries, chain, trust)
     if found.other is None:
         return found
-    return _Rejudging(path, Reader(path).entries(), remade(path, chain, found.other, trust), trust)
+    return _Rejudging(path, JournalReader(path).entries(), remade(path, chain, found.other, trust), trust)
 
 
 class _Rejudging:

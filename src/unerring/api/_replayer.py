@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unerring.adapters.sqlite.reader import Reader, probe, without_entries
+from unerring.adapters.sqlite.reader import JournalReader, probe, without_entries
 from unerring.api._trust import permission_for
 from unerring.api.history import folded
 from unerring.api.resolve import make_chain, require_process
@@ -34,10 +34,10 @@ from unerring.core.journal.digests import (
 )
 from unerring.core.journal.entries import Accepted, Entry, Opened
 from unerring.core.journal.state import Decided, RunState
-from unerring.core.reporting.report import Series
+from unerring.core.reporting.report import RunSeries
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
-from unerring.core.voting.reply_ids import Identities
+from unerring.core.voting.reply_ids import ReplyIds
 from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged, InputError
 from unerring.runtime.config import heard_by_process
@@ -47,7 +47,7 @@ SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so 
 
 
 @dataclass(slots=True)
-class Stand:
+class ReplayedRun:
     """A run rebuilt from its journal: folded entries and the chain's current state.
 
     heard: the ids of the replies that this process received or read in journals; only the latest where there are many.
@@ -59,8 +59,8 @@ class Stand:
     chain: Chain
     at: Json
     state: RunState = field(default_factory=RunState)
-    series: Series = field(default_factory=Series)
-    heard: Identities = field(default_factory=heard_by_process)
+    series: RunSeries = field(default_factory=RunSeries)
+    heard: ReplyIds = field(default_factory=heard_by_process)
     changes: list[str] = field(default_factory=list)
     keeps: bool = True
     undigested: bool = False
@@ -141,21 +141,21 @@ class Stand:
         )
 
 
-def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> Stand:
+def retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> ReplayedRun:
     """Fold a journal's entries and advance the chain over every committed choice; `begun` says what `chain` is.
 
-    What differs from the journal is in `Stand.changes`, up to the first step that does.
+    What differs from the journal is in `ReplayedRun.changes`, up to the first step that does.
     """
     found = _retraced(path, entries, chain, trust)
     while isinstance(found, Accepted):  # the chain that was made is not the one that was accepted since
         made = remade(path, chain, found, trust)
-        found = _retraced(path, Reader(path).entries(), made, trust)
+        found = _retraced(path, JournalReader(path).entries(), made, trust)
     return found
 
 
-def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> Stand | Accepted:
+def _retraced(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> ReplayedRun | Accepted:
     """Where the run stands; or the accepted change by which the chain is to be made with other parameters."""
-    stand: Stand | None = None
+    stand: ReplayedRun | None = None
     state = RunState()
     for entry, decided, choice in folded(path, entries, state):
         if stand is None:
@@ -198,7 +198,7 @@ def remade(path: Path, given: Chain | str | None, accepted: Accepted, trust: boo
     return chain_for(path, opened, given, trust, accepted.parameters)
 
 
-def changed_since(stand: Stand, accepted: Accepted) -> Iterator[str]:
+def changed_since(stand: ReplayedRun, accepted: Accepted) -> Iterator[str]:
     """What has changed once more since changes were accepted."""
     chain = stand.chain
     yield from parameter_changes(accepted.parameters, chain)
@@ -233,7 +233,7 @@ def chain_for(
         raise type(error)(f"{error}; or pass the process itself: `chain`") from error.__cause__
 
 
-def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState, trust: bool = False) -> Stand:
+def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState, trust: bool = False) -> ReplayedRun:
     """The chain of a run, made from its opening entry where none is given, before its first step.
 
     A name of a process that is given in its place is made with the journal's parameters. With `trust` a journal that
@@ -246,7 +246,7 @@ def begun(path: Path, opened: Opened, chain: Chain | str | None, state: RunState
     require_process(path, opened.process, chain)
     if by_name:
         _require_arguments(path, opened, chain)
-    stand = Stand(chain, started(chain), state)
+    stand = ReplayedRun(chain, started(chain), state)
     stand.changes += [
         *parameter_changes(opened.parameters, chain),
         *identity_differences(opened.identity, identity_of(chain)),
@@ -284,7 +284,7 @@ def held_run(path: Path) -> Opened | None:
     if not path.exists():
         return None
     probe(path)
-    first = next(Reader(path).entries(), None)
+    first = next(JournalReader(path).entries(), None)
     return first if isinstance(first, Opened) else None
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._parked import (
     Candidate,
-    Drawn,
-    Found,
     Parked,
+    ParkedRun,
+    ParkedSample,
     candidates_of,
     nothing_parked,
     parked_step,
@@ -35,7 +35,7 @@ from unerring.errors import InputError
 from unerring.runtime.config import SystemClock
 from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
 
-__all__ = ["Candidate", "Drawn", "Parked", "Recorded", "Review", "decide", "review"]
+__all__ = ["Candidate", "Parked", "ParkedSample", "Recorded", "Review", "decide", "review"]
 
 Prices = Mapping[str, Price] | str | Path | None
 
@@ -83,7 +83,7 @@ def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     user did not begin here, code that it names is imported with `trust` only. Raises as `unerring.report` does.
     """
     path = Path(journal)
-    found = Found(path, Reader(path).entries(), chain, trust)
+    found = ParkedRun(path, JournalReader(path).entries(), chain, trust)
     parked = parked_step(found)
     return Review(
         process=found.opened.process,
@@ -124,7 +124,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     path, now = Path(journal), SystemClock().time()
     writer, entries = SqliteJournal.reopen(path)
     try:
-        found = Found(path, entries, chain, trust)
+        found = ParkedRun(path, entries, chain, trust)
         new: list[Entry]
         if choose is not None or answer is not ...:
             recorded = _ruling(found, choose) if choose is not None else _answering(found, answer)
@@ -144,7 +144,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     return recorded
 
 
-def _ruling(found: Found, choose: int) -> Recorded:
+def _ruling(found: ParkedRun, choose: int) -> Recorded:
     """What is recorded where a candidate is taken."""
     step = undecided(found)
     if step is None:
@@ -163,7 +163,7 @@ def _ruling(found: Found, choose: int) -> Recorded:
     return _tried(found, step, choice, f"candidate {choose} of")
 
 
-def _answering(found: Found, answer: Any) -> Recorded:
+def _answering(found: ParkedRun, answer: Any) -> Recorded:
     """What is recorded where a person gives the choice itself."""
     step = undecided(found)
     if step is None:
@@ -175,7 +175,7 @@ def _answering(found: Found, answer: Any) -> Recorded:
     return _tried(found, step, choice, "the answer to")
 
 
-def _tried(found: Found, step: OpenStep, choice: str, what: str) -> Recorded:
+def _tried(found: ParkedRun, step: OpenStep, choice: str, what: str) -> Recorded:
     """A choice that the chain can go on with; raises `InputError` for another, named as `what` step."""
     if found.chain is None:
         return Recorded(step.step, choice, note=f"the choice was not tried: {found.problem}")
@@ -200,7 +200,7 @@ def _refusal(chain: Chain, state: Json, choice: str, step: int) -> str | None:
     return None
 
 
-def _redrawable(found: Found) -> OpenStep:
+def _redrawable(found: ParkedRun) -> OpenStep:
     """The step whose samples a person may have drawn again."""
     step = found.step
     if step is None or not (step.reviewed or step.parked):
@@ -208,7 +208,7 @@ def _redrawable(found: Found) -> OpenStep:
     return step
 
 
-def _paying(found: Found, model: str, prices: Prices) -> list[Entry]:
+def _paying(found: ParkedRun, model: str, prices: Prices) -> list[Entry]:
     """Look a substitute up; returns the entry with its prices, where the run needs to know these.
 
     Raises `InputError` where it could not answer in this run.

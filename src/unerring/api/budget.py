@@ -8,11 +8,11 @@ from pathlib import Path
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.arguments import require_flag
 from unerring.core.journal.entries import Allowed
-from unerring.core.journal.spend import PICO, Account, Limits
+from unerring.core.journal.spend import PICO, Account, SpendLimits
 from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS, MOST_TOTAL, require_number, require_whole
 from unerring.core.planning.costs import Price
 from unerring.errors import InputError
-from unerring.runtime.calls.shared_budget import Share, SharedBudget
+from unerring.runtime.calls.shared_budget import BudgetShare, SharedBudget
 from unerring.runtime.ensemble import samplers_of
 from unerring.runtime.protocols import Endpoint, Sampler
 
@@ -52,19 +52,19 @@ class Budget:
             require_number("hours", self.hours, most=MOST_HOURS, what="a number of hours")
         require_flag("strict", self.strict)
 
-    def share(self, journal: str | Path | None) -> Share | None:
+    def share(self, journal: str | Path | None) -> BudgetShare | None:
         """The part in this budget of the run that has this journal, if any; None where it limits nothing."""
-        limits = self.limits(Limits())
+        limits = self.limits(SpendLimits())
         key = None if journal is None else Path(journal).resolve()
-        return None if limits == Limits(strict=self.strict) else Share(self._shared, key, limits)
+        return None if limits == SpendLimits(strict=self.strict) else BudgetShare(self._shared, key, limits)
 
     def count(self, journal: str | Path, account: Account) -> None:
         """Count what the run in a journal took so far, as one of those that share this budget."""
         self._shared.count(Path(journal).resolve(), account)
 
-    def limits(self, before: Limits) -> Limits:
+    def limits(self, before: SpendLimits) -> SpendLimits:
         """The limits that hold from here on: those given here, and else those from before."""
-        return Limits(
+        return SpendLimits(
             before.money if self.usd is None else floor(self.usd * PICO),
             before.tokens if self.tokens is None else self.tokens,
             before.calls if self.calls is None else self.calls,
@@ -80,7 +80,7 @@ def allowed(
 
     Raises `InputError` for a limit that could not be kept with these models.
     """
-    before = before or Allowed(Limits())
+    before = before or Allowed(SpendLimits())
     limits, own = budget.limits(before.limits), read_prices(Path(prices)) if isinstance(prices, str | Path) else prices
     found = {one.name: price_of(one.name, own) for one in samplers_of(sampler)}
     tariffs = {name: price.tariff() for name, price in found.items() if price is not None}
@@ -91,7 +91,7 @@ def allowed(
     return None if after == before else after
 
 
-def _require_limits_to_hold(sampler: Sampler, limits: Limits, priced: Mapping[str, object]) -> None:
+def _require_limits_to_hold(sampler: Sampler, limits: SpendLimits, priced: Mapping[str, object]) -> None:
     paid = [one for one in samplers_of(sampler) if one.paid]
     if not paid and (limits.calls is not None or limits.tokens is not None):
         raise InputError(f"calls of {sampler.name} are not paid for, nor counted: limit steps (`max_steps`) or hours")

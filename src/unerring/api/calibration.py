@@ -16,7 +16,7 @@ from unerring.api._pilot_journal import kept_at, pilot_ledger, pilot_opening
 from unerring.api._trust import given_permission
 from unerring.api.budget import Budget
 from unerring.api.resolve import (
-    Origin,
+    SamplerContext,
     embedded_for,
     make_sampler,
     process_name,
@@ -41,8 +41,8 @@ from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Guards, Patience, StopRequest, Surroundings, SystemClock, heard_by_process
-from unerring.runtime.ensemble import Panel, require_request, samplers_of
+from unerring.runtime.config import Guards, Patience, RunConfig, StopRequest, SystemClock, heard_by_process
+from unerring.runtime.ensemble import Ensemble, require_request, samplers_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.protocols import Clock, Sampler
 from unerring.runtime.signals import GRACE_SECONDS, run_stoppable
@@ -123,7 +123,7 @@ def calibrate(
     what was drawn is kept with `out`, and the same call goes on.
     """
     require_made("options", options, PilotOptions)
-    asked, grace = _Asked(chain, model, samples, seed), options.grace
+    asked, grace = _PilotRequest(chain, model, samples, seed), options.grace
     return run_stoppable(lambda stop: _calibrate(asked, out, options, stop), grace)
 
 
@@ -136,18 +136,20 @@ async def acalibrate(
     options: PilotOptions = PilotOptions(),
 ) -> Calibration:
     """Calibrate like `calibrate`, on the running event loop."""
-    return await _calibrate(_Asked(chain, model, samples, seed), out, options, StopRequest())
+    return await _calibrate(_PilotRequest(chain, model, samples, seed), out, options, StopRequest())
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PilotRequest:
     chain: Chain
     model: Any
     samples: int
     seed: int
 
 
-async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOptions, stop: StopRequest) -> Calibration:
+async def _calibrate(
+    asked: _PilotRequest, out: str | Path | None, options: PilotOptions, stop: StopRequest
+) -> Calibration:
     require_made("options", options, PilotOptions)
     require_path("out", out)
     require_chain_and_model(asked.chain, asked.model)
@@ -157,7 +159,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
     policy = options.request.on(options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy())
     async with AsyncExitStack() as made:
         named = f"pilot of {process_name(chain)}, seed {asked.seed}"
-        origin = Origin(asked.seed, named, given_permission(options.allow_hosts))
+        origin = SamplerContext(asked.seed, named, given_permission(options.allow_hosts))
         sampler = make_sampler(asked.model, chain, origin, made)
         require_request(options.request, samplers_of(sampler))
         calibration = _begun(_blank(asked, sampler, policy, options.request), path)
@@ -169,12 +171,12 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
         share = options.budget.share(kept)
         guards, notice = options.guards, options.notice
         stop.shows, heard = options.stopping, heard_by_process()
-        around = Surroundings(
+        around = RunConfig(
             options.clock, options.patience, stop, guards=guards, share=share, notice=notice, heard=heard
         )
         opening = pilot_opening(chain, calibration, policy, options.clock.time())
         with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
-            keeper = _Keeper(path, options, ledger)
+            keeper = _CalibrationWriter(path, options, ledger)
             pilot = Pilot(chain, sampler, calibration, ledger, around)
             try:
                 await pilot.run(keeper.seen)
@@ -188,7 +190,7 @@ async def _calibrate(asked: _Asked, out: str | Path | None, options: PilotOption
     return calibration
 
 
-def _blank(asked: _Asked, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
+def _blank(asked: _PilotRequest, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
     """A calibration with nothing counted yet."""
     return Calibration(
         process=process_name(asked.chain),
@@ -211,7 +213,7 @@ def wordings_asked(chain: Chain, sampler: Sampler) -> int:
     Raises `InputError` where that is not the same for all that take turns.
     """
     first = subtask_at(chain, started(chain), 0)
-    members = sampler.members if isinstance(sampler, Panel) else (sampler,)
+    members = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
     found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
     if len(found) > 1:
         raise InputError(
@@ -235,7 +237,7 @@ def _begun(blank: Calibration, path: Path | None) -> Calibration:
     return begun
 
 
-class _Keeper:
+class _CalibrationWriter:
     """Keeps a calibration in its file as it grows, never less than whole."""
 
     def __init__(self, path: Path | None, options: PilotOptions, ledger: Ledger) -> None:

@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite.reader import Reader, require_empty, without_entries
+from unerring.adapters.sqlite.reader import JournalReader, require_empty, without_entries
 from unerring.adapters.sqlite.repair import readable_copy, replace_journal
 from unerring.api._trust import permission_for
 from unerring.api.resolve import make_chain, require_process
 from unerring.core.chain import Chain, verifier_of
 from unerring.core.journal.entries import Entry, Opened, Ruled
 from unerring.core.journal.state import Decided, RunState
-from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.reporting.steps import Step, step_of
 from unerring.core.voting.canonical import Json
-from unerring.core.voting.step import Misplaced
+from unerring.core.voting.step import MisplacedEntry
 from unerring.errors import InputError, JournalDamaged
 from unerring.runtime.protocols import Observer
 
 MOST_NAMED = 10  # steps that are named one by one
 
 
-class Tee:
+class SeriesObserver:
     """An observer that keeps a run's series and passes every step on to another one."""
 
-    def __init__(self, series: Series, other: Observer | None) -> None:
+    def __init__(self, series: RunSeries, other: Observer | None) -> None:
         self._series = series
         self._other = other
 
@@ -45,7 +45,7 @@ def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tu
         try:
             decided = state.apply(entry)
             value = None if decided is None else decided.value
-        except Misplaced as error:
+        except MisplacedEntry as error:
             raise JournalDamaged(f"{path} is damaged: entry {number}: {error}", number - 1) from None
         yield entry, decided, value
 
@@ -54,10 +54,10 @@ class History:
     """A journal read from its start. `state` and `series` tell of the part read so far."""
 
     def __init__(self, path: str | Path) -> None:
-        self._reader = Reader(Path(path))
+        self._reader = JournalReader(Path(path))
         self.path = Path(path)
         self.state = RunState()
-        self.series = Series()
+        self.series = RunSeries()
 
     @property
     def opened(self) -> Opened:
@@ -102,7 +102,7 @@ def report(journal: str | Path, full: bool = False) -> dict[str, Any]:
 
 def has_ruled(journal: str | Path) -> bool:
     """Whether people decided steps of a journal, committed or not."""
-    return any(isinstance(entry, Ruled) for entry in Reader(Path(journal)).entries())
+    return any(isinstance(entry, Ruled) for entry in JournalReader(Path(journal)).entries())
 
 
 def require_free(journal: str | Path) -> None:
@@ -123,8 +123,8 @@ def repair(journal: str | Path) -> tuple[int, Path]:
         raise InputError(f"{path} is not damaged; there is nothing to repair")
     kept: list[Entry] = []
     state = RunState()
-    with readable_copy(path) as copy, suppress(JournalDamaged, Misplaced):
-        for entry in Reader(copy, check_head=False).entries():
+    with readable_copy(path) as copy, suppress(JournalDamaged, MisplacedEntry):
+        for entry in JournalReader(copy, check_head=False).entries():
             state.apply(entry)
             kept.append(entry)
     return len(kept), replace_journal(path, kept)

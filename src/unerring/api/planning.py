@@ -14,8 +14,8 @@ from unerring.core.numbers import require_share
 from unerring.core.planning.assumptions import Assumptions, measured
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, Planned, Wish, chosen_races, plan_entry, planned, ranked
-from unerring.core.planning.races import Job
+from unerring.core.planning.plan import RULES, ModelPlan, PlanRequest, chosen_races, plan_entry, planned, ranked
+from unerring.core.planning.races import PlannedJob
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, NoKCanHelp
@@ -31,7 +31,7 @@ def plan(
     rule: str = "ahead-by",
     prices: Mapping[str, Price] | None = None,
     concurrency: int | None = None,
-) -> list[Planned]:
+) -> list[ModelPlan]:
     """Plan a job for each calibrated model, cheapest first; models that cannot reach the target are left out.
 
     `prices` go by model, ahead of the price table. Raises `NoKCanHelp`, with the reason, where no model can.
@@ -40,12 +40,12 @@ def plan(
         raise InputError("calibrations is a list of one or more of them, or of their files")
     read = [one if isinstance(one, Calibration) else read_calibration(one) for one in calibrations]
     models = [(one, price_of(one.model, prices)) for one in map(measured, read)]
-    return plan_all(models, Job(steps, target), Wish(rule, None, concurrency))[0]
+    return plan_all(models, PlannedJob(steps, target), PlanRequest(rule, None, concurrency))[0]
 
 
 def plan_all(
-    models: Iterable[tuple[Assumptions, Price | None]], job: Job, wish: Wish
-) -> tuple[list[Planned], list[NoKCanHelp]]:
+    models: Iterable[tuple[Assumptions, Price | None]], job: PlannedJob, wish: PlanRequest
+) -> tuple[list[ModelPlan], list[NoKCanHelp]]:
     """Plan a job under each model's assumptions and price: the plans, cheapest first, and why others have none.
 
     Raises the first reason where no model has a plan.
@@ -89,13 +89,13 @@ def planned_policy(
 
     None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
     """
-    Wish(target.rule)
+    PlanRequest(target.rule)
     found, steps = _calibration_of(model, target), length_of(chain)
     if found is None or steps is None:
         return None
     _require_same(found, chain, model)
     _require_same_request(found, request)
-    assumed, job = measured(found), Job(steps, target.success)
+    assumed, job = measured(found), PlannedJob(steps, target.success)
     try:
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:

@@ -26,7 +26,7 @@ from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, UnerringError, UserCodeFailed
 from unerring.processes import SHIPPED
 from unerring.runtime.config import Speculation
-from unerring.runtime.ensemble import RESERVE, SEPARATOR, Panel
+from unerring.runtime.ensemble import RESERVE, SEPARATOR, Ensemble
 from unerring.runtime.protocols import Sampler
 
 _OF_OPENAI = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how names of OpenAI's models begin
@@ -137,7 +137,7 @@ def _imported(name: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SamplerContext:
     """What samplers are made for.
 
     seed: of their samples.
@@ -154,11 +154,11 @@ class Origin:
 def sampler_for(model: Any, chain: Chain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
     """A sampler to look at, as `make_sampler` makes it: one beyond a network is not to be asked anything."""
     with ExitStack() as made:
-        yield make_sampler(model, chain, Origin(seed, permission=replace(permission, sends=False)), made)
+        yield make_sampler(model, chain, SamplerContext(seed, permission=replace(permission, sends=False)), made)
 
 
 def make_sampler(
-    model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack, escalate: Any = None
+    model: Any, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack, escalate: Any = None
 ) -> Sampler:
     """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to take turns.
 
@@ -172,11 +172,11 @@ def make_sampler(
         reserves, further = _members(escalate, chain, origin, made)
         if further:
             raise InputError("what hard steps are escalated to cannot escalate them further")
-    return members[0] if len(members) == 1 and not reserves else Panel(members, reserves)
+    return members[0] if len(members) == 1 and not reserves else Ensemble(members, reserves)
 
 
 def _members(
-    model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack
+    model: Any, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack
 ) -> tuple[list[Sampler], list[Sampler]]:
     """The samplers that a model stands for: those that take turns, and those in reserve."""
     if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
@@ -191,7 +191,7 @@ def _members(
     return [_single(model, chain, origin, made)], []
 
 
-def _single(model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
+def _single(model: Any, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
     if isinstance(model, str):
         return _specified(model, chain, origin, made)
     if hasattr(model, "sample") and not isinstance(model, type):
@@ -203,7 +203,7 @@ def _single(model: Any, chain: Chain, origin: Origin, made: ExitStack | AsyncExi
     raise InputError(f"a model is a specification, a function or a sampler, not {short(model)}")
 
 
-def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
+def _specified(asked: str, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
     """The sampler of a specification; what is wrong with one is said without what in it may be a secret."""
     try:
         return _of_provider(asked, chain, origin, made)
@@ -211,7 +211,7 @@ def _specified(asked: str, chain: Chain, origin: Origin, made: ExitStack | Async
         raise type(error)(about_words(str(error), asked)) from error.__cause__
 
 
-def _of_provider(asked: str, chain: Chain, origin: Origin, made: ExitStack | AsyncExitStack) -> Sampler:
+def _of_provider(asked: str, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
     spec = embedded_for(chain, asked)
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
@@ -315,7 +315,7 @@ def recommended_policy(model: Any) -> Policy | None:
 
 
 def speculation_for(
-    speculate: Any, chain: Chain, sampler: Sampler, origin: Origin, made: ExitStack | AsyncExitStack
+    speculate: Any, chain: Chain, sampler: Sampler, origin: SamplerContext, made: ExitStack | AsyncExitStack
 ) -> Speculation | None:
     """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
     origin = replace(origin, permission=replace(origin.permission, journal=None))  # the user says, never a journal

@@ -12,15 +12,15 @@ from unerring.adapters.memory import MemoryJournal
 from unerring.adapters.openai.fields import require_free_fields
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api._replayer import Stand, held_run, require_same_run, retraced
+from unerring.api._replayer import ReplayedRun, held_run, require_same_run, retraced
 from unerring.api._terminal_progress import showing
 from unerring.api._trust import given_permission, note_begun, permission_for
 from unerring.api.budget import Budget, allowed
 from unerring.api.calibration import acalibrate, calibrate
-from unerring.api.history import Tee
+from unerring.api.history import SeriesObserver
 from unerring.api.planning import Target, plan, planned_policy
 from unerring.api.resolve import (
-    Origin,
+    SamplerContext,
     calibrating,
     embedded_for,
     make_sampler,
@@ -62,7 +62,7 @@ from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, Stopped
 from unerring.runtime.calls.probe_calls import can_be_tried
-from unerring.runtime.config import Guards, Patience, Speculation, StopRequest, Surroundings, SystemClock
+from unerring.runtime.config import Guards, Patience, RunConfig, Speculation, StopRequest, SystemClock
 from unerring.runtime.ensemble import require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.protocols import Clock, Journal, Observer, Sampler
 from unerring.runtime.runner import run_chain
@@ -356,7 +356,7 @@ async def _start(opening: _Opening, options: Options, stop: StopRequest) -> Resu
     if held is not None:  # samples ordered hours ahead are known by when the run began
         origin = _origin(chain, opening.seed, held.time, given_permission(options.allow_hosts))
     async with _models(opening.model, chain, origin, options, options.request) as models:
-        stand = Stand(chain, started(chain))
+        stand = ReplayedRun(chain, started(chain))
         opened = _opening_entry(opening, stand.at, models.sampler, options, began)
         if path is not None and held is not None:
             if options.min_replies is None and "min_replies" not in held.policy:  # one of before there was a default
@@ -388,7 +388,7 @@ class _Models:
 
 @asynccontextmanager
 async def _models(
-    model: Any, chain: Chain, origin: Origin, options: Options, request: Request
+    model: Any, chain: Chain, origin: SamplerContext, options: Options, request: Request
 ) -> AsyncIterator[_Models]:
     async with AsyncExitStack() as made:
         sampler = make_sampler(model, chain, origin, made, options.escalate)
@@ -400,7 +400,7 @@ async def _models(
 
 @asynccontextmanager
 async def _with_substitutes(
-    models: _Models, chain: Chain, origin: Origin, request: Request, names: Mapping[str, Permission]
+    models: _Models, chain: Chain, origin: SamplerContext, request: Request, names: Mapping[str, Permission]
 ) -> AsyncIterator[_Models]:
     async with AsyncExitStack() as made:
         others = {
@@ -417,9 +417,9 @@ def _allowing(sampler: Sampler, options: Options, before: Allowed | None = None)
     return [] if entry is None else [entry]
 
 
-def _origin(chain: Chain, seed: int, began: float, permission: Permission) -> Origin:
+def _origin(chain: Chain, seed: int, began: float, permission: Permission) -> SamplerContext:
     """What a run is known by where samples are ordered hours ahead: the same when it is resumed, and no other's."""
-    return Origin(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
+    return SamplerContext(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
 
 
 def policy_for(policy: Policy, sampler: Sampler, options: Options) -> Policy:
@@ -563,14 +563,14 @@ def _require_same_request(state: RunState, request: Request) -> None:
 
 
 async def _go_on(
-    stand: Stand, models: _Models, journal: Journal, options: Options, stop: StopRequest, path: str | Path | None
+    stand: ReplayedRun, models: _Models, journal: Journal, options: Options, stop: StopRequest, path: str | Path | None
 ) -> Result:
     stop.shows = getattr(options.observer, "stopping", None)
-    around = Surroundings(
+    around = RunConfig(
         clock=options.clock,
         patience=options.patience,
         stop=stop,
-        observer=Tee(stand.series, options.observer),
+        observer=SeriesObserver(stand.series, options.observer),
         max_steps=options.max_steps,
         speculation=models.ahead,
         in_flight=options.in_flight,
@@ -584,7 +584,7 @@ async def _go_on(
     return _result(stand, last)
 
 
-def _result(stand: Stand, last: Json) -> Result:
+def _result(stand: ReplayedRun, last: Json) -> Result:
     report = report_of(stand.state, stand.series)
     return Result(last, stand.state.committed, report, answer_of(stand.chain, last))
 

@@ -13,7 +13,16 @@ from unerring.adapters.tables.jsonl import json_line
 from unerring.api import calibration as measuring
 from unerring.api import planning
 from unerring.api.resolve import make_chain
-from unerring.cli.exits import DONE, OPTIONS, STOPPED, Ended, notice_text, quoted, same_command, user_code_failed
+from unerring.cli.exits import (
+    DONE,
+    OPTIONS,
+    STOPPED,
+    CommandEnded,
+    notice_text,
+    quoted,
+    same_command,
+    user_code_failed,
+)
 from unerring.cli.grouped_help import GroupedCommand
 from unerring.cli.options import (
     AT_ONCE,
@@ -35,8 +44,8 @@ from unerring.core.planning.assumptions import Assumptions, given, measured
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, Wish
-from unerring.core.planning.races import Job
+from unerring.core.planning.plan import RULES, PlanRequest
+from unerring.core.planning.races import PlannedJob
 from unerring.errors import InputError, Stopped
 
 
@@ -93,7 +102,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     except Stopped as error:
         larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
         again = same_command(*larger) if out else None
-        raise Ended(STOPPED, error.kind, str(error), kept + (again or ""), again) from error
+        raise CommandEnded(STOPPED, error.kind, str(error), kept + (again or ""), again) from error
     except Exception as error:
         again = same_command() if out else None
         raise user_code_failed(error, "the process's own code", kept + (again or ""), again) from error
@@ -226,9 +235,9 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         raise InputError("--prices goes by a model's name; beside --p give --price-in and --price-out")
     own = read_prices(prices) if prices is not None else {}
     price = _price(price_in, price_out)
-    job = Job(steps, target, m)
+    job = PlannedJob(steps, target, m)
     priced = [(one, price or price_of(one.model, own)) for one in assumed]
-    plans, refusals = planning.plan_all(priced, job, Wish(rule, None, concurrency))
+    plans, refusals = planning.plan_all(priced, job, PlanRequest(rule, None, concurrency))
     first = plans[0].json
     told = {
         "steps": steps,

@@ -29,7 +29,7 @@ class Invocation:
     words: tuple[str, ...] = ()
 
 
-class Ended(Exception):
+class CommandEnded(Exception):
     """A command that ends with another exit code than 0.
 
     `kind` is for scripts and `reason` for people; `advice` says in words what to do, and `command` is the command that
@@ -71,7 +71,7 @@ def finished(journal: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
     return {**answer, "journal": str(journal), "exit_code": DONE}
 
 
-def ended(end: Ended, invocation: Invocation) -> int:
+def ended(end: CommandEnded, invocation: Invocation) -> int:
     """Show how a command ended: one line on stderr, the traceback where it is asked for; returns the exit code."""
     if invocation.as_json:
         told = {
@@ -97,17 +97,18 @@ def _traceback(error: BaseException) -> str:
     return "".join([*first, *traceback.format_exception(error)])
 
 
-def user_code_failed(error: Exception, what: str, advice: str = "", command: str | None = None) -> Ended:
+def user_code_failed(error: Exception, what: str, advice: str = "", command: str | None = None) -> CommandEnded:
     """The end that an exception from the user's own code makes; raises the exception where it is not the user's."""
     if isinstance(error, UnerringError | click.ClickException) or (
         isinstance(error, OSError) and not own_frames(error)
     ):
         raise error
-    return Ended(USER_CODE, "user code", f"{what} failed: {placed(error)}", advice, command)
+    return CommandEnded(USER_CODE, "user code", f"{what} failed: {placed(error)}", advice, command)
 
 
 def require_certificate(report: Mapping[str, Any], least: float | None, details: Mapping[str, Any]) -> None:
-    """Raise `Ended` where a run's certificate gives its steps a lower probability of zero errors than `least`."""
+    """Raise `CommandEnded` where a run's certificate gives its steps a lower probability of zero errors than
+    `least`."""
     if least is None:
         return
     certificate = report["certificate"]
@@ -118,7 +119,7 @@ def require_certificate(report: Mapping[str, Any], least: float | None, details:
         reason = f"zero errors have probability {probability(found)}, below the {least} that --require asks for"
     else:
         reason = f"nothing certifies zero errors, and --require asks for {least}: {certificate['warnings'][0]}"
-    raise Ended(WRONG, "certificate", reason, details=details)
+    raise CommandEnded(WRONG, "certificate", reason, details=details)
 
 
 # Parameters in Python whose option is called otherwise than they are.

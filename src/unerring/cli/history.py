@@ -16,7 +16,7 @@ from unerring.api.running import Options
 from unerring.cli.exits import (
     DONE,
     WRONG,
-    Ended,
+    CommandEnded,
     command_on,
     finished,
     in_options,
@@ -78,7 +78,7 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
         steps = counted(found.overturned, "committed step")
         reason = f"{steps} of {file} would be decided otherwise, the first of them step {first}"
         advice = f"they stay as they are; to decide again from there: {command}"
-        raise Ended(WRONG, "decided otherwise", reason, advice, command, details)
+        raise CommandEnded(WRONG, "decided otherwise", reason, advice, command, details)
     if as_json:
         click.echo(json_line(finished(file, details)))
     return DONE

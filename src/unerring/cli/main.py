@@ -24,7 +24,7 @@ from unerring.cli.exits import (
     STOPPED,
     USER_CODE,
     WRONG,
-    Ended,
+    CommandEnded,
     Invocation,
     command_on,
     ended,
@@ -78,7 +78,7 @@ def command_line(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         _silence_stdout()
         return DONE
-    except Ended as end:
+    except CommandEnded as end:
         return ended(end, invocation)
     except (click.ClickException, click.Abort, KeyboardInterrupt, OSError, UnerringError) as error:
         if isinstance(error, OSError):
@@ -104,7 +104,7 @@ def _unknown_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     return f"{said}; a parameter of the process is given with --set {name[2:]}={value}."
 
 
-def _end_of(error: BaseException, arguments: Sequence[str] = ()) -> Ended:
+def _end_of(error: BaseException, arguments: Sequence[str] = ()) -> CommandEnded:
     """How an error ends a command: exit code and kind by whose fault it is."""
     match error:
         case click.UsageError():
@@ -112,28 +112,28 @@ def _end_of(error: BaseException, arguments: Sequence[str] = ()) -> Ended:
             said = (
                 _unknown_option(error, arguments) if isinstance(error, click.NoSuchOption) else error.format_message()
             )
-            return Ended(BAD_INPUT, "usage", f"{said} See: {where} --help")
+            return CommandEnded(BAD_INPUT, "usage", f"{said} See: {where} --help")
         case click.ClickException():
-            return Ended(BAD_INPUT, "usage", error.format_message())
+            return CommandEnded(BAD_INPUT, "usage", error.format_message())
         case click.Abort() | KeyboardInterrupt():
-            return Ended(STOPPED, "interrupted", "stopped")
+            return CommandEnded(STOPPED, "interrupted", "stopped")
         case OSError():
-            return Ended(BAD_INPUT, "file", f"cannot go on: {error}")
+            return CommandEnded(BAD_INPUT, "file", f"cannot go on: {error}")
         case JournalBusy() | JournalTooNew():
-            return Ended(BAD_INPUT, "journal", str(error))
+            return CommandEnded(BAD_INPUT, "journal", str(error))
         case UserCodeFailed():
-            return Ended(USER_CODE, "user code", str(error))
+            return CommandEnded(USER_CODE, "user code", str(error))
         case NoKCanHelp():
-            return Ended(BAD_INPUT, "no k", str(error))
+            return CommandEnded(BAD_INPUT, "no k", str(error))
         case InputError():
-            return Ended(BAD_INPUT, "input", str(error))
+            return CommandEnded(BAD_INPUT, "input", str(error))
         case JournalDamaged():
-            return Ended(WRONG, "damaged journal", str(error))
+            return CommandEnded(WRONG, "damaged journal", str(error))
         case JournalError():
-            return Ended(STOPPED, "journal", str(error))
+            return CommandEnded(STOPPED, "journal", str(error))
         case Stopped():
-            return Ended(STOPPED, error.kind, str(error))
-    return Ended(STOPPED, "provider", str(error))
+            return CommandEnded(STOPPED, error.kind, str(error))
+    return CommandEnded(STOPPED, "provider", str(error))
 
 
 def _silence_stdout() -> None:
@@ -191,7 +191,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
     for note in found.notes:
         click.echo(f"note: {inert(in_options(note))}", err=True)
     if found.problem is not None:
-        raise Ended(WRONG, "wrong result", f"{file} holds a wrong result: {found.problem}", details=details)
+        raise CommandEnded(WRONG, "wrong result", f"{file} holds a wrong result: {found.problem}", details=details)
     if require is not None:
         require_certificate(reading.report(file), require, details)
     _require_finished(file, found.finished, details)
@@ -203,11 +203,11 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
 
 
 def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> None:
-    """Raise `Ended` where the run in a journal is not over, with the command that goes on."""
+    """Raise `CommandEnded` where the run in a journal is not over, with the command that goes on."""
     if not over:
         going_on = command_on("resume", file)
         reason = f"{file} is right as far as it goes, and not finished"
-        raise Ended(STOPPED, "unfinished", reason, f"go on with: {going_on}", going_on, details)
+        raise CommandEnded(STOPPED, "unfinished", reason, f"go on with: {going_on}", going_on, details)
 
 
 @commands.command()

@@ -5,7 +5,7 @@ import time
 from typing import Any, TextIO
 
 from unerring.cli.exits import notice_text
-from unerring.core.certificate.dissent_alarm import Alarm, Watch, watch_of
+from unerring.core.certificate.dissent_alarm import DissentAlarm, DissentWatch, watch_of
 from unerring.core.certificate.expectations import expectations_from
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.reporting.progress import RunProgress
@@ -36,7 +36,7 @@ class Progress:
         self._display: Any = None
         self._shown = time.monotonic()
         self._progress = RunProgress(most_steps)
-        self._watch: Watch | None = None
+        self._watch: DissentWatch | None = None
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -93,7 +93,7 @@ class Progress:
         if state.opened is not None:
             self._watch = watch_of(expectations_from(state.opened.plan), decided.step)
 
-    def _warn(self, alarm: Alarm) -> None:
+    def _warn(self, alarm: DissentAlarm) -> None:
         """One plain line, which stays above what is written over in place."""
         if self._display is not None:
             self._display.console.print(f"warning: {alarm.sentence}", markup=False, highlight=False, soft_wrap=True)

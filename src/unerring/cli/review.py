@@ -10,7 +10,7 @@ import click
 
 from unerring.adapters.tables.jsonl import json_line, json_value
 from unerring.api import _review as reviewing
-from unerring.api._review import Candidate, Drawn, Parked, Recorded, Review
+from unerring.api._review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.exits import DONE, command_on, in_options, working_on
 from unerring.cli.options import FILE, json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
@@ -229,21 +229,21 @@ def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
     yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
 
 
-def _numbers(samples: Sequence[Drawn]) -> str:
+def _numbers(samples: Sequence[ParkedSample]) -> str:
     """The numbers of samples, the first ones where there are many."""
     told = ", ".join(str(one.number) for one in samples[:MAX_NUMBERS])
     return told if len(samples) <= MAX_NUMBERS else f"{told}, ..."
 
 
-def _equal(samples: Iterable[Drawn]) -> list[list[Drawn]]:
+def _equal(samples: Iterable[ParkedSample]) -> list[list[ParkedSample]]:
     """The samples, those together that one voter gave in the same words and that were judged the same."""
-    groups: dict[tuple[object, ...], list[Drawn]] = {}
+    groups: dict[tuple[object, ...], list[ParkedSample]] = {}
     for one in samples:
         groups.setdefault((one.voter, one.text, one.candidate, one.flag, one.reason, one.finish), []).append(one)
     return list(groups.values())
 
 
-def _sample(group: Sequence[Drawn], same_as: int, full: bool) -> Iterator[str]:
+def _sample(group: Sequence[ParkedSample], same_as: int, full: bool) -> Iterator[str]:
     sample = group[0]
     told = f"flagged: {sample.flag}" if sample.candidate is None else f"for candidate {sample.candidate}"
     told += (

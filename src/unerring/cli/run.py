@@ -17,7 +17,7 @@ from unerring.cli.exits import (
     DONE,
     OPTIONS,
     STOPPED,
-    Ended,
+    CommandEnded,
     command_on,
     finished,
     quoted,
@@ -198,8 +198,8 @@ class Ending(NamedTuple):
 def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:
     """Run with progress; `whole` says that the command is about this run alone, so that `resume` goes on with it.
 
-    Raises `Ended` where the run stops, with the command that goes on, and where the user's own code fails, with its
-    place.
+    Raises `CommandEnded` where the run stops, with the command that goes on, and where the user's own code fails, with
+    its place.
     """
     working_on(path)
     before = 0 if resuming else entry_count(path)
@@ -212,7 +212,7 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
             advice = f"for another model begin a new run; once the provider has this one: {following}"
         else:
             advice = f"go on with: {advice}"
-        raise Ended(STOPPED, error.kind, str(error), advice, following) from error
+        raise CommandEnded(STOPPED, error.kind, str(error), advice, following) from error
     except Exception as error:
         begun = entry_count(path) > before
         again = command_on("resume", path) if whole else same_command()

@@ -17,7 +17,7 @@ from unerring.api import running as api
 from unerring.api.budget import Budget
 from unerring.api.planning import Target
 from unerring.api.resolve import require_model
-from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, Ended, in_options, quoted, same_command
+from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded, in_options, quoted, same_command
 from unerring.cli.figures.tree import decided_tree, tree_text
 from unerring.cli.grouped_help import GroupedCommand
 from unerring.cli.options import (
@@ -168,7 +168,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     assert given is not None
     inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
     require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
-    batch = _Batch(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
+    batch = _ProblemFile(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
     if as_json:
         click.echo(json_line(batch.summary() | {"exit_code": code}))
@@ -178,7 +178,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 Run: TypeAlias = Callable[[str, Path, Progress, int], api.Result]
 
 
-class _Batch:
+class _ProblemFile:
     """Problems from a file, solved one after the other within one budget."""
 
     def __init__(  # noqa: PLR0913, PLR0917  (what the command was given)
@@ -236,14 +236,14 @@ class _Batch:
             many = "1 problem is" if open_now == 1 else f"{open_now:,} problems are"
             advice = f"to see {'it' if open_now == 1 else 'the first'}: {look}; to go on: {same_command()}"
             reason = "; ".join([f"{many} undecided", *self._refused[:1]])
-            raise Ended(STOPPED, StepUndecided.kind, reason, advice, look, self.summary())
+            raise CommandEnded(STOPPED, StepUndecided.kind, reason, advice, look, self.summary())
         if self._refused:
             others = f"; {len(self._refused) - 1:,} more like it" * (len(self._refused) > 1)
             solved = f"{done - len(self._refused):,} of {done:,} solved"
-            raise Ended(BAD_INPUT, "input", f"{self._refused[0]}{others}; {solved}", details=self.summary())
+            raise CommandEnded(BAD_INPUT, "input", f"{self._refused[0]}{others}; {solved}", details=self.summary())
         if not all(self._right):
             reason = f"not all answers are the expected ones{self._score()}"
-            raise Ended(WRONG, "wrong result", reason, details=self.summary())
+            raise CommandEnded(WRONG, "wrong result", reason, details=self.summary())
         return DONE
 
     def summary(self) -> dict[str, Any]:
@@ -337,7 +337,7 @@ class _Batch:
             result = watched(
                 lambda progress: self._run(text, path, progress, luck), path, Progress(quiet=True), whole=False
             )
-        except Ended as end:
+        except CommandEnded as end:
             self._flagged_in_a_row = self._flagged_in_a_row + 1 if end.kind == SamplesFlagged.kind else 0
             if end.kind not in LEFT_OPEN or self._flagged_in_a_row == MOST_FLAGGED:
                 raise

@@ -22,7 +22,7 @@ from unerring.core.voting.redflag import RedFlag
 Problem = dict[str, Any]
 
 
-class Composed(NamedTuple):
+class ComposedAnswer(NamedTuple):
     """An answer that was put together by a function, without asking."""
 
     answer: Json
@@ -43,7 +43,7 @@ class Roles(Protocol):
     def solve(self, problem: str, before: Json) -> Subtask:
         """What is the answer; `before` is that of the step before, where there is one."""
 
-    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> "Subtask | Composed":
+    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> "Subtask | ComposedAnswer":
         """What is the whole answer, from those of the parts."""
 
     def judge(self, problem: str, candidates: list[Json]) -> Subtask:
@@ -51,7 +51,7 @@ class Roles(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SplitLimits:
     """How far a problem is split: levels below the whole, parts of one problem, and problems in all.
 
     A problem at the deepest level is solved as it is. A split into too many parts is red-flagged, and so is one into
@@ -73,7 +73,9 @@ class Tree:
     `answer` in the end.
     """
 
-    def __init__(self, roles: Roles, problem: str, limits: Limits = Limits(), shortlist: int | None = None) -> None:
+    def __init__(
+        self, roles: Roles, problem: str, limits: SplitLimits = SplitLimits(), shortlist: int | None = None
+    ) -> None:
         """After `shortlist` votes on a question that settle nothing, what they were for is judged."""
         self.roles = roles
         self.problem = problem
@@ -177,17 +179,17 @@ class Tree:
                 if "answer" in one or any("answer" not in problems[part] for part in one["parts"]):
                     continue
                 whole = self._compose({"problem": one["problem"]} | _apart(problems, one))
-                if isinstance(whole, Composed):
+                if isinstance(whole, ComposedAnswer):
                     problems[at], done = one | {"answer": whole.answer}, True
                 else:
                     asked.append(at)
             if not done:
                 return asked
 
-    def _compose(self, apart: Problem) -> "Subtask | Composed":
+    def _compose(self, apart: Problem) -> "Subtask | ComposedAnswer":
         """How a problem's answer is put together, or the answer itself."""
         if self.roles.linear:
-            return Composed(apart["answers"][-1])
+            return ComposedAnswer(apart["answers"][-1])
         return self.roles.compose(apart["problem"], apart["how"], apart["parts"], apart["answers"])
 
     def _path(self, problems: list[Problem], at: int) -> list[str]:

@@ -18,7 +18,7 @@ class WrongReturn(TypeError):
     """A user's own method returned what it must not; the message names method, step, path and line."""
 
 
-class Place(str):
+class MethodNote(str):
     """A note on an exception: the user's method, and the step, that it came from."""
 
     __slots__ = ()
@@ -34,7 +34,7 @@ def noted(error: Exception, method: str, step: int | None = None, function: Any 
         return
     traceback = error.__traceback__
     uncalled = traceback is not None and traceback.tb_next is None
-    error.add_note(Place(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}{hint}"))
+    error.add_note(MethodNote(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}{hint}"))
 
 
 def passable(error: BaseException, whose: str = "process") -> Exception:
@@ -63,7 +63,7 @@ def told(error: BaseException) -> str:
 
 def place_of(error: BaseException) -> str | None:
     """The note of the user's method that an exception came from; None where there is none."""
-    return next((note for note in getattr(error, "__notes__", ()) if isinstance(note, Place)), None)
+    return next((note for note in getattr(error, "__notes__", ()) if isinstance(note, MethodNote)), None)
 
 
 def wrong_return(method: str, said: str, step: int | None = None, function: Any = None) -> WrongReturn:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from unerring.core.chain import Subtask
-from unerring.core.tree import Composed
+from unerring.core.tree import ComposedAnswer
 from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.parsing import json_answer, parser_called
 from unerring.core.voting.redflag import RedFlag
@@ -40,7 +40,7 @@ class General:
             asked += f"\n\nThe answer of the step before, which this one starts from:\n{_told(before)}"
         return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA, example=_ANSWER_EXAMPLE)
 
-    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | Composed:
+    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | ComposedAnswer:
         solved = "\n".join(f"- {part}\n  answer: {_told(answer)}" for part, answer in zip(parts, answers, strict=True))
         asked = f"{_COMPOSE}\n\nThe problem:\n{problem}\n\nIts parts:\n{solved}\n\nThe plan:\n{how}"
         return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA, example=_WHOLE_EXAMPLE)

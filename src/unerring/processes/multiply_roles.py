@@ -6,7 +6,7 @@ Splitting and solving are asked; the answers are put together by a function, sin
 import re
 
 from unerring.core.chain import Rehearsal, Subtask
-from unerring.core.tree import Composed
+from unerring.core.tree import ComposedAnswer
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import labelled
 from unerring.core.voting.redflag import RedFlag
@@ -52,13 +52,13 @@ class MultiplyRoles:
     def solve(self, problem: str, before: Json) -> Subtask:
         return Subtask(product_prompt(problem), parse_product, f"{problem}\n")
 
-    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | Composed:
+    def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | ComposedAnswer:
         shift = _SHIFTED.fullmatch(how)
         high, low = answers
         assert shift is not None
         assert isinstance(high, int)
         assert isinstance(low, int)
-        return Composed(high * 10 ** int(shift[1]) + low)
+        return ComposedAnswer(high * 10 ** int(shift[1]) + low)
 
     def judge(self, problem: str, candidates: list[Json]) -> Subtask:
         raise AssertionError("a product has one answer, and any cut will do: nothing is judged")

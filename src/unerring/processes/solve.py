@@ -6,7 +6,7 @@ from typing import Any
 
 from unerring.core.chain import Rehearsal
 from unerring.core.short_text import short
-from unerring.core.tree import Composed, Limits, Roles, Tree
+from unerring.core.tree import ComposedAnswer, Roles, SplitLimits, Tree
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import parser_called
 from unerring.errors import InputError
@@ -42,9 +42,10 @@ class Solve(Tree):
     """The chain that solves `problem` by the roles of a name.
 
     `general` splits into parts that are solved each by itself, `linear` into steps that follow each other, and
-    `multiply` knows how products are taken apart. `depth`, `parts` and `nodes` are as in `Limits`. After `shortlist`
-    votes that settle nothing, what they were for is judged. `parse` says how strictly the general roles' replies are
-    read: `json`, or `lenient-json`, which also takes one Markdown fence, or thoughts in `<think>`, around an answer.
+    `multiply` knows how products are taken apart. `depth`, `parts` and `nodes` are as in `SplitLimits`. After
+    `shortlist` votes that settle nothing, what they were for is judged. `parse` says how strictly the general roles'
+    replies are read: `json`, or `lenient-json`, which also takes one Markdown fence, or thoughts in `<think>`, around
+    an answer.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -74,7 +75,9 @@ class Solve(Tree):
         problem = product_in(problem) if multiplying else problem.strip()
         if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels
             depth, nodes = 2 * len(problem), max(nodes, len(problem) ** 2 * 4)
-        super().__init__(ROLES[roles](parse), problem, Limits(depth, parts, nodes), None if multiplying else shortlist)
+        super().__init__(
+            ROLES[roles](parse), problem, SplitLimits(depth, parts, nodes), None if multiplying else shortlist
+        )
         embedded: str | None = getattr(self.roles, "embedded", None)
         if embedded is not None:
             self.embedded = embedded
@@ -118,7 +121,7 @@ class Solve(Tree):
                 return f"{problem} is {right(problem)}, not {answer!r}"
             case {"split": {"parts": [_, *_] as parts, "how": how}}:
                 whole = self.roles.compose(problem, how, parts, [right(part) for part in parts])
-                if isinstance(whole, Composed) and whole.answer != right(problem):
+                if isinstance(whole, ComposedAnswer) and whole.answer != right(problem):
                     return f"{' and '.join(parts)} do not make up {problem}"
         return None
 

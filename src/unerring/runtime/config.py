@@ -12,15 +12,15 @@ from typing import Any
 from unerring.core.arguments import require_flag
 from unerring.core.numbers import require_number, require_share
 from unerring.core.voting.canonical import Json
-from unerring.core.voting.reply_ids import Identities
+from unerring.core.voting.reply_ids import ReplyIds
 from unerring.errors import Interrupted
-from unerring.runtime.calls.shared_budget import Share
+from unerring.runtime.calls.shared_budget import BudgetShare
 from unerring.runtime.protocols import Clock, Observer, Sampler
 
-_HEARD = Identities(lock=threading.Lock())
+_HEARD = ReplyIds(lock=threading.Lock())
 
 
-def heard_by_process() -> Identities:
+def heard_by_process() -> ReplyIds:
     """The names of the replies that all runs and calibrations of this process received."""
     return _HEARD
 
@@ -160,7 +160,7 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunConfig:
     """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other.
 
     `substitutes` are samplers by name, for steps whose samples a person had drawn again from another model. `notice`
@@ -176,7 +176,7 @@ class Surroundings:
     speculation: Speculation | None = None
     in_flight: int = 256  # samples at once, without speculation
     guards: Guards = field(default_factory=Guards)
-    share: Share | None = None
+    share: BudgetShare | None = None
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
     notice: Callable[[str], None] | None = None
-    heard: Identities = field(default_factory=Identities)
+    heard: ReplyIds = field(default_factory=ReplyIds)

@@ -22,7 +22,7 @@ SEPARATOR = " + "
 RESERVE = " > "
 
 
-class Panel:
+class Ensemble:
     """Samplers that take turns, and those that stand by for hard steps."""
 
     def __init__(self, members: Sequence[Sampler], reserves: Sequence[Sampler] = ()) -> None:
@@ -58,17 +58,17 @@ class Panel:
 
 def samplers_of(sampler: Sampler) -> tuple[Sampler, ...]:
     """All samplers behind one: a panel's members and reserves, or itself."""
-    return sampler.members + sampler.reserves if isinstance(sampler, Panel) else (sampler,)
+    return sampler.members + sampler.reserves if isinstance(sampler, Ensemble) else (sampler,)
 
 
 def seated(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
     """Who draws a step's sample number `slot`."""
-    return sampler.seat(slot, escalated) if isinstance(sampler, Panel) else sampler
+    return sampler.seat(slot, escalated) if isinstance(sampler, Ensemble) else sampler
 
 
 def reserves_of(sampler: Sampler) -> tuple[Sampler, ...]:
     """The samplers that stand by for hard steps."""
-    return sampler.reserves if isinstance(sampler, Panel) else ()
+    return sampler.reserves if isinstance(sampler, Ensemble) else ()
 
 
 def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
@@ -125,7 +125,7 @@ def _rotation(samplers: Sequence[Sampler]) -> int:
 
 def voters_of(sampler: Sampler) -> int:
     """How many voters take turns at a step: members by their names, and those who take turns within one of them."""
-    every = sampler.members if isinstance(sampler, Panel) else (sampler,)
+    every = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
     return sum({one.name: int(getattr(one, "rotation", 1)) for one in every}.values())
 
 

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Sequence
 
 from unerring.core.journal.entries import Reply
-from unerring.core.voting.flag_limit import Flagged, FlagWatch, explained
+from unerring.core.voting.flag_limit import FlaggedSample, FlagWatch, explained
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Sample
 from unerring.errors import SamplesFlagged
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Surroundings
+from unerring.runtime.config import RunConfig
 from unerring.runtime.ensemble import voters_of
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
@@ -23,7 +23,7 @@ log = logging.getLogger("unerring")
 class FlagGuard:
     """Counts the samples of one session, votes and flags."""
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig) -> None:
         self._ledger = ledger
         self._notice = around.notice
         self._turns = voters_of(sampler)
@@ -41,7 +41,7 @@ class FlagGuard:
         for reply, sample in zip(replies, samples, strict=True):
             if reply.flag is FlagKind.COPY:
                 continue
-            flagged = None if reply.flag is None else Flagged(reply.flag, reply.reason or "", sample.text)
+            flagged = None if reply.flag is None else FlaggedSample(reply.flag, reply.reason or "", sample.text)
             flags = flags or flagged is not None
             self._watch.add(names[reply.voter].name, reply.slot - step.first, voters, flagged)
         if flags:

@@ -10,13 +10,13 @@ from unerring.core.journal.state import RunState
 from unerring.core.reporting.summary import counted
 from unerring.core.user_code import told
 from unerring.core.voting.canonical import Json, parsed
-from unerring.core.voting.flag_limit import Flagged, explained
+from unerring.core.voting.flag_limit import FlaggedSample, explained
 from unerring.core.voting.race import LogOdds, Undecided, Won
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.step import OpenStep
 from unerring.errors import BEYOND_LENGTH, Interrupted, StepLimit, StepUndecided, Stopped
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Surroundings
+from unerring.runtime.config import RunConfig
 from unerring.runtime.question import Question, question_of
 
 OF_THE_PROCESS = (FlagKind.MALFORMED, FlagKind.REJECTED)  # flags that the process's parser or check raises
@@ -28,7 +28,7 @@ log = logging.getLogger("unerring")
 class Frontier:
     """The end of what is decided. Only `commit` moves it, one step at a time and in order."""
 
-    def __init__(self, chain: Chain, ledger: Ledger, at: Json, around: Surroundings) -> None:
+    def __init__(self, chain: Chain, ledger: Ledger, at: Json, around: RunConfig) -> None:
         self.chain = chain
         self.at = at
         self.around = around
@@ -155,8 +155,8 @@ def undecided(step: OpenStep) -> StepUndecided:
     return error
 
 
-def _flagged(step: OpenStep) -> Iterator[Flagged]:
+def _flagged(step: OpenStep) -> Iterator[FlaggedSample]:
     """The flagged samples of a step, with their reasons."""
     for slot, reply in step.replies.items():
         if slot >= step.first and reply.flag is not None:
-            yield Flagged(reply.flag, reply.reason or reply.flag.value, step.text(slot))
+            yield FlaggedSample(reply.flag, reply.reason or reply.flag.value, step.text(slot))

@@ -29,7 +29,7 @@ from unerring.core.chain import (
     truth_of,
 )
 from unerring.core.journal.entries import Paused
-from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, SecondLooks
+from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, SecondLooks
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -37,7 +37,7 @@ from unerring.errors import InputError, Interrupted, JournalError, StepUndecided
 from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.calls.retry import failure_of, raise_first, taken_in
-from unerring.runtime.config import Speculation, StopRequest, Surroundings
+from unerring.runtime.config import RunConfig, Speculation, StopRequest
 from unerring.runtime.frontier import paused_by
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question, question_of
@@ -62,7 +62,7 @@ def pilot_policy(policy: Policy, temperature: float) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PilotPlace:
     """A step that is to be looked at, and the state it is asked from."""
 
     step: int
@@ -73,7 +73,7 @@ class Pilot:
     """Draws samples until a calibration holds as many as it was asked for."""
 
     def __init__(
-        self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, around: Surroundings
+        self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, around: RunConfig
     ) -> None:
         """`ledger` is that of the pilot's own journal, with what earlier sessions drew folded in."""
         self._chain = chain
@@ -121,15 +121,15 @@ class Pilot:
 
     async def _enter(self, seen: Callable[[Calibration], None]) -> None:
         """Look at steps drawn at random, several at once."""
-        under_way: deque[asyncio.Task[Looked]] = deque()
-        places, turn = self._places(), _Turn()
+        under_way: deque[asyncio.Task[PilotStep]] = deque()
+        places, turn = self._places(), _PilotSlot()
         try:
             while True:
                 while len(under_way) * self._voters < self._calibration.at_once and self._has_room(len(under_way)):
                     place = next(places, None)
                     if place is None:
                         break
-                    turn = _Turn(turn)
+                    turn = _PilotSlot(turn)
                     under_way.append(asyncio.ensure_future(self._look(place, turn)))
                 if not under_way:
                     return
@@ -150,7 +150,7 @@ class Pilot:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _take_in(self, under_way: Collection["asyncio.Task[Looked]"], why: str) -> None:
+    async def _take_in(self, under_way: Collection["asyncio.Task[PilotStep]"], why: str) -> None:
         """Send nothing more, and wait for the calls under way: they are paid for, and a pilot may go on with them."""
         self.halt.ask(why)
         if under_way:
@@ -164,7 +164,7 @@ class Pilot:
         a_step = (counted.samples + self._voters * (1 + LOOKS)) / (counted.steps + 1)
         return not steps_under_way or counted.samples + (steps_under_way + 1) * a_step <= counted.asked_for
 
-    def _count(self, looked: Looked) -> None:
+    def _count(self, looked: PilotStep) -> None:
         self._calibration.add(looked)
         self._ledger.state.forget(looked.step)
         names = [voter.name for voter in self._calibration.voters]
@@ -174,7 +174,7 @@ class Pilot:
                 "give each model once"
             )
 
-    def _places(self) -> Iterator[Place]:
+    def _places(self) -> Iterator[PilotPlace]:
         """Steps at random, none twice; after a stop, those that come next."""
         length = length_of(self._chain)
         assert length is not None
@@ -185,7 +185,7 @@ class Pilot:
                 continue
             known.add(step)
             if len(known) > self._calibration.steps:
-                yield Place(step, state_at(self._chain, step))
+                yield PilotPlace(step, state_at(self._chain, step))
             else:
                 self._ledger.state.forget(step)
 
@@ -194,7 +194,7 @@ class Pilot:
         calibration = self._calibration
         state = started(self._chain) if calibration.steps == 0 else calibration.at
         while self._has_room(0) and subtask_at(self._chain, state, calibration.steps) is not None:
-            looked = await self._look(Place(calibration.steps, state))
+            looked = await self._look(PilotPlace(calibration.steps, state))
             if self._truth is None and all(one.choice is None for one in looked.samples):
                 raise StepUndecided(
                     f"step {looked.step} has no vote after {len(looked.samples):,} samples, all of them flagged: the "
@@ -205,15 +205,15 @@ class Pilot:
             self._count(looked)
             seen(calibration)
 
-    async def _look(self, place: Place, turn: "_Turn | None" = None) -> Looked:
+    async def _look(self, place: PilotPlace, turn: "_PilotSlot | None" = None) -> PilotStep:
         """All samples of one step, which is looked at again only when its turn has come."""
-        turn = turn or _Turn()
+        turn = turn or _PilotSlot()
         try:
             return await self._looked(place, turn)
         finally:
             turn.over()
 
-    async def _looked(self, place: Place, turn: "_Turn") -> Looked:
+    async def _looked(self, place: PilotPlace, turn: "_PilotSlot") -> PilotStep:
         at = digest_at(self._chain, place.state, place.step, "advance" if self._calibration.walked else "state_at")
         question = question_of(self._chain, self._ledger.state, place.step, place.state, at)
         if question is None:
@@ -230,9 +230,9 @@ class Pilot:
             turn.over()
         if again:
             await looking.rounds(LOOKS)
-        return Looked(place.step, tuple(looking.samples()), truth)
+        return PilotStep(place.step, tuple(looking.samples()), truth)
 
-    async def draw(self, question: Question, slot: int, n: int) -> list[Observed]:
+    async def draw(self, question: Question, slot: int, n: int) -> list[PilotSample]:
         """Samples `slot` to `slot + n - 1` of a step, through all passing failures."""
         took: dict[int, float] = {}
         lacking = [one for one in range(slot, slot + n) if one not in question.step.replies]
@@ -267,19 +267,19 @@ class Pilot:
         self.most_under_way = max(self.most_under_way, self._under_way)
         return taken
 
-    def _observed(self, question: Question, slot: int, seconds: float | None) -> Observed:
+    def _observed(self, question: Question, slot: int, seconds: float | None) -> PilotSample:
         """A recorded sample as it is counted. One of an earlier session is taken to have come as fast as most did."""
         reply, voter = question.step.replies[slot], slot % self._voters
         self._calibration.voters[voter].name = self._ledger.state.voters[reply.voter].name
         choice = None if reply.candidate is None else question.step.choice(reply.candidate)
         took = (self._calibration.latency or 0.0) if seconds is None else seconds
-        return Observed(voter, choice, reply.flag, reply.usage, reply.logprob, took)
+        return PilotSample(voter, choice, reply.flag, reply.usage, reply.logprob, took)
 
 
-class _Turn:
+class _PilotSlot:
     """The place of a step among those that are looked at together."""
 
-    def __init__(self, before: "_Turn | None" = None) -> None:
+    def __init__(self, before: "_PilotSlot | None" = None) -> None:
         self._over = asyncio.Event()
         self._before: asyncio.Event | None = None if before is None else before._over
         if before is None:
@@ -302,10 +302,10 @@ class _Looking:
         self._pilot = pilot
         self._question = question
         self._voters = voters
-        self._by_slot: dict[int, Observed] = {}
+        self._by_slot: dict[int, PilotSample] = {}
         self._next = 0
 
-    def samples(self) -> list[Observed]:
+    def samples(self) -> list[PilotSample]:
         return [self._by_slot[slot] for slot in sorted(self._by_slot)]
 
     def choices(self) -> list[str]:

@@ -9,7 +9,7 @@ from unerring.core.journal.entries import Refused
 from unerring.core.voting.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, StepRefused
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Surroundings
+from unerring.runtime.config import RunConfig
 from unerring.runtime.ensemble import answers_as, samplers_of
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
@@ -26,7 +26,7 @@ def refused_by_itself(gone: ProviderGone) -> bool:
 class Refusals:
     """What a session knows of who answered and who refused."""
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig) -> None:
         self._sampler = sampler
         self._ledger = ledger
         self._around = around

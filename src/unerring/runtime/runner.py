@@ -13,7 +13,7 @@ from unerring.core.voting.race import Continue, Undecided, Won
 from unerring.errors import Interrupted, JournalError
 from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Surroundings
+from unerring.runtime.config import RunConfig
 from unerring.runtime.frontier import Frontier, undecided
 from unerring.runtime.protocols import Journal, Sampler
 from unerring.runtime.question import Question
@@ -25,7 +25,7 @@ STEPS_ON_END = 8  # that a chain on an instant sampler takes before the event lo
 
 
 async def run_chain(
-    chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, around: Surroundings
+    chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, around: RunConfig
 ) -> Json:
     """Run a chain from the state `at`, where the journal folded so far stands, to its end.
 

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from unerring.core.chain import Subtask
 from unerring.core.journal.entries import Replies, Reply
-from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.duplicates import DuplicateDetector, SentCall
 from unerring.core.voting.echo import echo_line, without_echo
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.core.voting.step import OpenStep
 from unerring.errors import InputError, ProviderGone, VotesCopied
-from unerring.runtime.calls.ledger import Ledger, Tries
+from unerring.runtime.calls.ledger import CallTries, Ledger
 from unerring.runtime.calls.probe_calls import can_be_tried, tried_out
-from unerring.runtime.calls.retry import Asked, Caller, taken_in
-from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.calls.retry import Caller, CallRequest, taken_in
+from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.ensemble import samplers_of, seated, turns_before, voter_name
 from unerring.runtime.flag_guard import FlagGuard
 from unerring.runtime.outcome_guard import OutcomeGuard
@@ -39,7 +39,7 @@ MOST_PENDING = 4096
 class Sampling:
     """Draws the samples of a run's steps. Several steps may be drawn for at once."""
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig) -> None:
         self._sampler = sampler
         self._ledger = ledger
         self._around = around
@@ -48,7 +48,7 @@ class Sampling:
         self._caller = Caller(around, most)
         self._endpoint = isinstance(sampler, Endpoint)
         self._heard: dict[int, bool] = {}  # by sampler: asking what it is takes longer than the rest of a call
-        self._copies = Copies(around.guards.copies, around.heard)
+        self._copies = DuplicateDetector(around.guards.copies, around.heard)
         self._flags = FlagGuard(sampler, ledger, around)
         self._refusals = Refusals(sampler, ledger, around)
         self._outcomes = OutcomeGuard(ledger, most)
@@ -64,7 +64,7 @@ class Sampling:
         """Whether a call for several samples costs less than as many calls."""
         return self._endpoint and self._sampler.name not in self._singly
 
-    def calls(self, question: Question, slots: list[int], *halts: StopRequest) -> "list[Drawing]":
+    def calls(self, question: Question, slots: list[int], *halts: StopRequest) -> "list[SampleCall]":
         """The calls that draw samples by their numbers; none is tried again once one of `halts` is asked for."""
         parts = self.parts(question, slots)
         if len(parts) == 1 < len(slots) and self._could_win(question.step, len(slots)):
@@ -79,14 +79,14 @@ class Sampling:
             parts += [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
         return parts
 
-    def call(self, question: Question, slots: list[int], *halts: StopRequest) -> "Drawing":
+    def call(self, question: Question, slots: list[int], *halts: StopRequest) -> "SampleCall":
         """Make one call for several samples, and record those that come."""
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
         seat = self._seat(question, slots[0])
         call = _Call(question, place, seat, slots, halts, self._token(question, slots[0]))
-        return Drawing(slots, self._call(call), self._is_heard(seat.sampler))
+        return SampleCall(slots, self._call(call), self._is_heard(seat.sampler))
 
     def _is_heard(self, sampler: Sampler) -> bool:
         """Whether calls to a sampler that are given up are heard to their end."""
@@ -111,7 +111,7 @@ class Sampling:
                 if finding.n_honoured is False:
                     self._singly.add(endpoint.name)
 
-    def _seat(self, question: Question, slot: int) -> "_Seat":
+    def _seat(self, question: Question, slot: int) -> "_SampleAssignment":
         """Assign a sample number to a model, wording and temperature; the step's round matters too."""
         policy, step = self._ledger.state.policy, question.step
         turns = self._sampler if step.model is None else self._around.substitutes[step.model]
@@ -120,7 +120,7 @@ class Sampling:
         wordings = len(question.subtask.wordings(sampler.compact))
         wording = turns_before(turns, slot, escalated) % wordings if wordings > 1 else 0
         flagged = step.flagged_before_round if policy.later_temperature == 0 else 0
-        return _Seat(sampler, wording, policy.temperature(slot, flagged))
+        return _SampleAssignment(sampler, wording, policy.temperature(slot, flagged))
 
     async def draw(self, question: Question) -> None:
         """Ask for every sample the step wants, as many at once as may be under way, and record what comes back."""
@@ -149,7 +149,7 @@ class Sampling:
         failure: Exception | None = None
         replies: list[Reply] = []
         read: list[Sample] = []
-        known = _Known(call.question.step, Sent(call.prompt, later, len(samples)))
+        known = _SampleCounts(call.question.step, SentCall(call.prompt, later, len(samples)))
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
                 replies.append(self._classified(call, slot, sample, known))
@@ -220,11 +220,15 @@ class Sampling:
         limit = self._ledger.state.policy.flags.max_output_tokens
         drawn = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
         settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
-        tries = Tries(self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts)
+        tries = CallTries(
+            self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts
+        )
         prompt = self._ledger.state.request.worded(call.prompt, opened.time, call.question.at, drawn)
         if call.token is not None:
             prompt += echo_line(call.token)
-        return await self._caller.call(Asked(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts)
+        return await self._caller.call(
+            CallRequest(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts
+        )
 
     def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
         """The samples of one reply as they are journaled: in parts, where one in between could not be read.
@@ -241,7 +245,7 @@ class Sampling:
     def hear(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
         """Remember a sample that does not vote, such as a draft, so that its reply is recognized if sent again."""
         if sample.reply_id is not None:
-            self._copies.recall(voter_name(sample, sampler, 0), Sent(prompt), sample)
+            self._copies.recall(voter_name(sample, sampler, 0), SentCall(prompt), sample)
 
     def _token(self, question: Question, slot: int) -> str | None:
         """The word that the answer of a call must end with whose first sample is number `slot`; None for no echo."""
@@ -252,7 +256,7 @@ class Sampling:
         drawn = Settings(0.0, 0, opened.seed, question.step.step, slot)
         return request.token(opened.time, question.at, drawn)
 
-    def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_Known") -> Reply:
+    def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_SampleCounts") -> Reply:
         """Vote or red flag: the sample as it is journaled."""
         question = call.question
         choice: str | None = None
@@ -288,7 +292,7 @@ class Sampling:
         )
 
 
-class Drawing(NamedTuple):
+class SampleCall(NamedTuple):
     """A call that draws samples by their numbers. One that is `heard_out` is not cancelled where it is given up."""
 
     slots: list[int]
@@ -296,10 +300,10 @@ class Drawing(NamedTuple):
     heard_out: bool
 
 
-class _Known:
+class _SampleCounts:
     """What the samples of a step have had so far: those recorded, and those of the call that is being recorded."""
 
-    def __init__(self, step: OpenStep, sent: Sent) -> None:
+    def __init__(self, step: OpenStep, sent: SentCall) -> None:
         self.sent = sent
         self._step = step
         self._texts: dict[str, int] = {}
@@ -326,7 +330,7 @@ def _first(recorded: dict[str, int], recording: dict[str, int], value: str, slot
     return value if earlier == slot else earlier
 
 
-class _Seat(NamedTuple):
+class _SampleAssignment(NamedTuple):
     """How a sample is drawn."""
 
     sampler: Sampler
@@ -350,7 +354,7 @@ class _Call(NamedTuple):
 
     question: Question
     place: str | None
-    seat: _Seat
+    seat: _SampleAssignment
     slots: list[int]
     halts: tuple[StopRequest, ...]
     token: str | None

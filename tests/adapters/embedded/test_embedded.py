@@ -15,7 +15,7 @@ from embedded_steps import GAME, prompt, some_steps
 from tables import each
 from unerring.adapters.embedded import engine as embedded_member
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS
-from unerring.adapters.embedded.engine import Likeliest, Member, Tokens
+from unerring.adapters.embedded.engine import EnsembleMember, GreedyAnswer, Tokens
 from unerring.adapters.embedded.sampler import EmbeddedSampler
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.race import Race, Won
@@ -92,13 +92,15 @@ def test_the_policy_loads_without_the_engine() -> None:
 def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that wait while the member is busy share passes of the engine."""
     passes: list[int] = []
-    one_pass = Member._pass
+    one_pass = EnsembleMember._pass
 
-    def counted(self: Member, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
+    def counted(
+        self: EnsembleMember, starts: list[Tokens], proposals: list[Tokens], settled: list[int]
+    ) -> list[GreedyAnswer]:
         passes.append(len(starts))
         return one_pass(self, starts, proposals, settled)
 
-    monkeypatch.setattr(Member, "_pass", counted)
+    monkeypatch.setattr(EnsembleMember, "_pass", counted)
 
     async def work(sampler: EmbeddedSampler) -> None:
         await asyncio.gather(*(sampler.sample(prompt(step), at(step, 0.0), 1) for step in some_steps(96)))
@@ -112,14 +114,16 @@ def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPa
 def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine runs on another thread: a batch that never ends would not stop the loop."""
     entered, leave = threading.Event(), threading.Event()
-    one_pass = Member._pass
+    one_pass = EnsembleMember._pass
 
-    def held(self: Member, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
+    def held(
+        self: EnsembleMember, starts: list[Tokens], proposals: list[Tokens], settled: list[int]
+    ) -> list[GreedyAnswer]:
         entered.set()
         assert leave.wait(10)
         return one_pass(self, starts, proposals, settled)
 
-    monkeypatch.setattr(Member, "_pass", held)
+    monkeypatch.setattr(EnsembleMember, "_pass", held)
 
     async def work(sampler: EmbeddedSampler) -> None:
         asked = asyncio.ensure_future(sampler.sample(prompt(5), at(5), 1))
@@ -135,14 +139,16 @@ def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.Monke
 def test_a_failure_of_the_engine_reaches_every_caller_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error on the engine's thread is raised in the calls it concerns, and the next call works."""
     broken = [True]
-    one_pass = Member._pass
+    one_pass = EnsembleMember._pass
 
-    def failing(self: Member, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
+    def failing(
+        self: EnsembleMember, starts: list[Tokens], proposals: list[Tokens], settled: list[int]
+    ) -> list[GreedyAnswer]:
         if broken[0]:
             raise MemoryError("no room")
         return one_pass(self, starts, proposals, settled)
 
-    monkeypatch.setattr(Member, "_pass", failing)
+    monkeypatch.setattr(EnsembleMember, "_pass", failing)
 
     async def work(sampler: EmbeddedSampler) -> None:
         calls = [sampler.sample(prompt(step), at(step), 3) for step in some_steps(4)]

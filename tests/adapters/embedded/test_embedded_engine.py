@@ -11,7 +11,7 @@ from embedded_steps import prompt, some_steps
 from numpy.typing import NDArray
 
 from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS
-from unerring.adapters.embedded.engine import LONGEST, Drafter, Engine, Member, Tokens, Written, uniforms
+from unerring.adapters.embedded.engine import LONGEST, Drafter, Engine, EnsembleMember, ScoredAnswer, Tokens, uniforms
 from unerring.adapters.embedded.tokenizer import Tokenizer, read_tokenizer
 from unerring.processes.hanoi import Hanoi, rehearse
 
@@ -22,8 +22,8 @@ def drafter() -> Drafter:
 
 
 @pytest.fixture(scope="module")
-def member() -> Member:
-    return Member(WEIGHTS / "a")
+def member() -> EnsembleMember:
+    return EnsembleMember(WEIGHTS / "a")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenize
                 assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, member: Member) -> None:
+def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, member: EnsembleMember) -> None:
     """decode(encode(text)) is text even where words run together in ways no prompt has."""
     rng = random.Random(1)
     for _ in range(300):
@@ -54,7 +54,7 @@ def test_all_members_share_one_vocabulary() -> None:
     assert all(other == first for other in others)
 
 
-def test_samples_follow_the_models_own_distribution(member: Member) -> None:
+def test_samples_follow_the_models_own_distribution(member: EnsembleMember) -> None:
     """Two-step sampling is ancestral sampling: first words are as frequent as the model's probabilities say.
 
     At temperature 4, 4,000 samples: the largest gap between the two distribution functions exceeds 0.0311 with
@@ -69,7 +69,7 @@ def test_samples_follow_the_models_own_distribution(member: Member) -> None:
     assert np.abs(np.cumsum(seen) - np.cumsum(weights / weights.sum())).max() < 0.0311
 
 
-def test_the_logprob_is_the_models_own_at_any_temperature(member: Member) -> None:
+def test_the_logprob_is_the_models_own_at_any_temperature(member: EnsembleMember) -> None:
     """A log-probability agrees with a pass over the finished text, at temperature 1 whatever it was drawn at."""
     starts = [(member.tokenizer.begin, *member.tokenizer.encode(prompt(step))) for step in some_steps(16)]
     paths = member.likeliest(starts)
@@ -87,10 +87,10 @@ def test_the_weights_are_small() -> None:
     assert sum(path.stat().st_size for path in Path(WEIGHTS).rglob("*") if path.is_file()) < 4_000_000
 
 
-Drawn = list[Written]
+Drawn = list[ScoredAnswer]
 
 
-def drawn(drafter: Drafter, member: Member) -> list[Drawn]:
+def drawn(drafter: Drafter, member: EnsembleMember) -> list[Drawn]:
     """The likeliest answers to some prompts, and samples of them at three temperatures."""
     starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in [0, 16, *some_steps(30)]]
     names = [uniforms(f"{i}") for i in range(len(starts))]
@@ -102,7 +102,7 @@ def drawn(drafter: Drafter, member: Member) -> list[Drawn]:
 @pytest.fixture(scope="module")
 def alone(drafter: Drafter) -> list[Drawn]:
     """What a member without a drafter gives."""
-    return drawn(drafter, Member(WEIGHTS / "b"))
+    return drawn(drafter, EnsembleMember(WEIGHTS / "b"))
 
 
 class Proposing:
@@ -130,12 +130,12 @@ class Proposing:
 )
 def test_a_draft_never_changes_a_sample(drafter: Drafter, alone: list[Drawn], change) -> None:
     """Whatever is proposed, the likeliest answers and all samples are those of the member alone, to the last bit."""
-    assert drawn(drafter, Member(WEIGHTS / "b", Proposing(drafter, change))) == alone
+    assert drawn(drafter, EnsembleMember(WEIGHTS / "b", Proposing(drafter, change))) == alone
 
 
 def test_a_draft_far_too_long_moves_no_more_than_last_digits(drafter: Drafter, alone: list[Drawn]) -> None:
     """The same words; some processors round a longer row's sums otherwise."""
-    found = drawn(drafter, Member(WEIGHTS / "b", Proposing(drafter, lambda draft: draft[:-1] * 2)))
+    found = drawn(drafter, EnsembleMember(WEIGHTS / "b", Proposing(drafter, lambda draft: draft[:-1] * 2)))
     for one, other in zip(found, alone, strict=True):
         assert [written.tokens for written in one] == [written.tokens for written in other]
         for mine, own in zip(one, other, strict=True):
@@ -182,7 +182,7 @@ def test_drafts_kept_by_one_thread_may_be_dropped_by_another(monkeypatch: pytest
 
 def test_a_tie_that_each_pass_decides_anew_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what stands behind a place tips its likeliest word, an answer still ends, and is whole."""
-    member = Member(WEIGHTS / "a")
+    member = EnsembleMember(WEIGHTS / "a")
     start = (member.tokenizer.begin, *member.tokenizer.encode(prompt(5)))
     logits, place = Engine.logits, len(start) + 9
 

@@ -2,7 +2,7 @@
 
 import json
 
-from unerring.adapters.openai.response import Asked, outcome
+from unerring.adapters.openai.response import ExpectedReply, outcome
 from unerring.adapters.openai.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy
 
@@ -12,7 +12,7 @@ ID = "chatcmpl-0123456789abcdef"
 
 
 def asked(n=1, limit=64, input_worst=300, stops=False):
-    return Asked(n, limit, input_worst, "m", "box", Secret(CANARY, "K"), 1e9, 0.25, stops=stops)
+    return ExpectedReply(n, limit, input_worst, "m", "box", Secret(CANARY, "K"), 1e9, 0.25, stops=stops)
 
 
 def choice(text="answer", finish="stop", **more):

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager, suppress
 
-from unerring.adapters.openai.connection import Line
-from unerring.adapters.openai.spec import Spec, proxy_for, secret_for
+from unerring.adapters.openai.connection import Connection
+from unerring.adapters.openai.spec import EndpointSpec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN
 
 CANARY = "sk-canary-5d1f0c9a7e"
@@ -12,9 +12,9 @@ BODY = b'{"model":"m"}'
 
 
 def line_to(url, timeout=30.0, **environ):
-    spec = Spec("m", url, timeout=timeout)
+    spec = EndpointSpec("m", url, timeout=timeout)
     secret = secret_for(spec, {"UNERRING_API_KEY": CANARY}, GIVEN.allowing([spec.host]))
-    return Line(spec, secret, proxy_for(spec, environ))
+    return Connection(spec, secret, proxy_for(spec, environ))
 
 
 def answer(body=b"{}", status="200 OK", *headers):

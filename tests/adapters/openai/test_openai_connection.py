@@ -9,10 +9,10 @@ import pytest
 from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
 
 from tables import each
-from unerring.adapters.openai.connection import Line
+from unerring.adapters.openai.connection import Connection
 from unerring.adapters.openai.errors import LARGEST_ERROR
 from unerring.adapters.openai.response import LARGEST_REPLY
-from unerring.adapters.openai.spec import Spec, secret_for
+from unerring.adapters.openai.spec import EndpointSpec, secret_for
 from unerring.errors import FailureKind, ProviderBusy
 
 DEADLINE = 0.25  # seconds
@@ -67,8 +67,8 @@ def test_without_a_key_there_is_no_authorization():
 
     async def main():
         async with serving(server) as url:
-            spec = Spec("m", url)
-            line = Line(spec, secret_for(spec, {}), None)
+            spec = EndpointSpec("m", url)
+            line = Connection(spec, secret_for(spec, {}), None)
             await line.exchange(BODY)
             await line.aclose()
 

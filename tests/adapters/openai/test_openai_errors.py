@@ -7,7 +7,7 @@ import pytest
 
 from tables import each
 from unerring.adapters.openai.errors import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
-from unerring.adapters.openai.response import Asked, outcome
+from unerring.adapters.openai.response import ExpectedReply, outcome
 from unerring.adapters.openai.retry_after import wait_asked
 from unerring.adapters.openai.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -15,7 +15,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 CANARY = "sk-canary-5d1f0c9a7e"
 SECRET = Secret(CANARY, "K")
 NOW = 1_700_000_000.0
-ASKED = Asked(n=1, limit=64, input_worst=300, voter="m", where="box", secret=SECRET, now=NOW, seconds=0.1)
+ASKED = ExpectedReply(n=1, limit=64, input_worst=300, voter="m", where="box", secret=SECRET, now=NOW, seconds=0.1)
 PASSING = {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.TRANSIENT, FailureKind.UNKNOWN}
 
 

@@ -14,14 +14,14 @@ import pytest
 
 from tables import each
 from unerring.adapters.openai.errors import LONGEST_MESSAGE
-from unerring.adapters.openai.response import LONGEST_TEXT, Asked, outcome
+from unerring.adapters.openai.response import LONGEST_TEXT, ExpectedReply, outcome
 from unerring.adapters.openai.retry_after import LONGEST_WAIT
 from unerring.adapters.openai.spec import Secret
 from unerring.core.voting.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 CANARY = "sk-canary-5d1f0c9a7e"
-ASKED = Asked(3, 64, 300, "m", "box", Secret(CANARY, "K"), 1_700_000_000.0, 0.25)
+ASKED = ExpectedReply(3, 64, 300, "m", "box", Secret(CANARY, "K"), 1_700_000_000.0, 0.25)
 SLOWEST = 0.050  # seconds of processor time for one reply
 PASSING = {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.TRANSIENT, FailureKind.UNKNOWN}
 LASTING = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID, FailureKind.REFUSED}

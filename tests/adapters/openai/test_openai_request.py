@@ -7,8 +7,8 @@ import pytest
 
 from tables import each
 from unerring.adapters.openai.errors import said_by
-from unerring.adapters.openai.request import MOST_TAILS, Form, refused_parameter
-from unerring.adapters.openai.spec import Spec
+from unerring.adapters.openai.request import MOST_TAILS, RequestForm, refused_parameter
+from unerring.adapters.openai.spec import EndpointSpec
 from unerring.core.voting.sample import Settings
 
 SETTINGS = Settings(temperature=0.1, max_output_tokens=750, seed=7, step=3, slot=2)
@@ -21,7 +21,7 @@ def fields(form, settings=SETTINGS, n=1, prompt="question"):
 
 def test_a_request_says_all_it_has_to():
     """Model, message, limit, temperature, seed and log-probabilities; `n` only where it is more than one."""
-    assert fields(Form(Spec("m"))) == {
+    assert fields(RequestForm(EndpointSpec("m"))) == {
         "model": "m",
         "messages": [{"role": "user", "content": "question"}],
         "max_tokens": 750,
@@ -29,19 +29,19 @@ def test_a_request_says_all_it_has_to():
         "logprobs": True,
         "seed": SETTINGS.sample_seed() % 2**31,
     }
-    assert fields(Form(Spec("m")), n=5)["n"] == 5
+    assert fields(RequestForm(EndpointSpec("m")), n=5)["n"] == 5
 
 
 def test_options_leave_parameters_out():
     """seed=off, logprobs=off and schema=off are not sent, and n=1 never asks for several."""
-    form = Form(Spec("m", several=False, logprobs=False, seed=False, schema=False))
+    form = RequestForm(EndpointSpec("m", several=False, logprobs=False, seed=False, schema=False))
     assert set(fields(form, replace(SETTINGS, schema="{}"))) == {"model", "messages", "max_tokens", "temperature"}
     assert form.many(7) == 1
 
 
 def test_a_schema_is_sent_as_openai_wants_it():
     """Named, strict, and as it is; another one in the next request, and none where there is none."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     for schema in ('{"type":"object"}', '{"type":"array"}'):
         assert fields(form, replace(SETTINGS, schema=schema))["response_format"] == {
             "type": "json_schema",
@@ -54,19 +54,19 @@ def test_a_schema_is_sent_as_openai_wants_it():
 @each("text", ['"', "\\", "\n\x00\x1f", "é😀", "</script>", '"},{"role":"system"', "\u2028"])
 def test_any_text_is_sent_as_it_is(text):
     """Prompts and names of models are quoted as JSON wants it."""
-    assert fields(Form(Spec("m")), prompt=text)["messages"] == [{"role": "user", "content": text}]
-    assert fields(Form(Spec(text)))["model"] == text
+    assert fields(RequestForm(EndpointSpec("m")), prompt=text)["messages"] == [{"role": "user", "content": text}]
+    assert fields(RequestForm(EndpointSpec(text)))["model"] == text
 
 
 def test_half_characters_cannot_be_sent():
     """A lone surrogate is no text; the sampler says so instead of changing it."""
     with pytest.raises(UnicodeEncodeError):
-        Form(Spec("m")).body("\ud800", SETTINGS, 1)
+        RequestForm(EndpointSpec("m")).body("\ud800", SETTINGS, 1)
 
 
 def test_seeds_of_a_step_differ_and_fit():
     """Every sample of a step has a seed of its own, and all fit into 31 bits."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     seeds = [fields(form, Settings(0.1, 750, 7, step, slot))["seed"] for step in range(20) for slot in range(40)]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**31 for seed in seeds)
@@ -74,7 +74,7 @@ def test_seeds_of_a_step_differ_and_fit():
 
 def test_settings_may_change_from_call_to_call():
     """Temperatures and limits of each call are its own, however many there were before."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     for i in [*range(3 * MOST_TAILS), 0, 1]:
         sent = fields(form, Settings(i / 100, 10 + i, 7, 0, 0))
         assert (sent["temperature"], sent["max_tokens"]) == (i / 100, 10 + i)
@@ -114,7 +114,7 @@ def test_a_refusal_names_the_parameter(status, error, name):
 
 def test_a_parameter_that_was_not_sent_cannot_be_left_out():
     """Where a request did without it already, the refusal stands."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     error = said_by({"error": {"param": "seed", "message": "no seed"}})
     assert refused_parameter(400, error, form.sent(1)) == "seed"
     assert form.without("seed")
@@ -126,7 +126,7 @@ def test_a_parameter_that_was_not_sent_cannot_be_left_out():
 @each("name", ["temperature", "seed", "logprobs"])
 def test_what_was_refused_is_not_sent_again(name):
     """From then on requests are as before, less that one parameter."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     before = fields(form)
     form.without(name)
     assert fields(form) == {key: value for key, value in before.items() if key != name}
@@ -134,7 +134,7 @@ def test_what_was_refused_is_not_sent_again(name):
 
 def test_the_limit_has_two_wordings():
     """max_tokens becomes max_completion_tokens once, and there it ends."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     assert form.without("max_tokens")
     assert not form.without("max_tokens")  # another call of the same time found it out as well
     sent = fields(form)
@@ -146,7 +146,7 @@ def test_the_limit_has_two_wordings():
 
 def test_several_samples_are_not_asked_for_again():
     """Where n was refused, each request asks for one."""
-    form = Form(Spec("m"))
+    form = RequestForm(EndpointSpec("m"))
     assert form.many(5) == 5
     form.without("n")
     assert form.many(5) == 1

@@ -8,7 +8,16 @@ import pytest
 from pilots import one_line
 from tables import each
 from unerring.adapters.openai.sampler import OpenAISampler
-from unerring.adapters.openai.spec import KEYS, Proxy, Secret, Spec, canonical_url, parse_spec, proxy_for, secret_for
+from unerring.adapters.openai.spec import (
+    KEYS,
+    EndpointSpec,
+    Proxy,
+    Secret,
+    canonical_url,
+    parse_spec,
+    proxy_for,
+    secret_for,
+)
 from unerring.errors import InputError
 
 CANARY = "sk-canary-5d1f0c9a7e"
@@ -21,19 +30,19 @@ LOCAL = "http://127.0.0.1:8000/v1"
 @each(
     ("text", "spec"),
     [
-        ("openai/gpt-4.1-mini", Spec("gpt-4.1-mini")),
-        (f"openai/m@{LOCAL}", Spec("m", LOCAL)),
-        (f"openai/meta-llama/Llama-3.1-8B:free@{LOCAL}", Spec("meta-llama/Llama-3.1-8B:free", LOCAL)),
-        (f"openai/@cf/meta/llama@{LOCAL}", Spec("@cf/meta/llama", LOCAL)),
-        ("openai/claude@20240620", Spec("claude@20240620")),
-        (f"openai/m@{LOCAL},compact", Spec("m", LOCAL, compact=True)),
-        ("openai/m,timeout=2.5", Spec("m", timeout=2.5)),
+        ("openai/gpt-4.1-mini", EndpointSpec("gpt-4.1-mini")),
+        (f"openai/m@{LOCAL}", EndpointSpec("m", LOCAL)),
+        (f"openai/meta-llama/Llama-3.1-8B:free@{LOCAL}", EndpointSpec("meta-llama/Llama-3.1-8B:free", LOCAL)),
+        (f"openai/@cf/meta/llama@{LOCAL}", EndpointSpec("@cf/meta/llama", LOCAL)),
+        ("openai/claude@20240620", EndpointSpec("claude@20240620")),
+        (f"openai/m@{LOCAL},compact", EndpointSpec("m", LOCAL, compact=True)),
+        ("openai/m,timeout=2.5", EndpointSpec("m", timeout=2.5)),
         (
             "openai/m,schema=off,seed=off,n=1,logprobs=off",
-            Spec("m", "https://api.openai.com/v1", False, 120.0, False, False, False, False),
+            EndpointSpec("m", "https://api.openai.com/v1", False, 120.0, False, False, False, False),
         ),
         ("openai/m@https://generativelanguage.googleapis.com/v1beta/openai/", None),
-        ("openai/m@http://[::1]:8080", Spec("m", "http://[::1]:8080")),
+        ("openai/m@http://[::1]:8080", EndpointSpec("m", "http://[::1]:8080")),
     ],
 )
 def test_a_specification_is_read_and_written_alike(text, spec):
@@ -152,7 +161,7 @@ def test_hosts_that_look_alike_are_other_hosts():
 @each(("host", "variable"), KEYS.items())
 def test_each_known_host_has_its_own_key(host, variable):
     """The key comes from the host's own variable, and from no other."""
-    spec = Spec("m", f"https://{host}/v1")
+    spec = EndpointSpec("m", f"https://{host}/v1")
     everything = dict.fromkeys({*KEYS.values(), "UNERRING_API_KEY"}, "sk-of-somebody-else") | {variable: CANARY}
     assert secret_for(spec, everything).header == f"Bearer {CANARY}"
     for environ in ({}, {variable: ""}, dict.fromkeys(set(everything) - {variable}, CANARY)):
@@ -163,7 +172,7 @@ def test_each_known_host_has_its_own_key(host, variable):
 
 def test_other_hosts_get_the_common_key_or_none():
     """Any other host gets UNERRING_API_KEY where it is set, and no Authorization header where it is not."""
-    spec = Spec("m", LOCAL)
+    spec = EndpointSpec("m", LOCAL)
     assert secret_for(spec, {"OPENAI_API_KEY": CANARY}).header is None
     assert secret_for(spec, {"UNERRING_API_KEY": CANARY}).header == f"Bearer {CANARY}"
 
@@ -172,7 +181,7 @@ def test_other_hosts_get_the_common_key_or_none():
 def test_a_key_that_is_no_header_value_is_refused_and_not_shown(bad):
     """Line breaks, spaces and other characters that no key has are an error that names the variable alone."""
     with pytest.raises(InputError, match="OPENAI_API_KEY") as raised:
-        secret_for(Spec("m"), {"OPENAI_API_KEY": CANARY + bad})
+        secret_for(EndpointSpec("m"), {"OPENAI_API_KEY": CANARY + bad})
     assert CANARY not in one_line(raised.value)
 
 
@@ -244,20 +253,20 @@ def test_a_placeholder_is_no_secret():
 )
 def test_a_proxy_is_used_for_the_hosts_that_it_applies_to(url, environ, expected):
     """The environment's proxies and exemptions are read as urllib reads them; loopback needs no exemption."""
-    assert proxy_for(Spec("m", url), environ) == expected
+    assert proxy_for(EndpointSpec("m", url), environ) == expected
 
 
 @each("proxy", [f"socks5://me:{CANARY}@p:1", f"https://{CANARY}@p", "http://", "http://p:x"])
 def test_a_proxy_that_cannot_be_used_is_refused(proxy):
     """It is an error that names the variable and does not show what stands there."""
     with pytest.raises(InputError, match="HTTPS_PROXY") as raised:
-        proxy_for(Spec("m"), {"HTTPS_PROXY": proxy})
+        proxy_for(EndpointSpec("m"), {"HTTPS_PROXY": proxy})
     assert CANARY not in one_line(raised.value)
 
 
 def test_a_proxy_does_not_show_its_password():
     """Its representation has the address alone; user and password go into a header, with their escapes resolved."""
-    proxy = proxy_for(Spec("m"), {"HTTPS_PROXY": f"http://m%40e:{CANARY}@p:1"})
+    proxy = proxy_for(EndpointSpec("m"), {"HTTPS_PROXY": f"http://m%40e:{CANARY}@p:1"})
     assert CANARY not in repr(proxy)
     assert base64.b64decode(proxy.header.removeprefix("Basic ")).decode() == f"m@e:{CANARY}"
     assert Proxy("http://p:1").header is None

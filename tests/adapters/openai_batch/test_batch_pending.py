@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.adapters.openai_batch.pending import MOST_KEPT, Requests
-from unerring.adapters.openai_batch.request_id import Key, Line, Mark, key_of, keys_in, named, steps_of
+from unerring.adapters.openai_batch.pending import MOST_KEPT, PendingRequests
+from unerring.adapters.openai_batch.request_id import (
+    BatchMetadata,
+    RequestKey,
+    RequestLine,
+    key_of,
+    keys_in,
+    named,
+    steps_of,
+)
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
@@ -19,7 +27,7 @@ SETTINGS = Settings(0.7, 64, 11, 5, 2)
 
 
 def line(step=0, slot=0, n=1):
-    return Line(Key(step, slot, DIGEST), n, b"{}", frozenset(), 100, 64)
+    return RequestLine(RequestKey(step, slot, DIGEST), n, b"{}", frozenset(), 100, 64)
 
 
 def samples(count, name="s"):
@@ -27,7 +35,7 @@ def samples(count, name="s"):
 
 
 def made(kept=None):
-    return Requests({} if kept is None else kept, lambda: None)
+    return PendingRequests({} if kept is None else kept, lambda: None)
 
 
 asks = st.tuples(st.just("ask"), st.integers(0, 2), st.integers(0, 3), st.integers(1, 3))
@@ -54,7 +62,7 @@ class Play:
         elif what == "send":
             self.open |= {request.key: request.line.n for request in self.requests.send()}
         elif what == "found":
-            key = Key(number % 3, number % 4, DIGEST)
+            key = RequestKey(number % 3, number % 4, DIGEST)
             self.requests.found([key])
             self.open.setdefault(key, 2)
         elif self.open:
@@ -222,9 +230,9 @@ def test_unwanted_answers_are_forgotten_in_the_end():
     kept = {}
     requests = made(kept)
     for step in range(MOST_KEPT + 5):
-        requests.keep(Key(step, 0, DIGEST), samples(1))
+        requests.keep(RequestKey(step, 0, DIGEST), samples(1))
     assert len(kept) == MOST_KEPT
-    assert Key(4, 0, DIGEST) not in kept
+    assert RequestKey(4, 0, DIGEST) not in kept
 
 
 def test_a_request_is_called_the_same_in_every_process():
@@ -247,7 +255,7 @@ def test_a_request_is_called_the_same_in_every_process():
 @given(st.integers(-(10**9), 10**9), st.integers(-2, 10**6), st.integers(0, 99), st.integers(1, 128))
 def test_a_name_is_read_back(step, slot, twin, n):
     """Names have at most 64 letters, digits, - and _, and say the step, the sample's number and how many there are."""
-    key = Key(step, slot, DIGEST, twin)
+    key = RequestKey(step, slot, DIGEST, twin)
     name = key.custom_id(n)
     assert named(name) == (key, n)
     assert len(name) <= 64
@@ -271,10 +279,10 @@ def test_an_input_file_is_read_back():
 
 def test_a_batch_says_whose_it_is_and_which_steps_it_has():
     """Metadata name the run and the model, and the first and last step, so that others are passed over."""
-    told = Mark("run 1", "m").metadata([7, 3, 12])
-    assert Mark("run 1", "m").is_on(told)
-    assert not Mark("run 2", "m").is_on(told)
-    assert not Mark("run 1", "n").is_on(told)
+    told = BatchMetadata("run 1", "m").metadata([7, 3, 12])
+    assert BatchMetadata("run 1", "m").is_on(told)
+    assert not BatchMetadata("run 2", "m").is_on(told)
+    assert not BatchMetadata("run 1", "n").is_on(told)
     assert steps_of(told) == range(3, 13)
     assert steps_of({}) is None
     assert steps_of({"steps": "a..b"}) is None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.adapters.openai_batch.results import Fate, Outcome, reconcile
+from unerring.adapters.openai_batch.results import OutcomeKind, RequestOutcome, reconcile
 
 NAMES = [f"{step}-0-{step:024x}-1" for step in range(8)]
 
@@ -83,13 +83,13 @@ def test_whatever_the_files_hold_each_request_has_one_outcome(requested, output,
         own = [(kind, text) for kind, its, text in every if its == name and kind not in {"cut", "blank"}]
         answers = [text for kind, text in own if kind == "answered"]
         if answers:
-            assert (outcome.fate, said(outcome)) == (Fate.ANSWERED, answers[0])
+            assert (outcome.fate, said(outcome)) == (OutcomeKind.ANSWERED, answers[0])
         elif own:
-            assert outcome.fate is (Fate.REFUSED if own[0][0] == "refused" else Fate.UNDONE)
+            assert outcome.fate is (OutcomeKind.REFUSED if own[0][0] == "refused" else OutcomeKind.UNDONE)
         elif nameless or completed is None or completed > len(whole):
-            assert outcome.fate is Fate.UNKNOWN
+            assert outcome.fate is OutcomeKind.UNKNOWN
         else:
-            assert outcome.fate is Fate.UNDONE
+            assert outcome.fate is OutcomeKind.UNDONE
 
 
 @given(st.lists(lines, max_size=30), st.randoms())
@@ -108,13 +108,17 @@ def test_fates_do_not_depend_on_the_order_of_lines(file, chance):
 def test_a_batch_whose_input_is_not_known_is_taken_as_its_files_name_it():
     """Without a list of requests, whatever the files name has an outcome, and nothing else."""
     outcomes = reconcile(None, [answered(NAMES[0])], [undone(NAMES[1])], 1)
-    assert fates(outcomes) == {NAMES[0]: Fate.ANSWERED, NAMES[1]: Fate.UNDONE}
+    assert fates(outcomes) == {NAMES[0]: OutcomeKind.ANSWERED, NAMES[1]: OutcomeKind.UNDONE}
 
 
 def test_an_unreadable_line_fails_the_request_it_names():
     """A line cut in its middle makes only its own request's outcome unknown, where its name is still there."""
     outcomes = reconcile(NAMES[:3], [answered(NAMES[0]), answered(NAMES[1])[:80], answered(NAMES[2])], [], 3)
-    assert fates(outcomes) == {NAMES[0]: Fate.ANSWERED, NAMES[1]: Fate.UNKNOWN, NAMES[2]: Fate.ANSWERED}
+    assert fates(outcomes) == {
+        NAMES[0]: OutcomeKind.ANSWERED,
+        NAMES[1]: OutcomeKind.UNKNOWN,
+        NAMES[2]: OutcomeKind.ANSWERED,
+    }
 
 
 @each(
@@ -136,26 +140,28 @@ def test_an_unreadable_line_fails_the_request_it_names():
 )
 def test_hostile_lines_are_of_unknown_outcome(line):
     """Lines of any bytes neither raise nor count as an answer: what was asked may have been billed."""
-    assert fates(reconcile(NAMES[:1], [line], [], 1)) == {NAMES[0]: Fate.UNKNOWN}
+    assert fates(reconcile(NAMES[:1], [line], [], 1)) == {NAMES[0]: OutcomeKind.UNKNOWN}
 
 
 def test_an_error_without_a_reply_is_put_into_the_shape_of_one():
     """An error that came with no reply of HTTP has the shape of the chat endpoint's errors."""
     line = {"custom_id": NAMES[0], "response": None, "error": {"code": "server_error", "message": "broke"}}
     outcome = reconcile(NAMES[:1], [], [json.dumps(line).encode()], 0)[NAMES[0]]
-    assert (outcome.fate, outcome.status) == (Fate.REFUSED, 0)
+    assert (outcome.fate, outcome.status) == (OutcomeKind.REFUSED, 0)
     assert json.loads(outcome.body) == {"error": {"code": "server_error", "message": "broke"}}
 
 
 def test_a_gap_costs_nothing_where_the_provider_counts_it_as_not_done():
     """A missing request was not done if the provider's count has no place for it, and is unknown if it has."""
     file = [answered(name) for name in NAMES[:3]]
-    assert reconcile(NAMES[:4], file, [], 3)[NAMES[3]].fate is Fate.UNDONE
-    assert reconcile(NAMES[:4], file, [], 4)[NAMES[3]].fate is Fate.UNKNOWN
-    assert reconcile(NAMES[:4], file, [], None)[NAMES[3]].fate is Fate.UNKNOWN
+    assert reconcile(NAMES[:4], file, [], 3)[NAMES[3]].fate is OutcomeKind.UNDONE
+    assert reconcile(NAMES[:4], file, [], 4)[NAMES[3]].fate is OutcomeKind.UNKNOWN
+    assert reconcile(NAMES[:4], file, [], None)[NAMES[3]].fate is OutcomeKind.UNKNOWN
 
 
 def test_outcomes_say_why():
     """A gap's outcome tells how the batch ended, and an expired request's what the provider says of it."""
     assert "expired" in reconcile(NAMES[:1], [], [], 0, "expired")[NAMES[0]].reason
-    assert reconcile(NAMES[:1], [], [undone(NAMES[0])], 0)[NAMES[0]] == Outcome(Fate.UNDONE, reason="batch_expired!")
+    assert reconcile(NAMES[:1], [], [undone(NAMES[0])], 0)[NAMES[0]] == RequestOutcome(
+        OutcomeKind.UNDONE, reason="batch_expired!"
+    )

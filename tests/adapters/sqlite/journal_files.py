@@ -15,7 +15,7 @@ from pathlib import Path
 
 import unerring
 from unerring.adapters.sqlite.head import head_path
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.cli.main import command_line
 from unerring.core.journal.codec import GENESIS, chained
@@ -66,7 +66,7 @@ def start(path: Path, disks: int = 5, seed: int = 1, **options: object) -> unerr
 
 def entries_of(path: Path) -> list[Entry]:
     """All entries of a journal that holds."""
-    return list(Reader(path).entries())
+    return list(JournalReader(path).entries())
 
 
 def exported(path: Path, what: str = "votes") -> str:

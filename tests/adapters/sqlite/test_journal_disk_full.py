@@ -10,7 +10,7 @@ from journal_files import NOISE, cli, entries_of, exported, process, start, writ
 
 import unerring
 from unerring.adapters.sqlite import writer as sqlite_journal
-from unerring.adapters.sqlite.head import Head, Mark, read_mark
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark
 from unerring.core.journal.codec import encode
 from unerring.errors import InputError, JournalError
 
@@ -135,16 +135,16 @@ def test_a_head_that_cannot_be_written_stops_the_writer_resumable(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ):
     """Where noting a commit in the head fails, the writer gets an error, and the run goes on once that is mended."""
-    mark, left = Head.mark, [number]
+    mark, left = HeadFile.mark, [number]
 
-    def failing(head: Head, at: Mark) -> None:
+    def failing(head: HeadFile, at: HighWaterMark) -> None:
         left[0] -= at.entries > 0
         if left[0] == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         mark(head, at)
 
     with monkeypatch.context() as patching:
-        patching.setattr(Head, "mark", failing)
+        patching.setattr(HeadFile, "mark", failing)
         with pytest.raises(JournalError, match="No space left"):
             written(path, entries_of(whole), group=20)
     assert_goes_on(path, whole)
@@ -153,11 +153,11 @@ def test_a_head_that_cannot_be_written_stops_the_writer_resumable(
 def test_no_room_for_a_journal_at_all_is_bad_input(path: Path, monkeypatch: pytest.MonkeyPatch):
     """Where not even an empty journal fits, the run does not start: `InputError`, and no half of a journal is left."""
 
-    def full(head: Head, at: Mark) -> None:
+    def full(head: HeadFile, at: HighWaterMark) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patching:
-        patching.setattr(Head, "mark", full)
+        patching.setattr(HeadFile, "mark", full)
         with pytest.raises(InputError, match="No space left"):
             start(path, DISKS)
     start(path, DISKS)

@@ -14,7 +14,7 @@ import pytest
 from journal_files import cli, copied, entries_of, exported, interrupted_change, killed, start, written
 
 from unerring.adapters.sqlite.head import head_path, read_mark, seal_of
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.schema import log_path
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.history import verify
@@ -114,7 +114,7 @@ def test_a_killed_run_without_its_head_gets_no_seal(path: Path, entries: list[En
 def test_a_run_that_somebody_read_at_its_end_is_sealed_on_resuming(path: Path, entries: list[Entry]):
     """A reader that stays keeps the log beside a finished journal; resuming after it has gone puts that away."""
     journal = written(path, entries, group=7)
-    reader = Reader(path).entries()
+    reader = JournalReader(path).entries()
     next(reader)
     journal.close()
     assert log_path(path).exists()
@@ -203,7 +203,7 @@ def test_readers_beside_a_run_see_whole_journals_only(path: Path):
     def keep_reading() -> None:
         while not over.is_set():
             try:
-                seen.append(sum(1 for _ in Reader(path).entries()))
+                seen.append(sum(1 for _ in JournalReader(path).entries()))
             except JournalError as error:
                 problems.append(str(error))
 
@@ -226,7 +226,7 @@ def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):
 
         def decided(self, decided: Decided, state: RunState) -> None:
             if self.reading is None and seen_from_outside(path):
-                self.reading = Reader(path).entries()
+                self.reading = JournalReader(path).entries()
                 next(self.reading)
 
     reader = Stays()

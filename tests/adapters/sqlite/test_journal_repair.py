@@ -23,7 +23,7 @@ from journal_files import (
 
 import unerring
 from unerring.adapters.sqlite.head import head_path, read_mark
-from unerring.adapters.sqlite.reader import Reader
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.repair import readable_copy
 from unerring.adapters.sqlite.schema import log_path
 from unerring.adapters.sqlite.writer import SqliteJournal
@@ -149,7 +149,7 @@ def test_a_repair_killed_at_any_step_leaves_the_damaged_or_the_repaired_journal(
     log = log_path(unfinished)
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
     with readable_copy(unfinished) as copy:
-        intact = len(list(Reader(copy, check_head=False).entries()))
+        intact = len(list(JournalReader(copy, check_head=False).entries()))
     assert 10 < intact < 70
     number, left = 0, {1: 0, 3: 0}
     while True:

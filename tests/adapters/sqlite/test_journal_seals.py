@@ -12,7 +12,7 @@ from journal_files import entries_of
 from tables import each
 from unerring.adapters.sqlite import head as journal_head
 from unerring.adapters.sqlite import writer as sqlite_journal
-from unerring.adapters.sqlite.head import Head, Mark, head_path, read_mark, seal_of
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, head_path, read_mark, seal_of
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.core.journal.entries import Committed, Finished, Opened, Paused, Resumed
 from unerring.core.voting.policy import Policy
@@ -74,8 +74,8 @@ def test_a_sealed_journal_loses_its_seal_before_anything_is_written_to_it(tmp_pa
     for entry in (OPENED, Paused("interrupted", "", 1.0)):
         journal.append(entry)
     journal.close()
-    mark, head = read_mark(path), Head(path)
-    head.mark(Mark(mark.entries, mark.hash, seal_of(path)))
+    mark, head = read_mark(path), HeadFile(path)
+    head.mark(HighWaterMark(mark.entries, mark.hash, seal_of(path)))
     head.close()
 
     def connected(place):

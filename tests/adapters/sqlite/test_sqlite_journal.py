@@ -17,7 +17,7 @@ from journal_files import NOISE, cli, entries_of, process, start
 import unerring
 from unerring.adapters.sqlite import schema as journal_file
 from unerring.adapters.sqlite import writer as sqlite_journal
-from unerring.adapters.sqlite.head import Head, Mark, read_mark
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark
 from unerring.adapters.sqlite.writer import GROUP_SECONDS, GROUP_SIZE, SqliteJournal
 from unerring.api.history import verify
 from unerring.core.journal.entries import Committed, Voter
@@ -145,13 +145,13 @@ def test_a_given_up_commit_harms_no_other(path: Path, journal: SqliteJournal):
 
 def test_the_head_never_tells_of_more_than_the_journal_holds(path: Path, monkeypatch: pytest.MonkeyPatch):
     """When the head notes a length, that many entries are durable already; so it is never ahead of the journal."""
-    noted, mark = [], Head.mark
+    noted, mark = [], HeadFile.mark
 
-    def marked(head: Head, at: Mark) -> None:
+    def marked(head: HeadFile, at: HighWaterMark) -> None:
         noted.append((at.entries, seen_from_outside(path)))
         mark(head, at)
 
-    monkeypatch.setattr(Head, "mark", marked)
+    monkeypatch.setattr(HeadFile, "mark", marked)
     start(path)
     assert len(noted) >= 3
     assert all(told <= held for told, held in noted)
@@ -260,12 +260,12 @@ def test_one_of_two_that_create_at_the_same_time_wins(path: Path, monkeypatch: p
 
     class Slow(real):  # type: ignore[valid-type, misc]
         def __init__(self, journal: Path) -> None:
-            monkeypatch.setattr(sqlite_journal, "Head", real)
+            monkeypatch.setattr(sqlite_journal, "HeadFile", real)
             start(journal, disks=2)
             super().__init__(journal)
 
     SqliteJournal.create(path).close()  # an empty journal, in which a run may be started
-    monkeypatch.setattr(sqlite_journal, "Head", Slow)
+    monkeypatch.setattr(sqlite_journal, "HeadFile", Slow)
     with pytest.raises(InputError):
         SqliteJournal.create(path).close()
     assert verify(path).finished

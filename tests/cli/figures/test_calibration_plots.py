@@ -20,8 +20,8 @@ from unerring.cli.figures.calibration_plots import (
     looks_of,
     rates_of,
 )
-from unerring.core.planning.calibration import EDGES, Calibration, Trouble, Troubled, VoterCount
-from unerring.core.planning.estimates import Share, ensemble_estimate, voter_estimate
+from unerring.core.planning.calibration import EDGES, Calibration, VoterOnHardStep, HardStep, VoterCount
+from unerring.core.planning.estimates import IntervalEstimate, ensemble_estimate, voter_estimate
 from unerring.core.voting.sample import Usage
 from unerring.errors import InputError
 
@@ -41,8 +41,8 @@ def calibrated(*voters, troubles=()):
     """A calibration of these voters, with what they did on troubled steps: a tuple of (right, wrong) each."""
     found = Calibration("tale", {}, "made/up", "truth", 0.1, voters=list(voters), steps=1000, samples=5000)
     for number, each in enumerate(troubles):
-        parts = tuple(Trouble(right, wrong, wrong > 0, 0) for right, wrong in each)
-        found.troubles.append(Troubled(number, parts, 0, 0))
+        parts = tuple(VoterOnHardStep(right, wrong, wrong > 0, 0) for right, wrong in each)
+        found.troubles.append(HardStep(number, parts, 0, 0))
     return found
 
 
@@ -105,7 +105,7 @@ def test_log_probabilities_are_told_where_there_are_any(full):
     """Bins with votes have their share of wrong ones with its interval; votes without one are left out."""
     told = by_logprob(full)
     assert [one.name for one in told] == ["one"]
-    assert told[0].wrong == {2: Share.of(2, 7)}
+    assert told[0].wrong == {2: IntervalEstimate.of(2, 7)}
 
 
 def test_the_bins_are_named_by_their_edges():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import unerring
 from unerring.cli.figures.run_plots import (
     MOST_BARS,
-    Rate,
-    Wrongs,
+    DissentRate,
+    WrongVoteRates,
     dissent_of,
     flags_of,
     run_panels,
@@ -18,7 +18,7 @@ from unerring.cli.figures.run_plots import (
     votes_of,
     wrongs_of,
 )
-from unerring.core.planning.estimates import Share
+from unerring.core.planning.estimates import IntervalEstimate
 from unerring.core.planning.intervals import interval
 from unerring.core.reporting.timeline import Timeline
 from unerring.testing import NoisySampler
@@ -74,7 +74,7 @@ def test_dissent_is_told_in_windows_that_tell_something():
     """Windows are as wide as it takes to see a few dissents in each, but there are ten if there can be."""
     often = dissent_of(timeline(step % 2 == 0 for step in range(10_000)))
     assert {one.steps for one in often[:-1]} == {64}
-    assert often[0] == Rate(0, 64, Share.of(32, 64))
+    assert often[0] == DissentRate(0, 64, IntervalEstimate.of(32, 64))
     seldom = dissent_of(timeline(step % 5_000 == 0 for step in range(10_000)))
     assert 5 <= len(seldom) <= 10
     assert sum(one.steps for one in seldom) == 10_000
@@ -109,7 +109,7 @@ def test_a_voter_of_whom_nothing_is_known_is_not_drawn():
     assert wrongs_of(certified((None, 1000, None))) == []
     assert wrongs_of({"steps": 3}) == []
     (one,) = wrongs_of(certified((None, 1000, [0.5, 0.5, 0.5])))
-    assert one == Wrongs("one", None, Share(0.5, 0.5, 0.5))
+    assert one == WrongVoteRates("one", None, IntervalEstimate(0.5, 0.5, 0.5))
 
 
 def test_flags_are_told_most_frequent_first():

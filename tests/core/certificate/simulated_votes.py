@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unerring.core.certificate.vote_patterns import Part
+from unerring.core.certificate.vote_patterns import VoterTally
 
 
 @dataclass
@@ -46,7 +46,7 @@ def counted(won, second, wrong):
     voters = won.shape[1]
     rows, counts = np.unique(np.concatenate([won, second], 1), axis=0, return_counts=True)
     patterns = {
-        tuple(Part(j, row[j], row[voters + j], 0) for j in range(voters) if row[j] + row[voters + j]): count
+        tuple(VoterTally(j, row[j], row[voters + j], 0) for j in range(voters) if row[j] + row[voters + j]): count
         for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
     }
     several = (won + second).sum(1) > 1

@@ -17,12 +17,12 @@ from unerring.core.certificate.certificate import (
     ONE_VOTER,
     SINGLE_VOTES,
     TOGETHER,
-    Run,
+    CertifiedRun,
     certificate_of,
 )
 from unerring.core.certificate.expectations import Expectations
 from unerring.core.certificate.fit import as_one
-from unerring.core.certificate.vote_patterns import Part, cast_votes, pooled
+from unerring.core.certificate.vote_patterns import VoterTally, cast_votes, pooled
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagKind
@@ -50,7 +50,7 @@ NOT_PLANNED = Expectations()
 def simulated(wrong, k, seed=1, steps=2000, expected=NOT_PLANNED):
     """The certificate of a simulated run of voters that err with these chances."""
     run = voted(np.random.default_rng(seed), np.tile(wrong, (steps, 1)), k)
-    return certificate_of(run, Run(dict(enumerate(("first", "second", "third"))), expected))
+    return certificate_of(run, CertifiedRun(dict(enumerate(("first", "second", "third"))), expected))
 
 
 def test_a_unanimous_run_is_certified(script):
@@ -179,7 +179,7 @@ def test_voters_that_err_together_are_counted_as_one():
     """Where all voters find the same steps hard they are taken as one, with a warning, and the truth is not missed."""
     draw = np.random.default_rng(4)
     run = voted(draw, np.repeat(draw.beta(0.25, 4.75, (3000, 1)), 3, 1), 3)
-    found = certificate_of(run, Run({0: "a", 1: "b", 2: "c"}, Expectations()))
+    found = certificate_of(run, CertifiedRun({0: "a", 1: "b", 2: "c"}, Expectations()))
     assert found["warnings"] == [TOGETHER]
     assert INDEPENDENT not in found["assumptions"]
     low, high = found["wrong_interval"]
@@ -211,7 +211,7 @@ def test_steps_whose_voters_are_not_told_apart_are_told():
     """Where votes fell in too many ways to be kept by voter, the assumptions say on how many steps."""
     run = voted(np.random.default_rng(3), np.tile([0.1, 0.1], (500, 1)), 2)
     run.pooled_steps = 1234
-    found = certificate_of(run, Run({0: "a", 1: "b"}, Expectations()))
+    found = certificate_of(run, CertifiedRun({0: "a", 1: "b"}, Expectations()))
     assert found["assumptions"][-1].startswith("on 1,234 steps voters are not distinguished")
 
 
@@ -228,8 +228,8 @@ def record_patterns():
         for _ in range(count if lost else 1):
             dissenter = (dissenter + 1) % 3
             one, two = (voter for voter in range(3) if voter != dissenter)
-            parts = [Part(one, most, 0, 0), Part(two, (won - most) if lost else 1, 0, 0)]
-            parts.append(Part(dissenter, 0, second, other) if lost else Part(dissenter, 1, 0, 0))
+            parts = [VoterTally(one, most, 0, 0), VoterTally(two, (won - most) if lost else 1, 0, 0)]
+            parts.append(VoterTally(dissenter, 0, second, other) if lost else VoterTally(dissenter, 1, 0, 0))
             steps[tuple(sorted(parts))] += 1 if lost else count
     return dict(steps)
 
@@ -248,7 +248,7 @@ def test_the_record_is_certified_by_its_three_voters():
     """By three voters far less than one of a million steps is expected to be wrong; were they one voter, dozens."""
     steps = record_patterns()
     assert sum(steps.values()) == 1_048_575
-    run = Run({0: "a", 1: "b", 2: "c"}, Expectations())
+    run = CertifiedRun({0: "a", 1: "b", 2: "c"}, Expectations())
     found = certificate_of(Counted(steps, shares_of(steps), 0), run)
     assert found["expected_wrong"] < 0.1
     assert found["zero_probability_low"] > 0.9
@@ -259,7 +259,7 @@ def test_the_record_is_certified_by_its_three_voters():
 
 parts = st.tuples(st.integers(0, 3), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
 patterns = st.lists(parts, min_size=1, max_size=3, unique_by=lambda part: part[0]).map(
-    lambda made: tuple(Part(*part) for part in sorted(made))
+    lambda made: tuple(VoterTally(*part) for part in sorted(made))
 )
 voted_somehow = st.dictionaries(patterns, st.integers(1, 10**9) | st.integers(1, 5), max_size=8)
 
@@ -277,7 +277,7 @@ def test_however_votes_fell_there_is_a_certificate(steps, pooled_from):
     shares = shares_of({pattern: count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1})
     if pooled_from and shares:  # some steps are counted with all voters as one
         steps = {pooled(pattern) if i >= pooled_from else pattern: 1 + i for i, pattern in enumerate(steps)}
-    run = Run({voter: f"voter {voter}" for voter in range(4)}, Expectations())
+    run = CertifiedRun({voter: f"voter {voter}" for voter in range(4)}, Expectations())
     found = certificate_of(Counted(steps, shares, 0), run)
     json.dumps(found, allow_nan=False)
     low, high = found["wrong_interval"]

@@ -11,7 +11,7 @@ from scipy.stats import beta
 from simulated_votes import voted
 
 from tables import each
-from unerring.core.certificate.certificate import Run, certificate_of
+from unerring.core.certificate.certificate import CertifiedRun, certificate_of
 from unerring.core.certificate.expectations import Expectations
 
 
@@ -55,7 +55,7 @@ def missed(runs, make, k, expected=lambda draw: Expectations(), seed=1):
     for _ in range(runs):
         run = voted(draw, make(draw), k)
         names = {voter: f"voter {voter}" for voter in range(3)}
-        low, high = certificate_of(run, Run(names, expected(draw)))["wrong_interval"]
+        low, high = certificate_of(run, CertifiedRun(names, expected(draw)))["wrong_interval"]
         below += run.wrong < low
         above += run.wrong > high
     return below, above

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.certificate.dissent_alarm import MANY_STEPS, Watch, watch_of
+from unerring.core.certificate.dissent_alarm import MANY_STEPS, DissentWatch, watch_of
 from unerring.core.certificate.expectations import Expectations
 
 BAND = (0.05, 0.1)
@@ -33,7 +33,7 @@ def test_a_run_within_its_band_is_left_in_peace(rate):
     An arm sounds a false alarm in at most one of 1000 runs, so that 300 runs of two arms have 0.6 on average.
     """
     draw = random.Random(11)
-    assert sum(bool(alarms(Watch(BAND, 2000), chance(draw, rate, 2000))) for _ in range(300)) <= 3
+    assert sum(bool(alarms(DissentWatch(BAND, 2000), chance(draw, rate, 2000))) for _ in range(300)) <= 3
 
 
 def arms(band, steps):
@@ -71,7 +71,7 @@ def test_many_runs_at_once_are_watched_as_one_is():
         for gap in gaps.T:
             run = np.zeros(gap.sum(), bool)
             run[np.cumsum(gap) - 1] = True
-            heard = {alarm.above for alarm in alarms(Watch(band, steps), run[:steps].tolist())}
+            heard = {alarm.above for alarm in alarms(DissentWatch(band, steps), run[:steps].tolist())}
             found.append((True in heard, False in heard))
         assert list(zip(*sounded(gaps, band, steps), strict=True)) == found
 
@@ -94,7 +94,7 @@ def test_a_million_steps_within_the_band_are_left_in_peace(rate):
 def test_the_alarm_is_at_the_first_step_with_enough_evidence_from_any_start(dissents, low, wider):
     """It sounds where, for some start, the log-likelihood ratio from there on first reaches ln(1000 N)."""
     high, limit = low + wider, log(1000 * 3)
-    found = {alarm.above: (alarm.since, alarm.at) for alarm in alarms(Watch((low, high), 3), dissents)}
+    found = {alarm.above: (alarm.since, alarm.at) for alarm in alarms(DissentWatch((low, high), 3), dissents)}
     for above, (planned, changed) in {True: (high, min(2 * high, (1 + high) / 2)), False: (low, low / 2)}.items():
         gains = [log(changed / planned) if d else log((1 - changed) / (1 - planned)) for d in dissents]
         best = {
@@ -108,14 +108,14 @@ def test_a_doubled_rate_is_noticed_as_soon_as_it_should_be():
     """The mean delay over 40 simulated runs is within a quarter of ln(1000 N) over the evidence of a step."""
     draw, steps, high = random.Random(3), 20_000, 0.05
     expected = log(1000 * steps) / (2 * high * log(2) + (1 - 2 * high) * log((1 - 2 * high) / (1 - high)))
-    delays = [alarms(Watch((0.01, high), steps), chance(draw, 2 * high, steps))[0].at for _ in range(40)]
+    delays = [alarms(DissentWatch((0.01, high), steps), chance(draw, 2 * high, steps))[0].at for _ in range(40)]
     assert sum(delays) / len(delays) == pytest.approx(expected, rel=0.25)
 
 
 def test_dissent_that_vanishes_is_noticed_after_a_known_number_of_steps():
     """Copies never dissent: each step then adds ln((1 - l/2) / (1 - l)), and the alarm says since when."""
     draw, low = random.Random(8), 0.05
-    watch = Watch((low, 0.1), 10_000)
+    watch = DissentWatch((low, 0.1), 10_000)
     alarms(watch, chance(draw, 0.07, 1000))
     (alarm,) = alarms(watch, [False] * 3000)
     assert not alarm.above
@@ -125,7 +125,7 @@ def test_dissent_that_vanishes_is_noticed_after_a_known_number_of_steps():
 
 def test_an_alarm_says_what_was_seen():
     """One sentence has the step, the share of steps with dissent since, the band, and what to ask oneself."""
-    watch = Watch((0.001, 0.004), 10_000, first=500)
+    watch = DissentWatch((0.001, 0.004), 10_000, first=500)
     (alarm,) = alarms(watch, [False] * 100 + [True, *[False] * 24] * 40)
     assert alarm.above
     assert (alarm.since, alarm.steps) == (600, alarm.at - 599)
@@ -137,7 +137,7 @@ def test_an_alarm_says_what_was_seen():
 
 def test_an_arm_sounds_once():
     """A rate that stays too high is warned of once, and later a rate that is too low once more."""
-    watch = Watch(BAND, 1000)
+    watch = DissentWatch(BAND, 1000)
     assert [alarm.above for alarm in alarms(watch, [True] * 500 + [False] * 5000 + [True] * 500)] == [True, False]
 
 
@@ -145,7 +145,7 @@ def test_an_arm_sounds_once():
 @each("dissented", [True, False])
 def test_no_band_breaks_the_watch(band, dissented):
     """Bands that end at 0 or 1, or hardly above 0, are watched as far as they can be."""
-    watch = Watch(band, 10)
+    watch = DissentWatch(band, 10)
     assert len(alarms(watch, [dissented] * 200)) <= 1
     assert all(alarm.sentence for alarm in watch.alarms)
 
@@ -167,7 +167,7 @@ def test_the_sum_is_the_same_however_long_the_run_was_quiet():
     """Steps far below the band are not credit: the upper arm starts from 0 after any number of them."""
     delays = []
     for quiet in (0, 10, 10_000):
-        watch = Watch((0.0, 0.1), 1000)
+        watch = DissentWatch((0.0, 0.1), 1000)
         (alarm,) = alarms(watch, [False] * quiet + [True] * 100)
         delays.append(alarm.at - quiet)
     assert len(set(delays)) == 1

@@ -15,14 +15,14 @@ from simulated_votes import voted
 from tables import each
 from unerring.core.certificate.error_model import (
     LEAST_SCATTER,
-    Erring,
-    Evidence,
+    ErrorModel,
+    PatternEvidence,
     likelihoods_of,
     scattered,
     wrong_probability,
 )
 from unerring.core.certificate.fit import as_one, fitted, poisson_quantile
-from unerring.core.certificate.vote_patterns import Part
+from unerring.core.certificate.vote_patterns import VoterTally
 from unerring.core.voting.odds import loss_probability
 
 LAW = settings(max_examples=150, deadline=None)
@@ -35,8 +35,8 @@ repeats = st.floats(1e-9, 0.98)
 def steps(draw):
     """A step's votes by up to three voters, and how these err."""
     voters = draw(st.integers(1, 3))
-    pattern = tuple(Part(voter, draw(votes), draw(votes), draw(votes)) for voter in range(voters))
-    erring = Erring({voter: draw(means) for voter in range(voters)}, draw(repeats), draw(st.floats(0, 100)))
+    pattern = tuple(VoterTally(voter, draw(votes), draw(votes), draw(votes)) for voter in range(voters))
+    erring = ErrorModel({voter: draw(means) for voter in range(voters)}, draw(repeats), draw(st.floats(0, 100)))
     return pattern, erring
 
 
@@ -51,8 +51,8 @@ def test_the_chance_of_a_wrong_step_is_a_probability(step):
 @given(votes, votes, means, repeats)
 def test_a_larger_margin_is_surer(second, margin, mean, repeat):
     """One more vote for the winner of a single voter never makes the step less sure."""
-    erring = Erring({0: mean}, repeat)
-    less, more = ((Part(0, second + lead, second, 0),) for lead in (margin, margin + 1))
+    erring = ErrorModel({0: mean}, repeat)
+    less, more = ((VoterTally(0, second + lead, second, 0),) for lead in (margin, margin + 1))
     assert wrong_probability(more, erring) <= wrong_probability(less, erring) * (1 + 1e-9) + 1e-12
 
 
@@ -62,7 +62,7 @@ def test_equal_chances_make_the_gamblers_ruin(second, margin, q):
     """With the same chance q to err on every step it is 1 / (1 + (p/q)^margin), whatever the number of votes."""
     if margin == second == 0:
         return
-    found = wrong_probability((Part(0, second + margin, second, 0),), Erring({0: q}, 1e-11))
+    found = wrong_probability((VoterTally(0, second + margin, second, 0),), ErrorModel({0: q}, 1e-11))
     assert isclose(found, loss_probability(1 - q, margin) if margin else 0.5, rel_tol=1e-5)
 
 
@@ -70,8 +70,8 @@ def test_equal_chances_make_the_gamblers_ruin(second, margin, q):
 @given(st.integers(0, 30), st.integers(0, 30), st.floats(1e-3, 0.5), st.floats(1e-3, 0.9))
 def test_the_likelihood_is_the_beta_binomial(right, wrong, mean, repeat):
     """Up to the number of orders in which the votes can come, it is what scipy has."""
-    erring = Erring({0: mean}, repeat)
-    ((if_winner, if_runner_up),) = likelihoods_of([Part(0, right, wrong, 0)], erring)
+    erring = ErrorModel({0: mean}, repeat)
+    ((if_winner, if_runner_up),) = likelihoods_of([VoterTally(0, right, wrong, 0)], erring)
     a, b = mean * erring.concentration, (1 - mean) * erring.concentration
     orders = log(comb(right + wrong, wrong))
     assert isclose(if_winner + orders, betabinom.logpmf(wrong, right + wrong, a, b), abs_tol=1e-7, rel_tol=1e-7)
@@ -80,8 +80,8 @@ def test_the_likelihood_is_the_beta_binomial(right, wrong, mean, repeat):
 
 def test_voters_are_independent():
     """The odds of a step are the product of those that each voter's votes give by themselves."""
-    erring = Erring({0: 0.01, 1: 0.1, 2: 0.3}, 0.2)
-    pattern = (Part(0, 2, 0, 0), Part(1, 0, 1, 0), Part(2, 1, 1, 0))
+    erring = ErrorModel({0: 0.01, 1: 0.1, 2: 0.3}, 0.2)
+    pattern = (VoterTally(0, 2, 0, 0), VoterTally(1, 0, 1, 0), VoterTally(2, 1, 1, 0))
     product = 1.0
     for part in pattern:
         alone = wrong_probability((part,), erring)
@@ -92,7 +92,7 @@ def test_voters_are_independent():
 
 def test_the_chance_to_err_again_is_that_of_a_second_error():
     """It is the mean of q^2 over the mean of q, for q from the beta distribution."""
-    erring = Erring({0: 0.1}, 0.25)
+    erring = ErrorModel({0: 0.1}, 0.25)
     a, b = 0.1 * erring.concentration, 0.9 * erring.concentration
     squared, _ = quad(lambda q: q ** (a + 1) * (1 - q) ** (b - 1) / exp(betaln(a, b)), 0, 1)
     assert isclose(erring.again(0), squared / 0.1, rel_tol=1e-6)
@@ -109,9 +109,9 @@ def test_scattered_votes_are_by_ewens_formula():
 @given(st.integers(2, 20), st.integers(0, 10), st.integers(0, 5), st.floats(0.001, 50))
 def test_scattered_votes_make_agreement_less_likely_to_be_wrong(margin, second, other, theta):
     """Where wrong votes scatter, a winner is surer than where they all agree."""
-    pattern = (Part(0, second + margin, second, other),)
-    scattering = wrong_probability(pattern, Erring({0: 0.1}, 0.1, theta))
-    assert scattering <= wrong_probability(pattern, Erring({0: 0.1}, 0.1)) * (1 + 1e-9)
+    pattern = (VoterTally(0, second + margin, second, other),)
+    scattering = wrong_probability(pattern, ErrorModel({0: 0.1}, 0.1, theta))
+    assert scattering <= wrong_probability(pattern, ErrorModel({0: 0.1}, 0.1)) * (1 + 1e-9)
 
 
 @LAW
@@ -128,12 +128,12 @@ def test_a_fit_finds_the_parameters_of_expected_counts():
     p, q = 0.9, 0.1
     orders = [1, 3, 9, 27, 81, 243]  # ways for the loser to get so many votes without the race ending before
     steps = {
-        (Part(0, 3 + lost, lost, 0),): round(1e6 * ways * (p**3 + q**3) * (p * q) ** lost)
+        (VoterTally(0, 3 + lost, lost, 0),): round(1e6 * ways * (p**3 + q**3) * (p * q) ** lost)
         for lost, ways in enumerate(orders)
     }
     lost = sum(count * part.second for (part,), count in steps.items())
     cast = sum(count * (part.won + part.second) for (part,), count in steps.items())
-    estimate = fitted(Evidence(steps, {0: (lost, cast)}))
+    estimate = fitted(PatternEvidence(steps, {0: (lost, cast)}))
     assert estimate.wrong[0] == pytest.approx(q, rel=0.01)
     assert estimate.again == pytest.approx(q, rel=0.02)
     assert estimate.outlook.wrong == pytest.approx(sum(steps.values()) * loss_probability(p, 3), rel=0.05)
@@ -143,9 +143,9 @@ def test_a_fit_finds_the_parameters_of_expected_counts():
 @each(("apart", "agreeing"), [(30, 0), (30, 9), (3, 19), (0, 40)])
 def test_how_far_wrong_votes_scatter_is_what_makes_them_likeliest(apart, agreeing):
     """Two wrong votes agree with a chance of 1 / (1 + theta), by Ewens' formula: theta is odds, with one pair more."""
-    steps = {(Part(0, 5, 1, 1),): apart, (Part(0, 5, 2, 0),): agreeing, (Part(0, 3, 0, 0),): 1000}
+    steps = {(VoterTally(0, 5, 1, 1),): apart, (VoterTally(0, 5, 2, 0),): agreeing, (VoterTally(0, 3, 0, 0),): 1000}
     wrong = 2 * (apart + agreeing)
-    evidence = Evidence(steps, {0: (wrong, wrong + 5 * (apart + agreeing) + 3000)})
+    evidence = PatternEvidence(steps, {0: (wrong, wrong + 5 * (apart + agreeing) + 3000)})
     least = exp(LEAST_SCATTER)
     assert evidence.erring(0.0, 0.1).scatter == pytest.approx(max(least, apart / (agreeing + 1)), rel=0.02)
 
@@ -153,20 +153,20 @@ def test_how_far_wrong_votes_scatter_is_what_makes_them_likeliest(apart, agreein
 def test_voters_are_told_apart():
     """Of two voters that err on 1 % and on 9 % of steps, each is found within a fifth, from 20,000 steps at k = 2."""
     run = voted(np.random.default_rng(5), np.tile([0.01, 0.09], (20_000, 1)), 2)
-    estimate = fitted(Evidence(run.counted(), run.shares()))
+    estimate = fitted(PatternEvidence(run.counted(), run.shares()))
     assert estimate.wrong == pytest.approx({0: 0.01, 1: 0.09}, rel=0.2)
 
 
 @each("steps", [1, 100, 10_000, 1_000_000])
 def test_agreement_alone_does_not_make_sure(steps):
     """However many steps one voter decided by 3-0, some chance is left that there are stubborn errors among them."""
-    estimate = fitted(Evidence({(Part(0, 3, 0, 0),): steps}, {0: (0, 3 * steps)}))
+    estimate = fitted(PatternEvidence({(VoterTally(0, 3, 0, 0),): steps}, {0: (0, 3 * steps)}))
     assert 0.001 < estimate.outlook.wrong < 0.5
     assert estimate.outlook.none > 0.5
 
 
 def test_three_voters_that_agree_are_surer_than_one():
     """Unanimous votes of three voters leave far fewer wrong steps to be expected than as many of a single one."""
-    steps = {(Part(0, 1, 0, 0), Part(1, 1, 0, 0), Part(2, 1, 0, 0)): 1000}
+    steps = {(VoterTally(0, 1, 0, 0), VoterTally(1, 1, 0, 0), VoterTally(2, 1, 0, 0)): 1000}
     shares = dict.fromkeys(range(3), (0, 1000))
-    assert fitted(Evidence(steps, shares)).outlook.wrong < 0.001 * fitted(as_one(steps, shares)).outlook.wrong
+    assert fitted(PatternEvidence(steps, shares)).outlook.wrong < 0.001 * fitted(as_one(steps, shares)).outlook.wrong

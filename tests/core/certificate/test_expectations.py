@@ -10,7 +10,7 @@ from tables import each
 from unerring.core.certificate.expectations import Expectations, expectations_from
 from unerring.core.journal.entries import Opened, Voter
 from unerring.core.journal.state import RunState
-from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.policy import Policy
 
 PLAN = {
@@ -69,7 +69,7 @@ forged = st.dictionaries(names, anything.flatmap(st.sampled_from), max_size=8) |
 @given(forged)
 def test_no_plan_makes_a_journal_unreadable(plan):
     """Whatever stands in a journal in place of a plan, the run folds and its report is JSON with finite numbers."""
-    state, series = RunState(), Series()
+    state, series = RunState(), RunSeries()
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=plan))
     state.apply(Voter(0, "one"))
     report = report_of(state, series)

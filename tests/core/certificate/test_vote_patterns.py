@@ -9,8 +9,8 @@ from unerring.core.certificate.vote_patterns import (
     MOST_POOLED,
     MOST_SEQUENCES,
     POOL,
-    Part,
-    Patterns,
+    VotePatterns,
+    VoterTally,
     cast_votes,
     margin_of,
     pattern_of,
@@ -43,13 +43,13 @@ def alternating(text, voters=3):
 def test_a_pattern_counts_each_voters_votes():
     """By voter: votes for the winner, for the choice with most others, and for the rest; flagged samples are none."""
     votes = [(0, "a"), (1, "b"), (2, None), (0, "a"), (1, "b"), (2, "c"), (0, "a"), (2, "a"), (2, "a")]
-    assert pattern_of(decided(votes)) == (Part(0, 3, 0, 0), Part(1, 0, 2, 0), Part(2, 2, 0, 1))
+    assert pattern_of(decided(votes)) == (VoterTally(0, 3, 0, 0), VoterTally(1, 0, 2, 0), VoterTally(2, 2, 0, 1))
 
 
 def test_the_winner_is_the_choice_not_the_most_voted():
     """Where votes are weighed the winner may have fewer of them than the runner-up; the margin is then negative."""
     pattern = pattern_of(decided([(0, "b"), (1, "a"), (2, "b")], winner="a"))
-    assert pattern == (Part(0, 0, 1, 0), Part(1, 1, 0, 0), Part(2, 0, 1, 0))
+    assert pattern == (VoterTally(0, 0, 1, 0), VoterTally(1, 1, 0, 0), VoterTally(2, 0, 1, 0))
     assert margin_of(pattern) == -1
 
 
@@ -64,20 +64,20 @@ def test_a_reference_may_point_forward():
 
 def test_steps_of_the_same_pattern_are_counted_together():
     """In which order voters came makes no difference."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     for votes in ([(0, "a"), (1, "a")], [(1, "a"), (0, "a")], [(0, "a"), (1, None), (1, "a")]):
         patterns.add(decided(votes))
     patterns.add(decided([(0, "a"), (1, "b"), (0, "a")]))
     patterns.add(decided([(1, "b"), (0, "a"), (0, "a")]))
     assert patterns.counted() == {
-        (Part(0, 1, 0, 0), Part(1, 1, 0, 0)): 3,
-        (Part(0, 2, 0, 0), Part(1, 0, 1, 0)): 2,
+        (VoterTally(0, 1, 0, 0), VoterTally(1, 1, 0, 0)): 3,
+        (VoterTally(0, 2, 0, 0), VoterTally(1, 0, 1, 0)): 2,
     }
 
 
 def test_shares_are_of_votes_that_could_be_contradicted():
     """Votes against the winner and votes are counted by voter, on steps with two votes or more."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     for text in ("aaa", "aba", "a", "abcaa"):
         patterns.add(decided(alternating(text)))
     assert patterns.shares() == {0: (0, 4), 1: (2, 4), 2: (1, 3)}
@@ -85,7 +85,7 @@ def test_shares_are_of_votes_that_could_be_contradicted():
 
 def test_a_step_without_votes_is_left_out():
     """A step whose samples are not kept, as in a summary made by hand, has no pattern."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     patterns.add(Decided(0, "a", (3,), 0, 1, ()))
     assert patterns.counted() == {}
 
@@ -102,7 +102,7 @@ def test_dissents_are_counted_exactly_however_votes_fall():
     """By voter: votes against the winner, and all votes, also where patterns are pooled and sequences too many."""
     steps = [*noisy(4, 1500), *(decided([(int(digit), "a") for digit in f"{step:b}"], step) for step in range(500))]
     steps += [decided([(voter % 7, "a")], voter) for voter in range(70)]  # single votes, once no sequence has room
-    patterns, against, votes = Patterns(), [0] * 7, [0] * 7
+    patterns, against, votes = VotePatterns(), [0] * 7, [0] * 7
     for step in steps:
         patterns.add(step)
         for vote in step.cast:
@@ -113,7 +113,7 @@ def test_dissents_are_counted_exactly_however_votes_fall():
 
 def test_there_are_never_more_than_512_patterns():
     """However votes fall, memory stays bounded, and no step is lost."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     for step in noisy(1, 2000):
         patterns.add(step)
     for step in range(500):  # and as many sequences of voters without dissent
@@ -125,7 +125,7 @@ def test_there_are_never_more_than_512_patterns():
 
 def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
     """Steps are pooled over voters, and then counted as the nearest of no larger margin, once too many are known."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     for step in noisy(2, 1500):
         patterns.add(step)
     before = patterns.counted()
@@ -150,8 +150,8 @@ def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
 
 def test_pooled_votes_are_all_there():
     """Pooling keeps the number of votes for winner, runner-up and others."""
-    pattern = (Part(0, 3, 1, 0), Part(2, 1, 0, 2))
-    assert pooled(pattern) == (Part(POOL, 4, 1, 2),)
+    pattern = (VoterTally(0, 3, 1, 0), VoterTally(2, 1, 0, 2))
+    assert pooled(pattern) == (VoterTally(POOL, 4, 1, 2),)
     assert cast_votes(pooled(pattern)) == cast_votes(pattern) == (4, 1, 2)
 
 
@@ -165,7 +165,7 @@ def test_the_most_doubtful_steps_of_a_pattern_are_kept(one, other):
     def made(rounds=1, flags=0, step=5):
         return decided([*[(0, None)] * flags, *alternating("aba")], step, rounds=rounds)
 
-    patterns = Patterns()
+    patterns = VotePatterns()
     for number in range(MOST_EXAMPLES - 1):
         patterns.add(made(rounds=9, flags=9, step=number + 10))
     for step in (made(**other), made(**one), made(**other)):
@@ -178,7 +178,7 @@ def test_the_most_doubtful_steps_of_a_pattern_are_kept(one, other):
 
 def test_of_equally_doubtful_steps_the_first_are_kept():
     """Among equals the first ten stay."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     for step in range(30):
         patterns.add(decided(alternating("abaa"), step))
     (kept,) = patterns.examples.values()
@@ -187,7 +187,7 @@ def test_of_equally_doubtful_steps_the_first_are_kept():
 
 def test_a_unanimous_step_is_an_example_only_with_a_flag():
     """Of unanimous steps, which are nearly all, only those that had a flagged sample are kept by name."""
-    patterns = Patterns()
+    patterns = VotePatterns()
     for step in range(50):
         patterns.add(decided([(0, "a"), (1, "a")], step))
     assert patterns.examples == {}

@@ -18,7 +18,7 @@ from unerring import Hanoi, Options
 from unerring.api.history import History
 from unerring.api.running import calibrate
 from unerring.core.certificate.certificate import ALIKE, APART, AS_WEIGHED, FEW_VOTES, JUDGED
-from unerring.core.certificate.weighted import DOUBTFUL, Leads
+from unerring.core.certificate.weighted import DOUBTFUL, WeightedMargins
 from unerring.core.planning.signals import measured_signals, weights_of
 from unerring.core.voting.odds import loss_probability_of
 from unerring.core.voting.policy import Policy
@@ -70,7 +70,7 @@ def lead_of(script, votes, then="a"):
 
 def expecting(rest, doubt=0.0):
     """Leads that came to so many expected wrong steps, and to some doubt besides."""
-    return Leads(rest + doubt, rest, doubt)
+    return WeightedMargins(rest + doubt, rest, doubt)
 
 
 @settings(max_examples=200, deadline=None)
@@ -106,7 +106,7 @@ def test_its_probabilities_are_in_order(rest, doubt):
 
 def test_a_run_without_steps_has_no_wrong_ones():
     """Before the first step nothing is wrong, and it is not claimed to be known of a voter."""
-    leads = Leads()
+    leads = WeightedMargins()
     assert (leads.outlook.wrong, leads.outlook.none, leads.none_low, leads.most_wrong) == (0.0, 1.0, 1.0, 0)
     assert (leads.first, list(leads.nearest())) == ({}, [])
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unerring.core.certificate.weighted import Leads
+from unerring.core.certificate.weighted import WeightedMargins
 from unerring.core.journal.entries import Reply
 from unerring.core.journal.state import Decided
-from unerring.core.planning.calibration import LOOKS, Calibration, Looked, Observed, VoterCount
+from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, VoterCount
 from unerring.core.planning.signals import measured_signals, weights_of
 from unerring.core.voting.race import LogOdds, Race, Won
 from unerring.core.voting.sample import Finish, Usage
-from unerring.core.voting.weights import Weighing
+from unerring.core.voting.weights import StepWeights
 
 MOST_ROUNDS = 30  # a race that goes on beyond is left out: a run would stop there
 USAGE = Usage(1, 1)
@@ -64,11 +64,11 @@ def pilot(draw, world, samples):
         if any(wrong):
             rounds += lists(world.votes(draw, np.tile(chances[step], (LOOKS, 1))))
         drawn = [
-            Observed(voter, CHOICES[errs], None, USAGE, world.logprob(number))
+            PilotSample(voter, CHOICES[errs], None, USAGE, world.logprob(number))
             for each in rounds
             for voter, (errs, number) in enumerate(zip(*each, strict=True))
         ]
-        made.add(Looked(step, tuple(drawn), CHOICES[0]))
+        made.add(PilotStep(step, tuple(drawn), CHOICES[0]))
         if made.samples >= samples:
             break
     return made
@@ -104,7 +104,7 @@ def raced(draw, world, rule, steps) -> Iterator[tuple[Decided, bool, int]]:
 
 def _one(world, rule, rounds):
     """One race: its step and whether it was decided wrongly; None where these votes do not end it."""
-    race, weighing, replies, spelled = Race(rule), Weighing(rule.weights), [], {}
+    race, weighing, replies, spelled = Race(rule), StepWeights(rule.weights), [], {}
     for wrong, sure in rounds:
         for voter, (errs, number) in enumerate(zip(wrong, sure, strict=True)):
             slot, logprob = len(replies), world.logprob(number)
@@ -126,7 +126,7 @@ def missed(runs, world, samples, steps, threshold, seed=1):
         weights = weights_from_a_pilot(draw, world, samples)
         if not weights.heaviest:  # a pilot that no such run can be had from
             continue
-        leads, lost = Leads(), 0
+        leads, lost = WeightedMargins(), 0
         for decided, wrong, count in raced(draw, world, LogOdds(threshold, weights), steps):
             lost += wrong * count
             for _ in range(count):

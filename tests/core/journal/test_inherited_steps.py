@@ -6,7 +6,7 @@ import pytest
 
 from tables import each
 from unerring.core.journal.entries import Inherited, Opened, Rejudged, Voter
-from unerring.core.journal.state import Misplaced, replay
+from unerring.core.journal.state import MisplacedEntry, replay
 from unerring.core.voting.policy import Policy
 
 OPENED = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)
@@ -24,7 +24,7 @@ def test_steps_are_taken_over_one_after_the_other():
 @each("entries", [[TAKEN[1]], [TAKEN[0], TAKEN[0]], [TAKEN[0], TAKEN[2]]], ids=str)
 def test_no_step_is_taken_over_out_of_turn(entries):
     """A step that is not the next one is not taken over, whether or not the run has a sample of its own yet."""
-    with pytest.raises(Misplaced, match="out of turn"):
+    with pytest.raises(MisplacedEntry, match="out of turn"):
         replay([FORKED, *entries])
 
 
@@ -32,17 +32,17 @@ def test_no_step_is_taken_over_after_the_first_sample(script):
     """A run that has begun to ask goes on by its own votes: what comes from elsewhere would pass for decided here."""
     script.tell(FORKED, Voter(0, "first"), TAKEN[0])
     script.vote(1, "a")
-    with pytest.raises(Misplaced, match="step 1 is taken over out of turn"):
+    with pytest.raises(MisplacedEntry, match="step 1 is taken over out of turn"):
         script.tell(TAKEN[1])
 
 
 def test_no_step_is_taken_over_from_a_run_that_is_not_named():
     """Only a fork, whose opening entry names its origin, takes steps over."""
-    with pytest.raises(Misplaced, match="none is named"):
+    with pytest.raises(MisplacedEntry, match="none is named"):
         replay([OPENED, TAKEN[0]])
 
 
 def test_a_step_without_samples_is_not_judged_again():
     """There is nothing in it that could read otherwise."""
-    with pytest.raises(Misplaced, match="no samples that could be judged again"):
+    with pytest.raises(MisplacedEntry, match="no samples that could be judged again"):
         replay([OPENED, Rejudged(0, (), 1.0)])

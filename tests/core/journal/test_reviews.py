@@ -7,11 +7,11 @@ import pytest
 from unerring.core.certificate.certificate import NO_VOTES, SINGLE_VOTES
 from unerring.core.journal.entries import Committed, Intent, Opened, Redrawn, Resumed, Ruled
 from unerring.core.journal.state import Decided, RunState, replay
-from unerring.core.reporting.report import MOST_RULED, Series
+from unerring.core.reporting.report import MOST_RULED, RunSeries
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Continue, LogOdds, Majority, Undecided, Won
 from unerring.core.voting.redflag import FlagKind
-from unerring.core.voting.step import Misplaced
+from unerring.core.voting.step import MisplacedEntry
 from unerring.core.voting.weights import VoterWeights, Weights
 
 FLAG = FlagKind.MALFORMED
@@ -61,15 +61,15 @@ def test_only_an_undecided_step_can_be_reviewed(script):
     """A step that is open, won or not begun is none that a person could decide, nor one of another number."""
     for entry in (Ruled(0, '"a"', 1.0), Redrawn(0, 1.0)):
         fresh = type(script)().open(CAPPED)
-        with pytest.raises(Misplaced):
+        with pytest.raises(MisplacedEntry):
             fresh.tell(entry)
     for votes in (["a"], ["a", "a"]):
         for entry in (Ruled(0, '"a"', 1.0), Redrawn(0, 1.0)):
             open_ = type(script)().open(CAPPED)
             open_.vote(0, *votes)
-            with pytest.raises(Misplaced, match="not undecided"):
+            with pytest.raises(MisplacedEntry, match="not undecided"):
                 open_.tell(entry)
-    with pytest.raises(Misplaced):
+    with pytest.raises(MisplacedEntry):
         divided(script).tell(Ruled(1, '"a"', 1.0))
 
 
@@ -131,7 +131,7 @@ def test_a_forged_choice_is_a_misplaced_entry(script):
     """A ruling that is not JSON is found out when the step is committed and its choice is read."""
     decided = divided(script).state
     decided.apply(Ruled(0, "{", 1.0))
-    with pytest.raises(Misplaced, match="not JSON"):
+    with pytest.raises(MisplacedEntry, match="not JSON"):
         _ = decided.apply(Committed(0, "x")).value
 
 
@@ -153,7 +153,7 @@ def test_a_report_tells_what_people_did(script):
 
 def test_many_steps_decided_by_people_are_counted_and_not_all_named():
     """A report stays of bounded length: the first hundred are named."""
-    series = Series()
+    series = RunSeries()
     for step in range(250):
         series.add(Decided(step, '"a"', (2, 2), 0, 2, (), ruled=True))
     assert (series.ruled, series.first_ruled) == (250, list(range(MOST_RULED)))
@@ -249,7 +249,7 @@ def test_a_run_decided_by_people_alone_certifies_nothing(script):
 
 def test_dissent_on_ruled_steps_is_watched_like_any_other():
     """Steps decided by people are steps with dissent: an alarm counts them, and names steps by their numbers."""
-    state, series = RunState(), Series()
+    state, series = RunState(), RunSeries()
     plan = {"steps": 1000, "dissent": [0.001, 0.004]}
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=plan))
     for step in range(150):

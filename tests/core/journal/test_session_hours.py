@@ -2,7 +2,7 @@
 
 from tables import each
 from unerring.core.journal.entries import Allowed, Finished, Opened, Paused, Resumed
-from unerring.core.journal.spend import Limits
+from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy
 
@@ -42,7 +42,7 @@ def test_a_clock_that_was_set_back_takes_no_hours_away():
 @each("sessions", [1, 3])
 def test_what_is_left_of_a_budget_in_hours_is_what_earlier_sessions_left(sessions):
     """A limit in hours is one for the whole run, however many sessions it is done in."""
-    entries = [Allowed(Limits(seconds=100.0))]
+    entries = [Allowed(SpendLimits(seconds=100.0))]
     for session in range(sessions):
         entries += [Paused("interrupted", "", 1030.0 + 1000.0 * session), Resumed(2000.0 + 1000.0 * session)]
     state = folded(*entries)

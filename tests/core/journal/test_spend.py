@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.core.journal.spend import PICO, WORDING, Account, Charge, Limits, Tariff, dollars_text
+from unerring.core.journal.spend import PICO, WORDING, Account, Charge, SpendLimits, Tariff, dollars_text
 from unerring.core.planning.costs import Price
 from unerring.core.voting.sample import Usage
 
@@ -44,7 +44,7 @@ def test_what_is_spent_is_what_was_settled_lost_and_is_under_way(acts):
 @given(st.lists(CHARGES), CHARGES, st.integers(0, 20 * PICO))
 def test_a_call_that_might_break_a_limit_is_told(charges, more, money):
     """`lacks` names the limit exactly where settled, lost, reserved and the next call at its worst exceed it."""
-    account = Account(Limits(money=money))
+    account = Account(SpendLimits(money=money))
     for number, charge in enumerate(charges):
         account.begin((number, 0, ""), charge)
     total = sum(charge.money for charge in charges) + more.money
@@ -58,10 +58,10 @@ def test_each_limit_is_told_by_its_name():
         spent.begin((number, 0, ""), None)
     spent.settle((0, 0, ""), Charge(10, 5, 7))
     for limits, name in [
-        (Limits(calls=3), "calls"),
-        (Limits(tokens=15), "tokens"),
-        (Limits(money=7), "dollars"),
-        (Limits(money=8, tokens=16, calls=4), None),
+        (SpendLimits(calls=3), "calls"),
+        (SpendLimits(tokens=15), "tokens"),
+        (SpendLimits(money=7), "dollars"),
+        (SpendLimits(money=8, tokens=16, calls=4), None),
     ]:
         spent.limits = limits
         assert spent.lacks(Charge(1, 0, 1)) == name
@@ -69,7 +69,7 @@ def test_each_limit_is_told_by_its_name():
 
 def test_a_call_of_unknown_price_does_not_pass_a_limit_in_dollars():
     """What cannot be priced cannot be kept within dollars."""
-    assert Account(Limits(money=10**18)).lacks(Charge(1, 1, None)) == "dollars"
+    assert Account(SpendLimits(money=10**18)).lacks(Charge(1, 1, None)) == "dollars"
 
 
 def test_a_bill_is_as_many_times_another_as_its_largest_part():

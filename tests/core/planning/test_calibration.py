@@ -6,10 +6,10 @@ import pytest
 
 from pilots import USAGE, blank, looked, observed, simulated
 from tables import each
-from unerring.core.planning.calibration import EDGES, LOOKS, Calibration, Looked, Trouble, Troubled, bin_of
+from unerring.core.planning.calibration import EDGES, LOOKS, Calibration, HardStep, PilotStep, VoterOnHardStep, bin_of
 from unerring.core.planning.estimates import (
     CONFIDENCE,
-    Share,
+    IntervalEstimate,
     binomial_tail,
     ensemble_estimate,
     noticed,
@@ -51,7 +51,7 @@ def test_flags_are_counted_by_cause_and_once_a_step():
     causes = [FlagKind.TOO_LONG, FlagKind.MALFORMED, FlagKind.TOO_LONG]
     for step, cause in enumerate(causes):
         flagged = observed(None, flag=cause)
-        calibration.add(Looked(step, (flagged, flagged, observed("r")), "r"))
+        calibration.add(PilotStep(step, (flagged, flagged, observed("r")), "r"))
     assert calibration.voters[0].flags == {"too long": 2, "malformed": 1}
 
 
@@ -68,7 +68,7 @@ def test_tokens_are_those_of_first_samples():
     """What a sample takes is averaged over first samples: hard steps, which are looked at again, would weigh more."""
     calibration = blank()
     hard = (observed("w", usage=Usage(30, 9)), *(observed("r", usage=Usage(1000, 1000)) for _ in range(LOOKS)))
-    calibration.add(Looked(0, hard, "r"))
+    calibration.add(PilotStep(0, hard, "r"))
     calibration.add(looked(1, "r"))
     assert calibration.voters[0].usage == Usage(30, 9) + USAGE
     assert voter_estimate(calibration, 0).input_tokens == 20.0
@@ -93,7 +93,7 @@ def test_bins_hold_right_and_wrong_first_votes():
     """Each first vote is in one bin; one without a log-probability is in the last; extremes are in the outer ones."""
     calibration = blank()
     for step, (choice, logprob) in enumerate([("r", 0.0), ("w", -1e300), ("r", None), ("r", -0.02), ("w", -0.02)]):
-        calibration.add(Looked(step, (observed(choice, logprob=logprob), observed("w", logprob=-0.5)), "r"))
+        calibration.add(PilotStep(step, (observed(choice, logprob=logprob), observed("w", logprob=-0.5)), "r"))
     bins = calibration.voters[0].bins
     assert {number: counts for number, counts in enumerate(bins) if any(counts)} == {
         0: [0, 1],
@@ -140,9 +140,9 @@ def test_a_step_where_a_first_vote_was_wrong_is_kept():
     again = ["wrr", "xwr", "wwr", "rxw"]
     calibration = counted("rrr", first + "".join(again), voters=3)
     (step,) = calibration.troubles
-    assert step == Troubled(
+    assert step == HardStep(
         step=1,
-        voters=(Trouble(1, 4, True, 2), Trouble(2, 3, False, 2), Trouble(4, 1, False, 1)),
+        voters=(VoterOnHardStep(1, 4, True, 2), VoterOnHardStep(2, 3, False, 2), VoterOnHardStep(4, 1, False, 1)),
         right=5,
         rival=5,
     )
@@ -155,10 +155,10 @@ def test_a_step_whose_first_votes_were_all_right_is_not_kept():
 
 def test_a_trouble_tells_first_votes_from_later_ones():
     """The first vote made the step noticed; only those after it say what the voter's chance is there."""
-    erred, other = Trouble(20, 5, True, 4), Trouble(25, 0, False, 0)
+    erred, other = VoterOnHardStep(20, 5, True, 4), VoterOnHardStep(25, 0, False, 0)
     assert (erred.later, erred.later_wrong, erred.chance) == (24, 4, 4.5 / 25)
     assert (other.later, other.later_wrong, other.chance) == (24, 0, 0.5 / 25)
-    assert Trouble(0, 0, False, 0).later == 0
+    assert VoterOnHardStep(0, 0, False, 0).later == 0
 
 
 def test_one_voter_alone_is_what_it_would_be_by_itself():
@@ -168,8 +168,8 @@ def test_one_voter_alone_is_what_it_would_be_by_itself():
     assert alone.model == "sim/1"
     assert alone.voters == [calibration.voters[1]]
     assert alone.troubles == [
-        Troubled(0, (Trouble(4, 0, False, 0),), 3, 0),
-        Troubled(2, (Trouble(1, 3, True, 2),), 1, 2),
+        HardStep(0, (VoterOnHardStep(4, 0, False, 0),), 3, 0),
+        HardStep(2, (VoterOnHardStep(1, 3, True, 2),), 1, 2),
     ]
     assert (alone.pairs_wrong, alone.pairs_same) == (0, 0)
     assert len(calibration.voters) == 2
@@ -264,7 +264,9 @@ def test_errors_that_repeat_are_told_from_errors_that_scatter(stubborn, low, hig
 def test_repeats_are_averaged_over_steps():
     """Each step on which the voter erred counts once, with half a step of doubt; without any it is 1/2."""
     assert repeated([]) == 0.5
-    assert repeated([Trouble(12, 13, True, 12), Trouble(25, 0, False, 0)]) == pytest.approx((0.5 + 0.5) / 2.0)
+    assert repeated([VoterOnHardStep(12, 13, True, 12), VoterOnHardStep(25, 0, False, 0)]) == pytest.approx(
+        (0.5 + 0.5) / 2.0
+    )
 
 
 def test_a_lead_is_more_than_chance_where_a_fair_coin_would_rarely_show_it():
@@ -278,11 +280,11 @@ def test_a_lead_is_more_than_chance_where_a_fair_coin_would_rarely_show_it():
 
 def test_a_step_is_noticed_where_any_voter_may_err():
     """The chance to notice is one minus that of all first votes being right."""
-    step = Troubled(0, (Trouble(12, 13, True, 12), Trouble(25, 0, False, 0)), 36, 12)
+    step = HardStep(0, (VoterOnHardStep(12, 13, True, 12), VoterOnHardStep(25, 0, False, 0)), 36, 12)
     assert noticed(step, blank(2), (1.0, 1.0)) == pytest.approx(1.0 - (1.0 - 12.5 / 25.0) * (1.0 - 0.5 / 25.0))
 
 
 def test_the_rest_of_a_share_is_the_other_share():
     """Right and wrong shares add up to one at every end of the interval."""
-    share = Share.of(3, 40)
+    share = IntervalEstimate.of(3, 40)
     assert (share.rest.estimate, share.rest.low, share.rest.high) == (1.0 - 3 / 40, 1.0 - share.high, 1.0 - share.low)

@@ -10,17 +10,17 @@ from scipy.stats import binom
 from pilots import one_line
 from tables import each
 from unerring.core.planning.assumptions import given
-from unerring.core.planning.costs import Amount, Price, Terms, Way, bill
-from unerring.core.planning.races import Job, margin_plan
+from unerring.core.planning.costs import CallMode, ExpectedAmount, Price, SampleCost, bill
+from unerring.core.planning.races import PlannedJob, margin_plan
 from unerring.core.voting.race import Race, Won
 from unerring.errors import InputError
 
 ALARM = 1e-6
-JOB = Job(200)
+JOB = PlannedJob(200)
 FLAGGED = 0.2
 RACES = margin_plan(given(0.9), JOB)
-TERMS = Terms(1.0 - FLAGGED, 100.0, 30.0, Price(2.0, 8.0), 1.5, 4)
-SHARED = Way(shared_prompt=True)
+TERMS = SampleCost(1.0 - FLAGGED, 100.0, 30.0, Price(2.0, 8.0), 1.5, 4)
+SHARED = CallMode(shared_prompt=True)
 
 
 @cache
@@ -83,12 +83,12 @@ def test_a_vote_takes_a_sample_for_every_flag_too():
 def test_nothing_varies_where_every_vote_is_right_and_unflagged():
     """With p = v = 1 the most is what is expected: one sample a step."""
     certain = margin_plan(given(1.0), JOB)
-    assert bill(certain, JOB, replace(TERMS, v=1.0)).samples == Amount(200.0, 200.0)
+    assert bill(certain, JOB, replace(TERMS, v=1.0)).samples == ExpectedAmount(200.0, 200.0)
 
 
 def test_a_batch_costs_half_and_decides_the_same():
     """The price of a batch halves dollars, and nothing else."""
-    plain, batch = bill(RACES, JOB, TERMS), bill(RACES, JOB, TERMS, Way(batch=True))
+    plain, batch = bill(RACES, JOB, TERMS), bill(RACES, JOB, TERMS, CallMode(batch=True))
     assert batch.dollars.expected == pytest.approx(plain.dollars.expected / 2.0)
     assert batch.dollars.most == pytest.approx(plain.dollars.most / 2.0)
     assert replace(batch, dollars=None) == replace(plain, dollars=None)
@@ -96,9 +96,9 @@ def test_a_batch_costs_half_and_decides_the_same():
 
 def test_subtasks_of_several_steps_are_fewer():
     """The chain's subtasks are its steps over m, and each costs a race."""
-    job = Job(200, m=2)
+    job = PlannedJob(200, m=2)
     found = margin_plan(given(0.95), job)
-    assert bill(found, job, Terms()).samples.expected == pytest.approx(100.0 * found.votes)
+    assert bill(found, job, SampleCost()).samples.expected == pytest.approx(100.0 * found.votes)
 
 
 @each("unknown", ["input_tokens", "output_tokens", "price"])
@@ -118,8 +118,8 @@ def test_hours_are_unknown_without_a_latency():
 
 def test_what_is_free_costs_nothing_also_with_unknown_tokens():
     """A price of nothing is nothing, whatever the tokens."""
-    free = Terms(price=Price(0.0, 0.0))
-    assert bill(RACES, JOB, free).dollars == Amount(0.0, 0.0)
+    free = SampleCost(price=Price(0.0, 0.0))
+    assert bill(RACES, JOB, free).dollars == ExpectedAmount(0.0, 0.0)
     assert bill(RACES, JOB, replace(free, price=None)).dollars is None
 
 

@@ -12,8 +12,8 @@ from pilots import one_line, simulated, strict_json
 from tables import each
 from unerring.core.planning.assumptions import given, measured
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, Wish, plan_entry, planned, ranked
-from unerring.core.planning.races import Job, dissent_band, margin_plan
+from unerring.core.planning.plan import RULES, PlanRequest, plan_entry, planned, ranked
+from unerring.core.planning.races import PlannedJob, dissent_band, margin_plan
 from unerring.errors import InputError, NoKCanHelp
 
 MILLION = 2**20 - 1
@@ -35,7 +35,7 @@ MINI_PRICE = Price(0.40, 1.60)
 def test_a_plan_has_the_k_of_the_papers_table(row):
     """From a row's error rate, plan and paper's formula both have the k that stands there."""
     wrong, *_, k, _ = row
-    told = planned(given(1.0 - wrong), Job(MILLION, 0.95)).json
+    told = planned(given(1.0 - wrong), PlannedJob(MILLION, 0.95)).json
     assert (told["plan"]["k"], told["paper"]["k"]) == (k, k)
     assert told["plan"]["success"] >= 0.95
 
@@ -45,7 +45,7 @@ def test_a_plan_costs_what_the_papers_table_says(row):
     """With 580 input tokens a call at list price, dollars are within 5 % of the paper's."""
     wrong, read, written, tokens, _, thousands = row
     assumed = given(1.0 - wrong, input_tokens=580, output_tokens=tokens)
-    told = planned(assumed, Job(MILLION, 0.95), Wish(price=Price(read, written))).json
+    told = planned(assumed, PlannedJob(MILLION, 0.95), PlanRequest(price=Price(read, written))).json
     assert told["paper"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
     assert told["plan"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
 
@@ -53,7 +53,7 @@ def test_a_plan_costs_what_the_papers_table_says(row):
 def test_a_model_that_is_always_wrong_has_no_plan():
     """The paper's last row, llama-3.2-3B, is refused with the reason."""
     with pytest.raises(NoKCanHelp) as told:
-        planned(given(0.0), Job(MILLION, 0.95))
+        planned(given(0.0), PlannedJob(MILLION, 0.95))
     assert "right with probability 0," in one_line(told.value)
 
 
@@ -61,7 +61,7 @@ def test_a_model_that_is_always_wrong_has_no_plan():
 def test_a_wish_that_cannot_be_is_refused(wanted):
     """There are two rules, and at least one sample is under way."""
     with pytest.raises(InputError):
-        Wish(**wanted)
+        PlanRequest(**wanted)
 
 
 def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
@@ -79,7 +79,9 @@ def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
 def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
     """The nearer p is to 1/2 or to 1, and the longer the chain: the same, and all that is shown are numbers."""
     try:
-        found = planned(given(p, 1e-9, 1e12, 1e12, 1e12), Job(steps, target, m), Wish(price=Price(1e12, 1e12))).json
+        found = planned(
+            given(p, 1e-9, 1e12, 1e12, 1e12), PlannedJob(steps, target, m), PlanRequest(price=Price(1e12, 1e12))
+        ).json
     except InputError as error:
         one_line(error)
     else:
@@ -93,8 +95,8 @@ def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
 def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
     """Short chains with weak targets, long ones with strong ones: a plan that reaches the target, or an InputError."""
     try:
-        job = Job(steps, target)
-        found = planned(given(0.9), job, Wish(rule))
+        job = PlannedJob(steps, target)
+        found = planned(given(0.9), job, PlanRequest(rule))
     except InputError as error:
         one_line(error)
     else:
@@ -107,14 +109,14 @@ def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
 def test_an_unknown_price_is_unknown_and_not_nothing():
     """Without a price, or without token counts, dollars are None everywhere in the plan."""
     for assumed, price in [(MINI, None), (given(0.9978), MINI_PRICE), (given(0.99, output_tokens=5), MINI_PRICE)]:
-        told = planned(assumed, Job(MILLION), Wish(price=price)).json
+        told = planned(assumed, PlannedJob(MILLION), PlanRequest(price=price)).json
         found = [told["plan"]["dollars"], told["plan"]["dollars_most"], told["paper"]["dollars"]]
         assert found + [way["dollars"] for way in told["ways"]] == [None] * (3 + len(told["ways"]))
 
 
 def test_a_model_that_is_free_costs_nothing_whatever_its_tokens():
     """A price of nothing makes dollars 0, also where tokens are unknown."""
-    told = planned(given(0.99), Job(1000), Wish(price=Price(0.0, 0.0))).json
+    told = planned(given(0.99), PlannedJob(1000), PlanRequest(price=Price(0.0, 0.0))).json
     assert (told["plan"]["dollars"], told["paper"]["dollars"]) == (0.0, 0.0)
 
 
@@ -124,7 +126,7 @@ def cheapest(told):
 
 def test_n_samples_a_prompt_and_a_batch_halve_the_papers_bill():
     """At the paper's figures of gpt-4.1-mini, its run of $3.5K is planned for half of that at most."""
-    told = planned(MINI, Job(MILLION, 0.95), Wish(price=MINI_PRICE)).json
+    told = planned(MINI, PlannedJob(MILLION, 0.95), PlanRequest(price=MINI_PRICE)).json
     best = cheapest(told)
     assert (best["shared_prompt"], best["batch"]) == (True, True)
     assert best["dollars"] <= 3500.0 / 2.0
@@ -155,7 +157,7 @@ def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_e
     chance of success, 0.989, fewer than 190 good runs come up for one seed in 10,000; the mean of the votes is within
     5 standard errors of the plan's.
     """
-    found = planned(MINI, Job(MILLION, 0.95), Wish(rule, MINI_PRICE))
+    found = planned(MINI, PlannedJob(MILLION, 0.95), PlanRequest(rule, MINI_PRICE))
     lost, votes = runs(0.9978, found.races.rule.lacking(0, 0), MILLION, 200, np.random.default_rng(2025))
     assert (lost == 0).sum() >= 190
     assert binom.cdf(189, 200, found.json["plan"]["success"]) < 1e-4
@@ -165,7 +167,7 @@ def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_e
 
 def test_every_way_is_told_for_every_rule_that_has_a_plan():
     """Plain, n samples a prompt, batch, and both; the first is the plan's own cost."""
-    told = planned(MINI, Job(MILLION), Wish(price=MINI_PRICE)).json
+    told = planned(MINI, PlannedJob(MILLION), PlanRequest(price=MINI_PRICE)).json
     assert [(way["shared_prompt"], way["batch"]) for way in told["ways"]] == 2 * [
         (False, False),
         (True, False),
@@ -179,21 +181,21 @@ def test_every_way_is_told_for_every_rule_that_has_a_plan():
 def test_the_rule_that_is_wished_for_is_the_plan():
     """The other rule is shown beside it; where only the other has a plan, the wish is refused."""
     for rule in RULES:
-        told = planned(MINI, Job(MILLION), Wish(rule)).json
+        told = planned(MINI, PlannedJob(MILLION), PlanRequest(rule)).json
         assert told["plan"]["rule"].startswith(rule)
         assert [one["rule"].split()[0] for one in told["rules"]] == [rule, *(one for one in RULES if one != rule)]
     with pytest.raises(NoKCanHelp, match="log-odds"):
-        planned(replace(MINI, signals=()), Job(MILLION), Wish("log-odds"))
-    assert len(planned(replace(MINI, signals=()), Job(MILLION)).json["rules"]) == 1
+        planned(replace(MINI, signals=()), PlannedJob(MILLION), PlanRequest("log-odds"))
+    assert len(planned(replace(MINI, signals=()), PlannedJob(MILLION)).json["rules"]) == 1
 
 
 def test_models_are_ranked_by_what_the_whole_job_costs():
     """A cheap model that errs often may cost more in the end; unknown prices come last, fewest samples first."""
-    job = Job(MILLION)
+    job = PlannedJob(MILLION)
 
     def plan_of(p, price, name):
         assumed = replace(given(p, input_tokens=580, output_tokens=538), model=name)
-        return planned(assumed, job, Wish(price=price))
+        return planned(assumed, job, PlanRequest(price=price))
 
     plans = [
         plan_of(0.6429, Price(0.10, 0.40), "cheap and often wrong"),
@@ -211,8 +213,8 @@ def test_models_are_ranked_by_what_the_whole_job_costs():
 
 def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
     """Ten samples under way take a tenth of the time of one, where the latency was given by hand."""
-    assumed, job = given(0.99, latency=2.0), Job(1000)
-    one, ten = (planned(assumed, job, Wish(concurrency=n)).json for n in (1, 10))
+    assumed, job = given(0.99, latency=2.0), PlannedJob(1000)
+    one, ten = (planned(assumed, job, PlanRequest(concurrency=n)).json for n in (1, 10))
     assert one["plan"]["hours"] == pytest.approx(one["plan"]["samples"]["expected"] * 2.0 / 3600.0)
     assert (ten["concurrency"], ten["plan"]["hours"]) == (10, pytest.approx(one["plan"]["hours"] / 10.0))
 
@@ -220,14 +222,14 @@ def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
 def test_no_more_samples_are_taken_to_be_as_fast_than_were_measured():
     """A latency that was measured with 8 samples under way says nothing of 100, and 8 are what it is shown for."""
     assumed = replace(given(0.99, latency=2.0), at_once=8)
-    several = [planned(assumed, Job(1000), Wish(concurrency=n)).json for n in (None, 4, 8, 100)]
+    several = [planned(assumed, PlannedJob(1000), PlanRequest(concurrency=n)).json for n in (None, 4, 8, 100)]
     assert [one["concurrency"] for one in several] == [8, 4, 8, 8]
     assert [one["plan"]["hours"] for one in several[2:]] == [several[0]["plan"]["hours"]] * 2
 
 
 def test_a_journal_keeps_what_a_certificate_needs_of_a_plan():
     """Rule, target, success, votes, the interval of every voter's p, and the band of dissent."""
-    assumed, job = measured(simulated(lambda _: [0.01], 2000, Random(8))), Job(100_000)
+    assumed, job = measured(simulated(lambda _: [0.01], 2000, Random(8))), PlannedJob(100_000)
     races = margin_plan(assumed, job)
     kept = plan_entry(assumed, races, job)
     assert (kept["k"], kept["rule"], kept["steps"], kept["target"]) == (races.rule.k, races.rule.name, 100_000, 0.95)

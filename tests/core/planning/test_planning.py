@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from pilots import blank, looked, observed, one_line, simulated
 from tables import each
 from unerring.core.planning.assumptions import given, measured
-from unerring.core.planning.calibration import EDGES, LOOKS, Looked
+from unerring.core.planning.calibration import EDGES, LOOKS, PilotStep
 from unerring.core.planning.plan import planned
-from unerring.core.planning.races import Job, dissent_band, margin_plan, weighted_plan
-from unerring.core.planning.spread import Kind, Spread, beta
+from unerring.core.planning.races import PlannedJob, dissent_band, margin_plan, weighted_plan
+from unerring.core.planning.spread import ErrorSpread, StepKind, beta
 from unerring.core.planning.walk import raced
 from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy, LogOdds
-from unerring.core.voting.weights import Weighing
+from unerring.core.voting.weights import StepWeights
 from unerring.errors import InputError, NoKCanHelp
 
 MILLION = 2**20 - 1
@@ -33,7 +33,7 @@ MILLION = 2**20 - 1
 @for_all(st.floats(0.55, 1.0), st.integers(3, 10**12), st.floats(0.01, 0.999), st.integers(1, 3))
 def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
     """Where the same p holds on every step, the plan is the paper's formula, and its promises are kept."""
-    job, root = Job(steps, target, m), p ** (1.0 / m)
+    job, root = PlannedJob(steps, target, m), p ** (1.0 / m)
     found = margin_plan(given(root), job)
     k = odds.k_min(root, steps, target, m)
     fewer = min(k, found.rule.k)  # where the last digit decides
@@ -45,8 +45,8 @@ def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
 
 def test_perfect_votes_need_a_single_one():
     """At p = 1 the plan is k = 1: one vote a step, no dissent, certain success."""
-    found = margin_plan(given(1.0), Job(MILLION))
-    assert (found.rule, found.votes, found.dissent, found.success(Job(MILLION))) == (AheadBy(1), 1.0, 0.0, 1.0)
+    found = margin_plan(given(1.0), PlannedJob(MILLION))
+    assert (found.rule, found.votes, found.dissent, found.success(PlannedJob(MILLION))) == (AheadBy(1), 1.0, 0.0, 1.0)
 
 
 @each("p", [0.0, 0.3, 0.4, 0.4999999, 0.5])
@@ -54,7 +54,7 @@ def test_perfect_votes_need_a_single_one():
 def test_half_or_less_has_no_plan(p, steps):
     """At p <= 1/2 no k can help, and the message says so, why, and what to do."""
     with pytest.raises(NoKCanHelp) as told:
-        margin_plan(given(p), Job(steps))
+        margin_plan(given(p), PlannedJob(steps))
     message = one_line(told.value)
     assert message.startswith("no k can reach")
     assert "more than 1/2" in message
@@ -65,7 +65,7 @@ def test_half_or_less_has_no_plan(p, steps):
 def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
     """Figures given by hand come from no pilot: where k would be too large, the reason does not speak of one."""
     with pytest.raises(NoKCanHelp) as told:
-        margin_plan(given(p), Job(10**12))
+        margin_plan(given(p), PlannedJob(10**12))
     assert "pilot" not in one_line(told.value)
 
 
@@ -110,7 +110,7 @@ def test_a_job_that_cannot_be_is_refused(wanted):
     A subtask is no longer than the chain, and a chain no longer than can be computed.
     """
     with pytest.raises(InputError) as told:
-        Job(**({"steps": 1000} | wanted))
+        PlannedJob(**({"steps": 1000} | wanted))
     assert len(one_line(told.value)) < 200
 
 
@@ -119,8 +119,8 @@ def test_a_job_that_cannot_be_is_refused(wanted):
 
 def test_kinds_of_steps_are_averaged():
     """Error, votes and dissent of a plan are averages over kinds of steps, and k is the smallest that suffices."""
-    spread = Spread((Kind(0.9, (0.001,)), Kind(0.1, (0.2,))))
-    assumed, job = replace(given(0.98), spread=spread, calm=spread), Job(10_000)
+    spread = ErrorSpread((StepKind(0.9, (0.001,)), StepKind(0.1, (0.2,))))
+    assumed, job = replace(given(0.98), spread=spread, calm=spread), PlannedJob(10_000)
     found = margin_plan(assumed, job)
     k = found.rule.k
 
@@ -135,8 +135,8 @@ def test_kinds_of_steps_are_averaged():
 
 def test_steps_that_are_surely_right_take_k_votes():
     """What the shares of all kinds lack are steps without errors, which take as many votes as the margin."""
-    spread = Spread((Kind(0.25, (0.1,)),))
-    found = margin_plan(replace(given(0.975), spread=spread, calm=spread), Job(1000))
+    spread = ErrorSpread((StepKind(0.25, (0.1,)),))
+    found = margin_plan(replace(given(0.975), spread=spread, calm=spread), PlannedJob(1000))
     k = found.rule.k
     assert found.votes == pytest.approx(0.25 * odds.expected_votes(0.9, k) + 0.75 * k)
 
@@ -144,7 +144,7 @@ def test_steps_that_are_surely_right_take_k_votes():
 @each("wrong", [(0.01, 0.02, 0.03), (0.001, 0.3), (0.05, 0.05, 0.4)])
 def test_voters_who_take_turns_are_raced_as_they_are(wrong):
     """With several voters k is the smallest margin from their number up that their own races reach, or just above."""
-    spread, job = Spread((Kind(1.0, wrong),)), Job(100_000)
+    spread, job = ErrorSpread((StepKind(1.0, wrong),)), PlannedJob(100_000)
     assumed = replace(given(0.98), voters=tuple("abc"[: len(wrong)]), spread=spread, calm=spread)
     k = margin_plan(assumed, job).rule.k
     votes = [((1, 1.0 - q), (-1, q)) for q in wrong]
@@ -158,8 +158,8 @@ def test_voters_who_take_turns_are_raced_as_they_are(wrong):
 
 def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_large():
     """Steps on which wrong votes are most are lost at any k: more than the target allows of them is refused."""
-    few, many = (Spread((Kind(1.0 - share, (0.01,)), Kind(share, (0.8,)))) for share in (1e-8, 1e-5))
-    job = Job(100_000)
+    few, many = (ErrorSpread((StepKind(1.0 - share, (0.01,)), StepKind(share, (0.8,)))) for share in (1e-8, 1e-5))
+    job = PlannedJob(100_000)
     assert margin_plan(replace(given(0.99), spread=few, calm=few), job).success(job) >= 0.95
     with pytest.raises(NoKCanHelp):
         margin_plan(replace(given(0.99), spread=many, calm=many), job)
@@ -168,7 +168,7 @@ def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_larg
 @each("p", [0.6, 0.9, 0.9978])
 def test_practically_no_race_meets_the_cap_of_a_plan(p):
     """The races that are longer than the cap are far fewer than those that may be lost."""
-    job = Job(100_000)
+    job = PlannedJob(100_000)
     found = margin_plan(given(p), job)
     still = raced(lambda _: ((1, p), (-1, 1.0 - p)), found.rule.k, negligible=0.0, most=found.cap).undecided
     assert still <= 0.02 * job.error
@@ -176,15 +176,15 @@ def test_practically_no_race_meets_the_cap_of_a_plan(p):
 
 def test_kinds_of_steps_that_are_too_rare_count_as_lost():
     """What is not looked at, because it is so rare, is never taken to be right."""
-    spread = Spread((Kind(1.0 - 1e-9, (0.01,)), Kind(1e-9, (1e-6,))))
-    found = margin_plan(replace(given(0.99), spread=spread, calm=spread), Job(100_000))
+    spread = ErrorSpread((StepKind(1.0 - 1e-9, (0.01,)), StepKind(1e-9, (1e-6,))))
+    found = margin_plan(replace(given(0.99), spread=spread, calm=spread), PlannedJob(100_000))
     assert found.error == pytest.approx(odds.loss_probability(0.99, found.rule.k) + 1e-9, rel=1e-6)
 
 
 def test_a_long_chain_is_planned_for_its_rarest_steps():
     """Steps so rare that a million would not meet one are planned for where the chain is longer."""
-    spread = Spread((Kind(1.0 - 1e-13, (0.001,)), Kind(1e-13, (0.4,))))
-    job = Job(10**15)
+    spread = ErrorSpread((StepKind(1.0 - 1e-13, (0.001,)), StepKind(1e-13, (0.4,))))
+    job = PlannedJob(10**15)
     found = margin_plan(replace(given(0.999), spread=spread, calm=spread), job)
     assert found.rule.k > odds.k_min(0.999, job.steps, 0.95) + 5
     assert 1e-13 * odds.loss_probability(0.6, found.rule.k) <= job.error
@@ -193,7 +193,7 @@ def test_a_long_chain_is_planned_for_its_rarest_steps():
 def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
     """The band of the share of steps with dissent goes from the calmest steps possible to those planned for."""
     calm, hard = beta([0.005], 100.0), beta([0.02], 100.0)
-    assumed, job = replace(given(0.99), spread=hard, calm=calm), Job(10_000)
+    assumed, job = replace(given(0.99), spread=hard, calm=calm), PlannedJob(10_000)
     found = margin_plan(assumed, job)
     low, high = dissent_band(assumed, found, job)
     assert 0.0 < low < high == found.dissent
@@ -208,7 +208,7 @@ def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
 @each("p", [0.9, 0.9642, 0.9978, 1.0])
 def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
     """Without signals the threshold is met by exactly as many votes as k."""
-    job = Job(MILLION)
+    job = PlannedJob(MILLION)
     found, margin = weighted_plan(given(p), job), margin_plan(given(p), job)
     assert isinstance(found.rule, LogOdds)
     assert found.rule.lacking(0, 0) == margin.rule.k
@@ -220,13 +220,13 @@ def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
 
 def test_a_higher_threshold_that_changes_nothing_is_not_the_last_one():
     """Weights come in steps: where a threshold a little higher needs no more votes, a still higher one is tried."""
-    assumed, job = measured(simulated(lambda _: [0.01] * 3, 20_000, Random(1), voters=3)), Job(1000, 0.99)
+    assumed, job = measured(simulated(lambda _: [0.01] * 3, 20_000, Random(1), voters=3)), PlannedJob(1000, 0.99)
     assert weighted_plan(assumed, job).success(job) >= 0.99
 
 
 def test_the_rule_of_log_odds_reaches_where_the_margin_does():
     """Votes of one weight are but counted: a model that has a k, such as the paper's nano, has a threshold."""
-    job = Job(MILLION)
+    job = PlannedJob(MILLION)
     found = weighted_plan(given(0.6429), job)
     assert found is not None
     assert found.success(job) >= 0.95
@@ -245,14 +245,14 @@ def sure_and_unsure(samples, chance, wrong=0.02, voters=1):
         drawn = [draw(voter) for voter in range(voters)]
         if any(one.choice == "w" for one in drawn):
             drawn += [draw(voter) for _ in range(LOOKS) for voter in range(voters)]
-        calibration.add(Looked(calibration.steps, tuple(drawn), "r"))
+        calibration.add(PilotStep(calibration.steps, tuple(drawn), "r"))
     return calibration
 
 
 def test_sure_votes_count_more_and_fewer_are_needed():
     """Where log-probabilities tell right votes from wrong ones, weighing them takes fewer votes than counting them."""
     assumed = measured(sure_and_unsure(60_000, Random(5), voters=3))
-    job = Job(MILLION)
+    job = PlannedJob(MILLION)
     weighed, counted = weighted_plan(assumed, job), margin_plan(assumed, job)
     assert weighed.success(job) >= 0.95
     assert weighed.votes < counted.votes - 0.5
@@ -269,7 +269,7 @@ def lost(rule, signals, q, votes):
         for (lead, said), chance in open_.items():
             for place, logprob in enumerate([-9.0, *EDGES]):
                 for right, share in ((True, (1.0 - q) * signals.right[place]), (False, q * signals.wrong[place])):
-                    weighing = Weighing(rule.weights, dict(said))
+                    weighing = StepWeights(rule.weights, dict(said))
                     weight = weighing.weigh("sim", logprob, int(right))
                     reached = lead + weight if right else lead - weight
                     if rule.lacking(abs(reached), 0):
@@ -282,7 +282,7 @@ def lost(rule, signals, q, votes):
 
 def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
     """Weighed as runs weigh, instead of on a coarse grid, races are lost no more often than the plan says."""
-    assumed, job = measured(sure_and_unsure(5000, Random(6), wrong=0.05)), Job(1000)
+    assumed, job = measured(sure_and_unsure(5000, Random(6), wrong=0.05)), PlannedJob(1000)
     found = weighted_plan(assumed, job)
     assert found.error <= job.error
     kinds = [(kind.share, kind.wrong[0]) for kind in assumed.spread.kinds if kind.share > 1e-7]
@@ -292,9 +292,9 @@ def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
 
 def test_votes_that_weigh_nothing_make_no_plan():
     """No threshold is planned for subtasks of several steps, without signals, or where no vote weighs anything."""
-    assert weighted_plan(given(0.9), Job(1000, m=2)) is None
-    assert weighted_plan(replace(given(0.9), signals=()), Job(1000)) is None
-    assert weighted_plan(given(0.5), Job(1000)) is None
+    assert weighted_plan(given(0.9), PlannedJob(1000, m=2)) is None
+    assert weighted_plan(replace(given(0.9), signals=()), PlannedJob(1000)) is None
+    assert weighted_plan(given(0.5), PlannedJob(1000)) is None
 
 
 # --- what a pilot leaves open
@@ -307,13 +307,13 @@ def test_a_pilot_is_planned_for_on_the_safe_side():
     estimate = 1.0 - assumed.p[0].estimate
     assert assumed.calm.mean_wrong(0) < estimate < assumed.spread.mean_wrong(0)
     assert assumed.spread.mean_wrong(0) < 1.0 - assumed.p[0].low
-    assert margin_plan(assumed, Job(MILLION)).rule.k > odds.k_min(assumed.mean_p, MILLION, 0.95)
+    assert margin_plan(assumed, PlannedJob(MILLION)).rule.k > odds.k_min(assumed.mean_p, MILLION, 0.95)
 
 
 def test_a_longer_pilot_needs_no_more_votes():
     """The more samples, the less is left open: k comes down to what the estimate itself needs, or one above."""
     ks = [
-        margin_plan(measured(simulated(lambda _: [0.01], samples, Random(2))), Job(MILLION)).rule.k
+        margin_plan(measured(simulated(lambda _: [0.01], samples, Random(2))), PlannedJob(MILLION)).rule.k
         for samples in (1000, 4000, 40_000)
     ]
     assert ks == sorted(ks, reverse=True)
@@ -357,7 +357,7 @@ def test_a_step_that_is_always_wrong_forbids_a_long_chain():
     calibration = simulated(lambda _: [0.001], 3000, Random(4))
     calibration.add(looked(calibration.steps, *["w"] * (LOOKS + 1)))
     with pytest.raises(NoKCanHelp) as told:
-        margin_plan(measured(calibration), Job(100_000))
+        margin_plan(measured(calibration), PlannedJob(100_000))
     message = one_line(told.value)
     assert "the most likely answer is wrong" in message
     assert "other models" in message
@@ -367,7 +367,7 @@ def test_a_step_hard_for_one_voter_is_carried_by_the_others():
     """The same stubborn step of one voter among three does not forbid the plan: the others outvote it."""
     calibration = simulated(lambda _: [0.001] * 3, 9000, Random(5), voters=3)
     calibration.add(looked(calibration.steps, *"wrr" * (LOOKS + 1), voters=3))
-    job = Job(100_000)
+    job = PlannedJob(100_000)
     assert margin_plan(measured(calibration), job).success(job) >= 0.95
     with pytest.raises(NoKCanHelp):
         margin_plan(measured(calibration.only(0)), job)
@@ -375,7 +375,7 @@ def test_a_step_hard_for_one_voter_is_carried_by_the_others():
 
 def test_what_a_pilot_cannot_exclude_is_told():
     """A plan says how many steps may be such that the most likely answer is wrong, though none was met."""
-    told = planned(measured(simulated(lambda _: [0.01], 2000, Random(6))), Job(100_000)).json
+    told = planned(measured(simulated(lambda _: [0.01], 2000, Random(6))), PlannedJob(100_000)).json
     assert told["pathological"]["share"] == 0.0
     assert 100.0 < told["pathological"]["steps_at_most"] < 1000.0
 
@@ -391,7 +391,7 @@ def test_notes_tell_what_was_not_seen():
 
 def test_the_error_of_a_job_is_what_one_step_may_have():
     """The chance of a wrong step that just reaches the target is 1 - t^(m/s), precise for long chains."""
-    assert Job(1, 0.95).error == pytest.approx(0.05)
-    assert Job(10**12, 0.95).error == pytest.approx(-log(0.95) / 10**12, rel=1e-9)
-    assert Job(100, 0.95, m=10).error == Job(10, 0.95).error
-    assert ceil(Job(100, m=3).subtasks) == 34
+    assert PlannedJob(1, 0.95).error == pytest.approx(0.05)
+    assert PlannedJob(10**12, 0.95).error == pytest.approx(-log(0.95) / 10**12, rel=1e-9)
+    assert PlannedJob(100, 0.95, m=10).error == PlannedJob(10, 0.95).error
+    assert ceil(PlannedJob(100, m=3).subtasks) == 34

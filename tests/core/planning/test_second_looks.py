@@ -6,8 +6,8 @@ import pytest
 
 from pilots import blank, looked, simulated
 from unerring.core.planning.assumptions import measured
-from unerring.core.planning.calibration import ENOUGH_LOOKS, SecondLooks, Trouble, Troubled
-from unerring.core.planning.estimates import Share, ensemble_estimate, looked_alone, noticed, voter_estimate
+from unerring.core.planning.calibration import ENOUGH_LOOKS, HardStep, SecondLooks, VoterOnHardStep
+from unerring.core.planning.estimates import IntervalEstimate, ensemble_estimate, looked_alone, noticed, voter_estimate
 
 
 def always(voter):
@@ -74,7 +74,7 @@ def test_the_share_of_errors_that_were_looked_at_is_told():
 def test_a_step_is_noticed_as_far_as_errors_are_looked_at():
     """A step that is hard for a voter of whose errors few are looked at is noticed rarely, by it or by the others."""
     calibration = thinned(1)
-    hard = Troubled(0, (Trouble(0, 25, True, 24), Trouble(25, 0, False, 0)), 24, 24)
+    hard = HardStep(0, (VoterOnHardStep(0, 25, True, 24), VoterOnHardStep(25, 0, False, 0)), 24, 24)
     good = calibration.voters[1]
     by_it, by_the_other = looked_alone(calibration)[0] * 24.5 / 25.0, good.wrong / good.votes
     assert noticed(hard, calibration, looked_alone(calibration)) == pytest.approx(
@@ -118,8 +118,8 @@ def test_what_cannot_be_excluded_grows_with_what_is_not_looked_at():
     beside = thinned(1)
     least = 0.5 * min(looked_alone(beside))
     found, full = ensemble_estimate(beside).pathological, ensemble_estimate(every).pathological
-    assert full.high == pytest.approx(2.0 * Share.of(0, every.steps).high)
-    assert found.high == pytest.approx(min(1.0, Share.of(0, beside.steps).high / least))
+    assert full.high == pytest.approx(2.0 * IntervalEstimate.of(0, every.steps).high)
+    assert found.high == pytest.approx(min(1.0, IntervalEstimate.of(0, beside.steps).high / least))
 
 
 def test_a_calibration_none_of_whose_errors_were_looked_at_excludes_nothing():

@@ -5,14 +5,14 @@ from itertools import pairwise
 
 from pilots import blank
 from tables import each
-from unerring.core.planning.calibration import EDGES, Trouble, Troubled, VoterCount
+from unerring.core.planning.calibration import EDGES, HardStep, VoterCount, VoterOnHardStep
 from unerring.core.planning.signals import ENOUGH, measured_signals, weights_of
 
-SCATTERED = Trouble(right=24, wrong=1, first_wrong=True, rival=0)  # the first vote was wrong, and no other
-STUBBORN = Trouble(right=0, wrong=25, first_wrong=True, rival=24)  # every vote was wrong, in the same way
-UNLUCKY = Trouble(right=15, wrong=10, first_wrong=True, rival=9)
-SEEN_ONCE = Trouble(right=0, wrong=1, first_wrong=True, rival=0)  # wrong, and never looked at again
-BY_ANOTHER = Trouble(right=0, wrong=24, first_wrong=False, rival=24)  # looked at because another voter erred
+SCATTERED = VoterOnHardStep(right=24, wrong=1, first_wrong=True, rival=0)  # the first vote was wrong, and no other
+STUBBORN = VoterOnHardStep(right=0, wrong=25, first_wrong=True, rival=24)  # every vote was wrong, in the same way
+UNLUCKY = VoterOnHardStep(right=15, wrong=10, first_wrong=True, rival=9)
+SEEN_ONCE = VoterOnHardStep(right=0, wrong=1, first_wrong=True, rival=0)  # wrong, and never looked at again
+BY_ANOTHER = VoterOnHardStep(right=0, wrong=24, first_wrong=False, rival=24)  # looked at because another voter erred
 
 
 def pilot_of(*troubles, bins=None):
@@ -20,7 +20,7 @@ def pilot_of(*troubles, bins=None):
     wrong = sum(one.first_wrong for one in troubles)
     voter = VoterCount("sim", steps=3000, votes=3000, wrong=wrong)
     voter.bins = bins or [*([0, 0] for _ in EDGES), [0, 0], [3000 - wrong, wrong]]
-    steps = [Troubled(number, (one,), one.later_right, one.rival) for number, one in enumerate(troubles)]
+    steps = [HardStep(number, (one,), one.later_right, one.rival) for number, one in enumerate(troubles)]
     return replace(blank(1), steps=3000, samples=3000, voters=[voter], troubles=steps)
 
 
@@ -51,7 +51,7 @@ def test_a_further_vote_counts_what_the_worst_step_leaves_it():
 
 def test_a_step_that_is_wrong_on_half_of_its_later_votes_is_stubborn():
     """From a chance of 1/2 on, further votes would move nothing or mislead: the voter is heard twice."""
-    half = Trouble(right=12, wrong=13, first_wrong=True, rival=12)  # 12 of 24 later votes: (12 + 0.5) / 25
+    half = VoterOnHardStep(right=12, wrong=13, first_wrong=True, rival=12)  # 12 of 24 later votes: (12 + 0.5) / 25
     assert half.chance == 0.5
     assert weights(*[SCATTERED] * ENOUGH, half).repeat == 0
     assert weights(*[SCATTERED] * ENOUGH, replace(half, right=13, wrong=12)).repeat > 0
@@ -70,7 +70,7 @@ def test_steps_that_say_nothing_of_a_voters_errors_are_not_counted(other):
     of how this voter's errors repeat: they neither make up ENOUGH steps nor count as stubborn ones."""
     assert weights(*[SCATTERED] * (ENOUGH - 1), other).repeat == 0
     scattered = pilot_of(*[SCATTERED] * ENOUGH)
-    scattered.troubles.append(Troubled(ENOUGH, (other,), other.later_right, other.rival))
+    scattered.troubles.append(HardStep(ENOUGH, (other,), other.later_right, other.rival))
     (signals,) = measured_signals(scattered)
     assert signals.weights.repeat == weights(*[SCATTERED] * ENOUGH).repeat
 

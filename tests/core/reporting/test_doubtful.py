@@ -4,7 +4,7 @@ import pytest
 
 from unerring.core.journal.entries import QuestionText, Ruled
 from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
-from unerring.core.reporting.reasons import Reasons, alike
+from unerring.core.reporting.reasons import ReasonCounts, alike
 from unerring.core.reporting.report import HARDEST, report_of
 from unerring.core.short_text import shortened
 from unerring.core.voting.policy import Policy
@@ -122,7 +122,7 @@ def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
     assert len({alike(one) for one in same}) == 1
     assert alike("not a label: 'x'") == alike('not a label: "it\'s y"')
     assert alike("not a label") != alike("not a word")
-    reasons = Reasons()
+    reasons = ReasonCounts()
     for one in same:
         reasons.add(FlagKind.TOO_LONG, one)
     assert reasons.to_json() == [{"flag": "too long", "reason": same[0], "samples": 3, "varies": True}]
@@ -130,7 +130,7 @@ def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
 
 def test_reasons_are_counted_in_bounded_memory():
     """However many there are, the frequent ones are found, and no sample is lost from the sum."""
-    reasons = Reasons(most=5)
+    reasons = ReasonCounts(most=5)
     for number in range(3000):
         letters = "".join(chr(97 + int(digit)) for digit in str(number))
         reasons.add(FLAG, f"not a label: {letters}")
@@ -144,7 +144,7 @@ def test_reasons_are_counted_in_bounded_memory():
 
 def test_a_sample_that_is_flagged_no_longer_is_not_counted():
     """Samples that are read again take their reason with them."""
-    reasons = Reasons()
+    reasons = ReasonCounts()
     reasons.add(FLAG, "no word")
     reasons.add(FLAG, "no word", -1)
     assert (reasons.to_json(), reasons.first) == ([], {})

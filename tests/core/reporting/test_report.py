@@ -17,7 +17,7 @@ from unerring.core.journal.entries import (
     Voter,
 )
 from unerring.core.journal.state import Decided, RunState, replay
-from unerring.core.reporting.report import HARDEST, Series, report_of, status_of
+from unerring.core.reporting.report import HARDEST, RunSeries, report_of, status_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagKind
@@ -224,7 +224,7 @@ def test_dissent_outside_the_planned_band_is_in_the_report(script):
 
 def test_a_series_that_begins_late_watches_from_there():
     """Steps that it was not given are not counted as steps without dissent."""
-    state, series = RunState(), Series()
+    state, series = RunState(), RunSeries()
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=PLAN))
     for step in range(700, 800):
         series.add(Decided(step, '"a"', (4, 1), 0, 2, ()), state)
@@ -237,7 +237,7 @@ def decided(step, votes, flags=0):
 
 def test_a_series_keeps_the_ten_hardest_of_many():
     """Of many steps the ten with the most samples are kept, the earliest among equals."""
-    series = Series()
+    series = RunSeries()
     efforts = [(step * 7919) % 50 + 1 for step in range(300)]
     for step, effort in enumerate(efforts):
         series.add(decided(step, effort, flags=0))
@@ -247,7 +247,7 @@ def test_a_series_keeps_the_ten_hardest_of_many():
 
 def test_a_series_of_equal_steps_keeps_the_first():
     """Among equals the first ten stay."""
-    series = Series()
+    series = RunSeries()
     for step in range(100):
         series.add(decided(step, 3))
     assert [d.step for d in series.hardest()] == list(range(10))
@@ -255,7 +255,7 @@ def test_a_series_of_equal_steps_keeps_the_first():
 
 def test_a_series_counts_flags_as_effort():
     """A step with few votes and many flags is harder than one with a few more votes."""
-    series = Series()
+    series = RunSeries()
     series.add(decided(0, 5))
     series.add(decided(1, 3, flags=9))
     assert [d.step for d in series.hardest()] == [1, 0]

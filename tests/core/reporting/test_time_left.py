@@ -2,7 +2,7 @@
 
 from random import Random
 
-from unerring.core.reporting.time_left import MOST_WINDOWS, Rates, steady
+from unerring.core.reporting.time_left import MOST_WINDOWS, RateWindows, steady
 
 
 def test_rates_are_steady_or_not():
@@ -28,7 +28,7 @@ def test_a_time_that_is_told_is_right_to_a_factor_of_two():
     """
     wrong = told = 0
     for seed in range(300):
-        chance, rates, at, steps = Random(seed), Rates(), 0.0, 0
+        chance, rates, at, steps = Random(seed), RateWindows(), 0.0, 0
         spread = chance.choice([0.2, 1.0, 2.0])
         mean = 0.05 * 2.718281828 ** (spread * spread / 2)
         while steps < 3000 and not rates.steady:
@@ -44,7 +44,7 @@ def test_a_time_that_is_told_is_right_to_a_factor_of_two():
 
 def test_a_slow_first_step_is_not_taken_for_the_pace():
     """A minute for the first step and a thousandth of a second for each other: nothing is shown until then."""
-    rates, told = Rates(), []
+    rates, told = RateWindows(), []
     for step in range(400_000):
         rates.add(60.0 + step / 1000)
         if rates.steady:
@@ -56,7 +56,7 @@ def test_a_slow_first_step_is_not_taken_for_the_pace():
 
 def test_windows_are_few_however_long_a_run_or_a_pause_is():
     """Counting a step costs the same after a pause of a year."""
-    rates = Rates()
+    rates = RateWindows()
     for at in (0.0, 0.1, 3600.0, 86_400.0 * 365, 86_400.0 * 366):
         rates.add(at)
         assert len(rates._full) < MOST_WINDOWS

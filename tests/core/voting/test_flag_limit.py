@@ -5,12 +5,12 @@ from random import Random
 
 import pytest
 
-from unerring.core.voting.flag_limit import FIRST, WINDOW, Flagged, FlagWatch, advice, explained
+from unerring.core.voting.flag_limit import FIRST, WINDOW, FlaggedSample, FlagWatch, advice, explained
 from unerring.core.voting.parsing import json_answer
 from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
 
-FLAG = Flagged(FlagKind.MALFORMED, "the answer is not JSON", "well")
+FLAG = FlaggedSample(FlagKind.MALFORMED, "the answer is not JSON", "well")
 
 
 def drawn(watch, step, voters=("a",)):
@@ -89,16 +89,16 @@ def test_false_alarms_are_as_rare_as_they_are_said_to_be():
 
 
 ADVICE = [
-    (Flagged(FlagKind.MALFORMED, "no JSON", '```json\n{"a": 1}\n```'), "lenient_json"),
-    (Flagged(FlagKind.MALFORMED, "no JSON", "<think>so</think>7"), "`parse` lenient-json"),
-    (Flagged(FlagKind.MALFORMED, f"empty; {NOTED_REASONING}", ""), "reasoning_effort"),
-    (Flagged(FlagKind.MALFORMED, f"empty; {NOTED_TOOLS}", ""), "no tools"),
-    (Flagged(FlagKind.TRUNCATED, "cut off", "one"), "`max_output_tokens` 1500"),
-    (Flagged(FlagKind.TRUNCATED, f"cut off; {NOTED_REASONING}", ""), "`max_output_tokens` 3000"),
-    (Flagged(FlagKind.TOO_LONG, "900 tokens", "one"), "`max_output_tokens` 1500"),
-    (Flagged(FlagKind.BROKEN_OFF, "for the reason 'model_context_window_exceeded'", "o"), "shorter question"),
-    (Flagged(FlagKind.REJECTED, "no such label", "7"), "check"),
-    (Flagged(FlagKind.MALFORMED, "no move", "well"), "form"),
+    (FlaggedSample(FlagKind.MALFORMED, "no JSON", '```json\n{"a": 1}\n```'), "lenient_json"),
+    (FlaggedSample(FlagKind.MALFORMED, "no JSON", "<think>so</think>7"), "`parse` lenient-json"),
+    (FlaggedSample(FlagKind.MALFORMED, f"empty; {NOTED_REASONING}", ""), "reasoning_effort"),
+    (FlaggedSample(FlagKind.MALFORMED, f"empty; {NOTED_TOOLS}", ""), "no tools"),
+    (FlaggedSample(FlagKind.TRUNCATED, "cut off", "one"), "`max_output_tokens` 1500"),
+    (FlaggedSample(FlagKind.TRUNCATED, f"cut off; {NOTED_REASONING}", ""), "`max_output_tokens` 3000"),
+    (FlaggedSample(FlagKind.TOO_LONG, "900 tokens", "one"), "`max_output_tokens` 1500"),
+    (FlaggedSample(FlagKind.BROKEN_OFF, "for the reason 'model_context_window_exceeded'", "o"), "shorter question"),
+    (FlaggedSample(FlagKind.REJECTED, "no such label", "7"), "check"),
+    (FlaggedSample(FlagKind.MALFORMED, "no move", "well"), "form"),
 ]
 
 
@@ -114,7 +114,7 @@ def test_the_most_common_reason_is_told_with_a_reply_that_no_terminal_obeys():
     for text in texts:
         with pytest.raises(RedFlag) as raised:
             json_answer(text)
-        flagged.append(Flagged(raised.value.kind, raised.value.reason + f" at {len(text)}", text))
+        flagged.append(FlaggedSample(raised.value.kind, raised.value.reason + f" at {len(text)}", text))
     told = explained(flagged, 750)
     assert "(2 of 3)" in told
     assert "\\x1b[2Jxxx" in told

@@ -7,7 +7,15 @@ import pytest
 
 from tables import each
 from unerring.core.voting.race import LogOdds
-from unerring.core.voting.weights import MOST, VoterWeights, Weighing, Weights, millinats, voter_weights, weights_from
+from unerring.core.voting.weights import (
+    MOST,
+    StepWeights,
+    VoterWeights,
+    Weights,
+    millinats,
+    voter_weights,
+    weights_from,
+)
 from unerring.errors import InputError
 
 EDGES = (-0.1, -0.01)
@@ -113,7 +121,7 @@ def test_a_repeated_vote_weighs_its_bin_and_at_most_what_repeats_do():
 
 def weighed(weights, *votes):
     """What these votes, counted on one step in this order, weigh."""
-    weighing = Weighing(weights)
+    weighing = StepWeights(weights)
     return [weighing.weigh(*vote) for vote in votes]
 
 

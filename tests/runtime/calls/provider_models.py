@@ -1,11 +1,11 @@
-"""Providers on virtual time, for `Pacing`: with slots, with slots and a silent queue, with a bucket of tokens."""
+"""Providers on virtual time, for `RateControl`: with slots, with slots and a silent queue, with a bucket of tokens."""
 
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from unerring.runtime.calls.rate_control import Pacing, Ticket
+from unerring.runtime.calls.rate_control import CallTicket, RateControl
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Bucket:
         pass
 
 
-def simulated(provider: Slots | Bucket | Queue, pacing: Pacing, seconds: float, pause: float) -> Seen:
+def simulated(provider: Slots | Bucket | Queue, pacing: RateControl, seconds: float, pause: float) -> Seen:
     """An endless queue of calls against a provider. A refusal comes after 5 ms, and pauses everybody for `pause`."""
     seen, number, events = Seen(), count(), []
     now = waking = 0.0
@@ -120,7 +120,9 @@ def simulated(provider: Slots | Bucket | Queue, pacing: Pacing, seconds: float, 
     return seen
 
 
-def _ended(provider: Slots | Bucket | Queue, pacing: Pacing, ticket: Ticket, answered: bool, now: float) -> bool:
+def _ended(
+    provider: Slots | Bucket | Queue, pacing: RateControl, ticket: CallTicket, answered: bool, now: float
+) -> bool:
     """End a call; whether the pace changes because of it."""
     told = False
     if answered:

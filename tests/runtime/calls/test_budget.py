@@ -8,11 +8,11 @@ import pytest
 from chain_runs import K3, Watch, Words
 from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
 from unerring.core.journal.entries import Allowed, Opened, Resumed
-from unerring.core.journal.spend import Charge, Limits
+from unerring.core.journal.spend import Charge, SpendLimits
 from unerring.core.journal.state import RunState, replay
 from unerring.core.voting.canonical import canonical
 from unerring.errors import BudgetSpent
-from unerring.runtime.config import Guards, Speculation, Surroundings
+from unerring.runtime.config import Guards, RunConfig, Speculation
 from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal
 from virtual_time import LoopClock, virtually
@@ -32,7 +32,7 @@ def lived(chain, sampler, entries, lives=-1, guards=None):
         at = chain.advance(at, "a")
 
     def begun(journal):
-        around = Surroundings(
+        around = RunConfig(
             clock=LoopClock(),
             patience=ENDLESS,
             observer=Watch(),
@@ -51,9 +51,9 @@ def trial(seed):
     worst_of_one = TARIFF.money(Metered(bill, 0).worst("x" * 200, None, 3))
     limits = chance.choice(
         [
-            Limits(money=chance.randint(1, 60) * worst_of_one // 4),
-            Limits(tokens=chance.randint(100, 20_000)),
-            Limits(calls=chance.randint(1, 150)),
+            SpendLimits(money=chance.randint(1, 60) * worst_of_one // 4),
+            SpendLimits(tokens=chance.randint(100, 20_000)),
+            SpendLimits(calls=chance.randint(1, 150)),
         ]
     )
 
@@ -80,7 +80,7 @@ def test_no_budget_is_ever_exceeded(block):
 def test_without_failures_what_is_on_record_is_what_was_billed():
     """Where every reply comes back, account and bill agree to the last picodollar and the last call."""
     chain, bill = Words(30), Bill()
-    entries, ended = lived(chain, Metered(bill, 1, troubles=0.0), opened(K3, chain, Limits(money=10**15)))
+    entries, ended = lived(chain, Metered(bill, 1, troubles=0.0), opened(K3, chain, SpendLimits(money=10**15)))
     account = replay(entries).account
     assert ended is None
     assert (account.settled, account.unknown, account.reserved) == (bill.total, Charge(), Charge())
@@ -90,8 +90,8 @@ def test_without_failures_what_is_on_record_is_what_was_billed():
 def test_a_resumed_run_buys_only_what_is_missing():
     """Killed half-way and resumed, a run costs at most what it costs in one go, and what was under way at the kill."""
     chain, whole, halves = Words(60), Bill(), Bill()
-    entries, _ = lived(chain, Metered(whole, 1, 0.0), opened(K3, chain, Limits()))
-    first, ended = lived(chain, Metered(halves, 1, 0.0), opened(K3, chain, Limits()), lives=len(entries) // 2)
+    entries, _ = lived(chain, Metered(whole, 1, 0.0), opened(K3, chain, SpendLimits()))
+    first, ended = lived(chain, Metered(halves, 1, 0.0), opened(K3, chain, SpendLimits()), lives=len(entries) // 2)
     assert isinstance(ended, Killed)
     lost = len(replay(first).in_flight)
     rest, ended = lived(chain, Metered(halves, 2, 0.0), [*first, Resumed(0.0)])
@@ -103,10 +103,10 @@ def test_a_resumed_run_buys_only_what_is_missing():
 def test_a_raised_budget_goes_on_where_the_first_one_ended():
     """A run that stopped at its budget goes on under a larger one, and what was spent before counts."""
     chain, bill = Words(40), Bill()
-    entries, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, Limits(calls=20)))
+    entries, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(calls=20)))
     assert isinstance(ended, BudgetSpent)
     assert "the budget of 20 calls is spent" in str(ended)
-    raised = [*entries, Resumed(0.0), Allowed(Limits(calls=1000), {"metered/m": TARIFF})]
+    raised = [*entries, Resumed(0.0), Allowed(SpendLimits(calls=1000), {"metered/m": TARIFF})]
     rest, ended = lived(chain, Metered(bill, 2, 0.0), raised)
     assert ended is None
     assert replay(rest).account.calls == bill.calls <= 1000
@@ -116,7 +116,7 @@ def test_a_call_waits_for_others_to_be_settled_before_it_gives_up():
     """Where only reservations stand in the way, calls wait for them: a budget for one call at a time is enough."""
     chain, bill = Words(20), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 300, None, 3))
-    _, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, Limits(money=40 * worst)))
+    _, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(money=40 * worst)))
     assert ended is None
     assert bill.total.money <= 40 * worst
 
@@ -124,7 +124,7 @@ def test_a_call_waits_for_others_to_be_settled_before_it_gives_up():
 def test_hours_are_a_budget_too():
     """A run stops once its sessions took the hours it may, and says so."""
     chain, bill = Words(500), Bill()
-    entries, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, Limits(seconds=2.0)))
+    entries, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(seconds=2.0)))
     assert isinstance(ended, BudgetSpent)
     assert "hours" in str(ended)
     assert isinstance(replay(entries), RunState)
@@ -139,7 +139,7 @@ def test_a_stop_ends_a_wait_for_the_budget():
         from unerring.runtime.calls.ledger import Ledger
         from unerring.runtime.config import StopRequest
 
-        state = replay(opened(K3, Words(1), Limits(money=10)))
+        state = replay(opened(K3, Words(1), SpendLimits(money=10)))
         state.account.begin((0, 0, ""), Charge(0, 0, 10))
         stop = StopRequest()
         waiting = asyncio.ensure_future(Ledger(state, MemoryJournal()).afford(Charge(0, 0, 1), stop))

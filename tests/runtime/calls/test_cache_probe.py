@@ -8,15 +8,20 @@ import pytest
 
 from caching_gateway import Gateway, always, mostly, unseeded
 from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
-from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.duplicates import DuplicateDetector, SentCall
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.calls.cache_probe import MOST_CALLS, Nature, looks_random, nonce_of, probe
+from unerring.runtime.calls.cache_probe import MOST_CALLS, EndpointNature, looks_random, nonce_of, probe
 from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=24, seed=5, step=0, slot=0)
 FATAL_CACHES = [name for name in CACHES if name != "WHOLE_BODY"]
-FOUND = {"IGNORES_SEED": Nature.CACHED, "MARKED": Nature.CACHED, "FRESH": Nature.CACHED, "FREE": Nature.CACHED}
+FOUND = {
+    "IGNORES_SEED": EndpointNature.CACHED,
+    "MARKED": EndpointNature.CACHED,
+    "FRESH": EndpointNature.CACHED,
+    "FREE": EndpointNature.CACHED,
+}
 
 
 def found(gateway, nonce="123456789012"):
@@ -34,7 +39,7 @@ def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several
     gateway = Gateway(cache=CACHES[name], several=several)
     finding = found(gateway)
     assert finding.fatal
-    assert finding.nature is FOUND.get(name, Nature.SHARED)
+    assert finding.nature is FOUND.get(name, EndpointNature.SHARED)
     assert len(gateway.calls) <= MOST_CALLS
     assert finding.advice
 
@@ -43,7 +48,7 @@ def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several
 def test_no_copy_is_counted_as_a_vote(name):
     """Trial and judge together, over 300 steps of three samples and a re-sent one each: not one copy gets by."""
     gateway = Gateway(cache=CACHES[name])
-    copies = Copies()
+    copies = DuplicateDetector()
 
     async def run():
         finding = await probe(gateway.ask, "123456789012", BASE)
@@ -59,7 +64,7 @@ def test_no_copy_is_counted_as_a_vote(name):
             gateway.copied.clear()
             prompt, settings = f"step {number}: what now?", Settings(0.1, 64, 1, number, slot)
             for sample in await gateway.ask(prompt, settings, 1):
-                reason = copies.judge("m", Sent(prompt, place > 0), sample, sample.text in texts)
+                reason = copies.judge("m", SentCall(prompt, place > 0), sample, sample.text in texts)
                 told.append((gateway.copied[0], reason is not None))
                 texts.add(sample.text)
         return told
@@ -73,12 +78,12 @@ def test_no_copy_is_counted_as_a_vote(name):
 @pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
 def test_three_caches_give_themselves_away_without_a_trial(name):
     """Names, marks and usage are enough for the judge: after its first reply a question gets no further vote."""
-    gateway, copies = Gateway(cache=CACHES[name], model=always("7")), Copies()
+    gateway, copies = Gateway(cache=CACHES[name], model=always("7")), DuplicateDetector()
 
     async def votes(prompt):
         asked = [await gateway.ask(prompt, Settings(0.1, 64, 1, 0, slot), 1) for slot in range(4)]
         each = [sample for samples in asked for sample in samples]
-        return [copies.judge("m", Sent(prompt, i > 0), sample, i > 0) is None for i, sample in enumerate(each)]
+        return [copies.judge("m", SentCall(prompt, i > 0), sample, i > 0) is None for i, sample in enumerate(each)]
 
     for number in range(20):
         assert virtually(votes(f"step {number}")) == [True, False, False, False]
@@ -88,21 +93,21 @@ def test_three_caches_give_themselves_away_without_a_trial(name):
 def test_a_cache_before_a_model_for_one_purpose_is_found_by_the_names_it_keeps():
     """Equal answers prove nothing there, but one and the same reply does."""
     finding = found(Gateway(mostly(0.99), IGNORES_SEED))
-    assert finding.nature is Nature.CACHED
+    assert finding.nature is EndpointNature.CACHED
     assert "by its identity" in finding.sentence
 
 
 def test_a_silent_cache_before_such_a_model_cannot_be_told():
     """It is not accused; what points to a cache is said all the same."""
     finding = found(Gateway(always("7"), FRESH))
-    assert finding.nature is Nature.UNSURE
+    assert finding.nature is EndpointNature.UNSURE
     assert "times sooner" in finding.sentence
 
 
 def test_a_cache_that_is_as_slow_as_the_model_is_found_by_its_texts():
     """Without a difference in latency it may as well be the model, which is as bad."""
     finding = found(Gateway(cache=FRESH, latency=0.0))
-    assert finding.nature is Nature.REPEATING
+    assert finding.nature is EndpointNature.REPEATING
     assert "there is a cache, or" in finding.sentence
 
 
@@ -133,7 +138,7 @@ def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
     """Three calls where all is well, one more where n brings one sample; and whether n is honoured is known."""
     gateway = Gateway(cache=cache, several=several)
     finding = found(gateway)
-    assert (finding.nature, finding.fatal) == (Nature.INDEPENDENT, False)
+    assert (finding.nature, finding.fatal) == (EndpointNature.INDEPENDENT, False)
     assert finding.n_honoured is honoured
     assert len(gateway.calls) == calls
     assert finding.advice == ""
@@ -162,8 +167,11 @@ def test_a_model_that_thinks_before_it_writes_is_not_accused(cache):
     """Where all tokens of a trial go into thoughts nothing is found, unless marks or identities show copies."""
     thinking = Gateway(always(""), cache)
     finding = found(thinking)
-    if not ((finding.nature is Nature.CACHED and "says itself" in finding.sentence) or "identity" in finding.sentence):
-        assert (finding.nature, finding.fatal) == (Nature.UNSURE, False)
+    if not (
+        (finding.nature is EndpointNature.CACHED and "says itself" in finding.sentence)
+        or "identity" in finding.sentence
+    ):
+        assert (finding.nature, finding.fatal) == (EndpointNature.UNSURE, False)
         assert "no text within 48 tokens" in finding.sentence
 
 
@@ -184,7 +192,7 @@ def test_a_session_has_a_number_of_its_own():
 def test_a_model_that_always_says_the_same_is_not_accused(text, several):
     """Whatever it says that is no random letters, and however short."""
     finding = found(Gateway(always(text), several=several))
-    assert (finding.nature, finding.fatal) == (Nature.UNSURE, False)
+    assert (finding.nature, finding.fatal) == (EndpointNature.UNSURE, False)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +200,7 @@ def test_a_model_that_always_says_the_same_is_not_accused(text, several):
 )
 def test_a_model_that_types_the_alphabet_is_not_accused(text):
     """Small models write letters in order when they are asked for random ones."""
-    assert found(Gateway(always(text))).nature is Nature.UNSURE
+    assert found(Gateway(always(text))).nature is EndpointNature.UNSURE
 
 
 @pytest.mark.parametrize("names", ["own", "999", "constant", "long constant", "none"])
@@ -212,14 +220,14 @@ def test_honest_short_answers_pass_thousands_of_times(p, names):
     }
 
     async def session(number):
-        gateway, copies = Gateway(mostly(p), latency=0.001, name=makers[names]), Copies()
+        gateway, copies = Gateway(mostly(p), latency=0.001, name=makers[names]), DuplicateDetector()
         finding = await probe(gateway.ask, nonce_of(number, 0.0), BASE)
         assert not finding.fatal
         finding.teach(copies, "m")
         texts = set()
         for slot in range(5):
             [sample] = await gateway.ask("what now?", Settings(0.1, 64, number, 0, slot), 1)
-            copied = copies.judge("m", Sent("what now?", slot > 0), sample, sample.text in texts)
+            copied = copies.judge("m", SentCall("what now?", slot > 0), sample, sample.text in texts)
             assert copied is None or names == "long constant"
             texts.add(sample.text)
         assert (copies.copies, copies.too_many) == (0, False)
@@ -254,21 +262,21 @@ def test_a_reply_that_a_line_delivers_twice_is_no_cache():
 
     findings = virtually(sessions())
     assert not any(finding.fatal for finding in findings)
-    assert sum(finding.nature is Nature.UNSURE for finding in findings) >= 20
+    assert sum(finding.nature is EndpointNature.UNSURE for finding in findings) >= 20
 
 
 def test_marks_on_every_reply_mean_nothing():
     """A server that counts no tokens marks new answers too: that is found, said, and known to the judge."""
-    gateway, copies = Gateway(), Copies()
+    gateway, copies = Gateway(), DuplicateDetector()
 
     async def ask(prompt, settings, n):
         return [Sample(sample.text, Usage(), cached=True) for sample in await gateway.ask(prompt, settings, n)]
 
     finding = virtually(probe(ask, "123456789012", BASE))
-    assert (finding.nature, finding.marks_tell) == (Nature.INDEPENDENT, False)
+    assert (finding.nature, finding.marks_tell) == (EndpointNature.INDEPENDENT, False)
     assert "means nothing" in finding.sentence
     finding.teach(copies, "m")
-    assert copies.judge("m", Sent("q"), Sample("7", cached=True), False) is None
+    assert copies.judge("m", SentCall("q"), Sample("7", cached=True), False) is None
 
 
 # endpoints that do not draw
@@ -277,13 +285,13 @@ def test_marks_on_every_reply_mean_nothing():
 def test_a_model_that_minds_no_seed_is_found():
     """The same letters for each seed: votes would be copies, cache or not."""
     finding = found(Gateway(unseeded))
-    assert finding.nature is Nature.REPEATING
+    assert finding.nature is EndpointNature.REPEATING
 
 
 def test_a_model_that_has_one_answer_of_random_letters_is_found():
     """Not even another request changes it."""
     finding = found(Gateway(always("qjzkxwvmpfhgbtncrlydaoseuiqpmzkt")))
-    assert finding.nature is Nature.REPEATING
+    assert finding.nature is EndpointNature.REPEATING
     assert "another request" in finding.sentence
 
 
@@ -332,7 +340,7 @@ def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
         raise error
 
     finding = virtually(probe(ask, "123456789012", BASE))
-    assert (finding.nature, finding.n_honoured, finding.heard) == (Nature.UNSURE, None, ())
+    assert (finding.nature, finding.n_honoured, finding.heard) == (EndpointNature.UNSURE, None, ())
     assert "400: not here" in finding.sentence
     assert len(calls) <= MOST_CALLS
 
@@ -369,7 +377,7 @@ def test_what_is_heard_is_told_to_the_judge():
         *[(False, 2, False)] * 2,
         *[(True, 2, False)] * 4,
     ]
-    copies = Copies()
+    copies = DuplicateDetector()
     finding.teach(copies, "m")
     sent, sample, _ = finding.heard[0]
     assert copies.samples == 0
@@ -413,4 +421,4 @@ def test_a_refusal_counts_as_no_answer():
     async def ask(prompt, settings, n):
         return [Sample("", finish=Finish.REFUSED)] * n
 
-    assert virtually(probe(ask, "123456789012", BASE)).nature is Nature.UNSURE
+    assert virtually(probe(ask, "123456789012", BASE)).nature is EndpointNature.UNSURE

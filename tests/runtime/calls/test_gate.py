@@ -9,8 +9,8 @@ from metered import Bill, Metered
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime.calls.gate import Gate
-from unerring.runtime.calls.retry import Asked, Caller, NoBook
-from unerring.runtime.config import Patience, StopRequest, Surroundings
+from unerring.runtime.calls.retry import Caller, CallRequest, NoAccounting
+from unerring.runtime.config import Patience, RunConfig, StopRequest
 from virtual_time import LoopClock, virtually
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)
@@ -37,9 +37,9 @@ def called(endpoint, calls, patience=None):
     """Outcomes of so many calls at once."""
 
     async def main():
-        caller = Caller(Surroundings(clock=LoopClock(), patience=patience or Patience()))
-        asked = Asked(endpoint, "?", SETTINGS, 1)
-        each = (caller.call(asked, NoBook()) for _ in range(calls))
+        caller = Caller(RunConfig(clock=LoopClock(), patience=patience or Patience()))
+        asked = CallRequest(endpoint, "?", SETTINGS, 1)
+        each = (caller.call(asked, NoAccounting()) for _ in range(calls))
         return await asyncio.gather(*each, return_exceptions=True)
 
     return virtually(main())
@@ -118,10 +118,10 @@ def test_a_stop_ends_the_wait_for_a_turn_and_for_peace():
 
     async def main():
         stop = StopRequest()
-        caller = Caller(Surroundings(clock=LoopClock(), stop=stop))
+        caller = Caller(RunConfig(clock=LoopClock(), stop=stop))
         endpoint = Told(lambda now: ProviderBusy("429", 500.0, FailureKind.RATE_LIMITED))
-        asked = Asked(endpoint, "?", SETTINGS, 1)
-        calls = [asyncio.ensure_future(caller.call(asked, NoBook())) for _ in range(40)]
+        asked = CallRequest(endpoint, "?", SETTINGS, 1)
+        calls = [asyncio.ensure_future(caller.call(asked, NoAccounting())) for _ in range(40)]
         await asyncio.sleep(1.0)
         stop.ask("enough")
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -155,12 +155,12 @@ def test_calls_to_different_accounts_do_not_wait_for_each_other():
     """What one provider refuses is no matter of another's."""
 
     async def main():
-        caller = Caller(Surroundings(clock=LoopClock()))
+        caller = Caller(RunConfig(clock=LoopClock()))
         busy, free = Told(lambda now: ProviderBusy("429", 300.0, FailureKind.RATE_LIMITED)), Told(lambda now: None)
         free.account = "another"
-        waiting = asyncio.ensure_future(caller.call(Asked(busy, "?", SETTINGS, 1), NoBook()))
+        waiting = asyncio.ensure_future(caller.call(CallRequest(busy, "?", SETTINGS, 1), NoAccounting()))
         await asyncio.sleep(1.0)
-        await caller.call(Asked(free, "?", SETTINGS, 1), NoBook())
+        await caller.call(CallRequest(free, "?", SETTINGS, 1), NoAccounting())
         waiting.cancel()
         return asyncio.get_running_loop().time()
 
@@ -183,8 +183,10 @@ def test_calls_to_a_server_that_queues_in_silence_end_up_few_at_a_time():
     slots, latencies = asyncio.Semaphore(4), []
 
     async def main():
-        caller, endpoint = Caller(Surroundings(clock=LoopClock()), 256), Queueing(None)
-        await asyncio.gather(*(caller.call(Asked(endpoint, "?", SETTINGS, 1), NoBook()) for _ in range(2000)))
+        caller, endpoint = Caller(RunConfig(clock=LoopClock()), 256), Queueing(None)
+        await asyncio.gather(
+            *(caller.call(CallRequest(endpoint, "?", SETTINGS, 1), NoAccounting()) for _ in range(2000))
+        )
         return asyncio.get_running_loop().time()
 
     took = virtually(main())

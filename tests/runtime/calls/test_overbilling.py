@@ -13,7 +13,7 @@ from faults.answers import noise, overbilled
 from faults.server import serving
 from metered import MOST_TOKENS, TARIFF, Bill, Metered
 from unerring.core.journal.entries import Intent, Resumed
-from unerring.core.journal.spend import Account, Charge, Limits
+from unerring.core.journal.spend import Account, Charge, SpendLimits
 from unerring.core.journal.state import RunState
 from unerring.core.planning.costs import Price
 from unerring.core.voting.sample import Usage
@@ -72,7 +72,7 @@ def test_the_budget_is_passed_by_the_calls_under_way_at_the_notice_alone(vary):
     for seed in range(30 * vary, 30 * vary + 30):
         chance, bill, chain = Random(seed), Bill(), Words(60)
         worst = TARIFF.money(Metered(bill, 0).worst("x" * 200, None, 3))
-        limits = Limits(money=chance.randint(4, 80) * worst // 4, strict=chance.random() < 0.3)
+        limits = SpendLimits(money=chance.randint(4, 80) * worst // 4, strict=chance.random() < 0.3)
         sampler = Overbilling(bill, seed, vary, chance.choice([0, 20, 40]))
         entries, ended = lived(chain, sampler, opened(K3, chain, limits), guards=UNPROBED)
         found = notices(entries)
@@ -91,11 +91,11 @@ def test_a_resumed_run_reserves_what_was_seen():
     chain, bill = Words(60), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 200, None, 3))
     entries, ended = lived(
-        chain, Overbilling(bill, 1), opened(K3, chain, Limits(money=10 * worst, strict=True)), guards=UNPROBED
+        chain, Overbilling(bill, 1), opened(K3, chain, SpendLimits(money=10 * worst, strict=True)), guards=UNPROBED
     )
     assert isinstance(ended, BudgetSpent)
     assert "strict" in str(ended)
-    more = replace(entries[1], limits=Limits(money=bill.total.money + 40 * worst, strict=True))
+    more = replace(entries[1], limits=SpendLimits(money=bill.total.money + 40 * worst, strict=True))
     rest, ended = lived(chain, Overbilling(bill, 2), [*entries, Resumed(0.0), more], guards=UNPROBED)
     assert bill.total.money <= more.limits.money
     assert ended is None or "is spent" in str(ended)

@@ -6,7 +6,7 @@ import pytest
 from provider_models import Bucket, Slots, simulated
 
 from tables import each
-from unerring.runtime.calls.rate_control import FIRST, Pacing
+from unerring.runtime.calls.rate_control import FIRST, RateControl
 
 
 def latencies(seed=1):
@@ -21,7 +21,7 @@ MEAN = sum(DRAW() for _ in range(20_000)) / 20_000
 
 def test_the_window_doubles_in_each_round_trip_until_an_objection():
     """Slow start: a window full of answers leaves one twice as wide."""
-    pacing = Pacing(1024)
+    pacing = RateControl(1024)
     for _ in range(3):
         width = int(pacing.limit)
         for _ in range(width):
@@ -36,7 +36,7 @@ def test_the_window_doubles_in_each_round_trip_until_an_objection():
 
 def test_a_window_that_is_not_filled_does_not_grow():
     """One call after the other says nothing about many at once."""
-    pacing = Pacing(1024)
+    pacing = RateControl(1024)
     for _ in range(100):
         pacing.begin(1.0)
         pacing.succeeded()
@@ -46,7 +46,7 @@ def test_a_window_that_is_not_filled_does_not_grow():
 
 def test_objections_of_one_window_cut_it_once():
     """Calls that were under way at the cut met the old width, and do not cut again."""
-    pacing = Pacing(1024, first=64)
+    pacing = RateControl(1024, first=64)
     tickets = [pacing.begin(1.0) for _ in range(64)]
     assert sum(pacing.objected(ticket, 2.0) for ticket in tickets) == 1
     assert pacing.limit == pytest.approx(51.2)
@@ -56,7 +56,7 @@ def test_objections_of_one_window_cut_it_once():
 
 def test_few_refusals_are_the_noise_of_a_busy_provider():
     """A refusal in fifty calls changes nothing: neither the window nor the rate."""
-    pacing, chance = Pacing(64, first=64), Random(1)
+    pacing, chance = RateControl(64, first=64), Random(1)
     for number in range(5000):
         ticket = pacing.begin(float(number))
         if number % 50 == 49:
@@ -69,7 +69,7 @@ def test_few_refusals_are_the_noise_of_a_busy_provider():
 
 def test_the_window_never_closes_and_never_passes_its_bound():
     """However often a provider objects one call may be made, and however often it answers no more than the most."""
-    pacing = Pacing(16)
+    pacing = RateControl(16)
     for second in range(200):
         pacing.objected(pacing.begin(second), second)
         pacing.end()
@@ -86,7 +86,7 @@ def test_the_window_never_closes_and_never_passes_its_bound():
 @each("slots", [4, 8, 64, 500])
 def test_it_finds_the_slots_of_a_small_server(slots):
     """Against a server with so many slots and an error beyond: 90 % of its throughput, at most two calls too many."""
-    seen = simulated(Slots(slots, latencies()), Pacing(1024), seconds=120.0, pause=0.0)
+    seen = simulated(Slots(slots, latencies()), RateControl(1024), seconds=120.0, pause=0.0)
     assert seen.most <= slots + 2
     assert seen.rate >= 0.9 * slots / MEAN
     assert seen.refused_share < 0.06
@@ -95,14 +95,14 @@ def test_it_finds_the_slots_of_a_small_server(slots):
 @each("rate", [2, 10, 100, 500])
 def test_it_finds_the_rate_that_a_provider_counts(rate):
     """Against a limit of calls a second that charges refused ones too: 85 % of it, and below 5 % refused."""
-    seen = simulated(Bucket(rate, max(1, rate / 2), latencies()), Pacing(1024), seconds=600.0, pause=1.0)
+    seen = simulated(Bucket(rate, max(1, rate / 2), latencies()), RateControl(1024), seconds=600.0, pause=1.0)
     assert seen.rate >= 0.85 * rate
     assert seen.refused_share < 0.05
 
 
 def test_nothing_is_sent_before_a_pause_is_over_and_not_all_at_once_then():
     """After a pause of 60 s calls are spread over the 12 s that follow it."""
-    pacing = Pacing(1024, first=64)
+    pacing = RateControl(1024, first=64)
     pacing.pause(100.0, spread=12.0)
     now, sent = 41.0, []
     while len(sent) < 64:
@@ -116,7 +116,7 @@ def test_nothing_is_sent_before_a_pause_is_over_and_not_all_at_once_then():
 
 def test_a_shorter_pause_does_not_shorten_a_longer_one():
     """Nothing is sent before the latest moment that was asked for."""
-    pacing = Pacing(8)
+    pacing = RateControl(8)
     pacing.pause(100.0)
     pacing.pause(50.0)
     assert pacing.wait(40.0) == 60.0

@@ -8,15 +8,15 @@ import pytest
 from caching_gateway import Gateway, always, mostly
 from faults.caching import CACHES, COALESCING, FRESH, WHOLE_BODY
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import Copies, Sent
+from unerring.core.voting.duplicates import DuplicateDetector, SentCall
 from unerring.core.voting.sample import Settings
-from unerring.runtime.calls.cache_probe import Finding, Nature, probe
+from unerring.runtime.calls.cache_probe import EndpointNature, ProbeFinding, probe
 from unerring.runtime.calls.repeat_probe import LONGER, ROUNDS, probe_repeats
 from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
 QUESTION = "What comes next? " * 40
-UNSURE = Finding(Nature.UNSURE, "cannot be told")
+UNSURE = ProbeFinding(EndpointNature.UNSURE, "cannot be told")
 MOST_CALLS = 1 + 2 * ROUNDS
 
 
@@ -54,7 +54,7 @@ def test_a_silent_cache_before_a_model_for_one_purpose_is_found(text):
     """With new names and copied usage, and nothing but equal answers: by its time, whatever the answer's length."""
     gateway = Gateway(always(text), FRESH)
     finding = found(gateway)
-    assert (finding.nature, finding.fatal) == (Nature.CACHED, True)
+    assert (finding.nature, finding.fatal) == (EndpointNature.CACHED, True)
     assert "came within 0.004 s each time, and answers to new ones took 0.504 s" in finding.sentence
     assert len(gateway.calls) == MOST_CALLS
     assert max(settings.max_output_tokens for _, settings, _ in gateway.calls) == 48
@@ -64,7 +64,7 @@ def test_a_silent_cache_before_a_model_for_one_purpose_is_found(text):
 def test_what_a_cache_says_of_itself_is_enough_however_slow_it_is(name):
     """Marks and identities need no difference in time."""
     finding = found(Gateway(always("7"), CACHES[name], latency=0.0))
-    assert finding.nature is Nature.CACHED
+    assert finding.nature is EndpointNature.CACHED
     assert "by marks or identity" in finding.sentence
 
 
@@ -73,13 +73,13 @@ def test_what_a_cache_says_of_itself_is_enough_however_slow_it_is(name):
 def test_an_endpoint_that_draws_takes_three_calls(cache, text):
     """A model that always says the same is let through; calls one after the other share nothing."""
     gateway = Gateway(always(text), cache)
-    assert (found(gateway).nature, len(gateway.calls)) == (Nature.UNSURE, 3)
+    assert (found(gateway).nature, len(gateway.calls)) == (EndpointNature.UNSURE, 3)
 
 
 def test_an_answer_that_differs_ends_the_trial():
     """An endpoint that gives another answer to the same question draws: two calls show it."""
     gateway = Gateway(lambda prompt, temperature, seed, index, limit: always(str(seed))(prompt, 1.0, seed, 0, limit))
-    assert (found(gateway).nature, len(gateway.calls)) == (Nature.INDEPENDENT, 2)
+    assert (found(gateway).nature, len(gateway.calls)) == (EndpointNature.INDEPENDENT, 2)
 
 
 def test_engines_that_keep_prompts_are_not_accused():
@@ -148,5 +148,5 @@ def test_what_is_heard_is_added_to_what_was_heard_before():
     assert (new, known, fresh) == (False, True, False)
     assert once.prompt == again.prompt == QUESTION + nonce_line("123456789012:again:0")
     assert other.prompt.count("(request ") == LONGER
-    finding.teach(copies := Copies(), "m")
-    assert copies.judge("m", Sent(once.prompt, True), finding.heard[-1][1], False) is not None
+    finding.teach(copies := DuplicateDetector(), "m")
+    assert copies.judge("m", SentCall(once.prompt, True), finding.heard[-1][1], False) is not None

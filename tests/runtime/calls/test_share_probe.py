@@ -13,10 +13,10 @@ import pytest
 from caching_gateway import Gateway, always
 from chain_runs import K3, Words
 from faults.caching import COALESCING, FRESH, WHOLE_BODY
-from unerring.core.voting.duplicates import Sent
+from unerring.core.voting.duplicates import SentCall
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import VotesCopied
-from unerring.runtime.calls.cache_probe import Finding, Nature
+from unerring.runtime.calls.cache_probe import EndpointNature, ProbeFinding
 from unerring.runtime.calls.share_probe import AGAIN, LEAST_SECONDS, MOST_SHARED, PARTS, probe_shared
 from virtual_time import LoopClock, ahead, virtually
 
@@ -27,8 +27,10 @@ USUAL = 0.5
 
 async def probed(ask, usual=USUAL, nonce="123456789012"):
     """What the trial finds where an answer to the question took so many seconds before."""
-    heard = ((Sent(QUESTION), Sample("7", seconds=usual), False),)
-    return await probe_shared(ask, QUESTION, nonce, BASE, Finding(Nature.UNSURE, "unsure", heard=heard), LoopClock())
+    heard = ((SentCall(QUESTION), Sample("7", seconds=usual), False),)
+    return await probe_shared(
+        ask, QUESTION, nonce, BASE, ProbeFinding(EndpointNature.UNSURE, "unsure", heard=heard), LoopClock()
+    )
 
 
 class Drawn:
@@ -52,7 +54,7 @@ def test_a_gateway_that_shares_replies_under_way_is_found_before_a_model_for_one
     """Equal answers under names of their own, with the latency of an answer: they come at the same moment."""
     gateway = Gateway(always(text), COALESCING, latency=USUAL)
     finding = virtually(probed(gateway.ask))
-    assert (finding.nature, finding.fatal) == (Nature.SHARED, True)
+    assert (finding.nature, finding.fatal) == (EndpointNature.SHARED, True)
     assert "both replies come at the same moment" in finding.sentence
     assert len(gateway.calls) == 3 * len(PARTS)
     assert {(settings.max_output_tokens, n) for _, settings, n in gateway.calls} == {(48, 1)}
@@ -64,7 +66,7 @@ def test_an_endpoint_that_answers_each_request_takes_three_calls(cache):
     """The same question sent again gets an answer of its own: one round shows it, and the finding stays as it was."""
     gateway = Gateway(always("7"), cache, latency=USUAL)
     finding = virtually(probed(gateway.ask))
-    assert (finding.nature, len(gateway.calls)) == (Nature.UNSURE, 3)
+    assert (finding.nature, len(gateway.calls)) == (EndpointNature.UNSURE, 3)
     assert "answered by itself" in finding.sentence
 
 

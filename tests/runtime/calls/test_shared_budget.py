@@ -12,12 +12,12 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import Budget, Options, Sample, Usage
-from unerring.core.journal.spend import Account, Charge, Limits
+from unerring.core.journal.spend import Account, Charge, SpendLimits
 from unerring.core.journal.state import RunState
 from unerring.errors import BudgetSpent
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.calls.shared_budget import Member, SharedBudget
-from unerring.runtime.config import Surroundings
+from unerring.runtime.calls.shared_budget import BudgetMember, SharedBudget
+from unerring.runtime.config import RunConfig
 from unerring.testing import MemoryJournal
 
 WORST = 100
@@ -142,7 +142,7 @@ def test_runs_in_threads_share_hours():
 
 def joined(budget, time=lambda: 0.0, loop=None, key=None):
     """A run that has joined a budget, with an account of its own."""
-    member = Member(budget, key, Account(), time, loop, lambda: None)
+    member = BudgetMember(budget, key, Account(), time, loop, lambda: None)
     budget.join(member)
     return member
 
@@ -159,7 +159,7 @@ def test_no_run_joins_while_the_accounts_are_summed_up():
 
     async def looked():
         joined(share.budget, time)
-        ledger = Ledger(RunState(), MemoryJournal(), Surroundings(share=share))
+        ledger = Ledger(RunState(), MemoryJournal(), RunConfig(share=share))
         ledger.state.account.limits = share.limits
         ledger.require_time()
 
@@ -190,7 +190,7 @@ def test_what_ended_runs_took_is_one_sum():
         member.account.begin((0, 0, ""), Charge(1, 2, 3))
         budget.leave(member)
         member.account.calls = 10**6
-    whole = budget.whole(Limits())
+    whole = budget.whole(SpendLimits())
     assert (whole.calls, whole.spent, whole.under_way) == (3, Charge(3, 6, 9), False)
 
 

@@ -5,8 +5,8 @@ from statistics import mean
 
 from provider_models import Queue, simulated
 
-from unerring.runtime.calls.rate_control import Pacing
-from unerring.runtime.calls.throughput import LEAST_CALLS, Widening
+from unerring.runtime.calls.rate_control import RateControl
+from unerring.runtime.calls.throughput import LEAST_CALLS, WindowSearch
 
 MOST = 256
 
@@ -21,7 +21,7 @@ def held(slots, sigma, seed, seconds=600.0):
     """Share of a server's throughput, latency to that of an idle one, and most calls at once; in the second half."""
     draw = latencies(sigma, "mean")
     service = mean(draw() for _ in range(20_000))
-    pacing = Pacing(MOST)
+    pacing = RateControl(MOST)
     seen = simulated(Queue(slots, latencies(sigma, seed)), pacing, seconds, pause=0.0)
     return seen.rate / (min(slots, MOST) / service), pacing.limit / seen.rate / service, seen.most
 
@@ -59,7 +59,7 @@ def test_a_server_of_few_slots_meets_few_calls_before_it_is_found_out():
     """
     widest = {}
     for slots in (2, 4, 8, 10**6):
-        pacing = Pacing(MOST)
+        pacing = RateControl(MOST)
         queue = Watched(slots, pacing)
         simulated(queue, pacing, 8.0 if slots > MOST else 120.0, pause=0.0)
         widest[slots] = round(queue.widest)
@@ -95,7 +95,7 @@ def test_it_recovers_when_the_server_gets_more_slots_and_gives_way_when_it_loses
     """
     wrong = []
     for sigma in (0.0, 0.3, 0.6):
-        pacing = Pacing(MOST)
+        pacing = RateControl(MOST)
         queue = Changing(4, latencies(sigma, 2), [(1200.0, 64), (2400.0, 4)], pacing)
         simulated(queue, pacing, 3600.0, pause=0.0)
         for slots, limit in zip((4, 64, 4), [*queue.limits, pacing.limit], strict=True):
@@ -107,7 +107,7 @@ def test_it_recovers_when_the_server_gets_more_slots_and_gives_way_when_it_loses
 def test_a_change_of_what_is_asked_is_no_queue():
     """Where answers become four times as long while the window rises, it goes on rising."""
     chance, calls = Random(5), iter(range(10**9))
-    pacing = Pacing(MOST)
+    pacing = RateControl(MOST)
 
     def latency():
         return chance.lognormvariate(0.0, 0.3) * (1.0 if next(calls) < 60 else 4.0)
@@ -117,10 +117,11 @@ def test_a_change_of_what_is_asked_is_no_queue():
 
 
 class Answers:
-    """Calls answered one after another at a given rate, each of them shown to a `Widening`; `count` is how many."""
+    """Calls answered one after another at a given rate, each of them shown to a `WindowSearch`; `count` is how
+    many."""
 
     def __init__(self):
-        self.widening = Widening(MOST)
+        self.widening = WindowSearch(MOST)
         self.now, self.count = 0.0, 0
 
     def until_changed(self, width, rate):

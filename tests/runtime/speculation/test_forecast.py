@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.runtime.speculation.forecast import GRACE, MEMORY, Foresight, worth_risking
+from unerring.runtime.speculation.forecast import GRACE, MEMORY, Forecaster, worth_risking
 
 CHOICES = ("a", "b", "c", "d")
 tallies = st.dictionaries(st.sampled_from(CHOICES), st.integers(1, 6), max_size=4)
@@ -17,7 +17,7 @@ steps = st.lists(st.tuples(st.sampled_from(CHOICES), guesses, tallies), max_size
 
 def taught(lessons):
     """A foresight that has seen these steps, and the shares it should have learned, of guesses and of votes."""
-    foresight, right, wrong, won, lost = Foresight(), 1, 1, 9, 1
+    foresight, right, wrong, won, lost = Forecaster(), 1, 1, 9, 1
     for choice, guess, tally in lessons:
         foresight.learn(choice, guess, tally)
         right += guess == choice
@@ -77,7 +77,7 @@ def test_a_forecast_is_more_likely_than_not(lessons, tally, guess):
 
 def test_right_guesses_earn_trust_and_wrong_ones_lose_it():
     """A first guess is not relied on; after right ones it is, more and more, and after as many wrong ones not."""
-    foresight = Foresight()
+    foresight = Forecaster()
     assert foresight.forecast({}, "a") is None
     trust = []
     for _ in range(10):
@@ -92,7 +92,7 @@ def test_right_guesses_earn_trust_and_wrong_ones_lose_it():
 
 def test_no_guess_teaches_nothing_of_guesses():
     """Steps without a guess leave the trust in guesses as it was."""
-    foresight = Foresight()
+    foresight = Forecaster()
     for _ in range(50):
         foresight.learn("a", None, {"a": 3})
     assert foresight.forecast({}, "a") is None
@@ -100,7 +100,7 @@ def test_no_guess_teaches_nothing_of_guesses():
 
 def test_old_mistakes_are_forgotten():
     """What was learned long ago fades: a source of guesses that was bad and became good is trusted again."""
-    foresight = Foresight()
+    foresight = Forecaster()
     for _ in range(MEMORY):
         foresight.learn("a", "b", {})
     for _ in range(5 * MEMORY):
@@ -110,7 +110,7 @@ def test_old_mistakes_are_forgotten():
 
 def test_never_an_error_in_three_million_votes_is_no_certainty():
     """However long everything was right, a forecast stays one: nothing overflows, and nothing is taken as certain."""
-    foresight = Foresight()
+    foresight = Forecaster()
     for _ in range(3000):
         foresight.learn("a", "a", {"a": 1000})
     for _ in range(3 * MEMORY):

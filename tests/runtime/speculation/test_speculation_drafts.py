@@ -10,7 +10,7 @@ import unerring
 from chain_runs import K3, Words, resume
 from unerring.core.journal.entries import DRAFT, Cancelled, Drafted, Failed, Intent, Replies
 from unerring.core.journal.state import replay
-from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.sample import Usage
 from unerring.errors import ProviderBusy, ProviderDown
 from unerring.runtime.config import Patience, Speculation
@@ -143,7 +143,7 @@ def test_a_bug_of_a_drafting_model_at_a_state_that_never_comes_to_be_stops_nothi
 
 
 def report(outcome):
-    series = Series()
+    series = RunSeries()
     for decided in outcome.decided:
         series.add(decided)
     return report_of(outcome.folded, series)

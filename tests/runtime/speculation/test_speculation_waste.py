@@ -11,7 +11,7 @@ from chain_runs import K1, K3, Words, arun, resume
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Cancelled, Committed, Intent, Replies
 from unerring.core.journal.state import RunState
-from unerring.core.reporting.report import Series, report_of
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.sample import Usage
 from unerring.runtime.config import Guards, Speculation
 from unerring.testing import MemoryJournal
@@ -46,7 +46,7 @@ def wasted_by_hand(entries):
 
 
 def report(outcome):
-    series = Series()
+    series = RunSeries()
     for decided in outcome.decided:
         series.add(decided)
     return report_of(outcome.folded, series)

@@ -41,7 +41,7 @@ EMBEDDED_POLICY = Policy(
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class EmbeddedEnsemble:
     """Three members, a drafter that proposes their answers, and what they are for.
 
     `reads` is the form of the prompts they were trained on, which `knows` says in words: asked anything else they
@@ -70,7 +70,7 @@ class Ensemble:
             )
 
 
-HANOI = Ensemble(
+HANOI = EmbeddedEnsemble(
     "embedded",
     WEIGHTS,
     "only the compact Towers of Hanoi prompts",
@@ -78,7 +78,7 @@ HANOI = Ensemble(
     EMBEDDED_POLICY,
     beyond=3,
 )
-DIGITS = Ensemble(
+DIGITS = EmbeddedEnsemble(
     "embedded/digits",
     WEIGHTS / "digits",
     "only one-digit products and sums, factors of at most 20 digits, and comparisons of numbers of at most 6 digits,",
@@ -89,7 +89,7 @@ DIGITS = Ensemble(
 ENSEMBLES = (HANOI, DIGITS)
 
 
-def named(spec: str) -> tuple[Ensemble, tuple[str, ...]]:
+def named(spec: str) -> tuple[EmbeddedEnsemble, tuple[str, ...]]:
     """The ensemble that a specification names, and which of its members; raises `InputError` where there is none.
 
     The members are those that vote, or the drafter alone.

@@ -39,7 +39,7 @@ DRAFTS_KEPT = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ScoredAnswer:
     """An answer's tokens, with the end token if it came to that, and their log-probabilities.
 
     Log-probabilities are in nats, under the model's own distribution (temperature 1), whatever temperature the
@@ -49,9 +49,9 @@ class Written:
     tokens: Tokens = ()
     logprobs: tuple[float, ...] = ()
 
-    def cut(self, most: int) -> "Written":
+    def cut(self, most: int) -> "ScoredAnswer":
         """The first `most` tokens."""
-        return self if len(self.tokens) <= most else Written(self.tokens[:most], self.logprobs[:most])
+        return self if len(self.tokens) <= most else ScoredAnswer(self.tokens[:most], self.logprobs[:most])
 
     def mean_logprob(self) -> float:
         """Mean log-probability of the tokens."""
@@ -59,7 +59,7 @@ class Written:
 
 
 @dataclass(frozen=True, eq=False)
-class Likeliest:
+class GreedyAnswer:
     """The likeliest continuation of `start`: its tokens, and what else was expected at each of them.
 
     `relative` are logits less that of the path's own word, shape [tokens, words].
@@ -79,9 +79,9 @@ class Likeliest:
         return sums
 
     @cached_property
-    def whole(self) -> Written:
+    def whole(self) -> ScoredAnswer:
         """The path itself, as an answer."""
-        return Written(self.tokens, tuple((-np.log(self.own)).tolist()))
+        return ScoredAnswer(self.tokens, tuple((-np.log(self.own)).tolist()))
 
     def departure(self, temperature: float, numbers: Floats) -> tuple[int, int] | None:
         """The place where a sample leaves the path, and the word it takes there; None if it keeps to it.
@@ -103,10 +103,10 @@ class Likeliest:
         # rounding may put the mark past the last word that has any weight
         return place, min(int(word), int(np.flatnonzero(others)[-1]))
 
-    def up_to(self, place: int, word: int) -> Written:
+    def up_to(self, place: int, word: int) -> ScoredAnswer:
         """The path's first `place` tokens and then another word."""
         logprob = float(self.relative[place, word] - np.log(self.own[place]))
-        return Written((*self.tokens[:place], word), (*self.whole.logprobs[:place], logprob))
+        return ScoredAnswer((*self.tokens[:place], word), (*self.whole.logprobs[:place], logprob))
 
 
 def _keep_freed_memory() -> None:
@@ -193,7 +193,7 @@ class Drafter:
         self._kept.update(found)
 
 
-class Member:
+class EnsembleMember:
     """A model of the ensemble."""
 
     def __init__(self, folder: Path, drafter: Drafter | None = None) -> None:
@@ -202,12 +202,12 @@ class Member:
         self.tokenizer = self._engine.tokenizer
         self.arithmetic = self._engine.arithmetic
 
-    def likeliest(self, starts: Sequence[Tokens], fresh: bool = True) -> list[Likeliest]:
+    def likeliest(self, starts: Sequence[Tokens], fresh: bool = True) -> list[GreedyAnswer]:
         """The likeliest continuation of each start; starts that are equal share one.
 
         Fresh starts are whole prompts, which the drafter can answer; others have some of an answer behind them.
         """
-        found: dict[Tokens, Likeliest] = {}
+        found: dict[Tokens, GreedyAnswer] = {}
         rows = list(dict.fromkeys(starts))
         if self._drafter is not None and fresh:
             proposed = dict(zip(rows, self._drafter.drafts(rows), strict=True))
@@ -221,7 +221,7 @@ class Member:
             proposed = self._continued(settled)
         return [found[start] for start in starts]
 
-    def _is_whole(self, path: Likeliest) -> bool:
+    def _is_whole(self, path: GreedyAnswer) -> bool:
         return path.tokens[-1] == self.tokenizer.end or len(path.tokens) == LONGEST
 
     def _continued(self, settled: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
@@ -234,7 +234,7 @@ class Member:
                 proposed[start] = settled[start] + tokens
         return proposed
 
-    def _judged(self, proposed: dict[Tokens, Tokens], settled: dict[Tokens, Tokens]) -> list[Likeliest]:
+    def _judged(self, proposed: dict[Tokens, Tokens], settled: dict[Tokens, Tokens]) -> list[GreedyAnswer]:
         """The likeliest path of each start as far as one pass tells: at least a token more than was settled."""
         judged = []
         for starts in _alike(proposed):
@@ -242,7 +242,7 @@ class Member:
             judged += self._pass(starts, proposals, [len(settled.get(start, ())) for start in starts])
         return judged
 
-    def _pass(self, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[Likeliest]:
+    def _pass(self, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[GreedyAnswer]:
         """The likeliest path of each start up to where it departs from the proposal; all of one length."""
         # the last token of a proposal is only compared with what is expected in its place
         rows = [start + proposal[:-1] for start, proposal in zip(starts, proposals, strict=True)]
@@ -255,14 +255,16 @@ class Member:
         paths = []
         for row, start in enumerate(starts):
             most = int(agreeing[row]) + 1
-            paths.append(Likeliest(start, tuple(expected[row, :most].tolist()), logits[row, :most], sums[row, :most]))
+            paths.append(
+                GreedyAnswer(start, tuple(expected[row, :most].tolist()), logits[row, :most], sums[row, :most])
+            )
         return paths
 
     def draw(
-        self, paths: Sequence[Likeliest], temperatures: Sequence[float], numbers: Sequence[Floats]
-    ) -> list[Written]:
+        self, paths: Sequence[GreedyAnswer], temperatures: Sequence[float], numbers: Sequence[Floats]
+    ) -> list[ScoredAnswer]:
         """One sample of each path's start, from its `LONGEST` uniform numbers, one for each place of an answer."""
-        answers = [Written()] * len(paths)
+        answers = [ScoredAnswer()] * len(paths)
         going = dict(enumerate(paths))
         while going:
             departed: dict[int, Tokens] = {}
@@ -271,7 +273,7 @@ class Member:
                 left = path.departure(temperatures[sample], numbers[sample][len(before.tokens) :])
                 further = path.whole if left is None else path.up_to(*left)
                 tokens = (before.tokens + further.tokens)[:LONGEST]
-                answers[sample] = Written(tokens, (before.logprobs + further.logprobs)[:LONGEST])
+                answers[sample] = ScoredAnswer(tokens, (before.logprobs + further.logprobs)[:LONGEST])
                 if left is not None and tokens[-1] != self.tokenizer.end and len(tokens) < LONGEST:
                     departed[sample] = path.start + further.tokens
             going = dict(zip(departed, self.likeliest(list(departed.values()), fresh=False), strict=True))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from unerring.adapters.embedded.catalog import DRAFT, Ensemble, named
+from unerring.adapters.embedded.catalog import DRAFT, EmbeddedEnsemble, named
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import InputError
 
@@ -39,15 +39,17 @@ class EmbeddedSampler:
         self._ensemble, names = named(spec)
         self.drafter = self._ensemble.drafter
         try:
-            from unerring.adapters.embedded.engine import Member
-            from unerring.adapters.embedded.worker import Desk
+            from unerring.adapters.embedded.engine import EnsembleMember
+            from unerring.adapters.embedded.worker import WorkerPool
         except ImportError as error:
             raise _lacking(error) from None
         drafter = _drafter(self._ensemble)
-        members = {f"{self._ensemble.name}/{name}": Member(self._ensemble.folder / name, drafter) for name in names}
+        members = {
+            f"{self._ensemble.name}/{name}": EnsembleMember(self._ensemble.folder / name, drafter) for name in names
+        }
         self._tokenizer = next(iter(members.values())).tokenizer
         self.rotation = len(names)
-        self._desk = Desk(members)
+        self._desk = WorkerPool(members)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples; raises `InputError` for a prompt that the model was not trained to read."""
@@ -89,7 +91,7 @@ class EmbeddedDrafter:
 
 
 @cache
-def _drafter(ensemble: Ensemble) -> "Drafter":
+def _drafter(ensemble: EmbeddedEnsemble) -> "Drafter":
     """The drafting model of an ensemble, loaded once: what it drafts to look ahead is there when the step is asked."""
     try:
         from unerring.adapters.embedded.engine import Drafter

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from unerring.adapters.embedded.engine import BATCH, Member, Tokens, Written, cores, uniforms
+from unerring.adapters.embedded.engine import BATCH, EnsembleMember, ScoredAnswer, Tokens, cores, uniforms
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 
 # samples, or the failure of the engine, or None for a call dropped unanswered
@@ -21,7 +21,7 @@ Answer: TypeAlias = list[Sample] | BaseException | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class MemberCall:
     """One call: a prompt, and for each sample the member it is asked of and its name for random numbers."""
 
     start: Tokens
@@ -41,16 +41,16 @@ class Request:
             self.answer.set_result(samples)
 
 
-class Desk:
+class WorkerPool:
     """Members by name, with one queue and a thread for each core.
 
     The threads are an executor's, which Python ends in good order when it exits, even after Ctrl-C and without
     `stop`: a daemon thread could be killed inside the engine and take the process down with it.
     """
 
-    def __init__(self, members: dict[str, Member]) -> None:
+    def __init__(self, members: dict[str, EnsembleMember]) -> None:
         self._members = list(members.items())
-        self._queue: deque[Request] = deque()
+        self._queue: deque[MemberCall] = deque()
         self._lock = threading.Lock()
         self._threads = cores()
         self._busy = 0
@@ -65,7 +65,7 @@ class Desk:
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the sampler is closed")
-            self._queue.append(Request(start, samples, settings, answer))
+            self._queue.append(MemberCall(start, samples, settings, answer))
             if self._busy < self._threads:
                 self._busy += 1
                 self._executor.submit(self._work)
@@ -87,17 +87,17 @@ class Desk:
         """Answer batches until the queue is empty."""
         while batch := self._next():
             try:
-                answered: list[tuple[Request, Answer]]
+                answered: list[tuple[MemberCall, Answer]]
                 answered = [*zip(batch, self._answers(batch), strict=True)]
             except BaseException as error:
                 answered = [(request, error) for request in batch]
             _hand_over(answered)
 
-    def _next(self) -> list[Request]:
+    def _next(self) -> list[MemberCall]:
         """The next batch: a thread's fair share of what waits."""
         if not threading.main_thread().is_alive():
             self.stop()  # Python is on its way out
-        batch: list[Request] = []
+        batch: list[MemberCall] = []
         with self._lock:
             share = min(BATCH, -(-len(self._queue) // self._threads))
             while self._queue and len(batch) < share:
@@ -108,7 +108,7 @@ class Desk:
                 self._busy -= 1
         return batch
 
-    def _answers(self, batch: list[Request]) -> list[list[Sample]]:
+    def _answers(self, batch: list[MemberCall]) -> list[list[Sample]]:
         answers: list[dict[int, Sample]] = [{} for _ in batch]
         for number, (voter, member) in enumerate(self._members):
             mine = [
@@ -127,7 +127,7 @@ class Desk:
         return [[answer[place] for place in range(len(answer))] for answer in answers]
 
 
-def _sample(voter: str, member: Member, request: Request, written: Written) -> Sample:
+def _sample(voter: str, member: EnsembleMember, request: MemberCall, written: ScoredAnswer) -> Sample:
     kept = written.cut(request.settings.max_output_tokens)
     return Sample(
         text=member.tokenizer.decode(kept.tokens),
@@ -138,9 +138,9 @@ def _sample(voter: str, member: Member, request: Request, written: Written) -> S
     )
 
 
-def _hand_over(answered: Sequence[tuple[Request, Answer]]) -> None:
+def _hand_over(answered: Sequence[tuple[MemberCall, Answer]]) -> None:
     """Deliver answers, with one call to each event loop that waits for any."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Request, Answer]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[MemberCall, Answer]]] = {}
     for request, samples in answered:
         loops.setdefault(request.answer.get_loop(), []).append((request, samples))
     for loop, mine in loops.items():
@@ -149,6 +149,6 @@ def _hand_over(answered: Sequence[tuple[Request, Answer]]) -> None:
             loop.call_soon_threadsafe(_deliver, mine)
 
 
-def _deliver(answered: Sequence[tuple[Request, Answer]]) -> None:
+def _deliver(answered: Sequence[tuple[MemberCall, Answer]]) -> None:
     for request, samples in answered:
         request.deliver(samples)

@@ -24,7 +24,7 @@ from yarl import URL
 from unerring.adapters.openai.deadlines import Deadlines
 from unerring.adapters.openai.errors import LARGEST_ERROR, Failure, one_line
 from unerring.adapters.openai.response import LARGEST_REPLY
-from unerring.adapters.openai.spec import Proxy, Secret, Spec
+from unerring.adapters.openai.spec import EndpointSpec, Proxy, Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 # uvicorn and Node close connections that were idle for 5 seconds: to use one just then loses a call for nothing.
@@ -38,10 +38,10 @@ NO_LIMIT = aiohttp.ClientTimeout(total=None)  # the deadline is our own
 Answered: TypeAlias = tuple[int, Mapping[str, str], bytes]  # status, headers, body
 
 
-class Line:
+class Connection:
     """Posts bodies to one address. Each event loop has connections of its own, which are closed as the loop ends."""
 
-    def __init__(self, spec: Spec, secret: Secret, proxy: Proxy | None) -> None:
+    def __init__(self, spec: EndpointSpec, secret: Secret, proxy: Proxy | None) -> None:
         self._where = spec.place
         self._secret = secret
         self._timeout = spec.timeout
@@ -65,7 +65,7 @@ class Line:
                 self._through["proxy_headers"] = {"Proxy-Authorization": login, "Host": host}
                 if self._url.scheme == "http":  # no tunnel: the proxy reads the request itself
                     self._headers["Proxy-Authorization"] = login
-        self._open: dict[asyncio.AbstractEventLoop, _Open] = {}
+        self._open: dict[asyncio.AbstractEventLoop, _LoopConnections] = {}
 
     async def exchange(self, body: bytes) -> Answered | Failure:
         """Post a body, and return what was answered or the failure to get an answer.
@@ -108,14 +108,14 @@ class Line:
         if opened is not None:
             await opened.holding.aclose()
 
-    async def _opened(self) -> "_Open":
+    async def _opened(self) -> "_LoopConnections":
         # A loop that ends closes the asynchronous generators that began on it, and thereby what they hold.
         loop = asyncio.get_running_loop()
         holding = self._holding(loop)
         connector = await anext(holding)
         request = aiohttp.ClientRequest("POST", self._url, loop=loop, **self._through)
         head = _head(request, self._headers)
-        self._open[loop] = opened = _Open(connector, request, head, Deadlines(loop, self._timeout), holding)
+        self._open[loop] = opened = _LoopConnections(connector, request, head, Deadlines(loop, self._timeout), holding)
         return opened
 
     async def _holding(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.TCPConnector, None]:
@@ -129,7 +129,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _LoopConnections:
     """What one event loop has of a line.
 
     `request` says where connections go, and `head` is what stands before the length of each body. `holding` is what

@@ -73,7 +73,7 @@ _BY_WORD = {
 }
 
 
-class Said:
+class ErrorBody:
     """What an error's body says: its message, and the words that tell errors apart, where they are."""
 
     __slots__ = ("codes", "limits", "message", "param", "retry_delay", "status")
@@ -97,7 +97,7 @@ class Said:
         return bool(_TOO_LONG.search(self.codes) or _TOO_LONG_WORDS.search(self.message[:1000]))
 
 
-def said_by(value: object) -> Said:
+def said_by(value: object) -> ErrorBody:
     """Read an error as it came in JSON, in any of the shapes there are; never raises."""
     for key in ("error", "errors", "message", "detail"):
         value = _first(value)  # Gemini puts its error into a list, FastAPI its details
@@ -105,9 +105,9 @@ def said_by(value: object) -> Said:
             value = value[key]
     value = _first(value)
     if isinstance(value, str):
-        return Said(value)
+        return ErrorBody(value)
     if not isinstance(value, dict):
-        return Said()
+        return ErrorBody()
     codes = [value.get("code"), value.get("type"), value.get("status")]
     metadata, inner = value.get("metadata"), value.get("innererror")
     if isinstance(inner, dict):  # Azure
@@ -118,7 +118,7 @@ def said_by(value: object) -> Said:
     messages = (value.get(key) for key in ("message", "msg", "error", "detail"))
     where = value.get("param", value.get("loc"))  # loc is FastAPI's: a list that ends in the field
     param = where[-1] if isinstance(where, list) and where else where
-    said = Said(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
+    said = ErrorBody(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
     said.retry_delay = _retry_delay(value.get("details"))
     said.limits = _limits(metadata.get("headers")) if isinstance(metadata, dict) else {}
     said.status = _status_in(value.get("code"), said.codes)
@@ -155,13 +155,13 @@ def _status_in(code: object, codes: str) -> int | None:
     return next((status for word, status in _BY_WORD.items() if word in codes), None)
 
 
-def read_error(body: bytes) -> Said:
+def read_error(body: bytes) -> ErrorBody:
     """Read the body of an error: JSON, a page or plain words; never raises."""
     text = body[:LARGEST_ERROR].decode("utf-8", "replace")
     try:
         said = said_by(json.loads(text))
     except (ValueError, RecursionError):
-        said = Said()
+        said = ErrorBody()
     if not said.message:  # in no place that is known: the body itself, or a page's title
         page = text[:LARGEST_PAGE]
         title = _TITLE.search(page)
@@ -169,7 +169,9 @@ def read_error(body: bytes) -> Said:
     return said
 
 
-def failure(status: int, said: Said, headers: Mapping[str, str], where: str, secret: Secret, now: float) -> Failure:
+def failure(
+    status: int, said: ErrorBody, headers: Mapping[str, str], where: str, secret: Secret, now: float
+) -> Failure:
     """The failure that a status means, with what the server said. `now` is seconds since 1970."""
     kind = _kind(status, said)
     if 300 <= status <= 399:
@@ -186,7 +188,7 @@ def failure(status: int, said: Said, headers: Mapping[str, str], where: str, sec
     return busy
 
 
-def _kind(status: int, said: Said) -> FailureKind:
+def _kind(status: int, said: ErrorBody) -> FailureKind:
     if status in {400, 403, 429} and (_QUOTA.search(said.codes) or _NO_CREDIT.search(said.message[:1000])):
         return FailureKind.QUOTA
     if (status in {400, 403, 422} and said.filtered) or (status in {400, 422} and said.too_long):

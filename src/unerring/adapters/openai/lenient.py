@@ -32,19 +32,19 @@ def is_there(raw: msgspec.Raw) -> bool:
     return raw != NOTHING and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
 
 
-class Details(msgspec.Struct, gc=False):
+class TokenDetails(msgspec.Struct, gc=False):
     """Of the prompt's tokens, those read from a prompt cache and those written to one."""
 
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
 
 
-class Tokens(msgspec.Struct, gc=False):
+class ReplyUsage(msgspec.Struct, gc=False):
     """The usage of a reply, as OpenAI and as Anthropic word it."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
-    prompt_tokens_details: Details | None = None
+    prompt_tokens_details: TokenDetails | None = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
@@ -72,17 +72,17 @@ class Tokens(msgspec.Struct, gc=False):
         return read, cached, self.output_tokens if self.completion_tokens is None else self.completion_tokens
 
 
-class Part(msgspec.Struct, gc=False):
+class ContentPart(msgspec.Struct, gc=False):
     """A part of a content that comes in parts."""
 
     type: str = ""
     text: str | None = None
 
 
-class Message(msgspec.Struct, gc=False):
+class ReplyMessage(msgspec.Struct, gc=False):
     """What the model said."""
 
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
     refusal: str | None = None
     reasoning_content: msgspec.Raw = NOTHING  # DeepSeek, vLLM, llama.cpp
     reasoning: msgspec.Raw = NOTHING  # OpenRouter, Ollama, Groq
@@ -100,43 +100,43 @@ class Message(msgspec.Struct, gc=False):
         return NOTED_REASONING if there else None
 
 
-class Token(msgspec.Struct, gc=False):
+class TokenLogprob(msgspec.Struct, gc=False):
     """One token's log-probability. `token` is its text as JSON, not read, since it may be half a character."""
 
     logprob: float | None = None
     token: msgspec.Raw = NOTHING
 
 
-class Logprobs(msgspec.Struct, gc=False):
+class ReplyLogprobs(msgspec.Struct, gc=False):
     """Log-probabilities, as OpenAI words them and as Together does."""
 
-    content: list[Token] | None = None
+    content: list[TokenLogprob] | None = None
     token_logprobs: list[float | None] | None = None
 
 
-class Choice(msgspec.Struct, gc=False):
+class ReplyChoice(msgspec.Struct, gc=False):
     """One answer. `text` is where some servers have it."""
 
-    message: Message | None = None
+    message: ReplyMessage | None = None
     finish_reason: str | None = None
-    logprobs: Logprobs | None = None
+    logprobs: ReplyLogprobs | None = None
     text: str | None = None
     error: msgspec.Raw = NOTHING
 
 
-class Reply(msgspec.Struct, gc=False):
+class ReplyBody(msgspec.Struct, gc=False):
     """What matters of a reply."""
 
     id: str | None = None
     created: Any = None  # a number that was written as a text must not cost the rest
     model: str | None = None
     system_fingerprint: str | None = None
-    choices: list[Choice] | None = None
-    usage: Tokens | None = None
+    choices: list[ReplyChoice] | None = None
+    usage: ReplyUsage | None = None
     error: msgspec.Raw = NOTHING
 
 
-def careful(body: bytes) -> Reply | None:
+def careful(body: bytes) -> ReplyBody | None:
     """Read a reply field by field; None where there is no JSON object that could be read. Never raises."""
     if len(body) > LARGEST or sum(map(body.count, (b",", b":", b"{", b"["))) > MOST_PARTS:
         return None
@@ -149,7 +149,7 @@ def careful(body: bytes) -> Reply | None:
         value = value[0]
     if not isinstance(value, dict):
         return None
-    return Reply(
+    return ReplyBody(
         id=_text(value.get("id")) or (str(value["id"])[:100] if _is_number(value.get("id")) else None),
         created=value.get("created"),
         model=_text(value.get("model")),
@@ -160,9 +160,9 @@ def careful(body: bytes) -> Reply | None:
     )
 
 
-def _choice(value: dict[str, object]) -> Choice:
+def _choice(value: dict[str, object]) -> ReplyChoice:
     message = value.get("message")
-    return Choice(
+    return ReplyChoice(
         message=_message(message) if isinstance(message, dict) else None,
         finish_reason=_reason(value.get("finish_reason")),
         logprobs=_logprobs(value.get("logprobs")),
@@ -176,37 +176,41 @@ def _reason(value: object) -> str | None:
     return _sound(value) if isinstance(value, str) else None if value is None else f"not a text: {value!r:.80}"
 
 
-def _message(value: dict[str, object]) -> Message:
+def _message(value: dict[str, object]) -> ReplyMessage:
     content = value.get("content")
-    parts: str | list[Part] | None = _text(content)
+    parts: str | list[ContentPart] | None = _text(content)
     if isinstance(content, list):
         parts = [_part(part) for part in content if isinstance(part, dict | str)]
     beside = (value.get(name) for name in ("reasoning_content", "reasoning", "tool_calls", "function_call"))
-    return Message(parts, _text(value.get("refusal")), *map(_raw, beside))
+    return ReplyMessage(parts, _text(value.get("refusal")), *map(_raw, beside))
 
 
-def _part(value: dict[str, object] | str) -> Part:
+def _part(value: dict[str, object] | str) -> ContentPart:
     if isinstance(value, str):
-        return Part("text", _sound(value))
-    return Part(_text(value.get("type")) or "", _text(value.get("text")))
+        return ContentPart("text", _sound(value))
+    return ContentPart(_text(value.get("type")) or "", _text(value.get("text")))
 
 
-def _logprobs(value: object) -> Logprobs | None:
+def _logprobs(value: object) -> ReplyLogprobs | None:
     if not isinstance(value, dict):
         return None
     tokens = (token for token in _list(value.get("content")) if isinstance(token, dict))
-    content = [Token(number(each.get("logprob")), END if each.get("token") == "" else NOTHING) for each in tokens]
-    return Logprobs(content, [number(each) for each in _list(value.get("token_logprobs"))])
+    content = [
+        TokenLogprob(number(each.get("logprob")), END if each.get("token") == "" else NOTHING) for each in tokens
+    ]
+    return ReplyLogprobs(content, [number(each) for each in _list(value.get("token_logprobs"))])
 
 
-def _tokens(value: object) -> Tokens | None:
+def _tokens(value: object) -> ReplyUsage | None:
     if not isinstance(value, dict):
         return None
     details = value.get("prompt_tokens_details")
-    return Tokens(
+    return ReplyUsage(
         prompt_tokens=_whole(value.get("prompt_tokens")),
         completion_tokens=_whole(value.get("completion_tokens")),
-        prompt_tokens_details=Details(_whole(details.get("cached_tokens")), _whole(details.get("cache_write_tokens")))
+        prompt_tokens_details=TokenDetails(
+            _whole(details.get("cached_tokens")), _whole(details.get("cache_write_tokens"))
+        )
         if isinstance(details, dict)
         else None,
         input_tokens=_whole(value.get("input_tokens")),

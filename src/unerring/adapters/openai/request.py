@@ -9,8 +9,8 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from unerring.adapters.openai.errors import Said
-from unerring.adapters.openai.spec import Spec
+from unerring.adapters.openai.errors import ErrorBody
+from unerring.adapters.openai.spec import EndpointSpec
 from unerring.core.voting.sample import Message, Settings
 
 # As many bits as a signed 32-bit integer has, which is all that Gemini and llama.cpp take. Two samples of a step share
@@ -45,10 +45,10 @@ def _kept(parts: dict[_Part, bytes], key: _Part, part: bytes) -> bytes:
     return part
 
 
-class Form:
+class RequestForm:
     """What requests of one sampler look like. It changes where a server refuses a parameter."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: EndpointSpec) -> None:
         self._model = b'{"model":%s,"messages":[' % _encode(spec.model)
         self.with_reasons = False  # whether the server was seen to give finish reasons
         self._limit = LIMITS[0]
@@ -121,7 +121,7 @@ class Form:
         return news
 
 
-def refused_parameter(status: int, said: Said, sent: frozenset[str]) -> str | None:
+def refused_parameter(status: int, said: ErrorBody, sent: frozenset[str]) -> str | None:
     """The one of the parameters sent that a refusal names, if it names one that a request can do without."""
     if status not in {400, 403, 422}:
         return None

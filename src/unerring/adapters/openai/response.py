@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.openai.errors import Failure, Said, failure, one_line, read_error
+from unerring.adapters.openai.errors import ErrorBody, Failure, failure, one_line, read_error
 from unerring.adapters.openai.finish_reasons import LONGEST_REASON, finish_of
-from unerring.adapters.openai.lenient import END, Choice, Message, Reply, careful, is_there, number
+from unerring.adapters.openai.lenient import END, ReplyBody, ReplyChoice, ReplyMessage, careful, is_there, number
 from unerring.adapters.openai.spec import Secret
 from unerring.core.voting.sample import Finish, Sample, Usage, least_tokens
 from unerring.errors import FailureKind, ProviderBusy
@@ -34,7 +34,7 @@ SHORTEST_ID = 8  # characters after its last dash
 LONGEST_TIME = 13  # digits of milliseconds since 1970
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ExpectedReply(msgspec.Struct, frozen=True):
     """What a reply answers: a request for `n` samples of `limit` tokens each at most, by the sampler named `voter`.
 
     `input_worst` is the most tokens that its prompt can have. `where` names the host in messages. `now` is the time,
@@ -54,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True):
     stops: bool = False
 
 
-def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> Outcome:
+def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: ExpectedReply) -> Outcome:
     """The samples that a reply brings, between one and `n`, or the failure that it is.
 
     Header names are looked up in lower case, in a mapping that may know no case. The body is `LARGEST_REPLY` bytes at
@@ -69,7 +69,7 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
         return _unknown("the reply is packed in a way that was not asked for, or that breaks off", asked)
     if len(plain) > MANY and any(plain.count(mark) > most for mark, most in MOST.items()):
         return _unknown("the reply has more parts than an answer has", asked)
-    reply: Reply | None
+    reply: ReplyBody | None
     try:
         reply = _decode(plain)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
@@ -81,10 +81,10 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     return _samples(reply, choices[: asked.n], headers, asked) if choices else _empty(reply, headers, asked)
 
 
-_decode = msgspec.json.Decoder(Reply).decode
+_decode = msgspec.json.Decoder(ReplyBody).decode
 
 
-def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
+def _empty(reply: ReplyBody, headers: Mapping[str, str], asked: ExpectedReply) -> Outcome:
     """The failure that a reply without answers is: by the status that its error carries, if it has one."""
     read, _, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     tokens = None if not read or written is None else (read, written)  # no prompt is empty
@@ -103,7 +103,9 @@ def _empty(reply: Reply, headers: Mapping[str, str], asked: Asked) -> Outcome:
     return failed
 
 
-def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], asked: Asked) -> list[Sample]:
+def _samples(
+    reply: ReplyBody, choices: list[ReplyChoice], headers: Mapping[str, str], asked: ExpectedReply
+) -> list[Sample]:
     read, cached, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     copied = hit(headers) or (read == 0 == written and any(_answer(choice)[0] for choice in choices))
     if not read:  # no prompt is empty: it was not counted
@@ -132,7 +134,7 @@ def _samples(reply: Reply, choices: list[Choice], headers: Mapping[str, str], as
     return samples
 
 
-def _answer(choice: Choice, with_reasons: bool = False) -> tuple[str, Finish]:
+def _answer(choice: ReplyChoice, with_reasons: bool = False) -> tuple[str, Finish]:
     """The text of a choice, and why it ended."""
     message = choice.message
     finish = finish_of(choice.finish_reason, with_reasons)
@@ -148,13 +150,13 @@ def _answer(choice: Choice, with_reasons: bool = False) -> tuple[str, Finish]:
     return text, finish
 
 
-def _joined(message: Message) -> str:
+def _joined(message: ReplyMessage) -> str:
     """The text of content that comes in parts; thoughts, and what is no text, are left out."""
     parts = message.content if isinstance(message.content, list) else ()
     return "".join(part.text for part in parts if part.text and part.type in {"text", "output_text", ""})
 
 
-def _mean_logprob(choice: Choice) -> float | None:
+def _mean_logprob(choice: ReplyChoice) -> float | None:
     """The mean log-probability of the tokens; None where there is none, or it is no log-probability."""
     each = _logprobs(choice)
     if not each:
@@ -163,7 +165,7 @@ def _mean_logprob(choice: Choice) -> float | None:
     return min(mean, 0.0) if -math.inf < mean <= LIKELIEST else None  # which is not a number is neither
 
 
-def _logprobs(choice: Choice) -> list[float]:
+def _logprobs(choice: ReplyChoice) -> list[float]:
     given = choice.logprobs
     if given is None:
         return []
@@ -172,7 +174,7 @@ def _logprobs(choice: Choice) -> list[float]:
     return [logprob for logprob in given.token_logprobs or () if logprob is not None]
 
 
-def _outputs(written: int | None, choices: Sequence[Choice], limit: int, stops: bool) -> Sequence[int]:
+def _outputs(written: int | None, choices: Sequence[ReplyChoice], limit: int, stops: bool) -> Sequence[int]:
     """What each sample has of the tokens written, which are `written` in all, or more where the samples show more.
 
     Some servers count one of several samples (llama.cpp), or none. A sample has as many as it has log-probabilities;
@@ -203,7 +205,7 @@ def _outputs(written: int | None, choices: Sequence[Choice], limit: int, stops: 
     return outputs
 
 
-def _with_its_end(tokens: int, choice: Choice, limit: int, stops: bool) -> int:
+def _with_its_end(tokens: int, choice: ReplyChoice, limit: int, stops: bool) -> int:
     """The tokens that a sample shows, and its end, where a stop sequence took that out and no empty token shows it."""
     if not tokens or not stops or _answer(choice)[1] is not Finish.STOP:
         return tokens
@@ -213,12 +215,12 @@ def _with_its_end(tokens: int, choice: Choice, limit: int, stops: bool) -> int:
     return tokens + 1 if limit < 0 else max(tokens, min(tokens + 1, limit))
 
 
-def _least_of_several(choice: Choice, limit: int) -> int:
+def _least_of_several(choice: ReplyChoice, limit: int) -> int:
     text, finish = _answer(choice)
     return limit if finish is Finish.LENGTH else least_tokens(text)
 
 
-def _token_count(choice: Choice) -> int:
+def _token_count(choice: ReplyChoice) -> int:
     given = choice.logprobs
     return 0 if given is None else len(given.content or given.token_logprobs or ())
 
@@ -237,7 +239,7 @@ def _identity(reply_id: str | None, place: int, where: str) -> str | None:
     return blake2b(f"{where} {reply_id}:{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _served(reply: Reply, secret: Secret) -> str | None:
+def _served(reply: ReplyBody, secret: Secret) -> str | None:
     if not reply.model:
         return None
     served = f"{reply.model} {reply.system_fingerprint}" if reply.system_fingerprint else reply.model
@@ -300,11 +302,11 @@ def _plain(headers: Mapping[str, str], body: bytes) -> bytes | None:
     return None
 
 
-def _refused(status: int, headers: Mapping[str, str], said: Said, asked: Asked) -> Failure:
+def _refused(status: int, headers: Mapping[str, str], said: ErrorBody, asked: ExpectedReply) -> Failure:
     if not 300 <= status <= 599:
         return _unknown(f"it answered {status}, which is no status of a reply", asked)
     return failure(status, said, headers, asked.where, asked.secret, asked.now)
 
 
-def _unknown(words: str, asked: Asked, tokens: tuple[int, int] | None = None) -> ProviderBusy:
+def _unknown(words: str, asked: ExpectedReply, tokens: tuple[int, int] | None = None) -> ProviderBusy:
     return ProviderBusy(one_line(f"{asked.where}: {words}", asked.secret), None, FailureKind.UNKNOWN, tokens)

@@ -28,14 +28,16 @@ _RESET = re.compile(r"(x-)?ratelimit[a-z]*-reset(-[a-z-]+)?|anthropic-ratelimit-
 _STRUCTURED = re.compile(r"(?:^|[;,\s])(r|remaining|t|reset)\s*=\s*([0-9]{1,12})(?=[;,\s]|$)")  # RateLimit, IETF draft
 
 
-class Wait(NamedTuple):
+class RetryAfter(NamedTuple):
     """Seconds to wait, a day at most, and how they were read out of which header."""
 
     seconds: float
     reading: str
 
 
-def wait_asked(headers: Mapping[str, str], now: float, told: str | None = None, limited: bool = False) -> Wait | None:
+def wait_asked(
+    headers: Mapping[str, str], now: float, told: str | None = None, limited: bool = False
+) -> RetryAfter | None:
     """How long the provider asks to wait; None if it does not say. `now` is seconds since 1970.
 
     Pass headers in lower case, or in a mapping that ignores case. In order of precedence: retry-after-ms, retry-after
@@ -52,8 +54,8 @@ def wait_asked(headers: Mapping[str, str], now: float, told: str | None = None, 
     for name, text in (("retry-after", headers.get("retry-after")), ("the error", told)):
         if text is not None and (wait := _read(name, text, clock)) is not None:
             return wait
-    used_up: list[Wait] = []
-    unsaid: list[Wait] = []
+    used_up: list[RetryAfter] = []
+    unsaid: list[RetryAfter] = []
     for name, text, remaining in _resets(headers):
         wait = _read(name, text, clock, past=False)
         if wait is not None and (remaining is None or remaining <= 0):
@@ -77,7 +79,7 @@ def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, str, float | None
             yield lowered, headers[name], None if left is None else _signed(left)
 
 
-def _read(name: str, text: str, now: float, past: bool = True) -> Wait | None:
+def _read(name: str, text: str, now: float, past: bool = True) -> RetryAfter | None:
     """A wait in any of its forms. Times that have passed are no wait at all, or None where `past` says so."""
     text = text.strip()[:LONGEST_VALUE]
     number = _decimal(text)
@@ -94,20 +96,20 @@ def _read(name: str, text: str, now: float, past: bool = True) -> Wait | None:
     return _until(name, text, when, now)
 
 
-def _wait(name: str, text: str, seconds: float) -> Wait | None:
+def _wait(name: str, text: str, seconds: float) -> RetryAfter | None:
     if not math.isfinite(seconds) or seconds < 0:
         return None
-    return Wait(min(seconds, LONGEST_WAIT), f"{name}: {text} read as {seconds:g} s")
+    return RetryAfter(min(seconds, LONGEST_WAIT), f"{name}: {text} read as {seconds:g} s")
 
 
-def _until(name: str, text: str, when: float, now: float) -> Wait:
+def _until(name: str, text: str, when: float, now: float) -> RetryAfter:
     away = max(0.0, when - now)
     try:
         form = "%H:%M:%S UTC" if away < FULL_DATES else "%Y-%m-%d %H:%M:%S UTC"
         time = datetime.fromtimestamp(when, UTC).strftime(form)
     except (ValueError, OverflowError, OSError):
         time = "beyond all calendars"
-    return Wait(min(away, LONGEST_WAIT), f"{name}: {text} read as the time {time}, {away:.0f} s from now")
+    return RetryAfter(min(away, LONGEST_WAIT), f"{name}: {text} read as the time {time}, {away:.0f} s from now")
 
 
 def _server_time(headers: Mapping[str, str], now: float) -> float:

@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from unerring.adapters.openai.connection import Line
+from unerring.adapters.openai.connection import Connection
 from unerring.adapters.openai.errors import Failure, read_error
-from unerring.adapters.openai.request import LIMITS, Form, refused_parameter
-from unerring.adapters.openai.response import Asked, Outcome, outcome
+from unerring.adapters.openai.request import LIMITS, RequestForm, refused_parameter
+from unerring.adapters.openai.response import ExpectedReply, Outcome, outcome
 from unerring.adapters.openai.spec import parse_spec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.voting.sample import Sample, Settings, Usage
@@ -40,9 +40,9 @@ class OpenAISampler:
         self.compact = self.spec.compact
         environ = os.environ if environ is None else environ
         self._secret = secret_for(self.spec, environ, permission)
-        self._form = Form(self.spec)
+        self._form = RequestForm(self.spec)
         self._short = 0
-        self._line = Line(self.spec, self._secret, proxy_for(self.spec, environ))
+        self._line = Connection(self.spec, self._secret, proxy_for(self.spec, environ))
         self._where = self.spec.place
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class OpenAISampler:
         if isinstance(got, ProviderBusy | ProviderDown):
             return got
         status, headers, answer = got
-        asked = Asked(
+        asked = ExpectedReply(
             several,
             settings.max_output_tokens,
             most_tokens(prompt, settings),

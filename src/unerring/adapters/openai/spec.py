@@ -47,7 +47,7 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")  # RFC 9110, section 5.5, without sp
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class EndpointSpec:
     """A model behind an address. `url` is the base URL, without a slash at its end; `timeout` is in seconds.
 
     `several`: more than one sample may be asked for in a request. `logprobs`, `seed`, `schema`: these are asked for
@@ -137,7 +137,7 @@ class Proxy:
         return "Basic " + b64encode(login.encode()).decode()
 
 
-def parse_spec(text: str) -> Spec:
+def parse_spec(text: str) -> EndpointSpec:
     """Read `openai/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
 
     The line repeats nothing of the words that may be a secret.
@@ -145,7 +145,7 @@ def parse_spec(text: str) -> Spec:
     return without_secrets_in_errors(_parsed, text)
 
 
-def _parsed(text: str) -> Spec:
+def _parsed(text: str) -> EndpointSpec:
     first, *options = text.split(",")
     provider, slash, named = first.partition("/")
     if provider != PROVIDER or not slash:
@@ -158,7 +158,7 @@ def _parsed(text: str) -> Spec:
         raise InputError(f"the model's name looks like a key or a login; keys come from the environment: {_WRITTEN}")
     if not model or not model.isprintable() or any(map(str.isspace, model)):
         raise InputError(f"there is no model's name in it, or one with spaces: {_WRITTEN}")
-    return replace(Spec(model, canonical_url(url)), **_options(options))
+    return replace(EndpointSpec(model, canonical_url(url)), **_options(options))
 
 
 def _options(options: list[str]) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
         raise InputError(f"{url!r} is no address; one is written like {DEFAULT_URL}") from None
 
 
-def secret_for(spec: Spec, environ: Mapping[str, str], permission: Permission = GIVEN) -> Secret:
+def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permission = GIVEN) -> Secret:
     """The key that belongs to the host.
 
     Raises `InputError` where a known host's is missing, where it can be none, and where it may not be sent there.
@@ -245,7 +245,7 @@ def secret_for(spec: Spec, environ: Mapping[str, str], permission: Permission = 
     return Secret(key, variable)
 
 
-def proxy_for(spec: Spec, environ: Mapping[str, str]) -> Proxy | None:
+def proxy_for(spec: EndpointSpec, environ: Mapping[str, str]) -> Proxy | None:
     """The proxy that the environment names for the host; raises `InputError` for one that cannot be used.
 
     HTTP_PROXY, HTTPS_PROXY and NO_PROXY are read as Python's own `urllib` reads them, but that loopback addresses,
@@ -278,7 +278,7 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return {scheme: value for scheme, value in proxies.items() if value}
 
 
-def _exempt(spec: Spec, exemptions: str) -> bool:
+def _exempt(spec: EndpointSpec, exemptions: str) -> bool:
     """Whether NO_PROXY names the host: by itself, with its port, or by what its name ends in."""
     names = [name.strip().lstrip(".").lower() for name in exemptions.split(",")]
     if "*" in names:

@@ -20,7 +20,7 @@ from yarl import URL
 from unerring.adapters.openai.connection import KEEP_ALIVE, words_for
 from unerring.adapters.openai.errors import LARGEST_ERROR, failure, one_line, read_error
 from unerring.adapters.openai.response import LARGEST_REPLY
-from unerring.adapters.openai.spec import Proxy, Secret, Spec
+from unerring.adapters.openai.spec import EndpointSpec, Proxy, Secret
 from unerring.adapters.openai_batch.request_id import ENDPOINT
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -35,7 +35,7 @@ Taking: TypeAlias = Callable[[aiohttp.ClientResponse, asyncio.Timeout], Awaitabl
 _Got = TypeVar("_Got")
 
 
-class Crowded(ProviderBusy):
+class BatchQueueFull(ProviderBusy):
     """A batch was turned away until others have ended. It cost nothing."""
 
 
@@ -67,7 +67,7 @@ class Batch:
         """What a batch that failed means for those who wait for it: it was checked, and nothing of it was done."""
         words = f"the batch was turned away: {self.reason or 'the provider does not say why'}"
         if CROWDED in self.codes:
-            return Crowded(words, kind=FailureKind.RATE_LIMITED)
+            return BatchQueueFull(words, kind=FailureKind.RATE_LIMITED)
         return ProviderDown(words)
 
 
@@ -75,17 +75,17 @@ class _Counts(msgspec.Struct):
     completed: int | None = None
 
 
-class _Error(msgspec.Struct):
+class _BatchErrorBody(msgspec.Struct):
     code: str | None = None
     message: str | None = None
     line: int | None = None
 
 
 class _Errors(msgspec.Struct):
-    data: list[_Error] | None = None
+    data: list[_BatchErrorBody] | None = None
 
 
-class _Batch(msgspec.Struct):
+class _BatchBody(msgspec.Struct):
     id: str
     status: str
     input_file_id: str | None = None
@@ -105,7 +105,7 @@ class _Page(msgspec.Struct):
     has_more: bool | None = None
 
 
-class Sending(aiohttp.BytesPayload):
+class Upload(aiohttp.BytesPayload):
     """A body on its way. `begun` says whether any of it, or of the headers before it, may have left."""
 
     def __init__(self, body: bytes) -> None:
@@ -124,7 +124,7 @@ class Sending(aiohttp.BytesPayload):
 class BatchApi:
     """The endpoints of one address. Each event loop has a session of its own, which is closed as the loop ends."""
 
-    def __init__(self, spec: Spec, secret: Secret, proxy: Proxy | None) -> None:
+    def __init__(self, spec: EndpointSpec, secret: Secret, proxy: Proxy | None) -> None:
         self._base = spec.url
         self._where = spec.place
         self._timeout = spec.timeout
@@ -164,7 +164,7 @@ class BatchApi:
     async def create(self, file_id: str, metadata: Mapping[str, str], window: str) -> Batch:
         """Make a batch of a file. Of unknown outcome, if it fails once the request may have left."""
         asked = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": window, "metadata": metadata}
-        sending = Sending(msgspec.json.encode(asked))
+        sending = Upload(msgspec.json.encode(asked))
         return self._shown(await self._request("POST", "/batches", sending, self._timeout), FailureKind.UNKNOWN)
 
     async def batch(self, batch_id: str) -> Batch:
@@ -178,7 +178,7 @@ class BatchApi:
         shown = []
         for raw in page.data:
             try:
-                shown.append(_batch(msgspec.json.decode(raw, type=_Batch), self._secret))
+                shown.append(_batch(msgspec.json.decode(raw, type=_BatchBody), self._secret))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # not of our making: ours are shown as they are when they are looked at
         return shown, bool(page.has_more)
@@ -193,7 +193,7 @@ class BatchApi:
         self,
         method: str,
         path: str,
-        sent: aiohttp.FormData | Sending | None,
+        sent: aiohttp.FormData | Upload | None,
         seconds: float,
         take: Taking | None = None,
     ) -> Any:
@@ -204,7 +204,7 @@ class BatchApi:
         return got
 
     async def _exchanged(
-        self, method: str, path: str, sent: aiohttp.FormData | Sending | None, seconds: float, take: Taking
+        self, method: str, path: str, sent: aiohttp.FormData | Upload | None, seconds: float, take: Taking
     ) -> Any:
         """What is taken of the answer, or the failure to get one."""
         response: aiohttp.ClientResponse | None = None
@@ -234,7 +234,7 @@ class BatchApi:
         finally:
             if response is not None:
                 response.close()
-        unknown = isinstance(sent, Sending) and sent.begun
+        unknown = isinstance(sent, Upload) and sent.begun
         return self._busy(words, FailureKind.UNKNOWN if unknown else FailureKind.TRANSIENT)
 
     async def _taken_lines(self, response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> list[bytes]:
@@ -284,7 +284,7 @@ class BatchApi:
 
     def _shown(self, body: bytes, kind: FailureKind = FailureKind.TRANSIENT) -> Batch:
         try:
-            return _batch(msgspec.json.decode(body, type=_Batch), self._secret)
+            return _batch(msgspec.json.decode(body, type=_BatchBody), self._secret)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._busy("what it answered is no batch", kind) from None
 
@@ -292,7 +292,7 @@ class BatchApi:
         return ProviderBusy(one_line(f"{self._where}: {words}", self._secret), kind=kind)
 
 
-def _batch(shown: _Batch, secret: Secret) -> Batch:
+def _batch(shown: _BatchBody, secret: Secret) -> Batch:
     errors = _errors(shown.errors)
     reasons = [
         (f"line {error.line}: " if error.line is not None else "") + f"{error.message or ''} ({error.code})"
@@ -312,14 +312,14 @@ def _batch(shown: _Batch, secret: Secret) -> Batch:
     )
 
 
-def _errors(raw: msgspec.Raw) -> list[_Error]:
+def _errors(raw: msgspec.Raw) -> list[_BatchErrorBody]:
     told = bytes(raw)
     if told == b"null":
         return []
     try:
         return msgspec.json.decode(told, type=_Errors).data or []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [_Error(message=told[:1000].decode("utf-8", "replace"))]
+        return [_BatchErrorBody(message=told[:1000].decode("utf-8", "replace"))]
 
 
 async def _taken(response: aiohttp.ClientResponse, limit: asyncio.Timeout) -> bytes:

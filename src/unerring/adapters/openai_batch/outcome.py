@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from unerring.adapters.openai.errors import one_line, read_error
-from unerring.adapters.openai.request import LIMITS, Form, refused_parameter
-from unerring.adapters.openai.response import LARGEST_REPLY, Asked, outcome
+from unerring.adapters.openai.request import LIMITS, RequestForm, refused_parameter
+from unerring.adapters.openai.response import LARGEST_REPLY, ExpectedReply, outcome
 from unerring.adapters.openai.spec import Secret
-from unerring.adapters.openai_batch.request_id import Line
-from unerring.adapters.openai_batch.results import Fate, Outcome
+from unerring.adapters.openai_batch.request_id import RequestLine
+from unerring.adapters.openai_batch.results import OutcomeKind, RequestOutcome
 from unerring.core.voting.sample import Sample, Usage, least_tokens
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -25,25 +25,27 @@ WITHOUT_STATUS = 500  # stands for an error that has no status of HTTP, and no w
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class OutcomeReader:
     """Reads the outcomes of one model's requests. `form` learns of parameters that the server does not take."""
 
     voter: str
     where: str
     secret: Secret
-    form: Form
+    form: RequestForm
 
-    def settled(self, found: Outcome, n: int, sent: frozenset[str] | None = None) -> Settled:
+    def settled(self, found: RequestOutcome, n: int, sent: frozenset[str] | None = None) -> Settled:
         """What a request for n samples is settled with.
 
         `sent` are the parameters in it that may be done without; None where an earlier process sent it.
         """
-        if found.fate is Fate.UNDONE:
+        if found.fate is OutcomeKind.UNDONE:
             return self._busy(found.reason or "it was not carried out", FailureKind.TRANSIENT)
-        if found.fate is Fate.UNKNOWN:
+        if found.fate is OutcomeKind.UNKNOWN:
             return self._busy(found.reason, FailureKind.UNKNOWN)
         status = found.status or read_error(found.body).status or WITHOUT_STATUS
-        asked = Asked(n, UNSAID, UNSAID, self.voter, self.where, self.secret, time.time(), 0.0, self.form.with_reasons)
+        asked = ExpectedReply(
+            n, UNSAID, UNSAID, self.voter, self.where, self.secret, time.time(), 0.0, self.form.with_reasons
+        )
         result = outcome(status, {}, found.body[: LARGEST_REPLY + 1], asked)
         if isinstance(result, list):
             self.form.with_reasons = self.form.with_reasons or any(sample.reason for sample in result)
@@ -69,7 +71,7 @@ class Reader:
         return ProviderBusy(one_line(f"{self.where}: {words}", self.secret), kind=kind)
 
 
-def charged(sample: Sample, line: Line) -> Sample:
+def charged(sample: Sample, line: RequestLine) -> Sample:
     """The sample with tokens that its reply does not tell of taken at their worst, as the chat endpoint's are.
 
     So are those of which it tells fewer than there can be. A sample without tokens read is not the first of its reply.

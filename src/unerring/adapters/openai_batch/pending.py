@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from unerring.adapters.openai_batch.outcome import Samples, Settled, charged
-from unerring.adapters.openai_batch.request_id import Key, Line
+from unerring.adapters.openai_batch.request_id import RequestKey, RequestLine
 from unerring.errors import FailureKind, ProviderBusy
 
 MOST_KEPT = 50_000  # answers that nobody waits for; what is older is forgotten
 
 
 @dataclass(eq=False, slots=True)
-class Request:
+class PendingRequest:
     """A request that is gathered or open. `line` is None where an earlier process sent it."""
 
-    key: Key
-    line: Line | None
+    key: RequestKey
+    line: RequestLine | None
     claim: "asyncio.Future[Settled] | None" = None
 
     @property
@@ -31,14 +31,14 @@ class Request:
         return "" if self.line is None else self.line.custom_id
 
 
-class Requests:
+class PendingRequests:
     """The requests of one event loop. `arrived` is called for each one that is gathered."""
 
-    def __init__(self, kept: dict[Key, Samples], arrived: Callable[[], None]) -> None:
+    def __init__(self, kept: dict[RequestKey, Samples], arrived: Callable[[], None]) -> None:
         self.arrivals = 0  # that were ever gathered
         self.size = 0  # bytes gathered, at most
-        self._gathered: dict[Key, Request] = {}
-        self._open: dict[Key, Request] = {}
+        self._gathered: dict[RequestKey, PendingRequest] = {}
+        self._open: dict[RequestKey, PendingRequest] = {}
         self._kept = kept
         self._arrived = arrived
 
@@ -47,13 +47,13 @@ class Requests:
         """How many requests wait to be sent."""
         return len(self._gathered)
 
-    async def answer(self, line: Line) -> Samples:
+    async def answer(self, line: RequestLine) -> Samples:
         """The samples that a request brings, `line.n` at most; raises what it is settled with in their place.
 
         It is gathered unless it is open already with nobody waiting for it, or its answer is kept.
         """
         request = self._claimed(line)
-        if not isinstance(request, Request):
+        if not isinstance(request, PendingRequest):
             return request
         claim = request.claim
         assert claim is not None
@@ -66,7 +66,7 @@ class Requests:
             raise outcome
         return self._shared(request.key, outcome, line)
 
-    def send(self) -> list[Request]:
+    def send(self) -> list[PendingRequest]:
         """All that was gathered is open from now on."""
         sent = list(self._gathered.values())
         self._open.update(self._gathered)
@@ -74,18 +74,18 @@ class Requests:
         self.size = 0
         return sent
 
-    def found(self, keys: Iterable[Key]) -> None:
+    def found(self, keys: Iterable[RequestKey]) -> None:
         """These are open: an earlier process sent them."""
         for key in keys:
             if key not in self._open and key not in self._gathered:
-                self._open[key] = Request(key, None)
+                self._open[key] = PendingRequest(key, None)
 
-    def line(self, key: Key) -> Line | None:
+    def line(self, key: RequestKey) -> RequestLine | None:
         """What was sent of an open request, where it was from here."""
         request = self._open.get(key)
         return None if request is None else request.line
 
-    def settle(self, key: Key, outcome: Settled) -> None:
+    def settle(self, key: RequestKey, outcome: Settled) -> None:
         """An open request came to its end, or an answer was found to a request of earlier."""
         request = self._open.pop(key, None)
         claim = None if request is None else request.claim
@@ -94,7 +94,7 @@ class Requests:
         elif not isinstance(outcome, Exception):
             self.keep(key, outcome)
 
-    def keep(self, key: Key, samples: Samples) -> None:
+    def keep(self, key: RequestKey, samples: Samples) -> None:
         """Nobody waits for these samples now."""
         if samples:
             self._kept[key] = samples
@@ -109,7 +109,7 @@ class Requests:
                     request.claim.set_result(ProviderBusy("the sampler was closed meanwhile", kind=kind))
             places.clear()
 
-    def _claimed(self, line: Line) -> Request | Samples:
+    def _claimed(self, line: RequestLine) -> PendingRequest | Samples:
         """The request that will answer a line, claimed; or its answer, where that is kept."""
         for twin in count():
             key = replace(line.key, twin=twin)
@@ -123,17 +123,17 @@ class Requests:
             if known is not None:
                 known.claim = claim
                 return known
-            return self._gather(Request(key, replace(line, key=key), claim), line.size)
+            return self._gather(PendingRequest(key, replace(line, key=key), claim), line.size)
         raise AssertionError("there is no end to numbers")
 
-    def _gather(self, request: Request, size: int) -> Request:
+    def _gather(self, request: PendingRequest, size: int) -> PendingRequest:
         self._gathered[request.key] = request
         self.arrivals += 1
         self.size += size
         self._arrived()
         return request
 
-    def _leave(self, request: Request, claim: "asyncio.Future[Settled]") -> None:
+    def _leave(self, request: PendingRequest, claim: "asyncio.Future[Settled]") -> None:
         """Who waited gave up: what was not sent never will be, and what comes is kept."""
         if claim.done() and not claim.cancelled():
             outcome = claim.result()
@@ -146,7 +146,7 @@ class Requests:
             self.size -= request.line.size
             del self._gathered[request.key]
 
-    def _shared(self, key: Key, samples: Samples, line: Line) -> Samples:
+    def _shared(self, key: RequestKey, samples: Samples, line: RequestLine) -> Samples:
         """The first samples of an answer: it may have been asked for more, whose numbers are still to come."""
         if len(samples) > line.n:
             self.keep(key.after(line.n), samples[line.n :])

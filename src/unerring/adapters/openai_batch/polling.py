@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from unerring.adapters.openai_batch.client import Batch, BatchApi
-from unerring.adapters.openai_batch.results import Outcome, reconcile
+from unerring.adapters.openai_batch.results import RequestOutcome, reconcile
 from unerring.errors import FailureKind, ProviderBusy
 from unerring.runtime.protocols import Clock
 
@@ -17,14 +17,14 @@ MOST_LATE = 3  # polls by which the files of a batch may come later than its end
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class BatchDeadline:
     """Until when a batch is waited for, seconds since 1970, and what it is called."""
 
     at: float
     of: str
 
 
-class Poller:
+class BatchPoller:
     """Looks at batches again and again; `poll` is how often at first, in seconds."""
 
     def __init__(self, api: BatchApi, clock: Clock, poll: float) -> None:
@@ -32,7 +32,7 @@ class Poller:
         self._clock = clock
         self._poll = poll
 
-    async def ended(self, batch_id: str, deadline: Deadline) -> Batch:
+    async def ended(self, batch_id: str, deadline: BatchDeadline) -> Batch:
         """The batch once it has ended, however it did.
 
         Raises `ProviderBusy` of unknown outcome at the deadline, and `ProviderDown` where polling is refused.
@@ -48,8 +48,8 @@ class Poller:
             wait = min(wait * GROWTH, self._poll * LONGEST)
 
     async def outcomes(
-        self, batch: Batch, requested: Collection[str] | None, deadline: Deadline
-    ) -> dict[str, Outcome]:
+        self, batch: Batch, requested: Collection[str] | None, deadline: BatchDeadline
+    ) -> dict[str, RequestOutcome]:
         """What became of the requests of a batch that has ended; raises as `ended` does."""
         files = [
             await self.persist(partial(self._api.lines, file), deadline) if file else []
@@ -57,7 +57,7 @@ class Poller:
         ]
         return reconcile(requested, files[0], files[1], batch.completed, batch.status)
 
-    async def persist(self, ask: Callable[[], Awaitable[_Got]], deadline: Deadline) -> _Got:
+    async def persist(self, ask: Callable[[], Awaitable[_Got]], deadline: BatchDeadline) -> _Got:
         """What is asked for, through all passing failures."""
         wait = self._poll
         while True:
@@ -67,7 +67,7 @@ class Poller:
                 await self._wait(wait, deadline, str(failure), failure.retry_after or 0.0)
             wait = min(wait * 2, self._poll * LONGEST)
 
-    async def _wait(self, seconds: float, deadline: Deadline, why: str, told: float = 0.0) -> None:
+    async def _wait(self, seconds: float, deadline: BatchDeadline, why: str, told: float = 0.0) -> None:
         """Wait, no longer than to the deadline, and no less than was `told`."""
         left = deadline.at - self._clock.time()
         if left <= max(0.0, told):

@@ -13,14 +13,14 @@ from functools import partial
 
 from unerring.adapters.openai_batch.client import Batch, BatchApi
 from unerring.adapters.openai_batch.outcome import again
-from unerring.adapters.openai_batch.request_id import Mark, steps_of
+from unerring.adapters.openai_batch.request_id import BatchMetadata, steps_of
 from unerring.errors import FailureKind, ProviderDown, ProviderError
 
 ANY_STEP = range(-(1 << 62), 1 << 62)  # where the metadata does not say
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class StepRange:
     """Steps that a batch may have."""
 
     batch: Batch
@@ -32,11 +32,11 @@ class Steps:
         return self.steps.stop
 
 
-class Found:
+class RecoveredBatches:
     """The batches of one run and one model that were made elsewhere, and are not open yet."""
 
     def __init__(
-        self, api: BatchApi, mark: Mark, open_batch: Callable[[Batch], Awaitable[None]], done: Container[str]
+        self, api: BatchApi, mark: BatchMetadata, open_batch: Callable[[Batch], Awaitable[None]], done: Container[str]
     ) -> None:
         """`open_batch` makes a batch's requests known, and returns once they are. Those `done` hold nothing more."""
         self._api = api
@@ -45,7 +45,7 @@ class Found:
         self._done = done
         self._looked = False
         self._own: set[str] = set()  # batches that are no news, by their ids and their input files
-        self._closed: list[Steps] = []  # by their ends
+        self._closed: list[StepRange] = []  # by their ends
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def ready(self, step: int) -> None:
@@ -82,7 +82,7 @@ class Found:
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
-    def _covering(self, step: int) -> Steps | None:
+    def _covering(self, step: int) -> StepRange | None:
         """A batch that may have requests of this step, and is not open yet; those of earlier steps are passed over."""
         for found in reversed(self._closed):
             if found.end <= step:
@@ -94,7 +94,7 @@ class Found:
     async def _look(self) -> None:
         """Go through the account's batches, for those of this run that are news."""
         after: str | None = None
-        news: list[Steps] = []
+        news: list[StepRange] = []
         while True:
             try:
                 shown, more = await self._api.page(after)
@@ -102,7 +102,7 @@ class Found:
                 if failure.kind is not FailureKind.INVALID:
                     raise
                 break  # this provider has no such list: nothing can be found again
-            news += [Steps(batch, steps_of(batch.metadata) or ANY_STEP) for batch in shown if self._is_news(batch)]
+            news += [StepRange(batch, steps_of(batch.metadata) or ANY_STEP) for batch in shown if self._is_news(batch)]
             if not more or not shown or shown[-1].batch_id == after:
                 break
             after = shown[-1].batch_id
@@ -118,7 +118,7 @@ class Found:
         seen = batch.batch_id in self._own or (bool(batch.input_file) and batch.input_file in self._own)
         return not seen and self._mark.is_on(batch.metadata)
 
-    async def _opened(self, found: Steps) -> None:
+    async def _opened(self, found: StepRange) -> None:
         await self._open(found.batch)
         self._closed.remove(found)
 

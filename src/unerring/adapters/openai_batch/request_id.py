@@ -28,7 +28,7 @@ STEPS = "steps"
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class RequestKey:
     """What a request asks, but for the number of samples: those of a step from number `slot` on.
 
     Where more than one like it is under way at once, each has its own `twin`, counted from 0.
@@ -44,7 +44,7 @@ class Key:
         twin = f"_{self.twin}" if self.twin else ""
         return f"{self.step}-{self.slot}-{self.digest}{twin}-{n}"
 
-    def after(self, n: int) -> "Key":
+    def after(self, n: int) -> "RequestKey":
         """The samples that follow n of these."""
         return replace(self, slot=self.slot + n)
 
@@ -52,25 +52,25 @@ class Key:
 _NAME = re.compile(r"(-?\d{1,12})-(-?\d{1,9})-([0-9a-f]{24})(?:_(\d{1,6}))?-(\d{1,6})")
 
 
-def named(custom_id: str) -> tuple[Key, int] | None:
+def named(custom_id: str) -> tuple[RequestKey, int] | None:
     """What a custom_id of ours says, and for how many samples it was asked; None for any other."""
     found = _NAME.fullmatch(custom_id) if custom_id.isascii() else None
     if found is None:
         return None
     step, slot, digest, twin, n = found.groups()
-    key = Key(int(step), int(slot), digest, int(twin or 0))
+    key = RequestKey(int(step), int(slot), digest, int(twin or 0))
     return (key, int(n)) if key.custom_id(int(n)) == custom_id else None
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RequestLine:
     """One request: n samples of one prompt. `body` is that of a chat request, as JSON.
 
     `sent` are parameters in it that may be done without. `read` is the most tokens that its prompt has, `least` the
     fewest, and `limit` the most that a sample has.
     """
 
-    key: Key
+    key: RequestKey
     n: int
     body: bytes
     sent: frozenset[str]
@@ -94,7 +94,7 @@ class Line:
         return msgspec.json.encode(line) + b"\n"
 
 
-def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Key:
+def key_of(identity: str, model: str, prompt: str, settings: Settings) -> RequestKey:
     """A request's permanent name, but for the number of its samples.
 
     How its parameters are worded and which ones a server takes is left out: that is found out again in each process.
@@ -103,7 +103,7 @@ def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Key:
     if settings.messages or settings.stop or settings.extra is not None:
         asked.append([settings.messages, settings.stop, settings.extra])
     digest = blake2b(msgspec.json.encode(asked), digest_size=12).hexdigest()
-    return Key(settings.step, settings.slot, digest)
+    return RequestKey(settings.step, settings.slot, digest)
 
 
 def required_identity(identity: str) -> str:
@@ -116,7 +116,7 @@ def required_identity(identity: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BatchMetadata:
     """What the batches of one run and one model have in their metadata."""
 
     identity: str
@@ -140,7 +140,7 @@ def steps_of(metadata: Mapping[str, str]) -> range | None:
         return None
 
 
-def keys_in(lines: Iterable[bytes]) -> dict[str, Key]:
+def keys_in(lines: Iterable[bytes]) -> dict[str, RequestKey]:
     """The requests of ours in an input file, by their names; raises `ValueError` where it is no such file."""
     found = {}
     for line in lines:
@@ -155,8 +155,8 @@ def keys_in(lines: Iterable[bytes]) -> dict[str, Key]:
     return found
 
 
-class _Name(msgspec.Struct):
+class _ParsedName(msgspec.Struct):
     custom_id: str
 
 
-_names = msgspec.json.Decoder(_Name)
+_names = msgspec.json.Decoder(_ParsedName)

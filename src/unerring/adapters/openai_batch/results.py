@@ -16,7 +16,7 @@ CANCELLED = "batch_cancelled"
 _LONGEST_REASON = 300  # characters
 
 
-class Fate(Enum):
+class OutcomeKind(Enum):
     """What became of one request of a batch."""
 
     ANSWERED = "answered"
@@ -26,10 +26,10 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """What became of one request. `status` and `body` are those of its HTTP reply, where it had one."""
 
-    fate: Fate
+    fate: OutcomeKind
     status: int = 0
     body: bytes = b""
     reason: str = ""
@@ -40,23 +40,23 @@ class _Response(msgspec.Struct):
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Error(msgspec.Struct):
+class _ResultError(msgspec.Struct):
     code: str | None = None
     message: str | None = None
 
 
-class _Line(msgspec.Struct):
+class _ResultLine(msgspec.Struct):
     custom_id: str
     response: _Response | None = None
-    error: _Error | None = None
+    error: _ResultError | None = None
 
 
-class _Name(msgspec.Struct):
+class _CustomId(msgspec.Struct):
     custom_id: str
 
 
-_lines = msgspec.json.Decoder(_Line)
-_names = msgspec.json.Decoder(_Name)
+_lines = msgspec.json.Decoder(_ResultLine)
+_names = msgspec.json.Decoder(_CustomId)
 _NAMED = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,512})"')
 
 
@@ -66,7 +66,7 @@ def reconcile(
     errors: Iterable[bytes],
     completed: int | None,
     ended: str = "completed",
-) -> dict[str, Outcome]:
+) -> dict[str, RequestOutcome]:
     """The outcome of each request, by its custom_id.
 
     `requested` are the requests of the batch; None takes whichever the files name. `output` and `errors` are the lines
@@ -75,7 +75,7 @@ def reconcile(
     not carried out if the provider's own count has no place for it; else nobody can say.
     """
     wanted = None if requested is None else frozenset(requested)
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, RequestOutcome] = {}
     nameless = False
     for line in _each(output, errors):
         name, outcome = _read(line)
@@ -83,10 +83,10 @@ def reconcile(
             nameless = True
         elif wanted is None or name in wanted:
             known = outcomes.get(name)
-            if known is None or (outcome.fate is Fate.ANSWERED and known.fate is not Fate.ANSWERED):
+            if known is None or (outcome.fate is OutcomeKind.ANSWERED and known.fate is not OutcomeKind.ANSWERED):
                 outcomes[name] = outcome
     if wanted is not None and len(outcomes) < len(wanted):
-        answered = sum(outcome.fate is Fate.ANSWERED for outcome in outcomes.values())
+        answered = sum(outcome.fate is OutcomeKind.ANSWERED for outcome in outcomes.values())
         gap = _gap(nameless, completed is not None and completed <= answered, ended)
         for name in wanted - outcomes.keys():
             outcomes[name] = gap
@@ -100,25 +100,29 @@ def _each(output: Iterable[bytes], errors: Iterable[bytes]) -> Iterable[bytes]:
                 yield line
 
 
-def _read(line: bytes) -> tuple[str | None, Outcome]:
+def _read(line: bytes) -> tuple[str | None, RequestOutcome]:
     """A line's request, None where that is unknown, and what the line says of it."""
     try:
         read = _lines.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _name(line), Outcome(Fate.UNKNOWN, reason="its line in the batch's results cannot be read")
+        return _name(line), RequestOutcome(
+            OutcomeKind.UNKNOWN, reason="its line in the batch's results cannot be read"
+        )
     error, response = read.error, read.response
     code = error.code if error is not None else None
     said = (error.message or error.code or "")[:_LONGEST_REASON] if error is not None else ""
     if response is not None and 200 <= response.status_code < 300:
-        return read.custom_id, Outcome(Fate.ANSWERED, response.status_code, bytes(response.body))
+        return read.custom_id, RequestOutcome(OutcomeKind.ANSWERED, response.status_code, bytes(response.body))
     if code in {EXPIRED, CANCELLED}:
-        return read.custom_id, Outcome(Fate.UNDONE, reason=said)
+        return read.custom_id, RequestOutcome(OutcomeKind.UNDONE, reason=said)
     if response is None and error is None:
-        return read.custom_id, Outcome(Fate.UNKNOWN, reason="its line in the batch's results says nothing")
+        return read.custom_id, RequestOutcome(
+            OutcomeKind.UNKNOWN, reason="its line in the batch's results says nothing"
+        )
     status, body = (response.status_code, bytes(response.body)) if response is not None else (0, b"")
     if body in {b"", b"null"}:
         body = msgspec.json.encode({"error": {"code": code, "message": said}})
-    return read.custom_id, Outcome(Fate.REFUSED, status, body, said)
+    return read.custom_id, RequestOutcome(OutcomeKind.REFUSED, status, body, said)
 
 
 def _name(line: bytes) -> str | None:
@@ -130,12 +134,17 @@ def _name(line: bytes) -> str | None:
         return found[1].decode("utf-8", "replace") if found else None
 
 
-def _gap(nameless: bool, undone: bool, ended: str) -> Outcome:
+def _gap(nameless: bool, undone: bool, ended: str) -> RequestOutcome:
     """What is said of a request that no line names."""
     if nameless:
-        return Outcome(Fate.UNKNOWN, reason="it is missing from the batch's results, of which a part cannot be read")
+        return RequestOutcome(
+            OutcomeKind.UNKNOWN, reason="it is missing from the batch's results, of which a part cannot be read"
+        )
     if undone:
-        return Outcome(Fate.UNDONE, reason=f"it is missing from the results of the batch, which is {ended}")
-    return Outcome(
-        Fate.UNKNOWN, reason=f"it is missing from the results of the batch, which is {ended} and counts it as done"
+        return RequestOutcome(
+            OutcomeKind.UNDONE, reason=f"it is missing from the results of the batch, which is {ended}"
+        )
+    return RequestOutcome(
+        OutcomeKind.UNKNOWN,
+        reason=f"it is missing from the results of the batch, which is {ended} and counts it as done",
     )

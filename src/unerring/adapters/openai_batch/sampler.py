@@ -10,13 +10,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from unerring.adapters.openai.request import Form
+from unerring.adapters.openai.request import RequestForm
 from unerring.adapters.openai.sampler import most_tokens
 from unerring.adapters.openai.spec import proxy_for, secret_for
 from unerring.adapters.openai_batch.client import BatchApi
-from unerring.adapters.openai_batch.outcome import Reader, Samples
-from unerring.adapters.openai_batch.request_id import MOST_LINE, Line, key_of, required_identity
-from unerring.adapters.openai_batch.scheduler import Business, Desk, Memory
+from unerring.adapters.openai_batch.outcome import OutcomeReader, Samples
+from unerring.adapters.openai_batch.request_id import MOST_LINE, RequestLine, key_of, required_identity
+from unerring.adapters.openai_batch.scheduler import BatchScheduler, SchedulerContext, UnclaimedAnswers
 from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.voting.sample import Sample, Settings, Usage
@@ -56,11 +56,11 @@ class BatchSampler:
         environ = os.environ if environ is None else environ
         chat = self.spec.chat
         self._secret = secret_for(chat, environ, permission)
-        self._form = Form(chat)
+        self._form = RequestForm(chat)
         self._clock = SystemClock() if clock is None else clock
         self._api = BatchApi(chat, self._secret, proxy_for(chat, environ))
-        self._memory = Memory()
-        self._desks: dict[asyncio.AbstractEventLoop, Desk] = {}
+        self._memory = UnclaimedAnswers()
+        self._desks: dict[asyncio.AbstractEventLoop, BatchScheduler] = {}
 
     def __repr__(self) -> str:
         return f"BatchSampler({self.name!r})"
@@ -95,16 +95,16 @@ class BatchSampler:
             await desk.close()
         await self._api.aclose()
 
-    def _desk(self) -> Desk:
+    def _desk(self) -> BatchScheduler:
         loop = asyncio.get_running_loop()
         if loop not in self._desks:
             self._desks = {known: desk for known, desk in self._desks.items() if not known.is_closed()}
-            reader = Reader(self.name, self.spec.chat.place, self._secret, self._form)
-            business = Business(self.spec, self._identity, self._api, reader, self._clock)
-            self._desks[loop] = Desk(business, self._memory)
+            reader = OutcomeReader(self.name, self.spec.chat.place, self._secret, self._form)
+            business = SchedulerContext(self.spec, self._identity, self._api, reader, self._clock)
+            self._desks[loop] = BatchScheduler(business, self._memory)
         return self._desks[loop]
 
-    def _line(self, prompt: str, settings: Settings, n: int) -> Line:
+    def _line(self, prompt: str, settings: Settings, n: int) -> RequestLine:
         try:
             body = self._form.body(prompt, settings, n)
         except UnicodeEncodeError:
@@ -114,7 +114,7 @@ class BatchSampler:
             words = f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have"
             raise ProviderDown(words, FailureKind.REFUSED)
         key = key_of(self._identity, self.spec.chat.model, prompt, settings)
-        return Line(
+        return RequestLine(
             key,
             n,
             body,
@@ -125,7 +125,7 @@ class BatchSampler:
         )
 
 
-async def _each(desk: Desk, lines: list[Line]) -> list[Sample]:
+async def _each(desk: BatchScheduler, lines: list[RequestLine]) -> list[Sample]:
     """The samples of requests for one each: those before the first that failed. Others are kept until asked for again.
 
     A failure that may have cost something is raised in any case, so that it is charged.
@@ -149,7 +149,7 @@ async def _each(desk: Desk, lines: list[Line]) -> list[Sample]:
     return [sample for task in tasks[:first] for sample in task.result()]
 
 
-def _keep(desk: Desk, lines: list[Line], tasks: "list[asyncio.Task[Samples]]", first: int) -> None:
+def _keep(desk: BatchScheduler, lines: list[RequestLine], tasks: "list[asyncio.Task[Samples]]", first: int) -> None:
     for line, task in zip(lines[first:], tasks[first:], strict=True):
         if not task.cancelled() and task.exception() is None:
             desk.kept(task.result(), line)

@@ -9,12 +9,19 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unerring.adapters.openai_batch.client import Batch, BatchApi, Crowded
-from unerring.adapters.openai_batch.outcome import Reader, Samples, again
-from unerring.adapters.openai_batch.pending import Request, Requests
-from unerring.adapters.openai_batch.polling import Deadline, Poller
-from unerring.adapters.openai_batch.recovery import Found
-from unerring.adapters.openai_batch.request_id import MOST_BYTES, Key, Line, Mark, keys_in, named
+from unerring.adapters.openai_batch.client import Batch, BatchApi, BatchQueueFull
+from unerring.adapters.openai_batch.outcome import OutcomeReader, Samples, again
+from unerring.adapters.openai_batch.pending import PendingRequest, PendingRequests
+from unerring.adapters.openai_batch.polling import BatchDeadline, BatchPoller
+from unerring.adapters.openai_batch.recovery import RecoveredBatches
+from unerring.adapters.openai_batch.request_id import (
+    MOST_BYTES,
+    BatchMetadata,
+    RequestKey,
+    RequestLine,
+    keys_in,
+    named,
+)
 from unerring.adapters.openai_batch.spec import BatchSpec
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown, ProviderError
 from unerring.runtime.protocols import Clock
@@ -25,48 +32,50 @@ LOOKS = 3  # for a batch that may have been made, though nobody said so
 
 
 @dataclass(frozen=True, slots=True)
-class Business:
+class SchedulerContext:
     """What a desk works for and with: a model and a run, the provider's endpoints, a reader of answers, and time."""
 
     spec: BatchSpec
     identity: str
     api: BatchApi
-    reader: Reader
+    reader: OutcomeReader
     clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class UnclaimedAnswers:
     """What outlives an event loop: answers that nobody has had yet, and batches that hold nothing more."""
 
-    kept: dict[Key, Samples] = field(default_factory=dict)
+    kept: dict[RequestKey, Samples] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
 
-class Desk:
+class BatchScheduler:
     """Answers requests by batches."""
 
-    def __init__(self, business: Business, memory: Memory) -> None:
+    def __init__(self, business: SchedulerContext, memory: UnclaimedAnswers) -> None:
         self._spec = business.spec
         self._identity = business.identity
         self._api = business.api
         self._reader = business.reader
         self._clock = business.clock
-        self._poller = Poller(self._api, self._clock, self._spec.poll)
+        self._poller = BatchPoller(self._api, self._clock, self._spec.poll)
         self._done = memory.done
-        self._found = Found(self._api, Mark(self._identity, self._spec.chat.model), self._attach, memory.done)
-        self._requests = Requests(memory.kept, self._arrived)
+        self._found = RecoveredBatches(
+            self._api, BatchMetadata(self._identity, self._spec.chat.model), self._attach, memory.done
+        )
+        self._requests = PendingRequests(memory.kept, self._arrived)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
         self._under_way = 0  # batches made, and not ended
         self._an_end = asyncio.Event()
 
-    async def answer(self, line: Line) -> Samples:
+    async def answer(self, line: RequestLine) -> Samples:
         """The samples that a request brings, with the next batch or from one that was made before."""
         await self._found.ready(line.key.step)
         return await self._requests.answer(line)
 
-    def kept(self, samples: Samples, line: Line) -> None:
+    def kept(self, samples: Samples, line: RequestLine) -> None:
         """Keep an answer that was handed out and cannot be used yet, for when it is asked for again."""
         self._requests.keep(line.key, samples)
 
@@ -108,13 +117,13 @@ class Desk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _buy(self, requests: list[Request]) -> None:
+    async def _buy(self, requests: list[PendingRequest]) -> None:
         """Make a batch of requests, and see it to its end."""
         while requests:
             try:
                 batch = await self._made([request.line for request in requests if request.line is not None])
                 await self._see_through(batch, {request.name: request.key for request in requests})
-            except Crowded as failure:
+            except BatchQueueFull as failure:
                 if self._under_way:
                     await self._an_end.wait()  # it cost nothing, and there will be room
                     requests = [request for request in requests if self._is_wanted(request)]
@@ -124,16 +133,16 @@ class Desk:
                 self._fail([request.key for request in requests], failure)
             return
 
-    def _is_wanted(self, request: Request) -> bool:
+    def _is_wanted(self, request: PendingRequest) -> bool:
         if request.claim is None:
             self._requests.settle(request.key, ())
         return request.claim is not None
 
-    def _fail(self, keys: Iterable[Key], failure: Exception) -> None:
+    def _fail(self, keys: Iterable[RequestKey], failure: Exception) -> None:
         for key in keys:
             self._requests.settle(key, again(failure))
 
-    async def _see_through(self, batch: Batch, keys: Mapping[str, Key]) -> None:
+    async def _see_through(self, batch: Batch, keys: Mapping[str, RequestKey]) -> None:
         """Follow a batch whose requests are open. One that may not be followed any more is looked for again later."""
         try:
             await self._follow(batch, keys)
@@ -141,11 +150,11 @@ class Desk:
             self._found.doubt(batch.input_file, batch.batch_id)
             raise
 
-    async def _made(self, lines: list[Line]) -> Batch:
+    async def _made(self, lines: list[RequestLine]) -> Batch:
         """The batch of these requests; raises what came of it instead."""
         file = await self._api.upload(b"".join(line.text() for line in lines))
         self._found.mine(file)
-        metadata = Mark(self._identity, self._spec.chat.model).metadata([line.key.step for line in lines])
+        metadata = BatchMetadata(self._identity, self._spec.chat.model).metadata([line.key.step for line in lines])
         try:
             return await self._api.create(file, metadata, self._spec.window)
         except ProviderBusy as failure:
@@ -155,7 +164,7 @@ class Desk:
 
     async def _made_unsaid(self, file: str, failure: ProviderBusy) -> Batch:
         """The batch that was made of a file though nobody said so; raises the failure to say so if there is none."""
-        deadline = Deadline(self._clock.time() + MARGIN, "the list of batches")
+        deadline = BatchDeadline(self._clock.time() + MARGIN, "the list of batches")
         try:
             for look in range(LOOKS):
                 if look:
@@ -168,12 +177,12 @@ class Desk:
         self._found.doubt(file)
         raise failure
 
-    async def _follow(self, batch: Batch, keys: Mapping[str, Key] | None) -> None:
+    async def _follow(self, batch: Batch, keys: Mapping[str, RequestKey] | None) -> None:
         """Wait for a batch, and settle its requests; `keys` are those by name, None where nobody knows.
 
         Raises `ProviderBusy` or `ProviderDown` where nothing more will be known of those that are not settled.
         """
-        deadline = Deadline(self._clock.time() + self._spec.window_seconds + MARGIN, f"batch {batch.batch_id}")
+        deadline = BatchDeadline(self._clock.time() + self._spec.window_seconds + MARGIN, f"batch {batch.batch_id}")
         self._under_way += 1
         try:
             ended = batch if batch.ended else await self._poller.ended(batch.batch_id, deadline)
@@ -185,7 +194,7 @@ class Desk:
             self._an_end.set()
             self._an_end = asyncio.Event()
 
-    async def _take_apart(self, batch: Batch, keys: Mapping[str, Key] | None, deadline: Deadline) -> None:
+    async def _take_apart(self, batch: Batch, keys: Mapping[str, RequestKey] | None, deadline: BatchDeadline) -> None:
         outcomes = await self._poller.outcomes(batch, keys, deadline)
         for place, (name, outcome) in enumerate(outcomes.items()):
             if place % AT_ONCE == 0:
@@ -212,7 +221,7 @@ class Desk:
         self._requests.found(keys.values())
         self._spawn(self._follow_found(batch, keys))
 
-    async def _asked_in(self, batch: Batch) -> dict[str, Key] | None:
+    async def _asked_in(self, batch: Batch) -> dict[str, RequestKey] | None:
         """The requests of a batch, by what was put up for it; None where that cannot be had any more."""
         try:
             return keys_in(await self._api.lines(batch.input_file)) if batch.input_file else None
@@ -232,7 +241,7 @@ class Desk:
                 raise
             # its results are gone, or it was turned away: there is nothing to be had from it
 
-    async def _follow_found(self, batch: Batch, keys: Mapping[str, Key]) -> None:
+    async def _follow_found(self, batch: Batch, keys: Mapping[str, RequestKey]) -> None:
         try:
             await self._see_through(batch, keys)
         except Exception as failure:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from unerring.adapters.openai.spec import PROVIDER as CHAT
-from unerring.adapters.openai.spec import Spec, parse_spec
+from unerring.adapters.openai.spec import EndpointSpec, parse_spec
 from unerring.adapters.openai_batch.request_id import MOST_REQUESTS
 from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.errors import InputError
@@ -31,7 +31,7 @@ class BatchSpec:
     and looked at every `poll` seconds at first. `window` is the time that the provider has for it.
     """
 
-    chat: Spec
+    chat: EndpointSpec
     batch: int = DEFAULT_BATCH
     gather: float = DEFAULT_GATHER
     poll: float = DEFAULT_POLL

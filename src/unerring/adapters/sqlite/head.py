@@ -21,7 +21,7 @@ _WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class HighWaterMark:
     """A journal's length in entries and its last running hash.
 
     The seal is the digest of a file that is the whole journal alone: nobody writes to it, and no log beside it counts.
@@ -47,7 +47,7 @@ def seal_of(journal: Path) -> str:
     return digest.hexdigest()
 
 
-def read_mark(journal: Path) -> Mark | None:
+def read_mark(journal: Path) -> HighWaterMark | None:
     """The last mark, or None where there is none. Raises `JournalDamaged` for a head that cannot be read."""
     try:
         text = head_path(journal).read_bytes()
@@ -57,7 +57,7 @@ def read_mark(journal: Path) -> Mark | None:
         return None
     try:
         fields = json.loads(text)
-        mark = Mark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
+        mark = HighWaterMark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
         if mark.entries < 0 or len(mark.hash) != 16:
             raise ValueError("no journal has such a head")
         return mark
@@ -69,7 +69,7 @@ def read_mark(journal: Path) -> Mark | None:
         ) from None
 
 
-class Head:
+class HeadFile:
     """The head of a journal held by its one writer."""
 
     def __init__(self, journal: Path) -> None:
@@ -87,7 +87,7 @@ class Head:
         if os.fstat(self._file).st_size > _WIDTH:  # something else once lay here; its rest would garble a mark
             os.ftruncate(self._file, _WIDTH)
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, mark: HighWaterMark) -> None:
         """Note how far the journal reaches."""
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
         os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)

@@ -6,7 +6,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from unerring.adapters.sqlite.head import Head, Mark
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark
 from unerring.adapters.sqlite.schema import LOGS, add, connect, make, remove_logs, require_no_log
 from unerring.core.journal.codec import GENESIS, encode
 from unerring.core.journal.entries import Entry
@@ -25,7 +25,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
     draft = path.with_name(path.name + ".draft")
     try:
         require_no_log(path)
-        head = Head(path)
+        head = HeadFile(path)
         try:
             make(draft)
             mark = _filled(draft, entries)
@@ -44,9 +44,9 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
         raise InputError(f"cannot make a journal at {path}: {reason}") from None
 
 
-def _filled(draft: Path, entries: Iterable[Entry]) -> Mark:
+def _filled(draft: Path, entries: Iterable[Entry]) -> HighWaterMark:
     """Add the entries to an empty journal; returns its mark."""
-    mark, bodies = Mark(0, GENESIS), (encode(entry) for entry in entries)
+    mark, bodies = HighWaterMark(0, GENESIS), (encode(entry) for entry in entries)
     with closing(connect(draft)) as database:
         while group := list(islice(bodies, GROUP_ENTRIES)):
             mark = add(database, mark, group)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from unerring.adapters.sqlite.head import Mark, head_path, read_mark, seal_of
+from unerring.adapters.sqlite.head import HighWaterMark, head_path, read_mark, seal_of
 from unerring.adapters.sqlite.schema import APPLICATION_ID, log_path
 from unerring.core.journal.codec import GENESIS, chained, decode
 from unerring.core.journal.entries import VERSION, Entry, Opened
@@ -30,7 +30,7 @@ def probe(path: Path) -> None:
 def require_empty(path: Path) -> None:
     """Raise `InputError` for a journal that holds a run already, or a file that is something else."""
     probe(path)
-    first = next(Reader(path).entries(), None)
+    first = next(JournalReader(path).entries(), None)
     if isinstance(first, Opened):
         raise InputError(
             f"{path} holds a run of {first.process} already; go on with it (unerring resume {shlex.quote(str(path))}) "
@@ -59,7 +59,7 @@ def entry_count(path: Path) -> int:
     return 0
 
 
-class Reader:
+class JournalReader:
     """Reads a journal from its first entry, checking each against the chain and the end against the head."""
 
     def __init__(self, path: Path, check_head: bool = True) -> None:
@@ -90,7 +90,7 @@ class Reader:
             yield entry
         self._check_end(mark)
 
-    def _rows(self, mark: Mark | None) -> Iterator[tuple[int, bytes, bytes]]:
+    def _rows(self, mark: HighWaterMark | None) -> Iterator[tuple[int, bytes, bytes]]:
         try:
             with closing(self._connected(mark)) as database:
                 self._check_version(database, mark)
@@ -112,14 +112,14 @@ class Reader:
             yield from database.execute("SELECT seq, body, hash FROM entries WHERE seq = ?", (self.count + 1,))
             raise
 
-    def _connected(self, mark: Mark | None) -> sqlite3.Connection:
+    def _connected(self, mark: HighWaterMark | None) -> sqlite3.Connection:
         # Nobody writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
         # is read as it lies there: without a lock, and with nothing put beside it, so from read-only media too.
         settled = mark.seal if mark else not head_path(self.path).exists() and not log_path(self.path).exists()
         options = "mode=ro&immutable=1" if settled else "mode=ro"
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True)
 
-    def _check_version(self, database: sqlite3.Connection, mark: Mark | None) -> None:
+    def _check_version(self, database: sqlite3.Connection, mark: HighWaterMark | None) -> None:
         """Raise `JournalTooNew` for a later version, unless the seal says that the header was changed."""
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version <= VERSION:
@@ -135,7 +135,7 @@ class Reader:
         if kinds != [("table",)] or columns != [("seq", 0), ("body", 0), ("hash", 0)]:
             raise self._damage("its first entry cannot be read: the table of entries is not the journal's own", None)
 
-    def _check_end(self, mark: Mark | None) -> None:
+    def _check_end(self, mark: HighWaterMark | None) -> None:
         if mark is None:
             return
         if self.count < mark.entries:
@@ -150,7 +150,7 @@ class Reader:
                 "bytes of the file were changed after the run, though none that an entry is read from", mark
             )
 
-    def _damage(self, what: str, mark: Mark | None) -> JournalDamaged:
+    def _damage(self, what: str, mark: HighWaterMark | None) -> JournalDamaged:
         expected = mark.entries if mark else None
         known = f" of {expected}" if expected is not None else ""
         return JournalDamaged(

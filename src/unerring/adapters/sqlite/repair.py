@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from unerring.adapters.sqlite.head import Head, Mark, seal_of
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, seal_of
 from unerring.adapters.sqlite.schema import LOGS, add, connect, log_path, make, remove_logs
 from unerring.core.journal.codec import GENESIS, encode
 from unerring.core.journal.entries import Entry
@@ -35,12 +35,12 @@ def readable_copy(path: Path) -> Iterator[Path]:
 def replace_journal(path: Path, entries: list[Entry]) -> Path:
     """Put a journal of these entries in the place of a damaged one; returns the damaged file's new name."""
     path = path.resolve()
-    head = Head(path)
+    head = HeadFile(path)
     try:
         draft = path.with_name(path.name + ".repaired")
         make(draft)
         with closing(connect(draft)) as database:
-            mark = add(database, Mark(0, GENESIS), [encode(entry) for entry in entries])
+            mark = add(database, HighWaterMark(0, GENESIS), [encode(entry) for entry in entries])
         # A kill up to here, or while names are given aside, leaves the damaged journal as it was. After the seal it
         # leaves the damaged file and log with a head that does not fit: still damaged, and still all to be repaired.
         # After the draft took the place, the journal is the repaired one: beside a sealed file no log counts, and

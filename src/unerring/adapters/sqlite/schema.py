@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
-from unerring.adapters.sqlite.head import Mark
+from unerring.adapters.sqlite.head import HighWaterMark
 from unerring.core.journal.codec import chained
 from unerring.core.journal.entries import VERSION
 from unerring.errors import InputError, JournalError
@@ -55,7 +55,7 @@ def require_no_log(path: Path) -> None:
         )
 
 
-class Place:
+class FileIdentity:
     """The place of a journal's file and log, to notice that they are moved, replaced or shortened under their writer.
 
     SQLite would go on writing to files that have no name any more, or another one, and would fill a file that was cut
@@ -141,7 +141,7 @@ def remove_logs(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def add(database: sqlite3.Connection, mark: Mark, bodies: Iterable[bytes]) -> Mark:
+def add(database: sqlite3.Connection, mark: HighWaterMark, bodies: Iterable[bytes]) -> HighWaterMark:
     """Write entries after those up to `mark`, in one transaction; returns the mark after them."""
     count, running, rows = mark.entries, mark.hash, []
     for body in bodies:
@@ -150,4 +150,4 @@ def add(database: sqlite3.Connection, mark: Mark, bodies: Iterable[bytes]) -> Ma
     with database:
         database.execute("BEGIN IMMEDIATE")
         database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
-    return Mark(count, running)
+    return HighWaterMark(count, running)

@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unerring.adapters.sqlite.head import Head, Mark, read_mark, seal_of
-from unerring.adapters.sqlite.reader import Reader, probe, require_empty
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark, seal_of
+from unerring.adapters.sqlite.reader import JournalReader, probe, require_empty
 from unerring.adapters.sqlite.schema import (
-    Place,
+    FileIdentity,
     add,
     connect,
     log_path,
@@ -40,15 +40,15 @@ log = logging.getLogger("unerring")
 class SqliteJournal:
     """The writer's side of a journal file. Make one with `create` or `reopen`."""
 
-    def __init__(self, path: Path, head: Head, mark: Mark) -> None:
+    def __init__(self, path: Path, head: HeadFile, mark: HighWaterMark) -> None:
         self.path = path.absolute()  # a process may go to another folder
         self._head = head
         self._mark = mark
-        self._place = Place(self.path)
+        self._place = FileIdentity(self.path)
         self._finished = False
         self._buffer: list[bytes] = []
         self._appended = mark.entries
-        self._waiting: list[_Waiter] = []
+        self._waiting: list[_CommitWaiter] = []
         self._wake = threading.Condition()
         self._closing = False
         self._failure: JournalError | None = None
@@ -64,7 +64,7 @@ class SqliteJournal:
         if path.exists():
             require_empty(path)
         try:
-            head = Head(path)
+            head = HeadFile(path)
         except OSError as error:
             raise InputError(f"cannot make a journal at {path}: {error.strerror}") from None
         try:
@@ -74,14 +74,14 @@ class SqliteJournal:
             else:
                 require_no_log(path)
                 make(path)
-            head.mark(Mark(0, GENESIS))
+            head.mark(HighWaterMark(0, GENESIS))
         except (sqlite3.Error, OSError) as error:
             head.close()
             raise InputError(f"cannot make a journal at {path}: {error}") from None
         except BaseException:
             head.close()
             raise
-        return cls(path, head, Mark(0, GENESIS))
+        return cls(path, head, HighWaterMark(0, GENESIS))
 
     @classmethod
     def reopen(cls, path: Path) -> tuple["SqliteJournal", Generator[Entry, None, None]]:
@@ -91,19 +91,19 @@ class SqliteJournal:
         """
         probe(path)
         require_single_name(path)
-        head = Head(path)
-        journal = cls(path, head, Mark(0, GENESIS))
+        head = HeadFile(path)
+        journal = cls(path, head, HighWaterMark(0, GENESIS))
         return journal, journal._replayed()
 
     def _replayed(self) -> Generator[Entry, None, None]:
-        running = Reader(self.path)
+        running = JournalReader(self.path)
         last: Entry | None = None
         for last in running.entries():
             yield last
         mark = read_mark(self.path)
         if mark is not None and mark.seal:
             remove_logs(self.path.resolve())  # what a repair left that was killed: they belong to the damaged file
-        self._mark = Mark(running.count, running.hash, mark.seal if mark else "")
+        self._mark = HighWaterMark(running.count, running.hash, mark.seal if mark else "")
         self._appended = running.count
         self._finished = isinstance(last, Finished)
         if not running.has_head and not self._finished:
@@ -135,7 +135,7 @@ class SqliteJournal:
                 raise self._failure
             if self.pending == 0:
                 return
-            waiter = _Waiter(self._appended, loop, loop.create_future())
+            waiter = _CommitWaiter(self._appended, loop, loop.create_future())
             self._waiting.append(waiter)
             self._wake.notify()
         await waiter.durable
@@ -234,7 +234,7 @@ class SqliteJournal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiter:
+class _CommitWaiter:
     """A caller on an event loop that waits until the first `entries` entries are durable."""
 
     entries: int

@@ -14,7 +14,7 @@ import click
 
 from unerring.adapters.output_file import write_whole
 from unerring.core.planning.calibration import EDGES, Calibration
-from unerring.core.planning.estimates import Share, binomial_tail, ensemble_estimate, voter_estimate
+from unerring.core.planning.estimates import IntervalEstimate, binomial_tail, ensemble_estimate, voter_estimate
 from unerring.errors import InputError
 from unerring.cli.figures.svg import (
     BLUE,
@@ -52,16 +52,16 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class ErrorRates:
     """How often a voter errs: `wrong` of its votes (1 - p), `flagged` of its samples (1 - v)."""
 
     name: str
-    wrong: Share
-    flagged: Share
+    wrong: IntervalEstimate
+    flagged: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class SecondLookRates:
     """How often a voter was wrong when it was asked again on the steps where some voter had erred.
 
     `counted[i]` steps had a share of wrong votes in the i-th of `BINS` equal parts of 0 to 1, and `scattered[i]` are
@@ -74,32 +74,32 @@ class Looks:
 
 
 @dataclass(frozen=True, slots=True)
-class ByLogprob:
+class LogprobErrorRates:
     """A voter's share of wrong votes by mean log-probability of their tokens, for each bin of `EDGES` with votes."""
 
     name: str
-    wrong: dict[int, Share]
+    wrong: dict[int, IntervalEstimate]
 
 
 @dataclass(frozen=True, slots=True)
-class Flags:
+class FlagShares:
     """The share of a voter's first samples that were flagged, by cause."""
 
     name: str
     shares: dict[str, float]
 
 
-def rates_of(calibration: Calibration) -> list[Rates]:
+def rates_of(calibration: Calibration) -> list[ErrorRates]:
     """How often each voter errs, and all taking turns."""
     each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
-    found = [Rates(one.name, one.p.rest, one.v.rest) for one in each]
+    found = [ErrorRates(one.name, one.p.rest, one.v.rest) for one in each]
     if len(each) > 1:
         together = ensemble_estimate(calibration)
-        found.append(Rates("taking turns", together.p.rest, together.v.rest))
+        found.append(ErrorRates("taking turns", together.p.rest, together.v.rest))
     return found
 
 
-def looks_of(calibration: Calibration) -> list[Looks]:
+def looks_of(calibration: Calibration) -> list[SecondLookRates]:
     """How the further looks at troubled steps went, for each voter that had any."""
     found = []
     for number, voter in enumerate(calibration.voters):
@@ -112,7 +112,7 @@ def looks_of(calibration: Calibration) -> list[Looks]:
                 exactly = binomial_tail(wrong, later, chance) - binomial_tail(wrong + 1, later, chance)
                 scattered[_bin(wrong, later)] += steps * exactly
         if looks:
-            found.append(Looks(voter.name, tuple(counted[part] for part in range(BINS)), tuple(scattered)))
+            found.append(SecondLookRates(voter.name, tuple(counted[part] for part in range(BINS)), tuple(scattered)))
     return found
 
 
@@ -120,23 +120,23 @@ def _bin(count: int, trials: int) -> int:
     return min(BINS - 1, count * BINS // trials)
 
 
-def by_logprob(calibration: Calibration) -> list[ByLogprob]:
+def by_logprob(calibration: Calibration) -> list[LogprobErrorRates]:
     """Error rates by log-probability, for each voter whose engine gives one."""
     found = []
     for voter in calibration.voters:
         known = enumerate(voter.bins[: len(EDGES) + 1])
-        wrong = {number: Share.of(lost, won + lost) for number, (won, lost) in known if won + lost}
+        wrong = {number: IntervalEstimate.of(lost, won + lost) for number, (won, lost) in known if won + lost}
         if wrong:
-            found.append(ByLogprob(voter.name, wrong))
+            found.append(LogprobErrorRates(voter.name, wrong))
     return found
 
 
-def flags_of(calibration: Calibration) -> list[Flags]:
+def flags_of(calibration: Calibration) -> list[FlagShares]:
     """Red flags by cause, for all voters; empty where none was raised."""
     if not any(voter.flags.total() for voter in calibration.voters):
         return []
     return [
-        Flags(voter.name, {cause: count / max(1, voter.steps) for cause, count in sorted(voter.flags.items())})
+        FlagShares(voter.name, {cause: count / max(1, voter.steps) for cause, count in sorted(voter.flags.items())})
         for voter in calibration.voters
     ]
 
@@ -179,7 +179,7 @@ def prepare(folder: Path) -> None:
         raise InputError(f"cannot make the folder {folder} for the figures: {error.strerror}") from None
 
 
-def draw_rates(rates: Sequence[Rates]) -> "Figure":
+def draw_rates(rates: Sequence[ErrorRates]) -> "Figure":
     """Error rates of the voters, one pair of lines each."""
     figure = blank(WIDTH, 1.3 + 0.55 * len(rates))
     axes = figure.subplots()
@@ -198,7 +198,7 @@ def draw_rates(rates: Sequence[Rates]) -> "Figure":
     return figure
 
 
-def draw_looks(looks: Sequence[Looks]) -> "Figure | None":
+def draw_looks(looks: Sequence[SecondLookRates]) -> "Figure | None":
     """How often voters were wrong again on steps where one had erred, a panel each."""
     if not looks:
         return None
@@ -225,7 +225,7 @@ def draw_looks(looks: Sequence[Looks]) -> "Figure | None":
     return figure
 
 
-def draw_by_logprob(voters: Sequence[ByLogprob]) -> "Figure | None":
+def draw_by_logprob(voters: Sequence[LogprobErrorRates]) -> "Figure | None":
     """Error rates by log-probability, for all voters side by side."""
     if not voters:
         return None
@@ -249,7 +249,7 @@ def draw_by_logprob(voters: Sequence[ByLogprob]) -> "Figure | None":
     return figure
 
 
-def draw_flags(voters: Sequence[Flags]) -> "Figure | None":
+def draw_flags(voters: Sequence[FlagShares]) -> "Figure | None":
     """Red flags by cause, a bar for each voter."""
     if not voters:
         return None

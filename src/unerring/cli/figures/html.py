@@ -19,7 +19,7 @@ from unerring.errors import InputError
 from unerring.api.history import History, forked_from
 from unerring.cli.figures.svg import require_matplotlib
 from unerring.cli.figures.html_doubtful import doubtful_part
-from unerring.cli.figures.run_plots import Panel, run_panels
+from unerring.cli.figures.run_plots import RunFigure, run_panels
 from unerring.cli.text.report import amount, by_people, chance, inert, probability
 from unerring.cli.figures.tree import tree_of
 
@@ -76,7 +76,7 @@ def _unwritable(out: Path, error: Exception) -> InputError:
     return InputError(f"cannot write the page {out}: {getattr(error, 'strerror', None) or error}")
 
 
-def page(report: Mapping[str, Any], panels: Mapping[str, Panel], tree: str = "") -> str:
+def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str = "") -> str:
     """The page of a report and its figures; `tree` has the problems of a run that splits them, as HTML."""
     called = " ".join([report["process"], *(f"{name}={_plain(v)}" for name, v in report["parameters"].items())])
     title = called if len(called) <= LONGEST_TITLE else called[: LONGEST_TITLE - 1] + "…"
@@ -148,7 +148,7 @@ def _bounds(certificate: Mapping[str, Any]) -> str:
     return (f"at most {high:,}" if low == 0 else f"{low:,} to {high:,}") + sure
 
 
-def _certificate(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
+def _certificate(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
     """What the votes say of wrong steps, what speaks against believing it, and what it rests on."""
     certificate = report.get("certificate")
     if not certificate or not report["steps"]:
@@ -210,7 +210,7 @@ def _voters(report: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
     return table("Voters: how often they are right", heads, rows, sides)
 
 
-def _votes(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
+def _votes(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
     """How the voting went."""
     figures = "".join(_figure(panels[name]) for name in ("votes", "undecided", "dissent"))
     parts = ["<h2>Votes</h2>", f'<div class="figures">{figures}</div>']
@@ -234,7 +234,7 @@ def _votes(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
     return "\n".join(parts)
 
 
-def _samples(report: Mapping[str, Any], panels: Mapping[str, Panel]) -> str:
+def _samples(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
     """What was asked, what came back, and what was for nothing."""
     samples, tokens, ahead = report["samples"], report["tokens"], report["speculation"]
     rows = [
@@ -293,7 +293,7 @@ def _json(report: Mapping[str, Any]) -> str:
     return f"<details><summary>All figures, as JSON</summary><pre>{data}</pre></details>"
 
 
-def _figure(panel: Panel) -> str:
+def _figure(panel: RunFigure) -> str:
     return (
         f"<figure><h3>{told(panel.title)}</h3>{panel.svg or ''}<figcaption>{told(panel.caption)}</figcaption></figure>"
     )

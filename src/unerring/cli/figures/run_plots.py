@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unerring.core.certificate.expectations import expectations_from
-from unerring.core.planning.estimates import Share
+from unerring.core.planning.estimates import IntervalEstimate
 from unerring.core.planning.intervals import interval
 from unerring.core.reporting.timeline import Timeline
 from unerring.cli.figures.svg import (
@@ -36,7 +36,7 @@ MEASURED = {"color": BLUE, "marker": "o"}
 PLANNED = {"color": VERMILION, "marker": "s", "fill": PAPER}
 
 
-class Panel(NamedTuple):
+class RunFigure(NamedTuple):
     """A figure of the page: its SVG, None where there is nothing to draw, and what is to be said below it."""
 
     title: str
@@ -44,7 +44,7 @@ class Panel(NamedTuple):
     caption: str
 
 
-class Bar(NamedTuple):
+class VoteCountBar(NamedTuple):
     """So many steps had from `low` to `high` votes."""
 
     low: int
@@ -52,24 +52,24 @@ class Bar(NamedTuple):
     steps: int
 
 
-class Rate(NamedTuple):
+class DissentRate(NamedTuple):
     """A share of `steps` steps from step `first` on."""
 
     first: int
     steps: int
-    share: Share
+    share: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True)
-class Wrongs:
+class WrongVoteRates:
     """How often a voter votes wrongly (1 - p): by this run's votes, and by its plan. None where that is not known."""
 
     name: str
-    measured: Share | None
-    planned: Share | None
+    measured: IntervalEstimate | None
+    planned: IntervalEstimate | None
 
 
-def votes_of(report: Mapping[str, Any]) -> list[Bar]:
+def votes_of(report: Mapping[str, Any]) -> list[VoteCountBar]:
     """How many steps took how many votes, in at most `MOST_BARS` bars of equal width."""
     counts = {int(votes): steps for votes, steps in report["votes_histogram"].items()}
     if not counts:
@@ -80,7 +80,7 @@ def votes_of(report: Mapping[str, Any]) -> list[Bar]:
     for votes, steps in counts.items():
         low = least + (votes - least) // wide * wide
         bars[low] = bars.get(low, 0) + steps
-    return [Bar(low, low + wide - 1, bars[low]) for low in sorted(bars)]
+    return [VoteCountBar(low, low + wide - 1, bars[low]) for low in sorted(bars)]
 
 
 def undecided_of(report: Mapping[str, Any]) -> list[float]:
@@ -94,16 +94,16 @@ def undecided_of(report: Mapping[str, Any]) -> list[float]:
     return shares
 
 
-def dissent_of(timeline: Timeline) -> list[Rate]:
+def dissent_of(timeline: Timeline) -> list[DissentRate]:
     """The share of steps with dissent along the run, in windows wide enough to tell it from chance."""
     if not timeline.steps:
         return []
     telling = WINDOW_DISSENTS * timeline.steps / timeline.dissents if timeline.dissents else timeline.steps
     least = min(max(WINDOW_STEPS, ceil(telling)), ceil(timeline.steps / FEWEST_WINDOWS))
-    return [Rate(one.first, one.steps, Share.of(one.dissents, one.steps)) for one in timeline.windows(least)]
+    return [DissentRate(one.first, one.steps, IntervalEstimate.of(one.dissents, one.steps)) for one in timeline.windows(least)]
 
 
-def wrongs_of(report: Mapping[str, Any]) -> list[Wrongs]:
+def wrongs_of(report: Mapping[str, Any]) -> list[WrongVoteRates]:
     """How often each voter votes wrongly, with intervals of 95 %.
 
     The certificate's p of a voter is taken as if it had been counted on its votes, as many of them as are worth an
@@ -123,10 +123,10 @@ def wrongs_of(report: Mapping[str, Any]) -> list[Wrongs]:
             together = max(0.0, (repeat - wrong) / p) if p else 0.0
             worth = votes / (1.0 + max(0.0, votes / steps - 1.0) * together)
             low, high = interval(wrong * worth, worth)
-            measured = Share(wrong, low if wrong * worth >= 1.0 else 0.0, high)
+            measured = IntervalEstimate(wrong, low if wrong * worth >= 1.0 else 0.0, high)
         if measured is not None or planned is not None:
-            known = None if planned is None else Share(1.0 - planned[1], 1.0 - planned[2], 1.0 - planned[0])
-            found.append(Wrongs(voter["name"], measured, known))
+            known = None if planned is None else IntervalEstimate(1.0 - planned[1], 1.0 - planned[2], 1.0 - planned[0])
+            found.append(WrongVoteRates(voter["name"], measured, known))
     return found
 
 
@@ -135,7 +135,7 @@ def flags_of(report: Mapping[str, Any]) -> dict[str, int]:
     return dict(sorted(report["flags"].items(), key=lambda item: (-item[1], item[0])))
 
 
-def run_panels(report: Mapping[str, Any], timeline: Timeline) -> dict[str, Panel]:
+def run_panels(report: Mapping[str, Any], timeline: Timeline) -> dict[str, RunFigure]:
     """The figures of a run. Raises `InputError` where there is nothing to draw with."""
     with drawing():
         return {
@@ -147,10 +147,10 @@ def run_panels(report: Mapping[str, Any], timeline: Timeline) -> dict[str, Panel
         }
 
 
-def _p_panel(wrongs: list[Wrongs]) -> Panel:
+def _p_panel(wrongs: list[WrongVoteRates]) -> RunFigure:
     title = "How often voters vote wrongly (1 − p)"
     if not wrongs:
-        return Panel(title, None, "The votes say nothing of their voters, and neither does a plan.")
+        return RunFigure(title, None, "The votes say nothing of their voters, and neither does a plan.")
     told = wrongs[:MOST_VOTERS]
     kinds = {"this run's votes": MEASURED} if any(one.measured for one in told) else {}
     if any(one.planned for one in told):
@@ -171,13 +171,13 @@ def _p_panel(wrongs: list[Wrongs]) -> Panel:
 
     left_out = f" {len(wrongs) - len(told)} further voters are in the table alone." if told != wrongs else ""
     caption = f"Lines are intervals of 95 %; votes on one step count for less where errors repeat.{left_out}"
-    return Panel(title, _svg(draw, "p", title, 1.3 + 0.45 * len(told)), caption)
+    return RunFigure(title, _svg(draw, "p", title, 1.3 + 0.45 * len(told)), caption)
 
 
-def _votes_panel(bars: list[Bar]) -> Panel:
+def _votes_panel(bars: list[VoteCountBar]) -> RunFigure:
     title = "Votes a step"
     if not bars:
-        return Panel(title, None, "No step is decided yet.")
+        return RunFigure(title, None, "No step is decided yet.")
 
     def draw(figure: "Figure") -> None:
         from matplotlib.ticker import MaxNLocator
@@ -195,14 +195,14 @@ def _votes_panel(bars: list[Bar]) -> Panel:
 
     wide = bars[0].high - bars[0].low + 1
     grouped = f" Each bar is {wide} votes wide." if wide > 1 else ""
-    return Panel(title, _svg(draw, "votes", title), f"The count of steps is on a logarithmic axis.{grouped}")
+    return RunFigure(title, _svg(draw, "votes", title), f"The count of steps is on a logarithmic axis.{grouped}")
 
 
-def _undecided_panel(shares: list[float]) -> Panel:
+def _undecided_panel(shares: list[float]) -> RunFigure:
     title = "Steps still undecided"
     if len(shares) < 2:
         told = "Every step was decided in its first round." if shares else "No step is decided yet."
-        return Panel(title, None, told)
+        return RunFigure(title, None, told)
 
     def draw(figure: "Figure") -> None:
         from matplotlib.ticker import MaxNLocator
@@ -218,16 +218,16 @@ def _undecided_panel(shares: list[float]) -> Panel:
         f"Where no step is much harder than the others this falls along a straight line. After {len(shares)} rounds "
         "none was left."
     )
-    return Panel(title, _svg(draw, "undecided", title), caption)
+    return RunFigure(title, _svg(draw, "undecided", title), caption)
 
 
-def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> Panel:
+def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> RunFigure:
     title = "Dissent along the run"
     rates = dissent_of(timeline)
     band = None if planned is None else tuple(100.0 * end for end in planned)
     words = "" if band is None else f" Planned were {band[0]:.2g} % to {band[1]:.2g} % of the steps."
     if not rates or not timeline.dissents:
-        return Panel(title, None, f"{'No step had' if rates else 'No step is decided yet: none has'} dissent.{words}")
+        return RunFigure(title, None, f"{'No step had' if rates else 'No step is decided yet: none has'} dissent.{words}")
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -248,13 +248,13 @@ def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> P
         legend(figure, kinds)
 
     caption = f"Steps with a vote against their winner, in windows of {rates[0].steps:,} steps.{words}"
-    return Panel(title, _svg(draw, "dissent", title), caption)
+    return RunFigure(title, _svg(draw, "dissent", title), caption)
 
 
-def _flags_panel(flags: dict[str, int], samples: int) -> Panel:
+def _flags_panel(flags: dict[str, int], samples: int) -> RunFigure:
     title = "Red flags by cause"
     if not flags:
-        return Panel(title, None, "No sample was flagged.")
+        return RunFigure(title, None, "No sample was flagged.")
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -267,7 +267,7 @@ def _flags_panel(flags: dict[str, int], samples: int) -> Panel:
         axes.grid(False, axis="y")
 
     caption = "A flagged sample does not vote; another one is drawn in its place. Counts stand beside the bars."
-    return Panel(title, _svg(draw, "flags", title, 1.1 + 0.4 * len(flags)), caption)
+    return RunFigure(title, _svg(draw, "flags", title, 1.1 + 0.4 * len(flags)), caption)
 
 
 def _svg(draw: Callable[["Figure"], None], name: str, label: str, height: float = HEIGHT) -> str:

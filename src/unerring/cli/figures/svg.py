@@ -14,7 +14,7 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from unerring.core.planning.estimates import Share
+from unerring.core.planning.estimates import IntervalEstimate
 from unerring.errors import InputError
 from unerring.cli.text.report import inert
 
@@ -170,13 +170,13 @@ def decade(value: float, _position: Any = None) -> str:
     return "10" + str(exponent).translate(_SUPERSCRIPT)
 
 
-def reach(shares: Iterable[Share]) -> tuple[float, float]:
+def reach(shares: Iterable[IntervalEstimate]) -> tuple[float, float]:
     """The smallest and the largest number above 0 that these shares and their intervals need room for."""
     positive = [x for one in shares for x in (one.low, one.estimate, one.high) if x > 1e-12]
     return min(positive, default=0.1), max(positive, default=1.0)
 
 
-def draw_share(axes: "Axes", at: float, share: Share, look: dict[str, Any], upright: bool = False) -> None:
+def draw_share(axes: "Axes", at: float, share: IntervalEstimate, look: dict[str, Any], upright: bool = False) -> None:
     """Draw a share with its interval on a logarithmic axis, as a marker on a line.
 
     One of which nothing was seen has an arrow at the axis instead of the marker: only its upper bound is known.

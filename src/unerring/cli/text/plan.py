@@ -5,8 +5,8 @@ from typing import Any
 
 from unerring.cli.text.report import inert, probability
 from unerring.core.journal.spend import dollars_text
-from unerring.core.planning.calibration import Calibration, Spent
-from unerring.core.planning.estimates import Estimate, Share, ensemble_estimate, voter_estimate
+from unerring.core.planning.calibration import Calibration, PilotSpend
+from unerring.core.planning.estimates import IntervalEstimate, VoterEstimate, ensemble_estimate, voter_estimate
 
 
 def calibration_text(calibration: Calibration) -> str:
@@ -34,7 +34,7 @@ def calibration_text(calibration: Calibration) -> str:
     return "\n\n".join("\n".join(_row(*row) for row in block) for block in blocks)
 
 
-def _spent(spent: Spent) -> str:
+def _spent(spent: PilotSpend) -> str:
     """What the calls of a pilot came to, and how much of that is the worst case of unknown calls."""
     price = "; the price is not known" if spent.dollars is None else f", {dollars_text(spent.dollars)}"
     told = f"{spent.calls:,} calls, {spent.tokens:,} tokens{price}"
@@ -44,7 +44,7 @@ def _spent(spent: Spent) -> str:
     return told
 
 
-def _estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
+def _estimate_rows(estimate: VoterEstimate) -> list[tuple[str, str]]:
     flags = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(estimate.flags.items())) or "none"
     bad = estimate.pathological
     spread = (
@@ -156,7 +156,7 @@ def _row(name: str, value: str) -> str:
     return f"{name:<13}{inert(value)}".rstrip()
 
 
-def _share(share: Share) -> str:
+def _share(share: IntervalEstimate) -> str:
     return f"{share.estimate:.6g} ({share.low:.6g} to {share.high:.6g})"
 
 

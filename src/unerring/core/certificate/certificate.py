@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from math import exp, sqrt
 from typing import Any
 
-from unerring.core.certificate.dissent_alarm import Alarm
-from unerring.core.certificate.error_model import Evidence, Outlook
+from unerring.core.certificate.dissent_alarm import DissentAlarm
+from unerring.core.certificate.error_model import PatternEvidence, WrongStepOutlook
 from unerring.core.certificate.expectations import Expectations
-from unerring.core.certificate.fit import DROP, Estimate, as_one, by_one, fitted, poisson_quantile
-from unerring.core.certificate.vote_patterns import Example, Pattern, Patterns, cast_votes
-from unerring.core.certificate.weighted import Leads
+from unerring.core.certificate.fit import DROP, FittedErrorModel, as_one, by_one, fitted, poisson_quantile
+from unerring.core.certificate.vote_patterns import Pattern, PatternExample, VotePatterns, cast_votes
+from unerring.core.certificate.weighted import WeightedMargins
 from unerring.core.voting.canonical import Json
 
 MOST_NEAREST = 10
@@ -45,7 +45,7 @@ JUDGED = "winners are right: a voter's p is the share of its first votes on step
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CertifiedRun:
     """What a certificate needs to know of a run besides its votes: voters by number, its plan, and alarms.
 
     `leads` is there where votes were weighed. `ruled` steps were decided by people, and samples were set aside and
@@ -54,8 +54,8 @@ class Run:
 
     voters: Mapping[int, str]
     expected: Expectations
-    leads: Leads | None = None
-    alarms: Iterable[Alarm] = ()
+    leads: WeightedMargins | None = None
+    alarms: Iterable[DissentAlarm] = ()
     ruled: int = 0
     redrawn: int = 0
     inherited: int = 0
@@ -65,14 +65,14 @@ class Run:
         return self.expected.p.get(self.voters.get(voter, ""))
 
 
-def certificate_of(patterns: Patterns, run: Run) -> dict[str, Json]:
+def certificate_of(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Json]:
     """The certificate as JSON data. The keys are stable and numbers finite; None stands for what cannot be said."""
     told = _by_votes(patterns, run)
     told["assumptions"] = [*_by_people(run), *told["assumptions"]]
     return told
 
 
-def _by_people(run: Run) -> Iterator[str]:
+def _by_people(run: CertifiedRun) -> Iterator[str]:
     """Assumptions of the certificate where people decided steps, or the run was forked from another."""
     if run.inherited:
         steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
@@ -85,7 +85,7 @@ def _by_people(run: Run) -> Iterator[str]:
         yield f"samples of an undecided step were set aside and drawn anew {times}; the former are no evidence"
 
 
-def _by_votes(patterns: Patterns, run: Run) -> dict[str, Any]:
+def _by_votes(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Any]:
     steps = patterns.counted()
     alarms: list[Json] = [alarm.sentence for alarm in run.alarms]
     if steps and run.leads is not None:
@@ -115,14 +115,14 @@ def _by_votes(patterns: Patterns, run: Run) -> dict[str, Any]:
     }
 
 
-def _estimate(steps: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> tuple[Estimate, bool]:
+def _estimate(steps: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> tuple[FittedErrorModel, bool]:
     """The estimate, and whether it takes all voters as one: where that explains their votes better by `DROP` nats.
 
     Were they independent, they would look so in at most one of twenty runs (e^-3; the mean of a likelihood ratio under
     the truth is 1), and then the certificate is too cautious. That several err alike on a step is seen only where
     others outvote them.
     """
-    estimate = fitted(Evidence(steps, shares))
+    estimate = fitted(PatternEvidence(steps, shares))
     if len(shares) > 1 and any(lost for lost, _ in shares.values()):
         one = fitted(as_one(steps, shares))
         if one.height > estimate.height + DROP:
@@ -130,7 +130,7 @@ def _estimate(steps: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]
     return estimate, False
 
 
-def _told(outlook: Outlook | None, none_low: float, interval: tuple[int, int]) -> dict[str, Json]:
+def _told(outlook: WrongStepOutlook | None, none_low: float, interval: tuple[int, int]) -> dict[str, Json]:
     return {
         "expected_wrong": None if outlook is None else outlook.wrong,
         "zero_probability": None if outlook is None else outlook.none,
@@ -139,7 +139,7 @@ def _told(outlook: Outlook | None, none_low: float, interval: tuple[int, int]) -
     }
 
 
-def _from_the_leads(leads: Leads, run: Run, steps: int, alarms: list[Json]) -> dict[str, Json]:
+def _from_the_leads(leads: WeightedMargins, run: CertifiedRun, steps: int, alarms: list[Json]) -> dict[str, Json]:
     """What weighed votes say. A voter's p is judged by first votes: further ones are cast where steps are hard."""
     voters = {voter: leads.first.get(voter, (0, 0)) for voter in run.voters}
     p = {voter: 1.0 - (lost + 0.5) / (votes + 1.0) for voter, (lost, votes) in voters.items() if votes >= FEW_VOTES}
@@ -154,7 +154,7 @@ def _from_the_leads(leads: Leads, run: Run, steps: int, alarms: list[Json]) -> d
     }
 
 
-def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -> dict[str, Json]:
+def _from_the_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list[Json]) -> dict[str, Json]:
     """What can be said where no step had two votes."""
     votes: Counter[int] = Counter()
     for pattern, count in steps.items():
@@ -165,7 +165,7 @@ def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -
         none_low, interval = 0.0, (0, run.inherited)
     elif len(known) == len(votes):
         most, wrong, least = (sum(count * (1.0 - p[end]) for count, p in known) for end in range(3))
-        outlook, none_low = Outlook(wrong, exp(-wrong)), exp(-most)
+        outlook, none_low = WrongStepOutlook(wrong, exp(-wrong)), exp(-most)
         quantiles = poisson_quantile(least, 0.025), poisson_quantile(most, 0.975)
         interval = min(quantiles[0], votes.total()), min(quantiles[1], votes.total())
     return _told(outlook, none_low, interval) | {
@@ -178,7 +178,7 @@ def _from_the_plan(steps: Mapping[Pattern, int], run: Run, alarms: list[Json]) -
     }
 
 
-def _voter(run: Run, voter: int, p: float | None, votes: int) -> dict[str, Json]:
+def _voter(run: CertifiedRun, voter: int, p: float | None, votes: int) -> dict[str, Json]:
     """A voter's chance to vote rightly, the votes that it comes from, and what the plan took it for."""
     planned = run.planned(voter)
     return {
@@ -189,7 +189,7 @@ def _voter(run: Run, voter: int, p: float | None, votes: int) -> dict[str, Json]
     }
 
 
-def _nearest(examples: Iterable[tuple[float, Example]]) -> list[Json]:
+def _nearest(examples: Iterable[tuple[float, PatternExample]]) -> list[Json]:
     """The steps nearest to being wrong: most probably wrong, least margin, most rounds, most flags, first."""
     ranked = sorted(
         examples,
@@ -208,7 +208,7 @@ def _nearest(examples: Iterable[tuple[float, Example]]) -> list[Json]:
     ]
 
 
-def _assumptions(patterns: Patterns, voters: int, together: bool) -> list[Json]:
+def _assumptions(patterns: VotePatterns, voters: int, together: bool) -> list[Json]:
     first = COUNTED_AS_ONE if together else ONE_VOTER if voters == 1 else INDEPENDENT
     told: list[Json] = [first, RIGHT_MORE_OFTEN, SCATTERED]
     if patterns.pooled_steps:
@@ -217,7 +217,7 @@ def _assumptions(patterns: Patterns, voters: int, together: bool) -> list[Json]:
 
 
 def _warnings(
-    estimate: Estimate, shares: Mapping[int, tuple[int, int]], steps: Mapping[Pattern, int], run: Run
+    estimate: FittedErrorModel, shares: Mapping[int, tuple[int, int]], steps: Mapping[Pattern, int], run: CertifiedRun
 ) -> list[Json]:
     votes = sum(count for _, count in shares.values())
     a_step = votes / sum(count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1)
@@ -226,7 +226,7 @@ def _warnings(
     return [*hardly, *_outvoted(shares, run, 1.0 + estimate.again * a_step)]
 
 
-def _outvoted(shares: Mapping[int, tuple[int, int]], run: Run, variance: float = 1.0) -> Iterator[Json]:
+def _outvoted(shares: Mapping[int, tuple[int, int]], run: CertifiedRun, variance: float = 1.0) -> Iterator[Json]:
     """Voters that lost by three standard deviations more than the most that was planned."""
     for voter, (lost, count) in shares.items():
         planned = run.planned(voter)

@@ -43,7 +43,7 @@ MANY_STEPS = 1_000_000  # where the plan does not say how many
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class DissentAlarm:
     """Dissent left the planned band: most probably from step `since` on; it was noticed at step `at`.
 
     Of the `steps` steps from `since` to `at`, `dissents` had a vote against their winner.
@@ -71,12 +71,12 @@ def _percent(share: float) -> str:
     return f"{100.0 * share:.2g}" if share < 0.1 else f"{100.0 * share:.3g}"
 
 
-class Watch:
+class DissentWatch:
     """Watches a run's steps in order, at the same small cost for each. `alarms` has at most one of each arm."""
 
     def __init__(self, band: tuple[float, float], steps: int, first: int = 0) -> None:
         """Watch up to `steps` steps, numbered from `first`, for dissent outside the band (low, high) of shares."""
-        self.alarms: list[Alarm] = []
+        self.alarms: list[DissentAlarm] = []
         self._band = band
         self._next = first
         low, high = band[0], max(band[1], LEAST_RATE)
@@ -87,14 +87,14 @@ class Watch:
         if low > 0.0:
             self._arms.append(_Arm(False, low, low / 2.0, limit))
 
-    def add(self, dissented: bool) -> Alarm | None:
+    def add(self, dissented: bool) -> DissentAlarm | None:
         """Count the next step; returns the alarm that it sets off, if it does."""
         step = self._next
         self._next += 1
         alarm = None
         for arm in self._arms:
             if arm.reaches(dissented):
-                alarm = Alarm(arm.above, step + 1 - arm.steps, step, arm.steps, arm.dissents, self._band)
+                alarm = DissentAlarm(arm.above, step + 1 - arm.steps, step, arm.steps, arm.dissents, self._band)
         if alarm is not None:
             self._arms = [arm for arm in self._arms if arm.above is not alarm.above]
             self.alarms.append(alarm)
@@ -126,6 +126,6 @@ class _Arm:
         return total >= self.limit
 
 
-def watch_of(expected: Expectations, first: int = 0) -> Watch | None:
+def watch_of(expected: Expectations, first: int = 0) -> DissentWatch | None:
     """The watch that a plan calls for, from step `first` on; None where it names no band of dissent."""
-    return None if expected.dissent is None else Watch(expected.dissent, expected.steps or MANY_STEPS, first)
+    return None if expected.dissent is None else DissentWatch(expected.dissent, expected.steps or MANY_STEPS, first)

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, lgamma, log, log1p
 
-from unerring.core.certificate.vote_patterns import POOL, Part, Pattern, cast_votes
+from unerring.core.certificate.vote_patterns import POOL, Pattern, VoterTally, cast_votes
 from unerring.core.voting.odds import loss_probability_of
 
 SCATTERED_STEPS, SCATTERED_VOTES = 2, 24
@@ -43,7 +43,7 @@ LEAST_SCATTER = -7.0  # ln theta
 
 
 @dataclass(frozen=True, slots=True)
-class Erring:
+class ErrorModel:
     """How voters err: each one's mean chance to vote wrongly, by its number, and how much that varies between steps.
 
     `repeat` is 1 / (c + 1), above 0 and below 1: near 0 where a voter errs equally often on every step, near 1 where
@@ -65,7 +65,7 @@ class Erring:
         return self.means[voter] + (1.0 - self.means[voter]) * self.repeat
 
 
-def likelihoods_of(parts: Sequence[Part], erring: Erring) -> list[tuple[float, float]]:
+def likelihoods_of(parts: Sequence[VoterTally], erring: ErrorModel) -> list[tuple[float, float]]:
     """For each part, the log-likelihoods (nats) of its votes if the winner is right and if the runner-up is."""
     c = erring.concentration
     most: dict[int, int] = {}
@@ -110,7 +110,7 @@ def _ewens(agreed: int, other: int, theta: float) -> float:
     return (1 + other) * log(theta) + lgamma(agreed) + lgamma(theta) - lgamma(theta + agreed + other)
 
 
-def wrong_probability(pattern: Pattern, erring: Erring) -> float:
+def wrong_probability(pattern: Pattern, erring: ErrorModel) -> float:
     """The chance that a step was decided wrongly, given its votes and how voters err."""
     winner, runner_up = scattered(*cast_votes(pattern), erring.scatter)
     for if_winner, if_runner_up in likelihoods_of(pattern, erring):
@@ -120,14 +120,14 @@ def wrong_probability(pattern: Pattern, erring: Erring) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class WrongStepOutlook:
     """What is to be expected of a run's steps: how many are wrong, and the probability that none is."""
 
     wrong: float
     none: float
 
 
-class Evidence:
+class PatternEvidence:
     """The patterns of a run's steps, and how well ways of erring explain them.
 
     How often voters err, compared with each other, and how far wrong votes scatter is kept here and corrected as the
@@ -138,7 +138,7 @@ class Evidence:
         """`shares` has each voter's votes against the winner and its votes, on steps that had several."""
         self.steps = patterns
         self._cast = [cast_votes(pattern) for pattern in patterns]
-        places: dict[Part, int] = {}  # patterns share their parts: what these come to is worked out once for all
+        places: dict[VoterTally, int] = {}  # patterns share their parts: what these come to is worked out once for all
         self._places = [tuple([places.setdefault(part, len(places)) for part in pattern]) for pattern in patterns]
         self._parts = list(places)
         named = {part.voter for part in self._parts}
@@ -149,7 +149,7 @@ class Evidence:
         self._scatter(0.0)
         self._scatter(self._likely_scatter([(0.0, -inf)] * len(patterns)))
 
-    def erring(self, shift: float, repeat: float) -> Erring:
+    def erring(self, shift: float, repeat: float) -> ErrorModel:
         """The parameters at a place of the search.
 
         `shift` moves the log-odds of mu (1 - repeat), which is about the share of votes with dissent. The votes show
@@ -159,9 +159,9 @@ class Evidence:
         means = {voter: factor * odds / (1.0 + factor * odds) for voter, odds in self._odds.items()}
         if self._pooled:
             means[POOL] = self.mean(means.__getitem__)
-        return Erring(means, repeat, self._theta)
+        return ErrorModel(means, repeat, self._theta)
 
-    def log_likelihood(self, erring: Erring) -> float:
+    def log_likelihood(self, erring: ErrorModel) -> float:
         """Of all steps, with the priors; nats. Minus infinity where votes are wrong more often than right.
 
         Weak priors stand in where votes say nothing. On the mean: half an error in all (the square root of mu,
@@ -181,7 +181,7 @@ class Evidence:
             total += steps * (max(winner, runner_up) + (log1p(exp(-apart)) if apart < 40.0 else 0.0))
         return total
 
-    def chances(self, erring: Erring, agreed: bool = False) -> list[float]:
+    def chances(self, erring: ErrorModel, agreed: bool = False) -> list[float]:
         """For each pattern, in their order, the chance that a step is wrong if voters err so.
 
         `agreed` takes all wrong votes of a step to agree, which is the worst case.
@@ -189,17 +189,17 @@ class Evidence:
         terms = None if agreed else self._terms
         return [loss_probability_of(winner - runner_up) for winner, runner_up in self._likelihoods(erring, terms)]
 
-    def outlook(self, chances: Sequence[float]) -> Outlook:
+    def outlook(self, chances: Sequence[float]) -> WrongStepOutlook:
         """What the steps come to if those of each pattern are wrong with these chances."""
         each = list(zip(self.steps.values(), chances, strict=True))
         log_none = sum(steps * log1p(-chance) if chance < 1.0 else -inf for steps, chance in each)
-        return Outlook(sum(steps * chance for steps, chance in each), exp(log_none))
+        return WrongStepOutlook(sum(steps * chance for steps, chance in each), exp(log_none))
 
     def mean(self, of: Callable[[int], float]) -> float:
         """The mean of something over all votes that could be contradicted, by their voters."""
         return sum(of(voter) * count for voter, count in self.votes.items()) / sum(self.votes.values())
 
-    def correct(self, erring: Erring) -> bool:
+    def correct(self, erring: ErrorModel) -> bool:
         """Make the rest agree with an estimate; whether anything changed by so much that it is worth a new one.
 
         A vote that lost was right where the step was decided wrongly: voters are compared by how often each was
@@ -223,7 +223,7 @@ class Evidence:
         return True
 
     def _likelihoods(
-        self, erring: Erring, terms: Sequence[tuple[float, float]] | None
+        self, erring: ErrorModel, terms: Sequence[tuple[float, float]] | None
     ) -> Iterator[tuple[float, float]]:
         """For each pattern, the log-likelihoods (nats) of the winner and of the runner-up being right."""
         each = likelihoods_of(self._parts, erring)

@@ -6,8 +6,9 @@ outvoted, corrected by the fit itself for votes that were outvoted though right;
 from how they fell, in turn with the rest.
 
 Estimates are means over both parameters, each place weighed by its likelihood: by Laplace's method along the shift
-(three nodes of Gauss and Hermite), by a sum along `repeat`, on which the prior is even but for that of `Evidence`.
-Where votes say little, that is higher, and more sober, than the place of greatest likelihood alone would have it.
+(three nodes of Gauss and Hermite), by a sum along `repeat`, on which the prior is even but for that of
+`PatternEvidence`. Where votes say little, that is higher, and more sober, than the place of greatest likelihood alone
+would have it.
 
 The interval. While the likelihood is within 3.0 nats of its greatest value (half the 0.95 quantile of chi-squared with
 two degrees of freedom; Wilks 1938), the expected number of wrong steps goes from `low` to `high`. Given the
@@ -20,8 +21,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import exp, inf, lgamma, log, sqrt
 
-from unerring.core.certificate.error_model import Erring, Evidence, Outlook
-from unerring.core.certificate.vote_patterns import Part, Pattern, cast_votes
+from unerring.core.certificate.error_model import ErrorModel, PatternEvidence, WrongStepOutlook
+from unerring.core.certificate.vote_patterns import Pattern, VoterTally, cast_votes
 
 DROP = 3.0  # nats: the region of the interval
 TAIL = 6.0  # nats: what is less likely by as much is not averaged over
@@ -31,7 +32,7 @@ NODES = ((-sqrt(3.0), 1 / 6), (0.0, 2 / 3), (sqrt(3.0), 1 / 6))
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class FittedErrorModel:
     """What a run's votes say of its voters and of its steps: means over all that they leave possible.
 
     `wrong` is each voter's chance to vote wrongly, by its number, `mean_wrong` that of a vote, and `again` the chance
@@ -44,9 +45,9 @@ class Estimate:
     mean_wrong: float
     again: float
     chances: Mapping[Pattern, float]
-    outlook: Outlook
-    low: Outlook
-    high: Outlook
+    outlook: WrongStepOutlook
+    low: WrongStepOutlook
+    high: WrongStepOutlook
     height: float = -inf
 
     def interval(self) -> tuple[int, int]:
@@ -54,7 +55,7 @@ class Estimate:
         return poisson_quantile(self.low.wrong, 0.025), poisson_quantile(self.high.wrong, 0.975)
 
 
-def fitted(evidence: Evidence) -> Estimate:
+def fitted(evidence: PatternEvidence) -> FittedErrorModel:
     """Fit how voters err to the evidence. It must have a step with two votes or more."""
     search = _Search(evidence)
     best = search.best()
@@ -71,26 +72,28 @@ def fitted(evidence: Evidence) -> Estimate:
     return replace(
         estimate,
         height=best.height,
-        low=Outlook(min(one.wrong for one in around), max(one.none for one in around)),
-        high=Outlook(max(one.wrong for one in around), min(one.none for one in around)),
+        low=WrongStepOutlook(min(one.wrong for one in around), max(one.none for one in around)),
+        high=WrongStepOutlook(max(one.wrong for one in around), min(one.none for one in around)),
     )
 
 
-def as_one(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> Evidence:
+def as_one(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> PatternEvidence:
     """The same votes as evidence of a single voter, number 0, as if a step were equally hard for all."""
     steps: dict[Pattern, int] = {}
     for pattern, count in patterns.items():
         one = by_one(pattern)
         steps[one] = steps.get(one, 0) + count
-    return Evidence(steps, {0: (sum(lost for lost, _ in shares.values()), sum(votes for _, votes in shares.values()))})
+    return PatternEvidence(
+        steps, {0: (sum(lost for lost, _ in shares.values()), sum(votes for _, votes in shares.values()))}
+    )
 
 
 def by_one(pattern: Pattern) -> Pattern:
     """A step's votes as those of a single voter, number 0."""
-    return (Part(0, *cast_votes(pattern)),)
+    return (VoterTally(0, *cast_votes(pattern)),)
 
 
-def _averaged(evidence: Evidence, weighed: Iterable[tuple[float, Erring]]) -> Estimate:
+def _averaged(evidence: PatternEvidence, weighed: Iterable[tuple[float, ErrorModel]]) -> FittedErrorModel:
     """The means; the region is still to be put in."""
     chances, none, again = [0.0] * len(evidence.steps), 0.0, 0.0
     wrong = dict.fromkeys(evidence.votes, 0.0)
@@ -101,13 +104,13 @@ def _averaged(evidence: Evidence, weighed: Iterable[tuple[float, Erring]]) -> Es
         again += weight * evidence.mean(erring.again)
         for voter in wrong:
             wrong[voter] += weight * erring.means[voter]
-    outlook = Outlook(evidence.outlook(chances).wrong, none)
+    outlook = WrongStepOutlook(evidence.outlook(chances).wrong, none)
     by_pattern = dict(zip(evidence.steps, chances, strict=True))
-    return Estimate(wrong, evidence.mean(wrong.__getitem__), again, by_pattern, outlook, outlook, outlook)
+    return FittedErrorModel(wrong, evidence.mean(wrong.__getitem__), again, by_pattern, outlook, outlook, outlook)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _LikelihoodPeak:
     """The greatest likelihood at one value of `repeat`, e^spot: its height, its shift, and how wide the peak is."""
 
     spot: float
@@ -128,14 +131,14 @@ class _Place:
 class _Search:
     """The search for the likely parameters."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: PatternEvidence) -> None:
         self._evidence = evidence
-        self._known: dict[float, _Place] = {}
+        self._known: dict[float, _LikelihoodPeak] = {}
         # a spread far below the chance of an error itself is none
         least = min(evidence.erring(0.0, 1e-6).means.values())
         self._lowest, self._highest = log(max(1e-12, min(0.01, 1e-3 * least))), log(MOST_REPEAT)
 
-    def best(self, start: _Place | None = None) -> _Place:
+    def best(self, start: _LikelihoodPeak | None = None) -> _LikelihoodPeak:
         """The place of greatest likelihood: found on a coarse grid or near `start`, then closed in on."""
         step = (self._highest - self._lowest) / 10
         for i in range(11) if start is None else ():
@@ -144,7 +147,7 @@ class _Search:
             self._profile(start.spot)
         return self._closed_in(lambda place: place.height, step, 0.03)
 
-    def region(self, best: _Place) -> list[tuple[float, float]]:
+    def region(self, best: _LikelihoodPeak) -> list[tuple[float, float]]:
         """Places all around the region within `DROP` of the best one, as (shift, repeat)."""
         floor = best.height - DROP
         ends = [self._end(lambda place: place.height - floor, best, sign) for sign in (-1, 1)]
@@ -152,7 +155,7 @@ class _Search:
         places = map(self._profile, sorted(spots))
         return [(self._side(place, sign, floor), place.repeat) for place in places for sign in (-1, 1)]
 
-    def weighed(self) -> list[tuple[float, Erring]]:
+    def weighed(self) -> list[tuple[float, ErrorModel]]:
         """Parameters all over what is possible, and the weight of each; weights sum to 1."""
         best = self._closed_in(lambda place: place.mass, 1.0, 0.2)
         floor = best.mass - TAIL
@@ -167,7 +170,7 @@ class _Search:
         total = sum(weight for weight, _ in found)
         return [(weight / total, erring) for weight, erring in found]
 
-    def _closed_in(self, of: Callable[[_Place], float], step: float, least: float) -> _Place:
+    def _closed_in(self, of: Callable[[_LikelihoodPeak], float], step: float, least: float) -> _LikelihoodPeak:
         """The place where something is greatest, from the best place known and steps that become ever smaller."""
         best = max(self._known.values(), key=of)
         while step > least:
@@ -176,7 +179,7 @@ class _Search:
             best = max((best, *beside), key=of)
         return best
 
-    def _end(self, above: Callable[[_Place], float], best: _Place, sign: int) -> float:
+    def _end(self, above: Callable[[_LikelihoodPeak], float], best: _LikelihoodPeak, sign: int) -> float:
         """How far a function of the place stays above zero on one side of the best place."""
         inside = best.spot
         end = self._lowest if sign < 0 else self._highest
@@ -203,7 +206,7 @@ class _Search:
     def _height(self, shift: float, repeat: float) -> float:
         return self._evidence.log_likelihood(self._evidence.erring(shift, repeat))
 
-    def _profile(self, spot: float) -> _Place:
+    def _profile(self, spot: float) -> _LikelihoodPeak:
         """The greatest likelihood at one value of `repeat`, by Newton's method from the nearest place known."""
         if spot in self._known:
             return self._known[spot]
@@ -227,10 +230,10 @@ class _Search:
             shift, gain, height = shift + move, there - height, there
             if gain < 1e-3:
                 break
-        place = self._known[spot] = _Place(spot, height, shift, width)
+        place = self._known[spot] = _LikelihoodPeak(spot, height, shift, width)
         return place
 
-    def _side(self, place: _Place, sign: int, floor: float) -> float:
+    def _side(self, place: _LikelihoodPeak, sign: int, floor: float) -> float:
         """Where the likelihood falls through the floor on one side of a peak, by halving."""
         inside, outside = 0.0, min(60.0, place.width * sqrt(2.0 * max(0.0, place.height - floor)))
         while self._height(place.shift + sign * outside, place.repeat) > floor and outside < 60.0:

@@ -14,7 +14,7 @@ MOST_EXAMPLES = 10
 POOL = -1  # in place of a voter's number: all voters as one
 
 
-class Part(NamedTuple):
+class VoterTally(NamedTuple):
     """The votes of one voter on a step: for the winner, for the runner-up, and for any other choice."""
 
     voter: int
@@ -23,11 +23,11 @@ class Part(NamedTuple):
     other: int
 
 
-Pattern = tuple[Part, ...]  # of a step, by voter
+Pattern = tuple[VoterTally, ...]  # of a step, by voter
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class PatternExample:
     """A step, and what makes it more doubtful than others of the same pattern: more rounds, then more flags."""
 
     rounds: int
@@ -36,11 +36,11 @@ class Example:
     margin: int
     tally: tuple[int, ...]
 
-    def __lt__(self, other: "Example") -> bool:
+    def __lt__(self, other: "PatternExample") -> bool:
         return (self.rounds, self.flags, -self.step) < (other.rounds, other.flags, -other.step)
 
 
-class Patterns:
+class VotePatterns:
     """The patterns of the decided steps, and how many steps had each.
 
     Nearly all steps are unanimous: they are counted by the sequence of their voters, which is quick. Others are
@@ -52,7 +52,7 @@ class Patterns:
     """
 
     def __init__(self) -> None:
-        self.examples: dict[Pattern, list[Example]] = {}
+        self.examples: dict[Pattern, list[PatternExample]] = {}
         self._sequences: dict[tuple[int, ...], int] = {}
         self._patterns: dict[Pattern, int] = {}
         self._pooled: dict[Pattern, int] = {}
@@ -93,7 +93,7 @@ class Patterns:
         if len(kept) == MOST_EXAMPLES and (decided.rounds, decided.flags) <= (kept[0].rounds, kept[0].flags):
             return
         margin = margin_of(pattern_of(decided))
-        example = Example(decided.rounds, decided.flags, decided.step, margin, decided.tally)
+        example = PatternExample(decided.rounds, decided.flags, decided.step, margin, decided.tally)
         if len(kept) < MOST_EXAMPLES:
             heappush(kept, example)
         else:
@@ -143,7 +143,7 @@ def pattern_of(decided: Decided) -> Pattern:
     for vote in votes:
         part = parts.setdefault(vote.voter, [0, 0, 0])
         part[0 if vote.candidate == winner else 1 if vote.candidate == second else 2] += 1
-    return tuple([Part(voter, *parts[voter]) for voter in sorted(parts)])
+    return tuple([VoterTally(voter, *parts[voter]) for voter in sorted(parts)])
 
 
 def cast_votes(pattern: Pattern) -> tuple[int, int, int]:
@@ -156,7 +156,7 @@ def cast_votes(pattern: Pattern) -> tuple[int, int, int]:
 
 def pooled(pattern: Pattern) -> Pattern:
     """The same votes as if they were all one voter's."""
-    return (Part(POOL, *cast_votes(pattern)),)
+    return (VoterTally(POOL, *cast_votes(pattern)),)
 
 
 def margin_of(pattern: Pattern) -> int:
@@ -166,7 +166,7 @@ def margin_of(pattern: Pattern) -> int:
 
 
 def _unanimous(sequence: tuple[int, ...]) -> Pattern:
-    return tuple([Part(voter, votes, 0, 0) for voter, votes in sorted(Counter(sequence).items())])
+    return tuple([VoterTally(voter, votes, 0, 0) for voter, votes in sorted(Counter(sequence).items())])
 
 
 def _most_similar(pattern: Pattern, known: dict[Pattern, int]) -> Pattern:

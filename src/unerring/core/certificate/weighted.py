@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from math import ceil, exp, log, log1p
 
-from unerring.core.certificate.error_model import Outlook
-from unerring.core.certificate.vote_patterns import MOST_EXAMPLES, Example, margin_of, pattern_of
+from unerring.core.certificate.error_model import WrongStepOutlook
+from unerring.core.certificate.vote_patterns import MOST_EXAMPLES, PatternExample, margin_of, pattern_of
 from unerring.core.journal.state import Decided
 from unerring.core.voting.odds import loss_probability_of
 
@@ -33,7 +33,7 @@ DOUBTFUL = 0.1  # from this chance on, a step is in doubt by itself
 
 
 @dataclass(slots=True)
-class Leads:
+class WeightedMargins:
     """What the leads of a run's decided steps come to, and the steps with the smallest.
 
     `first` has, by voter, how many first votes of a step went against the winner, and how many there were. `doubt` is
@@ -45,7 +45,7 @@ class Leads:
     rest: float = 0.0
     doubt: float = 0.0
     first: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _least: list[tuple[float, int, Example]] = field(default_factory=list)
+    _least: list[tuple[float, int, PatternExample]] = field(default_factory=list)
 
     def add(self, decided: Decided) -> None:
         """Count one decided step."""
@@ -60,7 +60,7 @@ class Leads:
         if len(self._least) == MOST_EXAMPLES and chance <= self._least[0][0]:
             return
         margin = margin_of(pattern_of(decided))
-        one = chance, -decided.step, Example(decided.rounds, decided.flags, decided.step, margin, decided.tally)
+        one = chance, -decided.step, PatternExample(decided.rounds, decided.flags, decided.step, margin, decided.tally)
         if len(self._least) < MOST_EXAMPLES:
             heappush(self._least, one)
         else:
@@ -71,14 +71,14 @@ class Leads:
             lost, count = self.first.get(vote.voter, (0, 0))
             self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1
 
-    def nearest(self) -> Iterable[tuple[float, Example]]:
+    def nearest(self) -> Iterable[tuple[float, PatternExample]]:
         """The steps of the smallest leads, each with its chance to be wrong."""
         return [(chance, example) for chance, _, example in self._least]
 
     @property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> WrongStepOutlook:
         """The expected number of wrong steps, and the probability that there is none."""
-        return Outlook(self.expected, exp(-self.doubt) / (1.0 + self.rest))
+        return WrongStepOutlook(self.expected, exp(-self.doubt) / (1.0 + self.rest))
 
     @property
     def none_low(self) -> float:

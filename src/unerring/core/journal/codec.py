@@ -42,7 +42,7 @@ from unerring.core.journal.entries import (
     Shortlisted,
     Voter,
 )
-from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind, JournalTooNew
@@ -290,7 +290,7 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             dict() as prices,
             *rest,
         ] if rest in ([], [True]):
-            limits = Limits(money, tokens, calls, seconds, strict=bool(rest))
+            limits = SpendLimits(money, tokens, calls, seconds, strict=bool(rest))
             return Allowed(limits, {name: _tariff(one) for name, one in prices.items()})
         case "opened", [int(version), *rest]:
             if version > VERSION:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
-from unerring.core.journal.spend import Charge, Limits, Tariff
+from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Message, Usage
@@ -223,7 +223,7 @@ class Shortlisted:
 class Allowed:
     """What the run may take in all from here on, and the prices of its voters by name."""
 
-    limits: Limits
+    limits: SpendLimits
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
 
 

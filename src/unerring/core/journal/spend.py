@@ -78,7 +78,7 @@ class Tariff:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SpendLimits:
     """How much a run may take in all, over all its sessions; None is no limit.
 
     `money` is in picodollars, `tokens` are those read and written, `calls` are requests sent, `seconds` the time that
@@ -93,7 +93,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Sum:
+class _RunningTotal:
     """A running total, in place: there is one for each call that is made."""
 
     input: int = 0
@@ -109,7 +109,7 @@ class _Sum:
         else:
             self.money += sign * charge.money
 
-    def merge(self, other: "_Sum", sign: int = 1) -> None:
+    def merge(self, other: "_RunningTotal", sign: int = 1) -> None:
         self.input += sign * other.input
         self.output += sign * other.output
         self.money += sign * other.money
@@ -156,16 +156,16 @@ class Account:
     A total of money is None where one of its parts has no known price.
     """
 
-    limits: Limits = Limits()
+    limits: SpendLimits = SpendLimits()
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
     calls: int = 0
     lost: int = 0
     given_up: int = 0  # of the lost ones: after a wrong guess
     seconds: float = 0.0
     _since: float | None = None
-    _settled: _Sum = field(default_factory=_Sum)
-    _unknown: _Sum = field(default_factory=_Sum)
-    _reserved: _Sum = field(default_factory=_Sum)
+    _settled: _RunningTotal = field(default_factory=_RunningTotal)
+    _unknown: _RunningTotal = field(default_factory=_RunningTotal)
+    _reserved: _RunningTotal = field(default_factory=_RunningTotal)
     _open: dict[tuple[int, int, str], Reservation] = field(default_factory=dict)
     _others_open: int = 0  # calls under way of the runs whose accounts are included
     multiples: Mapping[str, int] = field(default_factory=dict)

@@ -39,8 +39,8 @@ from unerring.core.journal.entries import (
     digest_of,
 )
 from unerring.core.journal.spend import Account, Charge
-from unerring.core.reporting.reasons import Reasons
-from unerring.core.reporting.speedup import Pace
+from unerring.core.reporting.reasons import ReasonCounts
+from unerring.core.reporting.speedup import Speedup
 from unerring.core.request import Request, request_from
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json, parsed
@@ -48,7 +48,7 @@ from unerring.core.voting.policy import Policy, policy_from
 from unerring.core.voting.race import Won
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Message, Usage
-from unerring.core.voting.step import Misplaced, OpenStep, VoterRecord
+from unerring.core.voting.step import MisplacedEntry, OpenStep, VoterRecord
 from unerring.errors import FailureKind
 
 MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
@@ -113,11 +113,11 @@ class Decided(NamedTuple):
 
     @property
     def value(self) -> Json:
-        """The choice as JSON data; raises `Misplaced` where a forged journal has something else."""
+        """The choice as JSON data; raises `MisplacedEntry` where a forged journal has something else."""
         try:
             return parsed(self.choice)
         except (ValueError, RecursionError):
-            raise Misplaced(f"step {self.step} is committed with a choice that is not JSON") from None
+            raise MisplacedEntry(f"step {self.step} is committed with a choice that is not JSON") from None
 
 
 def texts_of(replies: Iterable[Reply]) -> dict[int, str]:
@@ -148,8 +148,8 @@ class RunState:
         self.usage = Usage()
         self.samples = 0
         self.flags: Counter[FlagKind] = Counter()
-        self.reasons = Reasons()
-        self.failure_reasons = Reasons()
+        self.reasons = ReasonCounts()
+        self.failure_reasons = ReasonCounts()
         self.in_flight: set[tuple[int, int, str]] = set()
         self.unknown = 0
         self.failures = 0
@@ -157,7 +157,7 @@ class RunState:
         self.wasted = 0
         self.drafts = 0
         self.last_digest = ""
-        self.pace = Pace()
+        self.pace = Speedup()
         self.account = Account()
         self.served: dict[int, list[str]] = {}
         self.findings: list[str] = []
@@ -177,7 +177,7 @@ class RunState:
         them guessed wrongly.
         """
         if step < self.committed:
-            raise Misplaced(f"step {step} is committed already")
+            raise MisplacedEntry(f"step {step} is committed already")
         at = self._place(step, at)
         opened = self.open.setdefault(step, {})
         if at not in opened:
@@ -204,20 +204,20 @@ class RunState:
         if at is not None:
             return at
         if step < self.committed:
-            raise Misplaced(f"step {step} is committed already")
+            raise MisplacedEntry(f"step {step} is committed already")
         if step > self.committed:
-            raise Misplaced(f"step {step} is not reached yet, and nothing says from which state it was asked")
+            raise MisplacedEntry(f"step {step} is not reached yet, and nothing says from which state it was asked")
         return self.last_digest
 
     def apply(self, entry: Entry) -> Decided | None:
         """Fold in the next entry; returns the decided step where the entry commits one.
 
-        Raises `Misplaced` for an entry that cannot follow, and leaves the state unusable then.
+        Raises `MisplacedEntry` for an entry that cannot follow, and leaves the state unusable then.
         """
         if (self.opened is None) is not isinstance(entry, Opened):
-            raise Misplaced("a journal has one opening entry, its first")
+            raise MisplacedEntry("a journal has one opening entry, its first")
         if self.finished is not None:
-            raise Misplaced("an entry stands after the end of the run")
+            raise MisplacedEntry("an entry stands after the end of the run")
         self.entries += 1
         match entry:
             case Replies():
@@ -247,7 +247,7 @@ class RunState:
         if isinstance(entry, Paused):
             self.paused = entry
         elif entry.steps != self.committed:
-            raise Misplaced(f"the run is said to end after {entry.steps} steps, not {self.committed}")
+            raise MisplacedEntry(f"the run is said to end after {entry.steps} steps, not {self.committed}")
         else:
             self._discard(list(self.open))
             self.finished = entry
@@ -308,11 +308,11 @@ class RunState:
                     opened.wordings, opened.messages = wordings, messages
             case Voter(number, name):
                 if number != len(self.voters):
-                    raise Misplaced(f"voter {number} is named out of turn")
+                    raise MisplacedEntry(f"voter {number} is named out of turn")
                 self.voters[number] = VoterRecord(name)
             case Served(voter, model):
                 if voter not in self.voters:
-                    raise Misplaced("a provider is said to have answered as a voter that is not named")
+                    raise MisplacedEntry("a provider is said to have answered as a voter that is not named")
                 self.served.setdefault(voter, []).append(model)
 
     def _look_again(self, entry: Ruled | Redrawn | Shortlisted | Rejudged | Accepted) -> None:
@@ -328,7 +328,7 @@ class RunState:
         """Something is done about a step that votes did not settle, mostly by a person who looked at it."""
         step = self.frontier
         if entry.step != self.committed or step is None:
-            raise Misplaced(f"step {entry.step} has no samples at the frontier that a person could look at")
+            raise MisplacedEntry(f"step {entry.step} has no samples at the frontier that a person could look at")
         match entry:
             case Shortlisted():
                 step.shortlist()
@@ -344,7 +344,7 @@ class RunState:
             self.policy = policy_from(entry.policy)
             self.request = request_from(entry.request)
         except ValueError as error:
-            raise Misplaced(f"the opening entry cannot be used: {error}") from None
+            raise MisplacedEntry(f"the opening entry cannot be used: {error}") from None
         self.opened = entry
         self.parameters, self.identity = entry.parameters, entry.identity
         self.last_digest = digest_of(entry.start)
@@ -369,7 +369,7 @@ class RunState:
         if not raised:
             return
         if any(value < getattr(self.policy, name) for name, value in raised.items()):
-            raise Misplaced("the run is said to go on under a lower cap than before, or with fewer replies")
+            raise MisplacedEntry("the run is said to go on under a lower cap than before, or with fewer replies")
         self.policy = replace(self.policy, **raised)
         for at_step in self.open.values():
             for step in at_step.values():
@@ -386,13 +386,13 @@ class RunState:
             step.ahead = step.ahead or entry.at is not None
             if entry.question is not None:
                 if step.question not in {None, entry.question}:
-                    raise Misplaced(f"step {number} has samples of two different questions in one race")
+                    raise MisplacedEntry(f"step {number} has samples of two different questions in one race")
                 step.question = entry.question
         first = entry.replies[0]
         read = written = cached = 0
         for reply in entry.replies:
             if reply.voter not in self.voters:
-                raise Misplaced(f"step {number} has a sample of an unnamed voter")
+                raise MisplacedEntry(f"step {number} has a sample of an unnamed voter")
             if step is not None:
                 step.receive(reply, first.slot)
             self.in_flight.discard((number, reply.slot, at))
@@ -420,7 +420,7 @@ class RunState:
     def _commit(self, entry: Committed) -> Decided:
         step = self.open.get(entry.step, {}).pop(self.last_digest, None)
         if entry.step != self.committed or step is None or not isinstance(step.verdict, Won):
-            raise Misplaced(f"step {entry.step} is committed without having been won")
+            raise MisplacedEntry(f"step {entry.step} is committed without having been won")
         wasted = self._discard([entry.step])
         self.committed += 1
         self.last_digest = entry.state
@@ -449,9 +449,9 @@ class RunState:
     def _inherit(self, entry: Inherited) -> Decided:
         """A step is taken over from the run that this one was forked from."""
         if self.opened is None or self.opened.origin is None:
-            raise Misplaced(f"step {entry.step} is taken over from another run, and none is named")
+            raise MisplacedEntry(f"step {entry.step} is taken over from another run, and none is named")
         if entry.step != self.committed or self.samples:
-            raise Misplaced(f"step {entry.step} is taken over out of turn")
+            raise MisplacedEntry(f"step {entry.step} is taken over out of turn")
         self.committed += 1
         self.inherited += 1
         self.last_digest = entry.state
@@ -461,7 +461,7 @@ class RunState:
         """Samples of an open step read otherwise from here on."""
         step = self.open.get(entry.step, {}).get(self._place(entry.step, entry.at))
         if step is None:
-            raise Misplaced(f"step {entry.step} has no samples that could be judged again")
+            raise MisplacedEntry(f"step {entry.step} has no samples that could be judged again")
         before = dict(step.replies)
         step.rejudge(entry.judgements)
         self.rejudged += len(entry.judgements)
@@ -503,7 +503,7 @@ class RunState:
     def _called(self, entry: Intent | Failed | Cancelled) -> list[tuple[int, int, str]]:
         """Step, number and starting state of each sample of a call."""
         if not 0 < entry.count <= MOST_CALLED:
-            raise Misplaced(f"a call for {entry.count} samples cannot have been")
+            raise MisplacedEntry(f"a call for {entry.count} samples cannot have been")
         at = self._place(entry.step, entry.at)
         return [(entry.step, entry.slot + offset, at) for offset in range(entry.count)]
 

@@ -9,14 +9,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unerring.core.planning.calibration import Calibration, Trouble
-from unerring.core.planning.estimates import Share, ensemble_estimate, is_hard, looked_alone, noticed, voter_estimate
+from unerring.core.planning.calibration import Calibration, VoterOnHardStep
+from unerring.core.planning.estimates import (
+    IntervalEstimate,
+    ensemble_estimate,
+    is_hard,
+    looked_alone,
+    noticed,
+    voter_estimate,
+)
 from unerring.core.planning.intervals import upper_bound
-from unerring.core.planning.signals import Signals, measured_signals
+from unerring.core.planning.signals import LogprobBins, measured_signals
 from unerring.core.planning.spread import (
-    Kind,
-    Spread,
-    Turns,
+    ErrorSpread,
+    StepKind,
+    VoterTurns,
     beta,
     equal,
     independent,
@@ -43,16 +50,16 @@ class Assumptions:
 
     model: str
     voters: tuple[str, ...]
-    p: tuple[Share, ...]
-    spread: Spread
-    calm: Spread
+    p: tuple[IntervalEstimate, ...]
+    spread: ErrorSpread
+    calm: ErrorSpread
     v: float = 1.0
     input_tokens: float | None = None
     output_tokens: float | None = None
     latency: float | None = None
     at_once: int | None = None
-    pathological: Share | None = None
-    signals: tuple[Signals, ...] = ()
+    pathological: IntervalEstimate | None = None
+    signals: tuple[LogprobBins, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -80,14 +87,14 @@ def given(
     return Assumptions(
         model=f"p = {p:g}",
         voters=("given",),
-        p=(Share(p, p, p),),
+        p=(IntervalEstimate(p, p, p),),
         spread=steps,
         calm=steps,
         v=v,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         latency=latency,
-        signals=(Signals((1.0,), (1.0,), VoterWeights((vote,), vote)),),
+        signals=(LogprobBins((1.0,), (1.0,), VoterWeights((vote,), vote)),),
     )
 
 
@@ -122,7 +129,7 @@ def measured(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
     )
 
 
-def _planned(calibration: Calibration, confidence: float) -> Spread:
+def _planned(calibration: Calibration, confidence: float) -> ErrorSpread:
     """Hard steps as they were seen, all others by Beta distributions as bad as the pilot leaves possible."""
     usual = [(voter.wrong + 1.0) / (voter.votes + 2.0) for voter in calibration.voters]
     plain, seen = [], []
@@ -144,14 +151,14 @@ def _planned(calibration: Calibration, confidence: float) -> Spread:
     kinds += scaled(common.kinds, shared * (rest - sum(kind.share for kind in together)))
     if shared < 1.0:
         each = [
-            own(mean, concentration, [Turns(kind.share, kind.wrong[i], kind.mute[i]) for kind in alone[i]])
+            own(mean, concentration, [VoterTurns(kind.share, kind.wrong[i], kind.mute[i]) for kind in alone[i]])
             for i, mean in enumerate(plain)
         ]
         kinds += scaled(independent(each), (1.0 - shared) * rest)
-    return Spread(tuple(kinds), concentration)
+    return ErrorSpread(tuple(kinds), concentration)
 
 
-def _by_step(troubled: Sequence[Trouble], votes: int) -> Counter[tuple[int, int]]:
+def _by_step(troubled: Sequence[VoterOnHardStep], votes: int) -> Counter[tuple[int, int]]:
     """Right and wrong votes by step; every step but the troubled ones had a single vote, and a right one."""
     seen = Counter((one.right, one.wrong) for one in troubled)
     seen[1, 0] += votes - len(troubled)
@@ -177,13 +184,13 @@ def _shared(calibration: Calibration, plain: Sequence[float]) -> float:
 
 def _hard_steps(
     calibration: Calibration, usual: Sequence[float], plain: Sequence[float]
-) -> tuple[list[list[Kind]], list[Kind]]:
+) -> tuple[list[list[StepKind]], list[StepKind]]:
     """Kinds for the hard steps seen: for each voter those that were hard for it alone, and those hard for several.
 
     Each stands also for those like it that went unnoticed.
     """
-    alone: list[list[Kind]] = [[] for _ in plain]
-    joint: list[Kind] = []
+    alone: list[list[StepKind]] = [[] for _ in plain]
+    joint: list[StepKind] = []
     looked = looked_alone(calibration)
     hard = [
         (step, whose)
@@ -193,7 +200,7 @@ def _hard_steps(
     for step, whose in hard:
         wrong = tuple(one.against if i in whose else plain[i] for i, one in enumerate(step.voters))
         mute = tuple(one.mute if i in whose else 0.0 for i, one in enumerate(step.voters))
-        kind = Kind(1.0 / max(1.0, calibration.steps * noticed(step, calibration, looked)), wrong, mute)
+        kind = StepKind(1.0 / max(1.0, calibration.steps * noticed(step, calibration, looked)), wrong, mute)
         (alone[whose[0]] if len(whose) == 1 else joint).append(kind)
     return alone, joint
 

@@ -27,7 +27,7 @@ EDGES = (-1.0, -0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class PilotSample:
     """One sample of a pilot: whose, what it chose (None: it was flagged), and what it took, `seconds` for its call."""
 
     voter: int
@@ -39,16 +39,16 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class PilotStep:
     """All samples of one step in the order of their numbers, and the choice taken as right."""
 
     step: int
-    samples: tuple[Observed, ...]
+    samples: tuple[PilotSample, ...]
     right: str
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class VoterOnHardStep:
     """What one voter did on a step where some voter's first vote was wrong.
 
     `rival` counts the votes, after the first, for the most frequent wrong choice.
@@ -91,14 +91,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Troubled:
+class HardStep:
     """A step where some voter's first vote was wrong: what each did there, and their pooled votes after the first.
 
     `right` of these were right, and `rival` went to the most frequent wrong choice.
     """
 
     step: int
-    voters: tuple[Trouble, ...]
+    voters: tuple[VoterOnHardStep, ...]
     right: int
     rival: int
 
@@ -127,7 +127,7 @@ class VoterCount:
     flags: Counter[str] = field(default_factory=Counter)
     bins: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in range(len(EDGES) + 2)])
 
-    def count_first(self, sample: Observed) -> None:
+    def count_first(self, sample: PilotSample) -> None:
         """Count the first sample of a step."""
         self.steps += 1
         self.usage += sample.usage
@@ -135,7 +135,7 @@ class VoterCount:
             self.flagged += 1
             self.flags[sample.flag.value] += 1
 
-    def count_votes(self, votes: Sequence[Observed], right: str) -> None:
+    def count_votes(self, votes: Sequence[PilotSample], right: str) -> None:
         """Count the votes of a step: the first, and with the second whether both were wrong."""
         if not votes:
             return
@@ -180,7 +180,7 @@ class SecondLooks:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class PilotSpend:
     """What the paid calls of a pilot took so far, over all its sessions. Dollars are None at unknown prices."""
 
     calls: int
@@ -195,12 +195,12 @@ class Spent:
     """The most that these can have cost; it is part of `dollars`."""
 
 
-def spent_of(account: Account) -> Spent | None:
+def spent_of(account: Account) -> PilotSpend | None:
     """What calls took by an account; None where there were none."""
     if not account.calls:
         return None
     spent, unknown = account.spent, account.unknown
-    return Spent(account.calls, spent.tokens, _dollars(spent.money), account.lost, _dollars(unknown.money))
+    return PilotSpend(account.calls, spent.tokens, _dollars(spent.money), account.lost, _dollars(unknown.money))
 
 
 def _dollars(money: int | None) -> float | None:
@@ -235,13 +235,13 @@ class Calibration:
     pairs_wrong: int = 0
     pairs_same: int = 0
     voters: list[VoterCount] = field(default_factory=list)
-    troubles: list[Troubled] = field(default_factory=list)
+    troubles: list[HardStep] = field(default_factory=list)
     request: dict[str, Json] = field(default_factory=dict)
-    spent: Spent | None = None
+    spent: PilotSpend | None = None
 
-    def add(self, looked: Looked) -> None:
+    def add(self, looked: PilotStep) -> None:
         """Count one step."""
-        by_voter: list[list[Observed]] = [[] for _ in self.voters]
+        by_voter: list[list[PilotSample]] = [[] for _ in self.voters]
         for sample in looked.samples:
             by_voter[sample.voter].append(sample)
         firsts = []
@@ -264,22 +264,22 @@ class Calibration:
             self.pairs_wrong += 1
             self.pairs_same += votes[0] == votes[1]
 
-    def _count_trouble(self, looked: Looked, by_voter: Sequence[Sequence[Observed]]) -> None:
+    def _count_trouble(self, looked: PilotStep, by_voter: Sequence[Sequence[PilotSample]]) -> None:
         each = []
         for samples in by_voter:
             choices = [sample.choice for sample in samples if sample.choice is not None]
             right = sum(choice == looked.right for choice in choices)
             later = Counter(choice for choice in choices[1:] if choice != looked.right)
             first_wrong = bool(choices) and choices[0] != looked.right
-            each.append(Trouble(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
+            each.append(VoterOnHardStep(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
         pooled = Counter(s.choice for samples in by_voter for s in _after_first_vote(samples))
         rival = max((count for choice, count in pooled.items() if choice != looked.right), default=0)
-        self.troubles.append(Troubled(looked.step, tuple(each), pooled[looked.right], rival))
+        self.troubles.append(HardStep(looked.step, tuple(each), pooled[looked.right], rival))
 
     def only(self, number: int) -> "Calibration":
         """The calibration of one voter alone. It was looked at again where others erred, too, which does no harm."""
         troubles = [
-            Troubled(step.step, (one := step.voters[number],), one.later_right, one.rival) for step in self.troubles
+            HardStep(step.step, (one := step.voters[number],), one.later_right, one.rival) for step in self.troubles
         ]
         voter = self.voters[number]
         return replace(
@@ -304,5 +304,5 @@ class Calibration:
         return self.calls_seconds / self.samples if self.samples and self.calls_seconds else None
 
 
-def _after_first_vote(samples: Sequence[Observed]) -> Sequence[Observed]:
+def _after_first_vote(samples: Sequence[PilotSample]) -> Sequence[PilotSample]:
     return [sample for sample in samples if sample.choice is not None][1:]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from unerring.core.planning.calibration import EDGES, Calibration, Spent, Trouble, Troubled, VoterCount
+from unerring.core.planning.calibration import EDGES, Calibration, HardStep, PilotSpend, VoterCount, VoterOnHardStep
 from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
 from unerring.core.request import request_from
 from unerring.core.short_text import short
@@ -101,12 +101,14 @@ def _voter(data: Any) -> VoterCount:
     return VoterCount(data["name"], **counts, usage=Usage(_count(read), _count(written)), flags=flags, bins=bins)
 
 
-def _troubled(step: Any, right: Any, rival: Any, voters: Any) -> Troubled:
-    each = tuple(Trouble(_count(r), _count(w), _count(first) > 0, _count(other)) for r, w, first, other in voters)
-    return Troubled(_count(step), each, _count(right), _count(rival))
+def _troubled(step: Any, right: Any, rival: Any, voters: Any) -> HardStep:
+    each = tuple(
+        VoterOnHardStep(_count(r), _count(w), _count(first) > 0, _count(other)) for r, w, first, other in voters
+    )
+    return HardStep(_count(step), each, _count(right), _count(rival))
 
 
-def _spent(data: Any) -> Spent | None:
+def _spent(data: Any) -> PilotSpend | None:
     """What its calls took, for people; the budget is kept by the journal next to the file."""
     if data is None:
         return None
@@ -115,7 +117,7 @@ def _spent(data: Any) -> Spent | None:
     for value in dollars.values():
         if value is not None and (type(value) not in {int, float} or not 0 <= value <= MOST):
             raise ValueError(f"{short(value)} is no sum of dollars")
-    return Spent(**counts, **dollars)
+    return PilotSpend(**counts, **dollars)
 
 
 def _flag_rules(data: Any) -> FlagRules:

@@ -10,7 +10,7 @@ from math import ceil, sqrt
 
 from unerring.core.journal.spend import PICO, Tariff
 from unerring.core.planning.assumptions import MOST_AMOUNT
-from unerring.core.planning.races import Job, Races
+from unerring.core.planning.races import ExpectedRaces, PlannedJob
 from unerring.errors import InputError
 
 NORMAL_99 = 2.3263478740408408
@@ -46,7 +46,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SampleCost:
     """What one sample takes: tokens (None: unknown), the price (None: unknown), v, and seconds of latency."""
 
     v: float = 1.0
@@ -58,7 +58,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class ExpectedAmount:
     """A total that is expected, and one that it stays below with probability 0.99."""
 
     expected: float
@@ -66,63 +66,65 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class ExpectedBill:
     """The totals of a chain. None is unknown, never nothing. `calls` are samples unless a call gives several."""
 
-    samples: Amount
-    input_tokens: Amount | None
-    output_tokens: Amount | None
-    dollars: Amount | None
-    hours: Amount | None
+    samples: ExpectedAmount
+    input_tokens: ExpectedAmount | None
+    output_tokens: ExpectedAmount | None
+    dollars: ExpectedAmount | None
+    hours: ExpectedAmount | None
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class CallMode:
     """How samples are asked for: all that a round of votes lacks with one call, and in batches at half price."""
 
     shared_prompt: bool = False
     batch: bool = False
 
 
-def bill(found: Races, job: Job, terms: Terms, way: Way = Way()) -> Bill:
+def bill(found: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode = CallMode()) -> ExpectedBill:
     """What the races of a chain cost on these terms."""
     samples = _samples(found, job, terms.v)
     calls = _calls(found, job, samples) if way.shared_prompt else samples
     read = None if terms.input_tokens is None else _times(calls, terms.input_tokens)
     written = None if terms.output_tokens is None else _times(samples, terms.output_tokens)
-    return Bill(samples, read, written, _dollars(read, written, terms.price, way), _hours(samples, terms))
+    return ExpectedBill(samples, read, written, _dollars(read, written, terms.price, way), _hours(samples, terms))
 
 
-def _samples(found: Races, job: Job, v: float) -> Amount:
+def _samples(found: ExpectedRaces, job: PlannedJob, v: float) -> ExpectedAmount:
     """Samples of a chain: each vote takes a geometric number of them, with mean 1/v and variance (1 - v) / v^2."""
     variance = found.votes * (1.0 - v) / v**2 + (found.deviation / v) ** 2
     expected = job.subtasks * found.votes / v
-    return Amount(expected, expected + NORMAL_99 * sqrt(job.subtasks * variance))
+    return ExpectedAmount(expected, expected + NORMAL_99 * sqrt(job.subtasks * variance))
 
 
-def _calls(found: Races, job: Job, samples: Amount) -> Amount:
+def _calls(found: ExpectedRaces, job: PlannedJob, samples: ExpectedAmount) -> ExpectedAmount:
     """Calls, at most: the first of a step asks for all the votes it lacks, every later one for one at least."""
     first = found.rule.lacking(0, 0) - 1
-    return Amount(samples.expected - first * job.subtasks, samples.most - first * job.subtasks)
+    return ExpectedAmount(samples.expected - first * job.subtasks, samples.most - first * job.subtasks)
 
 
-def _times(amount: Amount, factor: float) -> Amount:
-    return Amount(amount.expected * factor, amount.most * factor)
+def _times(amount: ExpectedAmount, factor: float) -> ExpectedAmount:
+    return ExpectedAmount(amount.expected * factor, amount.most * factor)
 
 
-def _dollars(read: Amount | None, written: Amount | None, price: Price | None, way: Way) -> Amount | None:
+def _dollars(
+    read: ExpectedAmount | None, written: ExpectedAmount | None, price: Price | None, way: CallMode
+) -> ExpectedAmount | None:
     if price is not None and price.input == price.output == 0.0:
-        return Amount(0.0, 0.0)
+        return ExpectedAmount(0.0, 0.0)
     if read is None or written is None or price is None:
         return None
     factor = (BATCH if way.batch else 1.0) / 1e6
-    return Amount(
+    return ExpectedAmount(
         (read.expected * price.input + written.expected * price.output) * factor,
         (read.most * price.input + written.most * price.output) * factor,
     )
 
 
-def _hours(samples: Amount, terms: Terms) -> Amount | None:
+def _hours(samples: ExpectedAmount, terms: SampleCost) -> ExpectedAmount | None:
     """Time at a concurrency, where the chain can be asked ahead; one after the other it takes a latency a round."""
     if terms.latency is None:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any
 
-from unerring.core.planning.calibration import Calibration, Trouble, Troubled, VoterCount
+from unerring.core.planning.calibration import Calibration, HardStep, VoterCount, VoterOnHardStep
 from unerring.core.planning.intervals import beta_cdf, interval
 
 CONFIDENCE = 0.99
@@ -15,7 +15,7 @@ CHANCE = 1e-4  # ... and its errors elsewhere explain that with no more than thi
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class IntervalEstimate:
     """An estimated probability and its two-sided interval, at 99 %: several are read at once, and all should hold."""
 
     estimate: float
@@ -23,18 +23,18 @@ class Share:
     high: float
 
     @classmethod
-    def of(cls, count: float, trials: float) -> "Share":
+    def of(cls, count: float, trials: float) -> "IntervalEstimate":
         """The share of `count` among `trials` independent ones (Clopper and Pearson); unknown is 0 to 1."""
         return cls(count / trials if trials else 0.0, *interval(count, trials, CONFIDENCE))
 
     @property
-    def rest(self) -> "Share":
+    def rest(self) -> "IntervalEstimate":
         """The share of the others."""
-        return Share(1.0 - self.estimate, 1.0 - self.high, 1.0 - self.low)
+        return IntervalEstimate(1.0 - self.estimate, 1.0 - self.high, 1.0 - self.low)
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class VoterEstimate:
     """What is known of a voter, or of all of them taking turns.
 
     `p` is the chance that an unflagged vote is right and `v` that a sample is not flagged. `collisions` counts steps
@@ -47,12 +47,12 @@ class Estimate:
 
     name: str
     votes: int
-    p: Share
-    v: Share
+    p: IntervalEstimate
+    v: IntervalEstimate
     collisions: int
     expected_collisions: float
     same_wrong: int
-    pathological: Share
+    pathological: IntervalEstimate
     silent: int
     repeat: float
     deviation: float
@@ -61,12 +61,12 @@ class Estimate:
     flags: dict[str, int]
 
 
-def voter_estimate(calibration: Calibration, number: int) -> Estimate:
+def voter_estimate(calibration: Calibration, number: int) -> VoterEstimate:
     """What is known of one voter."""
     voter, looked = calibration.voters[number], calibration.looked_share(number)
     troubles = [step.voters[number] for step in calibration.troubles]
     stubborn = [looked * one.chance for one in troubles if outvoted(one.later_right, one.rival)]
-    return Estimate(
+    return VoterEstimate(
         name=voter.name,
         collisions=voter.collisions,
         expected_collisions=looked * voter.votes * (voter.wrong / voter.votes) ** 2 if voter.votes else 0.0,
@@ -76,7 +76,7 @@ def voter_estimate(calibration: Calibration, number: int) -> Estimate:
     )
 
 
-def ensemble_estimate(calibration: Calibration) -> Estimate:
+def ensemble_estimate(calibration: Calibration) -> VoterEstimate:
     """What is known of all voters together, as their votes go round."""
     voters, looked = calibration.voters, looked_alone(calibration)
     troubles = [one for step in calibration.troubles for one in step.voters]
@@ -84,7 +84,7 @@ def ensemble_estimate(calibration: Calibration) -> Estimate:
         noticed(step, calibration, looked) for step in calibration.troubles if outvoted(step.right, step.rival)
     ]
     first, second = (voter.wrong / max(1, voter.votes) for voter in (voters[0], voters[1 % len(voters)]))
-    return Estimate(
+    return VoterEstimate(
         name=" + ".join(voter.name for voter in voters),
         collisions=calibration.pairs_wrong,
         expected_collisions=calibration.steps * first * second,
@@ -94,7 +94,7 @@ def ensemble_estimate(calibration: Calibration) -> Estimate:
     )
 
 
-def is_hard(one: Trouble, mean: float) -> bool:
+def is_hard(one: VoterOnHardStep, mean: float) -> bool:
     """Whether a voter was wrong on a step far more often than its errors on all steps, `mean` of them, explain."""
     wrong, votes = one.later_wrong, one.later
     return votes >= 4 and wrong > HARD * votes and binomial_tail(wrong, votes, mean) < CHANCE
@@ -105,7 +105,7 @@ def looked_alone(calibration: Calibration) -> list[float]:
     return [calibration.looked_share(number, alone=True) for number in range(len(calibration.voters))]
 
 
-def noticed(step: Troubled, calibration: Calibration, looked: Sequence[float]) -> float:
+def noticed(step: HardStep, calibration: Calibration, looked: Sequence[float]) -> float:
     """The chance that a pilot notices such a step: that some voter's first vote is wrong, and looked into.
 
     `looked` is that of `looked_alone`.
@@ -144,21 +144,21 @@ def binomial_tail(count: int, trials: int, chance: float) -> float:
     return beta_cdf(chance, count, trials - count + 1.0) if count <= trials else 0.0
 
 
-def repeated(troubles: Iterable[Trouble]) -> float:
+def repeated(troubles: Iterable[VoterOnHardStep]) -> float:
     """The chance that a voter that was wrong on a step is wrong there again; 1/2 where nothing was seen."""
     again = [one.later_wrong / one.later for one in troubles if one.first_wrong and one.later]
     return (sum(again) + 0.5) / (len(again) + 1.0)
 
 
-def _shares(voters: Sequence[VoterCount], troubles: Sequence[Trouble]) -> dict[str, Any]:
+def _shares(voters: Sequence[VoterCount], troubles: Sequence[VoterOnHardStep]) -> dict[str, Any]:
     """The figures that are sums over voters."""
     steps, votes = sum(voter.steps for voter in voters), sum(voter.votes for voter in voters)
-    wrong = Share.of(sum(voter.wrong for voter in voters), votes)
+    wrong = IntervalEstimate.of(sum(voter.wrong for voter in voters), votes)
     repeat = repeated(troubles)
     return {
         "votes": votes,
         "p": wrong.rest,
-        "v": Share.of(sum(voter.flagged for voter in voters), steps).rest,
+        "v": IntervalEstimate.of(sum(voter.flagged for voter in voters), steps).rest,
         "silent": steps - votes,
         "repeat": repeat,
         "deviation": sqrt(max(0.0, wrong.estimate * (repeat - wrong.estimate))),  # E[q^2] = repeat * E[q]
@@ -168,10 +168,10 @@ def _shares(voters: Sequence[VoterCount], troubles: Sequence[Trouble]) -> dict[s
     }
 
 
-def _pathological(noticed: Sequence[float], steps: int, least: float) -> Share:
+def _pathological(noticed: Sequence[float], steps: int, least: float) -> IntervalEstimate:
     """The share of pathological steps: those seen, over how probably such a one is noticed, `least` at least."""
     chance = max(least, sum(noticed) / len(noticed)) if noticed else least
     if chance <= 0.0:  # of a made-up calibration: errors, none of which was looked into
-        return Share(0.0, 0.0, 1.0)
-    seen = Share.of(len(noticed), steps)
-    return Share(*(min(1.0, share / chance) for share in (seen.estimate, seen.low, seen.high)))
+        return IntervalEstimate(0.0, 0.0, 1.0)
+    seen = IntervalEstimate.of(len(noticed), steps)
+    return IntervalEstimate(*(min(1.0, share / chance) for share in (seen.estimate, seen.low, seen.high)))

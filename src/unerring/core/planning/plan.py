@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from unerring.core.planning.assumptions import Assumptions
-from unerring.core.planning.costs import Amount, Bill, Price, Terms, Way, bill
-from unerring.core.planning.races import Job, Races, dissent_band, margin_plan, weighted_plan
+from unerring.core.planning.costs import CallMode, ExpectedAmount, ExpectedBill, Price, SampleCost, bill
+from unerring.core.planning.races import ExpectedRaces, PlannedJob, dissent_band, margin_plan, weighted_plan
 from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, NoKCanHelp
 
 RULES = ("ahead-by", "log-odds")
-WAYS = (Way(), Way(shared_prompt=True), Way(batch=True), Way(shared_prompt=True, batch=True))
+WAYS = (CallMode(), CallMode(shared_prompt=True), CallMode(batch=True), CallMode(shared_prompt=True, batch=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class ModelPlan:
     """A plan for one model: the races of its chosen rule, and everything about it as JSON data."""
 
     assumed: Assumptions
-    races: Races
+    races: ExpectedRaces
     json: dict[str, Any]
 
     @property
@@ -32,7 +32,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlanRequest:
     """What is asked of a plan: the rule, `ahead-by` or `log-odds`; the price; how many samples may be under way."""
 
     rule: str = "ahead-by"
@@ -46,7 +46,7 @@ class Wish:
             raise InputError(f"the concurrency is a number of samples, at least 1; it cannot be {self.concurrency}")
 
 
-def chosen_races(assumed: Assumptions, job: Job, rule: str) -> Races:
+def chosen_races(assumed: Assumptions, job: PlannedJob, rule: str) -> ExpectedRaces:
     """The races under one rule that reach the target; raises `NoKCanHelp` where none do."""
     found = margin_plan(assumed, job) if rule == "ahead-by" else weighted_plan(assumed, job)
     if found is None:
@@ -60,7 +60,7 @@ def chosen_races(assumed: Assumptions, job: Job, rule: str) -> Races:
     return found
 
 
-def planned(assumed: Assumptions, job: Job, wish: Wish = Wish()) -> Planned:
+def planned(assumed: Assumptions, job: PlannedJob, wish: PlanRequest = PlanRequest()) -> ModelPlan:
     """Plan a job for one model; raises `NoKCanHelp` where no plan under the rule reaches the target."""
     chosen = chosen_races(assumed, job, wish.rule)
     other = next(rule for rule in RULES if rule != wish.rule)
@@ -69,11 +69,13 @@ def planned(assumed: Assumptions, job: Job, wish: Wish = Wish()) -> Planned:
     return _told(assumed, job, wish, [chosen])
 
 
-def _told(assumed: Assumptions, job: Job, wish: Wish, rules: list[Races]) -> Planned:
+def _told(assumed: Assumptions, job: PlannedJob, wish: PlanRequest, rules: list[ExpectedRaces]) -> ModelPlan:
     """The plan under the first of the rules, and what the others cost."""
     # not more samples than were under way while the latency was measured are taken to be as fast
     concurrency = min(one for one in (wish.concurrency or assumed.at_once or 1, assumed.at_once) if one is not None)
-    terms = Terms(assumed.v, assumed.input_tokens, assumed.output_tokens, wish.price, assumed.latency, concurrency)
+    terms = SampleCost(
+        assumed.v, assumed.input_tokens, assumed.output_tokens, wish.price, assumed.latency, concurrency
+    )
     each = [_races_json(races, job, bill(races, job, terms)) for races in rules]
     price = wish.price
     told = {
@@ -91,10 +93,10 @@ def _told(assumed: Assumptions, job: Job, wish: Wish, rules: list[Races]) -> Pla
         "pathological": _pathological_json(assumed, job),
         "notes": list(assumed.notes),
     }
-    return Planned(assumed, rules[0], told)
+    return ModelPlan(assumed, rules[0], told)
 
 
-def plan_entry(assumed: Assumptions, races: Races, job: Job) -> dict[str, Any]:
+def plan_entry(assumed: Assumptions, races: ExpectedRaces, job: PlannedJob) -> dict[str, Any]:
     """What a run's journal keeps of its plan, for its certificate."""
     return {
         "k": races.rule.k if isinstance(races.rule, AheadBy) else None,
@@ -114,14 +116,14 @@ def _p_json(assumed: Assumptions) -> dict[str, list[float]]:
     }
 
 
-def ranked(plans: Sequence[Planned]) -> list[Planned]:
+def ranked(plans: Sequence[ModelPlan]) -> list[ModelPlan]:
     """Plans for the same job, cheapest first; those of unknown price last, fewest samples first."""
     return sorted(
         plans, key=lambda one: (one.dollars is None, one.dollars or 0.0, one.json["plan"]["samples"]["expected"])
     )
 
 
-def _races_json(races: Races, job: Job, costs: Bill) -> dict[str, Any]:
+def _races_json(races: ExpectedRaces, job: PlannedJob, costs: ExpectedBill) -> dict[str, Any]:
     return {
         "rule": races.rule.name,
         "k": races.rule.k if isinstance(races.rule, AheadBy) else None,
@@ -139,11 +141,11 @@ def _races_json(races: Races, job: Job, costs: Bill) -> dict[str, Any]:
     }
 
 
-def _amount(amount: Amount | None) -> dict[str, float] | None:
+def _amount(amount: ExpectedAmount | None) -> dict[str, float] | None:
     return None if amount is None else {"expected": amount.expected, "most": amount.most}
 
 
-def _way_json(races: Races, job: Job, terms: Terms, way: Way) -> dict[str, Any]:
+def _way_json(races: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode) -> dict[str, Any]:
     dollars = bill(races, job, terms, way).dollars
     return {
         "rule": races.rule.name,
@@ -153,7 +155,7 @@ def _way_json(races: Races, job: Job, terms: Terms, way: Way) -> dict[str, Any]:
     }
 
 
-def _paper_json(assumed: Assumptions, job: Job, price: Price | None) -> dict[str, Any]:
+def _paper_json(assumed: Assumptions, job: PlannedJob, price: Price | None) -> dict[str, Any]:
     """The paper's formulas, with the estimated p and one p for every step (equations 13, 14 and the cost law)."""
     p = assumed.mean_p
     try:
@@ -178,7 +180,7 @@ def _sample_dollars(assumed: Assumptions, price: Price | None) -> float | None:
     return (assumed.input_tokens * price.input + assumed.output_tokens * price.output) / 1e6
 
 
-def _pathological_json(assumed: Assumptions, job: Job) -> dict[str, float] | None:
+def _pathological_json(assumed: Assumptions, job: PlannedJob) -> dict[str, float] | None:
     """Steps on which the most likely answer is wrong: as estimated, and as many as the pilot cannot exclude."""
     share = assumed.pathological
     if share is None:

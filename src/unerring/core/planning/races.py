@@ -16,8 +16,8 @@ from math import ceil, exp, expm1, floor, log, log1p, sqrt
 from unerring.core.planning.assumptions import Assumptions
 from unerring.core.planning.intervals import halved
 from unerring.core.planning.signals import weights_of
-from unerring.core.planning.spread import Kind, Spread
-from unerring.core.planning.walk import Outcome, raced, ruined
+from unerring.core.planning.spread import ErrorSpread, StepKind
+from unerring.core.planning.walk import RaceOutcome, raced, ruined
 from unerring.core.planning.weighted import GRID, MOST_WEIGHED, alike, weighed_race
 from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy, LogOdds, Rule
@@ -33,7 +33,7 @@ RARE = 0.01  # of the errors that a step may have: given away to kinds of steps 
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PlannedJob:
     """What is to be done: so many steps, rightly with probability `target`, `m` of them in one subtask."""
 
     steps: int
@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Races:
+class ExpectedRaces:
     """What the races of a chain come to under a rule, on average over kinds of steps.
 
     `votes` are those of a race; `cap` is a number of votes that practically no race needs to exceed.
@@ -76,17 +76,17 @@ class Races:
     dissent: float
     cap: int
 
-    def success(self, job: Job) -> float:
+    def success(self, job: PlannedJob) -> float:
         """The chance that no step of the chain is decided wrongly, nor left undecided."""
         return chain_success(self.error, job)
 
 
-def chain_success(error: float, job: Job) -> float:
+def chain_success(error: float, job: PlannedJob) -> float:
     """(1 - e)^(s/m), precise for tiny e."""
     return 0.0 if error >= 1.0 else exp(job.subtasks * log1p(-error))
 
 
-def margin_plan(assumed: Assumptions, job: Job) -> Races:
+def margin_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces:
     """The smallest k with which `AheadBy(k)` reaches the target; raises `NoKCanHelp` where none does.
 
     With several voters k is at least their number: every one of them is heard on every step, since that they could be
@@ -105,7 +105,7 @@ def margin_plan(assumed: Assumptions, job: Job) -> Races:
     raise NoKCanHelp(_hopeless(assumed, job))
 
 
-def weighted_plan(assumed: Assumptions, job: Job) -> Races | None:
+def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None:
     """The smallest threshold with which `LogOdds` reaches the target; None where the votes' weights cannot.
 
     It starts at the posterior odds of the error that a step may have, and goes up where steps vary more than weights
@@ -139,7 +139,7 @@ def weighted_plan(assumed: Assumptions, job: Job) -> Races | None:
     return None
 
 
-def _on_the_hardest(assumed: Assumptions, rule: LogOdds, job: Job) -> tuple[float, float]:
+def _on_the_hardest(assumed: Assumptions, rule: LogOdds, job: PlannedJob) -> tuple[float, float]:
     """The share of steps lost or left undecided, and of those left undecided, on the kinds with the most errors."""
     race = _race(assumed, rule, job)
     hard = sorted(assumed.spread.kinds, key=lambda kind: -kind.share * max(kind.wrong))[:HARD]
@@ -149,12 +149,12 @@ def _on_the_hardest(assumed: Assumptions, rule: LogOdds, job: Job) -> tuple[floa
     return undecided + sum(share * outcome.wrong for share, outcome in outcomes), undecided
 
 
-def expected_races(assumed: Assumptions, rule: AheadBy | LogOdds, job: Job) -> Races:
+def expected_races(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> ExpectedRaces:
     """What the races of a chain come to under a rule, whether or not that reaches the target."""
     return _averaged(rule, *_raced(assumed.spread, _race(assumed, rule, job), job))
 
 
-def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: Job) -> Callable[[Kind, float], Outcome]:
+def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> Callable[[StepKind, float], RaceOutcome]:
     """How a race goes on steps of a kind, where so many of these are negligible."""
     if isinstance(rule, AheadBy):
         return partial(_margin_race, k=rule.k, m=job.m)
@@ -163,7 +163,7 @@ def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: Job) -> Callable[[
     return partial(weighed_race, signals=assumed.signals, lead=floor(rule.threshold * GRID + 1e-6))
 
 
-def dissent_band(assumed: Assumptions, found: Races, job: Job) -> tuple[float, float]:
+def dissent_band(assumed: Assumptions, found: ExpectedRaces, job: PlannedJob) -> tuple[float, float]:
     """Between which shares of steps with a dissenting vote a run stays that goes as planned."""
     if not isinstance(found.rule, AheadBy):
         return 0.0, found.dissent
@@ -171,7 +171,7 @@ def dissent_band(assumed: Assumptions, found: Races, job: Job) -> tuple[float, f
     return min(calm.dissent, found.dissent), found.dissent
 
 
-def _least_k(assumed: Assumptions, job: Job) -> int:
+def _least_k(assumed: Assumptions, job: PlannedJob) -> int:
     """The smallest k that is enough: exactly for one voter, and closely for several who take turns.
 
     A race with margin k is lost with about 1 / (1 + e^(k r)), where r is the rate at which its odds grow a vote: for
@@ -185,7 +185,7 @@ def _least_k(assumed: Assumptions, job: Job) -> int:
     raise NoKCanHelp(_hopeless(assumed, job))
 
 
-def _powers(kind: Kind, m: int) -> list[tuple[float, float]]:
+def _powers(kind: StepKind, m: int) -> list[tuple[float, float]]:
     """Each voter's chances of a right and of a wrong vote at its turn, on m steps at once."""
     if m == 1:
         return kind.turns
@@ -206,13 +206,13 @@ def _rate(turns: Sequence[tuple[float, float]]) -> float:
     return halved(grown, 0.0, 700.0, 60)[0]
 
 
-def _stubborn(spread: Spread, m: int) -> float:
+def _stubborn(spread: ErrorSpread, m: int) -> float:
     """The share of steps on which wrong votes are at least as many as right ones: no margin decides these rightly."""
     turns = ((kind.share, _powers(kind, m)) for kind in spread.kinds)
     return sum(share for share, each in turns if sum(p for p, _ in each) <= sum(q for _, q in each))
 
 
-def _that_matter(spread: Spread, job: Job) -> tuple[list[Kind], float]:
+def _that_matter(spread: ErrorSpread, job: PlannedJob) -> tuple[list[StepKind], float]:
     """The kinds of steps that are looked at, and the share of those too rare for it."""
     rare, kinds = 0.0, []
     for kind in sorted(spread.kinds, key=lambda kind: kind.share):
@@ -223,7 +223,7 @@ def _that_matter(spread: Spread, job: Job) -> tuple[list[Kind], float]:
     return kinds, rare
 
 
-def _margin_race(kind: Kind, negligible: float, k: int, m: int) -> Outcome:
+def _margin_race(kind: StepKind, negligible: float, k: int, m: int) -> RaceOutcome:
     """A race for a margin of k on steps of one kind, voters taking turns."""
     if len(kind.wrong) == 1:
         return ruined((1.0 - kind.wrong[0]) ** m, k, negligible)
@@ -232,8 +232,8 @@ def _margin_race(kind: Kind, negligible: float, k: int, m: int) -> Outcome:
 
 
 def _raced(
-    spread: Spread, race: Callable[[Kind, float], Outcome], job: Job
-) -> tuple[list[tuple[Kind, Outcome]], float]:
+    spread: ErrorSpread, race: Callable[[StepKind, float], RaceOutcome], job: PlannedJob
+) -> tuple[list[tuple[StepKind, RaceOutcome]], float]:
     """Race every kind of step; besides, the share of those too rare to look at.
 
     What is left open is far less than the error that a step may have.
@@ -241,16 +241,16 @@ def _raced(
     kinds, rare = _that_matter(spread, job)
     left = 1.0 - rare - sum(kind.share for kind in kinds)
     if left > 0.0:
-        kinds.append(Kind(left, (0.0,) * spread.voters))
+        kinds.append(StepKind(left, (0.0,) * spread.voters))
     slack = 0.01 * job.error / len(kinds)
     return [(kind, race(kind, min(0.5, slack / kind.share))) for kind in kinds], rare
 
 
-def _averaged(rule: Rule, raced: Sequence[tuple[Kind, Outcome]], rare: float) -> Races:
+def _averaged(rule: Rule, raced: Sequence[tuple[StepKind, RaceOutcome]], rare: float) -> ExpectedRaces:
     """The average over kinds of steps; those too rare to look at count as lost."""
     votes = sum(kind.share * outcome.votes for kind, outcome in raced)
     squared = sum(kind.share * outcome.votes_squared for kind, outcome in raced)
-    return Races(
+    return ExpectedRaces(
         rule=rule,
         error=rare + sum(kind.share * outcome.failed for kind, outcome in raced),
         votes=votes,
@@ -260,7 +260,7 @@ def _averaged(rule: Rule, raced: Sequence[tuple[Kind, Outcome]], rare: float) ->
     )
 
 
-def _hopeless(assumed: Assumptions, job: Job) -> str:
+def _hopeless(assumed: Assumptions, job: PlannedJob) -> str:
     """Why no margin reaches the target, and what to do."""
     spread, what = assumed.spread, f"no k can reach {job.target:g} over {job.steps:,} steps with {assumed.model}"
     mean = sum(spread.mean_wrong(voter) for voter in range(spread.voters)) / spread.voters

@@ -13,7 +13,7 @@ inequality, at least the n-th power of it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unerring.core.planning.calibration import EDGES, Calibration, Trouble, VoterCount
+from unerring.core.planning.calibration import EDGES, Calibration, VoterCount, VoterOnHardStep
 from unerring.core.voting.weights import VoterWeights, Weights, voter_weights
 
 # Steps on which a voter erred, before it is said that its errors scatter: if none of 30 was a stubborn one, such are
@@ -22,7 +22,7 @@ ENOUGH = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Signals:
+class LogprobBins:
     """One voter's bins: how right and wrong votes fall into them, as probabilities, and what votes in them count."""
 
     right: tuple[float, ...]
@@ -30,7 +30,7 @@ class Signals:
     weights: VoterWeights
 
 
-def measured_signals(calibration: Calibration) -> tuple[Signals, ...]:
+def measured_signals(calibration: Calibration) -> tuple[LogprobBins, ...]:
     """The signals of each voter; one bin where the engine gives no log-probabilities."""
     parted = any(right + wrong for voter in calibration.voters for right, wrong in voter.bins[:-1])
     return tuple(
@@ -39,26 +39,26 @@ def measured_signals(calibration: Calibration) -> tuple[Signals, ...]:
     )
 
 
-def weights_of(voters: Sequence[str], signals: Sequence[Signals]) -> Weights:
+def weights_of(voters: Sequence[str], signals: Sequence[LogprobBins]) -> Weights:
     """The weights that a run's votes are counted with."""
     edges = EDGES if len(signals[0].right) > 1 else ()
     return Weights(edges, tuple(zip(voters, (one.weights for one in signals), strict=True)))
 
 
-def _signals(voter: VoterCount, troubles: Sequence[Trouble], parted: bool) -> Signals:
+def _signals(voter: VoterCount, troubles: Sequence[VoterOnHardStep], parted: bool) -> LogprobBins:
     counted = [(right, wrong) for right, wrong in voter.bins[:-1]] if parted else []
     bins = counted or [(voter.votes - voter.wrong, voter.wrong)]
     errors = _falling([(wrong + 1.0, right + wrong + 2.0) for right, wrong in bins])
     expected = [error * (right + wrong + 2.0) for error, (right, wrong) in zip(errors, bins, strict=True)]
     rights = sum(right for right, _ in bins) or 1
-    return Signals(
+    return LogprobBins(
         right=tuple(right / rights for right, _ in bins),
         wrong=tuple(one / sum(expected) for one in expected),
         weights=_weights(voter, [1.0 - one for one in errors], troubles),
     )
 
 
-def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[Trouble]) -> VoterWeights:
+def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[VoterOnHardStep]) -> VoterWeights:
     erred = [one for one in troubles if one.first_wrong and one.later]
     worst = max((one.chance for one in erred), default=1.0)
     if worst < 0.5 and len(erred) >= ENOUGH:

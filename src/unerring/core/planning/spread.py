@@ -1,9 +1,9 @@
 """How the chance of a wrong vote varies from step to step.
 
 The paper's formulas take one p for every step. Real models have easy steps and hard ones, and the hard ones decide: a
-race is lost with about (q / (1 - q))^k, so a step with ten times the errors is lost 10^k times as often. A `Spread`
-lists kinds of steps, each with its share of all steps and each voter's chance q = 1 - p of a wrong vote there.
-Whatever is planned is an average over kinds.
+race is lost with about (q / (1 - q))^k, so a step with ten times the errors is lost 10^k times as often. A
+`ErrorSpread` lists kinds of steps, each with its share of all steps and each voter's chance q = 1 - p of a wrong vote
+there. Whatever is planned is an average over kinds.
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ CONCENTRATIONS: tuple[float, ...] = tuple(10.0 ** (e / 8.0) for e in range(-8, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class VoterTurns:
     """A voter's turns on steps of one kind: the steps' share of all, and the chance that a vote is wrong there.
 
     A turn that is `mute` gives no vote that matters: it is flagged, or goes to a wrong choice that nobody else takes.
@@ -41,7 +41,7 @@ class Turns:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class StepKind:
     """Steps of one kind: their share of all steps, and each voter's chance of a wrong vote and of a mute turn there.
 
     Without `mute` no turn is: red flags that come as anywhere else cost samples and change nothing.
@@ -59,14 +59,14 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ErrorSpread:
     """Kinds of steps; what their shares lack to 1 are steps on which nobody errs.
 
     Votes go round among the voters, in order. `concentration` is that of the Beta distribution which the plain kinds
     stand for (infinite: p is equal everywhere).
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[StepKind, ...]
     concentration: float = inf
 
     @property
@@ -78,12 +78,12 @@ class Spread:
         return sum(kind.share * kind.wrong[voter] for kind in self.kinds)
 
 
-def equal(wrong: Sequence[float]) -> Spread:
+def equal(wrong: Sequence[float]) -> ErrorSpread:
     """The same chances on every step: the paper's assumption."""
-    return Spread((Kind(1.0, tuple(wrong)),))
+    return ErrorSpread((StepKind(1.0, tuple(wrong)),))
 
 
-def beta(wrong: Sequence[float], concentration: float) -> Spread:
+def beta(wrong: Sequence[float], concentration: float) -> ErrorSpread:
     """Chances that vary as Beta distributions do, with these means over steps and one concentration a + b.
 
     The voters find the same steps hard, in the same order: the worst case for voting among them. The distribution of
@@ -95,11 +95,11 @@ def beta(wrong: Sequence[float], concentration: float) -> Spread:
         return equal(wrong)
     nodes = _nodes(mean * concentration, (1.0 - mean) * concentration)
     moved = [_moved(nodes, own) for own in wrong]
-    kinds = (Kind(part, tuple(each[i] for each in moved)) for i, (_, part) in enumerate(nodes))
-    return Spread(tuple(kinds), concentration)
+    kinds = (StepKind(part, tuple(each[i] for each in moved)) for i, (_, part) in enumerate(nodes))
+    return ErrorSpread(tuple(kinds), concentration)
 
 
-def own(mean: float, concentration: float, hard: Iterable[Turns] = ()) -> list[Turns]:
+def own(mean: float, concentration: float, hard: Iterable[VoterTurns] = ()) -> list[VoterTurns]:
     """The kinds of steps of one voter, as its turns on them: a Beta distribution, and hard steps besides.
 
     Steps of about the same chance, by its log-odds, are one kind; so are all on which it hardly ever errs.
@@ -107,8 +107,8 @@ def own(mean: float, concentration: float, hard: Iterable[Turns] = ()) -> list[T
     parts = list(hard)
     left = max(0.0, 1.0 - sum(one.share for one in parts))
     nodes = _nodes(mean * concentration, (1.0 - mean) * concentration) if 0.0 < mean < 1.0 else []
-    parts += [Turns(left * part, 1.0 / (1.0 + exp(-z))) for z, part in nodes]
-    merged: dict[tuple[int, int], list[Turns]] = defaultdict(list)
+    parts += [VoterTurns(left * part, 1.0 / (1.0 + exp(-z))) for z, part in nodes]
+    merged: dict[tuple[int, int], list[VoterTurns]] = defaultdict(list)
     for one in parts:
         place = max(CALM, round(log(max(one.wrong, 1e-9)) - log1p(-min(one.wrong, 1.0 - 1e-9))))
         merged[place, round(4.0 * one.mute)].append(one)
@@ -116,26 +116,26 @@ def own(mean: float, concentration: float, hard: Iterable[Turns] = ()) -> list[T
     calm = merged.get((CALM, 0), [])
     share = 1.0 - sum(kind.share for kind in kinds)
     if share > 0.0:
-        kinds.append(Turns(share, sum(one.share * one.wrong for one in calm) / share))
+        kinds.append(VoterTurns(share, sum(one.share * one.wrong for one in calm) / share))
     return kinds
 
 
-def _together(alike: Sequence[Turns]) -> Turns:
+def _together(alike: Sequence[VoterTurns]) -> VoterTurns:
     """Kinds that are alike as one, with their mean chances."""
     share = sum(one.share for one in alike)
     wrong, mute = (
         sum(one.share * chance for one, chance in zip(alike, each, strict=True)) / share
         for each in ([one.wrong for one in alike], [one.mute for one in alike])
     )
-    return Turns(share, wrong, mute)
+    return VoterTurns(share, wrong, mute)
 
 
-def independent(voters: Sequence[Sequence[Turns]]) -> list[Kind]:
+def independent(voters: Sequence[Sequence[VoterTurns]]) -> list[StepKind]:
     """Kinds of steps of several voters of whom each finds other steps hard, independently of each other."""
-    kinds = [Kind(1.0, ())]
+    kinds = [StepKind(1.0, ())]
     for voter in voters:
         kinds = [
-            Kind(kind.share * one.share, (*kind.wrong, one.wrong), (*kind.mute, one.mute))
+            StepKind(kind.share * one.share, (*kind.wrong, one.wrong), (*kind.mute, one.mute))
             for kind in kinds
             for one in voter
             if kind.share * one.share > RARE
@@ -143,7 +143,7 @@ def independent(voters: Sequence[Sequence[Turns]]) -> list[Kind]:
     return kinds
 
 
-def scaled(kinds: Iterable[Kind], by: float) -> list[Kind]:
+def scaled(kinds: Iterable[StepKind], by: float) -> list[StepKind]:
     """The same kinds with so much of their shares."""
     return [replace(kind, share=kind.share * by) for kind in kinds] if by > 0.0 else []
 

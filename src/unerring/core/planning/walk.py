@@ -20,7 +20,7 @@ FORGOTTEN = 1e-9  # of what is negligible: a path as improbable is left
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RaceOutcome:
     """What comes of a race: who wins, as probabilities, and after how many votes.
 
     `undecided` are the races that were still open after `longest` votes, when the walk was over. `votes` and
@@ -45,7 +45,7 @@ def raced(
     lead: int,
     negligible: float = 1e-13,
     most: int = 20_000,
-) -> Outcome:
+) -> RaceOutcome:
     """Walk a race to its end: `vote(i)` says what vote number i, counted from 0, may be; `lead` is what wins.
 
     The end is where no more than the share `negligible` of such races is open, or after `most` votes.
@@ -66,10 +66,10 @@ def raced(
             impure, _, agreed_wrongly = _stepped(impure, [one for one in step if one[0] < 0], lead, forgotten)
             unanimous += agreed + agreed_wrongly
         number, still = number + 1, sum(walkers.values())
-    return Outcome(wrong, still, votes, squared, min(1.0, unanimous), number)
+    return RaceOutcome(wrong, still, votes, squared, min(1.0, unanimous), number)
 
 
-def ruined(p: float, k: int, negligible: float = 1e-13) -> Outcome:
+def ruined(p: float, k: int, negligible: float = 1e-13) -> RaceOutcome:
     """The same for one voter that is right with probability p and races to a margin of k, in closed form.
 
     For the mean square Wald's second identity: (S - d n)^2 - n (1 - d^2) is a martingale for the lead S after n votes
@@ -83,7 +83,7 @@ def ruined(p: float, k: int, negligible: float = 1e-13) -> Outcome:
     # open races become fewer by this factor a vote, in the long run
     decay = 2.0 * sqrt(p * (1.0 - p)) * cos(pi / (2.0 * k))
     beyond = log(negligible) / log(decay) if 0.0 < decay < 1.0 else 0.0
-    return Outcome(wrong, 0.0, votes, squared, p**k + (1.0 - p) ** k, ceil(votes + min(beyond, 1e9)))
+    return RaceOutcome(wrong, 0.0, votes, squared, p**k + (1.0 - p) ** k, ceil(votes + min(beyond, 1e9)))
 
 
 def _stepped(

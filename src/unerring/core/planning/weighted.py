@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TypeAlias
 
-from unerring.core.planning.signals import Signals
-from unerring.core.planning.spread import Kind
-from unerring.core.planning.walk import Outcome
+from unerring.core.planning.signals import LogprobBins
+from unerring.core.planning.spread import StepKind
+from unerring.core.planning.walk import RaceOutcome
 from unerring.core.voting.weights import VoterWeights
 
 MOST_WEIGHED = 100  # votes of a race: one that goes on longer stays undecided
@@ -28,14 +28,14 @@ Course: TypeAlias = tuple[tuple[Said, ...], int]  # what each voter said; for wh
 Vote: TypeAlias = tuple[Said, int, int, float]  # what the voter has said then, its side, the gain, the chance
 
 
-def alike(signals: Sequence[Signals]) -> bool:
+def alike(signals: Sequence[LogprobBins]) -> bool:
     """Whether every vote weighs the same, the first and any further one: a lead is then a margin of votes."""
     weights = [one.weights for one in signals]
     bins = {weight for one in weights for weight in one.bins}
     return len(bins) == 1 and all(not one.again and one.repeat >= max(bins) for one in weights)
 
 
-def weighed_race(kind: Kind, negligible: float, signals: Sequence[Signals], lead: int) -> Outcome:
+def weighed_race(kind: StepKind, negligible: float, signals: Sequence[LogprobBins], lead: int) -> RaceOutcome:
     """A race for a lead in log-odds, in parts of the grid, on steps of one kind."""
     voters, ends = len(signals), all(one.weights.repeat == 0 for one in signals)
     open_: dict[Course, dict[int, float]] = {((NOTHING,) * voters, 0): {0: 1.0}}
@@ -69,7 +69,7 @@ def weighed_race(kind: Kind, negligible: float, signals: Sequence[Signals], lead
         votes += dropped * (MOST_WEIGHED - number - 1)
         squared += dropped * (MOST_WEIGHED**2 - (number + 1) ** 2)
     undecided += sum(sum(places.values()) for places in open_.values())
-    return Outcome(wrong, undecided, votes, squared, min(1.0, unanimous), MOST_WEIGHED)
+    return RaceOutcome(wrong, undecided, votes, squared, min(1.0, unanimous), MOST_WEIGHED)
 
 
 def _alive(
@@ -92,7 +92,7 @@ def _alive(
     return alive, max(0.0, dropped)
 
 
-def _votes(signals: Signals, turn: tuple[float, float], said: Said) -> Iterator[Vote]:
+def _votes(signals: LogprobBins, turn: tuple[float, float], said: Said) -> Iterator[Vote]:
     """What a voter's next vote on a step may be; a mute one, too."""
     (right, wrong), weights = turn, signals.weights
     if said == HEARD:

@@ -4,7 +4,7 @@ from unerring.core.journal.spend import dollars_text, in_dollars
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.reporting.report import spend_of
 from unerring.core.reporting.summary import counted
-from unerring.core.reporting.time_left import Rates
+from unerring.core.reporting.time_left import RateWindows
 
 
 class RunProgress:
@@ -17,7 +17,7 @@ class RunProgress:
         self._votes = 0
         self._dissents = 0
         self._since = 0.0  # when the first step was decided: what came before is no step's time
-        self._rates = Rates()
+        self._rates = RateWindows()
 
     def add(self, decided: Decided, now: float) -> None:
         """Count a step that was decided at the time `now`, in seconds."""

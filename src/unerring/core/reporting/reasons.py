@@ -17,7 +17,7 @@ def alike(reason: str | None) -> str | None:
 
 
 @dataclass
-class Reasons:
+class ReasonCounts:
     """How often samples were flagged for which reason, in bounded memory.
 
     Reasons that differ only in numbers and quoted texts are counted as one, by the first of them. Where there are more

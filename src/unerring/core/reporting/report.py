@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
-from unerring.core.certificate.certificate import Run, certificate_of
-from unerring.core.certificate.dissent_alarm import Watch, watch_of
+from unerring.core.certificate.certificate import CertifiedRun, certificate_of
+from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
 from unerring.core.certificate.expectations import Expectations, expectations_from
-from unerring.core.certificate.vote_patterns import Patterns
-from unerring.core.certificate.weighted import Leads
+from unerring.core.certificate.vote_patterns import VotePatterns
+from unerring.core.certificate.weighted import WeightedMargins
 from unerring.core.journal.spend import in_dollars
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.reporting.doubtful import decided_step, doubt, is_doubtful, open_step
@@ -21,7 +21,7 @@ MOST_RULED = 100  # steps that a person decided, of which a report has the numbe
 
 
 @dataclass
-class Series:
+class RunSeries:
     """Distributions over the committed steps of a run. Feed it every `Decided` in order.
 
     `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
@@ -37,9 +37,9 @@ class Series:
     disagreements: int = 0
     collisions: int = 0
     runs_ahead: Counter[int] = field(default_factory=Counter)
-    patterns: Patterns = field(default_factory=Patterns)
-    watch: Watch | None = None
-    leads: Leads | None = None
+    patterns: VotePatterns = field(default_factory=VotePatterns)
+    watch: DissentWatch | None = None
+    leads: WeightedMargins | None = None
     ruled: int = 0
     shortlisted: int = 0
     first_ruled: list[int] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Series:
         self._expected = expectations_from(None if state.opened is None else state.opened.plan)
         self.watch = watch_of(self._expected, decided.step)
         if isinstance(state.policy.rule, LogOdds):
-            self.leads = Leads()
+            self.leads = WeightedMargins()
 
     def _count_run(self, decided: Decided) -> None:
         """Count runs of steps that were asked ahead, from guessed states that held at once.
@@ -155,7 +155,7 @@ def status_of(state: RunState) -> str:
     return "paused" if state.paused is not None else "unfinished"
 
 
-def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, Json]:
+def report_of(state: RunState, series: RunSeries, full: bool = False) -> dict[str, Json]:
     """The report as JSON data; the keys are stable. The texts of doubtful steps are shortened unless it is `full`."""
     opened = state.opened
     assert opened is not None
@@ -216,7 +216,7 @@ def report_of(state: RunState, series: Series, full: bool = False) -> dict[str, 
         "open_step": _open_step(state, full),
         "certificate": certificate_of(
             series.patterns,
-            Run(
+            CertifiedRun(
                 voters={number: voter.name for number, voter in state.voters.items()},
                 expected=expectations_from(opened.plan),
                 leads=series.leads,
@@ -289,7 +289,7 @@ def _known(money: int | None) -> float | None:
     return None if money is None else in_dollars(money)
 
 
-def _speculation(state: RunState, series: Series) -> dict[str, Json]:
+def _speculation(state: RunState, series: RunSeries) -> dict[str, Json]:
     """How asking ahead got on: what was accepted, what was for nothing, and how much faster it went."""
     runs = series.accepted_runs()
     ahead = sum(length * count for length, count in runs.items())

@@ -6,7 +6,7 @@ from unerring.core.journal.entries import Finished, Paused
 
 
 @dataclass(slots=True)
-class Pace:
+class Speedup:
     """How much faster a run's sessions were than the same calls one after the other.
 
     A chain that takes its steps one by one waits for one call in each round of voting; `alone` sums that up from the

@@ -8,7 +8,7 @@ LEAST_WINDOWS = 4
 FIRST_WINDOW_SECONDS = 0.2
 
 
-class Rates:
+class RateWindows:
     """Rates of a run in windows of equal duration: at most 16 of them, which double in duration as the run goes on."""
 
     def __init__(self) -> None:

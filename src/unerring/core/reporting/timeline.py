@@ -5,7 +5,7 @@ from typing import NamedTuple
 MOST_WINDOWS = 200
 
 
-class Window(NamedTuple):
+class TimelineWindow(NamedTuple):
     """So many steps from step `first` on, `dissents` of which had a vote against their winner."""
 
     first: int
@@ -43,7 +43,7 @@ class Timeline:
             self._full = [first + second for first, second in zip(self._full[::2], self._full[1::2], strict=True)]
             self.width *= 2
 
-    def windows(self, least: int = 1) -> list[Window]:
+    def windows(self, least: int = 1) -> list[TimelineWindow]:
         """The windows in order, merged as far as each needs to have `least` steps.
 
         What is left over at the end is a window of its own if it is at least half as wide as the others, and is part
@@ -55,8 +55,8 @@ class Timeline:
         for at in range(0, len(counts), together):
             first = at * self.width
             steps = min(self.steps - first, together * self.width)
-            found.append(Window(first, steps, sum(counts[at : at + together])))
+            found.append(TimelineWindow(first, steps, sum(counts[at : at + together])))
         if len(found) > 1 and 2 * found[-1].steps < together * self.width:
             last, before = found.pop(), found.pop()
-            found.append(Window(before.first, before.steps + last.steps, before.dissents + last.dissents))
+            found.append(TimelineWindow(before.first, before.steps + last.steps, before.dissents + last.dissents))
         return found

@@ -31,7 +31,7 @@ from math import inf, log, log1p, log2
 from typing import NamedTuple
 
 from unerring.core.journal.spend import WORDING
-from unerring.core.voting.reply_ids import Identities, Repeat, Times, Trust
+from unerring.core.voting.reply_ids import CreationTimes, IdTrust, RepeatKind, ReplyIds
 from unerring.core.voting.sample import Finish, Sample
 
 TIMES_FASTER = 3.0  # than the fastest new text, at least
@@ -46,14 +46,14 @@ TEMPLATE = 256  # tokens that a prompt of so many characters has at the very wor
 FALSE_ALARM = 1 / 1000  # of a session whose share of copies is within the limit
 MANY = 1_000_000  # samples of a session, over which that holds
 CACHED = "the provider served a cached reply"
-TWICE = Repeat.COPY.value
-STRAY = Repeat.STRAY.value
-OTHER_TEXT = Repeat.OTHER_TEXT.value
+TWICE = RepeatKind.COPY.value
+STRAY = RepeatKind.STRAY.value
+OTHER_TEXT = RepeatKind.OTHER_TEXT.value
 STRAY_REPLIES = 40  # over which the share of replies that belong to other requests is averaged
 STRAYS = 0.8  # of the latest replies, from which on a session is to end
 
 
-class Sent(NamedTuple):
+class SentCall(NamedTuple):
     """A call, as far as its samples are compared with others.
 
     `prompt` is what was asked. `later` says that the call was sent when a reply to the same question had come
@@ -65,20 +65,20 @@ class Sent(NamedTuple):
     together: int = 1
 
 
-class Copies:
+class DuplicateDetector:
     """Judges each sample in the order of arrival, and counts; there is one for each session of a run.
 
     `limit` is the share of copies beyond which a session is to end. Counts begin at 0 in every session: what an
     earlier one was ended for, and a person has put right, must not end this one.
     """
 
-    def __init__(self, limit: float = 0.01, names: Identities | None = None) -> None:
+    def __init__(self, limit: float = 0.01, names: ReplyIds | None = None) -> None:
         """`names` has those of replies that earlier sessions received."""
         self.samples = 0
         self.copies = 0
-        self._voters: dict[str, _Voter] = {}
-        self._names = Identities() if names is None else names
-        self._excess = Excess(limit)
+        self._voters: dict[str, _VoterReplies] = {}
+        self._names = ReplyIds() if names is None else names
+        self._excess = ExcessTest(limit)
         self._strays, self._replies = 0.0, 0.0  # the share of strays among the latest replies, and all replies so far
 
     @property
@@ -106,7 +106,7 @@ class Copies:
         name = max(self._voters, key=lambda name: self._voters[name].copies, default=None)
         return name if name is not None and self._voters[name].copies else None
 
-    def judge(self, voter: str, sent: Sent, sample: Sample, text_known: bool) -> str | None:
+    def judge(self, voter: str, sent: SentCall, sample: Sample, text_known: bool) -> str | None:
         """The reason why a sample is a copy; None where it was drawn independently, as far as is known.
 
         `text_known` says that an earlier sample of the same question had the identical text, whoever gave it.
@@ -117,7 +117,7 @@ class Copies:
             self.copies -= known.by_name
             known.copies -= known.by_name
             known.by_name = known.unsettled = 0
-            self._excess = Excess(self._excess.limit)
+            self._excess = ExcessTest(self._excess.limit)
         self.samples += 1
         part = 1.0 / sent.together
         self._replies += part
@@ -138,7 +138,7 @@ class Copies:
             known.unsettled = 0
         return None if found is None else found.reason
 
-    def recall(self, voter: str, sent: Sent, sample: Sample, text_known: bool = False) -> None:
+    def recall(self, voter: str, sent: SentCall, sample: Sample, text_known: bool = False) -> None:
         """Learn from a sample that is not judged: of a trial call, or of a step that an earlier session left open."""
         self._of(voter).suspicion(sent, sample, text_known, self._names)
 
@@ -146,15 +146,15 @@ class Copies:
         """From here on it means nothing if a reply of this voter is marked as cached: new ones are, too."""
         self._of(voter).marks_tell = False
 
-    def _of(self, voter: str) -> "_Voter":
+    def _of(self, voter: str) -> "_VoterReplies":
         known = self._voters.get(voter)
         if known is None:  # whatever the wording, one endpoint answers
-            known = self._voters.setdefault(voter.partition(WORDING)[0], _Voter())
+            known = self._voters.setdefault(voter.partition(WORDING)[0], _VoterReplies())
             self._voters[voter] = known
         return known
 
 
-class Excess:
+class ExcessTest:
     """Whether more copies come than a limit allows: a test that may be read after every sample.
 
     For several shares r above the limit q, the log-likelihood ratio of the two is summed up: ln(r / q) for a copy,
@@ -198,7 +198,7 @@ class Excess:
             self.alarmed = True
 
 
-class _Voter:
+class _VoterReplies:
     """What is known of one voter's replies: `copies` of them, `by_name` of these by their identity alone.
 
     Of the latter `unsettled` are not counted as copies yet: the endpoint's ids may turn out to mean nothing.
@@ -211,11 +211,11 @@ class _Voter:
         self.copies = 0
         self.by_name = 0
         self.unsettled = 0
-        self.trust = Trust()
-        self.times = Times()
+        self.trust = IdTrust()
+        self.times = CreationTimes()
         self.latencies = _Latencies()
 
-    def suspicion(self, sent: Sent, sample: Sample, text_known: bool, names: Identities) -> "_Suspicion | None":
+    def suspicion(self, sent: SentCall, sample: Sample, text_known: bool, names: ReplyIds) -> "_Suspicion | None":
         """Why a sample is no new answer to what was asked, if it is none; learns from it either way."""
         repeat = None
         if sample.reply_id is not None:
@@ -223,7 +223,7 @@ class _Voter:
         if sample.cached and self.marks_tell:
             return _Suspicion(CACHED, copied=True)
         if repeat is not None:
-            return _Suspicion(repeat.value, copied=repeat is Repeat.COPY)
+            return _Suspicion(repeat.value, copied=repeat is RepeatKind.COPY)
         if sample.seconds is None:
             return None
         if sample.made is not None and (before := self.times.too_old(sample.made, sample.seconds)) is not None:
@@ -278,12 +278,12 @@ class _Latencies:
     __slots__ = ("_base", "_counted", "_whole", "_written")
 
     def __init__(self) -> None:
-        self._whole = _Measures()
-        self._written = _Measures()  # of first replies to long prompts, what writing took at least
+        self._whole = _LatencyBySize()
+        self._written = _LatencyBySize()  # of first replies to long prompts, what writing took at least
         self._counted = True  # whether usage is what the provider says, and not taken at its worst
         self._base: dict[bool, float] = {}  # the fastest latency of first replies and of later ones, as it last fell
 
-    def learn(self, sent: Sent, sample: Sample, seconds: float) -> None:
+    def learn(self, sent: SentCall, sample: Sample, seconds: float) -> None:
         """Take in a new text."""
         if not _whole(sample, seconds):
             return
@@ -298,23 +298,23 @@ class _Latencies:
         if counted and not sent.later and read > READING * written:
             self._written.learn(size, seconds * written / (written + read / READ_FASTER), True)
 
-    def implausible(self, sent: Sent, sample: Sample, seconds: float) -> bool:
+    def implausible(self, sent: SentCall, sample: Sample, seconds: float) -> bool:
         """Whether a known text came sooner than a new one could."""
         if not sent.later or not _whole(sample, seconds):
             return False
         size = self._size(sent, sample)
         return self._whole.above(size, seconds) or self._written.above(size, seconds)
 
-    def _size(self, sent: Sent, sample: Sample) -> int:
+    def _size(self, sent: SentCall, sample: Sample) -> int:
         """The length of an answer, in quarters of octaves."""
         if self._counted and sample.usage.input_tokens >= len(sent.prompt) + TEMPLATE:
             self._counted = False
-            self._whole, self._written = _Measures(), _Measures()
+            self._whole, self._written = _LatencyBySize(), _LatencyBySize()
         written = sample.usage.output_tokens if self._counted else 0
         return int(4.0 * log2(written or len(sample.text)))
 
 
-class _Measures:
+class _LatencyBySize:
     """Latencies to compare a suspected copy with, by size of the answer: the lowest, and how many are comparable."""
 
     __slots__ = ("comparable", "lowest")

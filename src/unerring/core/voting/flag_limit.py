@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"\d+")
 _ALL_WINDOW = (1 << WINDOW) - 1
 
 
-class Flagged(NamedTuple):
+class FlaggedSample(NamedTuple):
     """A flagged sample: why, in the flag's own words, and its text."""
 
     kind: FlagKind
@@ -54,15 +54,15 @@ class FlagWatch:
         """`limit` is the largest share of flagged samples; `voted` are voters that had votes in earlier sessions."""
         self._limit = limit
         self._voted_before = frozenset(voted)
-        self._voters: dict[str, _Voter] = {}
-        self._latest: deque[Flagged] = deque(maxlen=WINDOW)
+        self._voters: dict[str, _VoterFlags] = {}
+        self._latest: deque[FlaggedSample] = deque(maxlen=WINDOW)
         self._named: set[str] = set()
 
-    def add(self, voter: str, place: int, voters: int, flagged: Flagged | None) -> None:
+    def add(self, voter: str, place: int, voters: int, flagged: FlaggedSample | None) -> None:
         """Count the sample number `place`, from 0, of a step that `voters` take turns at; None for a vote."""
         seen = self._voters.get(voter)
         if seen is None:
-            seen = self._voters[voter] = _Voter(voter in self._voted_before)
+            seen = self._voters[voter] = _VoterFlags(voter in self._voted_before)
         if flagged is None:
             seen.voted = True
         else:
@@ -107,7 +107,7 @@ class FlagWatch:
         """Flagged samples of this session."""
         return sum(seen.flags for seen in self._voters.values())
 
-    def latest(self) -> tuple[Flagged, ...]:
+    def latest(self) -> tuple[FlaggedSample, ...]:
         """The latest flagged samples of all voters."""
         return tuple(self._latest)
 
@@ -125,11 +125,11 @@ class FlagWatch:
         share = f"all of its first {seen.flags} samples" if not seen.voted else f"nearly all of its latest {WINDOW}"
         return f"{voter} decides nothing: {share} were flagged{last}; the run goes on with the other voters"
 
-    def _full_of_flags(self, seen: "_Voter") -> bool:
+    def _full_of_flags(self, seen: "_VoterFlags") -> bool:
         return seen.counted >= WINDOW and seen.window.bit_count() > self._limit * WINDOW
 
 
-class _Voter:
+class _VoterFlags:
     """The samples of one voter: `window` has a bit for each of the latest that count, set where it was flagged."""
 
     __slots__ = ("counted", "flags", "last", "voted", "window")
@@ -139,10 +139,10 @@ class _Voter:
         self.flags = 0
         self.counted = 0
         self.window = 0
-        self.last: Flagged | None = None
+        self.last: FlaggedSample | None = None
 
 
-def explained(samples: Iterable[Flagged], limit: int) -> str:
+def explained(samples: Iterable[FlaggedSample], limit: int) -> str:
     """The most common reason among flagged samples, one reply, and what to do; empty where there are none.
 
     `limit` is the most tokens that an answer may have.
@@ -158,7 +158,7 @@ def explained(samples: Iterable[Flagged], limit: int) -> str:
     return f"{_short(shown.reason)}{share}; {reply}; {advice(shown, limit)}"
 
 
-def advice(flagged: Flagged, limit: int) -> str:
+def advice(flagged: FlaggedSample, limit: int) -> str:
     """What to do where most samples are flagged like this one."""
     kind, reason, text = flagged
     if kind in {FlagKind.TRUNCATED, FlagKind.TOO_LONG}:
@@ -202,7 +202,7 @@ def _lenient(text: str) -> bool:
     return True
 
 
-def _alike(one: Flagged) -> tuple[FlagKind, str]:
+def _alike(one: FlaggedSample) -> tuple[FlagKind, str]:
     """What is the same of flags that differ only in numbers."""
     return one.kind, _NUMBER.sub("0", one.reason[:REASON_CHARS])
 

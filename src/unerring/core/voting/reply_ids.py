@@ -34,7 +34,7 @@ LONGEST_SKEW = 86_400.0  # seconds: a time that is further off is none
 MANY_OLD = (20, 0.7), (100, 0.15)
 
 
-class Repeat(Enum):
+class RepeatKind(Enum):
     """What a name that has come before says of the reply that bears it."""
 
     COPY = "the provider served the same reply twice"
@@ -42,7 +42,7 @@ class Repeat(Enum):
     OTHER_TEXT = "the provider gave the name of an earlier reply to another text"
 
 
-class Trust:
+class IdTrust:
     """What is known of the names that one voter's replies bear.
 
     `named` and `distinct` count replies, not samples: those with a name, and those with one of their own. Names that
@@ -73,7 +73,7 @@ class Trust:
             self.telling = False
 
 
-class Identities:
+class ReplyIds:
     """The latest names of all replies that reached the process, of whichever voter, each with its prompt and text."""
 
     __slots__ = ("_before", "_latest", "_lock", "_most")
@@ -92,7 +92,7 @@ class Identities:
                 if reply.reply_id is not None and len(reply.reply_id) >= SHORTEST_IDENTITY:
                     self._first(hash(reply.reply_id), 0)
 
-    def repeats(self, name: str, prompt: str, text: str, trust: Trust, part: float) -> Repeat | None:
+    def repeats(self, name: str, prompt: str, text: str, trust: IdTrust, part: float) -> RepeatKind | None:
         """What it says that a name has come before; None where it is new or means nothing.
 
         The sample is the given part of its reply.
@@ -107,14 +107,14 @@ class Identities:
             return None
         if earlier == now:
             trust.repeats += part
-            return Repeat.COPY
+            return RepeatKind.COPY
         trust.named += part
         if earlier and earlier >> 32 != now >> 32:
             trust.contradictions += part
-            found = Repeat.OTHER_TEXT
+            found = RepeatKind.OTHER_TEXT
         else:
             trust.repeats += part
-            found = Repeat.STRAY
+            found = RepeatKind.STRAY
         trust.judge()
         return found if trust.telling else None
 
@@ -136,7 +136,7 @@ def _packed(prompt: str, text: str) -> int:
     return ((hash(text) & 0xFFFFFFFF) << 32 | (hash(prompt) & 0xFFFFFFFF)) or 1
 
 
-class Times:
+class CreationTimes:
     """When a voter's replies were made, as the provider says; and whether one was made before it was asked for.
 
     `offset` is the time at which the provider says that it made a reply, minus the time at which it was received by

@@ -15,13 +15,13 @@ from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import Continue, LogOdds, Race, Undecided, Won
 from unerring.core.voting.sample import Message
-from unerring.core.voting.weights import Weighing
+from unerring.core.voting.weights import StepWeights
 
 RULED = -1  # the candidate that stands in place of a sample's number: what a person chose, or a shortlist
 LONGEST_LIST = 8  # candidates that a shortlist has at most
 
 
-class Misplaced(ValueError):
+class MisplacedEntry(ValueError):
     """An entry that cannot stand where it stands; the message says why."""
 
 
@@ -79,7 +79,7 @@ class OpenStep:
         rule = policy.rule
         self.policy = policy
         self.race: Race[int] = Race(rule, policy.vote_cap)
-        self.weighing = Weighing(rule.weights) if isinstance(rule, LogOdds) else None
+        self.weighing = StepWeights(rule.weights) if isinstance(rule, LogOdds) else None
         self.told = self.first
         self.flags = 0
         self.rounds = 1
@@ -182,9 +182,9 @@ class OpenStep:
         `call` is the number of the first sample that came in the same reply: its own, if it is None.
         """
         if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
+            raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
         if (reply.choice is None) is (reply.flag is None):
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
+            raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
         self._check_references(reply)
         if isinstance(reply.text, str):
             self.texts[reply.text] = reply.slot
@@ -202,18 +202,18 @@ class OpenStep:
         self._tell()
 
     def rule(self, choice: str) -> None:
-        """Take the choice that a person made; raises `Misplaced` where votes may still decide."""
+        """Take the choice that a person made; raises `MisplacedEntry` where votes may still decide."""
         if self.ruled is None and not self.parked:
-            raise Misplaced(f"step {self.step} is not undecided, so that nobody is to decide it")
+            raise MisplacedEntry(f"step {self.step} is not undecided, so that nobody is to decide it")
         self.ruled, self.listed = choice, False
 
     def shortlist(self) -> None:
         """Take the choices that had votes for the step's own, those with most votes where they are many.
 
-        Raises `Misplaced` where the votes settled the step, or were for fewer than two choices.
+        Raises `MisplacedEntry` where the votes settled the step, or were for fewer than two choices.
         """
         if self.ruled is not None or isinstance(self.verdict, Won) or len(self.race.tally) < 2:
-            raise Misplaced(f"step {self.step} is settled, or has nothing to choose from")
+            raise MisplacedEntry(f"step {self.step} is settled, or has nothing to choose from")
         votes = {self.choice(candidate): count for candidate, count in self.race.tally.items()}
         listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:LONGEST_LIST]
         # in the order of their texts: a judge is not to learn which one led
@@ -224,10 +224,10 @@ class OpenStep:
         """Set the samples so far aside: the race begins again, with votes that are yet to be drawn.
 
         A step that a person has looked at may be drawn again at any time: the model named may turn out not to answer.
-        Raises `Misplaced` for any other that is not undecided.
+        Raises `MisplacedEntry` for any other that is not undecided.
         """
         if not self.reviewed and not self.parked:
-            raise Misplaced(f"step {self.step} is not undecided, so that its samples are not to be set aside")
+            raise MisplacedEntry(f"step {self.step} is not undecided, so that its samples are not to be set aside")
         self.set_aside()
         self.model = model
 
@@ -242,20 +242,20 @@ class OpenStep:
     def rejudge(self, judgements: Iterable[Judgement]) -> None:
         """Replace how samples count, and count the votes again.
 
-        A shortlist that the votes came to before is dropped; what a person decided stays. Raises `Misplaced` for a
-        sample that the step does not have.
+        A shortlist that the votes came to before is dropped; what a person decided stays. Raises `MisplacedEntry` for
+        a sample that the step does not have.
         """
         now = {one.slot: one for one in judgements}
         kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
         if now.keys() - {reply.slot for reply in kept}:
-            raise Misplaced(f"step {self.step} has no such sample that could be judged again")
+            raise MisplacedEntry(f"step {self.step} has no such sample that could be judged again")
         choices: dict[str, int] = {}
         read_now: dict[int, Reply] = {}
         for reply in kept:
             choice = None if reply.candidate is None else self.choice(reply.candidate)
             read = now.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
             if (read.choice is None) is (read.flag is None):
-                raise Misplaced(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
+                raise MisplacedEntry(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
             spelled = None if read.choice is None else _spelled(choices, read.choice, reply.slot)
             read_now[reply.slot] = reply._replace(choice=spelled, flag=read.flag, reason=read.reason)
         self.replies.update(read_now)
@@ -269,11 +269,11 @@ class OpenStep:
         """A text and a choice are written out once in a step, and referred to after that."""
         text, choice = reply.text, reply.choice
         if text in self.texts or choice in self.choices:
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
+            raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
         if isinstance(text, int) and text not in self.texts.values():
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
+            raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} refers to a text that is not there")
         if isinstance(choice, int) and choice not in self.choices.values():
-            raise Misplaced(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
+            raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
 
     def _tell(self) -> None:
         while self.told < self.asked and self.told in self.replies:

@@ -141,8 +141,8 @@ class Weights:
     def of(self, voter: str, logprob: float | None, repeated: bool) -> int:
         """What a vote weighs, millinats; `repeated` says that its voter has voted on the step before.
 
-        What the voter said there is not looked at: `Weighing` does that. An unknown voter weighs 0, and a vote without
-        a log-probability as much as the least of its voter's bins.
+        What the voter said there is not looked at: `StepWeights` does that. An unknown voter weighs 0, and a vote
+        without a log-probability as much as the least of its voter's bins.
         """
         known = self._named.get(voter)
         if known is None:
@@ -163,7 +163,7 @@ class Weights:
 
 
 @dataclass(slots=True)
-class Weighing:
+class StepWeights:
     """Weighs the votes of one step in the order in which they are counted, by what each voter has said before.
 
     `said` has for each voter the candidate of its first vote, or None after its second one, and that vote's weight.

@@ -27,7 +27,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import TypeVar
 
-from unerring.core.voting.duplicates import TIMES_FASTER, Copies, Sent
+from unerring.core.voting.duplicates import TIMES_FASTER, DuplicateDetector, SentCall
 from unerring.core.voting.reply_ids import SHORTEST_IDENTITY
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
@@ -43,7 +43,7 @@ LONGEST = 10_000  # characters that are looked at
 ORDERS = ("abcdefghijklmnopqrstuvwxyz" * 2, "qwertyuiopasdfghjklzxcvbnm" * 2)  # what is typed without thinking
 
 
-class Nature(Enum):
+class EndpointNature(Enum):
     """What an endpoint was found to do."""
 
     INDEPENDENT = "draws a new answer each time"
@@ -58,14 +58,14 @@ _OFF = (
     "request like another (`nonce`)"
 )
 ADVICE = {
-    Nature.CACHED: f"votes would be copies of each other: {_OFF}",
-    Nature.SHARED: f"votes would be copies of each other: {_OFF}",
-    Nature.REPEATING: f"votes would be copies of each other: if there is a cache, {_OFF}; else take another model",
+    EndpointNature.CACHED: f"votes would be copies of each other: {_OFF}",
+    EndpointNature.SHARED: f"votes would be copies of each other: {_OFF}",
+    EndpointNature.REPEATING: f"votes would be copies of each other: if there is a cache, {_OFF}; else take another model",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeFinding:
     """What the trial calls showed. `sentence` says it for the journal, and for people.
 
     `n_honoured` says whether a call for several samples gets several, each of its own; None if that is not known.
@@ -73,11 +73,11 @@ class Finding:
     how each was asked for, and whether its text was there before.
     """
 
-    nature: Nature
+    nature: EndpointNature
     sentence: str
     n_honoured: bool | None = None
     marks_tell: bool = True
-    heard: tuple[tuple[Sent, Sample, bool], ...] = ()
+    heard: tuple[tuple[SentCall, Sample, bool], ...] = ()
 
     @property
     def fatal(self) -> bool:
@@ -89,7 +89,7 @@ class Finding:
         """What to do about a fatal finding."""
         return ADVICE.get(self.nature, "")
 
-    def teach(self, copies: Copies, sampler: str) -> None:
+    def teach(self, copies: DuplicateDetector, sampler: str) -> None:
         """Have what was heard of a sampler known to those who judge its samples."""
         for sent, sample, text_known in self.heard:
             voter = sample.voter or sampler
@@ -115,23 +115,25 @@ async def at_once(*calls: Awaitable[_Brought]) -> list[_Brought]:
     return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
 
-async def probe(ask: Ask, nonce: str, settings: Settings) -> Finding:
+async def probe(ask: Ask, nonce: str, settings: Settings) -> ProbeFinding:
     """Try an endpoint out: three calls where all is well, four where n is not honoured, and five at most.
 
     `ask` sends one call. Its failures are the caller's matter and go through, but for a request that the provider
     calls invalid: that is a finding. Two calls are made at once, and are to be let through at once. Of `settings`,
     the step is kept. Answers have MOST_TOKENS tokens at most, whatever the run's own limit.
     """
-    trial = _Trial(ask, nonce, settings)
+    trial = _CacheProbe(ask, nonce, settings)
     try:
         return await _tried(trial)
     except (ProviderDown, ProviderGone) as error:
         if not _invalid(error):
             raise
-        return trial.finding(Nature.UNSURE, f"the endpoint takes no trial request, and cannot be tried out: {error}")
+        return trial.finding(
+            EndpointNature.UNSURE, f"the endpoint takes no trial request, and cannot be tried out: {error}"
+        )
 
 
-async def _tried(trial: "_Trial") -> Finding:
+async def _tried(trial: "_CacheProbe") -> ProbeFinding:
     try:
         await trial.ask(0)
     except (ProviderDown, ProviderGone) as error:
@@ -145,16 +147,16 @@ async def _tried(trial: "_Trial") -> Finding:
         await trial.ask(0)
     first = trial.echoes()
     if not first:
-        return trial.finding(Nature.INDEPENDENT, "the endpoint draws a new answer each time" + trial.remarks())
+        return trial.finding(EndpointNature.INDEPENDENT, "the endpoint draws a new answer each time" + trial.remarks())
     shared = all(echo.at_once for echo in first)
     await trial.ask(*(0, 0 if shared else 1)[: MOST_CALLS - trial.sent])
     return _confirmed(trial, first, trial.echoes()[len(first) :])
 
 
-def _confirmed(trial: "_Trial", first: "list[_Echo]", again: "list[_Echo]") -> Finding:
+def _confirmed(trial: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "list[_RepeatedAnswer]") -> ProbeFinding:
     """The finding where an answer came twice, and it was tried whether that happens again."""
 
-    def both(holds: Callable[[_Echo], bool]) -> bool:
+    def both(holds: Callable[[_RepeatedAnswer], bool]) -> bool:
         return any(map(holds, first)) and any(map(holds, again))
 
     calls = f"in {len(trial.calls)} calls"
@@ -162,33 +164,37 @@ def _confirmed(trial: "_Trial", first: "list[_Echo]", again: "list[_Echo]") -> F
         first, again = ([echo for echo in echoes if not echo.same_identity] for echoes in (first, again))
     if not (first and again):
         told = f"an answer of the endpoint came twice {calls}, but not whenever it was asked again"
-        return trial.finding(Nature.UNSURE, told + trial.remarks())
+        return trial.finding(EndpointNature.UNSURE, told + trial.remarks())
     if trial.marks_tell and both(lambda echo: echo.later.cached):
-        return trial.finding(Nature.CACHED, "the endpoint says itself that it answers from a cache")
+        return trial.finding(EndpointNature.CACHED, "the endpoint says itself that it answers from a cache")
     if trial.names_tell and both(lambda echo: echo.same_identity):
         return trial.finding(
-            Nature.CACHED, f"the endpoint sent the same reply, by its identity, several times {calls}"
+            EndpointNature.CACHED, f"the endpoint sent the same reply, by its identity, several times {calls}"
         )
     if not any(sample.text for call in trial.calls for sample in call.samples):
         told = f"its answers have no text within {MOST_TOKENS} tokens, perhaps since the model reasons first: whether"
-        return trial.finding(Nature.UNSURE, f"{told} the endpoint draws each time is unknown{trial.haste()}")
+        return trial.finding(EndpointNature.UNSURE, f"{told} the endpoint draws each time is unknown{trial.haste()}")
     if not both(lambda echo: looks_random(echo.later.text)):
         told = "asked for random letters, the endpoint writes something else and the same again, as a model for one"
         told += f" purpose may: whether it draws each time cannot be told{trial.haste()}"
-        return trial.finding(Nature.UNSURE, told)
+        return trial.finding(EndpointNature.UNSURE, told)
     told = f"asked for 32 random letters {calls}, with other seeds each time, the endpoint gave the same ones"
     if any(echo.later.text in trial.elsewhere for echo in again):
-        return trial.finding(Nature.REPEATING, f"{told} over again, also to another request: it does not draw them")
+        return trial.finding(
+            EndpointNature.REPEATING, f"{told} over again, also to another request: it does not draw them"
+        )
     if all(echo.at_once for echo in (*first, *again)):
-        return trial.finding(Nature.SHARED, f"{told} whenever two calls were under way at once: they share a reply")
+        return trial.finding(
+            EndpointNature.SHARED, f"{told} whenever two calls were under way at once: they share a reply"
+        )
     if haste := trial.haste():
-        return trial.finding(Nature.CACHED, f"{told} over again{haste}")
+        return trial.finding(EndpointNature.CACHED, f"{told} over again{haste}")
     either = "there is a cache, or it minds neither temperature nor seed"
-    return trial.finding(Nature.REPEATING, f"{told} over again: {either}")
+    return trial.finding(EndpointNature.REPEATING, f"{told} over again: {either}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _ProbeReply:
     """A call that was answered. Those of one round were under way at once."""
 
     prompt: str
@@ -202,7 +208,7 @@ class _Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Echo:
+class _RepeatedAnswer:
     """An answer of one call that another one had given to the same prompt."""
 
     earlier: Sample
@@ -215,7 +221,7 @@ class _Echo:
 
 
 @dataclass(slots=True)
-class _Trial:
+class _CacheProbe:
     """The calls of a trial, and what they show."""
 
     send: Ask
@@ -224,7 +230,7 @@ class _Trial:
     n: int = 2
     sent: int = 0
     rounds: int = 0
-    calls: list[_Heard] = field(default_factory=list)
+    calls: list[_ProbeReply] = field(default_factory=list)
     prompts: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
@@ -241,14 +247,14 @@ class _Trial:
             self.sent += 1
         self.calls += await at_once(*calls)
 
-    async def _one(self, prompt: str, settings: Settings) -> _Heard:
+    async def _one(self, prompt: str, settings: Settings) -> _ProbeReply:
         n, made_in = self.n, self.rounds
-        return _Heard(prompt, n, made_in, tuple(await self.send(prompt, settings, n)))
+        return _ProbeReply(prompt, n, made_in, tuple(await self.send(prompt, settings, n)))
 
-    def echoes(self) -> list[_Echo]:
+    def echoes(self) -> list[_RepeatedAnswer]:
         """Answers that had come to the same prompt before, in the order of the calls that brought them again."""
         return [
-            _Echo(one, other, earlier.round == later.round)
+            _RepeatedAnswer(one, other, earlier.round == later.round)
             for at, later in enumerate(self.calls)
             for earlier in self.calls[:at]
             if earlier.prompt == later.prompt
@@ -322,18 +328,18 @@ class _Trial:
             told.append("it marks new answers as cached, too, so that this means nothing")
         return "".join(f"; {each}" for each in told)
 
-    def finding(self, nature: Nature, sentence: str) -> Finding:
+    def finding(self, nature: EndpointNature, sentence: str) -> ProbeFinding:
         """A finding, with all that came."""
-        heard: list[tuple[Sent, Sample, bool]] = []
+        heard: list[tuple[SentCall, Sample, bool]] = []
         begun: dict[str, int] = {}
         known: set[tuple[str, str]] = set()
         for call in self.calls:
             later = call.round > begun.setdefault(call.prompt, call.round)
-            sent = Sent(call.prompt, later, len(call.samples))
+            sent = SentCall(call.prompt, later, len(call.samples))
             for sample in call.samples:
                 heard.append((sent, sample, (call.prompt, sample.text) in known))
                 known.add((call.prompt, sample.text))
-        return Finding(nature, sentence, self.n_honoured, self.marks_tell, tuple(heard))
+        return ProbeFinding(nature, sentence, self.n_honoured, self.marks_tell, tuple(heard))
 
 
 def is_named(earlier: Sample, later: Sample) -> bool:

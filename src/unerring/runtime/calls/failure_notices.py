@@ -6,7 +6,7 @@ from collections.abc import Callable
 from unerring.core.numbers import MOST_SECONDS
 from unerring.core.short_text import shortened
 from unerring.errors import Interrupted, ProviderBusy
-from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.config import RunConfig, StopRequest
 
 FIRST_INTERVAL_SECONDS = 15.0  # between the first notice of an account and its second; each later one is twice as long
 MAX_FAILURE_CHARS = 200  # of a failure that a notice or a reason to stop repeats
@@ -20,7 +20,7 @@ class FailureNotices:
     Shown through the run's `notice`, and logged as warnings where there is none.
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: RunConfig) -> None:
         self._clock = around.clock
         self._stop = around.stop
         self._total = around.patience.total

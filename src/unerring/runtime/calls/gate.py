@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from unerring.errors import FailureKind, ProviderBusy
-from unerring.runtime.calls.rate_control import FIRST, Pacing, Ticket
+from unerring.runtime.calls.rate_control import FIRST, CallTicket, RateControl
 from unerring.runtime.config import Patience, StopRequest
 from unerring.runtime.protocols import Clock
 
@@ -14,19 +14,19 @@ class Gate:
 
     def __init__(self, clock: Clock, patience: Patience, most: int, first: int = FIRST) -> None:
         """From `first` calls at once to `most`, as the provider takes them."""
-        self.pacing = Pacing(most, first)
+        self.pacing = RateControl(most, first)
         self._clock = clock
         self._patience = patience
-        self._queue: deque[asyncio.Future[Ticket]] = deque()
+        self._queue: deque[asyncio.Future[CallTicket]] = deque()
         self._waker: asyncio.Task[None] | None = None
 
-    def enter_now(self) -> Ticket | None:
+    def enter_now(self) -> CallTicket | None:
         """Take a turn if one is to be had without waiting, as most are."""
         return None if self._queue else self.pacing.admit(self._clock.time())
 
-    async def enter(self, *stops: StopRequest) -> Ticket:
+    async def enter(self, *stops: StopRequest) -> CallTicket:
         """Wait for a turn; raises `Interrupted` once one of the stops is asked for."""
-        turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[CallTicket] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         self._call_up()
         for stop in stops:
@@ -40,7 +40,7 @@ class Gate:
             for stop in stops:
                 stop.spares(turn)
 
-    def leave(self, ticket: Ticket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
+    def leave(self, ticket: CallTicket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
         """A call is over; returns whether everybody waits `wait` seconds because of it, and not this caller alone."""
         paused = False
         if failure is None:
@@ -81,7 +81,7 @@ class Gate:
             self._waker = None
         self._call_up()
 
-    def _give_up(self, turn: "asyncio.Future[Ticket]") -> None:
+    def _give_up(self, turn: "asyncio.Future[CallTicket]") -> None:
         if turn.done() and not turn.cancelled() and turn.exception() is None:
             self.end()  # it had come, and goes to the next
             return
@@ -92,23 +92,23 @@ class Gate:
             self._waker.cancel()
 
 
-class OpenGate:
+class UnlimitedGate:
     """Lets everything through: for models in this process, and functions, of which nothing is known."""
 
-    def enter_now(self) -> Ticket | None:
+    def enter_now(self) -> CallTicket | None:
         return _FREE
 
-    async def enter(self, *stops: StopRequest) -> Ticket:
+    async def enter(self, *stops: StopRequest) -> CallTicket:
         return _FREE
 
-    def leave(self, ticket: Ticket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
+    def leave(self, ticket: CallTicket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
         return False
 
     def end(self) -> None:
         pass
 
 
-_FREE = Ticket(0.0)
+_FREE = CallTicket(0.0)
 
 
 async def unless_stopped(clock: Clock, seconds: float, *stops: StopRequest) -> None:

@@ -11,9 +11,9 @@ from unerring.core.journal.spend import PICO, Account, Charge, Overbilling, doll
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.voting.sample import Usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
-from unerring.runtime.calls.retry import Asked
+from unerring.runtime.calls.retry import CallRequest
 from unerring.runtime.calls.token_counts import least_read
-from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.protocols import Journal, Sampler
 
 log = logging.getLogger("unerring")
@@ -25,10 +25,10 @@ _NOTHING = Charge()
 class Ledger:
     """The live state and the journal, which hear of every entry together."""
 
-    def __init__(self, state: RunState, journal: Journal, around: Surroundings | None = None) -> None:
+    def __init__(self, state: RunState, journal: Journal, around: RunConfig | None = None) -> None:
         self.state = state
         self.journal = journal
-        self.around = around or Surroundings()
+        self.around = around or RunConfig()
         self._voters = {voter.name: number for number, voter in state.voters.items()}
         self._overbilled = len(state.account.overbilled)  # those that this session knows of
         self._dishonest: Overbilling | None = None
@@ -102,7 +102,7 @@ class Ledger:
                 raise ModelChanged(told)
             log.warning("%s", told)
 
-    def worst(self, asked: Asked) -> Charge | None:
+    def worst(self, asked: CallRequest) -> Charge | None:
         """The most that a call can cost; None where nothing is known of that."""
         worst: Callable[..., Usage] | None = getattr(asked.sampler, "worst", None)  # an `Endpoint` has it
         if worst is None:
@@ -164,7 +164,7 @@ class Ledger:
             raise error
 
 
-class Tries:
+class CallTries:
     """The account of one call's tries. `place` is as in `Intent.at`."""
 
     def __init__(self, ledger: Ledger, call: tuple[int, int, int], place: str | None, *stops: StopRequest) -> None:
@@ -173,10 +173,10 @@ class Tries:
         self._call = call
         self._place = place
         self._stops = stops
-        self._asked: Asked | None = None
+        self._asked: CallRequest | None = None
         self._sent = False
 
-    async def begin(self, asked: Asked) -> None:
+    async def begin(self, asked: CallRequest) -> None:
         """Journal the intent, durably; nothing is to be sent before."""
         self._ledger.require_time()
         self._ledger.require_honest_bills()

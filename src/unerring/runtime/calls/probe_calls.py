@@ -9,10 +9,10 @@ from unerring.core.journal.entries import PROBE, Probed
 from unerring.core.journal.spend import Charge
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import ProviderGone, VotesCopied
-from unerring.runtime.calls.cache_probe import LEAST_CALLS, MOST_CALLS, Finding, Nature, nonce_of, probe
-from unerring.runtime.calls.ledger import Ledger, Tries
+from unerring.runtime.calls.cache_probe import LEAST_CALLS, MOST_CALLS, EndpointNature, ProbeFinding, nonce_of, probe
+from unerring.runtime.calls.ledger import CallTries, Ledger
 from unerring.runtime.calls.repeat_probe import MOST_REPEATS, probe_repeats
-from unerring.runtime.calls.retry import Asked, Caller, deferred
+from unerring.runtime.calls.retry import Caller, CallRequest, deferred
 from unerring.runtime.calls.share_probe import MOST_SHARED, probe_shared
 from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.runtime.refusals import refused_by_itself
@@ -20,7 +20,7 @@ from unerring.runtime.refusals import refused_by_itself
 log = logging.getLogger("unerring")
 
 
-async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> Finding | None:
+async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> ProbeFinding | None:
     """What trial calls show of an endpoint, before the session's first step, for which `subtask` is asked.
 
     None where it refuses such calls. Raises `VotesCopied` where it gives copies.
@@ -36,14 +36,14 @@ async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller:
     log.info("%s", line)
     if around.notice is not None:
         around.notice(line)
-    trial, nonce = Trial(ledger, caller, endpoint), nonce_of(state.opened.seed, around.clock.time())
+    trial, nonce = ProbeCalls(ledger, caller, endpoint), nonce_of(state.opened.seed, around.clock.time())
     try:
         finding = await probe(trial.ask, nonce, settings)
     except ProviderGone as gone:
         if not refused_by_itself(gone):
             raise
         return None  # a filter that takes no letters without a meaning says nothing of caches
-    if finding.nature is Nature.UNSURE and finding.heard:
+    if finding.nature is EndpointNature.UNSURE and finding.heard:
         asked = state.request.settings(subtask, endpoint.compact, settings)
         question = subtask.worded(endpoint.compact)
         with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
@@ -56,7 +56,7 @@ async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller:
     return finding
 
 
-class Trial:
+class ProbeCalls:
     """Sends the trial calls of one endpoint, each under a number of its own."""
 
     def __init__(self, ledger: Ledger, caller: Caller, endpoint: Sampler) -> None:
@@ -69,12 +69,12 @@ class Trial:
         """The samples of one call, through all passing failures."""
         slot = self._next
         self._next -= 1
-        tries = Tries(self._ledger, (settings.step, slot, 1), None, self._ledger.around.stop)
+        tries = CallTries(self._ledger, (settings.step, slot, 1), None, self._ledger.around.stop)
         state = self._ledger.state
         assert state.opened is not None
         at = f"trial of session {state.sessions}"
         sent = state.request.worded(prompt, state.opened.time, at, replace(settings, slot=slot))
-        samples = await self._caller.call(Asked(self._endpoint, sent, settings, n), tries)
+        samples = await self._caller.call(CallRequest(self._endpoint, sent, settings, n), tries)
         usage = sum((sample.usage for sample in samples), Usage())
         self._ledger.record(Probed(settings.step, "", self._ledger.price(self._endpoint, usage), slot))
         return samples

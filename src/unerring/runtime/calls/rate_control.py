@@ -13,7 +13,7 @@ more while there is none.
 
 from typing import NamedTuple
 
-from unerring.runtime.calls.throughput import Widening
+from unerring.runtime.calls.throughput import WindowSearch
 
 FIRST = 8  # calls at once before anything is known
 KEPT = 0.8  # of the window after an objection: a half, as TCP has it, leaves a quarter of the throughput unused
@@ -28,13 +28,13 @@ LATE = 0.05  # seconds
 LEAST_RATE = 1 / 60  # calls a second: below this a pause is what helps
 
 
-class Ticket(NamedTuple):
+class CallTicket(NamedTuple):
     """One call under way; `began` is when it was let through, in seconds."""
 
     began: float
 
 
-class Pacing:
+class RateControl:
     """Whether a further call may be made now. Time comes in as a value, in seconds; nothing waits here."""
 
     def __init__(self, most: int, first: int = FIRST) -> None:
@@ -52,7 +52,7 @@ class Pacing:
         self._refused = [0.0, 0.0]  # shares of the latest calls: because of too many at once, and over a time
         self._spread = 0.0, 0.0  # until when calls after a pause are spaced, and by how much
         # a window that is as wide as it may be from the first on is not for this to change
-        self._widening = Widening(float(most)) if first < most else None
+        self._widening = WindowSearch(float(most)) if first < most else None
 
     @property
     def room(self) -> bool:
@@ -63,13 +63,13 @@ class Pacing:
         """How long nothing is to be sent, in seconds, though there may be room."""
         return max(0.0, self.not_before - now, self._next - now)
 
-    def admit(self, now: float) -> Ticket | None:
+    def admit(self, now: float) -> CallTicket | None:
         """Let a call through if it may be sent at once."""
         if self.in_flight >= int(self.limit) or now < self.not_before or now < self._next:
             return None
         return self.begin(now)
 
-    def begin(self, now: float) -> Ticket:
+    def begin(self, now: float) -> CallTicket:
         """A call is let through."""
         if self._since is None:
             self._since = now
@@ -80,13 +80,13 @@ class Pacing:
         if space:
             # wakers are late by some milliseconds, which is made up for: the rate is to be met
             self._next = max(self._next, now - min(space, LATE)) + space
-        return Ticket(now)
+        return CallTicket(now)
 
     def end(self) -> None:
         """A call is over, whatever it brought."""
         self.in_flight -= 1
 
-    def succeeded(self, ticket: Ticket | None = None, now: float = 0.0) -> None:
+    def succeeded(self, ticket: CallTicket | None = None, now: float = 0.0) -> None:
         """A call, not ended yet, was answered; with its ticket its latency counts."""
         self._answered += 1
         if self._widening is not None and ticket is not None and self.rate is None:
@@ -106,7 +106,7 @@ class Pacing:
             growth *= (SLOWLY if _near(self.limit, self._wall) else 1.0) / self.limit
         self.limit = min(self._most, self.limit + growth)
 
-    def objected(self, ticket: Ticket, now: float, counted: bool = False) -> bool:
+    def objected(self, ticket: CallTicket, now: float, counted: bool = False) -> bool:
         """The provider refused a call because there are too many: `counted` over a time, or else at once.
 
         Returns whether that changes anything: refusals that are few enough are the noise of a busy provider, and calls

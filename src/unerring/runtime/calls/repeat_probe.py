@@ -25,40 +25,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import NEAREST, TIMES_FASTER, Sent
+from unerring.core.voting.duplicates import NEAREST, TIMES_FASTER, SentCall
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.calls.cache_probe import MOST_TOKENS, Ask, Finding, Nature, is_named
+from unerring.runtime.calls.cache_probe import MOST_TOKENS, Ask, EndpointNature, ProbeFinding, is_named
 
 ROUNDS = 5
 MOST_REPEATS = 1 + 2 * ROUNDS  # calls
 LONGER = 4  # lines at the end of every other new question, where the others have one
 
 
-async def probe_repeats(ask: Ask, question: str, nonce: str, settings: Settings, so_far: Finding) -> Finding:
+async def probe_repeats(ask: Ask, question: str, nonce: str, settings: Settings, so_far: ProbeFinding) -> ProbeFinding:
     """Add to an unsure finding what the run's own question shows; `settings` are those of a sample of it."""
     limit = min(MOST_TOKENS, settings.max_output_tokens)
-    trial = _Trial(ask, question, nonce, replace(settings, temperature=1.0, max_output_tokens=limit))
+    trial = _RepeatProbe(ask, question, nonce, replace(settings, temperature=1.0, max_output_tokens=limit))
     nature, sentence = await _tried(trial)
     heard = so_far.heard + tuple(trial.heard)
     return replace(so_far, nature=nature, sentence=f"{so_far.sentence}. {sentence}", heard=heard)
 
 
-async def _tried(trial: "_Trial") -> tuple[Nature, str]:
+async def _tried(trial: "_RepeatProbe") -> tuple[EndpointNature, str]:
     repeated: list[Sample] = []
     new: list[list[Sample]] = [[], []]  # with one line at the end, and with several
     first = await trial.ask(1)
     for number in range(ROUNDS):
         repeated.append(await trial.ask(1))
         if repeated[-1].text != first.text:
-            return Nature.INDEPENDENT, "Asked the run's first question again, it gives another answer"
+            return EndpointNature.INDEPENDENT, "Asked the run's first question again, it gives another answer"
         several = number % 2 == 0
         new[several].append(await trial.ask(LONGER if several else 1, new=True))
         if not (_by_name(first, repeated, new) or _sooner(repeated, new)):
-            return Nature.UNSURE, "Repeated, the run's first question takes as long as one that is new: no cache shows"
+            return (
+                EndpointNature.UNSURE,
+                "Repeated, the run's first question takes as long as one that is new: no cache shows",
+            )
     if _by_name(first, repeated, new):
-        return Nature.CACHED, "Asked the run's first question again, it sends the same reply, by marks or identity"
+        return (
+            EndpointNature.CACHED,
+            "Asked the run's first question again, it sends the same reply, by marks or identity",
+        )
     slowest, fastest = _slowest(repeated), min(map(_seconds, new[0] + new[1]))
-    return Nature.CACHED, (
+    return EndpointNature.CACHED, (
         f"The same answer to the run's first question came within {slowest:.3g} s each time, and answers to new ones "
         f"took {fastest:.3g} s at least"
     )
@@ -91,7 +97,7 @@ def _seconds(sample: Sample) -> float:
 
 
 @dataclass(slots=True)
-class _Trial:
+class _RepeatProbe:
     """The calls of a trial, one after the other, and what they brought."""
 
     send: Ask
@@ -99,7 +105,7 @@ class _Trial:
     nonce: str
     settings: Settings
     sent: int = 0
-    heard: list[tuple[Sent, Sample, bool]] = field(default_factory=list)
+    heard: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
     known: set[tuple[str, str]] = field(default_factory=set)
 
     async def ask(self, lines: int, new: bool = False) -> Sample:
@@ -109,7 +115,7 @@ class _Trial:
         settings = replace(self.settings, slot=2 * self.sent)
         sample = (await self.send(prompt, settings, 1))[0]
         # all of it but the last lines was read for the first call
-        self.heard.append((Sent(prompt, later=self.sent > 0), sample, (prompt, sample.text) in self.known))
+        self.heard.append((SentCall(prompt, later=self.sent > 0), sample, (prompt, sample.text) in self.known))
         self.known.add((prompt, sample.text))
         self.sent += 1
         return sample

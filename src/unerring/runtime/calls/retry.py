@@ -14,17 +14,17 @@ from unerring.core.user_code import noted
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
-from unerring.runtime.calls.gate import Gate, OpenGate, unless_stopped
+from unerring.runtime.calls.gate import Gate, UnlimitedGate, unless_stopped
 from unerring.runtime.calls.rate_control import FIRST
 from unerring.runtime.calls.token_counts import believed
-from unerring.runtime.config import StopRequest, Surroundings
+from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.ensemble import as_failure, cancelled_by_itself
 from unerring.runtime.protocols import Endpoint, Sampler
 
 _CHANCE = Random()  # spreads waits; decides nothing
 
 
-class Asked(NamedTuple):
+class CallRequest(NamedTuple):
     """What one call asks: n samples of a prompt."""
 
     sampler: Sampler
@@ -33,10 +33,10 @@ class Asked(NamedTuple):
     n: int
 
 
-class Book(Protocol):
+class CallAccounting(Protocol):
     """Who keeps account of the tries of a call."""
 
-    async def begin(self, asked: Asked) -> None:
+    async def begin(self, asked: CallRequest) -> None:
         """A try is about to be sent; returns once that is on record, and there is money for it."""
 
     def failed(self, error: ProviderError) -> None:
@@ -46,10 +46,10 @@ class Book(Protocol):
         """It was given up while under way."""
 
 
-class NoBook:
+class NoAccounting:
     """Keeps no account."""
 
-    async def begin(self, asked: Asked) -> None:
+    async def begin(self, asked: CallRequest) -> None:
         pass
 
     def failed(self, error: ProviderError) -> None:
@@ -62,12 +62,12 @@ class NoBook:
 class Caller:
     """Sends calls, those of each account through its own gate."""
 
-    def __init__(self, around: Surroundings, most: int = 256) -> None:
+    def __init__(self, around: RunConfig, most: int = 256) -> None:
         """At most `most` calls to an account are under way at once."""
         self._around = around
         self._most = most
         self._gates: dict[str, Gate] = {}
-        self._ways: dict[int, tuple[Gate | OpenGate, bool]] = {}
+        self._ways: dict[int, tuple[Gate | UnlimitedGate, bool]] = {}
         self._failures = FailureNotices(around)
         self._calls = 0
         self._seconds = 0.0
@@ -77,7 +77,7 @@ class Caller:
         """How long calls took so far, seconds on average."""
         return self._seconds / self._calls if self._calls else None
 
-    async def call(self, asked: Asked, book: Book, *halts: StopRequest) -> list[Sample]:
+    async def call(self, asked: CallRequest, book: CallAccounting, *halts: StopRequest) -> list[Sample]:
         """Make a call, repeating it after passing failures, and return its samples, one at least.
 
         Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where the
@@ -92,7 +92,7 @@ class Caller:
                 raise Interrupted(halt.reason)
         while True:
             ticket = gate.enter_now() or await gate.enter(*stops)
-            turn = _Turn(gate)
+            turn = _GateSlot(gate)
             for halt in halts:
                 halt.tells(turn.end)
             try:
@@ -122,12 +122,16 @@ class Caller:
                     raise Interrupted(stop.reason)
 
     async def _sent(
-        self, asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None, halts: tuple[StopRequest, ...]
+        self,
+        asked: CallRequest,
+        book: CallAccounting,
+        stops: tuple[StopRequest, ...] | None,
+        halts: tuple[StopRequest, ...],
     ) -> list[Sample]:
         """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
         await begun(asked, book)
         started = self._around.clock.time()
-        awaited, drops = _Awaited(self._around.stop), [halt for halt in halts if halt.drops]
+        awaited, drops = _AwaitedCall(self._around.stop), [halt for halt in halts if halt.drops]
         for halt in drops:
             halt.tells(awaited.end)
         try:
@@ -140,11 +144,11 @@ class Caller:
         self._seconds += self._around.clock.time() - started
         return samples
 
-    def _way(self, sampler: Sampler) -> tuple[Gate | OpenGate, bool]:
+    def _way(self, sampler: Sampler) -> tuple[Gate | UnlimitedGate, bool]:
         """The gate of a sampler's account, and whether its answers come hours later."""
         way = self._ways.get(id(sampler))  # to ask whether it is an endpoint takes longer than all the rest
         if way is None:
-            gate: Gate | OpenGate = _OPEN
+            gate: Gate | UnlimitedGate = _OPEN
             if isinstance(sampler, Endpoint):
                 first: int = getattr(sampler, "at_once", FIRST)
                 new = Gate(self._around.clock, self._around.patience, max(self._most, first), first)
@@ -166,12 +170,12 @@ class Caller:
             ) from failure
 
 
-class _Turn:
+class _GateSlot:
     """A slot of the rate limiter, freed early when the run abandons a call whose reply it still records."""
 
     __slots__ = ("_gate", "over")
 
-    def __init__(self, gate: Gate | OpenGate) -> None:
+    def __init__(self, gate: Gate | UnlimitedGate) -> None:
         self._gate = gate
         self.over = False
 
@@ -182,7 +186,7 @@ class _Turn:
             self._gate.end()
 
 
-class _Awaited:
+class _AwaitedCall:
     """A call that a stop of the run waits for, until it ends or its step is dropped."""
 
     __slots__ = ("_over", "_stop")
@@ -199,10 +203,10 @@ class _Awaited:
             self._stop.under_way -= 1
 
 
-_OPEN = OpenGate()
+_OPEN = UnlimitedGate()
 
 
-async def begun(asked: Asked, book: Book) -> None:
+async def begun(asked: CallRequest, book: CallAccounting) -> None:
     """Put one try on record; where that is given up, nothing was sent."""
     try:
         await book.begin(asked)
@@ -211,7 +215,9 @@ async def begun(asked: Asked, book: Book) -> None:
         raise
 
 
-async def brought(asked: Asked, book: Book, stops: tuple[StopRequest, ...] | None = None) -> list[Sample]:
+async def brought(
+    asked: CallRequest, book: CallAccounting, stops: tuple[StopRequest, ...] | None = None
+) -> list[Sample]:
     """The samples of one try, one at least; every other outcome is put on record, and raised.
 
     Raises `ProviderBusy` for a passing failure, `ProviderGone` for a lasting one, `Interrupted` where one of `stops`

@@ -25,9 +25,9 @@ run has no calls under way at once nothing is shared, and nothing is found.
 from dataclasses import dataclass, field, replace
 
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import Sent
+from unerring.core.voting.duplicates import SentCall
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.calls.cache_probe import MOST_TOKENS, Ask, Finding, Nature, at_once
+from unerring.runtime.calls.cache_probe import MOST_TOKENS, Ask, EndpointNature, ProbeFinding, at_once
 from unerring.runtime.protocols import Clock
 
 PARTS = 0.3, 0.4, 0.5, 0.6, 0.7  # of the usual latency, after which the same is sent again; one for each round
@@ -39,8 +39,8 @@ LEAST_SECONDS = 0.1  # of an answer: jitter is too much of a faster one
 
 
 async def probe_shared(
-    ask: Ask, question: str, nonce: str, settings: Settings, so_far: Finding, clock: Clock
-) -> Finding:
+    ask: Ask, question: str, nonce: str, settings: Settings, so_far: ProbeFinding, clock: Clock
+) -> ProbeFinding:
     """Add to a finding whether calls for the run's own question share a reply; `settings` are those of a sample of it.
 
     `so_far` has answers to the question, asked for one after the other.
@@ -52,7 +52,7 @@ async def probe_shared(
     limit = min(MOST_TOKENS, settings.max_output_tokens)
     trial = _Trial(ask, question, nonce, replace(settings, temperature=1.0, max_output_tokens=limit), clock)
     shared = await _shared(trial, usual)
-    nature = Nature.SHARED if shared else so_far.nature
+    nature = EndpointNature.SHARED if shared else so_far.nature
     told = (
         "Whenever it is sent again while it is under way, both replies come at the same moment: they are one"
         if shared
@@ -99,7 +99,7 @@ class _Trial:
     settings: Settings
     clock: Clock
     sent: int = 0
-    heard: list[tuple[Sent, Sample, bool]] = field(default_factory=list)
+    heard: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
 
     async def shares(self, wait: float) -> bool | None:
         """Whether a request that is sent again after so many seconds shares the first one's reply.
@@ -110,7 +110,7 @@ class _Trial:
         first, again, new = await at_once(self._ask(line), self._ask(line, wait), self._ask(other, wait))
         same = again.sample.text == first.sample.text
         for came in (first, again, new):  # all of their prompts but the last line was read before
-            self.heard.append((Sent(came.prompt, later=True), came.sample, came is again and same))
+            self.heard.append((SentCall(came.prompt, later=True), came.sample, came is again and same))
         tolerance = max(JITTER, TOLERANCE * first.seconds)
         if not 2 * tolerance <= again.sent - first.sent <= first.seconds:
             return None if same else False

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from unerring.core.journal.spend import Account, Limits
+from unerring.core.journal.spend import Account, SpendLimits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class BudgetMember:
     """A run under way that shares a budget: its account, its clock, and a function that wakes its waiting calls."""
 
     budget: "SharedBudget"
@@ -29,7 +29,7 @@ class SharedBudget:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()  # held too while an account is changed, and from a look at the budget to a call
-        self._running: list[Member] = []
+        self._running: list[BudgetMember] = []
         self._ended = Account()  # of all runs that are not under way
         self._counted: dict[object, Account] = {}  # what a run has in that sum, by the run's key
 
@@ -37,7 +37,7 @@ class SharedBudget:
         """A copy shares with no run: another object, or another process, has a budget of its own."""
         return SharedBudget, ()
 
-    def join(self, member: Member) -> None:
+    def join(self, member: BudgetMember) -> None:
         """Count a run from now on.
 
         Its earlier sessions are in its account, and no longer counted apart. An account that has less in it than
@@ -49,7 +49,7 @@ class SharedBudget:
                 self._ended.include_ended(earlier, -1)
             self._running.append(member)
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: BudgetMember) -> None:
         """A run's session is over: its calls are no longer waited for, and what it took stays counted."""
         with self.lock:
             self._running.remove(member)
@@ -65,7 +65,7 @@ class SharedBudget:
             if key is not None:
                 self._counted[key] = kept
 
-    def settled(self, by: Member) -> None:
+    def settled(self, by: BudgetMember) -> None:
         """Have the calls of the other runs look again whether there is room for them."""
         with self.lock:
             others = [member for member in self._running if member is not by]
@@ -73,7 +73,7 @@ class SharedBudget:
             with suppress(RuntimeError):  # its loop is closed
                 other.loop.call_soon_threadsafe(other.wake)
 
-    def whole(self, limits: Limits) -> Account:
+    def whole(self, limits: SpendLimits) -> Account:
         """What all runs took and may have taken, as one account."""
         with self.lock:
             whole = Account(limits=limits)
@@ -88,7 +88,7 @@ def _contains(account: Account, earlier: Account) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class BudgetShare:
     """A run's part in a budget.
 
     budget: what all runs that share it took.
@@ -98,11 +98,11 @@ class Share:
 
     budget: SharedBudget
     key: object | None
-    limits: Limits
+    limits: SpendLimits
 
-    def join(self, account: Account, time: Callable[[], float], wake: Callable[[], None]) -> Member:
+    def join(self, account: Account, time: Callable[[], float], wake: Callable[[], None]) -> BudgetMember:
         """Count the run. Call it on the run's event loop."""
-        member = Member(self.budget, self.key, account, time, asyncio.get_running_loop(), wake)
+        member = BudgetMember(self.budget, self.key, account, time, asyncio.get_running_loop(), wake)
         self.budget.join(member)
         return member
 

@@ -27,7 +27,7 @@ CHANGED = 1.25  # ratio of throughputs or latencies of two rounds of one width t
 FIRST_HOLD, MOST_HOLD = 4, 32  # rounds until a wider window is tried again: doubled each time that it was in vain
 
 
-class Phase(Enum):
+class SearchPhase(Enum):
     """What the rounds are compared for."""
 
     RISING = auto()  # the window grows with every answer
@@ -37,7 +37,7 @@ class Phase(Enum):
     TRYING = auto()  # at twice the width that was held
 
 
-class Round(NamedTuple):
+class CallRound(NamedTuple):
     """Some calls after one another: answers a second, and their mean latency in seconds."""
 
     rate: float
@@ -48,32 +48,32 @@ class Round(NamedTuple):
         """Calls under way on average."""
         return self.rate * self.latency
 
-    def mixed(self, later: "Round", share: float) -> "Round":
+    def mixed(self, later: "CallRound", share: float) -> "CallRound":
         """The mean of two rounds, `share` of it the later one."""
         rate = self.rate + share * (later.rate - self.rate)
-        return Round(rate, self.latency + share * (later.latency - self.latency))
+        return CallRound(rate, self.latency + share * (later.latency - self.latency))
 
-    def slower_than(self, before: "Round") -> bool:
+    def slower_than(self, before: "CallRound") -> bool:
         """Whether the server has become slower than it was in a round of about this width."""
         return self.rate * CHANGED < before.rate and self.latency > CHANGED * before.latency
 
-    def faster_than(self, before: "Round") -> bool:
+    def faster_than(self, before: "CallRound") -> bool:
         """Whether the server has become faster, or has more room, than in a round of about this width."""
         return self.rate > CHANGED * before.rate or self.latency * CHANGED < before.latency
 
-    def gains_on(self, narrower: "Round") -> bool:
+    def gains_on(self, narrower: "CallRound") -> bool:
         """Whether this wider round has about the throughput that its width should bring."""
         return log(self.rate / narrower.rate) >= GAIN * log(self.width / narrower.width)
 
 
-class Widening:
+class WindowSearch:
     """Compares rounds of calls; says how wide the window is to be. Time comes in as a value, in seconds."""
 
     def __init__(self, most: float) -> None:
         self._most = most
-        self.phase = Phase.RISING
-        self._before: Round | None = None  # what the next round is compared with
-        self._wider: Round | None = None  # what brought hardly more
+        self.phase = SearchPhase.RISING
+        self._before: CallRound | None = None  # what the next round is compared with
+        self._wider: CallRound | None = None  # what brought hardly more
         self._back = 1.0  # the width to go back to where another one is no better
         self._held = 0
         self._hold = FIRST_HOLD
@@ -90,7 +90,7 @@ class Widening:
     def _begin(self, now: float, limit: float) -> None:
         """Begin a round of as many calls as the window has now; it may grow meanwhile."""
         self._start, self._begun_at = now, limit
-        self._size = max(LEAST_CALLS, limit) if self.phase is Phase.RISING else max(2 * LEAST_CALLS, 2 * limit)
+        self._size = max(LEAST_CALLS, limit) if self.phase is SearchPhase.RISING else max(2 * LEAST_CALLS, 2 * limit)
 
     @property
     def growth(self) -> float:
@@ -99,7 +99,7 @@ class Widening:
         It doubles with each round at most, and not with each round trip: a server of few slots is found out by the
         second round, and the calls of the first ones would all queue before it.
         """
-        if self.phase is not Phase.RISING:
+        if self.phase is not SearchPhase.RISING:
             return 0.0
         if self._first:
             return min(1.0, self._begun_at / self._size)
@@ -107,7 +107,7 @@ class Widening:
 
     def reset(self) -> None:
         """The provider objected, or everybody waited: what was seen before says nothing about what comes."""
-        self.phase, self._first = Phase.RISING, False
+        self.phase, self._first = SearchPhase.RISING, False
         self._before = self._wider = None
         self._restart()
 
@@ -122,9 +122,9 @@ class Widening:
         self._seconds += now - began
         if now <= self._start or (self._calls < self._size and not self._too_slow(now)):
             return None
-        found = Round(self._calls / (now - self._start), self._seconds / self._calls)
+        found = CallRound(self._calls / (now - self._start), self._seconds / self._calls)
         self._restart()
-        if self.phase is Phase.RISING:
+        if self.phase is SearchPhase.RISING:
             self._begin(now, limit)
             width = self._risen(found, limit)
         elif found.width < FILLED * limit:
@@ -138,11 +138,11 @@ class Widening:
 
     def _too_slow(self, now: float) -> bool:
         """Whether a narrower window has shown, before its round is over, that it costs too much throughput."""
-        if self.phase is not Phase.NARROWING or self._before is None or self._start is None:
+        if self.phase is not SearchPhase.NARROWING or self._before is None or self._start is None:
             return False
         return (now - self._start) * KEPT_THROUGHPUT * self._before.rate > self._size
 
-    def _risen(self, found: Round, limit: float) -> float | None:
+    def _risen(self, found: CallRound, limit: float) -> float | None:
         """Go on as long as a wider window brings more; else look again at the width before."""
         before = self._before
         if before is not None and found.slower_than(before) and found.width < WIDER * before.width:
@@ -151,53 +151,53 @@ class Widening:
             self._before = found
         elif found.width >= WIDER * before.width:
             if not found.gains_on(before):
-                self._wider, self.phase, self._first = found, Phase.CHECKING, False
+                self._wider, self.phase, self._first = found, SearchPhase.CHECKING, False
                 return max(1.0, round(before.width))
             self._before = found
         return None
 
     def _unfilled(self) -> float | None:
         """There were too few calls to fill the window: nothing is known of one of that width."""
-        if self.phase is Phase.HOLDING:
+        if self.phase is SearchPhase.HOLDING:
             return None
-        if self.phase in {Phase.NARROWING, Phase.TRYING}:
+        if self.phase in {SearchPhase.NARROWING, SearchPhase.TRYING}:
             return self._hold_at(self._back, self._before)
         self.reset()
         return None
 
-    def _compared(self, found: Round, limit: float) -> float | None:
+    def _compared(self, found: CallRound, limit: float) -> float | None:
         before, wider = self._before, self._wider
         match self.phase:
-            case Phase.CHECKING if wider is not None and wider.gains_on(found):
-                self.phase, self._before = Phase.RISING, found
+            case SearchPhase.CHECKING if wider is not None and wider.gains_on(found):
+                self.phase, self._before = SearchPhase.RISING, found
                 return max(1.0, round(wider.width))
-            case Phase.CHECKING:
+            case SearchPhase.CHECKING:
                 return self._narrow(found, limit)
-            case Phase.NARROWING if before is not None and found.rate < KEPT_THROUGHPUT * before.rate:
+            case SearchPhase.NARROWING if before is not None and found.rate < KEPT_THROUGHPUT * before.rate:
                 return self._hold_at(self._back, before)
-            case Phase.NARROWING:
+            case SearchPhase.NARROWING:
                 return self._narrow(before or found, limit)
-            case Phase.TRYING if before is not None and found.width > before.width and found.gains_on(before):
-                self.phase, self._before, self._hold = Phase.RISING, found, FIRST_HOLD
+            case SearchPhase.TRYING if before is not None and found.width > before.width and found.gains_on(before):
+                self.phase, self._before, self._hold = SearchPhase.RISING, found, FIRST_HOLD
                 return limit
-            case Phase.TRYING:
+            case SearchPhase.TRYING:
                 self._hold = min(2 * self._hold, MOST_HOLD)
                 return self._narrow(found if before is None or found.rate < before.rate else before, self._back)
         return self._hold_on(found, limit)
 
-    def _narrow(self, best: Round, limit: float) -> float:
+    def _narrow(self, best: CallRound, limit: float) -> float:
         """Try half of a width, whose throughput is known."""
         if limit <= 1.0:
             return self._hold_at(1.0)
-        self.phase, self._before, self._back = Phase.NARROWING, best, limit
+        self.phase, self._before, self._back = SearchPhase.NARROWING, best, limit
         return float(ceil(limit / 2))
 
-    def _hold_at(self, limit: float, before: Round | None = None) -> float:
+    def _hold_at(self, limit: float, before: CallRound | None = None) -> float:
         """Hold a width, whose throughput was that of the round `before`, where it is known."""
-        self.phase, self._held, self._before = Phase.HOLDING, 0, before
+        self.phase, self._held, self._before = SearchPhase.HOLDING, 0, before
         return limit
 
-    def _hold_on(self, found: Round, limit: float) -> float | None:
+    def _hold_on(self, found: CallRound, limit: float) -> float | None:
         """Stay for some rounds, then try twice the width; at once another one where the server has changed."""
         self._held += 1
         before = self._before or found
@@ -209,5 +209,5 @@ class Widening:
             return None
         if found.faster_than(before):
             self._before = found
-        self.phase, self._back = Phase.TRYING, limit
+        self.phase, self._back = SearchPhase.TRYING, limit
         return min(2 * limit, self._most)

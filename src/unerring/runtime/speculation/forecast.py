@@ -12,7 +12,7 @@ GRACE = 300  # samples that a run is taken to have besides its own, so that the 
 MEMORY = 16384  # observations after which older ones begin to fade
 
 
-class Share:
+class HitRate:
     """An estimated probability: so many of so many, on top of a prior of either kind, which alone never fades."""
 
     __slots__ = ("_prior", "odds", "right", "wrong")
@@ -31,14 +31,14 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class ChoiceForecast:
     """The choice a step will probably come to, and how probably."""
 
     choice: str
     probability: float
 
 
-class Foresight:
+class Forecaster:
     """What past steps say about guesses and votes.
 
     A guess is right with a chance q and a vote with a chance p; both are estimated, from uniform priors as far as
@@ -48,8 +48,8 @@ class Foresight:
     """
 
     def __init__(self) -> None:
-        self._guesses = Share(1.0, 1.0)
-        self._votes = Share(9.0, 1.0)
+        self._guesses = HitRate(1.0, 1.0)
+        self._votes = HitRate(9.0, 1.0)
 
     def learn(self, choice: str, guess: str | None, tally: Mapping[str, int]) -> None:
         """A step was committed: its choice, what had been guessed, and its votes."""
@@ -58,7 +58,7 @@ class Foresight:
         won = tally.get(choice, 0)
         self._votes.count(won, sum(tally.values()) - won)
 
-    def forecast(self, tally: Mapping[str, int], guess: str | None) -> Forecast | None:
+    def forecast(self, tally: Mapping[str, int], guess: str | None) -> ChoiceForecast | None:
         """What a step with these votes so far will come to; None where nothing is more likely than not."""
         vote, scores = self._votes.odds, {}
         for choice, votes in tally.items():
@@ -70,7 +70,7 @@ class Foresight:
             return None
         rival = max((score for choice, score in scores.items() if choice != best), default=0.0)
         probability = 1.0 / (1.0 + exp(min(700.0, max(0.0, rival) - scores[best])))  # 0: some answer unseen so far
-        return Forecast(best, probability) if probability > 0.5 else None
+        return ChoiceForecast(best, probability) if probability > 0.5 else None
 
 
 def worth_risking(limit: float, wasted: int, samples: int, votes: int) -> float:

@@ -10,14 +10,14 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import ProviderBusy, ProviderError, ProviderGone
-from unerring.runtime.calls.ledger import Ledger, Tries
-from unerring.runtime.calls.retry import Asked, begun, brought
-from unerring.runtime.config import Surroundings
+from unerring.runtime.calls.ledger import CallTries, Ledger
+from unerring.runtime.calls.retry import CallRequest, begun, brought
+from unerring.runtime.config import RunConfig
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
 
 
-class Guesses(Protocol):
+class GuessSource(Protocol):
     """What guesses."""
 
     async def guess(self, question: Question) -> str | None:
@@ -27,15 +27,15 @@ class Guesses(Protocol):
 Hear: TypeAlias = Callable[[Sampler, str, Sample], None]
 
 
-def guesses_of(around: Surroundings, ledger: Ledger, hear: Hear | None = None) -> Guesses | None:
+def guesses_of(around: RunConfig, ledger: Ledger, hear: Hear | None = None) -> GuessSource | None:
     """What guesses in a run; None where guesses come from the votes alone. `hear` takes in each draft."""
     source = None if around.speculation is None else around.speculation.source
     if source is None:
         return None
-    return Drafts(source, ledger, around, hear) if isinstance(source, Sampler) else OwnGuesses(source)
+    return DraftGuesses(source, ledger, around, hear) if isinstance(source, Sampler) else ChainGuesses(source)
 
 
-class OwnGuesses:
+class ChainGuesses:
     """Asks the chain's own `guess(state)`."""
 
     def __init__(self, guess: Callable[[Json], Json]) -> None:
@@ -50,14 +50,14 @@ class OwnGuesses:
         return None if guessed is None else json_of(guessed, "guess", "choice", step, self._guess)
 
 
-class Drafts:
+class DraftGuesses:
     """Asks a drafting model, once a step, at temperature 0. Its answers never vote; what they cost is journaled.
 
     A draft that cannot be had is none: after a failure the model is left alone for a while, and guesses come from
     the votes meanwhile.
     """
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: Surroundings, hear: Hear | None = None) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig, hear: Hear | None = None) -> None:
         self._hear = hear
         self._sampler = sampler
         self._ledger = ledger
@@ -88,8 +88,8 @@ class Drafts:
         assert folded.opened is not None
         drawn = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
         settings = folded.request.settings(question.subtask, self._sampler.compact, drawn)
-        asked = Asked(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
-        tries = Tries(self._ledger, (number, DRAFT, 1), question.at)
+        asked = CallRequest(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
+        tries = CallTries(self._ledger, (number, DRAFT, 1), question.at)
         await begun(asked, tries)
         samples = await brought(asked, tries)
         if self._hear is not None:

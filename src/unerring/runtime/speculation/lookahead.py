@@ -35,9 +35,9 @@ from unerring.runtime.config import Speculation, StopRequest
 from unerring.runtime.frontier import Frontier, after, undecided
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
-from unerring.runtime.speculation.forecast import Foresight, worth_risking
-from unerring.runtime.speculation.guesses import Guesses
-from unerring.runtime.speculation.window import Prospect
+from unerring.runtime.speculation.forecast import Forecaster, worth_risking
+from unerring.runtime.speculation.guesses import GuessSource
+from unerring.runtime.speculation.window import WindowStep
 
 log = logging.getLogger("unerring")
 
@@ -48,14 +48,14 @@ class Lookahead:
     """Runs a chain over a window of steps, the first of which stands at the frontier."""
 
     def __init__(
-        self, frontier: Frontier, sampling: Sampling, speculation: Speculation, guesses: Guesses | None
+        self, frontier: Frontier, sampling: Sampling, speculation: Speculation, guesses: GuessSource | None
     ) -> None:
         self._frontier = frontier
         self._sampling = sampling
         self._limits = speculation
         self._guesses = guesses
-        self._foresight = Foresight()
-        self._window: deque[Prospect] = deque()
+        self._foresight = Forecaster()
+        self._window: deque[WindowStep] = deque()
         self._ending: dict[tuple[int, str], set[int]] = {}  # samples of dropped steps whose calls are still ending
         folded = frontier.folded
         open_steps = (step for at_step in folded.open.values() for step in at_step.values())
@@ -155,7 +155,7 @@ class Lookahead:
         head = self._window[0]
         return head.failure if isinstance(head.failure, StepRefused) and not head.decided else None
 
-    def _commit(self, head: Prospect, choice: str) -> None:
+    def _commit(self, head: WindowStep, choice: str) -> None:
         if head.stood_in:
             self._require_place(head.question)
         if head.choice != choice and not (head.free and head.choice is None):  # else nothing was assumed
@@ -219,9 +219,9 @@ class Lookahead:
             last.choice = last.after = None
             last.free = False
 
-    def _prospect(self, question: Question) -> Prospect:
+    def _prospect(self, question: Question) -> WindowStep:
         """A step for the window. If it was dropped before, samples whose calls have not ended are not asked again."""
-        prospect = Prospect(question)
+        prospect = WindowStep(question)
         prospect.asked = self._ending.get(prospect.key, prospect.asked)
         return prospect
 
@@ -250,7 +250,7 @@ class Lookahead:
             pass
         self._room.set()
 
-    def _ask(self, prospect: Prospect, sure: float) -> bool:
+    def _ask(self, prospect: WindowStep, sure: float) -> bool:
         """Ask a step for what it lacks, as far as that is worth it; False where nothing beyond it should be asked."""
         lacking = prospect.lacking()
         if not lacking or prospect.failure is not None:
@@ -275,7 +275,7 @@ class Lookahead:
         self._full = self._under_way >= self._limits.in_flight
         return not self._full
 
-    def _send(self, prospect: Prospect, slots: list[int]) -> None:
+    def _send(self, prospect: WindowStep, slots: list[int]) -> None:
         prospect.asked.update(slots)
         self._under_way += len(slots)
         for call in self._sampling.calls(prospect.question, slots, self._halt, prospect.halt):
@@ -284,7 +284,7 @@ class Lookahead:
             self._calls.add(task)
             task.add_done_callback(partial(self._came_back, prospect, call.slots))
 
-    def _came_back(self, prospect: Prospect, slots: list[int], call: "asyncio.Task[None]") -> None:
+    def _came_back(self, prospect: WindowStep, slots: list[int], call: "asyncio.Task[None]") -> None:
         prospect.asked.difference_update(slots)
         if not prospect.asked:
             self._ending.pop(prospect.key, None)
@@ -329,7 +329,7 @@ class Lookahead:
         self._window.append(following)
         return self._ask(following, self._sure)
 
-    def _following(self, last: Prospect) -> Prospect | None:
+    def _following(self, last: WindowStep) -> WindowStep | None:
         """The step after `last`; None at the chain's end, where it cannot be foreseen, or the user's code fails."""
         chain, question = self._frontier.chain, last.question
         try:
@@ -354,7 +354,7 @@ class Lookahead:
         following.known = known
         return following
 
-    def _assume(self, last: Prospect) -> bool:
+    def _assume(self, last: WindowStep) -> bool:
         """Give the steps of the window, up to one, the states that forecasts lead to; False where one is missing."""
         for prospect, following in pairwise(self._window):
             if prospect is last:
@@ -390,7 +390,7 @@ class Lookahead:
                 await self._room.wait()
             await asyncio.sleep(0)
 
-    def _unguessed(self) -> Prospect | None:
+    def _unguessed(self) -> WindowStep | None:
         """A step whose guess would let the window grow, if any: the first of those beside the last, or that itself."""
         if not self._window or self._beside(self._window[-1]) is not None:
             return None
@@ -400,7 +400,7 @@ class Lookahead:
                 found = prospect
         return found
 
-    def _beside(self, last: Prospect) -> Json:
+    def _beside(self, last: WindowStep) -> Json:
         """The chain's `beside` for a step: a stand-in for the next state, or None."""
         try:
             return self._beside_of(last.question.state)
@@ -408,7 +408,7 @@ class Lookahead:
             last.failure = passable(error)
             return None
 
-    def _row(self) -> Iterator[Prospect]:
+    def _row(self) -> Iterator[WindowStep]:
         """The window's last step, and from there on back those beside which it stands."""
         last = self._window[-1]
         yield last

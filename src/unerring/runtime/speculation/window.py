@@ -7,14 +7,14 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Undecided, Won
 from unerring.runtime.config import StopRequest
 from unerring.runtime.question import Question
-from unerring.runtime.sampling import Drawing
-from unerring.runtime.speculation.forecast import Forecast, Foresight
+from unerring.runtime.sampling import SampleCall
+from unerring.runtime.speculation.forecast import ChoiceForecast, Forecaster
 
 DOUBT = 0.95  # a step that votes leave less sure than this is asked for all it lacks, since others hang on it
 
 
 @dataclass(slots=True, eq=False)
-class Prospect:
+class WindowStep:
     """A step of the window. `choice` is what the state of the next one was derived from, `after` that state.
 
     `free` says that the question of the next one is the same whatever this one comes to; then there may be no choice.
@@ -31,11 +31,11 @@ class Prospect:
     choice: str | None = None
     after: tuple[Json, str] | None = None
     asked: set[int] = field(default_factory=set)
-    calls: dict["asyncio.Task[None]", Drawing] = field(default_factory=dict)
+    calls: dict["asyncio.Task[None]", SampleCall] = field(default_factory=dict)
     halt: StopRequest = field(default_factory=lambda: StopRequest(drops=True))
     failure: BaseException | None = None
     dropped: bool = False
-    _outlook: tuple[int, str | None, Forecast | None] | None = None
+    _outlook: tuple[int, str | None, ChoiceForecast | None] | None = None
 
     def now_from(self, state: Json) -> None:
         """The step is asked from this state, of which only the place was known. A guess may be had now if none was."""
@@ -43,7 +43,7 @@ class Prospect:
             self.stood_in, self.guessed = True, self.guess is not None
         self.question.state, self.known = state, True
 
-    def outlook(self, foresight: Foresight) -> Forecast | None:
+    def outlook(self, foresight: Forecaster) -> ChoiceForecast | None:
         """What the step will probably come to; looked at again only where something has come in.
 
         None also where the step will stop the run if its turn comes: nothing is asked beyond it.
@@ -52,10 +52,10 @@ class Prospect:
             return None
         step = self.question.step
         if self._outlook is None or self._outlook[:2] != (len(step.replies), self.guess):
-            forecast: Forecast | None
+            forecast: ChoiceForecast | None
             match step.verdict:
                 case Won(candidate):
-                    forecast = Forecast(step.choice(candidate), 1.0)
+                    forecast = ChoiceForecast(step.choice(candidate), 1.0)
                 case Undecided():
                     forecast = None
                 case _:
