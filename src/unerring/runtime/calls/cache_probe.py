@@ -60,7 +60,8 @@ _OFF = (
 ADVICE = {
     EndpointNature.CACHED: f"votes would be copies of each other: {_OFF}",
     EndpointNature.SHARED: f"votes would be copies of each other: {_OFF}",
-    EndpointNature.REPEATING: f"votes would be copies of each other: if there is a cache, {_OFF}; else take another model",
+    EndpointNature.REPEATING: f"votes would be copies of each other: if there is a cache, {_OFF}; "
+    "else take another model",
 }
 
 
