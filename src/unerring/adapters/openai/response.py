@@ -1,6 +1,6 @@
 """From the bytes of a reply to samples or a failure. Pure, and total: whatever comes, it is one of the two.
 
-An ordinary reply is decoded straight into the few fields that matter; anything else goes to `openai_careful.py`. Both
+An ordinary reply is decoded straight into the few fields that matter; anything else goes to `lenient.py`. Both
 are bounded in what they build: no reply has more braces and commas than log-probabilities of all its tokens take.
 """
 
