@@ -132,13 +132,15 @@ def test_nothing_is_left_unhandled(tmp_path, caplog):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_hundred_thousand_steps(tmp_path):
-    """17 disks, 131,071 steps, on an endpoint with a fifth of its requests failing: right, and in few requests."""
+def test_thirty_thousand_steps(tmp_path):
+    """15 disks, 32,767 steps, on an endpoint with a fifth of its requests failing: right, and in few requests."""
     result, totals, _ = solved(
-        17, tmp_path / "run.db", mixed(0.2, seed=3, awaited=range(1000, 150_000, 10_000)), keep=10
+        15, tmp_path / "run.db", mixed(0.2, seed=3, awaited=range(1000, 40_000, 2_500)), keep=10
     )
-    assert result.steps == 131_071
+    assert result.steps == 32_767
     assert unerring.verify(tmp_path / "run.db").problem is None
-    given_up = sum(isinstance(entry, Cancelled) for entry in JournalReader(tmp_path / "run.db").entries())
+    entries = list(JournalReader(tmp_path / "run.db").entries())
+    given_up = sum(isinstance(entry, Cancelled) for entry in entries)
     assert totals.requests <= result.report["spend"]["calls"] <= totals.requests + given_up
-    assert totals.requests <= 1.35 * result.report["samples"]["received"] / 3
+    answered = sum(isinstance(entry, Replies) for entry in entries)
+    assert totals.requests <= 1.35 * answered
