@@ -16,7 +16,7 @@ from pathlib import Path
 import unerring
 from common import Row, give_out, parser_for
 from unerring.api.calibration import shipped_calibration
-from unerring.api.running import Target
+from unerring.api.planning import Target
 from unerring.core.planning.assumptions import measured
 from unerring.core.planning.races import PlannedJob, expected_races
 from unerring.core.planning.signals import weights_of

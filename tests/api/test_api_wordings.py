@@ -7,8 +7,8 @@ import pytest
 import unerring
 from doubling import Doubling, double
 from unerring import Hanoi, InputError, Options, Policy, Sample, Subtask
-from unerring.api.planning import plan, planned_policy
-from unerring.api.running import Target, calibrate
+from unerring.api.calibration import calibrate
+from unerring.api.planning import Target, plan, planned_policy
 from unerring.core.chain import Rehearsal
 from unerring.core.journal.spend import WORDING
 from unerring.core.voting.race import AheadBy, LogOdds

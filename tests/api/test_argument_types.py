@@ -7,10 +7,10 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import Budget, Guards, Hanoi, InputError, Options, Target
-from unerring.api import _fork as forking
 from unerring.api import calibration as measuring
 from unerring.api import running as api
 from unerring.api.calibration import PilotOptions
+from unerring.api.journals import fork as forking
 
 CHAIN = Doubling(2)
 WRONG = {

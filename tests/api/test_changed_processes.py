@@ -10,8 +10,8 @@ import pytest
 import unerring
 from parked_runs import entries, parked
 from unerring import InputError, Options, RedFlag, Request, Subtask
-from unerring.api._review import review
-from unerring.api.history import History
+from unerring.api.journals.history import History
+from unerring.api.journals.review import review
 from unerring.api.resolve import make_chain
 from unerring.core.journal.entries import Accepted, Replies
 from unerring.errors import ChainChanged, StepLimit, StepUndecided

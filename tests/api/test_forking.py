@@ -49,9 +49,9 @@ def test_a_fork_takes_over_the_steps_before_and_decides_the_others(source, tmp_p
         (8, False, 3),
         (16, False, 3),
     ]
-    history = unerring.api.history.History(out)
+    history = unerring.api.journals.history.History(out)
     assert [one["inherited"] for one in step_records(history)] == [True, True, False, False]
-    assert {one["index"] for one in vote_records(unerring.api.history.History(out))} == {2, 3}
+    assert {one["index"] for one in vote_records(unerring.api.journals.history.History(out))} == {2, 3}
     found = unerring.verify(out)
     assert (found.judged, found.problem, found.inherited) == (True, None, 2)
     assert "this run was forked at step 2 of" in found.notes[0]

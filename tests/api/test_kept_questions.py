@@ -13,7 +13,7 @@ from faults.server import serving
 from faults.trials import Trials
 from parked_runs import entries
 from unerring import Hanoi, Options, RedFlag, Subtask
-from unerring.api.history import History
+from unerring.api.journals.history import History
 from unerring.core.journal.entries import QuestionText, Replies
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy

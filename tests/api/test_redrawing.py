@@ -8,12 +8,12 @@ import unerring
 from doubling import double
 from parked_runs import WEIGHED, Rehearsed, Reworded, entries, parked, refused, torn
 from unerring import Sample
-from unerring.api._review import decide, review
 from unerring.api.budget import Budget
-from unerring.api.running import Guards
+from unerring.api.journals.review import decide, review
 from unerring.core.journal.entries import Allowed, Redrawn
 from unerring.core.planning.costs import Price
 from unerring.errors import StepUndecided
+from unerring.runtime.config import Guards
 from unerring.testing import ScriptedSampler
 
 
@@ -111,7 +111,7 @@ def test_a_paid_model_needs_a_price_where_the_run_has_a_budget(tmp_path, monkeyp
     def sampler_for(model, chain, seed):
         yield other
 
-    monkeypatch.setattr("unerring.api._review.sampler_for", sampler_for)
+    monkeypatch.setattr("unerring.api.journals.review.sampler_for", sampler_for)
     with refused(path, "needs the price of other"):
         decide(path, model="other")
     decide(path, model="other", prices={"other": Price(2.0, 3.0)})

@@ -10,7 +10,7 @@ from parked_runs import CAPPED, WEIGHED, Reworded, entries, parked, refused, tor
 from unerring import Guards, InputError, Options, Policy, RedFlag, Request, Subtask
 from unerring.adapters.sqlite.head import HeadFile
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api._review import decide, review
+from unerring.api.journals.review import decide, review
 from unerring.core.journal.entries import Opened, QuestionText, Replies, Reply, Ruled, Voter
 from unerring.core.voting.race import AheadBy
 from unerring.errors import JournalBusy, StepUndecided

@@ -6,8 +6,8 @@ import pytest
 
 import unerring
 from unerring import Hanoi, Options
-from unerring.api.planning import plan, planned_policy
-from unerring.api.running import Target, calibrate
+from unerring.api.calibration import calibrate
+from unerring.api.planning import Target, plan, planned_policy
 from unerring.core.planning.assumptions import measured
 from unerring.core.planning.races import PlannedJob, expected_races
 from unerring.core.planning.spread import equal

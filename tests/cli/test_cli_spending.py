@@ -6,7 +6,7 @@ import pytest
 
 from faults.answers import noise
 from faults.server import serving
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from parked_runs import parked, torn
 from unerring import InputError
 from unerring.adapters.known_journals import MOST_KNOWN, StateUnusable, is_known, remember
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api import _review as reviewing
+from unerring.api.journals import review as reviewing
 from unerring.core.journal.entries import Opened, Redrawn
 
 KEY = "sk-canary-4f1e9b2c7d8a6053aa17"

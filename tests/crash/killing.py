@@ -18,7 +18,7 @@ from stretch import Keeper, Stretch
 from faults.ledger import Ledger, Totals
 from unerring.adapters.sqlite.head import read_mark
 from unerring.adapters.sqlite.writer import JournalReader
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.cli.main import command_line
 from unerring.core.journal.codec import encode
 from unerring.core.journal.entries import Entry, Replies, Reply

@@ -10,7 +10,7 @@ import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, entries_of, export, life
 
 from unerring import Hanoi, run
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.journal.entries import Paused
 from unerring.core.voting.canonical import canonical
 

@@ -8,7 +8,7 @@ from killing import acknowledged, assert_each_once, cli, life
 from stretch import stretches
 
 from faults.process import running
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.planning.costs import Price
 
 PRICE = Price(0.40, 1.60)

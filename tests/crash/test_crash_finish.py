@@ -11,7 +11,7 @@ from killing import Watch, acknowledged, assert_each_once, assert_same_result, c
 from unerring import Hanoi, Options, Stopped, resume, run
 from unerring.adapters.sqlite.head import read_mark, seal_of
 from unerring.adapters.sqlite.schema import log_path
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.journal.entries import Finished
 
 DISKS = 6

@@ -12,7 +12,7 @@ from killing import HERE, cli, happens, life
 from faults.faults import Fault
 from faults.script import since
 from faults.server import serving
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 
 GENEROUS_SECONDS = 20.0  # calls would hang for 120
 

@@ -20,7 +20,7 @@ from killing import (
 from stretch import Stretch, stretches
 
 from unerring import Hanoi, run
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.journal.entries import Finished, Paused
 
 DISKS = 10

@@ -12,7 +12,7 @@ import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, entries_of, life
 from stretch import stretches
 
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.journal.entries import Failed, Intent
 
 DISKS = 5

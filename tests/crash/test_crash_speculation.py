@@ -14,7 +14,7 @@ from killing import Watch, acknowledged, assert_each_once, assert_same_result, e
 from stretch import Kept, stretches
 
 import unerring
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.journal.entries import Paused
 from unerring.testing import NoisySampler
 

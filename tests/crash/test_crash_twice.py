@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from killing import Life, driver, life
 
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 

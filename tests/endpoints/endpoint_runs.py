@@ -65,7 +65,7 @@ def options(spec, **given):
 
 def decisions(journal):
     """Every decided choice, in order."""
-    return [decided.choice for decided in unerring.api.history.History(journal).steps()]
+    return [decided.choice for decided in unerring.api.journals.history.History(journal).steps()]
 
 
 def kinds(entries):

@@ -45,7 +45,7 @@ def decided_wrongly(journal, disks=DISKS):
     """The numbers of the steps that were decided otherwise than is right, seen from where each was asked."""
     chain = Hanoi(disks)
     state, wrong = chain.start(), []
-    for decided in unerring.api.history.History(journal).steps():
+    for decided in unerring.api.journals.history.History(journal).steps():
         if decided.value != chain.truth(state):
             wrong.append(decided.step)
         state = chain.advance(state, decided.value)

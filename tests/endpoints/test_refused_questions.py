@@ -15,7 +15,7 @@ from faults.server import serving
 from rows import Rows
 from unerring import Guards, InputError, Options
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.api._review import decide, review
+from unerring.api.journals.review import decide, review
 from unerring.cli.main import command_line
 from unerring.core.journal.entries import Failed, Refused, Replies
 from unerring.errors import ProviderGone, StepRefused

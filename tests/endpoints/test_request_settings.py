@@ -11,7 +11,7 @@ from faults.server import serving
 from unerring import InputError, Options, Request, Subtask
 from unerring.adapters.openai.sampler import OpenAISampler
 from unerring.api.calibration import PilotOptions, calibrate
-from unerring.api.history import History
+from unerring.api.journals.history import History
 from unerring.api.planning import Target
 from unerring.cli.main import command_line
 from unerring.core.voting.sample import Message, Settings
@@ -110,7 +110,7 @@ def test_settings_that_cannot_be_honoured_are_refused_in_one_line(tmp_path, monk
 def test_messages_and_stop_strings_of_a_question_are_sent():
     """A chain's system message, examples and stop strings stand in each request, behind the run's own system text."""
     with serving(bodies=True, models={"m": doubled}) as server:
-        options = Options(request=Request(system="Be brief."), guards=unerring.api.running.Guards(probe=False))
+        options = Options(request=Request(system="Be brief."), guards=unerring.Guards(probe=False))
         result = unerring.run(Taught(2), f"openai/m@{server.url}", k=2, options=options)
         sent = bodies(server)
     assert result.state["value"] == 4
@@ -207,9 +207,7 @@ def test_no_flagged_sample_is_asked_again_in_the_same_request():
     with serving(bodies=True, models={"m": cold}) as server:
         model = f"openai/m@{server.url},seed=off,n=1"
         request = Request(temperature=0.0)
-        options = Options(
-            request=request, guards=unerring.api.running.Guards(copies=1.0, probe=False), speculate="off"
-        )
+        options = Options(request=request, guards=unerring.Guards(copies=1.0, probe=False), speculate="off")
         assert unerring.run(Doubling(3), model, k=1, options=options).state["value"] == 8
         asked = [json.dumps(body) for body in bodies(server)]
         assert len(asked) == len(set(asked)) == 6

@@ -7,8 +7,9 @@ import unerring
 from faults.answers import noise, stubborn
 from faults.server import serving
 from unerring import Hanoi
-from unerring.api.calibration import PilotOptions
-from unerring.api.running import Options, Target, calibrate
+from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.planning import Target
+from unerring.api.running import Options
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import unerring
 from doubling import Doubling
 from parked_runs import torn
 from unerring import Hanoi, Options
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.cli.export import step_records, vote_records
 from unerring.errors import StepUndecided
 

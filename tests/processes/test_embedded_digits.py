@@ -11,7 +11,7 @@ from tables import each
 from unerring import run, verify
 from unerring.adapters.embedded.catalog import DIGITS
 from unerring.adapters.embedded.engine import Drafter, EnsembleMember, uniforms
-from unerring.api.history import report
+from unerring.api.journals.history import report
 from unerring.cli.main import command_line
 from unerring.errors import InputError
 from unerring.processes import Multiply, Solve, Sort

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring import Options, Policy, resume, run, verify
-from unerring.api.history import History, report, steps
+from unerring.api.journals.history import History, report, steps
 from unerring.core.chain import Chain, verifier_of
 from unerring.core.journal.entries import Shortlisted
 from unerring.core.tree import grown

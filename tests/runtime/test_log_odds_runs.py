@@ -11,7 +11,7 @@ import unerring
 from chain_runs import Words, resume, run
 from doubling import exported
 from unerring import Hanoi, Options, Policy
-from unerring.api.history import History
+from unerring.api.journals.history import History
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.state import RunState
 from unerring.core.voting.race import LogOdds

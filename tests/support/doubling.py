@@ -6,7 +6,7 @@ import pytest
 
 import unerring
 from unerring import Options, RedFlag, Subtask
-from unerring.api.history import History
+from unerring.api.journals.history import History
 from unerring.errors import StepLimit
 from unerring.testing import NoisySampler
 

@@ -1,9 +1,9 @@
 """The public names, which `unerring` offers as its own and imports when the first of them is used."""
 
-from unerring.api._fork import fork
-from unerring.api._rejudge import rejudge
 from unerring.api.budget import Budget
-from unerring.api.history import report, steps, verify
+from unerring.api.journals.fork import fork
+from unerring.api.journals.history import report, steps, verify
+from unerring.api.journals.rejudge import rejudge
 from unerring.api.planning import Target
 from unerring.api.running import Options, Result, aresume, arun, resume, run
 from unerring.core.chain import Chain, Rehearsal, Subtask

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.budget import Budget, allowed
-from unerring.api.history import folded
+from unerring.api.journals.history import folded
 from unerring.core.chain import Chain, started
 from unerring.core.journal.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.journal.state import RunState

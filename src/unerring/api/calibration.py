@@ -13,7 +13,6 @@ from unerring.adapters.openai.fields import require_free_fields
 from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.tables.jsonl import read_json, without_nan
 from unerring.api._pilot_journal import kept_at, pilot_ledger, pilot_opening
-from unerring.api._trust import given_permission
 from unerring.api.budget import Budget
 from unerring.api.resolve import (
     SamplerContext,
@@ -24,6 +23,7 @@ from unerring.api.resolve import (
     require_chain_and_model,
     required_chain,
 )
+from unerring.api.trust import given_permission
 from unerring.core.arguments import (
     require_callable,
     require_made,

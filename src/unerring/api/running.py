@@ -12,12 +12,11 @@ from unerring.adapters.memory import MemoryJournal
 from unerring.adapters.openai.fields import require_free_fields
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api._replayer import ReplayedRun, held_run, require_same_run, retraced
 from unerring.api._terminal_progress import showing
-from unerring.api._trust import given_permission, note_begun, permission_for
 from unerring.api.budget import Budget, allowed
 from unerring.api.calibration import acalibrate, calibrate
-from unerring.api.history import SeriesObserver
+from unerring.api.journals.history import SeriesObserver
+from unerring.api.journals.replayer import ReplayedRun, held_run, require_same_run, retraced
 from unerring.api.planning import Target, plan, planned_policy
 from unerring.api.resolve import (
     SamplerContext,
@@ -31,6 +30,7 @@ from unerring.api.resolve import (
     required_chain,
     speculation_for,
 )
+from unerring.api.trust import given_permission, note_begun, permission_for
 from unerring.core.arguments import (
     require_flag,
     require_made,

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from unerring.adapters.embedded.sampler import EmbeddedSampler
-from unerring.api import history as reading
 from unerring.api import running as api
+from unerring.api.journals import history as reading
 from unerring.cli.exits import quoted
 from unerring.cli.progress import Progress
 from unerring.cli.run import watched

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api.history import History
+from unerring.api.journals.history import History
 from unerring.cli.text.report import inert
 from unerring.core.journal.entries import Reply
 from unerring.core.voting.canonical import parsed

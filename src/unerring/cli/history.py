@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api._fork import fork as forked
-from unerring.api._rejudge import Overturned, Rejudgement, SampleReading
-from unerring.api._rejudge import rejudge as judged_again
+from unerring.api.journals.fork import fork as forked
+from unerring.api.journals.rejudge import Overturned, Rejudgement, SampleReading
+from unerring.api.journals.rejudge import rejudge as judged_again
 from unerring.api.running import Options
 from unerring.cli.exits import (
     DONE,

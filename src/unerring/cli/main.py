@@ -16,7 +16,7 @@ import click
 from click.shell_completion import shell_complete
 
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.cli.calibrate import calibrate, plan
 from unerring.cli.exits import (
     BAD_INPUT,

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from unerring.adapters.tables.jsonl import json_line, json_value
-from unerring.api import _review as reviewing
-from unerring.api._review import Candidate, Parked, ParkedSample, Recorded, Review
+from unerring.api.journals import review as reviewing
+from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.exits import DONE, command_on, in_options, working_on
 from unerring.cli.options import FILE, json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented

@@ -9,8 +9,8 @@ import click
 
 from unerring.adapters.sqlite.reader import entry_count
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api import history as reading
 from unerring.api import running as api
+from unerring.api.journals import history as reading
 from unerring.api.planning import Target
 from unerring.api.resolve import make_chain
 from unerring.cli.exits import (

@@ -12,9 +12,9 @@ import click
 from unerring.adapters.output_file import OutputFile, require_own_place, require_writable
 from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line, read_objects
-from unerring.api import history as reading
 from unerring.api import running as api
 from unerring.api.budget import Budget
+from unerring.api.journals import history as reading
 from unerring.api.planning import Target
 from unerring.api.resolve import require_model
 from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded, in_options, quoted, same_command

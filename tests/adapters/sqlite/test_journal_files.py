@@ -17,7 +17,7 @@ from unerring.adapters.sqlite.head import head_path, read_mark, seal_of
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.schema import log_path
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.history import verify
+from unerring.api.journals.history import verify
 from unerring.core.journal.entries import Committed, Entry
 from unerring.core.journal.state import Decided, RunState
 from unerring.errors import InputError, JournalError

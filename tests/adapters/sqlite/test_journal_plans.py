@@ -10,7 +10,8 @@ from journal_files import POLICY, VOTER, cli, entries_of, exported, forged, open
 import unerring
 from tables import each
 from unerring import Hanoi, Options
-from unerring.api.running import Target, calibrate
+from unerring.api.calibration import calibrate
+from unerring.api.planning import Target
 from unerring.errors import StepLimit
 
 PLAN = {"k": 1, "rule": "ahead-by 1", "steps": 500, "dissent": [0.0, 0.01], "p": {"voter": [0.97, 0.98, 0.99]}}

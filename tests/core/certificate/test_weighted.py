@@ -15,8 +15,8 @@ import unerring
 from pilots import simulated
 from tables import each
 from unerring import Hanoi, Options
-from unerring.api.history import History
-from unerring.api.running import calibrate
+from unerring.api.calibration import calibrate
+from unerring.api.journals.history import History
 from unerring.core.certificate.certificate import ALIKE, APART, AS_WEIGHED, FEW_VOTES, JUDGED
 from unerring.core.certificate.weighted import DOUBTFUL, WeightedMargins
 from unerring.core.planning.signals import measured_signals, weights_of

@@ -132,7 +132,7 @@ def test_an_endpoint_that_bills_too_much_is_named_and_stops_a_strict_run(tmp_pat
         price = {spec: Price(0.4, 1.6)}
 
         def options(usd, **given):
-            budget = unerring.api.running.Budget(usd=usd, **given)
+            budget = unerring.Budget(usd=usd, **given)
             return unerring.Options(budget=budget, prices=price, speculate="off", guards=UNPROBED, in_flight=1)
 
         most = 1.6e-6 * 750  # the output of one call at its limit
@@ -141,7 +141,7 @@ def test_an_endpoint_that_bills_too_much_is_named_and_stops_a_strict_run(tmp_pat
         assert server.ledger.settled().requests == 1
         assert server.ledger.settled().dollars(0.4, 1.6) <= 0.01 + TIMES * most
         assert sum("billed a call" in record.message for record in caplog.records) == 1
-        (finding,) = unerring.api.history.report(tmp_path / "run.db")["findings"]
+        (finding,) = unerring.api.journals.history.report(tmp_path / "run.db")["findings"]
         assert finding.startswith(f"{spec} billed a call 2.3 times what it can cost")
         assert "3 times as much is reserved" in finding
         with pytest.raises(BudgetSpent, match="is spent"):

@@ -16,7 +16,7 @@ from unerring.core.reporting.report import report_of
 from unerring.core.reporting.summary import measured_p, speed_up
 from unerring.core.reporting.timeline import Timeline
 from unerring.errors import InputError
-from unerring.api.history import History, forked_from
+from unerring.api.journals.history import History, forked_from
 from unerring.cli.figures.svg import require_matplotlib
 from unerring.cli.figures.html_doubtful import doubtful_part
 from unerring.cli.figures.run_plots import RunFigure, run_panels

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from unerring.api import history as reading
+from unerring.api.journals import history as reading
 from unerring.core.tree import Node, Tree, grown
 from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError

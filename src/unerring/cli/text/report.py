@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unerring.api.history import forked_from, some_steps
+from unerring.api.journals.history import forked_from, some_steps
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,

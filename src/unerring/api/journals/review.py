@@ -11,7 +11,8 @@ from typing import Any
 
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api._parked import (
+from unerring.api.budget import Budget, allowed
+from unerring.api.journals.undecided import (
     Candidate,
     Parked,
     ParkedRun,
@@ -22,9 +23,8 @@ from unerring.api._parked import (
     told,
     undecided,
 )
-from unerring.api._trust import note_begun
-from unerring.api.budget import Budget, allowed
 from unerring.api.resolve import sampler_for
+from unerring.api.trust import note_begun
 from unerring.core.chain import Chain, advanced, check_of, flag_of
 from unerring.core.journal.entries import Allowed, Entry, Redrawn, Ruled
 from unerring.core.planning.costs import Price

@@ -13,13 +13,13 @@ from typing import Any
 
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
-from unerring.api._replayer import is_of_others
-from unerring.api._trust import note_begun, permission_for
 from unerring.api.budget import Budget, allowed
-from unerring.api.history import folded
+from unerring.api.journals.history import folded
+from unerring.api.journals.replayer import is_of_others
 from unerring.api.planning import Target
 from unerring.api.resolve import SamplerContext, embedded_for, make_chain, make_sampler, require_process
 from unerring.api.running import Options, deciding, policy_for
+from unerring.api.trust import note_begun, permission_for
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
 from unerring.core.journal.digests import identity_of

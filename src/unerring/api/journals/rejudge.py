@@ -11,8 +11,8 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api._replayer import chain_for, is_of_others, parameter_changes, remade
-from unerring.api.history import folded
+from unerring.api.journals.history import folded
+from unerring.api.journals.replayer import chain_for, is_of_others, parameter_changes, remade
 from unerring.api.resolve import require_process
 from unerring.core.chain import (
     Chain,
