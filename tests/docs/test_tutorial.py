@@ -1,0 +1,34 @@
+"""The programs of the tutorial run as they are printed, and print what the page shows."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```\n\n```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_each_program_prints_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    """All five programs, run in their order in one folder, print the output below them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "ledger", raising=False)
+    for name, program, output in PROGRAMS:
+        path = tmp_path / f"{name}.py"
+        path.write_text(program, encoding="utf-8")
+        exec(compile(program, path, "exec"), {"__name__": "__main__"})  # noqa: S102  (our own text)
+        assert capsys.readouterr().out == output, name
+    monkeypatch.delitem(sys.modules, "ledger")
+
+
+@pytest.mark.parametrize(("name", "program"), [(name, program) for name, program, _ in PROGRAMS])
+def test_each_program_is_short(name, program):
+    """A program of the tutorial has fewer than 20 lines."""
+    assert len([line for line in program.splitlines() if line.strip()]) < 20, name
+
+
+def test_there_are_five_programs():
+    """Rows of a table, a chain, a model, resuming, inspecting."""
+    assert len(PROGRAMS) == 5
