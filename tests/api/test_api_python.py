@@ -14,7 +14,7 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import Options, Policy, Sample, errors
-from unerring.api import _terminal_progress as terminal_progress
+from unerring.adapters import terminal
 from unerring.core.voting.race import AheadBy
 from unerring.runtime.signals import CALM, calm_collector
 from unerring.testing import NoisySampler, ScriptedSampler
@@ -164,19 +164,20 @@ def test_a_run_in_a_terminal_shows_its_progress(monkeypatch, stream, given, show
     observer = SimpleNamespace(decided=lambda decided, state: seen.append(decided.step))
     options = Options(**given | ({"observer": observer} if "observer" in given else {}))
     monkeypatch.setattr(sys, "stderr", stream())
-    monkeypatch.setattr(terminal_progress, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr(terminal_progress, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "LOG_SECONDS", 0.0)
     unerring.run(Doubling(3), ScriptedSampler({0: ["2"], 1: ["4"], 2: ["8"]}), k=1, options=options)
     told = sys.stderr.getvalue()
     assert ("step 2" in told) is shown
     assert seen == ([0, 1, 2] if "observer" in given else [])
     if shown and stream is Terminal:
-        assert told.endswith("\r\x1b[K")
+        assert "\x1b[?25h" in told
+        assert told.endswith("\x1b[2K")
 
 
 def test_a_run_on_ones_own_loop_shows_nothing_unasked(monkeypatch):
     """Several runs may be under way there, which would write over each other's lines."""
     monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr(terminal_progress, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
     asyncio.run(unerring.arun(Doubling(1), ScriptedSampler(["2"]), k=1))
     assert sys.stderr.getvalue() == ""

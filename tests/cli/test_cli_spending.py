@@ -98,7 +98,7 @@ def test_a_budget_that_could_not_be_kept_is_refused(cli, run, endpoint, tmp_path
 
 def test_progress_tells_what_is_spent(run, tmp_path, monkeypatch):
     """While a run goes on it says what it has spent of its budget."""
-    monkeypatch.setattr("unerring.cli.progress.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("unerring.adapters.terminal.LOG_SECONDS", 0.0)
     done = run("--budget-usd", 1, "--prices", tmp_path / "prices.toml")
     assert done.code == 0
     assert "spent of $1.00" in done.err

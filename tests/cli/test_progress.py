@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from unerring import Hanoi, Options, run
+from unerring.adapters import terminal as terminal_lines
+from unerring.adapters.terminal import LOG_SECONDS, REFRESH_SECONDS
 from unerring.cli import progress
-from unerring.cli.progress import PLAIN_SECONDS, REFRESH_SECONDS, Progress
+from unerring.cli.progress import Progress
 from unerring.core.journal.entries import Opened
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.reporting.progress import duration
@@ -25,7 +27,8 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def clock(monkeypatch):
     """The time that progress goes by; it stands still until a test moves it."""
     now = SimpleNamespace(seconds=1_000.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    for module in (progress, terminal_lines):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -335,7 +338,7 @@ def test_a_terminal_is_not_written_to_more_often_than_it_can_be_read(terminal, c
         for step in range(5_000):
             made.decided(decided(step), state(step + 1, 5_000))
     assert ESCAPE.sub("", one.shown()).count("steps/s") < 50
-    assert REFRESH_SECONDS < PLAIN_SECONDS
+    assert REFRESH_SECONDS < LOG_SECONDS
 
 
 def test_a_real_run_is_watched_to_its_end(terminal):

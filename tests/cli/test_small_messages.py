@@ -1,6 +1,6 @@
 """Messages that name what is wrong and what helps: empty names, single steps, models that a provider does not have."""
 
-from unerring.cli.progress import awaited_line
+from unerring.adapters.terminal import awaited_line
 
 GONE = """
 from unerring.errors import ProviderDown

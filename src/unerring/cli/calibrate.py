@@ -1,7 +1,5 @@
 """The commands that measure and plan: calibrate and plan."""
 
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from unerring.cli.exits import (
     OPTIONS,
     STOPPED,
     CommandEnded,
-    notice_text,
     quoted,
     same_command,
     user_code_failed,
@@ -37,7 +34,7 @@ from unerring.cli.options import (
     process_options,
     spending_options,
 )
-from unerring.cli.progress import PLAIN_SECONDS, REFRESH_SECONDS, awaited_line
+from unerring.cli.progress import PilotProgress
 from unerring.cli.text.plan import calibration_text, plan_text
 from unerring.core.chain import length_of
 from unerring.core.planning.assumptions import Assumptions, given, measured
@@ -91,7 +88,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         from unerring.cli.figures.calibration_plots import prepare
 
         prepare(plots)  # what is lacking is said before samples are drawn
-    progress = _Progress(quiet=as_json)
+    progress = PilotProgress(quiet=as_json)
     options = measuring.PilotOptions(
         in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
     )
@@ -118,58 +115,6 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         steps = length_of(chain) or found.steps
         click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target 0.95", err=True)
     return DONE
-
-
-class _Progress:
-    """How a calibration gets on, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._live = sys.stderr.isatty() and not quiet
-        self._bar: Any = None
-        self._shown = time.monotonic()
-
-    def __enter__(self) -> "_Progress":
-        if self._live:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(
-                *columns, TextColumn("{task.description}"), console=Console(stderr=True), transient=True
-            )
-            self._bar.add_task("")
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def notice(self, line: str) -> None:
-        """Show a line about what takes a while in which no step is counted."""
-        line = notice_text(line)
-        if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        elif not self._quiet:
-            click.echo(line, err=True)
-
-    def stopping(self, calls: int, seconds: float) -> None:
-        """Count down on a terminal while calls under way are waited for; elsewhere one line of the log is enough."""
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], description=awaited_line(calls, seconds))
-
-    def seen(self, calibration: Calibration) -> None:
-        now = time.monotonic()
-        if self._quiet or now - self._shown < (REFRESH_SECONDS if self._live else PLAIN_SECONDS):
-            return
-        self._shown = now
-        told = f"{calibration.steps:,} steps, {sum(voter.wrong for voter in calibration.voters):,} votes wrong"
-        if self._bar is not None:
-            done, total = calibration.samples, calibration.asked_for
-            self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=told)
-        else:
-            click.echo(f"{calibration.samples:,} of {calibration.asked_for:,} samples: {told}", err=True)
 
 
 @click.command()
