@@ -29,7 +29,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 from common import Row, give_out, in_fresh_process, parser_for
-from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.adapters.openai import OpenAISampler
 from unerring.core.journal.entries import Allowed, Entry, Opened
 from unerring.core.journal.spend import SpendLimits, Tariff
 from unerring.core.journal.state import RunState

@@ -19,7 +19,7 @@ from common import Row, give_out, parser_for
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from faults.process import running
-from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.adapters.openai import OpenAISampler
 from unerring.core.voting.sample import Settings
 from unerring.runtime.calls.gate import Gate
 from unerring.runtime.calls.rate_control import FIRST

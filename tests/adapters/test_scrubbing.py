@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from unerring import InputError
-from unerring.adapters.openai.spec import Secret, parse_spec
+from unerring.adapters.http.spec import Secret, parse_spec
 from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.adapters.scrubbing import without_secrets
 from unerring.cli.main import command_line

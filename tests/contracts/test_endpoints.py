@@ -3,7 +3,7 @@
 import pytest
 
 from faults.server import serving
-from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.adapters.openai import OpenAISampler
 from unerring.testing.contracts import EndpointContract
 
 KEY = "sk-0123456789abcdefXYZ"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from unerring.adapters.http.spec import KEYS, parse_spec
 from unerring.adapters.litellm import _chat
-from unerring.adapters.openai.spec import KEYS, parse_spec
 from unerring.cli.main import commands as command_line
 from unerring.runtime.protocols import Endpoint
 

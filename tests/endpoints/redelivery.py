@@ -25,7 +25,7 @@ from unerring.runtime.config import Guards, Patience
 DISKS = 6
 POLICY = Policy(AheadBy(3), first_temperature=1.0, later_temperature=1.0, flags=FlagRules(400))
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["unerring", "unerring.adapters.openai.sampler", "redelivery"])
+CHILDREN.set_forkserver_preload(["unerring", "unerring.adapters.openai", "redelivery"])
 
 
 def options(probe=False, wrong=0.4, **given):

@@ -13,7 +13,7 @@ from faults.answers import noise
 from faults.faults import Fault
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.openai.request import SEED_BITS
+from unerring.adapters.chat.request import SEED_BITS
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Probed, Replies
 from unerring.core.voting.redflag import FlagKind

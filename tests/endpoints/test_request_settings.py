@@ -9,7 +9,7 @@ from doubling import Doubling, double
 from faults.answers import Answer
 from faults.server import serving
 from unerring import InputError, Options, Request, Subtask
-from unerring.adapters.openai.sampler import OpenAISampler
+from unerring.adapters.openai import OpenAISampler
 from unerring.api.calibration import PilotOptions, calibrate
 from unerring.api.journals.history import History
 from unerring.api.planning import Target

@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from unerring.adapters.openai.connection import Answered, Connection
-from unerring.adapters.openai.errors import LARGEST_ERROR, Failure, one_line
-from unerring.adapters.openai.request import FORMAT, LIMITS
-from unerring.adapters.openai.sampler import OpenAISampler
-from unerring.adapters.openai.spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, EndpointSpec, Secret, parse_spec
-from unerring.adapters.openai.spec import PROVIDER as CHAT
+from unerring.adapters.chat.request import FORMAT, LIMITS
+from unerring.adapters.http.connection import Answered, Connection
+from unerring.adapters.http.errors import LARGEST_ERROR, Failure, one_line
+from unerring.adapters.http.spec import DEFAULT_URL, KEYS, SHORTEST_SECRET, EndpointSpec, Secret, parse_spec
+from unerring.adapters.http.spec import PROVIDER as CHAT
+from unerring.adapters.openai import OpenAISampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.scrubbing import KeyFinder
 from unerring.errors import FailureKind, InputError, ProviderBusy

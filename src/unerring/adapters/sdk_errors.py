@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from inspect import getattr_static
 from typing import Any
 
-from unerring.adapters.openai.errors import ErrorBody, failure, one_line, said_by
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.http.errors import ErrorBody, failure, one_line, said_by
+from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 # Class names along an exception's MRO, and codes of boto3 and gRPC, by what they say where no status says more.

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.openai.fields import require_free_fields
+from unerring.adapters.chat.fields import require_free_fields
 from unerring.adapters.output_file import require_writable, write_whole
 from unerring.adapters.tables.jsonl import read_json, without_nan
 from unerring.api._pilot_journal import kept_at, pilot_ledger, pilot_opening

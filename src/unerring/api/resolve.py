@@ -225,7 +225,7 @@ def _of_provider(asked: str, chain: Chain, origin: SamplerContext, made: ExitSta
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
         return _to_close(NoisySampler(rehearse, **_noise(rest)), made)
     if provider == "openai":
-        from unerring.adapters.openai.sampler import OpenAISampler
+        from unerring.adapters.openai import OpenAISampler
 
         return _to_close(OpenAISampler(spec, permission=origin.permission), made)
     if provider == "openai-batch":

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.chat.fields import require_free_fields
 from unerring.adapters.memory import MemoryJournal
-from unerring.adapters.openai.fields import require_free_fields
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._terminal_progress import showing

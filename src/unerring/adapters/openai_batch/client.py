@@ -17,10 +17,10 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from unerring.adapters.openai.connection import KEEP_ALIVE, words_for
-from unerring.adapters.openai.errors import LARGEST_ERROR, failure, one_line, read_error
-from unerring.adapters.openai.response import LARGEST_REPLY
-from unerring.adapters.openai.spec import EndpointSpec, Proxy, Secret
+from unerring.adapters.chat.response import LARGEST_REPLY
+from unerring.adapters.http.connection import KEEP_ALIVE, words_for
+from unerring.adapters.http.errors import LARGEST_ERROR, failure, one_line, read_error
+from unerring.adapters.http.spec import EndpointSpec, Proxy, Secret
 from unerring.adapters.openai_batch.request_id import ENDPOINT
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from unerring.adapters.openai.errors import one_line, read_error
-from unerring.adapters.openai.request import LIMITS, RequestForm, refused_parameter
-from unerring.adapters.openai.response import LARGEST_REPLY, ExpectedReply, outcome
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.chat.request import LIMITS, RequestForm, refused_parameter
+from unerring.adapters.chat.response import LARGEST_REPLY, ExpectedReply, outcome
+from unerring.adapters.http.errors import one_line, read_error
+from unerring.adapters.http.spec import Secret
 from unerring.adapters.openai_batch.request_id import RequestLine
 from unerring.adapters.openai_batch.results import OutcomeKind, RequestOutcome
 from unerring.core.voting.sample import Sample, Usage, least_tokens

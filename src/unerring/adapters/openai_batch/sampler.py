@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from unerring.adapters.openai.request import RequestForm
-from unerring.adapters.openai.sampler import most_tokens
-from unerring.adapters.openai.spec import proxy_for, secret_for
+from unerring.adapters.chat.request import RequestForm
+from unerring.adapters.http.spec import proxy_for, secret_for
+from unerring.adapters.openai import most_tokens
 from unerring.adapters.openai_batch.client import BatchApi
 from unerring.adapters.openai_batch.outcome import OutcomeReader, Samples
 from unerring.adapters.openai_batch.request_id import MOST_LINE, RequestLine, key_of, required_identity

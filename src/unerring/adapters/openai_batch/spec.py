@@ -4,8 +4,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from unerring.adapters.openai.spec import PROVIDER as CHAT
-from unerring.adapters.openai.spec import EndpointSpec, parse_spec
+from unerring.adapters.http.spec import PROVIDER as CHAT
+from unerring.adapters.http.spec import EndpointSpec, parse_spec
 from unerring.adapters.openai_batch.request_id import MOST_REQUESTS
 from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.errors import InputError

@@ -9,7 +9,7 @@ from msgspec import structs
 from openai_replies import CANARY, USAGE, asked, choice, one, read, reply, unknown
 
 from tables import each
-from unerring.adapters.openai.response import LARGEST_INFLATED, LARGEST_REPLY, LONGEST_TEXT, outcome
+from unerring.adapters.chat.response import LARGEST_INFLATED, LARGEST_REPLY, LONGEST_TEXT, outcome
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Finish, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown

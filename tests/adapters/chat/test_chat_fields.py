@@ -7,7 +7,7 @@ import pytest
 import unerring
 from parked_runs import entries
 from unerring import Hanoi, InputError, Options, Request
-from unerring.adapters.openai.fields import require_free_fields
+from unerring.adapters.chat.fields import require_free_fields
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.calibration import PilotOptions
 from unerring.core.journal.entries import Opened

@@ -13,10 +13,10 @@ from random import Random
 import pytest
 
 from tables import each
-from unerring.adapters.openai.errors import LONGEST_MESSAGE
-from unerring.adapters.openai.response import LONGEST_TEXT, ExpectedReply, outcome
-from unerring.adapters.openai.retry_after import LONGEST_WAIT
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.chat.response import LONGEST_TEXT, ExpectedReply, outcome
+from unerring.adapters.http.errors import LONGEST_MESSAGE
+from unerring.adapters.http.retry_after import LONGEST_WAIT
+from unerring.adapters.http.spec import Secret
 from unerring.core.voting.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.adapters.openai.errors import said_by
-from unerring.adapters.openai.request import MOST_TAILS, RequestForm, refused_parameter
-from unerring.adapters.openai.spec import EndpointSpec
+from unerring.adapters.chat.request import MOST_TAILS, RequestForm, refused_parameter
+from unerring.adapters.http.errors import said_by
+from unerring.adapters.http.spec import EndpointSpec
 from unerring.core.voting.sample import Settings
 
 SETTINGS = Settings(temperature=0.1, max_output_tokens=750, seed=7, step=3, slot=2)

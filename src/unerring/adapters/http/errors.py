@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias, TypeGuard
 
-from unerring.adapters.openai.retry_after import wait_asked
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.http.retry_after import wait_asked
+from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Failure: TypeAlias = ProviderBusy | ProviderDown

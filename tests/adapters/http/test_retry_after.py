@@ -1,8 +1,8 @@
 """How long a provider asks to be left alone, where it names several waits at once."""
 
 from tables import each
-from unerring.adapters.openai.errors import retry_after
-from unerring.adapters.openai.retry_after import LONGEST_WAIT
+from unerring.adapters.http.errors import retry_after
+from unerring.adapters.http.retry_after import LONGEST_WAIT
 
 NOW = 1_700_000_000.0
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from unerring.adapters.openai.deadlines import Deadlines
+from unerring.adapters.http.deadlines import Deadlines
 
 LONG, SHORT = 60.0, 0.02  # seconds
 

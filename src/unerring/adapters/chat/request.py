@@ -9,8 +9,8 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from unerring.adapters.openai.errors import ErrorBody
-from unerring.adapters.openai.spec import EndpointSpec
+from unerring.adapters.http.errors import ErrorBody
+from unerring.adapters.http.spec import EndpointSpec
 from unerring.core.voting.sample import Message, Settings
 
 # As many bits as a signed 32-bit integer has, which is all that Gemini and llama.cpp take. Two samples of a step share

@@ -21,10 +21,10 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
-from unerring.adapters.openai.deadlines import Deadlines
-from unerring.adapters.openai.errors import LARGEST_ERROR, Failure, one_line
-from unerring.adapters.openai.response import LARGEST_REPLY
-from unerring.adapters.openai.spec import EndpointSpec, Proxy, Secret
+from unerring.adapters.chat.response import LARGEST_REPLY
+from unerring.adapters.http.deadlines import Deadlines
+from unerring.adapters.http.errors import LARGEST_ERROR, Failure, one_line
+from unerring.adapters.http.spec import EndpointSpec, Proxy, Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 # uvicorn and Node close connections that were idle for 5 seconds: to use one just then loses a call for nothing.

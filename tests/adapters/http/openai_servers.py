@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager, suppress
 
-from unerring.adapters.openai.connection import Connection
-from unerring.adapters.openai.spec import EndpointSpec, proxy_for, secret_for
+from unerring.adapters.http.connection import Connection
+from unerring.adapters.http.spec import EndpointSpec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN
 
 CANARY = "sk-canary-5d1f0c9a7e"

@@ -9,10 +9,10 @@ import pytest
 from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
 
 from tables import each
-from unerring.adapters.openai.connection import Connection
-from unerring.adapters.openai.errors import LARGEST_ERROR
-from unerring.adapters.openai.response import LARGEST_REPLY
-from unerring.adapters.openai.spec import EndpointSpec, secret_for
+from unerring.adapters.chat.response import LARGEST_REPLY
+from unerring.adapters.http.connection import Connection
+from unerring.adapters.http.errors import LARGEST_ERROR
+from unerring.adapters.http.spec import EndpointSpec, secret_for
 from unerring.errors import FailureKind, ProviderBusy
 
 DEADLINE = 0.25  # seconds

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.openai.errors import ErrorBody, Failure, failure, one_line, read_error
-from unerring.adapters.openai.finish_reasons import LONGEST_REASON, finish_of
-from unerring.adapters.openai.lenient import END, ReplyBody, ReplyChoice, ReplyMessage, careful, is_there, number
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.chat.finish_reasons import LONGEST_REASON, finish_of
+from unerring.adapters.chat.lenient import END, ReplyBody, ReplyChoice, ReplyMessage, careful, is_there, number
+from unerring.adapters.http.errors import ErrorBody, Failure, failure, one_line, read_error
+from unerring.adapters.http.spec import Secret
 from unerring.core.voting.sample import Finish, Sample, Usage, least_tokens
 from unerring.errors import FailureKind, ProviderBusy
 

@@ -12,7 +12,7 @@ from faults.faults import Fault, Rejection, redirected
 from faults.script import always, listed
 from faults.server import serving
 from tables import each
-from unerring.adapters.openai.sampler import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
+from unerring.adapters.openai import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
 from unerring.core.voting.sample import Finish, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 from unerring.processes.general import General

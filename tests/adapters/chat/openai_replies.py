@@ -2,8 +2,8 @@
 
 import json
 
-from unerring.adapters.openai.response import ExpectedReply, outcome
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.chat.response import ExpectedReply, outcome
+from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy
 
 CANARY = "sk-canary-5d1f0c9a7e"

@@ -6,10 +6,10 @@ from email.utils import formatdate
 import pytest
 
 from tables import each
-from unerring.adapters.openai.errors import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
-from unerring.adapters.openai.response import ExpectedReply, outcome
-from unerring.adapters.openai.retry_after import wait_asked
-from unerring.adapters.openai.spec import Secret
+from unerring.adapters.chat.response import ExpectedReply, outcome
+from unerring.adapters.http.errors import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
+from unerring.adapters.http.retry_after import wait_asked
+from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 CANARY = "sk-canary-5d1f0c9a7e"

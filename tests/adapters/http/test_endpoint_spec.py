@@ -7,8 +7,7 @@ import pytest
 
 from pilots import one_line
 from tables import each
-from unerring.adapters.openai.sampler import OpenAISampler
-from unerring.adapters.openai.spec import (
+from unerring.adapters.http.spec import (
     KEYS,
     EndpointSpec,
     Proxy,
@@ -18,6 +17,7 @@ from unerring.adapters.openai.spec import (
     proxy_for,
     secret_for,
 )
+from unerring.adapters.openai import OpenAISampler
 from unerring.errors import InputError
 
 CANARY = "sk-canary-5d1f0c9a7e"

@@ -5,11 +5,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from unerring.adapters.openai.connection import Connection
-from unerring.adapters.openai.errors import Failure, read_error
-from unerring.adapters.openai.request import LIMITS, RequestForm, refused_parameter
-from unerring.adapters.openai.response import ExpectedReply, Outcome, outcome
-from unerring.adapters.openai.spec import parse_spec, proxy_for, secret_for
+from unerring.adapters.chat.request import LIMITS, RequestForm, refused_parameter
+from unerring.adapters.chat.response import ExpectedReply, Outcome, outcome
+from unerring.adapters.http.connection import Connection
+from unerring.adapters.http.errors import Failure, read_error
+from unerring.adapters.http.spec import parse_spec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown

@@ -1,0 +1,1 @@
+"""Exchanges over HTTP with endpoints that speak OpenAI's protocol: addresses, keys, connections, errors."""

@@ -1,1 +1,0 @@
-"""Chat endpoints that speak OpenAI's protocol."""
