@@ -1,0 +1,52 @@
+"""Code and documentation use plain words: a list of private words that must not come back."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+BANNED = {  # each word with what to write instead
+    "kept out": "excluded",
+    "peace": "a pause",
+    "surroundings": "a configuration",
+}
+ALLOWED: dict[tuple[str, str], str] = {}  # a file and a word that may stay in it, with the reason
+
+
+def pages() -> list[Path]:
+    """The files that readers see: code, documentation, benchmarks, examples and training."""
+    folders = [ROOT / name for name in ("src", "docs", "benchmarks", "examples", "training")]
+    found = [file for folder in folders for kind in ("*.py", "*.md") for file in folder.rglob(kind)]
+    return sorted([*ROOT.glob("*.md"), *found])
+
+
+def words_of(text: str) -> str:
+    """A text with its names parted into words: `heard_late` and `HeardLate` both hold `heard`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text).lower()
+
+
+def banned_in(text: str) -> list[tuple[int, str]]:
+    """The banned words of a text, each with its line."""
+    pattern = re.compile("|".join(rf"\b{word}s?\b".replace(" ", r"\s+") for word in BANNED))
+    plain = words_of(text)
+    return [(plain.count("\n", 0, found.start()) + 1, " ".join(found[0].split())) for found in pattern.finditer(plain)]
+
+
+def test_no_page_uses_a_banned_word():
+    """No docstring, comment, message, name or page of documentation has a word of the list."""
+    found = []
+    for page in pages():
+        name = str(page.relative_to(ROOT))
+        for line, word in banned_in(page.read_text(encoding="utf-8")):
+            if (name, word) not in ALLOWED:
+                found.append(f"{name}:{line}: {word}")
+    assert found == []
+
+
+def test_banned_words_are_found_in_names_and_across_lines():
+    """A word counts within a name, in capitals, and with a line break in it."""
+    assert banned_in("def in_peace(): ...\nclass PeaceKept: ...\n# kept\nout") == [
+        (1, "peace"),
+        (2, "peace"),
+        (3, "kept out"),
+    ]
