@@ -153,15 +153,15 @@ def run_unerring(url: str, width: int, calls: int) -> float:
 
     async def work() -> float:
         sampler = OpenAISampler(f"openai/bench-1@{url}", {"UNERRING_API_KEY": KEY})
-        around = RunConfig(speculation=Speculation(in_flight=width))
-        ledger = ledger_for(sampler, around)
+        config = RunConfig(speculation=Speculation(in_flight=width))
+        ledger = ledger_for(sampler, config)
         account, stop, copies = ledger.state.account, StopRequest(), DuplicateDetector()
-        caller = Caller(around, width)
+        caller = Caller(config, width)
 
         async def call(number: int) -> str:
             settings = Settings(0.1, SETTINGS.max_output_tokens, 3, number, 0)
             key = next(numbers), 0, "state"
-            tries = CallTries(ledger, (key[0], 0, 1), "state", around.stop, stop)
+            tries = CallTries(ledger, (key[0], 0, 1), "state", config.stop, stop)
             (sample,) = await caller.call(CallRequest(sampler, PROMPT, settings, 1), tries, stop)
             ledger.state.in_flight.discard(key)
             account.settle(key, ledger.price(sampler, sample.usage))
@@ -178,7 +178,7 @@ def run_unerring(url: str, width: int, calls: int) -> float:
         return asyncio.run(work())
 
 
-def ledger_for(sampler: OpenAISampler, around: RunConfig) -> Ledger:
+def ledger_for(sampler: OpenAISampler, config: RunConfig) -> Ledger:
     """The books of a run that has just begun, with a budget in dollars; what is written to them goes nowhere."""
 
     class Nowhere(MemoryJournal):
@@ -188,7 +188,7 @@ def ledger_for(sampler: OpenAISampler, around: RunConfig) -> Ledger:
     state = RunState()
     state.apply(Opened("calls", {}, sampler.name, Policy().to_json(), 3, "0", None, "benchmark", 0.0))
     state.apply(Allowed(SpendLimits(money=10**18), {sampler.name: Tariff(400_000, 1_600_000, 100_000)}))
-    return Ledger(state, Nowhere(), around)
+    return Ledger(state, Nowhere(), config)
 
 
 def run_sampler(url: str, width: int, calls: int) -> float:

@@ -26,8 +26,8 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
+def no_known_replies() -> Iterator[None]:
     """Each test knows no reply that another test received."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "_HEARD", ReplyIds())
+        patch.setattr(limits, "_PROCESS_REPLIES", ReplyIds())
         yield

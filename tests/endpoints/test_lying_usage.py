@@ -14,7 +14,7 @@ from unerring import Hanoi, Options, Sample, Settings, Usage
 from unerring.api.budget import Budget
 from unerring.core.voting.sample import Message, least_tokens
 from unerring.errors import Stopped
-from unerring.runtime.calls.retry import CallRequest, brought
+from unerring.runtime.calls.retry import CallRequest, receive
 from unerring.runtime.config import Guards
 
 DOLLARS = 0.02  # a chain of 8 disks costs about 0.07
@@ -96,7 +96,7 @@ def test_an_endpoint_of_ones_own_is_held_to_its_texts_too():
         ("nothing", [Usage(), Usage()], [(1000, 50), (0, 50)]),
     ]:
         sampler = Own(*(Sample("sixteen letters.", usage) for usage in said))
-        samples = asyncio.run(brought(CallRequest(sampler, "q", settings, 2), Kept()))
+        samples = asyncio.run(receive(CallRequest(sampler, "q", settings, 2), Kept()))
         found = [(one.usage.input_tokens, one.usage.output_tokens) for one in samples]
         if found != charged:
             wrong.append((case, found))

@@ -102,7 +102,7 @@ def test_no_reply_to_an_earlier_session_of_a_calibration_votes(tmp_path, monkeyp
         calibrate(Hanoi(6), spec, 40, path, options=settings)
         before = {reply.reply_id for reply in replies(journal)}
         server.setup.script = shares({Fault.STRAY: 0.5}, seed=1)
-        monkeypatch.setattr(limits, "_HEARD", ReplyIds())
+        monkeypatch.setattr(limits, "_PROCESS_REPLIES", ReplyIds())
         calibrate(Hanoi(6), spec, 60, path, options=settings)
     again = [reply.flag for reply in replies(journal)[len(before) :] if reply.reply_id in before]
     assert len(again) > 5

@@ -64,11 +64,11 @@ class World:
     moods: float
     speculation: Speculation
 
-    def run(self, speculation=None, entries=(), **around):
+    def run(self, speculation=None, entries=(), **config):
         """One session on the entries so far; whatever stops it is kept."""
-        return virtually(self._session(speculation, list(entries), around))
+        return virtually(self._session(speculation, list(entries), config))
 
-    async def _session(self, speculation, entries, around):
+    async def _session(self, speculation, entries, config):
         sampler = Moody(self.noise, self.seed, self.paid, self.moods)
         kept, state, at = Kept(), RunState(), self.maze.start()
         journal = Late(entries)
@@ -82,10 +82,10 @@ class World:
         entry = Resumed(0.0) if entries else opened
         state.apply(entry)
         journal.append(entry)
-        around = {"patience": Patience(0.01, 0.1, 10**9, spread=0.0), "clock": LoopClock(), "observer": kept} | around
+        config = {"patience": Patience(0.01, 0.1, 10**9, spread=0.0), "clock": LoopClock(), "observer": kept} | config
         error = None
         try:
-            at = await run_chain(self.maze, sampler, journal, state, at, RunConfig(speculation=speculation, **around))
+            at = await run_chain(self.maze, sampler, journal, state, at, RunConfig(speculation=speculation, **config))
         except Exception as caught:
             error = caught
         return Ended(kept.steps, at if error is None else None, error, list(journal.entries()), state, sampler)

@@ -295,7 +295,7 @@ def test_a_run_leaves_no_task_in_the_users_loop(end, speculation):
         stop = StopRequest()
         patience = Patience(total=1.0 if end == "rate limited" else 1e6)
         given = {"clock": LoopClock(), "speculation": speculation, "stop": stop, "patience": patience}
-        guards = {"guards": sampling.Surroundings().guards}
+        guards = {"guards": sampling.RunConfig().guards}
         run = asyncio.ensure_future(arun(Words(4), Busy(Bill(), 0, 0.0), K2, **given, **guards))
         await until(30.0)
         if end == "stopped":

@@ -18,7 +18,7 @@ from unerring.core.voting.race import AheadBy
 from unerring.core.voting.sample import Sample
 from unerring.errors import StepUndecided
 from unerring.runtime.config import Speculation
-from unerring.runtime.ensemble import Ensemble, reserves_of, seated, turns_before, voter_name
+from unerring.runtime.ensemble import Ensemble, member_for, reserves_of, turns_before, voter_name
 
 
 class Speaks:
@@ -193,7 +193,7 @@ def test_no_common_factor_keeps_a_member_from_a_wording(members, reserves, wordi
     drawing = reserves if escalated and reserves else members
     met = Counter()
     for slot in range(720 * 4):
-        sampler = seated(panel, slot, escalated)
+        sampler = member_for(panel, slot, escalated)
         met[sampler.voter(slot), turns_before(panel, slot, escalated) % wordings] += 1
     voters = {voter for voter, _ in met}
     assert len(met) == len(voters) * wordings

@@ -35,8 +35,8 @@ def lived(sampler, calibration, entries, lives=-1):
     """One session of a pilot, as `one_life`."""
 
     def begun(journal):
-        around = RunConfig(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
-        pilot = Pilot(Places(60), sampler, calibration, Ledger(replay(entries), journal, around), around)
+        config = RunConfig(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
+        pilot = Pilot(Places(60), sampler, calibration, Ledger(replay(entries), journal, config), config)
         return pilot.run(lambda _: None)
 
     return one_life(begun, sampler, entries, lives)

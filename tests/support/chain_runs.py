@@ -125,21 +125,21 @@ def opening(chain: Chain, policy: Policy) -> Opened:
     return Opened("words", {}, "model", policy.to_json(), 0, canonical(chain.start()), None, "tests", 0.0)
 
 
-def run(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **around) -> Outcome:
+def run(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **config) -> Outcome:
     """Run a chain in memory; whatever it raises is kept, not raised."""
-    return asyncio.run(arun(chain, sampler, policy, journal, folded, clock, **around))
+    return asyncio.run(arun(chain, sampler, policy, journal, folded, clock, **config))
 
 
-async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **around) -> Outcome:
+async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **config) -> Outcome:
     """Run a chain in memory, on the running loop; `folded` is an empty state of the caller's to watch."""
     journal = MemoryJournal() if journal is None else journal
     folded, entry = folded or RunState(), opening(chain, policy)
     folded.apply(entry)
     journal.append(entry)
-    return await _going(chain, sampler, journal, folded, chain.start(), clock, around)
+    return await _going(chain, sampler, journal, folded, chain.start(), clock, config)
 
 
-def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **around) -> Outcome:
+def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **config) -> Outcome:
     """Go on from a journal's entries alone."""
     folded, at, heard = RunState(), chain.start(), ReplyIds()
     journal = MemoryJournal(entries)
@@ -151,15 +151,15 @@ def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, Non
     resumed = Resumed(0.0, *caps)
     folded.apply(resumed)
     journal.append(resumed)
-    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, {"heard": heard} | around))
+    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, {"known_replies": heard} | config))
 
 
-async def _going(chain, sampler, journal, folded, at, clock, around) -> Outcome:
+async def _going(chain, sampler, journal, folded, at, clock, config) -> Outcome:
     watch, clock = Watch(), clock or FakeClock()
-    surroundings = RunConfig(**({"clock": clock, "observer": watch} | around))
+    run_config = RunConfig(**({"clock": clock, "observer": watch} | config))
     last, caught = None, None
     try:
-        last = await run_chain(chain, sampler, journal, folded, at, surroundings)
+        last = await run_chain(chain, sampler, journal, folded, at, run_config)
     except BaseException as error:  # also cancellation: the journal is looked at afterwards
         caught = error
     return Outcome(last, caught, journal, folded, clock, watch.seen)

@@ -131,12 +131,12 @@ def always_a(prompt, step, slot):
 RIGHT = Speculation(a_word)
 
 
-def ahead(chain, sampler, policy=K3, speculation=RIGHT, beside=None, **around):
+def ahead(chain, sampler, policy=K3, speculation=RIGHT, beside=None, **config):
     """A run in virtual time that asks ahead; `beside(task)` runs next to it, and the time it took comes with it."""
 
     async def main():
         task = asyncio.ensure_future(
-            arun(chain, sampler, policy, clock=LoopClock(), speculation=speculation, **around)
+            arun(chain, sampler, policy, clock=LoopClock(), speculation=speculation, **config)
         )
         other = asyncio.ensure_future(beside(task)) if beside else None
         outcome = await task

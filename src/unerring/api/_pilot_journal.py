@@ -42,7 +42,7 @@ def pilot_ledger(
     opening: Opened,
     sampler: Sampler,
     allowance: tuple[Budget, Mapping[str, Price] | str | Path | None],
-    around: RunConfig,
+    config: RunConfig,
 ) -> Iterator[Ledger]:
     """The ledger of a calibration whose journal is at `path`, or of one that is not kept.
 
@@ -56,7 +56,7 @@ def pilot_ledger(
         if path is not None and path.exists():
             journal, kept = SqliteJournal.reopen(path)
             for entry, _, _ in folded(path, kept, state):
-                around.heard.note(entry)
+                config.known_replies.note(entry)
         first: Entry = opening
         before = None
         if state.opened is not None:
@@ -66,7 +66,7 @@ def pilot_ledger(
         if journal is None and path is not None:
             journal = SqliteJournal.create(path)
         assert journal is not None
-        ledger = Ledger(state, journal, around)
+        ledger = Ledger(state, journal, config)
         try:
             ledger.record(first)
             if allowing is not None:

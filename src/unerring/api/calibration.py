@@ -41,7 +41,7 @@ from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Guards, Patience, RunConfig, StopRequest, SystemClock, heard_by_process
+from unerring.runtime.config import Guards, Patience, RunConfig, StopRequest, SystemClock, replies_of_process
 from unerring.runtime.ensemble import Ensemble, require_request, samplers_of
 from unerring.runtime.pilot import Pilot, can_be_entered
 from unerring.runtime.protocols import Clock, Sampler
@@ -170,14 +170,14 @@ async def _calibrate(
         kept = kept_at(path, sampler, options.budget, calibration)
         share = options.budget.share(kept)
         guards, notice = options.guards, options.notice
-        stop.shows, heard = options.stopping, heard_by_process()
-        around = RunConfig(
-            options.clock, options.patience, stop, guards=guards, share=share, notice=notice, heard=heard
+        stop.on_countdown, known = options.stopping, replies_of_process()
+        config = RunConfig(
+            options.clock, options.patience, stop, guards=guards, share=share, notice=notice, known_replies=known
         )
         opening = pilot_opening(chain, calibration, policy, options.clock.time())
-        with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), around) as ledger:
+        with pilot_ledger(kept, opening, sampler, (options.budget, options.prices), config) as ledger:
             keeper = _CalibrationWriter(path, options, ledger)
-            pilot = Pilot(chain, sampler, calibration, ledger, around)
+            pilot = Pilot(chain, sampler, calibration, ledger, config)
             try:
                 await pilot.run(keeper.seen)
             finally:  # a plan divides by it: fewer may have been under way than were allowed

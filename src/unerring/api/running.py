@@ -61,7 +61,7 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, Stopped
-from unerring.runtime.calls.probe_calls import can_be_tried
+from unerring.runtime.calls.probe_calls import can_be_probed
 from unerring.runtime.config import Guards, Patience, RunConfig, Speculation, StopRequest, SystemClock
 from unerring.runtime.ensemble import require_request, require_weighed, reserves_of, samplers_of
 from unerring.runtime.protocols import Clock, Journal, Observer, Sampler
@@ -429,7 +429,7 @@ def policy_for(policy: Policy, sampler: Sampler, options: Options) -> Policy:
         require_weighed(policy.rule, reserves)
     if options.min_replies is not None:
         policy = replace(policy, min_replies=options.min_replies)
-    elif any(can_be_tried(one) for one in samplers_of(sampler)):
+    elif any(can_be_probed(one) for one in samplers_of(sampler)):
         policy = replace(policy, min_replies=max(policy.min_replies, REPLIES_OF_ENDPOINTS))
     return policy
 
@@ -533,7 +533,7 @@ def _notice_single_replies(path: Path, state: RunState, sampler: Sampler, option
     opened, several = state.opened, state.policy.rule.lacking(0, 0) > 1
     if opened is None or "min_replies" in opened.policy or state.policy.min_replies > 1 or not several:
         return
-    if any(can_be_tried(one) for one in samplers_of(sampler)):
+    if any(can_be_probed(one) for one in samplers_of(sampler)):
         line = (
             f"{path} was begun when the votes of one reply could decide a step, and goes on so; to ask for votes from "
             f"two replies from here on, resume it with `min_replies` {REPLIES_OF_ENDPOINTS}"
@@ -565,8 +565,8 @@ def _require_same_request(state: RunState, request: Request) -> None:
 async def _go_on(
     stand: ReplayedRun, models: _Models, journal: Journal, options: Options, stop: StopRequest, path: str | Path | None
 ) -> Result:
-    stop.shows = getattr(options.observer, "stopping", None)
-    around = RunConfig(
+    stop.on_countdown = getattr(options.observer, "stopping", None)
+    config = RunConfig(
         clock=options.clock,
         patience=options.patience,
         stop=stop,
@@ -578,9 +578,9 @@ async def _go_on(
         share=options.budget.share(path),
         substitutes=models.substitutes,
         notice=getattr(options.observer, "notice", None),
-        heard=stand.heard,
+        known_replies=stand.heard,
     )
-    last = await run_chain(stand.chain, models.sampler, journal, stand.state, stand.at, around)
+    last = await run_chain(stand.chain, models.sampler, journal, stand.state, stand.at, config)
     return _result(stand, last)
 
 

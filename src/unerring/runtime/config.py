@@ -1,4 +1,4 @@
-"""Limits: requests to stop, the patience for a provider that is away, how far to speculate, what surrounds a run."""
+"""Configuration of a run: stop requests, patience with a provider, speculation, guards."""
 
 import asyncio
 import threading
@@ -17,12 +17,12 @@ from unerring.errors import Interrupted
 from unerring.runtime.calls.shared_budget import BudgetShare
 from unerring.runtime.protocols import Clock, Observer, Sampler
 
-_HEARD = ReplyIds(lock=threading.Lock())
+_PROCESS_REPLIES = ReplyIds(lock=threading.Lock())
 
 
-def heard_by_process() -> ReplyIds:
-    """The names of the replies that all runs and calibrations of this process received."""
-    return _HEARD
+def replies_of_process() -> ReplyIds:
+    """The ids of the replies that all runs and calibrations of this process received."""
+    return _PROCESS_REPLIES
 
 
 class SystemClock:
@@ -35,68 +35,69 @@ class SystemClock:
 
 
 class StopRequest:
-    """A request, from outside, to stop in good order: samples under way are still taken in.
+    """A request to stop in good order: calls in flight are awaited, and their samples recorded.
 
-    `under_way` counts the calls that are waited for. `shows` is called with their number and the seconds left to wait,
-    once a second from the stop on. `drops` says that no stop of the run waits any longer for the calls that this
-    request stops, though they may be heard to their end. `trouble` is the last failure of an
-    account that has not answered since.
+    reason: why to stop; None until a stop is requested.
+    abandons: whether a stop of the run no longer waits for the calls that this request concerns.
+    under_way: calls in flight that a stop waits for.
+    last_failure: the last failure of an account that has not answered since, for messages.
+    on_countdown: called once a second after a stop, with the calls in flight and the seconds left to wait.
     """
 
-    def __init__(self, drops: bool = False) -> None:
+    def __init__(self, abandons: bool = False) -> None:
         self.reason: str | None = None
-        self.drops = drops
+        self.abandons = abandons
         self.under_way = 0
-        self.trouble: str | None = None
-        self.shows: Callable[[int, float], None] | None = None
+        self.last_failure: str | None = None
+        self.on_countdown: Callable[[int, float], None] | None = None
         self._asked = asyncio.Event()
-        self._ended: set[asyncio.Future[Any]] = set()
-        self._told: set[Callable[[], None]] = set()
+        self._futures: set[asyncio.Future[Any]] = set()
+        self._callbacks: set[Callable[[], None]] = set()
 
     def ask(self, reason: str) -> None:
-        """Stop once the samples under way are in. Call it on the run's event loop."""
+        """Request the stop. Call it on the run's event loop."""
         self.reason = self.reason or reason
         self._asked.set()
-        for waiting in self._ended:
-            self._end(waiting)
-        for hearing in tuple(self._told):
-            hearing()
+        for future in self._futures:
+            self._interrupt(future)
+        for callback in tuple(self._callbacks):
+            callback()
 
-    def ends(self, waiting: "asyncio.Future[Any]") -> None:
-        """From now on a stop ends this waiting with `Interrupted`."""
-        self._ended.add(waiting)
+    def interrupt_on_stop(self, future: "asyncio.Future[Any]") -> None:
+        """Have a stop end this future with `Interrupted`; at once where the stop was requested before."""
+        self._futures.add(future)
         if self.reason is not None:
-            self._end(waiting)
+            self._interrupt(future)
 
-    def tells(self, hearing: Callable[[], None]) -> None:
-        """From now on a stop calls this; at once where one was asked for before."""
+    def call_on_stop(self, callback: Callable[[], None]) -> None:
+        """Have a stop call this; at once where the stop was requested before."""
         if self.reason is not None:
-            hearing()
+            callback()
         else:
-            self._told.add(hearing)
+            self._callbacks.add(callback)
 
-    def spares(self, waiting: "asyncio.Future[Any] | Callable[[], None]") -> None:
-        """From now on a stop no longer ends or calls it."""
-        self._ended.discard(waiting)
-        self._told.discard(waiting)
+    def release(self, registered: "asyncio.Future[Any] | Callable[[], None]") -> None:
+        """Undo `interrupt_on_stop` or `call_on_stop`."""
+        self._futures.discard(registered)
+        self._callbacks.discard(registered)
 
-    def _end(self, waiting: "asyncio.Future[Any]") -> None:
-        if not waiting.done():
-            waiting.set_exception(Interrupted(self.reason or "stopped"))
+    def _interrupt(self, future: "asyncio.Future[Any]") -> None:
+        if not future.done():
+            future.set_exception(Interrupted(self.reason or "stopped"))
 
     async def wait(self) -> None:
-        """Return once a stop is asked for."""
+        """Return once the stop is requested."""
         await self._asked.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait out a provider's passing failures, in seconds.
+    """How long to wait out a provider's passing failures.
 
-    first: the first wait.
-    longest: the longest wait that is not asked for by the provider.
-    total: seconds of nothing but failures after which the run stops, resumable.
-    spread: the share by which waits are lengthened at random, at most, so that many callers do not return at once.
+    first: the first wait, seconds.
+    longest: the longest wait that the provider does not ask for, seconds.
+    total: how long calls may only fail before the run stops, resumable, seconds.
+    spread: each wait is lengthened at random by up to this share, so that callers do not return all at once.
 
     The n-th failure in a row is waited out for `first * 2^n` seconds, but never less than the provider asked for.
     """
@@ -112,7 +113,7 @@ class Patience:
         require_number("spread", self.spread, most=10.0)
 
     def wait(self, failures: int, retry_after: float | None, chance: Random) -> float:
-        """Seconds to wait after this many failures in a row."""
+        """How long to wait after this many failures in a row, seconds."""
         wait = min(self.longest, self.first * 2.0 ** min(failures, 30))
         if retry_after is not None and retry_after > wait:
             wait = retry_after
@@ -121,12 +122,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Speculation:
-    """How far to ask ahead of what is decided.
+    """How far to ask ahead of the decided steps.
 
-    Guessed choices come from `source`: a drafting model, or a function from a state to a choice, or None for no idea.
-    Without one they come from the votes that are in. Of all samples at most the share `waste` may be for nothing, and
-    at most `in_flight` are under way at once. Beside them, calls that were given up for a wrong guess are heard to
-    their end: as many again at most.
+    source: what guesses choices: a drafting model, or a function of a state that returns a choice, or None for no
+        guess. Without a source guesses come from the votes so far.
+    waste: the largest share of all samples that wrong guesses may waste.
+    in_flight: the most samples in flight at once. As many abandoned calls again may await their replies.
     """
 
     source: Sampler | Callable[[Json], Json] | None = None
@@ -138,12 +139,10 @@ class Speculation:
 class Guards:
     """What stops a run whose votes could not be trusted.
 
-    copies: the share of replies that may be copies from a cache: at 1 % a margin of 3 errs four times as often
-        already.
+    copies: the share of replies that may be copies from a cache. At 1 % a margin of 3 errs four times as often.
     same_model: whether to stop once a provider says that another model answers.
-    probe: whether to test a provider before the first step of each session: with three to five short calls and, where
-        the model does not write random letters, with six more as a rule, and 32 at most, that read the run's next
-        question.
+    probe: whether to test an endpoint before the first step of each session. It takes three to five short calls; where
+        the model does not write random letters, usually six and at most 32 more that read the run's next question.
     flagged: the share of samples that may be flagged (`unerring.core.voting.flag_limit`); 1 never stops the run.
     """
 
@@ -161,11 +160,20 @@ class Guards:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What a run needs beside its chain, its model and its journal. Without speculation, one step after the other.
+    """What a run needs besides its chain, its model and its journal.
 
-    `substitutes` are samplers by name, for steps whose samples a person had drawn again from another model. `notice`
-    is called with a line for people where something takes a while in which no step can be decided. `heard` has the ids
-    of replies that were received before, by this run or by others of the process.
+    clock: the source of time and waits.
+    patience: how long to wait out a provider's failures.
+    stop: the request that stops the run.
+    observer: called after each committed step.
+    max_steps: the most steps of this session; None for no limit.
+    speculation: how far to ask ahead; None takes one step after the other.
+    in_flight: the most samples in flight at once, without speculation.
+    guards: what stops a run whose votes could not be trusted.
+    share: the run's part in a budget of several runs.
+    substitutes: samplers by name, for steps whose samples a reviewer had drawn again from another model.
+    notice: called with a line for people where no step can be decided for a while.
+    known_replies: ids of replies that this run or others of the process received before.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -174,9 +182,9 @@ class RunConfig:
     observer: Observer | None = None
     max_steps: int | None = None
     speculation: Speculation | None = None
-    in_flight: int = 256  # samples at once, without speculation
+    in_flight: int = 256
     guards: Guards = field(default_factory=Guards)
     share: BudgetShare | None = None
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
     notice: Callable[[str], None] | None = None
-    heard: ReplyIds = field(default_factory=ReplyIds)
+    known_replies: ReplyIds = field(default_factory=ReplyIds)

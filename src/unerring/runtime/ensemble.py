@@ -36,7 +36,7 @@ class Ensemble:
         self.compact = all(sampler.compact for sampler in every)
         self.rotation = _rotation(self.members)
 
-    def seat(self, slot: int, escalated: bool = False) -> Sampler:
+    def member_for(self, slot: int, escalated: bool = False) -> Sampler:
         """Who draws a step's sample number `slot`."""
         drawing = self.reserves if escalated and self.reserves else self.members
         return drawing[slot % len(drawing)]
@@ -49,7 +49,7 @@ class Ensemble:
         return leading(await asyncio.gather(*each, return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
-        sampler = self.seat(settings.slot)
+        sampler = self.member_for(settings.slot)
         samples = await sampler.sample(prompt, settings, 1)
         if not samples:
             raise ProviderBusy(f"{sampler.name} returned no sample")
@@ -61,9 +61,9 @@ def samplers_of(sampler: Sampler) -> tuple[Sampler, ...]:
     return sampler.members + sampler.reserves if isinstance(sampler, Ensemble) else (sampler,)
 
 
-def seated(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
+def member_for(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
     """Who draws a step's sample number `slot`."""
-    return sampler.seat(slot, escalated) if isinstance(sampler, Ensemble) else sampler
+    return sampler.member_for(slot, escalated) if isinstance(sampler, Ensemble) else sampler
 
 
 def reserves_of(sampler: Sampler) -> tuple[Sampler, ...]:

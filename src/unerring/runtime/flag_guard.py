@@ -23,12 +23,12 @@ log = logging.getLogger("unerring")
 class FlagGuard:
     """Counts the samples of one session, votes and flags."""
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig) -> None:
         self._ledger = ledger
-        self._notice = around.notice
+        self._notice = config.notice
         self._turns = voters_of(sampler)
         voted = [voter.name for voter in ledger.state.voters.values() if voter.votes]
-        self._watch = FlagWatch(around.guards.flagged, voted)
+        self._watch = FlagWatch(config.guards.flagged, voted)
 
     def count(self, question: Question, compact: bool, replies: Sequence[Reply], samples: Sequence[Sample]) -> None:
         """Count what a call brought; raises `SamplesFlagged` where that shows that the run is to stop.

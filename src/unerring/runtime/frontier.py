@@ -28,12 +28,12 @@ log = logging.getLogger("unerring")
 class Frontier:
     """The end of what is decided. Only `commit` moves it, one step at a time and in order."""
 
-    def __init__(self, chain: Chain, ledger: Ledger, at: Json, around: RunConfig) -> None:
+    def __init__(self, chain: Chain, ledger: Ledger, at: Json, config: RunConfig) -> None:
         self.chain = chain
         self.at = at
-        self.around = around
+        self.config = config
         self._ledger = ledger
-        first, most = ledger.state.committed, around.max_steps
+        first, most = ledger.state.committed, config.max_steps
         self._asked_end = None if most is None else first + most
         self._length = length = length_of(chain)
         if length is None:
@@ -58,7 +58,7 @@ class Frontier:
         question = question_of(self.chain, self.folded, self.folded.committed, self.at, self.folded.last_digest)
         if question is not None and self.left == 0:
             if self.folded.committed == self._asked_end:
-                raise StepLimit(f"did the {counted(self.around.max_steps or 0, 'step')} it was asked to")
+                raise StepLimit(f"did the {counted(self.config.max_steps or 0, 'step')} it was asked to")
             raise self._beyond_length()
         return question
 
@@ -81,8 +81,8 @@ class Frontier:
         self._watch_for_change(state, digest)
         decided = self._ledger.record(Committed(step.step, digest))
         self.at = state
-        if self.around.observer is not None and decided is not None:
-            self.around.observer.decided(decided, self.folded)
+        if self.config.observer is not None and decided is not None:
+            self.config.observer.decided(decided, self.folded)
 
     def _watch_for_change(self, state: Json, digest: str) -> None:
         """Warn once a run of steps has led to the state that it came from: no such step can be the last."""
@@ -91,7 +91,7 @@ class Frontier:
             return
         self._unchanged += 1
         if self._unchanged == MAX_UNCHANGED_STEPS:
-            show = self.around.notice or log.warning
+            show = self.config.notice or log.warning
             show(f"the state has not changed for {MAX_UNCHANGED_STEPS} steps: does advance() return the new one?")
 
     def shortlist(self, question: Question) -> bool:
@@ -106,13 +106,13 @@ class Frontier:
 
     def finish(self, latency: float | None) -> None:
         """Note in the journal that the chain has come to its end."""
-        self._ledger.record(Finished(self.folded.committed, self.around.clock.time(), latency))
+        self._ledger.record(Finished(self.folded.committed, self.config.clock.time(), latency))
 
     def pause(self, error: BaseException, latency: float | None) -> None:
         """Note in the journal why the run stops."""
         if self.folded.finished is not None:
             return
-        self._ledger.record(paused_by(error, self.around.clock.time(), latency))
+        self._ledger.record(paused_by(error, self.config.clock.time(), latency))
 
 
 def paused_by(error: BaseException, time: float, latency: float | None) -> Paused:

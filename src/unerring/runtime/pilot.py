@@ -36,7 +36,7 @@ from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, Interrupted, JournalError, StepUndecided
 from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.calls.retry import failure_of, raise_first, taken_in
+from unerring.runtime.calls.retry import failure_of, raise_first, wait_for_all
 from unerring.runtime.config import RunConfig, Speculation, StopRequest
 from unerring.runtime.frontier import paused_by
 from unerring.runtime.protocols import Sampler
@@ -73,18 +73,18 @@ class Pilot:
     """Draws samples until a calibration holds as many as it was asked for."""
 
     def __init__(
-        self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, around: RunConfig
+        self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, config: RunConfig
     ) -> None:
         """`ledger` is that of the pilot's own journal, with what earlier sessions drew folded in."""
         self._chain = chain
         self._calibration = calibration
         self._ledger = ledger
-        self._around = around
+        self._config = config
         self._truth = truth_of(chain)
         self._free = asyncio.Semaphore(calibration.at_once)
         self._under_way = self.most_under_way = 0  # samples
         self._voters = len(calibration.voters)
-        limited = replace(around, speculation=Speculation(in_flight=calibration.at_once))
+        limited = replace(config, speculation=Speculation(in_flight=calibration.at_once))
         self._sampling = Sampling(sampler, ledger, limited)
         self._looks = SecondLooks(calibration)
         self.halt = StopRequest()  # asked for when a call fails: those under way are taken in, and none is sent
@@ -95,22 +95,22 @@ class Pilot:
         Returns once there are enough samples, no more steps, or a stop is asked for. Raises like a run where it stops
         short, with all that was drawn in the journal.
         """
-        ledger, clock = self._ledger, self._around.clock
+        ledger, clock = self._ledger, self._config.clock
         try:
             if not self._enough:
                 require_step(self._chain, started(self._chain))
             first = None if self._enough else subtask_at(self._chain, started(self._chain), 0)
             if first is not None:
-                await self._sampling.try_out(first)
+                await self._sampling.probe_endpoints(first)
             await (self._walk(seen) if self._calibration.walked else self._enter(seen))
         except JournalError:
             raise
         except BaseException as error:
-            name_last_failure(error, self._around.stop)
+            name_last_failure(error, self._config.stop)
             ledger.record(paused_by(error, clock.time(), self._sampling.latency))
             await ledger.journal.commit()
             raise
-        why = self._around.stop.reason or "all samples that were asked for are there"
+        why = self._config.stop.reason or "all samples that were asked for are there"
         ledger.record(Paused("pilot", why, clock.time(), self._sampling.latency))
         await ledger.journal.commit()
 
@@ -159,7 +159,7 @@ class Pilot:
     def _has_room(self, steps_under_way: int) -> bool:
         """Whether a further step may be begun, as far as steps took samples so far; the first one counts as hard."""
         counted = self._calibration
-        if self._around.stop.reason is not None or self._enough:
+        if self._config.stop.reason is not None or self._enough:
             return False
         a_step = (counted.samples + self._voters * (1 + LOOKS)) / (counted.steps + 1)
         return not steps_under_way or counted.samples + (steps_under_way + 1) * a_step <= counted.asked_for
@@ -237,14 +237,14 @@ class Pilot:
         took: dict[int, float] = {}
         lacking = [one for one in range(slot, slot + n) if one not in question.step.replies]
         parts = self._sampling.parts(question, lacking)
-        await taken_in([self._draw_part(question, part, took) for part in parts], self.halt)
+        await wait_for_all([self._draw_part(question, part, took) for part in parts], self.halt)
         return [self._observed(question, one, took.get(one)) for one in range(slot, slot + n)]
 
     async def _draw_part(self, question: Question, slots: list[int], took: dict[int, float]) -> None:
         """Samples that one call could bring, if as many may be under way; notes how long the call of each took."""
         while slots:
             asked = slots[: await self._allowed(len(slots))]
-            started = self._around.clock.time()
+            started = self._config.clock.time()
             try:
                 if self.halt.reason is not None:
                     raise Interrupted(self.halt.reason)
@@ -253,7 +253,7 @@ class Pilot:
                 self._under_way -= len(asked)
                 for _ in asked:
                     self._free.release()
-            took.update(dict.fromkeys(asked, self._around.clock.time() - started))
+            took.update(dict.fromkeys(asked, self._config.clock.time() - started))
             slots = [one for one in slots if one not in question.step.replies]
 
     async def _allowed(self, wanted: int) -> int:
@@ -330,7 +330,7 @@ class _Looking:
                 return
             self._question.step.begin_round(self._next * self._voters)
             slots = [self._next * self._voters + voter for voter in silent]
-            await taken_in([self._draw(slot, 1) for slot in slots], self._pilot.halt)
+            await wait_for_all([self._draw(slot, 1) for slot in slots], self._pilot.halt)
             self._next += 1
 
     async def wide_winner(self) -> str:

@@ -26,10 +26,10 @@ def refused_by_itself(gone: ProviderGone) -> bool:
 class Refusals:
     """What a session knows of who answered and who refused."""
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig) -> None:
         self._sampler = sampler
         self._ledger = ledger
-        self._around = around
+        self._config = config
         self._answered: dict[str, set[int]] = {}  # by sampler, two steps at most
         self._refused: dict[tuple[int, str], set[str]] = {}
 
@@ -73,7 +73,7 @@ class Refusals:
     def _by_all(self, question: Question, sampler: Sampler) -> bool:
         """Whether all models that may answer a step have refused it, this one now."""
         model, key = question.step.model, (question.step.step, question.at)
-        every = samplers_of(self._sampler if model is None else self._around.substitutes[model])
+        every = samplers_of(self._sampler if model is None else self._config.substitutes[model])
         refused = self._refused.setdefault(key, set())
         refused.add(sampler.name)
         if len(self._refused) > MOST_REMEMBERED:

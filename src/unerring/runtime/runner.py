@@ -25,33 +25,33 @@ STEPS_ON_END = 8  # that a chain on an instant sampler takes before the event lo
 
 
 async def run_chain(
-    chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, around: RunConfig
+    chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, config: RunConfig
 ) -> Json:
     """Run a chain from the state `at`, where the journal folded so far stands, to its end.
 
     Returns the chain's last state. Raises `Stopped` where the run stops short, with everything decided so far in
     the journal; whatever a user's own code raises is passed on, after the journal is made safe.
     """
-    ledger = Ledger(folded, journal, around)
+    ledger = Ledger(folded, journal, config)
     try:
-        frontier = Frontier(chain, ledger, at, around)
-        sampling = Sampling(sampler, ledger, around)
+        frontier = Frontier(chain, ledger, at, config)
+        sampling = Sampling(sampler, ledger, config)
         try:
             sampling.require_weighed(voter.name for voter in folded.voters.values())
             first = subtask_at(chain, at, folded.committed)
             if first is not None:
-                await sampling.try_out(first)
-            if around.speculation is None:
+                await sampling.probe_endpoints(first)
+            if config.speculation is None:
                 await _one_by_one(frontier, sampling)
             else:
-                guesses = guesses_of(around, ledger, sampling.hear)
-                await Lookahead(frontier, sampling, around.speculation, guesses).run()
+                guesses = guesses_of(config, ledger, sampling.remember)
+                await Lookahead(frontier, sampling, config.speculation, guesses).run()
             frontier.finish(sampling.latency)
             await journal.commit()
         except JournalError:
             raise
         except BaseException as error:
-            name_last_failure(error, around.stop)
+            name_last_failure(error, config.stop)
             frontier.pause(error, sampling.latency)
             await journal.commit()
             raise
@@ -70,7 +70,7 @@ async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:
 
 async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -> str:
     """Draw samples until the step is won, or comes to a shortlist; raises `StepUndecided` at its caps."""
-    step, stop = question.step, frontier.around.stop
+    step, stop = question.step, frontier.config.stop
     while True:
         frontier.shortlist(question)
         match step.verdict:

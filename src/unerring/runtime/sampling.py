@@ -22,10 +22,10 @@ from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.core.voting.step import OpenStep
 from unerring.errors import InputError, ProviderGone, VotesCopied
 from unerring.runtime.calls.ledger import CallTries, Ledger
-from unerring.runtime.calls.probe_calls import can_be_tried, tried_out
-from unerring.runtime.calls.retry import Caller, CallRequest, taken_in
+from unerring.runtime.calls.probe_calls import can_be_probed, probe_endpoint
+from unerring.runtime.calls.retry import Caller, CallRequest, wait_for_all
 from unerring.runtime.config import RunConfig, StopRequest
-from unerring.runtime.ensemble import samplers_of, seated, turns_before, voter_name
+from unerring.runtime.ensemble import member_for, samplers_of, turns_before, voter_name
 from unerring.runtime.flag_guard import FlagGuard
 from unerring.runtime.outcome_guard import OutcomeGuard
 from unerring.runtime.protocols import Endpoint, Sampler
@@ -39,18 +39,18 @@ MOST_PENDING = 4096
 class Sampling:
     """Draws the samples of a run's steps. Several steps may be drawn for at once."""
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig) -> None:
+    def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig) -> None:
         self._sampler = sampler
         self._ledger = ledger
-        self._around = around
-        most = around.in_flight if around.speculation is None else around.speculation.in_flight
+        self._config = config
+        most = config.in_flight if config.speculation is None else config.speculation.in_flight
         self._most = most
-        self._caller = Caller(around, most)
+        self._caller = Caller(config, most)
         self._endpoint = isinstance(sampler, Endpoint)
-        self._heard: dict[int, bool] = {}  # by sampler: asking what it is takes longer than the rest of a call
-        self._copies = DuplicateDetector(around.guards.copies, around.heard)
-        self._flags = FlagGuard(sampler, ledger, around)
-        self._refusals = Refusals(sampler, ledger, around)
+        self._to_end: dict[int, bool] = {}  # by sampler; cached, since the type check takes longer than the rest
+        self._copies = DuplicateDetector(config.guards.copies, config.known_replies)
+        self._flags = FlagGuard(sampler, ledger, config)
+        self._refusals = Refusals(sampler, ledger, config)
         self._outcomes = OutcomeGuard(ledger, most)
         self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
 
@@ -74,9 +74,9 @@ class Sampling:
     def parts(self, question: Question, slots: list[int]) -> list[list[int]]:
         """Split samples, by their ascending numbers, into those that one call can bring."""
         parts = []
-        for seat, run in groupby(slots, key=partial(self._seat, question)):
+        for assignment, run in groupby(slots, key=partial(self._assign, question)):
             numbers = list(run)
-            parts += [[slot] for slot in numbers] if seat.sampler.name in self._singly else _contiguous(numbers)
+            parts += [[slot] for slot in numbers] if assignment.sampler.name in self._singly else _contiguous(numbers)
         return parts
 
     def call(self, question: Question, slots: list[int], *halts: StopRequest) -> "SampleCall":
@@ -84,39 +84,39 @@ class Sampling:
         folded = self._ledger.state
         reached = question.step.step == folded.committed and question.at == folded.last_digest
         place = None if reached else question.at
-        seat = self._seat(question, slots[0])
-        call = _Call(question, place, seat, slots, halts, self._token(question, slots[0]))
-        return SampleCall(slots, self._call(call), self._is_heard(seat.sampler))
+        assignment = self._assign(question, slots[0])
+        call = _Call(question, place, assignment, slots, halts, self._token(question, slots[0]))
+        return SampleCall(slots, self._call(call), self._runs_to_end(assignment.sampler))
 
-    def _is_heard(self, sampler: Sampler) -> bool:
-        """Whether calls to a sampler that are given up are heard to their end."""
-        if (heard := self._heard.get(id(sampler))) is None:
-            heard = self._heard[id(sampler)] = can_be_tried(sampler)
-        return heard
+    def _runs_to_end(self, sampler: Sampler) -> bool:
+        """Whether abandoned calls to a sampler go on until they are answered."""
+        if (to_end := self._to_end.get(id(sampler))) is None:
+            to_end = self._to_end[id(sampler)] = can_be_probed(sampler)
+        return to_end
 
     def _could_win(self, step: OpenStep, samples: int) -> bool:
         """Whether so many samples could win a step, but must not win it from a single reply."""
         return step.policy.replies_to_win > 1 and not step.race.votes and samples >= step.race.missing()
 
-    async def try_out(self, subtask: Subtask) -> None:
+    async def probe_endpoints(self, subtask: Subtask) -> None:
         """Try every endpoint out, before a session's first step, for which `subtask` is asked.
 
         Raises `VotesCopied` for one that gives copies.
         """
-        every = (*samplers_of(self._sampler), *self._around.substitutes.values())
-        for endpoint in (one for one in every if self._around.guards.probe and can_be_tried(one)):
-            finding = await tried_out(endpoint, subtask, self._ledger, self._caller)
+        every = (*samplers_of(self._sampler), *self._config.substitutes.values())
+        for endpoint in (one for one in every if self._config.guards.probe and can_be_probed(one)):
+            finding = await probe_endpoint(endpoint, subtask, self._ledger, self._caller)
             if finding is not None:
                 finding.teach(self._copies, endpoint.name)
                 if finding.n_honoured is False:
                     self._singly.add(endpoint.name)
 
-    def _seat(self, question: Question, slot: int) -> "_SampleAssignment":
+    def _assign(self, question: Question, slot: int) -> "_SampleAssignment":
         """Assign a sample number to a model, wording and temperature; the step's round matters too."""
         policy, step = self._ledger.state.policy, question.step
-        turns = self._sampler if step.model is None else self._around.substitutes[step.model]
+        turns = self._sampler if step.model is None else self._config.substitutes[step.model]
         escalated = step.model is None and policy.escalate_after is not None and step.rounds > policy.escalate_after
-        sampler = seated(turns, slot, escalated)
+        sampler = member_for(turns, slot, escalated)
         wordings = len(question.subtask.wordings(sampler.compact))
         wording = turns_before(turns, slot, escalated) % wordings if wordings > 1 else 0
         flagged = step.flagged_before_round if policy.later_temperature == 0 else 0
@@ -127,8 +127,8 @@ class Sampling:
         wanted = question.step.wanted()
         for first in range(0, len(wanted), self._most):
             halt, few = StopRequest(), wanted[first : first + self._most]
-            await taken_in([call.drawn for call in self.calls(question, few, halt)], halt)
-            if self._around.stop.reason is not None:
+            await wait_for_all([call.drawn for call in self.calls(question, few, halt)], halt)
+            if self._config.stop.reason is not None:
                 return
 
     async def _call(self, call: "_Call") -> None:
@@ -141,9 +141,9 @@ class Sampling:
             given_up = True
             raise
         except ProviderGone as gone:
-            samples = self._refusals.settled(gone, call.question, call.place, call.seat.sampler, len(call.slots))
+            samples = self._refusals.settled(gone, call.question, call.place, call.assignment.sampler, len(call.slots))
         else:
-            self._refusals.answered(call.seat.sampler, call.question.step.step)
+            self._refusals.answered(call.assignment.sampler, call.question.step.step)
         finally:
             self._outcomes.ended(call.question, len(call.slots), given_up)
         failure: Exception | None = None
@@ -163,12 +163,12 @@ class Sampling:
         if failure is not None:
             raise failure
         self._require_own()
-        self._flags.count(call.question, call.seat.sampler.compact, replies, read)
+        self._flags.count(call.question, call.assignment.sampler.compact, replies, read)
         self._ledger.require_honest_bills()
-        self.require_weighed(call.seat.voter(sample) for sample in samples)
+        self.require_weighed(call.assignment.voter(sample) for sample in samples)
         for sample in samples:
             if sample.served is not None:
-                self._ledger.served(self._ledger.voter(call.seat.voter(sample)), sample.served)
+                self._ledger.served(self._ledger.voter(call.assignment.voter(sample)), sample.served)
         if self._ledger.journal.pending > MOST_PENDING:
             await self._ledger.journal.commit()
 
@@ -178,7 +178,7 @@ class Sampling:
         if step.wordings is not None or step.step < self._ledger.state.committed:
             return
         if step.reviewed or len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
-            self._ledger.record(call.question.text_entry(call.seat.sampler.compact, call.place))
+            self._ledger.record(call.question.text_entry(call.assignment.sampler.compact, call.place))
 
     def _require_own(self) -> None:
         """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""
@@ -196,7 +196,7 @@ class Sampling:
                 "model past it, have no request like another (`nonce`), or allow a larger share (`copies`)"
             )
             share = -(-200 * copies.copies // copies.samples) / 100
-            error.larger = "copies", min(1.0, max(share, 2 * self._around.guards.copies))
+            error.larger = "copies", min(1.0, max(share, 2 * self._config.guards.copies))
             raise error
 
     def require_weighed(self, voters: Iterable[str]) -> None:
@@ -216,18 +216,18 @@ class Sampling:
         """The samples of one call, through all passing failures."""
         opened = self._ledger.state.opened
         assert opened is not None
-        seat, step = call.seat, call.question.step.step
+        assignment, step = call.assignment, call.question.step.step
         limit = self._ledger.state.policy.flags.max_output_tokens
-        drawn = Settings(seat.temperature, limit, opened.seed, step, call.slots[0])
-        settings = self._ledger.state.request.settings(call.question.subtask, seat.sampler.compact, drawn)
+        drawn = Settings(assignment.temperature, limit, opened.seed, step, call.slots[0])
+        settings = self._ledger.state.request.settings(call.question.subtask, assignment.sampler.compact, drawn)
         tries = CallTries(
-            self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._around.stop, *call.halts
+            self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._config.stop, *call.halts
         )
         prompt = self._ledger.state.request.worded(call.prompt, opened.time, call.question.at, drawn)
         if call.token is not None:
             prompt += echo_line(call.token)
         return await self._caller.call(
-            CallRequest(seat.sampler, prompt, settings, len(call.slots)), tries, *call.halts
+            CallRequest(assignment.sampler, prompt, settings, len(call.slots)), tries, *call.halts
         )
 
     def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
@@ -242,7 +242,7 @@ class Sampling:
         first, lost = parts[0], sum((reply.usage for part in parts[1:] for reply in part), Usage())
         return [[*first[:-1], first[-1]._replace(usage=first[-1].usage + lost)]]
 
-    def hear(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
+    def remember(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
         """Remember a sample that does not vote, such as a draft, so that its reply is recognized if sent again."""
         if sample.reply_id is not None:
             self._copies.recall(voter_name(sample, sampler, 0), SentCall(prompt), sample)
@@ -260,7 +260,7 @@ class Sampling:
         """Vote or red flag: the sample as it is journaled."""
         question = call.question
         choice: str | None = None
-        voter = call.seat.voter(sample)
+        voter = call.assignment.voter(sample)
         flag, received = None, sample
         if call.token is not None:
             try:
@@ -293,11 +293,11 @@ class Sampling:
 
 
 class SampleCall(NamedTuple):
-    """A call that draws samples by their numbers. One that is `heard_out` is not cancelled where it is given up."""
+    """A call that draws samples by their numbers. One that is `runs_to_end` is not cancelled where it is given up."""
 
     slots: list[int]
     drawn: Coroutine[None, None, None]
-    heard_out: bool
+    runs_to_end: bool
 
 
 class _SampleCounts:
@@ -354,7 +354,7 @@ class _Call(NamedTuple):
 
     question: Question
     place: str | None
-    seat: _SampleAssignment
+    assignment: _SampleAssignment
     slots: list[int]
     halts: tuple[StopRequest, ...]
     token: str | None
@@ -362,7 +362,7 @@ class _Call(NamedTuple):
     @property
     def prompt(self) -> str:
         """What is asked, in the words of its seat."""
-        return self.seat.prompt(self.question)
+        return self.assignment.prompt(self.question)
 
 
 def _contiguous(slots: list[int]) -> list[list[int]]:

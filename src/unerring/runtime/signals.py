@@ -131,17 +131,17 @@ def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float) -> Iter
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop, heard = asyncio.get_running_loop(), 0
+    loop, signals_received = asyncio.get_running_loop(), 0
 
     def on_signal(number: int, _frame: object) -> None:
-        nonlocal heard
-        heard += 1
+        nonlocal signals_received
+        signals_received += 1
         name = signal.Signals(number).name
-        if heard == 1:
+        if signals_received == 1:
             loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
             loop.call_soon_threadsafe(_count_down, stop, task, grace)
             log.warning("%s: %s; a second one stops at once", name, _awaited(stop.under_way, grace))
-        elif heard == 2:
+        elif signals_received == 2:
             loop.call_soon_threadsafe(task.cancel)
         else:
             raise KeyboardInterrupt
@@ -165,8 +165,8 @@ def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> No
     """Show what is waited for as time passes; at the end of the grace cancel it."""
     if task.done():
         return
-    if stop.shows is not None:
-        stop.shows(stop.under_way, left)
+    if stop.on_countdown is not None:
+        stop.on_countdown(stop.under_way, left)
     if left > 0:
         pause = min(COUNT_SECONDS, left)
         asyncio.get_running_loop().call_later(pause, _count_down, stop, task, left - pause)

@@ -32,14 +32,14 @@ def lived(chain, sampler, entries, lives=-1, guards=None):
         at = chain.advance(at, "a")
 
     def begun(journal):
-        around = RunConfig(
+        config = RunConfig(
             clock=LoopClock(),
             patience=ENDLESS,
             observer=Watch(),
             speculation=Speculation(lambda _: "a", 0.5, 64),
             guards=guards or Guards(),
         )
-        return run_chain(chain, sampler, journal, state, at, around)
+        return run_chain(chain, sampler, journal, state, at, config)
 
     return one_life(begun, sampler, entries, lives)
 

@@ -340,7 +340,7 @@ def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
         raise error
 
     finding = virtually(probe(ask, "123456789012", BASE))
-    assert (finding.nature, finding.n_honoured, finding.heard) == (EndpointNature.UNSURE, None, ())
+    assert (finding.nature, finding.n_honoured, finding.received) == (EndpointNature.UNSURE, None, ())
     assert "400: not here" in finding.sentence
     assert len(calls) <= MOST_CALLS
 
@@ -373,13 +373,13 @@ def test_a_cancelled_trial_cancels_its_calls():
 def test_what_is_heard_is_told_to_the_judge():
     """All samples, with how they were asked for: later ones are those whose call was sent after an answer."""
     finding = found(Gateway())
-    assert [(sent.later, sent.together, known) for sent, _, known in finding.heard] == [
+    assert [(sent.later, sent.together, known) for sent, _, known in finding.received] == [
         *[(False, 2, False)] * 2,
         *[(True, 2, False)] * 4,
     ]
     copies = DuplicateDetector()
     finding.teach(copies, "m")
-    sent, sample, _ = finding.heard[0]
+    sent, sample, _ = finding.received[0]
     assert copies.samples == 0
     assert copies.judge("m", sent, sample, True) is not None
 

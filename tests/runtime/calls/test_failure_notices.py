@@ -93,7 +93,7 @@ def test_a_process_without_steps_is_an_error_of_its_code(tmp_path):
             super().subtask(state)
 
     path = tmp_path / "run.db"
-    with pytest.raises(TypeError, match=r"subtask\(\) returned None at the first state: .* \(.*_failures.py, line"):
+    with pytest.raises(TypeError, match=r"subtask\(\) returned None at the first state: .* \(.*notices.py, line"):
         unerring.run(Forgets(), lambda prompt: "a", path, k=1)
     assert not path.exists()
     assert unerring.run(Empty(0), lambda prompt: "a", path, k=1).steps == 0

@@ -142,11 +142,11 @@ def test_what_is_heard_is_added_to_what_was_heard_before():
         return first, await probe_repeats(gateway.ask, QUESTION, "123456789012", BASE, first)
 
     first, finding = virtually(both())
-    assert finding.heard[: len(first.heard)] == first.heard
-    (once, _, new), (again, _, known), (other, _, fresh) = finding.heard[len(first.heard) :]
+    assert finding.received[: len(first.received)] == first.received
+    (once, _, new), (again, _, known), (other, _, fresh) = finding.received[len(first.received) :]
     assert (once.later, again.later, other.later) == (False, True, True)
     assert (new, known, fresh) == (False, True, False)
     assert once.prompt == again.prompt == QUESTION + nonce_line("123456789012:again:0")
     assert other.prompt.count("(request ") == LONGER
     finding.teach(copies := DuplicateDetector(), "m")
-    assert copies.judge("m", SentCall(once.prompt, True), finding.heard[-1][1], False) is not None
+    assert copies.judge("m", SentCall(once.prompt, True), finding.received[-1][1], False) is not None

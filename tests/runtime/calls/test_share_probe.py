@@ -27,9 +27,9 @@ USUAL = 0.5
 
 async def probed(ask, usual=USUAL, nonce="123456789012"):
     """What the trial finds where an answer to the question took so many seconds before."""
-    heard = ((SentCall(QUESTION), Sample("7", seconds=usual), False),)
+    received = ((SentCall(QUESTION), Sample("7", seconds=usual), False),)
     return await probe_shared(
-        ask, QUESTION, nonce, BASE, ProbeFinding(EndpointNature.UNSURE, "unsure", heard=heard), LoopClock()
+        ask, QUESTION, nonce, BASE, ProbeFinding(EndpointNature.UNSURE, "unsure", received=received), LoopClock()
     )
 
 
@@ -58,7 +58,7 @@ def test_a_gateway_that_shares_replies_under_way_is_found_before_a_model_for_one
     assert "both replies come at the same moment" in finding.sentence
     assert len(gateway.calls) == 3 * len(PARTS)
     assert {(settings.max_output_tokens, n) for _, settings, n in gateway.calls} == {(48, 1)}
-    assert [known for _, _, known in finding.heard[1:]] == [False, True, False] * len(PARTS)
+    assert [known for _, _, known in finding.received[1:]] == [False, True, False] * len(PARTS)
 
 
 @pytest.mark.parametrize("cache", [None, WHOLE_BODY], ids=["none", "whole body"])

@@ -21,10 +21,10 @@ class Mine(Exception):
     """A bug of the user's own."""
 
 
-def drafted(drafts, steps=60, votes=always_a, latency=0.05, draft_latency=0.001, paid=True, **around):
+def drafted(drafts, steps=60, votes=always_a, latency=0.05, draft_latency=0.001, paid=True, **config):
     """A run whose guesses a drafting model answers so, how long it took, its model, and the drafting one."""
     drafter, sampler = Slow(Says(drafts), draft_latency, paid=paid), Slow(Says(votes), latency)
-    outcome, time = ahead(Words(steps), sampler, speculation=Speculation(drafter), **around)
+    outcome, time = ahead(Words(steps), sampler, speculation=Speculation(drafter), **config)
     return outcome, time, sampler, drafter
 
 

@@ -40,7 +40,7 @@ from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.reply_ids import ReplyIds
 from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged, InputError
-from unerring.runtime.config import heard_by_process
+from unerring.runtime.config import replies_of_process
 from unerring.runtime.question import HOW_TO_GO_ON, Question, stored_question
 
 SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so many has its winning text read again
@@ -60,7 +60,7 @@ class ReplayedRun:
     at: Json
     state: RunState = field(default_factory=RunState)
     series: RunSeries = field(default_factory=RunSeries)
-    heard: ReplyIds = field(default_factory=heard_by_process)
+    heard: ReplyIds = field(default_factory=replies_of_process)
     changes: list[str] = field(default_factory=list)
     keeps: bool = True
     undigested: bool = False

@@ -67,18 +67,20 @@ ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class ProbeFinding:
-    """What the trial calls showed. `sentence` says it for the journal, and for people.
+    """What the probe of an endpoint showed.
 
-    `n_honoured` says whether a call for several samples gets several, each of its own; None if that is not known.
-    `marks_tell` is False where even replies to a new prompt are marked as cached. `heard` are the samples that came,
-    how each was asked for, and whether its text was there before.
+    nature: how the endpoint behaves.
+    sentence: the same in words, for people and the journal.
+    n_honoured: whether a call for several samples gets several different ones; None if that is not known.
+    marks_tell: whether marks of a cache mean anything; False where even replies to a new prompt have them.
+    received: each sample, how it was asked for, and whether its text had been received before.
     """
 
     nature: EndpointNature
     sentence: str
     n_honoured: bool | None = None
     marks_tell: bool = True
-    heard: tuple[tuple[SentCall, Sample, bool], ...] = ()
+    received: tuple[tuple[SentCall, Sample, bool], ...] = ()
 
     @property
     def fatal(self) -> bool:
@@ -92,7 +94,7 @@ class ProbeFinding:
 
     def teach(self, copies: DuplicateDetector, sampler: str) -> None:
         """Have what was heard of a sampler known to those who judge its samples."""
-        for sent, sample, text_known in self.heard:
+        for sent, sample, text_known in self.received:
             voter = sample.voter or sampler
             if not self.marks_tell:
                 copies.distrust_marks(voter)
@@ -275,24 +277,24 @@ class _CacheProbe:
     def marks_tell(self) -> bool:
         """Whether a mark of a cache means anything: not where all first replies to a new prompt have it."""
         first: dict[str, list[bool]] = {}
-        begun: dict[str, int] = {}
+        first_round: dict[str, int] = {}
         for call in self.calls:
-            if call.round == begun.setdefault(call.prompt, call.round):
+            if call.round == first_round.setdefault(call.prompt, call.round):
                 first.setdefault(call.prompt, []).extend(sample.cached for sample in call.samples)
         return not any(all(marks) for marks in first.values())
 
     @property
     def names_tell(self) -> bool:
         """Whether replies to the two prompts had identities of their own."""
-        one, other = ({sample.reply_id for sample in self._told(prompt)} for prompt in self.prompts)
+        one, other = ({sample.reply_id for sample in self._received(prompt)} for prompt in self.prompts)
         return bool(other) and not one & other
 
     @property
     def elsewhere(self) -> set[str]:
         """The texts that came to the other prompt."""
-        return {sample.text for sample in self._told(self.prompts[1])}
+        return {sample.text for sample in self._received(self.prompts[1])}
 
-    def _told(self, prompt: str) -> list[Sample]:
+    def _received(self, prompt: str) -> list[Sample]:
         return [sample for call in self.calls if call.prompt == prompt for sample in call.samples]
 
     @property
@@ -331,16 +333,16 @@ class _CacheProbe:
 
     def finding(self, nature: EndpointNature, sentence: str) -> ProbeFinding:
         """A finding, with all that came."""
-        heard: list[tuple[SentCall, Sample, bool]] = []
-        begun: dict[str, int] = {}
+        received: list[tuple[SentCall, Sample, bool]] = []
+        first_round: dict[str, int] = {}
         known: set[tuple[str, str]] = set()
         for call in self.calls:
-            later = call.round > begun.setdefault(call.prompt, call.round)
+            later = call.round > first_round.setdefault(call.prompt, call.round)
             sent = SentCall(call.prompt, later, len(call.samples))
             for sample in call.samples:
-                heard.append((sent, sample, (call.prompt, sample.text) in known))
+                received.append((sent, sample, (call.prompt, sample.text) in known))
                 known.add((call.prompt, sample.text))
-        return ProbeFinding(nature, sentence, self.n_honoured, self.marks_tell, tuple(heard))
+        return ProbeFinding(nature, sentence, self.n_honoured, self.marks_tell, tuple(received))
 
 
 def is_named(earlier: Sample, later: Sample) -> bool:

@@ -20,11 +20,11 @@ class FailureNotices:
     Shown through the run's `notice`, and logged as warnings where there is none.
     """
 
-    def __init__(self, around: RunConfig) -> None:
-        self._clock = around.clock
-        self._stop = around.stop
-        self._total = around.patience.total
-        self._show: Callable[[str], None] = around.notice or log.warning
+    def __init__(self, config: RunConfig) -> None:
+        self._clock = config.clock
+        self._stop = config.stop
+        self._total = config.patience.total
+        self._show: Callable[[str], None] = config.notice or log.warning
         self._shown: dict[str, _Shown] = {}
         self._failing: dict[str, str] = {}
 
@@ -33,7 +33,7 @@ class FailureNotices:
         said = f"{name}: {shortened(' '.join(str(failure).split()), MAX_FAILURE_CHARS)}"
         self._failing.pop(account, None)
         self._failing[account] = said
-        self._stop.trouble = said
+        self._stop.last_failure = said
         shown, now = self._shown.get(account), self._clock.time()
         if shown is None:
             self._shown[account] = _Shown(now + FIRST_INTERVAL_SECONDS)
@@ -49,7 +49,7 @@ class FailureNotices:
     def answered(self, account: str) -> None:
         """Note that an account answers, so that its last failure explains nothing any more."""
         if self._failing and self._failing.pop(account, None) is not None:
-            self._stop.trouble = next(reversed(self._failing.values()), None)
+            self._stop.last_failure = next(reversed(self._failing.values()), None)
 
 
 class _Shown:
@@ -65,8 +65,8 @@ class _Shown:
 
 def name_last_failure(error: BaseException, stop: StopRequest) -> None:
     """Add to a run's `Interrupted` the failure that its calls were waiting out, where there is one."""
-    if isinstance(error, Interrupted) and stop.trouble is not None and stop.trouble not in str(error):
-        error.args = (f"{error}; the last failure: {stop.trouble}",)
+    if isinstance(error, Interrupted) and stop.last_failure is not None and stop.last_failure not in str(error):
+        error.args = (f"{error}; the last failure: {stop.last_failure}",)
 
 
 def length_of_time(seconds: float) -> str:

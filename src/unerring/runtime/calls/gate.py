@@ -30,7 +30,7 @@ class Gate:
         self._queue.append(turn)
         self._call_up()
         for stop in stops:
-            stop.ends(turn)
+            stop.interrupt_on_stop(turn)
         try:
             return await turn
         except BaseException:
@@ -38,7 +38,7 @@ class Gate:
             raise
         finally:
             for stop in stops:
-                stop.spares(turn)
+                stop.release(turn)
 
     def leave(self, ticket: CallTicket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
         """A call is over; returns whether everybody waits `wait` seconds because of it, and not this caller alone."""
@@ -122,10 +122,10 @@ async def unless_stopped(clock: Clock, seconds: float, *stops: StopRequest) -> N
 
     waking.add_done_callback(wake)
     for stop in stops:
-        stop.ends(done)
+        stop.interrupt_on_stop(done)
     try:
         await done
     finally:
         waking.cancel()
         for stop in stops:
-            stop.spares(done)
+            stop.release(done)

@@ -25,17 +25,17 @@ _NOTHING = Charge()
 class Ledger:
     """The live state and the journal, which hear of every entry together."""
 
-    def __init__(self, state: RunState, journal: Journal, around: RunConfig | None = None) -> None:
+    def __init__(self, state: RunState, journal: Journal, config: RunConfig | None = None) -> None:
         self.state = state
         self.journal = journal
-        self.around = around or RunConfig()
+        self.config = config or RunConfig()
         self._voters = {voter.name: number for number, voter in state.voters.items()}
         self._overbilled = len(state.account.overbilled)  # those that this session knows of
         self._dishonest: Overbilling | None = None
         self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
-        self._share = self.around.share
+        self._share = self.config.share
         self._lock: AbstractContextManager[Any] = nullcontext() if self._share is None else self._share.budget.lock
-        clock = self.around.clock
+        clock = self.config.clock
         self._member = None if self._share is None else self._share.join(state.account, clock.time, self._wake)
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Ledger:
         if known:
             name = self.state.voters[voter].name
             told = f"{name} is now answered by {model}, not by {known[0]} as when the run began"
-            if self.around.guards.same_model:
+            if self.config.guards.same_model:
                 raise ModelChanged(told)
             log.warning("%s", told)
 
@@ -145,17 +145,17 @@ class Ledger:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._short.add(waiting)
             for stop in stops:
-                stop.ends(waiting)
+                stop.interrupt_on_stop(waiting)
             try:
                 await waiting
             finally:
                 self._short.discard(waiting)
                 for stop in stops:
-                    stop.spares(waiting)
+                    stop.release(waiting)
 
     def require_time(self) -> None:
         """Raise `BudgetSpent` where the run has taken all the hours that it may."""
-        most, ran = self.state.account.limits.seconds, self.state.account.ran(self.around.clock.time())
+        most, ran = self.state.account.limits.seconds, self.state.account.ran(self.config.clock.time())
         if most is not None and self._share is not None and self._share.limits.seconds is not None:
             ran = max(ran, self._share.whole.seconds)
         if most is not None and ran >= most:
@@ -206,7 +206,7 @@ class CallTries:
         if self._asked is None:
             return
         if self._sent:
-            guessed = any(stop.drops and stop.reason is not None for stop in self._stops)
+            guessed = any(stop.abandons and stop.reason is not None for stop in self._stops)
             self._ledger.record(Cancelled(*self._call, self._place, guessed))
         else:
             why = "given up before it was sent"

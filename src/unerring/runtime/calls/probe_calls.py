@@ -20,12 +20,12 @@ from unerring.runtime.refusals import refused_by_itself
 log = logging.getLogger("unerring")
 
 
-async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> ProbeFinding | None:
+async def probe_endpoint(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> ProbeFinding | None:
     """What trial calls show of an endpoint, before the session's first step, for which `subtask` is asked.
 
     None where it refuses such calls. Raises `VotesCopied` where it gives copies.
     """
-    state, around = ledger.state, ledger.around
+    state, config = ledger.state, ledger.config
     assert state.opened is not None
     step, limit = state.committed, state.policy.flags.max_output_tokens
     settings = state.request.alone(Settings(1.0, limit, state.opened.seed, step, 0))
@@ -34,22 +34,22 @@ async def tried_out(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller:
         f"nothing, mostly 6 and at most {MOST_REPEATS + MOST_SHARED} more that read the run's next question"
     )
     log.info("%s", line)
-    if around.notice is not None:
-        around.notice(line)
-    trial, nonce = ProbeCalls(ledger, caller, endpoint), nonce_of(state.opened.seed, around.clock.time())
+    if config.notice is not None:
+        config.notice(line)
+    trial, nonce = ProbeCalls(ledger, caller, endpoint), nonce_of(state.opened.seed, config.clock.time())
     try:
         finding = await probe(trial.ask, nonce, settings)
     except ProviderGone as gone:
         if not refused_by_itself(gone):
             raise
         return None  # a filter that takes no letters without a meaning says nothing of caches
-    if finding.nature is EndpointNature.UNSURE and finding.heard:
+    if finding.nature is EndpointNature.UNSURE and finding.received:
         asked = state.request.settings(subtask, endpoint.compact, settings)
         question = subtask.worded(endpoint.compact)
         with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
             finding = await probe_repeats(trial.ask, question, nonce, asked, finding)
             if not finding.fatal:
-                finding = await probe_shared(trial.ask, question, nonce, asked, finding, around.clock)
+                finding = await probe_shared(trial.ask, question, nonce, asked, finding, config.clock)
     ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
     if finding.fatal:
         raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
@@ -69,7 +69,7 @@ class ProbeCalls:
         """The samples of one call, through all passing failures."""
         slot = self._next
         self._next -= 1
-        tries = CallTries(self._ledger, (settings.step, slot, 1), None, self._ledger.around.stop)
+        tries = CallTries(self._ledger, (settings.step, slot, 1), None, self._ledger.config.stop)
         state = self._ledger.state
         assert state.opened is not None
         at = f"trial of session {state.sessions}"
@@ -80,6 +80,6 @@ class ProbeCalls:
         return samples
 
 
-def can_be_tried(sampler: Sampler) -> bool:
+def can_be_probed(sampler: Sampler) -> bool:
     """Whether there may be a cache between, and an answer comes while one waits: not in a batch, hours later."""
     return isinstance(sampler, Endpoint) and not deferred(sampler)

@@ -39,8 +39,8 @@ async def probe_repeats(ask: Ask, question: str, nonce: str, settings: Settings,
     limit = min(MOST_TOKENS, settings.max_output_tokens)
     trial = _RepeatProbe(ask, question, nonce, replace(settings, temperature=1.0, max_output_tokens=limit))
     nature, sentence = await _tried(trial)
-    heard = so_far.heard + tuple(trial.heard)
-    return replace(so_far, nature=nature, sentence=f"{so_far.sentence}. {sentence}", heard=heard)
+    received = so_far.received + tuple(trial.received)
+    return replace(so_far, nature=nature, sentence=f"{so_far.sentence}. {sentence}", received=received)
 
 
 async def _tried(trial: "_RepeatProbe") -> tuple[EndpointNature, str]:
@@ -105,7 +105,7 @@ class _RepeatProbe:
     nonce: str
     settings: Settings
     sent: int = 0
-    heard: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
+    received: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
     known: set[tuple[str, str]] = field(default_factory=set)
 
     async def ask(self, lines: int, new: bool = False) -> Sample:
@@ -115,7 +115,7 @@ class _RepeatProbe:
         settings = replace(self.settings, slot=2 * self.sent)
         sample = (await self.send(prompt, settings, 1))[0]
         # all of it but the last lines was read for the first call
-        self.heard.append((SentCall(prompt, later=self.sent > 0), sample, (prompt, sample.text) in self.known))
+        self.received.append((SentCall(prompt, later=self.sent > 0), sample, (prompt, sample.text) in self.known))
         self.known.add((prompt, sample.text))
         self.sent += 1
         return sample

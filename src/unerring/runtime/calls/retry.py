@@ -62,13 +62,13 @@ class NoAccounting:
 class Caller:
     """Sends calls, those of each account through its own gate."""
 
-    def __init__(self, around: RunConfig, most: int = 256) -> None:
+    def __init__(self, config: RunConfig, most: int = 256) -> None:
         """At most `most` calls to an account are under way at once."""
-        self._around = around
+        self._config = config
         self._most = most
         self._gates: dict[str, Gate] = {}
-        self._ways: dict[int, tuple[Gate | UnlimitedGate, bool]] = {}
-        self._failures = FailureNotices(around)
+        self._gate_by_sampler: dict[int, tuple[Gate | UnlimitedGate, bool]] = {}
+        self._failures = FailureNotices(config)
         self._calls = 0
         self._seconds = 0.0
 
@@ -77,15 +77,15 @@ class Caller:
         """How long calls took so far, seconds on average."""
         return self._seconds / self._calls if self._calls else None
 
-    async def call(self, asked: CallRequest, book: CallAccounting, *halts: StopRequest) -> list[Sample]:
+    async def call(self, asked: CallRequest, accounting: CallAccounting, *halts: StopRequest) -> list[Sample]:
         """Make a call, repeating it after passing failures, and return its samples, one at least.
 
         Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where the
         run is to stop before it was answered, or one of `halts` is asked for. A call that is under way then is
         awaited, without occupying a slot.
         """
-        stops, account = (self._around.stop, *halts), account_of(asked.sampler)
-        gate, later = self._way(asked.sampler)
+        stops, account = (self._config.stop, *halts), account_of(asked.sampler)
+        gate, later = self._gate_of(asked.sampler)
         failures, since = 0, 0.0
         for halt in halts:
             if halt.reason is not None:  # before it was sent
@@ -94,13 +94,13 @@ class Caller:
             ticket = gate.enter_now() or await gate.enter(*stops)
             turn = _GateSlot(gate)
             for halt in halts:
-                halt.tells(turn.end)
+                halt.call_on_stop(turn.end)
             try:
-                samples = await self._sent(asked, book, stops if later else None, halts)
+                samples = await self._sent(asked, accounting, stops if later else None, halts)
             except ProviderBusy as failure:
-                since = since if failures else self._around.clock.time()
+                since = since if failures else self._config.clock.time()
                 self._failures.failed(account, asked.sampler.name, failure)
-                wait = self._around.patience.wait(failures, failure.retry_after, _CHANCE)
+                wait = self._config.patience.wait(failures, failure.retry_after, _CHANCE)
                 shared = turn.over or gate.leave(ticket, failure, wait)
                 self._require_patience(failure, since, wait)
                 failures += 1
@@ -114,9 +114,9 @@ class Caller:
                 return samples
             finally:
                 for halt in halts:
-                    halt.spares(turn.end)
+                    halt.release(turn.end)
             if not shared:
-                await unless_stopped(self._around.clock, wait, *stops)
+                await unless_stopped(self._config.clock, wait, *stops)
             for stop in stops:
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)
@@ -124,41 +124,41 @@ class Caller:
     async def _sent(
         self,
         asked: CallRequest,
-        book: CallAccounting,
+        accounting: CallAccounting,
         stops: tuple[StopRequest, ...] | None,
         halts: tuple[StopRequest, ...],
     ) -> list[Sample]:
         """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
-        await begun(asked, book)
-        started = self._around.clock.time()
-        awaited, drops = _AwaitedCall(self._around.stop), [halt for halt in halts if halt.drops]
-        for halt in drops:
-            halt.tells(awaited.end)
+        await record_try(asked, accounting)
+        started = self._config.clock.time()
+        awaited, abandoning = _AwaitedCall(self._config.stop), [halt for halt in halts if halt.abandons]
+        for halt in abandoning:
+            halt.call_on_stop(awaited.end)
         try:
-            samples = await brought(asked, book, stops)
+            samples = await receive(asked, accounting, stops)
         finally:
             awaited.end()
-            for halt in drops:
-                halt.spares(awaited.end)
+            for halt in abandoning:
+                halt.release(awaited.end)
         self._calls += 1
-        self._seconds += self._around.clock.time() - started
+        self._seconds += self._config.clock.time() - started
         return samples
 
-    def _way(self, sampler: Sampler) -> tuple[Gate | UnlimitedGate, bool]:
+    def _gate_of(self, sampler: Sampler) -> tuple[Gate | UnlimitedGate, bool]:
         """The gate of a sampler's account, and whether its answers come hours later."""
-        way = self._ways.get(id(sampler))  # to ask whether it is an endpoint takes longer than all the rest
-        if way is None:
+        entry = self._gate_by_sampler.get(id(sampler))  # cached: the type check takes longer than all the rest
+        if entry is None:
             gate: Gate | UnlimitedGate = _OPEN
             if isinstance(sampler, Endpoint):
                 first: int = getattr(sampler, "at_once", FIRST)
-                new = Gate(self._around.clock, self._around.patience, max(self._most, first), first)
+                new = Gate(self._config.clock, self._config.patience, max(self._most, first), first)
                 gate = self._gates.setdefault(sampler.account, new)
-            way = self._ways[id(sampler)] = gate, deferred(sampler)
-        return way
+            entry = self._gate_by_sampler[id(sampler)] = gate, deferred(sampler)
+        return entry
 
     def _require_patience(self, failure: ProviderBusy, since: float, wait: float) -> None:
         """Raise `ProviderGone` where failures went on since `since`, and the next wait is beyond all patience."""
-        away, most = self._around.clock.time() - since, self._around.patience.total
+        away, most = self._config.clock.time() - since, self._config.patience.total
         if away + wait > most:
             read = f" ({failure.reading})" if failure.reading else ""
             further = f"the next wait is {length_of_time(wait)}"
@@ -206,17 +206,17 @@ class _AwaitedCall:
 _OPEN = UnlimitedGate()
 
 
-async def begun(asked: CallRequest, book: CallAccounting) -> None:
+async def record_try(asked: CallRequest, accounting: CallAccounting) -> None:
     """Put one try on record; where that is given up, nothing was sent."""
     try:
-        await book.begin(asked)
+        await accounting.begin(asked)
     except (asyncio.CancelledError, Interrupted):
-        book.cancelled()
+        accounting.cancelled()
         raise
 
 
-async def brought(
-    asked: CallRequest, book: CallAccounting, stops: tuple[StopRequest, ...] | None = None
+async def receive(
+    asked: CallRequest, accounting: CallAccounting, stops: tuple[StopRequest, ...] | None = None
 ) -> list[Sample]:
     """The samples of one try, one at least; every other outcome is put on record, and raised.
 
@@ -232,23 +232,23 @@ async def brought(
         if not deferred(asked.sampler):  # which bills some samples with earlier ones
             samples = believed(asked.sampler, asked.prompt, asked.settings, samples)
     except Interrupted:
-        book.cancelled()
+        accounting.cancelled()
         raise
     except asyncio.CancelledError as error:
         if cancelled_by_the_run():
-            book.cancelled()
+            accounting.cancelled()
             raise
         failure = cancelled_by_itself()
-        book.failed(failure)
+        accounting.failed(failure)
         raise failure from error
     except ProviderDown as error:
-        book.failed(error)
+        accounting.failed(error)
         raise ProviderGone(str(error)) from error
     except ProviderBusy as error:
-        book.failed(error)
+        accounting.failed(error)
         raise
     except (Exception, SystemExit) as error:
-        book.failed(ProviderError(f"{type(error).__name__}: {error}", FailureKind.UNKNOWN))
+        accounting.failed(ProviderError(f"{type(error).__name__}: {error}", FailureKind.UNKNOWN))
         own = as_failure(error)
         noted(own, asked.sampler.name, asked.settings.step)
         if own is error:
@@ -270,7 +270,7 @@ def failure_of(call: "asyncio.Task[Any]") -> BaseException | None:
     return call.exception()
 
 
-async def taken_in(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequest) -> None:
+async def wait_for_all(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequest) -> None:
     """Run all of this at once and wait for all of it; raises the first failure.
 
     Once one has failed `halt` is asked for: what is paid for is still taken in, but nothing is tried again.
@@ -315,7 +315,7 @@ async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *st
     asking = asyncio.ensure_future(sampling)
     ended: asyncio.Future[Sequence[Sample]] = asyncio.get_running_loop().create_future()
     for stop in stops:
-        stop.ends(ended)
+        stop.interrupt_on_stop(ended)
     try:
         await asyncio.wait([asking, ended], return_when=asyncio.FIRST_COMPLETED)
         if not asking.done():
@@ -325,7 +325,7 @@ async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *st
         asking.cancel()
         ended.cancel()
         for stop in stops:
-            stop.spares(ended)
+            stop.release(ended)
 
 
 def checked(samples: Sequence[Sample]) -> list[Sample]:

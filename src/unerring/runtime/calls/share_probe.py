@@ -45,7 +45,7 @@ async def probe_shared(
 
     `so_far` has answers to the question, asked for one after the other.
     """
-    asked = (sample.seconds for sent, sample, _ in so_far.heard if sent.prompt.startswith(question))
+    asked = (sample.seconds for sent, sample, _ in so_far.received if sent.prompt.startswith(question))
     usual = min((seconds for seconds in asked if seconds is not None), default=0.0)
     if usual < LEAST_SECONDS:
         return so_far
@@ -59,7 +59,7 @@ async def probe_shared(
         else "Sent again while it is under way, it is answered by itself"
     )
     return replace(
-        so_far, nature=nature, sentence=f"{so_far.sentence}. {told}", heard=so_far.heard + tuple(trial.heard)
+        so_far, nature=nature, sentence=f"{so_far.sentence}. {told}", received=so_far.received + tuple(trial.received)
     )
 
 
@@ -99,7 +99,7 @@ class _Trial:
     settings: Settings
     clock: Clock
     sent: int = 0
-    heard: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
+    received: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
 
     async def shares(self, wait: float) -> bool | None:
         """Whether a request that is sent again after so many seconds shares the first one's reply.
@@ -110,7 +110,7 @@ class _Trial:
         first, again, new = await at_once(self._ask(line), self._ask(line, wait), self._ask(other, wait))
         same = again.sample.text == first.sample.text
         for came in (first, again, new):  # all of their prompts but the last line was read before
-            self.heard.append((SentCall(came.prompt, later=True), came.sample, came is again and same))
+            self.received.append((SentCall(came.prompt, later=True), came.sample, came is again and same))
         tolerance = max(JITTER, TOLERANCE * first.seconds)
         if not 2 * tolerance <= again.sent - first.sent <= first.seconds:
             return None if same else False

@@ -11,7 +11,7 @@ from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import ProviderBusy, ProviderError, ProviderGone
 from unerring.runtime.calls.ledger import CallTries, Ledger
-from unerring.runtime.calls.retry import CallRequest, begun, brought
+from unerring.runtime.calls.retry import CallRequest, receive, record_try
 from unerring.runtime.config import RunConfig
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
@@ -24,15 +24,15 @@ class GuessSource(Protocol):
         """The canonical choice that the step will probably come to, or None for no idea."""
 
 
-Hear: TypeAlias = Callable[[Sampler, str, Sample], None]
+Remember: TypeAlias = Callable[[Sampler, str, Sample], None]
 
 
-def guesses_of(around: RunConfig, ledger: Ledger, hear: Hear | None = None) -> GuessSource | None:
-    """What guesses in a run; None where guesses come from the votes alone. `hear` takes in each draft."""
-    source = None if around.speculation is None else around.speculation.source
+def guesses_of(config: RunConfig, ledger: Ledger, remember: Remember | None = None) -> GuessSource | None:
+    """What guesses in a run; None where guesses come from the votes alone. `remember` takes in each draft."""
+    source = None if config.speculation is None else config.speculation.source
     if source is None:
         return None
-    return DraftGuesses(source, ledger, around, hear) if isinstance(source, Sampler) else ChainGuesses(source)
+    return DraftGuesses(source, ledger, config, remember) if isinstance(source, Sampler) else ChainGuesses(source)
 
 
 class ChainGuesses:
@@ -57,12 +57,12 @@ class DraftGuesses:
     the votes meanwhile.
     """
 
-    def __init__(self, sampler: Sampler, ledger: Ledger, around: RunConfig, hear: Hear | None = None) -> None:
-        self._hear = hear
+    def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig, remember: Remember | None = None) -> None:
+        self._note_end = remember
         self._sampler = sampler
         self._ledger = ledger
-        self._clock = around.clock
-        self._patience = around.patience
+        self._clock = config.clock
+        self._patience = config.patience
         self._failures = 0
         self._not_before = 0.0
         self._chance = Random()  # spreads waits; decides nothing
@@ -90,10 +90,10 @@ class DraftGuesses:
         settings = folded.request.settings(question.subtask, self._sampler.compact, drawn)
         asked = CallRequest(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
         tries = CallTries(self._ledger, (number, DRAFT, 1), question.at)
-        await begun(asked, tries)
-        samples = await brought(asked, tries)
-        if self._hear is not None:
-            self._hear(self._sampler, asked.prompt, samples[0])
+        await record_try(asked, tries)
+        samples = await receive(asked, tries)
+        if self._note_end is not None:
+            self._note_end(self._sampler, asked.prompt, samples[0])
         if self._sampler.paid:
             usage = samples[0].usage
             charge = self._ledger.price(self._sampler, usage)

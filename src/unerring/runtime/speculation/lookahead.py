@@ -76,10 +76,10 @@ class Lookahead:
 
     async def run(self) -> None:
         """Commit steps to the end of the chain."""
-        stop = self._frontier.around.stop
+        stop = self._frontier.config.stop
         waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._guess_on())]
         for task in waiting:
-            task.add_done_callback(self._hear)
+            task.add_done_callback(self._note_end)
         try:
             while self._settle():
                 if stop.reason is None:
@@ -116,7 +116,7 @@ class Lookahead:
             if under_way:
                 await asyncio.wait(under_way)
 
-    def _hear(self, task: "asyncio.Task[None]") -> None:
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
         """A stop was asked for, or looking ahead has failed."""
         self._failure = self._failure or failure_of(task)
         self._news.set()
@@ -206,7 +206,7 @@ class Lookahead:
                 self._ending[dropped.key] = dropped.asked
             dropped.halt.ask("its step is not to be")
             for call, drawing in dropped.calls.items():
-                if drawing.heard_out:
+                if drawing.runs_to_end:
                     self._calls.discard(call)
                     self._given_up[call] = None
                     self._under_way -= len(drawing.slots)
@@ -311,7 +311,7 @@ class Lookahead:
         most = DECIDED_AHEAD * self._limits.in_flight
         if self._full or len(self._window) >= (most if left is None else min(most, left)):
             return False
-        if self._frontier.around.stop.reason is not None:
+        if self._frontier.config.stop.reason is not None:
             return False
         if last.choice is not None or last.free:
             return False

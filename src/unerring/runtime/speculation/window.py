@@ -32,7 +32,7 @@ class WindowStep:
     after: tuple[Json, str] | None = None
     asked: set[int] = field(default_factory=set)
     calls: dict["asyncio.Task[None]", SampleCall] = field(default_factory=dict)
-    halt: StopRequest = field(default_factory=lambda: StopRequest(drops=True))
+    halt: StopRequest = field(default_factory=lambda: StopRequest(abandons=True))
     failure: BaseException | None = None
     dropped: bool = False
     _outlook: tuple[int, str | None, ChoiceForecast | None] | None = None
