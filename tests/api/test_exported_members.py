@@ -33,6 +33,7 @@ PUBLIC = [
     "ProviderDown",
     "RedFlag",
     "Rehearsal",
+    "Report",
     "Request",
     "Result",
     "Sample",

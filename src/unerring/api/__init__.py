@@ -5,9 +5,11 @@ from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps, verify
 from unerring.api.journals.rejudge import rejudge
 from unerring.api.planning import Target
-from unerring.api.running import Options, Result, aresume, arun, resume, run
+from unerring.api.result import Result
+from unerring.api.running import Options, aresume, arun, resume, run
 from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.planning.costs import Price
+from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.steps import Step, StepSample
 from unerring.core.request import Request
 from unerring.core.voting.parsing import json_answer, lenient_json
@@ -57,6 +59,7 @@ __all__ = [
     "ProviderDown",
     "RedFlag",
     "Rehearsal",
+    "Report",
     "Request",
     "Result",
     "Sample",

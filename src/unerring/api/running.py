@@ -30,6 +30,7 @@ from unerring.api.resolve import (
     required_chain,
     speculation_for,
 )
+from unerring.api.result import Result
 from unerring.api.trust import given_permission, note_begun, permission_for
 from unerring.core.arguments import (
     require_flag,
@@ -54,9 +55,7 @@ from unerring.core.numbers import (
 )
 from unerring.core.planning.costs import Price
 from unerring.core.reporting.report import report_of
-from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
-from unerring.core.short_text import LINE_CHARS
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -181,31 +180,6 @@ _MADE: dict[str, type] = {
     "guards": Guards,
     "request": Request,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A finished run. `print` shows a summary of at most six lines.
-
-    state: the chain's last state.
-    steps: the number of its steps.
-    report: the report, as JSON data.
-    answer: what the chain makes of its last state; None where it has no `answer` method.
-    journal: the path of the journal; None where the run was kept in memory only.
-    """
-
-    state: Any
-    steps: int
-    report: dict[str, Any]
-    answer: Any = None
-    journal: str | None = None
-
-    def __str__(self) -> str:
-        """The answer, steps, votes a step, cost, certificate, and where the run is kept."""
-        kept = self.journal and f'{self.journal}; check it with: unerring.verify("{self.journal}")'
-        return summary(
-            self.report, answer_line(self.answer, self.state, LINE_CHARS), kept or "none: kept in memory only"
-        )
 
 
 def run(

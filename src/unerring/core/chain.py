@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import short
@@ -12,6 +12,13 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.echo import MAX_ECHO_CHARS
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Message
+
+if TYPE_CHECKING:  # defaults of type parameters, so that a bare `Chain` or `Result` passes strict type checkers
+    from typing_extensions import TypeVar as DefaultedTypeVar
+
+    S = DefaultedTypeVar("S", default=Any)
+else:
+    S = TypeVar("S")
 
 MADE_WITH = "_unerring_made_with"  # attribute of a chain without parameters() that was made by its name
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only

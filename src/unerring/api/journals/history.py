@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unerring.adapters.sqlite.reader import JournalReader, require_empty, without_entries
 from unerring.adapters.sqlite.repair import readable_copy, replace_journal
@@ -14,6 +13,7 @@ from unerring.core.chain import Chain, verifier_of
 from unerring.core.journal.entries import Entry, Opened, Ruled
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.reporting.report import RunSeries, report_of
+from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.steps import Step, step_of
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.step import MisplacedEntry
@@ -87,8 +87,8 @@ def steps(journal: str | Path) -> Iterator[Step]:
     return (step_of(decided, history.state.voters, history.state.request) for decided in history.steps())
 
 
-def report(journal: str | Path, full: bool = False) -> dict[str, Any]:
-    """The report of a journal as JSON data: samples, votes, flags, tokens, distributions, hardest steps.
+def report(journal: str | Path, full: bool = False) -> Report:
+    """The report of a journal: samples, votes, flags, tokens, distributions, hardest steps.
 
     It has at most ten doubtful steps with question, answers and flagged samples; their texts are shortened unless it
     is `full`.

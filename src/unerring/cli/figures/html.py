@@ -13,6 +13,7 @@ from typing import Any
 
 from unerring.adapters.output_file import write_whole
 from unerring.core.reporting.report import report_of
+from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.summary import measured_p, speed_up
 from unerring.core.reporting.timeline import Timeline
 from unerring.errors import InputError
@@ -33,8 +34,8 @@ HEAD = (  # what every page begins with, and no other file does
 COMPANIONS = ("", ".head", "-wal", "-shm", "-journal")  # files of a journal, by what their names end in
 
 
-def write_report(journal: Path, out: Path, full: bool = False) -> dict[str, Any]:
-    """Write the page of a journal; returns the report that it tells, as JSON data.
+def write_report(journal: Path, out: Path, full: bool = False) -> Report:
+    """Write the page of a journal; returns the report that it shows.
 
     Texts of doubtful steps are shortened unless it is `full`.
 

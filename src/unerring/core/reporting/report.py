@@ -12,6 +12,7 @@ from unerring.core.certificate.weighted import WeightedMargins
 from unerring.core.journal.spend import in_dollars
 from unerring.core.journal.state import Decided, RunState
 from unerring.core.reporting.doubtful import decided_step, doubt, is_doubtful, open_step
+from unerring.core.reporting.run_report import Report
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.step import VoterRecord
@@ -155,29 +156,29 @@ def status_of(state: RunState) -> str:
     return "paused" if state.paused is not None else "unfinished"
 
 
-def report_of(state: RunState, series: RunSeries, full: bool = False) -> dict[str, Json]:
-    """The report as JSON data; the keys are stable. The texts of doubtful steps are shortened unless it is `full`."""
+def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
+    """The report of a run; its names are stable. The texts of doubtful steps are shortened unless it is `full`."""
     opened = state.opened
     assert opened is not None
     flagged, own_steps = state.flags.total(), state.committed - state.inherited
     sent = state.samples + state.unknown + len(state.in_flight)
-    return {
-        "process": opened.process,
-        "parameters": state.parameters,
-        "model": opened.model,
-        "seed": opened.seed,
-        "software": opened.software,
-        "policy": state.policy.to_json(),
-        "request": state.request.to_json(),
-        "plan": opened.plan,
-        "status": status_of(state),
-        "stopped": None if state.paused is None else {"kind": state.paused.kind, "reason": state.paused.reason},
-        "steps": state.committed,
-        "length": opened.length,
-        "sessions": state.sessions,
-        "started": opened.time,
-        "ended": state.finished.time if state.finished else None,
-        "samples": {
+    return Report(
+        process=opened.process,
+        parameters=state.parameters,
+        model=opened.model,
+        seed=opened.seed,
+        software=opened.software,
+        policy=state.policy.to_json(),
+        request=state.request.to_json(),
+        plan=opened.plan,
+        status=status_of(state),
+        stopped=None if state.paused is None else {"kind": state.paused.kind, "reason": state.paused.reason},
+        steps=state.committed,
+        length=opened.length,
+        sessions=state.sessions,
+        started=opened.time,
+        ended=state.finished.time if state.finished else None,
+        samples={
             "sent": sent,
             "received": state.samples,
             "voted": state.samples - flagged,
@@ -186,35 +187,35 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> dict[st
             "given_up": state.given_up,
             "failed_calls": state.failures,
         },
-        "flags": {kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
-        "flag_reasons": state.reasons.to_json(),
-        "failure_reasons": state.failure_reasons.to_json(20, "kind", "calls"),
-        "tokens": {"input": state.usage.input_tokens, "output": state.usage.output_tokens},
-        "spend": spend_of(state),
-        "served": {state.voters[number].name: list(models) for number, models in state.served.items()},
-        "findings": [*state.findings, *(one.sentence for one in state.account.overbilled)],
-        "voters": [_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
-        "votes_per_step": series.total_votes / own_steps if own_steps else None,
-        "votes_histogram": {str(votes): series.votes[votes] for votes in sorted(series.votes)},
-        "rounds_histogram": {str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
-        "tallies": {"-".join(map(str, tally)) or "none": count for tally, count in series.tallies.most_common()},
-        "speculation": _speculation(state, series),
-        "disagreements": series.disagreements,
-        "collisions": series.collisions,
-        "ruled": {"count": series.ruled, "steps": list(series.first_ruled)},
-        "redrawn": state.redrawn,
-        "changes": [{"time": one.time, "changes": list(one.changes)} for one in state.changes],
-        "set_aside": state.set_aside,
-        "rejudged": state.rejudged,
-        "inherited": state.inherited,
-        "origin": opened.origin,
-        "shortlisted": series.shortlisted,
-        "hardest": [
+        flags={kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
+        flag_reasons=state.reasons.to_json(),
+        failure_reasons=state.failure_reasons.to_json(20, "kind", "calls"),
+        tokens={"input": state.usage.input_tokens, "output": state.usage.output_tokens},
+        spend=spend_of(state),
+        served={state.voters[number].name: list(models) for number, models in state.served.items()},
+        findings=[*state.findings, *(one.sentence for one in state.account.overbilled)],
+        voters=[_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
+        votes_per_step=series.total_votes / own_steps if own_steps else None,
+        votes_histogram={str(votes): series.votes[votes] for votes in sorted(series.votes)},
+        rounds_histogram={str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
+        tallies={"-".join(map(str, tally)) or "none": count for tally, count in series.tallies.most_common()},
+        speculation=_speculation(state, series),
+        disagreements=series.disagreements,
+        collisions=series.collisions,
+        ruled={"count": series.ruled, "steps": list(series.first_ruled)},
+        redrawn=state.redrawn,
+        changes=[{"time": one.time, "changes": list(one.changes)} for one in state.changes],
+        set_aside=state.set_aside,
+        rejudged=state.rejudged,
+        inherited=state.inherited,
+        origin=opened.origin,
+        shortlisted=series.shortlisted,
+        hardest=[
             {"step": d.step, "tally": list(d.tally), "flags": d.flags, "rounds": d.rounds} for d in series.hardest()
         ],
-        "doubtful": [decided_step(decided, state.voters, state.request, full) for decided in series.doubtful()],
-        "open_step": _open_step(state, full),
-        "certificate": certificate_of(
+        doubtful=[decided_step(decided, state.voters, state.request, full) for decided in series.doubtful()],
+        open_step=_open_step(state, full),
+        certificate=certificate_of(
             series.patterns,
             CertifiedRun(
                 voters={number: voter.name for number, voter in state.voters.items()},
@@ -226,7 +227,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> dict[st
                 inherited=state.inherited,
             ),
         ),
-    }
+    )
 
 
 def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:

@@ -1,16 +1,21 @@
-"""Decided steps as users read them: choices as values, texts in full, voters by name."""
+"""Decided steps for users: choices as values, texts in full, voters by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from unerring.core.journal.state import Decided, texts_of
+from unerring.core.reporting.notebook import html_table
 from unerring.core.request import Request
-from unerring.core.voting.canonical import Json, parsed
+from unerring.core.short_text import short, shortened
+from unerring.core.voting.canonical import Json, canonical, parsed
 from unerring.core.voting.sample import Finish, Usage
 from unerring.core.voting.step import VoterRecord
 
+MAX_HTML_CHARS = 500  # of a question or a choice in a notebook
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class StepSample:
     """One sample of a decided step: a vote, or flagged."""
 
@@ -33,8 +38,16 @@ class StepSample:
     logprob: float | None
     """Mean log-probability of its tokens in nats; None where the model does not say."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The sample as JSON data, by the names of its fields."""
+        return asdict(self) | {"finish": self.finish.value}
 
-@dataclass(frozen=True, slots=True)
+    def __repr__(self) -> str:
+        """One line: number, voter, and the vote or the red flag."""
+        return f"<Sample {self.number} of {self.voter}: {_verdict(self)}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Step:
     """One decided step of a run."""
 
@@ -66,6 +79,35 @@ class Step:
     """The messages before it, each with `role` and `content`: the run's system message, and the question's own."""
     samples: tuple[StepSample, ...]
     """Its samples, votes and flagged ones, by number."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step as JSON data, by the names of its fields."""
+        own = {field: getattr(self, field) for field in Step.__slots__}
+        lists = {"tally": list(self.tally), "question": list(self.question)}
+        messages = [dict(message) for message in self.messages]
+        return own | lists | {"messages": messages, "samples": [sample.to_dict() for sample in self.samples]}
+
+    def __repr__(self) -> str:
+        """One line: number, choice and tally."""
+        return f"<Step {self.step}: {short(self.choice)}, votes {_tally_text(self)}>"
+
+    def _repr_html_(self) -> str:
+        """The choice, the question and the samples as a table, for notebooks."""
+        question = [("question", shortened(text, MAX_HTML_CHARS)) for text in self.question[:1]]
+        samples = [(f"sample {one.number}", f"{one.voter}: {_verdict(one)}") for one in self.samples]
+        rows = [("choice", shortened(canonical(self.choice), MAX_HTML_CHARS)), ("votes", _tally_text(self))]
+        return html_table(f"step {self.step}", [*rows, *question, *samples])
+
+
+def _tally_text(step: Step) -> str:
+    return "-".join(map(str, step.tally)) or "none"
+
+
+def _verdict(sample: StepSample) -> str:
+    """What a sample counted as: a vote for a choice, or flagged for a reason."""
+    if sample.flag is None:
+        return f"a vote for {short(sample.choice)}"
+    return f"flagged as {sample.flag}" + (f", {sample.reason}" if sample.reason else "")
 
 
 def step_of(decided: Decided, voters: Mapping[int, VoterRecord], request: Request) -> Step:
