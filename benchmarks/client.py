@@ -163,7 +163,7 @@ def run_unerring(url: str, width: int, calls: int) -> float:
             key = next(numbers), 0, "state"
             tries = CallTries(ledger, (key[0], 0, 1), "state", config.stop, stop)
             (sample,) = await caller.call(CallRequest(sampler, PROMPT, settings, 1), tries, stop)
-            ledger.state.in_flight.discard(key)
+            ledger.state.calls.in_flight.discard(key)
             account.settle(key, ledger.price(sampler, sample.usage))
             assert copies.judge(sampler.name, SentCall(PROMPT), sample, text_known=False) is None
             return sample.text

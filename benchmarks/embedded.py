@@ -17,7 +17,8 @@ from typing import Any
 import unerring
 from common import Row, give_out, parser_for
 from million import raw_rate
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.state import RunState
 from unerring.errors import StepLimit
 
 DISKS = 20
@@ -31,7 +32,7 @@ class Steady:
         self._begun: tuple[float, int] | None = None
         self.seconds, self.samples = 0.0, 0
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         if self._begun is not None:
             self.seconds, self.samples = time.perf_counter() - self._begun[0], state.samples - self._begun[1]
         elif state.committed >= self._first:

@@ -20,7 +20,8 @@ from typing import Any
 
 import unerring
 from common import MEGABYTE, Counter, Row, give_out, in_fresh_process, one_at_a_time, parser_for, resident
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.state import RunState
 from unerring.errors import StepLimit
 
 K = 3
@@ -50,7 +51,7 @@ class Watch:
         self.until_first: float | None = None
         self.marks: list[Mark] = []
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         if self.until_first is None:
             self.until_first = time.perf_counter() - self.started
         self.votes += decided.votes

@@ -13,8 +13,9 @@ from unerring.adapters import terminal as terminal_lines
 from unerring.adapters.terminal import LOG_SECONDS, REFRESH_SECONDS
 from unerring.cli import progress
 from unerring.cli.progress import Progress
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Opened
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.progress import duration
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.redflag import FlagKind
@@ -42,7 +43,7 @@ def state(committed=0, length=1000, flagged=0, plan=None):
 
 
 def decided(step, *tally):
-    return Decided(step, '"a"', tally or (3,), 0, 1, ())
+    return DecidedStep(step, '"a"', tally or (3,), 0, 1, ())
 
 
 class Terminal:

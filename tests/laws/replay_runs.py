@@ -232,7 +232,7 @@ class Run:
         return step, at, range(slot, slot + count)
 
     def reply(self, detail):
-        late = sorted(call for call in self.state.in_flight if self.is_late(call))
+        late = sorted(call for call in self.state.calls.in_flight if self.is_late(call))
         if late and detail % 2:
             step, slot, at = late[detail // 2 % len(late)]
             self.receive(step, at, [slot], at, detail)
@@ -269,9 +269,9 @@ class Run:
 
     def settle(self, detail):
         """End a call under way without samples: it fails, is given up, or was for a draft."""
-        if not self.state.in_flight:
+        if not self.state.calls.in_flight:
             return
-        step, slot, at = sorted(self.state.in_flight)[detail % len(self.state.in_flight)]
+        step, slot, at = sorted(self.state.calls.in_flight)[detail % len(self.state.calls.in_flight)]
         at = self.named(step, at, detail)
         charge = (None, Charge(detail, 3, 5))[detail // 2 % 2]
         if slot == DRAFT and detail % 2:
@@ -327,14 +327,15 @@ def call_of(step, slots, said, at=None, voter=0):
     return Replies(tuple(replies), at)
 
 
-COPIED = ("account", "served", "findings", "reasons", "failure_reasons", "changes")
+COPIED = ("account", "served", "reasons", "changes")
 
 
 def snapshot(state):
     """All that a state holds, comparable. A step merely looked at, with no reply yet, is not part of it."""
     held = {name: value for name, value in vars(state).items() if name != "open"}
     held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
-    held["flags"], held["in_flight"], held["pace"] = Counter(state.flags), set(state.in_flight), astuple(state.pace)
+    held["flags"], held["speedup"] = Counter(state.flags), astuple(state.speedup)
+    held["calls"] = deepcopy(vars(state.calls))
     held |= {name: deepcopy(held[name]) for name in COPIED}
     held["open"] = {
         (number, at): unfolded(step)

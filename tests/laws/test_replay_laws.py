@@ -171,19 +171,19 @@ def test_the_figures_of_a_run_add_up(run):
     assert state.flags.total() == sum(voter.flags for voter in state.voters.values()) == len(flagged)
     assert sum(voter.votes for voter in state.voters.values()) == len(replies) - len(flagged)
     probes = [entry.charge for entry in run.entries if isinstance(entry, Probed)]
-    assert state.usage == sum(
+    assert state.calls.usage == sum(
         (Usage(one.input_tokens, one.output_tokens) for one in probes),
         sum((paid.usage for paid in [*replies, *drafts]), Usage()),
     )
-    assert state.drafts == len(drafts)
-    assert state.failures == sum(isinstance(entry, Failed) and entry.kind is not UNSENT for entry in run.entries)
+    assert state.calls.drafts == len(drafts)
+    assert state.calls.failures == sum(isinstance(entry, Failed) and entry.kind is not UNSENT for entry in run.entries)
     assert state.sessions == 1 + sum(isinstance(entry, Resumed) for entry in run.entries)
     assert state.entries == len(run.entries)
     committed = sum(isinstance(entry, Committed | Inherited) for entry in run.entries)
     assert state.committed == len(run.decided) == committed
     assert state.inherited == sum(decided.inherited for decided in run.decided)
     assert state.redrawn == sum(isinstance(entry, Redrawn) for entry in run.entries)
-    assert state.findings == [found for entry in run.entries if (found := getattr(entry, "finding", ""))]
+    assert state.calls.findings == [found for entry in run.entries if (found := getattr(entry, "finding", ""))]
 
 
 @LAW
@@ -242,8 +242,8 @@ def test_every_intent_is_settled_once(run):
             call = {(entry.step, entry.slot + i, at) for i in range(entry.count)}
             unknown += len(open_ & call) if lost(entry) else 0
             open_ = open_ | call if isinstance(entry, Intent) else open_ - call
-    assert run.state.in_flight == open_
-    assert run.state.unknown == unknown
+    assert run.state.calls.in_flight == open_
+    assert run.state.calls.unknown == unknown
 
 
 @LAW
@@ -291,7 +291,7 @@ def test_a_report_can_be_made_at_any_moment(run):
         report = report_of(state, series)
         samples = report["samples"]
         assert samples["voted"] + samples["flagged"] == samples["received"]
-        assert samples["sent"] == samples["received"] + samples["unknown"] + len(state.in_flight)
+        assert samples["sent"] == samples["received"] + samples["unknown"] + len(state.calls.in_flight)
         own_steps = report["steps"] - report["inherited"]
         assert sum(report["votes_histogram"].values()) == sum(report["tallies"].values()) == own_steps
         assert report["collisions"] <= report["disagreements"] <= report["steps"]

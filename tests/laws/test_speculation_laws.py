@@ -270,4 +270,4 @@ def test_every_paid_call_is_settled(world):
     ahead = world.run(world.speculation)
     # a sample that breaks a parser is paid for and never read, and the rest of a short answer is asked for again
     if not world.maze.trouble and not world.moods:
-        assert ahead.state.in_flight == set()
+        assert ahead.state.calls.in_flight == set()

@@ -216,7 +216,7 @@ def test_intents_of_an_earlier_session_are_counted_as_unknown():
     whole = run(Words(1), ScriptedSampler(["a", "a"]))
     cut = [index for index, entry in enumerate(whole.entries) if isinstance(entry, Intent)][-1]
     rest = resume(Words(1), ScriptedSampler(["a", "a"]), whole.entries[: cut + 1])
-    assert rest.folded.unknown == 2
+    assert rest.folded.calls.unknown == 2
     assert rest.at == ["a"]
 
 

@@ -138,7 +138,7 @@ def test_cancelling_leaves_a_journal_that_can_be_resumed(paid):
     assert len(outcome.of(Cancelled)) == (2 if paid else 0)
     rest = resume(Words(3), ScriptedSampler(["a", "a"], paid), outcome.entries)
     assert rest.at == ["a", "a", "a"]
-    assert rest.folded.unknown == (2 if paid else 0)
+    assert rest.folded.calls.unknown == (2 if paid else 0)
 
 
 def test_a_lasting_failure_of_the_provider_keeps_the_state():

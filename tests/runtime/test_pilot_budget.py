@@ -82,7 +82,7 @@ def test_what_was_paid_for_is_not_asked_again():
     assert ended is None
     first, ended = lived(Metered(halves, 1, 0.0), replace(again), opened(SpendLimits()), lives=len(entries) // 2)
     assert isinstance(ended, Killed)
-    lost = len(replay(first).in_flight)
+    lost = len(replay(first).calls.in_flight)
     again = blank(asked_for=60, at_once=16)
     rest, ended = lived(Metered(halves, 2, 0.0), again, [*first, Resumed(0.0)])
     assert ended is None

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from unerring.core.chain import Chain, Rehearsal, Subtask
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened, Paused, Replies, Reply, Resumed
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -78,7 +79,7 @@ class Outcome:
     journal: MemoryJournal
     folded: RunState
     clock: FakeClock
-    decided: list[Decided] = field(default_factory=list)
+    decided: list[DecidedStep] = field(default_factory=list)
 
     @property
     def entries(self) -> list[Entry]:
@@ -114,7 +115,7 @@ class Watch:
     """An observer that keeps every decided step."""
 
     def __init__(self):
-        self.seen: list[Decided] = []
+        self.seen: list[DecidedStep] = []
 
     def decided(self, decided, state):
         self.seen.append(decided)

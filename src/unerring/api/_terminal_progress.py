@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from unerring.adapters.terminal import ProgressLines
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.progress import RunProgress
 from unerring.runtime.protocols import Observer
 
@@ -23,7 +24,7 @@ class TerminalProgress:
         self._other = other
         self._progress = RunProgress(most_steps)
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         """Count a step, and show how far the run is, now and then."""
         now = time.monotonic()
         self._progress.add(decided, now)

@@ -7,7 +7,8 @@ from unerring.adapters.terminal import ProgressLines
 from unerring.cli.exits import notice_text
 from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
 from unerring.core.certificate.expectations import expectations_from
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.state import RunState
 from unerring.core.planning.calibration import Calibration
 from unerring.core.reporting.progress import RunProgress
 
@@ -29,7 +30,7 @@ class Progress(ProgressLines):
         """Steps that were decided."""
         return self._progress.steps
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         """Count a step, and show how far the run is, now and then."""
         if self.steps == 0:
             if self._journal:

@@ -3,8 +3,9 @@
 from collections.abc import Coroutine, Sequence
 from typing import Protocol, runtime_checkable
 
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.voting.sample import Sample, Settings, Usage
 
 
@@ -85,5 +86,5 @@ class Observer(Protocol):
     It may also offer `notice(line)`, for a line for people where something takes a while in which no step is decided.
     """
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         """A step was committed."""

@@ -18,8 +18,9 @@ from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.schema import log_path
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals.history import verify
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Entry
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.errors import InputError, JournalError
 
 
@@ -179,7 +180,7 @@ class ReadsAlong:
         self._path = path
         self.read = 0
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         if decided.step % 5 == 0:
             found = verify(self._path)
             assert found.problem is None
@@ -224,7 +225,7 @@ def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):
     class Stays:
         reading: Generator[Entry] | None = None
 
-        def decided(self, decided: Decided, state: RunState) -> None:
+        def decided(self, decided: DecidedStep, state: RunState) -> None:
             if self.reading is None and seen_from_outside(path):
                 self.reading = JournalReader(path).entries()
                 next(self.reading)

@@ -16,8 +16,8 @@ from unerring.core.certificate.vote_patterns import (
     pattern_of,
     pooled,
 )
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Reply
-from unerring.core.journal.state import Decided
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Usage
 
@@ -32,7 +32,7 @@ def decided(votes, step=0, winner="a", rounds=1):
             first.setdefault(choice, slot)
             tally[choice] = tally.get(choice, 0) + 1
     flags = len(votes) - sum(tally.values())
-    return Decided(step, winner, tuple(sorted(tally.values(), reverse=True)), flags, rounds, tuple(replies))
+    return DecidedStep(step, winner, tuple(sorted(tally.values(), reverse=True)), flags, rounds, tuple(replies))
 
 
 def alternating(text, voters=3):
@@ -58,7 +58,7 @@ def test_a_reference_may_point_forward():
     step = decided([(0, "a"), (1, "a"), (2, "b")])
     refers, spells, other = step.replies
     swapped = (refers._replace(choice=1), spells._replace(choice="a"), other)
-    forward = Decided(0, "a", (2, 1), 0, 1, swapped)
+    forward = DecidedStep(0, "a", (2, 1), 0, 1, swapped)
     assert pattern_of(forward) == pattern_of(step)
 
 
@@ -86,7 +86,7 @@ def test_shares_are_of_votes_that_could_be_contradicted():
 def test_a_step_without_votes_is_left_out():
     """A step whose samples are not kept, as in a summary made by hand, has no pattern."""
     patterns = VotePatterns()
-    patterns.add(Decided(0, "a", (3,), 0, 1, ()))
+    patterns.add(DecidedStep(0, "a", (3,), 0, 1, ()))
     assert patterns.counted() == {}
 
 

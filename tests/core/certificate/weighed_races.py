@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unerring.core.certificate.weighted import WeightedMargins
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Reply
-from unerring.core.journal.state import Decided
 from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, VoterCount
 from unerring.core.planning.signals import measured_signals, weights_of
 from unerring.core.voting.race import LogOdds, Race, Won
@@ -84,7 +84,7 @@ def weights_from_a_pilot(draw, world, samples):
     return weights_of([voter.name for voter in calibration.voters], measured_signals(calibration))
 
 
-def raced(draw, world, rule, steps) -> Iterator[tuple[Decided, bool, int]]:
+def raced(draw, world, rule, steps) -> Iterator[tuple[DecidedStep, bool, int]]:
     """Decided steps, whether each was decided wrongly, and how many there were just like it."""
     chances = world.chances(draw, steps)
     alike = defaultdict(list)
@@ -115,7 +115,7 @@ def _one(world, rule, rounds):
             if isinstance(verdict, Won):
                 lost = verdict.choice == spelled.get(True)
                 tally = tuple(sorted(race.tally.values(), reverse=True))
-                return Decided(0, CHOICES[lost], tally, 0, 1, tuple(replies), margin=race.margin), lost
+                return DecidedStep(0, CHOICES[lost], tally, 0, 1, tuple(replies), margin=race.margin), lost
     return None
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tables import each
+from unerring.core.journal.call_totals import MAX_SAMPLES_PER_CALL
 from unerring.core.journal.entries import (
     DRAFT,
     Cancelled,
@@ -18,7 +19,7 @@ from unerring.core.journal.entries import (
     Resumed,
     Voter,
 )
-from unerring.core.journal.state import MOST_CALLED, MisplacedEntry, RunState, replay
+from unerring.core.journal.state import MisplacedEntry, RunState, replay
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Undecided, Won
 from unerring.core.voting.redflag import FlagKind
@@ -296,7 +297,7 @@ def test_samples_that_come_too_late_are_wasted(script):
     script.tell(script.call(0, 0, "b", FLAG, "b", at="elsewhere"))
     assert (script.state.wasted, script.state.samples, script.state.committed) == (3, 6, 1)
     assert (script.state.voters[0].votes, script.state.voters[0].flags) == (5, 1)
-    assert script.state.usage == Usage(60, 30)
+    assert script.state.calls.usage == Usage(60, 30)
 
 
 def test_a_late_sample_needs_a_named_voter(script):
@@ -347,11 +348,11 @@ def test_votes_from_two_states_never_add_up(script):
 
 
 @pytest.mark.parametrize("kind", [Intent, Cancelled])
-@pytest.mark.parametrize("count", [0, -1, MOST_CALLED + 1])
+@pytest.mark.parametrize("count", [0, -1, MAX_SAMPLES_PER_CALL + 1])
 def test_a_call_is_for_some_samples_and_not_for_millions(script, kind, count):
     """A call for no sample, or for more than could ever be asked for, is misplaced."""
     script.open()
-    with pytest.raises(MisplacedEntry, match="cannot have been"):
+    with pytest.raises(MisplacedEntry, match="is impossible"):
         script.tell(kind(0, 0, count))
 
 

@@ -101,8 +101,8 @@ def test_resuming_without_caps_keeps_what_came_in(script):
     script.open()
     script.tell(Intent(0, 0, 3), script.said(0, 1, "a"), Resumed(1.0))
     assert script.state.step(0).wanted() == [0, 2]
-    assert script.state.unknown == 2
-    assert not script.state.in_flight
+    assert script.state.calls.unknown == 2
+    assert not script.state.calls.in_flight
 
 
 def test_several_steps_are_open_at_once(script):

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from unerring.core.certificate.certificate import NO_VOTES, SINGLE_VOTES
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Intent, Opened, Redrawn, Resumed, Ruled
-from unerring.core.journal.state import Decided, RunState, replay
+from unerring.core.journal.state import RunState, replay
 from unerring.core.reporting.report import MOST_RULED, RunSeries
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Continue, LogOdds, Majority, Undecided, Won
@@ -113,7 +114,7 @@ def test_a_call_under_way_at_a_crash_has_no_number_that_is_drawn_anew(script):
     script.tell(Redrawn(0, 1.0), Resumed(2.0), Intent(0, 4, 2))
     script.tell(script.said(0, 4, "a"), Redrawn(0, 3.0), Resumed(4.0))
     assert script.state.step(0).wanted() == [6, 7]
-    assert script.state.unknown == 1
+    assert script.state.calls.unknown == 1
 
 
 def test_higher_caps_leave_a_review_as_it_is(script):
@@ -155,7 +156,7 @@ def test_many_steps_decided_by_people_are_counted_and_not_all_named():
     """A report stays of bounded length: the first hundred are named."""
     series = RunSeries()
     for step in range(250):
-        series.add(Decided(step, '"a"', (2, 2), 0, 2, (), ruled=True))
+        series.add(DecidedStep(step, '"a"', (2, 2), 0, 2, (), ruled=True))
     assert (series.ruled, series.first_ruled) == (250, list(range(MOST_RULED)))
 
 
@@ -255,7 +256,7 @@ def test_dissent_on_ruled_steps_is_watched_like_any_other():
     for step in range(150):
         divided_ = step >= 100
         tally = (2, 2) if divided_ else (3,)
-        series.add(Decided(step, '"a"', tally, 0, 2, (), ruled=divided_), state)
+        series.add(DecidedStep(step, '"a"', tally, 0, 2, (), ruled=divided_), state)
     assert series.watch.alarms[0].since == 100
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import (
     DRAFT,
     Cancelled,
@@ -16,7 +17,7 @@ from unerring.core.journal.entries import (
     Resumed,
     Voter,
 )
-from unerring.core.journal.state import Decided, RunState, replay
+from unerring.core.journal.state import RunState, replay
 from unerring.core.reporting.report import HARDEST, RunSeries, report_of, status_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -163,7 +164,7 @@ def test_a_call_that_was_given_up_counts_as_sent(script):
     script.tell(Intent(1, 0, 3, "guessed"), Cancelled(1, 0, 3, "guessed"))
     samples = script.report()["samples"]
     assert (samples["sent"], samples["received"], samples["unknown"]) == (3, 0, 3)
-    assert script.state.in_flight == set()
+    assert script.state.calls.in_flight == set()
 
 
 def test_the_status_is_one_word(script):
@@ -227,12 +228,12 @@ def test_a_series_that_begins_late_watches_from_there():
     state, series = RunState(), RunSeries()
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=PLAN))
     for step in range(700, 800):
-        series.add(Decided(step, '"a"', (4, 1), 0, 2, ()), state)
+        series.add(DecidedStep(step, '"a"', (4, 1), 0, 2, ()), state)
     assert series.watch.alarms[0].since == 700
 
 
 def decided(step, votes, flags=0):
-    return Decided(step, '"a"', (votes,), flags, 1, ())
+    return DecidedStep(step, '"a"', (votes,), flags, 1, ())
 
 
 def test_a_series_keeps_the_ten_hardest_of_many():

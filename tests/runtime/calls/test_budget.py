@@ -93,7 +93,7 @@ def test_a_resumed_run_buys_only_what_is_missing():
     entries, _ = lived(chain, Metered(whole, 1, 0.0), opened(K3, chain, SpendLimits()))
     first, ended = lived(chain, Metered(halves, 1, 0.0), opened(K3, chain, SpendLimits()), lives=len(entries) // 2)
     assert isinstance(ended, Killed)
-    lost = len(replay(first).in_flight)
+    lost = len(replay(first).calls.in_flight)
     rest, ended = lived(chain, Metered(halves, 2, 0.0), [*first, Resumed(0.0)])
     assert ended is None
     assert replay(rest).committed == 60

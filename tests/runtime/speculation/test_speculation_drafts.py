@@ -76,7 +76,7 @@ def test_a_drafting_model_that_fails_stops_nothing(failure, paid):
     outcome, _, _, drafter = drafted(lambda prompt, step, slot: failure, paid=paid)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert drafter.calls
-    assert outcome.folded.drafts == 0
+    assert outcome.folded.calls.drafts == 0
 
 
 def test_a_drafting_model_that_failed_is_left_alone_for_a_while():
@@ -155,7 +155,7 @@ def settled(outcome, paid):
     ends = [(e.step, e.at) for e in outcome.of(Drafted, Failed, Cancelled) if getattr(e, "slot", DRAFT) == DRAFT]
     assert sorted(intents) == sorted(ends)
     assert bool(intents) is paid
-    assert not any(slot == DRAFT for _, slot, _ in outcome.folded.in_flight)
+    assert not any(slot == DRAFT for _, slot, _ in outcome.folded.calls.in_flight)
 
 
 def test_paid_drafts_are_announced_and_counted():
@@ -165,7 +165,7 @@ def test_paid_drafts_are_announced_and_counted():
     received = len(outcome.of(Drafted))
     assert {entry.usage for entry in outcome.of(Drafted)} == {Usage(2, 1)}
     told = report(outcome)
-    assert told["speculation"]["drafts"] == outcome.folded.drafts == received > 50
+    assert told["speculation"]["drafts"] == outcome.folded.calls.drafts == received > 50
     samples = sum(n for _, _, n in sampler.calls)
     assert told["tokens"] == {"input": 2 * (samples + received), "output": samples + received}
     assert told["samples"]["received"] == samples  # a draft is no sample
@@ -177,7 +177,7 @@ def test_free_drafts_are_not_journaled():
     """A free drafting model leaves no trace in the journal but the steps asked ahead."""
     outcome, _, _, _ = drafted(always_a, paid=False)
     settled(outcome, False)
-    assert (outcome.folded.drafts, outcome.of(Drafted)) == (0, [])
+    assert (outcome.folded.calls.drafts, outcome.of(Drafted)) == (0, [])
 
 
 def test_paid_drafts_that_fail_are_settled():
@@ -207,7 +207,7 @@ def test_a_paid_draft_under_way_at_the_end_is_of_unknown_outcome():
     assert outcome.folded.finished is not None
     settled(outcome, True)
     assert outcome.of(Cancelled) == [Cancelled(0, DRAFT, 1, outcome.of(Intent)[0].at)]
-    assert outcome.folded.unknown == 1
+    assert outcome.folded.calls.unknown == 1
 
 
 def test_a_paid_draft_under_way_at_a_stop_is_of_unknown_outcome():
@@ -215,7 +215,7 @@ def test_a_paid_draft_under_way_at_a_stop_is_of_unknown_outcome():
     outcome, _, _, _ = drafted(always_a, 40, draft_latency=1e9, max_steps=5)
     settled(outcome, True)
     assert outcome.entries[-1] == outcome.paused
-    assert replay(outcome.entries).unknown == 1
+    assert replay(outcome.entries).calls.unknown == 1
 
 
 # --- through the front door

@@ -76,7 +76,7 @@ def test_samples_of_an_abandoned_step_are_in_the_journal_as_paid():
     outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     given = sum(n for _, _, n in sampler.calls) - sum(n for _, _, n in sampler.given_up)
     assert outcome.folded.samples == sum(len(entry.replies) for entry in outcome.of(Replies)) == given
-    assert outcome.folded.usage.output_tokens == given
+    assert outcome.folded.calls.usage.output_tokens == given
     assert report(outcome)["tokens"] == {"input": 2 * given, "output": given}
 
 
@@ -124,9 +124,9 @@ def test_paid_calls_that_are_given_up_are_of_unknown_outcome():
     outcome, sampler = given_up()
     calls = sum(n for _, _, n in sampler.given_up)
     cancelled = outcome.of(Cancelled)
-    assert sum(entry.count for entry in cancelled) == calls == outcome.folded.unknown
+    assert sum(entry.count for entry in cancelled) == calls == outcome.folded.calls.unknown
     assert {Intent(entry.step, entry.slot, entry.count, entry.at) for entry in cancelled} <= set(outcome.of(Intent))
-    assert outcome.folded.in_flight == set()
+    assert outcome.folded.calls.in_flight == set()
     samples = report(outcome)["samples"]
     assert samples["unknown"] == samples["given_up"] == calls  # after a wrong guess, not for an unknown reason
     assert all(entry.wrong_guess for entry in cancelled)
@@ -137,7 +137,7 @@ def test_free_calls_that_are_given_up_leave_no_trace():
     """What costs nothing is announced nowhere, and given up without a word."""
     outcome, _ = given_up(paid=False)
     assert outcome.of(Cancelled) == []
-    assert (outcome.folded.unknown, outcome.folded.wasted) == (0, 0)
+    assert (outcome.folded.calls.unknown, outcome.folded.wasted) == (0, 0)
 
 
 @pytest.mark.parametrize("commit", [0.001, 0.02, 0.049, 0.06])
@@ -155,8 +155,8 @@ def test_calls_given_up_before_they_are_sent_are_settled_too(commit):
     outcome, _ = ahead(Words(120), sampler, speculation=Speculation(chancy, waste=1.0), journal=Late())
     assert (outcome.error, outcome.at) == (None, ["a"] * 120)
     assert outcome.of(Cancelled)
-    assert outcome.folded.in_flight == set()
-    assert outcome.folded.unknown == sum(entry.count for entry in outcome.of(Cancelled))
+    assert outcome.folded.calls.in_flight == set()
+    assert outcome.folded.calls.unknown == sum(entry.count for entry in outcome.of(Cancelled))
 
 
 class SlowEndpoint(Slow):
@@ -184,8 +184,8 @@ def test_calls_to_an_endpoint_that_are_given_up_are_heard_to_their_end():
         )
         assert (outcome.error, outcome.at) == (None, ["a"] * 60)
         assert took < 10.0
-        assert outcome.folded.in_flight == set()
-        return outcome.folded.wasted, outcome.folded.unknown
+        assert outcome.folded.calls.in_flight == set()
+        return outcome.folded.wasted, outcome.folded.calls.unknown
 
     wasted, unknown = astray(0.1)
     assert wasted > 3
@@ -238,7 +238,7 @@ def test_a_sample_is_never_under_way_twice(kind):
     outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert doubled == []
-    assert outcome.folded.in_flight == set()
+    assert outcome.folded.calls.in_flight == set()
 
 
 # --- what is counted

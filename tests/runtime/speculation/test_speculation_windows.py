@@ -125,7 +125,7 @@ def test_a_stop_takes_in_all_that_is_under_way(seconds):
     assert seconds < time <= seconds + 0.05
     assert sampler.given_up == []
     assert outcome.folded.samples == sum(n for _, _, n in sampler.calls)
-    assert outcome.folded.in_flight == set()
+    assert outcome.folded.calls.in_flight == set()
     assert outcome.folded.committed < 500
 
 
@@ -206,13 +206,13 @@ def test_a_cancelled_run_can_be_resumed(paid, seconds):
     assert time == pytest.approx(seconds)
     assert outcome.paused.reason == "cancelled"
     folded = replay(outcome.entries)
-    assert (folded.committed, folded.samples, folded.unknown) == (
+    assert (folded.committed, folded.samples, folded.calls.unknown) == (
         outcome.folded.committed,
         outcome.folded.samples,
-        outcome.folded.unknown,
+        outcome.folded.calls.unknown,
     )
-    assert folded.in_flight == set()
-    assert (folded.unknown > 0) is paid
+    assert folded.calls.in_flight == set()
+    assert (folded.calls.unknown > 0) is paid
     finished = resume(Words(60), Slow(Says(always_a), latency=0.0), outcome.entries, speculation=RIGHT)
     assert finished.at == ["a"] * 60
 
@@ -275,7 +275,7 @@ def test_an_undecided_step_stops_the_run_with_the_others_samples_taken_in():
     assert isinstance(plain.error, StepUndecided)
     assert (type(outcome.error), str(outcome.error)) == (StepUndecided, str(plain.error))
     assert outcome.folded.committed == 30
-    assert outcome.folded.in_flight == set()
+    assert outcome.folded.calls.in_flight == set()
     assert max(texts(outcome))[0] > 30
 
 

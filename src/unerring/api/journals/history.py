@@ -10,8 +10,9 @@ from unerring.adapters.sqlite.repair import readable_copy, replace_journal
 from unerring.api.resolve import make_chain, require_process
 from unerring.api.trust import permission_for
 from unerring.core.chain import Chain, verifier_of
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened, Ruled
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.steps import Step, step_of
@@ -30,13 +31,13 @@ class SeriesObserver:
         self._series = series
         self._other = other
 
-    def decided(self, decided: Decided, state: RunState) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         self._series.add(decided, state)
         if self._other is not None:
             self._other.decided(decided, state)
 
 
-def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, Decided | None, Json]]:
+def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, DecidedStep | None, Json]]:
     """Fold entries into `state` one by one; yields each with the step it committed and its choice, if it did.
 
     Raises `JournalDamaged` at an entry that cannot stand where it stands.
@@ -70,7 +71,7 @@ class History:
         """Whether the head file lies beside the journal, without which a cut tail of a running journal is not seen."""
         return self._reader.has_head
 
-    def steps(self) -> Iterator[Decided]:
+    def steps(self) -> Iterator[DecidedStep]:
         """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
         for _, decided, _ in folded(self.path, self._reader.entries(), self.state):
             if decided is not None:

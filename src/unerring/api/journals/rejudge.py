@@ -22,8 +22,9 @@ from unerring.core.chain import (
     start_text,
     started,
 )
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Accepted, Committed, Entry, Judgement, Opened, Rejudged
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.race import Undecided, Won
 from unerring.core.voting.step import OpenStep
@@ -204,7 +205,7 @@ class _Rejudging:
         if start_text(self._chain, self._at) != opened.start:
             self._change = "the process starts from another state than it did"
 
-    def _step(self, decided: Decided, choice: Json) -> None:
+    def _step(self, decided: DecidedStep, choice: Json) -> None:
         """Compare a committed step, and advance the chain over it."""
         if not decided.inherited:
             if self._change is None:
@@ -215,7 +216,7 @@ class _Rejudging:
         if self._change is None and digest_at(self.chain, self._at, decided.step + 1) != self._state.last_digest:
             self._change = f"step {decided.step} leads to another state than it did"
 
-    def _compare(self, decided: Decided) -> None:
+    def _compare(self, decided: DecidedStep) -> None:
         step = self._closing
         assert step is not None
         question = self._question(step, self._at)

@@ -24,6 +24,7 @@ from unerring.core.chain import (
     started,
     subtask_at,
 )
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.digests import (
     differences,
     identity_differences,
@@ -33,7 +34,7 @@ from unerring.core.journal.digests import (
     what_changed,
 )
 from unerring.core.journal.entries import Accepted, Entry, Opened
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
@@ -75,7 +76,7 @@ class ReplayedRun:
         at = digest_at(self.chain, self.at, self.state.committed)
         return Accepted(time, tuple(self.changes), at, self.keeps, parameters_of(self.chain), identity_of(self.chain))
 
-    def step(self, decided: Decided, choice: Json) -> None:
+    def step(self, decided: DecidedStep, choice: Json) -> None:
         """Advance the chain over a committed step, and compare what it asks and where it leads with the journal."""
         if not self.changes:
             self._compare_question(decided)
@@ -83,7 +84,7 @@ class ReplayedRun:
         if not self.changes and digest_at(self.chain, self.at, decided.step + 1) != self.state.last_digest:
             self.changes.append(f"step {decided.step} now leads to another state than it did")
 
-    def _compare_question(self, decided: Decided) -> None:
+    def _compare_question(self, decided: DecidedStep) -> None:
         if decided.inherited:
             return
         subtask = subtask_at(self.chain, self.at, decided.step)
@@ -99,7 +100,7 @@ class ReplayedRun:
         if decided.wordings is not None or decided.step % SPOT_CHECK_STEPS == 0:
             self._read_winner(decided, subtask)
 
-    def _read_winner(self, decided: Decided, subtask: Subtask) -> None:
+    def _read_winner(self, decided: DecidedStep, subtask: Subtask) -> None:
         """Compare how the winning text of a committed step reads now with its choice."""
         winner = decided.winner
         if winner is None:

@@ -17,8 +17,9 @@ from unerring.api.resolve import sampler_for
 from unerring.api.trust import permission_for
 from unerring.core import user_code
 from unerring.core.chain import Chain, subtask_at
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Accepted, Entry, Opened
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.sample import Message
@@ -166,7 +167,7 @@ class ParkedRun:
                 raise
             self._fail(told(error))
 
-    def _follow(self, stand: ReplayedRun, entry: Entry, decided: Decided | None, choice: Json) -> None:
+    def _follow(self, stand: ReplayedRun, entry: Entry, decided: DecidedStep | None, choice: Json) -> None:
         try:
             if decided is not None:
                 stand.step(decided, choice)

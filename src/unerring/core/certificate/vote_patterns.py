@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from typing import NamedTuple
 
-from unerring.core.journal.state import Decided
+from unerring.core.journal.decided_step import DecidedStep
 
 MOST_SEQUENCES = 128
 MOST_PATTERNS = 256
@@ -60,7 +60,7 @@ class VotePatterns:
         self._against: Counter[int] = Counter()
         self._alone: Counter[int] = Counter()  # the same for steps of a single vote
 
-    def add(self, decided: Decided) -> None:
+    def add(self, decided: DecidedStep) -> None:
         """Count one decided step."""
         sequence = tuple([reply.voter for reply in decided.replies if reply.choice is not None])
         if decided.tally == (len(sequence),) and (
@@ -72,7 +72,7 @@ class VotePatterns:
         elif sequence:
             self._add_pattern(pattern_of(decided), decided)
 
-    def _add_pattern(self, pattern: Pattern, decided: Decided) -> None:
+    def _add_pattern(self, pattern: Pattern, decided: DecidedStep) -> None:
         if sum(cast_votes(pattern)) > 1:
             for voter, won, second, other in pattern:
                 self._votes[voter] += won + second + other
@@ -87,7 +87,7 @@ class VotePatterns:
         counts[pattern] = counts.get(pattern, 0) + 1
         self._keep(pattern, decided)
 
-    def _keep(self, pattern: Pattern, decided: Decided) -> None:
+    def _keep(self, pattern: Pattern, decided: DecidedStep) -> None:
         """Keep a step as an example, if it is more doubtful than the least doubtful one kept."""
         kept = self.examples.setdefault(pattern, [])
         if len(kept) == MOST_EXAMPLES and (decided.rounds, decided.flags) <= (kept[0].rounds, kept[0].flags):
@@ -133,7 +133,7 @@ class VotePatterns:
         return sum(self._pooled.values())
 
 
-def pattern_of(decided: Decided) -> Pattern:
+def pattern_of(decided: DecidedStep) -> Pattern:
     """How the votes of a step fell, by voter. Of equal runners-up, the one that had a vote first is taken."""
     votes, winner = decided.cast, decided.winner
     totals = Counter(vote.candidate for vote in votes)

@@ -25,7 +25,7 @@ from math import ceil, exp, log, log1p
 
 from unerring.core.certificate.error_model import WrongStepOutlook
 from unerring.core.certificate.vote_patterns import MOST_EXAMPLES, PatternExample, margin_of, pattern_of
-from unerring.core.journal.state import Decided
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.voting.odds import loss_probability_of
 
 BEYOND = 0.025  # the chance that there are more wrong steps than the interval says
@@ -47,7 +47,7 @@ class WeightedMargins:
     first: dict[int, tuple[int, int]] = field(default_factory=dict)
     _least: list[tuple[float, int, PatternExample]] = field(default_factory=list)
 
-    def add(self, decided: Decided) -> None:
+    def add(self, decided: DecidedStep) -> None:
         """Count one decided step."""
         lead = decided.margin / 1000
         chance = loss_probability_of(lead)
@@ -66,7 +66,7 @@ class WeightedMargins:
         else:
             heappushpop(self._least, one)
 
-    def _count_first_vote(self, decided: Decided) -> None:
+    def _count_first_vote(self, decided: DecidedStep) -> None:
         for vote in decided.cast[:1]:
             lost, count = self.first.get(vote.voter, (0, 0))
             self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1

@@ -1,17 +1,17 @@
-"""What is known of a run: the fold of its journal's entries, and nothing else.
+"""The state of a run: the fold of its journal's entries, and nothing else.
 
-A live run and a journal read back pass through the same `RunState.apply`, so they cannot differ. Votes are
-counted by a race in the order in which their samples were numbered, not in which they arrived: fast answers
-must not vote first, and a replay must agree with the run.
+A live run and a journal that is read back both go through `RunState.apply`, so they cannot differ. A race counts votes
+in the order of their sample numbers, not in the order of arrival: fast answers must not vote first, and a replay must
+decide as the run did.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NamedTuple
 
+from unerring.core.journal.call_totals import CallTotals
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import (
-    DRAFT,
     Accepted,
     Allowed,
     Cancelled,
@@ -38,129 +38,62 @@ from unerring.core.journal.entries import (
     Voter,
     digest_of,
 )
-from unerring.core.journal.spend import Account, Charge
 from unerring.core.reporting.reasons import ReasonCounts
 from unerring.core.reporting.speedup import Speedup
 from unerring.core.request import Request, request_from
-from unerring.core.short_text import shortened
-from unerring.core.voting.canonical import Json, parsed
+from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy, policy_from
 from unerring.core.voting.race import Won
 from unerring.core.voting.redflag import FlagKind
-from unerring.core.voting.sample import Message, Usage
 from unerring.core.voting.step import MisplacedEntry, OpenStep, VoterRecord
-from unerring.errors import FailureKind
-
-MOST_CALLED = 1 << 20  # samples of one call: more than any, and few enough to be listed
-
-MAX_FAILURE_CHARS = 300  # of a failure's reason that is counted
-
-
-class Decided(NamedTuple):
-    """A committed step: its choice in canonical form and how the votes fell, most votes first.
-
-    `ahead` says that samples were asked for before the step before it was committed, and `wasted` how many of this
-    step were asked from states that turned out not to be. `margin` is the lead that won: votes, or millinats where
-    votes are weighed. Then the choice may also have had fewer votes than another one; `votes_for` counts its own.
-    Where the step was `ruled`, a person chose in place of the votes, whatever these were, and there is no margin; nor
-    is there one where it was `shortlisted`, and its choice lists those that had votes. Samples that a person set aside
-    are not among its replies. `question` is the digest of what was asked, and `wordings` its text where it was kept,
-    with the question's own `messages` before it (None in journals of before); a step that was `inherited` has none,
-    and no votes: another run decided it.
-    """
-
-    step: int
-    choice: str
-    tally: tuple[int, ...]
-    flags: int
-    rounds: int
-    replies: tuple[Reply, ...]
-    ahead: bool = False
-    wasted: int = 0
-    margin: int = 0
-    ruled: bool = False
-    shortlisted: bool = False
-    question: str | None = None
-    wordings: tuple[str, ...] | None = None
-    inherited: bool = False
-    messages: tuple[Message, ...] | None = None
-
-    @property
-    def votes(self) -> int:
-        return sum(self.tally)
-
-    @property
-    def cast(self) -> list[Reply]:
-        """The samples that were votes."""
-        return [reply for reply in self.replies if reply.choice is not None]
-
-    @property
-    def winner(self) -> int | None:
-        """The number of the sample that spells out the committed choice."""
-        return next((reply.slot for reply in self.replies if reply.choice == self.choice), None)
-
-    def text_of(self, slot: int) -> str | None:
-        """The text of a sample; None for one that a forged journal does not have."""
-        texts = {reply.slot: reply.text for reply in self.replies}
-        text = texts.get(slot)
-        return text if not isinstance(text, int) else str(texts.get(text))
-
-    @property
-    def votes_for(self) -> int:
-        """Votes for the committed choice."""
-        winner = self.winner
-        return sum(reply.candidate == winner for reply in self.cast)
-
-    @property
-    def value(self) -> Json:
-        """The choice as JSON data; raises `MisplacedEntry` where a forged journal has something else."""
-        try:
-            return parsed(self.choice)
-        except (ValueError, RecursionError):
-            raise MisplacedEntry(f"step {self.step} is committed with a choice that is not JSON") from None
-
-
-def texts_of(replies: Iterable[Reply]) -> dict[int, str]:
-    """The text of each sample of a step by its number; `replies` has all of the step's."""
-    every = tuple(replies)
-    own = {reply.slot: reply.text for reply in every if isinstance(reply.text, str)}
-    return {reply.slot: reply.text if isinstance(reply.text, str) else own[reply.text] for reply in every}
 
 
 class RunState:
-    """A run as its entries tell it. `apply` is the only way to change one.
+    """The state of a run after the entries so far. `apply` is the only way to change it.
 
-    A pilot, which decides nothing, does two things more: it lets go of steps that it has counted (`forget`), and says
+    A pilot, which decides nothing, does two things more: it drops steps that it has counted (`forget`), and marks
     where the rounds of its samples begin (`OpenStep.begin_round`). Both follow from the entries that it has.
+
+    opened, paused, finished: the entries that began the run, ended its latest session, and ended the run; None before.
+    policy, request: how votes are counted and questions are asked; a resume may change them.
+    entries, sessions: how many there were.
+    committed: the number of committed steps, which is the number of the next step.
+    last_digest: the digest of the state that the chain has reached.
+    open: the steps that have samples but no committed choice, by number, then by the digest of the state asked from.
+    calls, account: totals of paid calls, and what they cost.
+    voters: each voter's name and counts, by its number.
+    served: by voter, the models that the provider named as answering.
+    samples: samples received.
+    flags, reasons: red-flagged samples by kind of flag, and by reason.
+    wasted: samples that were requested from wrongly guessed states.
+    redrawn: steps whose samples a person set aside, to be drawn again.
+    set_aside: samples that no longer vote, by a person's decision.
+    rejudged: samples that the present parser reads in another way than before.
+    inherited: steps that were taken over from another run.
+    changes: changes of the process that a person accepted.
+    parameters, identity: those of the process, as in `Opened`, after these changes.
+    speedup: how much faster than one call after the other the sessions were.
     """
 
     def __init__(self) -> None:
         self.opened: Opened | None = None
+        self.paused: Paused | None = None
+        self.finished: Finished | None = None
         self.policy = Policy()
         self.request = Request()
         self.entries = 0
-        self.committed = 0
-        self.open: dict[int, dict[str, OpenStep]] = {}
-        self.paused: Paused | None = None
-        self.finished: Finished | None = None
         self.sessions = 0
+        self.committed = 0
+        self.last_digest = ""
+        self.open: dict[int, dict[str, OpenStep]] = {}
+        self.calls = CallTotals()
+        self.account = self.calls.account
         self.voters: dict[int, VoterRecord] = {}
-        self.usage = Usage()
+        self.served: dict[int, list[str]] = {}
         self.samples = 0
         self.flags: Counter[FlagKind] = Counter()
         self.reasons = ReasonCounts()
-        self.failure_reasons = ReasonCounts()
-        self.in_flight: set[tuple[int, int, str]] = set()
-        self.unknown = 0
-        self.failures = 0
-        self.given_up = 0  # of the unknown ones: after a wrong guess
         self.wasted = 0
-        self.drafts = 0
-        self.last_digest = ""
-        self.pace = Speedup()
-        self.account = Account()
-        self.served: dict[int, list[str]] = {}
-        self.findings: list[str] = []
         self.redrawn = 0
         self.set_aside = 0
         self.rejudged = 0
@@ -168,13 +101,14 @@ class RunState:
         self.changes: list[Accepted] = []
         self.parameters: dict[str, Json] = {}
         self.identity: dict[str, Json] | None = None
+        self.speedup = Speedup()
 
     def step(self, step: int, at: str | None = None) -> OpenStep:
         """The voting on a step that is not committed yet, opened if need be.
 
-        `at` is the digest of the state that the step is asked from. Without it that is the state which the chain has
-        reached, and the step is the next one to commit. A step can be open from several states at once, all but one of
-        them guessed wrongly.
+        `at` is the digest of the state that the step is asked from. None stands for the state that the chain has
+        reached; the step is the next one to commit then. A step can be open from several guessed states at once, of
+        which at most one is right.
         """
         if step < self.committed:
             raise MisplacedEntry(f"step {step} is committed already")
@@ -191,12 +125,12 @@ class RunState:
 
     @property
     def substitutes(self) -> tuple[str, ...]:
-        """The models that steps at the frontier are to be drawn again from."""
+        """The models that a person named to draw the next step's samples from again."""
         at_frontier = self.open.get(self.committed, {}).values()
         return tuple(sorted({step.model for step in at_frontier if step.model is not None}))
 
     def forget(self, step: int) -> None:
-        """Let go of the voting on a step that nothing more is asked of: a pilot's, once it is counted."""
+        """Drop the voting on a step: a pilot's, once it is counted."""
         self.open.pop(step, None)
 
     def _place(self, step: int, at: str | None) -> str:
@@ -206,11 +140,11 @@ class RunState:
         if step < self.committed:
             raise MisplacedEntry(f"step {step} is committed already")
         if step > self.committed:
-            raise MisplacedEntry(f"step {step} is not reached yet, and nothing says from which state it was asked")
+            raise MisplacedEntry(f"step {step} is not reached yet, and its entry does not name a state")
         return self.last_digest
 
-    def apply(self, entry: Entry) -> Decided | None:
-        """Fold in the next entry; returns the decided step where the entry commits one.
+    def apply(self, entry: Entry) -> DecidedStep | None:
+        """Fold in the next entry; returns the committed step where the entry commits one.
 
         Raises `MisplacedEntry` for an entry that cannot follow, and leaves the state unusable then.
         """
@@ -222,110 +156,92 @@ class RunState:
         match entry:
             case Replies():
                 self._receive(entry)
-            case Committed() | Inherited():
-                return self._commit(entry) if isinstance(entry, Committed) else self._inherit(entry)
-            case Intent():
-                self._intend(entry)
-            case Failed() | Cancelled() | Drafted() | Probed():
-                self._follow(entry)
-            case Voter() | Served() | QuestionText() | Refused():
+            case Committed():
+                return self._commit(entry)
+            case Inherited():
+                return self._inherit(entry)
+            case Intent() | Failed() | Cancelled() | Drafted() | Probed():
+                self._count_call(entry)
+            case Voter() | Served():
                 self._name(entry)
-            case Ruled() | Redrawn() | Shortlisted() | Rejudged() | Accepted():
-                self._look_again(entry)
+            case QuestionText() | Refused():
+                self._annotate(entry)
+            case Ruled() | Redrawn() | Shortlisted():
+                self._settle(entry)
+            case Rejudged():
+                self._rejudge(entry)
+            case Accepted():
+                self._accept(entry)
             case Allowed(limits, tariffs):
                 self.account.limits, self.account.tariffs = limits, tariffs
+            case Opened() | Resumed() | Paused() | Finished():
+                self._begin_or_end(entry)
+        return None
+
+    def _begin_or_end(self, entry: Opened | Resumed | Paused | Finished) -> None:
+        """A session began, or ended in good order; a killed one has no entry for its end."""
+        match entry:
             case Opened():
                 self._open(entry)
             case Resumed():
                 self._resume(entry)
-            case Paused() | Finished():
-                self._end(entry)
-        return None
-
-    def _end(self, entry: Paused | Finished) -> None:
-        """A session ended in good order, or the whole run."""
-        if isinstance(entry, Paused):
-            self.paused = entry
-        elif entry.steps != self.committed:
-            raise MisplacedEntry(f"the run is said to end after {entry.steps} steps, not {self.committed}")
+            case Paused():
+                self.paused = entry
+            case Finished():
+                if entry.steps != self.committed:
+                    raise MisplacedEntry(f"the run is said to end after {entry.steps} steps, not {self.committed}")
+                self._discard(list(self.open))
+                self.finished = entry
+        if isinstance(entry, Opened | Resumed):
+            self.sessions += 1
+            self.speedup.began(entry.time)
+            self.account.session_began(entry.time)
         else:
-            self._discard(list(self.open))
-            self.finished = entry
-        self.pace.ended(entry)
-        self.account.session_ended(entry.time)
+            self.speedup.ended(entry)
+            self.account.session_ended(entry.time)
 
-    def _intend(self, entry: Intent) -> None:
-        """A paid call is about to be sent."""
-        called = self._called(entry)
-        self.in_flight.update(called)
-        self.account.begin(called[0], entry.worst)
-
-    def _follow(self, entry: Failed | Cancelled | Drafted | Probed) -> None:
-        """Keep account of what became of paid calls."""
+    def _count_call(self, entry: Intent | Failed | Cancelled | Drafted | Probed) -> None:
+        """A paid call was sent, or came to an end without samples."""
+        calls = self.calls
         match entry:
-            case Failed(count=count, reason=reason, kind=kind, charge=charge):
-                called = self._called(entry)
-                self.in_flight.difference_update(called)
-                if kind is not FailureKind.UNSENT:
-                    self.failures += 1
-                    self.failure_reasons.add(kind, shortened(reason, MAX_FAILURE_CHARS))
-                if kind is FailureKind.UNSENT:
-                    self.account.unsend(called[0])
-                elif kind is FailureKind.UNKNOWN and charge is None:
-                    self.unknown += count
-                    self.account.lose(called[0])
-                else:
-                    self.account.settle(called[0], charge or Charge(), "")
-            case Cancelled(count=count, wrong_guess=wrong_guess):
-                called = self._called(entry)
-                self.in_flight.difference_update(called)
-                self.unknown += count
-                self.given_up += count if wrong_guess else 0
-                self.account.lose(called[0], wrong_guess)
-            case Drafted(step, usage, at, charge):
-                key = (step, DRAFT, self._place(step, at))
-                self.in_flight.discard(key)
-                self.account.settle(key, charge or Charge(usage.input_tokens, usage.output_tokens, None), "")
-                self.drafts += 1
-                self.usage += usage
-            case Probed(step, finding, charge, slot):
-                key = (step, slot, self._place(step, None))
-                self.in_flight.discard(key)
-                self.account.settle(key, charge, "")
-                self.usage += Usage(charge.input_tokens, charge.output_tokens)
-                if finding:
-                    self.findings.append(finding)
+            case Intent():
+                calls.send(entry, self._place(entry.step, entry.at))
+            case Failed():
+                calls.fail(entry, self._place(entry.step, entry.at))
+            case Cancelled():
+                calls.cancel(entry, self._place(entry.step, entry.at))
+            case Drafted():
+                calls.draft(entry, self._place(entry.step, entry.at))
+            case Probed():
+                calls.probe(entry, self._place(entry.step, None))
 
-    def _name(self, entry: Voter | Served | QuestionText | Refused) -> None:
-        match entry:
-            case Refused(step, reason, at):
-                if step >= self.committed:  # else it was asked from a state that was not to be
-                    self.step(step, at).refused = reason
-            case QuestionText(step, wordings, at, messages):
-                place = self._place(step, at) if at is not None or step >= self.committed else ""
-                opened = self.open.get(step, {}).get(place)
-                if opened is not None:  # else it is decided, or was asked from a state that was not to be
-                    opened.wordings, opened.messages = wordings, messages
-            case Voter(number, name):
-                if number != len(self.voters):
-                    raise MisplacedEntry(f"voter {number} is named out of turn")
-                self.voters[number] = VoterRecord(name)
-            case Served(voter, model):
-                if voter not in self.voters:
-                    raise MisplacedEntry("a provider is said to have answered as a voter that is not named")
-                self.served.setdefault(voter, []).append(model)
-
-    def _look_again(self, entry: Ruled | Redrawn | Shortlisted | Rejudged | Accepted) -> None:
-        """The votes on open steps count otherwise from here on."""
-        if isinstance(entry, Rejudged):
-            self._rejudge(entry)
-        elif isinstance(entry, Accepted):
-            self._accept(entry)
+    def _name(self, entry: Voter | Served) -> None:
+        """A voter got its name, or its provider named the model that answers as it."""
+        if isinstance(entry, Voter):
+            if entry.number != len(self.voters):
+                raise MisplacedEntry(f"voter {entry.number} is named out of turn")
+            self.voters[entry.number] = VoterRecord(entry.name)
+        elif entry.voter not in self.voters:
+            raise MisplacedEntry("a provider is said to have answered as a voter that is not named")
         else:
-            self._unsettled(entry)
+            self.served.setdefault(entry.voter, []).append(entry.model)
 
-    def _unsettled(self, entry: Ruled | Redrawn | Shortlisted) -> None:
-        """Something is done about a step that votes did not settle, mostly by a person who looked at it."""
+    def _annotate(self, entry: QuestionText | Refused) -> None:
+        """Keep the text of a step's question, or why the provider refused it.
+
+        An entry of a step that is committed, or that was asked from a wrongly guessed state, changes nothing.
+        """
+        if isinstance(entry, Refused):
+            if entry.step >= self.committed:
+                self.step(entry.step, entry.at).refused = entry.reason
+            return
+        place = self._place(entry.step, entry.at) if entry.at is not None or entry.step >= self.committed else ""
+        opened = self.open.get(entry.step, {}).get(place)
+        if opened is not None:
+            opened.wordings, opened.messages = entry.wordings, entry.messages
+
+    def _settle(self, entry: Ruled | Redrawn | Shortlisted) -> None:
+        """Votes did not decide the next step: a person decides it, has it drawn again, or candidates are listed."""
         step = self.frontier
         if entry.step != self.committed or step is None:
             raise MisplacedEntry(f"step {entry.step} has no samples at the frontier that a person could look at")
@@ -348,18 +264,10 @@ class RunState:
         self.opened = entry
         self.parameters, self.identity = entry.parameters, entry.identity
         self.last_digest = digest_of(entry.start)
-        self.sessions = 1
-        self.pace.began(entry.time)
-        self.account.session_began(entry.time)
 
     def _resume(self, entry: Resumed) -> None:
-        self.sessions += 1
-        self.pace.began(entry.time)
-        self.account.session_began(entry.time)
         self.paused = None
-        self.unknown += len(self.in_flight)
-        self.in_flight.clear()
-        self.account.lose_all()
+        self.calls.lose_all()
         self.request = self.request.switched(entry.nonce, entry.echo)
         for at_step in self.open.values():
             for step in at_step.values():
@@ -376,10 +284,11 @@ class RunState:
                 step.recap(self.policy)
 
     def _receive(self, entry: Replies) -> None:
-        number = entry.replies[0].step
+        first = entry.replies[0]
+        number = first.step
         at = self._place(number, entry.at)
         step = None
-        if number < self.committed:  # asked from a state that was not to be, and answered too late to matter
+        if number < self.committed:  # asked from a wrongly guessed state, and answered too late
             self.wasted += len(entry.replies)
         else:
             step = self.step(number, at)
@@ -388,48 +297,28 @@ class RunState:
                 if step.question not in {None, entry.question}:
                     raise MisplacedEntry(f"step {number} has samples of two different questions in one race")
                 step.question = entry.question
-        first = entry.replies[0]
-        read = written = cached = 0
         for reply in entry.replies:
             if reply.voter not in self.voters:
                 raise MisplacedEntry(f"step {number} has a sample of an unnamed voter")
             if step is not None:
                 step.receive(reply, first.slot)
-            self.in_flight.discard((number, reply.slot, at))
             self._count(reply, +1)
-            read += reply.usage.input_tokens
-            written += reply.usage.output_tokens
-            cached += reply.usage.cached_tokens
-
         self.samples += len(entry.replies)
-        usage = Usage(read, written, cached)
-        self.usage += usage
-        answered = self.voters[first.voter].name
-        self.account.settle((number, first.slot, at), self._charge(entry, usage), answered)
+        self.calls.receive(entry, at, self.voters)
 
-    def _charge(self, entry: Replies, usage: Usage) -> Charge:
-        """What a call took that brought these samples; they are of one model, but for members of a free one."""
-        if not self.account.tariffs:
-            return Charge(usage.input_tokens, usage.output_tokens, None)
-        names = {self.voters[reply.voter].name for reply in entry.replies}
-        if len(names) == 1:
-            return self.account.price(names.pop(), usage)
-        each = (self.account.price(self.voters[reply.voter].name, reply.usage) for reply in entry.replies)
-        return sum(each, Charge())
-
-    def _commit(self, entry: Committed) -> Decided:
+    def _commit(self, entry: Committed) -> DecidedStep:
         step = self.open.get(entry.step, {}).pop(self.last_digest, None)
         if entry.step != self.committed or step is None or not isinstance(step.verdict, Won):
             raise MisplacedEntry(f"step {entry.step} is committed without having been won")
         wasted = self._discard([entry.step])
         self.committed += 1
         self.last_digest = entry.state
-        self.pace.rounds += step.rounds
+        self.speedup.rounds += step.rounds
         tally = tuple(sorted(step.race.tally.values(), reverse=True))
         choice = step.choice(step.verdict.choice)
         replies = step.counted()
         self.set_aside += step.samples - len(replies)
-        return Decided(
+        return DecidedStep(
             entry.step,
             choice,
             tally,
@@ -446,7 +335,7 @@ class RunState:
             messages=step.messages,
         )
 
-    def _inherit(self, entry: Inherited) -> Decided:
+    def _inherit(self, entry: Inherited) -> DecidedStep:
         """A step is taken over from the run that this one was forked from."""
         if self.opened is None or self.opened.origin is None:
             raise MisplacedEntry(f"step {entry.step} is taken over from another run, and none is named")
@@ -455,10 +344,10 @@ class RunState:
         self.committed += 1
         self.inherited += 1
         self.last_digest = entry.state
-        return Decided(entry.step, entry.choice, (), 0, 0, (), inherited=True)
+        return DecidedStep(entry.step, entry.choice, (), 0, 0, (), inherited=True)
 
     def _rejudge(self, entry: Rejudged) -> None:
-        """Samples of an open step read otherwise from here on."""
+        """Samples of an open step were read again: count them as they read now."""
         step = self.open.get(entry.step, {}).get(self._place(entry.step, entry.at))
         if step is None:
             raise MisplacedEntry(f"step {entry.step} has no samples that could be judged again")
@@ -481,13 +370,15 @@ class RunState:
             self.reasons.add(reply.flag, reply.reason, sign)
 
     def _accept(self, entry: Accepted) -> None:
-        """The process is another one from here on."""
+        """A person accepted that the process changed: set open samples aside unless their question stayed the same."""
         frontier = self.frontier
         for at_step in self.open.values():
             for step in at_step.values():
                 if entry.keep and step is frontier:
                     step.left_open = False
-                elif step.replies:  # one that was merely looked at is not in the journal, nor in another fold of it
+                elif (
+                    step.replies
+                ):  # a step without samples leaves no trace in the journal, so a replay does not have it
                     self.set_aside += step.samples
                     step.set_aside()
         self.changes.append(entry)
@@ -495,17 +386,10 @@ class RunState:
         self.parameters, self.identity = entry.parameters, entry.identity
 
     def _discard(self, steps: list[int]) -> int:
-        """Let go of the voting on steps from states that turned out not to be; returns how many samples it had."""
+        """Drop the voting on these steps, which were asked from wrong states; returns how many samples that wastes."""
         wasted = sum(step.samples for number in steps for step in self.open.pop(number, {}).values())
         self.wasted += wasted
         return wasted
-
-    def _called(self, entry: Intent | Failed | Cancelled) -> list[tuple[int, int, str]]:
-        """Step, number and starting state of each sample of a call."""
-        if not 0 < entry.count <= MOST_CALLED:
-            raise MisplacedEntry(f"a call for {entry.count} samples cannot have been")
-        at = self._place(entry.step, entry.at)
-        return [(entry.step, entry.slot + offset, at) for offset in range(entry.count)]
 
 
 def replay(entries: Iterable[Entry]) -> RunState:

@@ -6,8 +6,8 @@ Each has the question, the rival answers with their votes, and the flagged sampl
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from unerring.core.journal.decided_step import DecidedStep, texts_of
 from unerring.core.journal.entries import Reply
-from unerring.core.journal.state import Decided, texts_of
 from unerring.core.reporting.reasons import alike
 from unerring.core.request import Request
 from unerring.core.short_text import shortened
@@ -26,15 +26,15 @@ MAX_VOTERS = 8  # of one answer
 MAX_GROUPS = 8  # of one step's flagged samples
 
 
-def is_doubtful(decided: Decided) -> bool:
+def is_doubtful(decided: DecidedStep) -> bool:
     """Whether a decided step is worth a look: votes differed, samples were flagged, or it was not for votes to settle.
 
-    A step that another run decided (`Decided.inherited`) is that run's to show.
+    A step that another run decided (`DecidedStep.inherited`) is that run's to show.
     """
     return len(decided.tally) > 1 or decided.flags > 0 or decided.ruled or decided.shortlisted
 
 
-def doubt(decided: Decided) -> tuple[bool, int, int]:
+def doubt(decided: DecidedStep) -> tuple[bool, int, int]:
     """The rank of a doubtful step, highest for the most doubtful: decided by a person, rival votes, flags.
 
     A rival vote counts as two flags: it takes another vote to be outvoted. Of equal steps the earlier one is higher.
@@ -44,7 +44,7 @@ def doubt(decided: Decided) -> tuple[bool, int, int]:
 
 
 def decided_step(
-    decided: Decided, voters: Mapping[int, VoterRecord], request: Request, full: bool = False
+    decided: DecidedStep, voters: Mapping[int, VoterRecord], request: Request, full: bool = False
 ) -> dict[str, Json]:
     """A decided step as JSON data, its texts shortened unless all of it is asked for (`full`)."""
     how = "people" if decided.ruled else "shortlist" if decided.shortlisted else "votes"

@@ -1,7 +1,8 @@
 """Progress of a run in lines for people: how far, how fast, how it votes, what it costs. Times come in as values."""
 
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.spend import dollars_text, in_dollars
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import spend_of
 from unerring.core.reporting.summary import counted
 from unerring.core.reporting.time_left import RateWindows
@@ -19,7 +20,7 @@ class RunProgress:
         self._since = 0.0  # when the first step was decided: what came before is no step's time
         self._rates = RateWindows()
 
-    def add(self, decided: Decided, now: float) -> None:
+    def add(self, decided: DecidedStep, now: float) -> None:
         """Count a step that was decided at the time `now`, in seconds."""
         if self.steps == 0:
             self._since = now

@@ -9,8 +9,9 @@ from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
 from unerring.core.certificate.expectations import Expectations, expectations_from
 from unerring.core.certificate.vote_patterns import VotePatterns
 from unerring.core.certificate.weighted import WeightedMargins
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.spend import in_dollars
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.doubtful import decided_step, doubt, is_doubtful, open_step
 from unerring.core.reporting.run_report import Report
 from unerring.core.voting.canonical import Json
@@ -23,7 +24,7 @@ MOST_RULED = 100  # steps that a person decided, of which a report has the numbe
 
 @dataclass
 class RunSeries:
-    """Distributions over the committed steps of a run. Feed it every `Decided` in order.
+    """Distributions over the committed steps of a run. Feed it every `DecidedStep` in order.
 
     `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
     were won by where votes are weighed. `ruled` counts the steps that a person decided: their votes lost or won
@@ -48,10 +49,10 @@ class RunSeries:
     _expected: Expectations | None = None
     _run_ahead: int = 0
     _voided: bool = False
-    _hardest: list[tuple[int, int, Decided]] = field(default_factory=list)
-    _doubtful: list[tuple[tuple[bool, int, int], Decided]] = field(default_factory=list)
+    _hardest: list[tuple[int, int, DecidedStep]] = field(default_factory=list)
+    _doubtful: list[tuple[tuple[bool, int, int], DecidedStep]] = field(default_factory=list)
 
-    def add(self, decided: Decided, state: RunState | None = None) -> None:
+    def add(self, decided: DecidedStep, state: RunState | None = None) -> None:
         """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for.
 
         A step that was taken over from another run had no votes in this one, and is not counted.
@@ -80,7 +81,7 @@ class RunSeries:
             self.collisions += _first_two_lost(decided)
         self._keep(decided, votes + decided.flags)
 
-    def _keep(self, decided: Decided, effort: int) -> None:
+    def _keep(self, decided: DecidedStep, effort: int) -> None:
         """Keep the steps that took most samples, and the most doubtful ones with their texts."""
         if len(self._hardest) < HARDEST or effort > self._hardest[0][0]:
             hard = (effort, -decided.step, decided._replace(replies=(), wordings=None, messages=None))
@@ -92,13 +93,13 @@ class RunSeries:
             elif ranked[0] > self._doubtful[0][0]:
                 heappushpop(self._doubtful, ranked)
 
-    def _begin(self, decided: Decided, state: RunState) -> None:
+    def _begin(self, decided: DecidedStep, state: RunState) -> None:
         self._expected = expectations_from(None if state.opened is None else state.opened.plan)
         self.watch = watch_of(self._expected, decided.step)
         if isinstance(state.policy.rule, LogOdds):
             self.leads = WeightedMargins()
 
-    def _count_run(self, decided: Decided) -> None:
+    def _count_run(self, decided: DecidedStep) -> None:
         """Count runs of steps that were asked ahead, from guessed states that held at once.
 
         A wrong guess ends one. The steps after it, as far as the window reached, have samples for nothing as well.
@@ -111,7 +112,7 @@ class RunSeries:
             self._run_ahead += 1
         self._voided = voided
 
-    def _count_ruled(self, decided: Decided) -> None:
+    def _count_ruled(self, decided: DecidedStep) -> None:
         self.ruled += 1
         if len(self.first_ruled) < MOST_RULED:
             self.first_ruled.append(decided.step)
@@ -134,16 +135,16 @@ class RunSeries:
     def total_votes(self) -> int:
         return sum(votes * steps for votes, steps in self.votes.items())
 
-    def hardest(self) -> list[Decided]:
+    def hardest(self) -> list[DecidedStep]:
         """The steps that took the most samples, hardest first."""
         return [decided for _, _, decided in sorted(self._hardest, key=lambda item: item[:2], reverse=True)]
 
-    def doubtful(self) -> list[Decided]:
+    def doubtful(self) -> list[DecidedStep]:
         """The steps most worth a look, with their samples: decided by people, with rival votes, with flags."""
         return [decided for _, decided in sorted(self._doubtful, key=lambda item: item[0], reverse=True)]
 
 
-def _first_two_lost(decided: Decided) -> bool:
+def _first_two_lost(decided: DecidedStep) -> bool:
     """Whether the step's first two votes both went against its verdict (the paper's collisions)."""
     winner = decided.winner
     return all(vote.candidate != winner for vote in decided.cast[:2])
@@ -161,7 +162,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
     opened = state.opened
     assert opened is not None
     flagged, own_steps = state.flags.total(), state.committed - state.inherited
-    sent = state.samples + state.unknown + len(state.in_flight)
+    sent = state.samples + state.calls.unknown + len(state.calls.in_flight)
     return Report(
         process=opened.process,
         parameters=state.parameters,
@@ -183,17 +184,17 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
             "received": state.samples,
             "voted": state.samples - flagged,
             "flagged": flagged,
-            "unknown": state.unknown,
-            "given_up": state.given_up,
-            "failed_calls": state.failures,
+            "unknown": state.calls.unknown,
+            "given_up": state.calls.given_up,
+            "failed_calls": state.calls.failures,
         },
         flags={kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
         flag_reasons=state.reasons.to_json(),
-        failure_reasons=state.failure_reasons.to_json(20, "kind", "calls"),
-        tokens={"input": state.usage.input_tokens, "output": state.usage.output_tokens},
+        failure_reasons=state.calls.failure_reasons.to_json(20, "kind", "calls"),
+        tokens={"input": state.calls.usage.input_tokens, "output": state.calls.usage.output_tokens},
         spend=spend_of(state),
         served={state.voters[number].name: list(models) for number, models in state.served.items()},
-        findings=[*state.findings, *(one.sentence for one in state.account.overbilled)],
+        findings=[*state.calls.findings, *(one.sentence for one in state.account.overbilled)],
         voters=[_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
         votes_per_step=series.total_votes / own_steps if own_steps else None,
         votes_histogram={str(votes): series.votes[votes] for votes in sorted(series.votes)},
@@ -301,6 +302,6 @@ def _speculation(state: RunState, series: RunSeries) -> dict[str, Json]:
         "longest_run": max(runs, default=0),
         "wasted": state.wasted,
         "waste": state.wasted / state.samples if state.samples else 0.0,
-        "drafts": state.drafts,
-        "speed_up": state.pace.gain,
+        "drafts": state.calls.drafts,
+        "speed_up": state.speedup.gain,
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from unerring.core.journal.state import Decided, texts_of
+from unerring.core.journal.decided_step import DecidedStep, texts_of
 from unerring.core.reporting.notebook import html_table
 from unerring.core.request import Request
 from unerring.core.short_text import short, shortened
@@ -110,7 +110,7 @@ def _verdict(sample: StepSample) -> str:
     return f"flagged as {sample.flag}" + (f", {sample.reason}" if sample.reason else "")
 
 
-def step_of(decided: Decided, voters: Mapping[int, VoterRecord], request: Request) -> Step:
+def step_of(decided: DecidedStep, voters: Mapping[int, VoterRecord], request: Request) -> Step:
     """A decided step in the form for users; `voters` go by the numbers that replies have, `request` is the run's."""
     texts = texts_of(decided.replies)
     before = () if decided.wordings is None else request.before(decided.messages or ())

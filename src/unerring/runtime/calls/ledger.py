@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Cancelled, Entry, Failed, Intent, Replies, Served, Voter
 from unerring.core.journal.spend import PICO, Account, Charge, Overbilling, dollars_text, in_dollars
-from unerring.core.journal.state import Decided, RunState
+from unerring.core.journal.state import RunState
 from unerring.core.voting.sample import Usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
 from unerring.runtime.calls.retry import CallRequest
@@ -50,7 +51,7 @@ class Ledger:
             if not waiting.done():
                 waiting.set_result(None)
 
-    def record(self, entry: Entry) -> Decided | None:
+    def record(self, entry: Entry) -> DecidedStep | None:
         """Fold an entry into the state and append it to the journal."""
         if self._share is None:
             decided = self.state.apply(entry)
