@@ -9,7 +9,8 @@ from command_runs import LEDGER
 
 from pilots import strict_json
 from unerring import Hanoi
-from unerring.api.calibration import calibrate, read_calibration
+from unerring.api.calibration import calibrate
+from unerring.api.calibration_files import read_calibration
 from unerring.core.voting import odds
 from unerring.errors import ProviderDown
 from unerring.testing import NoisySampler

@@ -9,7 +9,7 @@ from faults.answers import echoing, noise
 from faults.server import serving
 from unerring import Guards, Hanoi, InputError, Options, Request
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.api import running as api
+from unerring.api import _policy
 from unerring.core.journal.entries import Replies, Resumed
 from unerring.errors import StepLimit
 
@@ -101,7 +101,7 @@ def earlier(tmp_path, monkeypatch):
 
     def began(server):
         with monkeypatch.context() as patch:
-            patch.setattr(api, "REPLIES_OF_ENDPOINTS", 1)
+            patch.setattr(_policy, "ENDPOINT_MIN_REPLIES", 1)
             begun(server, tmp_path / "run.db", 2)
         assert "min_replies" not in next(JournalReader(tmp_path / "run.db").entries()).policy
         return tmp_path / "run.db"

@@ -8,8 +8,8 @@ from faults.answers import noise, stubborn
 from faults.server import serving
 from unerring import Hanoi
 from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.options import Options
 from unerring.api.planning import Target
-from unerring.api.running import Options
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pilots import Places, blank, counted, one_line, piloted
 from unerring import InputError, Policy, Sample, Usage
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.budget import Budget
-from unerring.api.calibration import read_calibration
+from unerring.api.calibration_files import read_calibration
 from unerring.core.journal.entries import Allowed, Intent, Opened, Replies, Resumed
 from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import replay

@@ -12,7 +12,8 @@ from chain_runs import Words
 from pilots import Places, counted, one_line, piloted
 from unerring import Hanoi, ProviderBusy, ProviderDown, Sample, Usage
 from unerring.api._pilot_journal import _UnkeptJournal
-from unerring.api.calibration import PilotOptions, acalibrate, calibrate, read_calibration
+from unerring.api.calibration import PilotOptions, acalibrate, calibrate
+from unerring.api.calibration_files import read_calibration
 from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
 from unerring.runtime.config import Patience
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler

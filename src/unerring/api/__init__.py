@@ -4,9 +4,10 @@ from unerring.api.budget import Budget
 from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps, verify
 from unerring.api.journals.rejudge import rejudge
+from unerring.api.options import Options
 from unerring.api.planning import Target
 from unerring.api.result import Result
-from unerring.api.running import Options, aresume, arun, resume, run
+from unerring.api.running import aresume, arun, resume, run
 from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.planning.costs import Price
 from unerring.core.reporting.run_report import Report

@@ -1,20 +1,19 @@
-"""Measuring: calibrate voters before a run, and keep what was counted in a file."""
+"""Calibrate a model before a run: draw samples of single steps, and count how often its votes are right."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from unerring.adapters.chat.fields import require_free_fields
-from unerring.adapters.output_file import require_writable, write_whole
-from unerring.adapters.tables.jsonl import read_json, without_nan
+from unerring.adapters.output_file import require_writable
 from unerring.api._pilot_journal import kept_at, pilot_ledger, pilot_opening
-from unerring.api.budget import Budget
+from unerring.api.calibration_files import read_calibration, write_calibration
+from unerring.api.journals.trust import given_permission
+from unerring.api.options import CallOptions
+from unerring.api.planning import wordings_asked
 from unerring.api.resolve import (
+    Model,
     SamplerContext,
     embedded_for,
     make_sampler,
@@ -23,88 +22,55 @@ from unerring.api.resolve import (
     require_chain_and_model,
     required_chain,
 )
-from unerring.api.trust import given_permission
-from unerring.core.arguments import (
-    require_callable,
-    require_made,
-    require_methods,
-    require_path,
-    require_prices,
-    require_texts,
-)
-from unerring.core.chain import Chain, parameters_of, started, subtask_at
-from unerring.core.numbers import MOST_AT_ONCE, MOST_SEED, require_number, require_whole
+from unerring.core.arguments import require_callable, require_made, require_path
+from unerring.core.chain import Chain, parameters_of
+from unerring.core.numbers import MOST_SEED, require_whole
 from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
-from unerring.core.planning.calibration_file import calibration_from, calibration_json
-from unerring.core.planning.costs import Price
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Guards, Patience, RunConfig, StopRequest, SystemClock, replies_of_process
-from unerring.runtime.ensemble import Ensemble, require_request, samplers_of
+from unerring.runtime.config import RunConfig, StopRequest, replies_of_process
+from unerring.runtime.ensemble import require_request, samplers_of
 from unerring.runtime.pilot import Pilot, can_be_entered
-from unerring.runtime.protocols import Clock, Sampler
-from unerring.runtime.signals import GRACE_SECONDS, run_stoppable
+from unerring.runtime.protocols import Sampler
+from unerring.runtime.signals import run_stoppable
 
-SHIPPED = Path(__file__).parents[1] / "adapters" / "embedded" / "calibration.json"
-PLAIN = Request()
-KEPT_EVERY = 10.0  # seconds: what a kill may cost of a pilot that is kept in a file
+KEEP_INTERVAL_SECONDS = 10.0  # what a kill may cost of a pilot that is kept in a file
 
 
 @dataclass(frozen=True, slots=True)
-class PilotOptions:
+class PilotOptions(CallOptions):
     """Options of a calibration beyond its chain and its model.
 
     policy: which samples are flagged, and how they are drawn: at the later temperature, as most votes are.
-    in_flight: the number of samples under way at once, at most.
-    seen: called with the calibration so far, now and then.
+    in_flight: the most samples under way at once.
     patience: how long to wait out a provider's passing failures.
-    clock: source of time; replaced in tests.
-    allow_hosts: hosts that may receive an API key by plain http.
-    request: request settings, added to every request and kept with the calibration.
-    budget: limits of what the calibration may cost, over all its sessions.
-    prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
     guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the trial calls.
-    notice: called with a line for people where something takes long that `seen` does not show.
-    stopping: called each second after Ctrl-C with the calls under way, and the seconds that they are waited for still.
+    request: request settings, added to every request and kept with the calibration.
+    budget: the most that the calibration may spend, over all its sessions.
+    prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
+    allow_hosts: hosts that may receive an API key by plain http.
     grace: seconds to wait for the calls under way after Ctrl-C.
+    clock: source of time; replaced in tests.
+    seen: called with the calibration so far, now and then.
+    notice: called with a line for people where something takes long that `seen` does not show.
+    stopping: called each second after Ctrl-C with the number of calls under way, and the seconds left to wait.
     """
 
-    policy: Policy | None = None
-    in_flight: int = 256
     seen: Callable[[Calibration], None] | None = None
-    patience: Patience = field(default_factory=Patience)
-    clock: Clock = field(default_factory=SystemClock)
-    allow_hosts: Sequence[str] = ()
-    request: Request = field(default_factory=Request)
-    budget: Budget = field(default_factory=Budget)
-    prices: Mapping[str, Price] | str | Path | None = None
-    guards: Guards = field(default_factory=Guards)
     notice: Callable[[str], None] | None = None
     stopping: Callable[[int, float], None] | None = None
-    grace: float = GRACE_SECONDS
 
     def __post_init__(self) -> None:
-        require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
-        require_number("grace", self.grace, what="a number of seconds")
-        require_made("policy", self.policy, Policy, optional=True)
-        for name, kind in _MADE.items():
-            require_made(name, getattr(self, name), kind)
-        require_free_fields(self.request.extra)
+        CallOptions.__post_init__(self)  # super() does not work in a class with slots
         for name in ("seen", "notice", "stopping"):
             require_callable(name, getattr(self, name))
-        require_methods("clock", self.clock, ("time", "sleep"))
-        require_prices("prices", self.prices)
-        require_texts("allow_hosts", self.allow_hosts)
-
-
-_MADE: dict[str, type] = {"patience": Patience, "budget": Budget, "guards": Guards, "request": Request}
 
 
 def calibrate(
     chain: Chain,
-    model: Any = "embedded",
+    model: Model = "embedded",
     samples: int = 2000,
     out: str | Path | None = None,
     seed: int = 0,
@@ -129,7 +95,7 @@ def calibrate(
 
 async def acalibrate(
     chain: Chain,
-    model: Any = "embedded",
+    model: Model = "embedded",
     samples: int = 2000,
     out: str | Path | None = None,
     seed: int = 0,
@@ -142,7 +108,7 @@ async def acalibrate(
 @dataclass(frozen=True, slots=True)
 class _PilotRequest:
     chain: Chain
-    model: Any
+    model: Model
     samples: int
     seed: int
 
@@ -207,22 +173,6 @@ def _blank(asked: _PilotRequest, sampler: Sampler, policy: Policy, request: Requ
     )
 
 
-def wordings_asked(chain: Chain, sampler: Sampler) -> int:
-    """In how many wordings a step is asked; each makes a voter of its own.
-
-    Raises `InputError` where that is not the same for all that take turns.
-    """
-    first = subtask_at(chain, started(chain), 0)
-    members = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
-    found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
-    if len(found) > 1:
-        raise InputError(
-            f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts "
-            "know one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
-        )
-    return found.pop()
-
-
 def _begun(blank: Calibration, path: Path | None) -> Calibration:
     """The calibration that a file holds already, to go on with, or the blank one."""
     if path is None or not path.exists():
@@ -249,7 +199,7 @@ class _CalibrationWriter:
     def seen(self, calibration: Calibration) -> None:
         if self._options.seen is not None:
             self._options.seen(calibration)
-        if self._options.clock.time() - self._kept > KEPT_EVERY:
+        if self._options.clock.time() - self._kept > KEEP_INTERVAL_SECONDS:
             self.keep(calibration)
 
     def keep(self, calibration: Calibration) -> None:
@@ -257,34 +207,3 @@ class _CalibrationWriter:
         calibration.spent = spent_of(self._account)
         if self._path is not None and calibration.steps:
             write_calibration(calibration, self._path)
-
-
-def read_calibration(path: str | Path) -> Calibration:
-    """Read a calibration; raises `InputError` for a file that is none."""
-    try:
-        return calibration_from(read_json(path))
-    except OSError as error:
-        raise InputError(f"cannot read the calibration: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be used as a calibration: {error}") from None
-
-
-def write_calibration(calibration: Calibration, path: Path) -> None:
-    """Write a calibration, whole or not at all."""
-    data = without_nan(calibration_json(calibration))
-    write_whole(path, json.dumps(data, indent=1, allow_nan=False) + "\n", "the calibration")
-
-
-def shipped_calibration(model: Any) -> Calibration | None:
-    """The calibration that ships with a model: the embedded one's, and its members' alone."""
-    if isinstance(model, list | tuple) and len(model) == 1:
-        return shipped_calibration(model[0])
-    if model == "embedded":
-        return _shipped()
-    names = [voter.name for voter in _shipped().voters] if isinstance(model, str) else []
-    return _shipped().only(names.index(model)) if model in names else None
-
-
-@cache
-def _shipped() -> Calibration:
-    return read_calibration(SHIPPED)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.prices import price_of
-from unerring.api.calibration import read_calibration, shipped_calibration, wordings_asked
-from unerring.api.resolve import process_name, recommended_policy, sampler_for
+from unerring.api.calibration_files import read_calibration, shipped_calibration
+from unerring.api.resolve import Model, process_name, recommended_policy, sampler_for
 from unerring.core.arguments import require_path
 from unerring.core.chain import Chain, length_of, started, subtask_at
 from unerring.core.numbers import require_share
@@ -19,7 +19,8 @@ from unerring.core.planning.races import PlannedJob
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, NoKCanHelp
-from unerring.runtime.ensemble import SEPARATOR, wording_of
+from unerring.runtime.ensemble import SEPARATOR, Ensemble, wording_of
+from unerring.runtime.protocols import Sampler
 
 PLAIN = Request()
 
@@ -83,7 +84,7 @@ class Target:
 
 
 def planned_policy(
-    chain: Chain, model: Any, target: Target, request: Request = PLAIN
+    chain: Chain, model: Model, target: Target, request: Request = PLAIN
 ) -> tuple[Policy, dict[str, Any]] | None:
     """The policy that reaches the target on a chain, and its plan for the journal.
 
@@ -112,7 +113,7 @@ def planned_policy(
     return policy, plan_entry(assumed, races, job)
 
 
-def _require_same(found: Calibration, chain: Chain, model: Any) -> None:
+def _require_same(found: Calibration, chain: Chain, model: Model) -> None:
     """Raise `InputError` for a calibration of something else; the process may have had other parameters."""
     specified = [model] if isinstance(model, str) else model
     if isinstance(specified, list | tuple) and all(isinstance(one, str) for one in specified):
@@ -143,7 +144,7 @@ def _require_same_request(found: Calibration, request: Request) -> None:
         )
 
 
-def _require_same_wordings(found: Calibration, chain: Chain, model: Any) -> None:
+def _require_same_wordings(found: Calibration, chain: Chain, model: Model) -> None:
     """Raise `InputError` where the process is asked in other wordings than it was measured in: these vote apart."""
     first = subtask_at(chain, started(chain), 0)
     measured_in = max(wording_of(voter.name) for voter in found.voters)
@@ -158,7 +159,23 @@ def _require_same_wordings(found: Calibration, chain: Chain, model: Any) -> None
         )
 
 
-def _calibration_of(model: Any, target: Target) -> Calibration | None:
+def wordings_asked(chain: Chain, sampler: Sampler) -> int:
+    """In how many wordings a step is asked; each makes a voter of its own.
+
+    Raises `InputError` where that is not the same for all that take turns.
+    """
+    first = subtask_at(chain, started(chain), 0)
+    members = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
+    found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
+    if len(found) > 1:
+        raise InputError(
+            f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts "
+            "know one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
+        )
+    return found.pop()
+
+
+def _calibration_of(model: Model, target: Target) -> Calibration | None:
     if target.calibration is None:
         return shipped_calibration(model)
     if isinstance(target.calibration, Calibration):

@@ -3,14 +3,14 @@
 import inspect
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from unerring.adapters.embedded.catalog import DRAFT, named
-from unerring.adapters.function import FunctionSampler
+from unerring.adapters.function import Function, FunctionSampler
 from unerring.adapters.noise import NoisySampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import imported, installed, is_plugged, plugged
@@ -28,6 +28,9 @@ from unerring.processes import SHIPPED
 from unerring.runtime.config import Speculation
 from unerring.runtime.ensemble import RESERVE, SEPARATOR, Ensemble
 from unerring.runtime.protocols import Sampler
+
+Model: TypeAlias = str | Sampler | Function | Sequence["Model"]
+"""What answers: a specification such as `embedded`, a sampler, a function, or several that take turns."""
 
 _OF_OPENAI = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how names of OpenAI's models begin
 
@@ -54,7 +57,7 @@ def class_name(chain: Chain) -> str:
     return f"{type(chain).__module__}:{type(chain).__qualname__}"
 
 
-def calibrating(chain: Chain, model: Any) -> str:
+def calibrating(chain: Chain, model: Model) -> str:
     """How a model is measured on a chain, and that used: as a command where their names say all, else in Python."""
     specified = [model] if isinstance(model, str) else model
     if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
@@ -109,7 +112,7 @@ def required_chain(chain: Any, name: str = "") -> Chain:
     return chain
 
 
-def require_chain_and_model(chain: Any, model: Any) -> None:
+def require_chain_and_model(chain: Any, model: Model) -> None:
     """Raise `InputError` where the chain is none, or where chain and model stand in each other's place."""
     if not isinstance(chain, Chain) and isinstance(model, Chain):
         raise InputError("the chain comes first and then the model: run(chain, model); here they are swapped")
@@ -151,14 +154,14 @@ class SamplerContext:
 
 
 @contextmanager
-def sampler_for(model: Any, chain: Chain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
+def sampler_for(model: Model, chain: Chain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
     """A sampler to look at, as `make_sampler` makes it: one beyond a network is not to be asked anything."""
     with ExitStack() as made:
         yield make_sampler(model, chain, SamplerContext(seed, permission=replace(permission, sends=False)), made)
 
 
 def make_sampler(
-    model: Any, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack, escalate: Any = None
+    model: Model, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack, escalate: Model | None = None
 ) -> Sampler:
     """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to take turns.
 
@@ -176,7 +179,7 @@ def make_sampler(
 
 
 def _members(
-    model: Any, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack
+    model: Model, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack
 ) -> tuple[list[Sampler], list[Sampler]]:
     """The samplers that a model stands for: those that take turns, and those in reserve."""
     if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
@@ -191,7 +194,7 @@ def _members(
     return [_single(model, chain, origin, made)], []
 
 
-def _single(model: Any, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
+def _single(model: Model, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
     if isinstance(model, str):
         return _specified(model, chain, origin, made)
     if hasattr(model, "sample") and not isinstance(model, type):
@@ -257,7 +260,7 @@ def _meant(spec: str) -> str:
     return f"{like[:-1]}{slash}{rest}?" if like else ""
 
 
-def require_model(model: Any, chain: Chain) -> None:
+def require_model(model: Model, chain: Chain) -> None:
     """Raise `InputError` where a model is none, or its specification cannot be used; nothing is asked of it."""
     with sampler_for(model, chain, 0):
         return
@@ -296,7 +299,7 @@ def _noise(text: str) -> dict[str, float]:
     return figures
 
 
-def embedded_for(chain: Chain, model: Any) -> Any:
+def embedded_for(chain: Chain, model: Model) -> Any:
     """The model that is meant: `embedded`, asked by a process that another embedded model knows, is that one."""
     if isinstance(model, list | tuple) and len(model) == 1:
         return embedded_for(chain, model[0])
@@ -304,7 +307,7 @@ def embedded_for(chain: Chain, model: Any) -> Any:
     return own if own is not None and model == "embedded" else model
 
 
-def recommended_policy(model: Any) -> Policy | None:
+def recommended_policy(model: Model) -> Policy | None:
     """The policy measured for a model, where one is: the embedded models' are shipped with them."""
     if isinstance(model, list | tuple) and len(model) == 1:
         return recommended_policy(model[0])
@@ -315,7 +318,7 @@ def recommended_policy(model: Any) -> Policy | None:
 
 
 def speculation_for(
-    speculate: Any, chain: Chain, sampler: Sampler, origin: SamplerContext, made: ExitStack | AsyncExitStack
+    speculate: Model, chain: Chain, sampler: Sampler, origin: SamplerContext, made: ExitStack | AsyncExitStack
 ) -> Speculation | None:
     """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
     origin = replace(origin, permission=replace(origin.permission, journal=None))  # the user says, never a journal

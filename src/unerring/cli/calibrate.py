@@ -10,6 +10,7 @@ from unerring.adapters.scrubbing import about_words
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api import calibration as measuring
 from unerring.api import planning
+from unerring.api.calibration_files import read_calibration, shipped_calibration
 from unerring.api.resolve import make_chain
 from unerring.cli.exits import (
     DONE,
@@ -174,7 +175,7 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
                   --price-in 0.4 --price-out 1.6
     """
     by_hand = {"v": v, "input_tokens": input_tokens, "output_tokens": output_tokens, "latency": latency}
-    known = [measuring.read_calibration(path) for path in calibrations] + [_shipped(model) for model in models]
+    known = [read_calibration(path) for path in calibrations] + [_shipped(model) for model in models]
     assumed = _assumed(known, p, {name: value for name, value in by_hand.items() if value is not None})
     if p is not None and prices is not None:
         raise InputError("--prices goes by a model's name; beside --p give --price-in and --price-out")
@@ -199,7 +200,7 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 
 def _shipped(model: str) -> Calibration:
-    found = measuring.shipped_calibration(model)
+    found = shipped_calibration(model)
     if found is None:
         told = f"no calibration of {model} ships; to see how one is made: unerring calibrate --help"
         raise InputError(about_words(told, model))

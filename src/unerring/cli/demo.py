@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from unerring import api
 from unerring.adapters.embedded.sampler import EmbeddedSampler
-from unerring.api import running as api
 from unerring.api.journals import history as reading
 from unerring.cli.exits import quoted
 from unerring.cli.progress import Progress

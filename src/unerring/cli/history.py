@@ -12,7 +12,7 @@ from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals.fork import fork as forked
 from unerring.api.journals.rejudge import Overturned, Rejudgement, SampleReading
 from unerring.api.journals.rejudge import rejudge as judged_again
-from unerring.api.running import Options
+from unerring.api.options import Options
 from unerring.cli.exits import (
     DONE,
     WRONG,

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import click
 
+from unerring import api
 from unerring.adapters.sqlite.reader import entry_count
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api import running as api
 from unerring.api.journals import history as reading
 from unerring.api.planning import Target
 from unerring.api.resolve import make_chain

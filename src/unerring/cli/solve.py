@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import click
 
+from unerring import api
 from unerring.adapters.output_file import OutputFile, require_own_place, require_writable
 from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line, read_objects
-from unerring.api import running as api
 from unerring.api.budget import Budget
 from unerring.api.journals import history as reading
 from unerring.api.planning import Target

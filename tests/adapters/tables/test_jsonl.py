@@ -10,7 +10,7 @@ from unerring import InputError
 from unerring.adapters.plugins import parameter
 from unerring.adapters.prices import read_prices
 from unerring.adapters.tables.jsonl import json_line, read_objects
-from unerring.api.calibration import read_calibration
+from unerring.api.calibration_files import read_calibration
 from unerring.cli.main import command_line
 
 WRONG = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pilots import blank, looked, one_line, simulated, strict_json
 from tables import each
-from unerring.api.calibration import SHIPPED, read_calibration, write_calibration
+from unerring.api.calibration_files import SHIPPED_CALIBRATION, read_calibration, write_calibration
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.voting.redflag import FlagRules
 from unerring.errors import InputError
@@ -81,7 +81,7 @@ def test_the_figures_are_for_readers_and_never_read_back():
 
 def test_the_shipped_calibration_is_read():
     """The file in the package is a calibration of the three embedded voters, judged by the truth."""
-    shipped = read_calibration(SHIPPED)
+    shipped = read_calibration(SHIPPED_CALIBRATION)
     assert [voter.name for voter in shipped.voters] == ["embedded/a", "embedded/b", "embedded/c"]
     assert (shipped.judged_by, shipped.walked) == ("truth", False)
 

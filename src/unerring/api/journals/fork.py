@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
+from unerring.api._policy import policy_for_models, run_policy
 from unerring.api.budget import Budget, allowed
 from unerring.api.journals.history import folded
 from unerring.api.journals.replayer import is_of_others
+from unerring.api.journals.trust import note_begun, permission_for
+from unerring.api.options import Options
 from unerring.api.planning import Target
-from unerring.api.resolve import SamplerContext, embedded_for, make_chain, make_sampler, require_process
-from unerring.api.running import Options, deciding, policy_for
-from unerring.api.trust import note_begun, permission_for
+from unerring.api.resolve import Model, SamplerContext, embedded_for, make_chain, make_sampler, require_process
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
 from unerring.core.journal.digests import identity_of
@@ -57,7 +57,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     at: int,
     out: str | Path,
     chain: Chain | str | None = None,
-    model: Any = None,
+    model: Model | None = None,
     k: int | None = None,
     seed: int | None = None,
     options: Options | None = None,
@@ -210,14 +210,14 @@ class _ForkedRun:
 
 
 def _opening(
-    source: _ForkedRun, model: Any, k: int | None, seed: int | None, options: Options
+    source: _ForkedRun, model: Model | None, k: int | None, seed: int | None, options: Options
 ) -> tuple[Opened, Allowed | None]:
     """The first entry of the fork, and what it may take at which prices, where that is known."""
     before, state, chain = source.opened, source.state, source.process
     require_whole("seed", before.seed if seed is None else seed, -MOST_SEED, MOST_SEED)
     planned = options.target != Target()
     base = options if planned or options.policy is not None else replace(options, policy=state.policy)
-    policy, plan = deciding(chain, before.model if model is None else model, k, base)
+    policy, plan = run_policy(chain, before.model if model is None else model, k, base)
     if k is None and options.policy is None and not planned and model is None:
         plan = before.plan
     request, name = _merged(state.request, options.request), before.model
@@ -228,7 +228,7 @@ def _opening(
             require_request(request, samplers_of(sampler))
             name = sampler.name
             if model is not None or options.escalate is not None:
-                policy = policy_for(policy, sampler, options)
+                policy = policy_for_models(policy, sampler, options)
                 require_weighed(policy.rule, samplers_of(sampler))
             paying = _paying(state, sampler, options)
     if options.min_replies is not None:
@@ -264,7 +264,7 @@ def _merged(before: Request, given: Request) -> Request:
     return replace(before, system=system, extra=extra).switched(given.nonce, given.echo)
 
 
-def _sampler(source: _ForkedRun, model: Any, options: Options, made: ExitStack) -> Sampler:
+def _sampler(source: _ForkedRun, model: Model | None, options: Options, made: ExitStack) -> Sampler:
     """The models of the fork, only to be looked at: no key is sent."""
     opened, chain = source.opened, source.process
     permission = permission_for(source.path, opened, source.trust or model is not None)

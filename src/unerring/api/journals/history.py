@@ -7,8 +7,8 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, require_empty, without_entries
 from unerring.adapters.sqlite.repair import readable_copy, replace_journal
+from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import make_chain, require_process
-from unerring.api.trust import permission_for
 from unerring.core.chain import Chain, verifier_of
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened, Ruled

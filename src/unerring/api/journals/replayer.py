@@ -9,8 +9,8 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, probe, without_entries
 from unerring.api.journals.history import folded
+from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import make_chain, require_process
-from unerring.api.trust import permission_for
 from unerring.core.chain import (
     Chain,
     Subtask,

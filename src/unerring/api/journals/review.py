@@ -12,6 +12,7 @@ from typing import Any
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.budget import Budget, allowed
+from unerring.api.journals.trust import note_begun
 from unerring.api.journals.undecided import (
     Candidate,
     Parked,
@@ -24,7 +25,6 @@ from unerring.api.journals.undecided import (
     undecided,
 )
 from unerring.api.resolve import sampler_for
-from unerring.api.trust import note_begun
 from unerring.core.chain import Chain, advanced, check_of, flag_of
 from unerring.core.journal.entries import Allowed, Entry, Redrawn, Ruled
 from unerring.core.planning.costs import Price

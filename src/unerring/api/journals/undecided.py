@@ -13,8 +13,8 @@ from typing import NamedTuple
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api.journals.history import folded
 from unerring.api.journals.replayer import ReplayedRun, begun, changed_since, is_of_others, last_accepted, remade
+from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import sampler_for
-from unerring.api.trust import permission_for
 from unerring.core import user_code
 from unerring.core.chain import Chain, subtask_at
 from unerring.core.journal.decided_step import DecidedStep

@@ -1,0 +1,86 @@
+"""Choose the policy of a run: the one that is given, one with a given k, or the one that is planned for its target."""
+
+from dataclasses import replace
+
+from unerring.api.options import Options
+from unerring.api.planning import Target, planned_policy
+from unerring.api.resolve import (
+    Model,
+    calibrating,
+    embedded_for,
+    recommended_policy,
+    require_chain_and_model,
+    require_model,
+    required_chain,
+)
+from unerring.core.arguments import require_made
+from unerring.core.chain import Chain
+from unerring.core.numbers import require_whole
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.policy import Policy
+from unerring.core.voting.race import AheadBy
+from unerring.errors import InputError
+from unerring.runtime.calls.probe_calls import can_be_probed
+from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
+from unerring.runtime.protocols import Sampler
+
+ENDPOINT_MIN_REPLIES = 2  # an endpoint may send a reply again in place of another one
+
+
+def run_policy(
+    chain: Chain, model: Model, k: int | None = None, options: Options = Options()
+) -> tuple[Policy, dict[str, Json] | None]:
+    """The policy of a run, and the plan that it comes from, if there is one.
+
+    A given policy or k is taken, with the temperatures, the output limit and the caps of the options. Otherwise the
+    margin is planned from the model's calibration, so that it reaches the target on this chain. Where the chain does
+    not say how long it is, the policy is the one that ships with the model.
+
+    Raises `InputError` where there is nothing to derive a margin from.
+    """
+    require_made("options", options, Options)
+    require_chain_and_model(chain, model)
+    policy, plan = _given_or_planned(chain, embedded_for(chain, model), k, options)
+    policy = options.request.on(policy)
+    votes = policy.vote_cap if options.vote_cap is None else options.vote_cap
+    flags = policy.flag_cap if options.flag_cap is None else options.flag_cap
+    return replace(policy, vote_cap=votes, flag_cap=flags), plan
+
+
+def _given_or_planned(
+    chain: Chain, model: Model, k: int | None, options: Options
+) -> tuple[Policy, dict[str, Json] | None]:
+    """The policy and its plan, before options change parts of it."""
+    if options.policy is not None and k is None:
+        return options.policy, None
+    if k is not None:
+        require_whole("k", k)
+        if options.target.rule != "ahead-by":
+            raise InputError(f"k is the margin of the rule ahead-by; {options.target.rule} is planned, without a k")
+        if options.target != Target():
+            raise InputError("k is given, so that there is nothing to plan: leave out k, or target and calibration")
+        base = options.policy or recommended_policy(model) or Policy()
+        return replace(base, rule=AheadBy(k)), None
+    planned = planned_policy(required_chain(chain), model, options.target, options.request)
+    if planned is not None:
+        return planned
+    recommended = recommended_policy(model)
+    if recommended is None or options.target != Target():
+        require_model(model, chain)  # a mistyped model has a message of its own
+        raise InputError(
+            "give `k`: nothing is measured of this model that a margin could be derived from, or the "
+            f"process does not say how long it is. To measure it: {calibrating(chain, model)}"
+        )
+    return recommended, None
+
+
+def policy_for_models(policy: Policy, sampler: Sampler, options: Options) -> Policy:
+    """The policy with what these models need: the rounds before they escalate, and the least number of replies."""
+    if reserves := reserves_of(sampler):
+        policy = replace(policy, escalate_after=options.escalate_after)
+        require_weighed(policy.rule, reserves)
+    if options.min_replies is not None:
+        return replace(policy, min_replies=options.min_replies)
+    if any(can_be_probed(one) for one in samplers_of(sampler)):
+        return replace(policy, min_replies=max(policy.min_replies, ENDPOINT_MIN_REPLIES))
+    return policy

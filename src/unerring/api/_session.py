@@ -1,0 +1,111 @@
+"""One session of a run: its models, the config of the runner, and its result."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from unerring.adapters.permission import Permission
+from unerring.api.budget import allowed
+from unerring.api.journals.history import SeriesObserver
+from unerring.api.journals.replayer import ReplayedRun
+from unerring.api.options import Options
+from unerring.api.resolve import Model, SamplerContext, make_sampler, process_name, speculation_for
+from unerring.api.result import Result
+from unerring.core.chain import Chain, answer_of
+from unerring.core.journal.entries import Allowed, Entry
+from unerring.core.reporting.report import report_of
+from unerring.core.request import Request
+from unerring.core.voting.canonical import Json
+from unerring.runtime.config import RunConfig, Speculation, StopRequest
+from unerring.runtime.ensemble import require_request, samplers_of
+from unerring.runtime.protocols import Journal, Sampler
+from unerring.runtime.runner import run_chain
+
+
+@dataclass(frozen=True, slots=True)
+class SessionModels:
+    """The models of a session.
+
+    sampler: answers the questions of steps.
+    speculation: guesses choices, so that steps are asked ahead; None asks one step after the other.
+    substitutes: samplers by name, for steps that a person had drawn again from another model.
+    """
+
+    sampler: Sampler
+    speculation: Speculation | None
+    substitutes: Mapping[str, Sampler] = field(default_factory=dict)
+
+
+def sampler_context(chain: Chain, seed: int, began: float, permission: Permission) -> SamplerContext:
+    """The context of a run's samplers. Batches are found again by its name, so it is the same when it is resumed."""
+    return SamplerContext(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
+
+
+@asynccontextmanager
+async def session_models(
+    model: Model, chain: Chain, context: SamplerContext, options: Options, request: Request
+) -> AsyncIterator[SessionModels]:
+    """Make the models of a session, and close them at its end."""
+    async with AsyncExitStack() as made:
+        sampler = make_sampler(model, chain, context, made, options.escalate)
+        speculation = speculation_for(options.speculate, chain, sampler, context, made)
+        limited = speculation and replace(speculation, waste=options.waste, in_flight=options.in_flight)
+        require_request(request, samplers_of(sampler))
+        yield SessionModels(sampler, limited)
+
+
+@asynccontextmanager
+async def with_substitutes(
+    models: SessionModels, chain: Chain, context: SamplerContext, request: Request, names: Mapping[str, Permission]
+) -> AsyncIterator[SessionModels]:
+    """Make the samplers that people named for single steps, and close them at the session's end."""
+    async with AsyncExitStack() as made:
+        others = {
+            name: make_sampler(name, chain, replace(context, permission=permission), made)
+            for name, permission in names.items()
+        }
+        require_request(request, tuple(others.values()))
+        yield replace(models, substitutes=others)
+
+
+def new_allowance(sampler: Sampler, options: Options, before: Allowed | None = None) -> list[Entry]:
+    """The entry that says what the run may take, where that is new."""
+    entry = allowed(sampler, options.budget, options.prices, before)
+    return [] if entry is None else [entry]
+
+
+async def run_session(
+    run: ReplayedRun,
+    models: SessionModels,
+    journal: Journal,
+    options: Options,
+    stop: StopRequest,
+    path: str | Path | None,
+) -> Result:
+    """Decide the steps that are left, and return the result. Raises `Stopped` where the run stops before its end."""
+    notice = getattr(options.observer, "notice", None)
+    stop.on_countdown = getattr(options.observer, "stopping", None)
+    config = RunConfig(
+        clock=options.clock,
+        patience=options.patience,
+        stop=stop,
+        observer=SeriesObserver(run.series, options.observer),
+        max_steps=options.max_steps,
+        speculation=models.speculation,
+        in_flight=options.in_flight,
+        guards=options.guards,
+        share=options.budget.share(path),
+        substitutes=models.substitutes,
+        notice=notice,
+        known_replies=run.heard,
+    )
+    last = await run_chain(run.chain, models.sampler, journal, run.state, run.at, config)
+    return result_of(run, last, path)
+
+
+def result_of(run: ReplayedRun, last: Json, path: str | Path | None) -> Result:
+    """The result of a finished run with this last state."""
+    report = report_of(run.state, run.series)
+    journal = None if path is None else str(path)
+    return Result(last, run.state.committed, report, answer_of(run.chain, last), journal)

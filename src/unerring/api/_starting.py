@@ -1,0 +1,120 @@
+"""Begin a new run, or go on with it where its journal holds it already."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from unerring.adapters.memory import MemoryJournal
+from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api._policy import policy_for_models
+from unerring.api._resuming import resume_run
+from unerring.api._session import new_allowance, run_session, sampler_context, session_models
+from unerring.api.journals.replayer import ReplayedRun, held_run, require_same_run
+from unerring.api.journals.trust import given_permission, note_begun
+from unerring.api.options import ESCALATE_AFTER_ROUNDS, Options
+from unerring.api.planning import Target
+from unerring.api.resolve import Model, process_name, required_chain
+from unerring.api.result import Result
+from unerring.core.chain import Chain, length_of, parameters_of, require_step, start_text, started
+from unerring.core.journal.digests import identity_of
+from unerring.core.journal.entries import Opened
+from unerring.core.numbers import MOST_SEED, require_whole
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.policy import Policy
+from unerring.runtime.config import StopRequest
+from unerring.runtime.protocols import Journal, Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a new run is made of.
+
+    chain: the process.
+    model: what answers.
+    journal: the path of its journal; None keeps it in memory.
+    policy: how steps are decided.
+    plan: the plan that the policy comes from, if there is one.
+    seed: of its samples.
+    """
+
+    chain: Chain
+    model: Model
+    journal: str | Path | None
+    policy: Policy
+    plan: dict[str, Json] | None
+    seed: int
+
+
+async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
+    """Begin a run and go on to its end; where its journal holds the same run already, resume that one."""
+    require_whole("seed", new.seed, -MOST_SEED, MOST_SEED)
+    chain = required_chain(new.chain)
+    began = options.clock.time()
+    path = None if new.journal is None else Path(new.journal)
+    held = None if path is None else held_run(path)
+    permission = given_permission(options.allow_hosts)
+    context = sampler_context(chain, new.seed, began if held is None else held.time, permission)
+    async with session_models(new.model, chain, context, options, options.request) as models:
+        run = ReplayedRun(chain, started(chain))
+        opened = _opening_entry(new, run.at, models.sampler, options, began)
+        if path is not None and held is not None:
+            if options.min_replies is None and "min_replies" not in held.policy:  # began before there was a default
+                opened.policy.pop("min_replies", None)
+            require_same_run(path, held, opened)
+            return await resume_run(path, chain, new.model, _for_resuming(options), stop, models)
+        require_step(chain, run.at)
+        entries = [opened, *new_allowance(models.sampler, options)]
+        with _new_journal(path) as journal:
+            if path is not None:
+                note_begun(opened)
+            for entry in entries:
+                run.state.apply(entry)
+                journal.append(entry)
+            await journal.commit()
+            return await run_session(run, models, journal, options, stop, new.journal)
+
+
+def _for_resuming(options: Options) -> Options:
+    """The options without those of new runs, which were compared with the journal already."""
+    return replace(
+        options,
+        policy=None,
+        target=Target(),
+        escalate=None,
+        escalate_after=ESCALATE_AFTER_ROUNDS,
+        vote_cap=None,
+        flag_cap=None,
+        min_replies=None,
+    )
+
+
+def _opening_entry(new: NewRun, first_state: Json, sampler: Sampler, options: Options, began: float) -> Opened:
+    """The first entry of the run's journal."""
+    policy = policy_for_models(new.policy, sampler, options)
+    asked = {} if options.min_replies is None else {"min_replies": options.min_replies}
+    return Opened(
+        process=process_name(new.chain),
+        parameters=parameters_of(new.chain),
+        model=sampler.name,
+        policy=policy.to_json() | asked,
+        seed=new.seed,
+        start=start_text(new.chain, first_state),
+        length=length_of(new.chain),
+        software=f"unerring {version('unerring')}",
+        time=began,
+        plan=new.plan,
+        request=options.request.to_json() or None,
+        identity=identity_of(new.chain),
+    )
+
+
+@contextmanager
+def _new_journal(path: Path | None) -> Iterator[Journal]:
+    """A new journal, in memory where there is no path; closed at the end."""
+    journal = MemoryJournal() if path is None else SqliteJournal.create(path)
+    try:
+        yield journal
+    finally:
+        journal.close()
