@@ -172,7 +172,7 @@ class Slack(MemoryJournal):
 @each("speculation", [None, RIGHT], ids=lambda one: "ahead" if one else "one by one")
 def test_an_instant_sampler_waits_for_the_disk(monkeypatch, speculation):
     """Samples that come faster than they can be made durable do not pile up in memory without a bound."""
-    monkeypatch.setattr(sampling, "MOST_PENDING", 40)
+    monkeypatch.setattr(sampling, "MAX_PENDING_ENTRIES", 40)
     journal = Slack()
     outcome = asyncio.run(arun(Words(400), Says(always_a), K2, journal, speculation=speculation))
     assert outcome.at == ["a"] * 400

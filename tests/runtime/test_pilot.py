@@ -1,5 +1,6 @@
 """Pilots: which samples they draw of which steps, how these are judged, and what ends them."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from unerring.core.planning.calibration import LOOKS
 from unerring.core.planning.intervals import interval
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Finish
+from unerring.runtime.calls.call_size import SHORT_CALLS
 from unerring.runtime.config import Guards
 from unerring.runtime.ensemble import Ensemble
 from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
@@ -218,6 +220,26 @@ def test_no_more_samples_are_under_way_than_allowed(in_flight):
     slow = Slow(Says(lambda prompt, step, slot: "b" if slot == 0 else "a"))
     virtually(acalibrate(Places(20), slow, 400, options=PilotOptions(in_flight=in_flight, clock=LoopClock())))
     assert slow.most <= in_flight
+
+
+class OneACall(Says):
+    """A sampler that gives one sample a call, however many it is asked for."""
+
+    async def sample(self, prompt, settings, n):
+        return await super().sample(prompt, settings, 1)
+
+
+def test_a_model_that_gives_one_sample_a_call_is_asked_by_many_calls_at_once():
+    """After SHORT_CALLS calls that bring less than asked, what is lacking is asked for at once, not in turn."""
+
+    async def timed():
+        found = await acalibrate(Places(4), slow, 100, options=PilotOptions(in_flight=256, clock=LoopClock()))
+        return found.samples, asyncio.get_running_loop().time()
+
+    slow = Slow(OneACall(lambda prompt, step, slot: "b" if slot == 0 else "a"), 0.25)
+    samples, seconds = virtually(timed())
+    assert samples == len(slow.calls) == 4 * (1 + LOOKS)
+    assert seconds <= 0.25 * (1 + SHORT_CALLS + 1)
 
 
 def test_latency_is_what_a_call_took():

@@ -236,25 +236,29 @@ class Pilot:
         """Samples `slot` to `slot + n - 1` of a step, through all passing failures."""
         took: dict[int, float] = {}
         lacking = [one for one in range(slot, slot + n) if one not in question.step.replies]
-        parts = self._sampling.parts(question, lacking)
-        await wait_for_all([self._draw_part(question, part, took) for part in parts], self.halt)
+        await self._draw_all(question, lacking, took)
         return [self._observed(question, one, took.get(one)) for one in range(slot, slot + n)]
 
+    async def _draw_all(self, question: Question, slots: list[int], took: dict[int, float]) -> None:
+        """Draw samples by as many calls as that takes, all at once; notes how long the call of each took."""
+        parts = self._sampling.parts(question, slots)
+        await wait_for_all([self._draw_part(question, part, took) for part in parts], self.halt)
+
     async def _draw_part(self, question: Question, slots: list[int], took: dict[int, float]) -> None:
-        """Samples that one call could bring, if as many may be under way; notes how long the call of each took."""
-        while slots:
-            asked = slots[: await self._allowed(len(slots))]
-            started = self._config.clock.time()
-            try:
-                if self.halt.reason is not None:
-                    raise Interrupted(self.halt.reason)
-                await self._sampling.call(question, asked, self.halt).drawn
-            finally:
-                self._under_way -= len(asked)
-                for _ in asked:
-                    self._free.release()
-            took.update(dict.fromkeys(asked, self._config.clock.time() - started))
-            slots = [one for one in slots if one not in question.step.replies]
+        """Draw what one call could bring, or as much of it as may be in flight, and then what it did not bring."""
+        asked = slots[: await self._allowed(len(slots))]
+        started = self._config.clock.time()
+        try:
+            if self.halt.reason is not None:
+                raise Interrupted(self.halt.reason)
+            await self._sampling.call(question, asked, self.halt).drawn
+        finally:
+            self._under_way -= len(asked)
+            for _ in asked:
+                self._free.release()
+        took.update(dict.fromkeys(asked, self._config.clock.time() - started))
+        if rest := [one for one in slots if one not in question.step.replies]:
+            await self._draw_all(question, rest, took)
 
     async def _allowed(self, wanted: int) -> int:
         """How many samples may be asked for now, `wanted` at most; waits until one may. They are to be released."""

@@ -1,8 +1,8 @@
-"""From a question to recorded samples: asks, raises red flags, journals.
+"""Draw the samples of a step: send the calls, flag what may not vote, and record votes and flags in the journal.
 
-Four outcomes are kept apart: a vote, a red flag, a provider's failure (neither), and an undecided step. Only
-votes count towards k. An intent is made durable before a paid call is sent, so a crash leaves it recorded as
-unknown, never lost from sight.
+Four outcomes are kept apart: a vote, a red flag, a provider's failure (neither), and an undecided step. Only votes
+count towards k. An intent is durable before a paid call is sent: after a crash such a call is of unknown outcome, and
+never missing from the journal.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.core.voting.step import OpenStep
 from unerring.errors import InputError, ProviderGone, VotesCopied
+from unerring.runtime.calls.call_size import CallSize, contiguous
 from unerring.runtime.calls.ledger import CallTries, Ledger
 from unerring.runtime.calls.probe_calls import can_be_probed, probe_endpoint
 from unerring.runtime.calls.retry import Caller, CallRequest, wait_for_all
@@ -32,8 +33,7 @@ from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.runtime.question import MAX_REASON_CHARS, Question
 from unerring.runtime.refusals import Refusals
 
-# Entries that may wait for the disk at once before sampling pauses for it.
-MOST_PENDING = 4096
+MAX_PENDING_ENTRIES = 4096  # that wait for the disk before sampling pauses for it
 
 
 class Sampling:
@@ -43,47 +43,46 @@ class Sampling:
         self._sampler = sampler
         self._ledger = ledger
         self._config = config
-        most = config.in_flight if config.speculation is None else config.speculation.in_flight
-        self._most = most
-        self._caller = Caller(config, most)
+        in_flight = config.in_flight if config.speculation is None else config.speculation.in_flight
+        self._max_in_flight = in_flight
+        self._caller = Caller(config, in_flight)
         self._endpoint = isinstance(sampler, Endpoint)
         self._to_end: dict[int, bool] = {}  # by sampler; cached, since the type check takes longer than the rest
         self._copies = DuplicateDetector(config.guards.copies, config.known_replies)
         self._flags = FlagGuard(sampler, ledger, config)
         self._refusals = Refusals(sampler, ledger, config)
-        self._outcomes = OutcomeGuard(ledger, most)
-        self._singly: set[str] = set()  # names of samplers that give one sample a call, whatever they are asked for
+        self._outcomes = OutcomeGuard(ledger, in_flight)
+        self._size = CallSize()
 
     @property
     def latency(self) -> float | None:
-        """How long calls took so far, seconds on average."""
+        """The mean duration of calls so far, seconds; None before the first."""
         return self._caller.latency
 
     @property
     def together(self) -> bool:
         """Whether a call for several samples costs less than as many calls."""
-        return self._endpoint and self._sampler.name not in self._singly
+        return self._endpoint and not self._size.is_single(self._sampler.name)
 
     def calls(self, question: Question, slots: list[int], *halts: StopRequest) -> "list[SampleCall]":
-        """The calls that draw samples by their numbers; none is tried again once one of `halts` is asked for."""
+        """The calls that draw these samples; none is retried once one of `halts` is requested."""
         parts = self.parts(question, slots)
         if len(parts) == 1 < len(slots) and self._could_win(question.step, len(slots)):
             parts = [slots[:1], slots[1:]]
-        return [self.call(question, few, *halts) for few in parts]
+        return [self.call(question, part, *halts) for part in parts]
 
     def parts(self, question: Question, slots: list[int]) -> list[list[int]]:
-        """Split samples, by their ascending numbers, into those that one call can bring."""
+        """Split samples, given by their ascending numbers, into those that one call can bring."""
         parts = []
-        for assignment, run in groupby(slots, key=partial(self._assign, question)):
-            numbers = list(run)
-            parts += [[slot] for slot in numbers] if assignment.sampler.name in self._singly else _contiguous(numbers)
+        for assignment, group in groupby(slots, key=partial(self._assign, question)):
+            parts += self._size.split(assignment.sampler.name, list(group))
         return parts
 
     def call(self, question: Question, slots: list[int], *halts: StopRequest) -> "SampleCall":
-        """Make one call for several samples, and record those that come."""
-        folded = self._ledger.state
-        reached = question.step.step == folded.committed and question.at == folded.last_digest
-        place = None if reached else question.at
+        """Prepare one call for several samples, which records those that it receives."""
+        state = self._ledger.state
+        at_frontier = question.step.step == state.committed and question.at == state.last_digest
+        place = None if at_frontier else question.at
         assignment = self._assign(question, slots[0])
         call = _Call(question, place, assignment, slots, halts, self._token(question, slots[0]))
         return SampleCall(slots, self._call(call), self._runs_to_end(assignment.sampler))
@@ -95,13 +94,13 @@ class Sampling:
         return to_end
 
     def _could_win(self, step: OpenStep, samples: int) -> bool:
-        """Whether so many samples could win a step, but must not win it from a single reply."""
+        """Whether so many samples could win a step, and must not win it from a single reply."""
         return step.policy.replies_to_win > 1 and not step.race.votes and samples >= step.race.missing()
 
     async def probe_endpoints(self, subtask: Subtask) -> None:
-        """Try every endpoint out, before a session's first step, for which `subtask` is asked.
+        """Probe every endpoint before a session's first step, which asks `subtask`.
 
-        Raises `VotesCopied` for one that gives copies.
+        Raises `VotesCopied` for an endpoint that sends copies.
         """
         every = (*samplers_of(self._sampler), *self._config.substitutes.values())
         for endpoint in (one for one in every if self._config.guards.probe and can_be_probed(one)):
@@ -109,25 +108,25 @@ class Sampling:
             if finding is not None:
                 finding.teach(self._copies, endpoint.name)
                 if finding.n_honoured is False:
-                    self._singly.add(endpoint.name)
+                    self._size.limit(endpoint.name, 1)
 
     def _assign(self, question: Question, slot: int) -> "_SampleAssignment":
-        """Assign a sample number to a model, wording and temperature; the step's round matters too."""
+        """Assign a sample number to a model, a wording and a temperature; the step's round matters too."""
         policy, step = self._ledger.state.policy, question.step
-        turns = self._sampler if step.model is None else self._config.substitutes[step.model]
+        takers = self._sampler if step.model is None else self._config.substitutes[step.model]
         escalated = step.model is None and policy.escalate_after is not None and step.rounds > policy.escalate_after
-        sampler = member_for(turns, slot, escalated)
+        sampler = member_for(takers, slot, escalated)
         wordings = len(question.subtask.wordings(sampler.compact))
-        wording = turns_before(turns, slot, escalated) % wordings if wordings > 1 else 0
+        wording = turns_before(takers, slot, escalated) % wordings if wordings > 1 else 0
         flagged = step.flagged_before_round if policy.later_temperature == 0 else 0
         return _SampleAssignment(sampler, wording, policy.temperature(slot, flagged))
 
     async def draw(self, question: Question) -> None:
-        """Ask for every sample the step wants, as many at once as may be under way, and record what comes back."""
+        """Ask for every sample that the step wants, as many at once as may be in flight, and record them."""
         wanted = question.step.wanted()
-        for first in range(0, len(wanted), self._most):
-            halt, few = StopRequest(), wanted[first : first + self._most]
-            await wait_for_all([call.drawn for call in self.calls(question, few, halt)], halt)
+        for first in range(0, len(wanted), self._max_in_flight):
+            halt, slots = StopRequest(), wanted[first : first + self._max_in_flight]
+            await wait_for_all([call.drawn for call in self.calls(question, slots, halt)], halt)
             if self._config.stop.reason is not None:
                 return
 
@@ -136,14 +135,16 @@ class Sampling:
         self._outcomes.asked(call.question, len(call.slots))
         given_up = False
         try:
-            samples = await self._answered(call)
-        except asyncio.CancelledError:  # its step was asked from a state that was not to be
+            samples = await self._received(call)
+        except asyncio.CancelledError:  # its step was asked from a wrongly guessed state
             given_up = True
             raise
         except ProviderGone as gone:
             samples = self._refusals.settled(gone, call.question, call.place, call.assignment.sampler, len(call.slots))
         else:
             self._refusals.answered(call.assignment.sampler, call.question.step.step)
+            if len(call.slots) > 1:
+                self._size.note(call.assignment.sampler.name, len(samples), len(call.slots))
         finally:
             self._outcomes.ended(call.question, len(call.slots), given_up)
         failure: Exception | None = None
@@ -154,7 +155,7 @@ class Sampling:
             try:
                 replies.append(self._classified(call, slot, sample, known))
                 read.append(sample)
-            except Exception as error:  # the user's own: the samples that came with this one are kept first
+            except Exception as error:  # of the user's own code: what came with this sample is recorded first
                 failure = failure or error
         for together in self._one_reply(replies):
             asked = call.question.digest if call.question.step.question is None else None
@@ -162,45 +163,45 @@ class Sampling:
         self._keep_text(call)
         if failure is not None:
             raise failure
-        self._require_own()
+        self._require_few_copies()
         self._flags.count(call.question, call.assignment.sampler.compact, replies, read)
         self._ledger.require_honest_bills()
         self.require_weighed(call.assignment.voter(sample) for sample in samples)
         for sample in samples:
             if sample.served is not None:
                 self._ledger.served(self._ledger.voter(call.assignment.voter(sample)), sample.served)
-        if self._ledger.journal.pending > MOST_PENDING:
+        if self._ledger.journal.pending > MAX_PENDING_ENTRIES:
             await self._ledger.journal.commit()
 
     def _keep_text(self, call: "_Call") -> None:
-        """Journal the text of a question that people look at: its samples differ, were flagged, or were set aside."""
+        """Journal the text of a question that people will look at: samples differ, were flagged or reviewed."""
         step = call.question.step
         if step.wordings is not None or step.step < self._ledger.state.committed:
             return
         if step.reviewed or len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
             self._ledger.record(call.question.text_entry(call.assignment.sampler.compact, call.place))
 
-    def _require_own(self) -> None:
-        """Raise `VotesCopied` where more samples than a few are copies of earlier ones."""
+    def _require_few_copies(self) -> None:
+        """Raise `VotesCopied` where more samples are copies of earlier ones than the run allows."""
         copies = self._copies
         if copies.astray:
             raise VotesCopied(
                 "most of the latest replies belong to earlier requests: a proxy or the server sends them again. They "
-                "did not vote, but among the others may be replies that this process has not seen before: end what "
-                "sends them, or have every answer repeat a word of its own request (`echo`)"
+                "did not vote; others that this process has not seen before may have: end what sends them, or have "
+                "every answer repeat a token of its own request (`echo`)"
             )
         if copies.too_many:
             error = VotesCopied(
                 f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
-                f"of them of {copies.worst_voter}: there is a cache between. They did not vote. Turn it off, ask the "
-                "model past it, have no request like another (`nonce`), or allow a larger share (`copies`)"
+                f"of them of {copies.worst_voter}: there is a cache in between. They did not vote. Turn it off, "
+                "bypass it, make every request different (`nonce`), or allow a larger share (`copies`)"
             )
             share = -(-200 * copies.copies // copies.samples) / 100
             error.larger = "copies", min(1.0, max(share, 2 * self._config.guards.copies))
             raise error
 
     def require_weighed(self, voters: Iterable[str]) -> None:
-        """Raise `InputError` where votes are weighed and those of a voter weigh nothing, since nobody measured it."""
+        """Raise `InputError` where votes are weighed and a voter was never measured: its votes weigh nothing."""
         rule = self._ledger.state.policy.rule
         if not isinstance(rule, LogOdds):
             return
@@ -212,8 +213,8 @@ class Sampling:
                     "Calibrate the model that answers, or count votes (`rule` ahead-by)"
                 )
 
-    async def _answered(self, call: "_Call") -> list[Sample]:
-        """The samples of one call, through all passing failures."""
+    async def _received(self, call: "_Call") -> list[Sample]:
+        """Send a call, retried after passing failures, and return its samples."""
         opened = self._ledger.state.opened
         assert opened is not None
         assignment, step = call.assignment, call.question.step.step
@@ -231,10 +232,10 @@ class Sampling:
         )
 
     def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
-        """The samples of one reply as they are journaled: in parts, where one in between could not be read.
+        """Split the samples of one reply for the journal, where one in between could not be read.
 
-        Where votes must come from several replies only the first part is journaled, so that one reply never counts as
-        two; the cost of the others is charged with it.
+        Where votes must come from several replies, only the first part is journaled, so that one reply never counts as
+        two; it carries the cost of the other parts.
         """
         parts = _contiguous_replies(replies)
         if len(parts) < 2 or self._ledger.state.policy.replies_to_win < 2:
@@ -243,21 +244,21 @@ class Sampling:
         return [[*first[:-1], first[-1]._replace(usage=first[-1].usage + lost)]]
 
     def remember(self, sampler: Sampler, prompt: str, sample: Sample) -> None:
-        """Remember a sample that does not vote, such as a draft, so that its reply is recognized if sent again."""
+        """Remember a sample that does not vote, such as a draft, so that a copy of its reply is recognized."""
         if sample.reply_id is not None:
             self._copies.recall(voter_name(sample, sampler, 0), SentCall(prompt), sample)
 
     def _token(self, question: Question, slot: int) -> str | None:
-        """The word that the answer of a call must end with whose first sample is number `slot`; None for no echo."""
+        """The echo token of the call whose first sample is number `slot`; None where no echo is asked for."""
         opened, request = self._ledger.state.opened, self._ledger.state.request
-        if not request.echo:  # as in most runs
+        if not request.echo:
             return None
         assert opened is not None
         drawn = Settings(0.0, 0, opened.seed, question.step.step, slot)
         return request.token(opened.time, question.at, drawn)
 
     def _classified(self, call: "_Call", slot: int, sample: Sample, known: "_SampleCounts") -> Reply:
-        """Vote or red flag: the sample as it is journaled."""
+        """Make a sample a vote or a flagged one, as it is journaled."""
         question = call.question
         choice: str | None = None
         voter = call.assignment.voter(sample)
@@ -293,7 +294,12 @@ class Sampling:
 
 
 class SampleCall(NamedTuple):
-    """A call that draws samples by their numbers. One that is `runs_to_end` is not cancelled where it is given up."""
+    """A call that is ready to be sent.
+
+    slots: the numbers of the samples that it draws.
+    drawn: sends the call and records its samples, when awaited.
+    runs_to_end: whether it is not cancelled where its step is dropped, so that its reply is still recorded.
+    """
 
     slots: list[int]
     drawn: Coroutine[None, None, None]
@@ -301,7 +307,7 @@ class SampleCall(NamedTuple):
 
 
 class _SampleCounts:
-    """What the samples of a step have had so far: those recorded, and those of the call that is being recorded."""
+    """The texts and choices of a step so far: of recorded samples, and of the call that is being recorded."""
 
     def __init__(self, step: OpenStep, sent: SentCall) -> None:
         self.sent = sent
@@ -310,11 +316,11 @@ class _SampleCounts:
         self._choices: dict[str, int] = {}
 
     def has(self, text: str) -> bool:
-        """Whether a sample has had this text already."""
+        """Whether an earlier sample has this text."""
         return text in self._step.texts or text in self._texts
 
     def text(self, text: str, slot: int) -> str | int:
-        """A text as it is journaled: itself where it is new, else the number of the sample that had it first."""
+        """A text as it is journaled: itself where it is new, else the number of the first sample with it."""
         return _first(self._step.texts, self._texts, text, slot)
 
     def choice(self, choice: str, slot: int) -> str | int:
@@ -331,25 +337,29 @@ def _first(recorded: dict[str, int], recording: dict[str, int], value: str, slot
 
 
 class _SampleAssignment(NamedTuple):
-    """How a sample is drawn."""
+    """Who draws a sample, in which wording (its index) and at which temperature."""
 
     sampler: Sampler
     wording: int
     temperature: float
 
     def prompt(self, question: Question) -> str:
-        """What is asked, in the words of this seat."""
+        """The prompt of the assigned wording."""
         return question.subtask.wordings(self.sampler.compact)[self.wording]
 
     def voter(self, sample: Sample) -> str:
-        """The voter that gave a sample."""
+        """The name of the voter that cast a sample."""
         return voter_name(sample, self.sampler, self.wording)
 
 
 class _Call(NamedTuple):
-    """One call: samples of a question by their numbers, without a gap.
+    """One call of a question.
 
-    `place` is as in `Intent.at`, and `token` the word that its answer must end with, where echoes are asked for.
+    place: as in `Intent.at`.
+    assignment: who draws, and how.
+    slots: the numbers of its samples, without a gap.
+    halts: requests after which it is not retried.
+    token: the echo token that its answer must end with; None where no echo is asked for.
     """
 
     question: Question
@@ -361,19 +371,8 @@ class _Call(NamedTuple):
 
     @property
     def prompt(self) -> str:
-        """What is asked, in the words of its seat."""
+        """The prompt, in the assigned wording."""
         return self.assignment.prompt(self.question)
-
-
-def _contiguous(slots: list[int]) -> list[list[int]]:
-    """Split ascending numbers into runs without gaps: one call names its samples by the first and a count."""
-    runs: list[list[int]] = []
-    for slot in slots:
-        if runs and runs[-1][-1] == slot - 1:
-            runs[-1].append(slot)
-        else:
-            runs.append([slot])
-    return runs
 
 
 def _contiguous_replies(replies: list[Reply]) -> list[list[Reply]]:
@@ -381,4 +380,4 @@ def _contiguous_replies(replies: list[Reply]) -> list[list[Reply]]:
     if replies and replies[-1].slot - replies[0].slot < len(replies):  # none, as in nearly every call
         return [replies]
     by_slot = {reply.slot: reply for reply in replies}
-    return [[by_slot[slot] for slot in run] for run in _contiguous(list(by_slot))]
+    return [[by_slot[slot] for slot in run] for run in contiguous(list(by_slot))]

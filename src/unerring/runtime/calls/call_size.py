@@ -1,0 +1,50 @@
+"""Learn how many samples one call of a sampler brings, and split sample numbers into calls of that size.
+
+A sampler may return fewer samples than it was asked for. Where it always does, what one call cannot bring is asked for
+by several calls at once, not by one call after another.
+"""
+
+SHORT_CALLS = 3  # in a row, after which calls ask for no more samples than the best of these brought
+
+
+class CallSize:
+    """The most samples that a call brings, by the sampler's name, where that was learned in this session."""
+
+    def __init__(self) -> None:
+        self._short: dict[str, list[int]] = {}  # samples of the latest calls, where each brought fewer than asked for
+        self._most: dict[str, int] = {}
+
+    def limit(self, sampler: str, samples: int) -> None:
+        """Ask a sampler for at most so many samples a call."""
+        self._most[sampler] = samples
+
+    def is_single(self, sampler: str) -> bool:
+        """Whether each call brings one sample, whatever it asks for."""
+        return self._most.get(sampler) == 1
+
+    def note(self, sampler: str, brought: int, asked: int) -> None:
+        """Learn from a call that asked for several samples."""
+        if brought >= asked:
+            self._short.pop(sampler, None)
+            return
+        short = self._short.setdefault(sampler, [])
+        short.append(brought)
+        if len(short) >= SHORT_CALLS:
+            self.limit(sampler, max(short))
+            short.clear()
+
+    def split(self, sampler: str, slots: list[int]) -> list[list[int]]:
+        """Split ascending sample numbers into those that one call can bring."""
+        size = self._most.get(sampler, len(slots))
+        return [run[at : at + size] for run in contiguous(slots) for at in range(0, len(run), size)]
+
+
+def contiguous(slots: list[int]) -> list[list[int]]:
+    """Split ascending numbers into runs without gaps: a call names its samples by the first and a count."""
+    runs: list[list[int]] = []
+    for slot in slots:
+        if runs and runs[-1][-1] == slot - 1:
+            runs[-1].append(slot)
+        else:
+            runs.append([slot])
+    return runs
