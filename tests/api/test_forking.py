@@ -13,7 +13,7 @@ from parked_runs import entries, refused
 from unerring import InputError, Options, Policy, Request
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.api.budget import Budget
-from unerring.cli.export import step_records, vote_records
+from unerring.api.journals.export import step_records, vote_records
 from unerring.core.journal.entries import Allowed, Committed, Inherited, Opened
 from unerring.core.voting.race import FirstTo
 from unerring.errors import ChainChanged, JournalDamaged

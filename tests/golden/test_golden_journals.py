@@ -11,7 +11,7 @@ from doubling import Doubling
 from parked_runs import torn
 from unerring import Hanoi, Options
 from unerring.api.journals import history as reading
-from unerring.cli.export import step_records, vote_records
+from unerring.api.journals.export import step_records, vote_records
 from unerring.errors import StepUndecided
 
 GOLDEN = Path(__file__).parent

@@ -1,11 +1,14 @@
 """The public names, which `unerring` offers as its own and imports when the first of them is used."""
 
 from unerring.api.budget import Budget
+from unerring.api.calibration import PilotOptions, acalibrate, calibrate
 from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps, verify
+from unerring.api.journals.journal_file import JournalFile, open  # noqa: A004  (users write unerring.open)
 from unerring.api.journals.rejudge import rejudge
+from unerring.api.journals.review import review
 from unerring.api.options import Options
-from unerring.api.planning import Target
+from unerring.api.planning import Target, plan
 from unerring.api.result import Result
 from unerring.api.running import aresume, arun, resume, run
 from unerring.core.chain import Chain, Rehearsal, Subtask
@@ -51,9 +54,11 @@ __all__ = [
     "JournalBusy",
     "JournalDamaged",
     "JournalError",
+    "JournalFile",
     "Majority",
     "Options",
     "Patience",
+    "PilotOptions",
     "Policy",
     "Price",
     "ProviderBusy",
@@ -73,14 +78,19 @@ __all__ = [
     "Target",
     "UnerringError",
     "Usage",
+    "acalibrate",
     "aresume",
     "arun",
+    "calibrate",
     "fork",
     "json_answer",
     "lenient_json",
+    "open",
+    "plan",
     "rejudge",
     "report",
     "resume",
+    "review",
     "run",
     "steps",
     "verify",

@@ -6,18 +6,17 @@ was killed finds there what was spent, with the calls of unknown outcome at thei
 came without paying for them again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.budget import Budget, allowed
+from unerring.api.budget import Budget, PriceTable, allowed
 from unerring.api.journals.history import folded
 from unerring.core.chain import Chain, started
 from unerring.core.journal.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.journal.state import RunState
 from unerring.core.planning.calibration import Calibration
-from unerring.core.planning.costs import Price
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError
@@ -41,7 +40,7 @@ def pilot_ledger(
     path: Path | None,
     opening: Opened,
     sampler: Sampler,
-    allowance: tuple[Budget, Mapping[str, Price] | str | Path | None],
+    allowance: tuple[Budget, PriceTable],
     config: RunConfig,
 ) -> Iterator[Ledger]:
     """The ledger of a calibration whose journal is at `path`, or of one that is not kept.

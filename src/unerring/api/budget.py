@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import floor
 from pathlib import Path
+from typing import TypeAlias
 
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.arguments import require_flag
@@ -15,6 +16,9 @@ from unerring.errors import InputError
 from unerring.runtime.calls.shared_budget import BudgetShare, SharedBudget
 from unerring.runtime.ensemble import samplers_of
 from unerring.runtime.protocols import Endpoint, Sampler
+
+PriceTable: TypeAlias = Mapping[str, Price] | str | Path | None
+"""Prices by model, or the file of a price table; None takes the table of the [prices] extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,7 @@ class Budget:
         )
 
 
-def allowed(
-    sampler: Sampler, budget: Budget, prices: Mapping[str, Price] | str | Path | None, before: Allowed | None = None
-) -> Allowed | None:
+def allowed(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allowed | None = None) -> Allowed | None:
     """What a run may take from here on, at which prices; None where that is as it was.
 
     Raises `InputError` for a limit that could not be kept with these models.

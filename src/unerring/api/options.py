@@ -1,16 +1,14 @@
 """Options of runs and calibrations beyond chain and model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
 
 from unerring.adapters.chat.fields import require_free_fields
-from unerring.api.budget import Budget
+from unerring.api.budget import Budget, PriceTable
 from unerring.api.planning import Target
 from unerring.api.resolve import Model
 from unerring.core.arguments import require_flag, require_made, require_methods, require_prices, require_texts
 from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_TOTAL, require_number, require_share, require_whole
-from unerring.core.planning.costs import Price
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.runtime.config import Guards, Patience, SystemClock
@@ -43,7 +41,7 @@ class CallOptions:
     clock: Clock = field(default_factory=SystemClock)
     in_flight: int = 256
     budget: Budget = field(default_factory=Budget)
-    prices: Mapping[str, Price] | str | Path | None = None
+    prices: PriceTable = None
     guards: Guards = field(default_factory=Guards)
     allow_hosts: Sequence[str] = ()
     request: Request = field(default_factory=Request)

@@ -35,7 +35,8 @@ def plan(
 ) -> list[ModelPlan]:
     """Plan a job for each calibrated model, cheapest first; models that cannot reach the target are left out.
 
-    `prices` go by model, ahead of the price table. Raises `NoKCanHelp`, with the reason, where no model can.
+    `prices` go by model, ahead of the price table. Raises `InputError` (`unerring.errors.NoKCanHelp`), with the
+    reason, where no model can.
     """
     if isinstance(calibrations, Calibration | str | Path) or not calibrations:
         raise InputError("calibrations is a list of one or more of them, or of their files")

@@ -61,7 +61,7 @@ def calibrating(chain: Chain, model: Model) -> str:
     """How a model is measured on a chain, and that used: as a command where their names say all, else in Python."""
     specified = [model] if isinstance(model, str) else model
     if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
-        return "unerring.api.calibration.calibrate(chain, model, out='cal.json'), then Target(calibration='cal.json')"
+        return "unerring.calibrate(chain, model, out='cal.json'), then unerring.Target(calibration='cal.json')"
     told = parameters_of(chain).items()
     texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in told)
     settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))

@@ -17,6 +17,8 @@ from click.shell_completion import shell_complete
 
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals import history as reading
+from unerring.api.journals.export import Exported, ExportForm
+from unerring.api.journals.export import export as export_records
 from unerring.cli.calibrate import calibrate, plan
 from unerring.cli.exits import (
     BAD_INPUT,
@@ -34,7 +36,6 @@ from unerring.cli.exits import (
     user_code_failed,
     working_on,
 )
-from unerring.cli.export import step_records, vote_records, write
 from unerring.cli.history import fork, rejudge
 from unerring.cli.options import FILE, SEED, json_option, judging_options, require_option, traceback_option
 from unerring.cli.review import review
@@ -259,7 +260,7 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
     show_default=True,
     help="How to write it.",
 )
-def export(file: Path, what: str, form: str) -> int:
+def export(file: Path, what: Exported, form: ExportForm) -> int:
     """Print the steps or the votes of the journal FILE, one record a line.
 
     Steps are those committed; votes are all samples, also those of the step that is undecided or still open.
@@ -268,12 +269,7 @@ def export(file: Path, what: str, form: str) -> int:
     that a spreadsheet would take for a formula has a ' before it.
     """
     working_on(file)
-    history = reading.History(file)
-    if what == "steps":  # a table has the same columns in all its rows
-        records = step_records(history, marked=form == "csv" and reading.has_ruled(file))
-    else:
-        records = vote_records(history)
-    write(records, form, sys.stdout)
+    export_records(file, sys.stdout, what, form)
     sys.stdout.flush()
     return DONE
 

@@ -4,14 +4,13 @@ What a person decides is an entry of the journal like any other, and `resume` go
 only to show what was asked and to try the choice; where it cannot be made, all else works without it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.budget import Budget, allowed
+from unerring.api.budget import Budget, PriceTable, allowed
 from unerring.api.journals.trust import note_begun
 from unerring.api.journals.undecided import (
     Candidate,
@@ -27,7 +26,6 @@ from unerring.api.journals.undecided import (
 from unerring.api.resolve import sampler_for
 from unerring.core.chain import Chain, advanced, check_of, flag_of
 from unerring.core.journal.entries import Allowed, Entry, Redrawn, Ruled
-from unerring.core.planning.costs import Price
 from unerring.core.reporting.report import status_of
 from unerring.core.voting.canonical import Json, NotJson, canonical, parsed
 from unerring.core.voting.step import OpenStep
@@ -36,8 +34,6 @@ from unerring.runtime.config import SystemClock
 from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
 
 __all__ = ["Candidate", "Parked", "ParkedSample", "Recorded", "Review", "decide", "review"]
-
-Prices = Mapping[str, Price] | str | Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     choose: int | None = None,
     resample: bool = False,
     model: str | None = None,
-    prices: Prices = None,
+    prices: PriceTable = None,
     chain: Chain | str | None = None,
     trust: bool = False,
     answer: Any = ...,
@@ -208,7 +204,7 @@ def _redrawable(found: ParkedRun) -> OpenStep:
     return step
 
 
-def _paying(found: ParkedRun, model: str, prices: Prices) -> list[Entry]:
+def _paying(found: ParkedRun, model: str, prices: PriceTable) -> list[Entry]:
     """Look a substitute up; returns the entry with its prices, where the run needs to know these.
 
     Raises `InputError` where it could not answer in this run.

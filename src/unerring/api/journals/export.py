@@ -1,33 +1,71 @@
-"""A journal's steps or votes as JSON lines or CSV, one record at a time, in constant memory."""
+"""Export the steps or samples of a journal as JSON lines or CSV, one record at a time, in constant memory."""
 
 import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
+from unerring.adapters.output_file import OutputFile
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api.journals.history import History
-from unerring.cli.text.report import inert
+from unerring.api.journals.history import History, has_ruled
 from unerring.core.journal.entries import Reply
+from unerring.core.reporting.summary import inert
 from unerring.core.voting.canonical import parsed
 from unerring.core.voting.race import Undecided
 from unerring.errors import InputError
 
-_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and the wide forms, which some take for the same
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-OWN = frozenset({"index", "tally", "votes", "flags", "ruled", "inherited"})
+FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and the wide forms, which some take for the same
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+RECORD_FIELDS = frozenset({"index", "tally", "votes", "flags", "ruled", "inherited"})
+
+Exported = Literal["steps", "votes"]
+ExportForm = Literal["jsonl", "csv"]
+
+
+class TextOutput(Protocol):
+    """What records are written to, such as `sys.stdout`."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+def export(
+    journal: str | Path, out: str | Path | TextOutput, what: Exported = "steps", form: ExportForm = "jsonl"
+) -> None:
+    """Write the committed steps or all samples of a journal to a file or a text stream, one a line.
+
+    what: `steps` with their choices and tallies, or `votes`: all samples, also flagged ones and those of an open step.
+    form: `jsonl` keeps texts exactly; `csv` is for spreadsheets.
+
+    A file is complete or not written at all. Raises `JournalDamaged` at the first entry that is bad or missing, and
+    `InputError` for steps that do not fit into one table.
+    """
+    if what not in {"steps", "votes"} or form not in {"jsonl", "csv"}:
+        raise InputError(f"export writes steps or votes, as jsonl or csv; got {what!r:.40} as {form!r:.40}")
+    history = History(journal)
+    if what == "steps":  # a table has the same columns in all its rows
+        records = step_records(history, marked=form == "csv" and has_ruled(journal))
+    else:
+        records = vote_records(history)
+    if not isinstance(out, str | Path):
+        write_records(records, form, out)
+        return
+    with OutputFile(out, "the export") as file:
+        write_records(records, form, file)
+        file.keep()
 
 
 def step_records(history: History, marked: bool = False) -> Iterator[dict[str, Any]]:
-    """One record a committed step: index, the choice, tally, votes, flags; and `ruled` where a person decided it.
+    """Yield one record for each committed step: index, choice, tally, votes, flags.
 
-    With `marked` each has that, true or false. Those of a fork have `inherited`, true or false. A choice that is an
-    object stands there by its fields, unless one of them has the name of a field of the record.
+    A step that a person decided has `ruled`; with `marked` every record has it, true or false. Records of a fork have
+    `inherited`, true or false. The fields of a choice that is an object are fields of the record, unless one of them
+    has the name of another field of the record.
     """
     for decided in history.steps():
         choice = decided.value
-        plain = isinstance(choice, dict) and not OWN & choice.keys()
+        plain = isinstance(choice, dict) and not RECORD_FIELDS & choice.keys()
         fields = choice if plain and isinstance(choice, dict) else {"choice": choice}
         yield (
             {"index": decided.step}
@@ -43,10 +81,10 @@ def step_records(history: History, marked: bool = False) -> Iterator[dict[str, A
 
 
 def vote_records(history: History) -> Iterator[dict[str, Any]]:
-    """One record a sample, flagged ones included: those of committed steps, then those of the step that is open.
+    """Yield one record for each sample, also flagged ones: first of committed steps, then of the step that is open.
 
-    `status` says how the sample's step stands: `committed`, `undecided` at its caps, or `open`. Samples that a person
-    had set aside are `set aside`.
+    `status` is that of the sample's step: `committed`, `undecided` at its caps, or `open`; it is `set aside` for
+    samples that a person had drawn again.
     """
     for decided in history.steps():
         yield from _samples(decided.replies, "committed", history)
@@ -58,7 +96,7 @@ def vote_records(history: History) -> Iterator[dict[str, Any]]:
 
 
 def _samples(replies: Sequence[Reply], status: str, history: History, first: int = 0) -> Iterator[dict[str, Any]]:
-    """The samples of one step; those before number `first` were set aside."""
+    """The records of one step's samples; those before number `first` were set aside."""
     by_slot = {reply.slot: reply for reply in replies}
     for reply in replies:
         text = by_slot[reply.text].text if isinstance(reply.text, int) else reply.text
@@ -78,7 +116,7 @@ def _samples(replies: Sequence[Reply], status: str, history: History, first: int
         }
 
 
-def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
+def write_records(records: Iterable[dict[str, Any]], form: str, out: TextOutput) -> None:
     """Write records as `jsonl` or `csv`.
 
     CSV is for people and their spreadsheets: lists and objects are written as JSON, control characters as escapes, and
@@ -95,7 +133,9 @@ def write(records: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
             table.writerow({name: _text(name) for name in record})
         if record.keys() - set(table.fieldnames):
             index, names = record["index"], ", ".join(sorted(record.keys() - set(table.fieldnames)))
-            raise InputError(f"step {index} has fields that the first had not ({names}); export it as jsonl")
+            raise InputError(
+                f"step {index} has fields that the first step does not have ({names}); export it as jsonl"
+            )
         table.writerow({name: _cell(value) for name, value in record.items()})
 
 
@@ -106,7 +146,7 @@ def _cell(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    """A text that no terminal obeys and no spreadsheet computes."""
+    """The text with control characters escaped, and marked as text if a spreadsheet would compute it."""
     shown = "\n".join(inert(line) for line in text.split("\n"))
-    formula = text.lstrip()[:1] in _FORMULA or text[:1] in _FORMULA
-    return f"'{shown}" if formula and not _NUMBER.fullmatch(text) else shown
+    formula = text.lstrip()[:1] in FORMULA_STARTS or text[:1] in FORMULA_STARTS
+    return f"'{shown}" if formula and not NUMBER.fullmatch(text) else shown

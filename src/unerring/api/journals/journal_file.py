@@ -1,0 +1,132 @@
+"""Open a journal's file: one object to read, check and change the run in it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from unerring.adapters.sqlite.reader import probe
+from unerring.api.budget import PriceTable
+from unerring.api.journals import history
+from unerring.api.journals.export import Exported, ExportForm, TextOutput, export
+from unerring.api.journals.fork import Fork, fork
+from unerring.api.journals.history import Verification
+from unerring.api.journals.rejudge import Rejudgement, rejudge
+from unerring.api.journals.review import Recorded, Review, decide, review
+from unerring.api.options import Options
+from unerring.api.resolve import Model
+from unerring.api.result import Result
+from unerring.api.running import aresume, resume
+from unerring.core.arguments import require_path
+from unerring.core.chain import Chain
+from unerring.core.reporting.run_report import Report
+from unerring.core.reporting.steps import Step
+from unerring.core.voting.canonical import Json
+from unerring.errors import JournalDamaged
+
+
+def open(path: str | Path) -> "JournalFile":  # noqa: A001  (users write unerring.open)
+    """Open a journal to read, check and change the run in it.
+
+    A damaged journal can be opened too, for `repair`. Raises `InputError` where there is no file, or it is something
+    else.
+    """
+    return JournalFile(path)
+
+
+class JournalFile:
+    """A journal's file, by its path.
+
+    Each method reads the file again, so that one object shows a run under way as it grows. No method needs a model,
+    except `resume`. `chain` is the process, an object or a name such as `package.module:Class`; without it the process
+    is made again from the journal. `trust` imports code that only another person's journal names.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        require_path("path", path)
+        self.path = Path(path)
+        with suppress(JournalDamaged):  # it can be repaired
+            probe(self.path)
+
+    def __repr__(self) -> str:
+        return f"unerring.open({str(self.path)!r})"
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the decided steps in order; see `unerring.steps`."""
+        return history.steps(self.path)
+
+    def report(self, full: bool = False) -> Report:
+        """Count samples, votes, flags, tokens and cost; see `unerring.report`."""
+        return history.report(self.path, full)
+
+    def verify(self, chain: Chain | str | None = None, trust: bool = False) -> Verification:
+        """Check all entries, and the choices by the process's own verifier; see `unerring.verify`."""
+        return history.verify(self.path, chain, trust)
+
+    def export(self, out: str | Path | TextOutput, what: Exported = "steps", form: ExportForm = "jsonl") -> None:
+        """Write the `steps` or all samples (`votes`) to a file or stream, as `jsonl` or `csv`."""
+        export(self.path, out, what, form)
+
+    def repair(self) -> tuple[int, Path]:
+        """Keep the intact leading entries of a damaged journal, and set the damaged file aside.
+
+        Returns how many entries were kept, and the new name of the damaged file.
+        """
+        return history.repair(self.path)
+
+    def rejudge(self, chain: Chain | str | None = None, trust: bool = False, dry_run: bool = False) -> Rejudgement:
+        """Judge the stored samples again by the present parser and check; see `unerring.rejudge`."""
+        return rejudge(self.path, chain, trust, dry_run)
+
+    def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
+        self,
+        at: int,
+        out: str | Path,
+        chain: Chain | str | None = None,
+        model: Model | None = None,
+        k: int | None = None,
+        seed: int | None = None,
+        options: Options | None = None,
+        parameters: Mapping[str, Json] | None = None,
+    ) -> Fork:
+        """Begin a new run at step `at`, in the new file `out`; see `unerring.fork`."""
+        return fork(self.path, at, out, chain, model, k, seed, options, parameters)
+
+    def review(self, chain: Chain | str | None = None, trust: bool = False) -> Review:
+        """Show the undecided step that the run stopped at; see `unerring.review`."""
+        return review(self.path, chain, trust)
+
+    def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is made again)
+        self,
+        choose: int | None = None,
+        resample: bool = False,
+        model: str | None = None,
+        prices: PriceTable = None,
+        chain: Chain | str | None = None,
+        trust: bool = False,
+        answer: Any = ...,
+    ) -> Recorded:
+        """Record what a person decides about the undecided step; `resume` goes on from there.
+
+        choose: the number of the candidate that is taken.
+        answer: the choice itself, as JSON data.
+        resample: whether the samples are set aside and others drawn.
+        model: the specification of the model that draws them; it implies `resample`.
+        prices: of that model, where the run's budget is in dollars.
+
+        Give one of `choose`, `answer`, and `resample` or `model`. Raises `InputError`, and writes nothing, where no
+        step is undecided or the chain cannot go on with the choice.
+        """
+        return decide(self.path, choose, resample, model, prices, chain, trust, answer)
+
+    def resume(
+        self, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
+    ) -> Result:
+        """Go on with the run; see `unerring.resume`."""
+        return resume(self.path, chain, model, options)
+
+    async def aresume(
+        self, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
+    ) -> Result:
+        """Go on with the run, on the running event loop."""
+        return await aresume(self.path, chain, model, options)
