@@ -12,7 +12,9 @@ from faults.faults import Fault, Rejection, redirected
 from faults.script import always, listed
 from faults.server import serving
 from tables import each
-from unerring.adapters.openai import SHORT_REPLIES, TEMPLATE_TOKENS, OpenAISampler
+from unerring.adapters.chat.request import TEMPLATE_TOKENS
+from unerring.adapters.chat.sampler import MAX_SHORT_REPLIES
+from unerring.adapters.openai import OpenAISampler
 from unerring.core.voting.sample import Finish, Settings, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 from unerring.processes.general import General
@@ -381,13 +383,13 @@ def test_a_server_without_n_is_asked_for_one_at_a_time(fault):
     """Where n is ignored, a few times in a row, what came is returned; where it is refused the call is tried again."""
     with serving(script=always(fault)) as server:
         sampler = sampler_of(server)
-        many = SHORT_REPLIES if fault is Fault.N_IGNORED else 1
+        many = MAX_SHORT_REPLIES if fault is Fault.N_IGNORED else 1
         for _ in range(many):
             if fault is Fault.N_IGNORED:
                 assert len(ask(sampler, 4)) == 1
             else:
                 failed = failing(sampler, 4)
-                assert (failed.retry_after, "takes not so many samples a call" in str(failed)) == (0.0, True)
+                assert (failed.retry_after, "takes fewer samples a call" in str(failed)) == (0.0, True)
         assert len(ask(sampler, 4)) == 1
         assert [entry.n for entry in server.ledger.chats] == [4] * many + [1]
         assert sampler.worst(PROMPT, settings(), 4).output_tokens == 200
@@ -395,9 +397,9 @@ def test_a_server_without_n_is_asked_for_one_at_a_time(fault):
 
 def test_one_short_reply_does_not_end_it():
     """A reply with too few samples may be a mishap: whole ones after it show that several may be asked for."""
-    with serving(script=listed(*(Fault.N_IGNORED, None) * SHORT_REPLIES)) as server:
+    with serving(script=listed(*(Fault.N_IGNORED, None) * MAX_SHORT_REPLIES)) as server:
         sampler = sampler_of(server)
-        assert [len(ask(sampler, 3)) for _ in range(2 * SHORT_REPLIES)] == [1, 3] * SHORT_REPLIES
+        assert [len(ask(sampler, 3)) for _ in range(2 * MAX_SHORT_REPLIES)] == [1, 3] * MAX_SHORT_REPLIES
         assert {entry.n for entry in server.ledger.chats} == {3}
 
 

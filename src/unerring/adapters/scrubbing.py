@@ -14,8 +14,11 @@ from unerring.errors import InputError
 
 HIDDEN = "[hidden]"
 KEY = "[key]"
-SHORTEST_PIECE = 8  # letters and digits; a piece of half a key, or of 10 of them, is taken out as well
-LONGEST_PIECE = 10
+# Shorter values are placeholders such as EMPTY or ollama, which local servers want: to remove those from answers would
+# change what is voted for.
+MIN_SECRET_CHARS = 8
+MIN_PIECE_CHARS = 8  # letters and digits; a piece of half a key, or of `ENOUGH_PIECE_CHARS`, is removed as well
+ENOUGH_PIECE_CHARS = 10
 
 _Parsed = TypeVar("_Parsed")
 _LOWER = bytes(range(256)).lower()
@@ -24,24 +27,24 @@ _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S+")  # no word, and no placeho
 
 
 class KeyFinder:
-    """Finds one key in texts. Keys that are words or placeholders are found as they are written only.
+    """Finds one key in texts. Keys that are words or placeholders are only found as they are written.
 
-    Every piece that is long enough holds one of a text's windows, taken without a gap, whole. So a text costs one look
-    into a table for each of its windows, and nothing more where none of them is in any form of the key.
+    A text is cut into windows, without gaps; every piece that is long enough holds a whole window. So a text costs one
+    look-up in a table for each window, and nothing more where none of them is in any encoding of the key.
     """
 
     __slots__ = ("_forms", "_key", "_places", "_width")
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._forms: list[tuple[bytes, int]] = []  # each form of the key, and how much of it is too much
-        plain = _letters(key)
-        least = min(LONGEST_PIECE, max(SHORTEST_PIECE, (len(plain) + 1) // 2))
-        if _RANDOM.fullmatch(key) and len(plain) >= SHORTEST_PIECE:
+        self._forms: list[tuple[bytes, int]] = []  # each encoding of the key, and the length of a piece to remove
+        letters = _letters(key)
+        piece = min(ENOUGH_PIECE_CHARS, max(MIN_PIECE_CHARS, (len(letters) + 1) // 2))
+        if _RANDOM.fullmatch(key) and len(letters) >= MIN_PIECE_CHARS:
             for form, unit in _forms(key):
-                self._forms.append((form, min(len(form), round(least * unit))))
-        self._width = (least + 1) // 2
-        self._places: dict[tuple[int, ...], list[tuple[int, int]]] = {}  # by window: which forms have it, and where
+                self._forms.append((form, min(len(form), round(piece * unit))))
+        self._width = (piece + 1) // 2
+        self._places: dict[tuple[int, ...], list[tuple[int, int]]] = {}  # by window: encodings that have it, and where
         for number, (form, _) in enumerate(self._forms):
             for start in range(len(form) - self._width + 1):
                 window = tuple(form[start : start + self._width])
@@ -61,24 +64,24 @@ class KeyFinder:
         return text
 
     def _spans(self, text: str, letters: bytes) -> Iterator[tuple[int, int]]:
-        """From where to where the text holds pieces of the key that are long enough."""
+        """Start and end of the pieces of the key in a text that are long enough."""
         places = [place for place, char in enumerate(text) if char.isascii() and char.isalnum()]
-        for found in range(0, len(letters) - self._width + 1, self._width):
-            for number, known in self._places.get(tuple(letters[found : found + self._width]), ()):
-                form, least = self._forms[number]
-                start, end = _widened(letters, form, found, known, self._width)
-                if end - start >= least:
+        for at in range(0, len(letters) - self._width + 1, self._width):
+            for number, form_at in self._places.get(tuple(letters[at : at + self._width]), ()):
+                form, piece = self._forms[number]
+                start, end = _widened(letters, form, at, form_at, self._width)
+                if end - start >= piece:
                     yield places[start], places[end - 1] + 1
 
 
-def _widened(letters: bytes, form: bytes, found: int, known: int, length: int) -> tuple[int, int]:
-    """From where to where letters and form agree around a place where they do."""
-    start, end = found, found + length
-    while start > 0 and known > 0 and letters[start - 1] == form[known - 1]:
-        start, known = start - 1, known - 1
-    known += end - start
-    while end < len(letters) and known < len(form) and letters[end] == form[known]:
-        end, known = end + 1, known + 1
+def _widened(letters: bytes, form: bytes, at: int, form_at: int, width: int) -> tuple[int, int]:
+    """Start and end of the longest run of equal letters around a window that both texts have."""
+    start, end = at, at + width
+    while start > 0 and form_at > 0 and letters[start - 1] == form[form_at - 1]:
+        start, form_at = start - 1, form_at - 1
+    form_at += end - start
+    while end < len(letters) and form_at < len(form) and letters[end] == form[form_at]:
+        end, form_at = end + 1, form_at + 1
     return start, end
 
 
@@ -114,7 +117,7 @@ def _forms(key: str) -> Iterator[tuple[bytes, float]]:
         yield _letters(text[first:last]), 4 / 3
 
 
-# What looks like a secret in a message, whoever wrote it: a login in an address, a value behind a name such as
+# What looks like a secret in a message, whoever wrote it: a login in an address, a value after a name such as
 # api_key=, and keys that begin as those of known providers do.
 _PATTERNS = (
     (re.compile(r"(?<=://)[^\s,'\"]*@"), f"{HIDDEN}@"),
@@ -127,33 +130,39 @@ _PATTERNS = (
     (re.compile(r"\bAIza[A-Za-z0-9_-]{16,}"), HIDDEN),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
 )
-_IN_WORDS = (
+_SPEC_SECRETS = (
     re.compile(r"\?[^\s,'\"]+"),
     re.compile(r"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{20,}"),
 )
-_NAMED_SECRET = re.compile(r".*(_API_KEY|_TOKEN|_SECRET|_SECRET_KEY|_ACCESS_KEY|_PASSWORD)")
+_SECRET_VARIABLE = re.compile(r".*(_API_KEY|_TOKEN|_SECRET|_SECRET_KEY|_ACCESS_KEY|_PASSWORD)")
+
+
+def secrets_in(environ: Mapping[str, str], min_chars: int = MIN_SECRET_CHARS) -> Iterator[str]:
+    """Values of the environment's variables that are named as a secret, and look like one."""
+    for name, value in environ.items():
+        if _SECRET_VARIABLE.fullmatch(name) and len(value) >= min_chars and _RANDOM.fullmatch(value):
+            yield value
 
 
 def without_secrets(message: str, environ: Mapping[str, str] = os.environ) -> str:
     """A message without what looks like a secret, and without the secrets of the environment."""
-    for name, value in environ.items():
-        if _NAMED_SECRET.fullmatch(name) and len(value) >= SHORTEST_PIECE and _RANDOM.fullmatch(value):
-            message = message.replace(value, KEY)
+    for value in secrets_in(environ):
+        message = message.replace(value, KEY)
     for pattern, instead in _PATTERNS:
         message = pattern.sub(instead, message)
     return message
 
 
 def about_words(message: str, words: str) -> str:
-    """A message about the words of a command line, without what in these may be a secret."""
-    for pattern in _IN_WORDS:
-        for found in pattern.findall(words):
-            message = message.replace(found, HIDDEN)
+    """A message about words of a command line, without those parts of them that may be a secret."""
+    for pattern in _SPEC_SECRETS:
+        for secret in pattern.findall(words):
+            message = message.replace(secret, HIDDEN)
     return without_secrets(message)
 
 
 def without_secrets_in_errors(parse: Callable[[str], _Parsed], words: str) -> _Parsed:
-    """Parse words of a command line; the `InputError` for bad ones holds nothing of them that may be a secret."""
+    """Parse words of a command line; an `InputError` about them repeats nothing that may be a secret."""
     try:
         return parse(words)
     except InputError as error:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.adapters.chat.request import MOST_TAILS, RequestForm, refused_parameter
+from unerring.adapters.chat.request import MAX_KEPT_PARTS, RequestForm, refused_parameter
 from unerring.adapters.http.errors import said_by
 from unerring.adapters.http.spec import EndpointSpec
 from unerring.core.voting.sample import Settings
+from unerring.errors import ProviderDown
 
 SETTINGS = Settings(temperature=0.1, max_output_tokens=750, seed=7, step=3, slot=2)
 ALL = frozenset({"max_tokens", "temperature", "seed", "logprobs", "n"})
@@ -60,7 +61,7 @@ def test_any_text_is_sent_as_it_is(text):
 
 def test_half_characters_cannot_be_sent():
     """A lone surrogate is no text; the sampler says so instead of changing it."""
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ProviderDown, match="half characters"):
         RequestForm(EndpointSpec("m")).body("\ud800", SETTINGS, 1)
 
 
@@ -75,7 +76,7 @@ def test_seeds_of_a_step_differ_and_fit():
 def test_settings_may_change_from_call_to_call():
     """Temperatures and limits of each call are its own, however many there were before."""
     form = RequestForm(EndpointSpec("m"))
-    for i in [*range(3 * MOST_TAILS), 0, 1]:
+    for i in [*range(3 * MAX_KEPT_PARTS), 0, 1]:
         sent = fields(form, Settings(i / 100, 10 + i, 7, 0, 0))
         assert (sent["temperature"], sent["max_tokens"]) == (i / 100, 10 + i)
 

@@ -9,7 +9,8 @@ from msgspec import structs
 from openai_replies import CANARY, USAGE, asked, choice, one, read, reply, unknown
 
 from tables import each
-from unerring.adapters.chat.response import LARGEST_INFLATED, LARGEST_REPLY, LONGEST_TEXT, outcome
+from unerring.adapters.chat.response import LARGEST_INFLATED, LONGEST_TEXT, outcome
+from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Finish, Usage
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -304,7 +305,7 @@ def test_what_cannot_be_unpacked_is_unknown(encoding, body):
 
 def test_a_reply_beyond_the_cap_is_unknown():
     """More than 16 MiB are not read."""
-    assert "16 MiB" in str(unknown(b" " * (LARGEST_REPLY + 1)))
+    assert "16 MiB" in str(unknown(b" " * (MAX_REPLY_BYTES + 1)))
 
 
 @each("part", [b"{},", b"0,", b'{"logprob":-1},'])
@@ -318,7 +319,7 @@ def test_a_reply_of_too_many_escapes_is_unknown():
     """Those take longest to read, and no answer is made of them; one of six bytes a character is still read."""
     body = b'{"choices":[{"message":{"content":"%b"}}]}'
     assert "more parts" in str(unknown(body % (b"\\n" * 3_100_000)))
-    (sample,) = outcome(200, {}, body % (b"\\u00e9" * (LARGEST_REPLY // 6 - 10)), asked())
+    (sample,) = outcome(200, {}, body % (b"\\u00e9" * (MAX_REPLY_BYTES // 6 - 10)), asked())
     assert set(sample.text) == {"é"}
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager, suppress
 
-from unerring.adapters.http.connection import Connection
+from unerring.adapters.chat.connection import ChatConnection
 from unerring.adapters.http.spec import EndpointSpec, proxy_for, secret_for
 from unerring.adapters.permission import GIVEN
 
@@ -14,7 +14,7 @@ BODY = b'{"model":"m"}'
 def line_to(url, timeout=30.0, **environ):
     spec = EndpointSpec("m", url, timeout=timeout)
     secret = secret_for(spec, {"UNERRING_API_KEY": CANARY}, GIVEN.allowing([spec.host]))
-    return Connection(spec, secret, proxy_for(spec, environ))
+    return ChatConnection(spec, secret, proxy_for(spec, environ))
 
 
 def answer(body=b"{}", status="200 OK", *headers):

@@ -9,9 +9,9 @@ import pytest
 from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
 
 from tables import each
-from unerring.adapters.chat.response import LARGEST_REPLY
-from unerring.adapters.http.connection import Connection
-from unerring.adapters.http.errors import LARGEST_ERROR
+from unerring.adapters.chat.connection import ChatConnection
+from unerring.adapters.http.client import MAX_REPLY_BYTES
+from unerring.adapters.http.errors import MAX_ERROR_BYTES
 from unerring.adapters.http.spec import EndpointSpec, secret_for
 from unerring.errors import FailureKind, ProviderBusy
 
@@ -68,7 +68,7 @@ def test_without_a_key_there_is_no_authorization():
     async def main():
         async with serving(server) as url:
             spec = EndpointSpec("m", url)
-            line = Connection(spec, secret_for(spec, {}), None)
+            line = ChatConnection(spec, secret_for(spec, {}), None)
             await line.exchange(BODY)
             await line.aclose()
 
@@ -232,7 +232,7 @@ def test_a_request_that_was_read_and_not_answered_is_unknown():
     got = exchanged(server, times=3)
     assert got[0][0] == 200
     for one in got[1:]:
-        assert "hung up" in failed(one, FailureKind.UNKNOWN)
+        assert "closed the connection" in failed(one, FailureKind.UNKNOWN)
     assert len(server.requests) == 3  # nothing is sent twice
 
 
@@ -242,12 +242,12 @@ def test_a_request_that_was_read_and_not_answered_is_unknown():
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "broke off"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "broke off"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{", ""),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}", "no HTTP"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "no HTTP"),
-        (f"{CANARY} {CANARY} {CANARY}\r\n\r\n".encode(), "no HTTP"),
-        (f"HTTP/1.1 {CANARY} OK\r\n\r\n".encode(), "no HTTP"),
-        (b"\x00\xff" * 500 + b"\r\n\r\n", "no HTTP"),
-        (b"", "hung up"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "not HTTP"),
+        (f"{CANARY} {CANARY} {CANARY}\r\n\r\n".encode(), "not HTTP"),
+        (f"HTTP/1.1 {CANARY} OK\r\n\r\n".encode(), "not HTTP"),
+        (b"\x00\xff" * 500 + b"\r\n\r\n", "not HTTP"),
+        (b"", "closed the connection"),
     ],
 )
 def test_what_is_no_http_is_unknown(reply, words):
@@ -326,7 +326,7 @@ def test_an_answer_without_end_is_left(status, head):
     before = peak()
     ((got, _, body),) = exchanged(Answering(endless))
     assert got == status
-    assert len(body) == (LARGEST_REPLY + 1 if status == 200 else LARGEST_ERROR)
+    assert len(body) == (MAX_REPLY_BYTES + 1 if status == 200 else MAX_ERROR_BYTES)
     assert sent <= len(body) + 16 * MEBIBYTE  # what the kernel holds on the way
     assert peak() - before <= 64 * MEBIBYTE
 

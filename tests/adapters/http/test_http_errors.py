@@ -7,7 +7,7 @@ import pytest
 
 from tables import each
 from unerring.adapters.chat.response import ExpectedReply, outcome
-from unerring.adapters.http.errors import LARGEST_ERROR, failure, one_line, read_error, retry_after, said_by
+from unerring.adapters.http.errors import MAX_ERROR_BYTES, failure, one_line, read_error, retry_after, said_by
 from unerring.adapters.http.retry_after import wait_asked
 from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -321,5 +321,5 @@ def test_waits_come_with_every_passing_failure():
 
 def test_large_errors_are_cut():
     """Of an error's body no more is looked at than 64 KiB."""
-    body = b"x" * (4 * LARGEST_ERROR)
+    body = b"x" * (4 * MAX_ERROR_BYTES)
     assert len(str(failure(500, read_error(body), {}, "box", SECRET, NOW))) <= 300

@@ -35,7 +35,7 @@ def cut(line):
 
 
 def fates(outcomes):
-    return {name: outcome.fate for name, outcome in outcomes.items()}
+    return {name: outcome.kind for name, outcome in outcomes.items()}
 
 
 def said(outcome):
@@ -83,13 +83,13 @@ def test_whatever_the_files_hold_each_request_has_one_outcome(requested, output,
         own = [(kind, text) for kind, its, text in every if its == name and kind not in {"cut", "blank"}]
         answers = [text for kind, text in own if kind == "answered"]
         if answers:
-            assert (outcome.fate, said(outcome)) == (OutcomeKind.ANSWERED, answers[0])
+            assert (outcome.kind, said(outcome)) == (OutcomeKind.ANSWERED, answers[0])
         elif own:
-            assert outcome.fate is (OutcomeKind.REFUSED if own[0][0] == "refused" else OutcomeKind.UNDONE)
+            assert outcome.kind is (OutcomeKind.REFUSED if own[0][0] == "refused" else OutcomeKind.UNDONE)
         elif nameless or completed is None or completed > len(whole):
-            assert outcome.fate is OutcomeKind.UNKNOWN
+            assert outcome.kind is OutcomeKind.UNKNOWN
         else:
-            assert outcome.fate is OutcomeKind.UNDONE
+            assert outcome.kind is OutcomeKind.UNDONE
 
 
 @given(st.lists(lines, max_size=30), st.randoms())
@@ -102,7 +102,7 @@ def test_fates_do_not_depend_on_the_order_of_lines(file, chance):
         kinds.setdefault(name, set()).add(kind)
     steady = {name for name, its in kinds.items() if not {"refused", "undone"} <= its or "answered" in its}
     before, after = (reconcile(NAMES, written(each), [], len(NAMES)) for each in (file, shuffled))
-    assert all(before[name].fate is after[name].fate for name in NAMES if name in steady or name not in kinds)
+    assert all(before[name].kind is after[name].kind for name in NAMES if name in steady or name not in kinds)
 
 
 def test_a_batch_whose_input_is_not_known_is_taken_as_its_files_name_it():
@@ -147,16 +147,16 @@ def test_an_error_without_a_reply_is_put_into_the_shape_of_one():
     """An error that came with no reply of HTTP has the shape of the chat endpoint's errors."""
     line = {"custom_id": NAMES[0], "response": None, "error": {"code": "server_error", "message": "broke"}}
     outcome = reconcile(NAMES[:1], [], [json.dumps(line).encode()], 0)[NAMES[0]]
-    assert (outcome.fate, outcome.status) == (OutcomeKind.REFUSED, 0)
+    assert (outcome.kind, outcome.status) == (OutcomeKind.REFUSED, 0)
     assert json.loads(outcome.body) == {"error": {"code": "server_error", "message": "broke"}}
 
 
 def test_a_gap_costs_nothing_where_the_provider_counts_it_as_not_done():
     """A missing request was not done if the provider's count has no place for it, and is unknown if it has."""
     file = [answered(name) for name in NAMES[:3]]
-    assert reconcile(NAMES[:4], file, [], 3)[NAMES[3]].fate is OutcomeKind.UNDONE
-    assert reconcile(NAMES[:4], file, [], 4)[NAMES[3]].fate is OutcomeKind.UNKNOWN
-    assert reconcile(NAMES[:4], file, [], None)[NAMES[3]].fate is OutcomeKind.UNKNOWN
+    assert reconcile(NAMES[:4], file, [], 3)[NAMES[3]].kind is OutcomeKind.UNDONE
+    assert reconcile(NAMES[:4], file, [], 4)[NAMES[3]].kind is OutcomeKind.UNKNOWN
+    assert reconcile(NAMES[:4], file, [], None)[NAMES[3]].kind is OutcomeKind.UNKNOWN
 
 
 def test_outcomes_say_why():

@@ -15,6 +15,7 @@ import msgspec
 
 from unerring.adapters.chat.finish_reasons import LONGEST_REASON, finish_of
 from unerring.adapters.chat.lenient import END, ReplyBody, ReplyChoice, ReplyMessage, careful, is_there, number
+from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.adapters.http.errors import ErrorBody, Failure, failure, one_line, read_error
 from unerring.adapters.http.spec import Secret
 from unerring.core.voting.sample import Finish, Sample, Usage, least_tokens
@@ -22,7 +23,6 @@ from unerring.errors import FailureKind, ProviderBusy
 
 Outcome: TypeAlias = list[Sample] | Failure
 
-LARGEST_REPLY = 16 << 20  # bytes
 # Inflating costs more than reading, and nobody asked for it: requests say `accept-encoding: identity`.
 LARGEST_INFLATED = 4 << 20
 LONGEST_TEXT = 1 << 20  # characters: a longer answer is cut there and counts as cut off
@@ -55,15 +55,15 @@ class ExpectedReply(msgspec.Struct, frozen=True):
 
 
 def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: ExpectedReply) -> Outcome:
-    """The samples that a reply brings, between one and `n`, or the failure that it is.
+    """Convert a reply into samples, between one and `n`, or into a failure.
 
-    Header names are looked up in lower case, in a mapping that may know no case. The body is `LARGEST_REPLY` bytes at
-    most; a longer one is to be cut one byte beyond that.
+    Header names are looked up in lower case; the mapping may ignore case. The body is `MAX_REPLY_BYTES` long at most;
+    a longer one is to be cut one byte beyond that.
     """
     if not 200 <= status <= 299:
         return _refused(status, headers, read_error(_plain(headers, body) or b""), asked)
-    if len(body) > LARGEST_REPLY:
-        return _unknown(f"the reply is larger than {LARGEST_REPLY >> 20} MiB (logprobs=off makes it smaller)", asked)
+    if len(body) > MAX_REPLY_BYTES:
+        return _unknown(f"the reply is larger than {MAX_REPLY_BYTES >> 20} MiB (logprobs=off makes it smaller)", asked)
     plain = _plain(headers, body)
     if plain is None:
         return _unknown("the reply is packed in a way that was not asked for, or that breaks off", asked)

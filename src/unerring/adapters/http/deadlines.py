@@ -1,23 +1,22 @@
-"""A deadline for each of many calls, at the price of one timer for all of them.
+"""Deadlines for many calls with one timer.
 
-All have the same length, so the call that began first is the first to be over its time. `asyncio.timeout` does the
-same for each call by itself, with a timer that is made, sorted in and cancelled every time: a tenth of what a call
-costs.
+All deadlines of a group have the same length, so they expire in the order in which they began. `asyncio.timeout`
+makes, sorts and cancels a timer for every call, which takes a tenth of a call's CPU time.
 """
 
 import asyncio
 
 
 class Deadline:
-    """When one call is to end. It is a context: a `TimeoutError` leaves it once the time is over.
+    """The deadline of one call, as a context: raises `TimeoutError` in it once the time is over.
 
-    The task is cancelled for that, and a cancellation from elsewhere at the same time wins, as with `asyncio.timeout`.
+    The task is cancelled for that; as with `asyncio.timeout`, a cancellation by other code at the same time wins.
     """
 
-    __slots__ = ("_cancelling", "_deadlines", "_task", "expired", "when")
+    __slots__ = ("_cancelling", "_group", "_task", "expired", "when")
 
-    def __init__(self, deadlines: "Deadlines") -> None:
-        self._deadlines = deadlines
+    def __init__(self, group: "Deadlines") -> None:
+        self._group = group
         self.when = 0.0
         self.expired = False
 
@@ -26,17 +25,22 @@ class Deadline:
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._deadlines.add(self)
+        self._group.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        self._deadlines.remove(self)
-        # expired, and nobody else wants the task cancelled
+        self._group.remove(self)
+        # expired, and no other code cancelled the task
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from None
 
+    def restart(self) -> None:
+        """Give the call the whole time again, from now on."""
+        self._group.remove(self)
+        self._group.add(self)
+
     def expire(self) -> None:
-        """The time is over."""
+        """End the call."""
         self.expired = True
         self._task.cancel()
 
@@ -47,31 +51,31 @@ class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._loop = loop
         self._seconds = seconds
-        self._live: dict[Deadline, None] = {}  # in the order in which they end
+        self._running: dict[Deadline, None] = {}  # in the order in which they expire
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self) -> Deadline:
-        """A deadline that begins as its context is entered."""
+        """A deadline that begins when its context is entered."""
         return Deadline(self)
 
     def add(self, deadline: Deadline) -> None:
-        """A call begins."""
+        """Begin a deadline."""
         deadline.when = self._loop.time() + self._seconds
-        self._live[deadline] = None
+        self._running[deadline] = None
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline.when, self._look)
+            self._timer = self._loop.call_at(deadline.when, self._expire)
 
     def remove(self, deadline: Deadline) -> None:
-        """A call is over."""
-        del self._live[deadline]
+        """End a deadline whose call is over."""
+        del self._running[deadline]
 
-    def _look(self) -> None:
-        """End the calls that are over their time, and look again when the next one is."""
+    def _expire(self) -> None:
+        """End the calls that are over their time, and set the timer for the next one."""
         self._timer = None
         now = self._loop.time()
-        for deadline in self._live:
+        for deadline in self._running:
             if deadline.when > now:
-                self._timer = self._loop.call_at(deadline.when, self._look)
+                self._timer = self._loop.call_at(deadline.when, self._expire)
                 return
             if not deadline.expired:
                 deadline.expire()

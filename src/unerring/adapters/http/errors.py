@@ -15,7 +15,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Failure: TypeAlias = ProviderBusy | ProviderDown
 LONGEST_MESSAGE = 300  # characters
-LARGEST_ERROR = 1 << 16  # bytes of an error's body that are looked at
+MAX_ERROR_BYTES = 1 << 16  # bytes of an error's body that are looked at
 LARGEST_PAGE = 1 << 12  # characters of one that is no JSON
 LONGEST_WORD = 200  # characters of a code
 
@@ -157,7 +157,7 @@ def _status_in(code: object, codes: str) -> int | None:
 
 def read_error(body: bytes) -> ErrorBody:
     """Read the body of an error: JSON, a page or plain words; never raises."""
-    text = body[:LARGEST_ERROR].decode("utf-8", "replace")
+    text = body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
     try:
         said = said_by(json.loads(text))
     except (ValueError, RecursionError):

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from unerring.adapters.permission import GIVEN, Permission, is_loopback
-from unerring.adapters.scrubbing import KeyFinder, without_secrets, without_secrets_in_errors
+from unerring.adapters.scrubbing import MIN_SECRET_CHARS, KeyFinder, without_secrets, without_secrets_in_errors
 from unerring.errors import InputError
 
 PROVIDER = "openai"
@@ -32,9 +32,6 @@ KEYS = {
     "api.deepseek.com": "DEEPSEEK_API_KEY",
     "generativelanguage.googleapis.com": "GEMINI_API_KEY",
 }
-# Shorter ones are placeholders such as EMPTY or ollama, which local servers want: to take those out of answers would
-# change what is voted for.
-SHORTEST_SECRET = 8
 
 _WRITTEN = (
     "openai/MODEL or openai/MODEL@URL, then any of ,compact ,timeout=SECONDS ,n=1 ,logprobs=off ,seed=off ,schema=off"
@@ -93,7 +90,7 @@ class Secret:
 
     def __init__(self, key: str, variable: str) -> None:
         self._key = key
-        self._finder = KeyFinder(key if len(key) >= SHORTEST_SECRET else "")
+        self._finder = KeyFinder(key if len(key) >= MIN_SECRET_CHARS else "")
         self.variable = variable
 
     def __repr__(self) -> str:
@@ -240,7 +237,7 @@ def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permi
         return Secret("", variable)
     if not _HEADER_VALUE.fullmatch(key):
         raise InputError(f"{variable} holds no key: there are spaces or other characters in it that no key has")
-    if variable == ANY_HOST and len(key) >= SHORTEST_SECRET:  # a provider's own key goes to its own host only
+    if variable == ANY_HOST and len(key) >= MIN_SECRET_CHARS:  # a provider's own key goes to its own host only
         permission.require_key_to(spec.host, spec.place, spec.url.startswith("https:"), variable, environ)
     return Secret(key, variable)
 

@@ -1,15 +1,15 @@
-"""From what became of a request in a batch to its samples, or to the failure that it is.
+"""Convert the outcome of a request in a batch into samples, or into the error that it failed with.
 
-Replies and refusals in a batch's files are those of the chat endpoint, and are read as its replies are.
+Replies and errors in a batch's files are those of the chat endpoint, and are read by the same code.
 """
 
-import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from unerring.adapters.chat.request import LIMITS, RequestForm, refused_parameter
-from unerring.adapters.chat.response import LARGEST_REPLY, ExpectedReply, outcome
+from unerring.adapters.chat.request import RequestForm, refused_parameter
+from unerring.adapters.chat.response import ExpectedReply, outcome
+from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.adapters.http.errors import one_line, read_error
 from unerring.adapters.http.spec import Secret
 from unerring.adapters.openai_batch.request_id import RequestLine
@@ -19,74 +19,78 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Samples: TypeAlias = tuple[Sample, ...]
 Settled: TypeAlias = Samples | Exception
-log = logging.getLogger("unerring")
-UNSAID = -1  # tokens, where a reply does not say: what they are at worst is known to whoever asked
-WITHOUT_STATUS = 500  # stands for an error that has no status of HTTP, and no word that says one
+UNKNOWN_TOKENS = -1  # where a reply gives no count; `charged` puts in the most that there can be
+DEFAULT_STATUS = 500  # of an error without an HTTP status, and without a word that stands for one
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReader:
-    """Reads the outcomes of one model's requests. `form` learns of parameters that the server does not take."""
+    """Reads the outcomes of one model's requests.
+
+    voter: the sampler's name, which its samples carry.
+    place: the endpoint's name in messages.
+    secret: the key, which is removed from all texts.
+    form: the form of requests, from which refused parameters are removed.
+    """
 
     voter: str
-    where: str
+    place: str
     secret: Secret
     form: RequestForm
 
-    def settled(self, found: RequestOutcome, n: int, sent: frozenset[str] | None = None) -> Settled:
-        """What a request for n samples is settled with.
+    def settled(self, result: RequestOutcome, n: int, sent: frozenset[str] | None = None) -> Settled:
+        """The samples, or the error, of a request for n samples.
 
-        `sent` are the parameters in it that may be done without; None where an earlier process sent it.
+        `sent` are its parameters that can be left out; None where an earlier process sent it.
         """
-        if found.fate is OutcomeKind.UNDONE:
-            return self._busy(found.reason or "it was not carried out", FailureKind.TRANSIENT)
-        if found.fate is OutcomeKind.UNKNOWN:
-            return self._busy(found.reason, FailureKind.UNKNOWN)
-        status = found.status or read_error(found.body).status or WITHOUT_STATUS
-        asked = ExpectedReply(
-            n, UNSAID, UNSAID, self.voter, self.where, self.secret, time.time(), 0.0, self.form.with_reasons
+        if result.kind is OutcomeKind.UNDONE:
+            return self._busy(result.reason or "it was not carried out", FailureKind.TRANSIENT)
+        if result.kind is OutcomeKind.UNKNOWN:
+            return self._busy(result.reason, FailureKind.UNKNOWN)
+        status = result.status or read_error(result.body).status or DEFAULT_STATUS
+        expected = ExpectedReply(
+            n,
+            UNKNOWN_TOKENS,
+            UNKNOWN_TOKENS,
+            self.voter,
+            self.place,
+            self.secret,
+            time.time(),
+            0.0,
+            self.form.with_reasons,
         )
-        result = outcome(status, {}, found.body[: LARGEST_REPLY + 1], asked)
-        if isinstance(result, list):
-            self.form.with_reasons = self.form.with_reasons or any(sample.reason for sample in result)
-            if len(result) < n and status < 300:
+        samples = outcome(status, {}, result.body[: MAX_REPLY_BYTES + 1], expected)
+        if isinstance(samples, list):
+            self.form.with_reasons = self.form.with_reasons or any(sample.reason for sample in samples)
+            if len(samples) < n and status < 300:
                 self.form.without("n")
-            # how long a batch took says nothing about a cache
-            return tuple(replace(sample, seconds=None) for sample in result)
-        return self._adapted(result, status, found.body, self.form.sent(2, True) if sent is None else sent)
-
-    def _adapted(
-        self, failure: ProviderBusy | ProviderDown, status: int, body: bytes, sent: frozenset[str]
-    ) -> ProviderBusy | ProviderDown:
-        """The failure; where a parameter was refused that can be done without, one that asks for another try."""
-        name = None if status < 400 else refused_parameter(status, read_error(body), sent)
-        if name is None:
-            return failure
-        if self.form.without(name) and name == "temperature":
-            log.warning("%s takes no temperature: samples are drawn at its own", self.voter)
-        instead = f"with {LIMITS[1]} instead" if name == LIMITS[0] else "without it"
-        return ProviderBusy(f"{self.where} takes no {name}: from now on it is asked {instead}", retry_after=0.0)
+            # the time that a batch took says nothing about caches
+            return tuple(replace(sample, seconds=None) for sample in samples)
+        sent = self.form.sent(2, True) if sent is None else sent
+        name = None if status < 400 else refused_parameter(status, read_error(result.body), sent)
+        return samples if name is None else self.form.retry_without(name, self.place)
 
     def _busy(self, words: str, kind: FailureKind) -> ProviderBusy:
-        return ProviderBusy(one_line(f"{self.where}: {words}", self.secret), kind=kind)
+        return ProviderBusy(one_line(f"{self.place}: {words}", self.secret), kind=kind)
 
 
 def charged(sample: Sample, line: RequestLine) -> Sample:
-    """The sample with tokens that its reply does not tell of taken at their worst, as the chat endpoint's are.
+    """The sample with the most tokens that it can have, where its reply gives no count or one that is too small.
 
-    So are those of which it tells fewer than there can be. A sample without tokens read is not the first of its reply.
+    A sample with 0 input tokens is not the first of its reply, and stays so.
     """
     usage, least = sample.usage, least_tokens(sample.text)
-    untold = usage.input_tokens == UNSAID or 0 < usage.input_tokens < line.least
-    short = usage.output_tokens < least or usage.output_tokens == UNSAID
-    if not untold and not short:
+    unknown_input = usage.input_tokens == UNKNOWN_TOKENS or 0 < usage.input_tokens < line.least
+    unknown_output = usage.output_tokens < least or usage.output_tokens == UNKNOWN_TOKENS
+    if not unknown_input and not unknown_output:
         return sample
-    read, cached = (line.read, 0) if untold else (usage.input_tokens, usage.cached_tokens)
-    return replace(sample, usage=Usage(read, max(line.limit, least) if short else usage.output_tokens, cached))
+    read, cached = (line.read, 0) if unknown_input else (usage.input_tokens, usage.cached_tokens)
+    written = max(line.limit, least) if unknown_output else usage.output_tokens
+    return replace(sample, usage=Usage(read, written, cached))
 
 
 def again(failure: Exception) -> Exception:
-    """The same failure for one more of those who wait: one exception for all would mix up where it was raised."""
+    """A copy of a failure for a further caller: an exception raised twice would mix up its tracebacks."""
     match failure:
         case ProviderBusy():
             other = ProviderBusy(str(failure), failure.retry_after, failure.kind, failure.tokens)

@@ -13,6 +13,7 @@ import msgspec
 
 EXPIRED = "batch_expired"  # codes of OpenAI's error file
 CANCELLED = "batch_cancelled"
+UNREADABLE = msgspec.DecodeError, UnicodeDecodeError, RecursionError  # raised by bytes that are not the JSON expected
 _LONGEST_REASON = 300  # characters
 
 
@@ -29,7 +30,7 @@ class OutcomeKind(Enum):
 class RequestOutcome:
     """What became of one request. `status` and `body` are those of its HTTP reply, where it had one."""
 
-    fate: OutcomeKind
+    kind: OutcomeKind
     status: int = 0
     body: bytes = b""
     reason: str = ""
@@ -83,10 +84,10 @@ def reconcile(
             nameless = True
         elif wanted is None or name in wanted:
             known = outcomes.get(name)
-            if known is None or (outcome.fate is OutcomeKind.ANSWERED and known.fate is not OutcomeKind.ANSWERED):
+            if known is None or (outcome.kind is OutcomeKind.ANSWERED and known.kind is not OutcomeKind.ANSWERED):
                 outcomes[name] = outcome
     if wanted is not None and len(outcomes) < len(wanted):
-        answered = sum(outcome.fate is OutcomeKind.ANSWERED for outcome in outcomes.values())
+        answered = sum(outcome.kind is OutcomeKind.ANSWERED for outcome in outcomes.values())
         gap = _gap(nameless, completed is not None and completed <= answered, ended)
         for name in wanted - outcomes.keys():
             outcomes[name] = gap
@@ -104,7 +105,7 @@ def _read(line: bytes) -> tuple[str | None, RequestOutcome]:
     """A line's request, None where that is unknown, and what the line says of it."""
     try:
         read = _lines.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return _name(line), RequestOutcome(
             OutcomeKind.UNKNOWN, reason="its line in the batch's results cannot be read"
         )
@@ -129,7 +130,7 @@ def _name(line: bytes) -> str | None:
     """The request that an unreadable line is about, where at least that stands there."""
     try:
         return _names.decode(line).custom_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         found = _NAMED.search(line)
         return found[1].decode("utf-8", "replace") if found else None
 

@@ -10,9 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from unerring.adapters.chat.request import RequestForm
+from unerring.adapters.chat.request import RequestForm, most_tokens
 from unerring.adapters.http.spec import proxy_for, secret_for
-from unerring.adapters.openai import most_tokens
 from unerring.adapters.openai_batch.client import BatchApi
 from unerring.adapters.openai_batch.outcome import OutcomeReader, Samples
 from unerring.adapters.openai_batch.request_id import MOST_LINE, RequestLine, key_of, required_identity
@@ -56,7 +55,7 @@ class BatchSampler:
         environ = os.environ if environ is None else environ
         chat = self.spec.chat
         self._secret = secret_for(chat, environ, permission)
-        self._form = RequestForm(chat)
+        self._form = RequestForm(chat, self.name)
         self._clock = SystemClock() if clock is None else clock
         self._api = BatchApi(chat, self._secret, proxy_for(chat, environ))
         self._memory = UnclaimedAnswers()
@@ -105,11 +104,7 @@ class BatchSampler:
         return self._desks[loop]
 
     def _line(self, prompt: str, settings: Settings, n: int) -> RequestLine:
-        try:
-            body = self._form.body(prompt, settings, n)
-        except UnicodeEncodeError:
-            words = "the prompt has half characters in it (surrogates), which cannot be sent"
-            raise ProviderDown(words, FailureKind.REFUSED) from None
+        body = self._form.body(prompt, settings, n)
         if len(body) > MOST_LINE:
             words = f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have"
             raise ProviderDown(words, FailureKind.REFUSED)
