@@ -39,7 +39,7 @@ def test_a_run_goes_on_with_the_present_parser(flagged):
     done = flagged("rejudge", "run.db")
     assert done.code == 0
     assert "was flagged as malformed, is a vote for 0" in done.out
-    assert "recorded; go on with: unerring resume run.db" in done.out
+    assert "recorded in the journal; go on with: unerring resume run.db" in done.out
     again = flagged("resume", "run.db")
     assert "otherwise" not in again.err
     told = flagged("report", "run.db").out
@@ -54,7 +54,7 @@ def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger
     edit('return int(text.removeprefix("it is ").rstrip("."))', "return 1 + int(text[6:-1])")
     done = cli("rejudge", "run.db")
     assert done.code == 1
-    assert "step 0 would be decided otherwise: was 2, now 3" in done.out
+    assert "step 0 would be decided differently: was 2, now 3" in done.out
     assert "unerring fork run.db --at 0 --out run-from-0.db" in done.line
     told = json.loads(cli("rejudge", "run.db", "--json").out)
     assert (told["kind"], told["exit_code"], told["overturned"]) == ("decided otherwise", 1, 4)

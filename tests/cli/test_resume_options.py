@@ -27,7 +27,7 @@ def test_every_option_of_run_is_one_of_resume_or_refused_there_with_a_reason(cli
         for words in ((name, "1"), (f"{name}=1",)):
             done = cli("resume", "run.db", *words)
             assert done.code == 2
-            assert done.line.startswith(f"unerring: No such option '{name}': {why}; ")
+            assert done.line.startswith(f"unerring: No such option '{name}': {why}.")
             assert len(done.line) < 300
     assert unerring.report("run.db") == before
     assert "No such option '--modle' (Possible options" not in cli("resume", "run.db", "--sed", "1").err

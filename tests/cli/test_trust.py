@@ -91,7 +91,7 @@ def test_what_a_stranger_names_is_made_once_the_user_says_so(cli, own, elsewhere
     elsewhere()
     assert cli("verify", "run.db", "--process", "hanoi").code == 2
     for words in (["--process", "ledger:Ledger"], ["--trust"]):
-        assert "each held by the process's own verifier" in cli("verify", "run.db", *words).out
+        assert "all right by the process's own verifier" in cli("verify", "run.db", *words).out
         assert cli("resume", "run.db", "--max-steps", 1, *words).code == 3
         assert cli("review", "run.db", *words).code == 0
 

@@ -12,6 +12,7 @@ from unerring.api import calibration as measuring
 from unerring.api import planning
 from unerring.api.calibration_files import read_calibration, shipped_calibration
 from unerring.api.resolve import make_chain
+from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,
     OPTIONS,
@@ -21,12 +22,8 @@ from unerring.cli.exits import (
     same_command,
     user_code_failed,
 )
-from unerring.cli.grouped_help import GroupedCommand
+from unerring.cli.option_values import AT_ONCE, COUNT, FILE, SEED
 from unerring.cli.options import (
-    AT_ONCE,
-    COUNT,
-    FILE,
-    SEED,
     allow_host_option,
     guard_options,
     json_option,
@@ -47,13 +44,13 @@ from unerring.core.planning.races import PlannedJob
 from unerring.errors import InputError, Stopped
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @process_options
-@click.option("--samples", type=COUNT, default=2000, show_default=True, help="About how many to draw.")
-@click.option("--out", type=FILE, help="Keep the calibration here; one begun there goes on.")
-@click.option("--plots", type=FILE, help="Draw the figures into this folder ([plots] extra).")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the steps and of their samples.")
-@click.option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples at once.")
+@option("--samples", type=COUNT, default=2000, show_default=True, help="About how many samples to draw.")
+@option("--out", type=FILE, help="The file for the calibration; if it is there already, the pilot goes on.")
+@option("--plots", type=FILE, help="Draw figures into this folder (takes the [plots] extra).")
+@option("--seed", type=SEED, default=0, show_default=True, help="Seed of the choice of steps and of their samples.")
+@option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples under way at once.")
 @allow_host_option
 @pilot_request_options
 @spending_options
@@ -71,13 +68,13 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Measure how often a model's votes on the steps of PROCESS are right, and in which way they are wrong.
+    """Measure how often a model answers the steps of PROCESS rightly.
 
-    Steps are drawn at random and asked for a vote of every voter; where one errs it is looked at again, to see whether
-    it errs there every time. The figures are what `unerring plan` and `unerring run --calibration` work from.
+    Steps are drawn at random, and every model votes on each. Where one errs, further samples show whether it errs
+    there every time. `unerring plan` and `unerring run --calibration` compute k and cost from these counts.
 
-    A budget holds for the calibration in --out as a whole, however often it stops and goes on: next to it, in
-    FILE.spend, every paid call is on record before it is sent.
+    A budget holds for all sessions of the calibration in --out together: FILE.spend records every paid call before it
+    is sent.
 
     \b
     unerring calibrate hanoi --set disks=20 --model embedded --samples 20000 --out cal.json
@@ -118,32 +115,45 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     return DONE
 
 
-@click.command()
-@click.option(
+@click.command(cls=Command)
+@option(
     "--calibration",
     "calibrations",
     type=FILE,
     multiple=True,
-    help="What was measured of a model (unerring calibrate). Repeat it to compare models.",
+    help="The measurements of a model, from unerring calibrate. Give it several times to compare models.",
 )
-@click.option("--model", "models", multiple=True, metavar="SPEC", help="A model whose calibration ships: embedded.")
-@click.option("--p", type=float, help="By hand: chance that an unflagged vote is right.")
-@click.option("--v", type=float, help="By hand: chance that a sample is not flagged; 1 if not given.")
-@click.option("--input-tokens", type=float, help="By hand: tokens that a sample reads.")
-@click.option("--output-tokens", type=float, help="By hand: tokens that a sample writes.")
-@click.option("--latency", type=float, help="By hand: seconds that a sample takes.")
-@click.option("--price-in", type=float, help="Dollars per million tokens read; for all models planned here.")
-@click.option("--price-out", type=float, help="Dollars per million tokens written.")
-@click.option(
+@option("--model", "models", multiple=True, metavar="SPEC", help="A model whose calibration ships: embedded.")
+@option("--p", type=float, metavar="P", help="Probability that a vote is right.")
+@option("--v", type=float, metavar="V", help="Probability that a sample is not red-flagged; by default 1.")
+@option("--input-tokens", type=float, metavar="N", help="Tokens read for a sample.")
+@option("--output-tokens", type=float, metavar="N", help="Tokens written for a sample.")
+@option("--latency", type=float, metavar="SECONDS", help="Time for a sample.")
+@option("--price-in", type=float, metavar="DOLLARS", help="Price of a million tokens read, for all models here.")
+@option("--price-out", type=float, metavar="DOLLARS", help="Price of a million tokens written.")
+@option(
     "--prices",
     type=FILE,
-    help='TOML file of prices: ["openai/gpt-4.1-mini"], input = 0.4, output = 1.6; else those of the [prices] extra.',
+    help='A TOML file of prices: ["openai/gpt-4.1-mini"], input = 0.4, output = 1.6. By default: the [prices] extra.',
 )
-@click.option("--steps", type=int, required=True, help="Steps of the chain.")
-@click.option("--target", type=float, default=0.95, show_default=True, help="Chance that all of them are right.")
-@click.option("--m", type=int, default=1, show_default=True, help="Steps that one subtask decides.")
-@click.option("--rule", type=click.Choice(RULES), default=RULES[0], show_default=True, help="The rule to plan for.")
-@click.option("--concurrency", type=click.IntRange(min=1), help="Samples under way at once, for the time it takes.")
+@option("--steps", type=int, metavar="N", required=True, help="Steps of the whole run.")
+@option(
+    "--target",
+    type=float,
+    metavar="PROBABILITY",
+    default=0.95,
+    show_default=True,
+    help="The probability of zero errors in the whole run that k is planned for.",
+)
+@option("--m", type=int, metavar="N", default=1, show_default=True, help="Steps that one subtask decides.")
+@option(
+    "--rule",
+    type=click.Choice(RULES),
+    default=RULES[0],
+    show_default=True,
+    help="ahead-by counts votes, log-odds weighs each by the probability that it is right.",
+)
+@option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Samples under way at once, for the time.")
 @json_option
 def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     calibrations: tuple[Path, ...],
@@ -163,10 +173,11 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     concurrency: int | None,
     as_json: bool,
 ) -> int:
-    """Find the smallest margin k that gets a whole chain right, and what it costs, with the paper's formula beside it.
+    """Compute the margin k that a run needs, and what it costs.
 
-    From a calibration k is chosen on the safe side of what was measured: at the lower bound of p and for the spread of
-    p over steps. Figures given by hand are taken at their word. If no k can reach the target it says so, and why.
+    k is the smallest margin of votes with which the whole run has zero errors with the probability --target. From a
+    calibration it is planned on the safe side: with the lower bound of p, and with p varying over steps as measured.
+    Numbers given by hand (--p ...) are taken as exact. If no k reaches the target, the command says why.
 
     \b
     unerring plan --calibration cal.json --steps 1048575 --target 0.95

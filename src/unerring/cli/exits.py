@@ -3,7 +3,7 @@
 import re
 import shlex
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,18 @@ from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line
 from unerring.adapters.user_frames import own_frames, placed
 from unerring.cli.text.report import inert, probability
-from unerring.errors import UnerringError
+from unerring.core.suggestions import did_you_mean
+from unerring.errors import (
+    InputError,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalTooNew,
+    NoKCanHelp,
+    Stopped,
+    UnerringError,
+    UserCodeFailed,
+)
 
 DONE, WRONG, BAD_INPUT, STOPPED, USER_CODE = 0, 1, 2, 3, 4
 
@@ -69,6 +80,55 @@ def _invocation() -> Invocation | None:
 def finished(journal: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON object of a command that did what it was asked to, on a journal."""
     return {**answer, "journal": str(journal), "exit_code": DONE}
+
+
+def _unknown_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
+    """The message for an option that a command does not have: a parameter of the process is often meant."""
+    name, said = error.option_name, f"No such option '{error.option_name}'"
+    refused: Mapping[str, str] = {} if error.ctx is None else getattr(error.ctx.command, "refused_options", {})
+    if name in refused:
+        return f"{said}: {refused[name]}."
+    options = [] if error.ctx is None else error.ctx.command.params
+    if like := did_you_mean(name, (word for one in options for word in one.opts)):
+        return said + like
+    if not any(one.name == "settings" for one in options) or not name[2:].isidentifier():
+        return f"{said}."
+    after = iter(arguments[list(arguments).index(name) + 1 :] if name in arguments else ())
+    given = [word.partition("=")[2] for word in arguments if word.startswith(f"{name}=")]
+    value = next(iter([*given, *after]), "VALUE")
+    return f"{said}; a parameter of the process is given with --set {name[2:]}={value}."
+
+
+def end_of(error: BaseException, arguments: Sequence[str] = ()) -> CommandEnded:
+    """How an error ends a command: exit code and kind by whose fault it is."""
+    match error:
+        case click.UsageError():
+            where = error.ctx.command_path if error.ctx else "unerring"
+            said = error.format_message()
+            if isinstance(error, click.NoSuchOption):
+                said = _unknown_option(error, arguments)
+            return CommandEnded(BAD_INPUT, "usage", f"{said} See: {where} --help")
+        case click.ClickException():
+            return CommandEnded(BAD_INPUT, "usage", error.format_message())
+        case click.Abort() | KeyboardInterrupt():
+            return CommandEnded(STOPPED, "interrupted", "stopped")
+        case OSError():
+            return CommandEnded(BAD_INPUT, "file", f"cannot go on: {error}")
+        case JournalBusy() | JournalTooNew():
+            return CommandEnded(BAD_INPUT, "journal", str(error))
+        case UserCodeFailed():
+            return CommandEnded(USER_CODE, "user code", str(error))
+        case NoKCanHelp():
+            return CommandEnded(BAD_INPUT, "no k", str(error))
+        case InputError():
+            return CommandEnded(BAD_INPUT, "input", str(error))
+        case JournalDamaged():
+            return CommandEnded(WRONG, "damaged journal", str(error))
+        case JournalError():
+            return CommandEnded(STOPPED, "journal", str(error))
+        case Stopped():
+            return CommandEnded(STOPPED, error.kind, str(error))
+    return CommandEnded(STOPPED, "provider", str(error))
 
 
 def ended(end: CommandEnded, invocation: Invocation) -> int:

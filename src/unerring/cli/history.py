@@ -1,7 +1,8 @@
-"""The commands that go back over a run: judging its stored samples again, and forking it."""
+"""Commands on the journal of a run: verify, report, export, rejudge and fork."""
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,57 +10,176 @@ from typing import Any
 import click
 
 from unerring.adapters.tables.jsonl import json_line
+from unerring.api.journals import history as reading
+from unerring.api.journals.export import Exported, ExportForm
+from unerring.api.journals.export import export as export_records
 from unerring.api.journals.fork import fork as forked
 from unerring.api.journals.rejudge import Overturned, Rejudgement, SampleReading
 from unerring.api.journals.rejudge import rejudge as judged_again
 from unerring.api.options import Options
+from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,
+    STOPPED,
     WRONG,
     CommandEnded,
     command_on,
     finished,
     in_options,
     quoted,
+    require_certificate,
     user_code_failed,
     working_on,
 )
+from unerring.cli.option_values import FILE, SEED, TOTAL
 from unerring.cli.options import (
-    FILE,
-    SEED,
-    TOTAL,
     cap_options,
     escalation_options,
     json_option,
     judging_options,
-    margin,
+    k_option,
     model_option,
     parameters,
     planning_options,
     request_options,
+    require_option,
+    set_option,
     spending_options,
 )
-from unerring.cli.text.report import inert
+from unerring.cli.text.doubtful import doubtful_text
+from unerring.cli.text.report import inert, report_text
 from unerring.core.reporting.summary import counted
 from unerring.core.short_text import shortened
 
-MAX_SHOWN = 20  # differences, and steps, that are printed; all of the result are in --json
+MAX_SHOWN = 20  # differences, and steps, that are printed; --json has all of them
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=FILE)
-@click.option("--dry-run", is_flag=True, help="Write nothing; this works for a run under way, too.")
+@judging_options
+@require_option
+@json_option
+def verify(file: Path, process: str | None, trust: bool, require: float | None, as_json: bool) -> int:
+    """Check the journal FILE, and the result of its run.
+
+    Every entry is checked against damage, and every step by the process's own verifier, without a model. If you did
+    not start the run on this machine, its own process is imported only with --process or --trust; without these its
+    steps are not judged.
+
+    Exits with 0 if a finished run is right, 1 if anything is wrong, 3 if nothing is wrong and the run is not finished.
+    """
+    working_on(file)
+    try:
+        found = reading.verify(file, process, trust)
+    except Exception as error:
+        raise user_code_failed(error, "the process's own verifier") from error
+    details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.problem is None}
+    if not as_json:
+        judged = "all right by the process's own verifier" if found.judged else "not judged"
+        if found.problem is not None:
+            judged = "not all of them right"
+        click.echo(
+            f"{found.entries:,} journal entries, none damaged; {counted(found.steps, 'step')} committed, {judged}."
+        )
+    for note in found.notes:
+        click.echo(f"note: {inert(in_options(note))}", err=True)
+    if found.problem is not None:
+        raise CommandEnded(WRONG, "wrong result", f"{file} holds a wrong result: {found.problem}", details=details)
+    if require is not None:
+        require_certificate(reading.report(file), require, details)
+    _require_finished(file, found.finished, details)
+    if as_json:
+        click.echo(json_line(finished(file, details)))
+    else:
+        click.echo("Verified: zero errors." if found.judged else "The journal is intact.")
+    return DONE
+
+
+def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> None:
+    """Raise `CommandEnded` if the run in a journal is not finished, with the command that goes on."""
+    if not over:
+        going_on = command_on("resume", file)
+        reason = f"nothing is wrong in {file} so far, and its run is not finished"
+        raise CommandEnded(STOPPED, "unfinished", reason, f"go on with: {going_on}", going_on, details)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=FILE)
+@option("--html", type=FILE, help="Also write it as one HTML page with figures (takes the [plots] extra).")
+@option("-v", "--verbose", is_flag=True, help="Also show doubtful steps: question, answers, flagged samples.")
+@option("--full", is_flag=True, help="As -v, with no text shortened; also in --json and --html.")
+@require_option
+@json_option
+def report(file: Path, html: Path | None, verbose: bool, full: bool, require: float | None, as_json: bool) -> int:
+    """Report on the run in the journal FILE.
+
+    The report counts samples, votes, red flags and dissent (votes against the winner), and gives the probability that
+    no step is wrong. With -v it also shows the ten most doubtful steps, and the one that is open: the question, the
+    rival answers with their votes, and flagged samples with the reason.
+
+    The page of --html needs nothing else: no other file, no network, no script. With --require the exit code is 1
+    below that probability, and 3 if the run is not finished. docs/glossary.md explains the words.
+    """
+    working_on(file)
+    if html is None:
+        figures = reading.report(file, full)
+    else:
+        from unerring.cli.figures.html import write_report
+
+        figures = write_report(file, html, full)
+        click.echo(inert(f"written: {html}"), err=True)
+    if not as_json:
+        click.echo(report_text(figures, str(file)))
+        if (verbose or full) and (doubtful := doubtful_text(figures, full)):
+            click.echo(f"\n{doubtful}")
+    if require is not None:
+        require_certificate(figures, require, figures)
+        _require_finished(file, figures["status"] == "finished", figures)
+    if as_json:
+        click.echo(json_line(finished(file, figures)))
+    return DONE
+
+
+@click.command(cls=Command)
+@click.argument("file", type=FILE)
+@option("--what", type=click.Choice(["steps", "votes"]), default="steps", show_default=True, help="What to print.")
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="The form of a line.",
+)
+def export(file: Path, what: Exported, form: ExportForm) -> int:
+    """Print the steps or samples of the journal FILE, one a line.
+
+    `--what steps` prints the committed steps with their choices and tallies. `--what votes` prints all samples, also
+    flagged ones, and those of the step that is undecided or open.
+
+    jsonl has texts exactly. csv is for spreadsheets: control characters become escapes such as \\x1b, and a text that
+    a spreadsheet would take for a formula gets a ' before it.
+    """
+    working_on(file)
+    export_records(file, sys.stdout, what, form)
+    sys.stdout.flush()
+    return DONE
+
+
+@click.command(cls=Command)
+@click.argument("file", type=FILE)
+@option("--dry-run", is_flag=True, help="Only compare: write nothing. This works for a running run, too.")
 @judging_options
 @json_option
 def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json: bool) -> int:
-    """Judge the stored samples of the journal FILE again, by the present parser and check. No model is asked.
+    """Read the stored samples in FILE again with the present parser.
 
-    Open steps go on with the new verdicts. Committed steps keep their choices: samples that read otherwise are listed,
-    and so are steps that would be decided otherwise. Flags that the text alone does not explain (too long, truncated,
-    improbable, copy, refused) stay. A finished run is only compared.
+    Use it after a change of your parser or check. No model is asked. Open steps go on with the new votes. Committed
+    steps keep their choices; samples that are read differently are listed, and so are steps that would be decided
+    differently. Red flags for other reasons than the text (too long, truncated, improbable, copy, refused) stay.
 
-    Exits with 0, and with 1 where committed steps would be decided otherwise: `unerring fork FILE --at N --out NEW`
-    begins a run of its own at such a step.
+    Exits with 1 if committed steps would be decided differently, else with 0. To decide again from such a step:
+    `unerring fork FILE --at N --out NEW`.
     """
     working_on(file)
     try:
@@ -76,7 +196,7 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
         first = found.overturns[0].step
         command = command_on("fork", file, f"--at {first} --out {quoted(_new_name(file, first))}")
         steps = counted(found.overturned, "committed step")
-        reason = f"{steps} of {file} would be decided otherwise, the first of them step {first}"
+        reason = f"{steps} of {file} would be decided differently now, the first is step {first}"
         advice = f"they stay as they are; to decide again from there: {command}"
         raise CommandEnded(WRONG, "decided otherwise", reason, advice, command, details)
     if as_json:
@@ -84,15 +204,15 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
     return DONE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=FILE)
-@click.option("--at", type=TOTAL, required=True, metavar="N", help="The first step that the new run decides itself.")
-@click.option("--out", type=FILE, required=True, metavar="NEW", help="The new run's journal.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable.")
+@option("--at", type=TOTAL, required=True, metavar="N", help="The first step that the new run decides itself.")
+@option("--out", type=FILE, required=True, metavar="NEW", help="The journal of the new run.")
+@set_option
 @model_option
-@click.option("--k", "k", default="auto", callback=margin, help="Votes that the winner must be ahead by.")
+@k_option("auto", unset=", where another target or model is given; else as in FILE")
 @planning_options
-@click.option("--seed", type=SEED, help="Seed of the new run's samples.")
+@option("--seed", type=SEED, help="Seed of the new run's samples.")
 @request_options
 @cap_options
 @escalation_options
@@ -111,30 +231,31 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Begin a new run, NEW, at step N of the run in the journal FILE, with other settings.
+    """Start a new run at a step of another, with other settings.
 
     \b
     unerring fork run.db --at 40 --out other.db --model openai/large@URL
     unerring resume other.db
 
-    The steps before N are taken over; the certificate counts them as no evidence. Whatever is not given is as in that
-    run. FILE is only read, and may be running; it is checked up to the step.
+    The new run takes over the steps before N from the journal FILE, and its certificate counts them as no evidence.
+    Settings that you do not give are those of that run. FILE is checked up to step N and not changed; its run may be
+    running.
     """
     working_on(file)
     try:
         options = Options(**given)
         made = forked(file, at, out, process, list(models) or None, k, seed, options, parameters(settings) or None)
     except Exception as error:
-        raise user_code_failed(error, "the process's own code", "nothing was begun") from error
+        raise user_code_failed(error, "the process's own code", "nothing was started") from error
     resume = command_on("resume", out)
     if not made.trusted:
-        note = f"note: {file} was not begun by you on this machine, nor was {out}: resume needs the same options"
+        note = f"note: you did not start the run in {file} on this machine: resume of {out} needs the same options"
         click.echo(inert(note), err=True)
     if as_json:
         click.echo(json_line(finished(out, asdict(made) | {"next": resume})))
     else:
-        told = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; go on with: {resume}"
-        click.echo(inert(told))
+        line = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; go on with: {resume}"
+        click.echo(inert(line))
     return DONE
 
 
@@ -148,23 +269,23 @@ def _new_name(file: Path, step: int) -> Path:
 
 
 def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
-    """What was found, for people."""
-    yield f"{counted(found.samples, 'sample')} judged again: {found.changed:,} read otherwise now"
+    """The result of a rejudgement in lines for people."""
+    yield f"{counted(found.samples, 'stored sample')} read again: {found.changed:,} read differently now"
     for one in found.differences[:MAX_SHOWN]:
         kind = "" if one.committed else " (open)"
         yield f"step {one.step}{kind}, sample {one.sample}: was {_reading(one.was)}, is {_reading(one.now)}"
     if found.changed > MAX_SHOWN:
         yield f"... {found.changed - min(MAX_SHOWN, len(found.differences)):,} more: --json lists up to 1,000"
     for step in found.overturns[:MAX_SHOWN]:
-        yield f"step {step.step} would be decided otherwise: {_decision(step)}"
+        yield f"step {step.step} would be decided differently: {_decision(step)}"
     if found.overturned > MAX_SHOWN:
         yield f"... {found.overturned - MAX_SHOWN:,} more steps"
     for change in found.open:
-        ahead = ", asked ahead" if change.ahead else ""
-        then = {"won": "is won", "undecided": "is undecided", "open": "goes on"}[change.verdict]
-        yield f"step {change.step}{ahead} {then} with {counted(change.changed, 'other verdict')}"
+        kind = "asked from a guess" if change.ahead else "open"
+        now = {"won": "is decided now", "undecided": "is undecided now", "open": "stays open"}[change.verdict]
+        yield f"step {change.step} ({kind}) {now}: {counted(change.changed, 'sample')} of it read differently"
     if found.recorded:
-        yield f"recorded; go on with: {command_on('resume', file)}"
+        yield f"recorded in the journal; go on with: {command_on('resume', file)}"
     elif found.open and dry_run:
         yield "nothing was written: --dry-run"
 
@@ -174,7 +295,7 @@ def _reading(reading: SampleReading) -> str:
 
 
 def _decision(step: Overturned) -> str:
-    now = _value(step.now) if step.decided else "undecided by the samples that are stored"
+    now = _value(step.now) if step.decided else "undecided by the stored samples"
     return f"was {_value(step.was)}, now {now}"
 
 

@@ -11,8 +11,10 @@ import click
 from unerring.adapters.tables.jsonl import json_line, json_value
 from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
+from unerring.cli.command import Command, option
 from unerring.cli.exits import DONE, command_on, in_options, working_on
-from unerring.cli.options import FILE, json_option, judging_options
+from unerring.cli.option_values import FILE
+from unerring.cli.options import json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
 from unerring.cli.text.report import inert
 from unerring.core.reporting.summary import counted, row
@@ -27,21 +29,19 @@ MAX_NUMBERS = 12  # of equal samples that one line names
 OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags that a parser or check raises
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=FILE)
-@click.option("--choose", type=int, metavar="N", help="Decide the step: take candidate number N of the list.")
-@click.option("--answer", metavar="JSON", help="Decide the step: this is its choice, whatever its samples say.")
-@click.option("--resample", is_flag=True, help="Set the samples aside, and have them drawn again.")
-@click.option("--model", metavar="SPEC", help="The same, drawn from another model.")
-@click.option(
+@option("--choose", type=int, metavar="N", help="Decide the step: candidate number N of the list is right.")
+@option("--answer", metavar="JSON", help="Decide the step: this choice is right, whatever its samples say.")
+@option("--resample", is_flag=True, help="Set the step's samples aside, and have new ones drawn on resume.")
+@option("--model", metavar="SPEC", help="As --resample, with new samples from another model.")
+@option(
     "--prices",
     type=FILE,
-    help="With --model, where the run has a budget in dollars: TOML tables of dollars per million tokens.",
+    help="With --model, if the run has a budget in dollars: a TOML file with dollars per million tokens.",
 )
-@click.option("--full", is_flag=True, help="Shorten nothing, and leave no sample out.")
-@click.option(
-    "-v", "--verbose", is_flag=True, help="With --json also the samples, and the messages before the question."
-)
+@option("--full", is_flag=True, help="Show all samples, and shorten no text.")
+@option("-v", "--verbose", is_flag=True, help="With --json: also the samples, and the messages before the question.")
 @judging_options
 @json_option
 def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -57,7 +57,9 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     trust: bool,
     as_json: bool,
 ) -> int:
-    """Look at the step that the run in the journal FILE stopped at, undecided or refused by the provider; decide it.
+    """Show the step at which the run in FILE stopped, and decide it.
+
+    A run stops at a step that no answer won (undecided), or whose question the provider refused.
 
     \b
     unerring review run.db                 what was asked, the candidates and every sample
@@ -66,8 +68,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring review run.db --resample      draw the samples again
     unerring review run.db --model SPEC    draw them from another model
 
-    What is decided goes into the journal, and unerring resume FILE goes on from there. A step that a person decided
-    counts as no evidence in the certificate of the run, which says how many there are.
+    The decision goes into the journal, and unerring resume FILE goes on from there. The certificate of the run counts
+    such a step as no evidence, and says how many there are.
     """
     working_on(file)
     if prices is not None and model is None:

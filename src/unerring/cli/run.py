@@ -13,6 +13,7 @@ from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals import history as reading
 from unerring.api.planning import Target
 from unerring.api.resolve import make_chain
+from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,
     OPTIONS,
@@ -26,19 +27,15 @@ from unerring.cli.exits import (
     user_code_failed,
     working_on,
 )
-from unerring.cli.grouped_help import GroupedCommand
+from unerring.cli.option_values import COUNT, FILE, SEED, STEPS
 from unerring.cli.options import (
-    COUNT,
-    FILE,
-    SEED,
-    STEPS,
     accept_changes_option,
     allow_host_option,
     asking_options,
     guard_options,
     json_option,
     judging_options,
-    margin,
+    k_option,
     parameters,
     planning_options,
     process_options,
@@ -57,20 +54,14 @@ NOT_FOUND = 404  # the HTTP status of a model or address that the provider does 
 Starting: TypeAlias = Callable[[Progress], api.Result]
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @process_options
-@click.option(
-    "--k",
-    "k",
-    default="auto",
-    callback=margin,
-    help="Votes that the winner must be ahead by; auto: as many as the target takes, by what was measured.",
-)
+@k_option("auto")
 @planning_options
-@click.option("--journal", type=FILE, help="Where the run is kept; a new file by default.")
-@click.option("--max-steps", type=STEPS, help="Stop, resumable, after so many steps.")
+@option("--journal", type=FILE, help="The file that keeps the run; a new one by default.")
+@option("--max-steps", type=STEPS, help="Stop, resumable, after so many steps.")
 @accept_changes_option
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
+@option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @verbose_option
 @require_option
@@ -89,9 +80,10 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Run PROCESS, deciding every step by voting: hanoi, multiply, sort, or your own as package.module:Class.
+    """Run PROCESS, deciding every step by voting.
 
-    With a --journal that holds this run already, it goes on where it stopped.
+    PROCESS is hanoi, multiply or sort, which ship, or your own class as package.module:Class. If --journal holds this
+    run already, the same command goes on where it stopped.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
@@ -117,15 +109,35 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     return told(result, path, Ending(as_json, verbose, require))
 
 
-@click.command(cls=GroupedCommand)
+# Why `resume` does not have options of `run`.
+_MODELS = "a run keeps the models it began with"
+_POLICY = "a run keeps the rule by which its steps are decided; only caps and --min-replies can be raised"
+_REQUEST = (
+    "a run keeps its request settings, so that all votes on a step answer the same; only --nonce and --echo change"
+)
+_REASONS = {
+    **dict.fromkeys(("--set", "--parse"), "a run keeps the parameters of its process"),
+    **dict.fromkeys(("--model", "--escalate", "--escalate-after"), _MODELS),
+    **dict.fromkeys(("--k", "--target", "--rule", "--calibration"), _POLICY),
+    **dict.fromkeys(
+        ("--temperature", "--first-temperature", "--max-output-tokens", "--system", "--request"), _REQUEST
+    ),
+    "--seed": "a run keeps its seed",
+    "--journal": "the journal is FILE",
+}
+_FORK = "for a new run that goes on from one of its steps with other settings: unerring fork"
+NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()}
+
+
+@click.command(cls=Command, refused_options=NOT_OF_RESUME)
 @click.argument("file", type=FILE)
-@click.option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
-@click.option("--vote-cap", type=COUNT, help="Raise the cap on a step's votes.")
-@click.option("--flag-cap", type=COUNT, help="Raise the cap on a step's flagged samples per vote.")
-@click.option("--min-replies", type=COUNT, help="Raise the least replies that the votes for a winner come from.")
-@click.option("--nonce/--no-nonce", default=None, help="From here on, as `run --nonce`, or without.")
-@click.option("--echo/--no-echo", default=None, help="From here on, as `run --echo`, or without.")
-@click.option("--repair", is_flag=True, help="Of a damaged journal, keep what is intact and go on from there.")
+@option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
+@option("--vote-cap", type=COUNT, help="Raise the most votes of a step.")
+@option("--flag-cap", type=COUNT, help="Raise the most red-flagged samples of a step for each of its votes.")
+@option("--min-replies", type=COUNT, help="Raise how many replies a winner's votes must come from.")
+@option("--nonce/--no-nonce", default=None, help="From here on as with `run --nonce`, or without.")
+@option("--echo/--no-echo", default=None, help="From here on as with `run --echo`, or without.")
+@option("--repair", is_flag=True, help="Keep the intact part of a damaged journal, and go on from its end.")
 @accept_changes_option
 @spending_options
 @guard_options
@@ -147,10 +159,11 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Go on with the run in the journal FILE, from its last committed vote.
+    """Go on with the run in the journal FILE, where it stopped.
 
-    Of a journal that you did not begin on this machine, code that it names is imported and keys are sent to hosts that
-    it names only as far as --process, --allow-host or --trust allow it.
+    All settings are those of the run; options here change the rest. If you did not start the run on this machine, the
+    code that its journal names is not imported, and no key is sent to the hosts that it names, unless --process,
+    --allow-host or --trust allow it.
     """
     working_on(file)
     if repair:
@@ -167,24 +180,6 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if progress.steps == 0 and not as_json:
         click.echo(f"{file} is finished already.", err=True)
     return told(result, file, Ending(as_json, verbose, require))
-
-
-# Why options of `run` are none of `resume`.
-_MODELS = "a run keeps the models it began with"
-_POLICY = "a run keeps the rule by which its steps are decided; only caps and --min-replies can be raised"
-_REQUEST = (
-    "a run keeps its request settings, so that all votes on a step answer the same; only --nonce and --echo change"
-)
-NOT_OF_RESUME = {
-    **dict.fromkeys(("--set", "--parse"), "a run keeps the parameters of its process"),
-    **dict.fromkeys(("--model", "--escalate", "--escalate-after"), _MODELS),
-    **dict.fromkeys(("--k", "--target", "--rule", "--calibration"), _POLICY),
-    **dict.fromkeys(
-        ("--temperature", "--first-temperature", "--max-output-tokens", "--system", "--request"), _REQUEST
-    ),
-    "--seed": "a run keeps its seed",
-    "--journal": "the journal is FILE",
-}
 
 
 class Ending(NamedTuple):

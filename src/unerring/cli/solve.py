@@ -1,99 +1,76 @@
 """The command that solves problems: one from the command line, or many from a file."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import click
 
 from unerring import api
-from unerring.adapters.output_file import OutputFile, require_own_place, require_writable
-from unerring.adapters.scrubbing import without_secrets
-from unerring.adapters.tables.jsonl import json_line, read_objects
-from unerring.api.budget import Budget
-from unerring.api.journals import history as reading
+from unerring.adapters.output_file import require_own_place
+from unerring.adapters.tables.jsonl import json_line
 from unerring.api.planning import Target
-from unerring.api.resolve import require_model
-from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded, in_options, quoted, same_command
+from unerring.cli.command import Command, option
 from unerring.cli.figures.tree import decided_tree, tree_text
-from unerring.cli.grouped_help import GroupedCommand
+from unerring.cli.option_values import COUNT, FILE, SEED, Whole
 from unerring.cli.options import (
-    COUNT,
-    FILE,
-    SEED,
     asking_options,
     json_option,
-    margin,
+    k_option,
     model_option,
     planning_options,
     require_option,
     trust_option,
     verbose_option,
 )
+from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
 from unerring.cli.run import Ending, fresh, told, watched
-from unerring.cli.text.report import inert
 from unerring.core.numbers import MOST_COUNT
-from unerring.core.reporting.summary import counted
-from unerring.core.voting.canonical import canonical
-from unerring.core.voting.parsing import json_answer
-from unerring.core.voting.redflag import RedFlag
-from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecided, UserCodeFailed
-from unerring.processes.general import READINGS, settled
+from unerring.errors import InputError
+from unerring.processes.general import READINGS
 from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
-from unerring.processes.sort import Sort, numbers_in
+from unerring.processes.sort import Sort
 
 TREE_LINES = 60  # shown with -v
-LEFT_OPEN = {
-    StepUndecided.kind,
-    StepRefused.kind,
-    SamplesFlagged.kind,
-}  # stops at one problem of several, which do not stop the others
-MOST_FLAGGED = 3  # problems in a row, all of whose samples are flagged: then it is the model, not the problem
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=Command)
 @click.argument("problem", required=False)
-@click.option("--input", "given", type=FILE, help='Problems, one in each line: {"question": ...}.')
-@click.option("--out", type=FILE, help="Where the answers go, one in each line.")
-@click.option("--limit", type=COUNT, help="Take the first N problems of the file.", metavar="N")
-@click.option(
+@option("--input", "given", type=FILE, help='A file of problems, one JSON object in each line: {"question": ...}.')
+@option("--out", type=FILE, help="With --input: the file for the answers, one JSON object in each line.")
+@option("--limit", type=COUNT, help="With --input: solve the first N problems of the file only.")
+@option(
     "--roles",
     type=click.Choice(["auto", *ROLES, SORT]),
     default="auto",
     show_default=True,
-    help="How: in words, by parts (general) or by steps in a row (linear); or the ways of a product or a sort, which "
-    "auto takes where the problem is nothing else.",
+    help="How problems are split. general: in words, into parts. linear: in words, into steps in a row. multiply, "
+    "sort: by the rules of a product or a sort. auto: multiply or sort for a problem that is just that, else general.",
 )
-@click.option("--depth", type=click.IntRange(0, MOST_COUNT), default=5, show_default=True, help="Levels of splitting.")
-@click.option(
-    "--parts", type=click.IntRange(2, MOST_COUNT), default=12, show_default=True, help="Most parts of a problem."
-)
-@click.option("--nodes", type=COUNT, default=1000, show_default=True, help="Most problems in all.")
-@click.option(
+@option("--depth", type=Whole(0, MOST_COUNT), default=5, show_default=True, help="Most levels of splitting.")
+@option("--parts", type=Whole(2, MOST_COUNT), default=12, show_default=True, help="Most parts of one problem.")
+@option("--nodes", type=COUNT, default=1000, show_default=True, help="Most problems in the whole tree.")
+@option(
     "--shortlist",
-    type=click.IntRange(2, MOST_COUNT),
+    type=Whole(2, MOST_COUNT),
     default=7,
     show_default=True,
-    help="After so many votes that settle nothing, have judges choose among the answers they were for.",
+    help="After so many votes without a winner, ask judges to choose among the answers voted for.",
 )
-@click.option(
+@option(
     "--parse",
     type=click.Choice(READINGS),
     default=READINGS[0],
     show_default=True,
-    help="How strictly replies in words are read; lenient-json also takes a Markdown fence, or thoughts in <think>, "
-    "around an answer.",
+    help="How strictly replies in words are read; lenient-json also takes an answer inside a Markdown fence or after "
+    "thoughts in <think>.",
 )
-@click.option("--tree", type=click.IntRange(0, MOST_COUNT), help="Lines of the tree to show; 60 with -v, else none.")
+@option("--tree", type=Whole(0, MOST_COUNT), help="Lines of the tree of problems to print; 60 with -v, else none.")
 @model_option
-@click.option("--k", default="3", show_default=True, callback=margin, help="Votes that the winner must be ahead by.")
+@k_option("3")
 @planning_options
-@click.option("--journal", type=FILE, help="Where the run is kept; a new file by default.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
+@option("--journal", type=FILE, help="The file that keeps the run; a new one by default.")
+@option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @trust_option
 @verbose_option
@@ -121,7 +98,9 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Solve PROBLEM: split it, solve its parts and put the answers together, every step decided by voting.
+    """Solve PROBLEM by splitting it into steps decided by voting.
+
+    A problem is split, its parts are solved and their answers put together; each of these is a step of its own.
 
     \b
     unerring solve "46048 * 42098"
@@ -129,8 +108,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring solve "How many days from 3 March 1999 to 9 May 2031?" --model openai/gpt-4.1-mini
     unerring solve --input in.jsonl --out out.jsonl
 
-    Each problem of a file has a journal of its own, in a folder beside the answers: the same command goes on where it
-    was stopped, and refuses the journal of another run. A budget is that of all of them together.
+    With --input each problem has a journal of its own, in the folder OUT.journals, and a budget holds for all of them
+    together. The same command goes on where it stopped.
     """
 
     def chain_of(text: str) -> Solve | Sort:
@@ -168,240 +147,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     assert given is not None
     inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
     require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
-    batch = _ProblemFile(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
+    batch = ProblemFile(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
     if as_json:
         click.echo(json_line(batch.summary() | {"exit_code": code}))
     return code
-
-
-Run: TypeAlias = Callable[[str, Path, Progress, int], api.Result]
-
-
-class _ProblemFile:
-    """Problems from a file, solved one after the other within one budget."""
-
-    def __init__(  # noqa: PLR0913, PLR0917  (what the command was given)
-        self,
-        given: Path,
-        out: Path,
-        limit: int | None,
-        budget: Budget,
-        run: Run,
-        chain_of: Callable[[str], Any],
-        model: Any,
-    ) -> None:
-        found = [*_problems(given)]
-        self._every = [record for _, record in found]
-        self._problems = self._every[:limit]
-        self._lines = {_key(record): number for number, record in found}
-        self._given = given
-        self._chain_of = chain_of
-        self._model = model
-        self._refused_before: set[str] = set()  # problems that an earlier call could not solve as asked
-        self._out = out
-        self._budget = budget
-        self._run = run
-        self._journals = out.with_name(f"{out.name}.journals")
-        self._right: list[bool] = []
-        self._left_open: list[str] = []  # commands that show the problems left open
-        self._flagged_in_a_row = 0  # problems all of whose samples were flagged, up to now
-        self._refused: list[str] = []  # why problems cannot be solved as asked, with the line of each
-        self._refusals_in_a_row: list[str] = []  # the reasons alone, up to now
-
-    def solve(self) -> int:
-        """Solve all; a problem that votes do not settle is left open, and the others go on."""
-        before, done = self._answered_before(), 0
-        self._refused_before = {key for key, line in before.items() if "error" in line}
-        self._require_solvable()
-        require_writable(self._out, "the answers of --out")
-        if not self._problems:
-            click.echo(inert(f"nothing to do: {self._given} holds no problem"), err=True)
-        self._journals.mkdir(exist_ok=True)
-        for record in self._problems:
-            self._count(self._journal(record))
-        with OutputFile(self._out) as file:
-            try:
-                for record in self._problems:
-                    file.write(json_line(self._solved(record), ascii_only=False) + "\n")
-                    done += 1
-                    click.echo(f"{done:,} of {len(self._problems):,} done{self._score()}", err=True)
-            finally:  # stopped or not: the answers of now, and of before for the problems that were not reached
-                for record in self._every[done:]:
-                    if (line := before.get(_key(record))) is not None:
-                        file.write(json_line(line, ascii_only=False) + "\n")
-                file.keep()
-        if self._left_open:
-            open_now, look = len(self._left_open), self._left_open[0]
-            many = "1 problem is" if open_now == 1 else f"{open_now:,} problems are"
-            advice = f"to see {'it' if open_now == 1 else 'the first'}: {look}; to go on: {same_command()}"
-            reason = "; ".join([f"{many} undecided", *self._refused[:1]])
-            raise CommandEnded(STOPPED, StepUndecided.kind, reason, advice, look, self.summary())
-        if self._refused:
-            others = f"; {len(self._refused) - 1:,} more like it" * (len(self._refused) > 1)
-            solved = f"{done - len(self._refused):,} of {done:,} solved"
-            raise CommandEnded(BAD_INPUT, "input", f"{self._refused[0]}{others}; {solved}", details=self.summary())
-        if not all(self._right):
-            reason = f"not all answers are the expected ones{self._score()}"
-            raise CommandEnded(WRONG, "wrong result", reason, details=self.summary())
-        return DONE
-
-    def summary(self) -> dict[str, Any]:
-        """What became of the problems, as JSON data; each one's own line is in the file of answers."""
-        return {
-            "status": "finished",
-            "problems": len(self._problems),
-            "expected": len(self._right),
-            "right": sum(self._right),
-            "out": str(self._out),
-            "journals": str(self._journals),
-        }
-
-    def _answered_before(self) -> dict[str, dict[str, Any]]:
-        """The answers that an earlier call of the same command left, by problem."""
-        if not self._out.exists():
-            return {}
-        lines: list[dict[str, Any]] | None = None
-        with suppress(InputError):
-            lines = [line for _, line in read_objects(self._out)]
-        if lines is None or not all({"id", "question", "journal"} <= line.keys() for line in lines):
-            raise InputError(f"{self._out} holds something else than answers of solve; give --out another name")
-        before = {_key(line): line for line in lines}
-        others = [line for key, line in before.items() if key not in self._lines]
-        if others and len(others) == len(before):
-            raise InputError(
-                f"{self._out} holds answers to other problems than those of {self._given}; give --out another name"
-            )
-        if others:
-            said = f"{counted(len(others), 'answer')} to what {self._given} does not hold (id {others[0]['id']!s:.40})"
-            click.echo(inert(f"left out of {self._out}: {said}"), err=True)
-        return before
-
-    def _require_solvable(self) -> None:
-        """Raise `InputError` where no problem of the file can be solved as asked, or the model is none."""
-        reasons = []
-        for record in self._problems:
-            try:
-                chain = self._chain_of(record["question"])
-            except InputError as error:
-                reasons.append(f"{self._place(record)}: {error}")
-            else:
-                require_model(self._model, chain)
-                return
-        if reasons:
-            more = " (and none of the others can be solved either)" * (len(reasons) > 1)
-            raise InputError(f"{reasons[0]}{more}")
-
-    def _place(self, record: Mapping[str, Any]) -> str:
-        """The file, the line and the id of a problem."""
-        return f"{self._given}, line {self._lines[_key(record)]} (id {canonical(record['id'])[:40]})"
-
-    def _refusal(self, record: Mapping[str, Any], error: InputError) -> str:
-        """Note that a problem cannot be solved as asked; raises the error where it concerns all problems."""
-        reason = in_options(str(error))
-        self._refusals_in_a_row.append(reason)
-        if self._refusals_in_a_row[-MOST_FLAGGED:] == [reason] * MOST_FLAGGED and not self._is_its_own(record):
-            raise error
-        said = f"{self._place(record)}: {reason}"
-        self._refused.append(said)
-        click.echo(inert(without_secrets(f"left out: {said}")), err=True)
-        return reason
-
-    def _is_its_own(self, record: Mapping[str, Any]) -> bool:
-        """Whether what is wrong is the problem itself, and not the model or an option."""
-        try:
-            self._chain_of(record["question"])
-        except InputError:
-            return True
-        return False
-
-    def _journal(self, record: dict[str, Any]) -> Path:
-        return self._journals / f"{_file_name(record)}.db"
-
-    def _count(self, path: Path) -> None:
-        """Count what a problem took in earlier calls of the command towards the budget of all of them."""
-        if path.exists() and self._budget.share(path) is not None:
-            history = reading.History(path)
-            for _ in history.steps():
-                pass
-            self._budget.count(path, history.state.account)
-
-    def _solved(self, record: dict[str, Any]) -> dict[str, Any]:
-        path = self._journal(record)
-        could = path.exists() and _key(record) not in self._refused_before
-        text = record["question"]
-        # with one seed for all, samples of the same number would have the same luck in every problem
-        luck = int.from_bytes(_digest(text), "big")
-        line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
-        try:
-            result = watched(
-                lambda progress: self._run(text, path, progress, luck), path, Progress(quiet=True), whole=False
-            )
-        except CommandEnded as end:
-            self._flagged_in_a_row = self._flagged_in_a_row + 1 if end.kind == SamplesFlagged.kind else 0
-            if end.kind not in LEFT_OPEN or self._flagged_in_a_row == MOST_FLAGGED:
-                raise
-            look = f"report {quoted(path)} -v" if end.kind == SamplesFlagged.kind else f"review {quoted(path)}"
-            self._left_open.append(f"unerring {look}")
-            return line | {"answer": None, "undecided": str(end)}
-        except InputError as error:
-            if could or isinstance(error, UserCodeFailed):  # then it is not the problem that cannot be solved
-                raise
-            return line | {"answer": None, "error": without_secrets(self._refusal(record, error))}
-        self._flagged_in_a_row = 0
-        self._refusals_in_a_row.clear()
-        line |= {"answer": result.answer, "steps": result.steps, "votes": result.report["samples"]["voted"]}
-        if "answer" in record:
-            line["right"] = _same(result.answer, record["answer"])
-            self._right.append(line["right"])
-        return line
-
-    def _score(self) -> str:
-        return f"; {sum(self._right):,} of {len(self._right):,} answers as expected" if self._right else ""
-
-
-def _problems(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records of a file, each with its line; raises `InputError` with the line that is wrong."""
-    seen: dict[str, int] = {}
-    for number, record in read_objects(path):
-        if not isinstance(record.get("question"), str):
-            raise InputError(f'{path}, line {number}: a problem is written {{"id": ..., "question": "..."}}')
-        record = {"id": number, **record}  # noqa: PLW2901
-        first = seen.setdefault(canonical(record["id"]), number)
-        if first != number:
-            raise InputError(
-                f"{path}, line {number}: its id {canonical(record['id'])[:40]} is that of line {first} already (a "
-                "problem without an id has the number of its line)"
-            )
-        yield number, record
-
-
-def _key(record: Mapping[str, Any]) -> str:
-    """What tells a problem from the others of a file, and of files of before."""
-    return canonical([record["id"], record["question"]])
-
-
-def _same(answer: Any, expected: Any) -> bool:
-    """Whether an answer is the expected one, which may be written as text, a list of numbers too."""
-    if isinstance(answer, list) and isinstance(expected, str):
-        expected = _list_in(expected)
-    return settled(answer) == settled(expected)
-
-
-def _list_in(text: str) -> Any:
-    """The list of numbers that a text is, as JSON or as people write it; the text itself where it is none."""
-    with suppress(RedFlag):
-        return json_answer(text)
-    with suppress(InputError):
-        return numbers_in(text) or text
-    return text
-
-
-def _file_name(record: dict[str, Any]) -> str:
-    """A journal's name: readable, and another one for another question."""
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", str(record["id"]))[:40]
-    return f"{readable}-{_digest(record['question']).hex()}"
-
-
-def _digest(question: str) -> bytes:
-    return blake2b(question.encode(), digest_size=4).digest()

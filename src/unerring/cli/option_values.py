@@ -1,0 +1,82 @@
+"""Types of option values, and their completion in a shell; click completes commands, options and files."""
+
+from collections.abc import Iterable
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unerring.adapters.embedded.catalog import ENSEMBLES, MEMBERS
+from unerring.adapters.plugins import installed
+from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_SECONDS, MOST_SEED, MOST_TEMPERATURE, MOST_TOTAL
+from unerring.processes import SHIPPED
+
+MODEL_FORMS = ("openai/", "openai-batch/", "litellm/", "noise/p=0.99,v=0.95,c=0")  # of models with parts to fill in
+
+
+class Whole(click.IntRange):
+    """A whole number within a range."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What stands for the value in `--help`."""
+        return "N"
+
+
+class Number(click.FloatRange):
+    """A number within a range; unlike click's own type it refuses NaN and infinity."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number, or fail with one line that names the option."""
+        read: float = super().convert(value, param, ctx)
+        if not isfinite(read):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return read
+
+
+class FileName(click.Path):
+    """The name of a file or folder, as a `Path`; an empty one, such as that of an unset variable, is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a name, or fail with one line that names the option."""
+        if value == "":
+            self.fail("the name of the file is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = FileName()
+SEED = Whole(-MOST_SEED, MOST_SEED)
+STEPS = Whole(1, MOST_TOTAL)
+TOTAL = Whole(0, MOST_TOTAL)
+COUNT = Whole(1, MOST_COUNT)
+AT_ONCE = Whole(1, MOST_AT_ONCE)
+SECONDS = Number(0, MOST_SECONDS)
+SHARE = Number(0, 1)
+TEMPERATURE = Number(0, MOST_TEMPERATURE)
+
+
+def complete_processes(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    """The shipped processes; one of the user's own is written package.module:Class."""
+    return _beginning(typed, SHIPPED)
+
+
+def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    """The embedded models, the providers that are built in, and installed ones."""
+    embedded = (name for one in ENSEMBLES for name in (one.name, *(f"{one.name}/{member}" for member in MEMBERS)))
+    return _beginning(typed, (*embedded, *MODEL_FORMS, *installed()))
+
+
+def complete_guesses(context: click.Context, option: click.Parameter, typed: str) -> list[str]:
+    """The words of `--speculate`, and models."""
+    return [*_beginning(typed, ("auto", "off", "leader", "guess")), *complete_models(context, option, typed)]
+
+
+def _beginning(typed: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if word.startswith(typed)]
