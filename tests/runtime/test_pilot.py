@@ -16,7 +16,7 @@ from unerring.core.voting.sample import Finish
 from unerring.runtime.calls.call_size import SHORT_CALLS
 from unerring.runtime.config import Guards
 from unerring.runtime.ensemble import Ensemble
-from unerring.runtime.pilot import MOST_ROUNDS, WIDE, pilot_seed
+from unerring.runtime.pilot import MAX_ROUNDS, WIDE_MARGIN_VOTES, pilot_seed
 from unerring.testing import NoisySampler
 from virtual_time import LoopClock, Says, Slow, virtually
 
@@ -161,7 +161,7 @@ def _rejection():
 def test_a_voter_that_is_always_flagged_stays_silent_on_the_step():
     """A pilot does not ask for ever: after so many flags the step has no vote, and counts as flagged."""
     found = piloted(Places(3), Says(lambda prompt, step, slot: "!"), 10**6, guards=Guards(flagged=1.0))
-    assert (found.steps, found.samples, found.voters[0].votes) == (3, 3 * MOST_ROUNDS, 0)
+    assert (found.steps, found.samples, found.voters[0].votes) == (3, 3 * MAX_ROUNDS, 0)
 
 
 def test_a_reply_that_is_served_again_is_not_another_vote():
@@ -280,7 +280,7 @@ def test_a_wrong_vote_does_not_lead_a_walk_astray():
 def test_without_a_truth_the_winner_by_a_wide_margin_stands_in():
     """A chain that does not know the right choice draws votes until one choice leads by WIDE, and no more."""
     found = piloted(Untold(10), Says(lambda prompt, step, slot: "a"), 10**6)
-    assert (found.judged_by, found.samples, found.voters[0].wrong) == ("votes", 10 * WIDE, 0)
+    assert (found.judged_by, found.samples, found.voters[0].wrong) == ("votes", 10 * WIDE_MARGIN_VOTES, 0)
 
 
 def test_a_first_vote_that_loses_to_the_winner_was_wrong():
@@ -294,14 +294,14 @@ def test_a_step_on_which_no_choice_ever_leads_is_looked_at_for_so_long_only():
     """Two choices that alternate for ever end the search; the step is counted by one of them."""
     found = piloted(Untold(2), Says(lambda prompt, step, slot: "ab"[slot % 2]), 10**6)
     assert found.steps == 2
-    assert found.samples <= 2 * (MOST_ROUNDS + WIDE + LOOKS)
+    assert found.samples <= 2 * (MAX_ROUNDS + WIDE_MARGIN_VOTES + LOOKS)
 
 
 def test_several_voters_stand_in_for_the_truth_together():
     """With two voters the winner leads by the votes of both, in rounds of one of each."""
     names = Ensemble([Says(lambda prompt, step, slot: "a"), Answers(_always("a"))])
     found = piloted(Untold(3), names, 10**6)
-    assert (found.samples, [voter.votes for voter in found.voters]) == (3 * WIDE, [3, 3])
+    assert (found.samples, [voter.votes for voter in found.voters]) == (3 * WIDE_MARGIN_VOTES, [3, 3])
 
 
 def _always(choice):

@@ -147,7 +147,7 @@ async def _calibrate(
             try:
                 await pilot.run(keeper.seen)
             finally:  # a plan divides by it: fewer may have been under way than were allowed
-                calibration.at_once = pilot.most_under_way or before
+                calibration.at_once = pilot.max_in_flight or before
                 keeper.keep(calibration)
     if stop.reason is not None and calibration.samples < calibration.asked_for:
         raise Interrupted(stop.reason)

@@ -1,12 +1,12 @@
-"""A pilot: samples of single steps, drawn to measure the voters. Nothing is decided, and nothing is carried forward.
+"""Draw a pilot: samples of single steps that measure the voters, without deciding any step.
 
-Each step is asked for one vote of every voter, and looked at again where one errs
-(`unerring.core.planning.calibration`). A chain with `state_at(step)` is entered at steps drawn at random; any other is
-walked from its start. Where the chain knows the truth that judges; where it does not, votes are drawn until one choice
-leads by a wide margin, and that one stands in.
+Each step is asked for one vote of every voter, and for second samples where a voter errs
+(`unerring.core.planning.calibration`). A chain with `state_at(step)` is entered at random steps; any other is walked
+from its start. Votes are judged by the chain's `truth`; without one, votes are drawn until one choice leads by a wide
+margin, and that choice is taken as right.
 
-Samples are drawn as those of a run are (`unerring.runtime.sampling`), into a journal of their own: with an intent
-before each paid call, and within a budget. What that journal holds already is not drawn again.
+Samples are drawn as in a run (`unerring.runtime.sampling`), into a journal of their own: with an intent before each
+paid call, and within a budget. Samples that are in that journal already are not drawn again.
 """
 
 import asyncio
@@ -43,17 +43,17 @@ from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
 
-WIDE = 4  # votes by which a choice leads all others that stands in for the truth
-MOST_ROUNDS = 40  # of votes, one of every voter, to find such a choice, or any vote at all
-ENDLESS = 100_000  # votes ahead, which no pilot draws: a step takes in whatever samples it is given
+WIDE_MARGIN_VOTES = 4  # by which a choice that is taken as right leads all others
+MAX_ROUNDS = 40  # of one vote of every voter, to find such a choice, or any vote at all
+UNREACHABLE_VOTES = 100_000  # of a margin or cap: no pilot draws as many, so that no race of it ends
 
 
 def pilot_policy(policy: Policy, temperature: float) -> Policy:
-    """The policy of a pilot's journal: all samples at one temperature, and a race that no number of votes ends."""
+    """The policy of a pilot's journal: one temperature for all samples, and races that never end."""
     return replace(
         policy,
-        rule=AheadBy(ENDLESS),
-        vote_cap=ENDLESS,
+        rule=AheadBy(UNREACHABLE_VOTES),
+        vote_cap=UNREACHABLE_VOTES,
         flag_cap=1,
         first_temperature=temperature,
         later_temperature=temperature,
@@ -63,7 +63,7 @@ def pilot_policy(policy: Policy, temperature: float) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class PilotPlace:
-    """A step that is to be looked at, and the state it is asked from."""
+    """A step to sample, and the state that it is asked from."""
 
     step: int
     state: Json
@@ -75,25 +75,25 @@ class Pilot:
     def __init__(
         self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, config: RunConfig
     ) -> None:
-        """`ledger` is that of the pilot's own journal, with what earlier sessions drew folded in."""
+        """`ledger` is that of the pilot's own journal, with the samples of earlier sessions."""
         self._chain = chain
         self._calibration = calibration
         self._ledger = ledger
         self._config = config
         self._truth = truth_of(chain)
-        self._free = asyncio.Semaphore(calibration.at_once)
-        self._under_way = self.most_under_way = 0  # samples
+        self._free_slots = asyncio.Semaphore(calibration.at_once)
+        self._in_flight = self.max_in_flight = 0  # samples
         self._voters = len(calibration.voters)
         limited = replace(config, speculation=Speculation(in_flight=calibration.at_once))
         self._sampling = Sampling(sampler, ledger, limited)
         self._looks = SecondLooks(calibration)
-        self.halt = StopRequest()  # asked for when a call fails: those under way are taken in, and none is sent
+        self.halt = StopRequest()  # requested when a call fails: calls in flight are awaited, and none is sent
 
-    async def run(self, seen: Callable[[Calibration], None]) -> None:
-        """Look at steps, several at once, and count them in order; `seen` gets every one that is counted.
+    async def run(self, on_step: Callable[[Calibration], None]) -> None:
+        """Sample steps, several at once, and count them in order; `on_step` is called after each counted step.
 
-        Returns once there are enough samples, no more steps, or a stop is asked for. Raises like a run where it stops
-        short, with all that was drawn in the journal.
+        Returns once there are enough samples, no more steps, or a stop is requested. Raises like a run where it stops
+        early, with all samples in the journal.
         """
         ledger, clock = self._ledger, self._config.clock
         try:
@@ -102,7 +102,7 @@ class Pilot:
             first = None if self._enough else subtask_at(self._chain, started(self._chain), 0)
             if first is not None:
                 await self._sampling.probe_endpoints(first)
-            await (self._walk(seen) if self._calibration.walked else self._enter(seen))
+            await (self._walk(on_step) if self._calibration.walked else self._enter(on_step))
         except JournalError:
             raise
         except BaseException as error:
@@ -119,30 +119,30 @@ class Pilot:
         """Whether there are as many samples as were asked for."""
         return self._calibration.samples >= self._calibration.asked_for
 
-    async def _enter(self, seen: Callable[[Calibration], None]) -> None:
-        """Look at steps drawn at random, several at once."""
+    async def _enter(self, on_step: Callable[[Calibration], None]) -> None:
+        """Sample random steps, several at once."""
         under_way: deque[asyncio.Task[PilotStep]] = deque()
-        places, turn = self._places(), _PilotSlot()
+        places, turn = self._places(), _Turn()
         try:
             while True:
-                while len(under_way) * self._voters < self._calibration.at_once and self._has_room(len(under_way)):
+                while len(under_way) * self._voters < self._calibration.at_once and self._may_begin(len(under_way)):
                     place = next(places, None)
                     if place is None:
                         break
-                    turn = _PilotSlot(turn)
-                    under_way.append(asyncio.ensure_future(self._look(place, turn)))
+                    turn = _Turn(turn)
+                    under_way.append(asyncio.ensure_future(self._draw_step(place, turn)))
                 if not under_way:
                     return
                 self._count(await under_way[0])
                 under_way.popleft()
-                seen(self._calibration)
+                on_step(self._calibration)
                 if self._enough:
-                    await self._take_in(under_way, "there are enough samples")
+                    await self._wait_for_calls(under_way, "there are enough samples")
                     return
         except asyncio.CancelledError:
             raise
         except Exception:
-            await self._take_in(under_way, "another call failed")
+            await self._wait_for_calls(under_way, "another call failed")
             raise_first(map(failure_of, under_way))
             raise
         finally:
@@ -150,23 +150,23 @@ class Pilot:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _take_in(self, under_way: Collection["asyncio.Task[PilotStep]"], why: str) -> None:
-        """Send nothing more, and wait for the calls under way: they are paid for, and a pilot may go on with them."""
+    async def _wait_for_calls(self, under_way: Collection["asyncio.Task[PilotStep]"], why: str) -> None:
+        """Send nothing more, and wait for the calls in flight: they are paid for, and a resumed pilot uses them."""
         self.halt.ask(why)
         if under_way:
             await asyncio.wait(under_way)
 
-    def _has_room(self, steps_under_way: int) -> bool:
-        """Whether a further step may be begun, as far as steps took samples so far; the first one counts as hard."""
+    def _may_begin(self, steps_under_way: int) -> bool:
+        """Whether to begin a further step, by the samples that steps took so far; before the first, by the most."""
         counted = self._calibration
         if self._config.stop.reason is not None or self._enough:
             return False
         a_step = (counted.samples + self._voters * (1 + LOOKS)) / (counted.steps + 1)
         return not steps_under_way or counted.samples + (steps_under_way + 1) * a_step <= counted.asked_for
 
-    def _count(self, looked: PilotStep) -> None:
-        self._calibration.add(looked)
-        self._ledger.state.forget(looked.step)
+    def _count(self, drawn: PilotStep) -> None:
+        self._calibration.add(drawn)
+        self._ledger.state.forget(drawn.step)
         names = [voter.name for voter in self._calibration.voters]
         if len(set(names)) < len(names):
             raise InputError(
@@ -175,7 +175,7 @@ class Pilot:
             )
 
     def _places(self) -> Iterator[PilotPlace]:
-        """Steps at random, none twice; after a stop, those that come next."""
+        """Random steps, none twice; in a resumed pilot those that follow."""
         length = length_of(self._chain)
         assert length is not None
         chance, known = Random(f"steps of a pilot: {self._calibration.seed}"), set[int]()
@@ -189,62 +189,62 @@ class Pilot:
             else:
                 self._ledger.state.forget(step)
 
-    async def _walk(self, seen: Callable[[Calibration], None]) -> None:
-        """Look at one step after the other, each from where the right choice of the one before leads."""
+    async def _walk(self, on_step: Callable[[Calibration], None]) -> None:
+        """Sample one step after the other, each from the state that the right choice of the step before leads to."""
         calibration = self._calibration
         state = started(self._chain) if calibration.steps == 0 else calibration.at
-        while self._has_room(0) and subtask_at(self._chain, state, calibration.steps) is not None:
-            looked = await self._look(PilotPlace(calibration.steps, state))
-            if self._truth is None and all(one.choice is None for one in looked.samples):
+        while self._may_begin(0) and subtask_at(self._chain, state, calibration.steps) is not None:
+            drawn = await self._draw_step(PilotPlace(calibration.steps, state))
+            if self._truth is None and all(one.choice is None for one in drawn.samples):
                 raise StepUndecided(
-                    f"step {looked.step} has no vote after {len(looked.samples):,} samples, all of them flagged: the "
+                    f"step {drawn.step} has no vote after {len(drawn.samples):,} samples, all of them flagged: the "
                     "pilot cannot go on from it"
                 )
-            state = advanced(self._chain, state, parsed(looked.right), calibration.steps)
+            state = advanced(self._chain, state, parsed(drawn.right), calibration.steps)
             calibration.at = state
-            self._count(looked)
-            seen(calibration)
+            self._count(drawn)
+            on_step(calibration)
 
-    async def _look(self, place: PilotPlace, turn: "_PilotSlot | None" = None) -> PilotStep:
-        """All samples of one step, which is looked at again only when its turn has come."""
-        turn = turn or _PilotSlot()
+    async def _draw_step(self, place: PilotPlace, turn: "_Turn | None" = None) -> PilotStep:
+        """Draw all samples of one step; whether it needs second samples is decided when its turn comes."""
+        turn = turn or _Turn()
         try:
-            return await self._looked(place, turn)
+            return await self._drawn(place, turn)
         finally:
-            turn.over()
+            turn.end()
 
-    async def _looked(self, place: PilotPlace, turn: "_PilotSlot") -> PilotStep:
+    async def _drawn(self, place: PilotPlace, turn: "_Turn") -> PilotStep:
         at = digest_at(self._chain, place.state, place.step, "advance" if self._calibration.walked else "state_at")
         question = question_of(self._chain, self._ledger.state, place.step, place.state, at)
         if question is None:
-            raise InputError(f"the process ends before step {place.step}, though it says that it is longer")
-        looking = _Looking(self, question, self._voters)
+            raise InputError(f"the process ends before step {place.step}, but its length() is larger")
+        samples = _StepSamples(self, question, self._voters)
         truth = None if self._truth is None else self._truth(place.state, place.step, question.subtask.nullable)
-        await looking.first_votes()
+        await samples.first_votes()
         if truth is None:
-            truth = await looking.wide_winner()
-            again = bool(looking.erring(truth))
+            truth = await samples.wide_winner()
+            second_samples = bool(samples.erring(truth))
         else:
-            await turn.come()
-            again = self._looks.wanted(looking.erring(truth))
-            turn.over()
-        if again:
-            await looking.rounds(LOOKS)
-        return PilotStep(place.step, tuple(looking.samples()), truth)
+            await turn.wait()
+            second_samples = self._looks.wanted(samples.erring(truth))
+            turn.end()
+        if second_samples:
+            await samples.rounds(LOOKS)
+        return PilotStep(place.step, tuple(samples.samples()), truth)
 
     async def draw(self, question: Question, slot: int, n: int) -> list[PilotSample]:
-        """Samples `slot` to `slot + n - 1` of a step, through all passing failures."""
-        took: dict[int, float] = {}
+        """Draw samples `slot` to `slot + n - 1` of a step, retried after passing failures."""
+        seconds: dict[int, float] = {}
         lacking = [one for one in range(slot, slot + n) if one not in question.step.replies]
-        await self._draw_all(question, lacking, took)
-        return [self._observed(question, one, took.get(one)) for one in range(slot, slot + n)]
+        await self._draw_all(question, lacking, seconds)
+        return [self._observed(question, one, seconds.get(one)) for one in range(slot, slot + n)]
 
-    async def _draw_all(self, question: Question, slots: list[int], took: dict[int, float]) -> None:
-        """Draw samples by as many calls as that takes, all at once; notes how long the call of each took."""
+    async def _draw_all(self, question: Question, slots: list[int], seconds: dict[int, float]) -> None:
+        """Draw samples by as many calls as that takes, all at once; adds the seconds that the call of each took."""
         parts = self._sampling.parts(question, slots)
-        await wait_for_all([self._draw_part(question, part, took) for part in parts], self.halt)
+        await wait_for_all([self._draw_part(question, part, seconds) for part in parts], self.halt)
 
-    async def _draw_part(self, question: Question, slots: list[int], took: dict[int, float]) -> None:
+    async def _draw_part(self, question: Question, slots: list[int], seconds: dict[int, float]) -> None:
         """Draw what one call could bring, or as much of it as may be in flight, and then what it did not bring."""
         asked = slots[: await self._allowed(len(slots))]
         started = self._config.clock.time()
@@ -253,54 +253,54 @@ class Pilot:
                 raise Interrupted(self.halt.reason)
             await self._sampling.call(question, asked, self.halt).drawn
         finally:
-            self._under_way -= len(asked)
+            self._in_flight -= len(asked)
             for _ in asked:
-                self._free.release()
-        took.update(dict.fromkeys(asked, self._config.clock.time() - started))
+                self._free_slots.release()
+        seconds.update(dict.fromkeys(asked, self._config.clock.time() - started))
         if rest := [one for one in slots if one not in question.step.replies]:
-            await self._draw_all(question, rest, took)
+            await self._draw_all(question, rest, seconds)
 
     async def _allowed(self, wanted: int) -> int:
-        """How many samples may be asked for now, `wanted` at most; waits until one may. They are to be released."""
-        await self._free.acquire()
+        """Wait until a sample may be asked for; returns how many may, `wanted` at most. The caller releases them."""
+        await self._free_slots.acquire()
         taken = 1
-        while taken < wanted and not self._free.locked():
-            await self._free.acquire()
+        while taken < wanted and not self._free_slots.locked():
+            await self._free_slots.acquire()
             taken += 1
-        self._under_way += taken
-        self.most_under_way = max(self.most_under_way, self._under_way)
+        self._in_flight += taken
+        self.max_in_flight = max(self.max_in_flight, self._in_flight)
         return taken
 
     def _observed(self, question: Question, slot: int, seconds: float | None) -> PilotSample:
-        """A recorded sample as it is counted. One of an earlier session is taken to have come as fast as most did."""
+        """A recorded sample as it is counted. One of an earlier session is given the mean latency."""
         reply, voter = question.step.replies[slot], slot % self._voters
         self._calibration.voters[voter].name = self._ledger.state.voters[reply.voter].name
         choice = None if reply.candidate is None else question.step.choice(reply.candidate)
-        took = (self._calibration.latency or 0.0) if seconds is None else seconds
-        return PilotSample(voter, choice, reply.flag, reply.usage, reply.logprob, took)
+        seconds = (self._calibration.latency or 0.0) if seconds is None else seconds
+        return PilotSample(voter, choice, reply.flag, reply.usage, reply.logprob, seconds)
 
 
-class _PilotSlot:
-    """The place of a step among those that are looked at together."""
+class _Turn:
+    """The turn of a step among those sampled at once: it comes after the turns of the steps before."""
 
-    def __init__(self, before: "_PilotSlot | None" = None) -> None:
+    def __init__(self, before: "_Turn | None" = None) -> None:
         self._over = asyncio.Event()
         self._before: asyncio.Event | None = None if before is None else before._over
         if before is None:
             self._over.set()
 
-    async def come(self) -> None:
-        """Return once the turns of all steps before are over."""
+    async def wait(self) -> None:
+        """Return once the turns of all steps before have ended."""
         if self._before is not None:
             await self._before.wait()
 
-    def over(self) -> None:
-        """The next step may come."""
+    def end(self) -> None:
+        """Let the next step have its turn."""
         self._over.set()
 
 
-class _Looking:
-    """The samples of one step, in rounds of one of every voter."""
+class _StepSamples:
+    """The samples of one step, drawn in rounds of one sample of every voter."""
 
     def __init__(self, pilot: Pilot, question: Question, voters: int) -> None:
         self._pilot = pilot
@@ -316,18 +316,18 @@ class _Looking:
         return [one.choice for one in self._by_slot.values() if one.choice is not None]
 
     def erring(self, truth: str) -> set[int]:
-        """The voters that cast a vote against the truth."""
+        """The voters that cast a wrong vote."""
         return {one.voter for one in self._by_slot.values() if one.choice not in {None, truth}}
 
     async def rounds(self, count: int) -> None:
-        """So many further samples of every voter, all at once."""
+        """Draw so many further samples of every voter, all at once."""
         await self._draw(self._next * self._voters, count * self._voters)
         self._next += count
 
     async def first_votes(self) -> None:
-        """A vote of every voter; one that is flagged again and again stays without."""
+        """Draw a vote of every voter; one whose samples are flagged MAX_ROUNDS times stays without a vote."""
         await self.rounds(1)
-        for _ in range(MOST_ROUNDS - 1):
+        for _ in range(MAX_ROUNDS - 1):
             voted = {one.voter for one in self._by_slot.values() if one.choice is not None}
             silent = [voter for voter in range(self._voters) if voter not in voted]
             if not silent:
@@ -338,10 +338,10 @@ class _Looking:
             self._next += 1
 
     async def wide_winner(self) -> str:
-        """The choice that leads all others by WIDE votes; the leader of many where none does."""
+        """The choice that leads all others by WIDE_MARGIN_VOTES; after MAX_ROUNDS the one with the most votes."""
         tally = Counter(self.choices())
-        while self._next < MOST_ROUNDS and self._lead(tally) < WIDE:
-            await self.rounds(max(1, -(-(WIDE - self._lead(tally)) // self._voters)))
+        while self._next < MAX_ROUNDS and self._lead(tally) < WIDE_MARGIN_VOTES:
+            await self.rounds(max(1, -(-(WIDE_MARGIN_VOTES - self._lead(tally)) // self._voters)))
             tally = Counter(self.choices())
         return max(sorted(tally), key=tally.__getitem__, default="null")
 
@@ -356,10 +356,10 @@ class _Looking:
 
 
 def pilot_seed(seed: int) -> int:
-    """The seed of a pilot's samples: other ones than those of a run with the same seed, which it is to foretell."""
+    """The seed of a pilot's samples: it differs from that of the run that the pilot predicts."""
     return int.from_bytes(blake2b(f"pilot {seed}".encode(), digest_size=8).digest(), "big") >> 2
 
 
 def can_be_entered(chain: Any) -> bool:
-    """Whether a chain gives the state before any of its steps."""
+    """Whether a chain can give the state before any of its steps."""
     return hasattr(chain, "state_at") and length_of(chain) is not None
