@@ -16,7 +16,7 @@ from doubling import Doubling
 from unerring import Options, Policy, Sample, errors
 from unerring.adapters import terminal
 from unerring.core.voting.race import AheadBy
-from unerring.runtime.signals import CALM, calm_collector
+from unerring.runtime.signals import RAISED_THRESHOLD, calm_collector
 from unerring.testing import NoisySampler, ScriptedSampler
 
 
@@ -129,7 +129,7 @@ def test_the_collectors_pace_is_the_callers_after_runs_that_overlap():
         inside.wait()
         leave[0].set()
         threads[0].join(30)
-        assert gc.get_threshold() == (CALM, 11, 12)
+        assert gc.get_threshold() == (RAISED_THRESHOLD, 11, 12)
         leave[1].set()
         threads[1].join(30)
         assert gc.get_threshold() == (700, 11, 12)

@@ -45,7 +45,7 @@ def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
         rf"{number.name}: waiting for \d+ calls? under way, 1 s at most \(grace\); a second one stops at once",
         ended.err,
     )
-    assert re.search(r"gave up \d+ calls? that did not come back", ended.err)
+    assert re.search(r"gave up \d+ calls? without a reply", ended.err)
     assert reading.report(journal)["samples"]["unknown"] >= 1
     assert reading.report(journal)["stopped"]["kind"] == "interrupted"
     with serving() as server:

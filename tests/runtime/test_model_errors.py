@@ -14,7 +14,7 @@ from unerring.core.voting.policy import Policy
 from unerring.errors import ProviderGone
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import Patience, RunConfig, Speculation, StopRequest
-from unerring.runtime.outcome_guard import MOST_UNANSWERED, OutcomeGuard
+from unerring.runtime.outcome_guard import MAX_UNANSWERED_SAMPLES, OutcomeGuard
 from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of
 from unerring.runtime.sampling import Sampling
@@ -198,7 +198,7 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
             drawn.close()
 
     asyncio.run(main(K1, K1.vote_cap * (1 + K1.flag_cap)))
-    asyncio.run(main(pilot_policy(Policy(), 0.1), MOST_UNANSWERED + 2 * RunConfig().in_flight))
+    asyncio.run(main(pilot_policy(Policy(), 0.1), MAX_UNANSWERED_SAMPLES + 2 * RunConfig().in_flight))
 
 
 def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():

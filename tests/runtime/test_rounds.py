@@ -13,7 +13,7 @@ from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, FirstTo, Majority, Race
 from unerring.errors import StepUndecided
-from unerring.runtime.runner import STEPS_ON_END
+from unerring.runtime.runner import STEPS_PER_TURN
 from unerring.testing import ScriptedSampler
 
 # --- what a round asks for
@@ -151,7 +151,7 @@ def test_a_chain_of_many_steps_leaves_the_loop_room_for_others():
         ticking.cancel()
         return ticks
 
-    assert asyncio.run(beside()) >= 200 // STEPS_ON_END
+    assert asyncio.run(beside()) >= 200 // STEPS_PER_TURN
 
 
 # --- caps

@@ -132,7 +132,7 @@ def test_an_error_raised_in_a_method_keeps_its_type_and_says_where_it_was_raised
 def test_a_parser_that_an_answer_does_not_suit_is_told_of_red_flags():
     """An answer that `int` cannot read stops the run, in words that say what a parser does about it."""
     note = place_of(failure(parse=int))
-    assert note == "in parse() of step 0; for an answer out of form a parser raises RedFlag"
+    assert note == "in parse() of step 0; for an answer in the wrong form a parser raises RedFlag"
 
 
 def test_a_forgotten_return_of_advance_is_named_where_the_next_step_fails():

@@ -15,7 +15,7 @@ from unerring.core.short_text import short
 from unerring.core.user_code import noted, wrong_return
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import InputError, ProviderError
-from unerring.runtime.ensemble import as_failure, leading
+from unerring.runtime.ensemble import as_failure, leading_samples
 
 Answer: TypeAlias = str | Sample
 Function: TypeAlias = Callable[..., Answer | Awaitable[Answer]]
@@ -47,7 +47,7 @@ class FunctionSampler:
             )
         # each sample is a call of its own, with its own number, so that it can be seeded by it
         each = [replace(settings, slot=settings.slot + offset) for offset in range(n)]
-        return leading(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
+        return leading_samples(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         try:

@@ -1,1 +1,1 @@
-"""What does: draws samples, tells votes, journals, advances. Async, and knows no vendor."""
+"""Run a process: draw samples, count votes, write the journal, advance the chain. Async; no code of a vendor."""

@@ -1,4 +1,4 @@
-"""What a model does without voting, for comparison: one sample a step, carried forward whatever it is."""
+"""Run a model without voting, for comparison: one sample a step, carried forward whatever it is."""
 
 from unerring.core.chain import Chain
 from unerring.core.voting.canonical import NotJson, canonical
@@ -7,23 +7,23 @@ from unerring.core.voting.sample import Settings
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler
 
-MOST_TOKENS = 750
+MAX_OUTPUT_TOKENS = 750
 
 
 async def derailed_at(
     chain: Chain, sampler: Sampler, temperature: float, seed: int, most_steps: int | None = None
 ) -> int | None:
-    """The first step whose only sample was wrong or unreadable; None if the chain's first `most_steps` came out right.
+    """Find the first step whose only sample is wrong or unreadable; None if the first `most_steps` are all right.
 
-    Needs a chain with `truth(state)`, which judges here and decides nothing.
+    Needs a chain with `truth(state)`, which judges the samples.
     """
     truth = getattr(chain, "truth", None)
     if truth is None:
-        raise InputError("to tell where a model derails, the process needs a method truth(state)")
+        raise InputError("to find where a model derails, the process needs a method truth(state)")
     state, step = chain.start(), 0
     while step != most_steps and (subtask := chain.subtask(state)) is not None:
         prompt = subtask.worded(sampler.compact)
-        (sample,) = await sampler.sample(prompt, Settings(temperature, MOST_TOKENS, seed, step, 0), 1)
+        (sample,) = await sampler.sample(prompt, Settings(temperature, MAX_OUTPUT_TOKENS, seed, step, 0), 1)
         try:
             choice = subtask.parse(sample.text)
             if canonical(choice) != canonical(truth(state)):

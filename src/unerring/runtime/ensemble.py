@@ -1,8 +1,7 @@
-"""A panel: several samplers as one, so that one that is stubbornly wrong on a step is outvoted by the others.
+"""Combine several samplers into one, so that one that is wrong again and again on a step is outvoted by the others.
 
-Sample number i of a step is drawn from member i modulo their count. A step that is still open after some rounds of
-voting may be handed to the panel's reserves, which answer alone from then on: members that could not settle it would
-only go on disagreeing.
+Sample number i of a step is drawn from member i modulo their count. A step that is still open after some rounds may be
+handed to the ensemble's reserves, which alone answer from then on: members that disagreed so far would go on doing so.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ RESERVE = " > "
 
 
 class Ensemble:
-    """Samplers that take turns, and those that stand by for hard steps."""
+    """Samplers that take turns (members), and samplers for hard steps (reserves)."""
 
     def __init__(self, members: Sequence[Sampler], reserves: Sequence[Sampler] = ()) -> None:
         self.members = tuple(members)
@@ -37,16 +36,16 @@ class Ensemble:
         self.rotation = _rotation(self.members)
 
     def member_for(self, slot: int, escalated: bool = False) -> Sampler:
-        """Who draws a step's sample number `slot`."""
+        """The sampler that draws a step's sample number `slot`."""
         drawing = self.reserves if escalated and self.reserves else self.members
         return drawing[slot % len(drawing)]
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples of one prompt, each from the member whose turn it is."""
         if len({sampler.compact for sampler in self.members}) > 1:
-            raise InputError("models that know compact prompts only cannot be asked what the others are asked")
+            raise InputError("models with compact prompts cannot take the prompts of other models")
         each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))
-        return leading(await asyncio.gather(*each, return_exceptions=True))
+        return leading_samples(await asyncio.gather(*each, return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         sampler = self.member_for(settings.slot)
@@ -57,22 +56,22 @@ class Ensemble:
 
 
 def samplers_of(sampler: Sampler) -> tuple[Sampler, ...]:
-    """All samplers behind one: a panel's members and reserves, or itself."""
+    """All samplers of an ensemble, members and reserves; else the sampler alone."""
     return sampler.members + sampler.reserves if isinstance(sampler, Ensemble) else (sampler,)
 
 
 def member_for(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
-    """Who draws a step's sample number `slot`."""
+    """The sampler that draws a step's sample number `slot`."""
     return sampler.member_for(slot, escalated) if isinstance(sampler, Ensemble) else sampler
 
 
 def reserves_of(sampler: Sampler) -> tuple[Sampler, ...]:
-    """The samplers that stand by for hard steps."""
+    """The samplers for hard steps; none without an ensemble."""
     return sampler.reserves if isinstance(sampler, Ensemble) else ()
 
 
 def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
-    """Raise `InputError` where votes are weighed, and those of a sampler would weigh nothing: nobody measured it."""
+    """Raise `InputError` where votes are weighed and a sampler was never measured: its votes would weigh nothing."""
     if not isinstance(rule, LogOdds):
         return
     measured = [name for name, _ in rule.weights.voters]
@@ -90,13 +89,11 @@ def answers_as(sampler: Sampler, voter: str) -> bool:
 
 
 def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
-    """Raise `InputError` where a run has request settings that one of its samplers would not heed."""
+    """Raise `InputError` where a run has request settings that one of its samplers would ignore."""
     for one in samplers:
         for name, asked in (("nonce", request.nonce), ("echo", request.echo)):
             if asked and one.compact:
-                raise InputError(
-                    f"{one.name} knows no questions but its own: leave out the line of its own (`{name}`)"
-                )
+                raise InputError(f"{one.name} takes no prompts but those it was trained on: leave out `{name}`")
         if request.is_plain:
             continue
         if not getattr(one, "takes_request", True):
@@ -107,10 +104,9 @@ def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
 
 
 def turns_before(sampler: Sampler, slot: int, escalated: bool = False) -> int:
-    """How often all who draw have had their turn before a step's sample number `slot`.
+    """How often all samplers have had their turn before a step's sample number `slot`.
 
-    Where there are several wordings, that says which one it is asked in: so every member meets every wording, whatever
-    their numbers.
+    With several wordings this picks the wording, so that every member is asked in every wording.
     """
     if escalated and (reserves := reserves_of(sampler)):
         return slot // _rotation(reserves)
@@ -119,18 +115,18 @@ def turns_before(sampler: Sampler, slot: int, escalated: bool = False) -> int:
 
 
 def _rotation(samplers: Sequence[Sampler]) -> int:
-    """After how many samples these have all had their turns, with those who take turns within one of them."""
+    """After how many samples all of these, and all within them, have had their turns."""
     return lcm(len(samplers), *(getattr(sampler, "rotation", 1) for sampler in samplers))
 
 
 def voters_of(sampler: Sampler) -> int:
-    """How many voters take turns at a step: members by their names, and those who take turns within one of them."""
+    """How many voters take turns at a step: members by their names, with the voters within each."""
     every = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
     return sum({one.name: int(getattr(one, "rotation", 1)) for one in every}.values())
 
 
 def voter_name(sample: Sample, sampler: Sampler, wording: int) -> str:
-    """The voter that gave a sample: who answered, and in which wording it was asked where there are several."""
+    """The name of a sample's voter: who answered, and the number of the wording where that is not the first."""
     name = sample.voter or sampler.name
     return f"{name}{WORDING}{wording + 1}" if wording else name
 
@@ -141,11 +137,11 @@ def wording_of(voter: str) -> int:
     return int(number) if number.isdecimal() else 1
 
 
-def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
-    """The samples before the first failed call: they are paid for and kept, and the rest is asked for again.
+def leading_samples(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
+    """The samples before the first failed call: these are paid for and kept; the rest is asked for again.
 
-    Raises the failure where it came first, or where it is a bug and not the provider's. Outcomes are those of calls
-    that have ended: what is cancelled among them was cancelled by the model's own code.
+    Raises the failure where it is the first outcome, or a bug instead of a provider's failure. The calls have ended:
+    one that was cancelled was cancelled by the model's own code.
     """
     samples: list[Sample] = []
     for outcome in outcomes:
@@ -162,10 +158,10 @@ def leading(outcomes: Sequence[Sample | BaseException]) -> list[Sample]:
 def as_failure(error: BaseException) -> Exception:
     """Convert a call's error into one that an event loop can carry: `SystemExit` and the like would end the loop."""
     if isinstance(error, asyncio.CancelledError):
-        return cancelled_by_itself()
+        return own_cancellation()
     return passable(error, "model")
 
 
-def cancelled_by_itself() -> ProviderBusy:
+def own_cancellation() -> ProviderBusy:
     """The failure of a call that ended in a `CancelledError` although the run had not abandoned it."""
     return ProviderBusy("the model's own code cancelled the call (CancelledError)", kind=FailureKind.UNKNOWN)

@@ -1,6 +1,6 @@
-"""The guard against a run next to none of whose samples may vote: it stops the run, and names voters that are silent.
+"""Stop a run almost all of whose samples are flagged, and warn of voters whose samples all are.
 
-The criterion is `unerring.core.voting.flag_limit`; here a session's samples are counted, and a stop is raised.
+`unerring.core.voting.flag_limit` has the criterion; this module counts a session's samples and raises.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger("unerring")
 
 
 class FlagGuard:
-    """Counts the samples of one session, votes and flags."""
+    """Counts the votes and flags of one session."""
 
     def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig) -> None:
         self._ledger = ledger
@@ -31,9 +31,9 @@ class FlagGuard:
         self._watch = FlagWatch(config.guards.flagged, voted)
 
     def count(self, question: Question, compact: bool, replies: Sequence[Reply], samples: Sequence[Sample]) -> None:
-        """Count what a call brought; raises `SamplesFlagged` where that shows that the run is to stop.
+        """Count the samples of a call; raises `SamplesFlagged` where too many were flagged.
 
-        `samples` are those of the replies, whose texts say what they were. `compact` says in which words it was asked.
+        `samples` are those of the replies, with their texts. `compact` says whether the call had the compact prompt.
         """
         step, names = question.step, self._ledger.state.voters
         voters = self._turns * len(question.subtask.wordings(compact))

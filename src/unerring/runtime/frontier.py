@@ -1,4 +1,4 @@
-"""The frontier: where the committed chain ends, what is asked there, and how a verdict becomes part of the chain."""
+"""The frontier: the end of the committed chain, the question there, and the commit of its verdict."""
 
 import asyncio
 import logging
@@ -19,14 +19,14 @@ from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
 from unerring.runtime.question import Question, question_of
 
-OF_THE_PROCESS = (FlagKind.MALFORMED, FlagKind.REJECTED)  # flags that the process's parser or check raises
-MAX_UNCHANGED_STEPS = 100  # committed one after the other, that left the state as it was, before a warning
+FLAGS_OF_THE_PROCESS = (FlagKind.MALFORMED, FlagKind.REJECTED)  # those that its parser or check raises
+MAX_UNCHANGED_STEPS = 100  # in a row that leave the state as it was, before a warning
 
 log = logging.getLogger("unerring")
 
 
 class Frontier:
-    """The end of what is decided. Only `commit` moves it, one step at a time and in order."""
+    """The end of the committed chain. Only `commit` moves it, one step at a time and in order."""
 
     def __init__(self, chain: Chain, ledger: Ledger, at: Json, config: RunConfig) -> None:
         self.chain = chain
@@ -40,31 +40,33 @@ class Frontier:
             self._end = self._asked_end
         elif first < length:
             self._end = length if self._asked_end is None else min(self._asked_end, length)
-        else:  # beyond it only as many steps as a person asks for
+        else:  # beyond its length a chain takes only as many steps as `max_steps` asks for
             self._end = first if self._asked_end is None else self._asked_end
         self._unchanged = 0
 
     @property
-    def folded(self) -> RunState:
+    def run_state(self) -> RunState:
         return self._ledger.state
 
     @property
     def left(self) -> int | None:
-        """Steps that may still be done in this session, or None for no limit."""
-        return None if self._end is None else self._end - self.folded.committed
+        """Steps that this session may still commit; None for no limit."""
+        return None if self._end is None else self._end - self.run_state.committed
 
     def question(self) -> Question | None:
-        """The next step, asked from where the chain stands; None at its end. Raises `StepLimit`."""
-        question = question_of(self.chain, self.folded, self.folded.committed, self.at, self.folded.last_digest)
+        """The question of the next step; None at the chain's end. Raises `StepLimit`."""
+        question = question_of(
+            self.chain, self.run_state, self.run_state.committed, self.at, self.run_state.last_digest
+        )
         if question is not None and self.left == 0:
-            if self.folded.committed == self._asked_end:
+            if self.run_state.committed == self._asked_end:
                 raise StepLimit(f"did the {counted(self.config.max_steps or 0, 'step')} it was asked to")
             raise self._beyond_length()
         return question
 
     def _beyond_length(self) -> StepLimit:
-        """What stops a run that is not at its end after as many steps as its process says it has."""
-        done, length = self.folded.committed, self._length
+        """The error of a run that is not at its end after `length()` steps."""
+        done, length = self.run_state.committed, self._length
         error = StepLimit(
             f"did {done:,} steps, and is not at its end after the {length:,} that its process says it has: a step was "
             "decided wrongly, or its length() is too small"
@@ -73,20 +75,20 @@ class Frontier:
         return error
 
     def commit(self, step: OpenStep, choice: str) -> None:
-        """Make a step's verdict part of the chain."""
-        self.commit_to(step, *after(self.chain, self.at, choice, step.step))
+        """Commit a step's choice: it becomes part of the chain."""
+        self.commit_to(step, *state_after(self.chain, self.at, choice, step.step))
 
     def commit_to(self, step: OpenStep, state: Json, digest: str) -> None:
-        """Commit a step whose verdict leads to a state that is known already."""
+        """Commit a step whose next state is known already."""
         self._watch_for_change(state, digest)
         decided = self._ledger.record(Committed(step.step, digest))
         self.at = state
         if self.config.observer is not None and decided is not None:
-            self.config.observer.decided(decided, self.folded)
+            self.config.observer.decided(decided, self.run_state)
 
     def _watch_for_change(self, state: Json, digest: str) -> None:
-        """Warn once a run of steps has led to the state that it came from: no such step can be the last."""
-        if digest != self.folded.last_digest or state != self.at:
+        """Warn once MAX_UNCHANGED_STEPS in a row left the state as it was: such a chain never ends."""
+        if digest != self.run_state.last_digest or state != self.at:
             self._unchanged = 0
             return
         self._unchanged += 1
@@ -95,7 +97,7 @@ class Frontier:
             show(f"the state has not changed for {MAX_UNCHANGED_STEPS} steps: does advance() return the new one?")
 
     def shortlist(self, question: Question) -> bool:
-        """Whether a step that votes have not settled comes to a shortlist now: where its question allows for that."""
+        """Whether an open step is given a shortlist of its choices now; records that. See `Subtask.shortlist`."""
         step, after_votes = question.step, question.subtask.shortlist
         if after_votes is None or isinstance(step.verdict, Won) or len(step.race.tally) < 2:
             return False
@@ -105,18 +107,18 @@ class Frontier:
         return True
 
     def finish(self, latency: float | None) -> None:
-        """Note in the journal that the chain has come to its end."""
-        self._ledger.record(Finished(self.folded.committed, self.config.clock.time(), latency))
+        """Record that the chain is at its end."""
+        self._ledger.record(Finished(self.run_state.committed, self.config.clock.time(), latency))
 
     def pause(self, error: BaseException, latency: float | None) -> None:
-        """Note in the journal why the run stops."""
-        if self.folded.finished is not None:
+        """Record why the run stops."""
+        if self.run_state.finished is not None:
             return
         self._ledger.record(paused_by(error, self.config.clock.time(), latency))
 
 
 def paused_by(error: BaseException, time: float, latency: float | None) -> Paused:
-    """The entry of a session that an error ended."""
+    """The `Paused` entry of a session that an error ended."""
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return Paused(Interrupted.kind, "cancelled", time, latency)
     if isinstance(error, Stopped):
@@ -124,33 +126,29 @@ def paused_by(error: BaseException, time: float, latency: float | None) -> Pause
     return Paused("error", told(error), time, latency)
 
 
-def after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]:
-    """The state that a choice of a step leads to, and the digest of what is asked there."""
+def state_after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]:
+    """The state that a choice leads to, and the digest of the step after it."""
     following = advanced(chain, state, parsed(choice), step)
     return following, digest_at(chain, following, step + 1)
 
 
-def undecided(step: OpenStep) -> StepUndecided:
-    """What stops a run at a step that met its caps."""
+def undecided_error(step: OpenStep) -> StepUndecided:
+    """The error that stops a run at a step that met a cap."""
     race = step.race
     counts = tuple(sorted(race.tally.values(), reverse=True))
     tally = "-".join(map(str, counts)) or "none"
-    if isinstance(race.rule, LogOdds):  # votes alone do not say how far from a win it was
+    if isinstance(race.rule, LogOdds):  # with weights, votes alone do not show how far it was from a win
         tally += f", a lead of {race.margin / 1000:g} nats where {race.rule.name} wins"
-    said = f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
+    message = f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
     if not race.votes:
         why = explained(_flagged(step), step.policy.flags.max_output_tokens)
-        said += f": {why}" if why else ""
-    error = StepUndecided(
-        said,
-        step.step,
-        counts,
-    )
-    error.unread = not race.votes and all(one.kind in OF_THE_PROCESS for one in _flagged(step))
+        message += f": {why}" if why else ""
+    error = StepUndecided(message, step.step, counts)
+    error.unread = not race.votes and all(one.kind in FLAGS_OF_THE_PROCESS for one in _flagged(step))
     by_votes, policy = isinstance(race.verdict, Undecided), step.policy
     if by_votes:
         error.larger = "vote_cap", 2 * policy.vote_cap
-    elif not error.unread:  # a parser that takes none of so many answers takes none of twice as many
+    elif not error.unread:  # a parser that refused all answers so far would refuse twice as many
         error.larger = "flag_cap", 2 * policy.flag_cap
     return error
 

@@ -1,4 +1,4 @@
-"""The seams: what the runtime needs from the outside, and all it knows of it."""
+"""Protocols of what the runtime uses: samplers, endpoints, journals, clocks, observers."""
 
 from collections.abc import Coroutine, Sequence
 from typing import Protocol, runtime_checkable
@@ -11,10 +11,10 @@ from unerring.core.voting.sample import Sample, Settings, Usage
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What answers: a model endpoint, a model in this process, or a stand-in for one.
+    """What answers questions: a model endpoint, a model in this process, or a stand-in for one.
 
-    One that cannot heed a run's system message and further fields (`Settings.messages` and `extra`) says so with an
-    attribute `takes_request = False`, and is refused where they are given.
+    A sampler that ignores a run's system message and further fields (`Settings.messages` and `extra`) says so with an
+    attribute `takes_request = False`; runs that have them refuse it.
     """
 
     @property
@@ -23,24 +23,24 @@ class Sampler(Protocol):
 
     @property
     def paid(self) -> bool:
-        """Whether a call costs something that a crash must not hide: its intent is journaled first."""
+        """Whether calls cost something: then the intent of each is journaled before it is sent."""
 
     @property
     def compact(self) -> bool:
-        """Whether it wants a subtask's compact prompt where there is one."""
+        """Whether it takes a subtask's compact prompt where there is one."""
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples of one prompt, in the order of their numbers.
 
-        May return fewer (at least one): the rest is asked for again. Raises `ProviderBusy` for a passing
-        failure and `ProviderDown` for a lasting one; anything else it raises is a bug. It makes one request and never
-        tries again: the runtime does, and journals every try.
+        May return fewer (at least one): the rest is asked for again. Raises `ProviderBusy` for a passing failure and
+        `ProviderDown` for a lasting one; any other error counts as a bug. It sends one request and never retries: the
+        runtime does, and journals every try.
         """
 
 
 @runtime_checkable
 class Endpoint(Sampler, Protocol):
-    """A sampler beyond a network: calls to one account are paced together, and what one costs at most is known."""
+    """A sampler over a network: calls of an account share a rate limiter, and the most that each can cost is known."""
 
     @property
     def account(self) -> str:
@@ -54,24 +54,24 @@ class Endpoint(Sampler, Protocol):
 
 
 class Journal(Protocol):
-    """Where entries go. One writer; entries come back in the order they were appended."""
+    """Where entries are stored. It has one writer, and keeps the order in which entries were appended."""
 
     def append(self, entry: Entry) -> None:
         """Add an entry. It is not durable yet."""
 
     async def commit(self) -> None:
-        """Return once everything appended so far would survive a power cut."""
+        """Return once all entries appended so far would survive a power cut."""
 
     @property
     def pending(self) -> int:
         """Entries appended and not yet durable."""
 
     def close(self) -> None:
-        """Make everything durable and let go of the journal."""
+        """Make all entries durable and close the journal."""
 
 
 class Clock(Protocol):
-    """Time, as a value that comes in."""
+    """A source of time, so that tests need not wait."""
 
     def time(self) -> float:
         """Seconds since 1970."""
@@ -81,9 +81,9 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Who watches a run. Called on the event loop, after each committed step; must return at once.
+    """What watches a run. It is called on the event loop after each committed step, and must return at once.
 
-    It may also offer `notice(line)`, for a line for people where something takes a while in which no step is decided.
+    It may also have a method `notice(line)`, called with a line for people where no step can be decided for a while.
     """
 
     def decided(self, decided: DecidedStep, state: RunState) -> None:

@@ -1,4 +1,4 @@
-"""A question: one step, asked from one state, and how its answers are read."""
+"""A question: one step, asked from one state, with how its answers are parsed and checked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,15 @@ HOW_TO_GO_ON = "go on with the code that started the run, or accept the change (
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """A step asked from a state, which may be guessed; `at` is the digest of what it hangs on (`Chain.place`)."""
+    """A step asked from a state.
+
+    step: the step's samples and race.
+    subtask: what is asked.
+    state: what it is asked from; it may be guessed.
+    at: the digest of the part of the state that the step depends on (`Chain.place`).
+    check: the chain's check of choices, if any.
+    request: the run's request settings as text, for the digest.
+    """
 
     step: OpenStep
     subtask: Subtask
@@ -42,17 +50,17 @@ class Question:
         return self._digest
 
     def text_entry(self, compact: bool, place: str | None) -> QuestionText:
-        """The entry that keeps what is asked, in the fewest words if `compact`; `place` is as in `Intent.at`."""
+        """The entry that keeps the text of the question, compact or not; `place` is as in `Intent.at`."""
         wordings, before = self.subtask.wordings(compact), self.subtask.introduced(compact)
         return QuestionText(self.step.step, wordings, place, before)
 
     def require_same(self) -> None:
-        """Raise `ChainChanged` where the step was asked something else before, or its samples read otherwise now."""
+        """Raise `ChainChanged` where the question changed, or the stored samples are parsed differently now."""
         if (difference := self.difference()) is not None:
             raise ChainChanged(f"step {self.step.step} {difference}; {HOW_TO_GO_ON}")
 
     def difference(self) -> str | None:
-        """What is no longer as it was when an earlier session asked the step; None where all is the same."""
+        """Say what changed since an earlier session asked the step; None where nothing did."""
         before = self.step.question
         if before is not None and before != self.digest:
             changed = what_changed(before, self.digest, self.step.wordings, self.subtask)
@@ -70,7 +78,7 @@ class Question:
         return None
 
     def judged(self, text: str, reply: Reply) -> Judgement:
-        """How a stored sample reads now. A flag that its text alone does not explain stays as it was."""
+        """Parse and check a stored sample again. A flag that does not follow from its text stays as it was."""
         if reply.flag not in {None, FlagKind.MALFORMED, FlagKind.REJECTED}:
             return Judgement(reply.slot, None, reply.flag, reply.reason)
         try:
@@ -79,22 +87,22 @@ class Question:
             return Judgement(reply.slot, None, flag.kind, flag.reason[:MAX_REASON_CHARS])
 
     def choice(self, text: str) -> str:
-        """The canonical choice in a text; raises `RedFlag` where parser or check object.
+        """The canonical choice of a text; raises `RedFlag` where the parser or the check objects.
 
-        Equal texts are read once: most samples of a step are equal, and a parser is a function of the text alone.
+        Equal texts are parsed once: most samples of a step are equal, and a parser depends on the text alone.
         """
         if text not in self._read:
             try:
                 self._read[text] = self._choice(text)
             except RedFlag as flag:
                 self._read[text] = flag
-        found = self._read[text]
-        if isinstance(found, RedFlag):
-            raise found
-        return found
+        choice = self._read[text]
+        if isinstance(choice, RedFlag):
+            raise choice
+        return choice
 
     def read_as(self, other: "Question") -> bool:
-        """Whether another question is put in the same words, and all that was answered here reads the same there."""
+        """Whether another question has the same wordings, and parses all texts that were parsed here alike."""
 
         def read(question: Question, text: str) -> str | FlagKind:
             try:
@@ -118,8 +126,8 @@ class Question:
         except RedFlag:
             raise
         except OWN_ERRORS as error:
-            unread = isinstance(error, ValueError | LookupError)  # mostly a parser that an answer does not suit
-            hint = "; for an answer out of form a parser raises RedFlag" if unread else ""
+            unread = isinstance(error, ValueError | LookupError)  # mostly a parser that did not expect the answer
+            hint = "; for an answer in the wrong form a parser raises RedFlag" if unread else ""
             raise_own(error, "parse", step, parse, hint)
         if value is None and not self.subtask.nullable:
             said = "returned None: is a return missing? Where null is an answer, say Subtask(nullable=True)"
@@ -128,7 +136,7 @@ class Question:
             choice = canonical(value)
         except ForeignType as error:
             raise not_json(error, "parse", "choice", step, parse) from None
-        except NotJson as error:  # NaN, a lone surrogate: the model's doing, not the parser's
+        except NotJson as error:  # NaN, a lone surrogate: the fault of the answer, not of the parser
             raise RedFlag(str(error)) from None
         example = self.subtask.example
         if example is not None and (copied := repeats_example(example, text, value)) is not None:
@@ -145,18 +153,18 @@ def _verdict(choice: str | None, flag: FlagKind | None) -> str:
 
 
 def stored_question(chain: Chain, step: OpenStep, state: Json, request: str) -> Question | None:
-    """Ask a step of a journal again, to compare it with what it was; None where the chain ends there now."""
+    """The present question of a stored step, to compare with the stored one; None where the chain ends there now."""
     subtask = subtask_at(chain, state, step.step)
     return None if subtask is None else Question(step, subtask, state, "", check_of(chain), request=request)
 
 
-def question_of(chain: Chain, folded: RunState, number: int, state: Json, at: str) -> Question | None:
-    """Ask step `number` from a state; None where the chain ends there."""
+def question_of(chain: Chain, run_state: RunState, number: int, state: Json, at: str) -> Question | None:
+    """The question of step `number` from a state; None where the chain ends there."""
     subtask = subtask_at(chain, state, number)
     if subtask is None:
         return None
     question = Question(
-        folded.step(number, at), subtask, state, at, check_of(chain), request=folded.request.question_text
+        run_state.step(number, at), subtask, state, at, check_of(chain), request=run_state.request.question_text
     )
     if question.step.left_open:
         question.require_same()

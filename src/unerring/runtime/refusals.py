@@ -1,8 +1,8 @@
-"""Park questions that a provider refuses, as opposed to requests that it never accepts.
+"""Park a question that a provider refuses, as opposed to requests that it never accepts.
 
-A question is refused by itself where the provider's code or message says so (`FailureKind.REFUSED`: too long for the
-model, against a policy), or where it answers 400, 413 or 422 and has answered other steps of the run, which are asked
-with the same model and settings. Any other request that is refused would be so at every step, and ends the run.
+The question itself is refused where the provider's code or message says so (`FailureKind.REFUSED`: too long for the
+model, against a policy), or where it answers 400, 413 or 422 and has answered other steps of the run, asked with the
+same model and settings. Any other refusal would meet every step, and ends the run.
 """
 
 from unerring.core.journal.entries import Refused
@@ -14,27 +14,27 @@ from unerring.runtime.ensemble import answers_as, samplers_of
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question
 
-OF_A_QUESTION = {400, 413, 422}  # HTTP statuses that may be about one question alone
-MOST_REMEMBERED = 10_000  # places that some model has refused
+QUESTION_STATUSES = {400, 413, 422}  # HTTP statuses that may concern one question alone
+MAX_REMEMBERED_QUESTIONS = 10_000  # that some model has refused
 
 
 def refused_by_itself(gone: ProviderGone) -> bool:
-    """Whether the provider says that it refuses what one call asks, and not every call."""
+    """Whether the provider says that it refuses the question of one call, and not every call."""
     return isinstance(gone.__cause__, ProviderDown) and gone.__cause__.kind is FailureKind.REFUSED
 
 
 class Refusals:
-    """What a session knows of who answered and who refused."""
+    """Which samplers answered and which refused in this session."""
 
     def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig) -> None:
         self._sampler = sampler
         self._ledger = ledger
         self._config = config
-        self._answered: dict[str, set[int]] = {}  # by sampler, two steps at most
+        self._answered: dict[str, set[int]] = {}  # by sampler: steps that it answered, two at most
         self._refused: dict[tuple[int, str], set[str]] = {}
 
     def answered(self, sampler: Sampler, step: int) -> None:
-        """Note that a call for a step brought samples."""
+        """Note that a sampler answered a step."""
         steps = self._answered.setdefault(sampler.name, set())
         if len(steps) < 2:
             steps.add(step)
@@ -42,10 +42,10 @@ class Refusals:
     def settled(
         self, gone: ProviderGone, question: Question, place: str | None, sampler: Sampler, count: int
     ) -> list[Sample]:
-        """Flagged samples, so many, where the provider refused the question and other models answer it as well.
+        """Return `count` flagged samples where the provider refused the question and other models are still to answer.
 
-        Raises `StepRefused` where there are none, or all refused it, with that in the journal; and the failure itself
-        where it would meet other questions too. `place` is as in `Intent.at`.
+        Raises `StepRefused` where no other model is left, with that in the journal, and the failure itself where it
+        would meet other questions too. `place` is as in `Intent.at`.
         """
         step = question.step
         refusal = self._of_one_question(gone, sampler, step.step)
@@ -66,22 +66,22 @@ class Refusals:
             return None
         if down.kind is FailureKind.REFUSED:
             return down
-        if down.kind is not FailureKind.INVALID or down.status not in OF_A_QUESTION:
+        if down.kind is not FailureKind.INVALID or down.status not in QUESTION_STATUSES:
             return None
         return down if self._answers_others(sampler, step) else None
 
     def _by_all(self, question: Question, sampler: Sampler) -> bool:
-        """Whether all models that may answer a step have refused it, this one now."""
+        """Note that this model refused a step; whether all models that may answer it have."""
         model, key = question.step.model, (question.step.step, question.at)
         every = samplers_of(self._sampler if model is None else self._config.substitutes[model])
         refused = self._refused.setdefault(key, set())
         refused.add(sampler.name)
-        if len(self._refused) > MOST_REMEMBERED:
+        if len(self._refused) > MAX_REMEMBERED_QUESTIONS:
             self._refused = {key: refused}
         return refused >= {one.name for one in every}
 
     def _answers_others(self, sampler: Sampler, step: int) -> bool:
-        """Whether it has answered another step, in this session or an earlier one."""
+        """Whether the sampler has answered another step, in this session or an earlier one."""
         if self._answered.get(sampler.name, set()) - {step}:
             return True
         state = self._ledger.state

@@ -1,7 +1,6 @@
-"""The chain runner: steps are decided by races, committed strictly in order, journaled, and carried forward.
+"""Run a chain: decide each step by a race, commit it in order to the journal, and advance the state.
 
-Here they are taken one after the other; `unerring.runtime.speculation.lookahead` asks further ahead and commits the
-same.
+This module takes one step after the other. `unerring.runtime.speculation.lookahead` asks ahead, and commits the same.
 """
 
 import asyncio
@@ -14,31 +13,31 @@ from unerring.errors import Interrupted, JournalError
 from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
-from unerring.runtime.frontier import Frontier, undecided
+from unerring.runtime.frontier import Frontier, undecided_error
 from unerring.runtime.protocols import Journal, Sampler
 from unerring.runtime.question import Question
 from unerring.runtime.sampling import Sampling
 from unerring.runtime.speculation.guesses import guesses_of
 from unerring.runtime.speculation.lookahead import Lookahead
 
-STEPS_ON_END = 8  # that a chain on an instant sampler takes before the event loop has a turn
+STEPS_PER_TURN = 8  # that a chain on an instant sampler takes before it yields to the event loop
 
 
 async def run_chain(
-    chain: Chain, sampler: Sampler, journal: Journal, folded: RunState, at: Json, config: RunConfig
+    chain: Chain, sampler: Sampler, journal: Journal, run_state: RunState, at: Json, config: RunConfig
 ) -> Json:
-    """Run a chain from the state `at`, where the journal folded so far stands, to its end.
+    """Run a chain to its end, from the state `at`, to which the entries folded into `run_state` have led.
 
-    Returns the chain's last state. Raises `Stopped` where the run stops short, with everything decided so far in
-    the journal; whatever a user's own code raises is passed on, after the journal is made safe.
+    Returns the chain's last state. Raises `Stopped` where the run stops early, with everything decided so far in the
+    journal. Errors of the user's own code are passed on after the journal is durable.
     """
-    ledger = Ledger(folded, journal, config)
+    ledger = Ledger(run_state, journal, config)
     try:
         frontier = Frontier(chain, ledger, at, config)
         sampling = Sampling(sampler, ledger, config)
         try:
-            sampling.require_weighed(voter.name for voter in folded.voters.values())
-            first = subtask_at(chain, at, folded.committed)
+            sampling.require_weighed(voter.name for voter in run_state.voters.values())
+            first = subtask_at(chain, at, run_state.committed)
             if first is not None:
                 await sampling.probe_endpoints(first)
             if config.speculation is None:
@@ -64,12 +63,12 @@ async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:
     while (question := frontier.question()) is not None:
         choice = await _decided(question, sampling, frontier)
         frontier.commit(question.step, choice)
-        if question.step.step % STEPS_ON_END == 0:
-            await asyncio.sleep(0)  # instant samplers never wait, and the loop has signals to hear
+        if question.step.step % STEPS_PER_TURN == 0:
+            await asyncio.sleep(0)  # instant samplers never wait, and the event loop has to handle signals
 
 
 async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -> str:
-    """Draw samples until the step is won, or comes to a shortlist; raises `StepUndecided` at its caps."""
+    """Draw samples until the step has a winner; raises `StepUndecided` at its caps."""
     step, stop = question.step, frontier.config.stop
     while True:
         frontier.shortlist(question)
@@ -77,7 +76,7 @@ async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -
             case Won(candidate):
                 return step.choice(candidate)
             case Undecided():
-                raise undecided(step)
+                raise undecided_error(step)
             case Continue():
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)

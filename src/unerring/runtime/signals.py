@@ -1,4 +1,4 @@
-"""Work that can be stopped: on an event loop of its own, and in good order on Ctrl-C or SIGTERM."""
+"""Run work on an event loop of its own, and stop it in good order on Ctrl-C or SIGTERM."""
 
 import asyncio
 import gc
@@ -15,11 +15,9 @@ from unerring.errors import InputError, Interrupted
 from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.config import StopRequest
 
-GRACE_SECONDS = 10.0  # that calls under way are waited for after a first signal
-COUNT_SECONDS = 1.0  # between two looks at how many are still under way
-CALM = (
-    20_000  # containers made and not freed, between two looks of the garbage collector; Python's own is 700 or 2,000
-)
+GRACE_SECONDS = 10.0  # for which calls in flight are awaited after a first signal
+COUNTDOWN_SECONDS = 1.0  # between two displays of the calls in flight after a stop
+RAISED_THRESHOLD = 20_000  # objects made and not freed between two collections; Python has 700 or 2,000
 
 T = TypeVar("T")
 
@@ -27,12 +25,12 @@ log = logging.getLogger("unerring")
 
 
 def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = GRACE_SECONDS) -> T:
-    """Run to the end on an event loop of its own; the first signal asks it to stop, a second one cancels it.
+    """Run to the end on an event loop of its own; the first signal requests a stop, a second one cancels.
 
-    Calls under way at the first signal are waited for, `grace` seconds at most, and then cancelled.
+    Calls in flight at the first signal are awaited for at most `grace` seconds, and then cancelled.
     """
     if _loop_runs_already():
-        raise InputError("an event loop runs here already; await unerring.arun, aresume or acalibrate instead")
+        raise InputError("an event loop is running already: await unerring.arun, aresume or acalibrate instead")
 
     async def main() -> T:
         asyncio.get_running_loop().set_exception_handler(_show_unhandled)
@@ -54,13 +52,13 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
 
 
 def _show_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Show an error that nobody awaits as asyncio does, save for stops: what stopped the run is raised by itself."""
+    """Show an unhandled error as asyncio does, except stops, which the run itself raises."""
     if not isinstance(context.get("exception"), Interrupted):
         loop.default_exception_handler(context)
 
 
 async def _passing(work: Awaitable[T]) -> T:
-    """Await it; `sys.exit()` in a user's own code becomes an error that does not end the event loop."""
+    """Await work; `sys.exit()` in a user's own code becomes an error that does not end the event loop."""
     try:
         return await work
     except SystemExit as error:
@@ -69,12 +67,12 @@ async def _passing(work: Awaitable[T]) -> T:
 
 @contextmanager
 def calm_collector() -> Iterator[None]:
-    """Have the garbage collector look less often while inside.
+    """Have the garbage collector run less often while inside.
 
-    Each call under way is some hundred objects that live until it is answered. At Python's usual pace the collector
-    walks over those of all calls again and again and finds nothing: with 512 under way that was a quarter of a
-    call's processor time. Nothing a run does waits for the collector. A process that has it look more seldom
-    already, or never, keeps its own pace; after the last of several runs at once it is as before the first.
+    Each call in flight is some hundred objects that live until it is answered. At Python's default thresholds the
+    collector visits those of all calls again and again and frees nothing: with 512 in flight that was a quarter of a
+    call's CPU time. Nothing in a run waits for the collector. A process that set it to run less often, or never, keeps
+    its own thresholds; after the last of several runs at once they are as before the first.
     """
     _CALM.enter()
     try:
@@ -84,7 +82,7 @@ def calm_collector() -> Iterator[None]:
 
 
 class _CalmCollector:
-    """The collector's pace over runs that overlap: the first one slows it, and the last one restores it."""
+    """The collector's thresholds over runs that overlap: the first run raises them, and the last restores them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -95,9 +93,9 @@ class _CalmCollector:
     def enter(self) -> None:
         with self._lock:
             self._runs += 1
-            found = gc.get_threshold()
-            if self._runs == 1 and 0 < found[0] < CALM:
-                self._before, self._slowed = found, (CALM, *found[1:])
+            current = gc.get_threshold()
+            if self._runs == 1 and 0 < current[0] < RAISED_THRESHOLD:
+                self._before, self._slowed = current, (RAISED_THRESHOLD, *current[1:])
                 gc.set_threshold(*self._slowed)
 
     def leave(self) -> None:
@@ -105,7 +103,7 @@ class _CalmCollector:
             self._runs -= 1
             if self._runs or self._before is None:
                 return
-            if gc.get_threshold() == self._slowed:  # whatever was set meanwhile is the caller's own, and stays
+            if gc.get_threshold() == self._slowed:  # thresholds that were set meanwhile are the caller's own, and stay
                 gc.set_threshold(*self._before)
             self._before = self._slowed = None
 
@@ -123,10 +121,10 @@ def _loop_runs_already() -> bool:
 
 @contextmanager
 def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float) -> Iterator[None]:
-    """Hear Ctrl-C and SIGTERM while inside; only the main thread can.
+    """Handle Ctrl-C and SIGTERM while inside; only the main thread can.
 
-    The first asks to stop, the second cancels, and from the third on the code under way is interrupted where it is: it
-    may be a user's, and never give the event loop a turn.
+    The first requests a stop, the second cancels, and from the third on the running code is interrupted where it is,
+    since a user's code may never yield to the event loop.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -155,25 +153,25 @@ def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float) -> Iter
 
 
 def _awaited(calls: int, seconds: float) -> str:
-    """What is waited for after a stop, and for how long at most."""
+    """Say which calls a stop waits for, and how long at most."""
     if not calls:
         return "stopping"
     return f"waiting for {counted(calls, 'call')} under way, {seconds:g} s at most (grace)"
 
 
 def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> None:
-    """Show what is waited for as time passes; at the end of the grace cancel it."""
+    """Show the calls in flight and the seconds left, once a second; cancel at the end of the grace."""
     if task.done():
         return
     if stop.on_countdown is not None:
         stop.on_countdown(stop.under_way, left)
     if left > 0:
-        pause = min(COUNT_SECONDS, left)
+        pause = min(COUNTDOWN_SECONDS, left)
         asyncio.get_running_loop().call_later(pause, _count_down, stop, task, left - pause)
         return
     if stop.under_way:
         log.warning(
-            "gave up %s that did not come back: the outcome stays unknown, and the charge at its worst",
+            "gave up %s without a reply: the outcome stays unknown, and the worst case stays charged",
             counted(stop.under_way, "call"),
         )
     task.cancel()

@@ -18,7 +18,7 @@ from unerring.runtime.calls.gate import Gate, UnlimitedGate, unless_stopped
 from unerring.runtime.calls.rate_control import FIRST
 from unerring.runtime.calls.token_counts import believed
 from unerring.runtime.config import RunConfig, StopRequest
-from unerring.runtime.ensemble import as_failure, cancelled_by_itself
+from unerring.runtime.ensemble import as_failure, own_cancellation
 from unerring.runtime.protocols import Endpoint, Sampler
 
 _CHANCE = Random()  # spreads waits; decides nothing
@@ -238,7 +238,7 @@ async def receive(
         if cancelled_by_the_run():
             accounting.cancelled()
             raise
-        failure = cancelled_by_itself()
+        failure = own_cancellation()
         accounting.failed(failure)
         raise failure from error
     except ProviderDown as error:

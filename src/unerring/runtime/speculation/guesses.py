@@ -84,10 +84,10 @@ class DraftGuesses:
             return None
 
     async def _drafted(self, question: Question) -> str:
-        folded, number = self._ledger.state, question.step.step
-        assert folded.opened is not None
-        drawn = Settings(0.0, folded.policy.flags.max_output_tokens, folded.opened.seed, number, 0)
-        settings = folded.request.settings(question.subtask, self._sampler.compact, drawn)
+        run_state, number = self._ledger.state, question.step.step
+        assert run_state.opened is not None
+        drawn = Settings(0.0, run_state.policy.flags.max_output_tokens, run_state.opened.seed, number, 0)
+        settings = run_state.request.settings(question.subtask, self._sampler.compact, drawn)
         asked = CallRequest(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
         tries = CallTries(self._ledger, (number, DRAFT, 1), question.at)
         await record_try(asked, tries)

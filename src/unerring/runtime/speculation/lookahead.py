@@ -32,7 +32,7 @@ from unerring.core.voting.race import Undecided, Won
 from unerring.errors import Interrupted, JournalError, ProviderGone, StepRefused, Stopped
 from unerring.runtime.calls.retry import failure_of
 from unerring.runtime.config import Speculation, StopRequest
-from unerring.runtime.frontier import Frontier, after, undecided
+from unerring.runtime.frontier import Frontier, state_after, undecided_error
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
 from unerring.runtime.speculation.forecast import Forecaster, worth_risking
@@ -57,10 +57,10 @@ class Lookahead:
         self._foresight = Forecaster()
         self._window: deque[WindowStep] = deque()
         self._ending: dict[tuple[int, str], set[int]] = {}  # samples of dropped steps whose calls are still ending
-        folded = frontier.folded
-        open_steps = (step for at_step in folded.open.values() for step in at_step.values())
-        self._decisive = folded.samples - folded.wasted - sum(len(step.replies) for step in open_steps)
-        self._wasted = folded.wasted  # with those of steps dropped since, which may still come to be
+        run_state = frontier.run_state
+        open_steps = (step for at_step in run_state.open.values() for step in at_step.values())
+        self._decisive = run_state.samples - run_state.wasted - sum(len(step.replies) for step in open_steps)
+        self._wasted = run_state.wasted  # with those of steps dropped since, which may still come to be
         self._under_way = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._given_up: dict[
@@ -143,7 +143,7 @@ class Lookahead:
                 case Won(candidate):
                     self._commit(head, head.question.step.choice(candidate))
                 case Undecided():
-                    raise undecided(head.question.step)
+                    raise undecided_error(head.question.step)
                 case _:
                     return True
 
@@ -169,7 +169,7 @@ class Lookahead:
         self._window.popleft()
         if self._window:
             follower = self._window[0]
-            if follower.question.at != self._frontier.folded.last_digest:
+            if follower.question.at != self._frontier.run_state.last_digest:
                 log.warning(
                     "step %d was asked beside the one before it, as the process says it may be, and hangs on it all "
                     "the same: its beside() and place() do not agree with advance()",
@@ -241,7 +241,7 @@ class Lookahead:
                 sure, aside = sure * aside, 1.0
         self._sure = chances[-1]
         in_use = self._decisive + sum(len(prospect.question.step.replies) for prospect in self._window)
-        self._wasted = self._frontier.folded.samples - in_use
+        self._wasted = self._frontier.run_state.samples - in_use
         refused = self._refusal() is not None
         for prospect, chance in zip(tuple(self._window), chances, strict=False):
             if not self._ask(prospect, chance) or (refused and not prospect.free):
@@ -256,9 +256,9 @@ class Lookahead:
         if not lacking or prospect.failure is not None:
             return True
         if prospect is not self._window[0]:
-            folded, risk = self._frontier.folded, 1.0 - sure
-            votes = folded.policy.rule.lacking(0, 0)
-            if risk > worth_risking(self._limits.waste, self._wasted, folded.samples, votes):
+            run_state, risk = self._frontier.run_state, 1.0 - sure
+            votes = run_state.policy.rule.lacking(0, 0)
+            if risk > worth_risking(self._limits.waste, self._wasted, run_state.samples, votes):
                 self._full = True
                 return False
             if risk > self._limits.waste and not prospect.doubtful:
@@ -336,13 +336,13 @@ class Lookahead:
             beside = self._beside(last)
             forecast = last.outlook(self._foresight)
             if forecast is not None and (last.known or (beside is None and self._assume(last))):
-                state, at = last.after = after(chain, question.state, forecast.choice, question.step.step)
+                state, at = last.after = state_after(chain, question.state, forecast.choice, question.step.step)
                 known = True
             elif beside is not None:
                 state, at, known = beside, digest_at(chain, beside, question.step.step + 1, "beside"), False
             else:
                 return None
-            found = question_of(chain, self._frontier.folded, question.step.step + 1, state, at)
+            found = question_of(chain, self._frontier.run_state, question.step.step + 1, state, at)
         except Exception:  # on a state that may never come to be; if it does, the same is met again and raised
             last.after = None
             return None
@@ -365,7 +365,7 @@ class Lookahead:
             if prospect.choice is None or prospect.after is None:
                 try:
                     asked = prospect.question
-                    prospect.after = after(self._frontier.chain, asked.state, forecast.choice, asked.step.step)
+                    prospect.after = state_after(self._frontier.chain, asked.state, forecast.choice, asked.step.step)
                 except Exception:  # the user's own code, on a state that may never come to be
                     return False
                 prospect.choice = forecast.choice
