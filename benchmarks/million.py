@@ -25,8 +25,8 @@ import ctranslate2
 
 import unerring
 from common import resident
-from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS
-from unerring.adapters.embedded.engine import LONGEST, cores
+from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS_FOLDER
+from unerring.adapters.embedded.engine import MAX_ANSWER_TOKENS, core_count
 from unerring.adapters.embedded.tokenizer import read_tokenizer
 
 K = 3  # as the record was made; a plan for 95 % takes more: unerring plan --model embedded --steps 1048575
@@ -92,7 +92,7 @@ def session(folder: Path, disks: int, seed: int) -> int:
 
 def raw_rate(seconds: float, disks: int) -> dict[str, float]:
     """Answers a second of the bare engine on all cores, sampling as it does by itself, for two sizes of batches."""
-    game, chance, tokenizer = unerring.Hanoi(disks), Random(1), read_tokenizer(WEIGHTS / "a")
+    game, chance, tokenizer = unerring.Hanoi(disks), Random(1), read_tokenizer(WEIGHTS_FOLDER / "a")
     prompts = []
     for _ in range(512):
         subtask = game.subtask(game.state_at(chance.randrange(1, game.length())))
@@ -100,16 +100,16 @@ def raw_rate(seconds: float, disks: int) -> dict[str, float]:
         prompts.append(["<s>", *tokenizer.words(tokenizer.encode(subtask.worded(compact=True)))])
     rates = {}
     for size in (32, 64):
-        counts = [0] * cores()
+        counts = [0] * core_count()
         until = time.perf_counter() + seconds / 2
 
         def work(thread: int, size: int = size, counts: list[int] = counts, until: float = until) -> None:
-            models = [ctranslate2.Generator(str(WEIGHTS / name), intra_threads=1) for name in MEMBERS]
+            models = [ctranslate2.Generator(str(WEIGHTS_FOLDER / name), intra_threads=1) for name in MEMBERS]
             for batch in _batches(prompts, size):
                 if time.perf_counter() > until:
                     return
                 models[counts[thread] // size % len(models)].generate_batch(
-                    batch, max_length=LONGEST, sampling_topk=0, include_prompt_in_result=False
+                    batch, max_length=MAX_ANSWER_TOKENS, sampling_topk=0, include_prompt_in_result=False
                 )
                 counts[thread] += size
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.plugins import SHIPPED, installed, parameter, plugged
+from unerring.adapters.plugins import SHIPPED_PROVIDERS, installed_models, parse_parameter, user_sampler
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler
 
@@ -98,7 +98,7 @@ def install(site: Path, package: str, **points: str) -> None:
 def test_a_registered_name_makes_a_sampler_from_what_follows_it(site):
     """NAME/rest is what the package's function makes of rest."""
     install(site, "acme", acme="acme_models:make")
-    sampler = plugged("acme/large,fast=1")
+    sampler = user_sampler("acme/large,fast=1")
     assert isinstance(sampler, Sampler)
     assert sampler.label == "large,fast=1"
 
@@ -106,22 +106,22 @@ def test_a_registered_name_makes_a_sampler_from_what_follows_it(site):
 def test_a_registered_name_stands_alone_too(site):
     """NAME without anything behind it is made of an empty text."""
     install(site, "acme", acme="acme_models:make")
-    assert plugged("acme").label == ""
+    assert user_sampler("acme").label == ""
 
 
 def test_names_that_packages_bring_are_listed(site):
     """Registered names can be named to a user who mistypes one."""
-    assert "acme" not in installed()
+    assert "acme" not in installed_models()
     install(site, "acme", acme="acme_models:make", openai="acme_models:make")
-    assert "acme" in installed()
-    assert "openai" not in installed()
+    assert "acme" in installed_models()
+    assert "openai" not in installed_models()
 
 
-@pytest.mark.parametrize("name", sorted(SHIPPED))
+@pytest.mark.parametrize("name", sorted(SHIPPED_PROVIDERS))
 def test_a_name_of_a_shipped_provider_cannot_be_taken_over(site, name):
     """What a package registers under such a name is passed over."""
     install(site, "acme", **{name: "acme_models:make"})
-    assert plugged(f"{name}/anything") is None
+    assert user_sampler(f"{name}/anything") is None
 
 
 def test_a_name_that_two_packages_register_is_refused(site):
@@ -129,7 +129,7 @@ def test_a_name_that_two_packages_register_is_refused(site):
     install(site, "acme", acme="acme_models:make")
     install(site, "bcme", acme="acme_models:classes")
     with pytest.raises(InputError, match="acme and bcme"):
-        plugged("acme/large")
+        user_sampler("acme/large")
 
 
 def test_a_package_that_is_found_twice_counts_once(site, tmp_path, monkeypatch):
@@ -139,50 +139,50 @@ def test_a_package_that_is_found_twice_counts_once(site, tmp_path, monkeypatch):
     install(site, "acme", acme="acme_models:make")
     install(other, "acme", acme="acme_models:make")
     monkeypatch.syspath_prepend(str(other))
-    assert plugged("acme/large").label == "large"
+    assert user_sampler("acme/large").label == "large"
 
 
 @pytest.mark.parametrize("spec", ["llama", "llama/7b", "llama3.1:8b", "", "a/b:c", ":", "acme_models:", ":Model"])
 def test_anything_else_is_nobodys(site, spec):
     """What is neither registered nor written as a module's name is left to others."""
-    assert plugged(spec) is None
+    assert user_sampler(spec) is None
 
 
 def test_a_class_of_a_module_is_made_with_its_parameters(site):
     """Values are JSON where they read as such, else text; a comma within a value does not end it."""
-    sampler = plugged("acme_models:Model,share=0.5,label=a,b")
+    sampler = user_sampler("acme_models:Model,share=0.5,label=a,b")
     assert (sampler.share, sampler.label) == (0.5, "a,b")
 
 
 def test_an_object_of_a_module_is_taken_as_it_is(site):
     """A sampler that the module has made already is used."""
-    assert plugged("acme_models:ready").label == "ready"
+    assert user_sampler("acme_models:ready").label == "ready"
 
 
 def test_a_function_of_prompt_and_settings_is_a_model(site):
     """A function that takes (prompt, settings) is asked like one that is passed from Python."""
-    sampler = plugged("acme_models:ask")
+    sampler = user_sampler("acme_models:ask")
     assert isinstance(sampler, FunctionSampler)
     assert sampler.name == "acme_models:ask"
 
 
 def test_a_sampler_is_named_by_the_words_that_make_it_again(site):
     """Journals keep the name, and a resumed run makes the sampler by it."""
-    assert plugged("acme_models:Model,share=0.5").name == "acme_models:Model,share=0.5"
+    assert user_sampler("acme_models:Model,share=0.5").name == "acme_models:Model,share=0.5"
     install(site, "acme", acme="acme_models:make")
-    assert plugged("acme/large").name == "acme/large"
+    assert user_sampler("acme/large").name == "acme/large"
 
 
 def test_a_sampler_may_word_its_own_name_if_it_begins_alike(site):
     """A name that a sampler gives itself in one form for all that mean the same is kept."""
-    assert plugged("acme_models:Canonical,size=2.0").name == "acme_models:Canonical,size=2"
+    assert user_sampler("acme_models:Canonical,size=2.0").name == "acme_models:Canonical,size=2"
 
 
 def test_a_class_that_is_no_sampler_is_never_called(site):
     """A journal may name anything: what does not look like a sampler is not made, nor called."""
     for name in ("Tripwire", "remove"):
         with pytest.raises(InputError):
-            plugged(f"acme_models:{name}")
+            user_sampler(f"acme_models:{name}")
 
 
 WRONG = {
@@ -214,7 +214,7 @@ def test_what_is_wrong_with_one_is_said_in_one_line(site, spec, said):
     points = {"none": "acme_models:none", "classes": "acme_models:classes", "number": "acme_models:number"}
     install(site, "wrong", missing="acme_models:missing", broken="acme_broken:make", **points)
     with pytest.raises(InputError, match=said) as raised:
-        plugged(spec)
+        user_sampler(spec)
     assert str(raised.value).isprintable()
 
 
@@ -223,7 +223,7 @@ def test_what_is_wrong_with_one_is_said_in_one_line(site, spec, said):
 )
 def test_a_parameter_is_json_where_it_reads_as_such(text, read):
     """Numbers, lists and true or false need no quotes, and plain text neither."""
-    assert parameter(text) == read
+    assert parse_parameter(text) == read
 
 
 def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -23,8 +23,15 @@ import ctranslate2
 import numpy as np
 
 from card import figures, write_card
-from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS
-from unerring.adapters.embedded.engine import BATCH, LONGEST, Drafter, EnsembleMember, GreedyAnswer, ScoredAnswer
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS_FOLDER
+from unerring.adapters.embedded.engine import (
+    MAX_ANSWER_TOKENS,
+    MAX_PASS_PROMPTS,
+    Drafter,
+    EnsembleMember,
+    GreedyAnswer,
+    ScoredAnswer,
+)
 from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import Race, Won
@@ -37,7 +44,7 @@ TOGETHER = 1024  # steps in memory at once, with their logits
 SAMPLES = 3  # of each step, member and temperature, for p and v
 DOUBTS = 200  # of a step whose likeliest answer is in doubt, to see which valid answer leads
 THRESHOLDS = (-0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
-RULES = {"parser": FlagRules(max_output_tokens=LONGEST), "default": EMBEDDED_POLICY.flags}
+RULES = {"parser": FlagRules(max_output_tokens=MAX_ANSWER_TOKENS), "default": EMBEDDED_POLICY.flags}
 
 
 @dataclass
@@ -141,7 +148,7 @@ def samples_of(
     member: EnsembleMember, paths: Sequence[GreedyAnswer], temperatures: Sequence[float], rng: np.random.Generator
 ) -> list[ScoredAnswer]:
     """One sample from each path's start."""
-    return member.draw(paths, temperatures, list(rng.random((len(paths), LONGEST))))
+    return member.draw(paths, temperatures, list(rng.random((len(paths), MAX_ANSWER_TOKENS))))
 
 
 def study(
@@ -307,8 +314,8 @@ class Evaluation:
 def drafted(drafter: Drafter, steps: Sequence[Step]) -> dict[str, object]:
     """Which of some steps the drafter does not draft rightly."""
     tokenizer, wrong = drafter.tokenizer, []
-    for at in range(0, len(steps), BATCH):
-        some = steps[at : at + BATCH]
+    for at in range(0, len(steps), MAX_PASS_PROMPTS):
+        some = steps[at : at + MAX_PASS_PROMPTS]
         drafts = drafter.drafts([(tokenizer.begin, *tokenizer.encode(step.prompt)) for step in some])
         for step, draft in zip(some, drafts, strict=True):
             try:
@@ -326,7 +333,9 @@ def main() -> None:
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.6])
     parser.add_argument("--members", nargs="+", default=list(MEMBERS), choices=MEMBERS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the members' CTranslate2 models")
+    parser.add_argument(
+        "--weights", type=Path, default=WEIGHTS_FOLDER, help="folder of the members' CTranslate2 models"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     parser.add_argument("--card", action="store_true", help="write the tables into MODEL_CARD.md")
     parser.add_argument("--drafter", action="store_true", help="measure the drafter only; the rest stays as it was")

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import ctranslate2
 
-from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS
+from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS, WEIGHTS_FOLDER
 from unerring.adapters.embedded.engine import (
-    LONGEST,
+    MAX_ANSWER_TOKENS,
     Drafter,
     EnsembleMember,
     GreedyAnswer,
@@ -68,7 +68,7 @@ class Voter:
 
     def __init__(self, name: str, drafter: Drafter) -> None:
         self.name = f"embedded/{name}"
-        self.member = EnsembleMember(WEIGHTS / name, drafter)
+        self.member = EnsembleMember(WEIGHTS_FOLDER / name, drafter)
 
     def paths(self, starts: Sequence[Tokens]) -> list[GreedyAnswer]:
         """The likeliest answer to each prompt."""
@@ -91,14 +91,14 @@ class Voter:
 
 
 def _name(seed: int, step: int, slot: int) -> str:
-    return f"{seed}:{Settings(1.0, LONGEST, seed, step, slot).sample_seed()}"
+    return f"{seed}:{Settings(1.0, MAX_ANSWER_TOKENS, seed, step, slot).sample_seed()}"
 
 
 class Ensemble:
     """The three members, side by side."""
 
     def __init__(self) -> None:
-        self._drafter = Drafter(WEIGHTS / "draft")
+        self._drafter = Drafter(WEIGHTS_FOLDER / "draft")
         self.voters = [Voter(name, self._drafter) for name in MEMBERS]
         self.engine = f"ctranslate2 {ctranslate2.__version__}, {self.voters[0].member.arithmetic}"
 

@@ -11,7 +11,7 @@ import unerring
 from faults.process import running
 from parked_runs import parked, torn
 from unerring import InputError
-from unerring.adapters.known_journals import MOST_KNOWN, StateUnusable, is_known, remember
+from unerring.adapters.known_journals import MAX_KNOWN_RUNS, StateUnusable, is_known, remember
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals import review as reviewing
 from unerring.core.journal.entries import Opened, Redrawn
@@ -237,7 +237,7 @@ def test_the_list_is_private_and_bounded(tmp_path):
     listed.write_bytes(b"f" * 20)
     remember(an_opening(2), environ=environ)
     assert is_known(an_opening(2), environ=environ)
-    listed.write_bytes(b"".join(b"%032x\n" % number for number in range(2 * MOST_KNOWN)))
+    listed.write_bytes(b"".join(b"%032x\n" % number for number in range(2 * MAX_KNOWN_RUNS)))
     remember(an_opening(3), environ=environ)
     assert is_known(an_opening(3), environ=environ)
-    assert len(listed.read_bytes().splitlines()) == MOST_KNOWN + 1
+    assert len(listed.read_bytes().splitlines()) == MAX_KNOWN_RUNS + 1

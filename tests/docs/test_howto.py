@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unerring.adapters.http.spec import KEYS, parse_spec
+from unerring.adapters.http.spec import KEY_VARIABLES, parse_spec
 from unerring.adapters.litellm import _chat
 from unerring.cli.main import commands as command_line
 from unerring.runtime.protocols import Endpoint
@@ -59,7 +59,7 @@ def test_each_known_host_is_in_the_table_with_its_key():
     """The page of providers has all whose keys are known, each with its variable."""
     [page] = [page for page in PAGES if page.stem == "openrouter-and-others"]
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    for host, variable in KEYS.items():
+    for host, variable in KEY_VARIABLES.items():
         assert any(f"`{variable}`" in row and (host in row or host == "api.openai.com") for row in rows), host
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from unerring.core.journal.entries import Opened
 from unerring.core.voting.canonical import Json
 
-STATE_HOME = "XDG_STATE_HOME"  # specifications.freedesktop.org/basedir: a relative path counts as none
-LIST = "known-journals"
-MOST_KNOWN = 10_000  # runs, the latest; the list is shortened to these when it has twice as many
+STATE_HOME_VARIABLE = "XDG_STATE_HOME"  # specifications.freedesktop.org/basedir: a relative path counts as none
+LIST_NAME = "known-journals"
+MAX_KNOWN_RUNS = 10_000  # runs, the latest; the list is shortened to these when it has twice as many
 
 _DIGEST = re.compile(rb"[0-9a-f]{32}")
 _LINE_BYTES = 33
@@ -61,10 +61,10 @@ def remember(opened: Opened, model: str | None = None, environ: Mapping[str, str
         with _folder(environ, make=True) as folder:
             fcntl.flock(folder, fcntl.LOCK_EX)  # dropped as the folder is closed
             known = _read(folder)
-            if len(known) >= 2 * MOST_KNOWN:
-                _replace(folder, known[-MOST_KNOWN:])
+            if len(known) >= 2 * MAX_KNOWN_RUNS:
+                _replace(folder, known[-MAX_KNOWN_RUNS:])
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(LIST, flags, 0o600, dir_fd=folder)
+            file = os.open(LIST_NAME, flags, 0o600, dir_fd=folder)
             try:
                 os.write(file, line if _ends_whole(file) else b"\n" + line)
             finally:
@@ -74,12 +74,12 @@ def remember(opened: Opened, model: str | None = None, environ: Mapping[str, str
 
 
 def _path(environ: Mapping[str, str]) -> Path:
-    state, home = environ.get(STATE_HOME, ""), environ.get("HOME", "")
+    state, home = environ.get(STATE_HOME_VARIABLE, ""), environ.get("HOME", "")
     if os.path.isabs(state):
         return Path(state) / "unerring"
     if os.path.isabs(home):
         return Path(home) / ".local" / "state" / "unerring"
-    raise StateUnusable(f"neither {STATE_HOME} nor HOME names a directory")
+    raise StateUnusable(f"neither {STATE_HOME_VARIABLE} nor HOME names a directory")
 
 
 @contextmanager
@@ -102,23 +102,23 @@ def _folder(environ: Mapping[str, str], make: bool) -> Iterator[int]:
 def _read(folder: int) -> list[bytes]:
     """The digests in the list, the latest last; a line that is no digest is passed over."""
     try:
-        file = os.open(LIST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        file = os.open(LIST_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return []
     with os.fdopen(file, "rb") as opened:
         size = os.fstat(opened.fileno()).st_size
-        opened.seek(max(0, size - 4 * MOST_KNOWN * _LINE_BYTES))
+        opened.seek(max(0, size - 4 * MAX_KNOWN_RUNS * _LINE_BYTES))
         return [line for line in opened.read().split(b"\n") if _DIGEST.fullmatch(line)]
 
 
 def _replace(folder: int, known: list[bytes]) -> None:
-    draft = f"{LIST}.new"
+    draft = f"{LIST_NAME}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(draft, flags, 0o600, dir_fd=folder), "wb") as file:
         file.write(b"".join(line + b"\n" for line in known))
         file.flush()
         os.fsync(file.fileno())
-    os.replace(draft, LIST, src_dir_fd=folder, dst_dir_fd=folder)
+    os.replace(draft, LIST_NAME, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _ends_whole(file: int) -> bool:

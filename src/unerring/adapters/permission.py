@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from unerring.errors import InputError
 
-ALLOWED_HOSTS = "UNERRING_ALLOW_HOSTS"  # an environment variable: hosts with commas between them
+ALLOWED_HOSTS_VARIABLE = "UNERRING_ALLOW_HOSTS"  # an environment variable: hosts with commas between them
 
 _HOST = re.compile(r"([a-z0-9]([a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:.]*")
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
@@ -53,7 +53,7 @@ class Permission:
         self, host: str, place: str, encrypted: bool, variable: str, environ: Mapping[str, str]
     ) -> None:
         """Raise `InputError` where the key in a variable may not be sent to a host; `place` has its port as well."""
-        listed = environ.get(ALLOWED_HOSTS, "").lower().replace(",", " ").split()
+        listed = environ.get(ALLOWED_HOSTS_VARIABLE, "").lower().replace(",", " ").split()
         if not self.sends or {host, f"[{host}]", place} & {*self.hosts, *listed}:
             return
         if self.journal is not None:

@@ -20,15 +20,15 @@ from typing import Any
 
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.tables.jsonl import json_value
-from unerring.adapters.user_frames import own_frames, placed
+from unerring.adapters.user_frames import error_with_place, own_frames
 from unerring.core.short_text import short
 from unerring.core.voting.canonical import Json
 from unerring.errors import InputError, UnerringError, UserCodeFailed
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 from unerring.runtime.protocols import Sampler
 
-GROUP = "unerring.samplers"
-SHIPPED = frozenset({"embedded", "noise", "openai", "openai-batch", "litellm"})
+ENTRY_POINT_GROUP = "unerring.samplers"
+SHIPPED_PROVIDERS = frozenset({"embedded", "noise", "openai", "openai-batch", "litellm"})
 """Names of providers that nobody else may have."""
 
 _IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<given>.*))?", re.DOTALL)
@@ -36,13 +36,13 @@ _NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value is no end of
 _TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
 
 
-def plugged(spec: str) -> Sampler | None:
+def user_sampler(spec: str) -> Sampler | None:
     """The sampler that a specification stands for, if it is a user's own; None if it is nothing of the kind.
 
     Raises `InputError`, with one line, where it is and cannot be made.
     """
     provider, _, rest = spec.partition("/")
-    if provider in SHIPPED:
+    if provider in SHIPPED_PROVIDERS:
         return None
     if found := _IN_MODULE.fullmatch(spec):
         return _in_module(found["place"], found["given"] or "", spec)
@@ -56,18 +56,18 @@ def plugged(spec: str) -> Sampler | None:
     return _named(_made(lambda: make(rest), spec), spec, provider)
 
 
-def is_plugged(spec: str) -> bool:
+def is_user_model(spec: str) -> bool:
     """Whether a specification names a model that does not ship with unerring. Nothing is imported to find out."""
     provider = spec.partition("/")[0]
-    return provider not in SHIPPED and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
+    return provider not in SHIPPED_PROVIDERS and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
 
 
-def installed() -> list[str]:
+def installed_models() -> list[str]:
     """The names of models that installed packages bring along."""
     return sorted(_registered())
 
 
-def imported(place: str) -> Any:
+def import_object(place: str) -> Any:
     """What `package.module:name` stands for, the current directory included; raises `InputError` with one line."""
     module_name, _, attribute = place.partition(":")
     if module_name.endswith(".py"):
@@ -87,11 +87,11 @@ def imported(place: str) -> Any:
 def _import_failed(error: BaseException, place: str) -> InputError:
     """The error of an import: the user's own code failed, or nothing has the name that was given."""
     if own_frames(error) or isinstance(error, SyntaxError):
-        return UserCodeFailed(f"cannot import {place}: {placed(error)}")
+        return UserCodeFailed(f"cannot import {place}: {error_with_place(error)}")
     return InputError(f"cannot import {place}: {_line(error)}")
 
 
-def parameter(text: str) -> tuple[str, Json]:
+def parse_parameter(text: str) -> tuple[str, Json]:
     """Read `name=value`; the value is JSON where it reads as such, else plain text."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
@@ -107,8 +107,8 @@ def parameter(text: str) -> tuple[str, Json]:
 def _registered() -> dict[str, list[EntryPoint]]:
     """Entry points by name, but for names of shipped providers. The same one from the same package counts once."""
     found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
-    for point in entry_points(group=GROUP):
-        if point.name not in SHIPPED:
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name not in SHIPPED_PROVIDERS:
             package = point.dist.name if point.dist else ""
             found.setdefault(point.name, {})[package, point.value] = point
     return {name: list(points.values()) for name, points in found.items()}
@@ -119,14 +119,16 @@ def _loaded(point: EntryPoint) -> Callable[[str], Any]:
     try:
         make: Any = point.load()
     except (Exception, SystemExit) as error:
-        raise UserCodeFailed(f"the model {point.name} of {package} cannot be loaded: {placed(error)}") from error
+        raise UserCodeFailed(
+            f"the model {point.name} of {package} cannot be loaded: {error_with_place(error)}"
+        ) from error
     if not callable(make):
         raise InputError(f"the model {point.name} of {package} cannot be made: {point.value} is no function or class")
     return make  # type: ignore[no-any-return]
 
 
 def _in_module(place: str, given: str, spec: str) -> Sampler:
-    found = imported(place)
+    found = import_object(place)
     if isinstance(found, type):
         if "__call__" in vars(found) and not hasattr(found, "sample"):
             raise InputError(
@@ -157,7 +159,7 @@ def _in_module(place: str, given: str, spec: str) -> Sampler:
 def _parameters(given: str) -> dict[str, Json]:
     parameters: dict[str, Json] = {}
     for text in _NEXT.split(given) if given else ():
-        name, value = parameter(text)
+        name, value = parse_parameter(text)
         if name in parameters:
             raise InputError(f"the parameter {name} stands there twice")
         parameters[name] = value
@@ -188,7 +190,7 @@ def _made(make: Callable[[], Any], spec: str) -> Sampler:
     except UnerringError:
         raise
     except (Exception, SystemExit) as error:
-        raise UserCodeFailed(f"{spec} cannot be made: {placed(error)}") from error
+        raise UserCodeFailed(f"{spec} cannot be made: {error_with_place(error)}") from error
     return _checked(sampler, spec)
 
 

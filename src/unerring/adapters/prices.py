@@ -13,9 +13,9 @@ from unerring.core.planning.costs import BATCH, Price
 from unerring.errors import InputError
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
-FREE = ("embedded", "noise")
-BATCHED = "openai-batch"
-_TOKENS = 1000  # that are priced and scaled up: a million would be billed as one call with a huge prompt
+FREE_PROVIDERS = ("embedded", "noise")
+BATCH_PROVIDER = "openai-batch"
+_PRICED_TOKENS = 1000  # that are priced and scaled up: a million would be billed as one call with a huge prompt
 
 
 def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None:
@@ -33,9 +33,9 @@ def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None
     if own and asked in own:
         return own[asked]
     provider, _, name = asked.partition("/")
-    if provider in FREE:
+    if provider in FREE_PROVIDERS:
         return Price(0.0, 0.0, "runs in this process")
-    if provider == BATCHED:
+    if provider == BATCH_PROVIDER:
         whole = price_of(f"openai/{name}", own)
         return None if whole is None else _halved(whole)
     if provider == "litellm" and "/" in name:
@@ -84,10 +84,10 @@ def _listed(provider: str, name: str) -> Price | None:
         from genai_prices import Usage, calc_price
     except ImportError:
         return None
-    tokens = Usage(input_tokens=_TOKENS, output_tokens=_TOKENS)
+    tokens = Usage(input_tokens=_PRICED_TOKENS, output_tokens=_PRICED_TOKENS)
     try:
         found = calc_price(tokens, model_ref=name, provider_id=None if provider == "litellm" else provider)
     except LookupError:
         return None
-    scale = 1e6 / _TOKENS
+    scale = 1e6 / _PRICED_TOKENS
     return Price(float(found.input_price) * scale, float(found.output_price) * scale, "genai-prices")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from inspect import getattr_static
 from typing import Any
 
-from unerring.adapters.http.errors import ErrorBody, failure, one_line, said_by
+from unerring.adapters.http.errors import ErrorBody, error_from_json, failure, one_line
 from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -79,7 +79,7 @@ _BY_NAME: dict[FailureKind, frozenset[str]] = {
         }
     ),
 }
-_MOST_LEAVES = 100  # errors of a group that are looked at
+_MAX_GROUP_ERRORS = 100  # errors of a group that are looked at
 
 
 def provider_failure(error: BaseException, model: str, now: float) -> ProviderBusy | ProviderDown | None:
@@ -88,7 +88,7 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
     `now` is seconds since 1970, for a Retry-After that is a date. A group is a failure where each of its errors is.
     """
     if isinstance(error, BaseExceptionGroup):
-        each = [provider_failure(one, model, now) for one in error.exceptions[:_MOST_LEAVES]]
+        each = [provider_failure(one, model, now) for one in error.exceptions[:_MAX_GROUP_ERRORS]]
         lasting = [one for one in each if isinstance(one, ProviderDown)]
         return None if None in each else (lasting or each)[0]
     if isinstance(error, ProviderBusy | ProviderDown):
@@ -96,7 +96,7 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
     names, message = set(_names(error)), f"{type(error).__name__}: {error}"
     status, refused = next(_statuses(error), None), False
     if status is not None:
-        said = said_by(getattr(error, "body", None))
+        said = error_from_json(getattr(error, "body", None))
         found = failure(
             status, ErrorBody(message, f"{said.codes} {_code(error)}".strip()), _headers(error), model, _NONE, now
         )

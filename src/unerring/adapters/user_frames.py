@@ -6,15 +6,17 @@ from pathlib import Path
 
 from unerring.core.user_code import WrongReturn, place_of, told
 
-OURS = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
+OTHER_CODE = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
 
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """The frames of an error that lie in the user's own files, outermost first."""
-    return [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*OURS, "<"))]
+    return [
+        one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*OTHER_CODE, "<"))
+    ]
 
 
-def placed(error: BaseException) -> str:
+def error_with_place(error: BaseException) -> str:
     """An error in one line, and the place in the user's own files that it came from."""
     return " ".join(_placed(error).split())
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from unerring.adapters.embedded.catalog import DRAFT, named
+from unerring.adapters.embedded.catalog import DRAFT, parse_embedded_spec
 from unerring.adapters.function import Function, FunctionSampler
 from unerring.adapters.noise import NoisySampler
 from unerring.adapters.permission import GIVEN, Permission
-from unerring.adapters.plugins import imported, installed, is_plugged, plugged
+from unerring.adapters.plugins import import_object, installed_models, is_user_model, user_sampler
 from unerring.adapters.scrubbing import about_words
-from unerring.adapters.user_frames import placed
+from unerring.adapters.user_frames import error_with_place
 from unerring.core.chain import MADE_WITH, Chain, parameters_of
 from unerring.core.chain_form import misfit, not_a_chain
 from unerring.core.journal.digests import SCRIPT, same_process
@@ -95,7 +95,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
         except UnerringError:
             raise
         except (Exception, SystemExit) as error:
-            raise UserCodeFailed(f"{name} cannot be made: {placed(error)}") from error
+            raise UserCodeFailed(f"{name} cannot be made: {error_with_place(error)}") from error
     elif parameters:
         raise InputError(f"{name} is an object, made already; it takes no parameters")
     return required_chain(made, name)
@@ -134,7 +134,7 @@ def _imported(name: str) -> Any:
             f"where the class is: `chain` module:{attribute}"
         )
     try:
-        return imported(name)
+        return import_object(name)
     except InputError as error:
         raise type(error)(about_words(str(error), name)) from error.__cause__
 
@@ -220,7 +220,7 @@ def _of_provider(asked: str, chain: Chain, origin: SamplerContext, made: ExitSta
     if provider == "embedded":
         from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
 
-        drafting = named(spec)[1] == (DRAFT,)
+        drafting = parse_embedded_spec(spec)[1] == (DRAFT,)
         return EmbeddedDrafter(spec) if drafting else _to_close(EmbeddedSampler(spec, origin.seed), made)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
@@ -239,13 +239,13 @@ def _of_provider(asked: str, chain: Chain, origin: SamplerContext, made: ExitSta
         from unerring.adapters.litellm import LiteLLMSampler
 
         return _to_close(LiteLLMSampler(spec, permission=origin.permission), made)
-    if is_plugged(spec):
+    if is_user_model(spec):
         origin.permission.require_code("model", spec)
-    own = plugged(spec)
+    own = user_sampler(spec)
     if own is not None:
         return _to_close(own, made)
     known = ("embedded", "embedded/digits", "either with /a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
-    others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed())
+    others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed_models())
     own_model = "your own: package.module:Class (from Python: model=...)"
     there_are = ", ".join((*known, *others, own_model))
     raise InputError(f"no model is called {spec!r}{_meant(spec)}; there are: {there_are}")
@@ -256,7 +256,7 @@ def _meant(spec: str) -> str:
     provider, slash, rest = spec.partition("/")
     if not slash and _OF_OPENAI.match(spec):
         return f"; did you mean openai/{spec}?"
-    like = did_you_mean(provider, ("embedded", "noise", "openai", "openai-batch", "litellm", *installed()))
+    like = did_you_mean(provider, ("embedded", "noise", "openai", "openai-batch", "litellm", *installed_models()))
     return f"{like[:-1]}{slash}{rest}?" if like else ""
 
 
@@ -312,7 +312,7 @@ def recommended_policy(model: Model) -> Policy | None:
     if isinstance(model, list | tuple) and len(model) == 1:
         return recommended_policy(model[0])
     if isinstance(model, str) and model.partition("/")[0] == "embedded":
-        return named(model)[0].policy
+        return parse_embedded_spec(model)[0].policy
     policy: Policy | None = getattr(model, "recommended_policy", None)
     return policy
 

@@ -12,7 +12,7 @@ import click
 
 from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line
-from unerring.adapters.user_frames import own_frames, placed
+from unerring.adapters.user_frames import error_with_place, own_frames
 from unerring.cli.text.report import inert, probability
 from unerring.core.suggestions import did_you_mean
 from unerring.errors import (
@@ -163,7 +163,7 @@ def user_code_failed(error: Exception, what: str, advice: str = "", command: str
         isinstance(error, OSError) and not own_frames(error)
     ):
         raise error
-    return CommandEnded(USER_CODE, "user code", f"{what} failed: {placed(error)}", advice, command)
+    return CommandEnded(USER_CODE, "user code", f"{what} failed: {error_with_place(error)}", advice, command)
 
 
 def require_certificate(report: Mapping[str, Any], least: float | None, details: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from unerring.adapters.embedded.catalog import ENSEMBLES, MEMBERS
-from unerring.adapters.plugins import installed
+from unerring.adapters.plugins import installed_models
 from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_SECONDS, MOST_SEED, MOST_TEMPERATURE, MOST_TOTAL
 from unerring.processes import SHIPPED
 
@@ -68,9 +68,9 @@ def complete_processes(_context: click.Context, _option: click.Parameter, typed:
 
 
 def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """The embedded models, the providers that are built in, and installed ones."""
+    """The embedded models, the providers that are built in, and installed_models ones."""
     embedded = (name for one in ENSEMBLES for name in (one.name, *(f"{one.name}/{member}" for member in MEMBERS)))
-    return _beginning(typed, (*embedded, *MODEL_FORMS, *installed()))
+    return _beginning(typed, (*embedded, *MODEL_FORMS, *installed_models()))
 
 
 def complete_guesses(context: click.Context, option: click.Parameter, typed: str) -> list[str]:

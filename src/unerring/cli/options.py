@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from unerring.adapters.plugins import parameter
+from unerring.adapters.plugins import parse_parameter
 from unerring.adapters.tables.jsonl import json_value, read_text
 from unerring.api.budget import Budget
 from unerring.api.planning import Target
@@ -392,7 +392,7 @@ asking_options = options(  # of a new run
 
 def parameters(settings: tuple[str, ...]) -> dict[str, Json]:
     """Read every `--set name=value`."""
-    named = [parameter(text) for text in settings]
+    named = [parse_parameter(text) for text in settings]
     for name, _ in named:
         if [other for other, _ in named].count(name) > 1:
             raise InputError(f"--set gives {name} more than once")

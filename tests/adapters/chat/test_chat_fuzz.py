@@ -13,9 +13,9 @@ from random import Random
 import pytest
 
 from tables import each
-from unerring.adapters.chat.response import LONGEST_TEXT, ExpectedReply, outcome
-from unerring.adapters.http.errors import LONGEST_MESSAGE
-from unerring.adapters.http.retry_after import LONGEST_WAIT
+from unerring.adapters.chat.response import MAX_TEXT_CHARS, ExpectedReply, outcome
+from unerring.adapters.http.errors import MAX_MESSAGE_CHARS
+from unerring.adapters.http.retry_after import MAX_WAIT_SECONDS
 from unerring.adapters.http.spec import Secret
 from unerring.core.voting.sample import Finish, Sample
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -173,17 +173,17 @@ def judge(result):
     assert type(result) in {ProviderBusy, ProviderDown}
     assert result.kind in (PASSING if isinstance(result, ProviderBusy) else LASTING)
     words = str(result)
-    assert 0 < len(words) <= LONGEST_MESSAGE
+    assert 0 < len(words) <= MAX_MESSAGE_CHARS
     assert words.isprintable()
     assert result.tokens is None or all(type(count) is int and 0 <= count < 2**40 for count in result.tokens)
     wait = getattr(result, "retry_after", None)
-    assert wait is None or 0 <= wait <= LONGEST_WAIT
+    assert wait is None or 0 <= wait <= MAX_WAIT_SECONDS
 
 
 def judge_sample(sample):
     assert type(sample) is Sample
     assert type(sample.text) is str
-    assert len(sample.text) <= LONGEST_TEXT
+    assert len(sample.text) <= MAX_TEXT_CHARS
     sample.text.encode()
     usage = sample.usage
     assert all(type(count) is int for count in (usage.input_tokens, usage.output_tokens, usage.cached_tokens))

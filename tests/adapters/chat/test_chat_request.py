@@ -7,7 +7,7 @@ import pytest
 
 from tables import each
 from unerring.adapters.chat.request import MAX_KEPT_PARTS, RequestForm, refused_parameter
-from unerring.adapters.http.errors import said_by
+from unerring.adapters.http.errors import error_from_json
 from unerring.adapters.http.spec import EndpointSpec
 from unerring.core.voting.sample import Settings
 from unerring.errors import ProviderDown
@@ -110,13 +110,13 @@ def test_settings_may_change_from_call_to_call():
 )
 def test_a_refusal_names_the_parameter(status, error, name):
     """By its field or by its words, a refused parameter is found; other errors name none."""
-    assert refused_parameter(status, said_by({"error": error}), ALL) == name
+    assert refused_parameter(status, error_from_json({"error": error}), ALL) == name
 
 
 def test_a_parameter_that_was_not_sent_cannot_be_left_out():
     """Where a request did without it already, the refusal stands."""
     form = RequestForm(EndpointSpec("m"))
-    error = said_by({"error": {"param": "seed", "message": "no seed"}})
+    error = error_from_json({"error": {"param": "seed", "message": "no seed"}})
     assert refused_parameter(400, error, form.sent(1)) == "seed"
     assert form.without("seed")
     assert not form.without("seed")
@@ -141,7 +141,7 @@ def test_the_limit_has_two_wordings():
     sent = fields(form)
     assert sent["max_completion_tokens"] == 750
     assert "max_tokens" not in sent
-    error = said_by({"error": {"param": "max_completion_tokens", "message": "max_completion_tokens?"}})
+    error = error_from_json({"error": {"param": "max_completion_tokens", "message": "max_completion_tokens?"}})
     assert refused_parameter(400, error, form.sent(1)) is None
 
 

@@ -9,7 +9,7 @@ from msgspec import structs
 from openai_replies import CANARY, USAGE, asked, choice, one, read, reply, unknown
 
 from tables import each
-from unerring.adapters.chat.response import LARGEST_INFLATED, LONGEST_TEXT, outcome
+from unerring.adapters.chat.response import MAX_INFLATED_BYTES, MAX_TEXT_CHARS, outcome
 from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Finish, Usage
@@ -118,9 +118,9 @@ def test_a_refusal_is_a_sample():
 
 def test_a_text_beyond_all_bounds_counts_as_cut_off():
     """A text longer than a mebicharacter is cut there, and flagged: no answer that was asked for is so long."""
-    sample = one(reply(choice("a" * (LONGEST_TEXT + 1))))
-    assert (len(sample.text), sample.finish) == (LONGEST_TEXT, Finish.LENGTH)
-    assert one(reply(choice("a" * LONGEST_TEXT))).finish is Finish.STOP
+    sample = one(reply(choice("a" * (MAX_TEXT_CHARS + 1))))
+    assert (len(sample.text), sample.finish) == (MAX_TEXT_CHARS, Finish.LENGTH)
+    assert one(reply(choice("a" * MAX_TEXT_CHARS))).finish is Finish.STOP
 
 
 @each(
@@ -294,7 +294,7 @@ def test_what_was_packed_unasked_is_unpacked(encoding, pack):
         ("gzip", b"{}"),
         ("gzip", gzip.compress(json.dumps(reply()).encode(), mtime=0)[:-9]),
         ("gzip", gzip.compress(json.dumps(reply()).encode(), mtime=0)[:40] + b"\xff" * 50),
-        ("gzip", gzip.compress(b" " * (8 * LARGEST_INFLATED) + json.dumps(reply()).encode(), mtime=0)),
+        ("gzip", gzip.compress(b" " * (8 * MAX_INFLATED_BYTES) + json.dumps(reply()).encode(), mtime=0)),
         ("deflate", b""),
     ],
 )

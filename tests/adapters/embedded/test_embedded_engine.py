@@ -10,25 +10,33 @@ import pytest
 from embedded_steps import prompt, some_steps
 from numpy.typing import NDArray
 
-from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS
-from unerring.adapters.embedded.engine import LONGEST, Drafter, Engine, EnsembleMember, ScoredAnswer, Tokens, uniforms
+from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS_FOLDER
+from unerring.adapters.embedded.engine import (
+    MAX_ANSWER_TOKENS,
+    Drafter,
+    Engine,
+    EnsembleMember,
+    ScoredAnswer,
+    Tokens,
+    uniforms,
+)
 from unerring.adapters.embedded.tokenizer import Tokenizer, read_tokenizer
 from unerring.processes.hanoi import Hanoi, rehearse
 
 
 @pytest.fixture(scope="module")
 def drafter() -> Drafter:
-    return Drafter(WEIGHTS / "draft")
+    return Drafter(WEIGHTS_FOLDER / "draft")
 
 
 @pytest.fixture(scope="module")
 def member() -> EnsembleMember:
-    return EnsembleMember(WEIGHTS / "a")
+    return EnsembleMember(WEIGHTS_FOLDER / "a")
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return read_tokenizer(WEIGHTS / "a")
+    return read_tokenizer(WEIGHTS_FOLDER / "a")
 
 
 def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenizer: Tokenizer) -> None:
@@ -50,7 +58,7 @@ def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, memb
 
 def test_all_members_share_one_vocabulary() -> None:
     """A prompt is encoded once for all members, so their vocabularies must be the same."""
-    first, *others = ((WEIGHTS / name / "vocabulary.json").read_bytes() for name in MEMBERS)
+    first, *others = ((WEIGHTS_FOLDER / name / "vocabulary.json").read_bytes() for name in MEMBERS)
     assert all(other == first for other in others)
 
 
@@ -84,7 +92,7 @@ def test_the_logprob_is_the_models_own_at_any_temperature(member: EnsembleMember
 
 def test_the_weights_are_small() -> None:
     """The members and the drafter together stay below 4 MB in the wheel."""
-    assert sum(path.stat().st_size for path in Path(WEIGHTS).rglob("*") if path.is_file()) < 4_000_000
+    assert sum(path.stat().st_size for path in Path(WEIGHTS_FOLDER).rglob("*") if path.is_file()) < 4_000_000
 
 
 Drawn = list[ScoredAnswer]
@@ -102,7 +110,7 @@ def drawn(drafter: Drafter, member: EnsembleMember) -> list[Drawn]:
 @pytest.fixture(scope="module")
 def alone(drafter: Drafter) -> list[Drawn]:
     """What a member without a drafter gives."""
-    return drawn(drafter, EnsembleMember(WEIGHTS / "b"))
+    return drawn(drafter, EnsembleMember(WEIGHTS_FOLDER / "b"))
 
 
 class Proposing:
@@ -130,12 +138,12 @@ class Proposing:
 )
 def test_a_draft_never_changes_a_sample(drafter: Drafter, alone: list[Drawn], change) -> None:
     """Whatever is proposed, the likeliest answers and all samples are those of the member alone, to the last bit."""
-    assert drawn(drafter, EnsembleMember(WEIGHTS / "b", Proposing(drafter, change))) == alone
+    assert drawn(drafter, EnsembleMember(WEIGHTS_FOLDER / "b", Proposing(drafter, change))) == alone
 
 
 def test_a_draft_far_too_long_moves_no_more_than_last_digits(drafter: Drafter, alone: list[Drawn]) -> None:
     """The same words; some processors round a longer row's sums otherwise."""
-    found = drawn(drafter, EnsembleMember(WEIGHTS / "b", Proposing(drafter, lambda draft: draft[:-1] * 2)))
+    found = drawn(drafter, EnsembleMember(WEIGHTS_FOLDER / "b", Proposing(drafter, lambda draft: draft[:-1] * 2)))
     for one, other in zip(found, alone, strict=True):
         assert [written.tokens for written in one] == [written.tokens for written in other]
         for mine, own in zip(one, other, strict=True):
@@ -154,14 +162,14 @@ def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:
 def test_drafts_do_not_depend_on_company(drafter: Drafter) -> None:
     """A prompt is drafted the same alone, among others, and when it is drafted again."""
     starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in some_steps(20, seed=4)]
-    together = Drafter(WEIGHTS / "draft").drafts(starts)
+    together = Drafter(WEIGHTS_FOLDER / "draft").drafts(starts)
     assert [drafter.drafts([start])[0] for start in starts] == together == drafter.drafts(starts)
-    assert all(len(draft) < LONGEST for draft in together)
+    assert all(len(draft) < MAX_ANSWER_TOKENS for draft in together)
 
 
 def test_drafts_kept_by_one_thread_may_be_dropped_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A draft that was kept when it was asked for is given, though another thread drops all kept ones just then."""
-    drafter = Drafter(WEIGHTS / "draft")
+    drafter = Drafter(WEIGHTS_FOLDER / "draft")
     step, other = (
         (drafter.tokenizer.begin, *drafter.tokenizer.encode(one))
         for one in (
@@ -182,7 +190,7 @@ def test_drafts_kept_by_one_thread_may_be_dropped_by_another(monkeypatch: pytest
 
 def test_a_tie_that_each_pass_decides_anew_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what stands behind a place tips its likeliest word, an answer still ends, and is whole."""
-    member = EnsembleMember(WEIGHTS / "a")
+    member = EnsembleMember(WEIGHTS_FOLDER / "a")
     start = (member.tokenizer.begin, *member.tokenizer.encode(prompt(5)))
     logits, place = Engine.logits, len(start) + 9
 
@@ -198,5 +206,5 @@ def test_a_tie_that_each_pass_decides_anew_is_decided_once(monkeypatch: pytest.M
     monkeypatch.setattr(Engine, "logits", tipping)
     monkeypatch.setattr(Engine, "written_on", lambda *asked: [row[: 5 + next(lengths)] for row in written_on(*asked)])
     (path,) = member.likeliest([start])
-    assert path.tokens[-1] == member.tokenizer.end or len(path.tokens) == LONGEST
+    assert path.tokens[-1] == member.tokenizer.end or len(path.tokens) == MAX_ANSWER_TOKENS
     assert len(path.relative) == len(path.own) == len(path.tokens)

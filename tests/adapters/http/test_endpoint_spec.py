@@ -8,7 +8,7 @@ import pytest
 from pilots import one_line
 from tables import each
 from unerring.adapters.http.spec import (
-    KEYS,
+    KEY_VARIABLES,
     EndpointSpec,
     Proxy,
     Secret,
@@ -158,11 +158,13 @@ def test_hosts_that_look_alike_are_other_hosts():
 # --- keys
 
 
-@each(("host", "variable"), KEYS.items())
+@each(("host", "variable"), KEY_VARIABLES.items())
 def test_each_known_host_has_its_own_key(host, variable):
     """The key comes from the host's own variable, and from no other."""
     spec = EndpointSpec("m", f"https://{host}/v1")
-    everything = dict.fromkeys({*KEYS.values(), "UNERRING_API_KEY"}, "sk-of-somebody-else") | {variable: CANARY}
+    everything = dict.fromkeys({*KEY_VARIABLES.values(), "UNERRING_API_KEY"}, "sk-of-somebody-else") | {
+        variable: CANARY
+    }
     assert secret_for(spec, everything).header == f"Bearer {CANARY}"
     for environ in ({}, {variable: ""}, dict.fromkeys(set(everything) - {variable}, CANARY)):
         with pytest.raises(InputError, match=variable) as raised:

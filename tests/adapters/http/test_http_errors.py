@@ -7,8 +7,8 @@ import pytest
 
 from tables import each
 from unerring.adapters.chat.response import ExpectedReply, outcome
-from unerring.adapters.http.errors import MAX_ERROR_BYTES, failure, one_line, read_error, retry_after, said_by
-from unerring.adapters.http.retry_after import wait_asked
+from unerring.adapters.http.errors import MAX_ERROR_BYTES, error_from_json, failure, one_line, read_error, retry_after
+from unerring.adapters.http.retry_after import requested_wait
 from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
@@ -119,7 +119,7 @@ def test_a_redirect_says_what_to_do():
 )
 def test_the_message_is_found_in_every_shape(body, message):
     """OpenAI, Gemini, FastAPI, Mistral and plain strings: the message is where it is."""
-    assert said_by(body).message == message
+    assert error_from_json(body).message == message
 
 
 @each(
@@ -277,7 +277,7 @@ def test_how_long_to_wait(headers, wait):
 )
 def test_waits_are_read_in_all_forms_that_providers_write(headers, wait):
     """Times since 1970, dates, durations, the headers of limits; of several limits the one that is used up counts."""
-    told = wait_asked(headers, NOW, limited=True)
+    told = requested_wait(headers, NOW, limited=True)
     assert (None if told is None else told.seconds) == (None if wait is None else pytest.approx(wait))
 
 

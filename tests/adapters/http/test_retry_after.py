@@ -2,7 +2,7 @@
 
 from tables import each
 from unerring.adapters.http.errors import retry_after
-from unerring.adapters.http.retry_after import LONGEST_WAIT
+from unerring.adapters.http.retry_after import MAX_WAIT_SECONDS
 
 NOW = 1_700_000_000.0
 
@@ -49,4 +49,4 @@ def test_a_reset_that_cannot_be_read_does_not_hide_another():
 
 def test_no_wait_is_longer_than_a_day():
     """The longest of several is cut as a single one is."""
-    assert retry_after(limits(requests="5s", tokens="9000000s"), NOW) == LONGEST_WAIT
+    assert retry_after(limits(requests="5s", tokens="9000000s"), NOW) == MAX_WAIT_SECONDS

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.adapters.openai_batch.pending import MOST_KEPT, PendingRequests
+from unerring.adapters.openai_batch.pending import MAX_KEPT_ANSWERS, PendingRequests
 from unerring.adapters.openai_batch.request_id import (
     BatchMetadata,
     RequestKey,
     RequestLine,
     key_of,
     keys_in,
-    named,
+    parse_custom_id,
     steps_of,
 )
 from unerring.core.voting.sample import Sample, Settings, Usage
@@ -229,9 +229,9 @@ def test_unwanted_answers_are_forgotten_in_the_end():
     """No more than so many answers are kept that nobody asks for: the oldest go first."""
     kept = {}
     requests = made(kept)
-    for step in range(MOST_KEPT + 5):
+    for step in range(MAX_KEPT_ANSWERS + 5):
         requests.keep(RequestKey(step, 0, DIGEST), samples(1))
-    assert len(kept) == MOST_KEPT
+    assert len(kept) == MAX_KEPT_ANSWERS
     assert RequestKey(4, 0, DIGEST) not in kept
 
 
@@ -257,7 +257,7 @@ def test_a_name_is_read_back(step, slot, twin, n):
     """Names have at most 64 letters, digits, - and _, and say the step, the sample's number and how many there are."""
     key = RequestKey(step, slot, DIGEST, twin)
     name = key.custom_id(n)
-    assert named(name) == (key, n)
+    assert parse_custom_id(name) == (key, n)
     assert len(name) <= 64
     assert set(name) <= set("0123456789abcdef_-")
 
@@ -265,7 +265,7 @@ def test_a_name_is_read_back(step, slot, twin, n):
 @given(st.text(max_size=60) | st.from_regex(r"\A-?[0-9]{1,3}-[0-9]{1,3}-[0-9a-f]{24}(_[0-9])?-[0-9]{1,3}\Z"))
 def test_a_name_of_another_kind_is_none_of_ours(name):
     """Whatever others call their requests is not taken for one of ours, unless it is written just so."""
-    found = named(name)
+    found = parse_custom_id(name)
     assert found is None or found[0].custom_id(found[1]) == name
 
 

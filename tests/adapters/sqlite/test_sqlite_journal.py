@@ -18,7 +18,7 @@ import unerring
 from unerring.adapters.sqlite import schema as journal_file
 from unerring.adapters.sqlite import writer as sqlite_journal
 from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark
-from unerring.adapters.sqlite.writer import GROUP_SECONDS, GROUP_SIZE, SqliteJournal
+from unerring.adapters.sqlite.writer import MAX_GROUP_ENTRIES, MAX_GROUP_SECONDS, SqliteJournal
 from unerring.api.journals.history import verify
 from unerring.core.journal.entries import Committed, Voter
 from unerring.errors import InputError, JournalBusy, JournalError
@@ -84,7 +84,7 @@ def test_many_appends_share_few_transactions(spy: Spy, path: Path):
     for step in range(5000):
         journal.append(Committed(step, ""))
     asyncio.run(journal.commit())
-    most = 5000 / GROUP_SIZE + (time.monotonic() - since) / GROUP_SECONDS + 2
+    most = 5000 / MAX_GROUP_ENTRIES + (time.monotonic() - since) / MAX_GROUP_SECONDS + 2
     assert 1 <= spy.transactions <= most
     journal.close()
 

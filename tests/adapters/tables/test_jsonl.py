@@ -7,7 +7,7 @@ import pytest
 
 from accounts import Ledger
 from unerring import InputError
-from unerring.adapters.plugins import parameter
+from unerring.adapters.plugins import parse_parameter
 from unerring.adapters.prices import read_prices
 from unerring.adapters.tables.jsonl import json_line, read_objects
 from unerring.api.calibration_files import read_calibration
@@ -88,10 +88,10 @@ def test_a_file_of_one_value_is_read_as_strictly(tmp_path):
 
 def test_a_parameter_that_looks_like_json_and_is_none_is_refused():
     """A list or an object is never taken for a text in silence."""
-    assert parameter("a=NaN") == ("a", "NaN")
+    assert parse_parameter("a=NaN") == ("a", "NaN")
     for value in ('{"a": 1, "a": 2}', "[1e400]", "[1", "[" * 3000):
         with pytest.raises(InputError, match="the value of a is not JSON"):
-            parameter(f"a={value}")
+            parse_parameter(f"a={value}")
 
 
 def test_a_line_that_is_written_is_valid_json():

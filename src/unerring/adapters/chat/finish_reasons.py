@@ -6,7 +6,7 @@ are ignored. An answer with an unknown reason does not vote: new reasons are mos
 
 from unerring.core.voting.sample import Finish
 
-LONGEST_REASON = 60  # characters of it that are kept
+MAX_REASON_CHARS = 60  # characters of it that are kept
 
 _WHOLE = frozenset(
     {

@@ -14,22 +14,22 @@ import msgspec
 from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
 
 # What is larger is not read so: it would take too long. (An ordinary reply may be larger.)
-LARGEST = 1 << 20  # bytes
-MOST_PARTS = 150_000  # commas, colons and brackets
-MOST_TOKENS = 1_000_000_000  # a count beyond is no count
+MAX_LENIENT_BYTES = 1 << 20  # bytes
+MAX_PARTS = 150_000  # commas, colons and brackets
+MAX_TOKEN_COUNT = 1_000_000_000  # a count beyond is no count
 
 _LONE = re.compile("[\ud800-\udfff]")  # surrogates; the decoder has joined those that are pairs
 
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKEN_COUNT)]
 
 
-END = msgspec.Raw(b'""')  # the text of a token that ends an answer and is not part of it
-NOTHING = msgspec.Raw(b"null")
+END_TOKEN_TEXT = msgspec.Raw(b'""')  # the text of a token that ends an answer and is not part of it
+NULL = msgspec.Raw(b"null")
 
 
 def is_there(raw: msgspec.Raw) -> bool:
     """Whether there is anything in a field, such as an error: some servers have an empty one always."""
-    return raw != NOTHING and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
+    return raw != NULL and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
 
 
 class TokenDetails(msgspec.Struct, gc=False):
@@ -84,10 +84,10 @@ class ReplyMessage(msgspec.Struct, gc=False):
 
     content: str | list[ContentPart] | None = None
     refusal: str | None = None
-    reasoning_content: msgspec.Raw = NOTHING  # DeepSeek, vLLM, llama.cpp
-    reasoning: msgspec.Raw = NOTHING  # OpenRouter, Ollama, Groq
-    tool_calls: msgspec.Raw = NOTHING
-    function_call: msgspec.Raw = NOTHING
+    reasoning_content: msgspec.Raw = NULL  # DeepSeek, vLLM, llama.cpp
+    reasoning: msgspec.Raw = NULL  # OpenRouter, Ollama, Groq
+    tool_calls: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
 
     def in_place_of_text(self) -> str | None:
         """What a message without a text has instead, if anything."""
@@ -104,7 +104,7 @@ class TokenLogprob(msgspec.Struct, gc=False):
     """One token's log-probability. `token` is its text as JSON, not read, since it may be half a character."""
 
     logprob: float | None = None
-    token: msgspec.Raw = NOTHING
+    token: msgspec.Raw = NULL
 
 
 class ReplyLogprobs(msgspec.Struct, gc=False):
@@ -121,7 +121,7 @@ class ReplyChoice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     logprobs: ReplyLogprobs | None = None
     text: str | None = None
-    error: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NULL
 
 
 class ReplyBody(msgspec.Struct, gc=False):
@@ -133,12 +133,12 @@ class ReplyBody(msgspec.Struct, gc=False):
     system_fingerprint: str | None = None
     choices: list[ReplyChoice] | None = None
     usage: ReplyUsage | None = None
-    error: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NULL
 
 
-def careful(body: bytes) -> ReplyBody | None:
+def read_leniently(body: bytes) -> ReplyBody | None:
     """Read a reply field by field; None where there is no JSON object that could be read. Never raises."""
-    if len(body) > LARGEST or sum(map(body.count, (b",", b":", b"{", b"["))) > MOST_PARTS:
+    if len(body) > MAX_LENIENT_BYTES or sum(map(body.count, (b",", b":", b"{", b"["))) > MAX_PARTS:
         return None
     text = body.decode("utf-8", "replace").strip("\ufeff \t\r\n\0")
     try:
@@ -196,7 +196,8 @@ def _logprobs(value: object) -> ReplyLogprobs | None:
         return None
     tokens = (token for token in _list(value.get("content")) if isinstance(token, dict))
     content = [
-        TokenLogprob(number(each.get("logprob")), END if each.get("token") == "" else NOTHING) for each in tokens
+        TokenLogprob(number(each.get("logprob")), END_TOKEN_TEXT if each.get("token") == "" else NULL)
+        for each in tokens
     ]
     return ReplyLogprobs(content, [number(each) for each in _list(value.get("token_logprobs"))])
 
@@ -257,9 +258,9 @@ def _whole(value: object) -> int | None:
     """A count: a whole number, which some write as 12.0."""
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
-    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKEN_COUNT
     return value if whole and isinstance(value, int) else None
 
 
 def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(json.dumps(value).encode()) if value else NOTHING
+    return msgspec.Raw(json.dumps(value).encode()) if value else NULL

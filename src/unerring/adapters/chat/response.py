@@ -13,8 +13,16 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.chat.finish_reasons import LONGEST_REASON, finish_of
-from unerring.adapters.chat.lenient import END, ReplyBody, ReplyChoice, ReplyMessage, careful, is_there, number
+from unerring.adapters.chat.finish_reasons import MAX_REASON_CHARS, finish_of
+from unerring.adapters.chat.lenient import (
+    END_TOKEN_TEXT,
+    ReplyBody,
+    ReplyChoice,
+    ReplyMessage,
+    is_there,
+    number,
+    read_leniently,
+)
 from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.adapters.http.errors import ErrorBody, Failure, failure, one_line, read_error
 from unerring.adapters.http.spec import Secret
@@ -24,14 +32,18 @@ from unerring.errors import FailureKind, ProviderBusy
 Outcome: TypeAlias = list[Sample] | Failure
 
 # Inflating costs more than reading, and nobody asked for it: requests say `accept-encoding: identity`.
-LARGEST_INFLATED = 4 << 20
-LONGEST_TEXT = 1 << 20  # characters: a longer answer is cut there and counts as cut off
-MANY = 1 << 16  # bytes from which on a reply's braces, commas and backslashes are counted
-MOST = {b"{": 150_000, b",": 1_000_000, b"\\": 3_000_000}  # a text all in \uXXXX has fewer, however large the reply
-LIKELIEST = 1e-3  # log-probabilities are 0 at most; rounding may take their mean a little above
-LONGEST_SERVED = 200  # characters
-SHORTEST_ID = 8  # characters after its last dash
-LONGEST_TIME = 13  # digits of milliseconds since 1970
+MAX_INFLATED_BYTES = 4 << 20
+MAX_TEXT_CHARS = 1 << 20  # characters: a longer answer is cut there and counts as cut off
+MIN_COUNTED_BYTES = 1 << 16  # bytes from which on a reply's braces, commas and backslashes are counted
+MAX_MARKS = {
+    b"{": 150_000,
+    b",": 1_000_000,
+    b"\\": 3_000_000,
+}  # a text all in \uXXXX has fewer, however large the reply
+MAX_LOGPROB = 1e-3  # log-probabilities are 0 at most; rounding may take their mean a little above
+MAX_SERVED_CHARS = 200  # characters
+MIN_ID_CHARS = 8  # characters after its last dash
+MAX_TIME_DIGITS = 13  # digits of milliseconds since 1970
 
 
 class ExpectedReply(msgspec.Struct, frozen=True):
@@ -67,13 +79,13 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: Expecte
     plain = _plain(headers, body)
     if plain is None:
         return _unknown("the reply is packed in a way that was not asked for, or that breaks off", asked)
-    if len(plain) > MANY and any(plain.count(mark) > most for mark, most in MOST.items()):
+    if len(plain) > MIN_COUNTED_BYTES and any(plain.count(mark) > most for mark, most in MAX_MARKS.items()):
         return _unknown("the reply has more parts than an answer has", asked)
     reply: ReplyBody | None
     try:
         reply = _decode(plain)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
-        reply = careful(plain)
+        reply = read_leniently(plain)
     if reply is None:
         said = one_line(read_error(plain).message, asked.secret)
         return _unknown(f"the reply is no JSON that could be read: {said}", asked)
@@ -107,7 +119,7 @@ def _samples(
     reply: ReplyBody, choices: list[ReplyChoice], headers: Mapping[str, str], asked: ExpectedReply
 ) -> list[Sample]:
     read, cached, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
-    copied = hit(headers) or (read == 0 == written and any(_answer(choice)[0] for choice in choices))
+    copied = is_cache_hit(headers) or (read == 0 == written and any(_answer(choice)[0] for choice in choices))
     if not read:  # no prompt is empty: it was not counted
         read, cached = asked.input_worst, 0
     served = _served(reply, asked.secret)
@@ -126,7 +138,7 @@ def _samples(
             copied,
             served,
             asked.seconds,
-            reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:LONGEST_REASON],
+            reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:MAX_REASON_CHARS],
             None if (created := number(reply.created)) is None else created - asked.now,
             None if (text and not text.isspace()) or choice.message is None else choice.message.in_place_of_text(),
         )
@@ -145,8 +157,8 @@ def _answer(choice: ReplyChoice, with_reasons: bool = False) -> tuple[str, Finis
         if message.refusal:
             finish = Finish.REFUSED
             text = text or message.refusal
-    if len(text) > LONGEST_TEXT:
-        return text[:LONGEST_TEXT], Finish.LENGTH if finish is Finish.STOP else finish
+    if len(text) > MAX_TEXT_CHARS:
+        return text[:MAX_TEXT_CHARS], Finish.LENGTH if finish is Finish.STOP else finish
     return text, finish
 
 
@@ -162,7 +174,7 @@ def _mean_logprob(choice: ReplyChoice) -> float | None:
     if not each:
         return None
     mean = sum(each) / len(each)
-    return min(mean, 0.0) if -math.inf < mean <= LIKELIEST else None  # which is not a number is neither
+    return min(mean, 0.0) if -math.inf < mean <= MAX_LOGPROB else None  # which is not a number is neither
 
 
 def _logprobs(choice: ReplyChoice) -> list[float]:
@@ -210,7 +222,7 @@ def _with_its_end(tokens: int, choice: ReplyChoice, limit: int, stops: bool) -> 
     if not tokens or not stops or _answer(choice)[1] is not Finish.STOP:
         return tokens
     content = None if choice.logprobs is None else choice.logprobs.content
-    if content and bytes(content[-1].token) == bytes(END):
+    if content and bytes(content[-1].token) == bytes(END_TOKEN_TEXT):
         return tokens
     return tokens + 1 if limit < 0 else max(tokens, min(tokens + 1, limit))
 
@@ -234,7 +246,7 @@ def _identity(reply_id: str | None, place: int, where: str) -> str | None:
     copies of each other would be wrong.
     """
     end = "" if reply_id is None else reply_id.rpartition("-")[2]
-    if len(end) < SHORTEST_ID or end.isalpha() or (len(end) <= LONGEST_TIME and end.isdigit()):
+    if len(end) < MIN_ID_CHARS or end.isalpha() or (len(end) <= MAX_TIME_DIGITS and end.isdigit()):
         return None
     return blake2b(f"{where} {reply_id}:{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 
@@ -243,12 +255,12 @@ def _served(reply: ReplyBody, secret: Secret) -> str | None:
     if not reply.model:
         return None
     served = f"{reply.model} {reply.system_fingerprint}" if reply.system_fingerprint else reply.model
-    if len(served) <= LONGEST_SERVED and served.isprintable():
+    if len(served) <= MAX_SERVED_CHARS and served.isprintable():
         return secret.scrubbed(served)
-    return one_line(served, secret)[:LONGEST_SERVED]
+    return one_line(served, secret)[:MAX_SERVED_CHARS]
 
 
-def hit(headers: Mapping[str, str]) -> bool:
+def is_cache_hit(headers: Mapping[str, str]) -> bool:
     """Whether headers admit that a reply was served from a cache of replies.
 
     The word HIT in any header about a cache: x-cache (Fastly, CloudFront, Varnish), cf-cache-status and
@@ -257,11 +269,11 @@ def hit(headers: Mapping[str, str]) -> bool:
     sends x-litellm-cache-key with hits alone. `age` is a cache's (RFC 9111, section 5.1). Caches of prompts are
     something else.
     """
-    return any(_tells(name) and _admits(name.lower(), value.lower()) for name, value in headers.items())
+    return any(_is_cache_header(name) and _says_hit(name.lower(), value.lower()) for name, value in headers.items())
 
 
 @lru_cache(maxsize=1024)
-def _tells(name: str) -> bool:
+def _is_cache_header(name: str) -> bool:
     """Whether a header of this name is about caches; remembered, since every reply has the same dozens of them."""
     lowered = name.lower()
     if lowered == "age":
@@ -270,10 +282,10 @@ def _tells(name: str) -> bool:
     return "cache" in lowered and not any(word in lowered for word in other)
 
 
-_STALE = {"stale", "updating", "revalidated"}  # Cloudflare: out of the cache too
+_STALE_HITS = {"stale", "updating", "revalidated"}  # Cloudflare: out of the cache too
 
 
-def _admits(name: str, value: str) -> bool:
+def _says_hit(name: str, value: str) -> bool:
     if name == "age":
         return value.strip().isdigit() and value.strip("0 ") != ""
     if name == "x-litellm-cache-key":
@@ -281,7 +293,7 @@ def _admits(name: str, value: str) -> bool:
     if name.endswith(("cache-hit", "cache-hits", "cached")):
         return any(part.strip() not in {"", "0", "false", "no", "miss", "none"} for part in value.split(","))
     words = value.replace("_", " ").replace("-", " ").replace(";", " ").replace(",", " ").replace("=", " ").split()
-    return any(word in {"hit", "refreshhit"} for word in words) or (name == "cf-cache-status" and value in _STALE)
+    return any(word in {"hit", "refreshhit"} for word in words) or (name == "cf-cache-status" and value in _STALE_HITS)
 
 
 def _plain(headers: Mapping[str, str], body: bytes) -> bytes | None:
@@ -295,7 +307,7 @@ def _plain(headers: Mapping[str, str], body: bytes) -> bytes | None:
     for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
         unpacking = zlib.decompressobj(window)
         try:
-            plain = unpacking.decompress(body, LARGEST_INFLATED)
+            plain = unpacking.decompress(body, MAX_INFLATED_BYTES)
         except zlib.error:
             continue
         return plain if unpacking.eof else None

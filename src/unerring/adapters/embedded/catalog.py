@@ -14,7 +14,7 @@ from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagRules
 from unerring.errors import InputError
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 MEMBERS = ("a", "b", "c")
 DRAFT = "draft"  # the member that only proposes answers
 
@@ -72,7 +72,7 @@ class EmbeddedEnsemble:
 
 HANOI = EmbeddedEnsemble(
     "embedded",
-    WEIGHTS,
+    WEIGHTS_FOLDER,
     "only the compact Towers of Hanoi prompts",
     re.compile(r"(counter)?clockwise last = [^\n]* state = [^\n]*\n"),
     EMBEDDED_POLICY,
@@ -80,7 +80,7 @@ HANOI = EmbeddedEnsemble(
 )
 DIGITS = EmbeddedEnsemble(
     "embedded/digits",
-    WEIGHTS / "digits",
+    WEIGHTS_FOLDER / "digits",
     "only one-digit products and sums, factors of at most 20 digits, and comparisons of numbers of at most 6 digits,",
     re.compile(r"([0-9] \* [0-9]( \+ [0-9] \+ [0-9])?|split [0-9]{1,20}|[+-][0-9]{1,6} or [+-][0-9]{1,6})\n"),
     EMBEDDED_POLICY,
@@ -89,7 +89,7 @@ DIGITS = EmbeddedEnsemble(
 ENSEMBLES = (HANOI, DIGITS)
 
 
-def named(spec: str) -> tuple[EmbeddedEnsemble, tuple[str, ...]]:
+def parse_embedded_spec(spec: str) -> tuple[EmbeddedEnsemble, tuple[str, ...]]:
     """The ensemble that a specification names, and which of its members; raises `InputError` where there is none.
 
     The members are those that vote, or the drafter alone.

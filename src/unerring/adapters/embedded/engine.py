@@ -33,9 +33,9 @@ from unerring.adapters.embedded.tokenizer import Tokenizer, read_tokenizer
 Floats = NDArray[np.float64]
 Tokens = tuple[int, ...]
 
-LONGEST = 64  # tokens of an answer, the end token included; a right one of 20 disks has 29
-BATCH = 8  # prompts in one pass: fewer leave more to Python, more than 32 leave the processor's cache
-DRAFTS_KEPT = 2048
+MAX_ANSWER_TOKENS = 64  # tokens of an answer, the end token included; a right one of 20 disks has 29
+MAX_PASS_PROMPTS = 8  # prompts in one pass: fewer leave more to Python, more than 32 leave the processor's cache
+MAX_KEPT_DRAFTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _keep_freed_memory() -> None:
             mallopt(option, 1 << 28)
 
 
-def cores() -> int:
+def core_count() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -132,7 +132,7 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         _keep_freed_memory()
         self.tokenizer: Tokenizer = read_tokenizer(folder)
-        self._model = ctranslate2.Generator(str(folder), device="cpu", inter_threads=cores(), intra_threads=1)
+        self._model = ctranslate2.Generator(str(folder), device="cpu", inter_threads=core_count(), intra_threads=1)
         self.arithmetic = str(self._model.compute_type)
 
     def logits(self, rows: Sequence[Tokens]) -> NDArray[np.float32]:
@@ -176,7 +176,7 @@ class Drafter:
         found: dict[Tokens, Tokens] = {}
         for length, rows in missing.items():
             # one fewer than places: the prompt's last token gives the answer's first
-            blanks = (self.tokenizer.pad,) * min(length + self._beyond - 1, LONGEST - 1)
+            blanks = (self.tokenizer.pad,) * min(length + self._beyond - 1, MAX_ANSWER_TOKENS - 1)
             words = self._engine.logits([row + blanks for row in rows])[:, length - 1 :].argmax(axis=2)
             found.update((row, self._ended(tuple(own))) for row, own in zip(rows, words.tolist(), strict=True))
         answers = [found.get(start) or kept[start] for start in starts]
@@ -188,7 +188,7 @@ class Drafter:
         return tokens[: tokens.index(end) + 1] if end in tokens else tokens
 
     def _keep(self, found: dict[Tokens, Tokens]) -> None:
-        if len(self._kept) + len(found) > DRAFTS_KEPT:
+        if len(self._kept) + len(found) > MAX_KEPT_DRAFTS:
             self._kept = {}
         self._kept.update(found)
 
@@ -222,14 +222,14 @@ class EnsembleMember:
         return [found[start] for start in starts]
 
     def _is_whole(self, path: GreedyAnswer) -> bool:
-        return path.tokens[-1] == self.tokenizer.end or len(path.tokens) == LONGEST
+        return path.tokens[-1] == self.tokenizer.end or len(path.tokens) == MAX_ANSWER_TOKENS
 
     def _continued(self, settled: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
         """Proposals that begin with what is settled already, written on by the engine."""
         proposed = {}
         for starts in _alike(settled):
             rows = [start + settled[start] for start in starts]
-            most = LONGEST - len(settled[starts[0]])
+            most = MAX_ANSWER_TOKENS - len(settled[starts[0]])
             for start, tokens in zip(starts, self._engine.written_on(rows, most), strict=True):
                 proposed[start] = settled[start] + tokens
         return proposed
@@ -263,7 +263,7 @@ class EnsembleMember:
     def draw(
         self, paths: Sequence[GreedyAnswer], temperatures: Sequence[float], numbers: Sequence[Floats]
     ) -> list[ScoredAnswer]:
-        """One sample of each path's start, from its `LONGEST` uniform numbers, one for each place of an answer."""
+        """One sample of each path's start; `numbers` are uniform, one for each place of an answer."""
         answers = [ScoredAnswer()] * len(paths)
         going = dict(enumerate(paths))
         while going:
@@ -272,27 +272,29 @@ class EnsembleMember:
                 before = answers[sample]
                 left = path.departure(temperatures[sample], numbers[sample][len(before.tokens) :])
                 further = path.whole if left is None else path.up_to(*left)
-                tokens = (before.tokens + further.tokens)[:LONGEST]
-                answers[sample] = ScoredAnswer(tokens, (before.logprobs + further.logprobs)[:LONGEST])
-                if left is not None and tokens[-1] != self.tokenizer.end and len(tokens) < LONGEST:
+                tokens = (before.tokens + further.tokens)[:MAX_ANSWER_TOKENS]
+                answers[sample] = ScoredAnswer(tokens, (before.logprobs + further.logprobs)[:MAX_ANSWER_TOKENS])
+                if left is not None and tokens[-1] != self.tokenizer.end and len(tokens) < MAX_ANSWER_TOKENS:
                     departed[sample] = path.start + further.tokens
             going = dict(zip(departed, self.likeliest(list(departed.values()), fresh=False), strict=True))
         return answers
 
 
 def _alike(answers: dict[Tokens, Tokens]) -> list[list[Tokens]]:
-    """Starts in groups of at most `BATCH`, alike in length and in that of their answers so far.
+    """Starts in groups of at most `MAX_PASS_PROMPTS`, alike in length and in that of their answers so far.
 
     A pass takes rows of one length: padding could change a row's last bits.
     """
     alike: dict[tuple[int, int], list[Tokens]] = {}
     for start, answer in answers.items():
         alike.setdefault((len(start), len(answer)), []).append(start)
-    return [group[at : at + BATCH] for group in alike.values() for at in range(0, len(group), BATCH)]
+    return [
+        group[at : at + MAX_PASS_PROMPTS] for group in alike.values() for at in range(0, len(group), MAX_PASS_PROMPTS)
+    ]
 
 
 def uniforms(name: str) -> Floats:
-    """`LONGEST` numbers, uniform in [0, 1), that a name stands for; the same on every machine."""
-    words = np.frombuffer(hashlib.shake_128(name.encode()).digest(8 * LONGEST), dtype="<u8")
+    """`MAX_ANSWER_TOKENS` numbers, uniform in [0, 1), that a name stands for; the same on every machine."""
+    words = np.frombuffer(hashlib.shake_128(name.encode()).digest(8 * MAX_ANSWER_TOKENS), dtype="<u8")
     numbers: Floats = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return numbers

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from unerring.adapters.embedded.catalog import DRAFT, EmbeddedEnsemble, named
+from unerring.adapters.embedded.catalog import DRAFT, EmbeddedEnsemble, parse_embedded_spec
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import InputError
 
@@ -36,7 +36,7 @@ class EmbeddedSampler:
     def __init__(self, spec: str = "embedded", seed: int = 0) -> None:
         self.name = spec
         self._seed = seed
-        self._ensemble, names = named(spec)
+        self._ensemble, names = parse_embedded_spec(spec)
         self.drafter = self._ensemble.drafter
         try:
             from unerring.adapters.embedded.engine import EnsembleMember
@@ -78,7 +78,7 @@ class EmbeddedDrafter:
 
     def __init__(self, spec: str) -> None:
         self.name = spec
-        self._drafter = _drafter(named(spec)[0])
+        self._drafter = _drafter(parse_embedded_spec(spec)[0])
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples, all equal; raises `InputError` for a prompt with words that the model does not know."""

@@ -13,7 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from unerring.adapters.embedded.engine import BATCH, EnsembleMember, ScoredAnswer, Tokens, cores, uniforms
+from unerring.adapters.embedded.engine import (
+    MAX_PASS_PROMPTS,
+    EnsembleMember,
+    ScoredAnswer,
+    Tokens,
+    core_count,
+    uniforms,
+)
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 
 # samples, or the failure of the engine, or None for a call dropped unanswered
@@ -52,7 +59,7 @@ class WorkerPool:
         self._members = list(members.items())
         self._queue: deque[MemberCall] = deque()
         self._lock = threading.Lock()
-        self._threads = cores()
+        self._threads = core_count()
         self._busy = 0
         self._stopped = False
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="unerring-embedded")
@@ -99,7 +106,7 @@ class WorkerPool:
             self.stop()  # Python is on its way out
         batch: list[MemberCall] = []
         with self._lock:
-            share = min(BATCH, -(-len(self._queue) // self._threads))
+            share = min(MAX_PASS_PROMPTS, -(-len(self._queue) // self._threads))
             while self._queue and len(batch) < share:
                 request = self._queue.popleft()
                 if not request.answer.done():

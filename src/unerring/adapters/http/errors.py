@@ -9,15 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias, TypeGuard
 
-from unerring.adapters.http.retry_after import wait_asked
+from unerring.adapters.http.retry_after import requested_wait
 from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Failure: TypeAlias = ProviderBusy | ProviderDown
-LONGEST_MESSAGE = 300  # characters
+MAX_MESSAGE_CHARS = 300  # characters
 MAX_ERROR_BYTES = 1 << 16  # bytes of an error's body that are looked at
-LARGEST_PAGE = 1 << 12  # characters of one that is no JSON
-LONGEST_WORD = 200  # characters of a code
+MAX_PAGE_CHARS = 1 << 12  # characters of one that is no JSON
+MAX_CODE_CHARS = 200  # characters of a code
 
 _QUOTA = re.compile(r"insufficient_(quota|credits|balance|funds)|billing|payment_required|quota_exceeded_for_plan")
 _NO_CREDIT = re.compile(r"credit balance is too low|insufficient (credit|balance|fund)", re.IGNORECASE)
@@ -97,7 +97,7 @@ class ErrorBody:
         return bool(_TOO_LONG.search(self.codes) or _TOO_LONG_WORDS.search(self.message[:1000]))
 
 
-def said_by(value: object) -> ErrorBody:
+def error_from_json(value: object) -> ErrorBody:
     """Read an error as it came in JSON, in any of the shapes there are; never raises."""
     for key in ("error", "errors", "message", "detail"):
         value = _first(value)  # Gemini puts its error into a list, FastAPI its details
@@ -114,7 +114,7 @@ def said_by(value: object) -> ErrorBody:
         codes.append(inner.get("code"))
     if isinstance(metadata, dict) and "flagged_input" in metadata:  # OpenRouter
         codes.append("flagged")
-    words = " ".join(str(code)[:LONGEST_WORD] for code in codes if isinstance(code, str | int)).lower()
+    words = " ".join(str(code)[:MAX_CODE_CHARS] for code in codes if isinstance(code, str | int)).lower()
     messages = (value.get(key) for key in ("message", "msg", "error", "detail"))
     where = value.get("param", value.get("loc"))  # loc is FastAPI's: a list that ends in the field
     param = where[-1] if isinstance(where, list) and where else where
@@ -144,7 +144,7 @@ def _retry_delay(details: object) -> str | None:
 def _limits(headers: object) -> dict[str, str]:
     """Headers that OpenRouter puts into an error: those of the provider that it asked."""
     pairs = list(headers.items())[:50] if isinstance(headers, dict) else []
-    return {str(name)[:LONGEST_WORD].lower(): str(value) for name, value in pairs if isinstance(value, str | int)}
+    return {str(name)[:MAX_CODE_CHARS].lower(): str(value) for name, value in pairs if isinstance(value, str | int)}
 
 
 def _status_in(code: object, codes: str) -> int | None:
@@ -159,11 +159,11 @@ def read_error(body: bytes) -> ErrorBody:
     """Read the body of an error: JSON, a page or plain words; never raises."""
     text = body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
     try:
-        said = said_by(json.loads(text))
+        said = error_from_json(json.loads(text))
     except (ValueError, RecursionError):
         said = ErrorBody()
     if not said.message:  # in no place that is known: the body itself, or a page's title
-        page = text[:LARGEST_PAGE]
+        page = text[:MAX_PAGE_CHARS]
         title = _TITLE.search(page)
         said.message = title[1] if title else _TAGS.sub(" ", page)
     return said
@@ -177,11 +177,11 @@ def failure(
     if 300 <= status <= 399:
         words = f"{where} answered {status}: redirects are not followed; give the address that it leads to"
         return ProviderDown(one_line(words, secret), kind)
-    words = one_line(f"{where} answered {status}: {secret.scrubbed(said.message)[: 8 * LONGEST_MESSAGE]}", secret)
+    words = one_line(f"{where} answered {status}: {secret.scrubbed(said.message)[: 8 * MAX_MESSAGE_CHARS]}", secret)
     if kind in _LASTING:
         return ProviderDown(words.rstrip(": "), kind, status)
     limited = status == 429
-    wait = wait_asked(headers, now, said.retry_delay, limited) or wait_asked(said.limits, now, None, limited)
+    wait = requested_wait(headers, now, said.retry_delay, limited) or requested_wait(said.limits, now, None, limited)
     busy = ProviderBusy(words.rstrip(": "), None, kind)
     if wait is not None:
         busy.retry_after, busy.reading = wait.seconds, one_line(wait.reading, secret)
@@ -202,12 +202,12 @@ def _kind(status: int, said: ErrorBody) -> FailureKind:
 def one_line(text: str, secret: Secret) -> str:
     """The text as one line of 300 characters at most: no control characters, no key."""
     # the key is taken out once more at the end, lest what was dropped in between had hidden it
-    shortened = secret.scrubbed(text)[: 8 * LONGEST_MESSAGE]
+    shortened = secret.scrubbed(text)[: 8 * MAX_MESSAGE_CHARS]
     line = secret.scrubbed(" ".join("".join(c if c.isprintable() else " " for c in shortened).split()))
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1] + "…"
 
 
 def retry_after(headers: Mapping[str, str], now: float, told: str | None = None) -> float | None:
     """How many seconds the provider asks to wait, a day at most; None if it does not say."""
-    wait = wait_asked(headers, now, told)
+    wait = requested_wait(headers, now, told)
     return None if wait is None else wait.seconds

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-LONGEST_WAIT = 86_400.0  # seconds: what says more is taken for a day
-LONGEST_VALUE = 64  # characters of a header's value that are read, and quoted in messages
-EPOCH_SECONDS = 1e9  # numbers from here on are seconds since 1970 (that of 2001) ...
-EPOCH_MILLISECONDS = 1e11  # ... and from here on milliseconds
-FULL_DATES = 43_200.0  # seconds from which on a time is shown with its date
+MAX_WAIT_SECONDS = 86_400.0  # seconds: what says more is taken for a day
+MAX_VALUE_CHARS = 64  # characters of a header's value that are read, and quoted in messages
+MIN_EPOCH_SECONDS = 1e9  # numbers from here on are seconds since 1970 (that of 2001) ...
+MIN_EPOCH_MILLISECONDS = 1e11  # ... and from here on milliseconds
+MIN_DATED_SECONDS = 43_200.0  # seconds from which on a time is shown with its date
 
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
 _DURATION = re.compile(r"(?:([0-9.]+)d)?(?:([0-9.]+)h)?(?:([0-9.]+)m(?!s))?(?:([0-9.]+)s)?(?:([0-9.]+)ms)?")
@@ -35,7 +35,7 @@ class RetryAfter(NamedTuple):
     reading: str
 
 
-def wait_asked(
+def requested_wait(
     headers: Mapping[str, str], now: float, told: str | None = None, limited: bool = False
 ) -> RetryAfter | None:
     """How long the provider asks to wait; None if it does not say. `now` is seconds since 1970.
@@ -48,7 +48,7 @@ def wait_asked(
     clock = _server_time(headers, now)
     if (number := _decimal(headers.get("retry-after-ms"))) is not None:
         value = headers["retry-after-ms"]
-        if number >= EPOCH_MILLISECONDS:
+        if number >= MIN_EPOCH_MILLISECONDS:
             return _until("retry-after-ms", value, number / 1000, clock)
         return _wait("retry-after-ms", value, number / 1000)
     for name, text in (("retry-after", headers.get("retry-after")), ("the error", told)):
@@ -81,14 +81,14 @@ def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, str, float | None
 
 def _read(name: str, text: str, now: float, past: bool = True) -> RetryAfter | None:
     """A wait in any of its forms. Times that have passed are no wait at all, or None where `past` says so."""
-    text = text.strip()[:LONGEST_VALUE]
+    text = text.strip()[:MAX_VALUE_CHARS]
     number = _decimal(text)
     if number is None and (duration := _duration(text)) is not None:
         return _wait(name, text, duration)
-    if number is not None and number < EPOCH_SECONDS:
+    if number is not None and number < MIN_EPOCH_SECONDS:
         return _wait(name, text, number)
     if number is not None:
-        when: float | None = number / 1000 if number >= EPOCH_MILLISECONDS else number
+        when: float | None = number / 1000 if number >= MIN_EPOCH_MILLISECONDS else number
     else:
         when = _date(text)
     if when is None or (when < now and not past):
@@ -99,17 +99,17 @@ def _read(name: str, text: str, now: float, past: bool = True) -> RetryAfter | N
 def _wait(name: str, text: str, seconds: float) -> RetryAfter | None:
     if not math.isfinite(seconds) or seconds < 0:
         return None
-    return RetryAfter(min(seconds, LONGEST_WAIT), f"{name}: {text} read as {seconds:g} s")
+    return RetryAfter(min(seconds, MAX_WAIT_SECONDS), f"{name}: {text} read as {seconds:g} s")
 
 
 def _until(name: str, text: str, when: float, now: float) -> RetryAfter:
     away = max(0.0, when - now)
     try:
-        form = "%H:%M:%S UTC" if away < FULL_DATES else "%Y-%m-%d %H:%M:%S UTC"
+        form = "%H:%M:%S UTC" if away < MIN_DATED_SECONDS else "%Y-%m-%d %H:%M:%S UTC"
         time = datetime.fromtimestamp(when, UTC).strftime(form)
     except (ValueError, OverflowError, OSError):
         time = "beyond all calendars"
-    return RetryAfter(min(away, LONGEST_WAIT), f"{name}: {text} read as the time {time}, {away:.0f} s from now")
+    return RetryAfter(min(away, MAX_WAIT_SECONDS), f"{name}: {text} read as the time {time}, {away:.0f} s from now")
 
 
 def _server_time(headers: Mapping[str, str], now: float) -> float:
@@ -129,7 +129,7 @@ def _signed(text: str) -> float | None:
 
 
 def _date(text: str) -> float | None:
-    text = text[:LONGEST_VALUE].strip()
+    text = text[:MAX_VALUE_CHARS].strip()
     try:
         when = datetime.fromisoformat(text.upper()) if _RFC3339.fullmatch(text) else parsedate_to_datetime(text)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -19,10 +19,10 @@ from unerring.errors import InputError
 
 PROVIDER = "openai"
 DEFAULT_URL = "https://api.openai.com/v1"
-DEFAULT_TIMEOUT = 120.0  # seconds
-LONGEST_TIMEOUT = 86_400.0
-ANY_HOST = "UNERRING_API_KEY"
-KEYS = {
+DEFAULT_TIMEOUT_SECONDS = 120.0  # seconds
+MAX_TIMEOUT_SECONDS = 86_400.0
+ANY_HOST_VARIABLE = "UNERRING_API_KEY"
+KEY_VARIABLES = {
     "api.openai.com": "OPENAI_API_KEY",
     "openrouter.ai": "OPENROUTER_API_KEY",
     "api.anthropic.com": "ANTHROPIC_API_KEY",
@@ -54,7 +54,7 @@ class EndpointSpec:
     model: str
     url: str = DEFAULT_URL
     compact: bool = False
-    timeout: float = DEFAULT_TIMEOUT
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
     several: bool = True
     logprobs: bool = True
     seed: bool = True
@@ -66,7 +66,7 @@ class EndpointSpec:
         words = [f"{PROVIDER}/{self.model}" + ("" if self.url == DEFAULT_URL else f"@{self.url}")]
         if self.compact:
             words.append("compact")
-        if self.timeout != DEFAULT_TIMEOUT:
+        if self.timeout != DEFAULT_TIMEOUT_SECONDS:
             words.append(f"timeout={self.timeout}".removesuffix(".0"))
         words += ["n=1"] * (not self.several)
         words += [f"{name}=off" for name in ("logprobs", "seed", "schema") if not getattr(self, name)]
@@ -186,8 +186,8 @@ def _timeout(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= LONGEST_TIMEOUT:
-        raise InputError(f"timeout={text}: it is a number of seconds, more than 0 and {LONGEST_TIMEOUT:g} at most")
+    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+        raise InputError(f"timeout={text}: it is a number of seconds, more than 0 and {MAX_TIMEOUT_SECONDS:g} at most")
     return seconds
 
 
@@ -206,7 +206,7 @@ def canonical_url(url: str) -> str:
     path = split.path.rstrip("/")
     if path.endswith("/completions"):
         raise InputError(f"the address is the base, which ends before /chat/completions: {DEFAULT_URL}")
-    if split.scheme == "http" and host in KEYS:
+    if split.scheme == "http" and host in KEY_VARIABLES:
         raise InputError(f"{host} is to be reached by https://: its key would travel in the clear")
     place = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}[split.scheme]
@@ -229,15 +229,17 @@ def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permi
 
     Raises `InputError` where a known host's is missing, where it can be none, and where it may not be sent there.
     """
-    variable = KEYS.get(spec.host, ANY_HOST)
+    variable = KEY_VARIABLES.get(spec.host, ANY_HOST_VARIABLE)
     key = environ.get(variable, "")
     if not key:
-        if variable != ANY_HOST:
+        if variable != ANY_HOST_VARIABLE:
             raise InputError(f"{spec.host} wants a key: put it into the environment variable {variable}")
         return Secret("", variable)
     if not _HEADER_VALUE.fullmatch(key):
         raise InputError(f"{variable} holds no key: there are spaces or other characters in it that no key has")
-    if variable == ANY_HOST and len(key) >= MIN_SECRET_CHARS:  # a provider's own key goes to its own host only
+    if (
+        variable == ANY_HOST_VARIABLE and len(key) >= MIN_SECRET_CHARS
+    ):  # a provider's own key goes to its own host only
         permission.require_key_to(spec.host, spec.place, spec.url.startswith("https:"), variable, environ)
     return Secret(key, variable)
 

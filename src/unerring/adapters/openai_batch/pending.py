@@ -14,7 +14,7 @@ from unerring.adapters.openai_batch.outcome import Samples, Settled, charged
 from unerring.adapters.openai_batch.request_id import RequestKey, RequestLine
 from unerring.errors import FailureKind, ProviderBusy
 
-MOST_KEPT = 50_000  # answers that nobody waits for; what is older is forgotten
+MAX_KEPT_ANSWERS = 50_000  # answers that nobody waits for; what is older is forgotten
 
 
 @dataclass(eq=False, slots=True)
@@ -98,7 +98,7 @@ class PendingRequests:
         """Nobody waits for these samples now."""
         if samples:
             self._kept[key] = samples
-        while len(self._kept) > MOST_KEPT:
+        while len(self._kept) > MAX_KEPT_ANSWERS:
             del self._kept[next(iter(self._kept))]
 
     def close(self) -> None:

@@ -11,9 +11,9 @@ from unerring.errors import FailureKind, ProviderBusy
 from unerring.runtime.protocols import Clock
 
 _Got = TypeVar("_Got")
-GROWTH = 1.5  # of the time between polls, from poll to poll
-LONGEST = 8  # times the first one
-MOST_LATE = 3  # polls by which the files of a batch may come later than its end
+WAIT_GROWTH = 1.5  # of the time between polls, from poll to poll
+MAX_WAIT_POLLS = 8  # times the first one
+MAX_LATE_POLLS = 3  # polls by which the files of a batch may come later than its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class BatchPoller:
             batch = await self.persist(partial(self._api.batch, batch_id), deadline)
             if batch.ended:
                 late += 1
-                if not batch.lacks_files or late > MOST_LATE:
+                if not batch.lacks_files or late > MAX_LATE_POLLS:
                     return batch
             await self._wait(wait, deadline, f"it is {batch.status}")
-            wait = min(wait * GROWTH, self._poll * LONGEST)
+            wait = min(wait * WAIT_GROWTH, self._poll * MAX_WAIT_POLLS)
 
     async def outcomes(
         self, batch: Batch, requested: Collection[str] | None, deadline: BatchDeadline
@@ -65,7 +65,7 @@ class BatchPoller:
                 return await ask()
             except ProviderBusy as failure:
                 await self._wait(wait, deadline, str(failure), failure.retry_after or 0.0)
-            wait = min(wait * 2, self._poll * LONGEST)
+            wait = min(wait * 2, self._poll * MAX_WAIT_POLLS)
 
     async def _wait(self, seconds: float, deadline: BatchDeadline, why: str, told: float = 0.0) -> None:
         """Wait, no longer than to the deadline, and no less than was `told`."""

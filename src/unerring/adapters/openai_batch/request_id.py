@@ -16,15 +16,15 @@ import msgspec
 from unerring.core.voting.sample import Settings
 from unerring.errors import InputError
 
-MOST_REQUESTS = 50_000
-MOST_BYTES = 150_000_000  # gathered, after which a batch is sent
-MOST_LINE = 40_000_000  # bytes
-MOST_IDENTITY = 512  # characters
+MAX_BATCH_REQUESTS = 50_000
+MAX_GATHERED_BYTES = 150_000_000  # gathered, after which a batch is sent
+MAX_BODY_BYTES = 40_000_000  # bytes
+MAX_IDENTITY_CHARS = 512  # characters
 ENDPOINT = "/v1/chat/completions"
 
-RUN = "unerring"  # keys of a batch's metadata
-MODEL = "model"
-STEPS = "steps"
+RUN_KEY = "unerring"  # keys of a batch's metadata
+MODEL_KEY = "model"
+STEPS_KEY = "steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class RequestKey:
 _NAME = re.compile(r"(-?\d{1,12})-(-?\d{1,9})-([0-9a-f]{24})(?:_(\d{1,6}))?-(\d{1,6})")
 
 
-def named(custom_id: str) -> tuple[RequestKey, int] | None:
+def parse_custom_id(custom_id: str) -> tuple[RequestKey, int] | None:
     """What a custom_id of ours says, and for how many samples it was asked; None for any other."""
     found = _NAME.fullmatch(custom_id) if custom_id.isascii() else None
     if found is None:
@@ -108,9 +108,9 @@ def key_of(identity: str, model: str, prompt: str, settings: Settings) -> Reques
 
 def required_identity(identity: str) -> str:
     """The identity, or `InputError` where it cannot name a run in a batch's metadata."""
-    if not 1 <= len(identity) <= MOST_IDENTITY or not identity.isprintable():
+    if not 1 <= len(identity) <= MAX_IDENTITY_CHARS or not identity.isprintable():
         raise InputError(
-            f"a run is found again by its identity of 1 to {MOST_IDENTITY} printable characters, not {identity!r:.60}"
+            f"a run's identity has 1 to {MAX_IDENTITY_CHARS} printable characters; it cannot be {identity!r:.60}"
         )
     return identity
 
@@ -124,16 +124,20 @@ class BatchMetadata:
 
     def metadata(self, steps: Collection[int]) -> dict[str, str]:
         """What a batch is found again by, with the first and the last of its steps."""
-        return {RUN: self.identity, MODEL: self.model[:MOST_IDENTITY], STEPS: f"{min(steps)}..{max(steps)}"}
+        return {
+            RUN_KEY: self.identity,
+            MODEL_KEY: self.model[:MAX_IDENTITY_CHARS],
+            STEPS_KEY: f"{min(steps)}..{max(steps)}",
+        }
 
     def is_on(self, metadata: Mapping[str, str]) -> bool:
         """Whether a batch with this metadata is one of them."""
-        return metadata.get(RUN) == self.identity and metadata.get(MODEL) == self.model[:MOST_IDENTITY]
+        return metadata.get(RUN_KEY) == self.identity and metadata.get(MODEL_KEY) == self.model[:MAX_IDENTITY_CHARS]
 
 
 def steps_of(metadata: Mapping[str, str]) -> range | None:
     """The steps that a batch may have; None where its metadata does not say."""
-    first, dots, last = metadata.get(STEPS, "").partition("..")
+    first, dots, last = metadata.get(STEPS_KEY, "").partition("..")
     try:
         return range(int(first), int(last) + 1) if dots else None
     except ValueError:
@@ -149,7 +153,7 @@ def keys_in(lines: Iterable[bytes]) -> dict[str, RequestKey]:
                 name = _names.decode(line).custom_id
             except msgspec.DecodeError as error:
                 raise ValueError(f"not a line of a batch: {error}") from None
-            ours = named(name)
+            ours = parse_custom_id(name)
             if ours is not None:
                 found[name] = ours[0]
     return found

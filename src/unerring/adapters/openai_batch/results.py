@@ -14,7 +14,7 @@ import msgspec
 EXPIRED = "batch_expired"  # codes of OpenAI's error file
 CANCELLED = "batch_cancelled"
 UNREADABLE = msgspec.DecodeError, UnicodeDecodeError, RecursionError  # raised by bytes that are not the JSON expected
-_LONGEST_REASON = 300  # characters
+_MAX_REASON_CHARS = 300  # characters
 
 
 class OutcomeKind(Enum):
@@ -111,7 +111,7 @@ def _read(line: bytes) -> tuple[str | None, RequestOutcome]:
         )
     error, response = read.error, read.response
     code = error.code if error is not None else None
-    said = (error.message or error.code or "")[:_LONGEST_REASON] if error is not None else ""
+    said = (error.message or error.code or "")[:_MAX_REASON_CHARS] if error is not None else ""
     if response is not None and 200 <= response.status_code < 300:
         return read.custom_id, RequestOutcome(OutcomeKind.ANSWERED, response.status_code, bytes(response.body))
     if code in {EXPIRED, CANCELLED}:

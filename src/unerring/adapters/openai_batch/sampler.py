@@ -14,7 +14,7 @@ from unerring.adapters.chat.request import RequestForm, most_tokens
 from unerring.adapters.http.spec import proxy_for, secret_for
 from unerring.adapters.openai_batch.client import BatchApi
 from unerring.adapters.openai_batch.outcome import OutcomeReader, Samples
-from unerring.adapters.openai_batch.request_id import MOST_LINE, RequestLine, key_of, required_identity
+from unerring.adapters.openai_batch.request_id import MAX_BODY_BYTES, RequestLine, key_of, required_identity
 from unerring.adapters.openai_batch.scheduler import BatchScheduler, SchedulerContext, UnclaimedAnswers
 from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.adapters.permission import GIVEN, Permission
@@ -105,8 +105,8 @@ class BatchSampler:
 
     def _line(self, prompt: str, settings: Settings, n: int) -> RequestLine:
         body = self._form.body(prompt, settings, n)
-        if len(body) > MOST_LINE:
-            words = f"the prompt is longer than the {MOST_LINE // 10**6} MB that a request may have"
+        if len(body) > MAX_BODY_BYTES:
+            words = f"the prompt is longer than the {MAX_BODY_BYTES // 10**6} MB that a request may have"
             raise ProviderDown(words, FailureKind.REFUSED)
         key = key_of(self._identity, self.spec.chat.model, prompt, settings)
         return RequestLine(

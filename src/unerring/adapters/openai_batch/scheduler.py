@@ -15,20 +15,20 @@ from unerring.adapters.openai_batch.pending import PendingRequest, PendingReques
 from unerring.adapters.openai_batch.polling import BatchDeadline, BatchPoller
 from unerring.adapters.openai_batch.recovery import RecoveredBatches
 from unerring.adapters.openai_batch.request_id import (
-    MOST_BYTES,
+    MAX_GATHERED_BYTES,
     BatchMetadata,
     RequestKey,
     RequestLine,
     keys_in,
-    named,
+    parse_custom_id,
 )
 from unerring.adapters.openai_batch.spec import BatchSpec
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown, ProviderError
 from unerring.runtime.protocols import Clock
 
-MARGIN = 3600.0  # seconds beyond its window that a batch is waited for
-AT_ONCE = 256  # results that are read before others on the event loop have their turn
-LOOKS = 3  # for a batch that may have been made, though nobody said so
+WINDOW_MARGIN_SECONDS = 3600.0  # seconds beyond its window that a batch is waited for
+RESULTS_PER_TURN = 256  # results that are read before others on the event loop have their turn
+MAX_LIST_CALLS = 3  # for a batch that may have been made, though nobody said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class BatchScheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _arrived(self) -> None:
-        if self._requests.gathered >= self._spec.batch or self._requests.size >= MOST_BYTES:
+        if self._requests.gathered >= self._spec.batch or self._requests.size >= MAX_GATHERED_BYTES:
             self._send()
         elif self._timer is None:
             self._timer = asyncio.ensure_future(self._gather())
@@ -164,9 +164,9 @@ class BatchScheduler:
 
     async def _made_unsaid(self, file: str, failure: ProviderBusy) -> Batch:
         """The batch that was made of a file though nobody said so; raises the failure to say so if there is none."""
-        deadline = BatchDeadline(self._clock.time() + MARGIN, "the list of batches")
+        deadline = BatchDeadline(self._clock.time() + WINDOW_MARGIN_SECONDS, "the list of batches")
         try:
-            for look in range(LOOKS):
+            for look in range(MAX_LIST_CALLS):
                 if look:
                     await self._clock.sleep(self._spec.poll)
                 batch = await self._poller.persist(lambda: self._found.made_of(file), deadline)
@@ -182,7 +182,9 @@ class BatchScheduler:
 
         Raises `ProviderBusy` or `ProviderDown` where nothing more will be known of those that are not settled.
         """
-        deadline = BatchDeadline(self._clock.time() + self._spec.window_seconds + MARGIN, f"batch {batch.batch_id}")
+        deadline = BatchDeadline(
+            self._clock.time() + self._spec.window_seconds + WINDOW_MARGIN_SECONDS, f"batch {batch.batch_id}"
+        )
         self._under_way += 1
         try:
             ended = batch if batch.ended else await self._poller.ended(batch.batch_id, deadline)
@@ -197,9 +199,9 @@ class BatchScheduler:
     async def _take_apart(self, batch: Batch, keys: Mapping[str, RequestKey] | None, deadline: BatchDeadline) -> None:
         outcomes = await self._poller.outcomes(batch, keys, deadline)
         for place, (name, outcome) in enumerate(outcomes.items()):
-            if place % AT_ONCE == 0:
+            if place % RESULTS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            known = named(name)
+            known = parse_custom_id(name)
             if known is None:
                 continue
             key, n = known

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from unerring.adapters.http.spec import PROVIDER as CHAT
 from unerring.adapters.http.spec import EndpointSpec, parse_spec
-from unerring.adapters.openai_batch.request_id import MOST_REQUESTS
+from unerring.adapters.openai_batch.request_id import MAX_BATCH_REQUESTS
 from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.errors import InputError
 
 PROVIDER = "openai-batch"
-DEFAULT_BATCH = 1000
-DEFAULT_GATHER = 60.0  # seconds
-DEFAULT_POLL = 15.0  # seconds
+DEFAULT_BATCH_REQUESTS = 1000
+DEFAULT_GATHER_SECONDS = 60.0  # seconds
+DEFAULT_POLL_SECONDS = 15.0  # seconds
 DEFAULT_WINDOW = "24h"
-LONGEST_WAIT = 86_400.0  # seconds
-QUIET = 0.05  # of the time to gather: so long nothing new arrives before a batch is sent
+MAX_WAIT_SECONDS = 86_400.0  # seconds
+QUIET_SHARE = 0.05  # of the time to gather: so long nothing new arrives before a batch is sent
 
 _WRITTEN = "batch=REQUESTS, gather=SECONDS, poll=SECONDS or window=24h"
 _WINDOW = re.compile(r"([1-9][0-9]{0,2})([hd])")
@@ -32,18 +32,21 @@ class BatchSpec:
     """
 
     chat: EndpointSpec
-    batch: int = DEFAULT_BATCH
-    gather: float = DEFAULT_GATHER
-    poll: float = DEFAULT_POLL
+    batch: int = DEFAULT_BATCH_REQUESTS
+    gather: float = DEFAULT_GATHER_SECONDS
+    poll: float = DEFAULT_POLL_SECONDS
     window: str = DEFAULT_WINDOW
 
     @property
     def name(self) -> str:
         """The words that make this specification again, the same for all that mean the same."""
         words = [PROVIDER + self.chat.name.removeprefix(CHAT)]
-        if self.batch != DEFAULT_BATCH:
+        if self.batch != DEFAULT_BATCH_REQUESTS:
             words.append(f"batch={self.batch}")
-        for name, seconds, usual in (("gather", self.gather, DEFAULT_GATHER), ("poll", self.poll, DEFAULT_POLL)):
+        for name, seconds, usual in (
+            ("gather", self.gather, DEFAULT_GATHER_SECONDS),
+            ("poll", self.poll, DEFAULT_POLL_SECONDS),
+        ):
             if seconds != usual:
                 words.append(f"{name}={seconds}".removesuffix(".0"))
         if self.window != DEFAULT_WINDOW:
@@ -53,7 +56,7 @@ class BatchSpec:
     @property
     def quiet(self) -> float:
         """Seconds without a new request after which a batch is sent."""
-        return self.gather * QUIET
+        return self.gather * QUIET_SHARE
 
     @property
     def window_seconds(self) -> float:
@@ -92,17 +95,17 @@ def _parsed(text: str) -> BatchSpec:
         raise InputError(f"{error}; {PROVIDER} has as well {_WRITTEN}") from None
     return BatchSpec(
         chat,
-        _requests(own.get("batch", str(DEFAULT_BATCH))),
-        _seconds("gather", own.get("gather", str(DEFAULT_GATHER))),
-        _seconds("poll", own.get("poll", str(DEFAULT_POLL))),
+        _requests(own.get("batch", str(DEFAULT_BATCH_REQUESTS))),
+        _seconds("gather", own.get("gather", str(DEFAULT_GATHER_SECONDS))),
+        _seconds("poll", own.get("poll", str(DEFAULT_POLL_SECONDS))),
         _window(own.get("window", DEFAULT_WINDOW)),
     )
 
 
 def _requests(text: str) -> int:
     count = int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
-    if not 1 <= count <= MOST_REQUESTS:
-        raise InputError(f"batch={text}: a batch has 1 to {MOST_REQUESTS} requests; options are {_WRITTEN}")
+    if not 1 <= count <= MAX_BATCH_REQUESTS:
+        raise InputError(f"batch={text}: a batch has 1 to {MAX_BATCH_REQUESTS} requests; options are {_WRITTEN}")
     return count
 
 
@@ -111,9 +114,9 @@ def _seconds(name: str, text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= LONGEST_WAIT:
+    if not 0 < seconds <= MAX_WAIT_SECONDS:
         raise InputError(
-            f"{name}={text}: it is a number of seconds, from 0 to {LONGEST_WAIT:g} and not 0; options are {_WRITTEN}"
+            f"{name}={text}: it is in seconds, more than 0 and {MAX_WAIT_SECONDS:g} at most; options are {_WRITTEN}"
         )
     return seconds
 

@@ -17,7 +17,7 @@ from shlex import quote
 
 from unerring.errors import JournalBusy, JournalDamaged, JournalError
 
-_WIDTH = 160
+_HEAD_BYTES = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ class HeadFile:
                 f"another runner is writing to {journal}; wait for it to end, or stop it, and try again"
             ) from None
 
-        if os.fstat(self._file).st_size > _WIDTH:  # something else once lay here; its rest would garble a mark
-            os.ftruncate(self._file, _WIDTH)
+        if os.fstat(self._file).st_size > _HEAD_BYTES:  # something else once lay here; its rest would garble a mark
+            os.ftruncate(self._file, _HEAD_BYTES)
 
     def mark(self, mark: HighWaterMark) -> None:
         """Note how far the journal reaches."""
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
-        os.pwrite(self._file, json.dumps(fields).ljust(_WIDTH - 1).encode() + b"\n", 0)
+        os.pwrite(self._file, json.dumps(fields).ljust(_HEAD_BYTES - 1).encode() + b"\n", 0)
 
     def require_in_place(self) -> None:
         """Raise `JournalError` where the file is gone or replaced: its lock keeps no other writer away any more."""

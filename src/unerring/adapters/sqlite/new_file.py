@@ -7,12 +7,19 @@ from itertools import islice
 from pathlib import Path
 
 from unerring.adapters.sqlite.head import HeadFile, HighWaterMark
-from unerring.adapters.sqlite.schema import LOGS, add, connect, make, remove_logs, require_no_log
+from unerring.adapters.sqlite.schema import (
+    LOG_SUFFIXES,
+    add_entries,
+    connect,
+    make_journal_file,
+    remove_logs,
+    require_no_log,
+)
 from unerring.core.journal.codec import GENESIS, encode
 from unerring.core.journal.entries import Entry
 from unerring.errors import InputError
 
-GROUP_ENTRIES = 4096  # that are written in one transaction
+TRANSACTION_ENTRIES = 4096  # that are written in one transaction
 
 
 def write_journal(path: Path, entries: Iterable[Entry]) -> None:
@@ -27,7 +34,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
         require_no_log(path)
         head = HeadFile(path)
         try:
-            make(draft)
+            make_journal_file(draft)
             mark = _filled(draft, entries)
             if path.exists():  # another program may have been faster
                 raise InputError(f"{path} is there already: choose a file that is not")
@@ -37,7 +44,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
             draft.replace(path)
         finally:
             head.close()
-            for suffix in ("", *LOGS):
+            for suffix in ("", *LOG_SUFFIXES):
                 draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -48,6 +55,6 @@ def _filled(draft: Path, entries: Iterable[Entry]) -> HighWaterMark:
     """Add the entries to an empty journal; returns its mark."""
     mark, bodies = HighWaterMark(0, GENESIS), (encode(entry) for entry in entries)
     with closing(connect(draft)) as database:
-        while group := list(islice(bodies, GROUP_ENTRIES)):
-            mark = add(database, mark, group)
+        while group := list(islice(bodies, TRANSACTION_ENTRIES)):
+            mark = add_entries(database, mark, group)
     return mark

@@ -13,7 +13,7 @@ from unerring.core.journal.entries import VERSION, Entry, Opened
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal, UnerringError
 
 
-def probe(path: Path) -> None:
+def require_journal(path: Path) -> None:
     """Raise `InputError` where there is no file, `NotAJournal` where it is something else."""
     try:
         with path.open("rb") as file:
@@ -29,7 +29,7 @@ def probe(path: Path) -> None:
 
 def require_empty(path: Path) -> None:
     """Raise `InputError` for a journal that holds a run already, or a file that is something else."""
-    probe(path)
+    require_journal(path)
     first = next(JournalReader(path).entries(), None)
     if isinstance(first, Opened):
         raise InputError(
@@ -52,7 +52,7 @@ def without_entries(path: Path) -> str:
 def entry_count(path: Path) -> int:
     """How many entries a journal has, by their numbers alone; 0 where there is none that can be read."""
     with suppress(UnerringError, sqlite3.Error):
-        probe(path)
+        require_journal(path)
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as database:
             return int(database.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0])
@@ -64,7 +64,7 @@ class JournalReader:
 
     def __init__(self, path: Path, check_head: bool = True) -> None:
         if check_head:
-            probe(path)
+            require_journal(path)
         self.path = path
         self.count = 0
         self.hash = GENESIS

@@ -9,11 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, seal_of
-from unerring.adapters.sqlite.schema import LOGS, add, connect, log_path, make, remove_logs
+from unerring.adapters.sqlite.schema import (
+    LOG_SUFFIXES,
+    add_entries,
+    connect,
+    log_path,
+    make_journal_file,
+    remove_logs,
+)
 from unerring.core.journal.codec import GENESIS, encode
 from unerring.core.journal.entries import Entry
 
-MOST_FILLED = 1 << 40  # bytes that a cut file's header may claim
+MAX_FILLED_BYTES = 1 << 40  # bytes that a cut file's header may claim
 
 
 @contextmanager
@@ -27,7 +34,7 @@ def readable_copy(path: Path) -> Iterator[Path]:
         with copy.open("r+b") as file:
             start = file.read(32)
             page, pages = int.from_bytes(start[16:18], "big"), int.from_bytes(start[28:32], "big")
-            if copy.stat().st_size < page * pages <= MOST_FILLED:
+            if copy.stat().st_size < page * pages <= MAX_FILLED_BYTES:
                 file.truncate(page * pages)
         yield copy
 
@@ -38,9 +45,9 @@ def replace_journal(path: Path, entries: list[Entry]) -> Path:
     head = HeadFile(path)
     try:
         draft = path.with_name(path.name + ".repaired")
-        make(draft)
+        make_journal_file(draft)
         with closing(connect(draft)) as database:
-            mark = add(database, HighWaterMark(0, GENESIS), [encode(entry) for entry in entries])
+            mark = add_entries(database, HighWaterMark(0, GENESIS), [encode(entry) for entry in entries])
         # A kill up to here, or while names are given aside, leaves the damaged journal as it was. After the seal it
         # leaves the damaged file and log with a head that does not fit: still damaged, and still all to be repaired.
         # After the draft took the place, the journal is the repaired one: beside a sealed file no log counts, and
@@ -61,7 +68,7 @@ def _set_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    for suffix in ("", *LOGS):
+    for suffix in ("", *LOG_SUFFIXES):
         file, other = f"{path}{suffix}", f"{aside}{suffix}"
         if os.path.exists(file):
             try:

@@ -13,7 +13,7 @@ from unerring.core.journal.entries import VERSION
 from unerring.errors import InputError, JournalError
 
 APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
-LOGS = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a file, and reads into it
+LOG_SUFFIXES = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a file, and reads into it
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -124,7 +124,7 @@ def _length(path: Path) -> int | None:
         return None
 
 
-def make(path: Path) -> None:
+def make_journal_file(path: Path) -> None:
     """Put an empty journal in place at once, so that a crash leaves either none or a whole one."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
@@ -137,11 +137,11 @@ def make(path: Path) -> None:
 
 def remove_logs(path: Path) -> None:
     """Remove what SQLite would read into the file at this place, where it belongs to another that lay there before."""
-    for suffix in LOGS:
+    for suffix in LOG_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def add(database: sqlite3.Connection, mark: HighWaterMark, bodies: Iterable[bytes]) -> HighWaterMark:
+def add_entries(database: sqlite3.Connection, mark: HighWaterMark, bodies: Iterable[bytes]) -> HighWaterMark:
     """Write entries after those up to `mark`, in one transaction; returns the mark after them."""
     count, running, rows = mark.entries, mark.hash, []
     for body in bodies:

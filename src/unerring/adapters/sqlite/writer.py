@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark, seal_of
-from unerring.adapters.sqlite.reader import JournalReader, probe, require_empty
+from unerring.adapters.sqlite.reader import JournalReader, require_empty, require_journal
 from unerring.adapters.sqlite.schema import (
     FileIdentity,
-    add,
+    add_entries,
     connect,
     log_path,
-    make,
+    make_journal_file,
     remove_logs,
     require_no_log,
     require_single_name,
@@ -31,8 +31,8 @@ from unerring.core.journal.codec import GENESIS, encode
 from unerring.core.journal.entries import Entry, Finished
 from unerring.errors import InputError, JournalError
 
-GROUP_SIZE = 512
-GROUP_SECONDS = 0.05
+MAX_GROUP_ENTRIES = 512
+MAX_GROUP_SECONDS = 0.05
 
 log = logging.getLogger("unerring")
 
@@ -73,7 +73,7 @@ class SqliteJournal:
                 require_single_name(path)
             else:
                 require_no_log(path)
-                make(path)
+                make_journal_file(path)
             head.mark(HighWaterMark(0, GENESIS))
         except (sqlite3.Error, OSError) as error:
             head.close()
@@ -89,7 +89,7 @@ class SqliteJournal:
 
         Raises `JournalBusy`, and while reading `JournalDamaged`.
         """
-        probe(path)
+        require_journal(path)
         require_single_name(path)
         head = HeadFile(path)
         journal = cls(path, head, HighWaterMark(0, GENESIS))
@@ -125,7 +125,7 @@ class SqliteJournal:
             self._buffer.append(body)
             self._appended += 1
             self._finished = isinstance(entry, Finished)
-            if len(self._buffer) in (1, GROUP_SIZE):
+            if len(self._buffer) in (1, MAX_GROUP_ENTRIES):
                 self._wake.notify()
 
     async def commit(self) -> None:
@@ -203,14 +203,15 @@ class SqliteJournal:
         with self._wake:
             self._wake.wait_for(lambda: self._buffer or self._closing)
             self._wake.wait_for(
-                lambda: self._waiting or self._closing or len(self._buffer) >= GROUP_SIZE, timeout=GROUP_SECONDS
+                lambda: self._waiting or self._closing or len(self._buffer) >= MAX_GROUP_ENTRIES,
+                timeout=MAX_GROUP_SECONDS,
             )
             group, self._buffer = self._buffer, []
             return group or None
 
     def _write(self, database: sqlite3.Connection, group: list[bytes]) -> None:
         self._place.require_uncut()  # before the write: it would make what was cut long again
-        mark = add(database, self._mark, group)
+        mark = add_entries(database, self._mark, group)
         # after the commit and before it is acknowledged: what went into a file without a name is lost
         self._place.require_unmoved()
         self._place.require_log_unmoved()

@@ -20,7 +20,7 @@ from unerring.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_SHOWN_BYTES = 240  # of a line that is quoted in an error
-MOST_LEVELS = 200  # of nesting: what a run does with a value recurses
+MAX_LEVELS = 200  # of nesting: what a run does with a value recurses
 
 
 def read_objects(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
@@ -96,8 +96,8 @@ def _content(path: str | Path) -> bytes:
 def json_value(text: str) -> Json:
     """The value of a JSON text that can be written again. Raises `ValueError` with the reason for any other."""
     value = strict_json(text)
-    if _levels_above(value, MOST_LEVELS):
-        raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
+    if _levels_above(value, MAX_LEVELS):
+        raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()

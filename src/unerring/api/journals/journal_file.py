@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite.reader import probe
+from unerring.adapters.sqlite.reader import require_journal
 from unerring.api.budget import PriceTable
 from unerring.api.journals import history
 from unerring.api.journals.export import Exported, ExportForm, TextOutput, export
@@ -46,7 +46,7 @@ class JournalFile:
         require_path("path", path)
         self.path = Path(path)
         with suppress(JournalDamaged):  # it can be repaired
-            probe(self.path)
+            require_journal(self.path)
 
     def __repr__(self) -> str:
         return f"unerring.open({str(self.path)!r})"

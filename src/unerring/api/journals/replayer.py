@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unerring.adapters.sqlite.reader import JournalReader, probe, without_entries
+from unerring.adapters.sqlite.reader import JournalReader, require_journal, without_entries
 from unerring.api.journals.history import folded
 from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import make_chain, require_process
@@ -284,7 +284,7 @@ def held_run(path: Path) -> Opened | None:
     """The first entry of the run that a journal holds; None where there is no file, or no run in it yet."""
     if not path.exists():
         return None
-    probe(path)
+    require_journal(path)
     first = next(JournalReader(path).entries(), None)
     return first if isinstance(first, Opened) else None
 
