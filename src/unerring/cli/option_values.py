@@ -68,7 +68,7 @@ def complete_processes(_context: click.Context, _option: click.Parameter, typed:
 
 
 def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """The embedded models, the providers that are built in, and installed_models ones."""
+    """The embedded models, the providers that are built in, and those of installed packages."""
     embedded = (name for one in ENSEMBLES for name in (one.name, *(f"{one.name}/{member}" for member in MEMBERS)))
     return _beginning(typed, (*embedded, *MODEL_FORMS, *installed_models()))
 

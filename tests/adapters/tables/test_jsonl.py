@@ -29,7 +29,7 @@ WRONG = {
     "no object": (b"[1]", "a JSON object is wanted"),
     "control": (b'{"question": "a\x0bb"}', "this is no JSON"),
     "old Mac": (b'{"question": "1"}\r{"question": "2"}', "this is no JSON"),
-    "id twice": (b'{"question": "1", "id": 1}', "its id 1 is that of line 1"),
+    "id twice": (b'{"question": "1", "id": 1}', "line 1 has the same id 1"),
 }
 
 
