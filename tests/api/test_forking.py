@@ -175,7 +175,7 @@ def test_what_cannot_be_forked_leaves_no_file(source, tmp_path):
             return super().advance(state, choice + 1)
 
     Elsewhere.__qualname__, Elsewhere.__module__ = Doubling.__qualname__, Doubling.__module__
-    with refused(source, "step 0 leads to another state", ChainChanged):
+    with refused(source, "step 0 now leads to another state", ChainChanged):
         unerring.fork(source, 2, out, Elsewhere())
     with pytest.raises(InputError):
         unerring.fork(tmp_path / "none.db", 0, out)

@@ -204,7 +204,7 @@ def test_a_changed_process_is_refused(tmp_path):
 
     Elsewhere.__qualname__, Elsewhere.__module__ = Reading.__qualname__, Reading.__module__
     path = stopped(tmp_path / "run.db", chain=Reading())
-    with refused(path, "step 0 leads to another state", ChainChanged):
+    with refused(path, "step 0 now leads to another state", ChainChanged):
         unerring.rejudge(path, Elsewhere())
     with refused(path, "its parameter", ChainChanged):
         unerring.rejudge(path, Reading(steps=3))

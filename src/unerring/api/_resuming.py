@@ -1,6 +1,7 @@
 """Resume a run from its journal: check what may not change, record what does, and go on."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import ENDPOINT_MIN_REPLIES
 from unerring.api._session import (
+    LiveRun,
     SessionModels,
     new_allowance,
     result_of,
@@ -18,19 +20,20 @@ from unerring.api._session import (
     session_models,
     with_substitutes,
 )
-from unerring.api.journals.replayer import ReplayedRun, retraced
+from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import given_permission, permission_for
 from unerring.api.options import Options
 from unerring.api.resolve import Model
 from unerring.api.result import Result
 from unerring.core.chain import Chain
-from unerring.core.journal.entries import Allowed, Entry, Opened, Resumed
+from unerring.core.journal.entries import Allowed, Entry, Resumed
 from unerring.core.journal.state import RunState
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
+from unerring.core.voting.reply_ids import ReplyIds
 from unerring.errors import InputError
 from unerring.runtime.calls.probe_calls import can_be_probed
-from unerring.runtime.config import StopRequest
+from unerring.runtime.config import StopRequest, replies_of_process
 from unerring.runtime.ensemble import samplers_of
 from unerring.runtime.protocols import Sampler
 
@@ -57,35 +60,36 @@ async def resume_run(
     _require_resumable(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
-        run = retraced(path, entries, chain, options.trust)
-        state, opened = run.state, run.state.opened
-        assert opened is not None
+        known = replies_of_process()
+        run = ComparedRun(path, chain, options.trust)
+        run.read(_noted(entries, known))
+        run.compare_end()
+        state = run.state
+        live = LiveRun(run.chain, run.at, state, run.series, known)
         if not options.accept_changes:
-            run.require_same(path)
+            run.require_same()
         if state.finished is not None:
-            return result_of(run, run.at, path)
+            return result_of(live, run.at, path)
         if run.undigested:
             log.warning("%s was begun before journals kept what was asked: a changed prompt is not noticed", path)
         _require_higher_caps(state.policy, options)
         _require_same_request(state, options.request)
         require_free_fields(state.request.extra)
         async with AsyncExitStack() as made:
-            models = await _resumed_models(made, path, run, opened, model, options, ready)
+            models = await _resumed_models(made, run, model, options, ready)
             for entry in _resuming_entries(run, models.sampler, options):
                 state.apply(entry)
                 journal.append(entry)
             _notice_single_replies(path, state, models.sampler, options)
-            return await run_session(run, models, journal, options, stop, path)
+            return await run_session(live, models, journal, options, stop, path)
     finally:
         entries.close()
         journal.close()
 
 
-async def _resumed_models(  # noqa: PLR0913, PLR0917  (a run and all that its models are made of)
+async def _resumed_models(
     made: AsyncExitStack,
-    path: Path,
-    run: ReplayedRun,
-    opened: Opened,
+    run: ComparedRun,
     model: Model | None,
     options: Options,
     ready: SessionModels | None,
@@ -93,9 +97,9 @@ async def _resumed_models(  # noqa: PLR0913, PLR0917  (a run and all that its mo
     """The models of a resumed run, with those that people named for single steps; closed at the end of `made`."""
 
     def permission(name: str | None = None) -> Permission:
-        return permission_for(path, opened, options.trust, name).allowing(options.allow_hosts)
+        return permission_for(run.path, opened, options.trust, name).allowing(options.allow_hosts)
 
-    request = _request_now(run.state, options)
+    opened, request = run.opened, _request_now(run.state, options)
     own = permission() if model is None else given_permission(options.allow_hosts)
     context = sampler_context(run.chain, opened.seed, opened.time, own)
     substitutes = {name: permission(name) for name in run.state.substitutes}
@@ -105,12 +109,19 @@ async def _resumed_models(  # noqa: PLR0913, PLR0917  (a run and all that its mo
     return await made.enter_async_context(with_substitutes(ready, run.chain, context, request, substitutes))
 
 
+def _noted(entries: Iterable[Entry], known: ReplyIds) -> Iterator[Entry]:
+    """The entries; the ids of their replies are kept as known, so that a copy of one is noticed."""
+    for entry in entries:
+        known.note(entry)
+        yield entry
+
+
 def _request_now(state: RunState, options: Options) -> Request:
     """The request settings of a resumed run: those it has, with nonce and echo switched."""
     return state.request.switched(options.request.nonce, options.request.echo)
 
 
-def _resuming_entries(run: ReplayedRun, sampler: Sampler, options: Options) -> list[Entry]:
+def _resuming_entries(run: ComparedRun, sampler: Sampler, options: Options) -> list[Entry]:
     """The entries by which a run is resumed: that it is, which changes were accepted, and what it may take."""
     state, request = run.state, _request_now(run.state, options)
     resumed = Resumed(
@@ -123,7 +134,7 @@ def _resuming_entries(run: ReplayedRun, sampler: Sampler, options: Options) -> l
     )
     before = Allowed(state.account.limits, state.account.tariffs)
     changed = run.changes or (options.accept_changes and run.asked_ahead)
-    accepted = [run.accepted(resumed.time)] if changed else []
+    accepted = [run.acceptance(resumed.time)] if changed else []
     return [resumed, *accepted, *new_allowance(sampler, options, before)]
 
 

@@ -8,19 +8,38 @@ from pathlib import Path
 from unerring.adapters.permission import Permission
 from unerring.api.budget import allowed
 from unerring.api.journals.history import SeriesObserver
-from unerring.api.journals.replayer import ReplayedRun
 from unerring.api.options import Options
 from unerring.api.resolve import Model, SamplerContext, make_sampler, process_name, speculation_for
 from unerring.api.result import Result
 from unerring.core.chain import Chain, answer_of
 from unerring.core.journal.entries import Allowed, Entry
-from unerring.core.reporting.report import report_of
+from unerring.core.journal.state import RunState
+from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.request import Request
 from unerring.core.voting.canonical import Json
-from unerring.runtime.config import RunConfig, Speculation, StopRequest
+from unerring.core.voting.reply_ids import ReplyIds
+from unerring.runtime.config import RunConfig, Speculation, StopRequest, replies_of_process
 from unerring.runtime.ensemble import require_request, samplers_of
 from unerring.runtime.protocols import Journal, Sampler
 from unerring.runtime.runner import run_chain
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """A run under way, at the step after the last committed one.
+
+    chain: the process.
+    at: the chain's state.
+    state: the folded entries.
+    series: what was counted over the committed steps.
+    known_replies: the ids of replies that this process received or read in journals; the latest where there are many.
+    """
+
+    chain: Chain
+    at: Json
+    state: RunState = field(default_factory=RunState)
+    series: RunSeries = field(default_factory=RunSeries)
+    known_replies: ReplyIds = field(default_factory=replies_of_process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,7 @@ def new_allowance(sampler: Sampler, options: Options, before: Allowed | None = N
 
 
 async def run_session(
-    run: ReplayedRun,
+    run: LiveRun,
     models: SessionModels,
     journal: Journal,
     options: Options,
@@ -98,13 +117,13 @@ async def run_session(
         share=options.budget.share(path),
         substitutes=models.substitutes,
         notice=notice,
-        known_replies=run.heard,
+        known_replies=run.known_replies,
     )
     last = await run_chain(run.chain, models.sampler, journal, run.state, run.at, config)
     return result_of(run, last, path)
 
 
-def result_of(run: ReplayedRun, last: Json, path: str | Path | None) -> Result:
+def result_of(run: LiveRun, last: Json, path: str | Path | None) -> Result:
     """The result of a finished run with this last state."""
     report = report_of(run.state, run.series)
     journal = None if path is None else str(path)

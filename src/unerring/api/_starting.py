@@ -1,5 +1,6 @@
 """Begin a new run, or go on with it where its journal holds it already."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -7,22 +8,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.memory import MemoryJournal
+from unerring.adapters.sqlite.reader import JournalReader, require_journal
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import policy_for_models
 from unerring.api._resuming import resume_run
-from unerring.api._session import new_allowance, run_session, sampler_context, session_models
-from unerring.api.journals.replayer import ReplayedRun, held_run, require_same_run
+from unerring.api._session import LiveRun, new_allowance, run_session, sampler_context, session_models
 from unerring.api.journals.trust import given_permission, note_begun
 from unerring.api.options import ESCALATE_AFTER_ROUNDS, Options
 from unerring.api.planning import Target
 from unerring.api.resolve import Model, process_name, required_chain
 from unerring.api.result import Result
 from unerring.core.chain import Chain, length_of, parameters_of, require_step, start_text, started
-from unerring.core.journal.digests import identity_of
+from unerring.core.journal.digests import differences, identity_of, same_process
 from unerring.core.journal.entries import Opened
 from unerring.core.numbers import MOST_SEED, require_whole
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
+from unerring.errors import InputError
 from unerring.runtime.config import StopRequest
 from unerring.runtime.protocols import Journal, Sampler
 
@@ -53,16 +55,16 @@ async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
     chain = required_chain(new.chain)
     began = options.clock.time()
     path = None if new.journal is None else Path(new.journal)
-    held = None if path is None else held_run(path)
+    held = None if path is None else _held_run(path)
     permission = given_permission(options.allow_hosts)
     context = sampler_context(chain, new.seed, began if held is None else held.time, permission)
     async with session_models(new.model, chain, context, options, options.request) as models:
-        run = ReplayedRun(chain, started(chain))
+        run = LiveRun(chain, started(chain))
         opened = _opening_entry(new, run.at, models.sampler, options, began)
         if path is not None and held is not None:
             if options.min_replies is None and "min_replies" not in held.policy:  # began before there was a default
                 opened.policy.pop("min_replies", None)
-            require_same_run(path, held, opened)
+            _require_same_run(path, held, opened)
             return await resume_run(path, chain, new.model, _for_resuming(options), stop, models)
         require_step(chain, run.at)
         entries = [opened, *new_allowance(models.sampler, options)]
@@ -108,6 +110,42 @@ def _opening_entry(new: NewRun, first_state: Json, sampler: Sampler, options: Op
         request=options.request.to_json() or None,
         identity=identity_of(new.chain),
     )
+
+
+def _held_run(path: Path) -> Opened | None:
+    """The first entry of the run that a journal holds; None where there is no file, or no run in it yet."""
+    if not path.exists():
+        return None
+    require_journal(path)
+    first = next(JournalReader(path).entries(), None)
+    return first if isinstance(first, Opened) else None
+
+
+def _require_same_run(path: Path, held: Opened, new: Opened) -> None:
+    """Raise `InputError` where a journal holds another run than the one that is to begin; says what differs.
+
+    Parameters and questions, whose change a person can accept, are compared when the run is replayed.
+    """
+    difference = next(_run_differences(held, new), None)
+    if difference is not None:
+        raise InputError(
+            f"{path} holds another run: {difference}; go on with that one (unerring resume {shlex.quote(str(path))}), "
+            "or name another file"
+        )
+
+
+def _run_differences(held: Opened, new: Opened) -> Iterator[str]:
+    """How two runs differ, a sentence each."""
+    if not same_process(held.process, new.process):
+        yield f"its process is {held.process}, not {new.process}"
+    if held.model != new.model:
+        yield f"its model is {held.model}, not {new.model}"
+    if held.seed != new.seed:
+        yield f"its seed is {held.seed}, not {new.seed}"
+    if held.policy != new.policy:  # a planned one follows the length of the chain, and so its parameters
+        yield from differences(held.parameters, new.parameters, "parameter")
+    yield from differences(held.policy, new.policy, "policy's")
+    yield from differences(held.request or {}, new.request or {}, "request setting")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api._policy import policy_for_models, run_policy
 from unerring.api.budget import Budget, allowed
 from unerring.api.journals.history import folded
-from unerring.api.journals.replayer import is_of_others
+from unerring.api.journals.replayer import asked_elsewhere
 from unerring.api.journals.trust import note_begun, permission_for
 from unerring.api.options import Options
 from unerring.api.planning import Target
@@ -161,20 +161,20 @@ class _ForkedRun:
             if isinstance(entry, Opened):
                 at = self._begin(entry)
                 if start_text(self.process, at) != entry.start:
-                    change = "the process starts from another state than it did"
+                    change = "its first state has changed"
             elif decided is not None:
                 at = advanced(self.process, at, choice, decided.step)
                 digest = digest_at(self.process, at, decided.step + 1)
                 if change is None and digest != self.state.last_digest:
-                    change = f"step {decided.step} leads to another state than it did"
+                    change = f"step {decided.step} now leads to another state than it did"
                 yield Inherited(decided.step, decided.choice, digest)
             elif isinstance(entry, Accepted):
                 accepted += 1
-                if accepted > self.accepted and is_of_others(self.process, self.chain, entry):
+                if accepted > self.accepted and self._has_other_parameters(entry):
                     self.accepted, self.accepted_parameters, self.made = accepted, entry.parameters, None
                     return
                 same = digest_at(self.process, at, self.state.committed) == entry.state
-                change = None if same else "it stands at another state than when its changes were accepted"
+                change = None if same else asked_elsewhere(self.state.committed)
             elif self.at == 0 and not isinstance(entry, Allowed) and change is None:
                 break
             self.hash = reader.hash.hex()
@@ -189,6 +189,11 @@ class _ForkedRun:
             )
         if change is not None:
             raise ChainChanged(f"{self.path}: {change}: fork it with code and parameters that lead to the same states")
+
+    def _has_other_parameters(self, accepted: Accepted) -> bool:
+        """Whether the process was made by its name, with other parameters than those accepted since."""
+        by_name = self.chain is None or isinstance(self.chain, str)
+        return by_name and parameters_of(self.process) != accepted.parameters
 
     def _begin(self, opened: Opened) -> Json:
         """Make the process, the first time; returns its first state."""

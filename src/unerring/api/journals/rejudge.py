@@ -9,26 +9,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unerring.adapters.sqlite.reader import JournalReader, without_entries
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.journals.history import folded
-from unerring.api.journals.replayer import chain_for, is_of_others, parameter_changes, remade
-from unerring.api.resolve import require_process
+from unerring.api.journals.compared_run import parameter_changes
+from unerring.api.journals.replayer import ReplayedRun
 from unerring.core.chain import (
     Chain,
     advanced,
     beside_of,
     digest_at,
-    start_text,
-    started,
 )
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Accepted, Committed, Entry, Judgement, Opened, Rejudged
-from unerring.core.journal.state import RunState
+from unerring.core.journal.entries import Committed, Entry, Judgement, Rejudged
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.race import Undecided, Won
 from unerring.core.voting.step import OpenStep
-from unerring.errors import ChainChanged, InputError
+from unerring.errors import ChainChanged
 from unerring.runtime.config import SystemClock
 from unerring.runtime.question import Question, stored_question
 
@@ -132,96 +128,59 @@ def rejudge(
     """
     path = Path(journal)
     if dry_run:
-        rejudging = _led(path, JournalReader(path).entries(), chain, trust)
-        return rejudging.result(rejudging.judge_open(SystemClock().time()), recorded=False)
+        run = RejudgedRun(path, JournalReader(path).entries(), chain, trust)
+        return run.result(run.judge_open(SystemClock().time()), recorded=False)
     writer, entries = SqliteJournal.reopen(path)
     try:
-        rejudging = _led(path, entries, chain, trust)
-        new = rejudging.judge_open(SystemClock().time())
+        run = RejudgedRun(path, entries, chain, trust)
+        new = run.judge_open(SystemClock().time())
         for entry in new:
             writer.append(entry)
     finally:
         entries.close()
         writer.close()
-    return rejudging.result(new, recorded=bool(new))
+    return run.result(new, recorded=bool(new))
 
 
-def _led(path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> "_Rejudging":
-    """A journal folded once more, by the process with the parameters that were accepted last."""
-    found = _Rejudging(path, entries, chain, trust)
-    if found.other is None:
-        return found
-    return _Rejudging(path, JournalReader(path).entries(), remade(path, chain, found.other, trust), trust)
+class RejudgedRun(ReplayedRun):
+    """A replayed run whose samples are read again: of committed steps to compare, of open steps to count."""
 
+    def __init__(self, path: Path, entries: Iterable[Entry], given: Chain | str | None, trust: bool) -> None:
+        super().__init__(path, given, trust)
+        self.read(entries)
+        self._require_same()
 
-class _Rejudging:
-    """A journal's entries folded once more: committed steps compared, and the chain led to where the run stands."""
-
-    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool) -> None:
-        self._path = path
-        self._state = RunState()
+    def clear(self) -> None:
+        """Forget the entries that were read, and what was counted."""
+        super().clear()
         self._steps = self._samples = self._changed = self._overturned = self._skipped = self._reworded = 0
         self._differences: list[Difference] = []
         self._overturns: list[Overturned] = []
         self._notes: list[str] = []
-        self._change: str | None = None  # what leads the chain to other states than the journal's
         self._closing: OpenStep | None = None
-        self._chain: Chain | None = None
-        self._at: Json = None
-        self.other: Accepted | None = None  # the last change that was accepted, where the process is made with others
-        for entry, decided, choice in folded(path, self._noting(entries), self._state):
-            if isinstance(entry, Opened):
-                self._begin(entry, chain, trust)
-            elif isinstance(entry, Accepted) and (self.other or is_of_others(self.chain, chain, entry)):
-                self.other = entry
-            elif self.other is not None:
-                continue
-            elif decided is not None:
-                self._step(decided, choice)
-            elif isinstance(entry, Accepted):
-                same = digest_at(self.chain, self._at, self._state.committed) == entry.state
-                self._change = None if same else "it stands at another state than when its changes were accepted"
-        if self._chain is None:
-            raise InputError(without_entries(path))
-        if self.other is None:
-            self._require_same()
 
-    @property
-    def chain(self) -> Chain:
-        assert self._chain is not None
-        return self._chain
-
-    def _noting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The entries; notes the voting on a step just before it is committed, with all samples that it has."""
+    def incoming(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Keep the voting on a step, with all its samples, just before the step is committed."""
         for entry in entries:
             if isinstance(entry, Committed):
-                self._closing = self._state.frontier
+                self._closing = self.state.frontier
             yield entry
 
-    def _begin(self, opened: Opened, chain: Chain | str | None, trust: bool) -> None:
-        self._chain = chain_for(self._path, opened, chain, trust)
-        require_process(self._path, opened.process, self._chain)
-        self._at = started(self._chain)
-        if start_text(self._chain, self._at) != opened.start:
-            self._change = "the process starts from another state than it did"
-
-    def _step(self, decided: DecidedStep, choice: Json) -> None:
+    def commit(self, decided: DecidedStep, choice: Json) -> None:
         """Compare a committed step, and advance the chain over it."""
         if not decided.inherited:
-            if self._change is None:
-                self._compare(decided)
-            else:
+            if self.changes:
                 self._skipped += 1
-        self._at = advanced(self.chain, self._at, choice, decided.step)
-        if self._change is None and digest_at(self.chain, self._at, decided.step + 1) != self._state.last_digest:
-            self._change = f"step {decided.step} leads to another state than it did"
+            else:
+                self._compare(decided)
+        super().commit(decided, choice)
 
     def _compare(self, decided: DecidedStep) -> None:
         step = self._closing
         assert step is not None
-        question = self._question(step, self._at)
+        question = self._question(step, self.at)
         if question is None:
-            self._change = f"the process ends before step {decided.step}"
+            self.changes.append(f"the process now ends before step {decided.step}")
             self._skipped += 1
             return
         self._steps += 1
@@ -242,7 +201,7 @@ class _Rejudging:
 
     def _question(self, step: OpenStep, state: Json) -> Question | None:
         """How the process asks a step now; None where it ends there."""
-        return stored_question(self.chain, step, state, self._state.request.question_text)
+        return stored_question(self.chain, step, state, self.state.request.question_text)
 
     def _read_again(self, question: Question, committed: bool) -> list[Judgement]:
         """The samples of a step that read otherwise now."""
@@ -265,12 +224,10 @@ class _Rejudging:
 
     def _require_same(self) -> None:
         """Raise `ChainChanged` where open steps cannot be judged, since they stand elsewhere now."""
-        change = self._change
-        if change is None:
-            change = next(parameter_changes(self._state.parameters, self.chain), None)
-        if change is not None:
+        changes = [*self.changes, *parameter_changes(self.state.parameters, self.chain)]
+        if changes:
             raise ChainChanged(
-                f"{self._path}: {change}: more has changed than how answers are read; rejudge with the code and "
+                f"{self.path}: {changes[0]}: more has changed than how answers are read; rejudge with the code and "
                 "parameters that the run goes on with"
             )
 
@@ -284,11 +241,11 @@ class _Rejudging:
             if step.question not in {None, question.digest}:
                 self._notes.append(f"step {step.step} is asked otherwise than before: its samples were not read again")
             elif changes := self._read_again(question, committed=False):
-                place = None if step is self._state.frontier else at
+                place = None if step is self.state.frontier else at
                 new.append(Rejudged(step.step, tuple(changes), time, place))
         for entry in new:
-            self._state.apply(entry)
-        left = sum(bool(step.replies) for at_step in self._state.open.values() for step in at_step.values()) - reached
+            self.state.apply(entry)
+        left = sum(bool(step.replies) for at_step in self.state.open.values() for step in at_step.values()) - reached
         if left:
             steps = "step was" if left == 1 else "steps were"
             self._notes.append(
@@ -302,9 +259,9 @@ class _Rejudging:
 
         States are led to from the frontier: by what a stored sample chose, by the process's own guess, or beside it.
         """
-        state, frontier = self._state, (self._state.committed, self._state.last_digest)
+        state, frontier = self.state, (self.state.committed, self.state.last_digest)
         found = {frontier}
-        waiting: list[tuple[int, str, Json]] = [(*frontier, self._at)]
+        waiting: list[tuple[int, str, Json]] = [(*frontier, self.at)]
         while waiting:
             number, at, place = waiting.pop()
             step, question = state.open.get(number, {}).get(at), None
@@ -347,14 +304,13 @@ class _Rejudging:
 
     def result(self, new: list[Rejudged], recorded: bool) -> Rejudgement:
         """All that was found."""
-        assert self._state.opened is not None
         if self._skipped:
             self._notes.append(f"{self._skipped:,} steps from before accepted changes were not compared")
         if self._reworded:
             self._notes.append(f"{self._reworded:,} committed steps are asked otherwise than they were")
         return Rejudgement(
-            process=self._state.opened.process,
-            finished=self._state.finished is not None,
+            process=self.opened.process,
+            finished=self.state.finished is not None,
             steps=self._steps,
             samples=self._samples,
             changed=self._changed,
@@ -367,7 +323,7 @@ class _Rejudging:
         )
 
     def _open_change(self, entry: Rejudged) -> OpenChange:
-        step = self._state.step(entry.step, entry.at)
+        step = self.state.step(entry.step, entry.at)
         verdict = {Won: "won", Undecided: "undecided"}.get(type(step.verdict), "open")
         return OpenChange(entry.step, entry.at is not None, len(entry.judgements), verdict)
 

@@ -15,12 +15,12 @@ from unerring.api.journals.trust import note_begun
 from unerring.api.journals.undecided import (
     Candidate,
     Parked,
-    ParkedRun,
     ParkedSample,
+    UndecidedRun,
     candidates_of,
+    error_text,
     nothing_parked,
     parked_step,
-    told,
     undecided,
 )
 from unerring.api.resolve import sampler_for
@@ -79,7 +79,7 @@ def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     user did not begin here, code that it names is imported with `trust` only. Raises as `unerring.report` does.
     """
     path = Path(journal)
-    found = ParkedRun(path, JournalReader(path).entries(), chain, trust)
+    found = UndecidedRun(path, JournalReader(path).entries(), chain, trust)
     parked = parked_step(found)
     return Review(
         process=found.opened.process,
@@ -120,7 +120,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     path, now = Path(journal), SystemClock().time()
     writer, entries = SqliteJournal.reopen(path)
     try:
-        found = ParkedRun(path, entries, chain, trust)
+        found = UndecidedRun(path, entries, chain, trust)
         new: list[Entry]
         if choose is not None or answer is not ...:
             recorded = _ruling(found, choose) if choose is not None else _answering(found, answer)
@@ -140,7 +140,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     return recorded
 
 
-def _ruling(found: ParkedRun, choose: int) -> Recorded:
+def _ruling(found: UndecidedRun, choose: int) -> Recorded:
     """What is recorded where a candidate is taken."""
     step = undecided(found)
     if step is None:
@@ -159,7 +159,7 @@ def _ruling(found: ParkedRun, choose: int) -> Recorded:
     return _tried(found, step, choice, f"candidate {choose} of")
 
 
-def _answering(found: ParkedRun, answer: Any) -> Recorded:
+def _answering(found: UndecidedRun, answer: Any) -> Recorded:
     """What is recorded where a person gives the choice itself."""
     step = undecided(found)
     if step is None:
@@ -171,11 +171,11 @@ def _answering(found: ParkedRun, answer: Any) -> Recorded:
     return _tried(found, step, choice, "the answer to")
 
 
-def _tried(found: ParkedRun, step: OpenStep, choice: str, what: str) -> Recorded:
+def _tried(found: UndecidedRun, step: OpenStep, choice: str, what: str) -> Recorded:
     """A choice that the chain can go on with; raises `InputError` for another, named as `what` step."""
-    if found.chain is None:
+    if found.made is None:
         return Recorded(step.step, choice, note=f"the choice was not tried: {found.problem}")
-    if (refusal := _refusal(found.chain, found.at, choice, step.step)) is not None:
+    if (refusal := _refusal(found.made, found.at, choice, step.step)) is not None:
         raise InputError(f"{what} step {step.step} cannot be taken: {refusal}")
     return Recorded(step.step, choice)
 
@@ -186,17 +186,17 @@ def _refusal(chain: Chain, state: Json, choice: str, step: int) -> str | None:
     try:
         flag = None if check is None else flag_of(check, state, parsed(choice), step)
     except Exception as error:  # the user's own code
-        return f"the process's check failed: {told(error)}"
+        return f"the process's check failed: {error_text(error)}"
     if flag is not None:
         return f"the process's check rejects it: {flag}"
     try:
         canonical(advanced(chain, state, parsed(choice), step))
     except Exception as error:  # the user's own code
-        return f"the process cannot advance with it: {told(error)}"
+        return f"the process cannot advance with it: {error_text(error)}"
     return None
 
 
-def _redrawable(found: ParkedRun) -> OpenStep:
+def _redrawable(found: UndecidedRun) -> OpenStep:
     """The step whose samples a person may have drawn again."""
     step = found.step
     if step is None or not (step.reviewed or step.parked):
@@ -204,12 +204,12 @@ def _redrawable(found: ParkedRun) -> OpenStep:
     return step
 
 
-def _paying(found: ParkedRun, model: str, prices: PriceTable) -> list[Entry]:
+def _paying(found: UndecidedRun, model: str, prices: PriceTable) -> list[Entry]:
     """Look a substitute up; returns the entry with its prices, where the run needs to know these.
 
     Raises `InputError` where it could not answer in this run.
     """
-    chain: Any = found.chain  # without it all is known of a model that there is to be known here
+    chain: Any = found.made  # without it all is known of a model that there is to be known here
     with sampler_for(model, chain, found.opened.seed) as sampler:
         every, account = samplers_of(sampler), found.state.account
         if reserves_of(sampler):

@@ -10,21 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from unerring.adapters.sqlite.reader import JournalReader, without_entries
-from unerring.api.journals.history import folded
-from unerring.api.journals.replayer import ReplayedRun, begun, changed_since, is_of_others, last_accepted, remade
+from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import sampler_for
 from unerring.core import user_code
 from unerring.core.chain import Chain, subtask_at
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Accepted, Entry, Opened
-from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.sample import Message
 from unerring.core.voting.step import OpenStep
-from unerring.errors import InputError, UnerringError
+from unerring.errors import UnerringError
 from unerring.runtime.ensemble import wording_of
 
 
@@ -112,80 +109,63 @@ class Parked:
     messages_now: tuple[dict[str, str], ...] | None = None
 
 
-class ParkedRun:
-    """A journal's folded entries, and its chain where the run stands, if it can be made and led there."""
+class UndecidedRun(ComparedRun):
+    """A run at the step that it stopped at. Its chain is there only where it can be made and advanced so far.
 
-    def __init__(self, path: Path, entries: Iterable[Entry], chain: Chain | str | None, trust: bool = False) -> None:
-        self.path = path
-        self.trust = trust
-        self._given = chain
-        accepted = self._read(entries, chain)
-        while accepted is not None:  # the chain that was made is not the one that was accepted since
-            accepted = self._read(JournalReader(path).entries(), remade(path, chain, accepted, trust))
-        if self.state.opened is None:
-            raise InputError(without_entries(path))
-        self.opened = self.state.opened
-        if self._stand is not None and self._stand.changes:
-            if chain is not None:
-                self._stand.require_same(path)
-            self._fail(f"{self.opened.process} has changed: {self._stand.changes[0]}")
+    problem: why there is no chain; None where there is one.
+    """
 
-    def _read(self, entries: Iterable[Entry], chain: Chain | str | None) -> Accepted | None:
-        """Fold the entries; returns the accepted change by which the chain is to be made with other parameters."""
-        self.state = RunState()
+    def __init__(self, path: Path, entries: Iterable[Entry], given: Chain | str | None, trust: bool = False) -> None:
+        super().__init__(path, given, trust)
+        self.read(entries)
+        if self.made is not None and self.changes:
+            if given is not None:
+                self.require_same()
+            self._fail(f"{self.opened.process} has changed: {self.changes[0]}")
+
+    def clear(self) -> None:
+        """Forget the entries that were read."""
+        super().clear()
         self.problem: str | None = None
-        self._stand: ReplayedRun | None = None
-        for entry, decided, choice in folded(self.path, entries, self.state):
-            if isinstance(entry, Opened):
-                self._begin(entry, chain)
-            elif self._stand is not None:
-                if isinstance(entry, Accepted) and is_of_others(self._stand.chain, chain, entry):
-                    return last_accepted(entry, entries)
-                self._follow(self._stand, entry, decided, choice)
-        return None
-
-    @property
-    def chain(self) -> Chain | None:
-        """The chain, where it could be made and led to where the run stands."""
-        return None if self._stand is None else self._stand.chain
-
-    @property
-    def at(self) -> Json:
-        """The chain's state there."""
-        return None if self._stand is None else self._stand.at
 
     @property
     def step(self) -> OpenStep | None:
         """The voting on the next step to commit, if there is any."""
         return None if self.state.finished is not None else self.state.frontier
 
-    def _begin(self, opened: Opened, chain: Chain | str | None) -> None:
+    def begin(self, opened: Opened) -> None:
+        """Make the chain; where the journal's own cannot be made, go on without it."""
         try:
-            self._stand = begun(self.path, opened, chain, self.state, self.trust)
+            super().begin(opened)
         except Exception as error:
-            if self._given is not None:
+            if self.given is not None:
                 raise
-            self._fail(told(error))
+            self._fail(error_text(error))
 
-    def _follow(self, stand: ReplayedRun, entry: Entry, decided: DecidedStep | None, choice: Json) -> None:
+    def commit(self, decided: DecidedStep, choice: Json) -> None:
+        """Advance the chain, and go on without it where its own code fails."""
         try:
-            if decided is not None:
-                stand.step(decided, choice)
-            elif isinstance(entry, Accepted):
-                stand.changes = list(changed_since(stand, entry))
+            super().commit(decided, choice)
         except Exception as error:  # the user's own code
-            self._fail(told(error))
+            self._fail(error_text(error))
+
+    def accept(self, accepted: Accepted) -> None:
+        """Compare the chain with an accepted change, and go on without it where its own code fails."""
+        try:
+            super().accept(accepted)
+        except Exception as error:  # the user's own code
+            self._fail(error_text(error))
 
     def _fail(self, why: str) -> None:
-        self._stand, self.problem = None, why
+        self.made, self.at, self.problem = None, None, why
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An error in a few words."""
     return str(error) if isinstance(error, UnerringError) else user_code.told(error)
 
 
-def undecided(found: ParkedRun) -> OpenStep | None:
+def undecided(found: UndecidedRun) -> OpenStep | None:
     """The step that a person may decide, whether or not it is decided yet.
 
     It is one that votes left undecided, or that the provider refused.
@@ -194,7 +174,7 @@ def undecided(found: ParkedRun) -> OpenStep | None:
     return step if step is not None and (step.ruled is not None or step.parked) else None
 
 
-def nothing_parked(found: ParkedRun) -> str:
+def nothing_parked(found: UndecidedRun) -> str:
     """Why there is no step to decide."""
     state, step = found.state, found.step
     if state.finished is not None:
@@ -206,7 +186,7 @@ def nothing_parked(found: ParkedRun) -> str:
     return f"no step of {found.path} is undecided: {still}, at step {state.committed}"
 
 
-def parked_step(found: ParkedRun) -> Parked | None:
+def parked_step(found: UndecidedRun) -> Parked | None:
     """The undecided step with all that is known of it; None where there is none."""
     step = undecided(found)
     if step is None:
@@ -248,7 +228,7 @@ def parked_step(found: ParkedRun) -> Parked | None:
     )
 
 
-def candidates_of(found: ParkedRun, step: OpenStep) -> tuple[Candidate, ...]:
+def candidates_of(found: UndecidedRun, step: OpenStep) -> tuple[Candidate, ...]:
     """The choices that had votes, by votes; of equal ones, the one that had a vote first."""
     voters: dict[int, Counter[str]] = {}
     for slot in sorted(step.replies):
@@ -278,7 +258,7 @@ class _QuestionTexts(NamedTuple):
     messages_now: tuple[Message, ...] | None = None
 
 
-def _asked(found: ParkedRun, step: OpenStep, voters: Iterable[str]) -> _QuestionTexts:
+def _asked(found: UndecidedRun, step: OpenStep, voters: Iterable[str]) -> _QuestionTexts:
     """What these voters were asked, all wordings where there are none."""
     numbers = set(map(wording_of, voters))
 
@@ -288,14 +268,14 @@ def _asked(found: ParkedRun, step: OpenStep, voters: Iterable[str]) -> _Question
     kept, before = step.wordings, found.state.request.before
     alone = before(step.messages or ())
     try:
-        subtask = None if found.chain is None else subtask_at(found.chain, found.at, step.step)
-        if found.chain is None or subtask is None:
+        subtask = None if found.made is None else subtask_at(found.made, found.at, step.step)
+        if found.made is None or subtask is None:
             return _QuestionTexts(numbered(kept or ()), {}, alone)
-        compact = _wants_compact(found, found.chain, step.model)
+        compact = _wants_compact(found, found.made, step.model)
         wordings = subtask.wordings(compact)
         own = subtask.introduced(compact)
     except Exception as error:  # the user's own code
-        found.problem = told(error)
+        found.problem = error_text(error)
         return _QuestionTexts(numbered(kept or ()), {}, alone)
     same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
     introduced = step.messages is None or step.messages in {subtask.introduced(True), subtask.introduced(False)}
@@ -304,7 +284,7 @@ def _asked(found: ParkedRun, step: OpenStep, voters: Iterable[str]) -> _Question
     return _QuestionTexts(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
 
 
-def _wants_compact(found: ParkedRun, chain: Chain, model: str | None) -> bool:
+def _wants_compact(found: UndecidedRun, chain: Chain, model: str | None) -> bool:
     """Whether a model, the run's own if it is None, is asked in the fewest words.
 
     One that cannot be made again is taken not to be.

@@ -1,0 +1,163 @@
+"""Compare a replayed run with its process now: parameters, code, questions and how answers are read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from unerring.api.journals.replayer import ReplayedRun
+from unerring.core.chain import (
+    Chain,
+    Subtask,
+    check_of,
+    digest_at,
+    length_of,
+    parameters_of,
+    says_parameters,
+    subtask_at,
+)
+from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.digests import (
+    differences,
+    identity_differences,
+    identity_of,
+    question_digest,
+    what_changed,
+)
+from unerring.core.journal.entries import Accepted, Opened
+from unerring.core.reporting.report import RunSeries
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.step import OpenStep
+from unerring.errors import ChainChanged, InputError
+from unerring.runtime.question import HOW_TO_GO_ON, Question, stored_question
+
+SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so many has its winning text read again
+
+
+class ComparedRun(ReplayedRun):
+    """A replayed run whose process is compared with the journal's, up to the first change.
+
+    series: what was counted over the committed steps.
+    keeps_samples: whether the samples of the next step answer the question that is asked now.
+    undigested: whether the journal has steps from before journals kept digests of questions.
+    """
+
+    def __init__(self, path: Path, given: Chain | str | None, trust: bool = False) -> None:
+        super().__init__(path, given, trust)
+        self.keeps_samples = True
+
+    def clear(self) -> None:
+        """Forget the entries that were read."""
+        super().clear()
+        self.series = RunSeries()
+        self.undigested = False
+
+    def require_same(self) -> None:
+        """Raise `ChainChanged` where the process is not the one that the journal is of."""
+        if self.changes:
+            raise ChainChanged(f"{self.path}: {self.changes[0]}; {HOW_TO_GO_ON}")
+
+    def acceptance(self, time: float) -> Accepted:
+        """The entry by which a person accepts the changes."""
+        chain, state = self.chain, digest_at(self.chain, self.at, self.state.committed)
+        return Accepted(time, tuple(self.changes), state, self.keeps_samples, parameters_of(chain), identity_of(chain))
+
+    @property
+    def asked_ahead(self) -> bool:
+        """Whether steps after the next one have samples, whose questions are not known before they are reached."""
+        return any(
+            step.replies
+            for number, at_step in self.state.open.items()
+            for step in at_step.values()
+            if number > self.state.committed
+        )
+
+    def compare_opening(self, opened: Opened) -> None:
+        """Compare parameters, code and length with those that the run began with."""
+        chain = self.chain
+        if self.by_name:
+            _require_arguments(self.path, opened, chain)
+        self.changes += parameter_changes(opened.parameters, chain)
+        self.changes += identity_differences(opened.identity, identity_of(chain))
+        before, now = opened.length, length_of(chain)
+        if before is not None and now is not None and now != before:
+            self.changes.append(f"its length() was {before:,} and is {now:,}")
+
+    def accept(self, accepted: Accepted) -> None:
+        """Compare parameters and code with those that were accepted, and then the state."""
+        super().accept(accepted)
+        self.changes = [
+            *parameter_changes(accepted.parameters, self.chain),
+            *identity_differences(accepted.identity, identity_of(self.chain)),
+            *self.changes,
+        ]
+
+    def commit(self, decided: DecidedStep, choice: Json) -> None:
+        """Count a committed step, compare its question, and advance the chain over it."""
+        self.series.add(decided, self.state)
+        if not self.changes and not decided.inherited:
+            self._compare_question(decided)
+        super().commit(decided, choice)
+
+    def _compare_question(self, decided: DecidedStep) -> None:
+        subtask = subtask_at(self.chain, self.at, decided.step)
+        if subtask is None:
+            self.changes.append(f"the process now ends before step {decided.step}")
+            return
+        if decided.question is None:
+            self.undigested = self.undigested or bool(decided.replies)
+        elif (digest := question_digest(subtask, self.state.request.question_text)) != decided.question:
+            changed = what_changed(decided.question, digest, decided.wordings, subtask)
+            self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
+            return
+        if decided.wordings is not None or decided.step % SPOT_CHECK_STEPS == 0:
+            self._read_winner(decided, subtask)
+
+    def _read_winner(self, decided: DecidedStep, subtask: Subtask) -> None:
+        """Compare how the winning text of a committed step reads now with its choice."""
+        winner = decided.winner
+        if winner is None:
+            return
+        text = decided.text_of(winner) or ""
+        step = OpenStep(decided.step, self.state.policy)
+        question = Question(step, subtask, self.at, "", check_of(self.chain))
+        try:
+            if question.choice(text) != decided.choice:
+                self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
+        except RedFlag as flag:
+            self.changes.append(f"step {decided.step}: its winning answer is now flagged ({flag.reason})")
+        except Exception:  # an error of the user's code is raised, with its place, where an answer has to be read
+            return
+
+    def compare_end(self) -> None:
+        """Compare the end of a finished run, or the next step of another one where it has samples."""
+        step, number = self.state.frontier, self.state.committed
+        if self.state.finished is not None:
+            if not self.changes and subtask_at(self.chain, self.at, number) is not None:
+                self.changes.append(f"it no longer ends after {number:,} steps")
+            return
+        self.keeps_samples = digest_at(self.chain, self.at, number) == self.state.last_digest
+        if step is None or not step.replies or not self.keeps_samples:
+            return
+        question = stored_question(self.chain, step, self.at, self.state.request.question_text)
+        difference = None if question is None else question.difference()
+        if question is None:
+            self.changes.append(f"the process now ends before step {number}")
+        elif difference is not None:
+            self.changes.append(f"step {number} {difference}")
+        self.keeps_samples = question is not None and difference is None
+
+
+def parameter_changes(before: dict[str, Json], chain: Chain) -> Iterator[str]:
+    """How a chain's parameters differ from those before, where the chain has a method parameters()."""
+    if says_parameters(chain):
+        yield from differences(before, parameters_of(chain), "parameter")
+
+
+def _require_arguments(path: Path, opened: Opened, chain: Chain) -> None:
+    """Raise `InputError` where a chain was made by its name, and the arguments that the run began with are unknown."""
+    before, now = opened.identity or {}, identity_of(chain)
+    if "arguments" in before and before["arguments"] != now.get("arguments"):
+        raise InputError(
+            f"{path} was begun with other arguments of {opened.process} than its defaults, and it has no parameters() "
+            "that say which: run again what began it, or pass the process itself (chain=...)"
+        )
