@@ -27,7 +27,7 @@ from million import Events
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS
 from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
 from unerring.api.calibration_files import shipped_calibration
-from unerring.core.planning.assumptions import measured
+from unerring.core.planning.assumptions import measured_assumptions
 from unerring.core.planning.races import PlannedJob, expected_races, margin_plan
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.race import AheadBy, Race, Won, rule_named
@@ -286,7 +286,11 @@ def _foretold(report: dict[str, Any]) -> str:
     """How probable the record was, by the calibration that ships with the model."""
     calibration = shipped_calibration("embedded")
     assert calibration is not None
-    assumed, job, rule = measured(calibration), PlannedJob(report["steps"]), rule_named(report["policy"]["rule"])
+    assumed, job, rule = (
+        measured_assumptions(calibration),
+        PlannedJob(report["steps"]),
+        rule_named(report["policy"]["rule"]),
+    )
     assert isinstance(rule, AheadBy)
     chance = expected_races(assumed, rule, job).success(job)
     planned = margin_plan(assumed, job).rule

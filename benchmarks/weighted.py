@@ -17,7 +17,7 @@ import unerring
 from common import Row, give_out, parser_for
 from unerring.api.calibration_files import shipped_calibration
 from unerring.api.planning import Target
-from unerring.core.planning.assumptions import measured
+from unerring.core.planning.assumptions import measured_assumptions
 from unerring.core.planning.races import PlannedJob, expected_races
 from unerring.core.planning.signals import weights_of
 from unerring.core.voting.race import AheadBy, LogOdds
@@ -54,7 +54,7 @@ def a_million(threshold: float, k: int) -> dict[str, dict[str, float]]:
     """Votes a step, and the chance to get through, of both rules over the 1,048,575 steps of 20 disks."""
     calibration = shipped_calibration("embedded")
     assert calibration is not None
-    assumed, job = measured(calibration), PlannedJob(2**20 - 1)
+    assumed, job = measured_assumptions(calibration), PlannedJob(2**20 - 1)
     rules = (AheadBy(k), LogOdds(threshold, weights_of(assumed.voters, assumed.signals)))
     races = [expected_races(assumed, rule, job) for rule in rules]
     return {one.rule.name: {"votes": one.votes, "success": one.success(job)} for one in races}

@@ -10,13 +10,13 @@ from unerring import Hanoi, InputError, Options, Policy, Sample, Subtask
 from unerring.api.calibration import calibrate
 from unerring.api.planning import Target, plan, planned_policy
 from unerring.core.chain import Rehearsal
-from unerring.core.journal.spend import WORDING
+from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.voting.race import AheadBy, LogOdds
 from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import StepUndecided
 from unerring.testing import NoisySampler, ScriptedSampler
 
-NAMES = ("sim", f"sim{WORDING}2", f"sim{WORDING}3")
+NAMES = ("sim", f"sim{WORDING_SEPARATOR}2", f"sim{WORDING_SEPARATOR}3")
 
 
 class Reworded:
@@ -90,7 +90,8 @@ def test_several_models_meet_every_wording_by_turns():
     sure = (1.0, 1.0, 1.0)
     result = unerring.run(Reworded(10), [Sim("one", sure), Sim("two", sure)], k=6)
     assert {voter["name"]: voter["votes"] for voter in result.report["voters"]} == dict.fromkeys(
-        [f"{name}{end}" for name in ("one", "two") for end in ("", f"{WORDING}2", f"{WORDING}3")], 10
+        [f"{name}{end}" for name in ("one", "two") for end in ("", f"{WORDING_SEPARATOR}2", f"{WORDING_SEPARATOR}3")],
+        10,
     )
 
 

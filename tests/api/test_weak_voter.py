@@ -8,9 +8,9 @@ import unerring
 from unerring import Hanoi, Options
 from unerring.api.calibration import calibrate
 from unerring.api.planning import Target, plan, planned_policy
-from unerring.core.planning.assumptions import measured
+from unerring.core.planning.assumptions import measured_assumptions
 from unerring.core.planning.races import PlannedJob, expected_races
-from unerring.core.planning.spread import equal
+from unerring.core.planning.spread import equal_spread
 from unerring.core.voting.race import AheadBy
 from unerring.errors import NoKCanHelp
 from unerring.testing import NoisySampler
@@ -83,9 +83,9 @@ def test_counted_votes_take_twice_as_many(calibration):
 def test_the_margin_that_two_good_voters_need_is_too_small_beside_a_weak_one(calibration):
     """Votes that are right on 99 % need k = 3 for 4,095 steps; with the weak voter in turn that loses most chains."""
     job = PlannedJob(STEPS, 0.95)
-    true = replace(measured(calibration), spread=equal(WRONG))
+    true = replace(measured_assumptions(calibration), spread=equal_spread(WRONG))
     lost = {k: expected_races(true, AheadBy(k), job) for k in (3, 5)}
-    assert expected_races(replace(true, spread=equal((0.01,) * 3)), AheadBy(3), job).success(job) > 0.95
+    assert expected_races(replace(true, spread=equal_spread((0.01,) * 3)), AheadBy(3), job).success(job) > 0.95
     assert lost[3].success(job) < 0.5
     assert lost[5].success(job) > 0.99
 

@@ -10,7 +10,7 @@ import unerring
 from faults.answers import echoing, noise
 from faults.server import serving
 from unerring import Hanoi, Options, Policy, Sample, Stopped
-from unerring.cli.text.report import chance, inert, probability, report_text
+from unerring.cli.text.report import chance, printable, probability, report_text
 from unerring.core.voting.race import AheadBy
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
@@ -269,7 +269,7 @@ CONTROLS = ["\x00", "\x07", "\x08", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\
 )
 def test_a_control_character_is_shown_not_obeyed(char):
     """Each control, formatting or unassigned character is written out as in Python source."""
-    shown = inert(f"a{char}b")
+    shown = printable(f"a{char}b")
     assert shown == "a" + repr(char)[1:-1] + "b"
     assert shown.isprintable()
 
@@ -277,14 +277,14 @@ def test_a_control_character_is_shown_not_obeyed(char):
 @pytest.mark.parametrize("text", ["", "plain", "naïve café", "日本語", "🙂", "a\\nb", "'quoted' \"twice\""])
 def test_honest_text_is_left_alone(text):
     """Letters of any script, quotes and backslashes stay as they are."""
-    assert inert(text) == text
+    assert printable(text) == text
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
 @settings(max_examples=300, deadline=None)
 def test_no_text_reaches_a_terminal_with_a_control_in_it(text):
     """Whatever the text, its inert form has printable characters only, on one line."""
-    shown = inert(text)
+    shown = printable(text)
     assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in shown)
     assert len(shown.splitlines()) <= 1
     shown.encode()

@@ -8,8 +8,8 @@ import asyncio
 import pytest
 
 from unerring.core.journal.entries import (
-    DRAFT,
-    PROBE,
+    DRAFT_SLOT,
+    PROBE_SLOT,
     Allowed,
     Cancelled,
     Committed,
@@ -85,12 +85,12 @@ def one_of_each(text: str) -> list[Entry]:
         Allowed(SpendLimits(7, strict=True)),
         Voter(0, text),
         Served(0, text),
-        Intent(0, PROBE, 2, None, Charge(5, 6, 7)),
+        Intent(0, PROBE_SLOT, 2, None, Charge(5, 6, 7)),
         Probed(0, text, Charge(5, 6, None)),
         Intent(0, 0, 3),
         Failed(0, 0, 3, text),
         Replies((sample(text), sample(0, slot=1), flagged)),
-        Intent(1, DRAFT, 1, text),
+        Intent(1, DRAFT_SLOT, 1, text),
         Drafted(1, Usage(3, 4), text),
         Drafted(1, Usage()),
         Intent(1, 0, 2, text),

@@ -5,7 +5,7 @@ from math import exp, inf
 import pytest
 
 from tables import each
-from unerring.core.planning.spread import VoterTurns, own
+from unerring.core.planning.spread import VoterTurns, voter_kinds
 
 
 def chance(odds):
@@ -16,7 +16,7 @@ def chance(odds):
 @each("odds", [-5, -4, 0, 3])
 def test_steps_on_which_a_voter_errs_now_and_then_are_a_kind(odds):
     """A tenth of the steps, wrong once in 150 turns or more often there, is told apart from those that never are."""
-    hard, calm = own(0.0, inf, [VoterTurns(0.1, chance(odds))])
+    hard, calm = voter_kinds(0.0, inf, [VoterTurns(0.1, chance(odds))])
     assert hard == VoterTurns(pytest.approx(0.1), pytest.approx(chance(odds)))
     assert calm == VoterTurns(pytest.approx(0.9), 0.0)
 
@@ -24,5 +24,5 @@ def test_steps_on_which_a_voter_errs_now_and_then_are_a_kind(odds):
 @each("odds", [-6, -7, -12])
 def test_steps_on_which_a_voter_hardly_errs_are_one_kind_with_those_where_it_never_does(odds):
     """Once in 400 turns and more rarely: the error is spread over both, and none is lost."""
-    (calm,) = own(0.0, inf, [VoterTurns(0.1, chance(odds))])
+    (calm,) = voter_kinds(0.0, inf, [VoterTurns(0.1, chance(odds))])
     assert calm == VoterTurns(1.0, pytest.approx(0.1 * chance(odds)))

@@ -12,7 +12,7 @@ from faults.script import always
 from faults.server import serving
 from unerring import Hanoi, Options, Sample, Settings, Usage
 from unerring.api.budget import Budget
-from unerring.core.voting.sample import Message, least_tokens
+from unerring.core.voting.sample import Message, min_tokens
 from unerring.errors import Stopped
 from unerring.runtime.calls.retry import CallRequest, receive
 from unerring.runtime.config import Guards
@@ -53,7 +53,7 @@ def test_no_lie_about_tokens_makes_a_provider_bill_more_than_the_budget(tmp_path
 
 def test_a_text_has_a_token_for_eight_characters_at_least():
     """White space is not counted: runs of it are one token; every text that has something in it is a token."""
-    assert [least_tokens(text) for text in ("", "   \n", "a", "a" * 8, "a" * 9, "a b " * 8)] == [0, 0, 1, 1, 2, 2]
+    assert [min_tokens(text) for text in ("", "   \n", "a", "a" * 8, "a" * 9, "a b " * 8)] == [0, 0, 1, 1, 2, 2]
 
 
 class Own:

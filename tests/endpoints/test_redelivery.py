@@ -18,7 +18,7 @@ from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.calibration import PilotOptions, calibrate
 from unerring.core.journal.entries import Replies
 from unerring.core.voting.redflag import FlagKind
-from unerring.core.voting.reply_ids import SHORTEST_IDENTITY, ReplyIds
+from unerring.core.voting.reply_ids import MIN_ID_CHARS, ReplyIds
 from unerring.errors import StepLimit
 from unerring.runtime import config as limits
 from unerring.runtime.config import Guards
@@ -74,7 +74,7 @@ def test_all_that_a_stopped_session_received_may_come_again_in_the_next(tmp_path
     again = [reply for reply in replies(journal) if reply.choice is None and reply.reply_id in before]
     assert len(again) > 10
     assert set(times.values()) == {1}
-    assert min(map(len, times)) >= SHORTEST_IDENTITY
+    assert min(map(len, times)) >= MIN_ID_CHARS
     assert unerring.verify(journal).problem is None
 
 

@@ -15,8 +15,8 @@ from dataclasses import astuple, replace
 from hypothesis import strategies as st
 
 from unerring.core.journal.entries import (
-    DRAFT,
-    PROBE,
+    DRAFT_SLOT,
+    PROBE_SLOT,
     Accepted,
     Allowed,
     Cancelled,
@@ -261,11 +261,11 @@ class Run:
     def draft(self, detail):
         """Ask for a draft; `settle` answers it, or gives it up."""
         step, at = self.places()[detail % len(self.places())]
-        self.write(Intent(step, DRAFT, 1, self.named(step, at, detail)))
+        self.write(Intent(step, DRAFT_SLOT, 1, self.named(step, at, detail)))
 
     def probe(self, detail):
         """Try the provider out; `settle` tells what came of it, or it is given up."""
-        self.write(Intent(self.state.committed, PROBE - detail % 2, 1, None, Charge(5, 5, 10)))
+        self.write(Intent(self.state.committed, PROBE_SLOT - detail % 2, 1, None, Charge(5, 5, 10)))
 
     def settle(self, detail):
         """End a call under way without samples: it fails, is given up, or was for a draft."""
@@ -274,9 +274,9 @@ class Run:
         step, slot, at = sorted(self.state.calls.in_flight)[detail % len(self.state.calls.in_flight)]
         at = self.named(step, at, detail)
         charge = (None, Charge(detail, 3, 5))[detail // 2 % 2]
-        if slot == DRAFT and detail % 2:
+        if slot == DRAFT_SLOT and detail % 2:
             self.write(Drafted(step, Usage(detail, 3), at, charge))
-        elif slot <= PROBE and detail % 2 and step == self.state.committed:
+        elif slot <= PROBE_SLOT and detail % 2 and step == self.state.committed:
             self.write(Probed(step, ("", "it answers")[detail % 3 % 2], Charge(2, 3, 4), slot))
         elif detail % 4 == 0:
             self.write(Cancelled(step, slot, 1, at))

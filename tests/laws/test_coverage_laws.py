@@ -22,10 +22,10 @@ from pilots import Places, piloted, simulated
 from racing import Ran, Steps, lead_and_weight, raced, simulated_run
 from tables import each
 from unerring import Sample, Usage
-from unerring.core.planning.assumptions import Assumptions, given, measured
+from unerring.core.planning.assumptions import Assumptions, measured_assumptions, stated_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, PlanRequest, planned
+from unerring.core.planning.plan import RULES, PlanRequest, plan_model
 from unerring.core.planning.races import PlannedJob, margin_plan
 from unerring.core.voting.race import AheadBy, LogOdds, Race, Won
 from unerring.core.voting.weights import VoterWeights, Weights
@@ -161,7 +161,7 @@ def jobs(steps: Steps, count: int, samples: int, seed: int) -> Came:
         calibration = simulated(steps.wrong, samples, chance, steps.v)
         met = any(step.voters[0].chance > 0.5 for step in calibration.troubles)
         came.met += met
-        assumed = measured(calibration)
+        assumed = measured_assumptions(calibration)
         try:
             rule = margin_plan(assumed, JOB).rule
         except NoKCanHelp as refused:
@@ -270,7 +270,7 @@ def assert_refused_or_told(came: Came) -> None:
     assert came.planned_though_met == 0, came
     assert_told(came)
     for assumed in came.planned:
-        told = planned(assumed, JOB).json["pathological"]
+        told = plan_model(assumed, JOB).json["pathological"]
         assert told["share"] == 0.0
         assert told["steps_at_most"] >= 100.0
 
@@ -316,8 +316,8 @@ def test_the_papers_run_succeeds_for_half_of_its_cost(rule, runs, alarm, keep):
     The plan says beforehand what they cost, within 1 %, and promises no more than the exact chance of such a run. With
     that, 0.989 or more, one seed in 20 fails 20 runs, and one in 10,000 fails 200.
     """
-    assumed = given(1.0 - MINI.mean, 1.0, *MINI_TOKENS)
-    found = planned(assumed, MILLION, PlanRequest(rule, MINI_PRICE))
+    assumed = stated_assumptions(1.0 - MINI.mean, 1.0, *MINI_TOKENS)
+    found = plan_model(assumed, MILLION, PlanRequest(rule, MINI_PRICE))
     way = next(way for way in found.json["ways"] if way["shared_prompt"] and way["batch"])
     draw = np.random.default_rng([10, RULES.index(rule)])
     ran = [simulated_run(MINI, MILLION.steps, found.races.rule, draw) for _ in range(runs)]

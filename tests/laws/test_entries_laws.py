@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from entry_strategies import objects, plain_json, strategies
 from tables import each
-from unerring.core.journal.codec import GENESIS, KINDS, chained, decode, encode
+from unerring.core.journal.codec import GENESIS_HASH, KINDS, decode, encode, next_hash
 from unerring.core.journal.entries import Replies, Reply
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Sample, Usage
@@ -119,18 +119,18 @@ def test_the_chain_of_hashes_shows_a_cut_and_an_exchange(written, data):
 
 
 def hashes(bodies):
-    running, found = GENESIS, []
+    running, found = GENESIS_HASH, []
     for body in bodies:
-        running = chained(running, body)
+        running = next_hash(running, body)
         found.append(running)
     return found
 
 
 def test_the_running_hash_is_16_bytes_and_starts_from_zeros():
     """The chain starts at 16 zero bytes; two journals with different first entries share no hash."""
-    assert bytes(16) == GENESIS
-    assert len(chained(GENESIS, b"a")) == 16
-    assert chained(GENESIS, b"a") != chained(GENESIS, b"b")
+    assert bytes(16) == GENESIS_HASH
+    assert len(next_hash(GENESIS_HASH, b"a")) == 16
+    assert next_hash(GENESIS_HASH, b"a") != next_hash(GENESIS_HASH, b"b")
 
 
 @settings(LAW, max_examples=200)

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring.core.voting.race import LogOdds, Race, Won
-from unerring.core.voting.weights import MOST, StepWeights, VoterWeights, Weights, millinats, voter_weights
+from unerring.core.voting.weights import (
+    MAX_WEIGHT_MILLINATS,
+    StepWeights,
+    VoterWeights,
+    Weights,
+    millinats,
+    voter_weights,
+)
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EDGES = (-0.1, -0.01)
@@ -77,7 +84,7 @@ def going_round(mixture):
 
 def honest(mixture, by=1):
     """The weights that the true chances allow, or a part of them. Independent votes are worth the same every time."""
-    return [VoterWeights(tuple(millinats(right) // by for _, right in bins), MOST) for bins in mixture]
+    return [VoterWeights(tuple(millinats(right) // by for _, right in bins), MAX_WEIGHT_MILLINATS) for bins in mixture]
 
 
 @LAW
@@ -93,7 +100,7 @@ def test_a_wrong_choice_wins_with_a_probability_of_at_most_e_to_minus_the_thresh
 def test_weights_twice_as_large_as_they_may_be_break_the_promise():
     """The bound is near enough to the truth that a dishonest weight shows."""
     mixture = [((1.0, 0.8),) * 3]
-    doubled = VoterWeights((2 * millinats(0.8),) * 3, MOST)
+    doubled = VoterWeights((2 * millinats(0.8),) * 3, MAX_WEIGHT_MILLINATS)
     for voter, kept in ((honest(mixture)[0], True), (doubled, False)):
         wrong, _, _ = outcomes(rule_of(2.7, voter), going_round(mixture), 60)
         assert (wrong <= exp(-2.7)) is kept
@@ -160,7 +167,7 @@ def test_wrong_votes_that_all_agree_are_the_worst_case(votes, threshold):
 def test_a_voter_that_is_mostly_wrong_changes_nothing_but_the_number_of_votes():
     """One right on 21 % beside two right on 99 %: it weighs nothing, the same races are won, and e^-A holds."""
     right = (0.99, 0.21, 0.99)
-    rule = rule_of(9.0, *(VoterWeights((millinats(p),), MOST) for p in right))
+    rule = rule_of(9.0, *(VoterWeights((millinats(p),), MAX_WEIGHT_MILLINATS) for p in right))
     assert [rule.weights.of(str(number), None, repeated=False) for number in range(3)] == [4595, 0, 4595]
 
     def among(*voters):
@@ -244,7 +251,7 @@ def test_the_promise_holds_where_each_voter_repeats_its_errors(kind, voters, tol
         assert wrong <= exp(-threshold) * (1 + 1e-9)
 
 
-@each("repeat", [MOST, int(-1000 * log(0.75))], ids=["as the first", "minus ln r"])
+@each("repeat", [MAX_WEIGHT_MILLINATS, int(-1000 * log(0.75))], ids=["as the first", "minus ln r"])
 def test_larger_repeats_break_the_promise(repeat):
     """Weighed as if independent, or by minus ln r, the votes of one stubborn voter carry it over any threshold.
 

@@ -12,7 +12,7 @@ from replay_runs import START, VOTERS, after, call_of, outcomes, policies, runs,
 
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import (
-    DRAFT,
+    DRAFT_SLOT,
     Cancelled,
     Committed,
     Drafted,
@@ -235,7 +235,7 @@ def test_every_intent_is_settled_once(run):
             unknown += len(open_)
             open_ = set()
         elif isinstance(entry, Drafted | Probed):
-            open_ -= {(entry.step, getattr(entry, "slot", DRAFT), at)}
+            open_ -= {(entry.step, getattr(entry, "slot", DRAFT_SLOT), at)}
         elif isinstance(entry, Replies):
             open_ -= {(reply.step, reply.slot, at) for reply in entry.replies}
         elif isinstance(entry, ASKED):
@@ -264,7 +264,7 @@ def test_a_call_costs_its_worst_until_it_is_known_what_it_took(run):
             reserved = {} if isinstance(entry, Resumed) else reserved
         elif isinstance(entry, ASKED):
             calls -= isinstance(entry, Failed) and entry.kind is UNSENT
-            first = entry.replies[0].slot if isinstance(entry, Replies) else getattr(entry, "slot", DRAFT)
+            first = entry.replies[0].slot if isinstance(entry, Replies) else getattr(entry, "slot", DRAFT_SLOT)
             worst = reserved.pop((step_of(entry), first, at), None)
             lost_ones += [worst] if worst is not None and lost(entry) else []
         elif isinstance(entry, Probed):

@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special
-from scipy.stats import beta as beta_distribution
+from scipy.stats import beta_spread as beta_distribution
 from scipy.stats import betabinom, binom
 
 from tables import each
-from unerring.core.planning.calibration import LOOKS
+from unerring.core.planning.calibration import REPEAT_VOTES
 from unerring.core.planning.spread import (
     CONCENTRATIONS,
-    PRIOR,
+    PRIOR_STEPS,
     StepKind,
     VoterTurns,
-    beta,
-    equal,
-    independent,
+    beta_spread,
+    equal_spread,
+    independent_kinds,
     least_concentration,
     log_likelihood,
-    own,
-    scaled,
+    scaled_kinds,
+    voter_kinds,
 )
 from unerring.core.voting.odds import loss_probability
 
@@ -59,7 +59,7 @@ def test_kinds_lose_races_as_the_distribution_does_that_they_stand_for(mean, con
 
     To 1 % up to k = 3 and 8 % up to k = 5; at k = 10 within a factor of 2, which is less than one more vote is worth.
     """
-    kinds = beta([mean], concentration).kinds
+    kinds = beta_spread([mean], concentration).kinds
     for k, near in {1: 1e-6, 2: 0.01, 3: 0.01, 4: 0.03, 5: 0.08, 10: 0.5}.items():
         found = sum(kind.share * loss_probability(1.0 - kind.wrong[0], k) for kind in kinds)
         assert found == pytest.approx(integrated(mean, concentration, k), rel=near), k
@@ -69,7 +69,7 @@ def test_kinds_lose_races_as_the_distribution_does_that_they_stand_for(mean, con
 def test_each_voter_has_exactly_the_mean_that_was_asked_for(concentration):
     """Of several voters with one spread, each is wrong as often over all steps as it should be."""
     wrong = (0.003, 0.01, 0.2)
-    spread = beta(wrong, concentration)
+    spread = beta_spread(wrong, concentration)
     assert spread.voters == 3
     assert [spread.mean_wrong(voter) for voter in range(3)] == pytest.approx(wrong, rel=1e-9)
 
@@ -77,7 +77,7 @@ def test_each_voter_has_exactly_the_mean_that_was_asked_for(concentration):
 @given(st.floats(1e-5, 0.5), st.sampled_from(WIDE_TO_NARROW))
 def test_kinds_are_shares_of_the_steps_in_the_order_of_their_hardness(mean, concentration):
     """Shares are no more than all steps; what they lack are steps without errors; harder kinds come later."""
-    kinds = beta([mean, mean / 2.0], concentration).kinds
+    kinds = beta_spread([mean, mean / 2.0], concentration).kinds
     assert all(kind.share > 0.0 for kind in kinds)
     assert sum(kind.share for kind in kinds) <= 1.0 + 1e-4
     for one, harder in pairwise(kinds):
@@ -91,7 +91,7 @@ def test_kinds_are_distributed_as_the_steps_are(concentration):
 
     Within the share of one kind, since a kind lies on one side or the other.
     """
-    kinds = beta([0.02], concentration).kinds
+    kinds = beta_spread([0.02], concentration).kinds
     exact = beta_distribution(0.02 * concentration, 0.98 * concentration)
     for hard in (0.02, 0.1):
         found = sum(kind.share for kind in kinds if kind.wrong[0] > hard)
@@ -101,14 +101,14 @@ def test_kinds_are_distributed_as_the_steps_are(concentration):
 @each(("mean", "concentration"), [(0.0, 3.0), (1.0, 3.0), (0.01, CONCENTRATIONS[-1]), (0.01, inf)])
 def test_chances_that_cannot_vary_are_one_kind(mean, concentration):
     """Where every step is the same, the spread is the paper's: one kind, one p."""
-    spread = beta([mean], concentration)
-    assert spread.kinds == equal([mean]).kinds == (StepKind(1.0, (mean,)),)
+    spread = beta_spread([mean], concentration)
+    assert spread.kinds == equal_spread([mean]).kinds == (StepKind(1.0, (mean,)),)
 
 
 @each("concentration", [0.5, 10.0, 1000.0])
 def test_a_voter_of_its_own_keeps_mean_and_hard_steps(concentration):
     """The kinds of one voter make up all steps; its errors are those of its distribution and of its hard steps."""
-    turns = own(0.01, concentration, [VoterTurns(0.002, 0.8), VoterTurns(0.001, 0.79), VoterTurns(0.004, 0.5)])
+    turns = voter_kinds(0.01, concentration, [VoterTurns(0.002, 0.8), VoterTurns(0.001, 0.79), VoterTurns(0.004, 0.5)])
     assert sum(one.share for one in turns) == pytest.approx(1.0)
     wrong = 0.993 * 0.01 + 0.002 * 0.8 + 0.001 * 0.79 + 0.004 * 0.5
     assert sum(one.share * one.wrong for one in turns) == pytest.approx(wrong, rel=0.02)
@@ -117,7 +117,7 @@ def test_a_voter_of_its_own_keeps_mean_and_hard_steps(concentration):
 
 def test_hard_steps_on_which_a_voter_is_mute_are_kept_apart():
     """A voter that mostly gives no vote on hard steps keeps the share of these, and how often it is mute there."""
-    turns = own(0.01, 10.0, [VoterTurns(0.002, 0.8, 0.9), VoterTurns(0.001, 0.8)])
+    turns = voter_kinds(0.01, 10.0, [VoterTurns(0.002, 0.8, 0.9), VoterTurns(0.001, 0.8)])
     mute = [one for one in turns if one.mute > 0.0]
     assert [(one.share, one.wrong, one.mute) for one in mute] == [pytest.approx((0.002, 0.8, 0.9))]
     assert sum(one.share for one in turns) == pytest.approx(1.0)
@@ -131,8 +131,8 @@ def test_a_mute_turn_is_neither_right_nor_wrong():
 
 def test_voters_that_err_independently_are_wrong_together_as_often_as_chance_has_it():
     """The kinds of several voters are all combinations, so that means stay and joint errors are products."""
-    one, two = own(0.02, 1.0, [VoterTurns(0.01, 0.6, 0.5)]), own(0.05, 5.0)
-    kinds = independent([one, two])
+    one, two = voter_kinds(0.02, 1.0, [VoterTurns(0.01, 0.6, 0.5)]), voter_kinds(0.05, 5.0)
+    kinds = independent_kinds([one, two])
     assert sum(kind.share for kind in kinds) == pytest.approx(1.0)
     for number, voter in enumerate((one, two)):
         mean = sum(each.share * each.wrong for each in voter)
@@ -146,10 +146,10 @@ def test_voters_that_err_independently_are_wrong_together_as_often_as_chance_has
 
 def test_kinds_are_scaled_by_share_alone():
     """A part of all steps has the same kinds with that part of their shares; nothing is left of nothing."""
-    kinds = beta([0.1, 0.2], 3.0).kinds
-    half = scaled(kinds, 0.5)
+    kinds = beta_spread([0.1, 0.2], 3.0).kinds
+    half = scaled_kinds(kinds, 0.5)
     assert [(2.0 * one.share, one.wrong) for one in half] == [(kind.share, kind.wrong) for kind in kinds]
-    assert scaled(kinds, 0.0) == []
+    assert scaled_kinds(kinds, 0.0) == []
 
 
 # --- what votes say of the spread
@@ -172,8 +172,10 @@ def piloted(mean, concentration, steps, draw):
     """Votes by step of a pilot that looks again, LOOKS times, where the first vote was wrong."""
     wrong = draw.beta(mean * concentration, (1.0 - mean) * concentration, steps)
     erred = draw.random(steps) < wrong
-    later = draw.binomial(LOOKS, wrong[erred])
-    return Counter((LOOKS - int(again), int(again) + 1) for again in later) + Counter({(1, 0): int((~erred).sum())})
+    later = draw.binomial(REPEAT_VOTES, wrong[erred])
+    return Counter((REPEAT_VOTES - int(again), int(again) + 1) for again in later) + Counter(
+        {(1, 0): int((~erred).sum())}
+    )
 
 
 @each("steps", [1500, 15_000])
@@ -206,7 +208,7 @@ def test_the_least_concentration_is_the_first_that_is_plausible(mean, concentrat
     seen = piloted(mean, concentration, steps, np.random.default_rng(9))
     evidence = [(votes, float(times)) for votes, times in seen.items()]
     erred = sum(times for (_, wrong), times in seen.items() if wrong)
-    ((prior, stands_for),) = PRIOR.items()
+    ((prior, stands_for),) = PRIOR_STEPS.items()
     evidence.append((prior, max(0.0, stands_for - erred)))
     tried = np.geomspace(CONCENTRATIONS[0], CONCENTRATIONS[-1], 20_000)
     near = tried[np.abs(np.log(tried / least_concentration([(mean, seen)]))) < 0.7]
@@ -218,15 +220,15 @@ def test_the_least_concentration_is_the_first_that_is_plausible(mean, concentrat
 
 def test_errors_that_repeat_mean_a_wide_spread_and_errors_that_scatter_a_narrow_one():
     """Ten steps that are wrong every time, or never again, after 1,000 right ones make all the difference."""
-    stubborn = least_concentration([(0.01, {(1, 0): 990, (0, LOOKS + 1): 10})])
-    scattered = least_concentration([(0.01, {(1, 0): 990, (LOOKS, 1): 10})])
+    stubborn = least_concentration([(0.01, {(1, 0): 990, (0, REPEAT_VOTES + 1): 10})])
+    scattered = least_concentration([(0.01, {(1, 0): 990, (REPEAT_VOTES, 1): 10})])
     assert stubborn < 1.0
     assert scattered > 30.0
 
 
 def test_evidence_of_all_voters_counts_together():
     """Two voters with the same votes bound the spread closer than one; one that cannot err says nothing."""
-    seen = {(1, 0): 500, (LOOKS, 1): 4, (LOOKS - 1, 2): 1}
+    seen = {(1, 0): 500, (REPEAT_VOTES, 1): 4, (REPEAT_VOTES - 1, 2): 1}
     alone = least_concentration([(0.01, seen)])
     assert least_concentration([(0.01, seen), (0.01, seen)]) > alone
     assert least_concentration([(0.01, seen), (0.0, {(1, 0): 500})]) == alone
@@ -234,22 +236,22 @@ def test_evidence_of_all_voters_counts_together():
 
 def test_without_evidence_the_prior_speaks():
     """A pilot without an error leaves what two errors that never came again would leave."""
-    assert PRIOR == {(LOOKS, 1): 2}
+    assert PRIOR_STEPS == {(REPEAT_VOTES, 1): 2}
     nothing = least_concentration([(0.01, {})])
     assert least_concentration([(0.01, {(1, 0): 2000})]) == pytest.approx(nothing, rel=1e-5)
-    assert least_concentration([(0.01, dict(PRIOR))]) == pytest.approx(nothing, rel=1e-5)
+    assert least_concentration([(0.01, dict(PRIOR_STEPS))]) == pytest.approx(nothing, rel=1e-5)
     assert 1.0 < nothing < 100.0
 
 
 def test_evidence_takes_the_place_of_the_prior():
     """Each step that erred stands for one of the prior's: one that is stubborn is not played down by two made up."""
-    often = {(1, 0): 990, (LOOKS - 4, 5): 2}
-    assert least_concentration([(0.01, often)]) < 0.7 * least_concentration([(0.01, often | PRIOR)])
+    often = {(1, 0): 990, (REPEAT_VOTES - 4, 5): 2}
+    assert least_concentration([(0.01, often)]) < 0.7 * least_concentration([(0.01, often | PRIOR_STEPS)])
 
 
 def test_the_least_concentration_is_where_the_likelihood_falls_by_so_much():
     """At what is found the likelihood is `drop` below its largest, to far less than a step of the grid."""
-    seen = {(1, 0): 15_000, (LOOKS, 1): 100, (LOOKS - 1, 2): 60, (LOOKS - 4, 5): 30}
+    seen = {(1, 0): 15_000, (REPEAT_VOTES, 1): 100, (REPEAT_VOTES - 1, 2): 60, (REPEAT_VOTES - 4, 5): 30}
     best = max(log_likelihood(0.02, c, seen.items()) for c in np.geomspace(1.0, 1000.0, 20_000))
     for drop in (0.5, 1.353, 3.0):
         found = least_concentration([(0.02, seen)], drop)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tables import each
-from unerring.core.planning.walk import raced, ruined
+from unerring.core.planning.walk import closed_form_race, walk_race
 from unerring.core.voting.odds import expected_votes, loss_probability, win_probability
 from unerring.core.voting.race import AheadBy, Race, Won
 
@@ -63,7 +63,7 @@ def vote(p):
 
 def walked(turns, lead, **limits):
     """The dynamic programme, voters taking turns."""
-    return raced(lambda number: turns[number % len(turns)], lead, **limits)
+    return walk_race(lambda number: turns[number % len(turns)], lead, **limits)
 
 
 # --- closed form and dynamic programme
@@ -71,9 +71,9 @@ def walked(turns, lead, **limits):
 
 @each("p", GRID)
 def test_the_closed_form_of_a_race_solves_its_equations(p):
-    """For every k up to 40, losses and mean votes of `ruined` are those of the linear equations."""
+    """For every k up to 40, losses and mean votes of `closed_form_race` are those of the linear equations."""
     for k in EVERY_K:
-        found, expected = ruined(p, k), solved((vote(p),), k)
+        found, expected = closed_form_race(p, k), solved((vote(p),), k)
         assert found.wrong == pytest.approx(expected.wrong, rel=1e-6, abs=1e-14)
         assert found.votes == pytest.approx(expected.votes, rel=1e-7)
         assert (found.wrong, found.votes) == (loss_probability(p, k), expected_votes(p, k))
@@ -85,14 +85,14 @@ def test_the_mean_square_of_the_votes_solves_its_equations(p):
     """The same for the mean square, from which the spread of costs follows; to 2 parts in 1000 beside p = 1/2."""
     near = 2e-3 if p < 0.502 else 1e-6
     for k in EVERY_K:
-        assert ruined(p, k).votes_squared == pytest.approx(solved((vote(p),), k).squared, rel=near), k
+        assert closed_form_race(p, k).votes_squared == pytest.approx(solved((vote(p),), k).squared, rel=near), k
 
 
 @each("p", [0.5001, 0.6429, 0.9, 0.9978, 0.9999999])
 @each("k", [1, 2, 3, 5, 8])
 def test_the_dynamic_programme_agrees_with_the_closed_form(p, k):
-    """`raced` and `ruined` agree in who loses, the votes and their square, and how often all votes agree."""
-    found, expected = walked([vote(p)], k), ruined(p, k)
+    """Both agree in how often a race is lost, its votes and their square, and how often all votes agree."""
+    found, expected = walked([vote(p)], k), closed_form_race(p, k)
     assert found.wrong == pytest.approx(expected.wrong, rel=1e-9, abs=1e-13)
     assert found.votes == pytest.approx(expected.votes, rel=1e-8)
     assert found.votes_squared == pytest.approx(expected.votes_squared, rel=1e-5 if p < 0.51 else 1e-8)
@@ -104,7 +104,7 @@ def test_the_dynamic_programme_agrees_with_the_closed_form(p, k):
 def test_the_dynamic_programme_agrees_up_to_a_margin_of_40(p):
     """Long races as well: the tail that is left open is far below what the test allows."""
     for k in (13, 29, 40):
-        found, expected = walked([vote(p)], k), ruined(p, k)
+        found, expected = walked([vote(p)], k), closed_form_race(p, k)
         assert found.wrong == pytest.approx(expected.wrong, rel=1e-6, abs=1e-12)
         assert found.votes == pytest.approx(expected.votes, rel=1e-8)
         assert found.votes_squared == pytest.approx(expected.votes_squared, rel=1e-8)
@@ -112,7 +112,7 @@ def test_the_dynamic_programme_agrees_up_to_a_margin_of_40(p):
 
 def test_a_race_at_even_odds_to_a_margin_of_40_is_walked_to_its_end():
     """At p = 0.5001 and k = 40 a race takes 1,600 votes on average, and 10,000 leave one in 2,000 open at most."""
-    found, expected = walked([vote(0.5001)], 40, most=10_000), ruined(0.5001, 40)
+    found, expected = walked([vote(0.5001)], 40, most=10_000), closed_form_race(0.5001, 40)
     assert found.longest == 10_000
     assert 0.0 < found.undecided < 1.0 / 1700.0
     assert found.wrong <= expected.wrong <= found.wrong + found.undecided
@@ -122,9 +122,9 @@ def test_a_race_at_even_odds_to_a_margin_of_40_is_walked_to_its_end():
 @each("p", [0.6, 0.9642, 0.9978])
 @each("k", [1, 3, 12])
 def test_practically_no_race_is_longer_than_the_closed_form_says(p, k):
-    """After the votes that `ruined` names as the longest race, the share that it calls negligible is open at most."""
+    """After the longest race of `closed_form_race`, at most the share that it calls negligible is open."""
     for negligible in (1e-3, 1e-9):
-        longest = ruined(p, k, negligible).longest
+        longest = closed_form_race(p, k, negligible).longest
         assert walked([vote(p)], k, negligible=0.0, most=longest).undecided <= 2.0 * negligible
 
 

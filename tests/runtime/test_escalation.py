@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chain_runs import K1, K2, Words, resume, run, word
 from unerring.core.chain import Subtask
 from unerring.core.journal.entries import Finished, Redrawn
-from unerring.core.journal.spend import WORDING
+from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -162,7 +162,12 @@ def test_members_and_their_wordings_are_voters_of_their_own():
     outcome = run(Worded(1), Ensemble([Speaks("one", "a"), Speaks("other", "b")]), replace(K2, vote_cap=12))
     names = {voter.name: voter.votes for voter in outcome.folded.voters.values()}
     assert names == dict.fromkeys(
-        [f"{name}{end}" for name in ("one", "other") for end in ("", f"{WORDING}2", f"{WORDING}3")], 2
+        [
+            f"{name}{end}"
+            for name in ("one", "other")
+            for end in ("", f"{WORDING_SEPARATOR}2", f"{WORDING_SEPARATOR}3")
+        ],
+        2,
     )
 
 
@@ -277,7 +282,7 @@ def test_a_redraw_that_was_killed_at_any_entry_draws_the_same_votes(paid, seed):
     whole = going(before)
     assert whole.error is None
     expected = votes_of(whole.entries)
-    assert {name.partition(WORDING)[0] for _, name, _ in expected[1][3]} == {"left", "right"}
+    assert {name.partition(WORDING_SEPARATOR)[0] for _, name, _ in expected[1][3]} == {"left", "right"}
     for cut in range(len(before), len(whole.entries)):
         assert votes_of(going(whole.entries[:cut]).entries) == expected, cut
 
@@ -289,8 +294,8 @@ def test_the_runs_of_that_law_reach_the_reserve():
         policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=1)
         outcome = run(Worded(3), Ensemble([Seeded("m", seed, 0.6)], [Seeded("r", seed, 0.9)]), policy)
         reached.update(voter.name for voter in outcome.folded.voters.values())
-    assert reached["r"] + reached[f"r{WORDING}2"] > 10
-    assert reached[f"r{WORDING}3"] > 3
+    assert reached["r"] + reached[f"r{WORDING_SEPARATOR}2"] > 10
+    assert reached[f"r{WORDING_SEPARATOR}3"] > 3
 
 
 def test_a_panel_names_its_reserves():

@@ -13,9 +13,9 @@ from unerring import Guards, Options
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.calibration import PilotOptions, acalibrate
 from unerring.core.journal.entries import Replies
-from unerring.core.voting.flag_limit import FIRST
+from unerring.core.voting.flag_limit import MIN_FLAGS_WITHOUT_VOTE
 from unerring.core.voting.redflag import RedFlag
-from unerring.core.voting.sample import NOTED_REASONING, Finish, Sample, Usage
+from unerring.core.voting.sample import NOTE_REASONING, Finish, Sample, Usage
 from unerring.errors import SamplesFlagged, StepUndecided
 from virtual_time import Says
 
@@ -38,7 +38,7 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
         with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*`parse` lenient-json") as stop:
             unerring.run(Rows(300), spec, path, k=3, options=options)
         drawn = total(path)
-        assert FIRST <= drawn < 150  # as many as may be under way by the time that is seen
+        assert MIN_FLAGS_WITHOUT_VOTE <= drawn < 150  # as many as may be under way by the time that is seen
         assert stop.value.journal == str(path)
         assert stop.value.larger == ("flagged", 1.0)
         with pytest.raises(SamplesFlagged):  # a session that goes on looks again
@@ -50,7 +50,7 @@ def test_one_step_after_the_other_stops_alike_and_may_go_on():
     """Without looking ahead 16 samples are enough; once the model is mended the same journal goes on to its end."""
     outcome = run(Words(2), Says(lambda prompt, step, slot: "!no"), K3)
     assert isinstance(outcome.error, SamplesFlagged)
-    assert outcome.folded.samples < FIRST + 3
+    assert outcome.folded.samples < MIN_FLAGS_WITHOUT_VOTE + 3
     assert "malformed on purpose" in str(outcome.error)
     mended = resume(Words(2), Says(lambda prompt, step, slot: "yes"), list(outcome.journal.entries()))
     assert mended.at == ["yes", "yes"]
@@ -65,7 +65,7 @@ def test_a_setting_lets_a_run_go_on_to_its_caps(tmp_path):
 
 def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
     """An empty text with reasoning beside it, cut off at its limit: the flag's reason in the journal says both."""
-    thoughts = Sample("", Usage(9, 750), Finish.LENGTH, note=NOTED_REASONING)
+    thoughts = Sample("", Usage(9, 750), Finish.LENGTH, note=NOTE_REASONING)
 
     async def thinking(prompt, settings):
         return thoughts
@@ -74,7 +74,7 @@ def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
     with pytest.raises(SamplesFlagged, match=r"750 tokens; .*reasoning.*text is empty; .*`max_output_tokens` 3000"):
         unerring.run(Rows(300), thinking, path, k=3)
     replies = [entry.replies[0] for entry in JournalReader(path).entries() if isinstance(entry, Replies)]
-    assert all(NOTED_REASONING in reply.reason and "after 750 tokens" in reply.reason for reply in replies)
+    assert all(NOTE_REASONING in reply.reason and "after 750 tokens" in reply.reason for reply in replies)
 
 
 def test_a_check_that_rejects_all_is_named():
@@ -128,4 +128,4 @@ def test_a_calibration_stops_alike(tmp_path):
     for _ in range(2):
         with pytest.raises(SamplesFlagged, match="JSON"):
             asyncio.run(acalibrate(Rows(300), flagged, 2000, options=PilotOptions(in_flight=8)))
-    assert len(asked) < 4 * FIRST
+    assert len(asked) < 4 * MIN_FLAGS_WITHOUT_VOTE

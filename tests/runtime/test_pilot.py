@@ -9,7 +9,7 @@ from chain_runs import Answers, Words
 from pilots import Places, Untold, counted, piloted
 from unerring import Hanoi, Policy, Sample, Usage
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate
-from unerring.core.planning.calibration import LOOKS
+from unerring.core.planning.calibration import REPEAT_VOTES
 from unerring.core.planning.intervals import interval
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Finish
@@ -59,9 +59,9 @@ def test_errors_that_steps_share_are_seen_as_such():
     """Noise of which half of the errors are the step's own is wrong again far more often than p says."""
     chain = Hanoi(disks=14)
     found = piloted(chain, NoisySampler(chain.rehearse, p=0.97, correlated=0.5), 4000)
-    again = [one.voters[0] for one in found.troubles if one.voters[0].later_wrong > LOOKS // 2]
+    again = [one.voters[0] for one in found.troubles if one.voters[0].later_wrong > REPEAT_VOTES // 2]
     assert len(again) >= 5
-    assert all(one.rival == one.later_wrong == LOOKS for one in again)
+    assert all(one.rival == one.later_wrong == REPEAT_VOTES for one in again)
 
 
 def test_each_step_is_asked_for_one_vote_and_again_where_that_was_wrong():
@@ -75,10 +75,10 @@ def test_each_step_is_asked_for_one_vote_and_again_where_that_was_wrong():
     found = piloted(Places(40), Says(answer), 10**6)
     again = [step for step in range(40) if step % 10 == 3]
     assert sorted(calls) == sorted(
-        [(step, 0) for step in range(40)] + [(step, slot) for step in again for slot in range(1, LOOKS + 1)]
+        [(step, 0) for step in range(40)] + [(step, slot) for step in again for slot in range(1, REPEAT_VOTES + 1)]
     )
     assert sorted(one.step for one in found.troubles) == again
-    assert found.samples == 40 + 4 * LOOKS
+    assert found.samples == 40 + 4 * REPEAT_VOTES
 
 
 def test_steps_are_drawn_at_random_and_none_twice():
@@ -238,7 +238,7 @@ def test_a_model_that_gives_one_sample_a_call_is_asked_by_many_calls_at_once():
 
     slow = Slow(OneACall(lambda prompt, step, slot: "b" if slot == 0 else "a"), 0.25)
     samples, seconds = virtually(timed())
-    assert samples == len(slow.calls) == 4 * (1 + LOOKS)
+    assert samples == len(slow.calls) == 4 * (1 + REPEAT_VOTES)
     assert seconds <= 0.25 * (1 + SHORT_CALLS + 1)
 
 
@@ -287,14 +287,14 @@ def test_a_first_vote_that_loses_to_the_winner_was_wrong():
     """Where the first vote differs from what wins, it counts as wrong, and the step is looked at again."""
     found = piloted(Untold(10), Says(lambda prompt, step, slot: "b" if (step, slot) == (4, 0) else "a"), 10**6)
     assert (found.voters[0].wrong, [one.step for one in found.troubles]) == (1, [4])
-    assert found.troubles[0].voters[0].later >= LOOKS
+    assert found.troubles[0].voters[0].later >= REPEAT_VOTES
 
 
 def test_a_step_on_which_no_choice_ever_leads_is_looked_at_for_so_long_only():
     """Two choices that alternate for ever end the search; the step is counted by one of them."""
     found = piloted(Untold(2), Says(lambda prompt, step, slot: "ab"[slot % 2]), 10**6)
     assert found.steps == 2
-    assert found.samples <= 2 * (MAX_ROUNDS + WIDE_MARGIN_VOTES + LOOKS)
+    assert found.samples <= 2 * (MAX_ROUNDS + WIDE_MARGIN_VOTES + REPEAT_VOTES)
 
 
 def test_several_voters_stand_in_for_the_truth_together():
@@ -351,8 +351,12 @@ def test_a_step_is_looked_at_again_by_every_voter_where_one_erred():
 
     found = piloted(Places(20), Ensemble([_named(answer(number), f"voter {number}") for number in range(3)]), 10**6)
     (step,) = found.troubles
-    assert [(one.right, one.wrong) for one in step.voters] == [(LOOKS, 1), (LOOKS + 1, 0), (LOOKS + 1, 0)]
-    assert found.samples == 3 * (20 + LOOKS)
+    assert [(one.right, one.wrong) for one in step.voters] == [
+        (REPEAT_VOTES, 1),
+        (REPEAT_VOTES + 1, 0),
+        (REPEAT_VOTES + 1, 0),
+    ]
+    assert found.samples == 3 * (20 + REPEAT_VOTES)
 
 
 def test_only_a_voter_without_a_vote_is_asked_once_more():

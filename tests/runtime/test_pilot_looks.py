@@ -5,7 +5,7 @@ from dataclasses import replace
 from pilots import Untold, counted, piloted
 from unerring import Hanoi
 from unerring.api.calibration import PilotOptions, acalibrate
-from unerring.core.planning.calibration import ENOUGH_LOOKS
+from unerring.core.planning.calibration import MIN_REPEATED_STEPS
 from unerring.runtime.ensemble import Ensemble
 from unerring.testing import NoisySampler
 from virtual_time import LoopClock, Says, Slow, virtually
@@ -34,7 +34,7 @@ def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
     good, bad, better = ([step for step in found.troubles if step.voters[number].first_wrong] for number in range(3))
     assert all(step.looked for step in good + better)
     alone = [step for step in bad if step.voters[0].first_wrong is step.voters[2].first_wrong is False]
-    assert sum(step.looked for step in alone) <= ENOUGH_LOOKS
+    assert sum(step.looked for step in alone) <= MIN_REPEATED_STEPS
     assert found.looked_share(1) < 0.1
     assert found.steps > 1500
 
@@ -65,7 +65,7 @@ def test_a_voter_that_errs_now_and_then_is_always_looked_at():
     """Where a voter errs on no more than a quarter of the steps, all its errors are looked at, however many."""
     chain = Hanoi(disks=12)
     found = piloted(chain, NoisySampler(chain.rehearse, p=0.85), 8000, in_flight=256)
-    assert found.voters[0].wrong > 2 * ENOUGH_LOOKS
+    assert found.voters[0].wrong > 2 * MIN_REPEATED_STEPS
     assert found.looked_share(0) == 1.0
 
 
@@ -77,5 +77,5 @@ def test_without_a_truth_every_doubtful_step_is_looked_at_again():
 
     found = piloted(Untold(400), Says(says), 9000)
     assert found.judged_by == "votes"
-    assert len(found.troubles) > ENOUGH_LOOKS
+    assert len(found.troubles) > MIN_REPEATED_STEPS
     assert all(step.looked for step in found.troubles)

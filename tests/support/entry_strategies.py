@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from unerring.core.journal.entries import (
-    DRAFT,
-    PROBE,
+    DRAFT_SLOT,
+    PROBE_SLOT,
     Accepted,
     Allowed,
     Cancelled,
@@ -68,7 +68,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
     charges = st.builds(Charge, NATURALS, NATURALS, caps)
     limits = st.builds(SpendLimits, caps, caps, caps, st.none() | TIMES, st.booleans())
     tariffs = st.dictionaries(texts, st.builds(Tariff, NATURALS, NATURALS, NATURALS), max_size=3)
-    slots = NATURALS | st.sampled_from([DRAFT, PROBE])
+    slots = NATURALS | st.sampled_from([DRAFT_SLOT, PROBE_SLOT])
     parameters = objects(texts)
     opened = st.builds(
         Opened,

@@ -8,7 +8,14 @@ from typing import Any
 
 from unerring import RedFlag, Subtask
 from unerring.api.calibration import PilotOptions, calibrate
-from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, SecondLooks, VoterCount
+from unerring.core.planning.calibration import (
+    REPEAT_VOTES,
+    Calibration,
+    PilotSample,
+    PilotStep,
+    RepeatSampling,
+    VoterCount,
+)
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Usage
 from unerring.testing import FakeClock
@@ -51,7 +58,7 @@ def simulated(
     Wrong votes agree; the share 1 - v of the samples is flagged.
     """
     calibration = blank(voters, asked_for=samples) if into is None else into
-    looks = SecondLooks(calibration)
+    looks = RepeatSampling(calibration)
     flags = [observed(None, number) for number in range(voters)]
     votes = [(observed("r", number), observed("w", number)) for number in range(voters)]
     while calibration.samples < samples:
@@ -69,7 +76,7 @@ def simulated(
                 last[number] = draw(number)
                 drawn.append(last[number])
         if looks.wanted([number for number in range(voters) if last[number].choice == "w"]):
-            drawn += [draw(number) for _ in range(LOOKS) for number in range(voters)]
+            drawn += [draw(number) for _ in range(REPEAT_VOTES) for number in range(voters)]
         calibration.add(PilotStep(calibration.steps, tuple(drawn), "r"))
     return calibration
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.tables.jsonl import read_text
-from unerring.core.planning.costs import BATCH, Price
+from unerring.core.planning.costs import BATCH_PRICE_FACTOR, Price
 from unerring.errors import InputError
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
@@ -75,8 +75,8 @@ def _price(path: Path, model: str, table: Any) -> Price:
 
 def _halved(price: Price) -> Price:
     """What a batch is billed at."""
-    cached = None if price.cached is None else price.cached * BATCH
-    return Price(price.input * BATCH, price.output * BATCH, f"{price.source}, batch", cached)
+    cached = None if price.cached is None else price.cached * BATCH_PRICE_FACTOR
+    return Price(price.input * BATCH_PRICE_FACTOR, price.output * BATCH_PRICE_FACTOR, f"{price.source}, batch", cached)
 
 
 def _listed(provider: str, name: str) -> Price | None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TextIO
 
-from unerring.core.reporting.summary import counted, inert
+from unerring.core.reporting.summary import counted, printable
 
 REFRESH_SECONDS = 0.2  # between two pictures on a terminal
 LOG_SECONDS = 10.0  # between two lines of a log
@@ -19,7 +19,7 @@ class ProgressLines:
     """
 
     def __init__(
-        self, stream: TextIO | None = None, quiet: bool = False, worded: Callable[[str], str] = inert
+        self, stream: TextIO | None = None, quiet: bool = False, worded: Callable[[str], str] = printable
     ) -> None:
         self._stream = stream or sys.stderr
         self._quiet = quiet

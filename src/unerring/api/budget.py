@@ -9,7 +9,7 @@ from typing import TypeAlias
 from unerring.adapters.prices import price_of, read_prices
 from unerring.core.arguments import require_flag
 from unerring.core.journal.entries import Allowed
-from unerring.core.journal.spend import PICO, Account, SpendLimits
+from unerring.core.journal.spend import PICODOLLARS_PER_DOLLAR, Account, SpendLimits
 from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS, MOST_TOTAL, require_number, require_whole
 from unerring.core.planning.costs import Price
 from unerring.errors import InputError
@@ -69,7 +69,7 @@ class Budget:
     def limits(self, before: SpendLimits) -> SpendLimits:
         """The limits that hold from here on: those given here, and else those from before."""
         return SpendLimits(
-            before.money if self.usd is None else floor(self.usd * PICO),
+            before.money if self.usd is None else floor(self.usd * PICODOLLARS_PER_DOLLAR),
             before.tokens if self.tokens is None else self.tokens,
             before.calls if self.calls is None else self.calls,
             before.seconds if self.hours is None else self.hours * 3600.0,

@@ -25,7 +25,7 @@ from unerring.api.resolve import (
 from unerring.core.arguments import require_callable, require_made, require_path
 from unerring.core.chain import Chain, parameters_of
 from unerring.core.numbers import MOST_SEED, require_whole
-from unerring.core.planning.calibration import Calibration, VoterCount, spent_of
+from unerring.core.planning.calibration import Calibration, VoterCount, pilot_spend
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError, Interrupted
@@ -204,6 +204,6 @@ class _CalibrationWriter:
 
     def keep(self, calibration: Calibration) -> None:
         self._kept = self._options.clock.time()
-        calibration.spent = spent_of(self._account)
+        calibration.spent = pilot_spend(self._account)
         if self._path is not None and calibration.steps:
             write_calibration(calibration, self._path)

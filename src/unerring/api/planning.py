@@ -11,10 +11,18 @@ from unerring.api.resolve import Model, process_name, recommended_policy, sample
 from unerring.core.arguments import require_path
 from unerring.core.chain import Chain, length_of, started, subtask_at
 from unerring.core.numbers import require_share
-from unerring.core.planning.assumptions import Assumptions, measured
+from unerring.core.planning.assumptions import Assumptions, measured_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, ModelPlan, PlanRequest, chosen_races, plan_entry, planned, ranked
+from unerring.core.planning.plan import (
+    RULES,
+    ModelPlan,
+    PlanRequest,
+    chosen_races,
+    plan_entry,
+    plan_model,
+    ranked_plans,
+)
 from unerring.core.planning.races import PlannedJob
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
@@ -41,7 +49,7 @@ def plan(
     if isinstance(calibrations, Calibration | str | Path) or not calibrations:
         raise InputError("calibrations is a list of one or more of them, or of their files")
     read = [one if isinstance(one, Calibration) else read_calibration(one) for one in calibrations]
-    models = [(one, price_of(one.model, prices)) for one in map(measured, read)]
+    models = [(one, price_of(one.model, prices)) for one in map(measured_assumptions, read)]
     return plan_all(models, PlannedJob(steps, target), PlanRequest(rule, None, concurrency))[0]
 
 
@@ -55,12 +63,12 @@ def plan_all(
     plans, refusals = [], []
     for assumed, price in models:
         try:
-            plans.append(planned(assumed, job, replace(wish, price=price)))
+            plans.append(plan_model(assumed, job, replace(wish, price=price)))
         except NoKCanHelp as error:
             refusals.append(error)
     if not plans:
         raise refusals[0]
-    return ranked(plans), refusals
+    return ranked_plans(plans), refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ def planned_policy(
         return None
     _require_same(found, chain, model)
     _require_same_request(found, request)
-    assumed, job = measured(found), PlannedJob(steps, target.success)
+    assumed, job = measured_assumptions(found), PlannedJob(steps, target.success)
     try:
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:

@@ -18,7 +18,7 @@ from unerring.adapters.scrubbing import about_words
 from unerring.adapters.user_frames import error_with_place
 from unerring.core.chain import MADE_WITH, Chain, parameters_of
 from unerring.core.chain_form import misfit, not_a_chain
-from unerring.core.journal.digests import SCRIPT, same_process
+from unerring.core.journal.digests import SCRIPT_MODULE, same_process
 from unerring.core.short_text import short
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.canonical import Json, canonical
@@ -128,7 +128,7 @@ def _imported(name: str) -> Any:
         like = did_you_mean(name, SHIPPED)
         told = f"no process is called {name!r}{like}; shipped: {shipped}; your own: package.module:Class"
         raise InputError(about_words(told, name))
-    if module_name == SCRIPT:
+    if module_name == SCRIPT_MODULE:
         raise InputError(
             f"{attribute} was defined in a script, which its journal does not name: run the script again, or say "
             f"where the class is: `chain` module:{attribute}"

@@ -35,7 +35,7 @@ from unerring.cli.options import (
 from unerring.cli.progress import PilotProgress
 from unerring.cli.text.plan import calibration_text, plan_text
 from unerring.core.chain import length_of
-from unerring.core.planning.assumptions import Assumptions, given, measured
+from unerring.core.planning.assumptions import Assumptions, measured_assumptions, stated_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
@@ -88,7 +88,11 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         prepare(plots)  # what is lacking is said before samples are drawn
     progress = PilotProgress(quiet=as_json)
     options = measuring.PilotOptions(
-        in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
+        in_flight=in_flight,
+        seen=progress.seen,
+        notice=progress.notice,
+        stopping=progress.stopping,
+        **given,
     )
     kept = f"what was drawn is in {out}; go on with: " if out else "nothing is kept without --out"
     try:
@@ -222,10 +226,10 @@ def _assumed(calibrations: list[Calibration], p: float | None, known: dict[str, 
     if calibrations and (p is not None or known):
         raise InputError("give either calibrations or figures by hand (--p, --v, --input-tokens, ...), not both")
     if calibrations:
-        return [measured(one) for one in calibrations]
+        return [measured_assumptions(one) for one in calibrations]
     if p is None:
         raise InputError("give --calibration FILE (from unerring calibrate), --model embedded, or --p by hand")
-    return [given(p, **known)]
+    return [stated_assumptions(p, **known)]
 
 
 def _price(price_in: float | None, price_out: float | None) -> Price | None:

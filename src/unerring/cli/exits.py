@@ -13,7 +13,7 @@ import click
 from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line
 from unerring.adapters.user_frames import error_with_place, own_frames
-from unerring.cli.text.report import inert, probability
+from unerring.cli.text.report import printable, probability
 from unerring.core.suggestions import did_you_mean
 from unerring.errors import (
     InputError,
@@ -145,8 +145,8 @@ def ended(end: CommandEnded, invocation: Invocation) -> int:
         click.echo(json_line({**end.details, **told}))
     if invocation.traceback and end.__cause__ is not None:
         for line in _traceback(end.__cause__).splitlines():
-            click.echo(inert(without_secrets(line)), err=True)
-    click.echo("unerring: " + inert(without_secrets(" ".join(str(end).split()))), err=True)
+            click.echo(printable(without_secrets(line)), err=True)
+    click.echo("unerring: " + printable(without_secrets(" ".join(str(end).split()))), err=True)
     return end.code
 
 
@@ -229,7 +229,7 @@ def in_options(message: str) -> str:
 
 def notice_text(line: str) -> str:
     """A notice of a run as the command line shows it: options by their names, no secrets, no control characters."""
-    return inert(without_secrets(in_options(line)))
+    return printable(without_secrets(in_options(line)))
 
 
 def quoted(path: str | Path) -> str:

@@ -47,7 +47,7 @@ from unerring.cli.options import (
     spending_options,
 )
 from unerring.cli.text.doubtful import doubtful_text
-from unerring.cli.text.report import inert, report_text
+from unerring.cli.text.report import printable, report_text
 from unerring.core.reporting.summary import counted
 from unerring.core.short_text import shortened
 
@@ -82,7 +82,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
             f"{found.entries:,} journal entries, none damaged; {counted(found.steps, 'step')} committed, {judged}."
         )
     for note in found.notes:
-        click.echo(f"note: {inert(in_options(note))}", err=True)
+        click.echo(f"note: {printable(in_options(note))}", err=True)
     if found.problem is not None:
         raise CommandEnded(WRONG, "wrong result", f"{file} holds a wrong result: {found.problem}", details=details)
     if require is not None:
@@ -127,7 +127,7 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
         from unerring.cli.figures.html import write_report
 
         figures = write_report(file, html, full)
-        click.echo(inert(f"written: {html}"), err=True)
+        click.echo(printable(f"written: {html}"), err=True)
     if not as_json:
         click.echo(report_text(figures, str(file)))
         if (verbose or full) and (doubtful := doubtful_text(figures, full)):
@@ -188,10 +188,10 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
         raise user_code_failed(error, "the process's own code") from error
     details = asdict(found)
     for note in found.notes:
-        click.echo(f"note: {inert(in_options(note))}", err=True)
+        click.echo(f"note: {printable(in_options(note))}", err=True)
     if not as_json:
         for line in _lines(found, file, dry_run):
-            click.echo(inert(line))
+            click.echo(printable(line))
     if found.overturned:
         first = found.overturns[0].step
         command = command_on("fork", file, f"--at {first} --out {quoted(_new_name(file, first))}")
@@ -250,12 +250,12 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     resume = command_on("resume", out)
     if not made.trusted:
         note = f"note: you did not start the run in {file} on this machine: resume of {out} needs the same options"
-        click.echo(inert(note), err=True)
+        click.echo(printable(note), err=True)
     if as_json:
         click.echo(json_line(finished(out, asdict(made) | {"next": resume})))
     else:
         line = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; go on with: {resume}"
-        click.echo(inert(line))
+        click.echo(printable(line))
     return DONE
 
 

@@ -19,7 +19,7 @@ from unerring.api.resolve import require_model
 from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded, in_options, quoted, same_command
 from unerring.cli.progress import Progress
 from unerring.cli.run import watched
-from unerring.cli.text.report import inert
+from unerring.cli.text.report import printable
 from unerring.core.reporting.summary import counted
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.parsing import json_answer
@@ -74,7 +74,7 @@ class ProblemFile:
         self._require_solvable()
         require_writable(self._out, "the answers of --out")
         if not self._problems:
-            click.echo(inert(f"nothing to do: {self._given} holds no problem"), err=True)
+            click.echo(printable(f"nothing to do: {self._given} holds no problem"), err=True)
         self._journals.mkdir(exist_ok=True)
         for record in self._problems:
             self._count(self._journal(record))
@@ -132,7 +132,7 @@ class ProblemFile:
             )
         if others:
             said = f"{counted(len(others), 'answer')} to what {self._given} does not hold (id {others[0]['id']!s:.40})"
-            click.echo(inert(f"left out of {self._out}: {said}"), err=True)
+            click.echo(printable(f"left out of {self._out}: {said}"), err=True)
         return before
 
     def _require_solvable(self) -> None:
@@ -164,7 +164,7 @@ class ProblemFile:
             raise error
         said = f"{self._place(record)}: {reason}"
         self._refused.append(said)
-        click.echo(inert(without_secrets(f"left out: {said}")), err=True)
+        click.echo(printable(without_secrets(f"left out: {said}")), err=True)
         return reason
 
     def _is_its_own(self, record: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from unerring.cli.exits import DONE, command_on, in_options, working_on
 from unerring.cli.option_values import FILE
 from unerring.cli.options import json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
-from unerring.cli.text.report import inert
+from unerring.cli.text.report import printable
 from unerring.core.reporting.summary import counted, row
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import parsed
@@ -83,12 +83,12 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         click.echo(json_line(review_json(found, file, full or verbose)))
     elif found.parked is None:
         then = f"; go on with: {command_on('resume', file)}" if found.status == "paused" else ""
-        click.echo(inert(f"{found.note}{then}"))
+        click.echo(printable(f"{found.note}{then}"))
     else:
         if found.note is not None:
             why = in_options(" ".join(found.note.split()))
             shown = "is shown from the journal alone" if found.parked.prompts else "cannot be shown"
-            click.echo(inert(f"note: the question {shown}: {why}"), err=True)
+            click.echo(printable(f"note: the question {shown}: {why}"), err=True)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
     return DONE
@@ -106,7 +106,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     """Tell what was recorded, and how to go on."""
     resume = command_on("resume", file)
     if recorded.note is not None:
-        click.echo(inert(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
+        click.echo(printable(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
     if as_json:
         click.echo(
             json_line(
@@ -127,7 +127,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     else:
         by = "" if recorded.model is None else f" by {recorded.model}"
         what = f"is to be answered again{by}, and what it had is set aside"
-    click.echo(inert(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
+    click.echo(printable(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
     return DONE
 
 

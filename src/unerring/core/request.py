@@ -13,7 +13,7 @@ from unerring.core.arguments import require_flag
 from unerring.core.chain import Subtask
 from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
 from unerring.core.voting.canonical import Json, NotJson, canonical
-from unerring.core.voting.echo import token_of
+from unerring.core.voting.echo import echo_token
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.sample import Message, Settings
 from unerring.errors import InputError
@@ -116,7 +116,7 @@ class Request:
         It follows from the run, the place that the question is asked from, whose digest is `at`, and the number of the
         call's first sample: the answer of another call has another one, in whichever session that was made.
         """
-        return token_of(f"{session!r}:{at}:{drawn.sample_seed()}") if self.echo else None
+        return echo_token(f"{session!r}:{at}:{drawn.sample_seed()}") if self.echo else None
 
     def _question_text(self) -> str:
         if self.is_plain:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from unerring.core.chain import Subtask
 from unerring.core.tree import ComposedAnswer
 from unerring.core.voting.canonical import Json, canonical
-from unerring.core.voting.parsing import json_answer, parser_called
+from unerring.core.voting.parsing import json_answer, parser_named
 from unerring.core.voting.redflag import RedFlag
 
 READINGS = "json", "lenient-json"  # names of parsers that may read the roles' replies
@@ -27,7 +27,7 @@ class General:
 
     def __init__(self, linear: bool = False, parse: str = READINGS[0]) -> None:
         self.linear = linear
-        self._read = parser_called(parse, READINGS)
+        self._read = parser_named(parse, READINGS)
 
     def split(self, problem: str) -> Subtask:
         how, example = (_STEPS, _STEPS_EXAMPLE) if self.linear else (_PARTS, _PARTS_EXAMPLE)

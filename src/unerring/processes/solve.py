@@ -8,7 +8,7 @@ from unerring.core.chain import Rehearsal
 from unerring.core.short_text import short
 from unerring.core.tree import ComposedAnswer, Roles, SplitLimits, Tree
 from unerring.core.voting.canonical import Json
-from unerring.core.voting.parsing import parser_called
+from unerring.core.voting.parsing import parser_named
 from unerring.errors import InputError
 from unerring.processes.general import READINGS, General
 from unerring.processes.multiply_roles import MultiplyRoles, is_product, product_in
@@ -70,7 +70,7 @@ class Solve(Tree):
                 raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
         if type(shortlist) is not int or shortlist < 2:
             raise InputError(f"shortlist must be a whole number of votes from 2 on, not {shortlist!r}")
-        parser_called(parse, READINGS)
+        parser_named(parse, READINGS)
         multiplying = roles == "multiply"
         problem = product_in(problem) if multiplying else problem.strip()
         if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels

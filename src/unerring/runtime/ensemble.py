@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import lcm
 
-from unerring.core.journal.spend import WORDING
+from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.request import Request
 from unerring.core.user_code import passable
 from unerring.core.voting.race import LogOdds, Rule
@@ -85,7 +85,7 @@ def require_weighed(rule: Rule, samplers: Iterable[Sampler]) -> None:
 
 def answers_as(sampler: Sampler, voter: str) -> bool:
     """Whether a voter of this name is the sampler, a member of it, or it in another wording."""
-    return voter == sampler.name or voter.startswith((f"{sampler.name}/", sampler.name + WORDING))
+    return voter == sampler.name or voter.startswith((f"{sampler.name}/", sampler.name + WORDING_SEPARATOR))
 
 
 def require_request(request: Request, samplers: Iterable[Sampler]) -> None:
@@ -128,12 +128,12 @@ def voters_of(sampler: Sampler) -> int:
 def voter_name(sample: Sample, sampler: Sampler, wording: int) -> str:
     """The name of a sample's voter: who answered, and the number of the wording where that is not the first."""
     name = sample.voter or sampler.name
-    return f"{name}{WORDING}{wording + 1}" if wording else name
+    return f"{name}{WORDING_SEPARATOR}{wording + 1}" if wording else name
 
 
 def wording_of(voter: str) -> int:
     """The number of the wording that a voter was asked in, from 1."""
-    number = voter.partition(WORDING)[2]
+    number = voter.partition(WORDING_SEPARATOR)[2]
     return int(number) if number.isdecimal() else 1
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from unerring.core.journal.entries import Reply
-from unerring.core.voting.flag_limit import FlaggedSample, FlagWatch, explained
+from unerring.core.voting.flag_limit import FlaggedSample, FlagWatch, explanation_of
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Sample
 from unerring.errors import SamplesFlagged
@@ -50,7 +50,7 @@ class FlagGuard:
     def _require_votes(self, voters: int) -> None:
         watch, limit = self._watch, self._ledger.state.policy.flags.max_output_tokens
         if watch.all_flagged(voters):
-            error = SamplesFlagged(f"{watch.sentence()}: {explained(watch.latest(), limit)}")
+            error = SamplesFlagged(f"{watch.sentence()}: {explanation_of(watch.latest(), limit)}")
             error.larger = "flagged", 1.0
             raise error
         if (name := watch.silent_voter()) is not None:

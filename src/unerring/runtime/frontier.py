@@ -10,7 +10,7 @@ from unerring.core.journal.state import RunState
 from unerring.core.reporting.summary import counted
 from unerring.core.user_code import told
 from unerring.core.voting.canonical import Json, parsed
-from unerring.core.voting.flag_limit import FlaggedSample, explained
+from unerring.core.voting.flag_limit import FlaggedSample, explanation_of
 from unerring.core.voting.race import LogOdds, Undecided, Won
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.step import OpenStep
@@ -141,7 +141,7 @@ def undecided_error(step: OpenStep) -> StepUndecided:
         tally += f", a lead of {race.margin / 1000:g} nats where {race.rule.name} wins"
     message = f"step {step.step} is undecided after {race.votes} votes ({tally}) and {step.flags} flagged samples"
     if not race.votes:
-        why = explained(_flagged(step), step.policy.flags.max_output_tokens)
+        why = explanation_of(_flagged(step), step.policy.flags.max_output_tokens)
         message += f": {why}" if why else ""
     error = StepUndecided(message, step.step, counts)
     error.unread = not race.votes and all(one.kind in FLAGS_OF_THE_PROCESS for one in _flagged(step))

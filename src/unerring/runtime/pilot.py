@@ -29,7 +29,7 @@ from unerring.core.chain import (
     truth_of,
 )
 from unerring.core.journal.entries import Paused
-from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, SecondLooks
+from unerring.core.planning.calibration import REPEAT_VOTES, Calibration, PilotSample, PilotStep, RepeatSampling
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -86,7 +86,7 @@ class Pilot:
         self._voters = len(calibration.voters)
         limited = replace(config, speculation=Speculation(in_flight=calibration.at_once))
         self._sampling = Sampling(sampler, ledger, limited)
-        self._looks = SecondLooks(calibration)
+        self._looks = RepeatSampling(calibration)
         self.halt = StopRequest()  # requested when a call fails: calls in flight are awaited, and none is sent
 
     async def run(self, on_step: Callable[[Calibration], None]) -> None:
@@ -161,7 +161,7 @@ class Pilot:
         counted = self._calibration
         if self._config.stop.reason is not None or self._enough:
             return False
-        a_step = (counted.samples + self._voters * (1 + LOOKS)) / (counted.steps + 1)
+        a_step = (counted.samples + self._voters * (1 + REPEAT_VOTES)) / (counted.steps + 1)
         return not steps_under_way or counted.samples + (steps_under_way + 1) * a_step <= counted.asked_for
 
     def _count(self, drawn: PilotStep) -> None:
@@ -229,7 +229,7 @@ class Pilot:
             second_samples = self._looks.wanted(samples.erring(truth))
             turn.end()
         if second_samples:
-            await samples.rounds(LOOKS)
+            await samples.rounds(REPEAT_VOTES)
         return PilotStep(place.step, tuple(samples.samples()), truth)
 
     async def draw(self, question: Question, slot: int, n: int) -> list[PilotSample]:

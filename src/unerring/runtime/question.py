@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from unerring.core.chain import Chain, Subtask, check_of, flag_of, subtask_at
-from unerring.core.journal.digests import question_digest, what_changed
+from unerring.core.journal.digests import question_change, question_digest
 from unerring.core.journal.entries import Judgement, QuestionText, Reply
 from unerring.core.journal.state import RunState
 from unerring.core.short_text import short, shortened
@@ -63,7 +63,7 @@ class Question:
         """Say what changed since an earlier session asked the step; None where nothing did."""
         before = self.step.question
         if before is not None and before != self.digest:
-            changed = what_changed(before, self.digest, self.step.wordings, self.subtask)
+            changed = question_change(before, self.digest, self.step.wordings, self.subtask)
             return f"is asked otherwise than before: {changed}"
         for reply in self.step.replies.values():
             if reply.slot < self.step.first:

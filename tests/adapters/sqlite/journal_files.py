@@ -18,8 +18,8 @@ from unerring.adapters.sqlite.head import head_path
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.cli.main import command_line
-from unerring.core.journal.codec import GENESIS, chained
-from unerring.core.journal.entries import VERSION, Entry
+from unerring.core.journal.codec import GENESIS_HASH, next_hash
+from unerring.core.journal.entries import JOURNAL_VERSION, Entry
 from unerring.errors import JournalError
 
 NOISE = "noise/p=0.97,v=0.95,c=0"
@@ -149,7 +149,7 @@ def interrupted_change(path: Path) -> bytes:
     return journal
 
 
-def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path:
+def forged(path: Path, bodies: Iterable[object], version: int = JOURNAL_VERSION) -> Path:
     """A journal made by a person else: any bodies, of any type, under hashes that fit. It has no head file."""
     SqliteJournal.create(path).close()
     head_path(path).unlink()
@@ -160,9 +160,9 @@ def forged(path: Path, bodies: Iterable[object], version: int = VERSION) -> Path
             "CREATE TABLE entries (seq INTEGER PRIMARY KEY, body, hash);"  # which takes anything
         )
         database.execute("BEGIN")
-        running = GENESIS
+        running = GENESIS_HASH
         for seq, body in enumerate(bodies, start=1):
-            running = chained(running, body) if isinstance(body, bytes) else running
+            running = next_hash(running, body) if isinstance(body, bytes) else running
             database.execute("INSERT INTO entries VALUES (?, ?, ?)", (seq, body, running))
         database.execute("COMMIT")
         database.execute("PRAGMA writable_schema = ON")
@@ -193,7 +193,7 @@ def opening(**fields: object) -> bytes:
         "software": "unerring 0",
         "time": 0.0,
     }
-    return json.dumps(["opened", VERSION, usual | fields]).encode()
+    return json.dumps(["opened", JOURNAL_VERSION, usual | fields]).encode()
 
 
 VOTER = b'["v",0,"voter"]'

@@ -23,7 +23,7 @@ from journal_files import (
     with_bytes,
 )
 
-from unerring.core.journal.codec import GENESIS, chained, encode
+from unerring.core.journal.codec import GENESIS_HASH, encode, next_hash
 from unerring.core.journal.entries import Entry, Replies
 from unerring.core.voting.sample import Usage
 
@@ -209,7 +209,7 @@ def inserted(rows: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, byt
 def inserted_with_a_fitting_hash(rows: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, bytes]]:
     body, before = b'["c",0,""]', rows[AT - 2][2]
     pushed = [(seq + 1, other, running) for seq, other, running in rows[AT - 1 :]]
-    return [*rows[: AT - 1], (AT, body, chained(before, body)), *pushed]
+    return [*rows[: AT - 1], (AT, body, next_hash(before, body)), *pushed]
 
 
 def swapped(rows: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, bytes]]:
@@ -220,7 +220,7 @@ def swapped(rows: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, byte
 
 def changed_with_a_fitting_hash(rows: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, bytes]]:
     seq, body, _ = changed(rows)[AT - 1]
-    rows[AT - 1] = (seq, body, chained(rows[AT - 2][2], body))
+    rows[AT - 1] = (seq, body, next_hash(rows[AT - 2][2], body))
     return rows
 
 
@@ -243,13 +243,13 @@ def test_a_row_with_a_recomputed_hash_breaks_the_chain_at_the_next(path: Path, t
 
 def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: list[Entry]):
     """A person who changes an entry and recomputes every hash after it is caught by the head file."""
-    forged, running, rows = False, GENESIS, []
+    forged, running, rows = False, GENESIS_HASH, []
     for seq, entry in enumerate(entries, start=1):
         if isinstance(entry, Replies) and seq >= AT and not forged:
             first = entry.replies[0]._replace(usage=Usage(0, 0))
             entry, forged = replace(entry, replies=(first, *entry.replies[1:])), True  # noqa: PLW2901
         body = encode(entry)
-        running = chained(running, body)
+        running = next_hash(running, body)
         rows.append((seq, body, running))
     put_rows(path, rows)
     line = assert_damaged(cli("verify", path))
@@ -261,5 +261,5 @@ def test_entries_added_after_the_end_are_noticed(path: Path, entries: list[Entry
     """A row appended to a finished journal, with a hash that fits, is named."""
     rows = rows_of(path)
     body = b'["c",0,""]'
-    put_rows(path, [*rows, (len(rows) + 1, body, chained(rows[-1][2], body))])
+    put_rows(path, [*rows, (len(rows) + 1, body, next_hash(rows[-1][2], body))])
     assert f"entry {len(entries) + 1}" in assert_damaged(cli("verify", path))

@@ -14,7 +14,7 @@ from journal_files import NOISE, POLICY, VOTER, Ran, cli, exported, forged, open
 import unerring
 from unerring.adapters.sqlite.schema import APPLICATION_ID
 from unerring.api.journals.history import verify
-from unerring.core.journal.entries import VERSION
+from unerring.core.journal.entries import JOURNAL_VERSION
 from unerring.errors import JournalTooNew, NotAJournal
 from unerring.testing import ScriptedSampler
 
@@ -141,9 +141,9 @@ def test_not_a_journal_is_an_input_error(path: Path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda path: forged(path, [opening()], version=VERSION + 1),
+        lambda path: forged(path, [opening()], version=JOURNAL_VERSION + 1),
         lambda path: forged(path, [opening(), b'["teleported",1,2]']),
-        lambda path: forged(path, [json.dumps(["opened", VERSION + 1, {"new": "fields"}]).encode()]),
+        lambda path: forged(path, [json.dumps(["opened", JOURNAL_VERSION + 1, {"new": "fields"}]).encode()]),
     ],
     ids=["file version", "entry kind", "opening version"],
 )
@@ -336,7 +336,7 @@ def test_a_journal_whose_table_is_a_program_is_refused(path: Path, statements: l
     """A view without end, or a column that computes gigabytes, in the place of the table is refused in one line."""
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")
         for statement in statements:
             database.execute(statement)
         database.commit()

@@ -27,7 +27,7 @@ from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.repair import readable_copy
 from unerring.adapters.sqlite.schema import log_path
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.core.journal.codec import GENESIS, chained
+from unerring.core.journal.codec import GENESIS_HASH, next_hash
 from unerring.core.journal.entries import Entry
 from unerring.errors import JournalBusy, JournalDamaged
 
@@ -60,10 +60,10 @@ def unused_byte_flipped(path: Path) -> None:
 
 def row_out_of_place(path: Path) -> None:
     """Hashes that fit, and an entry that cannot stand where it stands, as a bug or a forger may leave it."""
-    running, rows = GENESIS, []
+    running, rows = GENESIS_HASH, []
     for seq, body, _ in rows_of(path):
         made = b'["c",9999,""]' if seq == 40 else body
-        running = chained(running, made)
+        running = next_hash(running, made)
         rows.append((seq, made, running))
     put_rows(path, rows)
     head_path(path).unlink()

@@ -20,7 +20,7 @@ from unerring.cli.figures.calibration_plots import (
     looks_of,
     rates_of,
 )
-from unerring.core.planning.calibration import EDGES, Calibration, VoterOnHardStep, HardStep, VoterCount
+from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration, VoterOnErrorStep, ErrorStep, VoterCount
 from unerring.core.planning.estimates import IntervalEstimate, ensemble_estimate, voter_estimate
 from unerring.core.voting.sample import Usage
 from unerring.errors import InputError
@@ -31,7 +31,7 @@ NAMES = ["error_rates", "further_looks", "log_probability", "flags"]
 def voter(name="one", wrong=3, bins=None, flags=(), steps=1000):
     """A voter of 1,000 steps; `bins` maps a bin's number to its right and wrong votes."""
     flags = Counter(flags)
-    parted = [[0, 0] for _ in range(len(EDGES) + 2)]
+    parted = [[0, 0] for _ in range(len(LOGPROB_EDGES) + 2)]
     for number, counts in (bins or {}).items():
         parted[number] = list(counts)
     return VoterCount(name, steps, flags.total(), steps, wrong, 0, 0, Usage(10, 5), flags, parted)
@@ -41,8 +41,8 @@ def calibrated(*voters, troubles=()):
     """A calibration of these voters, with what they did on troubled steps: a tuple of (right, wrong) each."""
     found = Calibration("tale", {}, "made/up", "truth", 0.1, voters=list(voters), steps=1000, samples=5000)
     for number, each in enumerate(troubles):
-        parts = tuple(VoterOnHardStep(right, wrong, wrong > 0, 0) for right, wrong in each)
-        found.troubles.append(HardStep(number, parts, 0, 0))
+        parts = tuple(VoterOnErrorStep(right, wrong, wrong > 0, 0) for right, wrong in each)
+        found.troubles.append(ErrorStep(number, parts, 0, 0))
     return found
 
 
@@ -110,7 +110,7 @@ def test_log_probabilities_are_told_where_there_are_any(full):
 
 def test_the_bins_are_named_by_their_edges():
     """Each bin says from where to where it goes."""
-    assert [edges_of(part) for part in (0, 1, len(EDGES))] == ["below −1", "−1 to −0.3", "from −0.0001"]
+    assert [edges_of(part) for part in (0, 1, len(LOGPROB_EDGES))] == ["below −1", "−1 to −0.3", "from −0.0001"]
 
 
 def test_flags_are_shares_of_the_first_samples(full):

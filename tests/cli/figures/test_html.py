@@ -15,7 +15,7 @@ import unerring
 from unerring import Options, Sample
 from unerring.cli.figures.html import page, write_report
 from unerring.cli.figures.run_plots import run_panels
-from unerring.cli.text.report import inert
+from unerring.cli.text.report import printable
 from unerring.core.reporting.timeline import Timeline
 from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError, ProviderDown, Stopped
@@ -196,11 +196,11 @@ def test_questions_answers_and_reasons_that_mean_harm_are_inert(tmp_path):
         text = written(path, tmp_path / "run.html")
         parsed = harmless(text)
         assert parsed.shown.count("Asked:") == len(some)
-        lines = [inert(line) for word in some for line in word.split("\n")]
+        lines = [printable(line) for word in some for line in word.split("\n")]
         assert [line for line in lines if line not in parsed.shown.partition("All figures, as JSON")[0]] == []
         for word in some:
-            assert inert(f"because {word}") in parsed.shown
-            assert inert(canonical(f"{word} rival")) in parsed.shown
+            assert printable(f"because {word}") in parsed.shown
+            assert printable(canonical(f"{word} rival")) in parsed.shown
         path.unlink()
         path.with_name("run.db.head").unlink(missing_ok=True)
 
@@ -209,7 +209,7 @@ def test_a_journal_that_means_harm_is_inert(evil, tmp_path):
     """Markup, controls and formulas in parameters, voters, choices and reasons are shown, and do nothing."""
     parsed = harmless(written(evil, tmp_path / "evil.html"))
     for word in EVIL:
-        assert inert(word) in parsed.shown
+        assert printable(word) in parsed.shown
     assert "<script>alert('quota')</script>\\u202e" in parsed.shown
 
 
@@ -240,7 +240,7 @@ def test_any_text_of_a_report_may_mean_harm(honest, word):
     worded = run_panels(bad | {"votes_histogram": {}, "rounds_histogram": {}}, Timeline())
     told = page(bad, drawn | {name: worded[name] for name in ("p", "flags")})
     assert {tag for tag, _ in harmless(told).elements} == elements
-    assert escape(inert(word)) in told
+    assert escape(printable(word)) in told
 
 
 # --- it tells what the report does

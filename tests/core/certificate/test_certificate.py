@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from simulated_votes import Counted, voted
 
 from unerring.core.certificate.certificate import (
-    HARDLY_RIGHT,
-    INDEPENDENT,
-    NO_STEPS,
-    ONE_VOTER,
-    SINGLE_VOTES,
-    TOGETHER,
+    ASSUME_INDEPENDENT,
+    ASSUME_ONE_VOTER,
+    WARN_DEPENDENT_VOTERS,
+    WARN_HARDLY_RIGHT,
+    WARN_NO_STEPS,
+    WARN_SINGLE_VOTES,
     CertifiedRun,
     certificate_of,
 )
 from unerring.core.certificate.expectations import Expectations
-from unerring.core.certificate.fit import as_one
+from unerring.core.certificate.fit import pooled_evidence
 from unerring.core.certificate.vote_patterns import VoterTally, cast_votes, pooled
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -70,7 +70,7 @@ def test_before_the_first_step_there_is_nothing_to_certify(script):
     """The keys are there, and it says why there is nothing in them."""
     found = certificate(script.open())
     assert (found["certifiable"], found["expected_wrong"], found["wrong_interval"]) == (False, 0.0, [0, 0])
-    assert found["warnings"] == [NO_STEPS]
+    assert found["warnings"] == [WARN_NO_STEPS]
 
 
 def test_single_votes_certify_nothing(script):
@@ -81,7 +81,7 @@ def test_single_votes_certify_nothing(script):
     found = certificate(script)
     assert (found["certifiable"], found["expected_wrong"], found["zero_probability"]) == (False, None, None)
     assert (found["wrong_interval"], found["zero_probability_low"]) == ([0, 4], 0.0)
-    assert found["warnings"] == [SINGLE_VOTES]
+    assert found["warnings"] == [WARN_SINGLE_VOTES]
     assert found["voters"] == [{"name": "first", "p": None, "votes": 4, "planned": None}]
 
 
@@ -180,8 +180,8 @@ def test_voters_that_err_together_are_counted_as_one():
     draw = np.random.default_rng(4)
     run = voted(draw, np.repeat(draw.beta(0.25, 4.75, (3000, 1)), 3, 1), 3)
     found = certificate_of(run, CertifiedRun({0: "a", 1: "b", 2: "c"}, Expectations()))
-    assert found["warnings"] == [TOGETHER]
-    assert INDEPENDENT not in found["assumptions"]
+    assert found["warnings"] == [WARN_DEPENDENT_VOTERS]
+    assert ASSUME_INDEPENDENT not in found["assumptions"]
     low, high = found["wrong_interval"]
     assert low <= run.wrong <= high
 
@@ -189,22 +189,22 @@ def test_voters_that_err_together_are_counted_as_one():
 def test_independent_voters_are_not_taken_for_one():
     """In 40 simulated runs of three independent voters, at most four look as if they erred together (see e^-3)."""
     found = [simulated([0.05, 0.05, 0.05], 3, seed, 500)["warnings"] for seed in range(40)]
-    assert sum(TOGETHER in warnings for warnings in found) <= 4
+    assert sum(WARN_DEPENDENT_VOTERS in warnings for warnings in found) <= 4
 
 
 def test_votes_hardly_better_than_chance_are_warned_of():
     """Where votes are right only a little more often than wrong, winners mean little, and it says so."""
-    assert HARDLY_RIGHT in simulated([0.45], 2)["warnings"]
-    assert HARDLY_RIGHT not in simulated([0.2], 2)["warnings"]
+    assert WARN_HARDLY_RIGHT in simulated([0.45], 2)["warnings"]
+    assert WARN_HARDLY_RIGHT not in simulated([0.2], 2)["warnings"]
 
 
 def test_one_voter_is_told_to_be_blind_to_itself(script):
     """The assumptions say what a single voter's votes cannot show; several voters are taken as independent."""
     script.open().decide("a", "a", "a")
-    assert certificate(script)["assumptions"][0] == ONE_VOTER
+    assert certificate(script)["assumptions"][0] == ASSUME_ONE_VOTER
     other = type(script)().open(voters=3)
     other.decide("a", "a", "a")
-    assert certificate(other)["assumptions"][0] == INDEPENDENT
+    assert certificate(other)["assumptions"][0] == ASSUME_INDEPENDENT
 
 
 def test_steps_whose_voters_are_not_told_apart_are_told():
@@ -253,7 +253,7 @@ def test_the_record_is_certified_by_its_three_voters():
     assert found["expected_wrong"] < 0.1
     assert found["zero_probability_low"] > 0.9
     assert found["warnings"] == []
-    alone = as_one(steps, shares_of(steps))
+    alone = pooled_evidence(steps, shares_of(steps))
     assert certificate_of(Counted(alone.steps, {0: shares_of(alone.steps)[0]}, 0), run)["expected_wrong"] > 5
 
 

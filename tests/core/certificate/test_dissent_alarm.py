@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.certificate.dissent_alarm import MANY_STEPS, DissentWatch, watch_of
+from unerring.core.certificate.dissent_alarm import DEFAULT_STEPS, DissentWatch, watch_of
 from unerring.core.certificate.expectations import Expectations
 
 BAND = (0.05, 0.1)
@@ -158,7 +158,7 @@ def test_a_plan_without_a_band_is_not_watched():
 
 def test_a_plan_that_does_not_say_how_long_is_watched_as_a_long_one():
     """Without a number of steps the threshold is that of a million."""
-    few, many = (watch_of(Expectations(steps, dissent=BAND)) for steps in (None, MANY_STEPS))
+    few, many = (watch_of(Expectations(steps, dissent=BAND)) for steps in (None, DEFAULT_STEPS))
     dissents = [True] * 60
     assert alarms(few, dissents) == alarms(many, dissents) != []
 

@@ -14,14 +14,14 @@ from simulated_votes import voted
 
 from tables import each
 from unerring.core.certificate.error_model import (
-    LEAST_SCATTER,
+    MIN_LOG_THETA,
     ErrorModel,
     PatternEvidence,
     likelihoods_of,
-    scattered,
+    scatter_likelihoods,
     wrong_probability,
 )
-from unerring.core.certificate.fit import as_one, fitted, poisson_quantile
+from unerring.core.certificate.fit import fit_error_model, poisson_quantile, pooled_evidence
 from unerring.core.certificate.vote_patterns import VoterTally
 from unerring.core.voting.odds import loss_probability
 
@@ -100,7 +100,7 @@ def test_the_chance_to_err_again_is_that_of_a_second_error():
 
 def test_scattered_votes_are_by_ewens_formula():
     """At theta = 1, three of four wrong votes for one choice and one for another have a chance of 2! / 4!."""
-    if_winner, if_runner_up = scattered(5, 3, 1, 1.0)
+    if_winner, if_runner_up = scatter_likelihoods(5, 3, 1, 1.0)
     assert isclose(exp(if_winner), 2 / 24)
     assert isclose(exp(if_runner_up), exp(lgamma(5) - lgamma(7)))
 
@@ -133,7 +133,7 @@ def test_a_fit_finds_the_parameters_of_expected_counts():
     }
     lost = sum(count * part.second for (part,), count in steps.items())
     cast = sum(count * (part.won + part.second) for (part,), count in steps.items())
-    estimate = fitted(PatternEvidence(steps, {0: (lost, cast)}))
+    estimate = fit_error_model(PatternEvidence(steps, {0: (lost, cast)}))
     assert estimate.wrong[0] == pytest.approx(q, rel=0.01)
     assert estimate.again == pytest.approx(q, rel=0.02)
     assert estimate.outlook.wrong == pytest.approx(sum(steps.values()) * loss_probability(p, 3), rel=0.05)
@@ -146,21 +146,21 @@ def test_how_far_wrong_votes_scatter_is_what_makes_them_likeliest(apart, agreein
     steps = {(VoterTally(0, 5, 1, 1),): apart, (VoterTally(0, 5, 2, 0),): agreeing, (VoterTally(0, 3, 0, 0),): 1000}
     wrong = 2 * (apart + agreeing)
     evidence = PatternEvidence(steps, {0: (wrong, wrong + 5 * (apart + agreeing) + 3000)})
-    least = exp(LEAST_SCATTER)
+    least = exp(MIN_LOG_THETA)
     assert evidence.erring(0.0, 0.1).scatter == pytest.approx(max(least, apart / (agreeing + 1)), rel=0.02)
 
 
 def test_voters_are_told_apart():
     """Of two voters that err on 1 % and on 9 % of steps, each is found within a fifth, from 20,000 steps at k = 2."""
     run = voted(np.random.default_rng(5), np.tile([0.01, 0.09], (20_000, 1)), 2)
-    estimate = fitted(PatternEvidence(run.counted(), run.shares()))
+    estimate = fit_error_model(PatternEvidence(run.counted(), run.shares()))
     assert estimate.wrong == pytest.approx({0: 0.01, 1: 0.09}, rel=0.2)
 
 
 @each("steps", [1, 100, 10_000, 1_000_000])
 def test_agreement_alone_does_not_make_sure(steps):
     """However many steps one voter decided by 3-0, some chance is left that there are stubborn errors among them."""
-    estimate = fitted(PatternEvidence({(VoterTally(0, 3, 0, 0),): steps}, {0: (0, 3 * steps)}))
+    estimate = fit_error_model(PatternEvidence({(VoterTally(0, 3, 0, 0),): steps}, {0: (0, 3 * steps)}))
     assert 0.001 < estimate.outlook.wrong < 0.5
     assert estimate.outlook.none > 0.5
 
@@ -169,4 +169,7 @@ def test_three_voters_that_agree_are_surer_than_one():
     """Unanimous votes of three voters leave far fewer wrong steps to be expected than as many of a single one."""
     steps = {(VoterTally(0, 1, 0, 0), VoterTally(1, 1, 0, 0), VoterTally(2, 1, 0, 0)): 1000}
     shares = dict.fromkeys(range(3), (0, 1000))
-    assert fitted(PatternEvidence(steps, shares)).outlook.wrong < 0.001 * fitted(as_one(steps, shares)).outlook.wrong
+    assert (
+        fit_error_model(PatternEvidence(steps, shares)).outlook.wrong
+        < 0.001 * fit_error_model(pooled_evidence(steps, shares)).outlook.wrong
+    )

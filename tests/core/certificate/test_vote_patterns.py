@@ -4,11 +4,11 @@ import random
 
 from tables import each
 from unerring.core.certificate.vote_patterns import (
-    MOST_EXAMPLES,
-    MOST_PATTERNS,
-    MOST_POOLED,
-    MOST_SEQUENCES,
-    POOL,
+    ALL_VOTERS,
+    MAX_EXAMPLES,
+    MAX_PATTERNS,
+    MAX_POOLED,
+    MAX_SEQUENCES,
     VotePatterns,
     VoterTally,
     cast_votes,
@@ -119,8 +119,8 @@ def test_there_are_never_more_than_512_patterns():
     for step in range(500):  # and as many sequences of voters without dissent
         patterns.add(decided([(int(digit), "a") for digit in f"{step:b}"], step))
     assert sum(patterns.counted().values()) == 2500
-    assert len(patterns.counted()) <= MOST_SEQUENCES + MOST_PATTERNS + MOST_POOLED == 512
-    assert sum(map(len, patterns.examples.values())) <= 512 * MOST_EXAMPLES
+    assert len(patterns.counted()) <= MAX_SEQUENCES + MAX_PATTERNS + MAX_POOLED == 512
+    assert sum(map(len, patterns.examples.values())) <= 512 * MAX_EXAMPLES
 
 
 def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
@@ -138,8 +138,8 @@ def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
     assert added
     for step in added:
         known, votes = patterns.counted(), cast_votes(pattern_of(step))
-        pools = {pattern: cast_votes(pattern) for pattern in known if pattern[0].voter == POOL}
-        assert len(pools) == MOST_POOLED
+        pools = {pattern: cast_votes(pattern) for pattern in known if pattern[0].voter == ALL_VOTERS}
+        assert len(pools) == MAX_POOLED
         patterns.add(step)
         (counted_as,) = [pattern for pattern, count in patterns.counted().items() if count != known.get(pattern, 0)]
         far = {pattern: sum(abs(a - b) for a, b in zip(votes, cast, strict=True)) for pattern, cast in pools.items()}
@@ -151,7 +151,7 @@ def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
 def test_pooled_votes_are_all_there():
     """Pooling keeps the number of votes for winner, runner-up and others."""
     pattern = (VoterTally(0, 3, 1, 0), VoterTally(2, 1, 0, 2))
-    assert pooled(pattern) == (VoterTally(POOL, 4, 1, 2),)
+    assert pooled(pattern) == (VoterTally(ALL_VOTERS, 4, 1, 2),)
     assert cast_votes(pooled(pattern)) == cast_votes(pattern) == (4, 1, 2)
 
 
@@ -166,7 +166,7 @@ def test_the_most_doubtful_steps_of_a_pattern_are_kept(one, other):
         return decided([*[(0, None)] * flags, *alternating("aba")], step, rounds=rounds)
 
     patterns = VotePatterns()
-    for number in range(MOST_EXAMPLES - 1):
+    for number in range(MAX_EXAMPLES - 1):
         patterns.add(made(rounds=9, flags=9, step=number + 10))
     for step in (made(**other), made(**one), made(**other)):
         patterns.add(step)
@@ -182,7 +182,7 @@ def test_of_equally_doubtful_steps_the_first_are_kept():
     for step in range(30):
         patterns.add(decided(alternating("abaa"), step))
     (kept,) = patterns.examples.values()
-    assert sorted(example.step for example in kept) == list(range(MOST_EXAMPLES))
+    assert sorted(example.step for example in kept) == list(range(MAX_EXAMPLES))
 
 
 def test_a_unanimous_step_is_an_example_only_with_a_flag():

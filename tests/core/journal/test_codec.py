@@ -9,8 +9,8 @@ import pytest
 from tables import each
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import (
-    DRAFT,
-    VERSION,
+    DRAFT_SLOT,
+    JOURNAL_VERSION,
     Cancelled,
     Committed,
     Drafted,
@@ -138,13 +138,13 @@ def test_an_unknown_kind_is_a_journal_too_new(kind, fields):
 @each("rest", [[{}], [], ["anything", 3]])
 def test_a_later_version_is_a_journal_too_new(rest):
     """An opening entry of a later version is not read on, whatever it holds."""
-    with pytest.raises(JournalTooNew, match=f"version {VERSION + 1}.*upgrade"):
-        decode(json.dumps(["opened", VERSION + 1, *rest]).encode())
+    with pytest.raises(JournalTooNew, match=f"version {JOURNAL_VERSION + 1}.*upgrade"):
+        decode(json.dumps(["opened", JOURNAL_VERSION + 1, *rest]).encode())
 
 
 def test_an_opening_entry_says_its_version():
     """The version comes back, and is this one's unless said otherwise."""
-    assert decode(encode(OPENED)).version == VERSION == 1
+    assert decode(encode(OPENED)).version == JOURNAL_VERSION == 1
 
 
 FIELDS = {"process": "tale", "parameters": {}, "model": "made/up", "policy": {}, "seed": 0, "start": "0"}
@@ -177,7 +177,7 @@ def test_a_short_entry_is_plain_json():
 
 def test_what_was_not_guessed_has_no_field_for_it():
     """The state that a step was asked from, and a latency, are written only where there is one to be named."""
-    assert encode(Intent(12, DRAFT, 1, "ab")) == b'["i",12,-1,1,"ab"]'
+    assert encode(Intent(12, DRAFT_SLOT, 1, "ab")) == b'["i",12,-1,1,"ab"]'
     assert encode(Cancelled(12, 0, 3)) == b'["x",12,0,3]'
     assert encode(Cancelled(12, 0, 3, "ab")) == b'["x",12,0,3,"ab"]'
     assert encode(Failed(12, 0, 3, "busy", "ab")) == b'["f",12,0,3,"busy","ab"]'

@@ -1,7 +1,7 @@
 """How a changed question is described: the parts that changed, and the first difference of its wording."""
 
 from unerring import Subtask
-from unerring.core.journal.digests import question_digest, what_changed
+from unerring.core.journal.digests import question_change, question_digest
 
 LONG = "The number is {}. " + "Think well, and then say no more than the answer. " * 3
 CHANGES = {  # a prompt of before, one of now, and what is said
@@ -18,7 +18,7 @@ def test_the_first_difference_of_a_wording_is_shown():
     said = {}
     for (was, is_now), expected in CHANGES.items():
         before, now = Subtask(was, int), Subtask(is_now, int)
-        found = what_changed(question_digest(before), question_digest(now), (was,), now)
+        found = question_change(question_digest(before), question_digest(now), (was,), now)
         if found != f"its wording changed: {expected}":
             said[was, is_now] = found
     assert said == {}
@@ -29,12 +29,12 @@ def test_a_change_without_a_text_asks_for_its_cause():
     before, now = Subtask("one", int), Subtask("two", int)
     digests = question_digest(before), question_digest(now)
     cause = "its wording changed (edited, or has it chance, a clock or a file in it?)"
-    assert what_changed(*digests, None, now) == cause
-    assert what_changed(*digests, ("two",), now) == cause
+    assert question_change(*digests, None, now) == cause
+    assert question_change(*digests, ("two",), now) == cause
     more = Subtask("two", int, paraphrases=("zwei",))
-    assert what_changed(*digests, ("one",), more) == "its wording changed: 1 of them, now 2"
+    assert question_change(*digests, ("one",), more) == "its wording changed: 1 of them, now 2"
     held = Subtask("one", int, schema={"type": "integer"})
-    assert what_changed(digests[0], question_digest(held), ("one",), held) == "its schema changed"
+    assert question_change(digests[0], question_digest(held), ("one",), held) == "its schema changed"
 
 
 def test_a_digest_never_changes_its_value():

@@ -7,7 +7,7 @@ import pytest
 from tables import each
 from unerring.core.journal.call_totals import MAX_SAMPLES_PER_CALL
 from unerring.core.journal.entries import (
-    DRAFT,
+    DRAFT_SLOT,
     Cancelled,
     Committed,
     Drafted,
@@ -360,4 +360,4 @@ def test_a_draft_is_never_a_sample(script):
     """What would be a sample under the number of drafts cannot follow: drafts do not vote."""
     script.open()
     with pytest.raises(MisplacedEntry, match="was not asked for"):
-        script.tell(script.said(0, DRAFT, "a"))
+        script.tell(script.said(0, DRAFT_SLOT, "a"))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unerring.core.certificate.certificate import NO_VOTES, SINGLE_VOTES
+from unerring.core.certificate.certificate import WARN_NO_VOTES, WARN_SINGLE_VOTES
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Intent, Opened, Redrawn, Resumed, Ruled
 from unerring.core.journal.state import RunState, replay
@@ -241,11 +241,11 @@ def test_a_run_decided_by_people_alone_certifies_nothing(script):
     ruled(divided(script))
     certificate = script.report()["certificate"]
     assert certificate["certifiable"] is False
-    assert certificate["warnings"] == [NO_VOTES]
+    assert certificate["warnings"] == [WARN_NO_VOTES]
     assert certificate["wrong_interval"] == [0, 0]
     single = type(script)().open(Policy(AheadBy(1)), voters=1)
     single.decide("a")
-    assert single.report()["certificate"]["warnings"] == [SINGLE_VOTES]
+    assert single.report()["certificate"]["warnings"] == [WARN_SINGLE_VOTES]
 
 
 def test_dissent_on_ruled_steps_is_watched_like_any_other():

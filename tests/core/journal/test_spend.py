@@ -3,12 +3,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.core.journal.spend import PICO, WORDING, Account, Charge, SpendLimits, Tariff, dollars_text
+from unerring.core.journal.spend import (
+    PICODOLLARS_PER_DOLLAR,
+    WORDING_SEPARATOR,
+    Account,
+    Charge,
+    SpendLimits,
+    Tariff,
+    dollars_text,
+)
 from unerring.core.planning.costs import Price
 from unerring.core.voting.sample import Usage
 
 KEYS = st.tuples(st.integers(0, 3), st.integers(-2, 3), st.sampled_from("ab"))
-CHARGES = st.builds(Charge, st.integers(0, 999), st.integers(0, 999), st.integers(0, PICO))
+CHARGES = st.builds(Charge, st.integers(0, 999), st.integers(0, 999), st.integers(0, PICODOLLARS_PER_DOLLAR))
 ACTS = st.lists(st.tuples(st.sampled_from(["begin", "settle", "release", "lose", "lose_all"]), KEYS, CHARGES))
 
 
@@ -41,7 +49,7 @@ def test_what_is_spent_is_what_was_settled_lost_and_is_under_way(acts):
     assert account.under_way == bool(open_)
 
 
-@given(st.lists(CHARGES), CHARGES, st.integers(0, 20 * PICO))
+@given(st.lists(CHARGES), CHARGES, st.integers(0, 20 * PICODOLLARS_PER_DOLLAR))
 def test_a_call_that_might_break_a_limit_is_told(charges, more, money):
     """`lacks` names the limit exactly where settled, lost, reserved and the next call at its worst exceed it."""
     account = Account(SpendLimits(money=money))
@@ -110,7 +118,7 @@ def test_prices_become_whole_picodollars():
 def test_a_wording_and_a_member_have_the_price_of_their_model():
     """A voter's name may say in which wording it was asked, or which member of a model it is."""
     account = Account(tariffs={"openai/m": Tariff(1, 2, 1), "embedded": Tariff(0, 0, 0)})
-    assert account.price(f"openai/m{WORDING}2", Usage(3, 4)) == Charge(3, 4, 11)
+    assert account.price(f"openai/m{WORDING_SEPARATOR}2", Usage(3, 4)) == Charge(3, 4, 11)
     assert account.price("embedded/a", Usage(3, 4)) == Charge(3, 4, 0)
     assert account.price("openai/other", Usage(3, 4)) == Charge(3, 4, None)
 

@@ -6,16 +6,24 @@ import pytest
 
 from pilots import USAGE, blank, looked, observed, simulated
 from tables import each
-from unerring.core.planning.calibration import EDGES, LOOKS, Calibration, HardStep, PilotStep, VoterOnHardStep, bin_of
+from unerring.core.planning.calibration import (
+    LOGPROB_EDGES,
+    REPEAT_VOTES,
+    Calibration,
+    ErrorStep,
+    PilotStep,
+    VoterOnErrorStep,
+    bin_of,
+)
 from unerring.core.planning.estimates import (
-    CONFIDENCE,
+    INTERVAL_CONFIDENCE,
     IntervalEstimate,
     binomial_tail,
     ensemble_estimate,
-    noticed,
-    outvoted,
-    repeated,
+    noticed_probability,
+    repeat_probability,
     voter_estimate,
+    wrong_choice_leads,
 )
 from unerring.core.planning.intervals import interval
 from unerring.core.voting.redflag import FlagKind
@@ -67,7 +75,7 @@ def test_a_step_where_all_samples_were_flagged_has_no_vote():
 def test_tokens_are_those_of_first_samples():
     """What a sample takes is averaged over first samples: hard steps, which are looked at again, would weigh more."""
     calibration = blank()
-    hard = (observed("w", usage=Usage(30, 9)), *(observed("r", usage=Usage(1000, 1000)) for _ in range(LOOKS)))
+    hard = (observed("w", usage=Usage(30, 9)), *(observed("r", usage=Usage(1000, 1000)) for _ in range(REPEAT_VOTES)))
     calibration.add(PilotStep(0, hard, "r"))
     calibration.add(looked(1, "r"))
     assert calibration.voters[0].usage == Usage(30, 9) + USAGE
@@ -83,10 +91,10 @@ def test_every_sample_counts_as_drawn_and_its_seconds_too():
     assert (calibration.steps, calibration.samples, calibration.latency) == (2, 5, 3.0)
 
 
-@each("place", range(len(EDGES)))
+@each("place", range(len(LOGPROB_EDGES)))
 def test_votes_are_parted_by_their_log_probability(place):
     """A vote on an edge belongs to the bin above, and one just below it to the bin below."""
-    assert (bin_of(EDGES[place]), bin_of(EDGES[place] - 1e-9)) == (place + 1, place)
+    assert (bin_of(LOGPROB_EDGES[place]), bin_of(LOGPROB_EDGES[place] - 1e-9)) == (place + 1, place)
 
 
 def test_bins_hold_right_and_wrong_first_votes():
@@ -98,8 +106,8 @@ def test_bins_hold_right_and_wrong_first_votes():
     assert {number: counts for number, counts in enumerate(bins) if any(counts)} == {
         0: [0, 1],
         bin_of(-0.02): [1, 1],
-        len(EDGES): [1, 0],
-        len(EDGES) + 1: [1, 0],
+        len(LOGPROB_EDGES): [1, 0],
+        len(LOGPROB_EDGES) + 1: [1, 0],
     }
 
 
@@ -140,9 +148,9 @@ def test_a_step_where_a_first_vote_was_wrong_is_kept():
     again = ["wrr", "xwr", "wwr", "rxw"]
     calibration = counted("rrr", first + "".join(again), voters=3)
     (step,) = calibration.troubles
-    assert step == HardStep(
+    assert step == ErrorStep(
         step=1,
-        voters=(VoterOnHardStep(1, 4, True, 2), VoterOnHardStep(2, 3, False, 2), VoterOnHardStep(4, 1, False, 1)),
+        voters=(VoterOnErrorStep(1, 4, True, 2), VoterOnErrorStep(2, 3, False, 2), VoterOnErrorStep(4, 1, False, 1)),
         right=5,
         rival=5,
     )
@@ -155,10 +163,10 @@ def test_a_step_whose_first_votes_were_all_right_is_not_kept():
 
 def test_a_trouble_tells_first_votes_from_later_ones():
     """The first vote made the step noticed; only those after it say what the voter's chance is there."""
-    erred, other = VoterOnHardStep(20, 5, True, 4), VoterOnHardStep(25, 0, False, 0)
+    erred, other = VoterOnErrorStep(20, 5, True, 4), VoterOnErrorStep(25, 0, False, 0)
     assert (erred.later, erred.later_wrong, erred.chance) == (24, 4, 4.5 / 25)
     assert (other.later, other.later_wrong, other.chance) == (24, 0, 0.5 / 25)
-    assert VoterOnHardStep(0, 0, False, 0).later == 0
+    assert VoterOnErrorStep(0, 0, False, 0).later == 0
 
 
 def test_one_voter_alone_is_what_it_would_be_by_itself():
@@ -168,8 +176,8 @@ def test_one_voter_alone_is_what_it_would_be_by_itself():
     assert alone.model == "sim/1"
     assert alone.voters == [calibration.voters[1]]
     assert alone.troubles == [
-        HardStep(0, (VoterOnHardStep(4, 0, False, 0),), 3, 0),
-        HardStep(2, (VoterOnHardStep(1, 3, True, 2),), 1, 2),
+        ErrorStep(0, (VoterOnErrorStep(4, 0, False, 0),), 3, 0),
+        ErrorStep(2, (VoterOnErrorStep(1, 3, True, 2),), 1, 2),
     ]
     assert (alone.pairs_wrong, alone.pairs_same) == (0, 0)
     assert len(calibration.voters) == 2
@@ -188,12 +196,12 @@ def test_one_voter_alone_that_was_silent_where_another_erred_has_no_votes_there(
 
 def test_an_estimate_is_its_counts_with_exact_intervals():
     """p, v and tokens of a voter are shares of first samples and votes, with two-sided intervals at 99 %."""
-    assert CONFIDENCE == 0.99
+    assert INTERVAL_CONFIDENCE == 0.99
     calibration = simulated(lambda _: [0.05], 3000, Random(1), v=0.9)
     voter, found = calibration.voters[0], voter_estimate(calibration, 0)
-    low, high = interval(voter.wrong, voter.votes, CONFIDENCE)
+    low, high = interval(voter.wrong, voter.votes, INTERVAL_CONFIDENCE)
     assert (found.p.estimate, found.p.low, found.p.high) == (1.0 - voter.wrong / voter.votes, 1.0 - high, 1.0 - low)
-    low, high = interval(voter.flagged, voter.steps, CONFIDENCE)
+    low, high = interval(voter.flagged, voter.steps, INTERVAL_CONFIDENCE)
     assert (found.v.estimate, found.v.low, found.v.high) == (1.0 - voter.flagged / voter.steps, 1.0 - high, 1.0 - low)
     assert (found.input_tokens, found.output_tokens) == (10.0, 5.0)
 
@@ -217,7 +225,7 @@ def test_without_such_a_step_an_upper_bound_is_what_is_left():
     """A pilot that met none says so, and how many there may be: at least every second is noticed."""
     bad = voter_estimate(counted(*["r"] * 1000), 0).pathological
     assert (bad.estimate, bad.low) == (0.0, 0.0)
-    assert bad.high == pytest.approx(interval(0, 1000, CONFIDENCE)[1] / 0.5)
+    assert bad.high == pytest.approx(interval(0, 1000, INTERVAL_CONFIDENCE)[1] / 0.5)
 
 
 def test_wrong_votes_that_scatter_make_no_step_pathological():
@@ -228,7 +236,7 @@ def test_wrong_votes_that_scatter_make_no_step_pathological():
 
 def test_voters_together_outvote_one_that_is_stubborn():
     """A step that one of three gets wrong every time is pathological for it alone, not for all taking turns."""
-    calibration = counted("wrr" * (LOOKS + 1), *["rrr"] * 9, voters=3)
+    calibration = counted("wrr" * (REPEAT_VOTES + 1), *["rrr"] * 9, voters=3)
     assert voter_estimate(calibration, 0).pathological.estimate > 0.1
     assert ensemble_estimate(calibration).pathological.estimate == 0.0
 
@@ -263,25 +271,27 @@ def test_errors_that_repeat_are_told_from_errors_that_scatter(stubborn, low, hig
 
 def test_repeats_are_averaged_over_steps():
     """Each step on which the voter erred counts once, with half a step of doubt; without any it is 1/2."""
-    assert repeated([]) == 0.5
-    assert repeated([VoterOnHardStep(12, 13, True, 12), VoterOnHardStep(25, 0, False, 0)]) == pytest.approx(
-        (0.5 + 0.5) / 2.0
-    )
+    assert repeat_probability([]) == 0.5
+    assert repeat_probability(
+        [VoterOnErrorStep(12, 13, True, 12), VoterOnErrorStep(25, 0, False, 0)]
+    ) == pytest.approx((0.5 + 0.5) / 2.0)
 
 
 def test_a_lead_is_more_than_chance_where_a_fair_coin_would_rarely_show_it():
     """A wrong choice leads if at even odds it would do so in fewer than 1 of 20 cases."""
-    assert outvoted(0, 5)
-    assert not outvoted(0, 4)
-    assert not outvoted(12, 12)
+    assert wrong_choice_leads(0, 5)
+    assert not wrong_choice_leads(0, 4)
+    assert not wrong_choice_leads(12, 12)
     assert binomial_tail(3, 4, 0.5) == pytest.approx(5.0 / 16.0)
     assert [binomial_tail(0, 4, 0.5), binomial_tail(5, 4, 0.5)] == [1.0, 0.0]
 
 
 def test_a_step_is_noticed_where_any_voter_may_err():
     """The chance to notice is one minus that of all first votes being right."""
-    step = HardStep(0, (VoterOnHardStep(12, 13, True, 12), VoterOnHardStep(25, 0, False, 0)), 36, 12)
-    assert noticed(step, blank(2), (1.0, 1.0)) == pytest.approx(1.0 - (1.0 - 12.5 / 25.0) * (1.0 - 0.5 / 25.0))
+    step = ErrorStep(0, (VoterOnErrorStep(12, 13, True, 12), VoterOnErrorStep(25, 0, False, 0)), 36, 12)
+    assert noticed_probability(step, blank(2), (1.0, 1.0)) == pytest.approx(
+        1.0 - (1.0 - 12.5 / 25.0) * (1.0 - 0.5 / 25.0)
+    )
 
 
 def test_the_rest_of_a_share_is_the_other_share():

@@ -9,8 +9,8 @@ from scipy.stats import binom
 
 from pilots import one_line
 from tables import each
-from unerring.core.planning.assumptions import given
-from unerring.core.planning.costs import CallMode, ExpectedAmount, Price, SampleCost, bill
+from unerring.core.planning.assumptions import stated_assumptions
+from unerring.core.planning.costs import CallMode, ExpectedAmount, Price, SampleCost, expected_bill
 from unerring.core.planning.races import PlannedJob, margin_plan
 from unerring.core.voting.race import Race, Won
 from unerring.errors import InputError
@@ -18,7 +18,7 @@ from unerring.errors import InputError
 ALARM = 1e-6
 JOB = PlannedJob(200)
 FLAGGED = 0.2
-RACES = margin_plan(given(0.9), JOB)
+RACES = margin_plan(stated_assumptions(0.9), JOB)
 TERMS = SampleCost(1.0 - FLAGGED, 100.0, 30.0, Price(2.0, 8.0), 1.5, 4)
 SHARED = CallMode(shared_prompt=True)
 
@@ -43,7 +43,7 @@ def simulated_runs():
 
 def test_the_expected_samples_are_those_of_simulated_runs():
     """Over 400 seeded runs the mean of the samples is within 5 standard errors of the bill's (1 seed in a million)."""
-    expected = bill(RACES, JOB, TERMS).samples
+    expected = expected_bill(RACES, JOB, TERMS).samples
     samples = [run[0] for run in simulated_runs()]
     deviation = (expected.most - expected.expected) / 2.3263
     assert abs(sum(samples) / len(samples) - expected.expected) < 5.0 * deviation / len(samples) ** 0.5
@@ -54,7 +54,7 @@ def test_runs_stay_below_what_a_bill_calls_most_in_99_of_100():
 
     A bound from both sides: percentiles that no run ever comes near would be as wrong.
     """
-    most = bill(RACES, JOB, TERMS).samples.most
+    most = expected_bill(RACES, JOB, TERMS).samples.most
     above = sum(samples > most for samples, _ in simulated_runs())
     assert binom.sf(above - 1, 400, 0.01) > ALARM
     assert max(samples for samples, _ in simulated_runs()) > 0.97 * most
@@ -62,7 +62,7 @@ def test_runs_stay_below_what_a_bill_calls_most_in_99_of_100():
 
 def test_calls_for_several_samples_are_no_more_than_billed():
     """A bill with n samples a prompt is not below what rounds of calls come to, and well below one call a sample."""
-    plain, shared = bill(RACES, JOB, TERMS), bill(RACES, JOB, TERMS, SHARED)
+    plain, shared = expected_bill(RACES, JOB, TERMS), expected_bill(RACES, JOB, TERMS, SHARED)
     calls = sum(calls for _, calls in simulated_runs()) / 400.0
     billed = shared.input_tokens.expected / 100.0
     assert calls <= billed <= 0.75 * plain.input_tokens.expected / 100.0
@@ -72,7 +72,7 @@ def test_calls_for_several_samples_are_no_more_than_billed():
 
 def test_a_vote_takes_a_sample_for_every_flag_too():
     """Samples are votes over v, and tokens and dollars follow from them."""
-    made = bill(RACES, JOB, TERMS)
+    made = expected_bill(RACES, JOB, TERMS)
     assert made.samples.expected == pytest.approx(JOB.steps * RACES.votes / 0.8)
     assert made.input_tokens.expected == pytest.approx(100.0 * made.samples.expected)
     assert made.output_tokens.most == pytest.approx(30.0 * made.samples.most)
@@ -82,13 +82,13 @@ def test_a_vote_takes_a_sample_for_every_flag_too():
 
 def test_nothing_varies_where_every_vote_is_right_and_unflagged():
     """With p = v = 1 the most is what is expected: one sample a step."""
-    certain = margin_plan(given(1.0), JOB)
-    assert bill(certain, JOB, replace(TERMS, v=1.0)).samples == ExpectedAmount(200.0, 200.0)
+    certain = margin_plan(stated_assumptions(1.0), JOB)
+    assert expected_bill(certain, JOB, replace(TERMS, v=1.0)).samples == ExpectedAmount(200.0, 200.0)
 
 
 def test_a_batch_costs_half_and_decides_the_same():
     """The price of a batch halves dollars, and nothing else."""
-    plain, batch = bill(RACES, JOB, TERMS), bill(RACES, JOB, TERMS, CallMode(batch=True))
+    plain, batch = expected_bill(RACES, JOB, TERMS), expected_bill(RACES, JOB, TERMS, CallMode(batch=True))
     assert batch.dollars.expected == pytest.approx(plain.dollars.expected / 2.0)
     assert batch.dollars.most == pytest.approx(plain.dollars.most / 2.0)
     assert replace(batch, dollars=None) == replace(plain, dollars=None)
@@ -97,30 +97,30 @@ def test_a_batch_costs_half_and_decides_the_same():
 def test_subtasks_of_several_steps_are_fewer():
     """The chain's subtasks are its steps over m, and each costs a race."""
     job = PlannedJob(200, m=2)
-    found = margin_plan(given(0.95), job)
-    assert bill(found, job, SampleCost()).samples.expected == pytest.approx(100.0 * found.votes)
+    found = margin_plan(stated_assumptions(0.95), job)
+    assert expected_bill(found, job, SampleCost()).samples.expected == pytest.approx(100.0 * found.votes)
 
 
 @each("unknown", ["input_tokens", "output_tokens", "price"])
 def test_dollars_are_unknown_where_any_part_is(unknown):
     """Without tokens or price there are no dollars, while everything that is known stays."""
-    made = bill(RACES, JOB, replace(TERMS, **{unknown: None}))
+    made = expected_bill(RACES, JOB, replace(TERMS, **{unknown: None}))
     assert made.dollars is None
-    assert made.samples == bill(RACES, JOB, TERMS).samples
+    assert made.samples == expected_bill(RACES, JOB, TERMS).samples
     if unknown != "price":
         assert getattr(made, unknown) is None
 
 
 def test_hours_are_unknown_without_a_latency():
     """A time that was not measured is None."""
-    assert bill(RACES, JOB, replace(TERMS, latency=None)).hours is None
+    assert expected_bill(RACES, JOB, replace(TERMS, latency=None)).hours is None
 
 
 def test_what_is_free_costs_nothing_also_with_unknown_tokens():
     """A price of nothing is nothing, whatever the tokens."""
     free = SampleCost(price=Price(0.0, 0.0))
-    assert bill(RACES, JOB, free).dollars == ExpectedAmount(0.0, 0.0)
-    assert bill(RACES, JOB, replace(free, price=None)).dollars is None
+    assert expected_bill(RACES, JOB, free).dollars == ExpectedAmount(0.0, 0.0)
+    assert expected_bill(RACES, JOB, replace(free, price=None)).dollars is None
 
 
 @each("dollars", [-1.0, float("nan"), float("inf"), 10**400, 1e300, True, None, "1"])
@@ -134,5 +134,5 @@ def test_a_price_that_is_no_number_of_dollars_is_refused(dollars):
 
 def test_a_price_of_one_part_alone_counts():
     """Input may be free while output is not."""
-    made = bill(RACES, JOB, replace(TERMS, price=Price(0.0, 8.0)))
+    made = expected_bill(RACES, JOB, replace(TERMS, price=Price(0.0, 8.0)))
     assert made.dollars.expected == pytest.approx(30.0 * 8.0 * made.samples.expected / 1e6)

@@ -10,9 +10,9 @@ from scipy.stats import binom
 
 from pilots import one_line, simulated, strict_json
 from tables import each
-from unerring.core.planning.assumptions import given, measured
+from unerring.core.planning.assumptions import measured_assumptions, stated_assumptions
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, PlanRequest, plan_entry, planned, ranked
+from unerring.core.planning.plan import RULES, PlanRequest, plan_entry, plan_model, ranked_plans
 from unerring.core.planning.races import PlannedJob, dissent_band, margin_plan
 from unerring.errors import InputError, NoKCanHelp
 
@@ -24,7 +24,7 @@ PAPER = {  # 1 - p, dollars per million tokens in and out, tokens out; k and tho
     "o3-mini (low)": (0.0018, 1.10, 4.4, 535, 3, 9.4),
     "gpt-oss-20B": (0.0358, 0.05, 0.2, 1104, 6, 1.7),
 }
-MINI = given(0.9978, input_tokens=580, output_tokens=538)
+MINI = stated_assumptions(0.9978, input_tokens=580, output_tokens=538)
 MINI_PRICE = Price(0.40, 1.60)
 
 
@@ -35,7 +35,7 @@ MINI_PRICE = Price(0.40, 1.60)
 def test_a_plan_has_the_k_of_the_papers_table(row):
     """From a row's error rate, plan and paper's formula both have the k that stands there."""
     wrong, *_, k, _ = row
-    told = planned(given(1.0 - wrong), PlannedJob(MILLION, 0.95)).json
+    told = plan_model(stated_assumptions(1.0 - wrong), PlannedJob(MILLION, 0.95)).json
     assert (told["plan"]["k"], told["paper"]["k"]) == (k, k)
     assert told["plan"]["success"] >= 0.95
 
@@ -44,8 +44,8 @@ def test_a_plan_has_the_k_of_the_papers_table(row):
 def test_a_plan_costs_what_the_papers_table_says(row):
     """With 580 input tokens a call at list price, dollars are within 5 % of the paper's."""
     wrong, read, written, tokens, _, thousands = row
-    assumed = given(1.0 - wrong, input_tokens=580, output_tokens=tokens)
-    told = planned(assumed, PlannedJob(MILLION, 0.95), PlanRequest(price=Price(read, written))).json
+    assumed = stated_assumptions(1.0 - wrong, input_tokens=580, output_tokens=tokens)
+    told = plan_model(assumed, PlannedJob(MILLION, 0.95), PlanRequest(price=Price(read, written))).json
     assert told["paper"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
     assert told["plan"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
 
@@ -53,7 +53,7 @@ def test_a_plan_costs_what_the_papers_table_says(row):
 def test_a_model_that_is_always_wrong_has_no_plan():
     """The paper's last row, llama-3.2-3B, is refused with the reason."""
     with pytest.raises(NoKCanHelp) as told:
-        planned(given(0.0), PlannedJob(MILLION, 0.95))
+        plan_model(stated_assumptions(0.0), PlannedJob(MILLION, 0.95))
     assert "right with probability 0," in one_line(told.value)
 
 
@@ -66,11 +66,11 @@ def test_a_wish_that_cannot_be_is_refused(wanted):
 
 def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
     """The share of samples without a flag is 1e-9 at least, ends included; what is below, or above 1, is refused."""
-    assert given(0.9, 1e-9).v == 1e-9
-    assert given(0.9, 1.0).v == 1.0
+    assert stated_assumptions(0.9, 1e-9).v == 1e-9
+    assert stated_assumptions(0.9, 1.0).v == 1.0
     for v in (0.0, 0.99e-9, 1.01):
         with pytest.raises(InputError, match="v is the share of samples without a red flag, from 1e-09 to 1"):
-            given(0.9, v)
+            stated_assumptions(0.9, v)
 
 
 @each("p", [0.5 + 1e-15, 0.501, 1.0 - 2.0**-53, 1.0])
@@ -79,8 +79,10 @@ def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
 def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
     """The nearer p is to 1/2 or to 1, and the longer the chain: the same, and all that is shown are numbers."""
     try:
-        found = planned(
-            given(p, 1e-9, 1e12, 1e12, 1e12), PlannedJob(steps, target, m), PlanRequest(price=Price(1e12, 1e12))
+        found = plan_model(
+            stated_assumptions(p, 1e-9, 1e12, 1e12, 1e12),
+            PlannedJob(steps, target, m),
+            PlanRequest(price=Price(1e12, 1e12)),
         ).json
     except InputError as error:
         one_line(error)
@@ -96,7 +98,7 @@ def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
     """Short chains with weak targets, long ones with strong ones: a plan that reaches the target, or an InputError."""
     try:
         job = PlannedJob(steps, target)
-        found = planned(given(0.9), job, PlanRequest(rule))
+        found = plan_model(stated_assumptions(0.9), job, PlanRequest(rule))
     except InputError as error:
         one_line(error)
     else:
@@ -108,15 +110,19 @@ def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
 
 def test_an_unknown_price_is_unknown_and_not_nothing():
     """Without a price, or without token counts, dollars are None everywhere in the plan."""
-    for assumed, price in [(MINI, None), (given(0.9978), MINI_PRICE), (given(0.99, output_tokens=5), MINI_PRICE)]:
-        told = planned(assumed, PlannedJob(MILLION), PlanRequest(price=price)).json
+    for assumed, price in [
+        (MINI, None),
+        (stated_assumptions(0.9978), MINI_PRICE),
+        (stated_assumptions(0.99, output_tokens=5), MINI_PRICE),
+    ]:
+        told = plan_model(assumed, PlannedJob(MILLION), PlanRequest(price=price)).json
         found = [told["plan"]["dollars"], told["plan"]["dollars_most"], told["paper"]["dollars"]]
         assert found + [way["dollars"] for way in told["ways"]] == [None] * (3 + len(told["ways"]))
 
 
 def test_a_model_that_is_free_costs_nothing_whatever_its_tokens():
     """A price of nothing makes dollars 0, also where tokens are unknown."""
-    told = planned(given(0.99), PlannedJob(1000), PlanRequest(price=Price(0.0, 0.0))).json
+    told = plan_model(stated_assumptions(0.99), PlannedJob(1000), PlanRequest(price=Price(0.0, 0.0))).json
     assert (told["plan"]["dollars"], told["paper"]["dollars"]) == (0.0, 0.0)
 
 
@@ -126,7 +132,7 @@ def cheapest(told):
 
 def test_n_samples_a_prompt_and_a_batch_halve_the_papers_bill():
     """At the paper's figures of gpt-4.1-mini, its run of $3.5K is planned for half of that at most."""
-    told = planned(MINI, PlannedJob(MILLION, 0.95), PlanRequest(price=MINI_PRICE)).json
+    told = plan_model(MINI, PlannedJob(MILLION, 0.95), PlanRequest(price=MINI_PRICE)).json
     best = cheapest(told)
     assert (best["shared_prompt"], best["batch"]) == (True, True)
     assert best["dollars"] <= 3500.0 / 2.0
@@ -157,7 +163,7 @@ def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_e
     chance of success, 0.989, fewer than 190 good runs come up for one seed in 10,000; the mean of the votes is within
     5 standard errors of the plan's.
     """
-    found = planned(MINI, PlannedJob(MILLION, 0.95), PlanRequest(rule, MINI_PRICE))
+    found = plan_model(MINI, PlannedJob(MILLION, 0.95), PlanRequest(rule, MINI_PRICE))
     lost, votes = runs(0.9978, found.races.rule.lacking(0, 0), MILLION, 200, np.random.default_rng(2025))
     assert (lost == 0).sum() >= 190
     assert binom.cdf(189, 200, found.json["plan"]["success"]) < 1e-4
@@ -167,7 +173,7 @@ def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_e
 
 def test_every_way_is_told_for_every_rule_that_has_a_plan():
     """Plain, n samples a prompt, batch, and both; the first is the plan's own cost."""
-    told = planned(MINI, PlannedJob(MILLION), PlanRequest(price=MINI_PRICE)).json
+    told = plan_model(MINI, PlannedJob(MILLION), PlanRequest(price=MINI_PRICE)).json
     assert [(way["shared_prompt"], way["batch"]) for way in told["ways"]] == 2 * [
         (False, False),
         (True, False),
@@ -181,12 +187,12 @@ def test_every_way_is_told_for_every_rule_that_has_a_plan():
 def test_the_rule_that_is_wished_for_is_the_plan():
     """The other rule is shown beside it; where only the other has a plan, the wish is refused."""
     for rule in RULES:
-        told = planned(MINI, PlannedJob(MILLION), PlanRequest(rule)).json
+        told = plan_model(MINI, PlannedJob(MILLION), PlanRequest(rule)).json
         assert told["plan"]["rule"].startswith(rule)
         assert [one["rule"].split()[0] for one in told["rules"]] == [rule, *(one for one in RULES if one != rule)]
     with pytest.raises(NoKCanHelp, match="log-odds"):
-        planned(replace(MINI, signals=()), PlannedJob(MILLION), PlanRequest("log-odds"))
-    assert len(planned(replace(MINI, signals=()), PlannedJob(MILLION)).json["rules"]) == 1
+        plan_model(replace(MINI, signals=()), PlannedJob(MILLION), PlanRequest("log-odds"))
+    assert len(plan_model(replace(MINI, signals=()), PlannedJob(MILLION)).json["rules"]) == 1
 
 
 def test_models_are_ranked_by_what_the_whole_job_costs():
@@ -194,8 +200,8 @@ def test_models_are_ranked_by_what_the_whole_job_costs():
     job = PlannedJob(MILLION)
 
     def plan_of(p, price, name):
-        assumed = replace(given(p, input_tokens=580, output_tokens=538), model=name)
-        return planned(assumed, job, PlanRequest(price=price))
+        assumed = replace(stated_assumptions(p, input_tokens=580, output_tokens=538), model=name)
+        return plan_model(assumed, job, PlanRequest(price=price))
 
     plans = [
         plan_of(0.6429, Price(0.10, 0.40), "cheap and often wrong"),
@@ -203,7 +209,7 @@ def test_models_are_ranked_by_what_the_whole_job_costs():
         plan_of(0.9978, Price(0.40, 1.60), "dear and right"),
         plan_of(0.99, None, "unknown, fewer samples"),
     ]
-    assert [one.json["model"] for one in ranked(plans)] == [
+    assert [one.json["model"] for one in ranked_plans(plans)] == [
         "dear and right",
         "cheap and often wrong",
         "unknown, fewer samples",
@@ -213,23 +219,23 @@ def test_models_are_ranked_by_what_the_whole_job_costs():
 
 def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
     """Ten samples under way take a tenth of the time of one, where the latency was given by hand."""
-    assumed, job = given(0.99, latency=2.0), PlannedJob(1000)
-    one, ten = (planned(assumed, job, PlanRequest(concurrency=n)).json for n in (1, 10))
+    assumed, job = stated_assumptions(0.99, latency=2.0), PlannedJob(1000)
+    one, ten = (plan_model(assumed, job, PlanRequest(concurrency=n)).json for n in (1, 10))
     assert one["plan"]["hours"] == pytest.approx(one["plan"]["samples"]["expected"] * 2.0 / 3600.0)
     assert (ten["concurrency"], ten["plan"]["hours"]) == (10, pytest.approx(one["plan"]["hours"] / 10.0))
 
 
 def test_no_more_samples_are_taken_to_be_as_fast_than_were_measured():
     """A latency that was measured with 8 samples under way says nothing of 100, and 8 are what it is shown for."""
-    assumed = replace(given(0.99, latency=2.0), at_once=8)
-    several = [planned(assumed, PlannedJob(1000), PlanRequest(concurrency=n)).json for n in (None, 4, 8, 100)]
+    assumed = replace(stated_assumptions(0.99, latency=2.0), at_once=8)
+    several = [plan_model(assumed, PlannedJob(1000), PlanRequest(concurrency=n)).json for n in (None, 4, 8, 100)]
     assert [one["concurrency"] for one in several] == [8, 4, 8, 8]
     assert [one["plan"]["hours"] for one in several[2:]] == [several[0]["plan"]["hours"]] * 2
 
 
 def test_a_journal_keeps_what_a_certificate_needs_of_a_plan():
     """Rule, target, success, votes, the interval of every voter's p, and the band of dissent."""
-    assumed, job = measured(simulated(lambda _: [0.01], 2000, Random(8))), PlannedJob(100_000)
+    assumed, job = measured_assumptions(simulated(lambda _: [0.01], 2000, Random(8))), PlannedJob(100_000)
     races = margin_plan(assumed, job)
     kept = plan_entry(assumed, races, job)
     assert (kept["k"], kept["rule"], kept["steps"], kept["target"]) == (races.rule.k, races.rule.name, 100_000, 0.95)

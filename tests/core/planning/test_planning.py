@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from pilots import blank, looked, observed, one_line, simulated
 from tables import each
-from unerring.core.planning.assumptions import given, measured
-from unerring.core.planning.calibration import EDGES, LOOKS, PilotStep
-from unerring.core.planning.plan import planned
+from unerring.core.planning.assumptions import measured_assumptions, stated_assumptions
+from unerring.core.planning.calibration import LOGPROB_EDGES, REPEAT_VOTES, PilotStep
+from unerring.core.planning.plan import plan_model
 from unerring.core.planning.races import PlannedJob, dissent_band, margin_plan, weighted_plan
-from unerring.core.planning.spread import ErrorSpread, StepKind, beta
-from unerring.core.planning.walk import raced
+from unerring.core.planning.spread import ErrorSpread, StepKind, beta_spread
+from unerring.core.planning.walk import walk_race
 from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy, LogOdds
 from unerring.core.voting.weights import StepWeights
@@ -34,7 +34,7 @@ MILLION = 2**20 - 1
 def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
     """Where the same p holds on every step, the plan is the paper's formula, and its promises are kept."""
     job, root = PlannedJob(steps, target, m), p ** (1.0 / m)
-    found = margin_plan(given(root), job)
+    found = margin_plan(stated_assumptions(root), job)
     k = odds.k_min(root, steps, target, m)
     fewer = min(k, found.rule.k)  # where the last digit decides
     assert found.rule.k == k or odds.chain_probability(root, fewer, steps, m) == pytest.approx(target, abs=1e-12)
@@ -45,7 +45,7 @@ def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
 
 def test_perfect_votes_need_a_single_one():
     """At p = 1 the plan is k = 1: one vote a step, no dissent, certain success."""
-    found = margin_plan(given(1.0), PlannedJob(MILLION))
+    found = margin_plan(stated_assumptions(1.0), PlannedJob(MILLION))
     assert (found.rule, found.votes, found.dissent, found.success(PlannedJob(MILLION))) == (AheadBy(1), 1.0, 0.0, 1.0)
 
 
@@ -54,7 +54,7 @@ def test_perfect_votes_need_a_single_one():
 def test_half_or_less_has_no_plan(p, steps):
     """At p <= 1/2 no k can help, and the message says so, why, and what to do."""
     with pytest.raises(NoKCanHelp) as told:
-        margin_plan(given(p), PlannedJob(steps))
+        margin_plan(stated_assumptions(p), PlannedJob(steps))
     message = one_line(told.value)
     assert message.startswith("no k can reach")
     assert "more than 1/2" in message
@@ -65,7 +65,7 @@ def test_half_or_less_has_no_plan(p, steps):
 def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
     """Figures given by hand come from no pilot: where k would be too large, the reason does not speak of one."""
     with pytest.raises(NoKCanHelp) as told:
-        margin_plan(given(p), PlannedJob(10**12))
+        margin_plan(stated_assumptions(p), PlannedJob(10**12))
     assert "pilot" not in one_line(told.value)
 
 
@@ -73,7 +73,7 @@ def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
 def test_figures_that_are_no_probabilities_are_refused(p, v):
     """P and v given by hand are probabilities, and v is not 0."""
     with pytest.raises(InputError):
-        given(p, v)
+        stated_assumptions(p, v)
 
 
 @each("name", ["input_tokens", "output_tokens", "latency"])
@@ -81,7 +81,7 @@ def test_figures_that_are_no_probabilities_are_refused(p, v):
 def test_amounts_that_cannot_be_are_refused(name, value):
     """Tokens and latency given by hand are numbers from 0 up, and no larger than makes sense."""
     with pytest.raises(InputError, match=name):
-        given(0.9, **{name: value})
+        stated_assumptions(0.9, **{name: value})
 
 
 @each(
@@ -120,7 +120,7 @@ def test_a_job_that_cannot_be_is_refused(wanted):
 def test_kinds_of_steps_are_averaged():
     """Error, votes and dissent of a plan are averages over kinds of steps, and k is the smallest that suffices."""
     spread = ErrorSpread((StepKind(0.9, (0.001,)), StepKind(0.1, (0.2,))))
-    assumed, job = replace(given(0.98), spread=spread, calm=spread), PlannedJob(10_000)
+    assumed, job = replace(stated_assumptions(0.98), spread=spread, calm=spread), PlannedJob(10_000)
     found = margin_plan(assumed, job)
     k = found.rule.k
 
@@ -136,7 +136,7 @@ def test_kinds_of_steps_are_averaged():
 def test_steps_that_are_surely_right_take_k_votes():
     """What the shares of all kinds lack are steps without errors, which take as many votes as the margin."""
     spread = ErrorSpread((StepKind(0.25, (0.1,)),))
-    found = margin_plan(replace(given(0.975), spread=spread, calm=spread), PlannedJob(1000))
+    found = margin_plan(replace(stated_assumptions(0.975), spread=spread, calm=spread), PlannedJob(1000))
     k = found.rule.k
     assert found.votes == pytest.approx(0.25 * odds.expected_votes(0.9, k) + 0.75 * k)
 
@@ -145,12 +145,12 @@ def test_steps_that_are_surely_right_take_k_votes():
 def test_voters_who_take_turns_are_raced_as_they_are(wrong):
     """With several voters k is the smallest margin from their number up that their own races reach, or just above."""
     spread, job = ErrorSpread((StepKind(1.0, wrong),)), PlannedJob(100_000)
-    assumed = replace(given(0.98), voters=tuple("abc"[: len(wrong)]), spread=spread, calm=spread)
+    assumed = replace(stated_assumptions(0.98), voters=tuple("abc"[: len(wrong)]), spread=spread, calm=spread)
     k = margin_plan(assumed, job).rule.k
     votes = [((1, 1.0 - q), (-1, q)) for q in wrong]
 
     def error(k):
-        return raced(lambda number: votes[number % len(votes)], k).wrong
+        return walk_race(lambda number: votes[number % len(votes)], k).wrong
 
     smallest = next(k for k in range(len(wrong), 100) if error(k) <= job.error)
     assert smallest <= k <= smallest + 1 + smallest // 8
@@ -160,24 +160,24 @@ def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_larg
     """Steps on which wrong votes are most are lost at any k: more than the target allows of them is refused."""
     few, many = (ErrorSpread((StepKind(1.0 - share, (0.01,)), StepKind(share, (0.8,)))) for share in (1e-8, 1e-5))
     job = PlannedJob(100_000)
-    assert margin_plan(replace(given(0.99), spread=few, calm=few), job).success(job) >= 0.95
+    assert margin_plan(replace(stated_assumptions(0.99), spread=few, calm=few), job).success(job) >= 0.95
     with pytest.raises(NoKCanHelp):
-        margin_plan(replace(given(0.99), spread=many, calm=many), job)
+        margin_plan(replace(stated_assumptions(0.99), spread=many, calm=many), job)
 
 
 @each("p", [0.6, 0.9, 0.9978])
 def test_practically_no_race_meets_the_cap_of_a_plan(p):
     """The races that are longer than the cap are far fewer than those that may be lost."""
     job = PlannedJob(100_000)
-    found = margin_plan(given(p), job)
-    still = raced(lambda _: ((1, p), (-1, 1.0 - p)), found.rule.k, negligible=0.0, most=found.cap).undecided
+    found = margin_plan(stated_assumptions(p), job)
+    still = walk_race(lambda _: ((1, p), (-1, 1.0 - p)), found.rule.k, negligible=0.0, most=found.cap).undecided
     assert still <= 0.02 * job.error
 
 
 def test_kinds_of_steps_that_are_too_rare_count_as_lost():
     """What is not looked at, because it is so rare, is never taken to be right."""
     spread = ErrorSpread((StepKind(1.0 - 1e-9, (0.01,)), StepKind(1e-9, (1e-6,))))
-    found = margin_plan(replace(given(0.99), spread=spread, calm=spread), PlannedJob(100_000))
+    found = margin_plan(replace(stated_assumptions(0.99), spread=spread, calm=spread), PlannedJob(100_000))
     assert found.error == pytest.approx(odds.loss_probability(0.99, found.rule.k) + 1e-9, rel=1e-6)
 
 
@@ -185,15 +185,15 @@ def test_a_long_chain_is_planned_for_its_rarest_steps():
     """Steps so rare that a million would not meet one are planned for where the chain is longer."""
     spread = ErrorSpread((StepKind(1.0 - 1e-13, (0.001,)), StepKind(1e-13, (0.4,))))
     job = PlannedJob(10**15)
-    found = margin_plan(replace(given(0.999), spread=spread, calm=spread), job)
+    found = margin_plan(replace(stated_assumptions(0.999), spread=spread, calm=spread), job)
     assert found.rule.k > odds.k_min(0.999, job.steps, 0.95) + 5
     assert 1e-13 * odds.loss_probability(0.6, found.rule.k) <= job.error
 
 
 def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
     """The band of the share of steps with dissent goes from the calmest steps possible to those planned for."""
-    calm, hard = beta([0.005], 100.0), beta([0.02], 100.0)
-    assumed, job = replace(given(0.99), spread=hard, calm=calm), PlannedJob(10_000)
+    calm, hard = beta_spread([0.005], 100.0), beta_spread([0.02], 100.0)
+    assumed, job = replace(stated_assumptions(0.99), spread=hard, calm=calm), PlannedJob(10_000)
     found = margin_plan(assumed, job)
     low, high = dissent_band(assumed, found, job)
     assert 0.0 < low < high == found.dissent
@@ -209,7 +209,7 @@ def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
 def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
     """Without signals the threshold is met by exactly as many votes as k."""
     job = PlannedJob(MILLION)
-    found, margin = weighted_plan(given(p), job), margin_plan(given(p), job)
+    found, margin = weighted_plan(stated_assumptions(p), job), margin_plan(stated_assumptions(p), job)
     assert isinstance(found.rule, LogOdds)
     assert found.rule.lacking(0, 0) == margin.rule.k
     assert found.success(job) >= 0.95
@@ -220,14 +220,17 @@ def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
 
 def test_a_higher_threshold_that_changes_nothing_is_not_the_last_one():
     """Weights come in steps: where a threshold a little higher needs no more votes, a still higher one is tried."""
-    assumed, job = measured(simulated(lambda _: [0.01] * 3, 20_000, Random(1), voters=3)), PlannedJob(1000, 0.99)
+    assumed, job = (
+        measured_assumptions(simulated(lambda _: [0.01] * 3, 20_000, Random(1), voters=3)),
+        PlannedJob(1000, 0.99),
+    )
     assert weighted_plan(assumed, job).success(job) >= 0.99
 
 
 def test_the_rule_of_log_odds_reaches_where_the_margin_does():
     """Votes of one weight are but counted: a model that has a k, such as the paper's nano, has a threshold."""
     job = PlannedJob(MILLION)
-    found = weighted_plan(given(0.6429), job)
+    found = weighted_plan(stated_assumptions(0.6429), job)
     assert found is not None
     assert found.success(job) >= 0.95
 
@@ -244,14 +247,14 @@ def sure_and_unsure(samples, chance, wrong=0.02, voters=1):
     while calibration.samples < samples:
         drawn = [draw(voter) for voter in range(voters)]
         if any(one.choice == "w" for one in drawn):
-            drawn += [draw(voter) for _ in range(LOOKS) for voter in range(voters)]
+            drawn += [draw(voter) for _ in range(REPEAT_VOTES) for voter in range(voters)]
         calibration.add(PilotStep(calibration.steps, tuple(drawn), "r"))
     return calibration
 
 
 def test_sure_votes_count_more_and_fewer_are_needed():
     """Where log-probabilities tell right votes from wrong ones, weighing them takes fewer votes than counting them."""
-    assumed = measured(sure_and_unsure(60_000, Random(5), voters=3))
+    assumed = measured_assumptions(sure_and_unsure(60_000, Random(5), voters=3))
     job = PlannedJob(MILLION)
     weighed, counted = weighted_plan(assumed, job), margin_plan(assumed, job)
     assert weighed.success(job) >= 0.95
@@ -267,7 +270,7 @@ def lost(rule, signals, q, votes):
     for _ in range(votes):
         after = defaultdict(float)
         for (lead, said), chance in open_.items():
-            for place, logprob in enumerate([-9.0, *EDGES]):
+            for place, logprob in enumerate([-9.0, *LOGPROB_EDGES]):
                 for right, share in ((True, (1.0 - q) * signals.right[place]), (False, q * signals.wrong[place])):
                     weighing = StepWeights(rule.weights, dict(said))
                     weight = weighing.weigh("sim", logprob, int(right))
@@ -282,7 +285,7 @@ def lost(rule, signals, q, votes):
 
 def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
     """Weighed as runs weigh, instead of on a coarse grid, races are lost no more often than the plan says."""
-    assumed, job = measured(sure_and_unsure(5000, Random(6), wrong=0.05)), PlannedJob(1000)
+    assumed, job = measured_assumptions(sure_and_unsure(5000, Random(6), wrong=0.05)), PlannedJob(1000)
     found = weighted_plan(assumed, job)
     assert found.error <= job.error
     kinds = [(kind.share, kind.wrong[0]) for kind in assumed.spread.kinds if kind.share > 1e-7]
@@ -292,9 +295,9 @@ def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
 
 def test_votes_that_weigh_nothing_make_no_plan():
     """No threshold is planned for subtasks of several steps, without signals, or where no vote weighs anything."""
-    assert weighted_plan(given(0.9), PlannedJob(1000, m=2)) is None
-    assert weighted_plan(replace(given(0.9), signals=()), PlannedJob(1000)) is None
-    assert weighted_plan(given(0.5), PlannedJob(1000)) is None
+    assert weighted_plan(stated_assumptions(0.9), PlannedJob(1000, m=2)) is None
+    assert weighted_plan(replace(stated_assumptions(0.9), signals=()), PlannedJob(1000)) is None
+    assert weighted_plan(stated_assumptions(0.5), PlannedJob(1000)) is None
 
 
 # --- what a pilot leaves open
@@ -303,7 +306,7 @@ def test_votes_that_weigh_nothing_make_no_plan():
 def test_a_pilot_is_planned_for_on_the_safe_side():
     """What is planned for errs more often than what was measured, and what is calm less often."""
     calibration = simulated(lambda _: [0.01], 4000, Random(1))
-    assumed = measured(calibration)
+    assumed = measured_assumptions(calibration)
     estimate = 1.0 - assumed.p[0].estimate
     assert assumed.calm.mean_wrong(0) < estimate < assumed.spread.mean_wrong(0)
     assert assumed.spread.mean_wrong(0) < 1.0 - assumed.p[0].low
@@ -313,7 +316,7 @@ def test_a_pilot_is_planned_for_on_the_safe_side():
 def test_a_longer_pilot_needs_no_more_votes():
     """The more samples, the less is left open: k comes down to what the estimate itself needs, or one above."""
     ks = [
-        margin_plan(measured(simulated(lambda _: [0.01], samples, Random(2))), PlannedJob(MILLION)).rule.k
+        margin_plan(measured_assumptions(simulated(lambda _: [0.01], samples, Random(2))), PlannedJob(MILLION)).rule.k
         for samples in (1000, 4000, 40_000)
     ]
     assert ks == sorted(ks, reverse=True)
@@ -322,7 +325,7 @@ def test_a_longer_pilot_needs_no_more_votes():
 
 def test_flags_make_samples_dearer_and_are_taken_at_their_worst():
     """V of a plan is the lower bound of what was measured, so that costs are rather too high."""
-    assumed = measured(simulated(lambda _: [0.01], 3000, Random(3), v=0.9))
+    assumed = measured_assumptions(simulated(lambda _: [0.01], 3000, Random(3), v=0.9))
     assert 0.87 < assumed.v < 0.9
 
 
@@ -330,7 +333,7 @@ def test_flags_make_samples_dearer_and_are_taken_at_their_worst():
 def test_a_calibration_without_votes_cannot_be_planned_with(empty):
     """Nothing counted is refused in one line that asks for more samples."""
     with pytest.raises(InputError) as told:
-        measured(empty)
+        measured_assumptions(empty)
     assert "more samples" in one_line(told.value)
 
 
@@ -340,7 +343,7 @@ def test_a_calibration_of_flags_alone_cannot_be_planned_with():
     for step in range(50):
         calibration.add(looked(step, None, "r"))
     with pytest.raises(InputError, match="flagged") as told:
-        measured(calibration)
+        measured_assumptions(calibration)
     one_line(told.value)
 
 
@@ -349,15 +352,15 @@ def test_a_voter_without_votes_cannot_be_planned_with():
     calibration = blank(2)
     calibration.add(looked(0, "r", None, None, None, voters=2))
     with pytest.raises(InputError, match="votes"):
-        measured(calibration)
+        measured_assumptions(calibration)
 
 
 def test_a_step_that_is_always_wrong_forbids_a_long_chain():
     """A pilot with a step that was wrong all 25 times leaves no margin, and the reason counts such steps."""
     calibration = simulated(lambda _: [0.001], 3000, Random(4))
-    calibration.add(looked(calibration.steps, *["w"] * (LOOKS + 1)))
+    calibration.add(looked(calibration.steps, *["w"] * (REPEAT_VOTES + 1)))
     with pytest.raises(NoKCanHelp) as told:
-        margin_plan(measured(calibration), PlannedJob(100_000))
+        margin_plan(measured_assumptions(calibration), PlannedJob(100_000))
     message = one_line(told.value)
     assert "the most likely answer is wrong" in message
     assert "other models" in message
@@ -366,16 +369,16 @@ def test_a_step_that_is_always_wrong_forbids_a_long_chain():
 def test_a_step_hard_for_one_voter_is_carried_by_the_others():
     """The same stubborn step of one voter among three does not forbid the plan: the others outvote it."""
     calibration = simulated(lambda _: [0.001] * 3, 9000, Random(5), voters=3)
-    calibration.add(looked(calibration.steps, *"wrr" * (LOOKS + 1), voters=3))
+    calibration.add(looked(calibration.steps, *"wrr" * (REPEAT_VOTES + 1), voters=3))
     job = PlannedJob(100_000)
-    assert margin_plan(measured(calibration), job).success(job) >= 0.95
+    assert margin_plan(measured_assumptions(calibration), job).success(job) >= 0.95
     with pytest.raises(NoKCanHelp):
-        margin_plan(measured(calibration.only(0)), job)
+        margin_plan(measured_assumptions(calibration.only(0)), job)
 
 
 def test_what_a_pilot_cannot_exclude_is_told():
     """A plan says how many steps may be such that the most likely answer is wrong, though none was met."""
-    told = planned(measured(simulated(lambda _: [0.01], 2000, Random(6))), PlannedJob(100_000)).json
+    told = plan_model(measured_assumptions(simulated(lambda _: [0.01], 2000, Random(6))), PlannedJob(100_000)).json
     assert told["pathological"]["share"] == 0.0
     assert 100.0 < told["pathological"]["steps_at_most"] < 1000.0
 
@@ -383,10 +386,10 @@ def test_what_a_pilot_cannot_exclude_is_told():
 def test_notes_tell_what_was_not_seen():
     """Judged by votes, walked, or of several voters: each is a note on the plan."""
     plain = simulated(lambda _: [0.01], 500, Random(7))
-    assert measured(plain).notes == ()
+    assert measured_assumptions(plain).notes == ()
     plain.judged_by, plain.walked = "votes", True
-    assert len(measured(plain).notes) == 2
-    assert len(measured(simulated(lambda _: [0.01, 0.01], 500, Random(7), voters=2)).notes) == 1
+    assert len(measured_assumptions(plain).notes) == 2
+    assert len(measured_assumptions(simulated(lambda _: [0.01, 0.01], 500, Random(7), voters=2)).notes) == 1
 
 
 def test_the_error_of_a_job_is_what_one_step_may_have():

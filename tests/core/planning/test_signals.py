@@ -5,22 +5,22 @@ from itertools import pairwise
 
 from pilots import blank
 from tables import each
-from unerring.core.planning.calibration import EDGES, HardStep, VoterCount, VoterOnHardStep
-from unerring.core.planning.signals import ENOUGH, measured_signals, weights_of
+from unerring.core.planning.calibration import LOGPROB_EDGES, ErrorStep, VoterCount, VoterOnErrorStep
+from unerring.core.planning.signals import MIN_ERROR_STEPS, measured_signals, weights_of
 
-SCATTERED = VoterOnHardStep(right=24, wrong=1, first_wrong=True, rival=0)  # the first vote was wrong, and no other
-STUBBORN = VoterOnHardStep(right=0, wrong=25, first_wrong=True, rival=24)  # every vote was wrong, in the same way
-UNLUCKY = VoterOnHardStep(right=15, wrong=10, first_wrong=True, rival=9)
-SEEN_ONCE = VoterOnHardStep(right=0, wrong=1, first_wrong=True, rival=0)  # wrong, and never looked at again
-BY_ANOTHER = VoterOnHardStep(right=0, wrong=24, first_wrong=False, rival=24)  # looked at because another voter erred
+SCATTERED = VoterOnErrorStep(right=24, wrong=1, first_wrong=True, rival=0)  # the first vote was wrong, and no other
+STUBBORN = VoterOnErrorStep(right=0, wrong=25, first_wrong=True, rival=24)  # every vote was wrong, in the same way
+UNLUCKY = VoterOnErrorStep(right=15, wrong=10, first_wrong=True, rival=9)
+SEEN_ONCE = VoterOnErrorStep(right=0, wrong=1, first_wrong=True, rival=0)  # wrong, and never looked at again
+BY_ANOTHER = VoterOnErrorStep(right=0, wrong=24, first_wrong=False, rival=24)  # looked at because another voter erred
 
 
 def pilot_of(*troubles, bins=None):
     """A calibration of one voter with 3,000 first votes, whose wrong ones fell on these steps."""
     wrong = sum(one.first_wrong for one in troubles)
     voter = VoterCount("sim", steps=3000, votes=3000, wrong=wrong)
-    voter.bins = bins or [*([0, 0] for _ in EDGES), [0, 0], [3000 - wrong, wrong]]
-    steps = [HardStep(number, (one,), one.later_right, one.rival) for number, one in enumerate(troubles)]
+    voter.bins = bins or [*([0, 0] for _ in LOGPROB_EDGES), [0, 0], [3000 - wrong, wrong]]
+    steps = [ErrorStep(number, (one,), one.later_right, one.rival) for number, one in enumerate(troubles)]
     return replace(blank(1), steps=3000, samples=3000, voters=[voter], troubles=steps)
 
 
@@ -32,10 +32,10 @@ def weights(*troubles):
 def test_one_stubborn_step_among_many_scattered_ones_limits_the_voter_to_two_votes():
     """The worst step decides, not the best or the usual one: a voter that is wrong without end somewhere is not heard
     without end, however many of its other errors scatter."""
-    scattered = weights(*[SCATTERED] * ENOUGH)
+    scattered = weights(*[SCATTERED] * MIN_ERROR_STEPS)
     assert (scattered.again, scattered.repeat > 2000) == (0, True)
-    for place in (0, ENOUGH // 2, ENOUGH):
-        troubles = [SCATTERED] * ENOUGH
+    for place in (0, MIN_ERROR_STEPS // 2, MIN_ERROR_STEPS):
+        troubles = [SCATTERED] * MIN_ERROR_STEPS
         troubles.insert(place, STUBBORN)
         limited = weights(*troubles)
         assert limited.repeat == 0
@@ -44,51 +44,53 @@ def test_one_stubborn_step_among_many_scattered_ones_limits_the_voter_to_two_vot
 
 def test_a_further_vote_counts_what_the_worst_step_leaves_it():
     """Where errors scatter, the weight of a further vote is that of the step with the most later errors."""
-    mixed = weights(*[SCATTERED] * ENOUGH, UNLUCKY)
-    assert mixed.repeat == weights(*[UNLUCKY] * ENOUGH).repeat < weights(*[SCATTERED] * ENOUGH).repeat
+    mixed = weights(*[SCATTERED] * MIN_ERROR_STEPS, UNLUCKY)
+    assert (
+        mixed.repeat == weights(*[UNLUCKY] * MIN_ERROR_STEPS).repeat < weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat
+    )
     assert mixed.again == 0
 
 
 def test_a_step_that_is_wrong_on_half_of_its_later_votes_is_stubborn():
     """From a chance of 1/2 on, further votes would move nothing or mislead: the voter is heard twice."""
-    half = VoterOnHardStep(right=12, wrong=13, first_wrong=True, rival=12)  # 12 of 24 later votes: (12 + 0.5) / 25
+    half = VoterOnErrorStep(right=12, wrong=13, first_wrong=True, rival=12)  # 12 of 24 later votes: (12 + 0.5) / 25
     assert half.chance == 0.5
-    assert weights(*[SCATTERED] * ENOUGH, half).repeat == 0
-    assert weights(*[SCATTERED] * ENOUGH, replace(half, right=13, wrong=12)).repeat > 0
+    assert weights(*[SCATTERED] * MIN_ERROR_STEPS, half).repeat == 0
+    assert weights(*[SCATTERED] * MIN_ERROR_STEPS, replace(half, right=13, wrong=12)).repeat > 0
 
 
-@each("count", [0, 1, ENOUGH - 1])
+@each("count", [0, 1, MIN_ERROR_STEPS - 1])
 def test_too_few_errors_do_not_say_that_errors_scatter(count):
     """With fewer steps than ENOUGH the next one may be stubborn: the voter is heard twice at most."""
     assert weights(*[SCATTERED] * count).repeat == 0
-    assert weights(*[SCATTERED] * ENOUGH).repeat > 0
+    assert weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat > 0
 
 
 @each("other", [SEEN_ONCE, BY_ANOTHER], ids=lambda one: f"{one}")
 def test_steps_that_say_nothing_of_a_voters_errors_are_not_counted(other):
     """A wrong vote that was never followed by another, and a step where another voter was wrong first, tell nothing
     of how this voter's errors repeat: they neither make up ENOUGH steps nor count as stubborn ones."""
-    assert weights(*[SCATTERED] * (ENOUGH - 1), other).repeat == 0
-    scattered = pilot_of(*[SCATTERED] * ENOUGH)
-    scattered.troubles.append(HardStep(ENOUGH, (other,), other.later_right, other.rival))
+    assert weights(*[SCATTERED] * (MIN_ERROR_STEPS - 1), other).repeat == 0
+    scattered = pilot_of(*[SCATTERED] * MIN_ERROR_STEPS)
+    scattered.troubles.append(ErrorStep(MIN_ERROR_STEPS, (other,), other.later_right, other.rival))
     (signals,) = measured_signals(scattered)
-    assert signals.weights.repeat == weights(*[SCATTERED] * ENOUGH).repeat
+    assert signals.weights.repeat == weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat
 
 
 def test_surer_votes_never_weigh_less():
     """Chances to err fall from bin to bin of log-probability; neighbours that do not are pooled, and no others."""
-    bins = [[0, 0] for _ in range(len(EDGES) + 2)]
+    bins = [[0, 0] for _ in range(len(LOGPROB_EDGES) + 2)]
     bins[2], bins[4], bins[6], bins[9] = [80, 20], [85, 15], [70, 30], [900, 1]
-    (signals,) = measured_signals(pilot_of(*[SCATTERED] * ENOUGH, bins=bins))
+    (signals,) = measured_signals(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS, bins=bins))
     weighed = signals.weights.bins
-    assert len(weighed) == len(EDGES) + 1
+    assert len(weighed) == len(LOGPROB_EDGES) + 1
     assert all(low <= high for low, high in pairwise(weighed))
     assert weighed[2] < weighed[9]
-    assert weights_of(["sim"], [signals]).edges == EDGES
+    assert weights_of(["sim"], [signals]).edges == LOGPROB_EDGES
 
 
 def test_without_log_probabilities_there_is_one_bin():
     """Votes that all lie in the last bin, which has none, weigh the same and no edges part them."""
-    (signals,) = measured_signals(pilot_of(*[SCATTERED] * ENOUGH))
+    (signals,) = measured_signals(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS))
     assert (signals.right, signals.wrong, len(signals.weights.bins)) == ((1.0,), (1.0,), 1)
     assert weights_of(["sim"], [signals]).edges == ()

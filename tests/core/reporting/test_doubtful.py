@@ -4,7 +4,7 @@ import pytest
 
 from unerring.core.journal.entries import QuestionText, Ruled
 from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
-from unerring.core.reporting.reasons import ReasonCounts, alike
+from unerring.core.reporting.reasons import ReasonCounts, without_details
 from unerring.core.reporting.report import HARDEST, report_of
 from unerring.core.short_text import shortened
 from unerring.core.voting.policy import Policy
@@ -119,9 +119,9 @@ def test_a_text_that_fits_is_not_shortened(text, chars):
 def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
     """They are counted together, by the first of them."""
     same = ["812 tokens, more than 750", "1,904 tokens, more than 750", "7 tokens,  more than 1.5"]
-    assert len({alike(one) for one in same}) == 1
-    assert alike("not a label: 'x'") == alike('not a label: "it\'s y"')
-    assert alike("not a label") != alike("not a word")
+    assert len({without_details(one) for one in same}) == 1
+    assert without_details("not a label: 'x'") == without_details('not a label: "it\'s y"')
+    assert without_details("not a label") != without_details("not a word")
     reasons = ReasonCounts()
     for one in same:
         reasons.add(FlagKind.TOO_LONG, one)

@@ -6,7 +6,7 @@ import pytest
 
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import (
-    DRAFT,
+    DRAFT_SLOT,
     Cancelled,
     Drafted,
     Failed,
@@ -336,7 +336,7 @@ def test_what_the_end_leaves_behind_is_wasted(script):
 def test_drafts_are_counted_and_paid_for(script):
     """A draft is no sample, and its tokens count like any others."""
     script.open()
-    script.tell(Intent(1, DRAFT, 1, "guessed"), Drafted(1, Usage(7, 3), "guessed"), Drafted(0, Usage(3, 2)))
+    script.tell(Intent(1, DRAFT_SLOT, 1, "guessed"), Drafted(1, Usage(7, 3), "guessed"), Drafted(0, Usage(3, 2)))
     report = script.report()
     assert report["speculation"]["drafts"] == 2
     assert report["tokens"] == {"input": 10, "output": 5}

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.core.reporting.timeline import MOST_WINDOWS, Timeline
+from unerring.core.reporting.timeline import MAX_WINDOWS, Timeline
 
 
-def told(dissents, most=MOST_WINDOWS):
+def told(dissents, most=MAX_WINDOWS):
     """A timeline that was given which steps had dissent."""
     timeline = Timeline(most)
     for dissented in dissents:
@@ -25,7 +25,7 @@ def test_the_windows_part_the_run(dissents, most, least):
     assert at == len(dissents)
 
 
-@given(st.integers(0, 2_000), st.sampled_from([2, 4, 10, MOST_WINDOWS]))
+@given(st.integers(0, 2_000), st.sampled_from([2, 4, 10, MAX_WINDOWS]))
 def test_there_are_never_more_windows_than_allowed(steps, most):
     """A run of any length has at most so many windows, and from half as many on at least half as many."""
     windows = told([False] * steps, most).windows()

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring.core.journal.entries import Replies, Reply
-from unerring.core.journal.spend import WORDING
+from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.voting.duplicates import (
-    CACHED,
-    ENOUGH,
-    OTHER_TEXT,
-    STRAY,
-    TWICE,
+    CACHED_REASON,
+    COPY_REASON,
+    MIN_COMPARABLE_TEXTS,
+    OTHER_TEXT_REASON,
+    STRAY_REASON,
     DuplicateDetector,
     ExcessTest,
     SentCall,
 )
 from unerring.core.voting.reply_ids import (
     FEW_NAMES,
-    REMEMBERED,
-    SETTLED,
-    TIME_TOLERANCE,
+    MIN_DISTINCT_IDS,
+    MIN_REMEMBERED_IDS,
+    TIME_TOLERANCE_SECONDS,
     IdTrust,
     RepeatKind,
     ReplyIds,
@@ -50,7 +50,7 @@ def name(number):
     return f"chatcmpl-{number:016x}"
 
 
-def taught(seconds=1.0, usage=WRITTEN, count=ENOUGH, spread=0.02):
+def taught(seconds=1.0, usage=WRITTEN, count=MIN_COMPARABLE_TEXTS, spread=0.02):
     """Copies that know the latency of so many new texts, all later ones to questions of their own."""
     copies, chance = DuplicateDetector(), Random(1)
     for i in range(count):
@@ -65,7 +65,7 @@ def taught(seconds=1.0, usage=WRITTEN, count=ENOUGH, spread=0.02):
 def test_a_reply_that_is_marked_as_cached_is_a_copy():
     """A provider's own word is enough, whatever the text."""
     copies = DuplicateDetector()
-    assert copies.judge("m", FIRST, Sample("7", cached=True), False) == CACHED
+    assert copies.judge("m", FIRST, Sample("7", cached=True), False) == CACHED_REASON
     assert (copies.copies, copies.samples, copies.share) == (1, 1, 1.0)
     assert copies.worst_voter == "m"
 
@@ -75,8 +75,8 @@ def test_marks_that_mean_nothing_are_passed_over():
     copies = DuplicateDetector()
     copies.distrust_marks("m")
     assert copies.judge("m", FIRST, Sample("7", cached=True), False) is None
-    assert copies.judge(f"m{WORDING}2", FIRST, Sample("7", cached=True), True) is None
-    assert copies.judge("other", FIRST, Sample("7", cached=True), True) == CACHED
+    assert copies.judge(f"m{WORDING_SEPARATOR}2", FIRST, Sample("7", cached=True), True) is None
+    assert copies.judge("other", FIRST, Sample("7", cached=True), True) == CACHED_REASON
 
 
 # identities
@@ -87,7 +87,7 @@ def test_the_same_identity_with_the_same_text_is_a_copy():
     copies = DuplicateDetector()
     assert copies.judge("m", FIRST, Sample("7", reply_id=name(1)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(2)), True) is None
-    assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == TWICE
+    assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == COPY_REASON
 
 
 def test_a_reply_that_strays_to_another_question_is_known_and_is_no_sign_of_a_cache():
@@ -95,11 +95,11 @@ def test_a_reply_that_strays_to_another_question_is_known_and_is_no_sign_of_a_ca
     copies = DuplicateDetector()
     for i in range(10):
         assert copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False) is None
-    for voter in ("m", f"m{WORDING}2", "another model of the account"):
-        assert copies.judge(voter, SentCall("another"), Sample("7", reply_id=name(9)), False) == STRAY
+    for voter in ("m", f"m{WORDING_SEPARATOR}2", "another model of the account"):
+        assert copies.judge(voter, SentCall("another"), Sample("7", reply_id=name(9)), False) == STRAY_REASON
     assert (copies.copies, copies.too_many) == (0, False)
     assert copies.judge("m", FIRST, Sample("7", reply_id=name(10)), False) is None
-    assert copies.judge("m", LATER, Sample("7", reply_id=name(10)), True) == TWICE
+    assert copies.judge("m", LATER, Sample("7", reply_id=name(10)), True) == COPY_REASON
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
@@ -125,9 +125,9 @@ def test_a_reply_that_was_mangled_once_and_comes_again_whole_leaves_the_others_n
     for i in range(9):
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
     for i in range(3):
-        assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(i)), False) == STRAY
-        assert copies.judge("m", SentCall("other"), Sample("7, whole", reply_id=name(i)), False) == OTHER_TEXT
-    assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(8)), False) == STRAY
+        assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(i)), False) == STRAY_REASON
+        assert copies.judge("m", SentCall("other"), Sample("7, whole", reply_id=name(i)), False) == OTHER_TEXT_REASON
+    assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(8)), False) == STRAY_REASON
 
 
 def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
@@ -135,14 +135,14 @@ def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
     copies = DuplicateDetector()
     for voter in ("m", "other"):
         copies.judge(voter, FIRST, Sample("7", reply_id=name(len(voter))), False)
-    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == TWICE
-    assert copies.judge("m", LATER, Sample("8", reply_id=name(1)), False) == OTHER_TEXT
-    assert copies.judge("m", LATER, Sample("9", reply_id=name(1)), False) == OTHER_TEXT
+    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == COPY_REASON
+    assert copies.judge("m", LATER, Sample("8", reply_id=name(1)), False) == OTHER_TEXT_REASON
+    assert copies.judge("m", LATER, Sample("9", reply_id=name(1)), False) == OTHER_TEXT_REASON
     for text in "456":
         assert copies.judge("m", LATER, Sample(text, reply_id=name(1)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) is None
     assert (copies.copies, copies.worst_voter, copies.too_many) == (1, "other", False)
-    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == TWICE
+    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == COPY_REASON
 
 
 @pytest.mark.parametrize("together", [1, 3])
@@ -171,14 +171,14 @@ def test_a_proxy_that_is_stuck_is_never_believed():
                 copies.judge("m", SentCall(f"own {i}"), Sample("own", reply_id=name(10_000 + i)), False)
             again = i % distinct
             reason = copies.judge("m", SentCall(f"later {i}"), Sample(str(again), reply_id=name(again)), False)
-            assert reason == STRAY
+            assert reason == STRAY_REASON
         assert copies.astray is (other == 0)
 
 
 def test_copies_by_name_end_a_session_once_replies_are_known_to_have_names_of_their_own():
     """A cache that says nothing and keeps its names ends a session as soon as four replies had names of their own."""
     copies = DuplicateDetector()
-    for i in range(SETTLED):
+    for i in range(MIN_DISTINCT_IDS):
         assert not copies.too_many
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
         copies.judge("m", SentCall(f"q{i}", later=True), Sample("7", reply_id=name(i)), True)
@@ -202,7 +202,7 @@ def test_only_the_latest_names_are_remembered():
     assert copies.judge("m", SentCall("q100", True), Sample("7", reply_id=name(100)), True) is not None
     copies.judge("m", SentCall("q200"), Sample("7", reply_id=name(200)), False)
     assert copies.judge("m", SentCall("q0", True), Sample("7", reply_id=name(0)), True) is None
-    assert REMEMBERED > 100_000
+    assert MIN_REMEMBERED_IDS > 100_000
 
 
 def test_runs_in_several_threads_look_a_name_up_one_after_the_other():
@@ -228,7 +228,7 @@ def test_names_of_an_earlier_session_are_known():
     copies = DuplicateDetector(names=names)
     for i in range(100):
         assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(100 + i)), False) is None
-        assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(i)), False) == STRAY
+        assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(i)), False) == STRAY_REASON
     assert copies.samples == 200
 
 
@@ -262,7 +262,7 @@ def test_a_reply_made_before_it_was_asked_for_does_not_vote(ahead):
         if i % 10:
             continue
         sample = honest(chance, ahead, took)
-        made = sample.made - took - TIME_TOLERANCE - chance.uniform(1.1, 600.0)
+        made = sample.made - took - TIME_TOLERANCE_SECONDS - chance.uniform(1.1, 600.0)
         stray = Sample(sample.text, seconds=took, made=made)
         reason = copies.judge("m", SentCall(f"q{i}"), stray, False)
         assert reason is not None
@@ -379,7 +379,7 @@ def test_no_answer_is_held_against_longer_ones_where_tokens_are_not_counted():
     """Where usage is taken at its worst, characters tell: a letter may come sooner than a page."""
     worst = Usage(len(ASKED) + 300, 750)
     copies, page = DuplicateDetector(), "word " * 200
-    for i in range(2 * ENOUGH):
+    for i in range(2 * MIN_COMPARABLE_TEXTS):
         copies.judge("m", asked(i, 1), Sample(f"{page}{i}", worst, seconds=3.0), False)
     assert copies.judge("m", LATER, Sample("7", worst, seconds=0.1), True) is None
     assert copies.judge("m", LATER, Sample(f"{page}1", worst, seconds=0.1), True) is not None
@@ -389,7 +389,7 @@ def test_first_replies_are_no_measure_where_reading_may_take_longer():
     """Prompts that are longer than twice the answer, or were not counted, teach nothing about later replies."""
     for usage, enough in ((WRITTEN, True), (SHORT, False), (Usage(len(ASKED) + 300, 2000), False)):
         copies = DuplicateDetector()
-        for i in range(2 * ENOUGH):
+        for i in range(2 * MIN_COMPARABLE_TEXTS):
             copies.judge("m", asked(i, 0), Sample(f"text {i}", usage, seconds=3.0), False)
         soon = Sample("text 0", usage, seconds=0.1)
         assert (copies.judge("m", asked(0, 1), soon, True) is not None) is enough
@@ -448,8 +448,8 @@ def test_a_known_text_that_comes_too_soon_is_a_copy():
 def test_latencies_are_compared_once_there_are_enough():
     """One new text too few, and nothing is said."""
     soon = Sample("7", WRITTEN, seconds=0.03)
-    assert taught(count=ENOUGH - 1, spread=0.0).judge("m", LATER, soon, True) is None
-    assert taught(count=ENOUGH, spread=0.0).judge("m", LATER, soon, True) is not None
+    assert taught(count=MIN_COMPARABLE_TEXTS - 1, spread=0.0).judge("m", LATER, soon, True) is None
+    assert taught(count=MIN_COMPARABLE_TEXTS, spread=0.0).judge("m", LATER, soon, True) is not None
 
 
 def test_a_cache_that_answers_now_and_then_is_noticed():
@@ -553,7 +553,7 @@ def reading_engine(copies, share, faster, seed, questions=600):
             took = chance.uniform(0.004, 0.008) if copied else took * exp(chance.gauss(0.0, 0.2))
             sample = Sample("7", Usage(580, 20), seconds=took, reply_id=name(3 * question + i))
             told = copies.judge("m", asked(question, i), sample, i > 0) is not None
-            if question >= ENOUGH:
+            if question >= MIN_COMPARABLE_TEXTS:
                 found, all_copies, false = (
                     found + (told and copied),
                     all_copies + copied,

@@ -6,11 +6,11 @@ import pytest
 
 from unerring import RedFlag, Subtask
 from unerring.core.request import Request, request_from
-from unerring.core.voting.echo import echo_line, require_echo, token_of, without_echo
+from unerring.core.voting.echo import echo_line, echo_token, require_echo, without_echo
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Settings
 
-TOKEN = token_of("a call")
+TOKEN = echo_token("a call")
 ANSWERS = ["7", '{"a": "b"}', "next_state = [[3], [], []]", "```json\n{}\n```", "two\nlines", 'he said "no"']
 ENDS = ["\n{}", "\n\n{}\n", "\n`{}`", "\n**{}**", " {}", " {}.", '\n"{}"\n', "\n#{}", "\n  {}  "]
 
@@ -23,7 +23,9 @@ def test_an_answer_is_what_stands_before_its_token():
     assert without_echo(TOKEN, TOKEN) == ""
 
 
-@pytest.mark.parametrize("text", ["7", "", f"7 {TOKEN} and more", f"7 {TOKEN}X", f"7 X{TOKEN}", f"7\n{token_of('b')}"])
+@pytest.mark.parametrize(
+    "text", ["7", "", f"7 {TOKEN} and more", f"7 {TOKEN}X", f"7 X{TOKEN}", f"7\n{echo_token('b')}"]
+)
 def test_an_answer_without_its_token_is_flagged_as_another_calls(text):
     """No token, another call's, or one with something behind it: the flag is none that the text alone explains."""
     with pytest.raises(RedFlag, match=TOKEN) as raised:
@@ -46,7 +48,7 @@ def test_each_call_has_a_token_of_its_own():
     assert len(tokens) == 32
     assert Request().token(1.0, "ab", of) is None
     assert request.token(1.0, "ab", of) == Request(echo=True).token(1.0, "ab", of)
-    assert max(Counter(token_of(str(i)) for i in range(20_000)).values()) == 1
+    assert max(Counter(echo_token(str(i)) for i in range(20_000)).values()) == 1
     assert TOKEN in echo_line(TOKEN)
 
 

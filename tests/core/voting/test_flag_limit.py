@@ -5,10 +5,17 @@ from random import Random
 
 import pytest
 
-from unerring.core.voting.flag_limit import FIRST, WINDOW, FlaggedSample, FlagWatch, advice, explained
+from unerring.core.voting.flag_limit import (
+    MIN_FLAGS_WITHOUT_VOTE,
+    WINDOW_SAMPLES,
+    FlaggedSample,
+    FlagWatch,
+    advice,
+    explanation_of,
+)
 from unerring.core.voting.parsing import json_answer
 from unerring.core.voting.redflag import FlagKind, RedFlag
-from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
+from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
 FLAG = FlaggedSample(FlagKind.MALFORMED, "the answer is not JSON", "well")
 
@@ -22,11 +29,11 @@ def drawn(watch, step, voters=("a",)):
 
 def test_a_run_is_stopped_at_its_first_samples_where_all_are_flagged():
     """After 16 flagged samples and no vote, on one step or on many, and not before; of several voters all must be."""
-    for steps in ([[True] * FIRST], [[True]] * FIRST, [[True] * 3] * 6):
+    for steps in ([[True] * MIN_FLAGS_WITHOUT_VOTE], [[True]] * MIN_FLAGS_WITHOUT_VOTE, [[True] * 3] * 6):
         watch = FlagWatch(0.95)
         stops = [drawn(watch, step) for step in steps]
         assert stops == [False] * (len(steps) - 1) + [True]
-    assert not drawn(FlagWatch(0.95), [True] * (FIRST - 1))
+    assert not drawn(FlagWatch(0.95), [True] * (MIN_FLAGS_WITHOUT_VOTE - 1))
     assert not drawn(FlagWatch(0.95), [True] * 60 + [False])
     assert not drawn(FlagWatch(1.0), [True] * 1000)
     three = FlagWatch(0.95)
@@ -75,8 +82,11 @@ def test_false_alarms_are_as_rare_as_they_are_said_to_be():
     The window is counted exactly; over three million samples its bound is below one in 8,900. Samples of such a model,
     drawn with a seed, stop nothing, nor do those of embedded members that fail on single steps.
     """
-    assert FIRST == 16
-    full = sum(comb(WINDOW, flagged) for flagged in range(WINDOW + 1) if flagged > 0.95 * WINDOW) / 2**WINDOW
+    assert MIN_FLAGS_WITHOUT_VOTE == 16
+    full = (
+        sum(comb(WINDOW_SAMPLES, flagged) for flagged in range(WINDOW_SAMPLES + 1) if flagged > 0.95 * WINDOW_SAMPLES)
+        / 2**WINDOW_SAMPLES
+    )
     assert full == 41 / 2**40
     assert 3_000_000 * full < 1 / 8900
     chance, watch = Random(16), FlagWatch(0.95)
@@ -91,10 +101,10 @@ def test_false_alarms_are_as_rare_as_they_are_said_to_be():
 ADVICE = [
     (FlaggedSample(FlagKind.MALFORMED, "no JSON", '```json\n{"a": 1}\n```'), "lenient_json"),
     (FlaggedSample(FlagKind.MALFORMED, "no JSON", "<think>so</think>7"), "`parse` lenient-json"),
-    (FlaggedSample(FlagKind.MALFORMED, f"empty; {NOTED_REASONING}", ""), "reasoning_effort"),
-    (FlaggedSample(FlagKind.MALFORMED, f"empty; {NOTED_TOOLS}", ""), "no tools"),
+    (FlaggedSample(FlagKind.MALFORMED, f"empty; {NOTE_REASONING}", ""), "reasoning_effort"),
+    (FlaggedSample(FlagKind.MALFORMED, f"empty; {NOTE_TOOL_CALLS}", ""), "no tools"),
     (FlaggedSample(FlagKind.TRUNCATED, "cut off", "one"), "`max_output_tokens` 1500"),
-    (FlaggedSample(FlagKind.TRUNCATED, f"cut off; {NOTED_REASONING}", ""), "`max_output_tokens` 3000"),
+    (FlaggedSample(FlagKind.TRUNCATED, f"cut off; {NOTE_REASONING}", ""), "`max_output_tokens` 3000"),
     (FlaggedSample(FlagKind.TOO_LONG, "900 tokens", "one"), "`max_output_tokens` 1500"),
     (FlaggedSample(FlagKind.BROKEN_OFF, "for the reason 'model_context_window_exceeded'", "o"), "shorter question"),
     (FlaggedSample(FlagKind.REJECTED, "no such label", "7"), "check"),
@@ -115,9 +125,9 @@ def test_the_most_common_reason_is_told_with_a_reply_that_no_terminal_obeys():
         with pytest.raises(RedFlag) as raised:
             json_answer(text)
         flagged.append(FlaggedSample(raised.value.kind, raised.value.reason + f" at {len(text)}", text))
-    told = explained(flagged, 750)
+    told = explanation_of(flagged, 750)
     assert "(2 of 3)" in told
     assert "\\x1b[2Jxxx" in told
     assert told.isprintable()
     assert len(told) < 500
-    assert explained([], 750) == ""
+    assert explanation_of([], 750) == ""

@@ -4,7 +4,7 @@ import pytest
 
 from unerring import RedFlag, json_answer, lenient_json
 from unerring.core.voting import parsing
-from unerring.core.voting.parsing import PARSERS, parser_called
+from unerring.core.voting.parsing import PARSERS, parser_named
 from unerring.errors import InputError
 
 
@@ -71,7 +71,7 @@ def test_lenient_json_tolerates_nothing_else():
 
 def test_parsers_go_by_names():
     """A process can take the name of a parser as its parameter; an unknown name is refused in one line."""
-    assert {name: parser_called(name)(' "a" ') for name in PARSERS} == {
+    assert {name: parser_named(name)(' "a" ') for name in PARSERS} == {
         "json": "a",
         "lenient-json": "a",
         "text": '"a"',
@@ -79,12 +79,12 @@ def test_parsers_go_by_names():
     assert flagged(PARSERS["text"], " \n") == "the answer is empty"
     for name in ("yaml", None, ["json"]):
         with pytest.raises(InputError, match="parse must be one of json, lenient-json, text"):
-            parser_called(name)
+            parser_named(name)
 
 
 def test_what_is_kept_of_a_process_s_texts_is_bounded():
     """A process that has another example, or another field's name, at each step fills no memory with them."""
     for number in range(1000):
         parsing._example_texts(f'{{"answer": "example {number}"}}')
-    assert parsing._example_texts.cache_info().currsize <= parsing.MAX_KEPT
-    assert parsing._label.cache_info().maxsize == parsing.MAX_KEPT
+    assert parsing._example_texts.cache_info().currsize <= parsing.MAX_CACHE_ENTRIES
+    assert parsing._label.cache_info().maxsize == parsing.MAX_CACHE_ENTRIES

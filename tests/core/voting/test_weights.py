@@ -8,7 +8,7 @@ import pytest
 from tables import each
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.weights import (
-    MOST,
+    MAX_WEIGHT_MILLINATS,
     StepWeights,
     VoterWeights,
     Weights,
@@ -46,7 +46,7 @@ def test_a_vote_that_is_right_no_more_often_than_wrong_weighs_nothing(p):
 @each("p", [1.0, nextafter(1.0, 0.0), 1 - 1e-14])
 def test_no_vote_weighs_more_than_the_most_there_is(p):
     """A vote that was never seen to be wrong is not worth any amount of others."""
-    assert millinats(p) == MOST
+    assert millinats(p) == MAX_WEIGHT_MILLINATS
 
 
 @each("p", [-0.1, 1.1, nan, inf])
@@ -68,7 +68,7 @@ def test_what_is_no_probability_has_no_weight(p):
         (([0.2], 0.8, 0.8), VoterWeights((0,), 0)),
         (([0.99], 1.0, 0.001), VoterWeights((4595,), 0)),
         (([0.99], 0.0, 0.001), VoterWeights((4595,), 0)),
-        (([0.99], 0.0), VoterWeights((4595,), MOST)),
+        (([0.99], 0.0), VoterWeights((4595,), MAX_WEIGHT_MILLINATS)),
     ],
 )
 def test_weights_follow_from_the_rates_of_a_voter(rates, weights):
@@ -172,7 +172,16 @@ def test_weights_are_values():
 
 @each(
     ("bins", "repeat"),
-    [((), 0), ((1, -1), 0), ((1,), -1), ((1.0,), 0), ((True,), 0), ((1,), None), ((MOST + 1,), 0), ((1,), MOST + 1)],
+    [
+        ((), 0),
+        ((1, -1), 0),
+        ((1,), -1),
+        ((1.0,), 0),
+        ((True,), 0),
+        ((1,), None),
+        ((MAX_WEIGHT_MILLINATS + 1,), 0),
+        ((1,), MAX_WEIGHT_MILLINATS + 1),
+    ],
 )
 def test_what_is_no_weight_is_refused(bins, repeat):
     """Weights are whole numbers from 0 up to the most there is, and there is at least one."""

@@ -8,7 +8,7 @@ import pytest
 
 import unerring
 from chain_runs import K3, Words, resume
-from unerring.core.journal.entries import DRAFT, Cancelled, Drafted, Failed, Intent, Replies
+from unerring.core.journal.entries import DRAFT_SLOT, Cancelled, Drafted, Failed, Intent, Replies
 from unerring.core.journal.state import replay
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.sample import Usage
@@ -151,11 +151,13 @@ def report(outcome):
 
 def settled(outcome, paid):
     """Each announced draft was received, failed or given up; none was announced where drafts are free."""
-    intents = [(e.step, e.at) for e in outcome.of(Intent) if e.slot == DRAFT]
-    ends = [(e.step, e.at) for e in outcome.of(Drafted, Failed, Cancelled) if getattr(e, "slot", DRAFT) == DRAFT]
+    intents = [(e.step, e.at) for e in outcome.of(Intent) if e.slot == DRAFT_SLOT]
+    ends = [
+        (e.step, e.at) for e in outcome.of(Drafted, Failed, Cancelled) if getattr(e, "slot", DRAFT_SLOT) == DRAFT_SLOT
+    ]
     assert sorted(intents) == sorted(ends)
     assert bool(intents) is paid
-    assert not any(slot == DRAFT for _, slot, _ in outcome.folded.calls.in_flight)
+    assert not any(slot == DRAFT_SLOT for _, slot, _ in outcome.folded.calls.in_flight)
 
 
 def test_paid_drafts_are_announced_and_counted():
@@ -206,7 +208,7 @@ def test_a_paid_draft_under_way_at_the_end_is_of_unknown_outcome():
     outcome, _, _, _ = drafted(always_a, 5, draft_latency=1e9)
     assert outcome.folded.finished is not None
     settled(outcome, True)
-    assert outcome.of(Cancelled) == [Cancelled(0, DRAFT, 1, outcome.of(Intent)[0].at)]
+    assert outcome.of(Cancelled) == [Cancelled(0, DRAFT_SLOT, 1, outcome.of(Intent)[0].at)]
     assert outcome.folded.calls.unknown == 1
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
+from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
 # What is larger is not read so: it would take too long. (An ordinary reply may be larger.)
 MAX_LENIENT_BYTES = 1 << 20  # bytes
@@ -92,12 +92,12 @@ class ReplyMessage(msgspec.Struct, gc=False):
     def in_place_of_text(self) -> str | None:
         """What a message without a text has instead, if anything."""
         if is_there(self.tool_calls) or is_there(self.function_call):
-            return NOTED_TOOLS
+            return NOTE_TOOL_CALLS
         thoughts = isinstance(self.content, list) and any(
             part.type in {"thinking", "reasoning"} for part in self.content
         )
         there = thoughts or is_there(self.reasoning_content) or is_there(self.reasoning)
-        return NOTED_REASONING if there else None
+        return NOTE_REASONING if there else None
 
 
 class TokenLogprob(msgspec.Struct, gc=False):

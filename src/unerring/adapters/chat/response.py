@@ -26,7 +26,7 @@ from unerring.adapters.chat.lenient import (
 from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.adapters.http.errors import ErrorBody, Failure, failure, one_line, read_error
 from unerring.adapters.http.spec import Secret
-from unerring.core.voting.sample import Finish, Sample, Usage, least_tokens
+from unerring.core.voting.sample import Finish, Sample, Usage, min_tokens
 from unerring.errors import FailureKind, ProviderBusy
 
 Outcome: TypeAlias = list[Sample] | Failure
@@ -229,7 +229,7 @@ def _with_its_end(tokens: int, choice: ReplyChoice, limit: int, stops: bool) -> 
 
 def _least_of_several(choice: ReplyChoice, limit: int) -> int:
     text, finish = _answer(choice)
-    return limit if finish is Finish.LENGTH else least_tokens(text)
+    return limit if finish is Finish.LENGTH else min_tokens(text)
 
 
 def _token_count(choice: ReplyChoice) -> int:

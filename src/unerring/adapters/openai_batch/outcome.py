@@ -14,7 +14,7 @@ from unerring.adapters.http.errors import one_line, read_error
 from unerring.adapters.http.spec import Secret
 from unerring.adapters.openai_batch.request_id import RequestLine
 from unerring.adapters.openai_batch.results import OutcomeKind, RequestOutcome
-from unerring.core.voting.sample import Sample, Usage, least_tokens
+from unerring.core.voting.sample import Sample, Usage, min_tokens
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Samples: TypeAlias = tuple[Sample, ...]
@@ -79,7 +79,7 @@ def charged(sample: Sample, line: RequestLine) -> Sample:
 
     A sample with 0 input tokens is not the first of its reply, and stays so.
     """
-    usage, least = sample.usage, least_tokens(sample.text)
+    usage, least = sample.usage, min_tokens(sample.text)
     unknown_input = usage.input_tokens == UNKNOWN_TOKENS or 0 < usage.input_tokens < line.least
     unknown_output = usage.output_tokens < least or usage.output_tokens == UNKNOWN_TOKENS
     if not unknown_input and not unknown_output:

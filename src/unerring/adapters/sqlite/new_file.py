@@ -15,7 +15,7 @@ from unerring.adapters.sqlite.schema import (
     remove_logs,
     require_no_log,
 )
-from unerring.core.journal.codec import GENESIS, encode
+from unerring.core.journal.codec import GENESIS_HASH, encode
 from unerring.core.journal.entries import Entry
 from unerring.errors import InputError
 
@@ -53,7 +53,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
 
 def _filled(draft: Path, entries: Iterable[Entry]) -> HighWaterMark:
     """Add the entries to an empty journal; returns its mark."""
-    mark, bodies = HighWaterMark(0, GENESIS), (encode(entry) for entry in entries)
+    mark, bodies = HighWaterMark(0, GENESIS_HASH), (encode(entry) for entry in entries)
     with closing(connect(draft)) as database:
         while group := list(islice(bodies, TRANSACTION_ENTRIES)):
             mark = add_entries(database, mark, group)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.head import HighWaterMark, head_path, read_mark, seal_of
 from unerring.adapters.sqlite.schema import APPLICATION_ID, log_path
-from unerring.core.journal.codec import GENESIS, chained, decode
-from unerring.core.journal.entries import VERSION, Entry, Opened
+from unerring.core.journal.codec import GENESIS_HASH, decode, next_hash
+from unerring.core.journal.entries import JOURNAL_VERSION, Entry, Opened
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal, UnerringError
 
 
@@ -67,7 +67,7 @@ class JournalReader:
             require_journal(path)
         self.path = path
         self.count = 0
-        self.hash = GENESIS
+        self.hash = GENESIS_HASH
         self.has_head = head_path(path).exists() and head_path(path).stat().st_size > 0
         self._check_head = check_head
 
@@ -78,7 +78,7 @@ class JournalReader:
         for seq, body, running in self._rows(mark):
             if seq != self.count + 1:
                 raise self._damage(f"entry {self.count + 1} is missing", mark)
-            if not isinstance(body, bytes) or running != chained(self.hash, body):
+            if not isinstance(body, bytes) or running != next_hash(self.hash, body):
                 raise self._damage(f"entry {seq} is not what was written: its hash does not fit", mark)
             try:
                 entry = decode(body)
@@ -122,7 +122,7 @@ class JournalReader:
     def _check_version(self, database: sqlite3.Connection, mark: HighWaterMark | None) -> None:
         """Raise `JournalTooNew` for a later version, unless the seal says that the header was changed."""
         version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version <= VERSION:
+        if version <= JOURNAL_VERSION:
             return
         if mark is not None and mark.seal and mark.seal != seal_of(self.path):
             raise self._damage(f"bytes of the file were changed after the run: it claims version {version}", mark)

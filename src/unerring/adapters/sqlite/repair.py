@@ -17,7 +17,7 @@ from unerring.adapters.sqlite.schema import (
     make_journal_file,
     remove_logs,
 )
-from unerring.core.journal.codec import GENESIS, encode
+from unerring.core.journal.codec import GENESIS_HASH, encode
 from unerring.core.journal.entries import Entry
 
 MAX_FILLED_BYTES = 1 << 40  # bytes that a cut file's header may claim
@@ -47,7 +47,7 @@ def replace_journal(path: Path, entries: list[Entry]) -> Path:
         draft = path.with_name(path.name + ".repaired")
         make_journal_file(draft)
         with closing(connect(draft)) as database:
-            mark = add_entries(database, HighWaterMark(0, GENESIS), [encode(entry) for entry in entries])
+            mark = add_entries(database, HighWaterMark(0, GENESIS_HASH), [encode(entry) for entry in entries])
         # A kill up to here, or while names are given aside, leaves the damaged journal as it was. After the seal it
         # leaves the damaged file and log with a head that does not fit: still damaged, and still all to be repaired.
         # After the draft took the place, the journal is the repaired one: beside a sealed file no log counts, and

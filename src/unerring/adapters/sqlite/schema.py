@@ -8,8 +8,8 @@ from pathlib import Path
 from shlex import quote
 
 from unerring.adapters.sqlite.head import HighWaterMark
-from unerring.core.journal.codec import chained
-from unerring.core.journal.entries import VERSION
+from unerring.core.journal.codec import next_hash
+from unerring.core.journal.entries import JOURNAL_VERSION
 from unerring.errors import InputError, JournalError
 
 APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
@@ -17,7 +17,7 @@ LOG_SUFFIXES = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a fil
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = {JOURNAL_VERSION};
 CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
 """
 
@@ -145,7 +145,7 @@ def add_entries(database: sqlite3.Connection, mark: HighWaterMark, bodies: Itera
     """Write entries after those up to `mark`, in one transaction; returns the mark after them."""
     count, running, rows = mark.entries, mark.hash, []
     for body in bodies:
-        count, running = count + 1, chained(running, body)
+        count, running = count + 1, next_hash(running, body)
         rows.append((count, body, running))
     with database:
         database.execute("BEGIN IMMEDIATE")

@@ -27,7 +27,7 @@ from unerring.adapters.sqlite.schema import (
     require_no_log,
     require_single_name,
 )
-from unerring.core.journal.codec import GENESIS, encode
+from unerring.core.journal.codec import GENESIS_HASH, encode
 from unerring.core.journal.entries import Entry, Finished
 from unerring.errors import InputError, JournalError
 
@@ -74,14 +74,14 @@ class SqliteJournal:
             else:
                 require_no_log(path)
                 make_journal_file(path)
-            head.mark(HighWaterMark(0, GENESIS))
+            head.mark(HighWaterMark(0, GENESIS_HASH))
         except (sqlite3.Error, OSError) as error:
             head.close()
             raise InputError(f"cannot make a journal at {path}: {error}") from None
         except BaseException:
             head.close()
             raise
-        return cls(path, head, HighWaterMark(0, GENESIS))
+        return cls(path, head, HighWaterMark(0, GENESIS_HASH))
 
     @classmethod
     def reopen(cls, path: Path) -> tuple["SqliteJournal", Generator[Entry, None, None]]:
@@ -92,7 +92,7 @@ class SqliteJournal:
         require_journal(path)
         require_single_name(path)
         head = HeadFile(path)
-        journal = cls(path, head, HighWaterMark(0, GENESIS))
+        journal = cls(path, head, HighWaterMark(0, GENESIS_HASH))
         return journal, journal._replayed()
 
     def _replayed(self) -> Generator[Entry, None, None]:

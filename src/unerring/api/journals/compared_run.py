@@ -19,8 +19,8 @@ from unerring.core.journal.digests import (
     differences,
     identity_differences,
     identity_of,
+    question_change,
     question_digest,
-    what_changed,
 )
 from unerring.core.journal.entries import Accepted, Opened
 from unerring.core.reporting.report import RunSeries
@@ -106,7 +106,7 @@ class ComparedRun(ReplayedRun):
         if decided.question is None:
             self.undigested = self.undigested or bool(decided.replies)
         elif (digest := question_digest(subtask, self.state.request.question_text)) != decided.question:
-            changed = what_changed(decided.question, digest, decided.wordings, subtask)
+            changed = question_change(decided.question, digest, decided.wordings, subtask)
             self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
             return
         if decided.wordings is not None or decided.step % SPOT_CHECK_STEPS == 0:

@@ -11,7 +11,7 @@ from unerring.adapters.output_file import OutputFile
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals.history import History, has_ruled
 from unerring.core.journal.entries import Reply
-from unerring.core.reporting.summary import inert
+from unerring.core.reporting.summary import printable
 from unerring.core.voting.canonical import parsed
 from unerring.core.voting.race import Undecided
 from unerring.errors import InputError
@@ -147,6 +147,6 @@ def _cell(value: Any) -> Any:
 
 def _text(text: str) -> str:
     """The text with control characters escaped, and marked as text if a spreadsheet would compute it."""
-    shown = "\n".join(inert(line) for line in text.split("\n"))
+    shown = "\n".join(printable(line) for line in text.split("\n"))
     formula = text.lstrip()[:1] in FORMULA_STARTS or text[:1] in FORMULA_STARTS
     return f"'{shown}" if formula and not NUMBER.fullmatch(text) else shown

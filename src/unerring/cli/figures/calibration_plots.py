@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unerring.adapters.output_file import write_whole
-from unerring.core.planning.calibration import EDGES, Calibration
+from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration
 from unerring.core.planning.estimates import IntervalEstimate, binomial_tail, ensemble_estimate, voter_estimate
 from unerring.errors import InputError
 from unerring.cli.figures.svg import (
@@ -36,7 +36,7 @@ from unerring.cli.figures.svg import (
     shown,
     svg_file,
 )
-from unerring.cli.text.report import inert
+from unerring.cli.text.report import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ class SecondLookRates:
 
 @dataclass(frozen=True, slots=True)
 class LogprobErrorRates:
-    """A voter's share of wrong votes by mean log-probability of their tokens, for each bin of `EDGES` with votes."""
+    """A voter's share of wrong votes by mean log-probability of their tokens, for each bin of `LOGPROB_EDGES` with votes."""
 
     name: str
     wrong: dict[int, IntervalEstimate]
@@ -124,7 +124,7 @@ def by_logprob(calibration: Calibration) -> list[LogprobErrorRates]:
     """Error rates by log-probability, for each voter whose engine gives one."""
     found = []
     for voter in calibration.voters:
-        known = enumerate(voter.bins[: len(EDGES) + 1])
+        known = enumerate(voter.bins[: len(LOGPROB_EDGES) + 1])
         wrong = {number: IntervalEstimate.of(lost, won + lost) for number, (won, lost) in known if won + lost}
         if wrong:
             found.append(LogprobErrorRates(voter.name, wrong))
@@ -163,7 +163,7 @@ def draw_calibration(calibration: Calibration, folder: Path) -> list[Path]:
     for name, (_, reason) in figures.items():
         path = folder / f"{name}.svg"
         if name not in drawn:
-            click.echo(inert(f"not drawn: {path}, since {reason}"), err=True)
+            click.echo(printable(f"not drawn: {path}, since {reason}"), err=True)
             continue
         write_whole(path, drawn[name].decode(), "the figure")
         written.append(path)
@@ -274,8 +274,10 @@ def draw_flags(voters: Sequence[FlagShares]) -> "Figure | None":
 def edges_of(part: int) -> str:
     """A bin of log-probabilities in words."""
     if part == 0:
-        return f"below {_minus(EDGES[0])}"
-    return f"from {_minus(EDGES[-1])}" if part == len(EDGES) else f"{_minus(EDGES[part - 1])} to {_minus(EDGES[part])}"
+        return f"below {_minus(LOGPROB_EDGES[0])}"
+    if part == len(LOGPROB_EDGES):
+        return f"from {_minus(LOGPROB_EDGES[-1])}"
+    return f"{_minus(LOGPROB_EDGES[part - 1])} to {_minus(LOGPROB_EDGES[part])}"
 
 
 def _minus(number: float) -> str:

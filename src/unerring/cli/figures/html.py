@@ -21,7 +21,7 @@ from unerring.api.journals.history import History, forked_from
 from unerring.cli.figures.svg import require_matplotlib
 from unerring.cli.figures.html_doubtful import doubtful_part
 from unerring.cli.figures.run_plots import RunFigure, run_panels
-from unerring.cli.text.report import amount, by_people, chance, inert, probability
+from unerring.cli.text.report import amount, by_people, chance, printable, probability
 from unerring.cli.figures.tree import tree_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -107,7 +107,7 @@ def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str =
 
 def told(value: object) -> str:
     """Any text as it can stand in the page: inert, and with no character that HTML would read."""
-    return escape(inert(str(value)), quote=True)
+    return escape(printable(str(value)), quote=True)
 
 
 def _status(report: Mapping[str, Any]) -> str:

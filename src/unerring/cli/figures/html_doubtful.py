@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from unerring.core.reporting.summary import counted, inert
+from unerring.core.reporting.summary import counted, printable
 from unerring.cli.text.doubtful import headline, not_kept, reason_text, shown_steps
 
 
@@ -65,4 +65,4 @@ def _block(text: str) -> str:
 
 def _inline(text: str) -> str:
     """A text as it can stand in the page: inert, and with no character that HTML would read."""
-    return escape(inert(text), quote=True)
+    return escape(printable(text), quote=True)

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from unerring.core.planning.estimates import IntervalEstimate
 from unerring.errors import InputError
-from unerring.cli.text.report import inert
+from unerring.cli.text.report import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,7 +115,7 @@ def svg_part(figure: "Figure", name: str, label: str) -> str:
         element.attrib.update(attributes)
     for fixed in ("width", "height", "version"):
         root.attrib.pop(fixed, None)
-    root.attrib.update({"role": "img", "aria-label": inert(label)})
+    root.attrib.update({"role": "img", "aria-label": printable(label)})
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -145,7 +145,7 @@ def _colour(value: str) -> str:
 
 def shown(name: str) -> str:
     """A name as a figure has room for it, inert."""
-    told = inert(name)
+    told = printable(name)
     return told if len(told) <= LONGEST_NAME else told[: LONGEST_NAME - 1] + "…"
 
 

@@ -10,7 +10,7 @@ from unerring.core.tree import Node, Tree, grown
 from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError
 from unerring.processes import SHIPPED, Solve
-from unerring.cli.text.report import inert
+from unerring.cli.text.report import printable
 
 LONGEST = 60  # characters of a problem
 
@@ -68,4 +68,4 @@ def _line(node: Node, tallies: Mapping[int, str]) -> str:
     problem = problem if len(problem) <= LONGEST else f"{problem[: LONGEST - 1]}…"
     answer = f" = {canonical(node.answer)}" if node.done else ""
     votes = ", ".join(tallies[step] for step in node.steps if step in tallies)
-    return inert(f"{problem}{answer}") + (f"   ({votes})" if votes else "")
+    return printable(f"{problem}{answer}") + (f"   ({votes})" if votes else "")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from unerring.core.reporting.summary import counted, inert, row
+from unerring.core.reporting.summary import counted, printable, row
 from unerring.core.short_text import shortened
 
 MAX_LINES = 16  # of a text that is shown shortened
@@ -100,4 +100,4 @@ def indented(text: str, full: bool) -> Iterator[str]:
         half = MAX_LINES // 2
         lines = [*lines[:half], f"[... {left_out:,} lines: --full shows them]", *lines[-half:]]
     for line in lines:
-        yield f"  | {inert(shortened(line, None if full else MAX_LINE_CHARS))}".rstrip()
+        yield f"  | {printable(shortened(line, None if full else MAX_LINE_CHARS))}".rstrip()

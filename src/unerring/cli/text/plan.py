@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from unerring.cli.text.report import inert, probability
+from unerring.cli.text.report import printable, probability
 from unerring.core.journal.spend import dollars_text
 from unerring.core.planning.calibration import Calibration, PilotSpend
 from unerring.core.planning.estimates import IntervalEstimate, VoterEstimate, ensemble_estimate, voter_estimate
@@ -77,7 +77,7 @@ def plan_text(told: dict[str, Any]) -> str:
         blocks.append(_ways(first))
     if len(told["models"]) > 1:
         blocks.append(_models(told["models"], f"votes {_a_race(told)}"))
-    blocks += [f"refused: {inert(reason)}" for reason in told["refused"]]
+    blocks += [f"refused: {printable(reason)}" for reason in told["refused"]]
     return "\n\n".join(blocks)
 
 
@@ -149,11 +149,11 @@ def _models(models: list[dict[str, Any]], votes: str) -> str:
 def _table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(inert(line.rstrip()) for line in lines)
+    return "\n".join(printable(line.rstrip()) for line in lines)
 
 
 def _row(name: str, value: str) -> str:
-    return f"{name:<13}{inert(value)}".rstrip()
+    return f"{name:<13}{printable(value)}".rstrip()
 
 
 def _share(share: IntervalEstimate) -> str:

@@ -10,8 +10,8 @@ from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,
     counted,
-    inert,
     measured_p,
+    printable,
     probability,
     row,
     speed_up,
@@ -24,13 +24,13 @@ from unerring.errors import BEYOND_LENGTH
 SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason
 LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
 
-__all__ = ["amount", "by_people", "chance", "inert", "probability", "report_text"]
+__all__ = ["amount", "by_people", "chance", "printable", "probability", "report_text"]
 
 
 def _asked(request: dict[str, Any]) -> list[tuple[str, str]]:
     """The run's request settings: the system message, further fields, nonces and echoes."""
     fields = {name: request[name] for name in ("system",) if name in request} | request.get("extra", {})
-    told = [inert(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
+    told = [printable(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
     if request.get("nonce"):
         told.append("each ends with a unique line, so that no cache can answer it (nonce)")
     if request.get("echo"):

@@ -2,7 +2,7 @@
 
 It is made from the journal alone, while a run goes on or after it, and without knowing a single right answer. The
 model is that of `unerring.core.certificate.error_model`, fitted by `unerring.core.certificate.fit`. Where votes were
-weighed, what they weighed says more, and is used instead (`unerring.core.certificate.weighted`).
+weighed, what they weighed says more, and is used instead (`unerring.core.certificate.weighted_margins`).
 
 Where every step was decided by a single vote there is no disagreement to learn from, and nothing is certified. Then
 the plan's p, where there is one, says what is to be expected: of n_j votes by voter j, n_j (1 - p_j) wrong.
@@ -17,31 +17,46 @@ from typing import Any
 from unerring.core.certificate.dissent_alarm import DissentAlarm
 from unerring.core.certificate.error_model import PatternEvidence, WrongStepOutlook
 from unerring.core.certificate.expectations import Expectations
-from unerring.core.certificate.fit import DROP, FittedErrorModel, as_one, by_one, fitted, poisson_quantile
+from unerring.core.certificate.fit import (
+    REGION_NATS,
+    FittedErrorModel,
+    fit_error_model,
+    poisson_quantile,
+    pooled_evidence,
+    single_voter_pattern,
+)
 from unerring.core.certificate.vote_patterns import Pattern, PatternExample, VotePatterns, cast_votes
-from unerring.core.certificate.weighted import WeightedMargins
+from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.voting.canonical import Json
 
-MOST_NEAREST = 10
-HARDLY_BETTER = 0.4  # share of wrong votes from which on voting says little
-FEW_VOTES = 100  # first votes, below which they say too little of a voter's p
+MAX_NEAREST = 10
+MAX_WRONG_SHARE = 0.4  # share of wrong votes from which on voting says little
+MIN_FIRST_VOTES = 100  # first votes, below which they say too little of a voter's p
 
-SINGLE_VOTES = "every step was decided by a single vote, which shows no disagreement: votes alone certify nothing"
-NO_STEPS = "no step is decided yet"
-NO_VOTES = "no step is decided by votes yet"
-TOGETHER = "voters err on the same steps more often than if they were independent: they are counted as one voter"
-HARDLY_RIGHT = "votes are hardly right more often than wrong: their winners mean little"
+WARN_SINGLE_VOTES = "every step was decided by a single vote, which shows no disagreement: votes alone certify nothing"
+WARN_NO_STEPS = "no step is decided yet"
+WARN_NO_VOTES = "no step is decided by votes yet"
+WARN_DEPENDENT_VOTERS = (
+    "voters err on the same steps more often than if they were independent: they are counted as one voter"
+)
+WARN_HARDLY_RIGHT = "votes are hardly right more often than wrong: their winners mean little"
 
-INDEPENDENT = "voters err independently of each other and, given how hard a step is for them, each time anew"
-ONE_VOTER = "there is one voter: steps on which it is always wrong in the same way cannot be seen from its own votes"
-COUNTED_AS_ONE = "steps on which all voters are always wrong in the same way cannot be seen from their votes"
-RIGHT_MORE_OFTEN = "votes are right more often than wrong; at most so many are wrong even if wrong votes always agree"
-SCATTERED = "chances to err vary by a beta distribution; where dissent is too rare to show how much, errors scatter"
-FROM_THE_PLAN = "voters err as often as the plan says"
-AS_WEIGHED = "votes are right as often as in the calibration that their weights come from"
-ALIKE = "errors repeat as in that calibration: steps that it met none of, on which a voter errs each time, stay unseen"
-APART = "voters err independently of each other"
-JUDGED = "winners are right: a voter's p is the share of its first votes on steps that went to them"
+ASSUME_INDEPENDENT = "voters err independently of each other and, given how hard a step is for them, each time anew"
+ASSUME_ONE_VOTER = (
+    "there is one voter: steps on which it is always wrong in the same way cannot be seen from its own votes"
+)
+ASSUME_COUNTED_AS_ONE = "steps on which all voters are always wrong in the same way cannot be seen from their votes"
+ASSUME_MOSTLY_RIGHT = (
+    "votes are right more often than wrong; at most so many are wrong even if wrong votes always agree"
+)
+ASSUME_BETA = "chances to err vary by a beta distribution; where dissent is too rare to show how much, errors scatter"
+ASSUME_PLAN = "voters err as often as the plan says"
+ASSUME_WEIGHTS = "votes are right as often as in the calibration that their weights come from"
+ASSUME_SAME_REPEATS = (
+    "errors repeat as in that calibration: steps that it met none of, on which a voter errs each time, stay unseen"
+)
+ASSUME_INDEPENDENT_VOTERS = "voters err independently of each other"
+ASSUME_WINNERS_RIGHT = "winners are right: a voter's p is the share of its first votes on steps that went to them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +83,11 @@ class CertifiedRun:
 def certificate_of(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Json]:
     """The certificate as JSON data. The keys are stable and numbers finite; None stands for what cannot be said."""
     told = _by_votes(patterns, run)
-    told["assumptions"] = [*_by_people(run), *told["assumptions"]]
+    told["assumptions"] = [*_assumptions_on_people(run), *told["assumptions"]]
     return told
 
 
-def _by_people(run: CertifiedRun) -> Iterator[str]:
+def _assumptions_on_people(run: CertifiedRun) -> Iterator[str]:
     """Assumptions of the certificate where people decided steps, or the run was forked from another."""
     if run.inherited:
         steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
@@ -89,19 +104,19 @@ def _by_votes(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Any]:
     steps = patterns.counted()
     alarms: list[Json] = [alarm.sentence for alarm in run.alarms]
     if steps and run.leads is not None:
-        return _from_the_leads(run.leads, run, sum(steps.values()), alarms)
+        return _from_margins(run.leads, run, sum(steps.values()), alarms)
     if not any(sum(cast_votes(pattern)) > 1 for pattern in steps):
-        return _from_the_plan(steps, run, alarms)
+        return _from_plan(steps, run, alarms)
     shares = patterns.shares()
     estimate, together = _estimate(steps, shares)
-    chances = {pattern: estimate.chances[by_one(pattern) if together else pattern] for pattern in steps}
+    chances = {pattern: estimate.chances[single_voter_pattern(pattern) if together else pattern] for pattern in steps}
     low, high = estimate.interval()
     total = sum(steps.values())
     if together:
         wrong = {voter: (lost + 0.5) / (votes + 1.0) for voter, (lost, votes) in shares.items()}
     else:
         wrong = dict(estimate.wrong)
-    return _told(estimate.outlook, estimate.high.none, (min(low, total), min(high, total))) | {
+    return _outlook_json(estimate.outlook, estimate.high.none, (min(low, total), min(high, total))) | {
         "voters": [
             _voter(run, voter, 1.0 - wrong[voter] if votes else None, votes) for voter, (_, votes) in shares.items()
         ],
@@ -110,27 +125,31 @@ def _by_votes(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Any]:
             (chances[pattern], example) for pattern, kept in patterns.examples.items() for example in kept
         ),
         "assumptions": _assumptions(patterns, len(shares), together),
-        "warnings": [*([TOGETHER] if together else []), *_warnings(estimate, shares, steps, run), *alarms],
+        "warnings": [
+            *([WARN_DEPENDENT_VOTERS] if together else []),
+            *_warnings(estimate, shares, steps, run),
+            *alarms,
+        ],
         "certifiable": True,
     }
 
 
 def _estimate(steps: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> tuple[FittedErrorModel, bool]:
-    """The estimate, and whether it takes all voters as one: where that explains their votes better by `DROP` nats.
+    """The estimate, and whether it counts all voters as one: where that raises the log-likelihood by `REGION_NATS`.
 
     Were they independent, they would look so in at most one of twenty runs (e^-3; the mean of a likelihood ratio under
     the truth is 1), and then the certificate is too cautious. That several err alike on a step is seen only where
     others outvote them.
     """
-    estimate = fitted(PatternEvidence(steps, shares))
+    estimate = fit_error_model(PatternEvidence(steps, shares))
     if len(shares) > 1 and any(lost for lost, _ in shares.values()):
-        one = fitted(as_one(steps, shares))
-        if one.height > estimate.height + DROP:
+        one = fit_error_model(pooled_evidence(steps, shares))
+        if one.height > estimate.height + REGION_NATS:
             return one, True
     return estimate, False
 
 
-def _told(outlook: WrongStepOutlook | None, none_low: float, interval: tuple[int, int]) -> dict[str, Json]:
+def _outlook_json(outlook: WrongStepOutlook | None, none_low: float, interval: tuple[int, int]) -> dict[str, Json]:
     return {
         "expected_wrong": None if outlook is None else outlook.wrong,
         "zero_probability": None if outlook is None else outlook.none,
@@ -139,22 +158,26 @@ def _told(outlook: WrongStepOutlook | None, none_low: float, interval: tuple[int
     }
 
 
-def _from_the_leads(leads: WeightedMargins, run: CertifiedRun, steps: int, alarms: list[Json]) -> dict[str, Json]:
+def _from_margins(leads: WeightedMargins, run: CertifiedRun, steps: int, alarms: list[Json]) -> dict[str, Json]:
     """What weighed votes say. A voter's p is judged by first votes: further ones are cast where steps are hard."""
     voters = {voter: leads.first.get(voter, (0, 0)) for voter in run.voters}
-    p = {voter: 1.0 - (lost + 0.5) / (votes + 1.0) for voter, (lost, votes) in voters.items() if votes >= FEW_VOTES}
-    apart, judged = [APART] if len(run.voters) > 1 else [], [JUDGED] if p else []
-    return _told(leads.outlook, leads.none_low, (0, min(leads.most_wrong, steps))) | {
+    p = {
+        voter: 1.0 - (lost + 0.5) / (votes + 1.0)
+        for voter, (lost, votes) in voters.items()
+        if votes >= MIN_FIRST_VOTES
+    }
+    apart, judged = [ASSUME_INDEPENDENT_VOTERS] if len(run.voters) > 1 else [], [ASSUME_WINNERS_RIGHT] if p else []
+    return _outlook_json(leads.outlook, leads.none_low, (0, min(leads.most_wrong, steps))) | {
         "voters": [_voter(run, voter, p.get(voter), votes) for voter, (_, votes) in voters.items()],
         "repeat": None,
         "nearest": _nearest(leads.nearest()),
-        "assumptions": [AS_WEIGHED, ALIKE, *apart, *judged],
+        "assumptions": [ASSUME_WEIGHTS, ASSUME_SAME_REPEATS, *apart, *judged],
         "warnings": [*_outvoted(voters, run), *alarms],
         "certifiable": True,
     }
 
 
-def _from_the_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list[Json]) -> dict[str, Json]:
+def _from_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list[Json]) -> dict[str, Json]:
     """What can be said where no step had two votes."""
     votes: Counter[int] = Counter()
     for pattern, count in steps.items():
@@ -168,12 +191,15 @@ def _from_the_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list
         outlook, none_low = WrongStepOutlook(wrong, exp(-wrong)), exp(-most)
         quantiles = poisson_quantile(least, 0.025), poisson_quantile(most, 0.975)
         interval = min(quantiles[0], votes.total()), min(quantiles[1], votes.total())
-    return _told(outlook, none_low, interval) | {
+    return _outlook_json(outlook, none_low, interval) | {
         "voters": [_voter(run, voter, None, count) for voter, count in sorted(votes.items())],
         "repeat": None,
         "nearest": [],
-        "assumptions": [FROM_THE_PLAN] if votes and outlook is not None else [],
-        "warnings": [SINGLE_VOTES if votes else NO_VOTES if run.ruled or run.inherited else NO_STEPS, *alarms],
+        "assumptions": [ASSUME_PLAN] if votes and outlook is not None else [],
+        "warnings": [
+            WARN_SINGLE_VOTES if votes else WARN_NO_VOTES if run.ruled or run.inherited else WARN_NO_STEPS,
+            *alarms,
+        ],
         "certifiable": False,
     }
 
@@ -204,13 +230,13 @@ def _nearest(examples: Iterable[tuple[float, PatternExample]]) -> list[Json]:
             "flags": example.flags,
             "wrong_probability": chance,
         }
-        for chance, example in ranked[:MOST_NEAREST]
+        for chance, example in ranked[:MAX_NEAREST]
     ]
 
 
 def _assumptions(patterns: VotePatterns, voters: int, together: bool) -> list[Json]:
-    first = COUNTED_AS_ONE if together else ONE_VOTER if voters == 1 else INDEPENDENT
-    told: list[Json] = [first, RIGHT_MORE_OFTEN, SCATTERED]
+    first = ASSUME_COUNTED_AS_ONE if together else ASSUME_ONE_VOTER if voters == 1 else ASSUME_INDEPENDENT
+    told: list[Json] = [first, ASSUME_MOSTLY_RIGHT, ASSUME_BETA]
     if patterns.pooled_steps:
         told.append(f"on {patterns.pooled_steps:,} steps voters are not distinguished: votes fell in too many ways")
     return told
@@ -221,7 +247,7 @@ def _warnings(
 ) -> list[Json]:
     votes = sum(count for _, count in shares.values())
     a_step = votes / sum(count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1)
-    hardly: list[Json] = [HARDLY_RIGHT] if estimate.mean_wrong > HARDLY_BETTER else []
+    hardly: list[Json] = [WARN_HARDLY_RIGHT] if estimate.mean_wrong > MAX_WRONG_SHARE else []
     # a voter's votes on one step are not independent of each other
     return [*hardly, *_outvoted(shares, run, 1.0 + estimate.again * a_step)]
 

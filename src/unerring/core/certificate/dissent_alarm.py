@@ -37,9 +37,9 @@ from math import log, log1p
 
 from unerring.core.certificate.expectations import Expectations
 
-FALSE_ALARM = 1 / 1000  # of an arm, in a whole run
-LEAST_RATE = 1e-6  # a band that ends lower is taken to end here
-MANY_STEPS = 1_000_000  # where the plan does not say how many
+FALSE_ALARM_PROBABILITY = 1 / 1000  # of an arm, in a whole run
+MIN_DISSENT_RATE = 1e-6  # a band that ends lower is taken to end here
+DEFAULT_STEPS = 1_000_000  # where the plan does not say how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class DissentWatch:
         self.alarms: list[DissentAlarm] = []
         self._band = band
         self._next = first
-        low, high = band[0], max(band[1], LEAST_RATE)
-        limit = log(steps) - log(FALSE_ALARM)
+        low, high = band[0], max(band[1], MIN_DISSENT_RATE)
+        limit = log(steps) - log(FALSE_ALARM_PROBABILITY)
         self._arms: list[_Arm] = []
         if high < 1.0:
             self._arms.append(_Arm(True, high, min(2.0 * high, (1.0 + high) / 2.0), limit))
@@ -107,7 +107,7 @@ class _Arm:
     def __init__(self, above: bool, planned: float, changed: float, limit: float) -> None:
         self.above = above
         self.dissented = log(changed / planned)  # what a step adds to the sum
-        self.agreed = log1p(-changed) - (log1p(-planned) if planned < 1.0 else log(LEAST_RATE))
+        self.agreed = log1p(-changed) - (log1p(-planned) if planned < 1.0 else log(MIN_DISSENT_RATE))
         self.limit = limit
         self.sum = 0.0
         self.steps = self.dissents = 0  # since the sum was last 0
@@ -128,4 +128,4 @@ class _Arm:
 
 def watch_of(expected: Expectations, first: int = 0) -> DissentWatch | None:
     """The watch that a plan calls for, from step `first` on; None where it names no band of dissent."""
-    return None if expected.dissent is None else DissentWatch(expected.dissent, expected.steps or MANY_STEPS, first)
+    return None if expected.dissent is None else DissentWatch(expected.dissent, expected.steps or DEFAULT_STEPS, first)

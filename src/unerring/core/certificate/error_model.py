@@ -34,21 +34,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, lgamma, log, log1p
 
-from unerring.core.certificate.vote_patterns import POOL, Pattern, VoterTally, cast_votes
+from unerring.core.certificate.vote_patterns import ALL_VOTERS, Pattern, VoterTally, cast_votes
 from unerring.core.voting.odds import loss_probability_of
 
-SCATTERED_STEPS, SCATTERED_VOTES = 2, 24
-LEAST_MEAN = 1e-15
-LEAST_SCATTER = -7.0  # ln theta
+PRIOR_STEPS, PRIOR_VOTES = 2, 24
+MIN_MEAN = 1e-15
+MIN_LOG_THETA = -7.0  # ln theta
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorModel:
-    """How voters err: each one's mean chance to vote wrongly, by its number, and how much that varies between steps.
+    """How voters err: the parameters of the model.
 
-    `repeat` is 1 / (c + 1), above 0 and below 1: near 0 where a voter errs equally often on every step, near 1 where
-    it errs always or never. `POOL` among the means stands for all voters as one. `scatter` is theta, or 0 where wrong
-    votes on a step all agree.
+    means: mu of each voter, its mean chance of a wrong vote, by its number; `ALL_VOTERS` stands for all as one.
+    repeat: 1 / (c + 1), above 0 and below 1: near 0 where a voter errs equally often on every step, near 1 where it
+        errs always or never.
+    scatter: theta; 0 where all wrong votes on a step agree.
     """
 
     means: Mapping[int, float]
@@ -74,7 +75,7 @@ def likelihoods_of(parts: Sequence[VoterTally], erring: ErrorModel) -> list[tupl
     voted = _log_rising(c, max(most.values(), default=0))
     wrong, right = {}, {}
     for voter, votes in most.items():
-        mean = min(max(erring.means[voter], LEAST_MEAN), 1.0 - 1e-12)
+        mean = min(max(erring.means[voter], MIN_MEAN), 1.0 - 1e-12)
         wrong[voter], right[voter] = _log_rising(mean * c, votes), _log_rising((1.0 - mean) * c, votes)
     return [
         (
@@ -94,7 +95,7 @@ def _log_rising(a: float, votes: int) -> list[float]:
     return logs
 
 
-def scattered(won: int, second: int, other: int, theta: float) -> tuple[float, float]:
+def scatter_likelihoods(won: int, second: int, other: int, theta: float) -> tuple[float, float]:
     """The log-likelihoods (nats) of how the wrong votes fell, if the winner is right and if the runner-up is.
 
     At theta = 0 wrong votes agree, and what fell elsewhere says nothing.
@@ -112,7 +113,7 @@ def _ewens(agreed: int, other: int, theta: float) -> float:
 
 def wrong_probability(pattern: Pattern, erring: ErrorModel) -> float:
     """The chance that a step was decided wrongly, given its votes and how voters err."""
-    winner, runner_up = scattered(*cast_votes(pattern), erring.scatter)
+    winner, runner_up = scatter_likelihoods(*cast_votes(pattern), erring.scatter)
     for if_winner, if_runner_up in likelihoods_of(pattern, erring):
         winner += if_winner
         runner_up += if_runner_up
@@ -142,8 +143,8 @@ class PatternEvidence:
         self._places = [tuple([places.setdefault(part, len(places)) for part in pattern]) for pattern in patterns]
         self._parts = list(places)
         named = {part.voter for part in self._parts}
-        self._pooled = POOL in named
-        voters = sorted({*named, *shares} - {POOL})
+        self._pooled = ALL_VOTERS in named
+        voters = sorted({*named, *shares} - {ALL_VOTERS})
         self.votes = {voter: shares.get(voter, (0, 0))[1] for voter in voters}
         self._odds = {voter: _smoothed(*shares.get(voter, (0, 0))) for voter in voters}
         self._scatter(0.0)
@@ -158,7 +159,7 @@ class PatternEvidence:
         factor = exp(min(shift, 100.0)) / (1.0 - repeat)
         means = {voter: factor * odds / (1.0 + factor * odds) for voter, odds in self._odds.items()}
         if self._pooled:
-            means[POOL] = self.mean(means.__getitem__)
+            means[ALL_VOTERS] = self.mean(means.__getitem__)
         return ErrorModel(means, repeat, self._theta)
 
     def log_likelihood(self, erring: ErrorModel) -> float:
@@ -172,8 +173,8 @@ class PatternEvidence:
         mean = self.mean(erring.means.__getitem__)
         if mean > 0.5:
             return -inf
-        spread = (1.0 - erring.repeat) / (1.0 + (SCATTERED_VOTES - 1) * erring.repeat)
-        total = 0.5 * log(max(mean, LEAST_MEAN)) + SCATTERED_STEPS * log(spread)
+        spread = (1.0 - erring.repeat) / (1.0 + (PRIOR_VOTES - 1) * erring.repeat)
+        total = 0.5 * log(max(mean, MIN_MEAN)) + PRIOR_STEPS * log(spread)
         for steps, (winner, runner_up) in zip(
             self.steps.values(), self._likelihoods(erring, self._terms), strict=True
         ):
@@ -210,7 +211,7 @@ class PatternEvidence:
         wrong, votes = dict.fromkeys(self._odds, 0.0), dict.fromkeys(self._odds, 0)
         for (pattern, steps), cast, chance in zip(self.steps.items(), self._cast, chances, strict=True):
             for voter, won, second, other in pattern if sum(cast) > 1 else ():
-                if voter != POOL:
+                if voter != ALL_VOTERS:
                     votes[voter] += steps * (won + second + other)
                     wrong[voter] += steps * (other + second + chance * (won - second))
         odds = {v: _smoothed(wrong[v], votes[v]) if votes[v] else before for v, before in self._odds.items()}
@@ -237,7 +238,7 @@ class PatternEvidence:
 
     def _scatter(self, theta: float) -> None:
         self._theta = theta
-        self._terms = [scattered(*cast, theta) for cast in self._cast]
+        self._terms = [scatter_likelihoods(*cast, theta) for cast in self._cast]
 
     def _likely_scatter(self, known: Sequence[tuple[float, float]]) -> float:
         """The theta of greatest likelihood, given what else speaks for each pattern's winner and its runner-up.
@@ -248,7 +249,7 @@ class PatternEvidence:
         def height(spot: float) -> float:
             total = -log1p(exp(spot))
             for steps, cast, (winner, runner_up) in zip(self.steps.values(), self._cast, known, strict=True):
-                if_winner, if_runner_up = scattered(*cast, exp(spot))
+                if_winner, if_runner_up = scatter_likelihoods(*cast, exp(spot))
                 high, low = winner + if_winner, runner_up + if_runner_up
                 if low > high:
                     high, low = low, high
@@ -257,7 +258,7 @@ class PatternEvidence:
 
         spot, step = 0.0, 4.0
         while step > 0.01:
-            beside = [place for place in (spot - step, spot + step) if LEAST_SCATTER <= place <= -LEAST_SCATTER]
+            beside = [place for place in (spot - step, spot + step) if MIN_LOG_THETA <= place <= -MIN_LOG_THETA]
             spot = max((spot, *beside), key=height)
             step /= 2.0
         return exp(spot)

@@ -6,7 +6,7 @@ from typing import TypeGuard
 
 from unerring.core.voting.canonical import Json
 
-MOST_STEPS = 1 << 62
+MAX_STEPS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def expectations_from(plan: Mapping[str, Json] | None) -> Expectations:
             known[name] = (numbers[0], numbers[1], numbers[2])
     band = _ascending(plan.get("dissent"), 2)
     return Expectations(
-        steps=steps if type(steps) is int and 1 <= steps <= MOST_STEPS else None,
+        steps=steps if type(steps) is int and 1 <= steps <= MAX_STEPS else None,
         p=known,
         dissent=None if band is None else (band[0], band[1]),
     )

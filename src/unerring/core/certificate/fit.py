@@ -24,11 +24,11 @@ from math import exp, inf, lgamma, log, sqrt
 from unerring.core.certificate.error_model import ErrorModel, PatternEvidence, WrongStepOutlook
 from unerring.core.certificate.vote_patterns import Pattern, VoterTally, cast_votes
 
-DROP = 3.0  # nats: the region of the interval
-TAIL = 6.0  # nats: what is less likely by as much is not averaged over
-MOST_REPEAT = 0.98
-STEP = 0.05  # of the shift, for slopes
-NODES = ((-sqrt(3.0), 1 / 6), (0.0, 2 / 3), (sqrt(3.0), 1 / 6))
+REGION_NATS = 3.0  # nats: the region of the interval
+AVERAGED_NATS = 6.0  # nats: what is less likely by as much is not averaged over
+MAX_REPEAT = 0.98
+SLOPE_STEP = 0.05  # of the shift, for slopes
+HERMITE_NODES = ((-sqrt(3.0), 1 / 6), (0.0, 2 / 3), (sqrt(3.0), 1 / 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class FittedErrorModel:
         return poisson_quantile(self.low.wrong, 0.025), poisson_quantile(self.high.wrong, 0.975)
 
 
-def fitted(evidence: PatternEvidence) -> FittedErrorModel:
+def fit_error_model(evidence: PatternEvidence) -> FittedErrorModel:
     """Fit how voters err to the evidence. It must have a step with two votes or more."""
     search = _Search(evidence)
     best = search.best()
@@ -77,18 +77,18 @@ def fitted(evidence: PatternEvidence) -> FittedErrorModel:
     )
 
 
-def as_one(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> PatternEvidence:
+def pooled_evidence(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> PatternEvidence:
     """The same votes as evidence of a single voter, number 0, as if a step were equally hard for all."""
     steps: dict[Pattern, int] = {}
     for pattern, count in patterns.items():
-        one = by_one(pattern)
+        one = single_voter_pattern(pattern)
         steps[one] = steps.get(one, 0) + count
     return PatternEvidence(
         steps, {0: (sum(lost for lost, _ in shares.values()), sum(votes for _, votes in shares.values()))}
     )
 
 
-def by_one(pattern: Pattern) -> Pattern:
+def single_voter_pattern(pattern: Pattern) -> Pattern:
     """A step's votes as those of a single voter, number 0."""
     return (VoterTally(0, *cast_votes(pattern)),)
 
@@ -136,7 +136,7 @@ class _Search:
         self._known: dict[float, _LikelihoodPeak] = {}
         # a spread far below the chance of an error itself is none
         least = min(evidence.erring(0.0, 1e-6).means.values())
-        self._lowest, self._highest = log(max(1e-12, min(0.01, 1e-3 * least))), log(MOST_REPEAT)
+        self._lowest, self._highest = log(max(1e-12, min(0.01, 1e-3 * least))), log(MAX_REPEAT)
 
     def best(self, start: _LikelihoodPeak | None = None) -> _LikelihoodPeak:
         """The place of greatest likelihood: found on a coarse grid or near `start`, then closed in on."""
@@ -148,8 +148,8 @@ class _Search:
         return self._closed_in(lambda place: place.height, step, 0.03)
 
     def region(self, best: _LikelihoodPeak) -> list[tuple[float, float]]:
-        """Places all around the region within `DROP` of the best one, as (shift, repeat)."""
-        floor = best.height - DROP
+        """Places all around the region within `REGION_NATS` of the best one, as (shift, repeat)."""
+        floor = best.height - REGION_NATS
         ends = [self._end(lambda place: place.height - floor, best, sign) for sign in (-1, 1)]
         spots = {best.spot + (end - best.spot) * part for end in ends for part in (0.0, 0.4, 0.7, 0.9, 1.0)}
         places = map(self._profile, sorted(spots))
@@ -158,13 +158,13 @@ class _Search:
     def weighed(self) -> list[tuple[float, ErrorModel]]:
         """Parameters all over what is possible, and the weight of each; weights sum to 1."""
         best = self._closed_in(lambda place: place.mass, 1.0, 0.2)
-        floor = best.mass - TAIL
+        floor = best.mass - AVERAGED_NATS
         low, high = (self._end(lambda place: place.mass - floor, best, sign) for sign in (-1, 1))
         places = [self._profile(low + (high - low) * i / 12) for i in range(13)]
         most = max(place.mass for place in places)
         found = []
         for place in places:
-            for offset, share in NODES:
+            for offset, share in HERMITE_NODES:
                 weight = share * exp(place.mass - most)
                 found.append((weight, self._evidence.erring(place.shift + offset * place.width, place.repeat)))
         total = sum(weight for weight, _ in found)
@@ -217,10 +217,13 @@ class _Search:
             shift -= 0.5
         width = 1.0
         for _ in range(40):
-            before, after = self._height(shift - STEP, repeat), self._height(shift + STEP, repeat)
-            slope, bend = (after - before) / (2 * STEP), (after - 2 * height + before) / (STEP * STEP)
+            before, after = self._height(shift - SLOPE_STEP, repeat), self._height(shift + SLOPE_STEP, repeat)
+            slope, bend = (
+                (after - before) / (2 * SLOPE_STEP),
+                (after - 2 * height + before) / (SLOPE_STEP * SLOPE_STEP),
+            )
             if after == -inf:  # at the end of what is allowed: votes are right more often than not
-                slope, bend = (height - before) / STEP, 0.0
+                slope, bend = (height - before) / SLOPE_STEP, 0.0
             width = 1.0 / sqrt(-bend) if bend < -0.1 else 3.0
             move = max(-1.0, min(1.0, slope * width * width))
             while (there := self._height(shift + move, repeat)) < height and abs(move) > 0.01 * width:

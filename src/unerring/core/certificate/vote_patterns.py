@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from unerring.core.journal.decided_step import DecidedStep
 
-MOST_SEQUENCES = 128
-MOST_PATTERNS = 256
-MOST_POOLED = 128
-MOST_EXAMPLES = 10
-POOL = -1  # in place of a voter's number: all voters as one
+MAX_SEQUENCES = 128
+MAX_PATTERNS = 256
+MAX_POOLED = 128
+MAX_EXAMPLES = 10
+ALL_VOTERS = -1  # in place of a voter's number: all voters as one
 
 
 class VoterTally(NamedTuple):
@@ -45,7 +45,7 @@ class VotePatterns:
 
     Nearly all steps are unanimous: they are counted by the sequence of their voters, which is quick. Others are
     counted by their pattern, of which there can be many where votes are many. Steps of a new one that come once
-    `MOST_PATTERNS` are known are counted with all voters as one, and once `MOST_POOLED` of these are known, as the
+    `MAX_PATTERNS` are known are counted with all voters as one, and once `MAX_POOLED` of these are known, as the
     most similar of them with no larger margin, so that no step is taken to be surer than it was. There are never more
     than 512 in all. `examples` has the most doubtful steps of each pattern, unanimous ones only where a sample was
     flagged.
@@ -63,9 +63,7 @@ class VotePatterns:
     def add(self, decided: DecidedStep) -> None:
         """Count one decided step."""
         sequence = tuple([reply.voter for reply in decided.replies if reply.choice is not None])
-        if decided.tally == (len(sequence),) and (
-            sequence in self._sequences or len(self._sequences) < MOST_SEQUENCES
-        ):
+        if decided.tally == (len(sequence),) and (sequence in self._sequences or len(self._sequences) < MAX_SEQUENCES):
             self._sequences[sequence] = self._sequences.get(sequence, 0) + 1
             if decided.flags:
                 self._keep(_unanimous(sequence), decided)
@@ -80,9 +78,9 @@ class VotePatterns:
         else:
             self._alone[pattern[0].voter] += 1
         counts = self._patterns
-        if pattern not in counts and len(counts) >= MOST_PATTERNS:
+        if pattern not in counts and len(counts) >= MAX_PATTERNS:
             pattern, counts = pooled(pattern), self._pooled
-            if pattern not in counts and len(counts) >= MOST_POOLED:
+            if pattern not in counts and len(counts) >= MAX_POOLED:
                 pattern = _most_similar(pattern, counts)
         counts[pattern] = counts.get(pattern, 0) + 1
         self._keep(pattern, decided)
@@ -90,11 +88,11 @@ class VotePatterns:
     def _keep(self, pattern: Pattern, decided: DecidedStep) -> None:
         """Keep a step as an example, if it is more doubtful than the least doubtful one kept."""
         kept = self.examples.setdefault(pattern, [])
-        if len(kept) == MOST_EXAMPLES and (decided.rounds, decided.flags) <= (kept[0].rounds, kept[0].flags):
+        if len(kept) == MAX_EXAMPLES and (decided.rounds, decided.flags) <= (kept[0].rounds, kept[0].flags):
             return
         margin = margin_of(pattern_of(decided))
         example = PatternExample(decided.rounds, decided.flags, decided.step, margin, decided.tally)
-        if len(kept) < MOST_EXAMPLES:
+        if len(kept) < MAX_EXAMPLES:
             heappush(kept, example)
         else:
             heappushpop(kept, example)
@@ -156,7 +154,7 @@ def cast_votes(pattern: Pattern) -> tuple[int, int, int]:
 
 def pooled(pattern: Pattern) -> Pattern:
     """The same votes as if they were all one voter's."""
-    return (VoterTally(POOL, *cast_votes(pattern)),)
+    return (VoterTally(ALL_VOTERS, *cast_votes(pattern)),)
 
 
 def margin_of(pattern: Pattern) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from unerring.core.journal.entries import DRAFT, Cancelled, Drafted, Failed, Intent, Probed, Replies
+from unerring.core.journal.entries import DRAFT_SLOT, Cancelled, Drafted, Failed, Intent, Probed, Replies
 from unerring.core.journal.spend import Account, Charge
 from unerring.core.reporting.reasons import ReasonCounts
 from unerring.core.short_text import shortened
@@ -97,7 +97,7 @@ class CallTotals:
 
     def draft(self, entry: Drafted, state: str) -> None:
         """A drafting model returned a guess."""
-        key, usage = (entry.step, DRAFT, state), entry.usage
+        key, usage = (entry.step, DRAFT_SLOT, state), entry.usage
         self.in_flight.discard(key)
         self.account.settle(key, entry.charge or Charge(usage.input_tokens, usage.output_tokens, None), "")
         self.drafts += 1

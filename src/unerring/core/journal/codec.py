@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from unerring.core.journal.entries import (
-    VERSION,
+    JOURNAL_VERSION,
     Accepted,
     Allowed,
     Cancelled,
@@ -47,30 +47,30 @@ from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind, JournalTooNew
 
-GENESIS = bytes(16)
-MOST_BYTES = 16 << 20  # an entry longer than this is not deflated
+GENESIS_HASH = bytes(16)
+MAX_ENTRY_BYTES = 16 << 20  # an entry longer than this is not deflated
 
 _AS_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 # What json does, in a tenth of its time, for nearly all entries.
 _TO_JSON, _FROM_JSON = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 
 
-def chained(previous: bytes, body: bytes) -> bytes:
-    """The running hash after an entry, 16 bytes; `GENESIS` stands before the first."""
+def next_hash(previous: bytes, body: bytes) -> bytes:
+    """The running hash after an entry, 16 bytes; `GENESIS_HASH` stands before the first."""
     return blake2b(previous + body, digest_size=16).digest()
 
 
 def encode(entry: Entry) -> bytes:
     """Write an entry as bytes."""
-    text = _written(entry)
-    if not 100 <= len(text) <= MOST_BYTES:
+    text = _json_bytes(entry)
+    if not 100 <= len(text) <= MAX_ENTRY_BYTES:
         return text
     squeezer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
     squeezed = b"\0" + squeezer.compress(text) + squeezer.flush()
     return min(text, squeezed, key=len)
 
 
-def _written(entry: Entry) -> bytes:
+def _json_bytes(entry: Entry) -> bytes:
     """An entry as JSON text."""
     fields = _fields(entry)
     try:
@@ -106,9 +106,9 @@ def _read(text: bytes) -> Any:
 def _inflated(body: bytes) -> bytes:
     """The text of a deflated entry; a few bytes can claim to be gigabytes, so there is an end to it."""
     inflater = zlib.decompressobj(-12)
-    text = inflater.decompress(body[1:], MOST_BYTES)
+    text = inflater.decompress(body[1:], MAX_ENTRY_BYTES)
     if not inflater.eof:
-        raise ValueError(f"it is cut off, or holds more than {MOST_BYTES:,} bytes")
+        raise ValueError(f"it is cut off, or holds more than {MAX_ENTRY_BYTES:,} bytes")
     return text
 
 
@@ -172,7 +172,7 @@ def _session_fields(entry: Entry) -> list[Any]:
             return ["allowed", limits.money, limits.tokens, limits.calls, limits.seconds, prices, *strict]
         case Opened():
             names = ["process", "parameters", "model", "policy", "seed", "start", "length", "software", "time"]
-            names += [name for name in _OPTIONAL if getattr(entry, name) is not None]
+            names += [name for name in _OPTIONAL_OBJECTS if getattr(entry, name) is not None]
             return ["opened", entry.version, {name: getattr(entry, name) for name in names}]
     raise AssertionError(entry)
 
@@ -201,7 +201,7 @@ def _flag_name(flag: FlagKind | None) -> str | None:
 
 def _entry(kind: object, values: list[Any]) -> Entry:
     try:
-        entry = _of_a_step(kind, values) or _of_an_open_step(kind, values) or _of_a_session(kind, values)
+        entry = _step_entry(kind, values) or _open_step_entry(kind, values) or _session_entry(kind, values)
     except (TypeError, ValueError, IndexError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
     if entry is not None:
@@ -211,7 +211,7 @@ def _entry(kind: object, values: list[Any]) -> Entry:
     raise ValueError(f"not an entry: its fields are not those of kind {kind!r}")
 
 
-def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
+def _step_entry(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
         case "r", [int(step), int(slot), (str() | None) as at, _, *_]:
             return _replies(step, slot, values[3:], at, None)
@@ -244,7 +244,7 @@ def _of_a_step(kind: object, values: list[Any]) -> Entry | None:
     return None
 
 
-def _of_an_open_step(kind: object, values: list[Any]) -> Entry | None:
+def _open_step_entry(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
         case "shortlisted", [int(step)]:
             return Shortlisted(step)
@@ -261,7 +261,7 @@ def _of_an_open_step(kind: object, values: list[Any]) -> Entry | None:
     return None
 
 
-def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
+def _session_entry(kind: object, values: list[Any]) -> Entry | None:
     match kind, values:
         case "resumed", [int() | float() as time, (int() | None) as vote_cap, (int() | None) as flag_cap, *rest]:
             match _padded(rest, 3):
@@ -293,7 +293,7 @@ def _of_a_session(kind: object, values: list[Any]) -> Entry | None:
             limits = SpendLimits(money, tokens, calls, seconds, strict=bool(rest))
             return Allowed(limits, {name: _tariff(one) for name, one in prices.items()})
         case "opened", [int(version), *rest]:
-            if version > VERSION:
+            if version > JOURNAL_VERSION:
                 raise JournalTooNew(_too_new(f"version {version}"))
             return _opened(version, *rest)
     return None
@@ -367,7 +367,7 @@ def _opened(version: int, fields: Any) -> Opened:
             "length": int() | None,
             "software": str(),
             "time": int() | float(),
-        } if all(isinstance(fields.get(name, {}), dict) for name in _OPTIONAL):
+        } if all(isinstance(fields.get(name, {}), dict) for name in _OPTIONAL_OBJECTS):
             return Opened(**fields, version=version)
     raise ValueError("its fields are not those of an opening entry")
 
@@ -375,12 +375,12 @@ def _opened(version: int, fields: Any) -> Opened:
 def _reply(step: int, slot: int, fields: Any) -> Reply:
     # a journal has millions of these: matching the fields as patterns took twice as long
     text, choice, cause, read, written, cut, logprob, voter, *rest = fields
-    reply_id, cached, reason = _padded(rest, 3) if rest else _NOTHING
+    reply_id, cached, reason = _padded(rest, 3) if rest else _NO_FIELDS
     if not (
-        type(text) in _REFERENCE
-        and (choice is None or type(choice) in _REFERENCE)
+        type(text) in _REFERENCE_TYPES
+        and (choice is None or type(choice) in _REFERENCE_TYPES)
         and (type(read), type(written), type(cut), type(voter)) == (int, int, int, int)
-        and (logprob is None or type(logprob) in _NUMBER)
+        and (logprob is None or type(logprob) in _NUMBER_TYPES)
         and (reply_id is None or type(reply_id) is str)
         and (cached is None or type(cached) is int)
         and (reason is None or type(reason) is str)
@@ -392,11 +392,16 @@ def _reply(step: int, slot: int, fields: Any) -> Reply:
     return Reply(step, slot, text, choice, flag, usage, _FINISHES[cut], logprob, voter, reply_id, reason)
 
 
-_NOTHING = (None, None, None)
-_OPTIONAL = ("plan", "request", "identity", "origin")  # objects that the opening entry leaves out where it has none
+_NO_FIELDS = (None, None, None)
+_OPTIONAL_OBJECTS = (
+    "plan",
+    "request",
+    "identity",
+    "origin",
+)  # objects that the opening entry leaves out where it has none
 _FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED, Finish.OTHER)  # by their numbers in journals: append only
-_REFERENCE = frozenset({str, int})
-_NUMBER = frozenset({int, float})
+_REFERENCE_TYPES = frozenset({str, int})
+_NUMBER_TYPES = frozenset({int, float})
 _KINDS_OF_STEPS = "r rq q c i d p v s f x refused shortlisted ruled redrawn rejudged inherited"
 KINDS = frozenset(f"{_KINDS_OF_STEPS} opened resumed paused finished allowed accepted".split())
 

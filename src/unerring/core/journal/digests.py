@@ -12,26 +12,30 @@ from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json, NotJson, canonical
 
-SCRIPT = "__main__"  # the module that a class belongs to which is defined in the script that runs
-PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
+SCRIPT_MODULE = "__main__"  # the module that a class belongs to which is defined in the script that runs
+DIGEST_PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
 MAX_EXCERPT_CHARS = 50  # of a wording that changed
 CHARS_BEFORE_DIFFERENCE = 20
-MAX_SHOWN_CHARS = 60  # of a value in a sentence
-DIGEST = "digest "  # before the digest of a constructor's argument whose value is not kept
+MAX_VALUE_CHARS = 60  # of a value in a sentence
+DIGEST_PREFIX = "digest "  # before the digest of a constructor's argument whose value is not kept
 
 
 def question_digest(subtask: Subtask, request: str = "") -> str:
     """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
 
     `request` is the run's request settings, as JSON text. The digest has 22 hex digits; each part has digits of its
-    own (`PARTS`), so that a difference can be named.
+    own (`DIGEST_PARTS`), so that a difference can be named.
     """
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
-    (_, of_wording), (_, of_schema), (_, of_settings) = PARTS
+    (_, of_wording), (_, of_schema), (_, of_settings) = DIGEST_PARTS
     texts = (subtask.prompt, subtask.compact, *subtask.paraphrases)
     each = ["null" if one is None else json.dumps(one) for one in texts]
     wordings = f"[{', '.join(each)}]"  # as json.dumps writes the list, in a fifth of its time
-    return _digest(wordings, of_wording) + _known(schema, of_schema) + _known(_settings(subtask, request), of_settings)
+    return (
+        _digest(wordings, of_wording)
+        + _cached_digest(schema, of_schema)
+        + _cached_digest(_settings(subtask, request), of_settings)
+    )
 
 
 def _settings(subtask: Subtask, request: str) -> str:
@@ -54,20 +58,20 @@ def _digest(part: str, digits: int) -> str:
     return blake2b(part.encode("utf-8", "surrogatepass"), digest_size=digits // 2).hexdigest()
 
 
-_known = lru_cache(maxsize=64)(_digest)  # for parts that are the same at nearly every step
+_cached_digest = lru_cache(maxsize=64)(_digest)  # for parts that are the same at nearly every step
 
 
 def question_difference(before: str, now: str) -> str:
     """What differs between two questions by their digests, in words."""
     names, at = [], 0
-    for name, digits in PARTS:
+    for name, digits in DIGEST_PARTS:
         if before[at : at + digits] != now[at : at + digits]:
             names.append(name)
         at += digits
     return " and ".join(names) or "digest"
 
 
-def what_changed(before: str, now: str, wordings: tuple[str, ...] | None, subtask: Subtask) -> str:
+def question_change(before: str, now: str, wordings: tuple[str, ...] | None, subtask: Subtask) -> str:
     """What differs between what a step was asked and what it is asked now, as the end of a sentence.
 
     `before` and `now` are the digests, and `wordings` the texts of before, where the journal has them.
@@ -118,7 +122,7 @@ def identity_of(chain: Chain) -> dict[str, Json]:
     identity: dict[str, Json] = {}
     version = getattr(chain, "version", None)
     if version is not None and not callable(version):
-        identity["version"] = version if isinstance(version, str | int | float) else _mark(version)
+        identity["version"] = version if isinstance(version, str | int | float) else _value_or_digest(version)
     if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
         identity["arguments"] = arguments
     return identity
@@ -134,7 +138,7 @@ def _arguments(chain: Chain) -> dict[str, Json]:
     found = {name: attributes[held] for name in names for held in (name, f"_{name}") if held in attributes}
     if len({*names} - found.keys()) > 0:
         found |= {held: value for held, value in attributes.items() if held.lstrip("_") not in found}
-    return {name: mark for name, value in sorted(found.items()) if (mark := _mark(value)) is not None}
+    return {name: mark for name, value in sorted(found.items()) if (mark := _value_or_digest(value)) is not None}
 
 
 def _attributes(chain: Chain) -> dict[str, object]:
@@ -145,7 +149,7 @@ def _attributes(chain: Chain) -> dict[str, object]:
     return {mangled.sub("", name): value for name, value in held.items() if name != MADE_WITH}
 
 
-def _mark(value: object) -> Json:
+def _value_or_digest(value: object) -> Json:
     """A number as it is, and a digest of any other value: one may be a key. None for what has no text of its own."""
     if isinstance(value, int | float):
         return repr(value)
@@ -155,7 +159,7 @@ def _mark(value: object) -> Json:
         text = repr(value)
         if " at 0x" in text or isinstance(value, set | frozenset):  # where it lies in memory, or any order
             return None
-    return f"{DIGEST}{digest_of(text)}"
+    return f"{DIGEST_PREFIX}{digest_of(text)}"
 
 
 def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) -> Iterator[str]:
@@ -166,8 +170,8 @@ def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) 
         elif name not in before:
             yield f"its {what} {name} was not there"
         elif canonical(before[name]) != canonical(now[name]):
-            was, now_is = _shown(before[name]), _shown(now[name])
-            hidden = was.startswith(DIGEST) or now_is.startswith(DIGEST)
+            was, now_is = _short_value(before[name]), _short_value(now[name])
+            hidden = was.startswith(DIGEST_PREFIX) or now_is.startswith(DIGEST_PREFIX)
             yield f"its {what} {name} changed" if hidden else f"its {what} {name} was {was} and is {now_is}"
 
 
@@ -177,7 +181,7 @@ def identity_differences(before: Mapping[str, Json] | None, now: Mapping[str, Js
         return
     now = now or {}
     if before.get("version") != now.get("version"):
-        yield f"its version was {_shown(before.get('version'))} and is {_shown(now.get('version'))}"
+        yield f"its version was {_short_value(before.get('version'))} and is {_short_value(now.get('version'))}"
     were, are = before.get("arguments"), now.get("arguments")
     yield from differences(
         were if isinstance(were, dict) else {}, are if isinstance(are, dict) else {}, "constructor's argument"
@@ -189,8 +193,8 @@ def same_process(one: str, other: str) -> bool:
     if one == other:
         return True
     (module, colon, name), (other_module, _, other_name) = one.partition(":"), other.partition(":")
-    return bool(colon) and name == other_name and SCRIPT in {module, other_module}
+    return bool(colon) and name == other_name and SCRIPT_MODULE in {module, other_module}
 
 
-def _shown(value: Json) -> str:
-    return shortened(value if isinstance(value, str) else canonical(value), MAX_SHOWN_CHARS)
+def _short_value(value: Json) -> str:
+    return shortened(value if isinstance(value, str) else canonical(value), MAX_VALUE_CHARS)

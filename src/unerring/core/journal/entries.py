@@ -15,9 +15,9 @@ from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind
 
-VERSION = 1
-DRAFT = -1  # in place of a sample's number: the call drafts a guess
-PROBE = -2  # in place of a sample's number, and whatever is lower: the call tries out what the provider does
+JOURNAL_VERSION = 1
+DRAFT_SLOT = -1  # in place of a sample's number: the call drafts a guess
+PROBE_SLOT = -2  # in place of a sample's number, and whatever is lower: the call tries out what the provider does
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Opened:
     length: int | None
     software: str
     time: float
-    version: int = VERSION
+    version: int = JOURNAL_VERSION
     plan: dict[str, Json] | None = None
     request: dict[str, Json] | None = None
     identity: dict[str, Json] | None = None
@@ -50,9 +50,12 @@ class Opened:
 class Intent:
     """A paid call for samples `slot` to `slot + count - 1` of a step is about to be sent.
 
-    `at` is the digest of the state that the step was asked from where that state was guessed, and None where it is
-    the one the chain had reached. It means the same in every entry. The slot `DRAFT` stands for a drafted guess, and
-    `PROBE` for a trial. `worst` is the most that the call can cost, which is charged until its outcome is known.
+    step: the number of the step, from 0.
+    slot: the number of the call's first sample, from 0; `DRAFT_SLOT` for a drafted guess, `PROBE_SLOT` for a probe.
+    count: the number of samples that the call asks for.
+    at: the digest of the guessed state that the step is asked from; None where it is the state that the chain has
+        reached. It means the same in every entry.
+    worst: the most that the call can cost; it is charged until the outcome is known.
     """
 
     step: int
@@ -151,7 +154,7 @@ class Probed:
     step: int
     finding: str
     charge: Charge
-    slot: int = PROBE
+    slot: int = PROBE_SLOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from unerring.core.voting.sample import Usage
 
-PICO = 10**12
-WORDING = " wording "  # between a voter's name and the number of the wording it was asked in, from 2 on
+PICODOLLARS_PER_DOLLAR = 10**12
+WORDING_SEPARATOR = " wording "  # between a voter's name and the number of the wording it was asked in, from 2 on
 
 
 def in_dollars(money: int) -> float:
     """Picodollars as dollars."""
-    return money / PICO
+    return money / PICODOLLARS_PER_DOLLAR
 
 
 def dollars_text(money: int | float) -> str:
@@ -226,7 +226,7 @@ class Account:
         found = self.tariffs.get(voter)
         if found is not None or not self.tariffs:
             return found
-        name = voter.partition(WORDING)[0]
+        name = voter.partition(WORDING_SEPARATOR)[0]
         return self.tariffs.get(name) or self.tariffs.get(name.partition("/")[0])
 
     def price(self, voter: str, usage: Usage) -> Charge:
@@ -259,7 +259,7 @@ class Account:
         """The model that a voter is or is a member of; empty where no price says which one is meant."""
         if len(self.tariffs) == 1:
             return next(iter(self.tariffs))
-        name = voter.partition(WORDING)[0]
+        name = voter.partition(WORDING_SEPARATOR)[0]
         return next((one for one in (name, name.partition("/")[0]) if one in self.tariffs), "")
 
     def _overbilled(self, model: str, reserved: Reservation, billed: Charge) -> None:

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unerring.core.planning.calibration import Calibration, VoterOnHardStep
+from unerring.core.planning.calibration import Calibration, VoterOnErrorStep
 from unerring.core.planning.estimates import (
     IntervalEstimate,
+    alone_shares,
     ensemble_estimate,
     is_hard,
-    looked_alone,
-    noticed,
+    noticed_probability,
     voter_estimate,
 )
 from unerring.core.planning.intervals import upper_bound
@@ -24,19 +24,19 @@ from unerring.core.planning.spread import (
     ErrorSpread,
     StepKind,
     VoterTurns,
-    beta,
-    equal,
-    independent,
+    beta_spread,
+    equal_spread,
+    independent_kinds,
     least_concentration,
-    own,
-    scaled,
+    scaled_kinds,
+    voter_kinds,
 )
 from unerring.core.voting.weights import VoterWeights, millinats
 from unerring.errors import InputError
 
-NARROW = 3.0  # Beta(a, b) with a larger a is narrow: errors fall on most steps alike
-MOST_AMOUNT = 1e12  # tokens, seconds or dollars: anything beyond is a slip of the pen
-LEAST_V = 1e-9  # the same for the share of samples without a red flag
+MIN_NARROW_SHAPE = 3.0  # Beta(a, b) with a larger a is narrow: errors fall on most steps alike
+MAX_AMOUNT = 1e12  # tokens, seconds or dollars: anything beyond is a slip of the pen
+MIN_V = 1e-9  # the same for the share of samples without a red flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Assumptions:
         return sum(share.estimate for share in self.p) / len(self.p)
 
 
-def given(
+def stated_assumptions(
     p: float,
     v: float = 1.0,
     input_tokens: float | None = None,
@@ -78,12 +78,12 @@ def given(
     """What is given by hand is taken at its word: the same p on every step, and nothing left open."""
     if not 0.0 <= p <= 1.0:
         raise InputError(f"p is a probability, between 0 and 1; it cannot be {p:g}")
-    if not LEAST_V <= v <= 1.0:
-        raise InputError(f"v is the share of samples without a red flag, from {LEAST_V:g} to 1; it cannot be {v:g}")
+    if not MIN_V <= v <= 1.0:
+        raise InputError(f"v is the share of samples without a red flag, from {MIN_V:g} to 1; it cannot be {v:g}")
     for name, value in {"input_tokens": input_tokens, "output_tokens": output_tokens, "latency": latency}.items():
-        if value is not None and not 0.0 <= value <= MOST_AMOUNT:
-            raise InputError(f"{name} cannot be {value:g}; it is a number from 0 to {MOST_AMOUNT:g}")
-    steps, vote = equal([1.0 - p]), millinats(p)
+        if value is not None and not 0.0 <= value <= MAX_AMOUNT:
+            raise InputError(f"{name} cannot be {value:g}; it is a number from 0 to {MAX_AMOUNT:g}")
+    steps, vote = equal_spread([1.0 - p]), millinats(p)
     return Assumptions(
         model=f"p = {p:g}",
         voters=("given",),
@@ -98,7 +98,7 @@ def given(
     )
 
 
-def measured(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
+def measured_assumptions(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
     """What a calibration leaves to be planned for; each bound one-sided with the given confidence.
 
     Raises `InputError` for a calibration without votes.
@@ -107,17 +107,17 @@ def measured(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
         raise InputError("the calibration holds no votes to plan with; calibrate with more samples")
     each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
     together = ensemble_estimate(calibration) if len(each) > 1 else each[0]
-    if together.v.low < LEAST_V:
+    if together.v.low < MIN_V:
         raise InputError(
             "nearly all samples of the calibration were flagged; calibrate with more, or with other red flags"
         )
-    spread = _planned(calibration, confidence)
+    spread = _planned_spread(calibration, confidence)
     return Assumptions(
         model=calibration.model,
         voters=tuple(voter.name for voter in calibration.voters),
         p=tuple(one.p for one in each),
         spread=spread,
-        calm=beta([1.0 - one.p.high for one in each], spread.concentration),
+        calm=beta_spread([1.0 - one.p.high for one in each], spread.concentration),
         v=together.v.low if confidence > 0.5 else together.v.estimate,
         input_tokens=together.input_tokens or None,  # none at all: the model does not tell
         output_tokens=together.output_tokens or None,
@@ -129,7 +129,7 @@ def measured(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
     )
 
 
-def _planned(calibration: Calibration, confidence: float) -> ErrorSpread:
+def _planned_spread(calibration: Calibration, confidence: float) -> ErrorSpread:
     """Hard steps as they were seen, all others by Beta distributions as bad as the pilot leaves possible."""
     usual = [(voter.wrong + 1.0) / (voter.votes + 2.0) for voter in calibration.voters]
     plain, seen = [], []
@@ -138,34 +138,36 @@ def _planned(calibration: Calibration, confidence: float) -> ErrorSpread:
         hard = [one for one in mine if is_hard(one, mean)]
         votes = voter.votes - len(hard)
         plain.append(upper_bound(voter.wrong - sum(one.first_wrong for one in hard), votes, confidence))
-        seen.append((plain[-1], _by_step([one for one in mine if not is_hard(one, mean)], votes)))
+        seen.append((plain[-1], _votes_by_step([one for one in mine if not is_hard(one, mean)], votes)))
     concentration = least_concentration(seen)
     alone, joint = _hard_steps(calibration, usual, plain)
-    shared = _shared(calibration, plain) if len(plain) > 1 else 1.0
-    if min(plain) * concentration > NARROW:  # so little spread that it does not matter whose it is
+    shared = _shared_difficulty(calibration, plain) if len(plain) > 1 else 1.0
+    if min(plain) * concentration > MIN_NARROW_SHAPE:  # so little spread that it does not matter whose it is
         shared = 1.0
     rest = 1.0 - sum(kind.share for kind in joint)
     together = [kind for each in alone for kind in each]
-    common = beta(plain, concentration)
-    kinds = [*joint, *scaled(together, shared * rest)]
-    kinds += scaled(common.kinds, shared * (rest - sum(kind.share for kind in together)))
+    common = beta_spread(plain, concentration)
+    kinds = [*joint, *scaled_kinds(together, shared * rest)]
+    kinds += scaled_kinds(common.kinds, shared * (rest - sum(kind.share for kind in together)))
     if shared < 1.0:
         each = [
-            own(mean, concentration, [VoterTurns(kind.share, kind.wrong[i], kind.mute[i]) for kind in alone[i]])
+            voter_kinds(
+                mean, concentration, [VoterTurns(kind.share, kind.wrong[i], kind.mute[i]) for kind in alone[i]]
+            )
             for i, mean in enumerate(plain)
         ]
-        kinds += scaled(independent(each), (1.0 - shared) * rest)
+        kinds += scaled_kinds(independent_kinds(each), (1.0 - shared) * rest)
     return ErrorSpread(tuple(kinds), concentration)
 
 
-def _by_step(troubled: Sequence[VoterOnHardStep], votes: int) -> Counter[tuple[int, int]]:
+def _votes_by_step(troubled: Sequence[VoterOnErrorStep], votes: int) -> Counter[tuple[int, int]]:
     """Right and wrong votes by step; every step but the troubled ones had a single vote, and a right one."""
     seen = Counter((one.right, one.wrong) for one in troubled)
     seen[1, 0] += votes - len(troubled)
     return seen
 
 
-def _shared(calibration: Calibration, plain: Sequence[float]) -> float:
+def _shared_difficulty(calibration: Calibration, plain: Sequence[float]) -> float:
     """How far the voters find the same steps hard, from 0 (each its own) to 1: measured where one of them erred.
 
     There its further votes are wrong more often than usual, and so may be the others': the one excess over the other.
@@ -191,7 +193,7 @@ def _hard_steps(
     """
     alone: list[list[StepKind]] = [[] for _ in plain]
     joint: list[StepKind] = []
-    looked = looked_alone(calibration)
+    looked = alone_shares(calibration)
     hard = [
         (step, whose)
         for step in calibration.troubles
@@ -200,7 +202,9 @@ def _hard_steps(
     for step, whose in hard:
         wrong = tuple(one.against if i in whose else plain[i] for i, one in enumerate(step.voters))
         mute = tuple(one.mute if i in whose else 0.0 for i, one in enumerate(step.voters))
-        kind = StepKind(1.0 / max(1.0, calibration.steps * noticed(step, calibration, looked)), wrong, mute)
+        kind = StepKind(
+            1.0 / max(1.0, calibration.steps * noticed_probability(step, calibration, looked)), wrong, mute
+        )
         (alone[whose[0]] if len(whose) == 1 else joint).append(kind)
     return alone, joint
 

@@ -7,7 +7,7 @@ that their intervals are exact; and what is concluded from the second looks is a
 they were chosen by what was seen (`unerring.core.planning.spread`).
 
 A voter that errs on many steps would have nearly all of them looked at again, and leave no samples to learn of the
-others. Once its errors were looked at ENOUGH_LOOKS times, they no longer are (`SecondLooks`).
+others. Once its errors were looked at ENOUGH_LOOKS times, they no longer are (`RepeatSampling`).
 """
 
 from collections import Counter
@@ -19,11 +19,13 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import FlagKind, FlagRules
 from unerring.core.voting.sample import Usage
 
-LOOKS = 24  # further votes of each voter on a step where one erred
-ENOUGH_LOOKS = 60  # steps on which a voter erred and that were looked at again, before its errors are well known ...
-OFTEN = 0.25  # ... where it errs on more than this share of all steps
+REPEAT_VOTES = 24  # further votes of each voter on a step where one erred
+MIN_REPEATED_STEPS = (
+    60  # steps on which a voter erred and that were looked at again, before its errors are well known ...
+)
+FREQUENT_ERROR_SHARE = 0.25  # ... where it errs on more than this share of all steps
 # Mean log-probabilities of an answer's tokens (nats) that part votes into bins, for weighing them.
-EDGES = (-1.0, -0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
+LOGPROB_EDGES = (-1.0, -0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class PilotStep:
 
 
 @dataclass(frozen=True, slots=True)
-class VoterOnHardStep:
+class VoterOnErrorStep:
     """What one voter did on a step where some voter's first vote was wrong.
 
     `rival` counts the votes, after the first, for the most frequent wrong choice.
@@ -82,7 +84,7 @@ class VoterOnHardStep:
     @property
     def mute(self) -> float:
         """The share of its further samples that were neither: flagged, or for wrong choices of less weight."""
-        return max(0.0, 1.0 - (self.later_right + self.rival) / LOOKS)
+        return max(0.0, 1.0 - (self.later_right + self.rival) / REPEAT_VOTES)
 
     @property
     def chance(self) -> float:
@@ -91,14 +93,14 @@ class VoterOnHardStep:
 
 
 @dataclass(frozen=True, slots=True)
-class HardStep:
+class ErrorStep:
     """A step where some voter's first vote was wrong: what each did there, and their pooled votes after the first.
 
     `right` of these were right, and `rival` went to the most frequent wrong choice.
     """
 
     step: int
-    voters: tuple[VoterOnHardStep, ...]
+    voters: tuple[VoterOnErrorStep, ...]
     right: int
     rival: int
 
@@ -125,7 +127,7 @@ class VoterCount:
     same_wrong: int = 0
     usage: Usage = field(default_factory=Usage)
     flags: Counter[str] = field(default_factory=Counter)
-    bins: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in range(len(EDGES) + 2)])
+    bins: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in range(len(LOGPROB_EDGES) + 2)])
 
     def count_first(self, sample: PilotSample) -> None:
         """Count the first sample of a step."""
@@ -151,11 +153,11 @@ class VoterCount:
 def bin_of(logprob: float | None) -> int:
     """The number of the bin of a vote: ascending with its log-probability, the last one where there is none."""
     if logprob is None:
-        return len(EDGES) + 1
-    return sum(logprob >= edge for edge in EDGES)
+        return len(LOGPROB_EDGES) + 1
+    return sum(logprob >= edge for edge in LOGPROB_EDGES)
 
 
-class SecondLooks:
+class RepeatSampling:
     """Which steps are looked at again: those where a voter errs whose errors are not well known yet.
 
     Ask in the order of the steps, so that a pilot that goes on, or has many steps under way, looks at the same ones.
@@ -171,7 +173,10 @@ class SecondLooks:
 
     def wanted(self, erring: Collection[int]) -> bool:
         """Whether the next step, where these voters err, is looked at again."""
-        wanted = any(self._looked[one] < ENOUGH_LOOKS or self._erred[one] <= OFTEN * self._steps for one in erring)
+        wanted = any(
+            self._looked[one] < MIN_REPEATED_STEPS or self._erred[one] <= FREQUENT_ERROR_SHARE * self._steps
+            for one in erring
+        )
         self._steps += 1
         for one in erring:
             self._erred[one] += 1
@@ -195,7 +200,7 @@ class PilotSpend:
     """The most that these can have cost; it is part of `dollars`."""
 
 
-def spent_of(account: Account) -> PilotSpend | None:
+def pilot_spend(account: Account) -> PilotSpend | None:
     """What calls took by an account; None where there were none."""
     if not account.calls:
         return None
@@ -235,7 +240,7 @@ class Calibration:
     pairs_wrong: int = 0
     pairs_same: int = 0
     voters: list[VoterCount] = field(default_factory=list)
-    troubles: list[HardStep] = field(default_factory=list)
+    troubles: list[ErrorStep] = field(default_factory=list)
     request: dict[str, Json] = field(default_factory=dict)
     spent: PilotSpend | None = None
 
@@ -271,15 +276,15 @@ class Calibration:
             right = sum(choice == looked.right for choice in choices)
             later = Counter(choice for choice in choices[1:] if choice != looked.right)
             first_wrong = bool(choices) and choices[0] != looked.right
-            each.append(VoterOnHardStep(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
+            each.append(VoterOnErrorStep(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
         pooled = Counter(s.choice for samples in by_voter for s in _after_first_vote(samples))
         rival = max((count for choice, count in pooled.items() if choice != looked.right), default=0)
-        self.troubles.append(HardStep(looked.step, tuple(each), pooled[looked.right], rival))
+        self.troubles.append(ErrorStep(looked.step, tuple(each), pooled[looked.right], rival))
 
     def only(self, number: int) -> "Calibration":
         """The calibration of one voter alone. It was looked at again where others erred, too, which does no harm."""
         troubles = [
-            HardStep(step.step, (one := step.voters[number],), one.later_right, one.rival) for step in self.troubles
+            ErrorStep(step.step, (one := step.voters[number],), one.later_right, one.rival) for step in self.troubles
         ]
         voter = self.voters[number]
         return replace(

@@ -5,17 +5,24 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from unerring.core.planning.calibration import EDGES, Calibration, HardStep, PilotSpend, VoterCount, VoterOnHardStep
+from unerring.core.planning.calibration import (
+    LOGPROB_EDGES,
+    Calibration,
+    ErrorStep,
+    PilotSpend,
+    VoterCount,
+    VoterOnErrorStep,
+)
 from unerring.core.planning.estimates import ensemble_estimate, voter_estimate
 from unerring.core.request import request_from
 from unerring.core.short_text import short
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Usage
 
-VERSION = 1
-MOST = 10**15  # that anything is counted to: beyond, floats no longer tell two counts apart
+CALIBRATION_VERSION = 1
+MAX_COUNT = 10**15  # that anything is counted to: beyond, floats no longer tell two counts apart
 JUDGES = ("truth", "votes")
-_PLAIN = (
+_PLAIN_FIELDS = (
     *("process", "parameters", "model", "judged_by", "temperature", "seed", "at_once", "software"),
     *("walked", "at", "asked_for", "samples", "steps", "calls_seconds", "pairs_wrong", "pairs_same"),
 )
@@ -25,11 +32,11 @@ _VOTER_COUNTS = ("steps", "flagged", "votes", "wrong", "collisions", "same_wrong
 def calibration_json(calibration: Calibration) -> dict[str, Any]:
     """JSON data, read back by `calibration_from`."""
     return {
-        "unerring_calibration": VERSION,
-        **{name: getattr(calibration, name) for name in _PLAIN},
+        "unerring_calibration": CALIBRATION_VERSION,
+        **{name: getattr(calibration, name) for name in _PLAIN_FIELDS},
         **({"request": calibration.request} if calibration.request else {}),
         "flag_rules": asdict(calibration.flag_rules),
-        "bin_edges": list(EDGES),
+        "bin_edges": list(LOGPROB_EDGES),
         "voters": [_voter_json(voter) for voter in calibration.voters],
         "troubles": [
             [step.step, step.right, step.rival, [[t.right, t.wrong, int(t.first_wrong), t.rival] for t in step.voters]]
@@ -55,14 +62,16 @@ def calibration_from(data: object) -> Calibration:
     """The calibration that `calibration_json` wrote; raises `ValueError`, with what is wrong, for anything else."""
     if not isinstance(data, Mapping) or "unerring_calibration" not in data:
         raise ValueError("it is no calibration; unerring calibrate writes them")
-    if data["unerring_calibration"] != VERSION:
-        raise ValueError(f"it has version {short(data['unerring_calibration'])}, not {VERSION}; calibrate again")
+    if data["unerring_calibration"] != CALIBRATION_VERSION:
+        raise ValueError(
+            f"it has version {short(data['unerring_calibration'])}, not {CALIBRATION_VERSION}; calibrate again"
+        )
     try:
-        if data["bin_edges"] != list(EDGES):
+        if data["bin_edges"] != list(LOGPROB_EDGES):
             raise ValueError("its votes are parted otherwise; calibrate again")
         voters = [_voter(one) for one in data["voters"]]
-        troubles = [_troubled(*one) for one in data["troubles"]]
-        plain = {name: data[name] for name in _PLAIN}
+        troubles = [_error_step(*one) for one in data["troubles"]]
+        plain = {name: data[name] for name in _PLAIN_FIELDS}
         request = request_from(data.get("request")).to_json()
         calibration = Calibration(
             **plain,
@@ -93,7 +102,7 @@ def _voter(data: Any) -> VoterCount:
     counts = {name: _count(data[name]) for name in _VOTER_COUNTS}
     flags = Counter({str(cause): _count(times) for cause, times in data["flags"].items()})
     bins = [[_count(right), _count(wrong)] for right, wrong in data["bins"]]
-    if len(bins) != len(EDGES) + 2:
+    if len(bins) != len(LOGPROB_EDGES) + 2:
         raise ValueError("a voter's votes are not parted as they should be")
     if not isinstance(data["name"], str):
         raise ValueError(f"{short(data['name'])} is no name of a voter")
@@ -101,11 +110,11 @@ def _voter(data: Any) -> VoterCount:
     return VoterCount(data["name"], **counts, usage=Usage(_count(read), _count(written)), flags=flags, bins=bins)
 
 
-def _troubled(step: Any, right: Any, rival: Any, voters: Any) -> HardStep:
+def _error_step(step: Any, right: Any, rival: Any, voters: Any) -> ErrorStep:
     each = tuple(
-        VoterOnHardStep(_count(r), _count(w), _count(first) > 0, _count(other)) for r, w, first, other in voters
+        VoterOnErrorStep(_count(r), _count(w), _count(first) > 0, _count(other)) for r, w, first, other in voters
     )
-    return HardStep(_count(step), each, _count(right), _count(rival))
+    return ErrorStep(_count(step), each, _count(right), _count(rival))
 
 
 def _spent(data: Any) -> PilotSpend | None:
@@ -115,20 +124,20 @@ def _spent(data: Any) -> PilotSpend | None:
     counts = {name: _count(data[name]) for name in ("calls", "tokens", "unknown_calls")}
     dollars = {name: data[name] for name in ("dollars", "unknown_dollars")}
     for value in dollars.values():
-        if value is not None and (type(value) not in {int, float} or not 0 <= value <= MOST):
+        if value is not None and (type(value) not in {int, float} or not 0 <= value <= MAX_COUNT):
             raise ValueError(f"{short(value)} is no sum of dollars")
     return PilotSpend(**counts, **dollars)
 
 
 def _flag_rules(data: Any) -> FlagRules:
     longest, floor = data["max_output_tokens"], data["min_logprob"]
-    if floor is not None and (type(floor) not in {int, float} or not -MOST <= floor <= MOST):
+    if floor is not None and (type(floor) not in {int, float} or not -MAX_COUNT <= floor <= MAX_COUNT):
         raise ValueError(f"{short(floor)} is no log-probability")
     return FlagRules(_count(longest), floor)
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MOST:
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
         raise ValueError(f"{short(value)} is no count")
     return value
 
@@ -140,7 +149,7 @@ def _check_plain(calibration: Calibration) -> None:
             raise ValueError(f"{short(getattr(calibration, name))} is no {name}")
     for name in ("temperature", "calls_seconds"):
         value = getattr(calibration, name)
-        if type(value) not in {int, float} or not 0 <= value <= MOST:
+        if type(value) not in {int, float} or not 0 <= value <= MAX_COUNT:
             raise ValueError(f"{short(value)} is no number of {name}, from 0 up")
     if not isinstance(calibration.parameters, dict):
         raise ValueError(f"{short(calibration.parameters)} are no parameters of a process")

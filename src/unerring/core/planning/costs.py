@@ -8,13 +8,13 @@ spread of the totals is taken as normal (they are sums over many steps): the 99t
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from unerring.core.journal.spend import PICO, Tariff
-from unerring.core.planning.assumptions import MOST_AMOUNT
+from unerring.core.journal.spend import PICODOLLARS_PER_DOLLAR, Tariff
+from unerring.core.planning.assumptions import MAX_AMOUNT
 from unerring.core.planning.races import ExpectedRaces, PlannedJob
 from unerring.errors import InputError
 
-NORMAL_99 = 2.3263478740408408
-BATCH = 0.5  # of the usual price: what OpenAI and Anthropic ask for a batch
+NORMAL_QUANTILE_99 = 2.3263478740408408
+BATCH_PRICE_FACTOR = 0.5  # of the usual price: what OpenAI and Anthropic ask for a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,15 @@ class Price:
 
     def __post_init__(self) -> None:
         for value in (self.input, self.output, self.input if self.cached is None else self.cached):
-            if type(value) not in {int, float} or not 0.0 <= value <= MOST_AMOUNT:
+            if type(value) not in {int, float} or not 0.0 <= value <= MAX_AMOUNT:
                 raise InputError(
-                    f"a price is in dollars per million tokens, from 0 to {MOST_AMOUNT:g}; it cannot be {value!r:.40}"
+                    f"a price is in dollars per million tokens, from 0 to {MAX_AMOUNT:g}; it cannot be {value!r:.40}"
                 )
 
     def tariff(self) -> Tariff:
         """The same in whole picodollars a token, upwards where there are digits beyond."""
         each = (self.input, self.output, self.input if self.cached is None else self.cached)
-        return Tariff(*(ceil(dollars * PICO / 1e6) for dollars in each))
+        return Tariff(*(ceil(dollars * PICODOLLARS_PER_DOLLAR / 1e6) for dollars in each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,9 @@ class CallMode:
     batch: bool = False
 
 
-def bill(found: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode = CallMode()) -> ExpectedBill:
+def expected_bill(
+    found: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode = CallMode()
+) -> ExpectedBill:
     """What the races of a chain cost on these terms."""
     samples = _samples(found, job, terms.v)
     calls = _calls(found, job, samples) if way.shared_prompt else samples
@@ -97,7 +99,7 @@ def _samples(found: ExpectedRaces, job: PlannedJob, v: float) -> ExpectedAmount:
     """Samples of a chain: each vote takes a geometric number of them, with mean 1/v and variance (1 - v) / v^2."""
     variance = found.votes * (1.0 - v) / v**2 + (found.deviation / v) ** 2
     expected = job.subtasks * found.votes / v
-    return ExpectedAmount(expected, expected + NORMAL_99 * sqrt(job.subtasks * variance))
+    return ExpectedAmount(expected, expected + NORMAL_QUANTILE_99 * sqrt(job.subtasks * variance))
 
 
 def _calls(found: ExpectedRaces, job: PlannedJob, samples: ExpectedAmount) -> ExpectedAmount:
@@ -117,7 +119,7 @@ def _dollars(
         return ExpectedAmount(0.0, 0.0)
     if read is None or written is None or price is None:
         return None
-    factor = (BATCH if way.batch else 1.0) / 1e6
+    factor = (BATCH_PRICE_FACTOR if way.batch else 1.0) / 1e6
     return ExpectedAmount(
         (read.expected * price.input + written.expected * price.output) * factor,
         (read.most * price.input + written.most * price.output) * factor,

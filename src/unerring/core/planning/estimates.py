@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any
 
-from unerring.core.planning.calibration import Calibration, HardStep, VoterCount, VoterOnHardStep
+from unerring.core.planning.calibration import Calibration, ErrorStep, VoterCount, VoterOnErrorStep
 from unerring.core.planning.intervals import beta_cdf, interval
 
-CONFIDENCE = 0.99
-HARD = 0.25  # at least this share of a voter's further votes is wrong on a step that is hard for it ...
-CHANCE = 1e-4  # ... and its errors elsewhere explain that with no more than this probability
+INTERVAL_CONFIDENCE = 0.99
+MIN_HARD_SHARE = 0.25  # at least this share of a voter's further votes is wrong on a step that is hard for it ...
+MAX_HARD_PROBABILITY = 1e-4  # ... and its errors elsewhere explain that with no more than this probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class IntervalEstimate:
     @classmethod
     def of(cls, count: float, trials: float) -> "IntervalEstimate":
         """The share of `count` among `trials` independent ones (Clopper and Pearson); unknown is 0 to 1."""
-        return cls(count / trials if trials else 0.0, *interval(count, trials, CONFIDENCE))
+        return cls(count / trials if trials else 0.0, *interval(count, trials, INTERVAL_CONFIDENCE))
 
     @property
     def rest(self) -> "IntervalEstimate":
@@ -65,23 +65,25 @@ def voter_estimate(calibration: Calibration, number: int) -> VoterEstimate:
     """What is known of one voter."""
     voter, looked = calibration.voters[number], calibration.looked_share(number)
     troubles = [step.voters[number] for step in calibration.troubles]
-    stubborn = [looked * one.chance for one in troubles if outvoted(one.later_right, one.rival)]
+    stubborn = [looked * one.chance for one in troubles if wrong_choice_leads(one.later_right, one.rival)]
     return VoterEstimate(
         name=voter.name,
         collisions=voter.collisions,
         expected_collisions=looked * voter.votes * (voter.wrong / voter.votes) ** 2 if voter.votes else 0.0,
         same_wrong=voter.same_wrong,
         pathological=_pathological(stubborn, voter.votes, 0.5 * looked),
-        **_shares([voter], troubles),
+        **_summed_figures([voter], troubles),
     )
 
 
 def ensemble_estimate(calibration: Calibration) -> VoterEstimate:
     """What is known of all voters together, as their votes go round."""
-    voters, looked = calibration.voters, looked_alone(calibration)
+    voters, looked = calibration.voters, alone_shares(calibration)
     troubles = [one for step in calibration.troubles for one in step.voters]
     stubborn = [
-        noticed(step, calibration, looked) for step in calibration.troubles if outvoted(step.right, step.rival)
+        noticed_probability(step, calibration, looked)
+        for step in calibration.troubles
+        if wrong_choice_leads(step.right, step.rival)
     ]
     first, second = (voter.wrong / max(1, voter.votes) for voter in (voters[0], voters[1 % len(voters)]))
     return VoterEstimate(
@@ -90,25 +92,25 @@ def ensemble_estimate(calibration: Calibration) -> VoterEstimate:
         expected_collisions=calibration.steps * first * second,
         same_wrong=calibration.pairs_same,
         pathological=_pathological(stubborn, calibration.steps, _least_noticed(looked)),
-        **_shares(voters, troubles),
+        **_summed_figures(voters, troubles),
     )
 
 
-def is_hard(one: VoterOnHardStep, mean: float) -> bool:
+def is_hard(one: VoterOnErrorStep, mean: float) -> bool:
     """Whether a voter was wrong on a step far more often than its errors on all steps, `mean` of them, explain."""
     wrong, votes = one.later_wrong, one.later
-    return votes >= 4 and wrong > HARD * votes and binomial_tail(wrong, votes, mean) < CHANCE
+    return votes >= 4 and wrong > MIN_HARD_SHARE * votes and binomial_tail(wrong, votes, mean) < MAX_HARD_PROBABILITY
 
 
-def looked_alone(calibration: Calibration) -> list[float]:
+def alone_shares(calibration: Calibration) -> list[float]:
     """For each voter, the share of its errors that are looked into for their own sake."""
     return [calibration.looked_share(number, alone=True) for number in range(len(calibration.voters))]
 
 
-def noticed(step: HardStep, calibration: Calibration, looked: Sequence[float]) -> float:
+def noticed_probability(step: ErrorStep, calibration: Calibration, looked: Sequence[float]) -> float:
     """The chance that a pilot notices such a step: that some voter's first vote is wrong, and looked into.
 
-    `looked` is that of `looked_alone`.
+    `looked` is that of `alone_shares`.
     """
     if min(looked) == 1.0:
         return 1.0 - prod(1.0 - one.chance for one in step.voters)
@@ -132,7 +134,7 @@ def _least_noticed(looked: Sequence[float]) -> float:
     return min(0.5, max(by_others, 0.5 * min(looked)))
 
 
-def outvoted(right: int, rival: int) -> bool:
+def wrong_choice_leads(right: int, rival: int) -> bool:
     """Whether a wrong choice leads the right one by more than chance would let it: a tail below 5 % at even odds."""
     return binomial_tail(rival, right + rival, 0.5) < 0.05
 
@@ -144,17 +146,17 @@ def binomial_tail(count: int, trials: int, chance: float) -> float:
     return beta_cdf(chance, count, trials - count + 1.0) if count <= trials else 0.0
 
 
-def repeated(troubles: Iterable[VoterOnHardStep]) -> float:
+def repeat_probability(troubles: Iterable[VoterOnErrorStep]) -> float:
     """The chance that a voter that was wrong on a step is wrong there again; 1/2 where nothing was seen."""
     again = [one.later_wrong / one.later for one in troubles if one.first_wrong and one.later]
     return (sum(again) + 0.5) / (len(again) + 1.0)
 
 
-def _shares(voters: Sequence[VoterCount], troubles: Sequence[VoterOnHardStep]) -> dict[str, Any]:
+def _summed_figures(voters: Sequence[VoterCount], troubles: Sequence[VoterOnErrorStep]) -> dict[str, Any]:
     """The figures that are sums over voters."""
     steps, votes = sum(voter.steps for voter in voters), sum(voter.votes for voter in voters)
     wrong = IntervalEstimate.of(sum(voter.wrong for voter in voters), votes)
-    repeat = repeated(troubles)
+    repeat = repeat_probability(troubles)
     return {
         "votes": votes,
         "p": wrong.rest,
@@ -168,10 +170,10 @@ def _shares(voters: Sequence[VoterCount], troubles: Sequence[VoterOnHardStep]) -
     }
 
 
-def _pathological(noticed: Sequence[float], steps: int, least: float) -> IntervalEstimate:
+def _pathological(chances: Sequence[float], steps: int, least: float) -> IntervalEstimate:
     """The share of pathological steps: those seen, over how probably such a one is noticed, `least` at least."""
-    chance = max(least, sum(noticed) / len(noticed)) if noticed else least
+    chance = max(least, sum(chances) / len(chances)) if chances else least
     if chance <= 0.0:  # of a made-up calibration: errors, none of which was looked into
         return IntervalEstimate(0.0, 0.0, 1.0)
-    seen = IntervalEstimate.of(len(noticed), steps)
+    seen = IntervalEstimate.of(len(chances), steps)
     return IntervalEstimate(*(min(1.0, share / chance) for share in (seen.estimate, seen.low, seen.high)))

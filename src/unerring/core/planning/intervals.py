@@ -11,8 +11,8 @@ from math import exp, expm1, lgamma, log, log1p
 from unerring.core.voting.odds import loss_probability_of
 from unerring.errors import InputError
 
-_TINY = 1e-300
-_TURNS = 64  # halvings of an interval of log-odds: below the spacing of floats
+_MIN_DENOMINATOR = 1e-300
+_HALVINGS = 64  # halvings of an interval of log-odds: below the spacing of floats
 
 
 def upper_bound(count: float, trials: float, confidence: float = 0.95) -> float:
@@ -25,7 +25,7 @@ def upper_bound(count: float, trials: float, confidence: float = 0.95) -> float:
         return 1.0
     if count == 0:
         return -expm1(log1p(-confidence) / trials)
-    return _solved(lambda share: beta_cdf(share, count + 1.0, trials - count) >= confidence)
+    return _solve_share(lambda share: beta_cdf(share, count + 1.0, trials - count) >= confidence)
 
 
 def lower_bound(count: float, trials: float, confidence: float = 0.95) -> float:
@@ -39,7 +39,7 @@ def interval(count: float, trials: float, confidence: float = 0.95) -> tuple[flo
     each = (1.0 + confidence) / 2.0
     low = 1.0 - upper_bound(trials - count, trials, each) if trials else 0.0
     if 0 < count < trials:  # solved for itself: small shares keep their digits
-        low = _solved(lambda share: beta_cdf(share, count, trials - count + 1.0) >= 1.0 - each)
+        low = _solve_share(lambda share: beta_cdf(share, count, trials - count + 1.0) >= 1.0 - each)
     return low, upper_bound(count, trials, each)
 
 
@@ -86,10 +86,10 @@ def _fraction(x: float, a: float, b: float) -> float:
 
 
 def _away_from_zero(value: float) -> float:
-    return value if abs(value) > _TINY else _TINY
+    return value if abs(value) > _MIN_DENOMINATOR else _MIN_DENOMINATOR
 
 
-def halved(holds: Callable[[float], bool], low: float, high: float, turns: int) -> tuple[float, float]:
+def bisect(holds: Callable[[float], bool], low: float, high: float, turns: int) -> tuple[float, float]:
     """Close in on where a condition begins to hold that fails at `low` and holds at `high`, by halving."""
     for _ in range(turns):
         middle = (low + high) / 2.0
@@ -100,9 +100,9 @@ def halved(holds: Callable[[float], bool], low: float, high: float, turns: int) 
     return low, high
 
 
-def _solved(enough: Callable[[float], bool]) -> float:
+def _solve_share(enough: Callable[[float], bool]) -> float:
     """The share at which an ever more probable condition begins to hold, by its log-odds."""
-    return _share(halved(lambda place: enough(_share(place)), -60.0, 60.0, _TURNS)[1])
+    return _share(bisect(lambda place: enough(_share(place)), -60.0, 60.0, _HALVINGS)[1])
 
 
 def _share(log_odds: float) -> float:

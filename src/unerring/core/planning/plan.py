@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from unerring.core.planning.assumptions import Assumptions
-from unerring.core.planning.costs import CallMode, ExpectedAmount, ExpectedBill, Price, SampleCost, bill
+from unerring.core.planning.costs import CallMode, ExpectedAmount, ExpectedBill, Price, SampleCost, expected_bill
 from unerring.core.planning.races import ExpectedRaces, PlannedJob, dissent_band, margin_plan, weighted_plan
 from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, NoKCanHelp
 
 RULES = ("ahead-by", "log-odds")
-WAYS = (CallMode(), CallMode(shared_prompt=True), CallMode(batch=True), CallMode(shared_prompt=True, batch=True))
+CALL_MODES = (CallMode(), CallMode(shared_prompt=True), CallMode(batch=True), CallMode(shared_prompt=True, batch=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +60,23 @@ def chosen_races(assumed: Assumptions, job: PlannedJob, rule: str) -> ExpectedRa
     return found
 
 
-def planned(assumed: Assumptions, job: PlannedJob, wish: PlanRequest = PlanRequest()) -> ModelPlan:
+def plan_model(assumed: Assumptions, job: PlannedJob, wish: PlanRequest = PlanRequest()) -> ModelPlan:
     """Plan a job for one model; raises `NoKCanHelp` where no plan under the rule reaches the target."""
     chosen = chosen_races(assumed, job, wish.rule)
     other = next(rule for rule in RULES if rule != wish.rule)
     with suppress(NoKCanHelp):
-        return _told(assumed, job, wish, [chosen, chosen_races(assumed, job, other)])
-    return _told(assumed, job, wish, [chosen])
+        return _model_plan(assumed, job, wish, [chosen, chosen_races(assumed, job, other)])
+    return _model_plan(assumed, job, wish, [chosen])
 
 
-def _told(assumed: Assumptions, job: PlannedJob, wish: PlanRequest, rules: list[ExpectedRaces]) -> ModelPlan:
+def _model_plan(assumed: Assumptions, job: PlannedJob, wish: PlanRequest, rules: list[ExpectedRaces]) -> ModelPlan:
     """The plan under the first of the rules, and what the others cost."""
     # not more samples than were under way while the latency was measured are taken to be as fast
     concurrency = min(one for one in (wish.concurrency or assumed.at_once or 1, assumed.at_once) if one is not None)
     terms = SampleCost(
         assumed.v, assumed.input_tokens, assumed.output_tokens, wish.price, assumed.latency, concurrency
     )
-    each = [_races_json(races, job, bill(races, job, terms)) for races in rules]
+    each = [_races_json(races, job, expected_bill(races, job, terms)) for races in rules]
     price = wish.price
     told = {
         "model": assumed.model,
@@ -84,7 +84,7 @@ def _told(assumed: Assumptions, job: PlannedJob, wish: PlanRequest, rules: list[
         "plan": each[0] | {"dissent": list(dissent_band(assumed, rules[0], job))},
         "paper": _paper_json(assumed, job, price),
         "rules": each,
-        "ways": [_way_json(races, job, terms, way) for races in rules for way in WAYS],
+        "ways": [_mode_json(races, job, terms, way) for races in rules for way in CALL_MODES],
         "p": _p_json(assumed),
         "v": assumed.v,
         "tokens_a_sample": [assumed.input_tokens, assumed.output_tokens],
@@ -116,7 +116,7 @@ def _p_json(assumed: Assumptions) -> dict[str, list[float]]:
     }
 
 
-def ranked(plans: Sequence[ModelPlan]) -> list[ModelPlan]:
+def ranked_plans(plans: Sequence[ModelPlan]) -> list[ModelPlan]:
     """Plans for the same job, cheapest first; those of unknown price last, fewest samples first."""
     return sorted(
         plans, key=lambda one: (one.dollars is None, one.dollars or 0.0, one.json["plan"]["samples"]["expected"])
@@ -145,8 +145,8 @@ def _amount(amount: ExpectedAmount | None) -> dict[str, float] | None:
     return None if amount is None else {"expected": amount.expected, "most": amount.most}
 
 
-def _way_json(races: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode) -> dict[str, Any]:
-    dollars = bill(races, job, terms, way).dollars
+def _mode_json(races: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode) -> dict[str, Any]:
+    dollars = expected_bill(races, job, terms, way).dollars
     return {
         "rule": races.rule.name,
         "shared_prompt": way.shared_prompt,

@@ -14,22 +14,24 @@ from functools import partial
 from math import ceil, exp, expm1, floor, log, log1p, sqrt
 
 from unerring.core.planning.assumptions import Assumptions
-from unerring.core.planning.intervals import halved
+from unerring.core.planning.intervals import bisect
 from unerring.core.planning.signals import weights_of
 from unerring.core.planning.spread import ErrorSpread, StepKind
-from unerring.core.planning.walk import RaceOutcome, raced, ruined
-from unerring.core.planning.weighted import GRID, MOST_WEIGHED, alike, weighed_race
+from unerring.core.planning.walk import RaceOutcome, closed_form_race, walk_race
+from unerring.core.planning.weighted_race import GRID_POINTS_PER_NAT, MAX_WEIGHTED_VOTES, equal_weights, weighted_race
 from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy, LogOdds, Rule
 from unerring.errors import InputError, NoKCanHelp
 
-MOST_K = 400
-MOST_STEPS = 10**18
-LEAST_CAP = 60
-MOST_VOTES = 5000  # of a race between voters who take turns: what goes on longer counts as not decided
-TRIES = 12  # thresholds of log-odds that are tried, each larger by a tenth
-HARD = 50  # kinds of steps that a threshold is tried on before it is on all: those most errors are made on
-RARE = 0.01  # of the errors that a step may have: given away to kinds of steps that are too rare to look at
+MAX_K = 400
+MAX_STEPS = 10**18
+MIN_VOTE_CAP = 60
+MAX_RACE_VOTES = 5000  # of a race between voters who take turns: what goes on longer counts as not decided
+THRESHOLD_TRIES = 12  # thresholds of log-odds that are tried, each larger by a tenth
+TRIAL_KINDS = 50  # kinds of steps that a threshold is tried on before it is on all: those most errors are made on
+RARE_ERROR_SHARE = (
+    0.01  # of the errors that a step may have: given away to kinds of steps that are too rare to look at
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class PlannedJob:
             raise InputError(f"steps is a whole number, at least 1; it cannot be {self.steps!r}")
         if type(self.m) is not int or self.m < 1:
             raise InputError(f"m is the number of steps that one subtask decides, at least 1; it cannot be {self.m!r}")
-        if self.steps > MOST_STEPS:
-            raise InputError(f"steps is a whole number, at most {MOST_STEPS:.0e}: no longer chain can be planned for")
+        if self.steps > MAX_STEPS:
+            raise InputError(f"steps is a whole number, at most {MAX_STEPS:.0e}: no longer chain can be planned for")
         if self.m > self.steps:
             raise InputError(f"m cannot be more than the {self.steps:,} steps of the whole chain")
         if not 0.0 < self.target < 1.0:
@@ -92,17 +94,17 @@ def margin_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces:
     With several voters k is at least their number: every one of them is heard on every step, since that they could be
     wrong on the same step in the same way is what a pilot can say least about.
     """
-    if _stubborn(assumed.spread, job.m) / 2.0 > job.error:  # half of these at least are lost
-        raise NoKCanHelp(_hopeless(assumed, job))
+    if _wrong_majority_share(assumed.spread, job.m) / 2.0 > job.error:  # half of these at least are lost
+        raise NoKCanHelp(_no_k_reason(assumed, job))
     k, least = _least_k(assumed, job), 1.0
-    while k <= MOST_K:
+    while k <= MAX_K:
         found = expected_races(assumed, AheadBy(k), job)
         if found.error <= job.error:
             return found
         if found.error > 1.5 * least:  # more and more races are not decided
             break
         k, least = k + 1 + k // 8, min(least, found.error)
-    raise NoKCanHelp(_hopeless(assumed, job))
+    raise NoKCanHelp(_no_k_reason(assumed, job))
 
 
 def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None:
@@ -117,11 +119,11 @@ def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None
     weights = weights_of(assumed.voters, assumed.signals)
     if not weights.heaviest:
         return None
-    start, below = max(1.0, -odds.log_odds(min(job.error, 0.5)) * GRID), 0
-    for number in range(TRIES):
+    start, below = max(1.0, -odds.log_odds(min(job.error, 0.5)) * GRID_POINTS_PER_NAT), 0
+    for number in range(THRESHOLD_TRIES):
         lead = ceil(start * 1.1**number)
-        rule = LogOdds(lead / GRID, weights)
-        lost, undecided = _on_the_hardest(assumed, rule, job)
+        rule = LogOdds(lead / GRID_POINTS_PER_NAT, weights)
+        lost, undecided = _trial_on_hardest(assumed, rule, job)
         if undecided > job.error:
             return None
         best = expected_races(assumed, rule, job) if lost <= job.error else None
@@ -130,7 +132,7 @@ def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None
             continue
         while below and lead - below > max(1, lead // 50):
             middle = (below + lead) // 2
-            found = expected_races(assumed, LogOdds(middle / GRID, weights), job)
+            found = expected_races(assumed, LogOdds(middle / GRID_POINTS_PER_NAT, weights), job)
             if found.error > job.error:
                 below = middle
             else:
@@ -139,10 +141,10 @@ def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None
     return None
 
 
-def _on_the_hardest(assumed: Assumptions, rule: LogOdds, job: PlannedJob) -> tuple[float, float]:
+def _trial_on_hardest(assumed: Assumptions, rule: LogOdds, job: PlannedJob) -> tuple[float, float]:
     """The share of steps lost or left undecided, and of those left undecided, on the kinds with the most errors."""
     race = _race(assumed, rule, job)
-    hard = sorted(assumed.spread.kinds, key=lambda kind: -kind.share * max(kind.wrong))[:HARD]
+    hard = sorted(assumed.spread.kinds, key=lambda kind: -kind.share * max(kind.wrong))[:TRIAL_KINDS]
     slack = 0.01 * job.error / max(1, len(hard))
     outcomes = [(kind.share, race(kind, min(0.5, slack / kind.share))) for kind in hard]
     undecided = sum(share * outcome.undecided for share, outcome in outcomes)
@@ -151,23 +153,23 @@ def _on_the_hardest(assumed: Assumptions, rule: LogOdds, job: PlannedJob) -> tup
 
 def expected_races(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> ExpectedRaces:
     """What the races of a chain come to under a rule, whether or not that reaches the target."""
-    return _averaged(rule, *_raced(assumed.spread, _race(assumed, rule, job), job))
+    return _averaged(rule, *_race_kinds(assumed.spread, _race(assumed, rule, job), job))
 
 
 def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> Callable[[StepKind, float], RaceOutcome]:
     """How a race goes on steps of a kind, where so many of these are negligible."""
     if isinstance(rule, AheadBy):
         return partial(_margin_race, k=rule.k, m=job.m)
-    if alike(assumed.signals):
+    if equal_weights(assumed.signals):
         return partial(_margin_race, k=rule.lacking(0, 0), m=1)
-    return partial(weighed_race, signals=assumed.signals, lead=floor(rule.threshold * GRID + 1e-6))
+    return partial(weighted_race, signals=assumed.signals, lead=floor(rule.threshold * GRID_POINTS_PER_NAT + 1e-6))
 
 
 def dissent_band(assumed: Assumptions, found: ExpectedRaces, job: PlannedJob) -> tuple[float, float]:
     """Between which shares of steps with a dissenting vote a run stays that goes as planned."""
     if not isinstance(found.rule, AheadBy):
         return 0.0, found.dissent
-    calm = _averaged(found.rule, *_raced(assumed.calm, _race(assumed, found.rule, job), job))
+    calm = _averaged(found.rule, *_race_kinds(assumed.calm, _race(assumed, found.rule, job), job))
     return min(calm.dissent, found.dissent), found.dissent
 
 
@@ -177,12 +179,12 @@ def _least_k(assumed: Assumptions, job: PlannedJob) -> int:
     A race with margin k is lost with about 1 / (1 + e^(k r)), where r is the rate at which its odds grow a vote: for
     one voter its log-odds, for several the root of Lundberg's equation, that their mean of ln(q e^r + p e^-r) is 0.
     """
-    kinds, rare = _that_matter(assumed.spread, job)
+    kinds, rare = _split_rare(assumed.spread, job)
     rates = [(kind.share, _rate(_powers(kind, job.m))) for kind in kinds]
-    for k in range(1 if assumed.spread.voters == 1 else assumed.spread.voters, MOST_K):
+    for k in range(1 if assumed.spread.voters == 1 else assumed.spread.voters, MAX_K):
         if rare + sum(share * odds.loss_probability_of(k * rate) for share, rate in rates) <= job.error:
             return k
-    raise NoKCanHelp(_hopeless(assumed, job))
+    raise NoKCanHelp(_no_k_reason(assumed, job))
 
 
 def _powers(kind: StepKind, m: int) -> list[tuple[float, float]]:
@@ -203,20 +205,20 @@ def _rate(turns: Sequence[tuple[float, float]]) -> float:
     def grown(rate: float) -> bool:
         return sum(log(max(1.0 - p - q + q * exp(rate) + p * exp(-rate), 1e-300)) for p, q in turns) >= 0.0
 
-    return halved(grown, 0.0, 700.0, 60)[0]
+    return bisect(grown, 0.0, 700.0, 60)[0]
 
 
-def _stubborn(spread: ErrorSpread, m: int) -> float:
+def _wrong_majority_share(spread: ErrorSpread, m: int) -> float:
     """The share of steps on which wrong votes are at least as many as right ones: no margin decides these rightly."""
     turns = ((kind.share, _powers(kind, m)) for kind in spread.kinds)
     return sum(share for share, each in turns if sum(p for p, _ in each) <= sum(q for _, q in each))
 
 
-def _that_matter(spread: ErrorSpread, job: PlannedJob) -> tuple[list[StepKind], float]:
+def _split_rare(spread: ErrorSpread, job: PlannedJob) -> tuple[list[StepKind], float]:
     """The kinds of steps that are looked at, and the share of those too rare for it."""
     rare, kinds = 0.0, []
     for kind in sorted(spread.kinds, key=lambda kind: kind.share):
-        if rare + kind.share <= RARE * job.error:
+        if rare + kind.share <= RARE_ERROR_SHARE * job.error:
             rare += kind.share
         else:
             kinds.append(kind)
@@ -226,19 +228,19 @@ def _that_matter(spread: ErrorSpread, job: PlannedJob) -> tuple[list[StepKind], 
 def _margin_race(kind: StepKind, negligible: float, k: int, m: int) -> RaceOutcome:
     """A race for a margin of k on steps of one kind, voters taking turns."""
     if len(kind.wrong) == 1:
-        return ruined((1.0 - kind.wrong[0]) ** m, k, negligible)
+        return closed_form_race((1.0 - kind.wrong[0]) ** m, k, negligible)
     votes = [((1, p), (-1, q), (0, 1.0 - p - q)) for p, q in _powers(kind, m)]
-    return raced(lambda number: votes[number % len(votes)], k, negligible, MOST_VOTES)
+    return walk_race(lambda number: votes[number % len(votes)], k, negligible, MAX_RACE_VOTES)
 
 
-def _raced(
+def _race_kinds(
     spread: ErrorSpread, race: Callable[[StepKind, float], RaceOutcome], job: PlannedJob
 ) -> tuple[list[tuple[StepKind, RaceOutcome]], float]:
     """Race every kind of step; besides, the share of those too rare to look at.
 
     What is left open is far less than the error that a step may have.
     """
-    kinds, rare = _that_matter(spread, job)
+    kinds, rare = _split_rare(spread, job)
     left = 1.0 - rare - sum(kind.share for kind in kinds)
     if left > 0.0:
         kinds.append(StepKind(left, (0.0,) * spread.voters))
@@ -246,21 +248,25 @@ def _raced(
     return [(kind, race(kind, min(0.5, slack / kind.share))) for kind in kinds], rare
 
 
-def _averaged(rule: Rule, raced: Sequence[tuple[StepKind, RaceOutcome]], rare: float) -> ExpectedRaces:
+def _averaged(rule: Rule, outcomes: Sequence[tuple[StepKind, RaceOutcome]], rare: float) -> ExpectedRaces:
     """The average over kinds of steps; those too rare to look at count as lost."""
-    votes = sum(kind.share * outcome.votes for kind, outcome in raced)
-    squared = sum(kind.share * outcome.votes_squared for kind, outcome in raced)
+    votes = sum(kind.share * outcome.votes for kind, outcome in outcomes)
+    squared = sum(kind.share * outcome.votes_squared for kind, outcome in outcomes)
     return ExpectedRaces(
         rule=rule,
-        error=rare + sum(kind.share * outcome.failed for kind, outcome in raced),
+        error=rare + sum(kind.share * outcome.failed for kind, outcome in outcomes),
         votes=votes,
         deviation=sqrt(max(0.0, squared - votes * votes)),
-        dissent=max(0.0, 1.0 - sum(kind.share * outcome.unanimous for kind, outcome in raced)),
-        cap=max(LEAST_CAP, MOST_WEIGHED if isinstance(rule, LogOdds) else 0, *(one.longest for _, one in raced)),
+        dissent=max(0.0, 1.0 - sum(kind.share * outcome.unanimous for kind, outcome in outcomes)),
+        cap=max(
+            MIN_VOTE_CAP,
+            MAX_WEIGHTED_VOTES if isinstance(rule, LogOdds) else 0,
+            *(one.longest for _, one in outcomes),
+        ),
     )
 
 
-def _hopeless(assumed: Assumptions, job: PlannedJob) -> str:
+def _no_k_reason(assumed: Assumptions, job: PlannedJob) -> str:
     """Why no margin reaches the target, and what to do."""
     spread, what = assumed.spread, f"no k can reach {job.target:g} over {job.steps:,} steps with {assumed.model}"
     mean = sum(spread.mean_wrong(voter) for voter in range(spread.voters)) / spread.voters
@@ -271,7 +277,7 @@ def _hopeless(assumed: Assumptions, job: PlannedJob) -> str:
             "1/2. Use a better model, stricter red flags, or smaller steps"
         )
     more = "Calibrate with more samples; if it stays so, let other models vote as well, flag more, or add a check"
-    wrong = _stubborn(spread, job.m)
+    wrong = _wrong_majority_share(spread, job.m)
     if assumed.pathological is not None and assumed.pathological.estimate > 0.0:
         many = assumed.pathological.estimate * job.steps
         told = f"{many:,.0f}" if many >= 10.0 else f"{many:.2g}"
@@ -283,11 +289,11 @@ def _hopeless(assumed: Assumptions, job: PlannedJob) -> str:
     if wrong / 2.0 <= job.error and assumed.pathological is not None:
         return (
             f"{what}: the pilot leaves it possible that on some steps wrong votes are nearly as many as right ones, "
-            f"and no k up to {MOST_K} is enough for these. {more}"
+            f"and no k up to {MAX_K} is enough for these. {more}"
         )
     if wrong / 2.0 <= job.error:
         return (
-            f"{what}: right votes outnumber wrong ones by so little that no k up to {MOST_K} is enough. Use a better "
+            f"{what}: right votes outnumber wrong ones by so little that no k up to {MAX_K} is enough. Use a better "
             "model, stricter red flags, or smaller steps"
         )
     return (

@@ -13,12 +13,12 @@ inequality, at least the n-th power of it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unerring.core.planning.calibration import EDGES, Calibration, VoterCount, VoterOnHardStep
+from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration, VoterCount, VoterOnErrorStep
 from unerring.core.voting.weights import VoterWeights, Weights, voter_weights
 
 # Steps on which a voter erred, before it is said that its errors scatter: if none of 30 was a stubborn one, such are
 # fewer than one in ten, with 95 %.
-ENOUGH = 30
+MIN_ERROR_STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ def measured_signals(calibration: Calibration) -> tuple[LogprobBins, ...]:
 
 def weights_of(voters: Sequence[str], signals: Sequence[LogprobBins]) -> Weights:
     """The weights that a run's votes are counted with."""
-    edges = EDGES if len(signals[0].right) > 1 else ()
+    edges = LOGPROB_EDGES if len(signals[0].right) > 1 else ()
     return Weights(edges, tuple(zip(voters, (one.weights for one in signals), strict=True)))
 
 
-def _signals(voter: VoterCount, troubles: Sequence[VoterOnHardStep], parted: bool) -> LogprobBins:
+def _signals(voter: VoterCount, troubles: Sequence[VoterOnErrorStep], parted: bool) -> LogprobBins:
     counted = [(right, wrong) for right, wrong in voter.bins[:-1]] if parted else []
     bins = counted or [(voter.votes - voter.wrong, voter.wrong)]
-    errors = _falling([(wrong + 1.0, right + wrong + 2.0) for right, wrong in bins])
+    errors = _falling_errors([(wrong + 1.0, right + wrong + 2.0) for right, wrong in bins])
     expected = [error * (right + wrong + 2.0) for error, (right, wrong) in zip(errors, bins, strict=True)]
     rights = sum(right for right, _ in bins) or 1
     return LogprobBins(
@@ -58,10 +58,10 @@ def _signals(voter: VoterCount, troubles: Sequence[VoterOnHardStep], parted: boo
     )
 
 
-def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[VoterOnHardStep]) -> VoterWeights:
+def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[VoterOnErrorStep]) -> VoterWeights:
     erred = [one for one in troubles if one.first_wrong and one.later]
     worst = max((one.chance for one in erred), default=1.0)
-    if worst < 0.5 and len(erred) >= ENOUGH:
+    if worst < 0.5 and len(erred) >= MIN_ERROR_STEPS:
         return voter_weights(right, worst)
     error = (voter.wrong + 1.0) / (voter.votes + 2.0)
     repeat = (sum(one.later_wrong / one.later for one in erred) + 1.0) / (len(erred) + 1.0)  # one stubborn step more
@@ -70,7 +70,7 @@ def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[Voter
     return voter_weights(right, repeat, strays)
 
 
-def _falling(bins: Sequence[tuple[float, float]]) -> list[float]:
+def _falling_errors(bins: Sequence[tuple[float, float]]) -> list[float]:
     """Errors by bin, made to fall as the log-probability rises, by pooling neighbours that do not.
 
     Pool adjacent violators (Ayer et al., Ann. Math. Stat. 26, 1955): the likeliest such sequence.

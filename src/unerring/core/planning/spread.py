@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp, inf, log, log1p, sqrt
 from typing import TypeAlias
 
-from unerring.core.planning.intervals import halved, log_beta
+from unerring.core.planning.intervals import bisect, log_beta
 
 # right votes and wrong ones of a voter on a step
 Votes: TypeAlias = tuple[int, int]
@@ -20,10 +20,10 @@ Votes: TypeAlias = tuple[int, int]
 # In place of evidence, before any comes in: two steps on which an error was followed by 24 right votes. Without a
 # prior a pilot that met no error at all would leave it open that all errors are stubborn, and nothing could be
 # planned. Each step on which the voter was seen to err takes the place of one of them.
-PRIOR: Mapping[Votes, int] = {(24, 1): 2}
-CALM = -6  # log-odds of an error, below which kinds of steps are not distinguished
-RARE = 1e-16  # a kind of step that no chain will meet
-FAR = 18.0  # log-odds: chances below e^-18 are as good as none
+PRIOR_STEPS: Mapping[Votes, int] = {(24, 1): 2}
+MIN_LOG_ODDS = -6  # log-odds of an error, below which kinds of steps are not distinguished
+MIN_KIND_SHARE = 1e-16  # a kind of step that no chain will meet
+MAX_LOG_ODDS = 18.0  # log-odds: chances below e^-18 are as good as none
 # 0.1 to 1,000,000: beyond, p is as good as equal
 CONCENTRATIONS: tuple[float, ...] = tuple(10.0 ** (e / 8.0) for e in range(-8, 49))
 
@@ -78,12 +78,12 @@ class ErrorSpread:
         return sum(kind.share * kind.wrong[voter] for kind in self.kinds)
 
 
-def equal(wrong: Sequence[float]) -> ErrorSpread:
+def equal_spread(wrong: Sequence[float]) -> ErrorSpread:
     """The same chances on every step: the paper's assumption."""
     return ErrorSpread((StepKind(1.0, tuple(wrong)),))
 
 
-def beta(wrong: Sequence[float], concentration: float) -> ErrorSpread:
+def beta_spread(wrong: Sequence[float], concentration: float) -> ErrorSpread:
     """Chances that vary as Beta distributions do, with these means over steps and one concentration a + b.
 
     The voters find the same steps hard, in the same order: the worst case for voting among them. The distribution of
@@ -92,14 +92,14 @@ def beta(wrong: Sequence[float], concentration: float) -> ErrorSpread:
     """
     mean = sum(wrong) / len(wrong)
     if not 0.0 < mean < 1.0 or concentration >= CONCENTRATIONS[-1]:
-        return equal(wrong)
+        return equal_spread(wrong)
     nodes = _nodes(mean * concentration, (1.0 - mean) * concentration)
-    moved = [_moved(nodes, own) for own in wrong]
+    moved = [_shifted(nodes, mean_wrong) for mean_wrong in wrong]
     kinds = (StepKind(part, tuple(each[i] for each in moved)) for i, (_, part) in enumerate(nodes))
     return ErrorSpread(tuple(kinds), concentration)
 
 
-def own(mean: float, concentration: float, hard: Iterable[VoterTurns] = ()) -> list[VoterTurns]:
+def voter_kinds(mean: float, concentration: float, hard: Iterable[VoterTurns] = ()) -> list[VoterTurns]:
     """The kinds of steps of one voter, as its turns on them: a Beta distribution, and hard steps besides.
 
     Steps of about the same chance, by its log-odds, are one kind; so are all on which it hardly ever errs.
@@ -110,17 +110,17 @@ def own(mean: float, concentration: float, hard: Iterable[VoterTurns] = ()) -> l
     parts += [VoterTurns(left * part, 1.0 / (1.0 + exp(-z))) for z, part in nodes]
     merged: dict[tuple[int, int], list[VoterTurns]] = defaultdict(list)
     for one in parts:
-        place = max(CALM, round(log(max(one.wrong, 1e-9)) - log1p(-min(one.wrong, 1.0 - 1e-9))))
+        place = max(MIN_LOG_ODDS, round(log(max(one.wrong, 1e-9)) - log1p(-min(one.wrong, 1.0 - 1e-9))))
         merged[place, round(4.0 * one.mute)].append(one)
-    kinds = [_together(alike) for place, alike in merged.items() if place != (CALM, 0)]
-    calm = merged.get((CALM, 0), [])
+    kinds = [_merged(alike) for place, alike in merged.items() if place != (MIN_LOG_ODDS, 0)]
+    calm = merged.get((MIN_LOG_ODDS, 0), [])
     share = 1.0 - sum(kind.share for kind in kinds)
     if share > 0.0:
         kinds.append(VoterTurns(share, sum(one.share * one.wrong for one in calm) / share))
     return kinds
 
 
-def _together(alike: Sequence[VoterTurns]) -> VoterTurns:
+def _merged(alike: Sequence[VoterTurns]) -> VoterTurns:
     """Kinds that are alike as one, with their mean chances."""
     share = sum(one.share for one in alike)
     wrong, mute = (
@@ -130,7 +130,7 @@ def _together(alike: Sequence[VoterTurns]) -> VoterTurns:
     return VoterTurns(share, wrong, mute)
 
 
-def independent(voters: Sequence[Sequence[VoterTurns]]) -> list[StepKind]:
+def independent_kinds(voters: Sequence[Sequence[VoterTurns]]) -> list[StepKind]:
     """Kinds of steps of several voters of whom each finds other steps hard, independently of each other."""
     kinds = [StepKind(1.0, ())]
     for voter in voters:
@@ -138,12 +138,12 @@ def independent(voters: Sequence[Sequence[VoterTurns]]) -> list[StepKind]:
             StepKind(kind.share * one.share, (*kind.wrong, one.wrong), (*kind.mute, one.mute))
             for kind in kinds
             for one in voter
-            if kind.share * one.share > RARE
+            if kind.share * one.share > MIN_KIND_SHARE
         ]
     return kinds
 
 
-def scaled(kinds: Iterable[StepKind], by: float) -> list[StepKind]:
+def scaled_kinds(kinds: Iterable[StepKind], by: float) -> list[StepKind]:
     """The same kinds with so much of their shares."""
     return [replace(kind, share=kind.share * by) for kind in kinds] if by > 0.0 else []
 
@@ -155,7 +155,7 @@ def _nodes(a: float, b: float) -> list[tuple[float, float]]:
     so that a plain sum over equal distances of about its own width is as good as exact (the trapezoidal rule).
     """
     middle, reach = log(a / b), 12.0 * sqrt(1.0 / a + 1.0 / b)
-    low, high = max(middle - reach, -FAR), min(middle + reach, FAR)
+    low, high = max(middle - reach, -MAX_LOG_ODDS), min(middle + reach, MAX_LOG_ODDS)
     step = 0.8 * sqrt(1.0 / max(a, 1.0) + 1.0 / max(b, 1.0))
     none = log_beta(a, b)
     nodes = []
@@ -167,13 +167,13 @@ def _nodes(a: float, b: float) -> list[tuple[float, float]]:
     return nodes
 
 
-def _moved(nodes: Sequence[tuple[float, float]], mean: float) -> list[float]:
+def _shifted(nodes: Sequence[tuple[float, float]], mean: float) -> list[float]:
     """Chances at the nodes, all moved by the same log-odds so that their mean is the given one."""
 
     def enough(shift: float) -> bool:
         return sum(part / (1.0 + exp(-z - shift)) for z, part in nodes) >= mean
 
-    _, shift = halved(enough, -40.0, 40.0, 60)
+    _, shift = bisect(enough, -40.0, 40.0, 60)
     return [1.0 / (1.0 + exp(-z - shift)) for z, _ in nodes]
 
 
@@ -206,13 +206,13 @@ def least_concentration(seen: Sequence[tuple[float, Mapping[Votes, float]]], dro
         return CONCENTRATIONS[0]
     # the grid is too coarse for long pilots, and what is above the true one promises too much
     beyond = top if scores[first] < enough else places[first]
-    return exp(halved(lambda place: score(place) >= enough, places[first - 1], beyond, 20)[0])
+    return exp(bisect(lambda place: score(place) >= enough, places[first - 1], beyond, 20)[0])
 
 
 def _evidence(steps: Mapping[Votes, float]) -> list[tuple[Votes, float]]:
     """Votes by step, with what the prior still stands for."""
     erred = sum(times for (_, wrong), times in steps.items() if wrong)
-    (prior, times) = next(iter(PRIOR.items()))
+    (prior, times) = next(iter(PRIOR_STEPS.items()))
     return [*((votes, float(times)) for votes, times in steps.items()), (prior, max(0.0, times - erred))]
 
 

@@ -16,7 +16,7 @@ from unerring.core.voting import odds
 # what a vote may add to the lead of the right choice, and how probably; negative where it is wrong
 Vote: TypeAlias = Sequence[tuple[int, float]]
 
-FORGOTTEN = 1e-9  # of what is negligible: a path as improbable is left
+DROPPED_SHARE = 1e-9  # of what is negligible: a path as improbable is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RaceOutcome:
         return self.wrong + self.undecided
 
 
-def raced(
+def walk_race(
     vote: Callable[[int], Vote],
     lead: int,
     negligible: float = 1e-13,
@@ -50,7 +50,7 @@ def raced(
 
     The end is where no more than the share `negligible` of such races is open, or after `most` votes.
     """
-    forgotten = FORGOTTEN * min(negligible, 1e-13)
+    forgotten = DROPPED_SHARE * min(negligible, 1e-13)
     walkers = {0: 1.0}
     pure = {0: 1.0}  # those who have heard right votes only ...
     impure = {0: 1.0}  # ... and wrong ones only
@@ -59,17 +59,17 @@ def raced(
     while still > negligible and number < most:
         votes, squared = votes + still, squared + (2 * number + 1) * still
         step = vote(number)
-        walkers, _, lost = _stepped(walkers, step, lead, forgotten)
+        walkers, _, lost = _step(walkers, step, lead, forgotten)
         wrong += lost
         if pure or impure:
-            pure, agreed, _ = _stepped(pure, [one for one in step if one[0] > 0], lead, forgotten)
-            impure, _, agreed_wrongly = _stepped(impure, [one for one in step if one[0] < 0], lead, forgotten)
+            pure, agreed, _ = _step(pure, [one for one in step if one[0] > 0], lead, forgotten)
+            impure, _, agreed_wrongly = _step(impure, [one for one in step if one[0] < 0], lead, forgotten)
             unanimous += agreed + agreed_wrongly
         number, still = number + 1, sum(walkers.values())
     return RaceOutcome(wrong, still, votes, squared, min(1.0, unanimous), number)
 
 
-def ruined(p: float, k: int, negligible: float = 1e-13) -> RaceOutcome:
+def closed_form_race(p: float, k: int, negligible: float = 1e-13) -> RaceOutcome:
     """The same for one voter that is right with probability p and races to a margin of k, in closed form.
 
     For the mean square Wald's second identity: (S - d n)^2 - n (1 - d^2) is a martingale for the lead S after n votes
@@ -86,9 +86,7 @@ def ruined(p: float, k: int, negligible: float = 1e-13) -> RaceOutcome:
     return RaceOutcome(wrong, 0.0, votes, squared, p**k + (1.0 - p) ** k, ceil(votes + min(beyond, 1e9)))
 
 
-def _stepped(
-    walkers: dict[int, float], vote: Vote, lead: int, forgotten: float
-) -> tuple[dict[int, float], float, float]:
+def _step(walkers: dict[int, float], vote: Vote, lead: int, forgotten: float) -> tuple[dict[int, float], float, float]:
     """The walkers after one vote, and the shares that won and lost by it."""
     after: dict[int, float] = defaultdict(float)
     won = lost = 0.0

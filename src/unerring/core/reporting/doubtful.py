@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from unerring.core.journal.decided_step import DecidedStep, texts_of
 from unerring.core.journal.entries import Reply
-from unerring.core.reporting.reasons import alike
+from unerring.core.reporting.reasons import without_details
 from unerring.core.request import Request
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json
@@ -34,7 +34,7 @@ def is_doubtful(decided: DecidedStep) -> bool:
     return len(decided.tally) > 1 or decided.flags > 0 or decided.ruled or decided.shortlisted
 
 
-def doubt(decided: DecidedStep) -> tuple[bool, int, int]:
+def doubt_rank(decided: DecidedStep) -> tuple[bool, int, int]:
     """The rank of a doubtful step, highest for the most doubtful: decided by a person, rival votes, flags.
 
     A rival vote counts as two flags: it takes another vote to be outvoted. Of equal steps the earlier one is higher.
@@ -101,7 +101,7 @@ def _samples(replies: Sequence[Reply], voters: Mapping[int, VoterRecord], full: 
         if reply.candidate is not None:
             votes.setdefault(reply.candidate, Counter())[voters[reply.voter].name] += 1
         elif reply.flag is not None:
-            flagged.setdefault((reply.flag, alike(reply.reason)), []).append(reply)
+            flagged.setdefault((reply.flag, without_details(reply.reason)), []).append(reply)
     ranked = sorted(votes, key=lambda candidate: -votes[candidate].total())
     grouped = sorted(flagged.values(), key=lambda group: (-len(group), group[0].slot))
     return {

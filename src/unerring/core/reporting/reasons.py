@@ -11,7 +11,7 @@ from unerring.errors import FailureKind
 _DIFFERING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(?:[.,][0-9]+)*")
 
 
-def alike(reason: str | None) -> str | None:
+def without_details(reason: str | None) -> str | None:
     """A reason without its numbers and quoted texts: the same for reasons that differ in no more than these."""
     return None if reason is None else _DIFFERING.sub("_", " ".join(reason.split()))
 
@@ -33,7 +33,7 @@ class ReasonCounts:
 
     def add(self, flag: FlagKind | FailureKind, reason: str | None, count: int = 1) -> None:
         """Count a flagged sample or a failed call, or with -1 one that is flagged no longer."""
-        kind = flag.value, alike(reason)
+        kind = flag.value, without_details(reason)
         if count < 0 and kind not in self.counts:
             self.others[flag.value] += count
             return

@@ -8,11 +8,11 @@ from unerring.core.certificate.certificate import CertifiedRun, certificate_of
 from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
 from unerring.core.certificate.expectations import Expectations, expectations_from
 from unerring.core.certificate.vote_patterns import VotePatterns
-from unerring.core.certificate.weighted import WeightedMargins
+from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.spend import in_dollars
 from unerring.core.journal.state import RunState
-from unerring.core.reporting.doubtful import decided_step, doubt, is_doubtful, open_step
+from unerring.core.reporting.doubtful import decided_step, doubt_rank, is_doubtful, open_step
 from unerring.core.reporting.run_report import Report
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import LogOdds
@@ -87,7 +87,7 @@ class RunSeries:
             hard = (effort, -decided.step, decided._replace(replies=(), wordings=None, messages=None))
             (heappush if len(self._hardest) < HARDEST else heappushpop)(self._hardest, hard)
         if is_doubtful(decided):
-            ranked = (doubt(decided), decided)
+            ranked = (doubt_rank(decided), decided)
             if len(self._doubtful) < HARDEST:
                 heappush(self._doubtful, ranked)
             elif ranked[0] > self._doubtful[0][0]:

@@ -8,20 +8,20 @@ from unerring.core.journal.spend import dollars_text
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json
 
-NAME_CHARS = 13
-LEAST_VOTES = 100  # of a voter, for the share of right ones to say anything
-MANY_VOTES = 1000  # from which on a low probability is the model's doing, not that of few votes
-LEAST_GAIN = 1.05  # of asking ahead, to be worth a word
+LABEL_CHARS = 13
+MIN_VOTES_FOR_P = 100  # of a voter, for the share of right ones to say anything
+MIN_VOTES_FOR_CERTIFICATE = 1000  # from which on a low probability is the model's doing, not that of few votes
+MIN_SPEED_UP = 1.05  # of asking ahead, to be worth a word
 
 
-def inert(text: str) -> str:
+def printable(text: str) -> str:
     """The text with every control and formatting character shown instead of obeyed."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def row(name: str, value: str) -> str:
     """One line: a name, and what there is to say about it."""
-    return f"{inert(name):<{NAME_CHARS}}{inert(value)}".rstrip()
+    return f"{printable(name):<{LABEL_CHARS}}{printable(value)}".rstrip()
 
 
 def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> str:
@@ -111,7 +111,7 @@ def certificate_text(report: Mapping[str, Any]) -> str:
     if not certificate["certifiable"]:
         return f"none: {warnings[0]}"
     more = f"; {counted(len(warnings), 'warning')}" if warnings else ""
-    few = f", from only {votes:,} votes" if votes < MANY_VOTES else ""
+    few = f", from only {votes:,} votes" if votes < MIN_VOTES_FOR_CERTIFICATE else ""
     return f"{zero_errors_text(certificate)}{few}{more}"
 
 
@@ -123,7 +123,7 @@ def zero_errors_text(certificate: Mapping[str, Any]) -> str:
 
 def measured_p(certified: Mapping[str, Any] | None) -> float | None:
     """How often a voter is right as its votes tell; None where they are too few to tell."""
-    if certified is None or certified["p"] is None or certified["votes"] < LEAST_VOTES:
+    if certified is None or certified["p"] is None or certified["votes"] < MIN_VOTES_FOR_P:
         return None
     p: float = certified["p"]
     return p
@@ -132,7 +132,7 @@ def measured_p(certified: Mapping[str, Any] | None) -> float | None:
 def speed_up(speculation: Mapping[str, Any]) -> float | None:
     """How many times as fast asking ahead made a run; None where that is not measured or no gain."""
     gain: float | None = speculation["speed_up"]
-    return None if gain is None or gain < LEAST_GAIN else gain
+    return None if gain is None or gain < MIN_SPEED_UP else gain
 
 
 def counted(number: int, noun: str) -> str:

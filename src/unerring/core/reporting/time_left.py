@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from math import sqrt
 
-MOST_WINDOWS = 16  # an even number: two by two they are merged into half as many
-LEAST_WINDOWS = 4
+MAX_WINDOWS = 16  # an even number: two by two they are merged into half as many
+MIN_WINDOWS = 4
 FIRST_WINDOW_SECONDS = 0.2
 
 
@@ -21,13 +21,13 @@ class RateWindows:
         while at >= (len(self._full) + 1) * self.seconds:
             self._full.append(self._steps)
             self._steps = 0
-            if len(self._full) == MOST_WINDOWS:
+            if len(self._full) == MAX_WINDOWS:
                 self._merge(at)
         self._steps += steps
 
     def _merge(self, at: float) -> None:
         """Double the windows, and at once so often that a long pause costs no more than a short one."""
-        while len(self._full) > 1 and (len(self._full) == MOST_WINDOWS or at >= MOST_WINDOWS * self.seconds):
+        while len(self._full) > 1 and (len(self._full) == MAX_WINDOWS or at >= MAX_WINDOWS * self.seconds):
             self._full = [sum(self._full[number : number + 2]) for number in range(0, len(self._full), 2)]
             self.seconds *= 2.0
 
@@ -46,7 +46,7 @@ def steady(windows: Sequence[int]) -> bool:
     windows are needed.
     """
     number = len(windows)
-    if number < LEAST_WINDOWS:
+    if number < MIN_WINDOWS:
         return False
     mean = sum(windows) / number
     deviation = sqrt(sum((one - mean) ** 2 for one in windows) / (number - 1))

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-MOST_WINDOWS = 200
+MAX_WINDOWS = 200
 
 
 class TimelineWindow(NamedTuple):
@@ -21,7 +21,7 @@ class Timeline:
     least half as many once there were that many; a step costs the same however long the run is.
     """
 
-    def __init__(self, most: int = MOST_WINDOWS) -> None:
+    def __init__(self, most: int = MAX_WINDOWS) -> None:
         """Keep at most `most` windows, an even number."""
         self.steps = 0
         self.dissents = 0

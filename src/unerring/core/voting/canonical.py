@@ -13,11 +13,11 @@ import json
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-_PLAIN = frozenset({int, str, bool, type(None)})  # asked of each item before a call is made for it: most are such
+_ATOM_TYPES = frozenset({int, str, bool, type(None)})  # asked of each item before a call is made for it: most are such
 # json.dumps would make one for each choice
-_AS_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
-_KEY = "an object with a key that is not a string"
+_KEY_NOT_STRING = "an object with a key that is not a string"
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -44,7 +44,7 @@ def canonical(value: Json) -> str:
     Raises `NotJson` for anything that is not JSON data or is nested too deeply.
     """
     try:
-        text = _AS_JSON.encode(_plain(value))
+        text = _ENCODER.encode(_json_value(value))
         text.encode()
     except UnicodeEncodeError:
         raise NotJson("a string holds a lone surrogate, which is not text") from None
@@ -61,22 +61,22 @@ def canonical(value: Json) -> str:
     return text
 
 
-def _plain(value: Json) -> Json:
+def _json_value(value: Json) -> Json:
     """The same value with integral floats as integers, and nothing that JSON would silently convert."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _ATOM_TYPES:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, list | tuple):
-        return [item if type(item) in _PLAIN else _plain(item) for item in value]
+        return [item if type(item) in _ATOM_TYPES else _json_value(item) for item in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise ForeignType(_KEY, "")
-        return {key: item if type(item) in _PLAIN else _plain(item) for key, item in value.items()}
+            raise ForeignType(_KEY_NOT_STRING, "")
+        return {key: item if type(item) in _ATOM_TYPES else _json_value(item) for key, item in value.items()}
     if isinstance(value, bool | int | str):  # subclasses, such as IntEnum and StrEnum
         return value
-    raise ForeignType(_named(value), "")
+    raise ForeignType(_type_name(value), "")
 
 
 def _foreign(value: Any, path: str = "") -> ForeignType | None:
@@ -85,15 +85,15 @@ def _foreign(value: Any, path: str = "") -> ForeignType | None:
         inner = ((item, f"{path}[{place}]") for place, item in enumerate(value))
     elif isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            return ForeignType(_KEY, path)
+            return ForeignType(_KEY_NOT_STRING, path)
         inner = ((item, f"{path}[{key!r}]") for key, item in value.items())
     else:
         known = value is None or isinstance(value, bool | int | float | str)
-        return None if known else ForeignType(_named(value), path)
+        return None if known else ForeignType(_type_name(value), path)
     return next((found for item, at in inner if (found := _foreign(item, at)) is not None), None)
 
 
-def _named(value: Any) -> str:
+def _type_name(value: Any) -> str:
     """A value's type as it is spoken of: "a datetime", "an OrderedSet"."""
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -30,27 +30,29 @@ from heapq import nsmallest
 from math import inf, log, log1p, log2
 from typing import NamedTuple
 
-from unerring.core.journal.spend import WORDING
+from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.voting.reply_ids import CreationTimes, IdTrust, RepeatKind, ReplyIds
 from unerring.core.voting.sample import Finish, Sample
 
-TIMES_FASTER = 3.0  # than the fastest new text, at least
-LOWEST = 32  # latencies that the lower tail is judged by
-SPACINGS = 12.0  # mean logarithmic spacings of these, by which a copy lies below the fastest
-ENOUGH = 100  # new texts that a known one can be compared with
-NEAREST = 0.02  # seconds; of faster servers, a latency is mostly the jitter of this machine
-FALLEN = 0.8  # of the fastest latency so far: below it circumstances have changed
-READING = 2  # tokens of a prompt to one of its answer, at most, for reading to take the lesser part of the time
-READ_FASTER = 4.0  # times as fast as they write is what engines read, at the least
-TEMPLATE = 256  # tokens that a prompt of so many characters has at the very worst, beyond one for each
-FALSE_ALARM = 1 / 1000  # of a session whose share of copies is within the limit
-MANY = 1_000_000  # samples of a session, over which that holds
-CACHED = "the provider served a cached reply"
-TWICE = RepeatKind.COPY.value
-STRAY = RepeatKind.STRAY.value
-OTHER_TEXT = RepeatKind.OTHER_TEXT.value
-STRAY_REPLIES = 40  # over which the share of replies that belong to other requests is averaged
-STRAYS = 0.8  # of the latest replies, from which on a session is to end
+MIN_TIMES_FASTER = 3.0  # than the fastest new text, at least
+TAIL_LATENCIES = 32  # latencies that the lower tail is judged by
+MIN_SPACINGS = 12.0  # mean logarithmic spacings of these, by which a copy lies below the fastest
+MIN_COMPARABLE_TEXTS = 100  # new texts that a known one can be compared with
+MIN_FASTEST_SECONDS = 0.02  # seconds; of faster servers, a latency is mostly the jitter of this machine
+BASE_FALL_RATIO = 0.8  # of the fastest latency so far: below it circumstances have changed
+MAX_READ_PER_WRITTEN = (
+    2  # tokens of a prompt to one of its answer, at most, for reading to take the lesser part of the time
+)
+MIN_READ_SPEED_RATIO = 4.0  # times as fast as they write is what engines read, at the least
+MAX_TEMPLATE_TOKENS = 256  # tokens that a prompt of so many characters has at the very worst, beyond one for each
+FALSE_ALARM_PROBABILITY = 1 / 1000  # of a session whose share of copies is within the limit
+MAX_SESSION_SAMPLES = 1_000_000  # samples of a session, over which that holds
+CACHED_REASON = "the provider served a cached reply"
+COPY_REASON = RepeatKind.COPY.value
+STRAY_REASON = RepeatKind.STRAY.value
+OTHER_TEXT_REASON = RepeatKind.OTHER_TEXT.value
+STRAY_WINDOW_REPLIES = 40  # over which the share of replies that belong to other requests is averaged
+MAX_STRAY_SHARE = 0.8  # of the latest replies, from which on a session is to end
 
 
 class SentCall(NamedTuple):
@@ -83,12 +85,12 @@ class DuplicateDetector:
 
     @property
     def astray(self) -> bool:
-        """Whether most of the latest replies belong to other requests: the rest cannot be believed either.
+        """Whether most of the latest replies belong to other requests, so that no reply can be trusted.
 
-        The share is a moving average over `STRAY_REPLIES` replies. At a true share of 40 % its standard deviation is
-        0.055, so that `STRAYS` lies seven of them above. A limit of 1 allows strays as well.
+        The share is a moving average over `STRAY_WINDOW_REPLIES` replies. At a true share of 40 % its standard
+        deviation is 0.055: `MAX_STRAY_SHARE` lies seven of them above. A limit of 1 allows strays, too.
         """
-        return self._excess.limit < 1.0 and self._replies >= STRAY_REPLIES and self._strays >= STRAYS
+        return self._excess.limit < 1.0 and self._replies >= STRAY_WINDOW_REPLIES and self._strays >= MAX_STRAY_SHARE
 
     @property
     def share(self) -> float:
@@ -121,9 +123,9 @@ class DuplicateDetector:
         self.samples += 1
         part = 1.0 / sent.together
         self._replies += part
-        strayed = found is not None and found.reason in {STRAY, OTHER_TEXT}
-        self._strays += (strayed - self._strays) * part / STRAY_REPLIES
-        twice = found is not None and found.reason == TWICE
+        strayed = found is not None and found.reason in {STRAY_REASON, OTHER_TEXT_REASON}
+        self._strays += (strayed - self._strays) * part / STRAY_WINDOW_REPLIES
+        twice = found is not None and found.reason == COPY_REASON
         copied = found is not None and found.copied
         self.copies += copied
         known.copies += copied
@@ -149,7 +151,7 @@ class DuplicateDetector:
     def _of(self, voter: str) -> "_VoterReplies":
         known = self._voters.get(voter)
         if known is None:  # whatever the wording, one endpoint answers
-            known = self._voters.setdefault(voter.partition(WORDING)[0], _VoterReplies())
+            known = self._voters.setdefault(voter.partition(WORDING_SEPARATOR)[0], _VoterReplies())
             self._voters[voter] = known
         return known
 
@@ -180,7 +182,7 @@ class ExcessTest:
         ]
         self._sums = [(0.0, 0.0)] * len(self._gains)
         self._others = 0  # samples since the last copy, not summed up yet
-        self._whole = log(max(1, len(self._gains)) / FALSE_ALARM)
+        self._whole = log(max(1, len(self._gains)) / FALSE_ALARM_PROBABILITY)
 
     def add(self, copied: bool) -> None:
         """Take in one sample."""
@@ -194,7 +196,7 @@ class ExcessTest:
             fallen = self._others * loss
             sums.append((whole + fallen + gain, max(0.0, since + fallen) + gain))
         self._sums, self._others = sums, 0
-        if any(whole >= self._whole or since >= self._whole + log(MANY) for whole, since in sums):
+        if any(whole >= self._whole or since >= self._whole + log(MAX_SESSION_SAMPLES) for whole, since in sums):
             self.alarmed = True
 
 
@@ -221,7 +223,7 @@ class _VoterReplies:
         if sample.reply_id is not None:
             repeat = names.repeats(sample.reply_id, sent.prompt, sample.text, self.trust, 1.0 / sent.together)
         if sample.cached and self.marks_tell:
-            return _Suspicion(CACHED, copied=True)
+            return _Suspicion(CACHED_REASON, copied=True)
         if repeat is not None:
             return _Suspicion(repeat.value, copied=repeat is RepeatKind.COPY)
         if sample.seconds is None:
@@ -285,29 +287,29 @@ class _Latencies:
 
     def learn(self, sent: SentCall, sample: Sample, seconds: float) -> None:
         """Take in a new text."""
-        if not _whole(sample, seconds):
+        if not _is_complete(sample, seconds):
             return
         seconds, size = seconds / sent.together, self._size(sent, sample)
-        if seconds < FALLEN * self._base.get(sent.later, inf):
+        if seconds < BASE_FALL_RATIO * self._base.get(sent.later, inf):
             self._base[sent.later] = seconds
             self._whole.comparable.clear()
             self._written.comparable.clear()
         read, written = sample.usage.input_tokens, sample.usage.output_tokens
         counted = self._counted and read > 0 and written > 0
-        self._whole.learn(size, seconds, sent.later or (counted and read <= READING * written))
-        if counted and not sent.later and read > READING * written:
-            self._written.learn(size, seconds * written / (written + read / READ_FASTER), True)
+        self._whole.learn(size, seconds, sent.later or (counted and read <= MAX_READ_PER_WRITTEN * written))
+        if counted and not sent.later and read > MAX_READ_PER_WRITTEN * written:
+            self._written.learn(size, seconds * written / (written + read / MIN_READ_SPEED_RATIO), True)
 
     def implausible(self, sent: SentCall, sample: Sample, seconds: float) -> bool:
         """Whether a known text came sooner than a new one could."""
-        if not sent.later or not _whole(sample, seconds):
+        if not sent.later or not _is_complete(sample, seconds):
             return False
         size = self._size(sent, sample)
         return self._whole.above(size, seconds) or self._written.above(size, seconds)
 
     def _size(self, sent: SentCall, sample: Sample) -> int:
         """The length of an answer, in quarters of octaves."""
-        if self._counted and sample.usage.input_tokens >= len(sent.prompt) + TEMPLATE:
+        if self._counted and sample.usage.input_tokens >= len(sent.prompt) + MAX_TEMPLATE_TOKENS:
             self._counted = False
             self._whole, self._written = _LatencyBySize(), _LatencyBySize()
         written = sample.usage.output_tokens if self._counted else 0
@@ -326,32 +328,32 @@ class _LatencyBySize:
     def learn(self, size: int, seconds: float, comparable: bool) -> None:
         """Take in a new text's latency."""
         lowest = self.lowest.setdefault(size, [])
-        if len(lowest) < LOWEST or seconds < lowest[-1]:
+        if len(lowest) < TAIL_LATENCIES or seconds < lowest[-1]:
             insort(lowest, seconds)
-            del lowest[LOWEST:]
+            del lowest[TAIL_LATENCIES:]
         if comparable:
             self.comparable[size] = self.comparable.get(size, 0) + 1
 
     def above(self, size: int, seconds: float) -> bool:
         """Whether the latencies of answers of this size or the next lie implausibly far above a suspect's."""
         own = self.lowest.get(size)
-        if own and seconds * TIMES_FASTER > own[0]:  # so it is with most
+        if own and seconds * MIN_TIMES_FASTER > own[0]:  # so it is with most
             return False
         shorter: list[list[float]] = []
         count = 0
         for at in sorted((at for at in self.lowest if at <= size), reverse=True):
             shorter.append(self.lowest[at])
             count += self.comparable.get(at, 0)
-            if count >= ENOUGH:  # still shorter ones would only widen the spread
+            if count >= MIN_COMPARABLE_TEXTS:  # still shorter ones would only widen the spread
                 break
         fastest = min((lowest[0] for lowest in shorter), default=0.0)
-        if count < ENOUGH or fastest < NEAREST or seconds * TIMES_FASTER > fastest:
+        if count < MIN_COMPARABLE_TEXTS or fastest < MIN_FASTEST_SECONDS or seconds * MIN_TIMES_FASTER > fastest:
             return False
-        tail = nsmallest(LOWEST, (each for lowest in shorter for each in lowest))
+        tail = nsmallest(TAIL_LATENCIES, (each for lowest in shorter for each in lowest))
         spacing = sum(log(tail[-1] / each) for each in tail[:-1]) / (len(tail) - 1)
-        return log(fastest / seconds) > SPACINGS * spacing
+        return log(fastest / seconds) > MIN_SPACINGS * spacing
 
 
-def _whole(sample: Sample, seconds: float) -> bool:
+def _is_complete(sample: Sample, seconds: float) -> bool:
     """Whether a latency is that of an answer: what a filter refuses or cuts off may come at any speed."""
     return sample.finish is Finish.STOP and bool(sample.text) and 0.0 < seconds < inf

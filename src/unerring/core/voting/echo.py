@@ -10,18 +10,20 @@ from hashlib import blake2b
 
 from unerring.core.voting.redflag import FlagKind, RedFlag
 
-ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without what is easily taken for another: 0 and O, 1 and I
+LETTERS = (
+    "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # of a token; without letters and digits that look alike: 0 and O, 1 and I
+)
 TOKEN_CHARS = 6  # of 32 letters each: 30 bits, so that another call's token fits by chance once in a thousand million
 MAX_ECHO_CHARS = 64
 # Marks that models put before and after a word on a line of its own.
 _BEFORE = r"[ \t]*[*_`\"'(\[#<]{0,2}[ \t]*"  # three backticks end a fence, which is the answer's
-_BEHIND = r"[\s*_`\"')\].>,:;]*"
+_AFTER = r"[\s*_`\"')\].>,:;]*"
 
 
-def token_of(name: str) -> str:
+def echo_token(name: str) -> str:
     """The token of a call, by whatever names it."""
     number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
-    return "".join(ALPHABET[number >> 5 * place & 31] for place in range(TOKEN_CHARS))
+    return "".join(LETTERS[number >> 5 * place & 31] for place in range(TOKEN_CHARS))
 
 
 def echo_line(token: str) -> str:
@@ -31,7 +33,7 @@ def echo_line(token: str) -> str:
 
 def without_echo(text: str, token: str) -> str:
     """An answer without the token at its end; raises `RedFlag` where it is not there."""
-    found = re.search(rf"(?:\A|\n){_BEFORE}{token}{_BEHIND}\Z|(?<!\S){token}{_BEHIND}\Z", text)
+    found = re.search(rf"(?:\A|\n){_BEFORE}{token}{_AFTER}\Z|(?<!\S){token}{_AFTER}\Z", text)
     if found is None:
         # not for its form: only with its request is it known whose answer it is
         raise RedFlag(f"the answer does not end with the word of its own request, {token}", FlagKind.COPY)

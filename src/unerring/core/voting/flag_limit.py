@@ -1,19 +1,19 @@
-"""Flagged samples: whether a run's voters give anything else, and what to say of them. Pure.
+"""The limit of flagged samples: notice voters that give next to nothing but flagged samples, and explain why.
 
-A voter whose samples are nearly all flagged costs money and decides nothing: mostly a setting is wrong, such as a
-reader that does not take the model's form or a limit that its thoughts use up. `FlagWatch` finds that early:
+Such a voter costs money and decides nothing. Mostly a setting is wrong: the parser does not take the model's form, or
+reasoning uses up the length limit. `FlagWatch` notices that
 
-- **At the beginning**: a run without any vote, all of whose first 16 samples (`FIRST`) are flagged; of several voters
-  each at least 8 of its own (`FEWEST_OF_EACH`). Where half of all samples are flagged at random, that happens to one
-  run in 65,536; where moreover all voters but one give nothing at all, to one in 256.
-- **Later**: of a voter's latest 40 samples (`WINDOW`) more than the limit is flagged, 95 % by default, so 39 or 40. Of
-  each step only the first samples count, as many as there are voters and 3 at least (`FIRST_OF_STEP`): however often a
-  hard step is asked again, it is one step of many. Where half of all samples are flagged at random, a window reaches
-  that with probability 41 / 2^40: over a million steps of three samples, to one run in 8,900. Where nine in ten are
-  flagged it does happen (8 % of windows); a limit of 1 turns all of this off.
+- **at the beginning**: a run has no vote, and its first `MIN_FLAGS_WITHOUT_VOTE` = 16 samples are all flagged; of
+  several voters, at least `MIN_FLAGS_PER_VOTER` = 8 of each. If each sample is flagged with probability 1/2, that
+  happens to one run in 65,536; if moreover all voters but one give no vote at all, to one in 256.
+- **later**: of a voter's latest `WINDOW_SAMPLES` = 40 samples more than the limit is flagged (by default 95 %: 39 or
+  40). Only the first samples of each step count, as many as there are voters and at least `MIN_SAMPLES_PER_STEP` = 3:
+  a hard step that is asked again and again is still one step. If each sample is flagged with probability 1/2, a window
+  reaches that with probability 41 / 2^40: over a million steps of three samples, in one run of 8,900. If nine in ten
+  are flagged, 8 % of windows reach it.
 
-A run stops only where that holds of every voter it has. Fewer of them are named, and the run goes on: others decide
-its steps, and each sample of those costs one more.
+A run stops only if that holds for every voter. Otherwise it names the voter and goes on: others
+decide its steps, each of which takes more samples. A limit of 1 turns all of this off.
 """
 
 import re
@@ -21,22 +21,22 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from unerring.core.reporting.summary import inert
+from unerring.core.reporting.summary import printable
 from unerring.core.short_text import shortened
 from unerring.core.voting.parsing import json_answer, lenient_json
 from unerring.core.voting.redflag import FlagKind, RedFlag
-from unerring.core.voting.sample import NOTED_REASONING, NOTED_TOOLS
+from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
-FIRST = 16  # flagged samples of a run without a vote
-FEWEST_OF_EACH = 8  # of these, of each of several voters
-WINDOW = 40  # latest samples of a voter
-FIRST_OF_STEP = 3  # samples of one step that count there, where there are fewer voters than that
-SHOWN_CHARS = 120  # of a reply in a message
-READ_CHARS = 1 << 16  # of a reply, to tell what its form is
-REASON_CHARS = 160  # of a flag's reason in a message
+MIN_FLAGS_WITHOUT_VOTE = 16  # flagged samples of a run without a vote
+MIN_FLAGS_PER_VOTER = 8  # of these, of each of several voters
+WINDOW_SAMPLES = 40  # latest samples of a voter
+MIN_SAMPLES_PER_STEP = 3  # samples of one step that count there, where there are fewer voters than that
+MAX_REPLY_CHARS = 120  # of a reply in a message
+MAX_PARSED_CHARS = 1 << 16  # of a reply, to tell what its form is
+MAX_REASON_CHARS = 160  # of a flag's reason in a message
 
 _NUMBER = re.compile(r"\d+")
-_ALL_WINDOW = (1 << WINDOW) - 1
+_WINDOW_MASK = (1 << WINDOW_SAMPLES) - 1
 
 
 class FlaggedSample(NamedTuple):
@@ -55,7 +55,7 @@ class FlagWatch:
         self._limit = limit
         self._voted_before = frozenset(voted)
         self._voters: dict[str, _VoterFlags] = {}
-        self._latest: deque[FlaggedSample] = deque(maxlen=WINDOW)
+        self._latest: deque[FlaggedSample] = deque(maxlen=WINDOW_SAMPLES)
         self._named: set[str] = set()
 
     def add(self, voter: str, place: int, voters: int, flagged: FlaggedSample | None) -> None:
@@ -69,9 +69,9 @@ class FlagWatch:
             seen.flags += 1
             seen.last = flagged
             self._latest.append(flagged)
-        if place < max(FIRST_OF_STEP, voters):
+        if place < max(MIN_SAMPLES_PER_STEP, voters):
             seen.counted += 1
-            seen.window = (seen.window << 1 | (flagged is not None)) & _ALL_WINDOW
+            seen.window = (seen.window << 1 | (flagged is not None)) & _WINDOW_MASK
 
     def all_flagged(self, voters: int) -> bool:
         """Whether the session is to stop: nearly all samples of each of its voters are flagged."""
@@ -80,16 +80,16 @@ class FlagWatch:
         full = [self._full_of_flags(seen) for seen in self._voters.values()]
         if self._has_voted and not any(full):
             return False
-        fewest = FEWEST_OF_EACH if len(self._voters) > 1 else FIRST
+        fewest = MIN_FLAGS_PER_VOTER if len(self._voters) > 1 else MIN_FLAGS_WITHOUT_VOTE
         silent = [not seen.voted and seen.flags >= fewest for seen in self._voters.values()]
-        return self.flags >= FIRST and all(map(max, full, silent))
+        return self.flags >= MIN_FLAGS_WITHOUT_VOTE and all(map(max, full, silent))
 
     def silent_voter(self) -> str | None:
         """A voter nearly all of whose samples are flagged while others vote; each is named once."""
         if self._limit >= 1.0 or len(self._voters) < 2:
             return None
         for name, seen in self._voters.items():
-            never = not seen.voted and seen.flags >= FIRST
+            never = not seen.voted and seen.flags >= MIN_FLAGS_WITHOUT_VOTE
             if name in self._named or not (never or self._full_of_flags(seen)):
                 continue
             if any(other.voted and not self._full_of_flags(other) for other in self._voters.values()):
@@ -115,18 +115,23 @@ class FlagWatch:
         """What was seen, as a stop says it."""
         names = ", ".join(self._voters)
         if self._has_voted:
-            return f"of the latest {WINDOW} first samples of steps by {names} more than {self._limit:.0%} were flagged"
+            latest = f"the latest {WINDOW_SAMPLES} first samples of steps by {names}"
+            return f"of {latest} more than {self._limit:.0%} were flagged"
         return f"all {self.flags} samples of {names} so far were flagged, and none may vote"
 
     def sentence_about(self, voter: str) -> str:
         """What was seen of one voter that others outvote, and the last of its flags."""
         seen = self._voters[voter]
-        last = "" if seen.last is None else f", the last one since {_short(seen.last.reason)}"
-        share = f"all of its first {seen.flags} samples" if not seen.voted else f"nearly all of its latest {WINDOW}"
+        last = "" if seen.last is None else f", the last one since {_short_reason(seen.last.reason)}"
+        share = (
+            f"all of its first {seen.flags} samples"
+            if not seen.voted
+            else f"nearly all of its latest {WINDOW_SAMPLES}"
+        )
         return f"{voter} decides nothing: {share} were flagged{last}; the run goes on with the other voters"
 
     def _full_of_flags(self, seen: "_VoterFlags") -> bool:
-        return seen.counted >= WINDOW and seen.window.bit_count() > self._limit * WINDOW
+        return seen.counted >= WINDOW_SAMPLES and seen.window.bit_count() > self._limit * WINDOW_SAMPLES
 
 
 class _VoterFlags:
@@ -142,7 +147,7 @@ class _VoterFlags:
         self.last: FlaggedSample | None = None
 
 
-def explained(samples: Iterable[FlaggedSample], limit: int) -> str:
+def explanation_of(samples: Iterable[FlaggedSample], limit: int) -> str:
     """The most common reason among flagged samples, one reply, and what to do; empty where there are none.
 
     `limit` is the most tokens that an answer may have.
@@ -150,35 +155,35 @@ def explained(samples: Iterable[FlaggedSample], limit: int) -> str:
     each = tuple(samples)
     if not each:
         return ""
-    counts = Counter(_alike(one) for one in each)
+    counts = Counter(_normalized(one) for one in each)
     most = max(counts, key=counts.__getitem__)
-    shown = next(one for one in reversed(each) if _alike(one) == most)
+    shown = next(one for one in reversed(each) if _normalized(one) == most)
     share = "" if counts[most] == len(each) else f" ({counts[most]} of {len(each)})"
     reply = "its text is empty" if not shown.text.strip() else f"one reply: {_quoted(shown.text)}"
-    return f"{_short(shown.reason)}{share}; {reply}; {advice(shown, limit)}"
+    return f"{_short_reason(shown.reason)}{share}; {reply}; {advice(shown, limit)}"
 
 
 def advice(flagged: FlaggedSample, limit: int) -> str:
     """What to do where most samples are flagged like this one."""
     kind, reason, text = flagged
     if kind in {FlagKind.TRUNCATED, FlagKind.TOO_LONG}:
-        more = 4 * limit if NOTED_REASONING in reason else 2 * limit
+        more = 4 * limit if NOTE_REASONING in reason else 2 * limit
         return f"allow longer answers in a new run: `max_output_tokens` {more} (now {limit})"
     if kind is FlagKind.BROKEN_OFF and "context" in reason:
         return "ask a shorter question, or allow shorter answers only (`max_output_tokens`)"
-    if NOTED_TOOLS in reason:
+    if NOTE_TOOL_CALLS in reason:
         return "have the model answer in words: offer it no tools (`extra`)"
-    if NOTED_REASONING in reason:
+    if NOTE_REASONING in reason:
         return (
             "have the server put the answer into the content, or ask for less reasoning "
             '(`extra` \'{"reasoning_effort": "low"}\')'
         )
-    if kind is FlagKind.MALFORMED and _lenient(text):
+    if kind is FlagKind.MALFORMED and _needs_lenient_json(text):
         return "read JSON in a fence or after thoughts: parse=unerring.lenient_json (`parse` lenient-json)"
-    return _GENERAL.get(kind, "look at the samples that the journal has")
+    return _ADVICE.get(kind, "look at the samples that the journal has")
 
 
-_GENERAL = {
+_ADVICE = {
     FlagKind.MALFORMED: "have the question say in which form to answer, or the parser take this one",
     FlagKind.REJECTED: "see whether the process's check is right, and whether the question says what it wants",
     FlagKind.REFUSED: "ask otherwise, or another model",
@@ -187,30 +192,30 @@ _GENERAL = {
 }
 
 
-def _lenient(text: str) -> bool:
+def _needs_lenient_json(text: str) -> bool:
     """Whether a reply is JSON for the lenient reader alone."""
     try:
-        json_answer(text[:READ_CHARS])
+        json_answer(text[:MAX_PARSED_CHARS])
     except RedFlag:
         pass
     else:
         return False
     try:
-        lenient_json(text[:READ_CHARS])
+        lenient_json(text[:MAX_PARSED_CHARS])
     except RedFlag:
         return False
     return True
 
 
-def _alike(one: FlaggedSample) -> tuple[FlagKind, str]:
+def _normalized(one: FlaggedSample) -> tuple[FlagKind, str]:
     """What is the same of flags that differ only in numbers."""
-    return one.kind, _NUMBER.sub("0", one.reason[:REASON_CHARS])
+    return one.kind, _NUMBER.sub("0", one.reason[:MAX_REASON_CHARS])
 
 
-def _short(reason: str) -> str:
-    return inert(shortened(" ".join(reason.split()), REASON_CHARS))
+def _short_reason(reason: str) -> str:
+    return printable(shortened(" ".join(reason.split()), MAX_REASON_CHARS))
 
 
 def _quoted(text: str) -> str:
     """A reply in one line, shortened, with nothing in it that a terminal would obey."""
-    return f'"{inert(shortened(text.strip(), SHOWN_CHARS))}"'
+    return f'"{printable(shortened(text.strip(), MAX_REPLY_CHARS))}"'

@@ -11,7 +11,9 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import NullAnswer, RedFlag
 from unerring.errors import InputError
 
-MAX_KEPT = 256  # examples, and names of fields, whose reading is kept: a process may make new ones at each step
+MAX_CACHE_ENTRIES = (
+    256  # examples, and names of fields, whose reading is kept: a process may make new ones at each step
+)
 
 
 def json_answer(text: str) -> Json:
@@ -32,7 +34,9 @@ def json_answer(text: str) -> Json:
 def strict_json(text: str) -> Json:
     """Read JSON and nothing else: no NaN or infinity, no key given twice. Raises `ValueError` with what is wrong."""
     try:
-        value: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
+        value: Json = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite_number, object_pairs_hook=_distinct_keys
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
@@ -50,14 +54,14 @@ def _after_thoughts(text: str) -> str:
     """What follows one leading block of thoughts."""
     opening, closing = "<think>", "</think>"
     if not text.startswith(opening):
-        return _without(opening, closing, text)
+        return _check_thoughts(opening, closing, text)
     _, closed, answer = text.partition(closing)
     if not closed:
         raise RedFlag("the <think> block does not end")
-    return _without(opening, closing, answer.strip())
+    return _check_thoughts(opening, closing, answer.strip())
 
 
-def _without(opening: str, closing: str, text: str) -> str:
+def _check_thoughts(opening: str, closing: str, text: str) -> str:
     """The same text; flags one that begins with thoughts once more, or ends thoughts that did not begin."""
     if text.startswith(opening):
         raise RedFlag("there is a second <think> block")
@@ -94,7 +98,7 @@ def text_answer(text: str) -> Json:
 PARSERS: dict[str, Callable[[str], Json]] = {"json": json_answer, "lenient-json": lenient_json, "text": text_answer}
 
 
-def parser_called(name: object, among: Iterable[str] = PARSERS) -> Callable[[str], Json]:
+def parser_named(name: object, among: Iterable[str] = PARSERS) -> Callable[[str], Json]:
     """The parser of a name, as in `--parse lenient-json`; raises `InputError` for a name that is not among those."""
     if not isinstance(name, str) or name not in among:
         raise InputError(f"parse must be one of {', '.join(among)}, not {name!r}")
@@ -107,20 +111,20 @@ def repeats_example(example: str, text: str, choice: Json) -> str | None:
     That is the whole example at the end of the answer's text; or, where the example is JSON, one of its strings among
     the strings of the choice, ignoring case and whitespace. None where nothing was copied.
     """
-    told, whole = _plain(text), _plain(example)
+    told, whole = _normalized(text), _normalized(example)
     if whole and (told == whole or told.endswith(f" {whole}")):
         return example
     shown = _example_texts(example)
-    return next((one for one in _texts(choice) if _plain(one) in shown), None) if shown else None
+    return next((one for one in _texts(choice) if _normalized(one) in shown), None) if shown else None
 
 
-@lru_cache(MAX_KEPT)
+@lru_cache(MAX_CACHE_ENTRIES)
 def _example_texts(example: str) -> frozenset[str]:
     try:
         value: Json = json.loads(example)
     except (ValueError, RecursionError):
         return frozenset()
-    return frozenset(filter(None, map(_plain, _texts(value))))
+    return frozenset(filter(None, map(_normalized, _texts(value))))
 
 
 def _texts(value: Json) -> Iterator[str]:
@@ -132,7 +136,7 @@ def _texts(value: Json) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     """A text without what copies of it may differ in: case, blanks, marks at its ends."""
     return " ".join(text.split()).casefold().strip(" .…<>\"'`")
 
@@ -151,23 +155,23 @@ def labelled(name: str, form: re.Pattern[str], text: str) -> str:
     return value[0]
 
 
-@lru_cache(MAX_KEPT)
+@lru_cache(MAX_CACHE_ENTRIES)
 def _label(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(name)}\s*=\s*")
 
 
-def _refuse(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
+def _finite_number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
         raise ValueError(f"no number is as large as {text[:20]}")
     return number
 
 
-def _distinct(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def _distinct_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

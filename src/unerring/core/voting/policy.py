@@ -9,8 +9,8 @@ from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.weights import weights_from
 from unerring.errors import InputError
 
-RAISED_A_FLAG = 0.1  # by which each flagged sample raises a temperature of 0 ...
-MOST_RAISED = 1.0  # ... up to this
+TEMPERATURE_PER_FLAG = 0.1  # by which each flagged sample raises a temperature of 0 ...
+MAX_RAISED_TEMPERATURE = 1.0  # ... up to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Policy:
         `flagged` samples of earlier rounds raise a temperature of 0, by which every sample would be flagged again.
         """
         drawn_at = self.first_temperature if slot == 0 else self.later_temperature
-        return min(RAISED_A_FLAG * flagged, MOST_RAISED) if drawn_at == 0 and slot > 0 else drawn_at
+        return min(TEMPERATURE_PER_FLAG * flagged, MAX_RAISED_TEMPERATURE) if drawn_at == 0 and slot > 0 else drawn_at
 
     @property
     def replies_to_win(self) -> int:

@@ -44,7 +44,7 @@ class AheadBy:
     k: int
 
     def __post_init__(self) -> None:
-        _positive("k", self.k)
+        _check_positive("k", self.k)
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class FirstTo:
     k: int
 
     def __post_init__(self) -> None:
-        _positive("k", self.k)
+        _check_positive("k", self.k)
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ class Majority:
     n: int
 
     def __post_init__(self) -> None:
-        _positive("n", self.n)
+        _check_positive("n", self.n)
 
     @property
     def name(self) -> str:
@@ -135,7 +135,7 @@ class LogOdds:
         return max(0, -((first - second - self._millinats) // self.weights.heaviest))
 
 
-def _positive(name: str, value: int) -> None:
+def _check_positive(name: str, value: int) -> None:
     if type(value) is not int or not 1 <= value <= MOST_COUNT:
         raise ValueError(f"{name} must be a whole number from 1 to {MOST_COUNT:,}; got {value!r:.40}")
 

@@ -10,7 +10,7 @@ from enum import Enum
 from unerring.core.numbers import require_number, require_whole
 from unerring.core.voting.sample import Finish, Sample
 
-LEAST_LOGPROB = -1e6  # nats
+MIN_LOGPROB_NATS = -1e6  # nats
 
 
 class FlagKind(Enum):
@@ -61,12 +61,12 @@ class FlagRules:
     def __post_init__(self) -> None:
         require_whole("max_output_tokens", self.max_output_tokens)
         if self.min_logprob is not None:
-            require_number("min_logprob", self.min_logprob, LEAST_LOGPROB, 0.0)
+            require_number("min_logprob", self.min_logprob, MIN_LOGPROB_NATS, 0.0)
 
     def screen(self, sample: Sample) -> RedFlag | None:
         """The first red flag that the sample raises by itself, if any."""
         if sample.finish is Finish.REFUSED:
-            return RedFlag("the model declined to answer" + _named(sample.reason), FlagKind.REFUSED)
+            return RedFlag("the model declined to answer" + _in_brackets(sample.reason), FlagKind.REFUSED)
         if sample.finish is Finish.OTHER:
             ended = "without a reason" if not sample.reason else f"for the reason {sample.reason!r}"
             return RedFlag(
@@ -85,5 +85,5 @@ class FlagRules:
         return None
 
 
-def _named(reason: str | None) -> str:
+def _in_brackets(reason: str | None) -> str:
     return "" if reason is None else f" ({reason})"

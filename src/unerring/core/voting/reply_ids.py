@@ -17,21 +17,23 @@ from typing import Any
 
 from unerring.core.journal.entries import Entry, Replies
 
-SHORTEST_IDENTITY = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999" and a number behind it have fewer
-REMEMBERED = 1 << 17  # the latest identities: so many at least, twice as many at most; 140 bytes each
-SETTLED = 4  # replies with a name of their own, from which on names that come again are counted as a cache's copies
-CONTRADICTIONS = 3  # repeated ids with another text, from which on ids mean nothing
+MIN_ID_CHARS = 16  # characters: a digest of 64 bits in hex; "chatcmpl-999" and a number behind it have fewer
+MIN_REMEMBERED_IDS = 1 << 17  # the latest identities: so many at least, twice as many at most; 140 bytes each
+MIN_DISTINCT_IDS = (
+    4  # replies with a name of their own, from which on names that come again are counted as a cache's copies
+)
+MAX_CONTRADICTIONS = 3  # repeated ids with another text, from which on ids mean nothing
 # Replies, and the share of them with an id of their own, at most, where ids mean nothing: if at least so many of those
 # that come again have another text.
 FEW_NAMES, CHANGED_TEXTS = (20, 0.1), 0.02
 
-LATEST_TIMES = 64  # replies by whose times the provider's clock is compared with this one's
-CLOCKS_AHEAD = 0.1  # share of replies, at most, whose back end may have a clock ahead of the others'
-TIME_TOLERANCE = 3.0  # seconds: whole seconds take one, rounding up another, clocks that differ the third
-LONGEST_SKEW = 86_400.0  # seconds: a time that is further off is none
+CLOCK_WINDOW_REPLIES = 64  # replies by whose times the provider's clock is compared with this one's
+MAX_CLOCKS_AHEAD_SHARE = 0.1  # share of replies, at most, whose back end may have a clock ahead of the others'
+TIME_TOLERANCE_SECONDS = 3.0  # seconds: whole seconds take one, rounding up another, clocks that differ the third
+MAX_SKEW_SECONDS = 86_400.0  # seconds: a time that is further off is none
 # Replies that seem too old, and the share of all that they are, at least, where times mean nothing: one time for all
 # replies; a back end whose clock is late.
-MANY_OLD = (20, 0.7), (100, 0.15)
+UNRELIABLE_TIMES = (20, 0.7), (100, 0.15)
 
 
 class RepeatKind(Enum):
@@ -61,11 +63,11 @@ class IdTrust:
     @property
     def settled(self) -> bool:
         """Whether replies are known to have names of their own."""
-        return self.telling and self.distinct > SETTLED - 0.5
+        return self.telling and self.distinct > MIN_DISTINCT_IDS - 0.5
 
     def judge(self) -> None:
         """Give the names up where they mean nothing."""
-        if self.contradictions < CONTRADICTIONS - 0.5:
+        if self.contradictions < MAX_CONTRADICTIONS - 0.5:
             return
         calls, share = FEW_NAMES
         few = self.named > calls - 0.5 and self.distinct <= share * self.named
@@ -78,7 +80,7 @@ class ReplyIds:
 
     __slots__ = ("_before", "_latest", "_lock", "_most")
 
-    def __init__(self, most: int = REMEMBERED, lock: AbstractContextManager[Any] = nullcontext()) -> None:  # noqa: B008
+    def __init__(self, most: int = MIN_REMEMBERED_IDS, lock: AbstractContextManager[Any] = nullcontext()) -> None:  # noqa: B008
         """Remember so many of the latest at least; `lock` is for use by several threads."""
         self._most = most
         self._lock = lock
@@ -89,7 +91,7 @@ class ReplyIds:
         """Remember the names of replies that an earlier session journaled, without their prompts."""
         if isinstance(entry, Replies):
             for reply in entry.replies:
-                if reply.reply_id is not None and len(reply.reply_id) >= SHORTEST_IDENTITY:
+                if reply.reply_id is not None and len(reply.reply_id) >= MIN_ID_CHARS:
                     self._first(hash(reply.reply_id), 0)
 
     def repeats(self, name: str, prompt: str, text: str, trust: IdTrust, part: float) -> RepeatKind | None:
@@ -97,7 +99,7 @@ class ReplyIds:
 
         The sample is the given part of its reply.
         """
-        if not trust.telling or len(name) < SHORTEST_IDENTITY:
+        if not trust.telling or len(name) < MIN_ID_CHARS:
             return None
         key, now = hash(name), _packed(prompt, text)  # unlike in every process: kept in memory only
         earlier = self._first(key, now)
@@ -144,7 +146,7 @@ class CreationTimes:
     no offset is above the difference of the clocks, and that of a reply which took `seconds` is at least that minus
     `seconds`, but for rounding. The largest offset of the latest replies, but for a few whose back ends' clocks
     may be ahead, is thus a lower bound of the difference. A reply is too old where it was made more than
-    `TIME_TOLERANCE` before what that bound allows. Strays only lower the bound.
+    `TIME_TOLERANCE_SECONDS` before what that bound allows. Strays only lower the bound.
     """
 
     __slots__ = ("_judged", "_latest", "_old", "_ordered", "telling")
@@ -158,20 +160,20 @@ class CreationTimes:
 
     def too_old(self, offset: float, seconds: float) -> float | None:
         """How long before it was asked for a reply was made, in seconds; None where that may have been after it."""
-        if not self.telling or not -LONGEST_SKEW < offset < LONGEST_SKEW:
+        if not self.telling or not -MAX_SKEW_SECONDS < offset < MAX_SKEW_SECONDS:
             return None
         self._learn(offset)
-        difference = self._ordered[int((1.0 - CLOCKS_AHEAD) * (len(self._ordered) - 1) + 0.5)]
+        difference = self._ordered[int((1.0 - MAX_CLOCKS_AHEAD_SHARE) * (len(self._ordered) - 1) + 0.5)]
         before = difference - (offset + seconds)
-        old = before > TIME_TOLERANCE
+        old = before > TIME_TOLERANCE_SECONDS
         self._judged += 1
         self._old += old
-        if any(self._old >= many and self._old >= share * self._judged for many, share in MANY_OLD):
+        if any(self._old >= many and self._old >= share * self._judged for many, share in UNRELIABLE_TIMES):
             self.telling = False
         return before if old and self.telling else None
 
     def _learn(self, offset: float) -> None:
         self._latest.append(offset)
         insort(self._ordered, offset)
-        if len(self._latest) > LATEST_TIMES:
+        if len(self._latest) > CLOCK_WINDOW_REPLIES:
             self._ordered.remove(self._latest.popleft())

@@ -16,8 +16,8 @@ class Finish(Enum):
     OTHER = "other"  # for a reason that is not known to leave the answer whole: an error, a full window, a tool call
 
 
-NOTED_REASONING = "the reply has reasoning instead of an answer"
-NOTED_TOOLS = "the reply has tool calls instead of an answer"
+NOTE_REASONING = "the reply has reasoning instead of an answer"
+NOTE_TOOL_CALLS = "the reply has tool calls instead of an answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Sample:
         return float(f"{max(-1e300, min(self.logprob, 1e300)):.3g}")
 
 
-def least_tokens(text: str) -> int:
+def min_tokens(text: str) -> int:
     """The fewest tokens that a text can be: one for every eight characters that are no white space.
 
     Tokenizers make one of two to five characters of ordinary text, and of long runs of white space alone one of many.

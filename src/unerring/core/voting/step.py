@@ -17,8 +17,8 @@ from unerring.core.voting.race import Continue, LogOdds, Race, Undecided, Won
 from unerring.core.voting.sample import Message
 from unerring.core.voting.weights import StepWeights
 
-RULED = -1  # the candidate that stands in place of a sample's number: what a person chose, or a shortlist
-LONGEST_LIST = 8  # candidates that a shortlist has at most
+RULED_CANDIDATE = -1  # the candidate that stands in place of a sample's number: what a person chose, or a shortlist
+MAX_SHORTLIST = 8  # candidates that a shortlist has at most
 
 
 class MisplacedEntry(ValueError):
@@ -89,7 +89,7 @@ class OpenStep:
     @property
     def verdict(self) -> Continue | Won[int] | Undecided:
         """How the step stands; undecided also where too many samples were flagged."""
-        return self._by_votes() if self.ruled is None else Won(RULED)
+        return self._by_votes() if self.ruled is None else Won(RULED_CANDIDATE)
 
     def _by_votes(self) -> Continue | Won[int] | Undecided:
         verdict = self.race.verdict
@@ -137,9 +137,9 @@ class OpenStep:
         counted = []
         for reply in kept:
             if reply.slot < self.told:
-                text = _spelled(texts, self.text(reply.slot), reply.slot)
+                text = _value_or_reference(texts, self.text(reply.slot), reply.slot)
                 chosen = None if reply.candidate is None else self.choice(reply.candidate)
-                choice = None if chosen is None else _spelled(choices, chosen, reply.slot)
+                choice = None if chosen is None else _value_or_reference(choices, chosen, reply.slot)
                 counted.append(reply._replace(text=text, choice=choice))
         return tuple(counted)
 
@@ -151,7 +151,7 @@ class OpenStep:
 
     def choice(self, candidate: int) -> str:
         """The canonical choice behind a candidate."""
-        if candidate == RULED:
+        if candidate == RULED_CANDIDATE:
             assert self.ruled is not None
             return self.ruled
         choice = self.replies[candidate].choice
@@ -215,7 +215,7 @@ class OpenStep:
         if self.ruled is not None or isinstance(self.verdict, Won) or len(self.race.tally) < 2:
             raise MisplacedEntry(f"step {self.step} is settled, or has nothing to choose from")
         votes = {self.choice(candidate): count for candidate, count in self.race.tally.items()}
-        listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:LONGEST_LIST]
+        listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:MAX_SHORTLIST]
         # in the order of their texts: a judge is not to learn which one led
         self.ruled = canonical({"candidates": [parsed(choice) for choice in sorted(listed)]})
         self.listed = True
@@ -256,7 +256,7 @@ class OpenStep:
             read = now.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
             if (read.choice is None) is (read.flag is None):
                 raise MisplacedEntry(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
-            spelled = None if read.choice is None else _spelled(choices, read.choice, reply.slot)
+            spelled = None if read.choice is None else _value_or_reference(choices, read.choice, reply.slot)
             read_now[reply.slot] = reply._replace(choice=spelled, flag=read.flag, reason=read.reason)
         self.replies.update(read_now)
         self.choices = choices
@@ -313,7 +313,7 @@ class OpenStep:
         return self.flags >= self.policy.flag_cap * (self.race.votes + self.race.missing())
 
 
-def _spelled(known: dict[str, int], value: str, slot: int) -> str | int:
+def _value_or_reference(known: dict[str, int], value: str, slot: int) -> str | int:
     """A text or choice as a reply has it: itself where it is new, else the number of the sample that had it first."""
     first = known.setdefault(value, slot)
     return value if first == slot else first

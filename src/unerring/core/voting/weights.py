@@ -23,16 +23,17 @@ from math import exp, floor, inf, isfinite, log
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.odds import log_odds
 
-MOST = 30_000  # that a vote can weigh, millinats: no pilot is long enough to show errors rarer than 1 in 10^13
+MAX_WEIGHT_MILLINATS = (
+    30_000  # that a vote can weigh, millinats: no pilot is long enough to show errors rarer than 1 in 10^13
+)
 
 
 def millinats(p: float) -> int:
     """The weight of a vote that is right with probability p: 1000 ln(p / (1 - p)), rounded down.
 
-    0 where it is right no more often than wrong, so that it cannot sink others; `MOST` where p is 1, or all but 1.
-    Raises `InputError` for what is no probability.
+    It is 0 for p up to 1/2, and at most `MAX_WEIGHT_MILLINATS`. Raises `InputError` unless p is a probability.
     """
-    return floor(min(max(0.0, 1000.0 * log_odds(p)), MOST))
+    return floor(min(max(0.0, 1000.0 * log_odds(p)), MAX_WEIGHT_MILLINATS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ class VoterWeights:
 
     def __post_init__(self) -> None:
         weights = (*self.bins, self.repeat, self.again, self.turn)
-        if not self.bins or any(type(weight) is not int or not 0 <= weight <= MOST for weight in weights):
+        if not self.bins or any(
+            type(weight) is not int or not 0 <= weight <= MAX_WEIGHT_MILLINATS for weight in weights
+        ):
             raise ValueError(
                 "the weights of a voter are one or more bins, and what further votes weigh, each a whole number of "
-                f"millinats from 0 to {MOST}; they cannot be {self.bins!r} and {weights[-3:]}"
+                f"millinats from 0 to {MAX_WEIGHT_MILLINATS}; they cannot be {self.bins!r} and {weights[-3:]}"
             )
         if self.again > max(self.bins):
             raise ValueError("a vote that says the same again cannot weigh more than every first vote")
@@ -91,15 +94,17 @@ def voter_weights(right: Sequence[float], errs_again: float, strays: float | Non
     least = min((weight for weight in bins if weight), default=0)
     if not least or not 0.0 < errs_again < 1.0:
         return VoterWeights(bins, 0)
-    s = max(strays, exp(-MOST / 1000))  # turn is cut to a first vote's weight: a smaller s makes no difference
-    for again in range(min(least, _again(errs_again, least)), 0, -1):
+    s = max(
+        strays, exp(-MAX_WEIGHT_MILLINATS / 1000)
+    )  # turn is cut to a first vote's weight: a smaller s makes no difference
+    for again in range(min(least, _max_again(errs_again, least)), 0, -1):
         turn = floor(1000.0 * log((1.0 - (1.0 - s) * exp(-again / 1000)) / s))
-        if turn > 0 and again <= _again(errs_again, min(turn, least)):
-            return VoterWeights(bins, 0, again, min(turn, MOST))
+        if turn > 0 and again <= _max_again(errs_again, min(turn, least)):
+            return VoterWeights(bins, 0, again, min(turn, MAX_WEIGHT_MILLINATS))
     return VoterWeights(bins, 0)
 
 
-def _again(r: float, turn: int) -> int:
+def _max_again(r: float, turn: int) -> int:
     """The largest `again` that r allows beside `turn`, millinats."""
     return floor(1000.0 * log((1.0 - (1.0 - r) * exp(-turn / 1000)) / r))
 

@@ -27,8 +27,8 @@ from enum import Enum
 from hashlib import blake2b
 from typing import TypeVar
 
-from unerring.core.voting.duplicates import TIMES_FASTER, DuplicateDetector, SentCall
-from unerring.core.voting.reply_ids import SHORTEST_IDENTITY
+from unerring.core.voting.duplicates import MIN_TIMES_FASTER, DuplicateDetector, SentCall
+from unerring.core.voting.reply_ids import MIN_ID_CHARS
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
 
@@ -317,7 +317,7 @@ class _CacheProbe:
             (old if known else new).extend(sample.seconds for sample in call.samples)
         slowest = max((seconds for seconds in old if seconds is not None), default=0.0)
         fastest = min((seconds for seconds in new if seconds is not None), default=0.0)
-        if None in new or None in old or not 0.0 < slowest * TIMES_FASTER < fastest:
+        if None in new or None in old or not 0.0 < slowest * MIN_TIMES_FASTER < fastest:
             return ""
         return f"; repeated ones came {fastest / slowest:.0f} times sooner than new ones, as out of a cache"
 
@@ -348,7 +348,7 @@ class _CacheProbe:
 def is_named(earlier: Sample, later: Sample) -> bool:
     """Whether a reply has the identity of an earlier one, and that is long enough to mean anything."""
     name = later.reply_id
-    return name is not None and len(name) >= SHORTEST_IDENTITY and name == earlier.reply_id
+    return name is not None and len(name) >= MIN_ID_CHARS and name == earlier.reply_id
 
 
 def looks_random(text: str) -> bool:

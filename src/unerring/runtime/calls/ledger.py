@@ -8,7 +8,7 @@ from typing import Any
 
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Cancelled, Entry, Failed, Intent, Replies, Served, Voter
-from unerring.core.journal.spend import PICO, Account, Charge, Overbilling, dollars_text, in_dollars
+from unerring.core.journal.spend import PICODOLLARS_PER_DOLLAR, Account, Charge, Overbilling, dollars_text, in_dollars
 from unerring.core.journal.state import RunState
 from unerring.core.voting.sample import Usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
@@ -226,7 +226,7 @@ def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | 
         return "tokens", 2 * max(limits.tokens or 0, spent.tokens) + worst.tokens
     if worst.money is None or account.settled.money is None or account.unknown.money is None:
         return None
-    cents = -(-100 * (2 * max(limits.money or 0, spent.money or 0) + worst.money) // PICO)
+    cents = -(-100 * (2 * max(limits.money or 0, spent.money or 0) + worst.money) // PICODOLLARS_PER_DOLLAR)
     return "usd", cents / 100
 
 

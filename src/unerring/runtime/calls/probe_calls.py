@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from unerring.core.chain import Subtask
-from unerring.core.journal.entries import PROBE, Probed
+from unerring.core.journal.entries import PROBE_SLOT, Probed
 from unerring.core.journal.spend import Charge
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import ProviderGone, VotesCopied
@@ -63,7 +63,7 @@ class ProbeCalls:
         self._ledger = ledger
         self._caller = caller
         self._endpoint = endpoint
-        self._next = PROBE
+        self._next = PROBE_SLOT
 
     async def ask(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
         """The samples of one call, through all passing failures."""

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import NEAREST, TIMES_FASTER, SentCall
+from unerring.core.voting.duplicates import MIN_FASTEST_SECONDS, MIN_TIMES_FASTER, SentCall
 from unerring.core.voting.sample import Sample, Settings
 from unerring.runtime.calls.cache_probe import MOST_TOKENS, Ask, EndpointNature, ProbeFinding, is_named
 
@@ -85,7 +85,7 @@ def _sooner(repeated: Sequence[Sample], new: Sequence[Sequence[Sample]]) -> bool
     if new[0] and new[1]:
         longest, shortest = max(map(_seconds, new[1])), min(map(_seconds, new[0]))
         reading = max(0.0, longest - shortest) / (LONGER - 1)
-    return fastest >= NEAREST and 0.0 < _slowest(repeated) * TIMES_FASTER < fastest - reading
+    return fastest >= MIN_FASTEST_SECONDS and 0.0 < _slowest(repeated) * MIN_TIMES_FASTER < fastest - reading
 
 
 def _slowest(samples: Sequence[Sample]) -> float:

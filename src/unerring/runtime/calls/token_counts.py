@@ -1,21 +1,21 @@
 """Check the token counts that a provider reports against the texts that were sent and received.
 
-A report with fewer tokens than the texts must have (`least_tokens`) is not believed: the true count is not known, so
+A report with fewer tokens than the texts must have (`min_tokens`) is not believed: the true count is not known, so
 the call is charged at its worst case, like a call without a report.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from unerring.core.voting.sample import Finish, Sample, Settings, Usage, least_tokens
+from unerring.core.voting.sample import Finish, Sample, Settings, Usage, min_tokens
 from unerring.runtime.protocols import Sampler
 
 
 def least_read(prompt: str, settings: Settings) -> int:
     """The fewest tokens that a call reads: those of its prompt and of the messages before it."""
     if not settings.messages:
-        return least_tokens(prompt)
-    return least_tokens(prompt) + sum(least_tokens(message.content) for message in settings.messages)
+        return min_tokens(prompt)
+    return min_tokens(prompt) + sum(min_tokens(message.content) for message in settings.messages)
 
 
 def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sample]) -> list[Sample]:
@@ -37,7 +37,7 @@ def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sa
     most = worst(prompt, settings, len(samples))
     each = most.output_tokens // len(samples)
     charged = [
-        replace(sample, usage=replace(sample.usage, output_tokens=max(each, least_tokens(sample.text))))
+        replace(sample, usage=replace(sample.usage, output_tokens=max(each, min_tokens(sample.text))))
         if _is_short(sample)
         else sample
         for sample in samples
@@ -51,4 +51,4 @@ def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sa
 def _is_short(sample: Sample) -> bool:
     """Whether a sample is said to have fewer tokens than its text has."""
     written = sample.usage.output_tokens
-    return len(sample.text) > 8 * written and written < least_tokens(sample.text)
+    return len(sample.text) > 8 * written and written < min_tokens(sample.text)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol, TypeAlias
 
-from unerring.core.journal.entries import DRAFT, Drafted
+from unerring.core.journal.entries import DRAFT_SLOT, Drafted
 from unerring.core.user_code import OWN_ERRORS, json_of, raise_own
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
@@ -89,7 +89,7 @@ class DraftGuesses:
         drawn = Settings(0.0, run_state.policy.flags.max_output_tokens, run_state.opened.seed, number, 0)
         settings = run_state.request.settings(question.subtask, self._sampler.compact, drawn)
         asked = CallRequest(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
-        tries = CallTries(self._ledger, (number, DRAFT, 1), question.at)
+        tries = CallTries(self._ledger, (number, DRAFT_SLOT, 1), question.at)
         await record_try(asked, tries)
         samples = await receive(asked, tries)
         if self._note_end is not None:

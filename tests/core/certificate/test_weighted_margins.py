@@ -17,8 +17,14 @@ from tables import each
 from unerring import Hanoi, Options
 from unerring.api.calibration import calibrate
 from unerring.api.journals.history import History
-from unerring.core.certificate.certificate import ALIKE, APART, AS_WEIGHED, FEW_VOTES, JUDGED
-from unerring.core.certificate.weighted import DOUBTFUL, WeightedMargins
+from unerring.core.certificate.certificate import (
+    ASSUME_INDEPENDENT_VOTERS,
+    ASSUME_SAME_REPEATS,
+    ASSUME_WEIGHTS,
+    ASSUME_WINNERS_RIGHT,
+    MIN_FIRST_VOTES,
+)
+from unerring.core.certificate.weighted_margins import DOUBTFUL_PROBABILITY, WeightedMargins
 from unerring.core.planning.signals import measured_signals, weights_of
 from unerring.core.voting.odds import loss_probability_of
 from unerring.core.voting.policy import Policy
@@ -133,7 +139,7 @@ def test_a_step_in_doubt_by_itself_has_a_factor_of_its_own(script):
         script.decide("a")
     script.decide(FLAG, "a")
     found, rest = certificate(script), loss_probability_of(3.0)
-    assert loss_probability_of(0.694) > DOUBTFUL > rest
+    assert loss_probability_of(0.694) > DOUBTFUL_PROBABILITY > rest
     assert found["expected_wrong"] == pytest.approx(2 / 3 + rest, abs=1e-3)
     assert found["zero_probability"] == pytest.approx(4 / 9 / (1 + rest), rel=1e-3)
     assert found["zero_probability_low"] == pytest.approx(4 / 9 * 0.025**rest, rel=1e-3)
@@ -192,14 +198,18 @@ def test_p_is_the_share_of_first_votes_that_won(script):
     assert second == {"name": "second", "p": None, "votes": 0, "planned": [0.8, 0.9, 0.95]}
 
 
-@pytest.mark.parametrize("steps", [5, FEW_VOTES - 1, FEW_VOTES])
+@pytest.mark.parametrize("steps", [5, MIN_FIRST_VOTES - 1, MIN_FIRST_VOTES])
 def test_few_first_votes_say_nothing_of_p(script, steps):
     """Below a hundred of them no p is shown, and the assumption under which it would be is left out."""
     weighed(script)
     for _ in range(steps):
         script.decide("a")
     found = certificate(script)
-    assert (found["voters"][0]["p"] is None) is (JUDGED not in found["assumptions"]) is (steps < FEW_VOTES)
+    assert (
+        (found["voters"][0]["p"] is None)
+        is (ASSUME_WINNERS_RIGHT not in found["assumptions"])
+        is (steps < MIN_FIRST_VOTES)
+    )
     assert found["voters"][0]["votes"] == steps
 
 
@@ -225,10 +235,10 @@ def test_a_voter_that_loses_first_votes_more_often_than_planned_is_warned_of(scr
 def test_its_assumptions_are_told(script):
     """Weights hold as measured, and voters are independent if there are several."""
     weighed(script).decide("a")
-    assert certificate(script)["assumptions"] == [AS_WEIGHED, ALIKE, APART]
+    assert certificate(script)["assumptions"] == [ASSUME_WEIGHTS, ASSUME_SAME_REPEATS, ASSUME_INDEPENDENT_VOTERS]
     alone = weighed(type(script)(), weights=Weights((), (("first", FIRST),)))
     alone.decide("a")
-    assert certificate(alone)["assumptions"] == [AS_WEIGHED, ALIKE]
+    assert certificate(alone)["assumptions"] == [ASSUME_WEIGHTS, ASSUME_SAME_REPEATS]
 
 
 def test_its_keys_are_those_of_any_certificate(script):

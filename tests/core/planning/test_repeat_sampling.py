@@ -5,22 +5,28 @@ from random import Random
 import pytest
 
 from pilots import blank, looked, simulated
-from unerring.core.planning.assumptions import measured
-from unerring.core.planning.calibration import ENOUGH_LOOKS, HardStep, SecondLooks, VoterOnHardStep
-from unerring.core.planning.estimates import IntervalEstimate, ensemble_estimate, looked_alone, noticed, voter_estimate
+from unerring.core.planning.assumptions import measured_assumptions
+from unerring.core.planning.calibration import MIN_REPEATED_STEPS, ErrorStep, RepeatSampling, VoterOnErrorStep
+from unerring.core.planning.estimates import (
+    IntervalEstimate,
+    alone_shares,
+    ensemble_estimate,
+    noticed_probability,
+    voter_estimate,
+)
 
 
 def always(voter):
     """Second looks of a pilot of two voters, after so many steps on which one of them always erred."""
-    looks = SecondLooks(blank(2))
-    for _ in range(ENOUGH_LOOKS):
+    looks = RepeatSampling(blank(2))
+    for _ in range(MIN_REPEATED_STEPS):
         assert looks.wanted({voter})
     return looks
 
 
 def test_a_step_without_an_error_is_not_looked_at_again():
     """Nobody erred: nothing is to be learned."""
-    assert not SecondLooks(blank(2)).wanted(set())
+    assert not RepeatSampling(blank(2)).wanted(set())
 
 
 def test_errors_that_were_looked_at_often_enough_are_not_looked_at_again():
@@ -33,18 +39,18 @@ def test_errors_that_were_looked_at_often_enough_are_not_looked_at_again():
 
 def test_a_voter_that_errs_rarely_is_always_looked_at():
     """However many of its errors were looked at: that is how its hardest steps are found."""
-    looks = SecondLooks(blank(1))
+    looks = RepeatSampling(blank(1))
     for step in range(4000):
         assert looks.wanted({0} if step % 5 == 0 else set()) is (step % 5 == 0)
 
 
 def test_second_looks_go_on_where_a_calibration_stands():
     """What is wanted next is a function of what was counted, so that a pilot can be stopped at any step."""
-    calibration, whole, chance = blank(2), SecondLooks(blank(2)), Random(5)
+    calibration, whole, chance = blank(2), RepeatSampling(blank(2)), Random(5)
     for step in range(400):
         erring = {voter for voter, q in enumerate((0.8, 0.05)) if chance.random() < q}
         wanted = whole.wanted(erring)
-        assert SecondLooks(calibration).wanted(erring) is wanted
+        assert RepeatSampling(calibration).wanted(erring) is wanted
         choices = ["w" if voter in erring else "r" for voter in range(2)] + ["r"] * 48 * wanted
         calibration.add(looked(step, *choices, voters=2))
 
@@ -67,20 +73,22 @@ def test_the_share_of_errors_that_were_looked_at_is_told():
     calibration = thinned(1)
     alone, all_errors = calibration.looked_share(0, alone=True), calibration.looked_share(0)
     assert 0.0 < alone < all_errors < 0.2
-    assert looked_alone(calibration) == [alone, 1.0]
+    assert alone_shares(calibration) == [alone, 1.0]
     assert calibration.looked_share(1) == blank(2).looked_share(0) == 1.0
 
 
 def test_a_step_is_noticed_as_far_as_errors_are_looked_at():
     """A step that is hard for a voter of whose errors few are looked at is noticed rarely, by it or by the others."""
     calibration = thinned(1)
-    hard = HardStep(0, (VoterOnHardStep(0, 25, True, 24), VoterOnHardStep(25, 0, False, 0)), 24, 24)
+    hard = ErrorStep(0, (VoterOnErrorStep(0, 25, True, 24), VoterOnErrorStep(25, 0, False, 0)), 24, 24)
     good = calibration.voters[1]
-    by_it, by_the_other = looked_alone(calibration)[0] * 24.5 / 25.0, good.wrong / good.votes
-    assert noticed(hard, calibration, looked_alone(calibration)) == pytest.approx(
+    by_it, by_the_other = alone_shares(calibration)[0] * 24.5 / 25.0, good.wrong / good.votes
+    assert noticed_probability(hard, calibration, alone_shares(calibration)) == pytest.approx(
         1.0 - (1.0 - by_it) * (1.0 - by_the_other)
     )
-    assert noticed(hard, blank(2), [1.0, 1.0]) == pytest.approx(1.0 - (1.0 - 24.5 / 25.0) * (1.0 - 0.5 / 25.0))
+    assert noticed_probability(hard, blank(2), [1.0, 1.0]) == pytest.approx(
+        1.0 - (1.0 - 24.5 / 25.0) * (1.0 - 0.5 / 25.0)
+    )
 
 
 def test_hard_steps_are_planned_for_in_the_share_that_they_have():
@@ -90,7 +98,7 @@ def test_hard_steps_are_planned_for_in_the_share_that_they_have():
     """
     shares = []
     for seed in range(12):
-        kinds = measured(thinned(seed, 12_000)).spread.kinds
+        kinds = measured_assumptions(thinned(seed, 12_000)).spread.kinds
         shares.append(sum(kind.share for kind in kinds if kind.wrong[0] > 0.95 and kind.wrong[1] < 0.5))
     mean = sum(shares) / len(shares)
     error = (sum((share - mean) ** 2 for share in shares) / len(shares) ** 2) ** 0.5
@@ -116,7 +124,7 @@ def test_what_cannot_be_excluded_grows_with_what_is_not_looked_at():
     steps would be noticed by the bad voter's errors alone, of which few are looked into."""
     every = simulated(lambda _: (0.01, 0.01), 6000, Random(1), voters=2)
     beside = thinned(1)
-    least = 0.5 * min(looked_alone(beside))
+    least = 0.5 * min(alone_shares(beside))
     found, full = ensemble_estimate(beside).pathological, ensemble_estimate(every).pathological
     assert full.high == pytest.approx(2.0 * IntervalEstimate.of(0, every.steps).high)
     assert found.high == pytest.approx(min(1.0, IntervalEstimate.of(0, beside.steps).high / least))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tables import each
 from unerring.core.planning.signals import LogprobBins
 from unerring.core.planning.spread import StepKind
-from unerring.core.planning.walk import ruined
-from unerring.core.planning.weighted import GRID, MOST_WEIGHED, alike, weighed_race
+from unerring.core.planning.walk import closed_form_race
+from unerring.core.planning.weighted_race import GRID_POINTS_PER_NAT, MAX_WEIGHTED_VOTES, equal_weights, weighted_race
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.weights import StepWeights, VoterWeights, Weights, voter_weights
 
@@ -61,7 +61,7 @@ def walked(signals, kind, threshold, most, least=1e-14):
 
 
 def foreseen(signals, kind, threshold):
-    return weighed_race(kind, 1e-9, signals, round(threshold * GRID))
+    return weighted_race(kind, 1e-9, signals, round(threshold * GRID_POINTS_PER_NAT))
 
 
 shares = st.floats(0.01, 1.0)
@@ -91,10 +91,12 @@ def races(draw):
 def test_no_more_races_fail_than_a_plan_foresees(race, lead):
     """Whatever votes weigh, and however rarely they are right: what is foreseen is no less than what comes."""
     signals, kind = race
-    if max(max(one.weights.bins) for one in signals) == 0 or alike(signals):
+    if max(max(one.weights.bins) for one in signals) == 0 or equal_weights(signals):
         return
-    found = foreseen(signals, kind, lead / GRID)
-    exact = walked(signals, kind, lead / GRID, most=MOST_WEIGHED, least=1e-9)  # what is left out there is not counted
+    found = foreseen(signals, kind, lead / GRID_POINTS_PER_NAT)
+    exact = walked(
+        signals, kind, lead / GRID_POINTS_PER_NAT, most=MAX_WEIGHTED_VOTES, least=1e-9
+    )  # what is left out there is not counted
     assert exact.lost + exact.still <= found.failed + 1e-9
     assert 0.0 <= found.unanimous <= 1.0
     assert found.votes >= 1.0
@@ -122,7 +124,10 @@ CASES = {
 def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
     """Votes to 5 %, failures within a factor of two, and never fewer than there are."""
     kind = StepKind(1.0, wrong)
-    found, exact = foreseen(signals, kind, threshold), walked(signals, kind, threshold, MOST_WEIGHED, least=1e-13)
+    found, exact = (
+        foreseen(signals, kind, threshold),
+        walked(signals, kind, threshold, MAX_WEIGHTED_VOTES, least=1e-13),
+    )
     assert exact.lost + exact.still <= found.failed <= 2.0 * (exact.lost + exact.still) + 1e-6
     assert exact.votes == pytest.approx(found.votes, rel=0.05)
     assert exact.lost <= min(found.failed, exp(-threshold))
@@ -131,11 +136,11 @@ def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
 def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
     """Where all votes weigh the same, walked races are those of a margin."""
     signals = [LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 2000))]
-    exact, margin = walked(signals, StepKind(1.0, (0.1,)), 7.9, 200), ruined(0.9, 4)
-    assert alike(signals)
+    exact, margin = walked(signals, StepKind(1.0, (0.1,)), 7.9, 200), closed_form_race(0.9, 4)
+    assert equal_weights(signals)
     assert (exact.lost, exact.votes) == pytest.approx((margin.wrong, margin.votes), rel=1e-6)
-    assert not alike([LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 1000))])
-    assert not alike([*signals, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
+    assert not equal_weights([LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 1000))])
+    assert not equal_weights([*signals, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
 
 
 def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
@@ -144,7 +149,7 @@ def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
     found = foreseen([steady, stubborn, steady], StepKind(1.0, (1e-6, 1.0, 1e-6)), 30.0)
     assert found.wrong < 1e-6
     assert found.undecided > 0.99
-    assert found.votes == pytest.approx(MOST_WEIGHED, rel=0.01)
+    assert found.votes == pytest.approx(MAX_WEIGHTED_VOTES, rel=0.01)
 
 
 def test_a_voter_that_is_mute_at_first_is_heard_later():

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unerring.core.certificate.weighted import WeightedMargins
+from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Reply
-from unerring.core.planning.calibration import LOOKS, Calibration, PilotSample, PilotStep, VoterCount
+from unerring.core.planning.calibration import REPEAT_VOTES, Calibration, PilotSample, PilotStep, VoterCount
 from unerring.core.planning.signals import measured_signals, weights_of
 from unerring.core.voting.race import LogOdds, Race, Won
 from unerring.core.voting.sample import Finish, Usage
@@ -62,7 +62,7 @@ def pilot(draw, world, samples):
     for step, (wrong, sure) in enumerate(lists(world.votes(draw, chances))):
         rounds = [(wrong, sure)]
         if any(wrong):
-            rounds += lists(world.votes(draw, np.tile(chances[step], (LOOKS, 1))))
+            rounds += lists(world.votes(draw, np.tile(chances[step], (REPEAT_VOTES, 1))))
         drawn = [
             PilotSample(voter, CHOICES[errs], None, USAGE, world.logprob(number))
             for each in rounds

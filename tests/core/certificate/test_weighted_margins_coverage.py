@@ -6,7 +6,7 @@ allows 4 of 60 runs would fail for one seed in 50, and one that allows 5 % of 2,
 """
 
 import pytest
-from weighed_races import World, missed
+from weighted_races import World, missed
 
 from tables import each
 

@@ -24,12 +24,12 @@ from heapq import heappush, heappushpop
 from math import ceil, exp, log, log1p
 
 from unerring.core.certificate.error_model import WrongStepOutlook
-from unerring.core.certificate.vote_patterns import MOST_EXAMPLES, PatternExample, margin_of, pattern_of
+from unerring.core.certificate.vote_patterns import MAX_EXAMPLES, PatternExample, margin_of, pattern_of
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.voting.odds import loss_probability_of
 
-BEYOND = 0.025  # the chance that there are more wrong steps than the interval says
-DOUBTFUL = 0.1  # from this chance on, a step is in doubt by itself
+TAIL_PROBABILITY = 0.025  # the chance that there are more wrong steps than the interval says
+DOUBTFUL_PROBABILITY = 0.1  # from this chance on, a step is in doubt by itself
 
 
 @dataclass(slots=True)
@@ -52,16 +52,16 @@ class WeightedMargins:
         lead = decided.margin / 1000
         chance = loss_probability_of(lead)
         self.expected += chance
-        if chance < DOUBTFUL:
+        if chance < DOUBTFUL_PROBABILITY:
             self.rest += chance
         else:
             self.doubt += log1p(exp(-lead))  # -ln(1 - chance)
         self._count_first_vote(decided)
-        if len(self._least) == MOST_EXAMPLES and chance <= self._least[0][0]:
+        if len(self._least) == MAX_EXAMPLES and chance <= self._least[0][0]:
             return
         margin = margin_of(pattern_of(decided))
         one = chance, -decided.step, PatternExample(decided.rounds, decided.flags, decided.step, margin, decided.tally)
-        if len(self._least) < MOST_EXAMPLES:
+        if len(self._least) < MAX_EXAMPLES:
             heappush(self._least, one)
         else:
             heappushpop(self._least, one)
@@ -83,11 +83,11 @@ class WeightedMargins:
     @property
     def none_low(self) -> float:
         """The probability of no wrong step if errors are as frequent as the pilot leaves possible with 97.5 %."""
-        return min(self.outlook.none, exp(-self.doubt - self.rest * -log(BEYOND)))
+        return min(self.outlook.none, exp(-self.doubt - self.rest * -log(TAIL_PROBABILITY)))
 
     @property
     def most_wrong(self) -> int:
         """More steps than this are wrong with a probability of at most 2.5 %."""
         if self.expected <= 0.0:
             return 0
-        return max(0, ceil(log(BEYOND) / -log1p(1.0 / self.expected)) - 1)
+        return max(0, ceil(log(TAIL_PROBABILITY) / -log1p(1.0 / self.expected)) - 1)
