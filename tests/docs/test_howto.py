@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unerring.adapters.http.spec import KEY_VARIABLES, parse_spec
-from unerring.adapters.litellm import _chat
+from unerring.adapters.litellm import _parsed as parsed_litellm
 from unerring.cli.main import commands as command_line
 from unerring.runtime.protocols import Endpoint
 
@@ -52,7 +52,7 @@ def test_each_model_is_written_as_models_are(page):
         if spec.startswith("openai/"):
             assert parse_spec(spec).name == spec
         elif spec.startswith("litellm/"):
-            _chat(spec)
+            parsed_litellm(spec)
 
 
 def test_each_known_host_is_in_the_table_with_its_key():
