@@ -22,7 +22,7 @@ from faults.process import running
 from unerring.adapters.openai import OpenAISampler
 from unerring.core.voting.sample import Settings
 from unerring.runtime.calls.gate import Gate
-from unerring.runtime.calls.rate_control import FIRST
+from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
 from unerring.runtime.config import Patience, SystemClock
 
 CALLERS = 256
@@ -103,7 +103,7 @@ def main() -> int:
     args = parser.parse_args()
     rows, figures = [], {}
     for server in SERVERS:
-        paced, at_once = (measured(server, args.seconds, first) for first in (FIRST, CALLERS))
+        paced, at_once = (measured(server, args.seconds, first) for first in (FIRST_WINDOW_CALLS, CALLERS))
         for way, found in (("paced", paced), ("all at once", at_once)):
             told = f"{found.under_way:6.1f} under way, {found.throughput:4.0%} of the throughput"
             print(f"{server.name:16} {way:12} {told}, {found.latency:5.2f} times the latency", flush=True)

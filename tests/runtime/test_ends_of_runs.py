@@ -11,7 +11,7 @@ from unerring.core.journal.state import replay
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
-from unerring.runtime.calls.gate import Gate, unless_stopped
+from unerring.runtime.calls.gate import Gate, sleep_unless_stopped
 from unerring.runtime.calls.retry import Caller, CallRequest, NoAccounting
 from unerring.runtime.config import Patience, RunConfig, StopRequest
 from unerring.testing import MemoryJournal, ScriptedSampler
@@ -264,7 +264,7 @@ def test_a_wait_that_a_stop_ended_leaves_no_sleeper():
 
     async def main():
         stop = StopRequest()
-        waits = [asyncio.ensure_future(unless_stopped(LoopClock(), 500.0, stop)) for _ in range(2)]
+        waits = [asyncio.ensure_future(sleep_unless_stopped(LoopClock(), 500.0, stop)) for _ in range(2)]
         await asyncio.sleep(1.0)
         waits[0].cancel()
         stop.ask("enough")

@@ -165,7 +165,7 @@ class Sampling:
             raise failure
         self._require_few_copies()
         self._flags.count(call.question, call.assignment.sampler.compact, replies, read)
-        self._ledger.require_honest_bills()
+        self._ledger.require_fair_bills()
         self.require_weighed(call.assignment.voter(sample) for sample in samples)
         for sample in samples:
             if sample.served is not None:

@@ -142,7 +142,7 @@ def test_a_stop_ends_a_wait_for_the_budget():
         state = replay(opened(K3, Words(1), SpendLimits(money=10)))
         state.account.begin((0, 0, ""), Charge(0, 0, 10))
         stop = StopRequest()
-        waiting = asyncio.ensure_future(Ledger(state, MemoryJournal()).afford(Charge(0, 0, 1), stop))
+        waiting = asyncio.ensure_future(Ledger(state, MemoryJournal()).wait_for_budget(Charge(0, 0, 1), stop))
         await asyncio.sleep(0)
         stop.ask("enough")
         return await asyncio.gather(waiting, return_exceptions=True)

@@ -6,7 +6,7 @@ import pytest
 from provider_models import Bucket, Slots, simulated
 
 from tables import each
-from unerring.runtime.calls.rate_control import FIRST, RateControl
+from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS, RateControl
 
 
 def latencies(seed=1):
@@ -31,7 +31,7 @@ def test_the_window_doubles_in_each_round_trip_until_an_objection():
             pacing.succeeded()
         for _ in range(width):
             pacing.end()
-    assert pacing.limit == FIRST * 8
+    assert pacing.limit == FIRST_WINDOW_CALLS * 8
 
 
 def test_a_window_that_is_not_filled_does_not_grow():
@@ -41,7 +41,7 @@ def test_a_window_that_is_not_filled_does_not_grow():
         pacing.begin(1.0)
         pacing.succeeded()
         pacing.end()
-    assert pacing.limit == FIRST
+    assert pacing.limit == FIRST_WINDOW_CALLS
 
 
 def test_objections_of_one_window_cut_it_once():

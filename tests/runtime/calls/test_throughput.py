@@ -6,7 +6,7 @@ from statistics import mean
 from provider_models import Queue, simulated
 
 from unerring.runtime.calls.rate_control import RateControl
-from unerring.runtime.calls.throughput import LEAST_CALLS, WindowSearch
+from unerring.runtime.calls.throughput import MIN_ROUND_CALLS, WindowSearch
 
 MOST = 256
 
@@ -135,7 +135,7 @@ class Answers:
 
     def held(self):
         """Come to hold a window of 16 calls at four answers a second: 32 bring hardly more, and 8 only half of it."""
-        for _ in range(LEAST_CALLS + 1):
+        for _ in range(MIN_ROUND_CALLS + 1):
             self.now += 1 / 4.0
             assert self.widening.answered(self.now - 16 / 4.0, self.now, 16) is None
         assert self.until_changed(32, 4.2) == 16
@@ -149,7 +149,7 @@ def test_a_held_window_is_tried_wider_or_narrower_once_the_server_changes_by_hal
 
     A change of a tenth is the usual variation: the width is held for its four rounds, until a wider one is tried.
     """
-    one_round = 16 + 1 + 2 * LEAST_CALLS  # the calls that began at the width before, the one that begins it, its own
+    one_round = 16 + 1 + 2 * MIN_ROUND_CALLS  # calls begun at the width before, the one that begins it, its own
     for rate, follows in ((4.0 * 1.5, 32), (4.0 / 1.5, 8)):
         answers = Answers().held()
         assert answers.until_changed(16, rate) == follows
@@ -157,4 +157,4 @@ def test_a_held_window_is_tried_wider_or_narrower_once_the_server_changes_by_hal
     for rate in (4.0 * 1.1, 4.0 / 1.1):
         answers = Answers().held()
         assert answers.until_changed(16, rate) == 32
-        assert answers.count > 3 * 2 * LEAST_CALLS + one_round
+        assert answers.count > 3 * 2 * MIN_ROUND_CALLS + one_round

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unerring.runtime.speculation.forecast import GRACE, MEMORY, Forecaster, worth_risking
+from unerring.runtime.speculation.forecast import GRACE_SAMPLES, MAX_OBSERVATIONS, Forecaster, worth_risking
 
 CHOICES = ("a", "b", "c", "d")
 tallies = st.dictionaries(st.sampled_from(CHOICES), st.integers(1, 6), max_size=4)
@@ -101,9 +101,9 @@ def test_no_guess_teaches_nothing_of_guesses():
 def test_old_mistakes_are_forgotten():
     """What was learned long ago fades: a source of guesses that was bad and became good is trusted again."""
     foresight = Forecaster()
-    for _ in range(MEMORY):
+    for _ in range(MAX_OBSERVATIONS):
         foresight.learn("a", "b", {})
-    for _ in range(5 * MEMORY):
+    for _ in range(5 * MAX_OBSERVATIONS):
         foresight.learn("a", "a", {})
     assert foresight.forecast({}, "a").probability > 0.95
 
@@ -113,7 +113,7 @@ def test_never_an_error_in_three_million_votes_is_no_certainty():
     foresight = Forecaster()
     for _ in range(3000):
         foresight.learn("a", "a", {"a": 1000})
-    for _ in range(3 * MEMORY):
+    for _ in range(3 * MAX_OBSERVATIONS):
         foresight.learn("a", "a", {})
     votes, guess = foresight.forecast({"a": 1}, None), foresight.forecast({}, "a")
     assert votes is not None
@@ -146,7 +146,7 @@ def test_the_more_was_wasted_the_less_is_risked(limit, samples, one, other, vote
 @given(limits, st.integers(0, 10**6), needed)
 def test_past_the_limit_the_least_is_risked(limit, samples, votes):
     """A run that has wasted its share goes on looking ahead, as far as earns the share back."""
-    spent = int(limit * (samples + GRACE)) + 1
+    spent = int(limit * (samples + GRACE_SAMPLES)) + 1
     assert worth_risking(limit, spent, samples, votes) == worth_risking(limit, 10 * spent, samples, votes)
 
 

@@ -20,7 +20,7 @@ from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderDown, ProviderError
-from unerring.runtime.calls.token_counts import least_read
+from unerring.runtime.calls.token_counts import min_input_tokens
 from unerring.runtime.config import SystemClock
 from unerring.runtime.protocols import Clock
 
@@ -116,7 +116,7 @@ class BatchSampler:
             self._form.sent(n, settings.schema is not None),
             most_tokens(prompt, settings),
             settings.max_output_tokens,
-            least_read(prompt, settings),
+            min_input_tokens(prompt, settings),
         )
 
 

@@ -1,4 +1,4 @@
-"""Notices of failed calls that are tried again: an account's first at once, later ones at widening intervals."""
+"""Show failures of calls that are retried: an account's first at once, later ones at growing intervals."""
 
 import logging
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from unerring.core.short_text import shortened
 from unerring.errors import Interrupted, ProviderBusy
 from unerring.runtime.config import RunConfig, StopRequest
 
-FIRST_INTERVAL_SECONDS = 15.0  # between the first notice of an account and its second; each later one is twice as long
-MAX_FAILURE_CHARS = 200  # of a failure that a notice or a reason to stop repeats
+FIRST_INTERVAL_SECONDS = 15.0  # between the first two notices of an account; each later interval is twice as long
+MAX_FAILURE_CHARS = 200  # of a failure's text in a notice or in the reason of a stop
 
 log = logging.getLogger("unerring")
 
 
 class FailureNotices:
-    """Shows passing failures to people, and keeps the last one of each account that has not answered since.
+    """Shows passing failures, and keeps the last one of each account that has not answered since.
 
-    Shown through the run's `notice`, and logged as warnings where there is none.
+    They go to the run's `notice`, or are logged as warnings where there is none.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -29,7 +29,7 @@ class FailureNotices:
         self._failing: dict[str, str] = {}
 
     def failed(self, account: str, name: str, failure: ProviderBusy) -> None:
-        """Count a failure of a call to an account, and show it where it is time to; `name` is the model's."""
+        """Count a failed call to an account, and show it where a notice is due; `name` is the model's."""
         said = f"{name}: {shortened(' '.join(str(failure).split()), MAX_FAILURE_CHARS)}"
         self._failing.pop(account, None)
         self._failing[account] = said
@@ -47,13 +47,13 @@ class FailureNotices:
             shown.due, shown.count = now + shown.interval, 0
 
     def answered(self, account: str) -> None:
-        """Note that an account answers, so that its last failure explains nothing any more."""
+        """Note that an account answers: its last failure no longer explains why the run waits."""
         if self._failing and self._failing.pop(account, None) is not None:
             self._stop.last_failure = next(reversed(self._failing.values()), None)
 
 
 class _Shown:
-    """When an account's next notice is due, and how many failures it had since the last one."""
+    """When an account's next notice is due, the interval to it, and the failures since the last notice."""
 
     __slots__ = ("count", "due", "interval")
 
@@ -64,13 +64,13 @@ class _Shown:
 
 
 def name_last_failure(error: BaseException, stop: StopRequest) -> None:
-    """Add to a run's `Interrupted` the failure that its calls were waiting out, where there is one."""
+    """Add the last failure that calls were waiting out, if any, to the error of an interrupted run."""
     if isinstance(error, Interrupted) and stop.last_failure is not None and stop.last_failure not in str(error):
         error.args = (f"{error}; the last failure: {stop.last_failure}",)
 
 
 def length_of_time(seconds: float) -> str:
-    """A length of time in the largest unit that it fills."""
+    """Seconds as text, in the largest unit of which there are at least two."""
     if seconds > MOST_SECONDS:
         return f"more than {MOST_SECONDS / 86400 / 365:.0f} years"
     for unit, length in (("h", 3600.0), ("min", 60.0)):

@@ -4,16 +4,16 @@ import asyncio
 from collections import deque
 
 from unerring.errors import FailureKind, ProviderBusy
-from unerring.runtime.calls.rate_control import FIRST, CallTicket, RateControl
+from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS, CallTicket, RateControl
 from unerring.runtime.config import Patience, StopRequest
 from unerring.runtime.protocols import Clock
 
 
 class Gate:
-    """Lets calls through in the order in which they came."""
+    """The rate limiter of one account; calls take turns in the order in which they came."""
 
-    def __init__(self, clock: Clock, patience: Patience, most: int, first: int = FIRST) -> None:
-        """From `first` calls at once to `most`, as the provider takes them."""
+    def __init__(self, clock: Clock, patience: Patience, most: int, first: int = FIRST_WINDOW_CALLS) -> None:
+        """Start with `first` calls at once; allow up to `most`, as the provider accepts them."""
         self.pacing = RateControl(most, first)
         self._clock = clock
         self._patience = patience
@@ -21,27 +21,27 @@ class Gate:
         self._waker: asyncio.Task[None] | None = None
 
     def enter_now(self) -> CallTicket | None:
-        """Take a turn if one is to be had without waiting, as most are."""
+        """Take a turn if that needs no wait; None otherwise."""
         return None if self._queue else self.pacing.admit(self._clock.time())
 
     async def enter(self, *stops: StopRequest) -> CallTicket:
-        """Wait for a turn; raises `Interrupted` once one of the stops is asked for."""
+        """Wait for a turn; raises `Interrupted` once one of the stops is requested."""
         turn: asyncio.Future[CallTicket] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
-        self._call_up()
+        self._give_turns()
         for stop in stops:
             stop.interrupt_on_stop(turn)
         try:
             return await turn
         except BaseException:
-            self._give_up(turn)
+            self._return_turn(turn)
             raise
         finally:
             for stop in stops:
                 stop.release(turn)
 
     def leave(self, ticket: CallTicket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
-        """A call is over; returns whether everybody waits `wait` seconds because of it, and not this caller alone."""
+        """End a call; returns whether all calls of the account pause for `wait` seconds, and not this caller alone."""
         paused = False
         if failure is None:
             self.pacing.succeeded(ticket, self._clock.time())
@@ -49,21 +49,21 @@ class Gate:
             now, counted = self._clock.time(), failure.kind is FailureKind.RATE_LIMITED
             slower = self.pacing.objected(ticket, now, counted)
             paused = failure.retry_after is not None or (counted and slower)
-            if paused:  # everybody waits for the same moment, and is not to come back in the same one
+            if paused:  # the end of the pause is spread, so that the calls do not all come at once
                 self.pacing.pause(now + wait, wait * self._patience.spread)
         self.end()
         return paused
 
     def end(self) -> None:
-        """A call is over, and says nothing about the provider."""
+        """End a call that says nothing about the provider."""
         self.pacing.end()
         if self._queue:
-            self._call_up()
+            self._give_turns()
 
-    def _call_up(self) -> None:
-        """Give turns to those who wait, as far as they may be given now."""
+    def _give_turns(self) -> None:
+        """Give turns to waiting calls, as many as are free now."""
         while self._queue and self.pacing.room:
-            if self._queue[0].done():  # gave up
+            if self._queue[0].done():  # no longer waiting
                 self._queue.popleft()
                 continue
             now = self._clock.time()
@@ -79,11 +79,11 @@ class Gate:
             await self._clock.sleep(seconds)
         finally:
             self._waker = None
-        self._call_up()
+        self._give_turns()
 
-    def _give_up(self, turn: "asyncio.Future[CallTicket]") -> None:
+    def _return_turn(self, turn: "asyncio.Future[CallTicket]") -> None:
         if turn.done() and not turn.cancelled() and turn.exception() is None:
-            self.end()  # it had come, and goes to the next
+            self.end()  # the turn was given, and goes to the next call
             return
         turn.cancel()
         while self._queue and self._queue[0].done():
@@ -93,7 +93,7 @@ class Gate:
 
 
 class UnlimitedGate:
-    """Lets everything through: for models in this process, and functions, of which nothing is known."""
+    """A rate limiter without limits, for models in this process and for functions."""
 
     def enter_now(self) -> CallTicket | None:
         return _FREE
@@ -111,8 +111,8 @@ class UnlimitedGate:
 _FREE = CallTicket(0.0)
 
 
-async def unless_stopped(clock: Clock, seconds: float, *stops: StopRequest) -> None:
-    """Sleep; raises `Interrupted` once one of the stops is asked for."""
+async def sleep_unless_stopped(clock: Clock, seconds: float, *stops: StopRequest) -> None:
+    """Sleep; raises `Interrupted` once one of the stops is requested."""
     waking = asyncio.ensure_future(clock.sleep(seconds))
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

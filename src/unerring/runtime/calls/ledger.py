@@ -1,4 +1,4 @@
-"""The books of a run: every entry goes into live state and journal together, and no call is sent unreserved."""
+"""Record a run's entries in live state and journal, and reserve the worst case of each call before it is sent."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from unerring.core.journal.state import RunState
 from unerring.core.voting.sample import Usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
 from unerring.runtime.calls.retry import CallRequest
-from unerring.runtime.calls.token_counts import least_read
+from unerring.runtime.calls.token_counts import min_input_tokens
 from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.protocols import Journal, Sampler
 
@@ -24,23 +24,23 @@ _NOTHING = Charge()
 
 
 class Ledger:
-    """The live state and the journal, which hear of every entry together."""
+    """The live state and the journal of a run; every entry goes to both."""
 
     def __init__(self, state: RunState, journal: Journal, config: RunConfig | None = None) -> None:
         self.state = state
         self.journal = journal
         self.config = config or RunConfig()
         self._voters = {voter.name: number for number, voter in state.voters.items()}
-        self._overbilled = len(state.account.overbilled)  # those that this session knows of
-        self._dishonest: Overbilling | None = None
-        self._short: set[asyncio.Future[None]] = set()  # calls that wait for others to be settled
+        self._overbilled = len(state.account.overbilled)  # those that were logged
+        self._overbilling: Overbilling | None = None
+        self._short: set[asyncio.Future[None]] = set()  # calls that wait for budget
         self._share = self.config.share
         self._lock: AbstractContextManager[Any] = nullcontext() if self._share is None else self._share.budget.lock
         clock = self.config.clock
         self._member = None if self._share is None else self._share.join(state.account, clock.time, self._wake)
 
     def close(self) -> None:
-        """The session is over: other runs with the same budget no longer wait for its calls."""
+        """End the session: other runs with the same budget no longer wait for its calls."""
         if self._member is not None:
             self._member.budget.leave(self._member)
             self._member = None
@@ -65,25 +65,25 @@ class Ledger:
             if self._member is not None and isinstance(entry, Replies | Failed | Cancelled):
                 self._member.budget.settled(self._member)
         if len(self.state.account.overbilled) > self._overbilled:
-            self._tell_overbilled()
+            self._warn_of_overbilling()
         return decided
 
-    def _tell_overbilled(self) -> None:
+    def _warn_of_overbilling(self) -> None:
         overbilled = self.state.account.overbilled
         for one in overbilled[self._overbilled :]:
             log.warning("%s", one.sentence)
-            self._dishonest = self._dishonest or one
+            self._overbilling = self._overbilling or one
         self._overbilled = len(overbilled)
 
-    def require_honest_bills(self) -> None:
-        """Raise `BudgetSpent` where a call of this session was billed above its worst case, and limits are strict."""
-        if self._dishonest is not None and self.state.account.limits.strict:
+    def require_fair_bills(self) -> None:
+        """Raise `BudgetSpent` where limits are strict and a call of this session was billed above its worst case."""
+        if self._overbilling is not None and self.state.account.limits.strict:
             raise BudgetSpent(
-                f"the budget is strict, and {self._dishonest.sentence}. Resuming goes on with that reserved"
+                f"the budget is strict, and {self._overbilling.sentence}. Resuming goes on with that reserved"
             )
 
     def voter(self, name: str) -> int:
-        """The number of a voter, recorded at its first appearance."""
+        """The number of a voter, which is recorded at its first sample."""
         if name not in self._voters:
             number = len(self._voters)
             self.record(Voter(number, name))
@@ -91,20 +91,20 @@ class Ledger:
         return self._voters[name]
 
     def served(self, voter: int, model: str) -> None:
-        """Note what a provider says has answered; raises `ModelChanged` where that stops the run."""
+        """Record the model that a provider says has answered; raises `ModelChanged` where a change stops the run."""
         known = self.state.served.get(voter, [])
         if model in known:
             return
         self.record(Served(voter, model))
         if known:
             name = self.state.voters[voter].name
-            told = f"{name} is now answered by {model}, not by {known[0]} as when the run began"
+            message = f"{name} is now answered by {model}, not by {known[0]} as when the run began"
             if self.config.guards.same_model:
-                raise ModelChanged(told)
-            log.warning("%s", told)
+                raise ModelChanged(message)
+            log.warning("%s", message)
 
     def worst(self, asked: CallRequest) -> Charge | None:
-        """The most that a call can cost; None where nothing is known of that."""
+        """The most that a call can cost; None where the sampler does not say."""
         worst: Callable[..., Usage] | None = getattr(asked.sampler, "worst", None)  # an `Endpoint` has it
         if worst is None:
             return None
@@ -113,11 +113,11 @@ class Ledger:
         return most if multiple == 1 else most.times(multiple)
 
     def price(self, sampler: Sampler, usage: Usage) -> Charge:
-        """What so many tokens of a sampler come to."""
+        """The charge for a sampler's tokens."""
         return self.state.account.price(sampler.name, usage)
 
     def reserve(self, intent: Intent) -> bool:
-        """Record that a call is about to be sent, if the budget has room for it; whether it has."""
+        """Record the intent of a call if the budget has room for it; returns whether it has."""
         with self._lock:
             if self._lacking(intent.worst or _NOTHING)[1] is not None:
                 return False
@@ -125,7 +125,7 @@ class Ledger:
             return True
 
     def _lacking(self, worst: Charge) -> tuple[Account, str | None]:
-        """The account whose limit a call might break, the run's or that of all runs with its budget, and the limit."""
+        """The account that has no room for a call (the run's, or that of its shared budget), and the limit, if any."""
         account = self.state.account
         lacking = account.lacks(worst)
         if lacking is None and self._share is not None:
@@ -133,15 +133,15 @@ class Ledger:
             return whole, whole.lacks(worst)
         return account, lacking
 
-    async def afford(self, worst: Charge, *stops: StopRequest) -> None:
-        """Return once the run's budget has room for a call; raises `BudgetSpent` where it has not, and will not."""
+    async def wait_for_budget(self, worst: Charge, *stops: StopRequest) -> None:
+        """Wait until the budget has room for a call; raises `BudgetSpent` where no other call can make room."""
         while True:
             account, lacking = self._lacking(worst)
             if lacking is None:
                 return
             if lacking == "calls" or not account.under_way:
-                error = BudgetSpent(_spent(account, lacking, worst))
-                error.larger = _larger(account, lacking, worst)
+                error = BudgetSpent(_spent_message(account, lacking, worst))
+                error.larger = _larger_limit(account, lacking, worst)
                 raise error
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._short.add(waiting)
@@ -155,7 +155,7 @@ class Ledger:
                     stop.release(waiting)
 
     def require_time(self) -> None:
-        """Raise `BudgetSpent` where the run has taken all the hours that it may."""
+        """Raise `BudgetSpent` where the run has taken all its hours."""
         most, ran = self.state.account.limits.seconds, self.state.account.ran(self.config.clock.time())
         if most is not None and self._share is not None and self._share.limits.seconds is not None:
             ran = max(ran, self._share.whole.seconds)
@@ -166,10 +166,10 @@ class Ledger:
 
 
 class CallTries:
-    """The account of one call's tries. `place` is as in `Intent.at`."""
+    """The accounting of one call and its retries. `place` is as in `Intent.at`."""
 
     def __init__(self, ledger: Ledger, call: tuple[int, int, int], place: str | None, *stops: StopRequest) -> None:
-        """`call` has step, first sample and count, as entries have them."""
+        """`call` is the step, the first sample and the count, as in entries."""
         self._ledger = ledger
         self._call = call
         self._place = place
@@ -178,32 +178,32 @@ class CallTries:
         self._sent = False
 
     async def begin(self, asked: CallRequest) -> None:
-        """Journal the intent, durably; nothing is to be sent before."""
+        """Make the intent durable; the call is not to be sent before."""
         self._ledger.require_time()
-        self._ledger.require_honest_bills()
+        self._ledger.require_fair_bills()
         if not asked.sampler.paid:
             return
         ledger = self._ledger
         worst = ledger.worst(asked)
         while not ledger.reserve(Intent(*self._call, self._place, worst)):
-            await ledger.afford(worst or _NOTHING, *self._stops)
-            worst = ledger.worst(asked)  # what is settled meanwhile may have raised it
+            await ledger.wait_for_budget(worst or _NOTHING, *self._stops)
+            worst = ledger.worst(asked)  # calls that were settled meanwhile may have raised it
         self._asked, self._sent = asked, False
         await ledger.journal.commit()
         self._sent = True
 
     def failed(self, error: ProviderError) -> None:
-        """Journal that a try brought nothing, and what it cost."""
+        """Record that a try failed, and what it cost."""
         if self._asked is None:
             return
         asked, charge = self._asked, None
-        if error.tokens is not None and error.tokens[0] >= least_read(asked.prompt, asked.settings):
+        if error.tokens is not None and error.tokens[0] >= min_input_tokens(asked.prompt, asked.settings):
             charge = self._ledger.price(asked.sampler, Usage(*error.tokens))
         self._ledger.record(Failed(*self._call, str(error), self._place, error.kind, charge))
         self._asked = None
 
     def cancelled(self) -> None:
-        """Journal that a try was given up: if it was sent, what became of it stays unknown."""
+        """Record that a try was abandoned: if it was sent, its outcome is unknown."""
         if self._asked is None:
             return
         if self._sent:
@@ -215,10 +215,10 @@ class CallTries:
         self._asked = None
 
 
-def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
-    """Suggest a larger value for the exhausted limit: about twice as large, with room for the next call."""
+def _larger_limit(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:
+    """Suggest a larger value for the limit: about twice as large, with room for the next call."""
     limits = account.limits
-    spent = account.spent  # more than the limit, where a person lowered that
+    spent = account.spent  # may be above a limit that was lowered
     if limit == "calls":
         most = max(limits.calls or 0, account.calls)
         return "calls", max(2 * most, most + 10)
@@ -230,8 +230,8 @@ def _larger(account: Account, limit: str, worst: Charge) -> tuple[str, float] | 
     return "usd", cents / 100
 
 
-def _spent(account: Account, limit: str, worst: Charge) -> str:
-    """What stops a run at the limit of its budget."""
+def _spent_message(account: Account, limit: str, worst: Charge) -> str:
+    """The message of a run that stops at a limit of its budget."""
     limits, known, unknown = account.limits, account.settled, account.unknown
     if limit == "calls":
         made = f": {account.calls:,} were made" if account.calls > (limits.calls or 0) else ""
@@ -242,7 +242,7 @@ def _spent(account: Account, limit: str, worst: Charge) -> str:
             f"{unknown.tokens:,} for calls whose outcome is unknown, and the next could take {worst.tokens:,}"
         )
     if worst.money is None or known.money is None or unknown.money is None:
-        return "a budget in dollars needs the price of every model, and that of one is not known"
+        return "a budget in dollars needs the price of every model, and the price of one is unknown"
 
     def dollars(money: int) -> str:
         return dollars_text(in_dollars(money))

@@ -1,8 +1,7 @@
-"""Sending a call until it is answered: the one owner of retries.
+"""Send a call and retry it until it is answered. No other module retries.
 
-Samplers make one request and never try again, so that a try here is a request there, and a journal that has every try
-has every request. A failure is waited out by the call that met it; where the provider limits the rate, by all
-calls of the account.
+Samplers send one request and never retry, so that each try is one request, and the journal has every request. The call
+that failed waits before its retry; where the provider is rate-limiting, all calls of the account wait.
 """
 
 import asyncio
@@ -14,9 +13,9 @@ from unerring.core.user_code import noted
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
-from unerring.runtime.calls.gate import Gate, UnlimitedGate, unless_stopped
-from unerring.runtime.calls.rate_control import FIRST
-from unerring.runtime.calls.token_counts import believed
+from unerring.runtime.calls.gate import Gate, UnlimitedGate, sleep_unless_stopped
+from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
+from unerring.runtime.calls.token_counts import with_possible_counts
 from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.ensemble import as_failure, own_cancellation
 from unerring.runtime.protocols import Endpoint, Sampler
@@ -25,7 +24,7 @@ _CHANCE = Random()  # spreads waits; decides nothing
 
 
 class CallRequest(NamedTuple):
-    """What one call asks: n samples of a prompt."""
+    """A call for `n` samples of a prompt."""
 
     sampler: Sampler
     prompt: str
@@ -34,20 +33,20 @@ class CallRequest(NamedTuple):
 
 
 class CallAccounting(Protocol):
-    """Who keeps account of the tries of a call."""
+    """Records the tries of a call and their cost."""
 
     async def begin(self, asked: CallRequest) -> None:
-        """A try is about to be sent; returns once that is on record, and there is money for it."""
+        """Record that a try is about to be sent; returns once that is durable and within the budget."""
 
     def failed(self, error: ProviderError) -> None:
-        """It brought no sample."""
+        """Record that the try brought no sample."""
 
     def cancelled(self) -> None:
-        """It was given up while under way."""
+        """Record that the try was abandoned while in flight."""
 
 
 class NoAccounting:
-    """Keeps no account."""
+    """Records nothing."""
 
     async def begin(self, asked: CallRequest) -> None:
         pass
@@ -60,10 +59,10 @@ class NoAccounting:
 
 
 class Caller:
-    """Sends calls, those of each account through its own gate."""
+    """Sends calls, with a rate limiter for each account."""
 
     def __init__(self, config: RunConfig, most: int = 256) -> None:
-        """At most `most` calls to an account are under way at once."""
+        """At most `most` calls to an account are in flight at once."""
         self._config = config
         self._most = most
         self._gates: dict[str, Gate] = {}
@@ -74,15 +73,15 @@ class Caller:
 
     @property
     def latency(self) -> float | None:
-        """How long calls took so far, seconds on average."""
+        """The mean duration of calls so far, seconds; None before the first."""
         return self._seconds / self._calls if self._calls else None
 
     async def call(self, asked: CallRequest, accounting: CallAccounting, *halts: StopRequest) -> list[Sample]:
-        """Make a call, repeating it after passing failures, and return its samples, one at least.
+        """Send a call, retried after passing failures, and return its samples, at least one.
 
-        Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where the
-        run is to stop before it was answered, or one of `halts` is asked for. A call that is under way then is
-        awaited, without occupying a slot.
+        Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where a stop
+        of the run or one of `halts` is requested before it is answered. A try in flight at that moment is awaited,
+        without taking a place in the rate limiter.
         """
         stops, account = (self._config.stop, *halts), account_of(asked.sampler)
         gate, later = self._gate_of(asked.sampler)
@@ -116,7 +115,7 @@ class Caller:
                 for halt in halts:
                     halt.release(turn.end)
             if not shared:
-                await unless_stopped(self._config.clock, wait, *stops)
+                await sleep_unless_stopped(self._config.clock, wait, *stops)
             for stop in stops:
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)
@@ -128,7 +127,7 @@ class Caller:
         stops: tuple[StopRequest, ...] | None,
         halts: tuple[StopRequest, ...],
     ) -> list[Sample]:
-        """The samples of one try, with its account kept; given up where one of `stops` is asked for meanwhile."""
+        """Record and send one try; abandon it where one of `stops` is requested meanwhile."""
         await record_try(asked, accounting)
         started = self._config.clock.time()
         awaited, abandoning = _AwaitedCall(self._config.stop), [halt for halt in halts if halt.abandons]
@@ -145,19 +144,19 @@ class Caller:
         return samples
 
     def _gate_of(self, sampler: Sampler) -> tuple[Gate | UnlimitedGate, bool]:
-        """The gate of a sampler's account, and whether its answers come hours later."""
+        """The rate limiter of a sampler's account, and whether its answers come hours later."""
         entry = self._gate_by_sampler.get(id(sampler))  # cached: the type check takes longer than all the rest
         if entry is None:
             gate: Gate | UnlimitedGate = _OPEN
             if isinstance(sampler, Endpoint):
-                first: int = getattr(sampler, "at_once", FIRST)
+                first: int = getattr(sampler, "at_once", FIRST_WINDOW_CALLS)
                 new = Gate(self._config.clock, self._config.patience, max(self._most, first), first)
                 gate = self._gates.setdefault(sampler.account, new)
             entry = self._gate_by_sampler[id(sampler)] = gate, deferred(sampler)
         return entry
 
     def _require_patience(self, failure: ProviderBusy, since: float, wait: float) -> None:
-        """Raise `ProviderGone` where failures went on since `since`, and the next wait is beyond all patience."""
+        """Raise `ProviderGone` where failures since `since`, with the next wait, are beyond the run's patience."""
         away, most = self._config.clock.time() - since, self._config.patience.total
         if away + wait > most:
             read = f" ({failure.reading})" if failure.reading else ""
@@ -171,7 +170,7 @@ class Caller:
 
 
 class _GateSlot:
-    """A slot of the rate limiter, freed early when the run abandons a call whose reply it still records."""
+    """A slot of the rate limiter, freed early where the run abandons a call whose reply it still records."""
 
     __slots__ = ("_gate", "over")
 
@@ -180,7 +179,7 @@ class _GateSlot:
         self.over = False
 
     def end(self) -> None:
-        """The call no longer counts among those under way."""
+        """Free the slot."""
         if not self.over:
             self.over = True
             self._gate.end()
@@ -197,7 +196,7 @@ class _AwaitedCall:
         stop.under_way += 1
 
     def end(self) -> None:
-        """It is no longer waited for."""
+        """No longer count the call among those that a stop waits for."""
         if not self._over:
             self._over = True
             self._stop.under_way -= 1
@@ -207,7 +206,7 @@ _OPEN = UnlimitedGate()
 
 
 async def record_try(asked: CallRequest, accounting: CallAccounting) -> None:
-    """Put one try on record; where that is given up, nothing was sent."""
+    """Record that a try is about to be sent; where that is interrupted, nothing was sent."""
     try:
         await accounting.begin(asked)
     except (asyncio.CancelledError, Interrupted):
@@ -218,19 +217,19 @@ async def record_try(asked: CallRequest, accounting: CallAccounting) -> None:
 async def receive(
     asked: CallRequest, accounting: CallAccounting, stops: tuple[StopRequest, ...] | None = None
 ) -> list[Sample]:
-    """The samples of one try, one at least; every other outcome is put on record, and raised.
+    """Send one try and return its samples, at least one; every other outcome is recorded and raised.
 
     Raises `ProviderBusy` for a passing failure, `ProviderGone` for a lasting one, `Interrupted` where one of `stops`
-    was asked for, and `CancelledError` where the run cancelled the call. What else the model's own code raises is
-    raised as it is, with a note of model and step: it is never a reason to ask again without end.
+    was requested, and `CancelledError` where the run cancelled the call. Any other error of the model's own code is
+    raised with a note of model and step, and not retried.
     """
     try:
         sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
-        samples = checked(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
+        samples = require_samples(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
         if not samples:
             raise ProviderBusy("the model returned no sample")
-        if not deferred(asked.sampler):  # which bills some samples with earlier ones
-            samples = believed(asked.sampler, asked.prompt, asked.settings, samples)
+        if not deferred(asked.sampler):  # batches bill some samples with earlier ones
+            samples = with_possible_counts(asked.sampler, asked.prompt, asked.settings, samples)
     except Interrupted:
         accounting.cancelled()
         raise
@@ -258,13 +257,13 @@ async def receive(
 
 
 def cancelled_by_the_run() -> bool:
-    """Whether the running task was asked to end, so that a `CancelledError` in it is not of the model's own making."""
+    """Whether the run cancelled the running task; if not, its `CancelledError` comes from the model's own code."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 def failure_of(call: "asyncio.Task[Any]") -> BaseException | None:
-    """The error that ended a call, if any; a cancellation that the run did not request is the user's own."""
+    """The error that ended a call, if any; a cancellation counts as one of the user's own code."""
     if call.cancelled():
         return RuntimeError("the model's or the process's own code cancelled a call (CancelledError)")
     return call.exception()
@@ -273,7 +272,7 @@ def failure_of(call: "asyncio.Task[Any]") -> BaseException | None:
 async def wait_for_all(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequest) -> None:
     """Run all of this at once and wait for all of it; raises the first failure.
 
-    Once one has failed `halt` is asked for: what is paid for is still taken in, but nothing is tried again.
+    After a failure `halt` is requested: calls in flight are paid for and still recorded, but none is retried.
     """
     if len(work) < 2:
         for one in work:
@@ -294,24 +293,24 @@ async def wait_for_all(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequ
 
 
 def raise_first(failures: Iterable[BaseException | None]) -> None:
-    """Raise the first failure, if any; one that was only stopped because of another one is not the reason."""
+    """Raise the first failure, if any; an `Interrupted` only where there is no other, since another one caused it."""
     for error in sorted(filter(None, failures), key=lambda error: isinstance(error, Interrupted)):
         raise error
 
 
 def account_of(sampler: Sampler) -> str:
-    """What a sampler's failures are counted by: its account, or its name where it has none."""
+    """The account that a sampler's failures are counted by, or its name where it has none."""
     account: str = getattr(sampler, "account", sampler.name)
     return account
 
 
 def deferred(sampler: Sampler) -> bool:
-    """Whether it answers many calls together, hours later (`at_once` of them): nothing is to wait for that in vain."""
+    """Whether a sampler answers many calls together, hours later (`at_once` of them), as batches do."""
     return hasattr(sampler, "at_once")
 
 
 async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *stops: StopRequest) -> Sequence[Sample]:
-    """What a call brings; raises `Interrupted` once one of the stops is asked for, and gives the call up."""
+    """Await a call; once one of the stops is requested, abandon it and raise `Interrupted`."""
     asking = asyncio.ensure_future(sampling)
     ended: asyncio.Future[Sequence[Sample]] = asyncio.get_running_loop().create_future()
     for stop in stops:
@@ -328,8 +327,8 @@ async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *st
             stop.release(ended)
 
 
-def checked(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples as a list; raises `TypeError` for a sampler that breaks its contract."""
+def require_samples(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples as a list; raise `TypeError` for a sampler that breaks its contract."""
     if type(samples) is not list and (not isinstance(samples, Sequence) or isinstance(samples, str)):
         raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")
     for sample in samples:
@@ -341,7 +340,7 @@ def checked(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _is_recordable(sample: Sample) -> bool:
-    """Whether a sample's parts are of the types that a journal keeps: what is written must be read back."""
+    """Whether the fields of a sample have types that a journal can write and read back."""
     usage = sample.usage
     return (
         isinstance(usage, Usage)

@@ -1,4 +1,4 @@
-"""One budget for several runs of this process: their calls are held to it together, in threads too."""
+"""One budget for several runs of this process: all their calls are counted together, also across threads."""
 
 import asyncio
 import threading
@@ -11,7 +11,15 @@ from unerring.core.journal.spend import Account, SpendLimits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BudgetMember:
-    """A run under way that shares a budget: its account, its clock, and a function that wakes its waiting calls."""
+    """A running run that shares a budget.
+
+    budget: the shared budget.
+    key: as in `BudgetShare`.
+    account: what the run has spent and reserved.
+    time: its clock, seconds since 1970.
+    loop: the event loop that it runs on.
+    wake: wakes its calls that wait for budget.
+    """
 
     budget: "SharedBudget"
     key: object | None
@@ -28,20 +36,20 @@ class SharedBudget:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # held too while an account is changed, and from a look at the budget to a call
+        self.lock = threading.RLock()  # also held from the check of the budget to the intent
         self._running: list[BudgetMember] = []
-        self._ended = Account()  # of all runs that are not under way
-        self._counted: dict[object, Account] = {}  # what a run has in that sum, by the run's key
+        self._ended = Account()  # of all runs that are not running
+        self._counted: dict[object, Account] = {}  # by a run's key: its part of `_ended`
 
     def __reduce__(self) -> tuple[type["SharedBudget"], tuple[()]]:
-        """A copy shares with no run: another object, or another process, has a budget of its own."""
+        """Make copies empty: another object or process has a budget of its own."""
         return SharedBudget, ()
 
     def join(self, member: BudgetMember) -> None:
         """Count a run from now on.
 
-        Its earlier sessions are in its account, and no longer counted apart. An account that has less in it than
-        they took is that of another run, whose journal has the name of one that was deleted.
+        Its account includes its earlier sessions, which are no longer counted apart. An account with less than these
+        is that of another run, whose journal has the name of a deleted one.
         """
         with self.lock:
             earlier = None if member.key is None else self._counted.pop(member.key, None)
@@ -50,14 +58,14 @@ class SharedBudget:
             self._running.append(member)
 
     def leave(self, member: BudgetMember) -> None:
-        """A run's session is over: its calls are no longer waited for, and what it took stays counted."""
+        """End a run's session: others no longer wait for its calls, and what it spent stays counted."""
         with self.lock:
             self._running.remove(member)
             self.count(member.key, member.account)
         self.settled(member)
 
     def count(self, key: object | None, account: Account) -> None:
-        """Count what a run took that is not under way, in sessions of other processes too."""
+        """Count what a run that is not running has spent, also in sessions of other processes."""
         with self.lock:
             kept = Account()
             kept.include_ended(account)
@@ -66,7 +74,7 @@ class SharedBudget:
                 self._counted[key] = kept
 
     def settled(self, by: BudgetMember) -> None:
-        """Have the calls of the other runs look again whether there is room for them."""
+        """Have waiting calls of the other runs check the budget again."""
         with self.lock:
             others = [member for member in self._running if member is not by]
         for other in others:
@@ -74,7 +82,7 @@ class SharedBudget:
                 other.loop.call_soon_threadsafe(other.wake)
 
     def whole(self, limits: SpendLimits) -> Account:
-        """What all runs took and may have taken, as one account."""
+        """What all runs have spent and reserved, as one account."""
         with self.lock:
             whole = Account(limits=limits)
             whole.include_ended(self._ended)
@@ -89,11 +97,11 @@ def _contains(account: Account, earlier: Account) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BudgetShare:
-    """A run's part in a budget.
+    """A run's share of a budget.
 
-    budget: what all runs that share it took.
-    key: the same for all sessions of a run; None for one that is never gone on with.
-    limits: those of the budget.
+    budget: what all runs with this budget have spent.
+    key: the same for all sessions of a run; None for a run that is never resumed.
+    limits: the limits of the budget.
     """
 
     budget: SharedBudget

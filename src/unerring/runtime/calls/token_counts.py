@@ -1,7 +1,7 @@
-"""Check the token counts that a provider reports against the texts that were sent and received.
+"""Check the token counts that a provider reports against the prompt and the reply.
 
-A report with fewer tokens than the texts must have (`min_tokens`) is not believed: the true count is not known, so
-the call is charged at its worst case, like a call without a report.
+A count with fewer tokens than the texts must have (`min_tokens`) is impossible. The true one is unknown, so the call
+is charged at its worst case, like a call without a count.
 """
 
 from collections.abc import Callable
@@ -11,25 +11,25 @@ from unerring.core.voting.sample import Finish, Sample, Settings, Usage, min_tok
 from unerring.runtime.protocols import Sampler
 
 
-def least_read(prompt: str, settings: Settings) -> int:
-    """The fewest tokens that a call reads: those of its prompt and of the messages before it."""
+def min_input_tokens(prompt: str, settings: Settings) -> int:
+    """The fewest input tokens that a call can have, for its prompt and the messages before it."""
     if not settings.messages:
         return min_tokens(prompt)
     return min_tokens(prompt) + sum(min_tokens(message.content) for message in settings.messages)
 
 
-def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sample]) -> list[Sample]:
+def with_possible_counts(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sample]) -> list[Sample]:
     """Replace impossible token counts by the worst case.
 
-    A count is impossible where it is less than the text must have cost. Samples stay as they are where the sampler
-    does not say what a call costs at worst, and where the prompt was refused unread, which costs nothing.
+    Samples stay as they are where the sampler does not say what a call costs at worst, and where the prompt was
+    refused without being read, which costs nothing.
     """
     worst: Callable[..., Usage] | None = getattr(sampler, "worst", None)
     if worst is None:
         return samples
     read = sum([sample.usage.input_tokens for sample in samples])
-    suspicious = len(prompt) > 8 * read or bool(settings.messages)  # counting takes longer
-    lacking = suspicious and read < least_read(prompt, settings)
+    suspicious = len(prompt) > 8 * read or bool(settings.messages)  # a cheap test first: counting takes longer
+    lacking = suspicious and read < min_input_tokens(prompt, settings)
     if not lacking and not any(map(_is_short, samples)):
         return samples
     if all(sample.finish is Finish.REFUSED and not sample.text and sample.usage == Usage() for sample in samples):
@@ -49,6 +49,6 @@ def believed(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sa
 
 
 def _is_short(sample: Sample) -> bool:
-    """Whether a sample is said to have fewer tokens than its text has."""
+    """Whether a sample has fewer output tokens than its text must have."""
     written = sample.usage.output_tokens
     return len(sample.text) > 8 * written and written < min_tokens(sample.text)

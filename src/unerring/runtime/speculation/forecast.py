@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, log
 
-GRACE = 300  # samples that a run is taken to have besides its own, so that the first few decide little
-MEMORY = 16384  # observations after which older ones begin to fade
+GRACE_SAMPLES = 300  # samples that a run is taken to have besides its own, so that the first few decide little
+MAX_OBSERVATIONS = 16384  # observations after which older ones begin to fade
 
 
 class HitRate:
@@ -25,7 +25,7 @@ class HitRate:
     def count(self, right: int, wrong: int) -> None:
         self.right += right
         self.wrong += wrong
-        if self.right + self.wrong > MEMORY:
+        if self.right + self.wrong > MAX_OBSERVATIONS:
             self.right, self.wrong = self.right / 2, self.wrong / 2
         self.odds = log((self._prior[0] + self.right) / (self._prior[1] + self.wrong))
 
@@ -82,5 +82,5 @@ def worth_risking(limit: float, wasted: int, samples: int, votes: int) -> float:
     most. As the waste so far comes near the limit the bound goes down to half of that: a run that had bad luck earns
     its share back by looking ahead less far, not by standing still.
     """
-    spent = wasted / (limit * (samples + GRACE)) if limit else 1.0
+    spent = wasted / (limit * (samples + GRACE_SAMPLES)) if limit else 1.0
     return limit * votes * min(1.8, max(0.9, 5.0 * (1.0 - spent)))
