@@ -13,7 +13,8 @@ from unerring import InputError, Options, RedFlag, Request, Subtask
 from unerring.api.journals.history import History
 from unerring.api.journals.review import review
 from unerring.api.resolve import make_chain
-from unerring.core.journal.entries import Accepted, Replies
+from unerring.core.journal.entries import Replies
+from unerring.core.journal.review_entries import Accepted
 from unerring.errors import ChainChanged, StepLimit, StepUndecided
 
 

@@ -10,7 +10,8 @@ from parked_runs import WEIGHED, Rehearsed, Reworded, entries, parked, refused, 
 from unerring import Sample
 from unerring.api.budget import Budget
 from unerring.api.journals.review import decide, review
-from unerring.core.journal.entries import Allowed, Redrawn
+from unerring.core.journal.entries import Allowed
+from unerring.core.journal.review_entries import Redrawn
 from unerring.core.planning.costs import Price
 from unerring.errors import StepUndecided
 from unerring.runtime.config import Guards

@@ -11,7 +11,8 @@ from unerring import Guards, InputError, Options, Policy, RedFlag, Request, Subt
 from unerring.adapters.sqlite.head import HeadFile
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals.review import decide, review
-from unerring.core.journal.entries import Opened, QuestionText, Replies, Reply, Ruled, Voter
+from unerring.core.journal.entries import Opened, QuestionText, Replies, Reply, Voter
+from unerring.core.journal.review_entries import Ruled
 from unerring.core.voting.race import AheadBy
 from unerring.errors import JournalBusy, StepUndecided
 

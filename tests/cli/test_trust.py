@@ -14,7 +14,8 @@ from unerring import InputError
 from unerring.adapters.known_journals import MAX_KNOWN_RUNS, StateUnusable, is_known, remember
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals import review as reviewing
-from unerring.core.journal.entries import Opened, Redrawn
+from unerring.core.journal.entries import Opened
+from unerring.core.journal.review_entries import Redrawn
 
 KEY = "sk-canary-4f1e9b2c7d8a6053aa17"
 MODEL = """

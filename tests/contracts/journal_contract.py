@@ -21,15 +21,14 @@ from unerring.core.journal.entries import (
     Opened,
     Paused,
     Probed,
-    Redrawn,
     Replies,
     Reply,
     Resumed,
-    Ruled,
     Served,
     Shortlisted,
     Voter,
 )
+from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Usage

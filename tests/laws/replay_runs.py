@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from unerring.core.journal.entries import (
     DRAFT_SLOT,
     PROBE_SLOT,
-    Accepted,
     Allowed,
     Cancelled,
     Committed,
@@ -26,20 +25,17 @@ from unerring.core.journal.entries import (
     Finished,
     Inherited,
     Intent,
-    Judgement,
     Opened,
     Paused,
     Probed,
-    Redrawn,
-    Rejudged,
     Replies,
     Reply,
     Resumed,
-    Ruled,
     Served,
     Voter,
     digest_of,
 )
+from unerring.core.journal.review_entries import Accepted, Judgement, Redrawn, Rejudged, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from entry_strategies import objects, plain_json, strategies
 from tables import each
-from unerring.core.journal.codec import GENESIS_HASH, KINDS, decode, encode, next_hash
+from unerring.core.journal.codec import GENESIS_HASH, decode, encode, next_hash
 from unerring.core.journal.entries import Replies, Reply
+from unerring.core.journal.entry_fields import KINDS
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Sample, Usage
 from unerring.errors import JournalTooNew

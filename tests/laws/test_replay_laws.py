@@ -21,11 +21,10 @@ from unerring.core.journal.entries import (
     Inherited,
     Intent,
     Probed,
-    Redrawn,
-    Rejudged,
     Replies,
     Resumed,
 )
+from unerring.core.journal.review_entries import Redrawn, Rejudged
 from unerring.core.journal.spend import Charge
 from unerring.core.journal.state import RunState, replay
 from unerring.core.reporting.report import RunSeries, report_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special
-from scipy.stats import beta_spread as beta_distribution
+from scipy.stats import beta as beta_distribution
 from scipy.stats import betabinom, binom
 
 from tables import each

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from chain_runs import K1, K2, Words, resume, run, word
 from unerring.core.chain import Subtask
-from unerring.core.journal.entries import Finished, Redrawn
+from unerring.core.journal.entries import Finished
+from unerring.core.journal.review_entries import Redrawn
 from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.journal.state import RunState
 from unerring.core.voting.policy import Policy

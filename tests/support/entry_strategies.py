@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from unerring.core.journal.entries import (
     DRAFT_SLOT,
     PROBE_SLOT,
-    Accepted,
     Allowed,
     Cancelled,
     Committed,
@@ -17,22 +16,19 @@ from unerring.core.journal.entries import (
     Finished,
     Inherited,
     Intent,
-    Judgement,
     Opened,
     Paused,
     Probed,
     QuestionText,
-    Redrawn,
     Refused,
-    Rejudged,
     Replies,
     Reply,
     Resumed,
-    Ruled,
     Served,
     Shortlisted,
     Voter,
 )
+from unerring.core.journal.review_entries import Accepted, Judgement, Redrawn, Rejudged, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Finish, Message, Usage

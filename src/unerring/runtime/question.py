@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from unerring.core.chain import Chain, Subtask, check_of, flag_of, subtask_at
 from unerring.core.journal.digests import question_change, question_digest
-from unerring.core.journal.entries import Judgement, QuestionText, Reply
+from unerring.core.journal.entries import QuestionText, Reply
+from unerring.core.journal.review_entries import Judgement
 from unerring.core.journal.state import RunState
 from unerring.core.short_text import short, shortened
 from unerring.core.user_code import OWN_ERRORS, not_json, raise_own, wrong_return

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tables import each
-from unerring.core.journal.entries import Inherited, Opened, Rejudged, Voter
+from unerring.core.journal.entries import Inherited, Opened, Voter
+from unerring.core.journal.review_entries import Rejudged
 from unerring.core.journal.state import MisplacedEntry, replay
 from unerring.core.voting.policy import Policy
 

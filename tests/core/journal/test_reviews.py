@@ -6,7 +6,8 @@ import pytest
 
 from unerring.core.certificate.certificate import WARN_NO_VOTES, WARN_SINGLE_VOTES
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Committed, Intent, Opened, Redrawn, Resumed, Ruled
+from unerring.core.journal.entries import Committed, Intent, Opened, Resumed
+from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.journal.state import RunState, replay
 from unerring.core.reporting.report import MOST_RULED, RunSeries
 from unerring.core.voting.policy import Policy

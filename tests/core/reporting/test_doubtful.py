@@ -2,7 +2,8 @@
 
 import pytest
 
-from unerring.core.journal.entries import QuestionText, Ruled
+from unerring.core.journal.entries import QuestionText
+from unerring.core.journal.review_entries import Ruled
 from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
 from unerring.core.reporting.reasons import ReasonCounts, without_details
 from unerring.core.reporting.report import HARDEST, report_of

@@ -22,7 +22,8 @@ from unerring.core.journal.digests import (
     question_change,
     question_digest,
 )
-from unerring.core.journal.entries import Accepted, Opened
+from unerring.core.journal.entries import Opened
+from unerring.core.journal.review_entries import Accepted
 from unerring.core.reporting.report import RunSeries
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag

@@ -23,7 +23,8 @@ from unerring.api.resolve import Model, SamplerContext, embedded_for, make_chain
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
 from unerring.core.journal.digests import identity_of
-from unerring.core.journal.entries import Accepted, Allowed, Entry, Inherited, Opened, Paused
+from unerring.core.journal.entries import Allowed, Entry, Inherited, Opened, Paused
+from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import RunState
 from unerring.core.numbers import MOST_SEED, MOST_TOTAL, require_whole

@@ -11,7 +11,8 @@ from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import make_chain, require_process
 from unerring.core.chain import Chain, verifier_of
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Entry, Opened, Ruled
+from unerring.core.journal.entries import Entry, Opened
+from unerring.core.journal.review_entries import Ruled
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.reporting.run_report import Report

@@ -20,7 +20,8 @@ from unerring.core.chain import (
     digest_at,
 )
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Committed, Entry, Judgement, Rejudged
+from unerring.core.journal.entries import Committed, Entry
+from unerring.core.journal.review_entries import Judgement, Rejudged
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.race import Undecided, Won
 from unerring.core.voting.step import OpenStep

@@ -9,7 +9,8 @@ from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import make_chain, require_process
 from unerring.core.chain import Chain, advanced, digest_at, parameters_of, start_text, started
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Accepted, Entry, Opened
+from unerring.core.journal.entries import Entry, Opened
+from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.errors import InputError

@@ -25,7 +25,8 @@ from unerring.api.journals.undecided import (
 )
 from unerring.api.resolve import sampler_for
 from unerring.core.chain import Chain, advanced, check_of, flag_of
-from unerring.core.journal.entries import Allowed, Entry, Redrawn, Ruled
+from unerring.core.journal.entries import Allowed, Entry
+from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.reporting.report import status_of
 from unerring.core.voting.canonical import Json, NotJson, canonical, parsed
 from unerring.core.voting.step import OpenStep

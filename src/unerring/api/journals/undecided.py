@@ -16,7 +16,8 @@ from unerring.api.resolve import sampler_for
 from unerring.core import user_code
 from unerring.core.chain import Chain, subtask_at
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Accepted, Entry, Opened
+from unerring.core.journal.entries import Entry, Opened
+from unerring.core.journal.review_entries import Accepted
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.sample import Message

@@ -1,4 +1,4 @@
-"""Digests of questions and identities of processes, compared to notice what changed between two sessions."""
+"""Digests of questions and identities of processes: compared between sessions to notice changes."""
 
 import inspect
 import json
@@ -14,17 +14,17 @@ from unerring.core.voting.canonical import Json, NotJson, canonical
 
 SCRIPT_MODULE = "__main__"  # the module that a class belongs to which is defined in the script that runs
 DIGEST_PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
-MAX_EXCERPT_CHARS = 50  # of a wording that changed
-CHARS_BEFORE_DIFFERENCE = 20
+MAX_EXCERPT_CHARS = 50  # of a changed wording in a sentence
+CHARS_BEFORE_DIFFERENCE = 20  # of such an excerpt
 MAX_VALUE_CHARS = 60  # of a value in a sentence
-DIGEST_PREFIX = "digest "  # before the digest of a constructor's argument whose value is not kept
+DIGEST_PREFIX = "digest "  # of an argument of which only the digest is kept
 
 
 def question_digest(subtask: Subtask, request: str = "") -> str:
-    """The digest of what a subtask asks: of all its wordings, its schema, and the settings of its requests.
+    """The digest of a question: its wordings, its schema, and the settings of its requests.
 
-    `request` is the run's request settings, as JSON text. The digest has 22 hex digits; each part has digits of its
-    own (`DIGEST_PARTS`), so that a difference can be named.
+    `request` is the run's request settings, as JSON text. The digest has 22 hex digits. Each part has its own digits
+    (`DIGEST_PARTS`), so that a difference can be named.
     """
     schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
     (_, of_wording), (_, of_schema), (_, of_settings) = DIGEST_PARTS
@@ -39,14 +39,14 @@ def question_digest(subtask: Subtask, request: str = "") -> str:
 
 
 def _settings(subtask: Subtask, request: str) -> str:
-    """What a question has beside its wordings and its schema, as text."""
+    """The settings of a question as text: all that it has apart from its wordings and its schema."""
     if not subtask.messages and not subtask.stop:
-        beside = _without_messages(request)
+        sent = _without_messages(request)
     else:
         messages = [dict(one) for one in subtask.messages]
-        beside = json.dumps([messages, list(subtask.stop), request], sort_keys=True)
+        sent = json.dumps([messages, list(subtask.stop), request], sort_keys=True)
     read = [subtask.shortlist, subtask.nullable, subtask.example, subtask.echo]
-    return beside if read == [None, False, None, None] else beside + json.dumps(read)
+    return sent if read == [None, False, None, None] else sent + json.dumps(read)
 
 
 @lru_cache(maxsize=64)  # most questions have none, and the same request settings
@@ -62,7 +62,7 @@ _cached_digest = lru_cache(maxsize=64)(_digest)  # for parts that are the same a
 
 
 def question_difference(before: str, now: str) -> str:
-    """What differs between two questions by their digests, in words."""
+    """The parts in which two digests of questions differ, in words."""
     names, at = [], 0
     for name, digits in DIGEST_PARTS:
         if before[at : at + digits] != now[at : at + digits]:
@@ -72,9 +72,9 @@ def question_difference(before: str, now: str) -> str:
 
 
 def question_change(before: str, now: str, wordings: tuple[str, ...] | None, subtask: Subtask) -> str:
-    """What differs between what a step was asked and what it is asked now, as the end of a sentence.
+    """How a step's question changed since it was asked, as the end of a sentence.
 
-    `before` and `now` are the digests, and `wordings` the texts of before, where the journal has them.
+    `before` and `now` are the digests, and `wordings` the former prompts, where the journal has them.
     """
     parts = question_difference(before, now)
     if "wording" not in parts:
@@ -84,11 +84,11 @@ def question_change(before: str, now: str, wordings: tuple[str, ...] | None, sub
 
 
 def _wording_change(before: tuple[str, ...], subtask: Subtask) -> str | None:
-    """The first difference between wordings of before and of now; None where those of before are still the same."""
-    found = subtask.wordings(False), subtask.wordings(True)
-    if before in found:
+    """The first difference between the former prompts and the present ones; None where they are the same."""
+    asked = subtask.wordings(False), subtask.wordings(True)
+    if before in asked:
         return None
-    now = max(found, key=lambda one: len(_common_start(before[0], one[0])))
+    now = max(asked, key=lambda one: len(_common_start(before[0], one[0])))
     if len(now) != len(before):
         return f"{len(before)} of them, now {len(now)}"
     was, is_now = next((was, is_now) for was, is_now in zip(before, now, strict=True) if was != is_now)
@@ -97,7 +97,7 @@ def _wording_change(before: tuple[str, ...], subtask: Subtask) -> str | None:
 
 
 def _common_start(one: str, other: str) -> str:
-    """The text that two texts begin with."""
+    """The longest text that both texts begin with."""
     same = 0
     for left, right in zip(one, other, strict=False):
         if left != right:
@@ -116,8 +116,8 @@ def _excerpt(text: str, start: int) -> str:
 def identity_of(chain: Chain) -> dict[str, Json]:
     """Identify a process by its version and constructor arguments.
 
-    Arguments are looked for where there is no `parameters()`, in attributes of their names; where one is kept under
-    another name, in all attributes. Numbers are kept as they are, and of any other value a digest.
+    Where there is no `parameters()`, arguments are read from attributes of the same name; if one has no such
+    attribute, from all attributes. Numbers are kept as they are, other values as digests.
     """
     identity: dict[str, Json] = {}
     version = getattr(chain, "version", None)
@@ -129,20 +129,20 @@ def identity_of(chain: Chain) -> dict[str, Json]:
 
 
 def _arguments(chain: Chain) -> dict[str, Json]:
-    """The constructor's arguments by name; all attributes where one of the arguments is in none of its name."""
+    """The constructor's arguments by name; all attributes where one of the arguments has no attribute of its name."""
     try:
         names = list(inspect.signature(type(chain)).parameters)
     except (TypeError, ValueError):  # a class of C, or one without a signature
         return {}
     attributes = _attributes(chain)
-    found = {name: attributes[held] for name in names for held in (name, f"_{name}") if held in attributes}
-    if len({*names} - found.keys()) > 0:
-        found |= {held: value for held, value in attributes.items() if held.lstrip("_") not in found}
-    return {name: mark for name, value in sorted(found.items()) if (mark := _value_or_digest(value)) is not None}
+    values = {name: attributes[held] for name in names for held in (name, f"_{name}") if held in attributes}
+    if len({*names} - values.keys()) > 0:
+        values |= {held: value for held, value in attributes.items() if held.lstrip("_") not in values}
+    return {name: kept for name, value in sorted(values.items()) if (kept := _value_or_digest(value)) is not None}
 
 
 def _attributes(chain: Chain) -> dict[str, object]:
-    """What an object holds, by the names of its attributes, those of slots and private ones of its class too."""
+    """An object's attributes by name, with those of slots and private ones of its class."""
     mangled = re.compile(rf"_{type(chain).__name__.lstrip('_')}__")
     slots = (name for kind in type(chain).__mro__ for name in getattr(kind, "__slots__", ()))
     held = {name: getattr(chain, name) for name in slots if hasattr(chain, name)} | getattr(chain, "__dict__", {})
@@ -150,7 +150,7 @@ def _attributes(chain: Chain) -> dict[str, object]:
 
 
 def _value_or_digest(value: object) -> Json:
-    """A number as it is, and a digest of any other value: one may be a key. None for what has no text of its own."""
+    """A number as it is, or the digest of any other value: it may be a secret. None where its text varies."""
     if isinstance(value, int | float):
         return repr(value)
     try:
@@ -163,7 +163,7 @@ def _value_or_digest(value: object) -> Json:
 
 
 def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) -> Iterator[str]:
-    """What differs between two sets of named values, a sentence each: "its parameter rows was 9 and is 8"."""
+    """The differences between two sets of named values, a sentence each: "its parameter rows was 9 and is 8"."""
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
             yield f"its {what} {name} is gone"
@@ -176,7 +176,7 @@ def differences(before: Mapping[str, Json], now: Mapping[str, Json], what: str) 
 
 
 def identity_differences(before: Mapping[str, Json] | None, now: Mapping[str, Json] | None) -> Iterator[str]:
-    """What differs between two identities; nothing where the first was not kept."""
+    """The differences between two identities; nothing where the first was not kept."""
     if before is None:
         return
     now = now or {}

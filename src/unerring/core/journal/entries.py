@@ -1,7 +1,13 @@
-"""The entries of a journal.
+"""The entries of a journal: one class for each kind.
 
-A journal is a list of entries that is only ever appended to; whatever is known of a run is the fold of its
-entries (`unerring.core.journal.state`).
+A journal is an append-only list of entries. The state of a run is the fold of its entries
+(`unerring.core.journal.state`); their bytes are made by `unerring.core.journal.codec`. The same in all entries:
+
+step: the number of the step, from 0.
+slot: the number of a sample within its step, from 0; of a call, that of its first sample.
+count: the number of samples that a call asks for.
+at: the digest of the guessed state that the step is asked from; None where the chain has reached that state.
+time: when it happened, seconds since 1970.
 """
 
 from collections.abc import Mapping
@@ -9,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
+from unerring.core.journal.review_entries import Accepted, Redrawn, Rejudged, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import FlagKind
@@ -16,18 +23,28 @@ from unerring.core.voting.sample import Finish, Message, Usage
 from unerring.errors import FailureKind
 
 JOURNAL_VERSION = 1
-DRAFT_SLOT = -1  # in place of a sample's number: the call drafts a guess
-PROBE_SLOT = -2  # in place of a sample's number, and whatever is lower: the call tries out what the provider does
+DRAFT_SLOT = -1  # in place of a sample's number: a call that drafts a guess
+PROBE_SLOT = -2  # this number or a lower one in place of a sample's number: a call that probes the endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The first entry: what is run, and how. `time` is seconds since 1970, as everywhere here.
+    """The first entry of a journal: what is run, and how.
 
-    `plan` is what the run was planned for, used by its certificate; nothing is decided by it. `request` is the run's
-    request settings (`unerring.core.request`); None for none.
-    `identity` identifies the process where `parameters` do not: `{"version": ..., "arguments": {...}}`.
-    `origin` is the run that this one was forked from: `{"journal", "process", "model", "step", "hash"}`.
+    process: the name of the process.
+    parameters: its parameters, as JSON data.
+    model: the name of the sampler or ensemble.
+    policy: how steps are decided, as `Policy.to_json` writes it.
+    seed: the seed of the run's samples.
+    start: the first state of the chain, canonical JSON.
+    length: the number of steps; None where the process does not say.
+    software: the version of unerring that wrote it.
+    time: when the run began.
+    version: the version of the journal format.
+    plan: what the run was planned for; its certificate uses it, and nothing is decided by it.
+    request: the run's request settings (`unerring.core.request`); None for none.
+    identity: what identifies the process besides `parameters`: `{"version": ..., "arguments": {...}}`.
+    origin: the run that this one was forked from: `{"journal", "process", "model", "step", "hash"}`.
     """
 
     process: str
@@ -50,11 +67,7 @@ class Opened:
 class Intent:
     """A paid call for samples `slot` to `slot + count - 1` of a step is about to be sent.
 
-    step: the number of the step, from 0.
-    slot: the number of the call's first sample, from 0; `DRAFT_SLOT` for a drafted guess, `PROBE_SLOT` for a probe.
-    count: the number of samples that the call asks for.
-    at: the digest of the guessed state that the step is asked from; None where it is the state that the chain has
-        reached. It means the same in every entry.
+    slot: the first sample; `DRAFT_SLOT` for a drafted guess, `PROBE_SLOT` or below for a probe.
     worst: the most that the call can cost; it is charged until the outcome is known.
     """
 
@@ -65,12 +78,18 @@ class Intent:
     worst: Charge | None = None
 
 
-class Reply(NamedTuple):  # a frozen dataclass takes four times as long to make, and there is one for each sample
+class Reply(NamedTuple):  # there is one for each sample, and a frozen dataclass takes four times as long to make
     """One sample as it was received; part of a `Replies` entry.
 
-    `text` and `choice` hold the sample's text and its canonical choice where they are new in this step, else
-    the number of the earlier sample that had the same. `choice` is None, and `flag` says why, where the
-    sample may not vote; `reason` is the flag's own sentence, shortened.
+    text: its text; where an earlier sample of the step has the same text, that sample's number.
+    choice: its canonical choice, or the number of the earlier sample with the same choice; None where it may not vote.
+    flag: why it may not vote; None for a vote.
+    usage: its tokens.
+    finish: why the model stopped writing.
+    logprob: mean log-probability of its tokens, nats; None where the model gives none.
+    voter: the number of its voter.
+    reply_id: the provider's id of the sample.
+    reason: the sentence of the flag, shortened.
     """
 
     step: int
@@ -87,7 +106,7 @@ class Reply(NamedTuple):  # a frozen dataclass takes four times as long to make,
 
     @property
     def candidate(self) -> int | None:
-        """The number of the sample that spells out the choice of this vote; None where it is no vote."""
+        """The number of the step's first sample with the same choice; None where this is no vote."""
         return self.slot if isinstance(self.choice, str) else self.choice
 
 
@@ -95,8 +114,9 @@ class Reply(NamedTuple):  # a frozen dataclass takes four times as long to make,
 class Replies:
     """The samples of one call, numbered without a gap.
 
-    `question` is the digest of what was asked (`comparison.question_digest`), in the first entry that has samples of a
-    step from one place; later ones of that place leave it out.
+    replies: the samples, by number.
+    question: the digest of the question (`digests.question_digest`), in the first entry with samples of a step from
+        one state; None in later ones.
     """
 
     replies: tuple[Reply, ...]
@@ -113,10 +133,10 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class QuestionText:
-    """The text of a question that people will look at: its samples differ, were flagged, or were set aside.
+    """The text of a question that a person may read: its samples differ, were flagged, or were set aside.
 
     wordings: the prompts that it was asked in.
-    messages: its own messages before them, without the run's system message; None where an earlier version kept none.
+    messages: its own messages before the prompt, without the run's system message; None in older journals.
     """
 
     step: int
@@ -127,9 +147,11 @@ class QuestionText:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The provider refused what the step asks, and answers other questions; `reason` is what it said.
+    """The provider refused to answer a step's question, but answers other questions.
 
     The step waits for a person to decide it, or to change how it is asked; a session that resumes asks it again.
+
+    reason: what the provider said.
     """
 
     step: int
@@ -139,7 +161,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A paid drafting model was asked to guess a step's choice. Its answer never votes, and is not kept."""
+    """A paid drafting model returned a guess of a step's choice. The guess never votes, and is not kept.
+
+    usage: the tokens of the call.
+    charge: what the call cost; None where its price is not known.
+    """
 
     step: int
     usage: Usage
@@ -149,7 +175,13 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A trial call came back, and what it cost; the last one of a trial says what was found. No answer ever votes."""
+    """A probe call came back. Its answer never votes.
+
+    step: the number of the next step at that moment.
+    finding: what the probes showed, in the last entry of a probe; empty before.
+    charge: what the call cost.
+    slot: the number of the call, `PROBE_SLOT` or below.
+    """
 
     step: int
     finding: str
@@ -159,7 +191,11 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class Voter:
-    """The name behind a voter's number, written before its first reply."""
+    """The name behind a voter's number, written before its first reply.
+
+    number: the number that replies refer to, from 0.
+    name: the name of the model, with wording and member where there are several.
+    """
 
     number: int
     name: str
@@ -167,7 +203,11 @@ class Voter:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a provider says answers as this voter, the first time it says so: a model's name and its fingerprint."""
+    """The model that a provider says answered, written when it first says so.
+
+    voter: the number of the voter.
+    model: the provider's name of the model, and its fingerprint.
+    """
 
     voter: int
     model: str
@@ -175,10 +215,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A paid call came back without samples: the intent is settled, and nothing was received.
+    """A paid call came back without samples.
 
-    Where `kind` is that its outcome is unknown it stays charged at its worst; `charge` is what it was billed for all
-    the same, where the provider said so.
+    reason: the error, as text.
+    kind: what is known of the call's outcome. A call of unknown outcome stays charged at its worst case.
+    charge: what the call was billed, where the provider said so.
     """
 
     step: int
@@ -192,9 +233,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A paid call under way was abandoned, since its step was not needed any more: its outcome stays unknown.
+    """A paid call in flight was abandoned, because its step was no longer needed. Its outcome stays unknown.
 
-    `wrong_guess` says that its step was asked ahead from a state that was not to be; else the run stopped.
+    wrong_guess: whether its step was asked from a wrongly guessed state; else the run stopped.
     """
 
     step: int
@@ -206,7 +247,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The step's verdict became part of the chain. `state` is a digest of the state it leads to, or of its place."""
+    """A step's verdict became part of the chain.
+
+    state: the digest of the state it leads to, or of the state's place.
+    """
 
     step: int
     state: str
@@ -214,9 +258,9 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Shortlisted:
-    """Votes settled nothing on the step at the frontier, whose question allows for that.
+    """Votes did not decide the next step, and its question allows a shortlist.
 
-    The step comes to the choices that had votes, `{"candidates": [...]}`, for the process to have them judged.
+    The step's choice is `{"candidates": [...]}`, the choices that had votes, for the process to have them judged.
     """
 
     step: int
@@ -224,76 +268,23 @@ class Shortlisted:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the run may take in all from here on, and the prices of its voters by name."""
+    """The budget of the run from here on, and the prices of its voters.
+
+    limits: what the run may spend in all.
+    tariffs: prices by the voter's name.
+    """
 
     limits: SpendLimits
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Ruled:
-    """A person decided a step that votes left undecided: the choice, in canonical form, is theirs."""
-
-    step: int
-    choice: str
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Redrawn:
-    """A person had the samples of an undecided step set aside, to be drawn again, from another model if one is named.
-
-    Those set aside stay in the journal, and vote no more.
-    """
-
-    step: int
-    time: float
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """How a stored sample reads now: its choice in canonical JSON, or the flag that it raises and the reason."""
-
-    slot: int
-    choice: str | None
-    flag: FlagKind | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejudged:
-    """The samples of an open step were read again by the present parser and check, and count as they read now.
-
-    `judgements` are of the samples that read otherwise than before; `at` is as in `Replies`.
-    """
-
-    step: int
-    judgements: tuple[Judgement, ...]
-    time: float
-    at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A person accepted that the process is no longer the one that the run began with.
-
-    `changes` are sentences. The chain stands at the place with the digest `state` from here on. Samples of open steps
-    are set aside, but for the next step's where `keep` says that its question is the same. `parameters` and `identity`
-    are those of the process as it is now.
-    """
-
-    time: float
-    changes: tuple[str, ...]
-    state: str
-    keep: bool
-    parameters: dict[str, Json]
-    identity: dict[str, Json] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Inherited:
-    """A step that was decided in the run which this one was forked from: its choice, and the place it leads to."""
+    """A step that was decided in the run which this one was forked from.
+
+    choice: its choice, canonical JSON.
+    state: the digest of the state it leads to.
+    """
 
     step: int
     choice: str
@@ -302,7 +293,7 @@ class Inherited:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A runner took the journal up again; what is not None replaces the run's own setting from here on.
+    """A session resumed the run. Values that are not None replace the run's own from here on.
 
     vote_cap, flag_cap, min_replies: as in `Policy`; none is lower than before.
     nonce, echo: as in `Request`.
@@ -318,7 +309,12 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A runner stopped in good order before the end. `latency` is how long its calls took, seconds on average."""
+    """A session stopped in good order before the end of the run.
+
+    kind: the kind of stop, such as `interrupted` or `budget`.
+    reason: why it stopped, as a sentence.
+    latency: mean seconds that its calls took; None where it made none.
+    """
 
     kind: str
     reason: str
@@ -328,7 +324,11 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last entry: the chain ended after so many steps. `latency` is as in `Paused`."""
+    """The last entry: the chain ended.
+
+    steps: the number of its steps.
+    latency: as in `Paused`.
+    """
 
     steps: int
     time: float
@@ -362,5 +362,5 @@ Entry: TypeAlias = (
 
 
 def digest_of(canonical_state: str) -> str:
-    """A short digest of a state: enough to notice a process whose code has changed, 12 hex digits."""
+    """The digest of a state, 12 hex digits: enough to notice a process whose code has changed."""
     return blake2b(canonical_state.encode(), digest_size=6).hexdigest()

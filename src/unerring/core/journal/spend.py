@@ -1,12 +1,12 @@
-"""What a run has cost and may cost: calls, tokens and money, with what is under way counted at its worst.
+"""Accounting of a run's calls, tokens and money; calls in flight count at their worst case.
 
-Money is in whole picodollars (10^-12 dollars): prices of a million tokens have at most six decimals, so that sums are
-exact and a budget means what it says. A call is charged at its worst case before it is sent, and at what it took once
-that is known; where it never becomes known, the worst case stays.
+Money is in whole picodollars (10^-12 dollars): prices of a million tokens have at most six decimals, so sums are exact
+and a budget is kept to the digit. A call is charged at its worst case before it is sent, and at its real cost once
+that is known; if that never becomes known, the worst case stays.
 
-A provider that bills a call above its worst case has shown that its worst cases mean nothing: from then on a whole
-multiple of them is reserved, for the calls under way too. So a budget is passed by what was under way at that moment,
-and not by every call. The multiple follows from the journal alone, and a resumed run has it.
+A provider that bills a call above its worst case makes that worst case meaningless. From then on a whole multiple of
+it is reserved for each call of the model, also for those in flight. So a budget is exceeded at most by the calls that
+were in flight at that moment. The multiple follows from the journal alone, so a resumed run has it, too.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,26 @@ from typing import NamedTuple
 from unerring.core.voting.sample import Usage
 
 PICODOLLARS_PER_DOLLAR = 10**12
-WORDING_SEPARATOR = " wording "  # between a voter's name and the number of the wording it was asked in, from 2 on
+WORDING_SEPARATOR = " wording "  # between a voter's name and the number of its wording, from 2 on
 
 
 def in_dollars(money: int) -> float:
-    """Picodollars as dollars."""
+    """Convert picodollars to dollars."""
     return money / PICODOLLARS_PER_DOLLAR
 
 
 def dollars_text(money: int | float) -> str:
-    """Dollars in words: cents from a dollar up, and where they say all; else three digits."""
+    """Dollars as text: with cents from one dollar up, or where cents are exact; else with three digits."""
     return f"${money:,.2f}" if money >= 1 or round(money, 2) == money else f"${money:.3g}"
 
 
 class Charge(NamedTuple):
-    """Tokens read and written, and their price in picodollars; None where a price is not known."""
+    """What a call cost, or may cost.
+
+    input_tokens: tokens read.
+    output_tokens: tokens written.
+    money: price in picodollars; None where the price is not known.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -45,7 +50,7 @@ class Charge(NamedTuple):
         return Charge(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, money)
 
     def times(self, multiple: int) -> "Charge":
-        """So many times the charge."""
+        """A multiple of the charge."""
         money = None if self.money is None else self.money * multiple
         return Charge(self.input_tokens * multiple, self.output_tokens * multiple, money)
 
@@ -63,7 +68,12 @@ class Charge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Picodollars a token: read, written, and read from the provider's prompt cache."""
+    """Prices of a voter, picodollars a token.
+
+    input: price of a token read.
+    output: price of a token written.
+    cached: price of a token read from the provider's prompt cache.
+    """
 
     input: int
     output: int
@@ -79,10 +89,13 @@ class Tariff:
 
 @dataclass(frozen=True, slots=True)
 class SpendLimits:
-    """How much a run may take in all, over all its sessions; None is no limit.
+    """What a run may take in all, over all its sessions; None means no limit.
 
-    `money` is in picodollars, `tokens` are those read and written, `calls` are requests sent, `seconds` the time that
-    its sessions ran. Where they are `strict`, a call that is billed above its worst case stops the run.
+    money: picodollars.
+    tokens: tokens read and written.
+    calls: requests sent.
+    seconds: time that its sessions ran.
+    strict: whether a call that is billed above its worst case stops the run.
     """
 
     money: int | None = None
@@ -94,7 +107,7 @@ class SpendLimits:
 
 @dataclass(slots=True)
 class _RunningTotal:
-    """A running total, in place: there is one for each call that is made."""
+    """A running total that is changed in place: a new `Charge` for each call would take longer."""
 
     input: int = 0
     output: int = 0
@@ -120,7 +133,12 @@ class _RunningTotal:
 
 
 class Reservation(NamedTuple):
-    """What is kept for a call under way: its worst case, and the multiples by model that were known when it began."""
+    """What is reserved for a call in flight.
+
+    worst: its worst case.
+    multiples: the multiples by model that were known when it was sent.
+    kept: the amount reserved.
+    """
 
     worst: Charge
     multiples: Mapping[str, int]
@@ -128,9 +146,12 @@ class Reservation(NamedTuple):
 
 
 class Overbilling(NamedTuple):
-    """A call that was billed above its worst case: the model, None where the journal does not say which; by how much.
+    """A call that was billed above its worst case.
 
-    `multiple` is how many times the worst case of its calls is reserved since.
+    model: the model; None where the journal does not say which.
+    worst: the call's worst case.
+    billed: what it was billed.
+    multiple: how many times the worst case of each call is reserved since.
     """
 
     model: str | None
@@ -140,7 +161,7 @@ class Overbilling(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What was noticed, and what was done about it."""
+        """What was noticed and what is reserved since, as a sentence."""
         return (
             f"{self.model or 'a model'} billed a call {self.billed.ratio_to(self.worst):.3g} times what it can cost "
             f"at most by its limit of output tokens ({self.billed.input_tokens:,} tokens read and "
@@ -151,44 +172,53 @@ class Overbilling(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """What the calls of a run took. Keys name calls that are under way, each until its outcome is known.
+    """The spending of a run. Calls in flight go by a key until their outcome is known.
 
     A total of money is None where one of its parts has no known price.
+
+    limits: what the run may take.
+    tariffs: prices by the voter's name.
+    calls: calls that were sent.
+    lost: calls whose outcome will never be known.
+    given_up: those of them that were cancelled after a wrong guess.
+    seconds: how long sessions ran that ended in good order.
+    multiples: by model, how many times its worst case is reserved; 1 where it is missing.
+    overbilled: calls that were billed above their worst case, each of which raised a multiple.
     """
 
     limits: SpendLimits = SpendLimits()
     tariffs: Mapping[str, Tariff] = field(default_factory=dict)
     calls: int = 0
     lost: int = 0
-    given_up: int = 0  # of the lost ones: after a wrong guess
+    given_up: int = 0
     seconds: float = 0.0
     _since: float | None = None
     _settled: _RunningTotal = field(default_factory=_RunningTotal)
     _unknown: _RunningTotal = field(default_factory=_RunningTotal)
     _reserved: _RunningTotal = field(default_factory=_RunningTotal)
     _open: dict[tuple[int, int, str], Reservation] = field(default_factory=dict)
-    _others_open: int = 0  # calls under way of the runs whose accounts are included
+    _others_open: int = 0  # calls in flight of the runs whose accounts are included
     multiples: Mapping[str, int] = field(default_factory=dict)
     overbilled: list[Overbilling] = field(default_factory=list)
 
     @property
     def settled(self) -> Charge:
-        """What calls took whose outcome is known."""
+        """The cost of calls whose outcome is known."""
         return self._settled.charge()
 
     @property
     def unknown(self) -> Charge:
-        """The worst case of the calls of which nothing will ever be known."""
+        """The worst case of calls whose outcome will never be known."""
         return self._unknown.charge()
 
     @property
     def reserved(self) -> Charge:
-        """The worst case of all that is under way."""
+        """The worst case of calls in flight."""
         return self._reserved.charge()
 
     @property
     def spent(self) -> Charge:
-        """All that was taken or may have been, with what is under way at its worst."""
+        """The cost of all calls; those in flight or of unknown outcome count at their worst case."""
         return self.settled + self.unknown + self.reserved
 
     @property
@@ -198,19 +228,19 @@ class Account:
 
     @property
     def under_way(self) -> bool:
-        """Whether there are calls whose outcome is yet to come."""
+        """Whether calls are in flight."""
         return bool(self._open) or self._others_open > 0
 
     def include(self, other: "Account", now: float) -> None:
-        """Add what a run under way takes, whose account this is, at the time `now`."""
+        """Add the account of another run that goes on, as of the time `now`."""
         self._merge(other, other.ran(now))
         self._reserved.merge(other._reserved)
         self._others_open += len(other._open)
 
     def include_ended(self, other: "Account", sign: int = 1) -> None:
-        """Add what a run took that is not under way, or take it off again with a sign of -1.
+        """Add the account of a run that does not go on, or subtract it with a sign of -1.
 
-        Calls whose outcome was not known at its end stay at their worst.
+        Its calls in flight are of unknown outcome, and count at their worst case.
         """
         self._merge(other, other.seconds, sign)
         self._unknown.merge(other._reserved, sign)
@@ -222,7 +252,7 @@ class Account:
         self._unknown.merge(other._unknown, sign)
 
     def tariff(self, voter: str) -> Tariff | None:
-        """The prices of a voter, in whichever wording it was asked; a member of a model has the model's."""
+        """The prices of a voter, whatever its wording. A member of a model has the prices of the model."""
         found = self.tariffs.get(voter)
         if found is not None or not self.tariffs:
             return found
@@ -230,7 +260,7 @@ class Account:
         return self.tariffs.get(name) or self.tariffs.get(name.partition("/")[0])
 
     def price(self, voter: str, usage: Usage) -> Charge:
-        """What a voter's tokens come to."""
+        """The cost of a voter's tokens."""
         tariff = self.tariffs.get(voter) or self.tariff(voter)
         return Charge(usage.input_tokens, usage.output_tokens, None if tariff is None else tariff.money(usage))
 
@@ -244,7 +274,7 @@ class Account:
             self._reserved.add(worst)
 
     def settle(self, key: tuple[int, int, str], charge: Charge, voter: str | None = None) -> None:
-        """A call took so much. `voter` is who answered; empty where that is not known."""
+        """A call ended at this cost. `voter` is who answered; empty where that is not known."""
         reserved = self._open.get(key)
         self.release(key)
         self._settled.add(charge)
@@ -256,14 +286,14 @@ class Account:
         return max(self.multiples.get(model, 1), self.multiples.get("", 1)) if self.multiples else 1
 
     def _model(self, voter: str) -> str:
-        """The model that a voter is or is a member of; empty where no price says which one is meant."""
+        """The model that a voter belongs to; empty where no price names it."""
         if len(self.tariffs) == 1:
             return next(iter(self.tariffs))
         name = voter.partition(WORDING_SEPARATOR)[0]
         return next((one for one in (name, name.partition("/")[0]) if one in self.tariffs), "")
 
     def _overbilled(self, model: str, reserved: Reservation, billed: Charge) -> None:
-        """Raise what is reserved for a model's calls, those under way too: whose they are is not on record."""
+        """Raise what is reserved for a model's calls, and for all calls in flight: their model is not known."""
         multiple = ceil(billed.ratio_to(reserved.worst) * reserved.multiples.get(model, 1))
         if multiple <= self.multiples.get(model, 1):
             return  # the call was sent before another one showed the same
@@ -277,12 +307,12 @@ class Account:
             self._open[key] = one._replace(kept=kept)
 
     def unsend(self, key: tuple[int, int, str]) -> None:
-        """A call was given up before it went out."""
+        """A call was given up before it was sent."""
         self.calls -= 1
         self.release(key)
 
     def release(self, key: tuple[int, int, str]) -> Charge | None:
-        """A call is no longer under way; returns what it was reserved, where it was."""
+        """A call is no longer in flight; returns what was reserved for it."""
         reserved = self._open.pop(key, None)
         if reserved is None:
             return None
@@ -290,7 +320,7 @@ class Account:
         return reserved.kept
 
     def lose(self, key: tuple[int, int, str], wrong_guess: bool = False) -> None:
-        """What became of a call will never be known: it stays charged at its worst."""
+        """The outcome of a call will never be known: it stays charged at its worst case."""
         self.lost += 1
         self.given_up += wrong_guess
         worst = self.release(key)
@@ -298,7 +328,7 @@ class Account:
             self._unknown.add(worst)
 
     def lose_all(self) -> None:
-        """The runner that made the calls is gone."""
+        """The process that made the calls in flight is gone."""
         for key in list(self._open):
             self.lose(key)
 
@@ -307,7 +337,7 @@ class Account:
         self._since = time
 
     def session_ended(self, time: float) -> None:
-        """It ended in good order. How long one ran that was killed is not known, and not counted."""
+        """The session ended in good order. The duration of a killed session is not known, and not counted."""
         self.seconds = self.ran(time)
         self._since = None
 
@@ -316,7 +346,7 @@ class Account:
         return self.seconds + (0.0 if self._since is None else max(0.0, now - self._since))
 
     def lacks(self, more: Charge) -> str | None:
-        """The name of the limit that one more call might break, if any."""
+        """The name of the limit that one more call might exceed; None where all of them have room."""
         limits = self.limits
         if limits.calls is not None and self.calls >= limits.calls:
             return "calls"

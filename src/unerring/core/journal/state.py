@@ -12,7 +12,6 @@ from dataclasses import replace
 from unerring.core.journal.call_totals import CallTotals
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import (
-    Accepted,
     Allowed,
     Cancelled,
     Committed,
@@ -26,18 +25,16 @@ from unerring.core.journal.entries import (
     Paused,
     Probed,
     QuestionText,
-    Redrawn,
     Refused,
-    Rejudged,
     Replies,
     Reply,
     Resumed,
-    Ruled,
     Served,
     Shortlisted,
     Voter,
     digest_of,
 )
+from unerring.core.journal.review_entries import Accepted, Redrawn, Rejudged, Ruled
 from unerring.core.reporting.reasons import ReasonCounts
 from unerring.core.reporting.speedup import Speedup
 from unerring.core.request import Request, request_from

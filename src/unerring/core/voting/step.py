@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from unerring.core.journal.entries import Judgement, Reply
+from unerring.core.journal.entries import Reply
+from unerring.core.journal.review_entries import Judgement
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import Continue, LogOdds, Race, Undecided, Won
