@@ -228,7 +228,7 @@ def test_a_specification_may_have_its_reserve_in_it(tmp_path):
     ("model", "escalate", "told"),
     [
         ("noise/p=0.9 > noise/p=1", "noise/p=1", "leave one of the two out"),
-        ("noise/p=0.9", "noise/p=0.9 > noise/p=1", "cannot escalate them further"),
+        ("noise/p=0.9", "noise/p=0.9 > noise/p=1", "names a model that escalates further"),
         ("noise/p=0.9", "gpt-5", "no model is called"),
     ],
 )

@@ -325,7 +325,7 @@ def test_a_run_without_an_undecided_step_takes_no_decision(tmp_path):
 def test_one_thing_is_decided_at_a_time(tmp_path, decision):
     """Neither none nor two of them."""
     path = parked(tmp_path / "run.db")
-    with refused(path, "decide one thing"):
+    with refused(path, "give one of: a candidate"):
         decide(path, **decision)
 
 

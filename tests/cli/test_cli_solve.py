@@ -87,7 +87,10 @@ def test_how_strictly_replies_are_read_is_chosen_on_the_command_line(here, capsy
             told = json.loads(capsys.readouterr().out)
             assert (told["answer"], told["samples"]["flagged"]) == (10085, 0)
     assert command_line(["run", "hanoi", "--parse", "lenient-json"]) == 2
-    assert "hanoi cannot be made so: got an unexpected keyword argument 'parse'" in capsys.readouterr().err
+    assert (
+        "hanoi cannot be made with these parameters: got an unexpected keyword argument 'parse'"
+        in capsys.readouterr().err
+    )
 
 
 def test_parts_that_do_not_wait_for_each_other_are_asked_at_the_same_time(here, capsys, monkeypatch):

@@ -201,7 +201,7 @@ def test_where_nothing_can_be_noted_nothing_is_known(cli, own, monkeypatch, tmp_
         assert not is_known(an_opening(number), environ=environ)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1).code == 3
-    assert "cannot be noted as begun by you" in caplog.text
+    assert "cannot remember that you began this run" in caplog.text
     assert cli("resume", "run.db").code == 2
     assert cli("resume", "run.db", "--trust").code == 0
     caplog.clear()

@@ -189,7 +189,7 @@ def test_a_journal_of_another_calibration_is_refused(tmp_path):
     charged(5, out)
     aside = tmp_path / "aside"
     spend.rename(aside)
-    with pytest.raises(InputError, match="gone") as told:
+    with pytest.raises(InputError, match="is missing") as told:
         charged(10, out)
     one_line(told.value)
     out.unlink()

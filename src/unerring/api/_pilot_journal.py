@@ -1,9 +1,9 @@
-"""The journal of a calibration: its paid calls, what each brought and took, and what they may take in all.
+"""The journal of a calibration: its paid calls with their samples and costs, and its budget.
 
-A calibration's file holds counts. Beside it, in FILE.spend, is a journal like a run's, wherever calls are paid for or
-a budget is kept: an intent is durable before each paid call, and each sample is kept as it came. A calibration that
-was killed finds there what was spent, with the calls of unknown outcome at their worst, and counts the samples that
-came without paying for them again.
+A calibration's file holds counts. Where calls are paid for or a budget is set, a journal like a run's is kept next to
+it, in FILE.spend: an intent is durable before each paid call, and each sample is stored as it was received. A killed
+calibration reads there what was spent, with calls of unknown outcome at their worst case, and counts the samples that
+it has already paid for.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.budget import Budget, PriceTable, allowed
+from unerring.api.budget import Budget, PriceTable, allowance
 from unerring.api.journals.history import folded
 from unerring.core.chain import Chain, started
 from unerring.core.journal.entries import Allowed, Entry, Opened, Resumed
@@ -26,8 +26,8 @@ from unerring.runtime.ensemble import samplers_of
 from unerring.runtime.pilot import pilot_policy, pilot_seed
 from unerring.runtime.protocols import Journal, Sampler
 
-# Fields of a journal's first entry that say which calibration it is of.
-_COMPARED = ("process", "parameters", "model", "seed", "policy", "request")
+# Fields of a journal's first entry by which a calibration is known.
+_COMPARED_FIELDS = ("process", "parameters", "model", "seed", "policy", "request")
 
 
 def pilot_journal_path(out: Path) -> Path:
@@ -40,17 +40,17 @@ def pilot_ledger(
     path: Path | None,
     opening: Opened,
     sampler: Sampler,
-    allowance: tuple[Budget, PriceTable],
+    limits: tuple[Budget, PriceTable],
     config: RunConfig,
 ) -> Iterator[Ledger]:
-    """The ledger of a calibration whose journal is at `path`, or of one that is not kept.
+    """The ledger of a calibration with its journal at `path`; None keeps no journal.
 
-    `allowance` is what it may take in all, and the prices by which that is counted. Raises `InputError` for a journal
+    `limits` is the budget and the prices by which it is counted. Raises `InputError` for a journal
     of another calibration, and for a limit that could not be kept.
     """
-    budget, prices = allowance
+    budget, prices = limits
     state = RunState()
-    journal: Journal | None = _UnkeptJournal() if path is None else None
+    journal: Journal | None = _DiscardedJournal() if path is None else None
     try:
         if path is not None and path.exists():
             journal, kept = SqliteJournal.reopen(path)
@@ -61,7 +61,7 @@ def pilot_ledger(
         if state.opened is not None:
             _require_same(path, state.opened, opening)
             first, before = Resumed(opening.time), Allowed(state.account.limits, state.account.tariffs)
-        allowing = allowed(sampler, budget, prices, before)
+        allowing = allowance(sampler, budget, prices, before)
         if journal is None and path is not None:
             journal = SqliteJournal.create(path)
         assert journal is not None
@@ -78,18 +78,18 @@ def pilot_ledger(
             journal.close()
 
 
-def kept_at(out: Path | None, sampler: Sampler, budget: Budget, calibration: Calibration) -> Path | None:
-    """Where the journal of a calibration is kept; None where nothing is paid for, or no file is asked for."""
+def kept_journal_path(out: Path | None, sampler: Sampler, budget: Budget, calibration: Calibration) -> Path | None:
+    """The path of a calibration's journal; None where nothing is paid for, or no file is asked for."""
     if out is None:
         return None
     path, paid = pilot_journal_path(out), any(one.paid for one in samplers_of(sampler))
     if calibration.spent is not None and not path.exists():
-        raise InputError(f"{out} says that calls were paid for, but {path} with them is gone; put it back")
+        raise InputError(f"{out} says that calls were paid for, but their journal {path} is missing; put it back")
     return path if paid or budget != Budget() or path.exists() else None
 
 
 def pilot_opening(chain: Chain, calibration: Calibration, policy: Policy, time: float) -> Opened:
-    """The first entry of a calibration's journal: no command takes it for a run, since no process has its name."""
+    """The first entry of a calibration's journal. No process has its name, so no command resumes it as a run."""
     return Opened(
         process=f"calibration of {calibration.process}",
         parameters=calibration.parameters,
@@ -105,17 +105,17 @@ def pilot_opening(chain: Chain, calibration: Calibration, policy: Policy, time: 
 
 
 def _require_same(path: Path | None, opened: Opened, opening: Opened) -> None:
-    """Raise `InputError` where a journal is that of another calibration."""
-    for name in _COMPARED:
+    """Raise `InputError` for the journal of another calibration."""
+    for name in _COMPARED_FIELDS:
         here, there = getattr(opening, name), getattr(opened, name)
         if here != there:
             raise InputError(
-                f"{path} keeps the calls of another calibration ({name} {there}, not {here}); choose another file"
+                f"{path} has the calls of another calibration ({name} {there}, not {here}); choose another file"
             )
 
 
-class _UnkeptJournal:
-    """A journal that keeps nothing: live state alone is enough for a calibration that is not to be gone on with."""
+class _DiscardedJournal:
+    """A journal that keeps nothing, for a calibration that is not to be resumed."""
 
     pending = 0
 

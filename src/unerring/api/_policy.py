@@ -6,8 +6,8 @@ from unerring.api.options import Options
 from unerring.api.planning import Target, planned_policy
 from unerring.api.resolve import (
     Model,
-    calibrating,
-    embedded_for,
+    calibration_advice,
+    model_for_chain,
     recommended_policy,
     require_chain_and_model,
     require_model,
@@ -40,7 +40,7 @@ def run_policy(
     """
     require_made("options", options, Options)
     require_chain_and_model(chain, model)
-    policy, plan = _given_or_planned(chain, embedded_for(chain, model), k, options)
+    policy, plan = _given_or_planned(chain, model_for_chain(chain, model), k, options)
     policy = options.request.on(policy)
     votes = policy.vote_cap if options.vote_cap is None else options.vote_cap
     flags = policy.flag_cap if options.flag_cap is None else options.flag_cap
@@ -69,7 +69,7 @@ def _given_or_planned(
         require_model(model, chain)  # a mistyped model has a message of its own
         raise InputError(
             "give `k`: nothing is measured of this model that a margin could be derived from, or the "
-            f"process does not say how long it is. To measure it: {calibrating(chain, model)}"
+            f"process does not say how long it is. To measure it: {calibration_advice(chain, model)}"
         )
     return recommended, None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unerring.adapters.permission import Permission
-from unerring.api.budget import allowed
+from unerring.api.budget import allowance
 from unerring.api.journals.history import SeriesObserver
 from unerring.api.options import Options
 from unerring.api.resolve import Model, SamplerContext, make_sampler, process_name, speculation_for
@@ -90,7 +90,7 @@ async def with_substitutes(
 
 def new_allowance(sampler: Sampler, options: Options, before: Allowed | None = None) -> list[Entry]:
     """The entry that says what the run may take, where that is new."""
-    entry = allowed(sampler, options.budget, options.prices, before)
+    entry = allowance(sampler, options.budget, options.prices, before)
     return [] if entry is None else [entry]
 
 

@@ -19,10 +19,10 @@ _ONE_SHOWN = threading.Lock()  # of several runs at a time only one shows its pr
 class TerminalProgress:
     """Observer that shows a run's progress, and passes each step on to another observer."""
 
-    def __init__(self, stream: TextIO, other: Observer | None, most_steps: int | None) -> None:
+    def __init__(self, stream: TextIO, other: Observer | None, max_steps: int | None) -> None:
         self.lines = ProgressLines(stream)
         self._other = other
-        self._progress = RunProgress(most_steps)
+        self._progress = RunProgress(max_steps)
 
     def decided(self, decided: DecidedStep, state: RunState) -> None:
         """Count a step, and show how far the run is, now and then."""
@@ -39,7 +39,9 @@ class TerminalProgress:
 
 
 @contextmanager
-def showing(wanted: bool | None, observer: Observer | None, most_steps: int | None) -> Iterator[Observer | None]:
+def progress_observer(
+    wanted: bool | None, observer: Observer | None, max_steps: int | None
+) -> Iterator[Observer | None]:
     """The observer of a run, with progress on stderr where it is wanted.
 
     None shows it where stderr is a terminal and there is no other observer. Of concurrent runs one is shown.
@@ -50,7 +52,7 @@ def showing(wanted: bool | None, observer: Observer | None, most_steps: int | No
     if not wanted or not _ONE_SHOWN.acquire(blocking=False):
         yield observer
         return
-    shown = TerminalProgress(stream, observer, most_steps)
+    shown = TerminalProgress(stream, observer, max_steps)
     try:
         with shown.lines:
             yield shown

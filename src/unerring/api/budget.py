@@ -77,7 +77,7 @@ class Budget:
         )
 
 
-def allowed(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allowed | None = None) -> Allowed | None:
+def allowance(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allowed | None = None) -> Allowed | None:
     """What a run may take from here on, at which prices; None where that is as it was.
 
     Raises `InputError` for a limit that could not be kept with these models.

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.output_file import require_writable
-from unerring.api._pilot_journal import kept_at, pilot_ledger, pilot_opening
+from unerring.api._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
 from unerring.api.calibration_files import read_calibration, write_calibration
 from unerring.api.journals.trust import given_permission
 from unerring.api.options import CallOptions
@@ -15,8 +15,8 @@ from unerring.api.planning import wordings_asked
 from unerring.api.resolve import (
     Model,
     SamplerContext,
-    embedded_for,
     make_sampler,
+    model_for_chain,
     process_name,
     recommended_policy,
     require_chain_and_model,
@@ -122,18 +122,18 @@ async def _calibrate(
     require_whole("samples", asked.samples)
     require_whole("seed", asked.seed, -MOST_SEED, MOST_SEED)
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
-    policy = options.request.on(options.policy or recommended_policy(embedded_for(chain, asked.model)) or Policy())
+    policy = options.request.on(options.policy or recommended_policy(model_for_chain(chain, asked.model)) or Policy())
     async with AsyncExitStack() as made:
         named = f"pilot of {process_name(chain)}, seed {asked.seed}"
         origin = SamplerContext(asked.seed, named, given_permission(options.allow_hosts))
         sampler = make_sampler(asked.model, chain, origin, made)
         require_request(options.request, samplers_of(sampler))
-        calibration = _begun(_blank(asked, sampler, policy, options.request), path)
+        calibration = _begun_calibration(_blank_calibration(asked, sampler, policy, options.request), path)
         if path is not None:
             require_writable(path, "the calibration")
         calibration.asked_for = max(asked.samples, calibration.samples)
         before, calibration.at_once = calibration.at_once, options.in_flight
-        kept = kept_at(path, sampler, options.budget, calibration)
+        kept = kept_journal_path(path, sampler, options.budget, calibration)
         share = options.budget.share(kept)
         guards, notice = options.guards, options.notice
         stop.on_countdown, known = options.stopping, replies_of_process()
@@ -156,7 +156,7 @@ async def _calibrate(
     return calibration
 
 
-def _blank(asked: _PilotRequest, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
+def _blank_calibration(asked: _PilotRequest, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
     """A calibration with nothing counted yet."""
     return Calibration(
         process=process_name(asked.chain),
@@ -173,7 +173,7 @@ def _blank(asked: _PilotRequest, sampler: Sampler, policy: Policy, request: Requ
     )
 
 
-def _begun(blank: Calibration, path: Path | None) -> Calibration:
+def _begun_calibration(blank: Calibration, path: Path | None) -> Calibration:
     """The calibration that a file holds already, to go on with, or the blank one."""
     if path is None or not path.exists():
         return blank

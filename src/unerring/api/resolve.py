@@ -1,4 +1,4 @@
-"""From the words of a command line or a journal to processes and models."""
+"""Make processes and models from their names: of a command line, a journal, or Python."""
 
 import inspect
 import re
@@ -32,11 +32,11 @@ from unerring.runtime.protocols import Sampler
 Model: TypeAlias = str | Sampler | Function | Sequence["Model"]
 """What answers: a specification such as `embedded`, a sampler, a function, or several that take turns."""
 
-_OF_OPENAI = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how names of OpenAI's models begin
+_OPENAI_MODEL_NAME = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how OpenAI's model names begin
 
 
 def process_name(chain: Chain) -> str:
-    """The name a chain goes by: a shipped one's own, or what its `name` says, else `package.module:Class`."""
+    """The name of a chain in journals: of a shipped one, or its own attribute `name`, else `package.module:Class`."""
     for name, shipped in SHIPPED.items():
         if type(chain) is shipped:
             return name
@@ -47,23 +47,23 @@ def process_name(chain: Chain) -> str:
 
 
 def require_process(journal: str | Path, process: str, chain: Chain) -> None:
-    """Raise `InputError` where the run in a journal is of another process than this one."""
+    """Raise `InputError` where the run in a journal is of another process."""
     if not any(same_process(process, name) for name in (process_name(chain), class_name(chain))):
         raise InputError(f"{journal} holds a run of {process}, not of {process_name(chain)}")
 
 
 def class_name(chain: Chain) -> str:
-    """Where a chain's class is defined: `package.module:Class`."""
+    """The place of a chain's class: `package.module:Class`."""
     return f"{type(chain).__module__}:{type(chain).__qualname__}"
 
 
-def calibrating(chain: Chain, model: Model) -> str:
-    """How a model is measured on a chain, and that used: as a command where their names say all, else in Python."""
+def calibration_advice(chain: Chain, model: Model) -> str:
+    """How to calibrate a model on a chain: as a command where both have names, else in Python."""
     specified = [model] if isinstance(model, str) else model
     if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
         return "unerring.calibrate(chain, model, out='cal.json'), then unerring.Target(calibration='cal.json')"
-    told = parameters_of(chain).items()
-    texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in told)
+    parameters = parameters_of(chain).items()
+    texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in parameters)
     settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
     models = (word for one in specified for word in ("--model", one))
     words = ["unerring", "calibrate", process_name(chain), *settings, *models, "--out", "cal.json"]
@@ -71,22 +71,22 @@ def calibrating(chain: Chain, model: Model) -> str:
 
 
 def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission = GIVEN) -> Chain:
-    """Make the chain called `name`, with its constructor's arguments; raises `InputError` with one clear line.
+    """Make the chain called `name`, with its constructor's arguments; raises `InputError` where that fails.
 
-    Nothing is imported for it without the permission, which the words of a journal from somewhere else have not.
+    Nothing is imported without permission, which another person's journal does not have.
     """
     if name not in SHIPPED:
         permission.require_code("process", name)
-    made = SHIPPED[name] if name in SHIPPED else _imported(name)
+    made = SHIPPED[name] if name in SHIPPED else _imported_process(name)
     if isinstance(made, type):
-        # a journal may name any class, and only a chain's is ever called
+        # a journal may name any class; only a class of chains is called
         if not isinstance(made, Chain):
             raise InputError(not_a_chain(made, name))
         try:
             inspect.signature(made).bind(**parameters)
         except TypeError as error:
             takes = ", ".join(inspect.signature(made).parameters) or "no arguments"
-            raise InputError(f"{name} cannot be made so: {error}; it takes {takes}") from None
+            raise InputError(f"{name} cannot be made with these parameters: {error}; it takes {takes}") from None
         try:
             made = made(**parameters)
             if not hasattr(made, "parameters"):
@@ -97,12 +97,12 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
         except (Exception, SystemExit) as error:
             raise UserCodeFailed(f"{name} cannot be made: {error_with_place(error)}") from error
     elif parameters:
-        raise InputError(f"{name} is an object, made already; it takes no parameters")
+        raise InputError(f"{name} is an object, not a class; it takes no parameters")
     return required_chain(made, name)
 
 
 def required_chain(chain: Any, name: str = "") -> Chain:
-    """The chain, or `InputError` where the object is none, or has a method that cannot be called or is misspelled."""
+    """The chain; raises `InputError` for another object, and for a method that is misspelled or cannot be called."""
     if isinstance(chain, type) and isinstance(chain, Chain):
         raise InputError(f"{chain.__name__} is a class: pass an object of it, {chain.__name__}(...)")
     if isinstance(chain, type) or not isinstance(chain, Chain):
@@ -113,7 +113,7 @@ def required_chain(chain: Any, name: str = "") -> Chain:
 
 
 def require_chain_and_model(chain: Any, model: Model) -> None:
-    """Raise `InputError` where the chain is none, or where chain and model stand in each other's place."""
+    """Raise `InputError` for a chain that is none, and where chain and model are swapped."""
     if not isinstance(chain, Chain) and isinstance(model, Chain):
         raise InputError("the chain comes first and then the model: run(chain, model); here they are swapped")
     if isinstance(chain, str):
@@ -121,17 +121,17 @@ def require_chain_and_model(chain: Any, model: Model) -> None:
     required_chain(chain)
 
 
-def _imported(name: str) -> Any:
+def _imported_process(name: str) -> Any:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         shipped = ", ".join(sorted(SHIPPED))
         like = did_you_mean(name, SHIPPED)
-        told = f"no process is called {name!r}{like}; shipped: {shipped}; your own: package.module:Class"
-        raise InputError(about_words(told, name))
+        said = f"no process is called {name!r}{like}; shipped: {shipped}; your own: package.module:Class"
+        raise InputError(about_words(said, name))
     if module_name == SCRIPT_MODULE:
         raise InputError(
-            f"{attribute} was defined in a script, which its journal does not name: run the script again, or say "
-            f"where the class is: `chain` module:{attribute}"
+            f"{attribute} was defined in a script, which its journal does not name: run the script again, or give "
+            f"`chain` module:{attribute}"
         )
     try:
         return import_object(name)
@@ -141,11 +141,11 @@ def _imported(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SamplerContext:
-    """What samplers are made for.
+    """The run that samplers are made for.
 
-    seed: of their samples.
+    seed: the seed of their samples.
     run: the name of the run, the same when it is resumed.
-    permission: what may be done for the words that name them.
+    permission: which code may be imported and which hosts may receive a key.
     """
 
     seed: int
@@ -155,113 +155,119 @@ class SamplerContext:
 
 @contextmanager
 def sampler_for(model: Model, chain: Chain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
-    """A sampler to look at, as `make_sampler` makes it: one beyond a network is not to be asked anything."""
-    with ExitStack() as made:
-        yield make_sampler(model, chain, SamplerContext(seed, permission=replace(permission, sends=False)), made)
+    """A sampler to read the properties of; it may not be asked, since an endpoint's is made without its key."""
+    with ExitStack() as stack:
+        yield make_sampler(model, chain, SamplerContext(seed, permission=replace(permission, sends=False)), stack)
 
 
 def make_sampler(
-    model: Model, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack, escalate: Model | None = None
+    model: Model,
+    chain: Chain,
+    context: SamplerContext,
+    stack: ExitStack | AsyncExitStack,
+    escalate: Model | None = None,
 ) -> Sampler:
-    """A sampler from a specification such as `embedded`, a function, a sampler, or a list of these to take turns.
+    """Make the sampler of a model; several models take turns.
 
-    `escalate` is the same again, for what answers on steps that the others could not settle. Samplers made here are
-    closed at the end of `made`; one that was passed in stays its owner's.
+    `escalate` is the model that answers steps that the others could not decide. Samplers made here are closed at the
+    end of `stack`; a sampler that was passed in is not.
     """
-    members, reserves = _members(model, chain, origin, made)
+    members, reserves = _turns_and_reserves(model, chain, context, stack)
     if escalate is not None:
         if reserves:
-            raise InputError("the model says already what hard steps are escalated to; leave one of the two out")
-        reserves, further = _members(escalate, chain, origin, made)
+            raise InputError("the model already names what hard steps are escalated to; leave one of the two out")
+        reserves, further = _turns_and_reserves(escalate, chain, context, stack)
         if further:
-            raise InputError("what hard steps are escalated to cannot escalate them further")
+            raise InputError("`escalate` names a model that escalates further; only one level is possible")
     return members[0] if len(members) == 1 and not reserves else Ensemble(members, reserves)
 
 
-def _members(
-    model: Model, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack
+def _turns_and_reserves(
+    model: Model, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack
 ) -> tuple[list[Sampler], list[Sampler]]:
-    """The samplers that a model stands for: those that take turns, and those in reserve."""
+    """The samplers of a model: those that take turns, and those in reserve."""
     if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
         first, _, last = model.partition(RESERVE)
         turns, reserve = first.split(SEPARATOR), last.split(SEPARATOR) if last else []
-        return [_specified(one, chain, origin, made) for one in turns], [
-            _specified(one, chain, origin, made) for one in reserve
+        return [_sampler_of_spec(one, chain, context, stack) for one in turns], [
+            _sampler_of_spec(one, chain, context, stack) for one in reserve
         ]
     if isinstance(model, list | tuple) and model:
-        each = [_members(one, chain, origin, made) for one in model]
+        each = [_turns_and_reserves(one, chain, context, stack) for one in model]
         return [one for members, _ in each for one in members], [one for _, reserves in each for one in reserves]
-    return [_single(model, chain, origin, made)], []
+    return [_sampler_of_one(model, chain, context, stack)], []
 
 
-def _single(model: Model, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
+def _sampler_of_one(model: Model, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack) -> Sampler:
     if isinstance(model, str):
-        return _specified(model, chain, origin, made)
+        return _sampler_of_spec(model, chain, context, stack)
     if hasattr(model, "sample") and not isinstance(model, type):
         return _required_sampler(model)
     if callable(model) and not isinstance(model, type):
-        return _to_close(FunctionSampler(model), made)
+        return _closed_at_end(FunctionSampler(model), stack)
     if isinstance(model, type):
         raise InputError(f"{model.__name__} is a class: pass an object of it as the model, {model.__name__}(...)")
     raise InputError(f"a model is a specification, a function or a sampler, not {short(model)}")
 
 
-def _specified(asked: str, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
-    """The sampler of a specification; what is wrong with one is said without what in it may be a secret."""
+def _sampler_of_spec(asked: str, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack) -> Sampler:
+    """The sampler of a specification; errors leave out what in it may be a secret."""
     try:
-        return _of_provider(asked, chain, origin, made)
+        return _sampler_of_provider(asked, chain, context, stack)
     except InputError as error:
         raise type(error)(about_words(str(error), asked)) from error.__cause__
 
 
-def _of_provider(asked: str, chain: Chain, origin: SamplerContext, made: ExitStack | AsyncExitStack) -> Sampler:
-    spec = embedded_for(chain, asked)
+def _sampler_of_provider(
+    model: str, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack
+) -> Sampler:
+    spec = model_for_chain(chain, model)
     provider, _, rest = spec.partition("/")
     if provider == "embedded":
         from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
 
         drafting = parse_embedded_spec(spec)[1] == (DRAFT,)
-        return EmbeddedDrafter(spec) if drafting else _to_close(EmbeddedSampler(spec, origin.seed), made)
+        return EmbeddedDrafter(spec) if drafting else _closed_at_end(EmbeddedSampler(spec, context.seed), stack)
     if provider == "noise":
         rehearse = getattr(chain, "rehearse", None)
         if rehearse is None:
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
-        return _to_close(NoisySampler(rehearse, **_noise(rest)), made)
+        return _closed_at_end(NoisySampler(rehearse, **_noise_parameters(rest)), stack)
     if provider == "openai":
         from unerring.adapters.openai import OpenAISampler
 
-        return _to_close(OpenAISampler(spec, permission=origin.permission), made)
+        return _closed_at_end(OpenAISampler(spec, permission=context.permission), stack)
     if provider == "openai-batch":
         from unerring.adapters.openai_batch.sampler import BatchSampler
 
-        return _to_close(BatchSampler(spec, origin.run, permission=origin.permission), made)
+        return _closed_at_end(BatchSampler(spec, context.run, permission=context.permission), stack)
     if provider == "litellm":
         from unerring.adapters.litellm import LiteLLMSampler
 
-        return _to_close(LiteLLMSampler(spec, permission=origin.permission), made)
+        return _closed_at_end(LiteLLMSampler(spec, permission=context.permission), stack)
     if is_user_model(spec):
-        origin.permission.require_code("model", spec)
+        context.permission.require_code("model", spec)
     own = user_sampler(spec)
     if own is not None:
-        return _to_close(own, made)
+        return _closed_at_end(own, stack)
     known = ("embedded", "embedded/digits", "either with /a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
     others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed_models())
     own_model = "your own: package.module:Class (from Python: model=...)"
     there_are = ", ".join((*known, *others, own_model))
-    raise InputError(f"no model is called {spec!r}{_meant(spec)}; there are: {there_are}")
+    raise InputError(f"no model is called {spec!r}{_suggestion(spec)}; there are: {there_are}")
 
 
-def _meant(spec: str) -> str:
-    """What a specification that names no model may be meant to be."""
+def _suggestion(spec: str) -> str:
+    """The model that a wrong specification probably means."""
     provider, slash, rest = spec.partition("/")
-    if not slash and _OF_OPENAI.match(spec):
+    if not slash and _OPENAI_MODEL_NAME.match(spec):
         return f"; did you mean openai/{spec}?"
     like = did_you_mean(provider, ("embedded", "noise", "openai", "openai-batch", "litellm", *installed_models()))
     return f"{like[:-1]}{slash}{rest}?" if like else ""
 
 
 def require_model(model: Model, chain: Chain) -> None:
-    """Raise `InputError` where a model is none, or its specification cannot be used; nothing is asked of it."""
+    """Raise `InputError` for a model that is none or cannot be made; it is not asked."""
     with sampler_for(model, chain, 0):
         return
 
@@ -276,18 +282,18 @@ def _required_sampler(model: Any) -> Sampler:
     return sampler
 
 
-def _to_close(sampler: Sampler, made: ExitStack | AsyncExitStack) -> Sampler:
-    """The sampler, to be closed at the end if it can be."""
+def _closed_at_end(sampler: Sampler, stack: ExitStack | AsyncExitStack) -> Sampler:
+    """The sampler, which is closed at the end of the stack if it can be."""
     close: Callable[[], None] | None = getattr(sampler, "close", None)
     if close is not None:
-        made.callback(close)
+        stack.callback(close)
     aclose: Callable[[], Awaitable[None]] | None = getattr(sampler, "aclose", None)
-    if aclose is not None and isinstance(made, AsyncExitStack):
-        made.push_async_callback(aclose)
+    if aclose is not None and isinstance(stack, AsyncExitStack):
+        stack.push_async_callback(aclose)
     return sampler
 
 
-def _noise(text: str) -> dict[str, float]:
+def _noise_parameters(text: str) -> dict[str, float]:
     names = {"p": "p", "v": "v", "c": "correlated"}
     figures = {}
     for part in filter(None, text.split(",")):
@@ -299,16 +305,16 @@ def _noise(text: str) -> dict[str, float]:
     return figures
 
 
-def embedded_for(chain: Chain, model: Model) -> Any:
-    """The model that is meant: `embedded`, asked by a process that another embedded model knows, is that one."""
+def model_for_chain(chain: Chain, model: Model) -> Any:
+    """The model of a run: `embedded` means the embedded model that was trained for the process."""
     if isinstance(model, list | tuple) and len(model) == 1:
-        return embedded_for(chain, model[0])
+        return model_for_chain(chain, model[0])
     own: str | None = getattr(chain, "embedded", None)
     return own if own is not None and model == "embedded" else model
 
 
 def recommended_policy(model: Model) -> Policy | None:
-    """The policy measured for a model, where one is: the embedded models' are shipped with them."""
+    """The policy that comes with a model, if any: the embedded models have one."""
     if isinstance(model, list | tuple) and len(model) == 1:
         return recommended_policy(model[0])
     if isinstance(model, str) and model.partition("/")[0] == "embedded":
@@ -318,10 +324,12 @@ def recommended_policy(model: Model) -> Policy | None:
 
 
 def speculation_for(
-    speculate: Model, chain: Chain, sampler: Sampler, origin: SamplerContext, made: ExitStack | AsyncExitStack
+    speculate: Model, chain: Chain, sampler: Sampler, context: SamplerContext, stack: ExitStack | AsyncExitStack
 ) -> Speculation | None:
-    """Where a run's guesses come from: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
-    origin = replace(origin, permission=replace(origin.permission, journal=None))  # the user says, never a journal
+    """The source of a run's guesses: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
+    context = replace(
+        context, permission=replace(context.permission, journal=None)
+    )  # named by the user, never by a journal
     own: Callable[[Json], Json] | None = getattr(chain, "guess", None)
     if speculate == "auto":
         drafter: str | None = getattr(sampler, "drafter", None)
@@ -331,7 +339,7 @@ def speculation_for(
     if speculate == "leader":
         return Speculation()
     if speculate != "guess":
-        return Speculation(make_sampler(speculate, chain, origin, made))
+        return Speculation(make_sampler(speculate, chain, context, stack))
     if own is None:
         raise InputError(f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model")
     return Speculation(own)

@@ -8,7 +8,7 @@ from pathlib import Path
 from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
-from unerring.api._terminal_progress import showing
+from unerring.api._terminal_progress import progress_observer
 from unerring.api.options import Options
 from unerring.api.resolve import Model
 from unerring.api.result import Result
@@ -95,7 +95,7 @@ def _with_progress(options: Options, default: bool | None = None) -> Iterator[Op
     """The options, with an observer that shows progress where it is wanted; `default` where they do not say."""
     require_made("options", options, Options)
     wanted = default if options.progress is None else options.progress
-    with showing(wanted, options.observer, options.max_steps) as observer:
+    with progress_observer(wanted, options.observer, options.max_steps) as observer:
         yield options if observer is options.observer else replace(options, observer=observer)
 
 

@@ -118,7 +118,7 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
     from unerring.cli.demo import demonstrate
 
     path = journal or fresh("demo")
-    reading.require_free(path)
+    reading.require_no_run(path)
     return demonstrate(disks, seed, path)
 
 

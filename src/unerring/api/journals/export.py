@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from unerring.adapters.output_file import OutputFile
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api.journals.history import History, has_ruled
+from unerring.api.journals.history import History, has_decisions_by_people
 from unerring.core.journal.entries import Reply
 from unerring.core.reporting.summary import printable
 from unerring.core.voting.canonical import parsed
@@ -45,7 +45,7 @@ def export(
         raise InputError(f"export writes steps or votes, as jsonl or csv; got {what!r:.40} as {form!r:.40}")
     history = History(journal)
     if what == "steps":  # a table has the same columns in all its rows
-        records = step_records(history, marked=form == "csv" and has_ruled(journal))
+        records = step_records(history, marked=form == "csv" and has_decisions_by_people(journal))
     else:
         records = vote_records(history)
     if not isinstance(out, str | Path):

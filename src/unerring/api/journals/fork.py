@@ -13,13 +13,13 @@ from pathlib import Path
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api._policy import policy_for_models, run_policy
-from unerring.api.budget import Budget, allowed
+from unerring.api.budget import Budget, allowance
 from unerring.api.journals.history import folded
 from unerring.api.journals.replayer import asked_elsewhere
 from unerring.api.journals.trust import note_begun, permission_for
 from unerring.api.options import Options
 from unerring.api.planning import Target
-from unerring.api.resolve import Model, SamplerContext, embedded_for, make_chain, make_sampler, require_process
+from unerring.api.resolve import Model, SamplerContext, make_chain, make_sampler, model_for_chain, require_process
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
 from unerring.core.journal.digests import identity_of
@@ -274,7 +274,7 @@ def _sampler(source: _ForkedRun, model: Model | None, options: Options, made: Ex
     """The models of the fork, only to be looked at: no key is sent."""
     opened, chain = source.opened, source.process
     permission = permission_for(source.path, opened, source.trust or model is not None)
-    given = embedded_for(chain, model) if model is not None else opened.model
+    given = model_for_chain(chain, model) if model is not None else opened.model
     if model is None and options.escalate is not None:
         given = opened.model.partition(RESERVE)[0]
     seen = SamplerContext(opened.seed, permission=replace(permission, sends=False))
@@ -287,4 +287,4 @@ def _paying(state: RunState, sampler: Sampler, options: Options) -> Allowed:
     if not any(one.paid for one in (*samplers_of(sampler), *reserves_of(sampler))):
         limits = SpendLimits(seconds=limits.seconds)
     before = Allowed(limits, state.account.tariffs)
-    return allowed(sampler, options.budget, options.prices, before) or before
+    return allowance(sampler, options.budget, options.prices, before) or before

@@ -1,4 +1,4 @@
-"""Reading journals back: their steps, their report, and whether they hold. No model is needed for any of it."""
+"""Read journals: steps, report and verification. No model is needed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,7 +22,7 @@ from unerring.core.voting.step import MisplacedEntry
 from unerring.errors import InputError, JournalDamaged
 from unerring.runtime.protocols import Observer
 
-MOST_NAMED = 10  # steps that are named one by one
+MAX_NAMED_STEPS = 10  # steps of a note that are named one by one
 
 
 class SeriesObserver:
@@ -41,7 +41,7 @@ class SeriesObserver:
 def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, DecidedStep | None, Json]]:
     """Fold entries into `state` one by one; yields each with the step it committed and its choice, if it did.
 
-    Raises `JournalDamaged` at an entry that cannot stand where it stands.
+    Raises `JournalDamaged` at an entry that cannot follow those before it.
     """
     for number, entry in enumerate(entries, start=1):
         try:
@@ -53,7 +53,12 @@ def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tu
 
 
 class History:
-    """A journal read from its start. `state` and `series` tell of the part read so far."""
+    """A journal that is read from its start.
+
+    path: its file.
+    state: the entries read so far, folded.
+    series: what was counted over the steps read so far.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self._reader = JournalReader(Path(path))
@@ -69,7 +74,7 @@ class History:
 
     @property
     def has_head(self) -> bool:
-        """Whether the head file lies beside the journal, without which a cut tail of a running journal is not seen."""
+        """Whether there is a head file; without it a cut tail of a running journal is not noticed."""
         return self._reader.has_head
 
     def steps(self) -> Iterator[DecidedStep]:
@@ -81,7 +86,7 @@ class History:
 
 
 def steps(journal: str | Path) -> Iterator[Step]:
-    """The decided steps of a journal, in order and one at a time, so that a journal of any length can be read.
+    """Yield the decided steps of a journal in order, one at a time, so that a journal of any length can be read.
 
     Raises `JournalDamaged` at the first entry that is bad or missing.
     """
@@ -102,13 +107,13 @@ def report(journal: str | Path, full: bool = False) -> Report:
     return report_of(history.state, history.series, full)
 
 
-def has_ruled(journal: str | Path) -> bool:
+def has_decisions_by_people(journal: str | Path) -> bool:
     """Whether people decided steps of a journal, committed or not."""
     return any(isinstance(entry, Ruled) for entry in JournalReader(Path(journal)).entries())
 
 
-def require_free(journal: str | Path) -> None:
-    """Raise `InputError` where a file already holds a run, or is something else."""
+def require_no_run(journal: str | Path) -> None:
+    """Raise `InputError` where a file holds a run already, or is something else."""
     if Path(journal).exists():
         require_empty(Path(journal))
 
@@ -134,18 +139,18 @@ def repair(journal: str | Path) -> tuple[int, Path]:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What verifying a journal found.
+    """The outcome of verifying a journal.
 
     process: the name of the process.
     parameters: the process's parameters, as JSON data.
     steps: the number of decided steps.
     entries: the number of journal entries.
     finished: whether the run is finished.
-    judged: whether the process's own verifier has judged the choices.
-    problem: what is wrong, in one line; None where everything holds.
-    notes: what could not be checked, and changes that a person accepted; one line each.
+    judged: whether the process's own verifier judged the choices.
+    problem: what is wrong, in one line; None where nothing is.
+    notes: what could not be checked, and decisions of people; one line each.
     ruled: the number of steps that people decided.
-    inherited: the number of steps that were decided in the run which this one was forked from.
+    inherited: the number of steps taken over from the run that this one was forked from.
     """
 
     process: str
@@ -161,11 +166,11 @@ class Verification:
 
 
 def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
-    """Check a journal's every entry against the chain of hashes, and its choices by the process's own verifier.
+    """Check all entries of a journal by their hashes, and its choices by the process's own verifier, if it has one.
 
-    `judged` says whether the process has one: for Hanoi it replays the moves by the rules of the game alone. The
-    process is `chain`, an object or a name such as `package.module:Class`, or else the one that the journal names. Of
-    a journal that this user did not begin here, code that it names is imported with `trust` only.
+    The verifier of Hanoi, for example, replays the moves by the rules of the game. The process is `chain`, an object
+    or a name such as `package.module:Class`, or else the one that the journal names. Code that a journal of another
+    person names is imported only with `trust`.
 
     Raises `InputError` for a chain of another name.
     """
@@ -208,13 +213,13 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
 
 
 def forked_from(origin: Mapping[str, Json], inherited: int) -> str:
-    """From which run one was forked, in words."""
+    """The words for the run that one was forked from."""
     taken = "1 step is" if inherited == 1 else f"{inherited:,} steps are"
     where = f"at step {origin.get('step')} of {origin.get('journal')}"
     return f"{where}, whose model was {origin.get('model')}; {taken} taken over from there"
 
 
 def some_steps(steps: list[int], count: int) -> str:
-    """Some steps by their numbers, the first of them where they are many."""
-    told = ", ".join(map(str, steps[:MOST_NAMED])) + (", ..." if count > MOST_NAMED else "")
-    return f"step {told}" if count == 1 else f"{count:,} steps: {told}"
+    """The words for some steps: their numbers, or the first of them and how many there are."""
+    numbers = ", ".join(map(str, steps[:MAX_NAMED_STEPS])) + (", ..." if count > MAX_NAMED_STEPS else "")
+    return f"step {numbers}" if count == 1 else f"{count:,} steps: {numbers}"

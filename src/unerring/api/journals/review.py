@@ -1,7 +1,7 @@
-"""Looking at the step that a run stopped at undecided, and deciding it: a choice, or other votes.
+"""Review the undecided step that a run stopped at, and record a person's decision: a choice, or other samples.
 
-What a person decides is an entry of the journal like any other, and `resume` goes on from it. The chain is made again
-only to show what was asked and to try the choice; where it cannot be made, all else works without it.
+A decision is an entry of the journal, and `resume` goes on from it. The chain is made again only to show what was
+asked and to try the choice; where it cannot be made, all else works without it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.budget import Budget, PriceTable, allowed
+from unerring.api.budget import Budget, PriceTable, allowance
 from unerring.api.journals.trust import note_begun
 from unerring.api.journals.undecided import (
     Candidate,
@@ -19,9 +19,9 @@ from unerring.api.journals.undecided import (
     UndecidedRun,
     candidates_of,
     error_text,
-    nothing_parked,
-    parked_step,
-    undecided,
+    step_to_decide,
+    undecided_step_of,
+    why_nothing_is_undecided,
 )
 from unerring.api.resolve import sampler_for
 from unerring.core.chain import Chain, advanced, check_of, flag_of
@@ -39,14 +39,14 @@ __all__ = ["Candidate", "Parked", "ParkedSample", "Recorded", "Review", "decide"
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The step that a run waits at for a person, if any.
+    """The state of a run, and the undecided step that it waits at, if any.
 
     process: the name of the process.
     parameters: the process's parameters, as JSON data.
     status: whether the run is finished, or why it stopped, as in its report.
     steps: the number of decided steps.
     parked: the undecided step; None where there is none.
-    note: what else there is to know, in one line.
+    note: why there is no undecided step, or no chain to try a choice with; one line.
     """
 
     process: str
@@ -59,7 +59,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A person's decision as it was put into the journal.
+    """A person's decision as the journal has it.
 
     step: the number of the step.
     choice: the choice made for it, as canonical JSON; None where its samples are to be drawn again.
@@ -74,21 +74,21 @@ class Recorded:
 
 
 def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Review:
-    """Look at the step that the run in a journal stopped at.
+    """Show the undecided step that the run in a journal stopped at.
 
-    The chain is made again from the journal; pass one that it cannot know, or the name of one. Of a journal that this
-    user did not begin here, code that it names is imported with `trust` only. Raises as `unerring.report` does.
+    The chain is made again from the journal; pass a chain, or its name, where that cannot be. Code that a journal of
+    another person names is imported only with `trust`. Raises like `unerring.report`.
     """
     path = Path(journal)
-    found = UndecidedRun(path, JournalReader(path).entries(), chain, trust)
-    parked = parked_step(found)
+    run = UndecidedRun(path, JournalReader(path).entries(), chain, trust)
+    parked = undecided_step_of(run)
     return Review(
-        process=found.opened.process,
-        parameters=found.opened.parameters,
-        status=status_of(found.state),
-        steps=found.state.committed,
+        process=run.opened.process,
+        parameters=run.opened.parameters,
+        status=status_of(run.state),
+        steps=run.state.committed,
         parked=parked,
-        note=nothing_parked(found) if parked is None else found.problem,
+        note=why_nothing_is_undecided(run) if parked is None else run.problem,
     )
 
 
@@ -102,38 +102,39 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     trust: bool = False,
     answer: Any = ...,
 ) -> Recorded:
-    """Record what a person decided about the step that a run stopped at; `resume` goes on from there.
+    """Record a person's decision about the undecided step of a run; `resume` goes on from there.
 
-    Either `choose` is the number of the candidate that is taken; or `answer` is the choice itself, as JSON data; or
-    with `resample` the samples are set aside and others drawn, from `model` if a specification is given, which is
-    enough. `prices` are for a model that the budget of the run in dollars needs the price of. A choice is tried on
-    the chain first, as far as that can be made again, and can be changed until the run goes on. A model can be changed
-    also after it failed. `chain` and `trust` are those of `review`.
+    choose: the number of the candidate that is taken.
+    resample: whether the samples are set aside and others drawn.
+    model: the specification of the model that draws them; it implies `resample`, and can be changed after it failed.
+    prices: of that model, where the run's budget is in dollars.
+    chain: as for `review`. A choice is tried on it first, where it can be made.
+    trust: as for `review`.
+    answer: the choice itself, as JSON data.
+
+    Give one of `choose`, `answer`, and `resample` or `model`. A choice can be changed until the run goes on.
 
     Raises `InputError` where no step is undecided or the decision cannot be carried out, and `JournalBusy` where a
     runner has the journal. Nothing is written then.
     """
     if (choose is not None) + (answer is not ...) + (resample or model is not None) != 1:
-        raise InputError(
-            "decide one thing: take a candidate, give the answer, or have the samples drawn again, from another model "
-            "or not"
-        )
+        raise InputError("give one of: a candidate to choose, an answer, or resample (with or without another model)")
     path, now = Path(journal), SystemClock().time()
     writer, entries = SqliteJournal.reopen(path)
     try:
-        found = UndecidedRun(path, entries, chain, trust)
+        run = UndecidedRun(path, entries, chain, trust)
         new: list[Entry]
         if choose is not None or answer is not ...:
-            recorded = _ruling(found, choose) if choose is not None else _answering(found, answer)
+            recorded = _candidate_taken(run, choose) if choose is not None else _answer_given(run, answer)
             new = [Ruled(recorded.step, recorded.choice or "", now)]
         else:
-            recorded = Recorded(_redrawable(found).step, model=model)
-            paid = [] if model is None else _paying(found, model, prices)
+            recorded = Recorded(_step_to_redraw(run).step, model=model)
+            paid = [] if model is None else _prices_of_substitute(run, model, prices)
             new = [Redrawn(recorded.step, now, model), *paid]
             if model is not None:
-                note_begun(found.opened, model)
+                note_begun(run.opened, model)
         for entry in new:
-            found.state.apply(entry)
+            run.state.apply(entry)
             writer.append(entry)
     finally:
         entries.close()
@@ -141,12 +142,12 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     return recorded
 
 
-def _ruling(found: UndecidedRun, choose: int) -> Recorded:
-    """What is recorded where a candidate is taken."""
-    step = undecided(found)
+def _candidate_taken(run: UndecidedRun, choose: int) -> Recorded:
+    """The decision for a candidate."""
+    step = step_to_decide(run)
     if step is None:
-        raise InputError(nothing_parked(found))
-    candidates = {one.number: one.choice for one in candidates_of(found, step)}
+        raise InputError(why_nothing_is_undecided(run))
+    candidates = {one.number: one.choice for one in candidates_of(run, step)}
     if choose not in candidates:
         have = f"has the candidates 1 to {len(candidates)}" if len(candidates) > 1 else "has one candidate, 1"
         raise InputError(f"step {step.step} {have if candidates else 'has no candidate'}; {choose} is none of them")
@@ -155,28 +156,28 @@ def _ruling(found: UndecidedRun, choose: int) -> Recorded:
         parsed(choice)
     except (ValueError, RecursionError):
         raise InputError(
-            f"candidate {choose} of step {step.step} is not JSON: a person has tampered with it"
+            f"candidate {choose} of step {step.step} is not JSON: the journal was changed by hand"
         ) from None
-    return _tried(found, step, choice, f"candidate {choose} of")
+    return _checked_choice(run, step, choice, f"candidate {choose} of")
 
 
-def _answering(found: UndecidedRun, answer: Any) -> Recorded:
-    """What is recorded where a person gives the choice itself."""
-    step = undecided(found)
+def _answer_given(run: UndecidedRun, answer: Any) -> Recorded:
+    """The decision for a choice that a person gives."""
+    step = step_to_decide(run)
     if step is None:
-        raise InputError(nothing_parked(found))
+        raise InputError(why_nothing_is_undecided(run))
     try:
         choice = canonical(answer)
     except NotJson as error:
         raise InputError(f"the answer is not JSON data: {error}") from None
-    return _tried(found, step, choice, "the answer to")
+    return _checked_choice(run, step, choice, "the answer to")
 
 
-def _tried(found: UndecidedRun, step: OpenStep, choice: str, what: str) -> Recorded:
-    """A choice that the chain can go on with; raises `InputError` for another, named as `what` step."""
-    if found.made is None:
-        return Recorded(step.step, choice, note=f"the choice was not tried: {found.problem}")
-    if (refusal := _refusal(found.made, found.at, choice, step.step)) is not None:
+def _checked_choice(run: UndecidedRun, step: OpenStep, choice: str, what: str) -> Recorded:
+    """The decision for a choice that the chain can go on with; raises `InputError`, naming `what` step, for others."""
+    if run.made is None:
+        return Recorded(step.step, choice, note=f"the choice was not tried: {run.problem}")
+    if (refusal := _refusal(run.made, run.at, choice, step.step)) is not None:
         raise InputError(f"{what} step {step.step} cannot be taken: {refusal}")
     return Recorded(step.step, choice)
 
@@ -197,26 +198,26 @@ def _refusal(chain: Chain, state: Json, choice: str, step: int) -> str | None:
     return None
 
 
-def _redrawable(found: UndecidedRun) -> OpenStep:
+def _step_to_redraw(run: UndecidedRun) -> OpenStep:
     """The step whose samples a person may have drawn again."""
-    step = found.step
+    step = run.step
     if step is None or not (step.reviewed or step.parked):
-        raise InputError(nothing_parked(found))
+        raise InputError(why_nothing_is_undecided(run))
     return step
 
 
-def _paying(found: UndecidedRun, model: str, prices: PriceTable) -> list[Entry]:
-    """Look a substitute up; returns the entry with its prices, where the run needs to know these.
+def _prices_of_substitute(run: UndecidedRun, model: str, prices: PriceTable) -> list[Entry]:
+    """The entry with the prices of a substitute model, where the run needs them.
 
-    Raises `InputError` where it could not answer in this run.
+    Raises `InputError` where the model could not answer in this run.
     """
-    chain: Any = found.made  # without it all is known of a model that there is to be known here
-    with sampler_for(model, chain, found.opened.seed) as sampler:
-        every, account = samplers_of(sampler), found.state.account
+    chain: Any = run.made  # a model's properties can be read without it
+    with sampler_for(model, chain, run.opened.seed) as sampler:
+        every, account = samplers_of(sampler), run.state.account
         if reserves_of(sampler):
-            raise InputError(f"{model} escalates hard steps further; name the model that is to answer this one")
-        require_weighed(found.state.policy.rule, every)
+            raise InputError(f"{model} escalates hard steps further; name the model that is to answer this step")
+        require_weighed(run.state.policy.rule, every)
         if not any(one.paid for one in every):
             return []
-        entry = allowed(sampler, Budget(), prices, Allowed(account.limits, account.tariffs))
+        entry = allowance(sampler, Budget(), prices, Allowed(account.limits, account.tariffs))
         return [] if entry is None else [entry]

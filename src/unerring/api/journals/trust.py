@@ -15,28 +15,28 @@ from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
 log = logging.getLogger("unerring")
 
-_IN_THIS_PROCESS = frozenset({"embedded", "noise"})  # models that ship and send nothing
+_IN_THIS_PROCESS = frozenset({"embedded", "noise"})  # models that send nothing
 
 
 def permission_for(path: Path, opened: Opened, trust: bool = False, model: str | None = None) -> Permission:
-    """What may be done for the words of a journal's first entry; with `model`, for those of a model named later."""
+    """What may be done for a journal's process and model; with `model`, for a model that it names later."""
     if trust or is_known(opened, model):
         return GIVEN
     return Permission(journal=str(path))
 
 
 def given_permission(hosts: Iterable[str]) -> Permission:
-    """What may be done for words that the user gave, who allows these hosts to be sent a key."""
+    """What may be done for what the user names; these hosts may be sent a key."""
     return GIVEN.allowing(hosts)
 
 
 def note_begun(opened: Opened, model: str | None = None) -> None:
-    """Note that this user begins a run here, or names a model for it; says so where that cannot be noted."""
+    """Remember that this user begins a run here, or names a model for it; logs a warning where that fails."""
     try:
         remember(opened, model)
     except StateUnusable as error:
         if _needs_to_be_known(opened.process, opened.model if model is None else model):
-            log.warning("this run cannot be noted as begun by you (%s): resume and verify will ask for trust", error)
+            log.warning("cannot remember that you began this run (%s): resume and verify will need `trust`", error)
 
 
 def _needs_to_be_known(process: str, model: str) -> bool:

@@ -1,4 +1,4 @@
-"""The step that a run stopped at undecided, as it is to be looked at.
+"""Read the undecided step that a run stopped at: candidates, samples and question.
 
 The chain is made again from the journal only to try a choice, and to show what was asked where the journal has no text
 of it. Where it cannot be made, all else works without it.
@@ -28,13 +28,13 @@ from unerring.runtime.ensemble import wording_of
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A choice that had votes.
+    """A choice of an undecided step that had votes.
 
     number: its number among the rival choices, from 1.
     choice: the choice, as canonical JSON.
     votes: its votes.
     voters: its votes by voter.
-    score: what they weigh together in nats, where votes are weighed.
+    score: the sum of its votes' weights in nats, where votes are weighed.
     """
 
     number: int
@@ -57,7 +57,7 @@ class ParkedSample:
     input_tokens: tokens read.
     output_tokens: tokens written.
     logprob: mean log-probability of its tokens in nats; None where the model does not say.
-    reason: the red flag's own sentence; None for a vote, and in journals of before it was kept.
+    reason: the red flag's own sentence; None for a vote, and in journals from before reasons were kept.
     """
 
     number: int
@@ -86,12 +86,12 @@ class Parked:
     prompts: what was asked, by the number of the wording: as journaled, else as the chain asks it; empty where
         unknown.
     set_aside: the number of samples that a person set aside to have others drawn.
-    ruled: the choice that a person has made since, as canonical JSON; it holds once the run goes on.
+    ruled: the choice that a person has made since, as canonical JSON; it takes effect once the run is resumed.
     prompts_now: what the chain asks today, by the number of the wording, where it differs.
-    messages: the messages before the question, each with `role` and `content`: as journaled, else as the chain puts
+    messages: the messages before the question, each with `role` and `content`: as journaled, else as the chain gives
         them; only the run's own where neither is known.
     refused: why the provider refused to answer, where it did; None where votes left the step undecided.
-    messages_now: the messages that the chain puts before the question today, where they differ.
+    messages_now: the messages before the question that the chain gives today, where they differ.
     """
 
     step: int
@@ -166,40 +166,40 @@ def error_text(error: Exception) -> str:
     return str(error) if isinstance(error, UnerringError) else user_code.told(error)
 
 
-def undecided(found: UndecidedRun) -> OpenStep | None:
+def step_to_decide(run: UndecidedRun) -> OpenStep | None:
     """The step that a person may decide, whether or not it is decided yet.
 
     It is one that votes left undecided, or that the provider refused.
     """
-    step = found.step
+    step = run.step
     return step if step is not None and (step.ruled is not None or step.parked) else None
 
 
-def nothing_parked(found: UndecidedRun) -> str:
+def why_nothing_is_undecided(run: UndecidedRun) -> str:
     """Why there is no step to decide."""
-    state, step = found.state, found.step
+    state, step = run.state, run.step
     if state.finished is not None:
-        return f"no step of {found.path} is undecided: the run is finished"
+        return f"no step of {run.path} is undecided: the run is finished"
     if step is not None and step.reviewed:
         by = "" if step.model is None else f" by {step.model}"
-        return f"no step of {found.path} is undecided: step {step.step} is to be answered again{by}"
+        return f"no step of {run.path} is undecided: step {step.step} is to be answered again{by}"
     still = "it stopped for another reason" if state.paused is not None else "it is running, or was killed"
-    return f"no step of {found.path} is undecided: {still}, at step {state.committed}"
+    return f"no step of {run.path} is undecided: {still}, at step {state.committed}"
 
 
-def parked_step(found: UndecidedRun) -> Parked | None:
-    """The undecided step with all that is known of it; None where there is none."""
-    step = undecided(found)
+def undecided_step_of(run: UndecidedRun) -> Parked | None:
+    """The undecided step with its candidates, samples and question; None where there is none."""
+    step = step_to_decide(run)
     if step is None:
         return None
     samples = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
-    names = {number: voter.name for number, voter in found.state.voters.items()}
-    candidates = candidates_of(found, step)
+    names = {number: voter.name for number, voter in run.state.voters.items()}
+    candidates = candidates_of(run, step)
     numbers = {step.choices[one.choice]: one.number for one in candidates}
-    asked = _asked(found, step, {names[reply.voter] for reply in samples})
+    asked = _question_texts(run, step, {names[reply.voter] for reply in samples})
     return Parked(
         step=step.step,
-        rule=found.state.policy.rule.name,
+        rule=run.state.policy.rule.name,
         votes=step.race.votes,
         flags=step.flags,
         rounds=step.rounds,
@@ -229,13 +229,13 @@ def parked_step(found: UndecidedRun) -> Parked | None:
     )
 
 
-def candidates_of(found: UndecidedRun, step: OpenStep) -> tuple[Candidate, ...]:
-    """The choices that had votes, by votes; of equal ones, the one that had a vote first."""
+def candidates_of(run: UndecidedRun, step: OpenStep) -> tuple[Candidate, ...]:
+    """The choices that had votes, most votes first; of equal ones the one whose first vote was earlier."""
     voters: dict[int, Counter[str]] = {}
     for slot in sorted(step.replies):
         reply = step.replies[slot]
         if slot >= step.first and reply.candidate is not None:
-            voters.setdefault(reply.candidate, Counter())[found.state.voters[reply.voter].name] += 1
+            voters.setdefault(reply.candidate, Counter())[run.state.voters[reply.voter].name] += 1
     weighed = isinstance(step.race.rule, LogOdds)
     ranked = sorted(voters, key=lambda candidate: -voters[candidate].total())
     return tuple(
@@ -251,7 +251,13 @@ def candidates_of(found: UndecidedRun, step: OpenStep) -> tuple[Candidate, ...]:
 
 
 class _QuestionTexts(NamedTuple):
-    """What was asked, by the number of the wording; what is asked today where it differs; the messages before both."""
+    """The question of a step.
+
+    prompts: what was asked, by the number of the wording.
+    now: what is asked today, where it differs.
+    messages: the messages before the question.
+    messages_now: the messages of today, where they differ.
+    """
 
     prompts: dict[int, str]
     now: dict[int, str]
@@ -259,24 +265,24 @@ class _QuestionTexts(NamedTuple):
     messages_now: tuple[Message, ...] | None = None
 
 
-def _asked(found: UndecidedRun, step: OpenStep, voters: Iterable[str]) -> _QuestionTexts:
-    """What these voters were asked, all wordings where there are none."""
+def _question_texts(run: UndecidedRun, step: OpenStep, voters: Iterable[str]) -> _QuestionTexts:
+    """The question in the wordings that these voters were asked, in all wordings where there are no voters."""
     numbers = set(map(wording_of, voters))
 
     def numbered(wordings: tuple[str, ...]) -> dict[int, str]:
         return {number: text for number, text in enumerate(wordings, 1) if not numbers or number in numbers}
 
-    kept, before = step.wordings, found.state.request.before
+    kept, before = step.wordings, run.state.request.before
     alone = before(step.messages or ())
     try:
-        subtask = None if found.made is None else subtask_at(found.made, found.at, step.step)
-        if found.made is None or subtask is None:
+        subtask = None if run.made is None else subtask_at(run.made, run.at, step.step)
+        if run.made is None or subtask is None:
             return _QuestionTexts(numbered(kept or ()), {}, alone)
-        compact = _wants_compact(found, found.made, step.model)
+        compact = _wants_compact(run, run.made, step.model)
         wordings = subtask.wordings(compact)
         own = subtask.introduced(compact)
     except Exception as error:  # the user's own code
-        found.problem = error_text(error)
+        run.problem = error_text(error)
         return _QuestionTexts(numbered(kept or ()), {}, alone)
     same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
     introduced = step.messages is None or step.messages in {subtask.introduced(True), subtask.introduced(False)}
@@ -285,13 +291,10 @@ def _asked(found: UndecidedRun, step: OpenStep, voters: Iterable[str]) -> _Quest
     return _QuestionTexts(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
 
 
-def _wants_compact(found: UndecidedRun, chain: Chain, model: str | None) -> bool:
-    """Whether a model, the run's own if it is None, is asked in the fewest words.
-
-    One that cannot be made again is taken not to be.
-    """
-    opened = found.opened
-    permission = permission_for(found.path, opened, found.trust, model)
+def _wants_compact(run: UndecidedRun, chain: Chain, model: str | None) -> bool:
+    """Whether a model is asked in the fewest words; None is the run's own. False where it cannot be made again."""
+    opened = run.opened
+    permission = permission_for(run.path, opened, run.trust, model)
     try:
         with sampler_for(model or opened.model, chain, opened.seed, permission) as sampler:
             return sampler.compact
