@@ -11,11 +11,10 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stretch import Keeper, Stretch
 
-from faults.ledger import Ledger, Totals
 from unerring.adapters.sqlite.head import read_mark
 from unerring.adapters.sqlite.writer import JournalReader
 from unerring.api.journals import history as reading
@@ -23,6 +22,9 @@ from unerring.cli.main import command_line
 from unerring.core.journal.codec import encode
 from unerring.core.journal.entries import Entry, Replies, Reply
 from unerring.core.journal.state import RunState
+
+if TYPE_CHECKING:  # a process that is killed starts without the folder of the fault server on its path
+    from faults.ledger import Ledger, Totals
 
 HERE = Path(__file__).parent
 POLL_SECONDS = 0.001
@@ -79,7 +81,7 @@ class Life:
                 return False
         raise AssertionError(f"{entries} entries were not reached in {PATIENCE_SECONDS} s")
 
-    def happens(self, ledger: Ledger, condition: Callable[[Totals], bool]) -> bool:
+    def happens(self, ledger: "Ledger", condition: "Callable[[Totals], bool]") -> bool:
         """Wait until a server's requests meet a condition; False where the process ends before."""
         return happens(self._process, ledger, condition)
 
@@ -130,7 +132,7 @@ def life(command: Sequence[str], journal: Path, stretch: Stretch | None = None) 
         made.kill()
 
 
-def happens(process: subprocess.Popen[Any], ledger: Ledger, condition: Callable[[Totals], bool]) -> bool:
+def happens(process: subprocess.Popen[Any], ledger: "Ledger", condition: "Callable[[Totals], bool]") -> bool:
     """Wait until the requests of a server in this process meet a condition; False where its client ends before."""
     ended = Event()
 

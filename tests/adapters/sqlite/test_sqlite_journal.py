@@ -256,7 +256,7 @@ def test_a_journal_has_one_writer_by_whatever_name(path: Path, journal: SqliteJo
 
 def test_one_of_two_that_create_at_the_same_time_wins(path: Path, monkeypatch: pytest.MonkeyPatch):
     """A run that came and went between another's check and its lock keeps its journal; the other is refused."""
-    real = sqlite_journal.Head
+    real = sqlite_journal.HeadFile
 
     class Slow(real):  # type: ignore[valid-type, misc]
         def __init__(self, journal: Path) -> None:
