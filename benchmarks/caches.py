@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "runtime")]
+sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "support")]
 
 from faults.caching import COALESCING, FREE, FRESH, IGNORES_SEED, MARKED, Cache, Proxy, Reply  # noqa: E402
 from faults.replies import Question  # noqa: E402

@@ -28,6 +28,8 @@ from common import resident
 from unerring.adapters.embedded.catalog import MEMBERS, WEIGHTS_FOLDER
 from unerring.adapters.embedded.engine import MAX_ANSWER_TOKENS, core_count
 from unerring.adapters.embedded.tokenizer import read_tokenizer
+from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.state import RunState
 
 K = 3  # as the record was made; a plan for 95 % takes more: unerring plan --model embedded --steps 1048575
 EVERY = 10_000  # steps between notes of memory and pace
@@ -62,9 +64,7 @@ class Notes:
         self._started = started
         self._first = True
 
-    def decided(
-        self, decided: unerring.core.journal.state.Decided, state: unerring.core.journal.state.RunState
-    ) -> None:
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
         if self._first or state.committed % EVERY == 0:
             event = "first" if self._first else "steps"
             took = time.time() - self._started
