@@ -24,7 +24,8 @@ from faults.replies import Question  # noqa: E402
 from unerring.core.request import nonce_line  # noqa: E402
 from unerring.core.voting.duplicates import DuplicateDetector, SentCall  # noqa: E402
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage  # noqa: E402
-from unerring.runtime.calls.cache_probe import EndpointNature, nonce_of, probe  # noqa: E402
+from unerring.runtime.calls.cache_probe import nonce_of, probe  # noqa: E402
+from unerring.runtime.calls.probe import EndpointNature  # noqa: E402
 from unerring.runtime.calls.repeat_probe import probe_repeats  # noqa: E402
 from unerring.runtime.calls.share_probe import probe_shared  # noqa: E402
 from virtual_time import LoopClock, virtually  # noqa: E402

@@ -11,7 +11,8 @@ from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
 from unerring.core.voting.duplicates import DuplicateDetector, SentCall
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.calls.cache_probe import MOST_CALLS, EndpointNature, looks_random, nonce_of, probe
+from unerring.runtime.calls.cache_probe import MAX_CALLS, looks_random, nonce_of, probe
+from unerring.runtime.calls.probe import EndpointNature
 from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=24, seed=5, step=0, slot=0)
@@ -40,7 +41,7 @@ def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several
     finding = found(gateway)
     assert finding.fatal
     assert finding.nature is FOUND.get(name, EndpointNature.SHARED)
-    assert len(gateway.calls) <= MOST_CALLS
+    assert len(gateway.calls) <= MAX_CALLS
     assert finding.advice
 
 
@@ -342,7 +343,7 @@ def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
     finding = virtually(probe(ask, "123456789012", BASE))
     assert (finding.nature, finding.n_honoured, finding.received) == (EndpointNature.UNSURE, None, ())
     assert "400: not here" in finding.sentence
-    assert len(calls) <= MOST_CALLS
+    assert len(calls) <= MAX_CALLS
 
 
 def test_a_cancelled_trial_cancels_its_calls():

@@ -10,8 +10,9 @@ from faults.caching import CACHES, COALESCING, FRESH, WHOLE_BODY
 from unerring.core.request import nonce_line
 from unerring.core.voting.duplicates import DuplicateDetector, SentCall
 from unerring.core.voting.sample import Settings
-from unerring.runtime.calls.cache_probe import EndpointNature, ProbeFinding, probe
-from unerring.runtime.calls.repeat_probe import LONGER, ROUNDS, probe_repeats
+from unerring.runtime.calls.cache_probe import probe
+from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
+from unerring.runtime.calls.repeat_probe import LONG_LINES, ROUNDS, probe_repeats
 from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
@@ -147,6 +148,6 @@ def test_what_is_heard_is_added_to_what_was_heard_before():
     assert (once.later, again.later, other.later) == (False, True, True)
     assert (new, known, fresh) == (False, True, False)
     assert once.prompt == again.prompt == QUESTION + nonce_line("123456789012:again:0")
-    assert other.prompt.count("(request ") == LONGER
+    assert other.prompt.count("(request ") == LONG_LINES
     finding.teach(copies := DuplicateDetector(), "m")
     assert copies.judge("m", SentCall(once.prompt, True), finding.received[-1][1], False) is not None

@@ -16,8 +16,14 @@ from faults.caching import COALESCING, FRESH, WHOLE_BODY
 from unerring.core.voting.duplicates import SentCall
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import VotesCopied
-from unerring.runtime.calls.cache_probe import EndpointNature, ProbeFinding
-from unerring.runtime.calls.share_probe import AGAIN, LEAST_SECONDS, MOST_SHARED, PARTS, probe_shared
+from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
+from unerring.runtime.calls.share_probe import (
+    MAX_REPEATED_ROUNDS,
+    MAX_SHARE_CALLS,
+    MIN_ANSWER_SECONDS,
+    WAIT_SHARES,
+    probe_shared,
+)
 from virtual_time import LoopClock, ahead, virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
@@ -56,9 +62,9 @@ def test_a_gateway_that_shares_replies_under_way_is_found_before_a_model_for_one
     finding = virtually(probed(gateway.ask))
     assert (finding.nature, finding.fatal) == (EndpointNature.SHARED, True)
     assert "both replies come at the same moment" in finding.sentence
-    assert len(gateway.calls) == 3 * len(PARTS)
+    assert len(gateway.calls) == 3 * len(WAIT_SHARES)
     assert {(settings.max_output_tokens, n) for _, settings, n in gateway.calls} == {(48, 1)}
-    assert [known for _, _, known in finding.received[1:]] == [False, True, False] * len(PARTS)
+    assert [known for _, _, known in finding.received[1:]] == [False, True, False] * len(WAIT_SHARES)
 
 
 @pytest.mark.parametrize("cache", [None, WHOLE_BODY], ids=["none", "whole body"])
@@ -84,11 +90,11 @@ def test_replies_that_come_at_once_and_differ_are_not_one():
 def test_answers_that_come_too_fast_are_not_compared():
     """No call is made where the jitter of this machine could decide."""
     gateway = Gateway(always("7"), COALESCING)
-    assert not virtually(probed(gateway.ask, 0.9 * LEAST_SECONDS)).fatal
+    assert not virtually(probed(gateway.ask, 0.9 * MIN_ANSWER_SECONDS)).fatal
     assert gateway.calls == []
 
 
-@pytest.mark.parametrize(("held_up", "found"), [(AGAIN, True), (AGAIN + 1, False)])
+@pytest.mark.parametrize(("held_up", "found"), [(MAX_REPEATED_ROUNDS, True), (MAX_REPEATED_ROUNDS + 1, False)])
 def test_a_round_whose_calls_are_held_up_is_made_again(held_up, found):
     """Where the second call is sent only after the first reply the round says nothing; so many are repeated."""
     gateway = Gateway(always("7"), COALESCING, latency=USUAL)
@@ -102,7 +108,7 @@ def test_a_round_whose_calls_are_held_up_is_made_again(held_up, found):
         return await gateway.ask(prompt, settings, n)
 
     assert virtually(probed(ask)).fatal is found
-    assert len(gateway.calls) == (MOST_SHARED if found else 3 * (AGAIN + 1))
+    assert len(gateway.calls) == (MAX_SHARE_CALLS if found else 3 * (MAX_REPEATED_ROUNDS + 1))
 
 
 CHANCE = Random(7)

@@ -1,204 +1,140 @@
-"""Trying an endpoint out before the first step of a session: whether it draws a new answer each time it is asked.
+"""Probe whether an endpoint draws a new answer each time it is asked, before the first step of a session.
 
-A cache may say nothing of itself and make up new identities, but what it says is what it has. So the endpoint is
-asked for random letters, at temperature 1, each time with a seed of its own. An answer that comes twice is a copy, or
-the endpoint does not draw at all, which is as bad. In the usual case three calls show it:
+A cache may set no marks and invent new ids, but it can only send what it has. So the endpoint is asked for random
+letters, at temperature 1, each time with another seed. An answer that comes twice is a copy, or the endpoint does not
+draw at all, which is as bad. Usually three calls show it:
 
-- the first one is for two samples, which shows whether several a call are to be had;
-- two more are under way at once. What was kept of the first comes again in both; requests that share a reply agree
-  with each other alone. One call more could not show both.
+- The first is for two samples, which shows whether one call brings several.
+- Two more are in flight at once. A copy of the first reply comes in both; a reply that two calls share comes in these
+  two alone. One further call could not show both.
 
-All have the same prompt and ask for as many samples, since that is what caches know calls by. Where the first brought
-one sample only, the others ask for one, and so does a fourth, for what was kept of them. In the prompt is a
-number that is new in each session: nothing of it is in a cache from earlier. Where an answer came twice, two more
-calls have to confirm that, for a reply may have been delivered twice by accident. One of these has another number in
-its prompt: a model that can do one thing only may honestly say the same to everything.
+All have the same prompt and ask for as many samples, since caches recognize calls by these. Where the first brought
+one sample only, the others ask for one, and a fourth is sent, for copies of these. The prompt has a number that is new
+in each session, so that no earlier reply is in a cache. Where an answer came twice, two more calls have to confirm it,
+since a reply may be delivered twice by accident. One of them has another number in its prompt: a model for one purpose
+may honestly give the same answer to everything.
 
-Only letters that look random prove anything. A model that says `7` to whatever it is asked is not accused: it is asked
-the run's own first question (`unerring.runtime.calls.repeat_probe`, `unerring.runtime.calls.share_probe`), and what it
-is asked in earnest is watched by `unerring.core.voting.duplicates`.
+Only letters that look random prove anything. A model that says `7` to every prompt is not accused: it is probed with
+the run's own first question (`unerring.runtime.calls.repeat_probe`, `unerring.runtime.calls.share_probe`), and its
+samples are watched by `unerring.core.voting.duplicates`.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TypeVar
 
-from unerring.core.voting.duplicates import MIN_TIMES_FASTER, DuplicateDetector, SentCall
-from unerring.core.voting.reply_ids import MIN_ID_CHARS
+from unerring.core.voting.duplicates import MIN_TIMES_FASTER
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
-
-Ask = Callable[[str, Settings, int], Awaitable[Sequence[Sample]]]
-_Brought = TypeVar("_Brought")
-
-LEAST_CALLS, MOST_CALLS = 3, 5
-MOST_TOKENS = 48  # of an answer: 32 letters have room, and a slow server writes no more for a model that goes on
-LETTERS = 16  # at least, of the 32; an answer may be cut off
-DIFFERENT = 8  # of these, at least: 16 random letters have fewer in one case of 4,000, 32 in none to speak of
-LONGEST = 10_000  # characters that are looked at
-ORDERS = ("abcdefghijklmnopqrstuvwxyz" * 2, "qwertyuiopasdfghjklzxcvbnm" * 2)  # what is typed without thinking
-
-
-class EndpointNature(Enum):
-    """What an endpoint was found to do."""
-
-    INDEPENDENT = "draws a new answer each time"
-    CACHED = "serves copies from a cache"
-    SHARED = "answers calls that are under way together with one reply"
-    REPEATING = "gives the same answer to the same request"
-    UNSURE = "cannot be told"
-
-
-_OFF = (
-    "turn it off for these requests (gateways have a header or a setting for that), ask the model past it, or have no "
-    "request like another (`nonce`)"
+from unerring.runtime.calls.probe import (
+    MAX_OUTPUT_TOKENS,
+    EndpointNature,
+    Probe,
+    ProbeFinding,
+    SendCall,
+    at_once,
+    same_id,
 )
-ADVICE = {
-    EndpointNature.CACHED: f"votes would be copies of each other: {_OFF}",
-    EndpointNature.SHARED: f"votes would be copies of each other: {_OFF}",
-    EndpointNature.REPEATING: f"votes would be copies of each other: if there is a cache, {_OFF}; "
-    "else take another model",
-}
 
-
-@dataclass(frozen=True, slots=True)
-class ProbeFinding:
-    """What the probe of an endpoint showed.
-
-    nature: how the endpoint behaves.
-    sentence: the same in words, for people and the journal.
-    n_honoured: whether a call for several samples gets several different ones; None if that is not known.
-    marks_tell: whether marks of a cache mean anything; False where even replies to a new prompt have them.
-    received: each sample, how it was asked for, and whether its text had been received before.
-    """
-
-    nature: EndpointNature
-    sentence: str
-    n_honoured: bool | None = None
-    marks_tell: bool = True
-    received: tuple[tuple[SentCall, Sample, bool], ...] = ()
-
-    @property
-    def fatal(self) -> bool:
-        """Whether votes of this endpoint would be copies of each other."""
-        return self.nature in ADVICE
-
-    @property
-    def advice(self) -> str:
-        """What to do about a fatal finding."""
-        return ADVICE.get(self.nature, "")
-
-    def teach(self, copies: DuplicateDetector, sampler: str) -> None:
-        """Have what was heard of a sampler known to those who judge its samples."""
-        for sent, sample, text_known in self.received:
-            voter = sample.voter or sampler
-            if not self.marks_tell:
-                copies.distrust_marks(voter)
-            copies.recall(voter, sent, sample, text_known)
+MIN_CALLS, MAX_CALLS = 3, 5
+MIN_LETTERS = 16  # of the 32 asked for; an answer may be cut off
+MIN_DIFFERENT_LETTERS = 8  # of these: 16 random letters have fewer in one case of 4,000
+MAX_READ_CHARS = 10_000  # of an answer
+TYPED_ORDERS = ("abcdefghijklmnopqrstuvwxyz" * 2, "qwertyuiopasdfghjklzxcvbnm" * 2)  # of letters that are not random
 
 
 def nonce_of(seed: int, session: float) -> str:
-    """Twelve digits for a session's trial: the same for the same seed and session, and else others.
+    """Twelve digits for a session's probes, which follow from its run's seed and the time at which it began.
 
-    `session` is when the session began, seconds since 1970, so that runs of the same seed differ too.
+    `session` is that time, seconds since 1970, so that runs of the same seed differ too.
     """
     return _digits(f"{seed}:{session!r}")
 
 
-async def at_once(*calls: Awaitable[_Brought]) -> list[_Brought]:
-    """What calls bring that are made at once; raises the first failure, once all are over."""
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+async def probe(send: SendCall, nonce: str, settings: Settings) -> ProbeFinding:
+    """Probe an endpoint: by three calls usually, four where it does not honour n, and at most five.
 
-
-async def probe(ask: Ask, nonce: str, settings: Settings) -> ProbeFinding:
-    """Try an endpoint out: three calls where all is well, four where n is not honoured, and five at most.
-
-    `ask` sends one call. Its failures are the caller's matter and go through, but for a request that the provider
-    calls invalid: that is a finding. Two calls are made at once, and are to be let through at once. Of `settings`,
-    the step is kept. Answers have MOST_TOKENS tokens at most, whatever the run's own limit.
+    `send` sends one call, and two at once. Its failures are raised, except that of a request that the provider calls
+    invalid: that is a finding. Answers have at most MAX_OUTPUT_TOKENS, whatever the run's own limit.
     """
-    trial = _CacheProbe(ask, nonce, settings)
+    cache_probe = _CacheProbe(send, nonce, settings)
     try:
-        return await _tried(trial)
+        return await _probed(cache_probe)
     except (ProviderDown, ProviderGone) as error:
         if not _invalid(error):
             raise
-        return trial.finding(
+        return cache_probe.finding(
             EndpointNature.UNSURE, f"the endpoint takes no trial request, and cannot be tried out: {error}"
         )
 
 
-async def _tried(trial: "_CacheProbe") -> ProbeFinding:
+async def _probed(trial: "_CacheProbe") -> ProbeFinding:
     try:
         await trial.ask(0)
     except (ProviderDown, ProviderGone) as error:
         if not _invalid(error):
             raise
-        trial.n = 1  # that may be what it did not like
+        trial.n = 1  # that may be the reason
     if trial.calls and len(trial.calls[0].samples) == 1:
-        trial.n = 1  # all others of the run will be for one, and a cache may keep these apart
+        trial.n = 1  # all others of the run will be for one, and a cache may treat these apart
     await trial.ask(0, 0)
-    if trial.n == 1 and not trial.echoes():
+    if trial.n == 1 and not trial.repeats():
         await trial.ask(0)
-    first = trial.echoes()
+    first = trial.repeats()
     if not first:
         return trial.finding(EndpointNature.INDEPENDENT, "the endpoint draws a new answer each time" + trial.remarks())
-    shared = all(echo.at_once for echo in first)
-    await trial.ask(*(0, 0 if shared else 1)[: MOST_CALLS - trial.sent])
-    return _confirmed(trial, first, trial.echoes()[len(first) :])
+    shared = all(repeat.at_once for repeat in first)
+    await trial.ask(*(0, 0 if shared else 1)[: MAX_CALLS - trial.sent])
+    return _confirmed(trial, first, trial.repeats()[len(first) :])
 
 
 def _confirmed(trial: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "list[_RepeatedAnswer]") -> ProbeFinding:
-    """The finding where an answer came twice, and it was tried whether that happens again."""
+    """The finding after an answer came twice and two more calls were sent to confirm it."""
 
     def both(holds: Callable[[_RepeatedAnswer], bool]) -> bool:
         return any(map(holds, first)) and any(map(holds, again))
 
     calls = f"in {len(trial.calls)} calls"
-    if not trial.always_echoes:  # a line may deliver a reply twice, even again: those who judge know it by its name
-        first, again = ([echo for echo in echoes if not echo.same_identity] for echoes in (first, again))
+    if not trial.always_repeats:  # a connection may deliver a reply twice: that is recognized by its id later
+        first, again = ([repeat for repeat in repeats if not repeat.same_id_again] for repeats in (first, again))
     if not (first and again):
-        told = f"an answer of the endpoint came twice {calls}, but not whenever it was asked again"
-        return trial.finding(EndpointNature.UNSURE, told + trial.remarks())
-    if trial.marks_tell and both(lambda echo: echo.later.cached):
+        sentence = f"an answer of the endpoint came twice {calls}, but not whenever it was asked again"
+        return trial.finding(EndpointNature.UNSURE, sentence + trial.remarks())
+    if trial.marks_tell and both(lambda repeat: repeat.later.cached):
         return trial.finding(EndpointNature.CACHED, "the endpoint says itself that it answers from a cache")
-    if trial.names_tell and both(lambda echo: echo.same_identity):
+    if trial.ids_tell and both(lambda repeat: repeat.same_id_again):
         return trial.finding(
             EndpointNature.CACHED, f"the endpoint sent the same reply, by its identity, several times {calls}"
         )
     if not any(sample.text for call in trial.calls for sample in call.samples):
-        told = f"its answers have no text within {MOST_TOKENS} tokens, perhaps since the model reasons first: whether"
-        return trial.finding(EndpointNature.UNSURE, f"{told} the endpoint draws each time is unknown{trial.haste()}")
-    if not both(lambda echo: looks_random(echo.later.text)):
-        told = "asked for random letters, the endpoint writes something else and the same again, as a model for one"
-        told += f" purpose may: whether it draws each time cannot be told{trial.haste()}"
-        return trial.finding(EndpointNature.UNSURE, told)
-    told = f"asked for 32 random letters {calls}, with other seeds each time, the endpoint gave the same ones"
-    if any(echo.later.text in trial.elsewhere for echo in again):
-        return trial.finding(
-            EndpointNature.REPEATING, f"{told} over again, also to another request: it does not draw them"
+        sentence = (
+            f"its answers have no text within {MAX_OUTPUT_TOKENS} tokens, perhaps since the model reasons first:"
         )
-    if all(echo.at_once for echo in (*first, *again)):
+        sentence += f" whether the endpoint draws each time is unknown{trial.speed_clause()}"
+        return trial.finding(EndpointNature.UNSURE, sentence)
+    if not both(lambda repeat: looks_random(repeat.later.text)):
+        sentence = "asked for random letters, the endpoint writes something else and the same again, as a model for"
+        sentence += f" one purpose may: whether it draws each time is unknown{trial.speed_clause()}"
+        return trial.finding(EndpointNature.UNSURE, sentence)
+    sentence = f"asked for 32 random letters {calls}, with other seeds each time, the endpoint gave the same ones"
+    if any(repeat.later.text in trial.elsewhere for repeat in again):
         return trial.finding(
-            EndpointNature.SHARED, f"{told} whenever two calls were under way at once: they share a reply"
+            EndpointNature.REPEATING, f"{sentence} over again, also to another request: it does not draw them"
         )
-    if haste := trial.haste():
-        return trial.finding(EndpointNature.CACHED, f"{told} over again{haste}")
+    if all(repeat.at_once for repeat in (*first, *again)):
+        return trial.finding(
+            EndpointNature.SHARED, f"{sentence} whenever two calls were under way at once: they share a reply"
+        )
+    if speed_clause := trial.speed_clause():
+        return trial.finding(EndpointNature.CACHED, f"{sentence} over again{speed_clause}")
     either = "there is a cache, or it minds neither temperature nor seed"
-    return trial.finding(EndpointNature.REPEATING, f"{told} over again: {either}")
+    return trial.finding(EndpointNature.REPEATING, f"{sentence} over again: {either}")
 
 
 @dataclass(frozen=True, slots=True)
 class _ProbeReply:
-    """A call that was answered. Those of one round were under way at once."""
+    """A call that was answered. Those of one round were in flight at once."""
 
     prompt: str
     n: int
@@ -219,43 +155,31 @@ class _RepeatedAnswer:
     at_once: bool
 
     @property
-    def same_identity(self) -> bool:
-        return is_named(self.earlier, self.later)
+    def same_id_again(self) -> bool:
+        return same_id(self.earlier, self.later)
 
 
-@dataclass(slots=True)
-class _CacheProbe:
-    """The calls of a trial, and what they show."""
+class _CacheProbe(Probe):
+    """The calls of the probe, and what they show."""
 
-    send: Ask
-    nonce: str
-    settings: Settings
-    n: int = 2
-    sent: int = 0
-    rounds: int = 0
-    calls: list[_ProbeReply] = field(default_factory=list)
-    prompts: tuple[str, str] = ("", "")
-
-    def __post_init__(self) -> None:
-        self.prompts = (_prompt(self.nonce), _prompt(_digits(self.nonce)))
-        seed = int(_digits(f"seed {self.nonce}"))
-        self.settings = replace(self.settings, temperature=1.0, seed=seed, max_output_tokens=MOST_TOKENS)
+    def __init__(self, send: SendCall, nonce: str, settings: Settings) -> None:
+        super().__init__(send, replace(settings, seed=int(_digits(f"seed {nonce}"))))
+        self.prompts = (_prompt(nonce), _prompt(_digits(nonce)))
+        self.n = 2
+        self.rounds = 0
+        self.calls: list[_ProbeReply] = []
 
     async def ask(self, *prompts: int) -> None:
-        """Make calls at once, each with one of the two prompts; raises the first failure, once all are over."""
+        """Make calls at once, each with one of the two prompts; raises the first failure, once all have ended."""
         self.rounds += 1
-        calls = []
-        for prompt in prompts:
-            calls.append(self._one(self.prompts[prompt], replace(self.settings, slot=2 * self.sent)))
-            self.sent += 1
-        self.calls += await at_once(*calls)
+        self.calls += await at_once(*(self._one(self.prompts[prompt]) for prompt in prompts))
 
-    async def _one(self, prompt: str, settings: Settings) -> _ProbeReply:
+    async def _one(self, prompt: str) -> _ProbeReply:
         n, made_in = self.n, self.rounds
-        return _ProbeReply(prompt, n, made_in, tuple(await self.send(prompt, settings, n)))
+        return _ProbeReply(prompt, n, made_in, await self.call(prompt, n))
 
-    def echoes(self) -> list[_RepeatedAnswer]:
-        """Answers that had come to the same prompt before, in the order of the calls that brought them again."""
+    def repeats(self) -> list[_RepeatedAnswer]:
+        """Answers that had come to the same prompt before, in the order of calls."""
         return [
             _RepeatedAnswer(one, other, earlier.round == later.round)
             for at, later in enumerate(self.calls)
@@ -267,15 +191,15 @@ class _CacheProbe:
         ]
 
     @property
-    def always_echoes(self) -> bool:
-        """Whether every call but the first, of those for as many samples, brought an answer that had come before."""
+    def always_repeats(self) -> bool:
+        """Whether every call but the first, of those for as many samples, brought an answer that came before."""
         calls = [call for call in self.calls if call.prompt == self.prompts[0] and call.n == self.n]
         later = [call for call in calls if call.round > calls[0].round]
         return all(any(one.round < call.round and one.texts & call.texts for one in calls) for call in later)
 
     @property
     def marks_tell(self) -> bool:
-        """Whether a mark of a cache means anything: not where all first replies to a new prompt have it."""
+        """Whether marks of a cache mean anything: they do not where all first replies to a new prompt have them."""
         first: dict[str, list[bool]] = {}
         first_round: dict[str, int] = {}
         for call in self.calls:
@@ -284,8 +208,8 @@ class _CacheProbe:
         return not any(all(marks) for marks in first.values())
 
     @property
-    def names_tell(self) -> bool:
-        """Whether replies to the two prompts had identities of their own."""
+    def ids_tell(self) -> bool:
+        """Whether replies to the two prompts had different ids."""
         one, other = ({sample.reply_id for sample in self._received(prompt)} for prompt in self.prompts)
         return bool(other) and not one & other
 
@@ -299,7 +223,7 @@ class _CacheProbe:
 
     @property
     def n_honoured(self) -> bool | None:
-        """Whether several samples of one call are to be had."""
+        """Whether one call can bring several different samples; None if that is not known."""
         if not self.calls:
             return None
         several = [[sample.text for sample in call.samples] for call in self.calls if len(call.samples) > 1]
@@ -307,8 +231,8 @@ class _CacheProbe:
             return True
         return None if any(not looks_random(texts[0]) for texts in several) else False
 
-    def haste(self) -> str:
-        """How much sooner repeated answers came than new ones, where that is much; else nothing."""
+    def speed_clause(self) -> str:
+        """A clause on how much sooner repeated answers came than new ones; empty where that is not much."""
         new: list[float | None] = []
         old: list[float | None] = []
         for call in self.calls:
@@ -322,46 +246,34 @@ class _CacheProbe:
         return f"; repeated ones came {fastest / slowest:.0f} times sooner than new ones, as out of a cache"
 
     def remarks(self) -> str:
-        """What else was found, to add to a sentence."""
-        told = []
+        """Further findings, to add to a sentence."""
+        sentence = []
         if self.n_honoured is False:
             several = any(len(call.samples) > 1 for call in self.calls)
-            told.append(f"asked for two samples, it gives {'one of them twice' if several else 'one at most'}")
+            sentence.append(f"asked for two samples, it gives {'one of them twice' if several else 'one at most'}")
         if not self.marks_tell:
-            told.append("it marks new answers as cached, too, so that this means nothing")
-        return "".join(f"; {each}" for each in told)
+            sentence.append("it marks new answers as cached, too, so that this means nothing")
+        return "".join(f"; {each}" for each in sentence)
 
     def finding(self, nature: EndpointNature, sentence: str) -> ProbeFinding:
-        """A finding, with all that came."""
-        received: list[tuple[SentCall, Sample, bool]] = []
+        """A finding, with all samples."""
         first_round: dict[str, int] = {}
-        known: set[tuple[str, str]] = set()
         for call in self.calls:
-            later = call.round > first_round.setdefault(call.prompt, call.round)
-            sent = SentCall(call.prompt, later, len(call.samples))
-            for sample in call.samples:
-                received.append((sent, sample, (call.prompt, sample.text) in known))
-                known.add((call.prompt, sample.text))
-        return ProbeFinding(nature, sentence, self.n_honoured, self.marks_tell, tuple(received))
-
-
-def is_named(earlier: Sample, later: Sample) -> bool:
-    """Whether a reply has the identity of an earlier one, and that is long enough to mean anything."""
-    name = later.reply_id
-    return name is not None and len(name) >= MIN_ID_CHARS and name == earlier.reply_id
+            self.keep(call.prompt, call.round > first_round.setdefault(call.prompt, call.round), call.samples)
+        return ProbeFinding(nature, sentence, self.n_honoured, self.marks_tell, tuple(self.received))
 
 
 def looks_random(text: str) -> bool:
-    """Whether a text has random letters in it, as was asked for: not words, nor letters as they are typed in order."""
-    runs = re.findall(r"[a-z]{16,}|(?:\b[a-z]\b[\s,]*){16,}", text[:LONGEST].lower())
+    """Whether a text has random letters: no words, and no letters in alphabetic or keyboard order."""
+    runs = re.findall(r"[a-z]{16,}|(?:\b[a-z]\b[\s,]*){16,}", text[:MAX_READ_CHARS].lower())
     letters = max((re.sub(r"[^a-z]", "", run) for run in runs), key=len, default="")
     pairs = [letters[i : i + 2] for i in range(len(letters) - 1)]
-    in_order = sum(any(pair in order or pair[::-1] in order for order in ORDERS) for pair in pairs)
-    return len(letters) >= LETTERS and len(set(letters)) >= DIFFERENT and 2 * in_order < len(pairs)
+    in_order = sum(any(pair in order or pair[::-1] in order for order in TYPED_ORDERS) for pair in pairs)
+    return len(letters) >= MIN_LETTERS and len(set(letters)) >= MIN_DIFFERENT_LETTERS and 2 * in_order < len(pairs)
 
 
 def _invalid(error: UnerringError) -> bool:
-    """Whether a provider called the request invalid."""
+    """Whether the provider called the request invalid."""
     cause = error if isinstance(error, ProviderDown) else error.__cause__
     return isinstance(cause, ProviderDown) and cause.kind is FailureKind.INVALID
 

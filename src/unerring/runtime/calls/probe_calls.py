@@ -1,4 +1,4 @@
-"""The trial calls of a session: paced, reserved and journaled like any others."""
+"""Run the probes of an endpoint: their calls are rate-limited, reserved and journaled like any others."""
 
 import logging
 from contextlib import suppress
@@ -9,11 +9,12 @@ from unerring.core.journal.entries import PROBE_SLOT, Probed
 from unerring.core.journal.spend import Charge
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import ProviderGone, VotesCopied
-from unerring.runtime.calls.cache_probe import LEAST_CALLS, MOST_CALLS, EndpointNature, ProbeFinding, nonce_of, probe
+from unerring.runtime.calls.cache_probe import MAX_CALLS, MIN_CALLS, nonce_of, probe
 from unerring.runtime.calls.ledger import CallTries, Ledger
-from unerring.runtime.calls.repeat_probe import MOST_REPEATS, probe_repeats
+from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
+from unerring.runtime.calls.repeat_probe import MAX_REPEAT_CALLS, probe_repeats
 from unerring.runtime.calls.retry import Caller, CallRequest, deferred
-from unerring.runtime.calls.share_probe import MOST_SHARED, probe_shared
+from unerring.runtime.calls.share_probe import MAX_SHARE_CALLS, probe_shared
 from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.runtime.refusals import refused_by_itself
 
@@ -21,43 +22,43 @@ log = logging.getLogger("unerring")
 
 
 async def probe_endpoint(endpoint: Sampler, subtask: Subtask, ledger: Ledger, caller: Caller) -> ProbeFinding | None:
-    """What trial calls show of an endpoint, before the session's first step, for which `subtask` is asked.
+    """Probe an endpoint before the session's first step, which asks `subtask`.
 
-    None where it refuses such calls. Raises `VotesCopied` where it gives copies.
+    Returns None where it refuses such calls. Raises `VotesCopied` where it sends copies.
     """
     state, config = ledger.state, ledger.config
     assert state.opened is not None
     step, limit = state.committed, state.policy.flags.max_output_tokens
     settings = state.request.alone(Settings(1.0, limit, state.opened.seed, step, 0))
     line = (
-        f"trying the endpoint {endpoint.name} out: {LEAST_CALLS} to {MOST_CALLS} short calls; where these show "
-        f"nothing, mostly 6 and at most {MOST_REPEATS + MOST_SHARED} more that read the run's next question"
+        f"trying the endpoint {endpoint.name} out: {MIN_CALLS} to {MAX_CALLS} short calls; where these show "
+        f"nothing, mostly 6 and at most {MAX_REPEAT_CALLS + MAX_SHARE_CALLS} more that read the run's next question"
     )
     log.info("%s", line)
     if config.notice is not None:
         config.notice(line)
-    trial, nonce = ProbeCalls(ledger, caller, endpoint), nonce_of(state.opened.seed, config.clock.time())
+    sender, nonce = ProbeSender(ledger, caller, endpoint), nonce_of(state.opened.seed, config.clock.time())
     try:
-        finding = await probe(trial.ask, nonce, settings)
+        finding = await probe(sender.send, nonce, settings)
     except ProviderGone as gone:
         if not refused_by_itself(gone):
             raise
-        return None  # a filter that takes no letters without a meaning says nothing of caches
+        return None  # a filter that refuses meaningless letters says nothing of caches
     if finding.nature is EndpointNature.UNSURE and finding.received:
         asked = state.request.settings(subtask, endpoint.compact, settings)
         question = subtask.worded(endpoint.compact)
-        with suppress(ProviderGone):  # it may refuse this one question; what else there is stops the run soon
-            finding = await probe_repeats(trial.ask, question, nonce, asked, finding)
+        with suppress(ProviderGone):  # it may refuse this question; other failures stop the run soon
+            finding = await probe_repeats(sender.send, question, nonce, asked, finding)
             if not finding.fatal:
-                finding = await probe_shared(trial.ask, question, nonce, asked, finding, config.clock)
+                finding = await probe_shared(sender.send, question, nonce, asked, finding, config.clock)
     ledger.record(Probed(step, f"{endpoint.name}: {finding.sentence}", Charge()))
     if finding.fatal:
         raise VotesCopied(f"{endpoint.name}: {finding.sentence}; {finding.advice}")
     return finding
 
 
-class ProbeCalls:
-    """Sends the trial calls of one endpoint, each under a number of its own."""
+class ProbeSender:
+    """Sends the probe calls of one endpoint, each with a number of its own."""
 
     def __init__(self, ledger: Ledger, caller: Caller, endpoint: Sampler) -> None:
         self._ledger = ledger
@@ -65,8 +66,8 @@ class ProbeCalls:
         self._endpoint = endpoint
         self._next = PROBE_SLOT
 
-    async def ask(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
-        """The samples of one call, through all passing failures."""
+    async def send(self, prompt: str, settings: Settings, n: int) -> list[Sample]:
+        """The samples of one call, retried after passing failures."""
         slot = self._next
         self._next -= 1
         tries = CallTries(self._ledger, (settings.step, slot, 1), None, self._ledger.config.stop)
@@ -81,5 +82,5 @@ class ProbeCalls:
 
 
 def can_be_probed(sampler: Sampler) -> bool:
-    """Whether there may be a cache between, and an answer comes while one waits: not in a batch, hours later."""
+    """Whether a sampler is an endpoint that answers at once, unlike a batch: it may have a cache in between."""
     return isinstance(sampler, Endpoint) and not deferred(sampler)

@@ -1,45 +1,45 @@
-"""Trying an endpoint out for replies that requests under way together share, where it does not write random letters.
+"""Probe whether an endpoint answers calls in flight together with one reply, where it writes no random letters.
 
-A gateway may hold back a request that is the same as one under way, and answer both with one reply (request
-coalescing). All first samples of a step are one reply then. Before a model that gives the same answer anyway neither
-texts nor identities show it, and latencies are those of answers. What shows it is when replies come: the run's own
-first question is sent, and sent again while it is under way. An answer of its own takes its time; a shared reply comes
-at the same moment as the first one, however much later it was asked for.
+A gateway may hold back a request that is the same as one in flight, and answer both with one reply (request
+coalescing). All first samples of a step are one reply then. With a model that gives the same answer anyway, neither
+texts nor ids show it, and latencies are those of answers. The times of replies show it: the run's own first question
+is sent, and sent again while the first call is in flight. An answer of its own takes its time; a shared reply comes at
+the same moment as the first one, however much later it was asked for.
 
 **What is compared.** Each round has three calls: the question with a new last line; the same again, after a part of
 the usual latency; and together with that, the question with another last line, which shares nothing. The reply is
-shared where the second has the text of the first and comes within TOLERANCE of its latency, and the third does not.
-The first round in which that does not hold ends the trial: for an honest endpoint mostly the first. A round whose
-second call was sent at the wrong moment, since something held up one of the two, is made again; AGAIN are, at most.
+shared where the second has the text of the first and comes within TOLERANCE_SHARE of its latency, and the third does
+not. The first round in which that does not hold ends the probe: for an honest endpoint usually the first. A round
+whose second call was sent at the wrong moment, since one of the two was delayed, is repeated, MAX_REPEATED_ROUNDS
+times at most.
 
-**How often an honest endpoint is accused.** Its second and third call are sent together and take equally long but for
-the line. All rounds go wrong less often than once in 100,000 sessions for latencies that are log-normal with a
+**How often an honest endpoint is accused.** Its second and third call are sent together and take equally long except
+for the line. All rounds go wrong less often than once in 100,000 sessions for latencies that are log-normal with a
 deviation of up to 1, exponential, uniform over a factor of three, or of two sorts that differ by a factor of up to
-eight; and once in 4,000 where a server sends replies at regular ticks only. PARTS differ, so that two sorts of
+eight; and once in 4,000 where a server sends replies at regular ticks only. WAIT_SHARES differ, so that two sorts of
 latencies do not differ by all of them.
 
-Not found: a gateway that shares only some of the replies, and one whose model takes less than LEAST_SECONDS. Where the
-run has no calls under way at once nothing is shared, and nothing is found.
+Not found: a gateway that shares only some of the replies, and one whose model takes less than MIN_ANSWER_SECONDS.
+Where the run has no calls in flight at once nothing is shared, and nothing is found.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import SentCall
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.calls.cache_probe import MOST_TOKENS, Ask, EndpointNature, ProbeFinding, at_once
+from unerring.runtime.calls.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, at_once
 from unerring.runtime.protocols import Clock
 
-PARTS = 0.3, 0.4, 0.5, 0.6, 0.7  # of the usual latency, after which the same is sent again; one for each round
-AGAIN = 2  # rounds
-MOST_SHARED = 3 * (len(PARTS) + AGAIN)  # calls
-TOLERANCE = 0.05  # of the first reply's latency
-JITTER = 0.01  # seconds: replies that come within them come at the same moment, as far as this machine can tell
-LEAST_SECONDS = 0.1  # of an answer: jitter is too much of a faster one
+WAIT_SHARES = 0.3, 0.4, 0.5, 0.6, 0.7  # of the usual latency, after which the same is sent again; one for each round
+MAX_REPEATED_ROUNDS = 2
+MAX_SHARE_CALLS = 3 * (len(WAIT_SHARES) + MAX_REPEATED_ROUNDS)
+TOLERANCE_SHARE = 0.05  # of the first reply's latency
+JITTER_SECONDS = 0.01  # replies within them come at the same moment, as far as this machine can measure
+MIN_ANSWER_SECONDS = 0.1  # jitter is too large a part of a faster answer
 
 
 async def probe_shared(
-    ask: Ask, question: str, nonce: str, settings: Settings, so_far: ProbeFinding, clock: Clock
+    send: SendCall, question: str, nonce: str, settings: Settings, so_far: ProbeFinding, clock: Clock
 ) -> ProbeFinding:
     """Add to a finding whether calls for the run's own question share a reply; `settings` are those of a sample of it.
 
@@ -47,36 +47,33 @@ async def probe_shared(
     """
     asked = (sample.seconds for sent, sample, _ in so_far.received if sent.prompt.startswith(question))
     usual = min((seconds for seconds in asked if seconds is not None), default=0.0)
-    if usual < LEAST_SECONDS:
+    if usual < MIN_ANSWER_SECONDS:
         return so_far
-    limit = min(MOST_TOKENS, settings.max_output_tokens)
-    trial = _Trial(ask, question, nonce, replace(settings, temperature=1.0, max_output_tokens=limit), clock)
-    shared = await _shared(trial, usual)
-    nature = EndpointNature.SHARED if shared else so_far.nature
-    told = (
-        "Whenever it is sent again while it is under way, both replies come at the same moment: they are one"
-        if shared
-        else "Sent again while it is under way, it is answered by itself"
-    )
-    return replace(
-        so_far, nature=nature, sentence=f"{so_far.sentence}. {told}", received=so_far.received + tuple(trial.received)
-    )
+    probe = _ShareProbe(send, question, nonce, settings, clock)
+    if await _shared(probe, usual):
+        sentence = "Whenever it is sent again while in flight, both replies come at the same moment: they are one"
+        return probe.added_to(so_far, EndpointNature.SHARED, sentence)
+    return probe.added_to(so_far, so_far.nature, "Sent again while in flight, it is answered by itself")
 
 
-async def _shared(trial: "_Trial", usual: float) -> bool:
+async def _shared(trial: "_ShareProbe", usual: float) -> bool:
     """Whether every round shows a shared reply; `usual` is the usual latency, in seconds."""
     again = 0
-    for part in PARTS:
-        while (found := await trial.shares(part * usual)) is None and again < AGAIN:
+    for part in WAIT_SHARES:
+        while (shared := await trial.shares(part * usual)) is None and again < MAX_REPEATED_ROUNDS:
             again += 1
-        if not found:
+        if not shared:
             return False
     return True
 
 
 @dataclass(frozen=True, slots=True)
-class _Came:
-    """A reply to a prompt; `seconds` it took, and it came `at` a time of the clock."""
+class _TimedReply:
+    """A reply to a prompt.
+
+    seconds: its latency.
+    at: when it came, seconds of the clock.
+    """
 
     prompt: str
     sample: Sample
@@ -89,37 +86,31 @@ class _Came:
         return self.at - self.seconds
 
 
-@dataclass(slots=True)
-class _Trial:
-    """The rounds of a trial, and what they brought."""
+class _ShareProbe(QuestionProbe):
+    """The rounds of the probe."""
 
-    send: Ask
-    question: str
-    nonce: str
-    settings: Settings
-    clock: Clock
-    sent: int = 0
-    received: list[tuple[SentCall, Sample, bool]] = field(default_factory=list)
+    def __init__(self, send: SendCall, question: str, nonce: str, settings: Settings, clock: Clock) -> None:
+        super().__init__(send, question, nonce, settings)
+        self._clock = clock
 
     async def shares(self, wait: float) -> bool | None:
-        """Whether a request that is sent again after so many seconds shares the first one's reply.
+        """Whether a call that is sent again after so many seconds shares the first one's reply.
 
-        None where it was not sent amid the first one: a journal that waits for its disk may hold either up.
+        None where it was not sent while the first was in flight: waiting for the journal's disk may delay either.
         """
         line, other = (nonce_line(f"{self.nonce}:{which}:{self.sent}") for which in ("shared", "apart"))
         first, again, new = await at_once(self._ask(line), self._ask(line, wait), self._ask(other, wait))
         same = again.sample.text == first.sample.text
-        for came in (first, again, new):  # all of their prompts but the last line was read before
-            self.received.append((SentCall(came.prompt, later=True), came.sample, came is again and same))
-        tolerance = max(JITTER, TOLERANCE * first.seconds)
+        for one in (first, again, new):  # all of their prompts but the last line was read before
+            self.keep(one.prompt, True, [one.sample])
+        tolerance = max(JITTER_SECONDS, TOLERANCE_SHARE * first.seconds)
         if not 2 * tolerance <= again.sent - first.sent <= first.seconds:
             return None if same else False
         return same and abs(again.at - first.at) <= tolerance < abs(new.at - first.at)
 
-    async def _ask(self, line: str, wait: float = 0.0) -> _Came:
-        prompt, settings = self.question + line, replace(self.settings, slot=2 * self.sent)
-        self.sent += 1
+    async def _ask(self, line: str, wait: float = 0.0) -> _TimedReply:
         if wait:
-            await self.clock.sleep(wait)
-        sample = (await self.send(prompt, settings, 1))[0]
-        return _Came(prompt, sample, sample.seconds or 0.0, self.clock.time())
+            await self._clock.sleep(wait)
+        prompt = self.question + line
+        sample = (await self.call(prompt))[0]
+        return _TimedReply(prompt, sample, sample.seconds or 0.0, self._clock.time())
