@@ -165,7 +165,7 @@ def test_what_cannot_be_forked_leaves_no_file(source, tmp_path):
     for at, error, says in ((5, InputError, "has 4 committed steps"), (-1, InputError, "`?at`?")):
         with refused(source, says, error):
             unerring.fork(source, at, out, Doubling())
-    with refused(source, "is there already"):
+    with refused(source, "exists already"):
         unerring.fork(source, 2, source, Doubling())
     with refused(source, "holds a run of"):
         unerring.fork(source, 2, out, unerring.Hanoi(3))

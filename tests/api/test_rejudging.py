@@ -225,7 +225,7 @@ def test_a_question_that_changed_is_not_judged_again(tmp_path):
     chain.strict = False
     found = unerring.rejudge(path, chain)
     assert not found.recorded
-    assert "step 1 is asked otherwise" in found.notes[0]
+    assert "step 1 is now asked another question" in found.notes[0]
     with pytest.raises(ChainChanged, match="asked otherwise"):
         unerring.resume(path, chain, wordy)
 

@@ -117,7 +117,7 @@ def test_a_fork_that_cannot_be_is_one_line(cli, ledger):
     for words, says in (
         (("run.db", "--at", "9", "--out", "new.db"), "has 4 committed steps: fork it at step 0 to 4, not 9"),
         (("run.db", "--at", "-1", "--out", "new.db"), "--at"),
-        (("run.db", "--at", "1", "--out", "run.db"), "is there already"),
+        (("run.db", "--at", "1", "--out", "run.db"), "exists already"),
         (("run.db", "--at", "1", "--out", "no/such/new.db"), "cannot make a journal"),
         (("none.db", "--at", "1", "--out", "new.db"), "cannot read the journal none.db"),
         (("run.db", "--at", "1", "--out", "new.db", "--model", "nothing"), "no model is called"),

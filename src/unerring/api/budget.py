@@ -1,4 +1,4 @@
-"""What a run may cost: a budget in words, and the prices by which it is kept."""
+"""Budgets of runs and calibrations, and the prices by which they are kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,14 +23,14 @@ PriceTable: TypeAlias = Mapping[str, Price] | str | Path | None
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most that a run may take, over all its sessions; None is no limit.
+    """The most that a run may cost, over all its sessions; None is no limit.
 
     usd: dollars.
     tokens: tokens read and written.
     calls: requests sent to models.
     hours: hours that its sessions run.
-    strict: whether a bill above a call's worst case stops the run; otherwise later calls reserve as many times as
-        much.
+    strict: whether a bill above a call's worst case stops the run; otherwise later calls reserve more, in the same
+        proportion.
 
     Several runs of this process that are given the same object share it, whether they run one after the other, on one
     event loop or in threads: together they take no more than it says. An equal object is another budget.
@@ -57,17 +57,17 @@ class Budget:
         require_flag("strict", self.strict)
 
     def share(self, journal: str | Path | None) -> BudgetShare | None:
-        """The part in this budget of the run that has this journal, if any; None where it limits nothing."""
+        """The share of a run in this budget, by its journal, if it has one; None where nothing is limited."""
         limits = self.limits(SpendLimits())
         key = None if journal is None else Path(journal).resolve()
         return None if limits == SpendLimits(strict=self.strict) else BudgetShare(self._shared, key, limits)
 
     def count(self, journal: str | Path, account: Account) -> None:
-        """Count what the run in a journal took so far, as one of those that share this budget."""
+        """Count what the run in a journal has spent so far towards this budget."""
         self._shared.count(Path(journal).resolve(), account)
 
     def limits(self, before: SpendLimits) -> SpendLimits:
-        """The limits that hold from here on: those given here, and else those from before."""
+        """The limits from here on: those of this budget, and else those from before."""
         return SpendLimits(
             before.money if self.usd is None else floor(self.usd * PICODOLLARS_PER_DOLLAR),
             before.tokens if self.tokens is None else self.tokens,
@@ -77,13 +77,18 @@ class Budget:
         )
 
 
+def price_table(prices: PriceTable) -> Mapping[str, Price] | None:
+    """Prices by model, read from their file where a file is given."""
+    return read_prices(Path(prices)) if isinstance(prices, str | Path) else prices
+
+
 def allowance(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allowed | None = None) -> Allowed | None:
-    """What a run may take from here on, at which prices; None where that is as it was.
+    """The entry with the limits and prices of a run from here on; None where they are as before.
 
     Raises `InputError` for a limit that could not be kept with these models.
     """
     before = before or Allowed(SpendLimits())
-    limits, own = budget.limits(before.limits), read_prices(Path(prices)) if isinstance(prices, str | Path) else prices
+    limits, own = budget.limits(before.limits), price_table(prices)
     found = {one.name: price_of(one.name, own) for one in samplers_of(sampler)}
     tariffs = {name: price.tariff() for name, price in found.items() if price is not None}
     _require_limits_to_hold(sampler, limits, {**before.tariffs, **tariffs})

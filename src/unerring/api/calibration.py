@@ -76,17 +76,21 @@ def calibrate(
     seed: int = 0,
     options: PilotOptions = PilotOptions(),
 ) -> Calibration:
-    """Measure how often a model's votes on the steps of a chain are right, from about so many samples.
+    """Measure how often a model's votes on the steps of a chain are right.
 
-    `out` keeps the calibration; one that is begun there already goes on. A chain with `truth(state)` is judged by
-    that, any other by the winner of a wide vote, and one with `state_at(step)` and `length()` is entered at random
-    steps.
+    chain: the process. Votes are judged by its `truth(state)`, where it has that, else by the winner of a wide vote.
+        With `state_at(step)` and `length()` samples are of random steps, else of its steps from the first on.
+    model: as for `run`.
+    samples: about how many samples to draw.
+    out: the file of the calibration; a calibration that was begun there goes on.
+    seed: of the samples.
+    options: everything else.
 
-    Where calls are paid for, `out` with `.spend` behind its name is a journal of them: what they took, and every
-    sample that came. A budget holds over all sessions of a calibration, kills included.
+    Where calls are paid for, a journal `out` + `.spend` has every sample and what it cost. A budget holds over all
+    sessions of a calibration, kills included.
 
-    Raises `InputError` for what cannot be done as asked, and `Stopped` where it stops short, at a budget's end too:
-    what was drawn is kept with `out`, and the same call goes on.
+    Raises `InputError` for a wrong argument, and `Stopped` where it stops before its end, also at the end of a budget.
+    With `out` the samples drawn are kept, and the same call goes on.
     """
     require_made("options", options, PilotOptions)
     asked, grace = _PilotRequest(chain, model, samples, seed), options.grace
@@ -107,6 +111,8 @@ async def acalibrate(
 
 @dataclass(frozen=True, slots=True)
 class _PilotRequest:
+    """The arguments of a calibration."""
+
     chain: Chain
     model: Model
     samples: int
@@ -123,10 +129,10 @@ async def _calibrate(
     require_whole("seed", asked.seed, -MOST_SEED, MOST_SEED)
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
     policy = options.request.on(options.policy or recommended_policy(model_for_chain(chain, asked.model)) or Policy())
-    async with AsyncExitStack() as made:
-        named = f"pilot of {process_name(chain)}, seed {asked.seed}"
-        origin = SamplerContext(asked.seed, named, given_permission(options.allow_hosts))
-        sampler = make_sampler(asked.model, chain, origin, made)
+    async with AsyncExitStack() as stack:
+        run = f"pilot of {process_name(chain)}, seed {asked.seed}"
+        context = SamplerContext(asked.seed, run, given_permission(options.allow_hosts))
+        sampler = make_sampler(asked.model, chain, context, stack)
         require_request(options.request, samplers_of(sampler))
         calibration = _begun_calibration(_blank_calibration(asked, sampler, policy, options.request), path)
         if path is not None:
@@ -152,7 +158,7 @@ async def _calibrate(
     if stop.reason is not None and calibration.samples < calibration.asked_for:
         raise Interrupted(stop.reason)
     if not calibration.steps:
-        raise InputError("the process has no step that could be looked at")
+        raise InputError("the process has no step to draw samples of")
     return calibration
 
 
@@ -174,7 +180,7 @@ def _blank_calibration(asked: _PilotRequest, sampler: Sampler, policy: Policy, r
 
 
 def _begun_calibration(blank: Calibration, path: Path | None) -> Calibration:
-    """The calibration that a file holds already, to go on with, or the blank one."""
+    """The calibration that a file holds already, or the blank one."""
     if path is None or not path.exists():
         return blank
     begun = read_calibration(path)
@@ -188,7 +194,7 @@ def _begun_calibration(blank: Calibration, path: Path | None) -> Calibration:
 
 
 class _CalibrationWriter:
-    """Keeps a calibration in its file as it grows, never less than whole."""
+    """Writes a calibration to its file now and then, complete or not at all."""
 
     def __init__(self, path: Path | None, options: PilotOptions, ledger: Ledger) -> None:
         self._path = path

@@ -1,11 +1,12 @@
-"""Planning: margins and costs of a run by what was measured of its voters, and the policy that a target asks for."""
+"""Plan runs from calibrations: margins, costs, and the policy that reaches a target."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.prices import price_of
+from unerring.api.budget import PriceTable, price_table
 from unerring.api.calibration_files import read_calibration, shipped_calibration
 from unerring.api.resolve import Model, process_name, recommended_policy, sampler_for
 from unerring.core.arguments import require_path
@@ -38,18 +39,25 @@ def plan(
     steps: int,
     target: float = 0.95,
     rule: str = "ahead-by",
-    prices: Mapping[str, Price] | None = None,
+    prices: PriceTable = None,
     concurrency: int | None = None,
 ) -> list[ModelPlan]:
     """Plan a job for each calibrated model, cheapest first; models that cannot reach the target are left out.
 
-    `prices` go by model, ahead of the price table. Raises `InputError` (`unerring.errors.NoKCanHelp`), with the
-    reason, where no model can.
+    calibrations: calibrations, or their files.
+    steps: the number of steps of the job.
+    target: the probability that the whole chain is right.
+    rule: the name of the voting rule, as `--rule` takes it.
+    prices: prices by model, or the file of a price table; they replace those of the [prices] extra.
+    concurrency: samples under way at once, for the time; None takes as many as in the calibration.
+
+    Raises `InputError` (`unerring.errors.NoKCanHelp`), with the reason, where no model can reach the target.
     """
     if isinstance(calibrations, Calibration | str | Path) or not calibrations:
         raise InputError("calibrations is a list of one or more of them, or of their files")
     read = [one if isinstance(one, Calibration) else read_calibration(one) for one in calibrations]
-    models = [(one, price_of(one.model, prices)) for one in map(measured_assumptions, read)]
+    own = price_table(prices)
+    models = [(one, price_of(one.model, own)) for one in map(measured_assumptions, read)]
     return plan_all(models, PlannedJob(steps, target), PlanRequest(rule, None, concurrency))[0]
 
 
@@ -100,12 +108,12 @@ def planned_policy(
     None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
     """
     PlanRequest(target.rule)
-    found, steps = _calibration_of(model, target), length_of(chain)
-    if found is None or steps is None:
+    calibration, steps = _calibration_of(model, target), length_of(chain)
+    if calibration is None or steps is None:
         return None
-    _require_same(found, chain, model)
-    _require_same_request(found, request)
-    assumed, job = measured_assumptions(found), PlannedJob(steps, target.success)
+    _require_same(calibration, chain, model)
+    _require_same_request(calibration, request)
+    assumed, job = measured_assumptions(calibration), PlannedJob(steps, target.success)
     try:
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:
@@ -115,73 +123,73 @@ def planned_policy(
         base,
         rule=races.rule,
         vote_cap=max(base.vote_cap, races.cap),
-        first_temperature=found.temperature,
-        later_temperature=found.temperature,
-        flags=found.flag_rules,
+        first_temperature=calibration.temperature,
+        later_temperature=calibration.temperature,
+        flags=calibration.flag_rules,
     )
     return policy, plan_entry(assumed, races, job)
 
 
-def _require_same(found: Calibration, chain: Chain, model: Model) -> None:
-    """Raise `InputError` for a calibration of something else; the process may have had other parameters."""
+def _require_same(calibration: Calibration, chain: Chain, model: Model) -> None:
+    """Raise `InputError` for a calibration of another model or process; its parameters may be others."""
     specified = [model] if isinstance(model, str) else model
     if isinstance(specified, list | tuple) and all(isinstance(one, str) for one in specified):
         name = SEPARATOR.join(specified)
-        if name != found.model:  # a specification may leave out what a sampler's own name tells
+        if name != calibration.model:  # a sampler's own name may say more than its specification
             with sampler_for(model, chain, 0) as sampler:
                 name = sampler.name
-        if name != found.model:
-            raise InputError(f"the calibration is of {found.model}, not of {name}")
-    if process_name(chain) != found.process:
-        raise InputError(f"the calibration is of {found.process}, not of {process_name(chain)}")
-    _require_same_wordings(found, chain, model)
+        if name != calibration.model:
+            raise InputError(f"the calibration is of {calibration.model}, not of {name}")
+    if process_name(chain) != calibration.process:
+        raise InputError(f"the calibration is of {calibration.process}, not of {process_name(chain)}")
+    _require_same_wordings(calibration, chain, model)
 
 
-def _require_same_request(found: Calibration, request: Request) -> None:
-    """Raise `InputError` where a run would be asked otherwise than what was measured was."""
-    temperature = found.temperature
-    policy = Policy(first_temperature=temperature, later_temperature=temperature, flags=found.flag_rules)
+def _require_same_request(calibration: Calibration, request: Request) -> None:
+    """Raise `InputError` where a run has other request settings than the calibration."""
+    temperature = calibration.temperature
+    policy = Policy(first_temperature=temperature, later_temperature=temperature, flags=calibration.flag_rules)
     if request.on(policy) != policy:
         raise InputError(
-            f"the calibration is of temperature {found.temperature:g} and {found.flag_rules.max_output_tokens} output "
-            "tokens: calibrate with the settings that the run is to have, or give `k`"
+            f"the calibration is of temperature {temperature:g} and {calibration.flag_rules.max_output_tokens} "
+            "output tokens: calibrate with the settings that the run is to have, or give `k`"
         )
-    if {**request.to_json(), "nonce": None} != {**found.request, "nonce": None}:  # whose line asks nothing
+    if {**request.to_json(), "nonce": None} != {**calibration.request, "nonce": None}:  # its line asks nothing
         raise InputError(
             "the calibration was made with another system message or other further fields of its requests: calibrate "
             "with those that the run is to have, or give `k`"
         )
 
 
-def _require_same_wordings(found: Calibration, chain: Chain, model: Model) -> None:
-    """Raise `InputError` where the process is asked in other wordings than it was measured in: these vote apart."""
+def _require_same_wordings(calibration: Calibration, chain: Chain, model: Model) -> None:
+    """Raise `InputError` where the process is not asked in as many wordings as the calibration: each is a voter."""
     first = subtask_at(chain, started(chain), 0)
-    measured_in = max(wording_of(voter.name) for voter in found.voters)
+    measured_in = max(wording_of(voter.name) for voter in calibration.voters)
     if measured_in == 1 and (first is None or not first.paraphrases):
         return
     with sampler_for(model, chain, 0) as sampler:
         asked_in = wordings_asked(chain, sampler)
     if asked_in != measured_in:
         raise InputError(
-            f"the calibration is of {found.process} asked in {measured_in} wording{'s' * (measured_in > 1)}, and here "
-            f"it is asked in {asked_in}: calibrate it so"
+            f"the calibration is of {calibration.process} asked in {measured_in} wording{'s' * (measured_in > 1)}, "
+            f"and here it is asked in {asked_in}: calibrate it so"
         )
 
 
 def wordings_asked(chain: Chain, sampler: Sampler) -> int:
-    """In how many wordings a step is asked; each makes a voter of its own.
+    """The number of wordings that a step is asked in; each wording is a voter.
 
-    Raises `InputError` where that is not the same for all that take turns.
+    Raises `InputError` where models that take turns are asked in different numbers of wordings.
     """
     first = subtask_at(chain, started(chain), 0)
     members = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
-    found = {1 if first is None else len(first.wordings(member.compact)) for member in members}
-    if len(found) > 1:
+    calibration = {1 if first is None else len(first.wordings(member.compact)) for member in members}
+    if len(calibration) > 1:
         raise InputError(
             f"the models of {sampler.name} are not all asked in as many wordings: those that want compact prompts "
             "know one. They cannot be measured in turns; calibrate the others by themselves, or without paraphrases"
         )
-    return found.pop()
+    return calibration.pop()
 
 
 def _calibration_of(model: Model, target: Target) -> Calibration | None:

@@ -1,7 +1,7 @@
-"""Forking a run: a new run from one of its steps, with other settings.
+"""Fork a run: begin a new run from one of its steps, with other settings.
 
-The steps before that one are taken over, their choices checked by leading the process through them. The source is only
-read, and may be running.
+The steps before that step are taken over; their choices are checked by advancing the process over them. The source is
+only read, and may be running.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,20 +37,22 @@ from unerring.runtime.protocols import Sampler
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A fork, ready for `resume`."""
+    """A fork, ready for `resume`.
+
+    journal: its file.
+    process: the name of its process.
+    model: the name of its model.
+    step: the first step that it decides itself; the steps before are taken over.
+    origin: the run that it was forked from: journal, process, model, step, and the journal's hash up to the step.
+    trusted: whether the fork counts as begun by this user; a fork of another person's journal does so with trust only.
+    """
 
     journal: str
-    """Its file."""
     process: str
-    """The name of its process."""
     model: str
-    """The name of its model."""
     step: int
-    """The first step that it decides itself; those before are taken over."""
     origin: dict[str, Json]
-    """The run that it comes from: journal, process, model, step, and the hash of that journal up to the step."""
     trusted: bool
-    """Whether the fork counts as begun by this user; one of another person's journal does not, without trust."""
 
 
 def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
@@ -66,15 +68,21 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
 ) -> Fork:
     """Begin a new run at step `at` of the run in a journal, in the new file `out`; `resume` goes on with it.
 
-    Steps 0 to `at` - 1 are taken over with their choices; the certificate counts them as no evidence. Whatever is not
-    given is as in that run: model, margin and caps, seed, request settings, limits and prices. Of `options` the fork
-    keeps `policy`, `target`, the caps, `min_replies`, `escalate`, `request`, `budget` and `prices`; the others are
-    given to `resume`. `chain` is the process, where the journal cannot make it or its code has changed, and
-    `parameters` replace arguments of the process that is made. A model that is a function is given to `resume` again.
+    journal: the journal of the run, which is only read, and checked up to the step.
+    at: the first step that the fork decides itself. Steps before it keep their choices; the certificate does not count
+        them as evidence.
+    out: the fork's journal, a new file.
+    chain: the process, where the journal cannot make it or its code has changed.
+    model: what answers; a function has to be given to `resume` again.
+    k: the margin of votes that decides a step.
+    seed: of the samples.
+    options: the fork keeps `policy`, `target`, the caps, `min_replies`, `escalate`, `request`, `budget` and `prices`;
+        give the others to `resume`.
+    parameters: arguments of the process that replace those of the run.
 
-    The source is only read, also while it is running, and checked up to the step.
+    What is not given is as in the run: model, margin and caps, seed, request settings, limits and prices.
 
-    Raises `InputError` where there are fewer steps, where `out` is there already, or for settings that cannot be;
+    Raises `InputError` where there are fewer steps, where `out` exists, or for a setting that cannot be used;
     `ChainChanged` where the process leads to other states; and `JournalDamaged`.
     """
     require_whole("at", at, 0, MOST_TOTAL)
@@ -84,7 +92,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
         require_path(name, value)
     path, out = Path(journal), Path(out)
     if out.exists():
-        raise InputError(f"{out} is there already: a fork begins a new file")
+        raise InputError(f"{out} exists already: a fork begins a new file")
     source = _ForkedRun(path, at, chain, parameters, options.trust)
     while not source.is_read():
         pass
@@ -97,7 +105,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
 
 
 def _entries(source: "_ForkedRun", opened: Opened, paying: Allowed | None, time: float) -> Iterator[Entry]:
-    """The entries of the fork: how it is run, what it may take, the steps that it takes over, and that it waits."""
+    """Yield the entries of the fork: its settings, its budget, the steps that it takes over, and a stop."""
     yield opened
     if paying is not None:
         yield paying
@@ -111,12 +119,17 @@ def _entries(source: "_ForkedRun", opened: Opened, paying: Allowed | None, time:
 class _ForkedRun:
     """A run that is forked, read up to a step.
 
-    state: of the run at that step.
-    hash: of the journal up to there, hex digits.
+    path: its journal.
+    at: the step.
+    chain: the process or its name, where it is given.
+    parameters: arguments of the process that replace those of the run.
+    trust: whether to import code that only another person's journal names.
+    state: the entries up to the step, folded.
+    hash: the hash of the journal up to the step, hex digits.
     trusted: whether this user began the run, or trusts it.
-    made: its process.
-    accepted: how many accepted changes have been looked at for the parameters of the process.
-    accepted_parameters: those of the last of them.
+    made: the process.
+    accepted: the number of accepted changes that were read for the parameters of the process.
+    accepted_parameters: the parameters of the last of them.
     """
 
     path: Path
@@ -148,7 +161,7 @@ class _ForkedRun:
         return self.made is not None
 
     def steps(self) -> Iterator[Inherited]:
-        """The steps before the one to fork at, with the digests of the states that the process leads to now.
+        """Yield the steps before the one to fork at, with the digests of the states that the process leads to now.
 
         Raises `InputError` where there are too few, and `ChainChanged` where these are not the states of the run.
         """
@@ -218,7 +231,7 @@ class _ForkedRun:
 def _opening(
     source: _ForkedRun, model: Model | None, k: int | None, seed: int | None, options: Options
 ) -> tuple[Opened, Allowed | None]:
-    """The first entry of the fork, and what it may take at which prices, where that is known."""
+    """The first entry of the fork, and the entry with its budget and prices, if there is one."""
     before, state, chain = source.opened, source.state, source.process
     require_whole("seed", before.seed if seed is None else seed, -MOST_SEED, MOST_SEED)
     planned = options.target != Target()
@@ -229,8 +242,8 @@ def _opening(
     request, name = _merged(state.request, options.request), before.model
     paying: Allowed | None = Allowed(state.account.limits, state.account.tariffs)
     if model is not None or options.escalate is not None or options.budget != Budget() or options.prices is not None:
-        with ExitStack() as made:
-            sampler = _sampler(source, model, options, made)
+        with ExitStack() as stack:
+            sampler = _sampler(source, model, options, stack)
             require_request(request, samplers_of(sampler))
             name = sampler.name
             if model is not None or options.escalate is not None:
@@ -264,25 +277,25 @@ def _opening(
 
 
 def _merged(before: Request, given: Request) -> Request:
-    """The request settings of a run, with those that are given in their place."""
+    """The request settings of a run, replaced by those that are given."""
     system = before.system if given.system is None else given.system
     extra = given.extra or before.extra
     return replace(before, system=system, extra=extra).switched(given.nonce, given.echo)
 
 
-def _sampler(source: _ForkedRun, model: Model | None, options: Options, made: ExitStack) -> Sampler:
-    """The models of the fork, only to be looked at: no key is sent."""
+def _sampler(source: _ForkedRun, model: Model | None, options: Options, stack: ExitStack) -> Sampler:
+    """The models of the fork, to read their properties; no key is sent."""
     opened, chain = source.opened, source.process
     permission = permission_for(source.path, opened, source.trust or model is not None)
     given = model_for_chain(chain, model) if model is not None else opened.model
     if model is None and options.escalate is not None:
         given = opened.model.partition(RESERVE)[0]
-    seen = SamplerContext(opened.seed, permission=replace(permission, sends=False))
-    return make_sampler(given, chain, seen, made, options.escalate)
+    context = SamplerContext(opened.seed, permission=replace(permission, sends=False))
+    return make_sampler(given, chain, context, stack, options.escalate)
 
 
 def _paying(state: RunState, sampler: Sampler, options: Options) -> Allowed:
-    """What the fork may take: the limits of the run that hold for its models, and those that are given."""
+    """The budget of the fork: the limits of the run that apply to its models, and those that are given."""
     limits = state.account.limits
     if not any(one.paid for one in (*samplers_of(sampler), *reserves_of(sampler))):
         limits = SpendLimits(seconds=limits.seconds)

@@ -1,6 +1,6 @@
-"""Judging the stored samples of a journal again, by the present parser and check of its process.
+"""Rejudge a run: read its stored samples again by the present parser and check of its process.
 
-No model is made or asked, so it is free of charge. Open steps go on with the new verdicts; committed steps are only
+No model is made or asked, so it costs nothing. Open steps go on with the new verdicts; committed steps are only
 compared, and keep their choices.
 """
 
@@ -29,89 +29,99 @@ from unerring.errors import ChainChanged
 from unerring.runtime.config import SystemClock
 from unerring.runtime.question import Question, stored_question
 
-MAX_LISTED = 1000  # differences, and steps, that a result names one by one
+MAX_LISTED = 1000  # differences, and steps, that a result lists
 
 
 @dataclass(frozen=True, slots=True)
 class SampleReading:
-    """How a sample counts: as a vote, or flagged."""
+    """How a sample counts: as a vote, or flagged.
+
+    choice: the value that it votes for; None where it is flagged.
+    flag: why it is flagged, such as `malformed`; None for a vote.
+    """
 
     choice: Json
-    """The value that it votes for; None where it is flagged."""
     flag: str | None
-    """Why it is flagged, such as `malformed`; None for a vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A stored sample that reads otherwise now."""
+    """A stored sample that the present parser and check read differently.
+
+    step: the number of its step.
+    sample: its number within the step.
+    was: how it counted when it was received.
+    now: how it is read now.
+    committed: whether its step is committed, so that nothing changes for the run.
+    """
 
     step: int
-    """The step that it answers."""
     sample: int
-    """Its number within the step."""
     was: SampleReading
-    """How it counted when it came in."""
     now: SampleReading
-    """How the present parser and check read it."""
     committed: bool
-    """Whether its step is committed, so that nothing changes for the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overturned:
-    """A committed step that its samples, as they read now, would not decide as they did."""
+    """A committed step that its samples, as they are read now, would decide differently.
+
+    step: its number.
+    was: the value that was decided and carried forward; it stays.
+    now: the value that would be decided; None where votes would not decide.
+    decided: whether the stored samples would decide it at all.
+    """
 
     step: int
-    """Its number."""
     was: Json
-    """The value that was decided and carried forward; it stays."""
     now: Json
-    """The value that would be decided; None where votes would not decide."""
     decided: bool
-    """Whether the samples that are stored would decide it at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenChange:
-    """An open step whose samples read otherwise now, and go on so."""
+    """An open step whose samples are read differently now, and count as they are read now.
+
+    step: its number.
+    ahead: whether it was asked ahead, from a state that the run has not reached yet.
+    changed: the number of samples that are read differently.
+    verdict: the state of its race with them: `won`, `undecided`, or `open` where samples are to be drawn.
+    """
 
     step: int
-    """Its number."""
     ahead: bool
-    """Whether it was asked ahead, from a state that the run has not reached yet."""
     changed: int
-    """Samples that read otherwise."""
     verdict: str
-    """How its race stands with them: `won`, `undecided`, or `open` where samples are to be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejudgement:
-    """What judging the stored samples of a journal again found."""
+    """The outcome of judging the stored samples of a journal again.
+
+    process: the name of the process.
+    finished: whether the run is finished; then nothing is written.
+    steps: the number of committed steps that were compared.
+    samples: the number of samples that were read again, of committed and open steps.
+    changed: the number of samples that are read differently now.
+    differences: the first 1,000 of these samples.
+    overturned: the number of committed steps that would be decided differently.
+    overturns: the first 1,000 of these steps.
+    open: the open steps whose samples are read differently.
+    recorded: whether the new verdicts of open steps were written to the journal.
+    notes: what could not be judged again, a sentence each.
+    """
 
     process: str
-    """The process's name."""
     finished: bool
-    """Whether the run is finished: then nothing is written."""
     steps: int
-    """Committed steps that were compared."""
     samples: int
-    """Samples that were judged again, of committed and of open steps."""
     changed: int
-    """Samples that read otherwise now."""
     differences: tuple[Difference, ...]
-    """The first 1,000 of these."""
     overturned: int
-    """Committed steps that would be decided otherwise."""
     overturns: tuple[Overturned, ...]
-    """The first 1,000 of these."""
     open: tuple[OpenChange, ...]
-    """Open steps that go on with other verdicts."""
     recorded: bool
-    """Whether the new verdicts of open steps were written to the journal."""
     notes: tuple[str, ...]
-    """What could not be judged again, a sentence each."""
 
 
 def rejudge(
@@ -119,13 +129,13 @@ def rejudge(
 ) -> Rejudgement:
     """Judge the stored samples of a journal again, by the present parser and check of its process.
 
-    Open steps go on with the new verdicts, which become entries of the journal; with `dry_run` nothing is written. A
-    committed step keeps its choice: what reads otherwise there is listed, and so are steps that would be decided
-    otherwise. Flags that the text alone does not explain, such as `too long` or `copy`, stay. `chain` and `trust` are
-    those of `verify`.
+    Open steps go on with the new verdicts, which become entries of the journal; with `dry_run` nothing is written.
+    Committed steps keep their choices: their samples that are read differently are listed, and the steps that would be
+    decided differently. Flags that do not depend on the text alone, such as `too long` or `copy`, stay. `chain` and
+    `trust` are as for `verify`.
 
-    Raises `ChainChanged` where not only the reading of answers has changed: steps lead to other states, or the process
-    has other parameters. Raises `JournalBusy` where a runner has the journal, except with `dry_run`.
+    Raises `ChainChanged` where more than the reading of answers has changed: steps lead to other states, or the
+    process has other parameters. Raises `JournalBusy` where a runner has the journal, except with `dry_run`.
     """
     path = Path(journal)
     if dry_run:
@@ -205,11 +215,11 @@ class RejudgedRun(ReplayedRun):
         return stored_question(self.chain, step, state, self.state.request.question_text)
 
     def _read_again(self, question: Question, committed: bool) -> list[Judgement]:
-        """The samples of a step that read otherwise now."""
+        """Read the samples of a step again; returns the judgements that differ."""
         step, changes = question.step, []
         for slot in sorted(step.replies):
             reply = step.replies[slot]
-            if slot < step.first:  # set aside: it votes no more
+            if slot < step.first:  # set aside: it has no vote
                 continue
             was = None if reply.candidate is None else step.choice(reply.candidate)
             now = question.judged(step.text(slot), reply)
@@ -224,7 +234,7 @@ class RejudgedRun(ReplayedRun):
         return changes
 
     def _require_same(self) -> None:
-        """Raise `ChainChanged` where open steps cannot be judged, since they stand elsewhere now."""
+        """Raise `ChainChanged` where open steps cannot be judged, because their states or parameters have changed."""
         changes = [*self.changes, *parameter_changes(self.state.parameters, self.chain)]
         if changes:
             raise ChainChanged(
@@ -233,14 +243,14 @@ class RejudgedRun(ReplayedRun):
             )
 
     def judge_open(self, time: float) -> list[Rejudged]:
-        """Judge the samples of open steps again, and count their votes so; returns the entries that say so."""
+        """Judge the samples of open steps again, and count them as they are read now; returns the entries to write."""
         new: list[Rejudged] = []
         reached = 0
         for question, at in self._reachable():
             step = question.step
             reached += 1
             if step.question not in {None, question.digest}:
-                self._notes.append(f"step {step.step} is asked otherwise than before: its samples were not read again")
+                self._notes.append(f"step {step.step} is now asked another question: its samples were not read again")
             elif changes := self._read_again(question, committed=False):
                 place = None if step is self.state.frontier else at
                 new.append(Rejudged(step.step, tuple(changes), time, place))
@@ -251,17 +261,18 @@ class RejudgedRun(ReplayedRun):
             steps = "step was" if left == 1 else "steps were"
             self._notes.append(
                 f"{left:,} {steps} asked ahead from states that the stored samples do not lead to, and not judged "
-                "again: should such a state come up, the run stops there, and rejudge reads its samples then"
+                "again: if the run reaches such a state, it stops there; rejudge it then"
             )
         return sorted(new, key=lambda entry: entry.step)
 
     def _reachable(self) -> Iterator[tuple[Question, str]]:
-        """Open steps that have samples, with the digests of their places, as far as states can be made again.
+        """Yield the questions of open steps that have samples, with the digests of their states.
 
-        States are led to from the frontier: by what a stored sample chose, by the process's own guess, or beside it.
+        States are made again from the frontier on: from choices of stored samples, the process's own `guess`, and its
+        `beside`. Steps whose states cannot be made again are left out.
         """
         state, frontier = self.state, (self.state.committed, self.state.last_digest)
-        found = {frontier}
+        seen = {frontier}
         waiting: list[tuple[int, str, Json]] = [(*frontier, self.at)]
         while waiting:
             number, at, place = waiting.pop()
@@ -272,12 +283,12 @@ class RejudgedRun(ReplayedRun):
                     yield question, at
             following = state.open.get(number + 1, {})
             for reached, digest in self._following(number, question, place) if following else ():
-                if digest in following and (number + 1, digest) not in found:
-                    found.add((number + 1, digest))
+                if digest in following and (number + 1, digest) not in seen:
+                    seen.add((number + 1, digest))
                     waiting.append((number + 1, digest, reached))
 
     def _readable(self, step: OpenStep, state: Json) -> Question | None:
-        """The question of a step that was asked ahead; None where the user's code fails, on what may never come."""
+        """The question of a step that was asked ahead; None where the user's code fails on its state."""
         with suppress(Exception):
             question = self._question(step, state)
             for slot, reply in step.replies.items() if question is not None else ():
@@ -287,7 +298,7 @@ class RejudgedRun(ReplayedRun):
         return None
 
     def _following(self, number: int, question: Question | None, state: Json) -> list[tuple[Json, str]]:
-        """States that may follow one, with their digests. The user's code may fail on those that never come to be."""
+        """The states that may follow one, with their digests; those on which the user's code fails are left out."""
         chain = self.chain
         states: list[tuple[Json, str]] = []
         choices = [] if question is None else [parsed(choice) for choice in _choices(question)]
@@ -304,11 +315,11 @@ class RejudgedRun(ReplayedRun):
         return states
 
     def result(self, new: list[Rejudged], recorded: bool) -> Rejudgement:
-        """All that was found."""
+        """The outcome, for the user."""
         if self._skipped:
             self._notes.append(f"{self._skipped:,} steps from before accepted changes were not compared")
         if self._reworded:
-            self._notes.append(f"{self._reworded:,} committed steps are asked otherwise than they were")
+            self._notes.append(f"{self._reworded:,} committed steps are now asked another question")
         return Rejudgement(
             process=self.opened.process,
             finished=self.state.finished is not None,
@@ -330,7 +341,7 @@ class RejudgedRun(ReplayedRun):
 
 
 def _choices(question: Question) -> list[str]:
-    """The choices of a step's samples, as they read before and as they read now."""
+    """The choices of a step's samples, as they were read before and as they are read now."""
     step = question.step
     now = (question.judged(step.text(slot), reply).choice for slot, reply in step.replies.items())
     return list(dict.fromkeys([*step.choices, *(choice for choice in now if choice is not None)]))
