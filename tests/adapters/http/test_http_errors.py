@@ -7,7 +7,7 @@ import pytest
 
 from tables import each
 from unerring.adapters.chat.response import ExpectedReply, outcome
-from unerring.adapters.http.errors import MAX_ERROR_BYTES, error_from_json, failure, one_line, read_error, retry_after
+from unerring.adapters.http.errors import MAX_ERROR_BYTES, error_from_json, failure, one_line, read_error
 from unerring.adapters.http.retry_after import requested_wait
 from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -224,8 +224,8 @@ def test_an_error_without_words_says_its_status():
 )
 def test_how_long_to_wait(headers, wait):
     """Seconds, dates, milliseconds and durations are understood; what makes no sense is no wait, a day is the most."""
-    told = retry_after(headers, NOW)
-    assert told == (None if wait is None else pytest.approx(wait))
+    asked = requested_wait(headers, NOW)
+    assert (None if asked is None else asked.seconds) == (None if wait is None else pytest.approx(wait))
 
 
 @each(

@@ -1,14 +1,14 @@
-"""Decide by its finish reason whether an answer may vote: only reasons known to mean a complete answer allow it.
+"""Convert finish reasons of all providers: only reasons known to mean a complete answer let it vote.
 
 Servers differ in words and in spelling (`end_turn`, `COMPLETE`, `maxTokens`, `content-filter`); case and punctuation
-are ignored. An answer with an unknown reason does not vote: new reasons are mostly new ways to fail.
+are ignored. An answer with an unknown reason does not vote: most new reasons are new ways to fail.
 """
 
 from unerring.core.voting.sample import Finish
 
-MAX_REASON_CHARS = 60  # characters of it that are kept
+MAX_REASON_CHARS = 60  # of a reason that are kept
 
-_WHOLE = frozenset(
+_COMPLETE = frozenset(
     {
         "stop",  # OpenAI and nearly everyone; Gemini: STOP
         "eos",  # Together
@@ -20,7 +20,7 @@ _WHOLE = frozenset(
         "normal",  # Baidu
     }
 )
-_AT_THE_LIMIT = frozenset(
+_LENGTH = frozenset(
     {
         *("length", "maxtokens", "maxoutputtokens", "maxcompletiontokens", "maximumtokens", "tokenlimit"),
         *("finishreasonmaxtokens", "reasonmaxlen"),
@@ -32,17 +32,17 @@ _REFUSED = frozenset(
         *("guardrailintervened", "errortoxic", "moderation"),
     }
 )
-_FILTERS = ("filter", "safety", "guardrail")  # in whichever word: content_filter, content-filtered, IMAGE_SAFETY
+_FILTERS = ("filter", "safety", "guardrail")  # as a part of any word: content_filter, content-filtered, IMAGE_SAFETY
 
 
 def finish_of(reason: str | None, always_given: bool) -> Finish:
-    """Why an answer ended. `always_given` says that the server gives reasons, so that one without is cut short."""
+    """Why an answer ended. `always_given`: the server gives reasons, so that an answer without one is incomplete."""
     if reason == "stop":
         return Finish.STOP
     word = "".join(character for character in (reason or "")[:200].lower() if character.isalnum())
-    if word in _WHOLE or (not reason and not always_given):
+    if word in _COMPLETE or (not reason and not always_given):
         return Finish.STOP
-    if word in _AT_THE_LIMIT:
+    if word in _LENGTH:
         return Finish.LENGTH
     if word in _REFUSED or any(part in word for part in _FILTERS):
         return Finish.REFUSED

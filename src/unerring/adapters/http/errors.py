@@ -1,7 +1,7 @@
-"""What a provider's refusal means: from a status, headers and an error's body to a failure by its kind. Pure.
+"""Convert an error of a provider into a failure by its kind: from the status, the headers and the body. Pure.
 
-`RATE_LIMITED`, `OVERLOADED` and `TRANSIENT` say that nothing was computed. What may have been computed is `UNKNOWN`,
-since it may be billed.
+`RATE_LIMITED`, `OVERLOADED` and `TRANSIENT` mean that nothing was computed. A call that may have been computed, and so
+billed, is `UNKNOWN`.
 """
 
 import json
@@ -14,10 +14,10 @@ from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 Failure: TypeAlias = ProviderBusy | ProviderDown
-MAX_MESSAGE_CHARS = 300  # characters
-MAX_ERROR_BYTES = 1 << 16  # bytes of an error's body that are looked at
-MAX_PAGE_CHARS = 1 << 12  # characters of one that is no JSON
-MAX_CODE_CHARS = 200  # characters of a code
+MAX_MESSAGE_CHARS = 300
+MAX_ERROR_BYTES = 1 << 16  # of an error's body that are read
+MAX_PAGE_CHARS = 1 << 12  # of a body that is not JSON
+MAX_CODE_CHARS = 200
 
 _QUOTA = re.compile(r"insufficient_(quota|credits|balance|funds)|billing|payment_required|quota_exceeded_for_plan")
 _NO_CREDIT = re.compile(r"credit balance is too low|insufficient (credit|balance|fund)", re.IGNORECASE)
@@ -33,8 +33,8 @@ _TOO_LONG_WORDS = re.compile(
 _TITLE = re.compile(r"<title[^<>]{0,80}>([^<]+)", re.IGNORECASE)
 _TAGS = re.compile(r"<[^<>]*>")
 
-# Kinds by status; of those not named, 5xx pass and the rest does not.
-_BY_STATUS = {
+# Kinds by status. Of those not listed, 5xx are transient and all others are invalid.
+_KIND_BY_STATUS = {
     401: FailureKind.DENIED,
     402: FailureKind.QUOTA,
     403: FailureKind.DENIED,
@@ -49,9 +49,9 @@ _BY_STATUS = {
     505: FailureKind.INVALID,
     529: FailureKind.OVERLOADED,
 }
-_LASTING = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID, FailureKind.REFUSED}
-# What stands for a status where an error comes without one.
-_BY_WORD = {
+_LASTING_KINDS = {FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID, FailureKind.REFUSED}
+# Statuses of words in an error's codes, for an error that comes without a status.
+_STATUS_BY_WORD = {
     "rate_limit": 429,
     "too_many_requests": 429,
     "insufficient_quota": 429,
@@ -74,7 +74,15 @@ _BY_WORD = {
 
 
 class ErrorBody:
-    """What an error's body says: its message, and the words that tell errors apart, where they are."""
+    """The body of an error.
+
+    message: the text for people.
+    codes: the codes that tell errors apart, in lower case, with spaces between them.
+    param: the parameter that was refused.
+    retry_delay: the wait that Gemini asks for, as text.
+    limits: headers about limits, by their names in lower case.
+    status: the HTTP status that its codes stand for.
+    """
 
     __slots__ = ("codes", "limits", "message", "param", "retry_delay", "status")
 
@@ -83,12 +91,12 @@ class ErrorBody:
         self.codes = codes
         self.param = param
         self.retry_delay: str | None = None
-        self.limits: dict[str, str] = {}  # headers about limits, by their names in lower case
+        self.limits: dict[str, str] = {}
         self.status: int | None = None
 
     @property
     def filtered(self) -> bool:
-        """Whether it was the question's content that was objected to."""
+        """Whether the content of the question was refused."""
         return _FILTERED.search(self.codes) is not None
 
     @property
@@ -98,7 +106,7 @@ class ErrorBody:
 
 
 def error_from_json(value: object) -> ErrorBody:
-    """Read an error as it came in JSON, in any of the shapes there are; never raises."""
+    """Read a JSON error, in any of the shapes that providers use; never raises."""
     for key in ("error", "errors", "message", "detail"):
         value = _first(value)  # Gemini puts its error into a list, FastAPI its details
         if isinstance(value, dict) and isinstance(value.get(key), dict | list):
@@ -116,13 +124,13 @@ def error_from_json(value: object) -> ErrorBody:
         codes.append("flagged")
     words = " ".join(str(code)[:MAX_CODE_CHARS] for code in codes if isinstance(code, str | int)).lower()
     messages = (value.get(key) for key in ("message", "msg", "error", "detail"))
-    where = value.get("param", value.get("loc"))  # loc is FastAPI's: a list that ends in the field
-    param = where[-1] if isinstance(where, list) and where else where
-    said = ErrorBody(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
-    said.retry_delay = _retry_delay(value.get("details"))
-    said.limits = _limits(metadata.get("headers")) if isinstance(metadata, dict) else {}
-    said.status = _status_in(value.get("code"), said.codes)
-    return said
+    param = value.get("param", value.get("loc"))  # loc is FastAPI's: a list that ends in the field
+    param = param[-1] if isinstance(param, list) and param else param
+    error = ErrorBody(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
+    error.retry_delay = _retry_delay(value.get("details"))
+    error.limits = _limits(metadata.get("headers")) if isinstance(metadata, dict) else {}
+    error.status = _status_in(value.get("code"), error.codes)
+    return error
 
 
 def _first(value: object) -> object:
@@ -134,7 +142,7 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 
 def _retry_delay(details: object) -> str | None:
-    """Gemini's RetryInfo."""
+    """The delay in Gemini's RetryInfo."""
     for detail in details[:20] if isinstance(details, list) else ():
         if isinstance(detail, dict) and isinstance(delay := detail.get("retryDelay"), str):
             return delay
@@ -142,7 +150,7 @@ def _retry_delay(details: object) -> str | None:
 
 
 def _limits(headers: object) -> dict[str, str]:
-    """Headers that OpenRouter puts into an error: those of the provider that it asked."""
+    """Headers that OpenRouter copies into an error from the provider that it asked."""
     pairs = list(headers.items())[:50] if isinstance(headers, dict) else []
     return {str(name)[:MAX_CODE_CHARS].lower(): str(value) for name, value in pairs if isinstance(value, str | int)}
 
@@ -152,62 +160,56 @@ def _status_in(code: object, codes: str) -> int | None:
         code = int(code)
     if isinstance(code, int) and 300 <= code <= 599:
         return code
-    return next((status for word, status in _BY_WORD.items() if word in codes), None)
+    return next((status for word, status in _STATUS_BY_WORD.items() if word in codes), None)
 
 
 def read_error(body: bytes) -> ErrorBody:
-    """Read the body of an error: JSON, a page or plain words; never raises."""
+    """Read the body of an error: JSON, an HTML page or plain text; never raises."""
     text = body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
     try:
-        said = error_from_json(json.loads(text))
+        error = error_from_json(json.loads(text))
     except (ValueError, RecursionError):
-        said = ErrorBody()
-    if not said.message:  # in no place that is known: the body itself, or a page's title
+        error = ErrorBody()
+    if not error.message:  # then the page's title, or the whole text
         page = text[:MAX_PAGE_CHARS]
         title = _TITLE.search(page)
-        said.message = title[1] if title else _TAGS.sub(" ", page)
-    return said
+        error.message = title[1] if title else _TAGS.sub(" ", page)
+    return error
 
 
 def failure(
-    status: int, said: ErrorBody, headers: Mapping[str, str], where: str, secret: Secret, now: float
+    status: int, error: ErrorBody, headers: Mapping[str, str], place: str, secret: Secret, now: float
 ) -> Failure:
-    """The failure that a status means, with what the server said. `now` is seconds since 1970."""
-    kind = _kind(status, said)
+    """The failure of a status, with the server's message. `place` names the server; `now` is seconds since 1970."""
+    kind = _kind(status, error)
     if 300 <= status <= 399:
-        words = f"{where} answered {status}: redirects are not followed; give the address that it leads to"
+        words = f"{place} answered {status}: redirects are not followed; give the address that it leads to"
         return ProviderDown(one_line(words, secret), kind)
-    words = one_line(f"{where} answered {status}: {secret.scrubbed(said.message)[: 8 * MAX_MESSAGE_CHARS]}", secret)
-    if kind in _LASTING:
+    words = one_line(f"{place} answered {status}: {secret.scrubbed(error.message)[: 8 * MAX_MESSAGE_CHARS]}", secret)
+    if kind in _LASTING_KINDS:
         return ProviderDown(words.rstrip(": "), kind, status)
     limited = status == 429
-    wait = requested_wait(headers, now, said.retry_delay, limited) or requested_wait(said.limits, now, None, limited)
+    wait = requested_wait(headers, now, error.retry_delay, limited) or requested_wait(error.limits, now, None, limited)
     busy = ProviderBusy(words.rstrip(": "), None, kind)
     if wait is not None:
         busy.retry_after, busy.reading = wait.seconds, one_line(wait.reading, secret)
     return busy
 
 
-def _kind(status: int, said: ErrorBody) -> FailureKind:
-    if status in {400, 403, 429} and (_QUOTA.search(said.codes) or _NO_CREDIT.search(said.message[:1000])):
+def _kind(status: int, error: ErrorBody) -> FailureKind:
+    if status in {400, 403, 429} and (_QUOTA.search(error.codes) or _NO_CREDIT.search(error.message[:1000])):
         return FailureKind.QUOTA
-    if (status in {400, 403, 422} and said.filtered) or (status in {400, 422} and said.too_long):
+    if (status in {400, 403, 422} and error.filtered) or (status in {400, 422} and error.too_long):
         return FailureKind.REFUSED
-    known = _BY_STATUS.get(status)
+    known = _KIND_BY_STATUS.get(status)
     if known is not None:
         return known
     return FailureKind.TRANSIENT if 500 <= status <= 599 else FailureKind.INVALID
 
 
 def one_line(text: str, secret: Secret) -> str:
-    """The text as one line of 300 characters at most: no control characters, no key."""
-    # the key is taken out once more at the end, lest what was dropped in between had hidden it
+    """The text as one line of `MAX_MESSAGE_CHARS` at most, without control characters and the key."""
+    # the key is removed twice: dropped characters may have split it
     shortened = secret.scrubbed(text)[: 8 * MAX_MESSAGE_CHARS]
     line = secret.scrubbed(" ".join("".join(c if c.isprintable() else " " for c in shortened).split()))
     return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1] + "…"
-
-
-def retry_after(headers: Mapping[str, str], now: float, told: str | None = None) -> float | None:
-    """How many seconds the provider asks to wait, a day at most; None if it does not say."""
-    wait = requested_wait(headers, now, told)
-    return None if wait is None else wait.seconds

@@ -1,7 +1,7 @@
-"""Read from the headers of a refusal how many seconds a provider asks to wait.
+"""Read from the headers of an error how many seconds a provider asks to wait.
 
-Providers put a number of seconds, of milliseconds, a duration (`1m30s`), a date (RFC 9110 or RFC 3339) or a time since
-1970 into the same headers. A number too large to be meant as a wait is a time: seconds since 1970 have ten digits,
+Providers write a number of seconds or milliseconds, a duration (`1m30s`), a date (RFC 9110 or RFC 3339) or a time
+since 1970 into the same headers. A number that is too large for a wait is a time: seconds since 1970 have ten digits,
 milliseconds thirteen.
 """
 
@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-MAX_WAIT_SECONDS = 86_400.0  # seconds: what says more is taken for a day
-MAX_VALUE_CHARS = 64  # characters of a header's value that are read, and quoted in messages
+MAX_WAIT_SECONDS = 86_400.0  # longer waits are shortened to a day
+MAX_VALUE_CHARS = 64  # of a header's value that are read, and quoted in messages
 MIN_EPOCH_SECONDS = 1e9  # numbers from here on are seconds since 1970 (that of 2001) ...
 MIN_EPOCH_MILLISECONDS = 1e11  # ... and from here on milliseconds
-MIN_DATED_SECONDS = 43_200.0  # seconds from which on a time is shown with its date
+MIN_DATED_SECONDS = 43_200.0  # times so far away are shown with their date
 
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
 _DURATION = re.compile(r"(?:([0-9.]+)d)?(?:([0-9.]+)h)?(?:([0-9.]+)m(?!s))?(?:([0-9.]+)s)?(?:([0-9.]+)ms)?")
@@ -29,21 +29,25 @@ _STRUCTURED = re.compile(r"(?:^|[;,\s])(r|remaining|t|reset)\s*=\s*([0-9]{1,12})
 
 
 class RetryAfter(NamedTuple):
-    """Seconds to wait, a day at most, and how they were read out of which header."""
+    """A wait that a provider asks for.
+
+    seconds: its length, a day at most.
+    reading: the header that it was read from, and how.
+    """
 
     seconds: float
     reading: str
 
 
 def requested_wait(
-    headers: Mapping[str, str], now: float, told: str | None = None, limited: bool = False
+    headers: Mapping[str, str], now: float, delay: str | None = None, limited: bool = False
 ) -> RetryAfter | None:
-    """How long the provider asks to wait; None if it does not say. `now` is seconds since 1970.
+    """The wait that the provider asks for, if it does. `now` is seconds since 1970.
 
     Pass headers in lower case, or in a mapping that ignores case. In order of precedence: retry-after-ms, retry-after
-    (RFC 9110 section 10.2.3), what the error itself says (`told`), and the latest reset of the exhausted limits.
-    `limited` says that the refusal is a rate limit (429): then a limit whose remainder is not given counts as
-    exhausted too, unless another one is.
+    (RFC 9110 section 10.2.3), the `delay` in the error's body, and the latest reset of the exhausted limits.
+    `limited` means that the error is a rate limit (429): then a limit without a remainder counts as exhausted too,
+    unless another one is.
     """
     clock = _server_time(headers, now)
     if (number := _decimal(headers.get("retry-after-ms"))) is not None:
@@ -51,27 +55,27 @@ def requested_wait(
         if number >= MIN_EPOCH_MILLISECONDS:
             return _until("retry-after-ms", value, number / 1000, clock)
         return _wait("retry-after-ms", value, number / 1000)
-    for name, text in (("retry-after", headers.get("retry-after")), ("the error", told)):
+    for name, text in (("retry-after", headers.get("retry-after")), ("the error", delay)):
         if text is not None and (wait := _read(name, text, clock)) is not None:
             return wait
-    used_up: list[RetryAfter] = []
-    unsaid: list[RetryAfter] = []
+    exhausted: list[RetryAfter] = []
+    unclear: list[RetryAfter] = []
     for name, text, remaining in _resets(headers):
         wait = _read(name, text, clock, past=False)
         if wait is not None and (remaining is None or remaining <= 0):
-            (unsaid if remaining is None else used_up).append(wait)
-    return max(used_up or (unsaid if limited else []), default=None)
+            (unclear if remaining is None else exhausted).append(wait)
+    return max(exhausted or (unclear if limited else []), default=None)
 
 
 def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, str, float | None]]:
-    """When each limit is lifted, as it is written, and how much remains of it, where that is said."""
+    """Each limit: header name, time of its reset as written, and what remains of it, where that is given."""
     for name in headers:
         lowered = name.lower()
         if "ratelimit" not in lowered:
             continue
         if lowered == "ratelimit":
-            given = dict(_STRUCTURED.findall(headers[name][:200].lower()))
-            reset, left = given.get("t", given.get("reset")), given.get("r", given.get("remaining"))
+            values = dict(_STRUCTURED.findall(headers[name][:200].lower()))
+            reset, left = values.get("t", values.get("reset")), values.get("r", values.get("remaining"))
             if reset is not None:
                 yield lowered, reset, _decimal(left)
         elif _RESET.fullmatch(lowered):
@@ -80,7 +84,7 @@ def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, str, float | None
 
 
 def _read(name: str, text: str, now: float, past: bool = True) -> RetryAfter | None:
-    """A wait in any of its forms. Times that have passed are no wait at all, or None where `past` says so."""
+    """A wait in any of its forms. A time that has passed is a wait of 0 s, or None where `past` is false."""
     text = text.strip()[:MAX_VALUE_CHARS]
     number = _decimal(text)
     if number is None and (duration := _duration(text)) is not None:
@@ -105,15 +109,15 @@ def _wait(name: str, text: str, seconds: float) -> RetryAfter | None:
 def _until(name: str, text: str, when: float, now: float) -> RetryAfter:
     away = max(0.0, when - now)
     try:
-        form = "%H:%M:%S UTC" if away < MIN_DATED_SECONDS else "%Y-%m-%d %H:%M:%S UTC"
-        time = datetime.fromtimestamp(when, UTC).strftime(form)
+        pattern = "%H:%M:%S UTC" if away < MIN_DATED_SECONDS else "%Y-%m-%d %H:%M:%S UTC"
+        time = datetime.fromtimestamp(when, UTC).strftime(pattern)
     except (ValueError, OverflowError, OSError):
         time = "beyond all calendars"
     return RetryAfter(min(away, MAX_WAIT_SECONDS), f"{name}: {text} read as the time {time}, {away:.0f} s from now")
 
 
 def _server_time(headers: Mapping[str, str], now: float) -> float:
-    """The time by the server's own clock, where it tells it: ours may be wrong."""
+    """The time by the server's clock, where it is given, since ours may be wrong."""
     sent = _date(headers.get("date", ""))
     return now if sent is None else sent
 
@@ -124,7 +128,7 @@ def _decimal(text: str | None) -> float | None:
 
 
 def _signed(text: str) -> float | None:
-    """What remains of a limit: some go below nothing."""
+    """What remains of a limit, -1 for any negative number."""
     return -1.0 if text.strip().startswith("-") else _decimal(text)
 
 
@@ -138,7 +142,7 @@ def _date(text: str) -> float | None:
 
 
 def _duration(text: str) -> float | None:
-    """Seconds of 1s, 6m0s, 250ms, 1h2m3.5s."""
+    """The seconds of a duration such as 1s, 6m0s, 250ms, 1h2m3.5s."""
     parts = _DURATION.fullmatch(text.strip()[:40])
     if parts is None or not any(parts.groups()):
         return None

@@ -1,7 +1,7 @@
-"""Which model at which address, with which key: the words `openai/MODEL@URL,option,...` and the environment.
+"""Endpoint, key and proxy of a model, from a specification `openai/MODEL@URL,option,...` and the environment.
 
 A key comes from the environment alone and goes to the one host that it belongs to. It is kept in a `Secret`, which
-shows it to nobody but whoever makes the header, and takes it out of texts that come back.
+shows it in the header only, and removes it from texts that come back.
 """
 
 import math
@@ -33,7 +33,7 @@ KEY_VARIABLES = {
     "generativelanguage.googleapis.com": "GEMINI_API_KEY",
 }
 
-_WRITTEN = (
+_SYNTAX = (
     "openai/MODEL or openai/MODEL@URL, then any of ,compact ,timeout=SECONDS ,n=1 ,logprobs=off ,seed=off ,schema=off"
 )
 _ADDRESS = re.compile(r"@(?=[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -45,10 +45,16 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")  # RFC 9110, section 5.5, without sp
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """A model behind an address. `url` is the base URL, without a slash at its end; `timeout` is in seconds.
+    """A model behind an address.
 
-    `several`: more than one sample may be asked for in a request. `logprobs`, `seed`, `schema`: these are asked for
-    and sent.
+    model: the model's name at the provider.
+    url: the base URL, without a slash at its end.
+    compact: whether processes use their compact prompts.
+    timeout: seconds for a request.
+    several: whether a request may ask for more than one sample.
+    logprobs: whether log-probabilities are asked for.
+    seed: whether a seed is sent.
+    schema: whether an answer's JSON schema is sent.
     """
 
     model: str
@@ -62,7 +68,7 @@ class EndpointSpec:
 
     @property
     def name(self) -> str:
-        """The words that make this specification again, the same for all that mean the same."""
+        """The specification in its one canonical form."""
         words = [f"{PROVIDER}/{self.model}" + ("" if self.url == DEFAULT_URL else f"@{self.url}")]
         if self.compact:
             words.append("compact")
@@ -79,12 +85,15 @@ class EndpointSpec:
 
     @property
     def place(self) -> str:
-        """The host, with its port where that is not the usual one."""
+        """The host, with its port where that is not the default."""
         return urlsplit(self.url).netloc
 
 
 class Secret:
-    """A key, or none. It shows in no representation."""
+    """A key, or none. No representation shows it.
+
+    variable: the environment variable that the key is read from.
+    """
 
     __slots__ = ("_finder", "_key", "variable")
 
@@ -97,7 +106,7 @@ class Secret:
         return f"Secret({self.variable})"
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a key is not to be written anywhere")
+        raise TypeError("a key cannot be pickled")
 
     @property
     def header(self) -> str | None:
@@ -106,17 +115,22 @@ class Secret:
 
     @property
     def digest(self) -> str:
-        """Eight digits that tell keys apart; empty without one."""
+        """Eight hex digits that tell keys apart; empty without a key."""
         return blake2b(self._key.encode(), digest_size=4, person=b"unerring").hexdigest() if self._key else ""
 
     def scrubbed(self, text: str) -> str:
-        """The text without the key, cut or encoded as it may be."""
+        """The text without the key, also where it is cut or encoded."""
         return self._finder.without(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy that stands before a host. `user` and `password` are None where it wants none."""
+    """An HTTP proxy.
+
+    url: its address, without a login.
+    user: the user name; None where none is given.
+    password: the password; None where none is given.
+    """
 
     url: str
     user: str | None = None
@@ -135,9 +149,9 @@ class Proxy:
 
 
 def parse_spec(text: str) -> EndpointSpec:
-    """Read `openai/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
+    """Parse `openai/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
 
-    The line repeats nothing of the words that may be a secret.
+    The line repeats nothing that may be a secret.
     """
     return without_secrets_in_errors(_parsed, text)
 
@@ -146,20 +160,20 @@ def _parsed(text: str) -> EndpointSpec:
     first, *options = text.split(",")
     provider, slash, named = first.partition("/")
     if provider != PROVIDER or not slash:
-        raise InputError(f"a model behind an OpenAI-compatible address is written {_WRITTEN}")
-    found = list(_ADDRESS.finditer(named))
-    model, url = (named[: found[-1].start()], named[found[-1].end() :]) if found else (named, DEFAULT_URL)
-    if not found and _HALF_AN_ADDRESS.search(named):
-        raise InputError(f"the address after @ begins with http:// or https://: {_WRITTEN}")
+        raise InputError(f"a model behind an OpenAI-compatible address is written {_SYNTAX}")
+    marks = list(_ADDRESS.finditer(named))
+    model, url = (named[: marks[-1].start()], named[marks[-1].end() :]) if marks else (named, DEFAULT_URL)
+    if not marks and _HALF_AN_ADDRESS.search(named):
+        raise InputError(f"the address after @ begins with http:// or https://: {_SYNTAX}")
     if without_secrets(model, {}) != model:
-        raise InputError(f"the model's name looks like a key or a login; keys come from the environment: {_WRITTEN}")
+        raise InputError(f"the model's name looks like a key or a login; keys come from the environment: {_SYNTAX}")
     if not model or not model.isprintable() or any(map(str.isspace, model)):
-        raise InputError(f"there is no model's name in it, or one with spaces: {_WRITTEN}")
+        raise InputError(f"the model's name is missing, or has spaces in it: {_SYNTAX}")
     return replace(EndpointSpec(model, canonical_url(url)), **_options(options))
 
 
 def _options(options: list[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     name: str
     value: bool | float
     for option in options:
@@ -174,11 +188,11 @@ def _options(options: list[str]) -> dict[str, Any]:
                 name, value = "timeout", _timeout(seconds)
             case _:
                 # its value stays out of the message: it may be a key
-                raise InputError(f"there is no option {option.partition('=')[0]!r} of that kind: {_WRITTEN}")
-        if name in given:
-            raise InputError(f"the option {option!r} stands there twice")
-        given[name] = value
-    return given
+                raise InputError(f"there is no option {option.partition('=')[0]!r} of that kind: {_SYNTAX}")
+        if name in values:
+            raise InputError(f"the option {option!r} is given twice")
+        values[name] = value
+    return values
 
 
 def _timeout(text: str) -> float:
@@ -192,7 +206,7 @@ def _timeout(text: str) -> float:
 
 
 def canonical_url(url: str) -> str:
-    """The base URL in one form; raises `InputError`, which does not repeat what may hold a secret."""
+    """The base URL in its canonical form; raises `InputError`, which repeats nothing that may be a secret."""
     if "?" in url or "#" in url or "@" in url.partition("://")[2].partition("/")[0]:
         raise InputError(
             "the address may have no user, password, query or fragment, since journals keep it; "
@@ -202,32 +216,32 @@ def canonical_url(url: str) -> str:
     if split.scheme not in {"http", "https"}:
         raise InputError(f"the address begins with http:// or https://, not {url!r}")
     if not _HOST.fullmatch(host) or not _PATH.fullmatch(split.path) or port == 0:
-        raise InputError(f"{url!r} is no address; one is written like {DEFAULT_URL} or http://127.0.0.1:8000/v1")
+        raise InputError(f"{url!r} is not an address; write one like {DEFAULT_URL} or http://127.0.0.1:8000/v1")
     path = split.path.rstrip("/")
     if path.endswith("/completions"):
         raise InputError(f"the address is the base, which ends before /chat/completions: {DEFAULT_URL}")
     if split.scheme == "http" and host in KEY_VARIABLES:
-        raise InputError(f"{host} is to be reached by https://: its key would travel in the clear")
+        raise InputError(f"write https:// before {host}: its key would travel unencrypted")
     place = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}[split.scheme]
     return f"{split.scheme}://{place}" + ("" if port in {None, usual} else f":{port}") + path
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
-    # urlsplit drops tabs and newlines in silence
+    # urlsplit drops tabs and newlines without an error
     if not url.isascii() or not url.isprintable():
-        raise InputError(f"{url!r} is no address: it has characters that no address has")
+        raise InputError(f"{url!r} is not an address: it has characters that no address may have")
     try:
         split = urlsplit(url)
         return split, split.hostname or "", split.port
     except ValueError:
-        raise InputError(f"{url!r} is no address; one is written like {DEFAULT_URL}") from None
+        raise InputError(f"{url!r} is not an address; write one like {DEFAULT_URL}") from None
 
 
 def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permission = GIVEN) -> Secret:
-    """The key that belongs to the host.
+    """The key that belongs to the endpoint's host.
 
-    Raises `InputError` where a known host's is missing, where it can be none, and where it may not be sent there.
+    Raises `InputError` where the key of a known host is missing, is not a key, or may not be sent to the host.
     """
     variable = KEY_VARIABLES.get(spec.host, ANY_HOST_VARIABLE)
     key = environ.get(variable, "")
@@ -236,10 +250,10 @@ def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permi
             raise InputError(f"{spec.host} wants a key: put it into the environment variable {variable}")
         return Secret("", variable)
     if not _HEADER_VALUE.fullmatch(key):
-        raise InputError(f"{variable} holds no key: there are spaces or other characters in it that no key has")
+        raise InputError(f"{variable} does not hold a key: it has spaces or other characters that no key has")
     if (
         variable == ANY_HOST_VARIABLE and len(key) >= MIN_SECRET_CHARS
-    ):  # a provider's own key goes to its own host only
+    ):  # a provider's own key only goes to its own host
         permission.require_key_to(spec.host, spec.place, spec.url.startswith("https:"), variable, environ)
     return Secret(key, variable)
 
@@ -247,8 +261,8 @@ def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permi
 def proxy_for(spec: EndpointSpec, environ: Mapping[str, str]) -> Proxy | None:
     """The proxy that the environment names for the host; raises `InputError` for one that cannot be used.
 
-    HTTP_PROXY, HTTPS_PROXY and NO_PROXY are read as Python's own `urllib` reads them, but that loopback addresses,
-    which no proxy can reach, need no exemption.
+    HTTP_PROXY, HTTPS_PROXY and NO_PROXY are read as Python's own `urllib` reads them. Loopback addresses, which no
+    proxy can reach, need no exemption.
     """
     scheme = urlsplit(spec.url).scheme
     proxies = _proxies(environ)
@@ -267,18 +281,18 @@ def proxy_for(spec: EndpointSpec, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Proxies by scheme, and what is exempt under `no`; names in lower case win, as in `urllib`."""
+    """Proxies by scheme, and the exempt hosts as `no`; variables in lower case take precedence, as in `urllib`."""
     named = [(name, value) for name, value in environ.items() if name.lower().endswith("_proxy")]
     named.sort(key=lambda pair: pair[0].islower())
     proxies = {name.lower().removesuffix("_proxy"): value for name, value in named}
     if "REQUEST_METHOD" in environ and "http_proxy" not in environ:
-        # a CGI script, where HTTP_PROXY is a header of a stranger's request (CVE-2016-1000110)
+        # in a CGI script HTTP_PROXY is a header of a request from outside (CVE-2016-1000110)
         proxies.pop("http", None)
     return {scheme: value for scheme, value in proxies.items() if value}
 
 
 def _exempt(spec: EndpointSpec, exemptions: str) -> bool:
-    """Whether NO_PROXY names the host: by itself, with its port, or by what its name ends in."""
+    """Whether NO_PROXY names the host: alone, with its port, or by the end of its name."""
     names = [name.strip().lstrip(".").lower() for name in exemptions.split(",")]
     if "*" in names:
         return True
