@@ -15,7 +15,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 CANARY = "sk-canary-5d1f0c9a7e"
 SECRET = Secret(CANARY, "K")
 NOW = 1_700_000_000.0
-ASKED = ExpectedReply(n=1, limit=64, input_worst=300, voter="m", where="box", secret=SECRET, now=NOW, seconds=0.1)
+ASKED = ExpectedReply(n=1, limit=64, input_worst=300, voter="m", place="box", secret=SECRET, now=NOW, seconds=0.1)
 PASSING = {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.TRANSIENT, FailureKind.UNKNOWN}
 
 

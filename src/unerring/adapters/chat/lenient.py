@@ -1,7 +1,7 @@
-"""The fields of a reply that matter; and reading them out of what is not quite JSON, or not quite of the right shape.
+"""The fields of a chat reply that are used, and a lenient reader for replies that are not quite valid.
 
-Python's own decoder takes NaN, lone surrogates and numbers of any size; bytes that are no UTF-8 become U+FFFD. A field
-of a wrong type counts as missing.
+Python's own decoder accepts NaN, lone surrogates and numbers of any size; bytes that are not UTF-8 become U+FFFD. A
+field of a wrong type counts as missing.
 """
 
 import json
@@ -13,34 +13,33 @@ import msgspec
 
 from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
-# What is larger is not read so: it would take too long. (An ordinary reply may be larger.)
-MAX_LENIENT_BYTES = 1 << 20  # bytes
+# Larger replies are not read leniently: it would take too long. (A valid reply may be larger.)
+MAX_LENIENT_BYTES = 1 << 20
 MAX_PARTS = 150_000  # commas, colons and brackets
-MAX_TOKEN_COUNT = 1_000_000_000  # a count beyond is no count
+MAX_TOKEN_COUNT = 1_000_000_000  # larger counts are ignored
 
-_LONE = re.compile("[\ud800-\udfff]")  # surrogates; the decoder has joined those that are pairs
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # the decoder has joined those that are pairs
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKEN_COUNT)]
 
-
-END_TOKEN_TEXT = msgspec.Raw(b'""')  # the text of a token that ends an answer and is not part of it
+END_TOKEN_TEXT = msgspec.Raw(b'""')  # text of a token that ends an answer and is not part of it
 NULL = msgspec.Raw(b"null")
 
 
 def is_there(raw: msgspec.Raw) -> bool:
-    """Whether there is anything in a field, such as an error: some servers have an empty one always."""
+    """Whether a field, such as an error, has content: some servers always send an empty one."""
     return raw != NULL and bytes(raw) not in {b"{}", b"[]", b'""', b"false"}
 
 
 class TokenDetails(msgspec.Struct, gc=False):
-    """Of the prompt's tokens, those read from a prompt cache and those written to one."""
+    """Tokens of the prompt that were read from a prompt cache, and those written to it."""
 
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
 
 
 class ReplyUsage(msgspec.Struct, gc=False):
-    """The usage of a reply, as OpenAI and as Anthropic word it."""
+    """The usage of a reply, in the names of OpenAI and of Anthropic."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
@@ -52,16 +51,15 @@ class ReplyUsage(msgspec.Struct, gc=False):
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
 
     def counts(self) -> tuple[int | None, int, int | None]:
-        """Tokens of the prompt, those of them that came from a prompt cache, tokens of the answers; None for unsaid.
+        """Tokens of the prompt, those of them read from a prompt cache, tokens of the answers; None where not given.
 
-        A token that is written to a prompt cache is billed as 1.25 (Anthropic; OpenAI from GPT-5.6 on), and is counted
-        so.
+        A token that is written to a prompt cache counts as 1.25, as it is billed (Anthropic; OpenAI from GPT-5.6 on).
         """
         details = self.prompt_tokens_details
         cached = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or 0
         stored = self.cache_creation_input_tokens or 0
         read = self.prompt_tokens
-        if read is None and self.input_tokens is not None:  # Anthropic's own does not count what its cache had to do
+        if read is None and self.input_tokens is not None:  # Anthropic counts its cache's tokens apart
             read = self.input_tokens + cached + stored
         if details is not None:
             cached = max(cached, details.cached_tokens or 0)
@@ -73,14 +71,14 @@ class ReplyUsage(msgspec.Struct, gc=False):
 
 
 class ContentPart(msgspec.Struct, gc=False):
-    """A part of a content that comes in parts."""
+    """A part of a message's content."""
 
     type: str = ""
     text: str | None = None
 
 
 class ReplyMessage(msgspec.Struct, gc=False):
-    """What the model said."""
+    """The message of an answer."""
 
     content: str | list[ContentPart] | None = None
     refusal: str | None = None
@@ -90,32 +88,31 @@ class ReplyMessage(msgspec.Struct, gc=False):
     function_call: msgspec.Raw = NULL
 
     def in_place_of_text(self) -> str | None:
-        """What a message without a text has instead, if anything."""
+        """What a message without a text has instead: tool calls, reasoning, or nothing."""
         if is_there(self.tool_calls) or is_there(self.function_call):
             return NOTE_TOOL_CALLS
-        thoughts = isinstance(self.content, list) and any(
-            part.type in {"thinking", "reasoning"} for part in self.content
-        )
-        there = thoughts or is_there(self.reasoning_content) or is_there(self.reasoning)
-        return NOTE_REASONING if there else None
+        parts = self.content if isinstance(self.content, list) else ()
+        reasoned = any(part.type in {"thinking", "reasoning"} for part in parts)
+        reasoned = reasoned or is_there(self.reasoning_content) or is_there(self.reasoning)
+        return NOTE_REASONING if reasoned else None
 
 
 class TokenLogprob(msgspec.Struct, gc=False):
-    """One token's log-probability. `token` is its text as JSON, not read, since it may be half a character."""
+    """One token's log-probability. `token` is its text as undecoded JSON, since it may be half a character."""
 
     logprob: float | None = None
     token: msgspec.Raw = NULL
 
 
 class ReplyLogprobs(msgspec.Struct, gc=False):
-    """Log-probabilities, as OpenAI words them and as Together does."""
+    """Log-probabilities, in the forms of OpenAI and of Together."""
 
     content: list[TokenLogprob] | None = None
     token_logprobs: list[float | None] | None = None
 
 
 class ReplyChoice(msgspec.Struct, gc=False):
-    """One answer. `text` is where some servers have it."""
+    """One answer. Some servers put its text into `text`."""
 
     message: ReplyMessage | None = None
     finish_reason: str | None = None
@@ -125,10 +122,10 @@ class ReplyChoice(msgspec.Struct, gc=False):
 
 
 class ReplyBody(msgspec.Struct, gc=False):
-    """What matters of a reply."""
+    """The fields of a reply that are used."""
 
     id: str | None = None
-    created: Any = None  # a number that was written as a text must not cost the rest
+    created: Any = None  # of any type: a number written as text must not make the reply unreadable
     model: str | None = None
     system_fingerprint: str | None = None
     choices: list[ReplyChoice] | None = None
@@ -137,7 +134,7 @@ class ReplyBody(msgspec.Struct, gc=False):
 
 
 def read_leniently(body: bytes) -> ReplyBody | None:
-    """Read a reply field by field; None where there is no JSON object that could be read. Never raises."""
+    """Read a reply field by field; None where it is not a JSON object. Never raises."""
     if len(body) > MAX_LENIENT_BYTES or sum(map(body.count, (b",", b":", b"{", b"["))) > MAX_PARTS:
         return None
     text = body.decode("utf-8", "replace").strip("\ufeff \t\r\n\0")
@@ -172,7 +169,7 @@ def _choice(value: dict[str, object]) -> ReplyChoice:
 
 
 def _reason(value: object) -> str | None:
-    """A finish reason; one that is no text is none that is known, and not one that is missing."""
+    """A finish reason; one of a wrong type becomes an unknown reason, not a missing one."""
     return _sound(value) if isinstance(value, str) else None if value is None else f"not a text: {value!r:.80}"
 
 
@@ -181,8 +178,8 @@ def _message(value: dict[str, object]) -> ReplyMessage:
     parts: str | list[ContentPart] | None = _text(content)
     if isinstance(content, list):
         parts = [_part(part) for part in content if isinstance(part, dict | str)]
-    beside = (value.get(name) for name in ("reasoning_content", "reasoning", "tool_calls", "function_call"))
-    return ReplyMessage(parts, _text(value.get("refusal")), *map(_raw, beside))
+    others = (value.get(name) for name in ("reasoning_content", "reasoning", "tool_calls", "function_call"))
+    return ReplyMessage(parts, _text(value.get("refusal")), *map(_raw, others))
 
 
 def _part(value: dict[str, object] | str) -> ContentPart:
@@ -231,11 +228,11 @@ def _text(value: object) -> str | None:
 
 
 def _sound(text: str) -> str:
-    """The text with U+FFFD for surrogates that stand alone: no UTF-8 has them, nor would a journal."""
+    """The text with U+FFFD for lone surrogates, which UTF-8, and so a journal, cannot hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return _LONE.sub("\ufffd", text)
+        return _LONE_SURROGATES.sub("\ufffd", text)
     return text
 
 
@@ -244,8 +241,7 @@ def _is_number(value: object) -> bool:
 
 
 def number(value: object) -> float | None:
-    """A number as a float; None for anything else, and for one that is too large."""
-
+    """A number as a float; None for anything else, and for a number that no float holds."""
     if not _is_number(value):
         return None
     try:
@@ -255,7 +251,7 @@ def number(value: object) -> float | None:
 
 
 def _whole(value: object) -> int | None:
-    """A count: a whole number, which some write as 12.0."""
+    """A count: a whole number, which some servers write as 12.0."""
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
     whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKEN_COUNT

@@ -1,7 +1,7 @@
-"""From the bytes of a reply to samples or a failure. Pure, and total: whatever comes, it is one of the two.
+"""Convert a chat reply into samples or a failure. Pure, and total: any bytes become one of the two.
 
-An ordinary reply is decoded straight into the few fields that matter; anything else goes to `lenient.py`. Both
-are bounded in what they build: no reply has more braces and commas than log-probabilities of all its tokens take.
+A valid reply is decoded straight into the few fields that are used; any other goes to `lenient.py`. Both are bounded
+in what they build: no reply may have more braces and commas than the log-probabilities of all its tokens take.
 """
 
 import math
@@ -31,34 +31,37 @@ from unerring.errors import FailureKind, ProviderBusy
 
 Outcome: TypeAlias = list[Sample] | Failure
 
-# Inflating costs more than reading, and nobody asked for it: requests say `accept-encoding: identity`.
+# Inflating takes longer than reading, and is never asked for: requests say `accept-encoding: identity`.
 MAX_INFLATED_BYTES = 4 << 20
-MAX_TEXT_CHARS = 1 << 20  # characters: a longer answer is cut there and counts as cut off
-MIN_COUNTED_BYTES = 1 << 16  # bytes from which on a reply's braces, commas and backslashes are counted
-MAX_MARKS = {
-    b"{": 150_000,
-    b",": 1_000_000,
-    b"\\": 3_000_000,
-}  # a text all in \uXXXX has fewer, however large the reply
+MAX_TEXT_CHARS = 1 << 20  # a longer answer is cut there and counts as cut off
+MIN_COUNTED_BYTES = 1 << 16  # replies so long have their braces, commas and backslashes counted
+MAX_MARKS = {b"{": 150_000, b",": 1_000_000, b"\\": 3_000_000}  # a reply all in \uXXXX has fewer backslashes
 MAX_LOGPROB = 1e-3  # log-probabilities are 0 at most; rounding may take their mean a little above
-MAX_SERVED_CHARS = 200  # characters
-MIN_ID_CHARS = 8  # characters after its last dash
-MAX_TIME_DIGITS = 13  # digits of milliseconds since 1970
+MAX_SERVED_CHARS = 200
+MIN_ID_CHARS = 8  # of a reply's id, after its last dash
+MAX_TIME_DIGITS = 13  # as many as milliseconds since 1970 have
 
 
 class ExpectedReply(msgspec.Struct, frozen=True):
-    """What a reply answers: a request for `n` samples of `limit` tokens each at most, by the sampler named `voter`.
+    """The request that a reply answers.
 
-    `input_worst` is the most tokens that its prompt can have. `where` names the host in messages. `now` is the time,
-    in seconds since 1970, and `seconds` how long the call took. `with_reasons` says that its server gives a finish
-    reason with each answer, and `stops` that stop sequences were sent.
+    n: the most samples.
+    limit: the most tokens of a sample; negative where it is not known.
+    input_worst: the most tokens that the prompt can have.
+    voter: the sampler's name.
+    place: the endpoint's name in messages.
+    secret: the key, which is removed from all texts.
+    now: the time of the answer, seconds since 1970.
+    seconds: how long the call took.
+    with_reasons: whether the server gives a finish reason with each answer.
+    stops: whether stop sequences were sent.
     """
 
     n: int
     limit: int
     input_worst: int
     voter: str
-    where: str
+    place: str
     secret: Secret
     now: float
     seconds: float
@@ -66,80 +69,82 @@ class ExpectedReply(msgspec.Struct, frozen=True):
     stops: bool = False
 
 
-def outcome(status: int, headers: Mapping[str, str], body: bytes, asked: ExpectedReply) -> Outcome:
+def outcome(status: int, headers: Mapping[str, str], body: bytes, expected: ExpectedReply) -> Outcome:
     """Convert a reply into samples, between one and `n`, or into a failure.
 
     Header names are looked up in lower case; the mapping may ignore case. The body is `MAX_REPLY_BYTES` long at most;
     a longer one is to be cut one byte beyond that.
     """
     if not 200 <= status <= 299:
-        return _refused(status, headers, read_error(_plain(headers, body) or b""), asked)
+        return _refused(status, headers, read_error(_plain(headers, body) or b""), expected)
     if len(body) > MAX_REPLY_BYTES:
-        return _unknown(f"the reply is larger than {MAX_REPLY_BYTES >> 20} MiB (logprobs=off makes it smaller)", asked)
+        return _unknown(
+            f"the reply is larger than {MAX_REPLY_BYTES >> 20} MiB (logprobs=off makes it smaller)", expected
+        )
     plain = _plain(headers, body)
     if plain is None:
-        return _unknown("the reply is packed in a way that was not asked for, or that breaks off", asked)
+        return _unknown("the reply is compressed, in an unknown form or incompletely", expected)
     if len(plain) > MIN_COUNTED_BYTES and any(plain.count(mark) > most for mark, most in MAX_MARKS.items()):
-        return _unknown("the reply has more parts than an answer has", asked)
+        return _unknown("the reply has more parts than an answer can have", expected)
     reply: ReplyBody | None
     try:
         reply = _decode(plain)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
         reply = read_leniently(plain)
     if reply is None:
-        said = one_line(read_error(plain).message, asked.secret)
-        return _unknown(f"the reply is no JSON that could be read: {said}", asked)
+        start = one_line(read_error(plain).message, expected.secret)
+        return _unknown(f"the reply is not JSON: {start}", expected)
     choices = [choice for choice in reply.choices or () if not is_there(choice.error)]
-    return _samples(reply, choices[: asked.n], headers, asked) if choices else _empty(reply, headers, asked)
+    return _samples(reply, choices[: expected.n], headers, expected) if choices else _empty(reply, headers, expected)
 
 
 _decode = msgspec.json.Decoder(ReplyBody).decode
 
 
-def _empty(reply: ReplyBody, headers: Mapping[str, str], asked: ExpectedReply) -> Outcome:
-    """The failure that a reply without answers is: by the status that its error carries, if it has one."""
+def _empty(reply: ReplyBody, headers: Mapping[str, str], expected: ExpectedReply) -> Outcome:
+    """The failure of a reply without answers, by the status of its error if it has one."""
     read, _, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     tokens = None if not read or written is None else (read, written)  # no prompt is empty
     errors = [reply.error, *(choice.error for choice in reply.choices or ())]
-    found = [error for error in errors if is_there(error)]
-    if not found:
-        return _unknown("the reply has no choice in it", asked, tokens)
-    said = read_error(bytes(found[0]))
-    if said.status is None:
-        return _unknown(f"the reply is an error: {said.message}", asked, tokens)
-    if said.status in {400, 403, 422} and said.filtered:  # of the answer perhaps: another one may pass
-        return [Sample("", Usage(), Finish.REFUSED, voter=asked.voter, seconds=asked.seconds)]
-    failed = _refused(said.status, headers, said, asked)
+    raw = next(filter(is_there, errors), None)
+    if raw is None:
+        return _unknown("the reply has no choice in it", expected, tokens)
+    error = read_error(bytes(raw))
+    if error.status is None:
+        return _unknown(f"the reply is an error: {error.message}", expected, tokens)
+    if error.status in {400, 403, 422} and error.filtered:  # perhaps the answer was filtered: another one may pass
+        return [Sample("", Usage(), Finish.REFUSED, voter=expected.voter, seconds=expected.seconds)]
+    failed = _refused(error.status, headers, error, expected)
     if isinstance(failed, ProviderBusy):
         failed.tokens = tokens
     return failed
 
 
 def _samples(
-    reply: ReplyBody, choices: list[ReplyChoice], headers: Mapping[str, str], asked: ExpectedReply
+    reply: ReplyBody, choices: list[ReplyChoice], headers: Mapping[str, str], expected: ExpectedReply
 ) -> list[Sample]:
     read, cached, written = (None, 0, None) if reply.usage is None else reply.usage.counts()
     copied = is_cache_hit(headers) or (read == 0 == written and any(_answer(choice)[0] for choice in choices))
-    if not read:  # no prompt is empty: it was not counted
-        read, cached = asked.input_worst, 0
-    served = _served(reply, asked.secret)
-    outputs = _outputs(written, choices, asked.limit, asked.stops)
-    samples = []  # the prompt is charged once, to the first of them
+    if not read:  # no prompt is empty: its tokens were not counted
+        read, cached = expected.input_worst, 0
+    served = _served(reply, expected.secret)
+    outputs = _outputs(written, choices, expected.limit, expected.stops)
+    samples = []  # the prompt is charged once, to the first sample
     for place, choice in enumerate(choices):
-        text, finish = _answer(choice, asked.with_reasons)
+        text, finish = _answer(choice, expected.with_reasons)
         reason = choice.finish_reason
         sample = Sample(
-            asked.secret.scrubbed(text),
+            expected.secret.scrubbed(text),
             Usage(read, outputs[place], cached) if place == 0 else Usage(0, outputs[place]),
             finish,
             _mean_logprob(choice),
-            asked.voter,
-            _identity(reply.id, place, asked.where),
+            expected.voter,
+            _identity(reply.id, place, expected.place),
             copied,
             served,
-            asked.seconds,
-            reason if reason is None or reason == "stop" else one_line(reason, asked.secret)[:MAX_REASON_CHARS],
-            None if (created := number(reply.created)) is None else created - asked.now,
+            expected.seconds,
+            reason if reason is None or reason == "stop" else one_line(reason, expected.secret)[:MAX_REASON_CHARS],
+            None if (created := number(reply.created)) is None else created - expected.now,
             None if (text and not text.isspace()) or choice.message is None else choice.message.in_place_of_text(),
         )
         samples.append(sample)
@@ -163,37 +168,37 @@ def _answer(choice: ReplyChoice, with_reasons: bool = False) -> tuple[str, Finis
 
 
 def _joined(message: ReplyMessage) -> str:
-    """The text of content that comes in parts; thoughts, and what is no text, are left out."""
+    """The text of content in parts, without reasoning and parts that are not text."""
     parts = message.content if isinstance(message.content, list) else ()
     return "".join(part.text for part in parts if part.text and part.type in {"text", "output_text", ""})
 
 
 def _mean_logprob(choice: ReplyChoice) -> float | None:
-    """The mean log-probability of the tokens; None where there is none, or it is no log-probability."""
+    """The mean log-probability of the tokens; None where there is none, or it is not a valid one."""
     each = _logprobs(choice)
     if not each:
         return None
     mean = sum(each) / len(each)
-    return min(mean, 0.0) if -math.inf < mean <= MAX_LOGPROB else None  # which is not a number is neither
+    return min(mean, 0.0) if -math.inf < mean <= MAX_LOGPROB else None  # NaN fails both comparisons
 
 
 def _logprobs(choice: ReplyChoice) -> list[float]:
-    given = choice.logprobs
-    if given is None:
+    logprobs = choice.logprobs
+    if logprobs is None:
         return []
-    if given.content:
-        return [token.logprob for token in given.content if token.logprob is not None]
-    return [logprob for logprob in given.token_logprobs or () if logprob is not None]
+    if logprobs.content:
+        return [token.logprob for token in logprobs.content if token.logprob is not None]
+    return [logprob for logprob in logprobs.token_logprobs or () if logprob is not None]
 
 
 def _outputs(written: int | None, choices: Sequence[ReplyChoice], limit: int, stops: bool) -> Sequence[int]:
-    """What each sample has of the tokens written, which are `written` in all, or more where the samples show more.
+    """The output tokens of each sample: `written` in all, or more where the samples show more.
 
-    Some servers count one of several samples (llama.cpp), or none. A sample has as many as it has log-probabilities;
-    of several, one without any that was cut off at its limit has as many as that; and one that a stop sequence may
-    have ended has a token more, which llama.cpp writes and counts, and does not show. The tokens said are split by the
-    number of log-probabilities where each sample has them, else evenly. Where none are said though there is text, each
-    sample is taken for as long as it may be.
+    Some servers count one of several samples (llama.cpp), or none. A sample has at least as many tokens as it has
+    log-probabilities. Of several samples, one without log-probabilities that was cut off has as many as its limit, and
+    one that a stop sequence may have ended has a token more, which llama.cpp counts and does not show. Counted tokens
+    are split by the number of log-probabilities where each sample has them, else evenly. Where there is text and no
+    count, each sample is charged its limit.
     """
     if not written and (written is None or any(_answer(choice)[0] for choice in choices)):
         return [limit] * len(choices)
@@ -204,21 +209,21 @@ def _outputs(written: int | None, choices: Sequence[ReplyChoice], limit: int, st
         _with_its_end(weight, choice, limit, stops) or _least_of_several(choice, limit)
         for weight, choice in zip(weights, choices, strict=True)
     ]
-    if limit < 0 and limit in shown:  # the limit is not known here: each as long as it may be
+    if limit < 0 and limit in shown:  # the limit is not known here: it is charged later
         return [limit] * len(choices)
     if sum(shown) >= written:
         return shown
     weights = weights if all(weights) else [1] * len(choices)
-    total, upto, given, outputs = sum(weights), 0, 0, []
+    total, weighed, assigned, outputs = sum(weights), 0, 0, []
     for weight in weights:
-        upto += weight
-        outputs.append(-(-written * upto // total) - given)
-        given += outputs[-1]
+        weighed += weight
+        outputs.append(-(-written * weighed // total) - assigned)
+        assigned += outputs[-1]
     return outputs
 
 
 def _with_its_end(tokens: int, choice: ReplyChoice, limit: int, stops: bool) -> int:
-    """The tokens that a sample shows, and its end, where a stop sequence took that out and no empty token shows it."""
+    """The tokens that a sample shows, and one more where a stop sequence removed its end from view."""
     if not tokens or not stops or _answer(choice)[1] is not Finish.STOP:
         return tokens
     content = None if choice.logprobs is None else choice.logprobs.content
@@ -233,22 +238,20 @@ def _least_of_several(choice: ReplyChoice, limit: int) -> int:
 
 
 def _token_count(choice: ReplyChoice) -> int:
-    given = choice.logprobs
-    return 0 if given is None else len(given.content or given.token_logprobs or ())
+    logprobs = choice.logprobs
+    return 0 if logprobs is None else len(logprobs.content or logprobs.token_logprobs or ())
 
 
-def _identity(reply_id: str | None, place: int, where: str) -> str | None:
-    """A sample's identity; None where the reply has no id, or one that others may have as well.
+def _identity(reply_id: str | None, number: int, place: str) -> str | None:
+    """A sample's identity; None where the reply has no id, or one that another reply may have as well.
 
-    The host is part of it: two servers may both count their replies.
-
-    Ollama draws its ids from 999 (`chatcmpl-123`), and other servers take the time of day. To take such samples for
-    copies of each other would be wrong.
+    The host is part of it, since two servers may both number their replies. Ollama draws its ids from 999
+    (`chatcmpl-123`), and other servers take the time of day: samples with such ids must not count as copies.
     """
     end = "" if reply_id is None else reply_id.rpartition("-")[2]
     if len(end) < MIN_ID_CHARS or end.isalpha() or (len(end) <= MAX_TIME_DIGITS and end.isdigit()):
         return None
-    return blake2b(f"{where} {reply_id}:{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return blake2b(f"{place} {reply_id}:{number}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _served(reply: ReplyBody, secret: Secret) -> str | None:
@@ -261,20 +264,20 @@ def _served(reply: ReplyBody, secret: Secret) -> str | None:
 
 
 def is_cache_hit(headers: Mapping[str, str]) -> bool:
-    """Whether headers admit that a reply was served from a cache of replies.
+    """Whether the headers say that a reply was served from a cache of replies.
 
     The word HIT in any header about a cache: x-cache (Fastly, CloudFront, Varnish), cf-cache-status and
     cf-aig-cache-status (Cloudflare), helicone-cache, x-openrouter-cache-status, x-portkey-cache-status (HIT, SEMANTIC
     HIT), x-cache-status (Kong, Higress, nginx), x-ai-cache-status (APISIX: HIT-L1), cache-status (RFC 9211). LiteLLM
-    sends x-litellm-cache-key with hits alone. `age` is a cache's (RFC 9111, section 5.1). Caches of prompts are
-    something else.
+    sends x-litellm-cache-key with hits alone. `age` is a cache's (RFC 9111, section 5.1). Caches of prompts do
+    not count.
     """
     return any(_is_cache_header(name) and _says_hit(name.lower(), value.lower()) for name, value in headers.items())
 
 
 @lru_cache(maxsize=1024)
 def _is_cache_header(name: str) -> bool:
-    """Whether a header of this name is about caches; remembered, since every reply has the same dozens of them."""
+    """Whether a header of this name is about caches of replies; memoized, since all replies have the same names."""
     lowered = name.lower()
     if lowered == "age":
         return True
@@ -282,7 +285,7 @@ def _is_cache_header(name: str) -> bool:
     return "cache" in lowered and not any(word in lowered for word in other)
 
 
-_STALE_HITS = {"stale", "updating", "revalidated"}  # Cloudflare: out of the cache too
+_STALE_HITS = {"stale", "updating", "revalidated"}  # of Cloudflare: served from its cache too
 
 
 def _says_hit(name: str, value: str) -> bool:
@@ -297,28 +300,28 @@ def _says_hit(name: str, value: str) -> bool:
 
 
 def _plain(headers: Mapping[str, str], body: bytes) -> bytes | None:
-    """The body as it was before it was packed; None where that is unknown to us, broken or too large."""
-    packing = headers.get("content-encoding", "identity").strip().lower()
-    if packing in {"identity", ""}:
+    """The body, decompressed; None where its compression is unknown, broken or too large."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"identity", ""}:
         return body
-    if packing not in {"gzip", "x-gzip", "deflate"}:
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
         return None
-    # 32 tells gzip and zlib apart by their beginning; some send deflate without even zlib's
+    # 32 accepts gzip and zlib by their first bytes; some servers send deflate without zlib's
     for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
-        unpacking = zlib.decompressobj(window)
+        inflater = zlib.decompressobj(window)
         try:
-            plain = unpacking.decompress(body, MAX_INFLATED_BYTES)
+            plain = inflater.decompress(body, MAX_INFLATED_BYTES)
         except zlib.error:
             continue
-        return plain if unpacking.eof else None
+        return plain if inflater.eof else None
     return None
 
 
-def _refused(status: int, headers: Mapping[str, str], said: ErrorBody, asked: ExpectedReply) -> Failure:
+def _refused(status: int, headers: Mapping[str, str], error: ErrorBody, expected: ExpectedReply) -> Failure:
     if not 300 <= status <= 599:
-        return _unknown(f"it answered {status}, which is no status of a reply", asked)
-    return failure(status, said, headers, asked.where, asked.secret, asked.now)
+        return _unknown(f"it answered {status}, which is not the status of a reply", expected)
+    return failure(status, error, headers, expected.place, expected.secret, expected.now)
 
 
-def _unknown(words: str, asked: ExpectedReply, tokens: tuple[int, int] | None = None) -> ProviderBusy:
-    return ProviderBusy(one_line(f"{asked.where}: {words}", asked.secret), None, FailureKind.UNKNOWN, tokens)
+def _unknown(words: str, expected: ExpectedReply, tokens: tuple[int, int] | None = None) -> ProviderBusy:
+    return ProviderBusy(one_line(f"{expected.place}: {words}", expected.secret), None, FailureKind.UNKNOWN, tokens)
