@@ -168,17 +168,17 @@ def test_a_reply_without_choices_is_a_failure_with_its_cost(choices):
 @each(
     ("body", "words"),
     [
-        (b"", "no JSON"),
-        (b"null", "no JSON"),
-        (b"[]", "no JSON"),
-        (b'"text"', "no JSON"),
+        (b"", "not a JSON object"),
+        (b"null", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b'"text"', "not a JSON object"),
         (b"<html><title>Sign in</title></html>", "Sign in"),
         (b"upstream said: \xff\xfe{'choices'", "upstream said"),
-        (b'{"id":"x","choices":[{"message":{"content":"mo', "no JSON"),
-        (b"data: {}\n\n", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b'{"a":' * 100_000, "no JSON"),
-        (b"\x00" * 100, "no JSON"),
+        (b'{"id":"x","choices":[{"message":{"content":"mo', "not a JSON object"),
+        (b"data: {}\n\n", "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
+        (b'{"a":' * 100_000, "not a JSON object"),
+        (b"\x00" * 100, "not a JSON object"),
     ],
 )
 def test_what_is_no_reply_is_unknown(body, words):
@@ -300,7 +300,7 @@ def test_what_was_packed_unasked_is_unpacked(encoding, pack):
 )
 def test_what_cannot_be_unpacked_is_unknown(encoding, body):
     """Other packings, broken ones and bombs are a failure."""
-    assert "packed" in str(unknown(body, headers={"content-encoding": encoding}))
+    assert "compressed" in str(unknown(body, headers={"content-encoding": encoding}))
 
 
 def test_a_reply_beyond_the_cap_is_unknown():

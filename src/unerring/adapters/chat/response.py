@@ -93,7 +93,7 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, expected: Expe
         reply = read_leniently(plain)
     if reply is None:
         start = one_line(read_error(plain).message, expected.secret)
-        return _unknown(f"the reply is not JSON: {start}", expected)
+        return _unknown(f"the reply is not a JSON object: {start}", expected)
     choices = [choice for choice in reply.choices or () if not is_there(choice.error)]
     return _samples(reply, choices[: expected.n], headers, expected) if choices else _empty(reply, headers, expected)
 
