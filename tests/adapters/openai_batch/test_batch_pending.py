@@ -63,7 +63,7 @@ class Play:
             self.open |= {request.key: request.line.n for request in self.requests.send()}
         elif what == "found":
             key = RequestKey(number % 3, number % 4, DIGEST)
-            self.requests.found([key])
+            self.requests.recover([key])
             self.open.setdefault(key, 2)
         elif self.open:
             key = list(self.open)[number % len(self.open)]
@@ -189,7 +189,7 @@ def test_an_answer_for_fewer_is_taken_as_it_is():
 
     async def work():
         requests = made()
-        requests.found([line().key])
+        requests.recover([line().key])
         task = asyncio.ensure_future(requests.answer(line(n=3)))
         await asyncio.sleep(0)
         requests.settle(line().key, samples(1))
@@ -280,9 +280,9 @@ def test_an_input_file_is_read_back():
 def test_a_batch_says_whose_it_is_and_which_steps_it_has():
     """Metadata name the run and the model, and the first and last step, so that others are passed over."""
     told = BatchMetadata("run 1", "m").metadata([7, 3, 12])
-    assert BatchMetadata("run 1", "m").is_on(told)
-    assert not BatchMetadata("run 2", "m").is_on(told)
-    assert not BatchMetadata("run 1", "n").is_on(told)
+    assert BatchMetadata("run 1", "m").matches(told)
+    assert not BatchMetadata("run 2", "m").matches(told)
+    assert not BatchMetadata("run 1", "n").matches(told)
     assert steps_of(told) == range(3, 13)
     assert steps_of({}) is None
     assert steps_of({"steps": "a..b"}) is None

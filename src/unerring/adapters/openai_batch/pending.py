@@ -1,8 +1,8 @@
-"""Where each request is, and who waits for it. Nothing is sent here.
+"""The pending requests of one event loop: gathered for the next batch, open in a batch, or answered and kept.
 
-A request is in one place at a time: gathered, for the next batch; then open, in a batch under way; then gone, or kept,
-where its samples came and nobody waited for them. Who waits holds its claim, and a request has one claim. So an answer
-is handed out once, to whoever asked for it or asks for it later in the same words, and then forgotten.
+A request is in one of these states at a time. A caller that waits holds the request's claim, and a request has one
+claim. So an answer is returned once, to the caller that asked for it or that asks the same later, and then forgotten.
+Nothing is sent here.
 """
 
 import asyncio
@@ -14,12 +14,17 @@ from unerring.adapters.openai_batch.outcome import Samples, Settled, charged
 from unerring.adapters.openai_batch.request_id import RequestKey, RequestLine
 from unerring.errors import FailureKind, ProviderBusy
 
-MAX_KEPT_ANSWERS = 50_000  # answers that nobody waits for; what is older is forgotten
+MAX_KEPT_ANSWERS = 50_000  # that no caller waits for; older ones are forgotten
 
 
 @dataclass(eq=False, slots=True)
 class PendingRequest:
-    """A request that is gathered or open. `line` is None where an earlier process sent it."""
+    """A request that is gathered or open.
+
+    key: what it asks.
+    line: what was sent; None where an earlier process sent it.
+    claim: the future of the caller that waits for it; None where no caller does.
+    """
 
     key: RequestKey
     line: RequestLine | None
@@ -27,16 +32,16 @@ class PendingRequest:
 
     @property
     def name(self) -> str:
-        """Its custom_id; empty where an earlier process sent it."""
+        """The custom_id; empty where an earlier process sent the request."""
         return "" if self.line is None else self.line.custom_id
 
 
 class PendingRequests:
-    """The requests of one event loop. `arrived` is called for each one that is gathered."""
+    """The pending requests of one event loop. `arrived` is called for each one that is gathered."""
 
     def __init__(self, kept: dict[RequestKey, Samples], arrived: Callable[[], None]) -> None:
-        self.arrivals = 0  # that were ever gathered
-        self.size = 0  # bytes gathered, at most
+        self.arrivals = 0  # requests that were ever gathered
+        self.size = 0  # bytes of the gathered requests, at most
         self._gathered: dict[RequestKey, PendingRequest] = {}
         self._open: dict[RequestKey, PendingRequest] = {}
         self._kept = kept
@@ -44,13 +49,13 @@ class PendingRequests:
 
     @property
     def gathered(self) -> int:
-        """How many requests wait to be sent."""
+        """How many requests are gathered."""
         return len(self._gathered)
 
     async def answer(self, line: RequestLine) -> Samples:
-        """The samples that a request brings, `line.n` at most; raises what it is settled with in their place.
+        """The samples of a request, `line.n` at most; raises the error that it is settled with.
 
-        It is gathered unless it is open already with nobody waiting for it, or its answer is kept.
+        The request is gathered, unless the same is open without a waiting caller, or its answer is kept.
         """
         request = self._claimed(line)
         if not isinstance(request, PendingRequest):
@@ -67,26 +72,26 @@ class PendingRequests:
         return self._shared(request.key, outcome, line)
 
     def send(self) -> list[PendingRequest]:
-        """All that was gathered is open from now on."""
+        """Make all gathered requests open, and return them."""
         sent = list(self._gathered.values())
         self._open.update(self._gathered)
         self._gathered = {}
         self.size = 0
         return sent
 
-    def found(self, keys: Iterable[RequestKey]) -> None:
-        """These are open: an earlier process sent them."""
+    def recover(self, keys: Iterable[RequestKey]) -> None:
+        """Add open requests that an earlier process sent."""
         for key in keys:
             if key not in self._open and key not in self._gathered:
                 self._open[key] = PendingRequest(key, None)
 
     def line(self, key: RequestKey) -> RequestLine | None:
-        """What was sent of an open request, where it was from here."""
+        """What was sent for an open request; None where an earlier process sent it."""
         request = self._open.get(key)
         return None if request is None else request.line
 
     def settle(self, key: RequestKey, outcome: Settled) -> None:
-        """An open request came to its end, or an answer was found to a request of earlier."""
+        """Give an open request its outcome; an answer that no caller waits for is kept."""
         request = self._open.pop(key, None)
         claim = None if request is None else request.claim
         if claim is not None and not claim.done():
@@ -95,22 +100,24 @@ class PendingRequests:
             self.keep(key, outcome)
 
     def keep(self, key: RequestKey, samples: Samples) -> None:
-        """Nobody waits for these samples now."""
+        """Keep samples that no caller waits for now."""
         if samples:
             self._kept[key] = samples
         while len(self._kept) > MAX_KEPT_ANSWERS:
             del self._kept[next(iter(self._kept))]
 
     def close(self) -> None:
-        """Whoever still waits gets to know that nothing will come any more."""
-        for places, kind in ((self._gathered, FailureKind.TRANSIENT), (self._open, FailureKind.UNKNOWN)):
-            for request in places.values():
+        """Fail all callers that still wait."""
+        for requests, kind in ((self._gathered, FailureKind.TRANSIENT), (self._open, FailureKind.UNKNOWN)):
+            for request in requests.values():
                 if request.claim is not None and not request.claim.done():
-                    request.claim.set_result(ProviderBusy("the sampler was closed meanwhile", kind=kind))
-            places.clear()
+                    request.claim.set_result(
+                        ProviderBusy("the sampler was closed while the call was waiting for its batch", kind=kind)
+                    )
+            requests.clear()
 
     def _claimed(self, line: RequestLine) -> PendingRequest | Samples:
-        """The request that will answer a line, claimed; or its answer, where that is kept."""
+        """The request that will answer a line, claimed; or the answer, where it is kept."""
         for twin in count():
             key = replace(line.key, twin=twin)
             kept = self._kept.pop(key, None)
@@ -118,13 +125,13 @@ class PendingRequests:
                 return self._shared(key, kept, line)
             known = self._open.get(key) or self._gathered.get(key)
             if known is not None and known.claim is not None:
-                continue  # a caller waits for that one: two who ask the same want two answers
+                continue  # a caller waits for it: two callers that ask the same want two answers
             claim: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
             if known is not None:
                 known.claim = claim
                 return known
             return self._gather(PendingRequest(key, replace(line, key=key), claim), line.size)
-        raise AssertionError("there is no end to numbers")
+        raise AssertionError("count() does not end")
 
     def _gather(self, request: PendingRequest, size: int) -> PendingRequest:
         self._gathered[request.key] = request
@@ -134,7 +141,7 @@ class PendingRequests:
         return request
 
     def _leave(self, request: PendingRequest, claim: "asyncio.Future[Settled]") -> None:
-        """Who waited gave up: what was not sent never will be, and what comes is kept."""
+        """Give up a claim: a request that was not sent is dropped, and an answer that comes is kept."""
         if claim.done() and not claim.cancelled():
             outcome = claim.result()
             if not isinstance(outcome, Exception):
@@ -147,7 +154,7 @@ class PendingRequests:
             del self._gathered[request.key]
 
     def _shared(self, key: RequestKey, samples: Samples, line: RequestLine) -> Samples:
-        """The first samples of an answer: it may have been asked for more, whose numbers are still to come."""
+        """The first samples of an answer. It may have more, for the slots after these, which are kept."""
         if len(samples) > line.n:
             self.keep(key.after(line.n), samples[line.n :])
         return tuple(charged(sample, line) for sample in samples[: line.n])

@@ -1,8 +1,8 @@
-"""Batches of earlier processes of the same run, found again by their metadata: what is in them is not bought twice.
+"""Recover batches that earlier processes of the same run created, by their metadata, so that no sample is paid twice.
 
-The list of batches is looked through once, at the first use, and again where a batch may have been made though nobody
-said so. A batch is opened when a step is asked for that it may have: most batches of a long run hold nothing that is
-ever asked for again.
+The list of batches is read at the first use, and again where a batch may have been created without an answer that says
+so. A batch is opened when a step is asked for that it may have: most batches of a long run hold nothing that is asked
+for again.
 """
 
 import asyncio
@@ -16,56 +16,64 @@ from unerring.adapters.openai_batch.outcome import again
 from unerring.adapters.openai_batch.request_id import BatchMetadata, steps_of
 from unerring.errors import FailureKind, ProviderDown, ProviderError
 
-ANY_STEP = range(-(1 << 62), 1 << 62)  # where the metadata does not say
+ANY_STEP = range(-(1 << 62), 1 << 62)  # of a batch whose metadata does not name its steps
 
 
 @dataclass(frozen=True, slots=True)
 class StepRange:
-    """Steps that a batch may have."""
+    """A batch and its range of steps.
+
+    batch: the batch.
+    steps: the steps that it may have.
+    """
 
     batch: Batch
     steps: range
 
     @property
     def end(self) -> int:
-        """The first step that comes after them all."""
+        """The first step after them."""
         return self.steps.stop
 
 
 class RecoveredBatches:
-    """The batches of one run and one model that were made elsewhere, and are not open yet."""
+    """The batches of one run and one model that other processes created, and that are not open yet."""
 
     def __init__(
-        self, api: BatchApi, mark: BatchMetadata, open_batch: Callable[[Batch], Awaitable[None]], done: Container[str]
+        self,
+        api: BatchApi,
+        metadata: BatchMetadata,
+        open_batch: Callable[[Batch], Awaitable[None]],
+        done: Container[str],
     ) -> None:
-        """`open_batch` makes a batch's requests known, and returns once they are. Those `done` hold nothing more."""
+        """`open_batch` adds the requests of a batch, and returns once it has. Batches in `done` stay closed."""
         self._api = api
-        self._mark = mark
+        self._metadata = metadata
         self._open = open_batch
         self._done = done
-        self._looked = False
-        self._own: set[str] = set()  # batches that are no news, by their ids and their input files
-        self._closed: list[StepRange] = []  # by their ends
+        self._listed = False
+        self._known: set[str] = set()  # ids and input files of batches that were opened or created here
+        self._closed: list[StepRange] = []  # not opened yet, sorted by their ends
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def ready(self, step: int) -> None:
         """Return once all batches that may have requests of this step are open."""
-        if not self._looked:
-            await self._once("", self._look)
-        while (found := self._covering(step)) is not None:
-            await self._once(found.batch.batch_id, partial(self._opened, found))
+        if not self._listed:
+            await self._once("", self._list)
+        while (closed := self._covering(step)) is not None:
+            await self._once(closed.batch.batch_id, partial(self._opened, closed))
 
-    def mine(self, input_file: str) -> None:
-        """The batch of this file is no news, whenever it is seen in the list."""
-        self._own.add(input_file)
+    def add_own(self, input_file: str) -> None:
+        """Do not open the batch of this file: it is created here."""
+        self._known.add(input_file)
 
     def doubt(self, input_file: str, batch_id: str = "") -> None:
-        """Look again before anything else is asked, and take the batch of this file for one made elsewhere."""
-        self._own -= {input_file, batch_id}
-        self._looked = False
+        """Read the list again before the next request, and open the batch of this file if it is there."""
+        self._known -= {input_file, batch_id}
+        self._listed = False
 
     async def made_of(self, input_file: str) -> Batch | None:
-        """The batch that was made of a file, if the account has one."""
+        """The account's batch of an input file, if it has one."""
         after: str | None = None
         while True:
             shown, more = await self._api.page(after)
@@ -77,53 +85,53 @@ class RecoveredBatches:
             after = shown[-1].batch_id
 
     async def close(self) -> None:
-        """Leave off."""
+        """Cancel what is under way."""
         for task in list(self._under_way.values()):
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def _covering(self, step: int) -> StepRange | None:
-        """A batch that may have requests of this step, and is not open yet; those of earlier steps are passed over."""
-        for found in reversed(self._closed):
-            if found.end <= step:
+        """A batch that may have requests of this step and is not open yet."""
+        for closed in reversed(self._closed):
+            if closed.end <= step:
                 return None
-            if step in found.steps:
-                return found
+            if step in closed.steps:
+                return closed
         return None
 
-    async def _look(self) -> None:
-        """Go through the account's batches, for those of this run that are news."""
+    async def _list(self) -> None:
+        """Read the account's list of batches, and note those of this run that are new."""
         after: str | None = None
-        news: list[StepRange] = []
+        new: list[StepRange] = []
         while True:
             try:
                 shown, more = await self._api.page(after)
             except ProviderDown as failure:
                 if failure.kind is not FailureKind.INVALID:
                     raise
-                break  # this provider has no such list: nothing can be found again
-            news += [StepRange(batch, steps_of(batch.metadata) or ANY_STEP) for batch in shown if self._is_news(batch)]
+                break  # this provider has no such list: nothing can be recovered
+            new += [StepRange(batch, steps_of(batch.metadata) or ANY_STEP) for batch in shown if self._is_new(batch)]
             if not more or not shown or shown[-1].batch_id == after:
                 break
             after = shown[-1].batch_id
-        for found in news:
-            if self._is_news(found.batch):  # unless one page had what another had, too
-                self._own |= {found.batch.batch_id, found.batch.input_file}
-                insort(self._closed, found, key=lambda one: one.end)
-        self._looked = True
+        for closed in new:
+            if self._is_new(closed.batch):  # two pages may have the same batch
+                self._known |= {closed.batch.batch_id, closed.batch.input_file}
+                insort(self._closed, closed, key=lambda one: one.end)
+        self._listed = True
 
-    def _is_news(self, batch: Batch) -> bool:
-        if batch.status == "failed" or batch.batch_id in self._done:  # of one that failed, nothing was done
+    def _is_new(self, batch: Batch) -> bool:
+        if batch.status == "failed" or batch.batch_id in self._done:  # no request of a failed one was carried out
             return False
-        seen = batch.batch_id in self._own or (bool(batch.input_file) and batch.input_file in self._own)
-        return not seen and self._mark.is_on(batch.metadata)
+        seen = batch.batch_id in self._known or (bool(batch.input_file) and batch.input_file in self._known)
+        return not seen and self._metadata.matches(batch.metadata)
 
-    async def _opened(self, found: StepRange) -> None:
-        await self._open(found.batch)
-        self._closed.remove(found)
+    async def _opened(self, closed: StepRange) -> None:
+        await self._open(closed.batch)
+        self._closed.remove(closed)
 
     async def _once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do something once, whoever asks for it meanwhile; all of them learn of its failure."""
+        """Do some work once for all callers that ask for it meanwhile; all of them get its failure."""
         task = self._under_way.get(name)
         if task is None:
             task = self._under_way[name] = asyncio.ensure_future(_done(work))
@@ -136,7 +144,7 @@ class RecoveredBatches:
     def _over(self, name: str, task: "asyncio.Task[None]") -> None:
         self._under_way.pop(name, None)
         if not task.cancelled():
-            task.exception()  # a caller may have asked, and left
+            task.exception()  # retrieved here: the caller that waited for it may have left
 
 
 async def _done(work: Callable[[], Awaitable[None]]) -> None:

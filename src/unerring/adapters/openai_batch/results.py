@@ -1,7 +1,7 @@
-"""The files of a batch that has ended, held against what was asked: one outcome for each request, exactly one.
+"""Match the files of a batch that has ended with its requests: exactly one outcome for each request. Pure.
 
-Nothing is taken on trust: lines come in any order, some twice, some never, some cut short, some for requests that
-nobody made. Pure: lines in, outcomes out.
+Nothing is assumed about the files: lines may come in any order, twice, never, cut short, or for requests that were not
+made.
 """
 
 import re
@@ -11,24 +11,32 @@ from enum import Enum
 
 import msgspec
 
+from unerring.adapters.openai_batch.request_id import decode_custom_id
+
 EXPIRED = "batch_expired"  # codes of OpenAI's error file
 CANCELLED = "batch_cancelled"
 UNREADABLE = msgspec.DecodeError, UnicodeDecodeError, RecursionError  # raised by bytes that are not the JSON expected
-_MAX_REASON_CHARS = 300  # characters
+_MAX_REASON_CHARS = 300
 
 
 class OutcomeKind(Enum):
-    """What became of one request of a batch."""
+    """The kinds of outcomes of a request."""
 
     ANSWERED = "answered"
-    REFUSED = "refused"  # with a status, and what a provider says in place of an answer
-    UNDONE = "undone"  # never carried out, so not billed
+    REFUSED = "refused"  # an error instead of an answer
+    UNDONE = "undone"  # not carried out, so not billed
     UNKNOWN = "unknown"  # it may have been carried out and billed
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """What became of one request. `status` and `body` are those of its HTTP reply, where it had one."""
+    """The outcome of one request.
+
+    kind: its kind.
+    status: the HTTP status of its reply; 0 where it has none.
+    body: the body of its reply; empty where it has none.
+    reason: the provider's or unerring's reason, where there is no answer.
+    """
 
     kind: OutcomeKind
     status: int = 0
@@ -52,13 +60,8 @@ class _ResultLine(msgspec.Struct):
     error: _ResultError | None = None
 
 
-class _CustomId(msgspec.Struct):
-    custom_id: str
-
-
 _lines = msgspec.json.Decoder(_ResultLine)
-_names = msgspec.json.Decoder(_CustomId)
-_NAMED = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,512})"')
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,512})"')
 
 
 def reconcile(
@@ -70,10 +73,10 @@ def reconcile(
 ) -> dict[str, RequestOutcome]:
     """The outcome of each request, by its custom_id.
 
-    `requested` are the requests of the batch; None takes whichever the files name. `output` and `errors` are the lines
-    of its two files, `completed` is how many requests the provider says it carried out, `ended` its last status.
-    Of several lines for one request the first that holds an answer counts, else the first. A request with no line was
-    not carried out if the provider's own count has no place for it; else nobody can say.
+    `requested` are the batch's requests; None accepts all that the files name. `output` and `errors` are the lines of
+    its two files, `completed` is how many requests the provider says it carried out, `ended` its last status. Of
+    several lines for one request the first with an answer counts, else the first. A request without a line was not
+    carried out if the files hold as many answers as the provider counts; else its outcome is unknown.
     """
     wanted = None if requested is None else frozenset(requested)
     outcomes: dict[str, RequestOutcome] = {}
@@ -102,7 +105,7 @@ def _each(output: Iterable[bytes], errors: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _read(line: bytes) -> tuple[str | None, RequestOutcome]:
-    """A line's request, None where that is unknown, and what the line says of it."""
+    """A line's custom_id, None where it cannot be read, and its outcome."""
     try:
         read = _lines.decode(line)
     except UNREADABLE:
@@ -111,35 +114,35 @@ def _read(line: bytes) -> tuple[str | None, RequestOutcome]:
         )
     error, response = read.error, read.response
     code = error.code if error is not None else None
-    said = (error.message or error.code or "")[:_MAX_REASON_CHARS] if error is not None else ""
+    reason = (error.message or error.code or "")[:_MAX_REASON_CHARS] if error is not None else ""
     if response is not None and 200 <= response.status_code < 300:
         return read.custom_id, RequestOutcome(OutcomeKind.ANSWERED, response.status_code, bytes(response.body))
     if code in {EXPIRED, CANCELLED}:
-        return read.custom_id, RequestOutcome(OutcomeKind.UNDONE, reason=said)
+        return read.custom_id, RequestOutcome(OutcomeKind.UNDONE, reason=reason)
     if response is None and error is None:
         return read.custom_id, RequestOutcome(
-            OutcomeKind.UNKNOWN, reason="its line in the batch's results says nothing"
+            OutcomeKind.UNKNOWN, reason="its line in the batch's results has neither an answer nor an error"
         )
     status, body = (response.status_code, bytes(response.body)) if response is not None else (0, b"")
     if body in {b"", b"null"}:
-        body = msgspec.json.encode({"error": {"code": code, "message": said}})
-    return read.custom_id, RequestOutcome(OutcomeKind.REFUSED, status, body, said)
+        body = msgspec.json.encode({"error": {"code": code, "message": reason}})
+    return read.custom_id, RequestOutcome(OutcomeKind.REFUSED, status, body, reason)
 
 
 def _name(line: bytes) -> str | None:
-    """The request that an unreadable line is about, where at least that stands there."""
+    """The custom_id in an unreadable line, where it has one."""
     try:
-        return _names.decode(line).custom_id
+        return decode_custom_id(line).custom_id
     except UNREADABLE:
-        found = _NAMED.search(line)
-        return found[1].decode("utf-8", "replace") if found else None
+        match = _CUSTOM_ID.search(line)
+        return match[1].decode("utf-8", "replace") if match else None
 
 
 def _gap(nameless: bool, undone: bool, ended: str) -> RequestOutcome:
-    """What is said of a request that no line names."""
+    """The outcome of a request that no line names."""
     if nameless:
         return RequestOutcome(
-            OutcomeKind.UNKNOWN, reason="it is missing from the batch's results, of which a part cannot be read"
+            OutcomeKind.UNKNOWN, reason="it is missing from the batch's results, a part of which cannot be read"
         )
     if undone:
         return RequestOutcome(

@@ -1,8 +1,8 @@
-"""A model behind an OpenAI-compatible batch API, as a sampler: half the price, for an answer within a day.
+"""Sampler for a model behind an OpenAI-compatible batch API: half the price, for an answer within a day.
 
-Calls that are under way together share batches, so a run fills them by asking ahead, and a calibration by itself. A
-call for n samples is one request with n choices, as the chat endpoint's are: the prompt is read and billed once. Where
-the server takes no n, or ignores it, it is n requests, and not n batches one after the other.
+Calls that are in flight together share batches: a run fills them by asking ahead, and a calibration asks many at once.
+A call for n samples is one request with n choices, as at the chat endpoint: the prompt is billed once. Where the
+server refuses or ignores n, the call is n requests in the same batch.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from unerring.runtime.protocols import Clock
 class BatchSampler:
     """Asks one model in batches; made from a specification such as `openai-batch/gpt-4.1-mini,batch=500`.
 
-    `identity` names the run: 1 to 512 printable characters, the same whenever the run is resumed, and another
-    for every other run, such as its seed, its process and when its journal was begun. It stands in the metadata of
-    each batch, and by it batches are found again after a crash: what was bought is not bought a second time.
+    `identity` names the run, in 1 to 512 printable characters: the same each time that the run is resumed, and another
+    one for every other run, such as its seed, its process and when its journal was begun. It is in the metadata of
+    each batch, by which batches are recovered after a crash: no sample is paid twice.
 
     Raises `InputError` for a specification, an identity, a key or a proxy that cannot be used. It may be used from
-    event loop after event loop; batches that were under way on an earlier one are found again.
+    several event loops, one after the other; batches that were created on an earlier one are recovered.
     """
 
     paid = True
@@ -46,11 +46,13 @@ class BatchSampler:
         clock: Clock | None = None,
         permission: Permission = GIVEN,
     ) -> None:
-        """Keys and proxies are looked up in `environ`: the environment, if it is None. The clock is the system's."""
+        """Keys and proxies are read from `environ`: by default the environment. The default clock is the system's."""
         self.spec = parse_batch_spec(spec)
         self.name = self.spec.name
         self.compact = self.spec.chat.compact
-        self.at_once = self.spec.batch  # calls that fit into one batch: a narrower window makes for half-empty ones
+        self.at_once = (
+            self.spec.batch
+        )  # calls that fit into one batch: with fewer in flight, batches are sent half empty
         self._identity = required_identity(identity)
         environ = os.environ if environ is None else environ
         chat = self.spec.chat
@@ -58,8 +60,8 @@ class BatchSampler:
         self._form = RequestForm(chat, self.name)
         self._clock = SystemClock() if clock is None else clock
         self._api = BatchApi(chat, self._secret, proxy_for(chat, environ))
-        self._memory = UnclaimedAnswers()
-        self._desks: dict[asyncio.AbstractEventLoop, BatchScheduler] = {}
+        self._unclaimed = UnclaimedAnswers()
+        self._schedulers: dict[asyncio.AbstractEventLoop, BatchScheduler] = {}
 
     def __repr__(self) -> str:
         return f"BatchSampler({self.name!r})"
@@ -70,38 +72,40 @@ class BatchSampler:
         return f"{self.spec.chat.place} {self._secret.digest}".rstrip()
 
     def worst(self, prompt: str, settings: Settings, n: int) -> Usage:
-        """The most tokens that a call can be billed for: no tokenizer makes more of a text than it has bytes."""
+        """The most tokens that a call can be billed for."""
         prompts = 1 if self._form.many(n) == n else n
         return Usage(prompts * most_tokens(prompt, settings), n * settings.max_output_tokens)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
-        """Draw up to n samples with the next batch, or out of one that was made before; see `Sampler.sample`.
+        """Draw up to n samples with the next batch, or from one that was created before; see `Sampler.sample`.
 
         Raises `ProviderBusy` where the request was not carried out (`TRANSIENT`: its batch expired or was cancelled)
-        or where nobody can say (`UNKNOWN`), and `ProviderDown` where its batch was turned away. A call that is given
-        up is taken out of its batch until that is sent; what comes after that is kept for whoever asks for the same.
+        or its outcome is not known (`UNKNOWN`), and `ProviderDown` where its batch was rejected. A cancelled call is
+        removed from a batch that is not sent yet; an answer that comes later is kept until the same is asked again.
         """
-        desk = self._desk()
+        scheduler = self._scheduler()
         if self._form.many(n) == n:
-            return list(await desk.answer(self._line(prompt, settings, n)))
+            return list(await scheduler.answer(self._line(prompt, settings, n)))
         alone = [replace(settings, slot=settings.slot + i) for i in range(n)]
-        return await _each(desk, [self._line(prompt, one, 1) for one in alone])
+        return await _each(scheduler, [self._line(prompt, one, 1) for one in alone])
 
     async def aclose(self) -> None:
-        """Leave off waiting on the running event loop, and close its connections. No batch is cancelled."""
-        desk = self._desks.pop(asyncio.get_running_loop(), None)
-        if desk is not None:
-            await desk.close()
+        """Stop waiting on the running event loop, and close its connections. No batch is cancelled."""
+        scheduler = self._schedulers.pop(asyncio.get_running_loop(), None)
+        if scheduler is not None:
+            await scheduler.close()
         await self._api.aclose()
 
-    def _desk(self) -> BatchScheduler:
+    def _scheduler(self) -> BatchScheduler:
         loop = asyncio.get_running_loop()
-        if loop not in self._desks:
-            self._desks = {known: desk for known, desk in self._desks.items() if not known.is_closed()}
+        if loop not in self._schedulers:
+            self._schedulers = {
+                known: scheduler for known, scheduler in self._schedulers.items() if not known.is_closed()
+            }
             reader = OutcomeReader(self.name, self.spec.chat.place, self._secret, self._form)
-            business = SchedulerContext(self.spec, self._identity, self._api, reader, self._clock)
-            self._desks[loop] = BatchScheduler(business, self._memory)
-        return self._desks[loop]
+            context = SchedulerContext(self.spec, self._identity, self._api, reader, self._clock)
+            self._schedulers[loop] = BatchScheduler(context, self._unclaimed)
+        return self._schedulers[loop]
 
     def _line(self, prompt: str, settings: Settings, n: int) -> RequestLine:
         body = self._form.body(prompt, settings, n)
@@ -120,34 +124,36 @@ class BatchSampler:
         )
 
 
-async def _each(desk: BatchScheduler, lines: list[RequestLine]) -> list[Sample]:
-    """The samples of requests for one each: those before the first that failed. Others are kept until asked for again.
+async def _each(scheduler: BatchScheduler, lines: list[RequestLine]) -> list[Sample]:
+    """The samples of several requests, up to the first that failed. Later ones are kept until asked for again.
 
-    A failure that may have cost something is raised in any case, so that it is charged.
+    A failure that may have cost something is always raised, so that it is charged.
     """
-    tasks = [asyncio.ensure_future(desk.answer(line)) for line in lines]
+    tasks = [asyncio.ensure_future(scheduler.answer(line)) for line in lines]
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        _keep(desk, lines, tasks, 0)
+        _keep(scheduler, lines, tasks, 0)
         raise
-    failures = [(place, error) for place, task in enumerate(tasks) if (error := task.exception()) is not None]
+    failures = [(number, error) for number, task in enumerate(tasks) if (error := task.exception()) is not None]
     costly = [error for _, error in failures if not isinstance(error, ProviderError) or _may_have_cost(error)]
     first = failures[0][0] if failures else len(lines)
     if costly or first == 0:
-        _keep(desk, lines, tasks, 0)
+        _keep(scheduler, lines, tasks, 0)
         raise costly[0] if costly else failures[0][1]
-    _keep(desk, lines, tasks, first)
+    _keep(scheduler, lines, tasks, first)
     return [sample for task in tasks[:first] for sample in task.result()]
 
 
-def _keep(desk: BatchScheduler, lines: list[RequestLine], tasks: "list[asyncio.Task[Samples]]", first: int) -> None:
+def _keep(
+    scheduler: BatchScheduler, lines: list[RequestLine], tasks: "list[asyncio.Task[Samples]]", first: int
+) -> None:
     for line, task in zip(lines[first:], tasks[first:], strict=True):
         if not task.cancelled() and task.exception() is None:
-            desk.kept(task.result(), line)
+            scheduler.kept(task.result(), line)
 
 
 def _may_have_cost(error: ProviderError) -> bool:

@@ -1,7 +1,7 @@
-"""Batches gathered, sent, waited for and taken apart: all of it on one event loop.
+"""Gather requests into batches, create the batches, wait for them, and return their answers: for one event loop.
 
-A batch is sent when it is full, when nothing new arrived for a while, or when it was gathered for long enough.
-Whatever becomes of it, each of its requests is settled, once.
+A batch is created when it is full, when no new request came for a while, or at the end of its gathering time. Whatever
+happens to it, each of its requests is settled exactly once.
 """
 
 import asyncio
@@ -26,14 +26,21 @@ from unerring.adapters.openai_batch.spec import BatchSpec
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown, ProviderError
 from unerring.runtime.protocols import Clock
 
-WINDOW_MARGIN_SECONDS = 3600.0  # seconds beyond its window that a batch is waited for
-RESULTS_PER_TURN = 256  # results that are read before others on the event loop have their turn
-MAX_LIST_CALLS = 3  # for a batch that may have been made, though nobody said so
+WINDOW_MARGIN_SECONDS = 3600.0  # for which a batch is waited beyond its window
+RESULTS_PER_TURN = 256  # that are read before other tasks of the event loop run
+MAX_LIST_CALLS = 3  # to find a batch that may have been created without an answer
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerContext:
-    """What a desk works for and with: a model and a run, the provider's endpoints, a reader of answers, and time."""
+    """What a scheduler works with.
+
+    spec: the model and the options of its batches.
+    identity: the run's identity.
+    api: the provider's endpoints.
+    reader: the reader of outcomes.
+    clock: the clock.
+    """
 
     spec: BatchSpec
     identity: str
@@ -44,48 +51,52 @@ class SchedulerContext:
 
 @dataclass(frozen=True, slots=True)
 class UnclaimedAnswers:
-    """What outlives an event loop: answers that nobody has had yet, and batches that hold nothing more."""
+    """What is kept from one event loop to the next.
+
+    kept: answers that no caller had yet.
+    done: ids of batches whose answers are all settled or kept.
+    """
 
     kept: dict[RequestKey, Samples] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
 
 class BatchScheduler:
-    """Answers requests by batches."""
+    """Answers requests with batches."""
 
-    def __init__(self, business: SchedulerContext, memory: UnclaimedAnswers) -> None:
-        self._spec = business.spec
-        self._identity = business.identity
-        self._api = business.api
-        self._reader = business.reader
-        self._clock = business.clock
+    def __init__(self, context: SchedulerContext, unclaimed: UnclaimedAnswers) -> None:
+        self._spec = context.spec
+        self._identity = context.identity
+        self._api = context.api
+        self._reader = context.reader
+        self._clock = context.clock
         self._poller = BatchPoller(self._api, self._clock, self._spec.poll)
-        self._done = memory.done
-        self._found = RecoveredBatches(
-            self._api, BatchMetadata(self._identity, self._spec.chat.model), self._attach, memory.done
+        self._done = unclaimed.done
+        self._recovered = RecoveredBatches(
+            self._api, BatchMetadata(self._identity, self._spec.chat.model), self._attach, unclaimed.done
         )
-        self._requests = PendingRequests(memory.kept, self._arrived)
+        self._requests = PendingRequests(unclaimed.kept, self._arrived)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
-        self._under_way = 0  # batches made, and not ended
-        self._an_end = asyncio.Event()
+        self._running = 0  # batches that were created and have not ended
+        self._batch_ended = asyncio.Event()
 
     async def answer(self, line: RequestLine) -> Samples:
-        """The samples that a request brings, with the next batch or from one that was made before."""
-        await self._found.ready(line.key.step)
+        """The samples of a request, from the next batch or from one that was created before."""
+        await self._recovered.ready(line.key.step)
         return await self._requests.answer(line)
 
     def kept(self, samples: Samples, line: RequestLine) -> None:
-        """Keep an answer that was handed out and cannot be used yet, for when it is asked for again."""
+        """Keep an answer that was returned and cannot be used yet, until it is asked for again."""
         self._requests.keep(line.key, samples)
 
     async def close(self) -> None:
-        """Leave off. Batches that were made go on, and are found again by whoever asks for the same."""
+        """Stop. Batches that were created go on at the provider, and are recovered by the next scheduler."""
         tasks = [*self._tasks, *([self._timer] if self._timer is not None else [])]
         for task in tasks:
             task.cancel()
         self._requests.close()
-        await self._found.close()
+        await self._recovered.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _arrived(self) -> None:
@@ -95,10 +106,10 @@ class BatchScheduler:
             self._timer = asyncio.ensure_future(self._gather())
 
     async def _gather(self) -> None:
-        """Send what is gathered once it is time to."""
-        until = self._clock.time() + self._spec.gather
+        """Send the gathered requests once no new one comes, or their time is over."""
+        latest = self._clock.time() + self._spec.gather
         arrivals = -1
-        while arrivals != self._requests.arrivals and self._clock.time() < until:
+        while arrivals != self._requests.arrivals and self._clock.time() < latest:
             arrivals = self._requests.arrivals
             await self._clock.sleep(self._spec.quiet)
         self._timer = None
@@ -110,26 +121,26 @@ class BatchScheduler:
             self._timer = None
         requests = self._requests.send()
         if requests:
-            self._spawn(self._buy(requests))
+            self._spawn(self._answer_by_batch(requests))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _buy(self, requests: list[PendingRequest]) -> None:
-        """Make a batch of requests, and see it to its end."""
+    async def _answer_by_batch(self, requests: list[PendingRequest]) -> None:
+        """Create a batch of requests, and settle them with its results or its failure."""
         while requests:
             try:
-                batch = await self._made([request.line for request in requests if request.line is not None])
-                await self._see_through(batch, {request.name: request.key for request in requests})
+                batch = await self._created([request.line for request in requests if request.line is not None])
+                await self._follow_open(batch, {request.name: request.key for request in requests})
             except BatchQueueFull as failure:
-                if self._under_way:
-                    await self._an_end.wait()  # it cost nothing, and there will be room
+                if self._running:
+                    await self._batch_ended.wait()  # it cost nothing, and is sent again once another batch has ended
                     requests = [request for request in requests if self._is_wanted(request)]
                     continue
                 self._fail([request.key for request in requests], failure)
-            except Exception as failure:  # a bug, too, is passed on to those who would wait for ever
+            except Exception as failure:  # also a bug: else the callers would wait forever
                 self._fail([request.key for request in requests], failure)
             return
 
@@ -142,64 +153,64 @@ class BatchScheduler:
         for key in keys:
             self._requests.settle(key, again(failure))
 
-    async def _see_through(self, batch: Batch, keys: Mapping[str, RequestKey]) -> None:
-        """Follow a batch whose requests are open. One that may not be followed any more is looked for again later."""
+    async def _follow_open(self, batch: Batch, keys: Mapping[str, RequestKey]) -> None:
+        """Follow a batch whose requests are open. One that can no longer be polled is recovered later."""
         try:
             await self._follow(batch, keys)
         except ProviderDown:
-            self._found.doubt(batch.input_file, batch.batch_id)
+            self._recovered.doubt(batch.input_file, batch.batch_id)
             raise
 
-    async def _made(self, lines: list[RequestLine]) -> Batch:
-        """The batch of these requests; raises what came of it instead."""
+    async def _created(self, lines: list[RequestLine]) -> Batch:
+        """The batch of these requests; raises the failure to create it."""
         file = await self._api.upload(b"".join(line.text() for line in lines))
-        self._found.mine(file)
+        self._recovered.add_own(file)
         metadata = BatchMetadata(self._identity, self._spec.chat.model).metadata([line.key.step for line in lines])
         try:
             return await self._api.create(file, metadata, self._spec.window)
         except ProviderBusy as failure:
             if failure.kind is FailureKind.RATE_LIMITED:
                 raise
-            return await self._made_unsaid(file, failure)
+            return await self._created_unconfirmed(file, failure)
 
-    async def _made_unsaid(self, file: str, failure: ProviderBusy) -> Batch:
-        """The batch that was made of a file though nobody said so; raises the failure to say so if there is none."""
+    async def _created_unconfirmed(self, file: str, failure: ProviderBusy) -> Batch:
+        """The batch that was created of a file without an answer; raises `failure` if there is none."""
         deadline = BatchDeadline(self._clock.time() + WINDOW_MARGIN_SECONDS, "the list of batches")
         try:
-            for look in range(MAX_LIST_CALLS):
-                if look:
+            for call in range(MAX_LIST_CALLS):
+                if call:
                     await self._clock.sleep(self._spec.poll)
-                batch = await self._poller.persist(lambda: self._found.made_of(file), deadline)
+                batch = await self._poller.persist(lambda: self._recovered.made_of(file), deadline)
                 if batch is not None:
                     return batch
         except ProviderError:
-            failure.kind = FailureKind.UNKNOWN  # nobody could say whether there is one
-        self._found.doubt(file)
+            failure.kind = FailureKind.UNKNOWN  # whether there is one could not be found out
+        self._recovered.doubt(file)
         raise failure
 
     async def _follow(self, batch: Batch, keys: Mapping[str, RequestKey] | None) -> None:
-        """Wait for a batch, and settle its requests; `keys` are those by name, None where nobody knows.
+        """Wait for a batch, and settle its requests; `keys` are those by custom_id, None where they are not known.
 
-        Raises `ProviderBusy` or `ProviderDown` where nothing more will be known of those that are not settled.
+        Raises `ProviderBusy` or `ProviderDown` where the outcomes of requests cannot be had any more.
         """
         deadline = BatchDeadline(
             self._clock.time() + self._spec.window_seconds + WINDOW_MARGIN_SECONDS, f"batch {batch.batch_id}"
         )
-        self._under_way += 1
+        self._running += 1
         try:
             ended = batch if batch.ended else await self._poller.ended(batch.batch_id, deadline)
             if ended.status == "failed":
                 raise ended.rejection()
-            await self._take_apart(ended, keys, deadline)
+            await self._settle_all(ended, keys, deadline)
         finally:
-            self._under_way -= 1
-            self._an_end.set()
-            self._an_end = asyncio.Event()
+            self._running -= 1
+            self._batch_ended.set()
+            self._batch_ended = asyncio.Event()
 
-    async def _take_apart(self, batch: Batch, keys: Mapping[str, RequestKey] | None, deadline: BatchDeadline) -> None:
+    async def _settle_all(self, batch: Batch, keys: Mapping[str, RequestKey] | None, deadline: BatchDeadline) -> None:
         outcomes = await self._poller.outcomes(batch, keys, deadline)
-        for place, (name, outcome) in enumerate(outcomes.items()):
-            if place % RESULTS_PER_TURN == 0:
+        for number, (name, outcome) in enumerate(outcomes.items()):
+            if number % RESULTS_PER_TURN == 0:
                 await asyncio.sleep(0)
             known = parse_custom_id(name)
             if known is None:
@@ -207,24 +218,24 @@ class BatchScheduler:
             key, n = known
             line = self._requests.line(key)
             settled = self._reader.settled(outcome, n, None if line is None else line.sent)
-            # an answer of earlier that failed is no news to anybody
+            # the failure of an unknown request of an earlier process concerns no caller
             if keys is not None or not isinstance(settled, Exception):
                 self._requests.settle(key, settled)
         self._done.add(batch.batch_id)
 
     async def _attach(self, batch: Batch) -> None:
-        """Take up a batch that was made elsewhere: what is in it is open, or answered."""
+        """Take over a batch of another process: its requests become open, or their answers are kept."""
         keys = None
         if not batch.ended:
-            keys = await self._asked_in(batch)
+            keys = await self._keys_in(batch)
         if keys is None:
-            await self._read_on(batch)
+            await self._keep_answers(batch)
             return
-        self._requests.found(keys.values())
-        self._spawn(self._follow_found(batch, keys))
+        self._requests.recover(keys.values())
+        self._spawn(self._follow_recovered(batch, keys))
 
-    async def _asked_in(self, batch: Batch) -> dict[str, RequestKey] | None:
-        """The requests of a batch, by what was put up for it; None where that cannot be had any more."""
+    async def _keys_in(self, batch: Batch) -> dict[str, RequestKey] | None:
+        """The requests of a batch, from its input file; None where that cannot be read any more."""
         try:
             return keys_in(await self._api.lines(batch.input_file)) if batch.input_file else None
         except ProviderDown as failure:
@@ -234,17 +245,17 @@ class BatchScheduler:
             pass
         return None
 
-    async def _read_on(self, batch: Batch) -> None:
-        """Wait for a batch of which nobody knows what it asks; what it answers is kept."""
+    async def _keep_answers(self, batch: Batch) -> None:
+        """Wait for a batch whose requests are not known, and keep its answers."""
         try:
             await self._follow(batch, None)
         except ProviderDown as failure:
             if failure.kind is not FailureKind.INVALID:
                 raise
-            # its results are gone, or it was turned away: there is nothing to be had from it
+            # its results are gone, or it was rejected: it has no answers
 
-    async def _follow_found(self, batch: Batch, keys: Mapping[str, RequestKey]) -> None:
+    async def _follow_recovered(self, batch: Batch, keys: Mapping[str, RequestKey]) -> None:
         try:
-            await self._see_through(batch, keys)
+            await self._follow_open(batch, keys)
         except Exception as failure:
             self._fail(keys.values(), failure)

@@ -1,4 +1,4 @@
-"""Which model is asked in batches: `openai-batch/MODEL@URL,option,...`, the words of a chat model and four more."""
+"""The specification of a model that is asked in batches: `openai-batch/MODEL@URL,option,...`."""
 
 import math
 import re
@@ -12,23 +12,26 @@ from unerring.errors import InputError
 
 PROVIDER = "openai-batch"
 DEFAULT_BATCH_REQUESTS = 1000
-DEFAULT_GATHER_SECONDS = 60.0  # seconds
-DEFAULT_POLL_SECONDS = 15.0  # seconds
+DEFAULT_GATHER_SECONDS = 60.0
+DEFAULT_POLL_SECONDS = 15.0
 DEFAULT_WINDOW = "24h"
-MAX_WAIT_SECONDS = 86_400.0  # seconds
-QUIET_SHARE = 0.05  # of the time to gather: so long nothing new arrives before a batch is sent
+MAX_WAIT_SECONDS = 86_400.0
+QUIET_SHARE = 0.05  # of the gathering time without a new request, after which a batch is sent
 
-_WRITTEN = "batch=REQUESTS, gather=SECONDS, poll=SECONDS or window=24h"
+_OPTIONS = "batch=REQUESTS, gather=SECONDS, poll=SECONDS or window=24h"
 _WINDOW = re.compile(r"([1-9][0-9]{0,2})([hd])")
-_SECONDS = {"h": 3600.0, "d": 86_400.0}
+_UNIT_SECONDS = {"h": 3600.0, "d": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
     """A model that is asked in batches.
 
-    A batch has `batch` requests at most. It is gathered for `gather` seconds at most, less where nothing new arrives,
-    and looked at every `poll` seconds at first. `window` is the time that the provider has for it.
+    chat: the model and its address.
+    batch: the most requests of a batch.
+    gather: seconds for which a batch is gathered at most.
+    poll: seconds between the first two polls.
+    window: the time that the provider has for a batch, such as 24h.
     """
 
     chat: EndpointSpec
@@ -39,7 +42,7 @@ class BatchSpec:
 
     @property
     def name(self) -> str:
-        """The words that make this specification again, the same for all that mean the same."""
+        """The specification in its one canonical form."""
         words = [PROVIDER + self.chat.name.removeprefix(CHAT)]
         if self.batch != DEFAULT_BATCH_REQUESTS:
             words.append(f"batch={self.batch}")
@@ -61,15 +64,15 @@ class BatchSpec:
     @property
     def window_seconds(self) -> float:
         """The window in seconds."""
-        found = _WINDOW.fullmatch(self.window)
-        assert found is not None
-        return int(found[1]) * _SECONDS[found[2]]
+        match = _WINDOW.fullmatch(self.window)
+        assert match is not None
+        return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 def parse_batch_spec(text: str) -> BatchSpec:
-    """Read `openai-batch/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
+    """Parse `openai-batch/MODEL@URL,option,...`; raises `InputError` with one line that says what to write.
 
-    The line repeats nothing of the words that may be a secret.
+    The line repeats nothing that may be a secret.
     """
     return without_secrets_in_errors(_parsed, text)
 
@@ -86,13 +89,13 @@ def _parsed(text: str) -> BatchSpec:
         if not equals or name not in {"batch", "gather", "poll", "window"}:
             others.append(option)
         elif name in own:
-            raise InputError(f"the option {option!r} stands there twice")
+            raise InputError(f"the option {option!r} is given twice")
         else:
             own[name] = value
     try:
         chat = parse_spec(",".join([f"{CHAT}/{first}", *others]))
     except InputError as error:
-        raise InputError(f"{error}; {PROVIDER} has as well {_WRITTEN}") from None
+        raise InputError(f"{error}; {PROVIDER} also has {_OPTIONS}") from None
     return BatchSpec(
         chat,
         _requests(own.get("batch", str(DEFAULT_BATCH_REQUESTS))),
@@ -105,7 +108,7 @@ def _parsed(text: str) -> BatchSpec:
 def _requests(text: str) -> int:
     count = int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
     if not 1 <= count <= MAX_BATCH_REQUESTS:
-        raise InputError(f"batch={text}: a batch has 1 to {MAX_BATCH_REQUESTS} requests; options are {_WRITTEN}")
+        raise InputError(f"batch={text}: a batch has 1 to {MAX_BATCH_REQUESTS} requests; options are {_OPTIONS}")
     return count
 
 
@@ -116,12 +119,12 @@ def _seconds(name: str, text: str) -> float:
         seconds = math.nan
     if not 0 < seconds <= MAX_WAIT_SECONDS:
         raise InputError(
-            f"{name}={text}: it is in seconds, more than 0 and {MAX_WAIT_SECONDS:g} at most; options are {_WRITTEN}"
+            f"{name}={text}: it is in seconds, more than 0 and {MAX_WAIT_SECONDS:g} at most; options are {_OPTIONS}"
         )
     return seconds
 
 
 def _window(text: str) -> str:
     if not _WINDOW.fullmatch(text):
-        raise InputError(f"window={text}: it is written in hours or days, such as 24h, which is all that OpenAI takes")
+        raise InputError(f"window={text}: write hours or days, such as 24h, the only one that OpenAI accepts")
     return text
