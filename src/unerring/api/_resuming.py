@@ -122,7 +122,7 @@ def _request_now(state: RunState, options: Options) -> Request:
 
 
 def _resuming_entries(run: ComparedRun, sampler: Sampler, options: Options) -> list[Entry]:
-    """The entries by which a run is resumed: that it is, which changes were accepted, and what it may take."""
+    """The entries of a resumed run: the resume itself, accepted changes, and a new budget."""
     state, request = run.state, _request_now(run.state, options)
     resumed = Resumed(
         options.clock.time(),

@@ -89,7 +89,7 @@ async def with_substitutes(
 
 
 def new_allowance(sampler: Sampler, options: Options, before: Allowed | None = None) -> list[Entry]:
-    """The entry that says what the run may take, where that is new."""
+    """The entry with the limits and prices of the run, where they are new."""
     entry = allowance(sampler, options.budget, options.prices, before)
     return [] if entry is None else [entry]
 

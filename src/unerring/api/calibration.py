@@ -39,7 +39,7 @@ from unerring.runtime.signals import run_stoppable
 KEEP_INTERVAL_SECONDS = 10.0  # what a kill may cost of a pilot that is kept in a file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PilotOptions(CallOptions):
     """Options of a calibration beyond its chain and its model.
 

@@ -62,7 +62,7 @@ class CallOptions:
 _CLASSES: dict[str, type] = {"patience": Patience, "budget": Budget, "guards": Guards, "request": Request}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options(CallOptions):
     """Options of a run beyond its chain and its model: how steps are decided, guessed, paid for and shown.
 

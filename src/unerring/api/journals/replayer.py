@@ -25,7 +25,7 @@ class ReplayedRun:
     state: the folded entries.
     made: the chain; None before the first entry.
     at: the chain's state after the last committed step.
-    changes: how the chain differs from the one that the journal is of, a sentence each, as far as nobody accepted it.
+    changes: how the chain differs from the journal's, a sentence each; without the changes that a person accepted.
     """
 
     def __init__(self, path: Path, given: Chain | str | None, trust: bool = False) -> None:
