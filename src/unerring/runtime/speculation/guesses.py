@@ -1,4 +1,4 @@
-"""Where guesses come from, besides the votes: the chain's own idea, or a drafting model."""
+"""Sources of guesses besides the votes: the chain's own `guess`, or a drafting model."""
 
 from collections.abc import Callable
 from random import Random
@@ -18,17 +18,17 @@ from unerring.runtime.question import Question
 
 
 class GuessSource(Protocol):
-    """What guesses."""
+    """Guesses the choices of open steps."""
 
     async def guess(self, question: Question) -> str | None:
-        """The canonical choice that the step will probably come to, or None for no idea."""
+        """The probable canonical choice of the step, or None for no guess."""
 
 
 Remember: TypeAlias = Callable[[Sampler, str, Sample], None]
 
 
 def guesses_of(config: RunConfig, ledger: Ledger, remember: Remember | None = None) -> GuessSource | None:
-    """What guesses in a run; None where guesses come from the votes alone. `remember` takes in each draft."""
+    """The guess source of a run; None where guesses come from the votes alone. `remember` is given each draft."""
     source = None if config.speculation is None else config.speculation.source
     if source is None:
         return None
@@ -51,10 +51,9 @@ class ChainGuesses:
 
 
 class DraftGuesses:
-    """Asks a drafting model, once a step, at temperature 0. Its answers never vote; what they cost is journaled.
+    """Asks a drafting model, once a step, at temperature 0. Its answers never vote; their cost is journaled.
 
-    A draft that cannot be had is none: after a failure the model is left alone for a while, and guesses come from
-    the votes meanwhile.
+    After a failure the model is not asked for a while, and guesses come from the votes meanwhile.
     """
 
     def __init__(self, sampler: Sampler, ledger: Ledger, config: RunConfig, remember: Remember | None = None) -> None:
