@@ -1,13 +1,12 @@
-"""Asking ahead: a dependent chain on a model that takes 50 ms a call, against the same chain one step after the other.
+"""Speculation: a dependent chain on a model that takes 50 ms a call, compared with the same chain one step at a time.
 
     python benchmarks/ahead.py [--steps N] [--p 1.0] [--in-flight 256]
 
 The chain guesses its own next choice, rightly on a set share of its steps; votes are right with probability p. Both
-ways are run for real, waiting included. The sequential rate is measured over fewer steps, since each takes as long.
+runs are real, waiting included. The sequential rate is measured over fewer steps, since each takes as long.
 Decisions are compared one by one, with their tallies: looking ahead must not change any.
 
-Then a product of 10 by 10 digits, solved as a tree by parts, where nothing guesses: parts that do not wait for each
-other are asked at the same time.
+Then a product of 10 by 10 digits, solved as a tree without guesses: independent parts are asked at the same time.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ PRODUCT = "1234567890 * 9876543210"
 
 
 class Guessing(Counter):
-    """The light chain, with an idea of its own that is right on a share of its steps."""
+    """The light chain with a guess that is right on a share of its steps."""
 
     def __init__(self, steps: int, share: float) -> None:
         super().__init__(steps)
@@ -43,7 +42,7 @@ class Guessing(Counter):
 
 
 class Late:
-    """A sampler behind a latency; keeps count of samples under way."""
+    """A sampler with a latency, which counts the samples in flight."""
 
     paid = False
     compact = True
@@ -51,15 +50,15 @@ class Late:
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self.under_way = self.most = 0
+        self.in_flight_now = self.most = 0
 
     async def sample(self, prompt: str, settings: unerring.Settings, n: int) -> Sequence[unerring.Sample]:
-        self.under_way += n
-        self.most = max(self.most, self.under_way)
+        self.in_flight_now += n
+        self.most = max(self.most, self.in_flight_now)
         try:
             await asyncio.sleep(LATENCY)
         finally:
-            self.under_way -= n
+            self.in_flight_now -= n
         return await self._sampler.sample(prompt, settings, n)
 
 
@@ -69,14 +68,14 @@ class Pass:
 
     seconds_per_step: float
     waste: float
-    most_under_way: int
+    most_in_flight: int
     votes_per_step: float
     decisions: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def guessing(steps: int, share: float, p: float, speculate: str, in_flight: int) -> Pass:
     chain = Guessing(steps, share)
-    # noise costs more of the processor than the engine does, so it is only made where there is any
+    # the noise sampler takes more processor time than the engine, so it is used only for p < 1
     return run(chain, Instant(paid=False) if p == 1.0 else NoisySampler(chain.rehearse, p), speculate, in_flight)
 
 
@@ -115,22 +114,22 @@ def main() -> int:
         name = f"guess right on {share:.1%} of steps"
         print(
             f"{name:<34}{ahead.seconds_per_step * 1e3:8.2f} ms a step{gain:9.2f} times as fast, waste "
-            f"{ahead.waste:.2%}, at most {ahead.most_under_way} samples at once, decisions "
+            f"{ahead.waste:.2%}, at most {ahead.most_in_flight} samples at once, decisions "
             f"{'the same' if same else 'DIFFERENT'}"
         )
         found[f"{share:g}"] = {**asdict(ahead), "decisions": same, "gain": gain}
-        holds = same and ahead.waste <= 0.05 and ahead.most_under_way <= args.in_flight
+        holds = same and ahead.waste <= 0.05 and ahead.most_in_flight <= args.in_flight
         must = "same decisions, waste ≤ 5 %"
         if share == 0.998:
             holds, must = holds and gain >= 50, f"≥ 50 times as fast, {must}"
         elif share == 0.0:
             holds, must = holds and gain >= 1 / 1.1, f"≤ 1.1 times as slow, {must}"
-        figure = f"{gain:,.1f} times as fast as one step after the other; {ahead.waste:.1%} of samples for nothing"
+        figure = f"{gain:,.1f} times as fast as one step after the other; {ahead.waste:.1%} of samples wasted"
         rows.append(Row(f"50 ms a call, {name}", figure, must, holds))
     apart, tree = (multiplying(args.p, speculate, args.in_flight) for speculate in ("off", "auto"))
     gain, same = apart.seconds_per_step / tree.seconds_per_step, tree.decisions == apart.decisions
     print(f"{PRODUCT} by parts, {len(tree.decisions)} steps: {gain:.2f} times as fast, decisions same: {same}")
-    figure = f"{gain:,.1f} times as fast as one step after the other; {tree.waste:.1%} of samples for nothing"
+    figure = f"{gain:,.1f} times as fast as one step after the other; {tree.waste:.1%} of samples wasted"
     rows.append(
         Row("50 ms a call, a product of 10 by 10 digits as a tree, no guesses", figure, "same decisions", same)
     )

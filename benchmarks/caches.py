@@ -1,11 +1,11 @@
-"""Which copies are found: every kind of cache before engines and questions of every shape, and who is accused wrongly.
+"""Measure which copies are noticed, for every kind of cache and length of question, and how many alarms are false.
 
     python benchmarks/caches.py [--steps N] [--seed N] [--write docs/why/caches.md]
 
-The fault server's caching proxies (`tests/faults/caching.py`) stand before an engine on virtual time, which keeps the
-prompts that it has read: it reads 2,000 tokens a second, writes 50, and its times vary by 10 %. Each of N steps is
-asked three times, one call after the other; trial and judge are those of a run. With `--write` the table takes the
-place of the one in that file.
+The fault server's caching proxies (`tests/faults/caching.py`) stand before an engine on virtual time, which has a
+cache of prompts: it reads 2,000 tokens a second, writes 50, and its times vary by 10 %. Each of N steps is
+asked three times, one call after the other, with the probe and the duplicate detector of a run. `--write` replaces the
+table in that file.
 """
 
 import argparse
@@ -153,13 +153,13 @@ async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: b
         for slot in range(3):
             sample, copied = together[slot] if together else await one(slot)
             later = slot > 0 and not at_once
-            told = copies.judge("m", SentCall(prompt, later), sample, sample.text in texts) is not None
+            flagged = copies.judge("m", SentCall(prompt, later), sample, sample.text in texts) is not None
             texts.add(sample.text)
             outcome.copies += copied
             outcome.honest += not copied
-            outcome.found += told and copied
-            outcome.accused += told and not copied
-            outcome.voted += copied and not told and not outcome.stopped
+            outcome.found += flagged and copied
+            outcome.accused += flagged and not copied
+            outcome.voted += copied and not flagged and not outcome.stopped
             outcome.stopped = outcome.stopped or copies.too_many
     return outcome
 
@@ -217,10 +217,10 @@ def honest(steps: int, seed: int, sessions: int = 20) -> str:
                 accused, samples = accused + outcome.accused, samples + outcome.honest
                 stopped += outcome.stopped
     count = 2 * len(SHAPES) * sessions
-    told = (
+    output = (
         f"Without a cache: {stopped} of {count} sessions were stopped, and {accused} of {samples:,} samples flagged."
     )
-    return f"{told}\n"
+    return f"{output}\n"
 
 
 def main() -> None:
@@ -229,12 +229,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    told = "".join([*table(options.steps, options.seed), "\n", honest(options.steps, options.seed)])
+    output = "".join([*table(options.steps, options.seed), "\n", honest(options.steps, options.seed)])
     if options.write is None:
-        sys.stdout.write(told)
+        sys.stdout.write(output)
         return
     before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
-    options.write.write_text(f"{before}{BEGIN}\n{told}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    options.write.write_text(f"{before}{BEGIN}\n{output}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

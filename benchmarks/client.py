@@ -1,19 +1,19 @@
-"""What a call costs its client: processor time for each, with 1, 64 and 512 calls under way.
+"""Processor time that a call takes in unerring and in other clients, with 1, 64 and 512 calls in flight.
 
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -e . -r benchmarks/requirements.txt
     /tmp/peers/bin/python benchmarks/client.py [--calls N] [--rounds N] [--logprobs TOKENS]
 
-A server in a process of its own answers every chat request at once with the same reply of 0.9 kB. So nothing but the
-client is measured: the time that its process spends on a processor, which what else a machine does changes little.
-Every way has a process of its own, is warmed up first, and takes its turn in every round; its best round counts. Read
-the ratios.
+A server in a separate process answers every chat request at once with the same reply of 0.9 kB, so that only the
+client is measured: the processor time of its process, which other load on the machine changes little. Every client
+runs in a new process, is warmed up first, and takes its turn in every round; its best round counts. Compare the
+ratios.
 
-The ways: unerring's calls as a run makes them, with everything that it checks: pacing, retries, the deadline, a record
-of each intent, a budget in dollars reserved and settled, log-probabilities, and copies told from votes. (Voting and
-the disk are measured by engine.py.) Then the sampler alone; aiohttp by itself with the shortest loop
-that gets at the answer's text, its JSON read by the standard library or by msgspec; httpx in the same loop; the openai
-package as its documentation has it, with its own retries off. A run has Python's garbage collector look less often,
-and all others have it as it comes; for comparison aiohttp is measured at that pace as well.
+The clients: unerring's calls as a run makes them, with all checks: rate limiter, retries, the deadline, an intent in
+memory, a budget in dollars reserved and settled, log-probabilities, and copies distinguished from votes. (Voting and
+the disk are measured by engine.py.) Then the sampler alone; aiohttp with the shortest loop that reads the answer's
+text, with its JSON read by the standard library or by msgspec; httpx in the same loop; the openai package as its
+documentation shows it, without its own retries. A run makes Python's garbage collector run less often, and all others
+leave it as it is; for comparison aiohttp is measured with the same threshold as well.
 """
 
 import asyncio
@@ -112,11 +112,11 @@ class Answering(asyncio.Protocol):
             self._transport.write(b"%b%024x%b" % (self._before, next(NUMBERS), self._after))
 
 
-def serve(told: Connection, body: bytes) -> None:
+def serve(port_pipe: Connection, body: bytes) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Answering(body), "127.0.0.1", 0, backlog=1024)
-        told.send(server.sockets[0].getsockname()[1])
+        port_pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
     asyncio.run(main())
@@ -126,18 +126,18 @@ def serve(told: Connection, body: bytes) -> None:
 def serving(body: bytes) -> Iterator[str]:
     """The server's base URL."""
     context = multiprocessing.get_context("spawn")
-    told, tells = context.Pipe(duplex=False)
-    process = context.Process(target=serve, args=(tells, body), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(sender, body), daemon=True)
     process.start()
     try:
-        yield f"http://127.0.0.1:{told.recv()}/v1"
+        yield f"http://127.0.0.1:{receiver.recv()}/v1"
     finally:
         process.terminate()
         process.join()
 
 
 def question(seed: int) -> dict[str, Any]:
-    """What every way sends."""
+    """The request body that every client sends."""
     return {
         "model": "bench-1",
         "messages": [{"role": "user", "content": PROMPT}],
@@ -282,7 +282,7 @@ def text_in(value: Any) -> str:
 
 
 async def timed(call: Call, width: int, calls: int) -> float:
-    """Processor time for each of the calls, in microseconds; `width` of them are under way at a time."""
+    """Processor time for each of the calls, in microseconds; `width` of them are in flight at a time."""
     numbers = iter(range(10**9))
 
     async def worker(until: int) -> None:
@@ -297,11 +297,13 @@ async def timed(call: Call, width: int, calls: int) -> float:
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to make the calls.
+class Client:
+    """A client that makes the calls.
 
-    `share` is how much of the fast ways' number of them is enough to measure it, `at_least` how many calls unerring's
-    sampler has to make in the time of one.
+    name: its name in the table.
+    run: makes calls to a URL, so many in flight and so many in all; returns microseconds of processor time a call.
+    share: the part of --calls that it makes; slow clients make fewer.
+    at_least: how many calls unerring has to make in the time of one; None for no claim.
     """
 
     name: str
@@ -310,14 +312,14 @@ class Way:
     at_least: float | None = None
 
 
-WAYS = (
-    Way("unerring", run_unerring),
-    Way("its sampler alone", run_sampler),
-    Way("aiohttp, json", run_aiohttp_json, at_least=OF_AIOHTTP),
-    Way("aiohttp, msgspec", run_aiohttp_msgspec),
-    Way("aiohttp, json, a calm collector", run_aiohttp_calm),
-    Way("httpx", run_httpx, share=0.1),
-    Way("openai", run_openai, share=0.1, at_least=OF_OPENAI),
+CLIENTS = (
+    Client("unerring", run_unerring),
+    Client("its sampler alone", run_sampler),
+    Client("aiohttp, json", run_aiohttp_json, at_least=OF_AIOHTTP),
+    Client("aiohttp, msgspec", run_aiohttp_msgspec),
+    Client("aiohttp, json, a calm collector", run_aiohttp_calm),
+    Client("httpx", run_httpx, share=0.1),
+    Client("openai", run_openai, share=0.1, at_least=OF_OPENAI),
 )
 
 
@@ -334,37 +336,37 @@ def missing() -> str | None:
     return None
 
 
-def costs_of(url: str, calls: int, rounds: int, ways: tuple[Way, ...]) -> dict[str, dict[int, float]]:
-    """Microseconds of processor time a call, of every way at every width: the best of the rounds."""
-    best: dict[str, dict[int, float]] = {way.name: {} for way in ways}
+def costs_of(url: str, calls: int, rounds: int, clients: tuple[Client, ...]) -> dict[str, dict[int, float]]:
+    """Microseconds of processor time a call, of every client at every width: the best of the rounds."""
+    best: dict[str, dict[int, float]] = {client.name: {} for client in clients}
     for number in range(1, rounds + 1):
         for width in WIDTHS:
-            for way in ways:
-                count = max(int(calls * way.share), 2 * width)
-                cost = in_fresh_process(way.run, url, width, count)
-                best[way.name][width] = min(cost, best[way.name].get(width, cost))
-                print(f"round {number}  {width:>3} under way  {way.name:<20}{cost:>10,.0f} µs/call", flush=True)
+            for client in clients:
+                count = max(int(calls * client.share), 2 * width)
+                cost = in_fresh_process(client.run, url, width, count)
+                best[client.name][width] = min(cost, best[client.name].get(width, cost))
+                print(f"round {number}  {width:>3} in flight  {client.name:<20}{cost:>10,.0f} µs/call", flush=True)
     return best
 
 
 def rows_of(costs: dict[str, dict[int, float]]) -> list[Row]:
-    own = costs[WAYS[0].name]
+    own = costs[CLIENTS[0].name]
     rows = []
-    for way in WAYS[1:]:
-        if way.name not in costs:
+    for client in CLIENTS[1:]:
+        if client.name not in costs:
             continue
-        ratios = {width: costs[way.name][width] / own[width] for width in WIDTHS}
-        told = ", ".join(f"{ratio:.2f} times at {width}" for width, ratio in ratios.items())
-        must = "" if way.at_least is None else f"≥ {way.at_least:g} times at each"
-        holds = None if way.at_least is None else min(ratios.values()) >= way.at_least
-        what = f"calls in the time on a processor that {way.name} takes for one"
-        rows.append(Row(what, f"{told} under way", must, holds))
+        ratios = {width: costs[client.name][width] / own[width] for width in WIDTHS}
+        figure = ", ".join(f"{ratio:.2f} times at {width}" for width, ratio in ratios.items())
+        must = "" if client.at_least is None else f"≥ {client.at_least:g} times at each"
+        holds = None if client.at_least is None else min(ratios.values()) >= client.at_least
+        what = f"calls for the same processor time, relative to {client.name}"
+        rows.append(Row(what, f"{figure} in flight", must, holds))
     return rows
 
 
 def main() -> int:
     parser = parser_for(__doc__)
-    parser.add_argument("--calls", type=int, default=20_000, help="calls of the fast ways; the others make a tenth")
+    parser.add_argument("--calls", type=int, default=20_000, help="calls of the fast clients; slow ones make a tenth")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--logprobs", type=int, default=0, metavar="TOKENS", help="log-probabilities in the reply")
     parser.add_argument("--no-peers", action="store_true", help="only what needs nothing installed")
@@ -372,12 +374,12 @@ def main() -> int:
     if not args.no_peers and (line := missing()) is not None:
         print(line, file=sys.stderr)
         return 2
-    ways = WAYS[:4] if args.no_peers else WAYS
+    clients = CLIENTS[:4] if args.no_peers else CLIENTS
     body = reply(args.logprobs)
     with serving(body) as url:
-        costs = costs_of(url, args.calls, args.rounds, ways)
+        costs = costs_of(url, args.calls, args.rounds, clients)
     print(f"\nprocessor milliseconds for 1,000 calls, best of {args.rounds}; a reply of {len(body):,} bytes")
-    print(f"{'':<20}" + "".join(f"{f'{width} under way':>20}" for width in WIDTHS))
+    print(f"{'':<20}" + "".join(f"{f'{width} in flight':>20}" for width in WIDTHS))
     for name, by_width in costs.items():
         print(f"{name:<20}" + "".join(f"{by_width[width]:>20,.0f}" for width in WIDTHS))
     from importlib.metadata import version

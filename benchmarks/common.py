@@ -1,4 +1,4 @@
-"""What the benchmarks share: the light chain, the instant sampler, a plain voting loop, how figures are told."""
+"""Parts of several benchmarks: a light chain, an instant sampler, a plain voting loop, and the writing of figures."""
 
 import argparse
 import json
@@ -120,7 +120,7 @@ def give_out(args: argparse.Namespace, figures: dict[str, Any], rows: Sequence[R
     for row in claims:
         print(f"{'holds ' if row.holds else 'MISSED'}  {row.what}: {row.figure} (must: {row.must})")
     if args.json is not None:
-        told = {
+        output = {
             "benchmark": Path(sys.argv[0]).stem,
             "command": _command(),
             "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
@@ -128,7 +128,7 @@ def give_out(args: argparse.Namespace, figures: dict[str, Any], rows: Sequence[R
             "figures": figures,
             "rows": [asdict(row) for row in rows],
         }
-        args.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(output, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if args.check and not all(row.holds for row in claims) else 0
 
 

@@ -1,11 +1,10 @@
-"""The embedded model: a voted run of 20 disks with its journal, against the bare engine writing answers in batches.
+"""Speed of the embedded model in a voted run of 20 disks, relative to the bare engine that writes answers in batches.
 
     python benchmarks/embedded.py [--steps N]
 
-The bare engine is CTranslate2 on all cores, sampling by itself with prompts made beforehand, in its better size of
-batch, measured before and after. It writes an answer token by token; unerring has a drafting model propose it and the
-members judge it in one pass, which is how it can be faster than its own engine although it votes, flags, hashes and
-journals.
+The bare engine is CTranslate2 on all cores, sampling with prompts made beforehand, in the better of two batch sizes,
+measured before and after. It writes an answer token by token. In unerring a drafting model proposes the answer and the
+members judge it in one pass; so it can be faster than the bare engine although it votes, flags, hashes and journals.
 """
 
 import sys
@@ -73,13 +72,13 @@ def main() -> int:
         print(f"{name:<40}{found['samples_per_second']:>8,.0f} samples/s{found['samples_per_second'] / bare:8.2f}")
     rows = [
         Row(
-            "embedded model, 20 disks, voted, journaled and asked ahead, against its bare engine",
+            "embedded model, 20 disks, voted, journaled and speculated, relative to its bare engine",
             f"{ahead['samples_per_second']:,.0f} samples/s to {bare:,.0f} answers/s: {ratio:.2f}",
             "≥ 0.9",
             ratio >= 0.9,
         ),
         Row(
-            "the same, one step after the other",
+            "the same without speculation",
             f"{off['samples_per_second']:,.0f} samples/s: {off['samples_per_second'] / bare:.2f}",
         ),
         Row(

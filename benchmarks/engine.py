@@ -1,9 +1,9 @@
-"""What the engine costs: votes a second with an instant sampler, against the bare loop without a journal.
+"""Votes a second of the engine with an instant sampler, relative to a bare loop without a journal.
 
     python benchmarks/engine.py [--steps N]
 
-All figures come from one run on one machine; read the ratios. The sampler answers at once and for nothing, so what
-is measured is the engine alone: asyncio, red flags, canonical choices, races, folding, hashing, the durable journal.
+All figures come from one run on one machine; compare the ratios. The sampler answers at once and free of charge, so
+that only the engine is measured: asyncio, red flags, canonical choices, races, folding, hashing, the durable journal.
 """
 
 import sys

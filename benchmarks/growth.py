@@ -1,16 +1,16 @@
-"""How the cost grows with the length of a chain: votes a step at 2^8 to 2^20 steps, each with that length's k.
+"""Growth of the cost with the length of a chain: votes a step at 2^8 to 2^20 steps, each with the k of its length.
 
     python benchmarks/growth.py [--most 20] [--p 0.99] [--target 0.95]
 
 For every length s the margin is k_min(p, s, target) of the paper (equation 14), the least that decides all s steps
 rightly with the target probability. The noise sampler, right with probability p, then runs the whole chain through the
-engine. Two things must hold: the votes a step are what the gambler's ruin says exactly (within 2 %), and no step is
-wrong. Read down the column `votes a step`: while s grows 4096-fold it grows about as ln s does, which is what makes a
-million steps affordable. `standard error` says how far chance alone moves that figure; at 256 steps it is near 1 %,
-and at a p far below 0.99 more than the 2 %.
+engine. Two things must hold: the votes a step are the exact expectation of the gambler's ruin (within 2 %), and no
+step is wrong. See the column `votes a step`: while s grows 4096-fold it grows about as ln s does, which is what makes
+a million steps affordable. `standard error` is the random variation of that figure; at 256 steps it is near 1 %, and
+at a p far below 0.99 more than the 2 %.
 
 The samples follow from the seed, so a run repeats exactly. At another seed a chain has an error with up to
-probability 1 - target, by the very meaning of the target: that is no fault of the engine.
+probability 1 - target, which is what the target means, and no fault of the engine.
 
 The journal is durable, in a temporary folder (some 90 bytes a vote); --in-memory keeps it in memory instead, which
 takes gigabytes at 2^20 steps. Nothing runs in parallel; the whole takes minutes, most of them for the longest chain.

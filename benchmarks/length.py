@@ -1,14 +1,14 @@
-"""What length costs: memory and journal over a million steps, then the time to take the full journal up again.
+"""Memory and journal of a run of a million steps, then the time to resume its full journal.
 
     python benchmarks/length.py [--steps 1000000] [--p 0.99] [--folder DIR]
 
 The noise sampler runs the light chain with k = 3 and the durable journal, and is stopped before its end. The
-process's memory (resident set, /proc/self/statm) is read at every tenth of the way: the first tenth is warm-up, after
-that it should stay where it is. Then a fresh process resumes the journal: it reads, checks and folds every entry
-before it decides the next step, and the time until that step is committed is what a crash costs at most.
+process's memory (resident set, /proc/self/statm) is read at every tenth of the run: the first tenth is warm-up, after
+that it should be constant. Then a new process resumes the journal: it reads, checks and folds every entry before it
+decides the next step. The time until that step is committed is the most that a crash costs.
 
-With p = 0.99 and k = 3 about one step in a million comes out wrong; here only length counts, so nothing is claimed of
-that. Linux only, for /proc. The journal (some 90 bytes a vote) is put in a temporary folder unless --folder names one.
+With p = 0.99 and k = 3 about one step in a million is wrong, which does not matter here. Linux only, for /proc. The
+journal (some 90 bytes a vote) is put in a temporary folder unless --folder names one.
 """
 
 import sys

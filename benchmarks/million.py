@@ -1,11 +1,11 @@
-"""The record: Towers of Hanoi with 20 disks, 1,048,575 dependent steps, on the embedded model, then verified.
+"""Make the record: Towers of Hanoi with 20 disks, 1,048,575 dependent steps, on the embedded model, then verified.
 
     python benchmarks/million.py [--folder million]
 
-Nothing known is used to decide, to guess or to stop: choices come from votes, guesses from a drafting model. On the
-way the process that runs it is killed (SIGKILL) at set steps and the run resumed. Ctrl-C stops it in good order; the
-same command goes on. The folder gets the journal and events.jsonl: sessions, kills, memory and pace on the way, and
-the rate of the bare engine, measured before and after. `python benchmarks/record.py` makes the record's pages.
+The right answers are not used to decide, to guess or to stop: choices come from votes, guesses from a drafting model.
+The process is killed (SIGKILL) at set steps and the run resumed. Ctrl-C stops it in good order; the same command
+continues. The folder gets the journal and events.jsonl: sessions, kills, memory and pace, and the rate of the bare
+engine, measured before and after. `python benchmarks/record.py` makes the record's pages.
 """
 
 import argparse

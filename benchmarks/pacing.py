@@ -1,8 +1,8 @@
-"""How many calls a server gets at once that never refuses any: with silent slots, and without a limit.
+"""Calls that the rate limiter sends at once to servers that never refuse any: with silent slots, and without a limit.
 
-256 callers ask without a pause, past the gate that all calls of an account pass, and as a comparison all at once.
+256 callers ask without a pause, through the rate limiter of an account, and for comparison all at once.
 Servers are real ones on loopback (tests/faults), in a process of their own; latencies are drawn for each request.
-Figures are those of the second half: calls under way on average, the share of the throughput of all slots, and the
+Figures are those of the second half: calls in flight on average, the share of the throughput of all slots, and the
 latency as a multiple of an idle server's.
 
     python benchmarks/pacing.py --seconds 40
@@ -57,7 +57,7 @@ SERVERS = (Server(4, 0.1, 0.1), Server(8, 0.1, 0.1), Server(64, 0.4, 0.4), Serve
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The second half: calls under way on average, shares of throughput, and latency to that of an idle server."""
+    """The second half: calls in flight on average, shares of throughput, and latency to that of an idle server."""
 
     under_way: float
     throughput: float
@@ -105,17 +105,17 @@ def main() -> int:
     for server in SERVERS:
         paced, at_once = (measured(server, args.seconds, first) for first in (FIRST_WINDOW_CALLS, CALLERS))
         for way, found in (("paced", paced), ("all at once", at_once)):
-            told = f"{found.under_way:6.1f} under way, {found.throughput:4.0%} of the throughput"
-            print(f"{server.name:16} {way:12} {told}, {found.latency:5.2f} times the latency", flush=True)
+            shown = f"{found.under_way:6.1f} under way, {found.throughput:4.0%} of the throughput"
+            print(f"{server.name:16} {way:12} {shown}, {found.latency:5.2f} times the latency", flush=True)
             figures[f"{server.name}, {way}"] = [found.under_way, found.throughput, found.latency]
         what = f"{server.name}: throughput and latency, against all {CALLERS} calls at once"
-        told = f"{paced.throughput / at_once.throughput:.2f} and {paced.latency / at_once.latency:.2f} times"
+        shown = f"{paced.throughput / at_once.throughput:.2f} and {paced.latency / at_once.latency:.2f} times"
         if server.slots is None:
-            rows.append(Row(what, told, "≥ 0.9", paced.throughput >= 0.9 * at_once.throughput))
+            rows.append(Row(what, shown, "≥ 0.9", paced.throughput >= 0.9 * at_once.throughput))
         else:
             must = "≥ 0.8, and at most 4 times an idle server's latency"
             holds = paced.throughput >= 0.8 * at_once.throughput and paced.latency <= 4.0
-            rows.append(Row(what, told, must, holds))
+            rows.append(Row(what, shown, must, holds))
     return give_out(args, figures, rows)
 
 

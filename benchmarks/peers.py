@@ -1,17 +1,17 @@
-"""The same loop in unerring, in LangGraph and in DBOS: votes a second, all of them durable in SQLite.
+"""Votes a second of the same loop in unerring, in LangGraph and in DBOS, all durable in SQLite.
 
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -e . -r benchmarks/requirements.txt
     /tmp/peers/bin/python benchmarks/peers.py [--steps N] [--rounds N]
 
 The loop: a chain of dependent steps, each decided by the first answer to be 3 votes ahead, from a sampler that answers
-at once. So nothing but the machinery is measured. Every way runs in a process of its own, is warmed up first, and is
-timed in every round; its best round counts, because what else a machine does only ever slows. Read the ratios.
+at once, so that only the frameworks are measured. Every loop runs in a new process, is warmed up first, and is timed
+in every round; its best round counts, because other load only slows it. Compare the ratios.
 
-The headline gives each peer its kindest form: one durable step for each *chain* step, with the voting in plain Python
-inside it. LangGraph: one node, looping through a conditional edge, SqliteSaver, durability "sync" (its word for:
-written before the next step begins). DBOS: one @DBOS.step, its SQLite file put in WAL mode beforehand ("as it comes"
-is the rollback journal it starts with). Run that way only verdicts are durable, and the votes behind them are gone.
-unerring keeps every vote; the forms that do the same have one node, or one @DBOS.step, for each *vote*.
+The headline uses the fastest form of each framework: one durable step for each *chain* step, with the voting in plain
+Python inside it. LangGraph: one node, looping through a conditional edge, SqliteSaver, durability "sync" (its word
+for: written before the next step begins). DBOS: one @DBOS.step, its SQLite file put in WAL mode beforehand ("as it
+comes" is its default rollback journal). In this form only verdicts are durable, and their votes are not kept. unerring
+keeps every vote; the forms that do the same have one node, or one @DBOS.step, for each *vote*.
 
 Much of the ratio comes from one difference. Where asking again costs nothing (a free sampler) unerring makes votes
 durable in groups, every 50 ms or 512 entries; a crash loses at most those, and the very same are drawn again. The
@@ -187,8 +187,8 @@ def _dbos(steps: int, folder: Path, votes: bool = False, wal: bool = True) -> fl
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way of running the loop. `share` is the share of --steps it does: the slow ones would take long."""
+class Loop:
+    """One loop of running the loop. `share` is the share of --steps it does: the slow ones would take long."""
 
     name: str
     run: Callable[[int, Path], float]
@@ -196,15 +196,15 @@ class Way:
     headline: bool = False
 
 
-WAYS = (
-    Way("unerring, free sampler", run_unerring, share=1.0),
-    Way("unerring, intent before each call", run_unerring_paid),
-    Way("LangGraph, a node a step, sync", run_langgraph_sync, headline=True),
-    Way("LangGraph, a node a step, async", run_langgraph_async),
-    Way("LangGraph, a node a vote, sync", run_langgraph_votes),
-    Way("DBOS, a DBOS.step a step", run_dbos, headline=True),
-    Way("DBOS, a DBOS.step a step, as it comes", run_dbos_as_it_comes),
-    Way("DBOS, a DBOS.step a vote", run_dbos_votes),
+LOOPS = (
+    Loop("unerring, free sampler", run_unerring, share=1.0),
+    Loop("unerring, intent before each call", run_unerring_paid),
+    Loop("LangGraph, a node a step, sync", run_langgraph_sync, headline=True),
+    Loop("LangGraph, a node a step, async", run_langgraph_async),
+    Loop("LangGraph, a node a vote, sync", run_langgraph_votes),
+    Loop("DBOS, a DBOS.step a step", run_dbos, headline=True),
+    Loop("DBOS, a DBOS.step a step, as it comes", run_dbos_as_it_comes),
+    Loop("DBOS, a DBOS.step a vote", run_dbos_votes),
 )
 
 
@@ -223,20 +223,20 @@ def missing() -> str | None:
 
 
 def rates_of(steps: int, rounds: int) -> dict[str, float]:
-    """Votes a second of every way: the best of the rounds, which take the ways in turn."""
-    seen: dict[str, list[float]] = {way.name: [] for way in WAYS}
+    """Votes a second of every loop: the best of the rounds, which take the loops in turn."""
+    seen: dict[str, list[float]] = {loop.name: [] for loop in LOOPS}
     for number in range(1, rounds + 1):
-        for way in WAYS:
-            length = max(1, int(steps * way.share))
+        for loop in LOOPS:
+            length = max(1, int(steps * loop.share))
             with tempfile.TemporaryDirectory() as folder:
-                seconds = in_fresh_process(way.run, length, Path(folder))
-            seen[way.name].append(length * K / seconds)
-            print(f"round {number}  {way.name:<38}{seen[way.name][-1]:>10,.0f} votes/s", flush=True)
+                seconds = in_fresh_process(loop.run, length, Path(folder))
+            seen[loop.name].append(length * K / seconds)
+            print(f"round {number}  {loop.name:<38}{seen[loop.name][-1]:>10,.0f} votes/s", flush=True)
     return {name: max(rates) for name, rates in seen.items()}
 
 
 def rows_of(rates: dict[str, float]) -> list[Row]:
-    own = rates[WAYS[0].name]
+    own = rates[LOOPS[0].name]
     rows = [
         Row(
             "votes a second, durable journal, instant free sampler",
@@ -245,25 +245,27 @@ def rows_of(rates: dict[str, float]) -> list[Row]:
             own >= VOTES_PER_SECOND,
         )
     ]
-    for way in WAYS[2:]:
-        ratio = own / rates[way.name]
-        claim = (f"≥ {AT_LEAST:.0f} times", ratio >= AT_LEAST) if way.headline else ("", None)
-        rows.append(Row(f"that against {way.name}", f"{ratio:.1f} times ({rates[way.name]:,.0f} votes/s)", *claim))
-    paid = rates[WAYS[1].name]
-    against = ", ".join(f"{paid / rates[way.name]:.1f} times {way.name}" for way in WAYS if way.headline)
+    for loop in LOOPS[2:]:
+        ratio = own / rates[loop.name]
+        claim = (f"≥ {AT_LEAST:.0f} times", ratio >= AT_LEAST) if loop.headline else ("", None)
+        rows.append(
+            Row(f"that, relative to {loop.name}", f"{ratio:.1f} times ({rates[loop.name]:,.0f} votes/s)", *claim)
+        )
+    paid = rates[LOOPS[1].name]
+    against = ", ".join(f"{paid / rates[loop.name]:.1f} times {loop.name}" for loop in LOOPS if loop.headline)
     return [*rows, Row("votes a second, intent durable before each call", f"{paid:,.0f} ({against})")]
 
 
 def main() -> int:
     parser = parser_for(__doc__)
-    parser.add_argument("--steps", type=int, default=20_000, help="steps of the fast way; the others do a tenth")
+    parser.add_argument("--steps", type=int, default=20_000, help="steps of the fast loop; the others do a tenth")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     if (line := missing()) is not None:
         print(line, file=sys.stderr)
         return 2
     rates = rates_of(args.steps, args.rounds)
-    own = rates[WAYS[0].name]
+    own = rates[LOOPS[0].name]
     print(f"\nbest of {args.rounds}")
     for name, rate in rates.items():
         print(f"{name:<38}{rate:>10,.0f} votes/s   unerring is {own / rate:5.1f} times as fast")

@@ -1,10 +1,10 @@
-"""The record's pages, from what `benchmarks/million.py` left in its folder: docs/record/.
+"""Write the record's pages (docs/record) from the folder of `benchmarks/million.py`.
 
     python benchmarks/record.py [--folder million] [--out docs/record]     # write them
     python benchmarks/record.py --replay docs/record/moves.txt.xz          # replay all moves by the rules of the game
 
-Beside the run itself they tell what the same models do without voting over several: single samples, greedy decoding,
-one member's votes alone, and the drafting model.
+The pages also show what the same models do without an ensemble: single samples, greedy decoding, one member's votes
+alone, and the drafting model.
 """
 
 import argparse
@@ -264,11 +264,11 @@ def _table(counts: dict[str, int]) -> str:
 
 
 def _hardest(report: dict[str, Any]) -> str:
-    told = (
+    text = (
         f"{one['step']:,} ({'-'.join(map(str, one['tally']))}, {one['flags']} flagged, {one['rounds']} rounds)"
         for one in report["hardest"]
     )
-    return "; ".join(told) + "."
+    return "; ".join(text) + "."
 
 
 def _stops(pace: dict[str, Any]) -> str:
@@ -308,14 +308,15 @@ def _voters(report: dict[str, Any]) -> str:
 def _alone(alone: dict[str, Any]) -> str:
     """How far each got, as a table."""
 
-    def told(step: int | None) -> str:
+    def first_wrong(step: int | None) -> str:
         return f"right for {alone['followed']:,}" if step is None else f"wrong at {step:,}"
 
     lines = ["| | single samples, four seeds | greedy | voting alone, same rule |", "|---|---|---|---|"]
     for name, steps in alone["single"].items():
-        single = ", ".join(told(step).removeprefix("wrong at ") for step in steps)
-        lines.append(f"| {name} | wrong at {single} | {told(alone['greedy'][name])} | {told(alone['votes'][name])} |")
-    lines.append(f"| embedded/draft, which only guesses | | {told(alone['drafter'])} | |")
+        single = ", ".join(first_wrong(step).removeprefix("wrong at ") for step in steps)
+        greedy, votes = first_wrong(alone["greedy"][name]), first_wrong(alone["votes"][name])
+        lines.append(f"| {name} | wrong at {single} | {greedy} | {votes} |")
+    lines.append(f"| embedded/draft, which only guesses | | {first_wrong(alone['drafter'])} | |")
     return "\n".join(lines)
 
 
@@ -335,8 +336,8 @@ def main() -> int:
     with lzma.open(args.out / "moves.txt.xz", "wt", encoding="ascii") as out:
         out.writelines(moves_of(args.folder / "journal.db"))
     verified = record["verified"]
-    told = f"{verified['entries']:,} entries, chain of hashes intact; {verified['steps']:,} steps committed"
-    (args.out / "verify.txt").write_text(f"{told}: {verified['problem'] or 'zero errors'}.\n", encoding="utf-8")
+    text = f"{verified['entries']:,} entries, chain of hashes intact; {verified['steps']:,} steps committed"
+    (args.out / "verify.txt").write_text(f"{text}: {verified['problem'] or 'zero errors'}.\n", encoding="utf-8")
     return 0 if verified["problem"] is None else 1
 
 

@@ -1,10 +1,10 @@
-"""Problems that are split, on the embedded model: right answers by voting, and by single samples of the same steps.
+"""Right answers of `unerring solve` on the embedded model, by voting and by single samples of the same steps.
 
     python benchmarks/solve.py [--products N] [--long N] [--lists N] [--seed N]
 
-Products of two numbers of 5 digits each, and of 10, taken apart until they are digit times digit; and lists of 500
-numbers from -9999 to 9999, sorted one comparison a step. Three ways for each: by voting (k = 3), by the first sample
-that is not red-flagged, and by the first sample of one member, with which a problem is lost where it cannot be read.
+Products of two numbers of 5 digits each, and of 10, split down to one digit times one digit; and lists of 500 numbers
+from -9999 to 9999, sorted one comparison a step. Each is solved by voting (k = 3), by the first sample that is not
+red-flagged, and by the first sample of one member, where a sample that cannot be read loses the problem.
 """
 
 import asyncio
@@ -79,10 +79,10 @@ def measured(name: str, problems: list[tuple[Any, Any]], seed: int) -> tuple[dic
         print(f"{name}: {number} of {len(problems)}, right {counts}", file=sys.stderr, flush=True)
     sampler.close()
     many, single, unflagged = len(problems), counts["first"], counts["unflagged"]
-    told = f"{single} of {many} right; {unflagged} with red-flagged samples drawn again"
+    shown = f"{single} of {many} right; {unflagged} with red-flagged samples drawn again"
     rows = [
         Row(f"{name}, by voting", f"{counts['voted']} of {many} right", "all", counts["voted"] == many),
-        Row(f"{name}, by single samples of one member", told, "fewer", single < many),
+        Row(f"{name}, by single samples of one member", shown, "fewer", single < many),
     ]
     return {"right": counts, "of": many, "seconds": {way: round(time, 1) for way, time in seconds.items()}}, rows
 
@@ -103,8 +103,8 @@ def main() -> int:
     figures, rows = {}, []
     for name, problems in kinds.items():
         if problems:
-            figures[name], told = measured(name, problems, args.seed)
-            rows += told
+            figures[name], shown = measured(name, problems, args.seed)
+            rows += shown
     return give_out(args, figures, rows)
 
 

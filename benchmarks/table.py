@@ -2,10 +2,10 @@
 
     python benchmarks/table.py FOLDER                      # print it
     python benchmarks/table.py FOLDER --write README.md    # put it between the two marker comments
-    python benchmarks/table.py FOLDER --check README.md    # exit with 1 if it is not what stands there
+    python benchmarks/table.py FOLDER --check README.md    # exit with 1 if it differs
 
-FOLDER holds one file for each benchmark, as `--json FOLDER/NAME.json` writes it. What must hold and does not is said
-in the table, never left out.
+FOLDER holds one file for each benchmark, as `--json FOLDER/NAME.json` writes it. A claim that does
+not hold is marked in the table, never left out.
 """
 
 import argparse
@@ -18,10 +18,10 @@ BEGIN = "<!-- benchmarks: made by benchmarks/table.py -->"
 END = "<!-- benchmarks: end -->"
 
 
-def table(told: list[dict[str, Any]]) -> str:
+def table(benchmarks: list[dict[str, Any]]) -> str:
     """The figures as a Markdown table, with the machine they were measured on below."""
     lines = ["| what | figure | must hold | command |", "|---|---|---|---|"]
-    for one in told:
+    for one in benchmarks:
         command = f"`{one['command']}`"
         for row in one["rows"]:
             must = f"{row['must']}: **missed**" if row["holds"] is False else row["must"]
@@ -31,24 +31,24 @@ def table(told: list[dict[str, Any]]) -> str:
                 + " |"
             )
             command = ""  # named once, at the first of its rows
-    machines = sorted({f"{one['machine']}, {one['software']}" for one in told})
+    machines = sorted({f"{one['machine']}, {one['software']}" for one in benchmarks})
     return "\n".join([*lines, "", f"(Measured on {'; '.join(machines)}.)"])
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """What the benchmarks told, by the names of their files; raises `ValueError` for a file that is none of theirs."""
-    told = []
+    """The figures of the benchmarks, in the order of their files; raises `ValueError` for any other file."""
+    benchmarks = []
     for file in sorted(folder.glob("*.json")):
         try:
             one = json.loads(file.read_text(encoding="utf-8"))
-            told.append({name: one[name] for name in ("command", "machine", "software", "rows")})
+            benchmarks.append({name: one[name] for name in ("command", "machine", "software", "rows")})
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{file} is not what a benchmark wrote ({type(error).__name__}: {error})") from None
-    if not told:
+    if not benchmarks:
         raise ValueError(
             f"{folder} holds no figures; write some with: python benchmarks/NAME.py --json {folder}/NAME.json"
         )
-    return told
+    return benchmarks
 
 
 def with_block(page: Path, block: str) -> str:

@@ -1,4 +1,4 @@
-"""What weighing votes by their log-odds saves on the embedded model, run for real.
+"""Votes that the rule `log-odds` saves on the embedded model, measured in real runs.
 
     python benchmarks/weighted.py                 # 14 disks, three seeds under each rule: some two minutes
     python benchmarks/weighted.py --disks 10 --seeds 1

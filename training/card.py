@@ -36,7 +36,7 @@ def _solve(rising: Any) -> float:
 
 
 def chance(right: int, trials: int) -> str:
-    """A share of right answers with its exact 95 % interval, told by what is missing to 1."""
+    """A share of right answers with its exact 95 % interval, written by its distance from 1."""
     low, high = interval(trials - right, trials)
     return f"{right / trials:.6f} ({1 - high:.6f} to {1 - low:.6f})"
 
@@ -112,8 +112,8 @@ def stepwise(members: Mapping[str, Any]) -> str:
 
 
 def shared(pathological: Mapping[str, Sequence[str]]) -> str:
-    told = "; ".join(f"{group.replace(' ', ' and ')}: {len(steps)}" for group, steps in pathological.items())
-    return f"Pathological steps (parser alone) that members share: {told}."
+    counts = "; ".join(f"{group.replace(' ', ' and ')}: {len(steps)}" for group, steps in pathological.items())
+    return f"Pathological steps (parser alone) that members share: {counts}."
 
 
 def separation(members: Mapping[str, Any]) -> str:

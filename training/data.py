@@ -1,6 +1,6 @@
 """Training examples for the embedded model: random legal arrangements, never the trajectory of a run.
 
-An example is one step of the Towers of Hanoi strategy, told as text in the compact prompt of
+An example is one step of the Towers of Hanoi strategy, written as text in the compact prompt of
 ``unerring.processes.hanoi`` and answered by the rule. All examples of one batch have the same number of
 disks, and the token count depends on nothing else, so a batch is a rectangle without padding.
 """

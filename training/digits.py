@@ -1,6 +1,6 @@
 """Training examples for the embedded model of digits: sums of a product, cuts of a factor, and comparisons.
 
-An example is one step of the processes ``multiply``, ``solve`` (products) or ``sort``, told as text in their compact
+An example is one step of the processes ``multiply``, ``solve`` (products) or ``sort``, as text in their compact
 prompts and answered by arithmetic. The examples of a batch are of one kind and length; answers may differ in length,
 and are filled up with ``<pad>``, which is not learned.
 """

@@ -5,7 +5,7 @@ all the steps it comes to are known beforehand. The voting ways use the embedded
 flagged sample again; where no answer has a majority the step stays open, and that ends the chain as well. Single
 samples and greedy answers are taken as they come.
 
-The rules that get through so far are then told apart on the steps that took most votes in the record run of the whole
+The rules that get through so far are then compared on the steps that took most votes in the record run of the whole
 game (docs/record/record.json): each is raced again and again with other samples. The product over these steps bounds
 the chance to get through the game, because all its other steps have to come out right as well.
 """

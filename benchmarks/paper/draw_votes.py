@@ -169,8 +169,8 @@ def chains(section: Section) -> Figure:
             axes.plot(step, height, **(look | {"markersize": 3 + 2 * chains**0.5}), clip_on=False)
         if right:
             axes.plot(cap, height, **(look | {"marker": ">", "markersize": 9}), clip_on=False)
-            told = f"{right} of {len(row['derailed_at'])} still right"
-            axes.text(cap * 0.82, height, told, ha="right", va="center", fontsize=9)
+            shown = f"{right} of {len(row['derailed_at'])} still right"
+            axes.text(cap * 0.82, height, shown, ha="right", va="center", fontsize=9)
     for name in (*members, "embedded"):
         label = "all three" if name == "embedded" else name
         axes.plot([], [], **(VOTERS[name] | {"linestyle": "none"}), label=label)

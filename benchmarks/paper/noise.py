@@ -1,7 +1,7 @@
 """A check of the races themselves: steps still open after each vote, by theory and with the noise sampler.
 
 With independent votes and one wrong answer the margin is a random walk, and how many races are still open after r
-votes can be told exactly. It shows that the races are held as the theory has them.
+votes is known exactly. It shows that the races are held as the theory has them.
 """
 
 import asyncio

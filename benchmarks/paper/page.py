@@ -40,8 +40,8 @@ def page(sections: dict[str, Section]) -> str:
         "machine gives the same figures each time; another processor or version of the engine may give a rare sample "
         f"differently. Measured with {sections['disks']['engine']}."
     )
-    told = ["# The paper, reproduced", wrapped(what), "```\nmake paper\n```", wrapped(how), rows(tuple(overview))]
-    return "\n\n".join([*told, *chapters]) + "\n"
+    blocks = ["# The paper, reproduced", wrapped(what), "```\nmake paper\n```", wrapped(how), rows(tuple(overview))]
+    return "\n\n".join([*blocks, *chapters]) + "\n"
 
 
 def write(folder: Path) -> None:

@@ -100,7 +100,7 @@ def collisions(section: Section) -> Part:
     )
 
 
-def told(rows: Sequence[Section]) -> str:
+def counted(rows: Sequence[Section]) -> str:
     """Errors of all answers in some rows."""
     shares = [row["errors"] for row in rows]
     return f"{sum(one['hits'] for one in shares):,} of {sum(one['trials'] for one in shares):,}"
@@ -116,13 +116,13 @@ def answers(section: Section) -> Part:
         text=(
             "Errors by the length of an answer and by its mean log-probability: first samples of "
             f"{section['steps']:,} random steps, all members. The embedded model writes nothing but the answer, and "
-            f"the right one always has the same number of tokens. So {told(others)} answers of another length are "
+            f"the right one always has the same number of tokens. So {counted(others)} answers of another length are "
             "errors, by necessity, "
             f"and of that length {percent(right['errors']['rate'], 2)}; length says nothing of the "
             f"{sum(row['wrong'] for row in by_length)} answers that are in form and wrong. What length is for a model "
             "that thinks aloud, a sign of confusion, is here the probability it gives to its own answer: below a mean "
-            f"of -0.1, {told([row for row in by_probability if row['at'] >= UNSURE])} are errors; above it, "
-            f"{told([row for row in by_probability if row['at'] < UNSURE])}, the fewer the surer it is."
+            f"of -0.1, {counted([row for row in by_probability if row['at'] >= UNSURE])} are errors; above it, "
+            f"{counted([row for row in by_probability if row['at'] < UNSURE])}, the fewer the surer it is."
         ),
         paper="errors jump once a response passes about 700 tokens, so such responses are red-flagged",
         verdict="cannot show this, as there is no reasoning that could grow; log-probability takes its place",

@@ -25,14 +25,14 @@ class Part:
 
     def markdown(self, number: int, command: str) -> str:
         """The part as a chapter of the page."""
-        told = [f"## {number}. {self.title}"]
-        told += [f"![{shows}]({name}.svg)" for name, shows in self.figures]
-        told.append(wrapped(self.text))
+        parts = [f"## {number}. {self.title}"]
+        parts += [f"![{shows}]({name}.svg)" for name, shows in self.figures]
+        parts.append(wrapped(self.text))
         if self.table:
-            told.append(rows(self.table))
-        told.append(wrapped(f"The paper: {self.paper}. Ours **{self.verdict}**."))
-        told.append(f"```\n{command}\n```")
-        return "\n\n".join(told)
+            parts.append(rows(self.table))
+        parts.append(wrapped(f"The paper: {self.paper}. Ours **{self.verdict}**."))
+        parts.append(f"```\n{command}\n```")
+        return "\n\n".join(parts)
 
 
 def wrapped(text: str) -> str:
