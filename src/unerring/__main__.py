@@ -1,12 +1,12 @@
-"""`python -m unerring`, and the console script."""
+"""Entry point of the command line: `python -m unerring`, and the console script."""
 
 import sys
 
-STOPPED = 3  # the exit code of what was stopped and can go on
+STOPPED = 3  # the exit code of a run that can go on
 
 
 def main() -> None:
-    """Run the command line and exit with its code; Ctrl-C ends it with one line, also while it is being loaded."""
+    """Run the command line and exit with its code. Ctrl-C ends it with one line, also while modules are imported."""
     try:
         from unerring.cli.main import command_line
 

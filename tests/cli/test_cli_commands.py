@@ -168,7 +168,7 @@ def test_the_help_of_the_program_says_where_to_start(cli):
 
 def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
     """`unerring demo` needs nothing but the package, and ends in a run that the rules of the game confirm."""
-    monkeypatch.setattr(demo, "LONGEST", 30)  # steps for which unaided chains are followed
+    monkeypatch.setattr(demo, "MAX_STEPS", 30)  # steps for which unaided chains are followed
     done = cli("demo", "--disks", "3")
     assert done.code == 0, done.err
     assert "7 steps right, zero errors" in done.out
@@ -179,7 +179,7 @@ def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
 def test_the_demonstration_does_not_begin_what_it_cannot_keep(cli, monkeypatch):
     """A journal that holds a run already is refused before anything is shown or computed."""
     ran(cli)
-    monkeypatch.setattr(demo, "LONGEST", 1)
+    monkeypatch.setattr(demo, "MAX_STEPS", 1)
     done = cli("demo", "--disks", "2", "--journal", "run.db")
     assert (done.code, done.out) == (2, "")
     assert "run.db holds a run" in done.line

@@ -44,7 +44,7 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
     told_by("run.db", "a", "b", "!not a word: 1", "!not a word: 2", "a", "a", "a")
     assert shown(cli, "-v") == (
         "\n"
-        "flagged      2 samples, malformed: not a word: 1 (and alike, but for numbers and quoted text)\n"
+        "flagged      2 samples, malformed: not a word: 1 (and similar ones, with other numbers or quoted text)\n"
         "\n"
         "step 0       3-1, 2 flagged, 3 rounds; decided by votes\n"
         "asked\n"
@@ -53,7 +53,7 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
         "             by scripted (3)\n"
         'answer 2     1 vote: "b"\n'
         "             by scripted (1)\n"
-        "flagged      2 samples, malformed: not a word: 1 (and alike, but for numbers and quoted text)\n"
+        "flagged      2 samples, malformed: not a word: 1 (and similar ones, with other numbers or quoted text)\n"
         "  | !not a word: 1\n"
     )
 
@@ -71,16 +71,16 @@ def test_a_verbose_report_and_the_page_show_what_stands_before_a_question(cli, t
     options = Options(policy=policy, speculate="off", request=unerring.Request(system="<Be> brief."))
     unerring.run(Introduced(), lambda _, drawn: "abaaa"[drawn.slot], tmp_path / "run.db", options=options)
     text = shown(cli, "-v")
-    assert "before it    system\n  | <Be> brief.\nbefore it    user\n  | turn 0\nbefore it    assistant\n" in text
+    assert "message      from system, before the question\n  | <Be> brief.\nmessage      from user, before" in text
     assert ("turn 3" in text, "turn 4" in text) == (True, False)
-    assert "3 messages more before it: --full shows them" in text
-    assert shown(cli, "--full").count("before it ") == 11
+    assert "3 messages more before the question: --full shows them" in text
+    assert shown(cli, "--full").count("message      from ") == 11
     (step,) = json.loads(cli("report", "run.db", "--json").out)["doubtful"]
     assert (step["messages"][0], step["more_messages"]) == ({"role": "system", "content": "<Be> brief."}, 3)
     assert [one["content"] for one in next(unerring.steps("run.db")).messages[-2:]] == ["turn 4", "turn 4"]
     assert cli("report", "run.db", "--html", "run.html").code == 0
     page = (tmp_path / "run.html").read_text()
-    assert "Before it, system:</p><pre" in page
+    assert "Message from system, before the question:</p><pre" in page
     assert "&lt;Be&gt; brief." in page
     assert "turn 3" in page
 
@@ -88,7 +88,7 @@ def test_a_verbose_report_and_the_page_show_what_stands_before_a_question(cli, t
 def test_the_flags_of_a_report_have_their_most_frequent_reason(cli):
     """Also without -v: `malformed: 3` says what was malformed most often."""
     told_by("run.db", "!one thing", "!another", "!another", "a", "a")
-    assert "\nflags        malformed: 3 (2 times another)\n" in cli("report", "run.db").out
+    assert "\nred flags    malformed: 3 (2 times another)\n" in cli("report", "run.db").out
 
 
 def test_a_run_without_doubt_shows_nothing_more(cli):

@@ -261,7 +261,7 @@ def test_a_fork_that_rejudging_names_is_made_as_printed(cli, ledger, tmp_path):
 
 def test_what_the_demonstration_names_can_be_done_as_printed(cli, tmp_path, monkeypatch):
     """All that it says to try next, and how to go on where Ctrl-C ends it. Long runs are stopped after a few steps."""
-    monkeypatch.setattr(demo, "LONGEST", 3)
+    monkeypatch.setattr(demo, "MAX_STEPS", 3)
     done = cli("demo", "--disks", "2")
     commands = hinted(done)
     assert [words[0] for words in commands] == ["report", "export", "run", "resume", "run"]

@@ -43,7 +43,7 @@ def test_a_run_goes_on_with_the_present_parser(flagged):
     again = flagged("resume", "run.db")
     assert "otherwise" not in again.err
     told = flagged("report", "run.db").out
-    assert "judged otherwise by a later parser or check" in told
+    assert "read differently by a later parser or check" in told
 
 
 def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger):

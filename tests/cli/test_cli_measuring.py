@@ -83,7 +83,7 @@ def test_a_plan_is_told_in_words(cli):
     """For people the same is text: the rule, votes, dollars, and the paper's formula."""
     done = cli("plan", *MINI)
     assert (done.code, done.err) == (0, "")
-    for words in ("ahead-by 3", "paper: k = 3", "$3,452.84", "1,048,575 steps", "$0.4 in, $1.6 out"):
+    for words in ("ahead-by 3", "paper's formula: k = 3", "$3,452.84", "1,048,575 steps", "$0.4 in, $1.6 out"):
         assert words in done.out
 
 
@@ -248,7 +248,13 @@ def test_a_calibration_is_told_and_kept(cli, tmp_path):
     """The text has p, v, flags and collisions of the voter; the line on stderr is a command that works."""
     done = cli(*PILOT, "--out", "cal.json")
     assert done.code == 0
-    for words in ("process      hanoi disks=10", "p            0.9", "malformed: ", "collisions", "drawn at random"):
+    for words in (
+        "process      hanoi disks=10",
+        "p            a vote is right with probability 0.9",
+        "malformed: ",
+        "both wrong",
+        "drawn at random",
+    ):
         assert words in done.out
     suggested = shlex.split(done.err.splitlines()[-1].removeprefix("Plan with it: unerring "))
     assert cli(*["1023" if word == "N" else word for word in suggested]).code == 0
@@ -381,4 +387,4 @@ def test_a_pilot_that_is_stopped_without_a_file_says_that_nothing_is_kept(cli, m
     monkeypatch.setattr(NoisySampler, "sample", down)
     done = cli(*PILOT)
     assert done.code == 3
-    assert "nothing is kept without --out" in done.line
+    assert "its samples are lost, as there is no --out" in done.line

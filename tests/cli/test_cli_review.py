@@ -71,7 +71,7 @@ def test_review_shows_what_was_asked_and_what_came_of_it(parked):
     """Step, rule, question, candidates by votes with their voters, every sample, and how to decide."""
     done = parked("review", "run.db")
     assert (done.code, done.err) == (0, "")
-    assert row(done.out, "step") == "0 of run.db, undecided under ahead-by 25"
+    assert row(done.out, "step") == "0 of run.db, undecided by the rule ahead-by 25"
     assert row(done.out, "process") == "ledger:Ledger steps=4"
     assert row(done.out, "votes").startswith("60 votes, 0 flagged, ")
     assert "\nasked\n  | double 1\n" in done.out
@@ -79,7 +79,7 @@ def test_review_shows_what_was_asked_and_what_came_of_it(parked):
     votes = int(first.split()[0])
     assert first == f"{votes} votes: 2"
     assert f"\n             by noise/p=0.6,v=1.0,c=0.0 ({votes})\n" in done.out
-    assert " tokens in, 3 out, ended by stop; 35 more like it: 1, 3, 4, " in row(done.out, "sample 0")
+    assert " tokens in, 3 out; ended by stop; 35 more like it: 1, 3, 4, " in row(done.out, "sample 0")
     assert "\n  | it is 2.\n" in done.out
     assert row(done.out, "decide with").startswith("unerring review run.db --choose 1")
 
@@ -133,7 +133,7 @@ def test_review_without_the_process_shows_what_the_journal_has(parked, tmp_path)
     sys.modules.pop("ledger", None)
     done = parked("review", "run.db")
     assert done.code == 0
-    assert done.err.startswith("note: the question is shown from the journal alone: cannot import ledger:Ledger")
+    assert done.err.startswith("note: the question is shown as the journal has it: cannot import ledger:Ledger")
     assert "\nasked\n  | double 1\n" in done.out
     assert row(done.out, "candidate 1").endswith("votes: 2")
 
@@ -156,7 +156,7 @@ def test_flags_are_shown_with_their_reason_and_the_question_with_what_stands_bef
     told_by("run.db", "!" + HOSTILE, "a", "b", prompt=HOSTILE, request=Request(system=HOSTILE))
     done = cli("review", "run.db")
     assert "\n             reason: no word\n" in done.out
-    assert row(done.out, "before it") == "system"
+    assert row(done.out, "message") == "from system, before the question"
     assert all(char.isprintable() or char == "\n" for char in done.out)
     step = json.loads(cli("review", "run.db", "--json", "-v").out)["undecided"]
     assert step["messages"] == [{"role": "system", "content": HOSTILE}]
@@ -168,7 +168,7 @@ def test_a_question_that_the_process_asks_otherwise_now_is_shown_twice(cli, monk
     told_by("run.db", "a", "b", prompt="say")
     monkeypatch.setattr(Word, "subtask", lambda self, state: unerring.Subtask("shout", str) if state == 0 else None)
     out = cli("review", "run.db").out
-    assert "asked\n  | say\nchanged      the process asks this step otherwise now" in out
+    assert "asked\n  | say\nchanged      the process now asks this step something else" in out
     assert "\nasked now\n  | shout\n" in out
 
 
@@ -198,7 +198,7 @@ def test_many_samples_are_not_all_listed_unless_all_are_asked_for(parked):
     assert sum(line.startswith("sample ") for line in short.splitlines()) == 3
     assert sum(line.startswith("sample ") for line in full.splitlines()) == 60
     assert full.count("  | it is ") == 3
-    assert "; the text of sample " in full
+    assert "; same text as sample " in full
 
 
 # --- deciding
@@ -209,7 +209,7 @@ def test_a_choice_is_recorded_and_resume_goes_on(parked):
     done = parked("review", "run.db", "--choose", "1")
     assert (done.code, done.err) == (0, "")
     assert done.out == "recorded: step 0 is decided: 2; go on with: unerring resume run.db\n"
-    assert "decided      2; it holds once the run goes on" in parked("review", "run.db").out
+    assert "decided      by a person: 2" in parked("review", "run.db").out
     stopped = parked("resume", "run.db")
     assert stopped.code == 3
     assert "step 1 is undecided" in stopped.line
@@ -229,7 +229,7 @@ def test_samples_are_drawn_anew_from_another_model(parked):
     """With --model, with or without --resample, the step is answered by that model when the run goes on."""
     done = parked("review", "run.db", "--resample", "--model", "noise/p=0.99")
     assert done.out == (
-        "recorded: step 0 is to be answered again by noise/p=0.99, and what it had is set aside; "
+        "recorded: step 0 gets new samples from noise/p=0.99; those it had are set aside; "
         "go on with: unerring resume run.db\n"
     )
     assert "step 0 is to be answered again by noise/p=0.99; go on with" in parked("review", "run.db").out
@@ -329,7 +329,7 @@ def test_report_says_what_people_decided(decided):
     """A row of its own, and what the certificate takes for granted; JSON has it by steps."""
     out = decided("report", "run.db").out
     assert row(out, "by people") == "decided 4 steps: 0, 1, 2, 3"
-    assert row(out, "assuming") == "4 steps were decided by people, and rightly; the votes there are no evidence"
+    assert row(out, "assumption") == "4 steps were decided by people, and rightly; the votes there are no evidence"
     report = json.loads(decided("report", "run.db", "--json").out)
     assert report["ruled"] == {"count": 4, "steps": [0, 1, 2, 3]}
     assert report["certificate"]["certifiable"] is False

@@ -52,7 +52,7 @@ def test_a_product_is_solved_and_its_tree_shown(here, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("46048 * 42098 = 1938528704   (6")
     assert out[1].startswith("├─ 460 * 42098 = 19365080   (")
-    assert out[5] == "... and 44 problems more (--tree 49 shows all)"
+    assert out[5] == "... and 44 more problems (--tree 49 shows all)"
     assert out[7] == "answer       1938528704"
     assert len(out) == 7 + 6
     assert verify(here / "run.db").problem is None
@@ -203,9 +203,9 @@ def test_problems_that_get_nothing_but_flags_stop_soon(here, capsys, monkeypatch
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give one problem, or a file"),
-        (["2 * 3", "--input", "in.jsonl"], "give one problem, or a file"),
-        (["--input", "in.jsonl"], "say where answers go with --out"),
+        ([], "give either one PROBLEM"),
+        (["2 * 3", "--input", "in.jsonl"], "give either one PROBLEM"),
+        (["--input", "in.jsonl"], "--input needs --out"),
         (["--input", "none.jsonl", "--out", "out.jsonl"], "none.jsonl"),
         (["--input", "in.jsonl", "--out", "out.jsonl"], "in.jsonl, line 2: this is no JSON"),
         (["--input", "other.jsonl", "--out", "out.jsonl"], 'other.jsonl, line 1: a problem is written {"id": ...'),

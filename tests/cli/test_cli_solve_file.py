@@ -20,11 +20,11 @@ def test_a_problem_that_cannot_be_solved_is_left_out_by_its_line(cli, tmp_path):
     written(tmp_path / "in.jsonl", ("12 * 12", "Why?", "Why not?", "Whither?", "Whence?", "7 * 8"))
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert done.code == 2
-    assert 'left out: in.jsonl, line 2 (id "q1"): say what answers with --model' in done.err
+    assert 'left out: in.jsonl, line 2 (id "q1"): this problem needs a --model' in done.err
     assert done.err.splitlines()[-1].endswith("; 3 more like it; 2 of 6 solved")
     rows = answers(tmp_path)
     assert [row["answer"] for row in rows] == [144, None, None, None, None, 56]
-    assert "say what answers with --model" in rows[1]["error"]
+    assert "this problem needs a --model" in rows[1]["error"]
 
 
 def test_what_is_wrong_with_all_problems_stops_before_the_first(cli, tmp_path):
@@ -32,7 +32,7 @@ def test_what_is_wrong_with_all_problems_stops_before_the_first(cli, tmp_path):
     written(tmp_path / "in.jsonl", ("Why?", "Why not?"))
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert done.code == 2
-    assert 'in.jsonl, line 1 (id "q0"): say what answers' in done.line
+    assert 'in.jsonl, line 1 (id "q0"): this problem needs' in done.line
     written(tmp_path / "in.jsonl", PRODUCTS + PRODUCTS)
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl", "--model", "embeded")
     assert done.code == 2

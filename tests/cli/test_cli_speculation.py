@@ -32,7 +32,7 @@ def test_a_process_may_guess_for_itself(cli, ledger, tmp_path):
     speculation = json.loads(cli("report", "g.db", "--json").out)["speculation"]
     assert speculation["steps_ahead"] > 10
     assert speculation["longest_run"] > 1
-    assert "steps asked ahead, at most" in cli("report", "g.db").out
+    assert "steps asked ahead of their turn, at most" in cli("report", "g.db").out
 
 
 def test_a_run_may_go_on_with_other_guesses(cli):

@@ -191,7 +191,7 @@ def test_a_failure_before_the_run_is_open_does_not_name_somebody_elses_journal(c
     (tmp_path / "early.py").write_text(LEDGER.replace("return [1]", "raise ValueError('too early')"))
     done = cli("run", "early:Ledger", *NOISE, "--journal", "run.db")
     assert done.code in (2, 4)
-    assert "mend it, then" not in done.line
+    assert "fix it, then" not in done.line
 
 
 def test_a_verifier_that_fails_is_one_line(cli, tmp_path):

@@ -58,6 +58,6 @@ def test_echoes_and_replies_are_options_of_resume(cli, monkeypatch):
         assert cli("resume", "run.db", "--echo", "--min-replies", "2", *stopped).code == 3
         shown = cli("report", "run.db").out
         assert "each answer must end with a word of its own request (echo)" in shown
-        assert "a winner's votes come from 2 replies at least" in shown
+        assert "a winner's votes come from at least 2 replies" in shown
         assert cli("resume", "run.db", "--no-echo", "--no-probe").code == 0
         assert "(echo)" not in cli("report", "run.db").out

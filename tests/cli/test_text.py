@@ -55,9 +55,10 @@ def report():
 
 def test_a_report_has_a_row_for_each_thing_it_tells(report):
     """The rows and their order are stable."""
-    before = ["process", "model", "rule", "status", "steps", "samples", "flags", "tokens", "votes a step", "dissent"]
-    after = ["tallies", "rounds", "hardest", "ahead", "voter", "wrong steps", "nearest", *["assuming"] * 3]
-    assert [name for name, _ in rows(report_text(report, "run.db"))] == before + after
+    before = ["process", "model", "rule", "status", "steps", "samples"]
+    votes = ["red flags", "tokens", "votes a step", "dissent", "tallies", "rounds", "most samples", "speculation"]
+    after = ["voter", "wrong steps", "most at risk", *["assumption"] * 3]
+    assert [name for name, _ in rows(report_text(report, "run.db"))] == before + votes + after
 
 
 def test_a_report_tells_what_was_run_and_how(report):
@@ -65,7 +66,7 @@ def test_a_report_tells_what_was_run_and_how(report):
     row = told(report)
     assert row["process"] == "hanoi disks=5 parser=strict"
     assert row["model"] == "noise/p=0.8,v=0.8,c=0.0, seed 4"
-    assert row["rule"] == "ahead-by 3; temperatures 0, then 0.1"
+    assert row["rule"] == "ahead-by 3; temperature 0 for the first sample of a step, 0.1 for the others"
     assert row["status"] == "finished, in 1 session"
     assert row["steps"] == "31 of 31"
 
@@ -75,10 +76,10 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     row, samples = told(report), report["samples"]
     assert row["samples"].startswith(f"{samples['received']:,} received: {samples['voted']:,} votes, ")
     (why,) = report["flag_reasons"]
-    assert row["flags"] == f"malformed: {samples['flagged']:,} ({why['reason']})"
-    assert row["dissent"].startswith(f"on {report['disagreements']:,} steps")
+    assert row["red flags"] == f"malformed: {samples['flagged']:,} ({why['reason']})"
+    assert row["dissent"].startswith(f"votes against the winner on {report['disagreements']:,} steps")
     assert row["votes a step"] == f"{report['votes_per_step']:.4f}"
-    assert row["hardest"].count("step ") == 5
+    assert row["most samples"].count("step ") == 5
     (voter,) = report["voters"]
     votes = f"{samples['voted']:,} votes, {samples['flagged']:,} flagged"
     dissents = f"{voter['dissents']:,} against the winner ({voter['dissent']:.2%})"
@@ -89,18 +90,21 @@ def test_a_report_tells_how_asking_ahead_got_on(report):
     """Steps asked ahead, how long their runs were, what was for nothing, and the speed-up where it was measured."""
     ahead = {"steps_ahead": 1200, "mean_run": 2.25, "longest_run": 1150, "wasted": 1234, "waste": 0.0125}
     row = told(report | {"speculation": ahead | {"speed_up": 12.34}})
-    assert row["ahead"] == (
-        "1,200 steps asked ahead, at most 1,150 in a row; 1,234 samples wasted (1.25%); "
+    assert row["speculation"] == (
+        "1,200 steps asked ahead of their turn, at most 1,150 in a row; "
+        "1,234 samples wasted by wrong guesses (1.25%); "
         "12.3 times as fast as one call after the other"
     )
     for no_gain in (None, 0.00748, 1.0):
-        assert told(report | {"speculation": ahead | {"speed_up": no_gain}})["ahead"].endswith("wasted (1.25%)")
+        assert told(report | {"speculation": ahead | {"speed_up": no_gain}})["speculation"].endswith(
+            "wrong guesses (1.25%)"
+        )
 
 
 def test_a_run_that_asked_nothing_ahead_says_so():
     """A run of one step after the other has a row that says just that."""
     result = unerring.run(Word(), ScriptedSampler(["a"]), k=1, options=Options(speculate="off"))
-    assert told(result.report)["ahead"] == "no step was asked ahead"
+    assert told(result.report)["speculation"] == "no step was asked ahead of its turn"
 
 
 def test_no_row_ends_in_a_blank():
@@ -118,13 +122,13 @@ def test_the_flags_are_told_by_their_causes():
     """Each cause of red flags is counted by its name."""
     script = ["!", Sample("a", cached=True), Sample("a", finish=unerring.Finish.LENGTH), "!", "a"]
     row = told(unerring.run(Word(), ScriptedSampler(script), k=1).report)
-    assert row["flags"] == "copy: 1, malformed: 2 (no word), truncated: 1"
+    assert row["red flags"] == "copy: 1, malformed: 2 (no word), truncated: 1"
 
 
 def test_a_run_without_flags_says_none():
     """No red flag is "none", and no row is empty."""
     row = told(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
-    assert row["flags"] == "none"
+    assert row["red flags"] == "none"
     assert all(value.strip() for value in row.values())
 
 
@@ -188,12 +192,12 @@ def test_a_report_tells_its_certificate(report):
         row["wrong steps"]
         == "0.00031 expected (at most 2 with 95%); zero errors with probability 0.99969 (at least 0.900)"
     )
-    assert row["nearest"] == "step 12 (6-3, chance to be wrong 1 in 3,200)"
+    assert row["most at risk"] == "step 12 (6-3, wrong with probability 1 in 3,200)"
     assert row["voter"] == (
         "one: 9 votes, 1 flagged, 2 against the winner (25.00%); right with probability 0.99982 "
         "(planned 0.99960 to 0.99990)"
     )
-    assert (row["warning"], row["assuming"]) == ("all is not well", "all is well")
+    assert (row["warning"], row["assumption"]) == ("all is not well", "all is well")
 
 
 def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
@@ -217,7 +221,7 @@ def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
             {"expected_wrong": 1e-9, "zero_probability": 1.0},
             "less than 0.0001 expected (at most 2 with 95%); zero errors with",
         ),
-        ({"expected_wrong": None, "wrong_interval": [0, 5000]}, "at most 5,000: no more is known"),
+        ({"expected_wrong": None, "wrong_interval": [0, 5000]}, "at most 5,000; the votes show no more"),
         (
             {"zero_probability": 1e-30},
             "0.00031 expected (at most 2 with 95%); zero errors with probability below 0.001",
@@ -232,7 +236,7 @@ def test_wrong_steps_are_told_in_plain_numbers(report, changes, told_as):
 def test_a_run_of_single_votes_is_not_certified():
     """At k = 1 the report says why the votes alone tell nothing of wrong steps."""
     row = told(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
-    assert row["wrong steps"] == "at most 1: no more is known"
+    assert row["wrong steps"] == "at most 1; the votes show no more"
     assert "single vote" in row["warning"]
     assert "nearest" not in row
 
@@ -341,8 +345,8 @@ def test_settings_that_decide_with_what_is_sent_are_told(tmp_path):
     for words in (
         "request      each ends with a unique line, so that no cache can answer it (nonce)",
         "request      each answer must end with a word of its own request (echo)",
-        "; a winner's votes come from 2 replies at least",
-        "3 of them set aside, which decided nothing",
+        "; a winner's votes come from at least 2 replies",
+        "3 of them set aside, which did not count",
         "strict: a call billed above its worst case stops the run",
     ):
         assert words in text

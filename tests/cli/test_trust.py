@@ -81,7 +81,7 @@ def test_a_strangers_undecided_step_is_shown_from_its_journal(cli, own, elsewher
     done = cli("review", "run.db")
     assert "\nasked\n  | double 1\n" in done.out
     assert "\n             reason: not an answer\n" in done.out
-    assert done.err.startswith("note: the question is shown from the journal alone: ")
+    assert done.err.startswith("note: the question is shown as the journal has it: ")
     assert "asked\n  | double 1\n" in cli("report", "run.db", "-v").out
     assert not (tmp_path / "imported").exists()
 

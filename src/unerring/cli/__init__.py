@@ -1,1 +1,1 @@
-"""What shows: the command line and its progress display."""
+"""The command line: commands, their options, progress, reports as text and as a page with figures."""

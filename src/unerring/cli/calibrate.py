@@ -1,4 +1,4 @@
-"""The commands that measure and plan: calibrate and plan."""
+"""Commands that measure a model and plan a run: calibrate and plan."""
 
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if plots is not None:
         from unerring.cli.figures.calibration_plots import prepare
 
-        prepare(plots)  # what is lacking is said before samples are drawn
+        prepare(plots)  # fails before samples are drawn if figures cannot be
     progress = PilotProgress(quiet=as_json)
     options = measuring.PilotOptions(
         in_flight=in_flight,
@@ -94,10 +94,10 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         stopping=progress.stopping,
         **given,
     )
-    kept = f"what was drawn is in {out}; go on with: " if out else "nothing is kept without --out"
+    kept = f"its samples are in {out}; go on with: " if out else "its samples are lost, as there is no --out"
     try:
         with progress:
-            found = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
+            calibration = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)
     except Stopped as error:
         larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
         again = same_command(*larger) if out else None
@@ -108,13 +108,13 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if plots is not None:
         from unerring.cli.figures.calibration_plots import draw_calibration
 
-        for drawn in draw_calibration(found, plots):
+        for drawn in draw_calibration(calibration, plots):
             click.echo(f"drawn: {drawn}", err=True)
-    click.echo(json_line(calibration_json(found)) if as_json else calibration_text(found))
-    if found.samples < samples:
-        click.echo(f"The process has no more than {found.steps:,} steps; all of them were looked at.", err=True)
+    click.echo(json_line(calibration_json(calibration)) if as_json else calibration_text(calibration))
+    if calibration.samples < samples:
+        click.echo(f"The process has only {calibration.steps:,} steps; all of them were asked.", err=True)
     if out is not None and not as_json:
-        steps = length_of(chain) or found.steps
+        steps = length_of(chain) or calibration.steps
         click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target 0.95", err=True)
     return DONE
 
@@ -193,14 +193,14 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     known = [read_calibration(path) for path in calibrations] + [_shipped(model) for model in models]
     assumed = _assumed(known, p, {name: value for name, value in by_hand.items() if value is not None})
     if p is not None and prices is not None:
-        raise InputError("--prices goes by a model's name; beside --p give --price-in and --price-out")
+        raise InputError("--prices needs the name of a model; with --p give --price-in and --price-out")
     own = read_prices(prices) if prices is not None else {}
     price = _price(price_in, price_out)
     job = PlannedJob(steps, target, m)
     priced = [(one, price or price_of(one.model, own)) for one in assumed]
     plans, refusals = planning.plan_all(priced, job, PlanRequest(rule, None, concurrency))
     first = plans[0].json
-    told = {
+    data = {
         "steps": steps,
         "target": target,
         "m": m,
@@ -210,21 +210,21 @@ def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         "models": [one.json for one in plans],
         "refused": [str(refusal) for refusal in refusals],
     }
-    click.echo(json_line(told) if as_json else plan_text(told))
+    click.echo(json_line(data) if as_json else plan_text(data))
     return DONE
 
 
 def _shipped(model: str) -> Calibration:
     found = shipped_calibration(model)
     if found is None:
-        told = f"no calibration of {model} ships; to see how one is made: unerring calibrate --help"
-        raise InputError(about_words(told, model))
+        missing = f"no calibration of {model} ships; to measure it: unerring calibrate --help"
+        raise InputError(about_words(missing, model))
     return found
 
 
 def _assumed(calibrations: list[Calibration], p: float | None, known: dict[str, float]) -> list[Assumptions]:
     if calibrations and (p is not None or known):
-        raise InputError("give either calibrations or figures by hand (--p, --v, --input-tokens, ...), not both")
+        raise InputError("give either calibrations or numbers by hand (--p, --v, --input-tokens, ...), not both")
     if calibrations:
         return [measured_assumptions(one) for one in calibrations]
     if p is None:

@@ -1,4 +1,4 @@
-"""The demonstration: what the embedded model does alone, greedily, and by voting, on the same puzzle."""
+"""The demonstration: one puzzle solved by the embedded model alone, with greedy decoding, and by voting."""
 
 import asyncio
 import time
@@ -21,13 +21,13 @@ from unerring.processes import Hanoi
 from unerring.runtime.baseline import derailed_at
 
 MEMBERS = ("embedded/a", "embedded/b", "embedded/c")
-CHAINS = 4  # unaided chains of each member, each with a seed of its own
-LONGEST = 2_500  # steps that unaided chains of the large puzzle are followed for
-LARGE = 20
+UNAIDED_CHAINS = 4  # of each member, each with a seed of its own
+MAX_STEPS = 2_500  # of the large puzzle
+LARGE_DISKS = 20
 
 
 def demonstrate(disks: int, seed: int, journal: Path) -> int:
-    """Run all three ways and print them beside each other; returns the exit code."""
+    """Solve the puzzle in all three ways and print the results; returns the exit code."""
     console = Console(highlight=False)
     chain = Hanoi(disks)
     started = time.monotonic()
@@ -37,10 +37,10 @@ def demonstrate(disks: int, seed: int, journal: Path) -> int:
         "three members of 0.6 million parameters each.\n"
     )
     console.print("[bold]1  The model alone, one sample a step[/] (temperature 1)")
-    _alone(console, chain, 1.0, seed, CHAINS)
+    _alone(console, chain, 1.0, seed, UNAIDED_CHAINS)
     console.print("[bold]2  The model alone, greedy decoding[/] (temperature 0)")
     _alone(console, chain, 0.0, seed, 1)
-    console.print("[bold]3  The same model, voting[/] (first answer to be k votes ahead of all others)")
+    console.print("[bold]3  The same model, voting[/] (the first answer to lead all others by k votes wins)")
     before = time.monotonic()
     result = watched(
         lambda shown: api.run(chain, "embedded", journal, seed=seed, options=api.Options(observer=shown)),
@@ -58,16 +58,19 @@ def demonstrate(disks: int, seed: int, journal: Path) -> int:
 
 
 def _alone(console: Console, chain: Hanoi, temperature: float, seed: int, chains: int) -> None:
-    """Print where unaided chains derail, on the puzzle at hand and on the large one."""
-    large = Hanoi(LARGE)
+    """Print where chains without voting go wrong, on the given puzzle and on the large one."""
+    large = Hanoi(LARGE_DISKS)
     table = Table(box=None, padding=(0, 2), pad_edge=True, show_edge=False)
     table.add_column("  ")
-    for column in (f"{chain.disks} disks ({chain.length():,} steps)", f"{LARGE} disks ({large.length():,} steps)"):
+    for column in (
+        f"{chain.disks} disks ({chain.length():,} steps)",
+        f"{LARGE_DISKS} disks ({large.length():,} steps)",
+    ):
         table.add_column(column)
-    with console.status("walking unaided chains"):
+    with console.status("solving without voting"):
         small, tall = asyncio.run(_walked([chain, large], temperature, seed, chains))
     for member, ends, high in zip(MEMBERS, small, tall, strict=True):
-        table.add_row(f"  {member}", _told(ends, chain.length()), _told(high, LONGEST))
+        table.add_row(f"  {member}", _outcomes(ends, chain.length()), _outcomes(high, MAX_STEPS))
     console.print(table)
     console.print()
 
@@ -78,23 +81,23 @@ def _dissent(report: dict[str, Any]) -> str:
 
 
 def _voted_large(console: Console, seed: int) -> None:
-    """Vote through the stretch of the large puzzle on which the members alone were followed."""
-    with TemporaryDirectory() as folder, Progress(most_steps=LONGEST) as progress:
+    """Solve by voting the first steps of the large puzzle, as many as were tried without."""
+    with TemporaryDirectory() as folder, Progress(most_steps=MAX_STEPS) as progress:
         path = Path(folder) / "large.db"
         with suppress(StepLimit):
-            options = api.Options(observer=progress, max_steps=LONGEST)
-            api.run(Hanoi(LARGE), "embedded", path, seed=seed, options=options)
+            options = api.Options(observer=progress, max_steps=MAX_STEPS)
+            api.run(Hanoi(LARGE_DISKS), "embedded", path, seed=seed, options=options)
         found, report = reading.verify(path), reading.report(path)
     outcome = f"[red]{found.problem}[/]" if found.problem else "[green]all right[/]"
-    console.print(f"    The first {found.steps:,} steps of {LARGE} disks: {outcome};\n    {_dissent(report)}")
+    console.print(f"    The first {found.steps:,} steps of {LARGE_DISKS} disks: {outcome};\n    {_dissent(report)}")
 
 
 async def _walked(puzzles: list[Hanoi], temperature: float, seed: int, chains: int) -> list[list[list[int | None]]]:
-    """For each puzzle and member, where its chains derail; all chains are walked side by side."""
+    """For each puzzle and member, the step at which each chain goes wrong; all chains run concurrently."""
     samplers = [EmbeddedSampler(member, seed) for member in MEMBERS]
     try:
         walks = [
-            derailed_at(puzzle, sampler, temperature, seed + number, LONGEST)
+            derailed_at(puzzle, sampler, temperature, seed + number, MAX_STEPS)
             for puzzle in puzzles
             for sampler in samplers
             for number in range(chains)
@@ -107,8 +110,8 @@ async def _walked(puzzles: list[Hanoi], temperature: float, seed: int, chains: i
     return [each[at : at + len(MEMBERS)] for at in range(0, len(each), len(MEMBERS))]
 
 
-def _told(ends: list[int | None], steps: int) -> str:
-    """Where chains end, in words: the step of each wrong answer, or that there was none."""
+def _outcomes(ends: list[int | None], steps: int) -> str:
+    """The results of chains in words: the step of each wrong answer, or that there was none."""
     derailed = sorted(end for end in ends if end is not None)
     came_through = len(ends) - len(derailed)
     words = []
@@ -123,11 +126,11 @@ def _told(ends: list[int | None], steps: int) -> str:
 def _verdict(console: Console, journal: Path, chain: Hanoi, seconds: float) -> int:
     found = reading.verify(journal)
     if found.problem is not None or not found.finished:
-        console.print(f"\n[bold red]The verifier objects: {found.problem or 'the run did not finish'}[/]")
+        console.print(f"\n[bold red]Not verified: {found.problem or 'the run did not finish'}[/]")
         return 1
     console.print(
         f"\n[bold green]Verified by the rules of the game alone: all {found.steps:,} steps right, zero errors.[/]\n"
-        f"\nAll of this took {seconds:.0f} s. The voted run is in {journal}. Try next:\n\n"
+        f"\nAll of this took {seconds:.0f} s. The journal of the voted run is {journal}. Try next:\n\n"
         f"  unerring report {quoted(journal)}\n"
         f"  unerring export {quoted(journal)} --what votes | head\n"
         "  unerring run hanoi --set disks=12 --journal h12.db --seed 1\n"

@@ -1,4 +1,4 @@
-"""Ends of a command: its exit code, one line on stderr, and with `--json` one object on stdout."""
+"""How a command ends: its exit code, one line on stderr, and with `--json` one object on stdout."""
 
 import re
 import shlex
@@ -32,7 +32,13 @@ DONE, WRONG, BAD_INPUT, STOPPED, USER_CODE = 0, 1, 2, 3, 4
 
 @dataclass(slots=True)
 class Invocation:
-    """One command as it was called: whether it answers in JSON, shows tracebacks, its words, and its journal."""
+    """One command as it was called.
+
+    as_json: whether it answers in JSON.
+    traceback: whether it shows the traceback of an error in the user's own code.
+    journal: the file that it works on, once that is known.
+    words: its arguments.
+    """
 
     as_json: bool = False
     traceback: bool = False
@@ -41,10 +47,13 @@ class Invocation:
 
 
 class CommandEnded(Exception):
-    """A command that ends with another exit code than 0.
+    """A command ends with another exit code than 0.
 
-    `kind` is for scripts and `reason` for people; `advice` says in words what to do, and `command` is the command that
-    does it. `details` are what the command would have printed as JSON had it ended well.
+    code: the exit code.
+    kind: the cause, for scripts.
+    reason: what happened, for people.
+    command: the command to go on with, if there is one; `advice` says in words what to do.
+    details: what the command prints as JSON when it ends well.
     """
 
     def __init__(
@@ -56,7 +65,7 @@ class CommandEnded(Exception):
         command: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        if code != USER_CODE:  # whose message is the user's own
+        if code != USER_CODE:  # that message may quote the user's own backticks
             reason = in_options(reason)
         super().__init__(f"{reason}; {advice}" if advice else reason)
         self.code = code
@@ -67,7 +76,7 @@ class CommandEnded(Exception):
 
 
 def working_on(journal: Path) -> None:
-    """Note which journal the command that runs works on; whatever ends it then names that file."""
+    """Note the journal of the present command; whatever ends the command then names that file."""
     if (invocation := _invocation()) is not None:
         invocation.journal = journal
 
@@ -78,7 +87,7 @@ def _invocation() -> Invocation | None:
 
 
 def finished(journal: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object of a command that did what it was asked to, on a journal."""
+    """The JSON object of a command on a journal that ended well."""
     return {**answer, "journal": str(journal), "exit_code": DONE}
 
 
@@ -100,7 +109,7 @@ def _unknown_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
 
 
 def end_of(error: BaseException, arguments: Sequence[str] = ()) -> CommandEnded:
-    """How an error ends a command: exit code and kind by whose fault it is."""
+    """The end of a command by an error: exit code and kind follow from whose fault it is."""
     match error:
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else "unerring"
@@ -132,9 +141,9 @@ def end_of(error: BaseException, arguments: Sequence[str] = ()) -> CommandEnded:
 
 
 def ended(end: CommandEnded, invocation: Invocation) -> int:
-    """Show how a command ended: one line on stderr, the traceback where it is asked for; returns the exit code."""
+    """Print how a command ended: one line on stderr, after the traceback if asked for; returns the exit code."""
     if invocation.as_json:
-        told = {
+        data = {
             "status": "stopped" if end.code == STOPPED else "failed",
             "kind": end.kind,
             "reason": without_secrets(" ".join(end.reason.split())),
@@ -142,7 +151,7 @@ def ended(end: CommandEnded, invocation: Invocation) -> int:
             "exit_code": end.code,
             "next": None if end.command is None else without_secrets(end.command),
         }
-        click.echo(json_line({**end.details, **told}))
+        click.echo(json_line({**end.details, **data}))
     if invocation.traceback and end.__cause__ is not None:
         for line in _traceback(end.__cause__).splitlines():
             click.echo(printable(without_secrets(line)), err=True)
@@ -151,14 +160,14 @@ def ended(end: CommandEnded, invocation: Invocation) -> int:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback of an error, with the lines of the user's own files in front."""
+    """The traceback of an error, after its lines in the user's own files."""
     own, last = traceback.format_list(own_frames(error)), traceback.format_exception_only(error)
     first = ["In your own files:\n", *own, *last, "\nIn full:\n"] if own else []
     return "".join([*first, *traceback.format_exception(error)])
 
 
 def user_code_failed(error: Exception, what: str, advice: str = "", command: str | None = None) -> CommandEnded:
-    """The end that an exception from the user's own code makes; raises the exception where it is not the user's."""
+    """The end of a command by an exception of the user's own code; raises the exception if it comes from elsewhere."""
     if isinstance(error, UnerringError | click.ClickException) or (
         isinstance(error, OSError) and not own_frames(error)
     ):
@@ -167,22 +176,21 @@ def user_code_failed(error: Exception, what: str, advice: str = "", command: str
 
 
 def require_certificate(report: Mapping[str, Any], least: float | None, details: Mapping[str, Any]) -> None:
-    """Raise `CommandEnded` where a run's certificate gives its steps a lower probability of zero errors than
-    `least`."""
+    """Raise `CommandEnded` if the certificate of a run has a lower probability of zero errors than `least`."""
     if least is None:
         return
     certificate = report["certificate"]
-    found = certificate["zero_probability"]
-    if certificate["certifiable"] and found is not None and found >= least:
+    zero_errors = certificate["zero_probability"]
+    if certificate["certifiable"] and zero_errors is not None and zero_errors >= least:
         return
-    if certificate["certifiable"] and found is not None:
-        reason = f"zero errors have probability {probability(found)}, below the {least} that --require asks for"
+    if certificate["certifiable"] and zero_errors is not None:
+        reason = f"zero errors have probability {probability(zero_errors)}, below the {least} that --require asks for"
     else:
-        reason = f"nothing certifies zero errors, and --require asks for {least}: {certificate['warnings'][0]}"
+        reason = f"the votes certify nothing, and --require asks for {least}: {certificate['warnings'][0]}"
     raise CommandEnded(WRONG, "certificate", reason, details=details)
 
 
-# Parameters in Python whose option is called otherwise than they are.
+# Parameters of Python functions, and the options that set them.
 OPTIONS = {
     "allow_hosts": "--allow-host",
     "chain": "--process",
@@ -190,40 +198,16 @@ OPTIONS = {
     "success": "--target",
     **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
 }
-_SAME = (
-    *(
-        "accept_changes",
-        "calibration",
-        "copies",
-        "echo",
-        "escalate_after",
-        "first_temperature",
-        "flag_cap",
-        "flagged",
-        "grace",
-    ),
-    *(
-        "in_flight",
-        "k",
-        "m",
-        "max_output_tokens",
-        "max_steps",
-        "min_replies",
-        "nonce",
-        "parse",
-        "patience",
-        "prices",
-        "rule",
-        "seed",
-        "system",
-    ),
-    *("temperature", "trust", "vote_cap", "waste"),
+_SAME_NAMES = (
+    *("accept_changes", "calibration", "copies", "echo", "escalate_after", "first_temperature", "flag_cap", "flagged"),
+    *("grace", "in_flight", "k", "m", "max_output_tokens", "max_steps", "min_replies", "nonce", "parse", "patience"),
+    *("prices", "rule", "seed", "system", "temperature", "trust", "vote_cap", "waste"),
 )
-OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME}
+OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES}
 
 
 def in_options(message: str) -> str:
-    """A message in the words of the command line: a parameter that stands in backticks becomes its option."""
+    """A message for the command line: a parameter in backticks becomes the option that sets it."""
     return re.sub(r"`(\w+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
 
 
@@ -240,7 +224,7 @@ def quoted(path: str | Path) -> str:
 def command_on(name: str, journal: str | Path, *options: str) -> str:
     """A command on a journal, with these options, as it can be pasted into a shell.
 
-    What the present command was allowed (code, hosts) is allowed there too: no journal keeps that.
+    It allows the code and hosts that the present command was allowed: no journal keeps that.
     """
     return " ".join([f"unerring {name}", quoted(journal), *_allowing(hosts=name == "resume"), *options])
 

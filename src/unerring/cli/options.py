@@ -273,7 +273,10 @@ def _fields_of(text: str) -> dict[str, Json]:
 
 
 _TEMPERATURE = option(
-    "--temperature", type=TEMPERATURE, metavar="T", help="Temperature of the samples; by default 0, then 0.1."
+    "--temperature",
+    type=TEMPERATURE,
+    metavar="T",
+    help="Temperature of the samples; by default 0 for the first of each step and 0.1 for the others.",
 )
 _FIRST_TEMPERATURE = option(
     "--first-temperature",
@@ -294,11 +297,7 @@ _REQUEST = (
         metavar="JSON|@FILE",
         help='More fields of each request, such as {"top_p": 0.9, "reasoning_effort": "low"}.',
     ),
-    option(
-        "--nonce/--no-nonce",
-        default=None,
-        help="End each request with a unique line, so that no cache can answer it.",
-    ),
+    option("--nonce/--no-nonce", default=None, help="End each request with a unique line, which no cache can answer."),
     option(
         "--echo/--no-echo",
         default=None,
@@ -306,15 +305,14 @@ _REQUEST = (
     ),
 )
 request_options = options(_TEMPERATURE, _FIRST_TEMPERATURE, *_REQUEST, pack=_pack_request)
-pilot_request_options = options(_TEMPERATURE, *_REQUEST, pack=_pack_request)  # a pilot has one temperature
+_PILOT_TEMPERATURE = option(
+    "--temperature", type=TEMPERATURE, metavar="T", help="Temperature of all samples; by default 0.1."
+)
+pilot_request_options = options(_PILOT_TEMPERATURE, *_REQUEST, pack=_pack_request)
 
 cap_options = options(
     option("--vote-cap", type=COUNT, help="Most votes of a step, after which it is undecided; 60 by default."),
-    option(
-        "--flag-cap",
-        type=COUNT,
-        help="Most red-flagged samples of a step for each of its votes; 20 by default.",
-    ),
+    option("--flag-cap", type=COUNT, help="Most red-flagged samples of a step for each of its votes; 20 by default."),
     option(
         "--min-replies",
         type=COUNT,

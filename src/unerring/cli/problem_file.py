@@ -37,9 +37,9 @@ Run: TypeAlias = Callable[[str, Path, Progress, int], api.Result]
 
 
 class ProblemFile:
-    """Problems from a file, solved one after the other within one budget."""
+    """The problems of a file, and how far they are solved."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  (what the command was given)
+    def __init__(  # noqa: PLR0913, PLR0917  (the options of the command)
         self,
         given: Path,
         out: Path,
@@ -49,26 +49,26 @@ class ProblemFile:
         chain_of: Callable[[str], Any],
         model: Any,
     ) -> None:
-        found = [*_problems(given)]
-        self._every = [record for _, record in found]
+        problems = [*_problems(given)]
+        self._every = [record for _, record in problems]
         self._problems = self._every[:limit]
-        self._lines = {_key(record): number for number, record in found}
+        self._lines = {_key(record): number for number, record in problems}
         self._given = given
         self._chain_of = chain_of
         self._model = model
-        self._refused_before: set[str] = set()  # problems that an earlier call could not solve as asked
+        self._refused_before: set[str] = set()  # problems that the same command could not solve before
         self._out = out
         self._budget = budget
         self._run = run
         self._journals = out.with_name(f"{out.name}.journals")
         self._right: list[bool] = []
-        self._left_open: list[str] = []  # commands that show the problems left open
-        self._flagged_in_a_row = 0  # problems all of whose samples were flagged, up to now
-        self._refused: list[str] = []  # why problems cannot be solved as asked, with the line of each
-        self._refusals_in_a_row: list[str] = []  # the reasons alone, up to now
+        self._left_open: list[str] = []  # commands that show the problems left undecided
+        self._flagged_in_a_row = 0  # problems, the last ones, all of whose samples were flagged
+        self._refused: list[str] = []  # problems that cannot be solved as asked, with line and reason
+        self._refusals_in_a_row: list[str] = []  # reasons of the last problems
 
     def solve(self) -> int:
-        """Solve all; a problem that votes do not settle is left open, and the others go on."""
+        """Solve all problems, also after one that votes do not decide; returns the exit code."""
         before, done = self._answered_before(), 0
         self._refused_before = {key for key, line in before.items() if "error" in line}
         self._require_solvable()
@@ -84,17 +84,17 @@ class ProblemFile:
                     file.write(json_line(self._solved(record), ascii_only=False) + "\n")
                     done += 1
                     click.echo(f"{done:,} of {len(self._problems):,} done{self._score()}", err=True)
-            finally:  # stopped or not: the answers of now, and of before for the problems that were not reached
+            finally:  # also when stopped: new answers, and the earlier ones of problems that were not reached
                 for record in self._every[done:]:
                     if (line := before.get(_key(record))) is not None:
                         file.write(json_line(line, ascii_only=False) + "\n")
                 file.keep()
         if self._left_open:
-            open_now, look = len(self._left_open), self._left_open[0]
-            many = "1 problem is" if open_now == 1 else f"{open_now:,} problems are"
-            advice = f"to see {'it' if open_now == 1 else 'the first'}: {look}; to go on: {same_command()}"
+            undecided, command = len(self._left_open), self._left_open[0]
+            many = "1 problem is" if undecided == 1 else f"{undecided:,} problems are"
+            advice = f"to see {'it' if undecided == 1 else 'the first'}: {command}; to go on: {same_command()}"
             reason = "; ".join([f"{many} undecided", *self._refused[:1]])
-            raise CommandEnded(STOPPED, StepUndecided.kind, reason, advice, look, self.summary())
+            raise CommandEnded(STOPPED, StepUndecided.kind, reason, advice, command, self.summary())
         if self._refused:
             others = f"; {len(self._refused) - 1:,} more like it" * (len(self._refused) > 1)
             solved = f"{done - len(self._refused):,} of {done:,} solved"
@@ -105,7 +105,7 @@ class ProblemFile:
         return DONE
 
     def summary(self) -> dict[str, Any]:
-        """What became of the problems, as JSON data; each one's own line is in the file of answers."""
+        """The results of the problems in numbers, as JSON data; each answer is in the file of answers."""
         return {
             "status": "finished",
             "problems": len(self._problems),
@@ -123,7 +123,7 @@ class ProblemFile:
         with suppress(InputError):
             lines = [line for _, line in read_objects(self._out)]
         if lines is None or not all({"id", "question", "journal"} <= line.keys() for line in lines):
-            raise InputError(f"{self._out} holds something else than answers of solve; give --out another name")
+            raise InputError(f"{self._out} exists and holds no answers of unerring solve; give --out another name")
         before = {_key(line): line for line in lines}
         others = [line for key, line in before.items() if key not in self._lines]
         if others and len(others) == len(before):
@@ -136,7 +136,7 @@ class ProblemFile:
         return before
 
     def _require_solvable(self) -> None:
-        """Raise `InputError` where no problem of the file can be solved as asked, or the model is none."""
+        """Raise `InputError` if no problem of the file can be solved as asked, or if there is no such model."""
         reasons = []
         for record in self._problems:
             try:
@@ -155,7 +155,7 @@ class ProblemFile:
         return f"{self._given}, line {self._lines[_key(record)]} (id {canonical(record['id'])[:MAX_ID_CHARS]})"
 
     def _refusal(self, record: Mapping[str, Any], error: InputError) -> str:
-        """Note that a problem cannot be solved as asked; raises the error where it concerns all problems."""
+        """Note that a problem cannot be solved as asked; raises the error if it concerns all problems."""
         reason = in_options(str(error))
         self._refusals_in_a_row.append(reason)
         if self._refusals_in_a_row[-MAX_FAILURES_IN_A_ROW:] == [
@@ -168,7 +168,7 @@ class ProblemFile:
         return reason
 
     def _is_its_own(self, record: Mapping[str, Any]) -> bool:
-        """Whether what is wrong is the problem itself, and not the model or an option."""
+        """Whether the problem itself is at fault, and not the model or an option."""
         try:
             self._chain_of(record["question"])
         except InputError:
@@ -179,7 +179,7 @@ class ProblemFile:
         return self._journals / f"{_file_name(record)}.db"
 
     def _count(self, path: Path) -> None:
-        """Count what a problem took in earlier calls of the command towards the budget of all of them."""
+        """Charge the cost of a problem in earlier calls of the command to the budget of all problems."""
         if path.exists() and self._budget.share(path) is not None:
             history = reading.History(path)
             for _ in history.steps():
@@ -188,24 +188,24 @@ class ProblemFile:
 
     def _solved(self, record: dict[str, Any]) -> dict[str, Any]:
         path = self._journal(record)
-        could = path.exists() and _key(record) not in self._refused_before
+        solvable = path.exists() and _key(record) not in self._refused_before
         text = record["question"]
-        # with one seed for all, samples of the same number would have the same luck in every problem
-        luck = int.from_bytes(_digest(text), "big")
+        # with one seed for all, samples of the same number would err alike in every problem
+        seed_offset = int.from_bytes(_digest(text), "big")
         line: dict[str, Any] = {"id": record["id"], "question": record["question"], "journal": str(path)}
         try:
             result = watched(
-                lambda progress: self._run(text, path, progress, luck), path, Progress(quiet=True), whole=False
+                lambda progress: self._run(text, path, progress, seed_offset), path, Progress(quiet=True), whole=False
             )
         except CommandEnded as end:
             self._flagged_in_a_row = self._flagged_in_a_row + 1 if end.kind == SamplesFlagged.kind else 0
             if end.kind not in STOPS_OF_ONE_PROBLEM or self._flagged_in_a_row == MAX_FAILURES_IN_A_ROW:
                 raise
-            look = f"report {quoted(path)} -v" if end.kind == SamplesFlagged.kind else f"review {quoted(path)}"
-            self._left_open.append(f"unerring {look}")
+            command = f"report {quoted(path)} -v" if end.kind == SamplesFlagged.kind else f"review {quoted(path)}"
+            self._left_open.append(f"unerring {command}")
             return line | {"answer": None, "undecided": str(end)}
         except InputError as error:
-            if could or isinstance(error, UserCodeFailed):  # then it is not the problem that cannot be solved
+            if solvable or isinstance(error, UserCodeFailed):  # then the problem is not at fault
                 raise
             return line | {"answer": None, "error": without_secrets(self._refusal(record, error))}
         self._flagged_in_a_row = 0
@@ -221,7 +221,7 @@ class ProblemFile:
 
 
 def _problems(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records of a file, each with its line; raises `InputError` with the line that is wrong."""
+    """The records of a file, each with its line number; raises `InputError` with the line that is wrong."""
     seen: dict[str, int] = {}
     for number, record in read_objects(path):
         if not isinstance(record.get("question"), str):
@@ -238,19 +238,19 @@ def _problems(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _key(record: Mapping[str, Any]) -> str:
-    """What tells a problem from the others of a file, and of files of before."""
+    """A text that is different for different problems, also of earlier files."""
     return canonical([record["id"], record["question"]])
 
 
 def _same(answer: Any, expected: Any) -> bool:
-    """Whether an answer is the expected one, which may be written as text, a list of numbers too."""
+    """Whether an answer is the expected one, which may be a text, also of a list of numbers."""
     if isinstance(answer, list) and isinstance(expected, str):
         expected = _list_in(expected)
     return settled(answer) == settled(expected)
 
 
 def _list_in(text: str) -> Any:
-    """The list of numbers that a text is, as JSON or as people write it; the text itself where it is none."""
+    """The list of numbers in a text, as JSON or as people write it; the text itself if it is none."""
     with suppress(RedFlag):
         return json_answer(text)
     with suppress(InputError):
@@ -259,7 +259,7 @@ def _list_in(text: str) -> Any:
 
 
 def _file_name(record: dict[str, Any]) -> str:
-    """A journal's name: readable, and another one for another question."""
+    """The name of a journal: readable, and different for different questions."""
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", str(record["id"]))[:MAX_ID_CHARS]
     return f"{readable}-{_digest(record['question']).hex()}"
 

@@ -1,4 +1,4 @@
-"""The command that looks at the step a run stopped at, and records what a person decides about it."""
+"""The command that shows the step at which a run stopped, and records what a person decides about it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -23,10 +23,10 @@ from unerring.core.voting.canonical import parsed
 from unerring.core.voting.redflag import FlagKind
 from unerring.errors import InputError
 
-FEW_SAMPLES = 40
-OF_THE_WHOLE = {"samples", "messages", "messages_now", "prompts_now"}  # what --json leaves out without -v
-MAX_NUMBERS = 12  # of equal samples that one line names
-OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # flags that a parser or check raises
+MAX_SAMPLES = 40  # shown without --full
+VERBOSE_FIELDS = {"samples", "messages", "messages_now", "prompts_now"}  # left out of --json without -v
+MAX_SAMPLE_NUMBERS = 12  # of equal samples, in one line
+FLAGS_OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # which a parser or check raises
 
 
 @click.command(cls=Command)
@@ -73,7 +73,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """
     working_on(file)
     if prices is not None and model is None:
-        raise InputError("--prices are those of --model SPEC")
+        raise InputError("--prices is for --model SPEC; give that too")
     if choose is not None or answer is not None or resample or model is not None:
         given = ... if answer is None else _given(answer)
         recorded = reviewing.decide(file, choose, resample, model, prices, process, trust, given)
@@ -87,7 +87,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     else:
         if found.note is not None:
             why = in_options(" ".join(found.note.split()))
-            shown = "is shown from the journal alone" if found.parked.prompts else "cannot be shown"
+            shown = "is shown as the journal has it" if found.parked.prompts else "cannot be shown"
             click.echo(printable(f"note: the question {shown}: {why}"), err=True)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
@@ -103,7 +103,7 @@ def _given(answer: str) -> Any:
 
 
 def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
-    """Tell what was recorded, and how to go on."""
+    """Print what was recorded, and how to go on."""
     resume = command_on("resume", file)
     if recorded.note is not None:
         click.echo(printable(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
@@ -125,14 +125,14 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     if recorded.choice is not None:
         what = f"is decided: {shortened(recorded.choice, MAX_LINE_CHARS)}"
     else:
-        by = "" if recorded.model is None else f" by {recorded.model}"
-        what = f"is to be answered again{by}, and what it had is set aside"
+        by = "" if recorded.model is None else f" from {recorded.model}"
+        what = f"gets new samples{by}; those it had are set aside"
     click.echo(printable(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
     return DONE
 
 
 def review_json(found: Review, file: Path, whole: bool) -> dict[str, Any]:
-    """What a script decides by as JSON data, or the whole of it; choices as the values that they are."""
+    """The review as JSON data, with all of its fields if `whole`; choices are JSON values."""
     parked = found.parked
     step: dict[str, Any] | None = None
     if parked is not None:
@@ -142,7 +142,7 @@ def review_json(found: Review, file: Path, whole: bool) -> dict[str, Any]:
         step["ruled"] = None if parked.ruled is None else {"choice": _value(parked.ruled)}
         step["changed"] = bool(parked.prompts_now) or parked.messages_now is not None
         if not whole:
-            step = {name: value for name, value in step.items() if name not in OF_THE_WHOLE}
+            step = {name: value for name, value in step.items() if name not in VERBOSE_FIELDS}
     return {
         "journal": str(file),
         "process": found.process,
@@ -155,22 +155,22 @@ def review_json(found: Review, file: Path, whole: bool) -> dict[str, Any]:
 
 
 def _value(choice: str) -> Any:
-    """A choice as the value that it is; as its text where a forged journal has none."""
+    """A choice as a JSON value; its text if that is no JSON, as in a forged journal."""
     with suppress(ValueError, RecursionError):
         return parsed(choice)
     return choice
 
 
 def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[str]:
-    """What there is to see, line by line, each inert."""
+    """The lines that show a step, each printable."""
     called = " ".join([found.process, *(f"{name}={value}" for name, value in found.parameters.items())])
-    counts = f"{parked.votes:,} votes, {parked.flags:,} flagged, {parked.rounds:,} rounds"
+    counts = f"{parked.votes:,} votes, {parked.flags:,} flagged, {counted(parked.rounds, 'round')}"
     if parked.set_aside:
-        counts += f"; {parked.set_aside:,} samples were set aside before"
-    how = f"undecided under {parked.rule}" if parked.refused is None else "refused by the provider"
+        counts += f"; {counted(parked.set_aside, 'sample')} set aside before"
+    how = f"undecided by the rule {parked.rule}" if parked.refused is None else "refused by the provider"
     yield row("step", f"{parked.step} of {file}, {how}")
     if parked.refused is not None:
-        yield row("it said", shortened(parked.refused, None if full else MAX_LINE_CHARS))
+        yield row("refusal", shortened(parked.refused, None if full else MAX_LINE_CHARS))
     yield row("process", shortened(called, None if full else MAX_LINE_CHARS))
     yield row("votes", counts)
     yield from _question(parked, full)
@@ -179,66 +179,75 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     if not parked.candidates:
         yield row("candidates", "none: every sample was flagged" if parked.samples else "none: there is no sample")
     if any(sample.flag is not None and sample.reason is None for sample in parked.samples):
-        yield row("reasons", "of flags were not kept, or not of all: an earlier version of unerring kept none")
+        yield row("not kept", "the reasons of flags, all or some: an earlier version of unerring kept none")
     groups = [[one] for one in parked.samples] if full else _equal(parked.samples)
     first: dict[str, int] = {}
-    for group in groups if full else groups[:FEW_SAMPLES]:
+    for group in groups if full else groups[:MAX_SAMPLES]:
         yield from _sample(group, first.setdefault(group[0].text, group[0].number), full)
-    if not full and len(groups) > FEW_SAMPLES:
-        left = sum(map(len, groups[FEW_SAMPLES:]))
+    if not full and len(groups) > MAX_SAMPLES:
+        left = sum(map(len, groups[MAX_SAMPLES:]))
         yield row("...", f"{left:,} more samples: --full shows them")
     command = command_on("review", file)
     if parked.ruled is not None:
-        yield row("decided", f"{shortened(parked.ruled, MAX_LINE_CHARS)}; it holds once the run goes on")
+        yield row("decided", f"by a person: {shortened(parked.ruled, MAX_LINE_CHARS)}")
         yield row("go on with", command_on("resume", file))
     else:
-        if parked.samples and all(sample.flag in OF_THE_PROCESS for sample in parked.samples):
-            yield row("mend with", f"another parser or check, then {command_on('rejudge', file)} reads them again")
-        yield row("decide with", _deciding(command, len(parked.candidates)))
+        if parked.samples and all(sample.flag in FLAGS_OF_THE_PROCESS for sample in parked.samples):
+            yield row(
+                "fix with",
+                f"a change of your parser or check, then {command_on('rejudge', file)} reads the samples again",
+            )
+        yield from _deciding(command, len(parked.candidates))
 
 
 def _question(parked: Parked, full: bool) -> Iterator[str]:
-    """What was asked, and what the process asks now where that differs."""
+    """The question of the step, and the one that the process asks now if that differs."""
     for message in parked.messages:
-        yield row("before it", message["role"])
+        yield row("message", f"from {message['role']}, before the question")
         yield from indented(message["content"], full)
     for number, prompt in parked.prompts.items():
         yield row("asked" if number == 1 else f"wording {number}", "")
         yield from indented(prompt, full)
     if parked.prompts_now or parked.messages_now is not None:
-        yield row("changed", "the process asks this step otherwise now; its samples answer what is shown above")
+        yield row("changed", "the process now asks this step something else; the samples answer the question above")
     for message in parked.messages_now or ():
-        yield row("before now", message["role"])
+        yield row("message now", f"from {message['role']}, before the question")
         yield from indented(message["content"], full)
     for number, prompt in parked.prompts_now.items():
         yield row("asked now" if number == 1 else f"now {number}", "")
         yield from indented(prompt, full)
 
 
-def _deciding(command: str, candidates: int) -> str:
+def _deciding(command: str, candidates: int) -> Iterator[str]:
     """The commands that decide a step, each as it can be run."""
-    choices = f"{command} --choose 1" + (f" (or up to {candidates}), " if candidates > 1 else ", ")
-    anew = f"{command} --resample, or the same with --model and another model"
-    return f"{choices if candidates else ''}{anew}, or with --answer and the choice as JSON"
+    lines = [
+        f"{command} --resample, or with --model SPEC, to draw new samples",
+        "--answer and the right choice as JSON, if no candidate is right",
+    ]
+    if candidates:
+        others = f" (or another, up to {candidates})" if candidates > 1 else ""
+        lines.insert(0, f"{command} --choose 1{others}, if that candidate is right")
+    yield row("decide with", lines[0])
+    yield from (row("or with", line) for line in lines[1:])
 
 
 def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
     votes = counted(candidate.votes, "vote")
     if candidate.score is not None:
-        votes += f" of {candidate.score:g} nats"
+        votes += f" with weights of {candidate.score:g} in all (log-odds, nats)"
     choice = shortened(candidate.choice, None if full else MAX_LINE_CHARS)
     yield row(f"candidate {candidate.number}", f"{votes}: {choice}")
     yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
 
 
 def _numbers(samples: Sequence[ParkedSample]) -> str:
-    """The numbers of samples, the first ones where there are many."""
-    told = ", ".join(str(one.number) for one in samples[:MAX_NUMBERS])
-    return told if len(samples) <= MAX_NUMBERS else f"{told}, ..."
+    """The numbers of samples; the first ones if there are many."""
+    shown = ", ".join(str(one.number) for one in samples[:MAX_SAMPLE_NUMBERS])
+    return shown if len(samples) <= MAX_SAMPLE_NUMBERS else f"{shown}, ..."
 
 
 def _equal(samples: Iterable[ParkedSample]) -> list[list[ParkedSample]]:
-    """The samples, those together that one voter gave in the same words and that were judged the same."""
+    """The samples in groups of the same voter, text and judgement."""
     groups: dict[tuple[object, ...], list[ParkedSample]] = {}
     for one in samples:
         groups.setdefault((one.voter, one.text, one.candidate, one.flag, one.reason, one.finish), []).append(one)
@@ -247,17 +256,16 @@ def _equal(samples: Iterable[ParkedSample]) -> list[list[ParkedSample]]:
 
 def _sample(group: Sequence[ParkedSample], same_as: int, full: bool) -> Iterator[str]:
     sample = group[0]
-    told = f"flagged: {sample.flag}" if sample.candidate is None else f"for candidate {sample.candidate}"
-    told += (
-        f", {sample.voter}, {sample.input_tokens:,} tokens in, {sample.output_tokens:,} out, ended by {sample.finish}"
-    )
+    judged = f"flagged: {sample.flag}" if sample.candidate is None else f"a vote for candidate {sample.candidate}"
+    tokens = f"{sample.input_tokens:,} tokens in, {sample.output_tokens:,} out"
+    shown = f"{judged}, from {sample.voter}; {tokens}; ended by {sample.finish}"
     if sample.logprob is not None:
-        told += f", log-probability {sample.logprob:g}"
+        shown += f"; log-probability {sample.logprob:g}"
     if same_as != sample.number:
-        told += f"; the text of sample {same_as}"
+        shown += f"; same text as sample {same_as}"
     if len(group) > 1:
-        told += f"; {len(group) - 1:,} more like it: {_numbers(group[1:])}"
-    yield row(f"sample {sample.number}", told)
+        shown += f"; {len(group) - 1:,} more like it: {_numbers(group[1:])}"
+    yield row(f"sample {sample.number}", shown)
     if sample.reason is not None:
         yield row("", f"reason: {shortened(sample.reason, None if full else MAX_LINE_CHARS)}")
     if same_as == sample.number:

@@ -1,4 +1,4 @@
-"""The commands that run a process: run and resume."""
+"""Commands that run a process: run and resume."""
 
 import time
 from collections.abc import Callable
@@ -50,7 +50,7 @@ from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
 from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped
 
-NOT_FOUND = 404  # the HTTP status of a model or address that the provider does not have
+HTTP_NOT_FOUND = 404  # the provider does not have the model, or the address
 Starting: TypeAlias = Callable[[Progress], api.Result]
 
 
@@ -105,8 +105,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
     result = watched(start, path, progress)
     if held and progress.steps == 0 and not as_json:
-        click.echo(f"{path} is finished already.", err=True)
-    return told(result, path, Ending(as_json, verbose, require))
+        click.echo(f"The run in {path} is finished already.", err=True)
+    return show_result(result, path, Ending(as_json, verbose, require))
 
 
 # Why `resume` does not have options of `run`.
@@ -167,8 +167,8 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """
     working_on(file)
     if repair:
-        kept, aside = reading.repair(file)
-        click.echo(f"{file}: {kept:,} intact entries kept; the damaged file is now {aside}", err=True)
+        kept, moved_to = reading.repair(file)
+        click.echo(f"{file}: {kept:,} intact entries kept; the damaged file was moved to {moved_to}", err=True)
 
     def start(progress: Progress) -> api.Result:
         request = Request(nonce=nonce, echo=echo)
@@ -178,8 +178,8 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     progress = Progress(quiet=as_json, most_steps=max_steps)
     result = watched(start, file, progress, resuming=True)
     if progress.steps == 0 and not as_json:
-        click.echo(f"{file} is finished already.", err=True)
-    return told(result, file, Ending(as_json, verbose, require))
+        click.echo(f"The run in {file} is finished already.", err=True)
+    return show_result(result, file, Ending(as_json, verbose, require))
 
 
 class Ending(NamedTuple):
@@ -191,10 +191,10 @@ class Ending(NamedTuple):
 
 
 def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:
-    """Run with progress; `whole` says that the command is about this run alone, so that `resume` goes on with it.
+    """Run with progress on stderr. `whole` says that the run is all of the command, so that `resume` goes on with it.
 
-    Raises `CommandEnded` where the run stops, with the command that goes on, and where the user's own code fails, with
-    its place.
+    Raises `CommandEnded` if the run stops, with the command that goes on, and if the user's own code fails, with the
+    place of the error.
     """
     working_on(path)
     before = 0 if resuming else entry_count(path)
@@ -202,68 +202,64 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
         with progress:
             return start(progress)
     except Stopped as error:
-        advice, following = _going_on(error, path, whole)
-        if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == NOT_FOUND:
-            advice = f"for another model begin a new run; once the provider has this one: {following}"
-        else:
-            advice = f"go on with: {advice}"
+        advice, following = _next_step(error, path, whole)
+        if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == HTTP_NOT_FOUND:
+            advice = f"for another model start a new run; once the provider has this one: {following}"
         raise CommandEnded(STOPPED, error.kind, str(error), advice, following) from error
     except Exception as error:
         begun = entry_count(path) > before
         again = command_on("resume", path) if whole else same_command()
         command = again if begun else None
-        then = f"mend it, then: {command}" if begun else "nothing was begun"
+        then = f"fix it, then: {command}" if begun else "nothing was started"
         raise user_code_failed(error, "the process's own code", then, command) from error
 
 
-def told(result: api.Result, path: Path, ending: Ending) -> int:
-    """Print how a run ended: a summary of at most six lines, and its whole report where that is asked for."""
+def show_result(result: api.Result, path: Path, ending: Ending) -> int:
+    """Print the end of a run: a summary of at most six lines, and its whole report if that is asked for."""
     answer = {} if result.answer is None else {"answer": result.answer}
-    told = answer | result.report
+    data = answer | result.report
     if not ending.as_json:
         kept = f"{quoted(path)}; check it with: unerring verify {quoted(path)}"
         click.echo(summary(result.report, answer_line(result.answer, result.state), kept))
         if ending.verbose:
             click.echo(f"\n{report_text(result.report, str(path))}")
-    require_certificate(result.report, ending.require, told)
+    require_certificate(result.report, ending.require, data)
     if ending.as_json:
-        click.echo(json_line(finished(path, told)))
+        click.echo(json_line(finished(path, data)))
     return DONE
 
 
-def _going_on(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
+def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
     """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed.
 
     A run that is a part of what the command does goes on with the same command, but for a cap: that is the run's own.
     """
     larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
+    review = command_on("review", path)
     if whole or error.kind == "undecided":
         resume, allowing = command_on("resume", path), command_on("resume", path, *larger)
     else:
         resume, allowing = same_command(), same_command(*larger)
-    if error.kind == "undecided":
-        review = command_on("review", path)
-        if isinstance(error, StepUndecided) and error.unread:
-            return (
-                f"{review} to see the answers; once parser or check take them: {command_on('rejudge', path)}",
-                review,
-            )
-        more = "" if error.larger is None else f", or to allow it more: {allowing}"
-        return f"{review} to see it and decide{more}", review
-    if error.kind == BEYOND_LENGTH:
-        return beyond_length(str(path)), command_on("verify", path)
-    if error.kind == "refused":
-        review = command_on("review", path)
-        return f"{review} to see it, and give the answer or ask another model", review
-    if error.kind == "copies" and error.larger is not None:
-        return f"{resume} once no cache is between, or to allow as many: {allowing}", resume
-    if error.kind == "flagged" and error.larger is not None:
-        return f"{resume} once that is mended, or as it is: {allowing}", resume
-    return allowing, allowing
+    match error.kind:
+        case "undecided" if isinstance(error, StepUndecided) and error.unread:
+            rejudge = command_on("rejudge", path)
+            return f"to see the answers: {review}; once your parser or check accepts them: {rejudge}", review
+        case "undecided":
+            more = "" if error.larger is None else f"; to allow it more: {allowing}"
+            return f"to see it and decide: {review}{more}", review
+        case "refused":
+            return f"to see it, and give the answer or ask another model: {review}", review
+        case "copies" if error.larger is not None:
+            return f"once no cache answers, go on with: {resume}; or allow as many copies: {allowing}", resume
+        case "flagged" if error.larger is not None:
+            return f"once that is fixed, go on with: {resume}; or go on as it is: {allowing}", resume
+        case _ if error.kind == BEYOND_LENGTH:
+            return f"go on with: {beyond_length(str(path))}", command_on("verify", path)
+    return f"go on with: {allowing}", allowing
 
 
 def fresh(process: str) -> Path:
-    """A name for a journal that no file has yet."""
+    """A name for a new journal, which no file has yet."""
     stem = process.rpartition(":")[2] + time.strftime("-%Y%m%d-%H%M%S")
     taken, path = 1, Path(f"{stem}.db")
     while path.exists():

@@ -1,4 +1,4 @@
-"""The command that solves problems: one from the command line, or many from a file."""
+"""The command that solves one problem from the command line, or many from a file."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from unerring.cli.options import (
 )
 from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
-from unerring.cli.run import Ending, fresh, told, watched
+from unerring.cli.run import Ending, fresh, show_result, watched
 from unerring.core.numbers import MOST_COUNT
 from unerring.errors import InputError
 from unerring.processes.general import READINGS
@@ -113,21 +113,21 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """
 
     def chain_of(text: str) -> Solve | Sort:
-        way = ways(text) if roles == "auto" else roles
-        chain = sorting(text) if way == SORT else Solve(text, way, depth, parts, nodes, shortlist, parse)
+        kind = ways(text) if roles == "auto" else roles
+        chain = sorting(text) if kind == SORT else Solve(text, kind, depth, parts, nodes, shortlist, parse)
         if not models and not hasattr(chain, "embedded"):
             raise InputError(
-                "say what answers with --model: the embedded model solves products (46048 * 42098) and sorts whole "
-                "numbers (Sort 3, -1, 2), and reads nothing else"
+                "this problem needs a --model: the embedded model only solves products (46048 * 42098) and sorts "
+                "whole numbers (Sort 3, -1, 2)"
             )
         return chain
 
-    def run(text: str, path: Path, progress: Progress, luck: int = 0) -> api.Result:
+    def run(text: str, path: Path, progress: Progress, seed_offset: int = 0) -> api.Result:
         every = api.Options(observer=progress, target=target, **options)
-        return api.run(chain_of(text), list(models) or "embedded", path, k, seed + luck, every)
+        return api.run(chain_of(text), list(models) or "embedded", path, k, seed + seed_offset, every)
 
     if (problem is None) is (given is None):
-        raise InputError("give one problem, or a file of them with --input")
+        raise InputError("give either one PROBLEM, or a file of them with --input")
     if problem is not None:
         path = journal or fresh("solve")
         held = path.exists()
@@ -135,15 +135,15 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         progress = Progress(quiet=as_json, journal=name)
         result = watched(lambda progress: run(problem, path, progress), path, progress)
         if held and progress.steps == 0 and not as_json:
-            click.echo(f"{path} is finished already.", err=True)
+            click.echo(f"The run in {path} is finished already.", err=True)
         lines = TREE_LINES if tree is None and verbose else tree
         if isinstance(chain, Solve) and not as_json and lines:
             click.echo(tree_text(*decided_tree(path, chain), lines) + "\n")
-        return told(result, path, Ending(as_json, verbose, require))
+        return show_result(result, path, Ending(as_json, verbose, require))
     if out is None or journal is not None:
-        raise InputError("with --input, say where answers go with --out; each problem has a journal of its own")
+        raise InputError("--input needs --out, the file for answers, and takes no --journal: each problem has its own")
     if require is not None:
-        raise InputError("--require is for one problem; of those of a file, unerring report takes it for each journal")
+        raise InputError("--require is for one problem; with --input give it to unerring report, for each journal")
     assert given is not None
     inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
     require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from unerring.cli.figures import svg as drawing
 from unerring.cli.figures.calibration_plots import (
-    BINS,
+    SHARE_BINS,
     by_logprob,
     draw_calibration,
     edges_of,
     flags_of,
-    looks_of,
+    repeats_of,
     rates_of,
 )
 from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration, VoterOnErrorStep, ErrorStep, VoterCount
@@ -82,23 +82,23 @@ def test_one_voter_has_no_ensemble():
 
 def test_the_further_looks_are_counted_by_their_share_of_wrong_votes(full):
     """24 looks with 19, 0 and 4 wrong ones fall into their twelfths; always wrong is the last of them."""
-    first, second = looks_of(full)
+    first, second = repeats_of(full)
     assert {part: steps for part, steps in enumerate(first.counted) if steps} == {9: 1, 0: 1, 2: 1}
-    assert {part: steps for part, steps in enumerate(second.counted) if steps} == {0: 2, BINS - 1: 1}
+    assert {part: steps for part, steps in enumerate(second.counted) if steps} == {0: 2, SHARE_BINS - 1: 1}
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), min_size=1, max_size=20), st.integers(0, 1000))
 def test_scattered_errors_are_as_many_as_were_looked_at(votes, wrong):
     """What scattered errors would give is spread over the same number of steps, whatever the chance."""
-    found = looks_of(calibrated(voter(wrong=wrong), troubles=[(one,) for one in votes]))
+    found = repeats_of(calibrated(voter(wrong=wrong), troubles=[(one,) for one in votes]))
     for looks in found:
         assert sum(looks.scattered) == pytest.approx(sum(looks.counted))
 
 
 def test_scattered_errors_follow_the_binomial():
     """At even odds, two further looks are both right on a quarter of the steps, and both wrong on another."""
-    looks = looks_of(calibrated(voter(wrong=500), troubles=[((2, 1),)] * 4))[0]
-    assert [looks.scattered[part] for part in (0, BINS // 2, BINS - 1)] == pytest.approx([1.0, 2.0, 1.0])
+    looks = repeats_of(calibrated(voter(wrong=500), troubles=[((2, 1),)] * 4))[0]
+    assert [looks.scattered[part] for part in (0, SHARE_BINS // 2, SHARE_BINS - 1)] == pytest.approx([1.0, 2.0, 1.0])
 
 
 def test_log_probabilities_are_told_where_there_are_any(full):
@@ -154,7 +154,7 @@ def test_a_figure_that_shows_nothing_is_left_out(tmp_path, capsys):
     assert [path.stem for path in written] == ["error_rates"]
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(", since ")[2] for line in lines] == [
-        "no voter erred, so that no step was looked at again",
+        "no voter erred, so no step was asked again",
         "no vote came with a log-probability",
         "no sample was flagged",
     ]
@@ -173,7 +173,7 @@ def test_a_voter_may_have_any_name(tmp_path):
 def test_a_long_name_is_cut(tmp_path):
     """A name has so much room, and no more; matplotlib notes it beside its outlines."""
     drawn = draw_calibration(calibrated(voter("m" * 200)), tmp_path)[0].read_text(encoding="utf-8")
-    assert "<!-- " + "m" * (drawing.LONGEST_NAME - 1) + "… -->" in drawn
+    assert "<!-- " + "m" * (drawing.MAX_NAME_CHARS - 1) + "… -->" in drawn
 
 
 def test_many_voters_fit(tmp_path):

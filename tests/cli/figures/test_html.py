@@ -197,7 +197,7 @@ def test_questions_answers_and_reasons_that_mean_harm_are_inert(tmp_path):
         parsed = harmless(text)
         assert parsed.shown.count("Asked:") == len(some)
         lines = [printable(line) for word in some for line in word.split("\n")]
-        assert [line for line in lines if line not in parsed.shown.partition("All figures, as JSON")[0]] == []
+        assert [line for line in lines if line not in parsed.shown.partition("The whole report as JSON")[0]] == []
         for word in some:
             assert printable(f"because {word}") in parsed.shown
             assert printable(canonical(f"{word} rival")) in parsed.shown
@@ -274,7 +274,7 @@ def test_the_tables_tell_the_figures_of_the_report(text, report):
     assert dict(tables["Tallies: votes by choice"][1:21]).items() <= {
         (one, f"{count:,}") for one, count in report["tallies"].items()
     } | set(dict(tables["Tallies: votes by choice"][21:]).items())
-    voters = tables["Voters: how often they are right"][1:]
+    voters = tables["Voters; p is the probability that a vote is right"][1:]
     assert [row[:3] for row in voters] == [
         [one["name"], f"{one['votes']:,}", f"{one['flags']:,}"] for one in report["voters"]
     ]
@@ -282,7 +282,7 @@ def test_the_tables_tell_the_figures_of_the_report(text, report):
 
 def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
     """Steps, tallies and margins stand in the order of the certificate."""
-    rows = Page(text).tables["Steps nearest to being wrong"][1:]
+    rows = Page(text).tables["Steps most at risk of being wrong"][1:]
     assert [row[:3] for row in rows] == [
         [f"{one['step']:,}", "-".join(map(str, one["tally"])), str(one["margin"])]
         for one in report["certificate"]["nearest"]
@@ -291,7 +291,7 @@ def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
 
 def test_doubtful_steps_show_question_answers_and_flagged_samples(text, report):
     """Each of them has a part of its own, with what was asked, all answers with their votes, and flagged samples."""
-    shown = Page(text).shown.partition("All figures, as JSON")[0]
+    shown = Page(text).shown.partition("The whole report as JSON")[0]
     assert len(report["doubtful"]) == 10
     for step in report["doubtful"]:
         part = shown.partition(f"Step {step['step']}: ")[2].partition("Step ")[0]
@@ -316,7 +316,7 @@ def test_the_headline_is_that_of_the_certificate(report, panels):
     told = {"expected_wrong": 0.25, "wrong_interval": [0, 3], "zero_probability": 0.78, "zero_probability_low": 0.05}
     given = report | {"certificate": report["certificate"] | told}
     shown = Page(page(given, panels)).shown
-    assert "0.25wrong steps expectedat most 3 with 95 %0.780probability of none wronglower bound 0.050" in shown
+    assert "0.25wrong steps expectedat most 3 with 95%0.780probability of zero errorslower bound 0.050" in shown
 
 
 def test_warnings_and_assumptions_are_told(report, panels):
@@ -432,7 +432,7 @@ def test_a_file_that_is_no_page_of_a_report_is_never_written_over(cli, journal, 
         (tmp_path / name).write_text(text)
         done = cli("report", journal, "--html", name)
         assert (done.code, done.out) == (2, "")
-        assert f"{name} is there already and no page of a report; give the page another name" in done.line
+        assert f"{name} exists and is no page of a report; give the page another name" in done.line
         assert (tmp_path / name).read_text() == text
     (tmp_path / "empty.html").touch()
     assert cli("report", journal, "--html", "empty.html").code == 0

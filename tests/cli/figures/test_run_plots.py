@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import unerring
 from unerring.cli.figures.run_plots import (
-    MOST_BARS,
+    MAX_BARS,
     DissentRate,
     WrongVoteRates,
     dissent_of,
@@ -51,7 +51,7 @@ COUNTS = st.dictionaries(st.integers(1, 5000), st.integers(1, 10**6), max_size=4
 def test_every_step_is_in_one_bar(counts):
     """Bars do not overlap, are few and of one width, and count each step by its votes."""
     bars = votes_of({"votes_histogram": {str(votes): steps for votes, steps in counts.items()}})
-    assert len(bars) <= MOST_BARS
+    assert len(bars) <= MAX_BARS
     assert len({bar.high - bar.low for bar in bars}) <= 1
     assert all(before.high < after.low for before, after in pairwise(bars))
     assert [bar.steps for bar in bars] == [
@@ -128,7 +128,7 @@ def test_the_planned_band_is_drawn(report):
     """A plan with a band of dissent shows in the figure and is named below it."""
     told = timeline([True, False] * 15)
     panel = run_panels(report | {"plan": {"dissent": [0.25, 0.5]}}, told)["dissent"]
-    assert panel.caption.endswith(" Planned were 25 % to 50 % of the steps.")
+    assert panel.caption.endswith(" The plan expects 25 % to 50 % of the steps.")
     assert "planned" in panel.svg
     assert panel.svg != run_panels(report, told)["dissent"].svg
 
@@ -141,4 +141,4 @@ def test_what_cannot_be_drawn_is_said(report):
     unanimous = {"votes_histogram": {"3": 9}, "rounds_histogram": {"1": 9}, "plan": {"dissent": [0.001, 0.002]}}
     panels = run_panels(report | unanimous, timeline([False] * 9))
     assert panels["undecided"].caption == "Every step was decided in its first round."
-    assert panels["dissent"].caption == "No step had dissent. Planned were 0.1 % to 0.2 % of the steps."
+    assert panels["dissent"].caption == "No step had dissent. The plan expects 0.1 % to 0.2 % of the steps."

@@ -1,6 +1,6 @@
-"""The figures of a calibration, one SVG file each. What is drawn is computed apart from the drawing.
+"""Figures of a calibration, one SVG file each. The numbers are computed by functions of their own, before drawing.
 
-matplotlib is an extra (`pip install 'unerring[plots]'`), and is loaded when a figure is drawn.
+matplotlib is an extra (`pip install 'unerring[plots]'`), and is imported when a figure is drawn.
 """
 
 from collections import Counter
@@ -29,9 +29,9 @@ from unerring.cli.figures.svg import (
     blank,
     draw_share,
     drawing,
+    extent,
     legend,
     logarithmic,
-    reach,
     require_matplotlib,
     shown,
     svg_file,
@@ -41,8 +41,8 @@ from unerring.cli.text.report import printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BINS = 12  # of the share of wrong votes on a step
-ACROSS = 3  # panels side by side
+SHARE_BINS = 12  # of the share of wrong votes on a step
+MAX_PANELS_ACROSS = 3
 WRONG_VOTES = {"color": BLUE, "marker": "o"}
 FLAGGED_SAMPLES = {"color": VERMILION, "marker": "s", "fill": PAPER}
 NONE_SEEN = {"color": GREY, "marker": "v", "linestyle": "none"}
@@ -53,7 +53,12 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 
 @dataclass(frozen=True, slots=True)
 class ErrorRates:
-    """How often a voter errs: `wrong` of its votes (1 - p), `flagged` of its samples (1 - v)."""
+    """How often a voter errs.
+
+    name: the voter.
+    wrong: the share of its votes that are wrong (1 - p).
+    flagged: the share of its samples that are flagged (1 - v).
+    """
 
     name: str
     wrong: IntervalEstimate
@@ -61,11 +66,12 @@ class ErrorRates:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondLookRates:
-    """How often a voter was wrong when it was asked again on the steps where some voter had erred.
+class RepeatErrorRates:
+    """How often a voter was wrong in the further samples of steps on which some voter had erred.
 
-    `counted[i]` steps had a share of wrong votes in the i-th of `BINS` equal parts of 0 to 1, and `scattered[i]` are
-    expected there if each of its votes was wrong with the same chance on every step.
+    name: the voter.
+    counted: steps by their share of wrong votes, in `SHARE_BINS` equal bins from 0 to 1.
+    scattered: the steps expected in each bin if votes were wrong with the same probability on every step.
     """
 
     name: str
@@ -75,7 +81,11 @@ class SecondLookRates:
 
 @dataclass(frozen=True, slots=True)
 class LogprobErrorRates:
-    """A voter's share of wrong votes by mean log-probability of their tokens, for each bin of `LOGPROB_EDGES` with votes."""
+    """A voter's share of wrong votes by the mean log-probability of their tokens.
+
+    name: the voter.
+    wrong: the share in each bin of `LOGPROB_EDGES` that has votes.
+    """
 
     name: str
     wrong: dict[int, IntervalEstimate]
@@ -83,56 +93,60 @@ class LogprobErrorRates:
 
 @dataclass(frozen=True, slots=True)
 class FlagShares:
-    """The share of a voter's first samples that were flagged, by cause."""
+    """The share of a voter's first samples that were flagged.
+
+    name: the voter.
+    shares: the share for each cause.
+    """
 
     name: str
     shares: dict[str, float]
 
 
 def rates_of(calibration: Calibration) -> list[ErrorRates]:
-    """How often each voter errs, and all taking turns."""
+    """How often each voter errs, and all of them taking turns."""
     each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
-    found = [ErrorRates(one.name, one.p.rest, one.v.rest) for one in each]
+    rates = [ErrorRates(one.name, one.p.rest, one.v.rest) for one in each]
     if len(each) > 1:
         together = ensemble_estimate(calibration)
-        found.append(ErrorRates("taking turns", together.p.rest, together.v.rest))
-    return found
+        rates.append(ErrorRates("taking turns", together.p.rest, together.v.rest))
+    return rates
 
 
-def looks_of(calibration: Calibration) -> list[SecondLookRates]:
-    """How the further looks at troubled steps went, for each voter that had any."""
-    found = []
+def repeats_of(calibration: Calibration) -> list[RepeatErrorRates]:
+    """How often each voter erred in further samples of steps, if it had any."""
+    rates = []
     for number, voter in enumerate(calibration.voters):
-        looks = [step.voters[number] for step in calibration.troubles if step.voters[number].later]
-        counted = Counter(_bin(one.later_wrong, one.later) for one in looks)
-        scattered = [0.0] * BINS
+        further = [step.voters[number] for step in calibration.troubles if step.voters[number].later]
+        counted = Counter(_bin(one.later_wrong, one.later) for one in further)
+        scattered = [0.0] * SHARE_BINS
         chance = voter.wrong / max(1, voter.votes)
-        for later, steps in Counter(one.later for one in looks).items():
+        for later, steps in Counter(one.later for one in further).items():
             for wrong in range(later + 1):
                 exactly = binomial_tail(wrong, later, chance) - binomial_tail(wrong + 1, later, chance)
                 scattered[_bin(wrong, later)] += steps * exactly
-        if looks:
-            found.append(SecondLookRates(voter.name, tuple(counted[part] for part in range(BINS)), tuple(scattered)))
-    return found
+        if further:
+            rates.append(RepeatErrorRates(voter.name, tuple(counted[part] for part in range(SHARE_BINS)), tuple(scattered)))
+    return rates
 
 
 def _bin(count: int, trials: int) -> int:
-    return min(BINS - 1, count * BINS // trials)
+    return min(SHARE_BINS - 1, count * SHARE_BINS // trials)
 
 
 def by_logprob(calibration: Calibration) -> list[LogprobErrorRates]:
-    """Error rates by log-probability, for each voter whose engine gives one."""
-    found = []
+    """Error rates by log-probability, for each voter whose samples have one."""
+    rates = []
     for voter in calibration.voters:
         known = enumerate(voter.bins[: len(LOGPROB_EDGES) + 1])
         wrong = {number: IntervalEstimate.of(lost, won + lost) for number, (won, lost) in known if won + lost}
         if wrong:
-            found.append(LogprobErrorRates(voter.name, wrong))
-    return found
+            rates.append(LogprobErrorRates(voter.name, wrong))
+    return rates
 
 
 def flags_of(calibration: Calibration) -> list[FlagShares]:
-    """Red flags by cause, for all voters; empty where none was raised."""
+    """Red flags by cause, for all voters; empty if there was none."""
     if not any(voter.flags.total() for voter in calibration.voters):
         return []
     return [
@@ -142,18 +156,18 @@ def flags_of(calibration: Calibration) -> list[FlagShares]:
 
 
 def draw_calibration(calibration: Calibration, folder: Path) -> list[Path]:
-    """Draw a calibration's figures into a folder, which is made; returns the files that were written.
+    """Draw the figures of a calibration into a folder, which is made; returns the files that were written.
 
-    A figure that would show nothing is left out, and a line on stderr says why. Raises `InputError` where matplotlib
-    is missing or the folder cannot be written to.
+    A figure with nothing to show is left out, and a line on stderr says why. Raises `InputError` if matplotlib is not
+    installed or the folder cannot be written to.
     """
     prepare(folder)
     with drawing():
         figures = {
             "error_rates": (draw_rates(rates_of(calibration)), ""),
             "further_looks": (
-                draw_looks(looks_of(calibration)),
-                "no voter erred, so that no step was looked at again",
+                draw_repeats(repeats_of(calibration)),
+                "no voter erred, so no step was asked again",
             ),
             "log_probability": (draw_by_logprob(by_logprob(calibration)), "no vote came with a log-probability"),
             "flags": (draw_flags(flags_of(calibration)), "no sample was flagged"),
@@ -171,7 +185,7 @@ def draw_calibration(calibration: Calibration, folder: Path) -> list[Path]:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder for the figures; raises `InputError` where there is nothing to draw with, or nowhere to."""
+    """Make the folder for the figures; raises `InputError` if that fails, or if matplotlib is not installed."""
     require_matplotlib()
     try:
         folder.mkdir(exist_ok=True)
@@ -180,48 +194,48 @@ def prepare(folder: Path) -> None:
 
 
 def draw_rates(rates: Sequence[ErrorRates]) -> "Figure":
-    """Error rates of the voters, one pair of lines each."""
+    """Error rates of the voters, two lines for each."""
     figure = blank(WIDTH, 1.3 + 0.55 * len(rates))
     axes = figure.subplots()
-    logarithmic(axes, "x", *reach(chain.from_iterable((one.wrong, one.flagged) for one in rates)))
+    logarithmic(axes, "x", *extent(chain.from_iterable((one.wrong, one.flagged) for one in rates)))
     for row, one in enumerate(rates):
         draw_share(axes, row - 0.15, one.wrong, WRONG_VOTES)
         draw_share(axes, row + 0.15, one.flagged, FLAGGED_SAMPLES)
     axes.set(yticks=range(len(rates)), ylim=(len(rates) - 0.5, -0.5))
     axes.set_yticklabels([shown(one.name) for one in rates])
     axes.grid(False, axis="y")
-    axes.set_xlabel("share, with its exact interval of 99 %")
-    looks = {"1 − p: votes that were wrong": WRONG_VOTES, "1 − v: samples that were flagged": FLAGGED_SAMPLES}
+    axes.set_xlabel("share, with its exact 99% interval")
+    styles = {"1 − p: votes that were wrong": WRONG_VOTES, "1 − v: samples that were flagged": FLAGGED_SAMPLES}
     if any(0.0 in (one.wrong.estimate, one.flagged.estimate) for one in rates):
-        looks["none seen"] = NONE_SEEN | {"marker": "<"}
-    legend(figure, looks)
+        styles["none seen"] = NONE_SEEN | {"marker": "<"}
+    legend(figure, styles)
     return figure
 
 
-def draw_looks(looks: Sequence[SecondLookRates]) -> "Figure | None":
-    """How often voters were wrong again on steps where one had erred, a panel each."""
-    if not looks:
+def draw_repeats(voters: Sequence[RepeatErrorRates]) -> "Figure | None":
+    """How often voters were wrong again on steps where one had erred, a panel for each voter."""
+    if not voters:
         return None
-    down = -(-len(looks) // ACROSS)
+    down = -(-len(voters) // MAX_PANELS_ACROSS)
     figure = blank(WIDTH, 0.9 + 2.3 * down)
-    panels = figure.subplots(down, min(ACROSS, len(looks)), sharex=True, sharey=True, squeeze=False).ravel()
-    starts = [part / BINS for part in range(BINS)]
-    most = max(max(*one.counted, *one.scattered) for one in looks)
-    for axes, one in zip(panels, looks, strict=False):
-        axes.bar(starts, one.counted, 1 / BINS, align="edge", color=BLUE, edgecolor=PAPER, linewidth=0.6)
+    panels = figure.subplots(down, min(MAX_PANELS_ACROSS, len(voters)), sharex=True, sharey=True, squeeze=False).ravel()
+    starts = [part / SHARE_BINS for part in range(SHARE_BINS)]
+    most = max(max(*one.counted, *one.scattered) for one in voters)
+    for axes, one in zip(panels, voters, strict=False):
+        axes.bar(starts, one.counted, 1 / SHARE_BINS, align="edge", color=BLUE, edgecolor=PAPER, linewidth=0.6)
         axes.stairs(one.scattered, [*starts, 1.0], baseline=None, color=VERMILION, linestyle="--", linewidth=1.6)
         axes.set_title(shown(one.name))
         logarithmic(axes, "y", 0.1, 2.0 * most)
         axes.set(xlim=(0, 1), xticks=(0, 0.5, 1))
         axes.set_xticklabels(["0", "0.5", "1"])
         axes.tick_params(labelbottom=True)
-    for axes in panels[len(looks) :]:
+    for axes in panels[len(voters) :]:
         axes.set_visible(False)
-    figure.supxlabel("share of wrong votes among a step's further looks", fontsize=10)
+    figure.supxlabel("share of wrong votes in the further samples of a step", fontsize=10)
     figure.supylabel("steps", fontsize=10)
     expected = {"color": VERMILION, "linestyle": "--"}
     counted = {"color": BLUE, "marker": "s", "linestyle": "none"}
-    legend(figure, {"counted": counted, "expected if errors fell on any step alike": expected})
+    legend(figure, {"counted": counted, "expected if all steps were equally hard": expected})
     return figure
 
 
@@ -232,20 +246,20 @@ def draw_by_logprob(voters: Sequence[LogprobErrorRates]) -> "Figure | None":
     figure = blank()
     axes = figure.subplots()
     parts = sorted({part for one in voters for part in one.wrong})
-    logarithmic(axes, "y", *reach(share for one in voters for share in one.wrong.values()))
+    logarithmic(axes, "y", *extent(share for one in voters for share in one.wrong.values()))
     for number, one in enumerate(voters):
-        aside = 0.7 * ((number + 0.5) / len(voters) - 0.5)
+        offset = 0.7 * ((number + 0.5) / len(voters) - 0.5)
         for part, share in one.wrong.items():
-            draw_share(axes, parts.index(part) + aside, share, _look(number), upright=True)
+            draw_share(axes, parts.index(part) + offset, share, _style(number), upright=True)
     axes.set(xticks=range(len(parts)), xlim=(-0.5, len(parts) - 0.5))
     axes.set_xticklabels([edges_of(part) for part in parts], rotation=30, ha="right", rotation_mode="anchor")
     axes.grid(False, axis="x")
     axes.set_xlabel("mean log-probability of a vote's tokens (nats)")
     axes.set_ylabel("share of votes that were wrong")
-    looks = {shown(one.name): _look(number) for number, one in enumerate(voters)}
+    styles = {shown(one.name): _style(number) for number, one in enumerate(voters)}
     if any(share.estimate == 0.0 for one in voters for share in one.wrong.values()):
-        looks["none seen"] = NONE_SEEN
-    legend(figure, looks | {"exact interval of 95 %": {"color": GREY}})
+        styles["none seen"] = NONE_SEEN
+    legend(figure, styles | {"exact 95% interval": {"color": GREY}})
     return figure
 
 
@@ -284,5 +298,5 @@ def _minus(number: float) -> str:
     return f"{number:.4f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
-def _look(number: int) -> dict[str, Any]:
+def _style(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}

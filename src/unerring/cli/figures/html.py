@@ -1,7 +1,7 @@
-"""A run's report as one HTML page that needs nothing else: no other file, no network, no script.
+"""Write a run's report as one HTML page that needs nothing else: no other file, no network, no script.
 
-Whatever came from a model or a journal is made inert and escaped before it stands in the page, and the page forbids
-itself (Content-Security-Policy) to load or to run anything. The same journal gives the same page, byte for byte.
+Text of a model or a journal is escaped, with its control characters shown. The page forbids itself
+(Content-Security-Policy) to load or to run anything. The same journal gives the same page, byte for byte.
 """
 
 import json
@@ -25,22 +25,20 @@ from unerring.cli.text.report import amount, by_people, chance, printable, proba
 from unerring.cli.figures.tree import tree_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-MOST_ROWS = 20  # of a table of tallies or rounds
-LONGEST_TITLE = 120
-HEAD = (  # what every page begins with, and no other file does
+MAX_TABLE_ROWS = 20  # of tallies or rounds
+MAX_TITLE_CHARS = 120
+HEAD = (  # the beginning of every page, and of no other file
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
 )
-COMPANIONS = ("", ".head", "-wal", "-shm", "-journal")  # files of a journal, by what their names end in
+JOURNAL_SUFFIXES = ("", ".head", "-wal", "-shm", "-journal")  # of the files that make up a journal
 
 
 def write_report(journal: Path, out: Path, full: bool = False) -> Report:
-    """Write the page of a journal; returns the report that it shows.
+    """Write the page of a journal; returns its report.
 
-    Texts of doubtful steps are shortened unless it is `full`.
-
-    A page of the same name is replaced, and only once the new one is whole. Raises `InputError` where the page cannot
-    be drawn or written, and for a file of the same name that is something else.
+    Texts of doubtful steps are shortened unless it is `full`. A page of the same name is replaced once the new one is
+    complete. Raises `InputError` if the page cannot be drawn or written, or a file of that name is something else.
     """
     require_matplotlib()
     place = _place(journal, out)
@@ -54,20 +52,20 @@ def write_report(journal: Path, out: Path, full: bool = False) -> Report:
 
 
 def _place(journal: Path, out: Path) -> Path:
-    """Where the page goes, once it is sure that nothing is lost by it: journals hold what cannot be made again."""
+    """The path of the page; raises `InputError` for one that would overwrite a journal or any other file."""
     try:
         place, own = out.resolve(), journal.resolve()
-        if place in [own.with_name(own.name + end) for end in COMPANIONS]:
-            raise InputError(f"{out} is the journal itself, or a file of it; give the page another name")
+        if place in [own.with_name(own.name + end) for end in JOURNAL_SUFFIXES]:
+            raise InputError(f"{out} is a file of the journal itself; give the page another name")
         if place.exists() and not place.is_file():
             raise InputError(f"cannot write the page {out}: it is not a file")
         if place.is_file():
             with place.open("rb") as file:
-                found = file.read(len(HEAD))
-            if found.startswith(b"SQLite format 3"):
+                beginning = file.read(len(HEAD))
+            if beginning.startswith(b"SQLite format 3"):
                 raise InputError(f"{out} is a database, perhaps a journal; give the page another name")
-            if found and found != HEAD.encode():
-                raise InputError(f"{out} is there already and no page of a report; give the page another name")
+            if beginning and beginning != HEAD.encode():
+                raise InputError(f"{out} exists and is no page of a report; give the page another name")
     except (OSError, ValueError) as error:
         raise _unwritable(out, error) from None
     return place
@@ -78,13 +76,13 @@ def _unwritable(out: Path, error: Exception) -> InputError:
 
 
 def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str = "") -> str:
-    """The page of a report and its figures; `tree` has the problems of a run that splits them, as HTML."""
+    """The page of a report and its figures; `tree` is the HTML of a run's tree of problems, if it has one."""
     called = " ".join([report["process"], *(f"{name}={_plain(v)}" for name, v in report["parameters"].items())])
-    title = called if len(called) <= LONGEST_TITLE else called[: LONGEST_TITLE - 1] + "…"
+    title = called if len(called) <= MAX_TITLE_CHARS else called[: MAX_TITLE_CHARS - 1] + "…"
     how = f"seed {report['seed']}; {_status(report)}"
     parts = [
-        f"<h1><bdi>{told(title)}</bdi></h1>",
-        f'<p class="under"><bdi>{told(report["model"])}</bdi>, {told(how)}</p>',
+        f"<h1><bdi>{escaped(title)}</bdi></h1>",
+        f'<p class="under"><bdi>{escaped(report["model"])}</bdi>, {escaped(how)}</p>',
         _tiles(report),
         tree,
         _certificate(report, panels),
@@ -99,14 +97,14 @@ def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str =
         f'{HEAD}<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{told(title)}: report of a run</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<title>{escaped(title)}: report of a run</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in parts if part)
-        + f"\n<footer>Written by {told(report['software'])} from the journal alone.</footer>\n</body>\n</html>\n"
+        + f"\n<footer>Written by {escaped(report['software'])} from the journal alone.</footer>\n</body>\n</html>\n"
     )
 
 
-def told(value: object) -> str:
-    """Any text as it can stand in the page: inert, and with no character that HTML would read."""
+def escaped(value: object) -> str:
+    """Any text for the page: control characters shown, and HTML escaped."""
     return escape(printable(str(value)), quote=True)
 
 
@@ -118,7 +116,7 @@ def _status(report: Mapping[str, Any]) -> str:
 
 
 def _tiles(report: Mapping[str, Any]) -> str:
-    """What one looks for first."""
+    """The most important numbers, at the top of the page."""
     samples, length = report["samples"], report["length"]
     tiles = [("steps decided", f"{report['steps']:,}", "" if length is None else f"of {length:,}")]
     certificate = report.get("certificate") or {}
@@ -128,13 +126,13 @@ def _tiles(report: Mapping[str, Any]) -> str:
         least = "" if low is None else f"lower bound {probability(low)}"
         tiles += [
             ("wrong steps expected", "unknown" if expected is None else amount(expected), _bounds(certificate)),
-            ("probability of none wrong", "unknown" if none is None else probability(none), least),
+            ("probability of zero errors", "unknown" if none is None else probability(none), least),
         ]
     if report["votes_per_step"] is not None:
         votes = f"{samples['voted']:,} votes, {samples['flagged']:,} samples flagged"
         tiles.append(("votes a step", f"{report['votes_per_step']:.4f}", votes))
     cells = (
-        f'<div class="tile"><b>{told(figure)}</b><span>{told(name)}</span><span>{told(more)}</span></div>'
+        f'<div class="tile"><b>{escaped(figure)}</b><span>{escaped(name)}</span><span>{escaped(more)}</span></div>'
         for name, figure, more in tiles
     )
     return f'<div class="tiles">{"".join(cells)}</div>'
@@ -145,23 +143,23 @@ def _bounds(certificate: Mapping[str, Any]) -> str:
     if not bounds:
         return ""
     low, high = bounds
-    sure = " with 95 %" if certificate.get("expected_wrong") is not None else ""
+    sure = " with 95%" if certificate.get("expected_wrong") is not None else ""
     return (f"at most {high:,}" if low == 0 else f"{low:,} to {high:,}") + sure
 
 
 def _certificate(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
-    """What the votes say of wrong steps, what speaks against believing it, and what it rests on."""
+    """The certificate: wrong steps by the votes, warnings, voters, steps most at risk, and assumptions."""
     certificate = report.get("certificate")
     if not certificate or not report["steps"]:
         return ""
     parts = ["<h2>Certificate</h2>"]
     warnings = certificate.get("warnings") or []
     if warnings:
-        lines = "".join(f"<p><strong>Warning:</strong> {told(warning)}</p>" for warning in warnings)
+        lines = "".join(f"<p><strong>Warning:</strong> {escaped(warning)}</p>" for warning in warnings)
         parts.append(f'<div class="alert" role="note">{lines}</div>')
     if certificate.get("certifiable") is False:
         parts.append(
-            "<p>The votes of this run certify nothing; what is expected is the plan's, where there is one.</p>"
+            "<p>The votes of this run certify nothing; the expected numbers are those of its plan, if it has one.</p>"
         )
     parts.append(_voters(report, certificate))
     parts.append(f'<div class="figures">{_figure(panels["p"])}</div>')
@@ -178,21 +176,21 @@ def _certificate(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> 
             )
             for one in nearest
         ]
-        heads = ("step", "votes", "margin", "rounds", "flagged", "chance to be wrong")
-        parts.append(table("Steps nearest to being wrong", heads, rows, "rlrrrr"))
+        heads = ("step", "tally", "margin", "rounds", "flagged", "wrong with probability")
+        parts.append(table("Steps most at risk of being wrong", heads, rows, "rlrrrr"))
     elif certificate.get("certifiable"):
         parts.append(
-            "<p>No step is nearer to being wrong than the others: every one was unanimous, without a flag.</p>"
+            "<p>No step is more at risk than the others: every one was unanimous, without a red flag.</p>"
         )
     assumptions = certificate.get("assumptions") or []
     if assumptions:
-        lines = "".join(f"<li>{told(one)}</li>" for one in assumptions)
-        parts.append(f"<h3>What this assumes</h3><ul>{lines}</ul>")
+        lines = "".join(f"<li>{escaped(one)}</li>" for one in assumptions)
+        parts.append(f"<h3>Assumptions</h3><ul>{lines}</ul>")
     return "\n".join(parts)
 
 
 def _voters(report: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
-    """Each voter's votes, and how often it is right by them and by the plan."""
+    """The table of voters: their votes, and how often they are right by these and by the plan."""
     certified = {voter["name"]: voter for voter in certificate.get("voters") or []}
     rows: list[tuple[str, ...]] = []
     for voter in report["voters"]:
@@ -202,31 +200,31 @@ def _voters(report: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
         dissent = "" if voter["dissent"] is None else f"{voter['dissents']:,} ({voter['dissent']:.2%})"
         counts = (f"{voter['votes']:,}", f"{voter['flags']:,}", dissent)
         rows.append((voter["name"], *counts, "" if p is None else probability(p), between))
-    heads: tuple[str, ...] = ("voter", "votes", "flagged", "dissents", "p", "p planned")
+    heads: tuple[str, ...] = ("voter", "votes", "flagged", "against the winner", "p", "p planned")
     sides = "lrrrrr"
-    for column in (5, 4, 3):  # not each run has all of them
+    for column in (5, 4, 3):  # columns that are empty in this run are left out
         if not any(row[column] for row in rows):
             rows = [row[:column] + row[column + 1 :] for row in rows]
             heads, sides = heads[:column] + heads[column + 1 :], sides[:-1]
-    return table("Voters: how often they are right", heads, rows, sides)
+    return table("Voters; p is the probability that a vote is right", heads, rows, sides)
 
 
 def _votes(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
-    """How the voting went."""
+    """The section on votes."""
     figures = "".join(_figure(panels[name]) for name in ("votes", "undecided", "dissent"))
     parts = ["<h2>Votes</h2>", f'<div class="figures">{figures}</div>']
     if report["votes_per_step"] is not None:
-        unlike = f"{report['disagreements']:,} steps had a vote against their winner"
-        parts.append(f"<p>{unlike}; on {report['collisions']:,} the first two votes both lost.</p>")
-        parts += [f"<p>By people: {told(done)}.</p>" for done in by_people(report)]
+        dissent = f"{report['disagreements']:,} steps had votes against the winner (dissent)"
+        parts.append(f"<p>{dissent}; on {report['collisions']:,} of them the first two votes both lost.</p>")
+        parts += [f"<p>By people: {escaped(done)}.</p>" for done in by_people(report)]
         hardest = [one for one in report["hardest"] if len(one["tally"]) > 1 or one["flags"]]
         hard = [
             (f"{one['step']:,}", _tally(one["tally"]), f"{one['rounds']:,}", f"{one['flags']:,}") for one in hardest
         ]
         parts += [
             '<div class="tables">',
-            table("Tallies: votes by choice", ("votes", "steps"), _counted(report["tallies"]), "lr"),
-            table("Steps that took most samples", ("step", "votes", "rounds", "flagged"), hard, "rlrr")
+            table("Tallies: votes by choice", ("tally", "steps"), _counted(report["tallies"]), "lr"),
+            table("Steps that took most samples", ("step", "tally", "rounds", "flagged"), hard, "rlrr")
             if hard
             else "",
             table("Rounds of samples", ("rounds", "steps"), _counted(report["rounds_histogram"]), "lr"),
@@ -236,7 +234,7 @@ def _votes(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
 
 
 def _samples(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
-    """What was asked, what came back, and what was for nothing."""
+    """The section on samples and speculation."""
     samples, tokens, ahead = report["samples"], report["tokens"], report["speculation"]
     rows = [
         ("sent", f"{samples['sent']:,}"),
@@ -251,17 +249,17 @@ def _samples(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
     ]
     mean, gain = ahead["mean_run"], speed_up(ahead)
     spec = [
-        ("steps asked ahead", f"{ahead['steps_ahead']:,}"),
-        ("steps ahead in a row, on average", "" if mean is None else f"{mean:,.1f}"),
-        ("steps ahead in a row, at most", f"{ahead['longest_run']:,}"),
-        ("samples for nothing", f"{ahead['wasted']:,} ({ahead['waste']:.2%})"),
-        ("guesses drafted", f"{ahead['drafts']:,}"),
+        ("steps asked ahead of their turn", f"{ahead['steps_ahead']:,}"),
+        ("of them in a row, on average", "" if mean is None else f"{mean:,.1f}"),
+        ("of them in a row, at most", f"{ahead['longest_run']:,}"),
+        ("samples wasted by wrong guesses", f"{ahead['wasted']:,} ({ahead['waste']:.2%})"),
+        ("guesses by a drafting model", f"{ahead['drafts']:,}"),
         ("times as fast as one call after the other", "" if gain is None else f"{gain:.3g}"),
     ]
     parts = [
         '<h2>Samples</h2>\n<div class="tables">',
         table("Samples and tokens", ("", "count"), rows, "lr"),
-        table("Asking ahead", ("", "count"), spec, "lr"),
+        table("Speculation", ("", "count"), spec, "lr"),
         "</div>",
         f'<div class="figures">{_figure(panels["flags"])}</div>',
     ]
@@ -272,7 +270,7 @@ def _samples(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
 
 
 def _run(report: Mapping[str, Any]) -> str:
-    """What was run, and by which rules."""
+    """The section on the run: its process, models, rules and plan."""
     facts = [("process", report["process"])]
     facts += [(name, _plain(value)) for name, value in report["parameters"].items()]
     facts += [("model", report["model"]), ("seed", _plain(report["seed"])), ("status", _status(report))]
@@ -289,37 +287,37 @@ def _run(report: Mapping[str, Any]) -> str:
 
 
 def _json(report: Mapping[str, Any]) -> str:
-    """All of it again, for programs and for those who want every digit."""
+    """The whole report as JSON, with every digit."""
     data = escape(json.dumps(report, indent=1), quote=True)  # ASCII, with controls written as escapes
-    return f"<details><summary>All figures, as JSON</summary><pre>{data}</pre></details>"
+    return f"<details><summary>The whole report as JSON</summary><pre>{data}</pre></details>"
 
 
 def _figure(panel: RunFigure) -> str:
     return (
-        f"<figure><h3>{told(panel.title)}</h3>{panel.svg or ''}<figcaption>{told(panel.caption)}</figcaption></figure>"
+        f"<figure><h3>{escaped(panel.title)}</h3>{panel.svg or ''}<figcaption>{escaped(panel.caption)}</figcaption></figure>"
     )
 
 
 def table(name: str, heads: Sequence[str], rows: Iterable[Sequence[str]], sides: str) -> str:
-    """A table, which scrolls by itself if it must; `sides` says of each column where it stands, l or r."""
+    """A table, which scrolls by itself if it is wide; `sides` aligns each column, to the left (l) or right (r)."""
     classes = ["" if side == "l" else ' class="n"' for side in sides]
-    head = "".join(f'<th scope="col"{kind}>{told(text)}</th>' for kind, text in zip(classes, heads, strict=True))
+    head = "".join(f'<th scope="col"{kind}>{escaped(text)}</th>' for kind, text in zip(classes, heads, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{told(cell)}</td>" for kind, cell in zip(classes, row, strict=True)) + "</tr>"
+        "<tr>" + "".join(f"<td{kind}>{escaped(cell)}</td>" for kind, cell in zip(classes, row, strict=True)) + "</tr>"
         for row in rows
     )
-    inner = f"<table><caption>{told(name)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{told(name)}">{inner}</div>'
+    inner = f"<table><caption>{escaped(name)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(name)}">{inner}</div>'
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{told(name)}</dt><dd>{told(value)}</dd>" for name, value in facts) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in facts) + "</dl>"
 
 
 def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Rows of counts, with one for all that there is no room for."""
-    rows = [(name, f"{count:,}") for name, count in list(counts.items())[:MOST_ROWS]]
-    left = list(counts.values())[MOST_ROWS:]
+    """Rows of counts, with one row for all beyond `MAX_TABLE_ROWS`."""
+    rows = [(name, f"{count:,}") for name, count in list(counts.items())[:MAX_TABLE_ROWS]]
+    left = list(counts.values())[MAX_TABLE_ROWS:]
     return rows + ([(f"{len(left):,} others", f"{sum(left):,}")] if left else [])
 
 

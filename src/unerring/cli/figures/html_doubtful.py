@@ -1,4 +1,4 @@
-"""The part of a report's page that shows doubtful steps: question, rival answers, and why samples were flagged."""
+"""The part of a report's page on doubtful steps: their questions, rival answers, and reasons of red flags."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -9,7 +9,7 @@ from unerring.cli.text.doubtful import headline, not_kept, reason_text, shown_st
 
 
 def doubtful_part(report: Mapping[str, Any]) -> str:
-    """The steps worth a look as HTML, the one that is open first; empty where there is none."""
+    """The doubtful steps as HTML, the open one first; empty if there is none."""
     steps, reasons = shown_steps(report), report["flag_reasons"]
     if not steps and not reasons:
         return ""
@@ -26,9 +26,9 @@ def _step(step: Mapping[str, Any]) -> str:
     return (
         f'<section class="doubt"><h3>Step {step["step"]:,}: {_inline(headline(step))}</h3>'
         + "".join(
-            f"<p>Before it, {_inline(one['role'])}:</p>{_block(one['content'])}" for one in step["messages"] or ()
+            f"<p>Message from {_inline(one['role'])}, before the question:</p>{_block(one['content'])}" for one in step["messages"] or ()
         )
-        + (f"<p>{counted(step['more_messages'], 'message')} more before it</p>" if step["more_messages"] else "")
+        + (f"<p>{counted(step['more_messages'], 'message')} more before the question</p>" if step["more_messages"] else "")
         + "".join(f"<p>Asked{_which(number)}:</p>{_block(text)}" for number, text in enumerate(step["question"] or ()))
         + f"<dl>{''.join([*_answers(step), *_flagged(step)])}</dl></section>"
     )
@@ -54,15 +54,15 @@ def _flagged(step: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pair(name: str, value: str) -> str:
-    """A name, and HTML about it."""
+    """A name with its value, which is HTML."""
     return f"<dt>{_inline(name)}</dt><dd>{value}</dd>"
 
 
 def _block(text: str) -> str:
-    """A text of a model or a journal on lines of its own."""
+    """A text of a model or a journal as a block."""
     return f'<pre class="said">{chr(10).join(map(_inline, text.split(chr(10))))}</pre>'
 
 
 def _inline(text: str) -> str:
-    """A text as it can stand in the page: inert, and with no character that HTML would read."""
+    """A text for the page: control characters shown, and HTML escaped."""
     return escape(printable(text), quote=True)

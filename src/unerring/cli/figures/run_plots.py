@@ -1,4 +1,4 @@
-"""The figures of a run, as parts of an HTML page. What is drawn is computed apart from the drawing."""
+"""Figures of a run for an HTML page. The numbers are computed by functions of their own, before drawing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from unerring.cli.figures.svg import (
     blank,
     draw_share,
     drawing,
+    extent,
     legend,
     logarithmic,
-    reach,
     shown,
     svg_part,
 )
@@ -28,16 +28,22 @@ from unerring.cli.figures.svg import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 4.7, 3.0  # inches: two stand side by side on a page, and one fits a phone
-MOST_BARS = 60
-MOST_VOTERS = 12
-WINDOW_STEPS, WINDOW_DISSENTS, FEWEST_WINDOWS = 50, 20, 10  # what a window should have, unless that leaves too few
+WIDTH, HEIGHT = 4.7, 3.0  # inches: two fit side by side on a page, and one on a phone
+MAX_BARS = 60
+MAX_VOTERS = 12
+# A window of the figure of dissent has so many steps and so many with dissent, unless that makes too few windows.
+MIN_WINDOW_STEPS, MIN_WINDOW_DISSENTS, MIN_WINDOWS = 50, 20, 10
 MEASURED = {"color": BLUE, "marker": "o"}
 PLANNED = {"color": VERMILION, "marker": "s", "fill": PAPER}
 
 
 class RunFigure(NamedTuple):
-    """A figure of the page: its SVG, None where there is nothing to draw, and what is to be said below it."""
+    """A figure of the page.
+
+    title: its heading.
+    svg: the drawing; None if there is nothing to draw.
+    caption: the text below it.
+    """
 
     title: str
     svg: str | None
@@ -45,7 +51,11 @@ class RunFigure(NamedTuple):
 
 
 class VoteCountBar(NamedTuple):
-    """So many steps had from `low` to `high` votes."""
+    """One bar of the figure of votes.
+
+    low, high: the least and the most votes of its steps.
+    steps: the number of steps.
+    """
 
     low: int
     high: int
@@ -53,7 +63,12 @@ class VoteCountBar(NamedTuple):
 
 
 class DissentRate(NamedTuple):
-    """A share of `steps` steps from step `first` on."""
+    """The share of steps with dissent in one window of the run.
+
+    first: the first step of the window.
+    steps: the number of its steps.
+    share: the share with dissent, with its interval.
+    """
 
     first: int
     steps: int
@@ -62,7 +77,12 @@ class DissentRate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WrongVoteRates:
-    """How often a voter votes wrongly (1 - p): by this run's votes, and by its plan. None where that is not known."""
+    """How often a voter votes wrongly (1 - p).
+
+    name: the voter.
+    measured: by the votes of this run; None if they show nothing.
+    planned: by the plan of the run; None without one.
+    """
 
     name: str
     measured: IntervalEstimate | None
@@ -70,12 +90,12 @@ class WrongVoteRates:
 
 
 def votes_of(report: Mapping[str, Any]) -> list[VoteCountBar]:
-    """How many steps took how many votes, in at most `MOST_BARS` bars of equal width."""
+    """How many steps took how many votes, in at most `MAX_BARS` bars of equal width."""
     counts = {int(votes): steps for votes, steps in report["votes_histogram"].items()}
     if not counts:
         return []
     least, most = min(counts), max(counts)
-    wide = ceil((most - least + 1) / MOST_BARS)
+    wide = ceil((most - least + 1) / MAX_BARS)
     bars: dict[int, int] = {}
     for votes, steps in counts.items():
         low = least + (votes - least) // wide * wide
@@ -95,26 +115,26 @@ def undecided_of(report: Mapping[str, Any]) -> list[float]:
 
 
 def dissent_of(timeline: Timeline) -> list[DissentRate]:
-    """The share of steps with dissent along the run, in windows wide enough to tell it from chance."""
+    """The share of steps with dissent along the run, in windows with enough steps to be more than chance."""
     if not timeline.steps:
         return []
-    telling = WINDOW_DISSENTS * timeline.steps / timeline.dissents if timeline.dissents else timeline.steps
-    least = min(max(WINDOW_STEPS, ceil(telling)), ceil(timeline.steps / FEWEST_WINDOWS))
+    telling = MIN_WINDOW_DISSENTS * timeline.steps / timeline.dissents if timeline.dissents else timeline.steps
+    least = min(max(MIN_WINDOW_STEPS, ceil(telling)), ceil(timeline.steps / MIN_WINDOWS))
     return [DissentRate(one.first, one.steps, IntervalEstimate.of(one.dissents, one.steps)) for one in timeline.windows(least)]
 
 
 def wrongs_of(report: Mapping[str, Any]) -> list[WrongVoteRates]:
     """How often each voter votes wrongly, with intervals of 95 %.
 
-    The certificate's p of a voter is taken as if it had been counted on its votes, as many of them as are worth an
-    independent one: of m votes on a step, each beyond the first tells less the surer an error is repeated. That is
-    n / (1 + (m - 1) r) of n votes (Kish 1965), where r, the correlation of errors on a step, follows from the chance
-    R to err again, r = (R - q) / (1 - q) for q = 1 - p. Of less than one wrong vote there is no lower bound.
+    The interval of a voter's p is that of a count on its effective number of votes: votes on the same step are
+    correlated, so n votes, m on each step, count as n / (1 + (m - 1) r) independent ones (Kish 1965). The correlation
+    r of errors on a step follows from the probability R that an error is repeated: r = (R - q) / (1 - q), q = 1 - p.
+    With less than one wrong vote there is no lower bound.
     """
     certificate = report.get("certificate") or {}
     repeat = certificate.get("repeat") or 0.0
     steps = max(1, report["steps"])
-    found = []
+    rates = []
     for voter in certificate.get("voters", []):
         p, votes, planned = voter.get("p"), voter.get("votes", 0), voter.get("planned")
         measured = None
@@ -126,8 +146,8 @@ def wrongs_of(report: Mapping[str, Any]) -> list[WrongVoteRates]:
             measured = IntervalEstimate(wrong, low if wrong * worth >= 1.0 else 0.0, high)
         if measured is not None or planned is not None:
             known = None if planned is None else IntervalEstimate(1.0 - planned[1], 1.0 - planned[2], 1.0 - planned[0])
-            found.append(WrongVoteRates(voter["name"], measured, known))
-    return found
+            rates.append(WrongVoteRates(voter["name"], measured, known))
+    return rates
 
 
 def flags_of(report: Mapping[str, Any]) -> dict[str, int]:
@@ -136,7 +156,7 @@ def flags_of(report: Mapping[str, Any]) -> dict[str, int]:
 
 
 def run_panels(report: Mapping[str, Any], timeline: Timeline) -> dict[str, RunFigure]:
-    """The figures of a run. Raises `InputError` where there is nothing to draw with."""
+    """The figures of a run by name. Raises `InputError` if matplotlib is not installed."""
     with drawing():
         return {
             "p": _p_panel(wrongs_of(report)),
@@ -150,28 +170,28 @@ def run_panels(report: Mapping[str, Any], timeline: Timeline) -> dict[str, RunFi
 def _p_panel(wrongs: list[WrongVoteRates]) -> RunFigure:
     title = "How often voters vote wrongly (1 − p)"
     if not wrongs:
-        return RunFigure(title, None, "The votes say nothing of their voters, and neither does a plan.")
-    told = wrongs[:MOST_VOTERS]
-    kinds = {"this run's votes": MEASURED} if any(one.measured for one in told) else {}
-    if any(one.planned for one in told):
+        return RunFigure(title, None, "Neither the votes nor a plan show how often voters are wrong.")
+    drawn = wrongs[:MAX_VOTERS]
+    kinds = {"this run's votes": MEASURED} if any(one.measured for one in drawn) else {}
+    if any(one.planned for one in drawn):
         kinds["the plan"] = PLANNED
-    shares = [share for one in told for share in (one.measured, one.planned) if share is not None]
+    shares = [share for one in drawn for share in (one.measured, one.planned) if share is not None]
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        logarithmic(axes, "x", *reach(shares))
-        for row, one in enumerate(told):
-            for aside, share, look in ((-0.12, one.measured, MEASURED), (0.12, one.planned, PLANNED)):
+        logarithmic(axes, "x", *extent(shares))
+        for row, one in enumerate(drawn):
+            for offset, share, style in ((-0.12, one.measured, MEASURED), (0.12, one.planned, PLANNED)):
                 if share is not None:
-                    draw_share(axes, row + aside, share, look)
-        axes.set(yticks=range(len(told)), ylim=(len(told) - 0.5, -0.5), xlabel="share of votes that are wrong")
-        axes.set_yticklabels([shown(one.name) for one in told])
+                    draw_share(axes, row + offset, share, style)
+        axes.set(yticks=range(len(drawn)), ylim=(len(drawn) - 0.5, -0.5), xlabel="share of votes that are wrong")
+        axes.set_yticklabels([shown(one.name) for one in drawn])
         axes.grid(False, axis="y")
         legend(figure, kinds)
 
-    left_out = f" {len(wrongs) - len(told)} further voters are in the table alone." if told != wrongs else ""
-    caption = f"Lines are intervals of 95 %; votes on one step count for less where errors repeat.{left_out}"
-    return RunFigure(title, _svg(draw, "p", title, 1.3 + 0.45 * len(told)), caption)
+    left_out = f" {len(wrongs) - len(drawn)} further voters are only in the table." if drawn != wrongs else ""
+    caption = f"Lines are 95% intervals. Where errors repeat on a step, its votes count for less.{left_out}"
+    return RunFigure(title, _svg(draw, "p", title, 1.3 + 0.45 * len(drawn)), caption)
 
 
 def _votes_panel(bars: list[VoteCountBar]) -> RunFigure:
@@ -195,14 +215,14 @@ def _votes_panel(bars: list[VoteCountBar]) -> RunFigure:
 
     wide = bars[0].high - bars[0].low + 1
     grouped = f" Each bar is {wide} votes wide." if wide > 1 else ""
-    return RunFigure(title, _svg(draw, "votes", title), f"The count of steps is on a logarithmic axis.{grouped}")
+    return RunFigure(title, _svg(draw, "votes", title), f"The axis of steps is logarithmic.{grouped}")
 
 
 def _undecided_panel(shares: list[float]) -> RunFigure:
     title = "Steps still undecided"
     if len(shares) < 2:
-        told = "Every step was decided in its first round." if shares else "No step is decided yet."
-        return RunFigure(title, None, told)
+        caption = "Every step was decided in its first round." if shares else "No step is decided yet."
+        return RunFigure(title, None, caption)
 
     def draw(figure: "Figure") -> None:
         from matplotlib.ticker import MaxNLocator
@@ -215,8 +235,8 @@ def _undecided_panel(shares: list[float]) -> RunFigure:
         axes.set(xlabel="rounds of samples", ylabel="share of steps")
 
     caption = (
-        f"Where no step is much harder than the others this falls along a straight line. After {len(shares)} rounds "
-        "none was left."
+        f"A straight line means that no step is much harder than the others. After {len(shares)} rounds every step was "
+        "decided."
     )
     return RunFigure(title, _svg(draw, "undecided", title), caption)
 
@@ -225,7 +245,7 @@ def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> R
     title = "Dissent along the run"
     rates = dissent_of(timeline)
     band = None if planned is None else tuple(100.0 * end for end in planned)
-    words = "" if band is None else f" Planned were {band[0]:.2g} % to {band[1]:.2g} % of the steps."
+    words = "" if band is None else f" The plan expects {band[0]:.2g} % to {band[1]:.2g} % of the steps."
     if not rates or not timeline.dissents:
         return RunFigure(title, None, f"{'No step had' if rates else 'No step is decided yet: none has'} dissent.{words}")
 
@@ -242,7 +262,7 @@ def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> R
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.locator_params(axis="x", nbins=5)
-        kinds: dict[str, dict[str, Any]] = {"counted, with its interval of 95 %": MEASURED}
+        kinds: dict[str, dict[str, Any]] = {"counted, with its 95% interval": MEASURED}
         if band is not None:
             kinds["planned"] = {"color": SKY, "marker": "s", "linestyle": "none"}
         legend(figure, kinds)
@@ -266,7 +286,7 @@ def _flags_panel(flags: dict[str, int], samples: int) -> RunFigure:
         axes.margins(x=0.15)
         axes.grid(False, axis="y")
 
-    caption = "A flagged sample does not vote; another one is drawn in its place. Counts stand beside the bars."
+    caption = "A flagged sample does not vote; another one is drawn in its place. The numbers at the bars are samples."
     return RunFigure(title, _svg(draw, "flags", title, 1.1 + 0.4 * len(flags)), caption)
 
 

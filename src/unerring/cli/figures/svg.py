@@ -1,8 +1,7 @@
-"""How figures look, and how they become SVG: the one place that knows matplotlib, which is an extra.
+"""The style of figures, and their conversion to SVG; matplotlib, an extra, is imported here only.
 
-The colours are those of Okabe and Ito, which stay apart under the common kinds of colour blindness; what is drawn
-differs in marker, dash or hatching as well, so that nothing hangs on colour alone. The same figure is the same bytes
-each time, on the same release of matplotlib.
+The colours are those of Okabe and Ito, which are distinct under the common kinds of colour blindness. Marks also
+differ in shape, dash or hatching. The same figure is the same bytes each time, with the same release of matplotlib.
 """
 
 import re
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 INK, GREY, GRID, PAPER = "#1a1a1a", "#767676", "#dddddd", "#fefefe"
-# On a page, each colour is that of the page's own sheet, which has another one for dark screens.
-NAMES = {
+# On a page, colours are names of its style sheet, which has others for dark screens.
+COLOUR_NAMES = {
     **{BLUE: "blue", VERMILION: "vermilion", GREEN: "green", PURPLE: "purple", ORANGE: "orange", SKY: "sky"},
     **{INK: "ink", GREY: "grey", GRID: "grid", PAPER: "paper"},
 }
 WIDTH, HEIGHT = 7.0, 4.0  # inches, of a figure in a file of its own
-_LOOK: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 10,
     "axes.titlesize": 10,
@@ -54,53 +53,53 @@ _LOOK: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
     "text.parse_math": False,  # a voter may be named $x
-    "svg.hashsalt": "unerring",  # names inside the file would be random
+    "svg.hashsalt": "unerring",  # else names inside the file are random
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-LONGEST_NAME = 26
+MAX_NAME_CHARS = 26
 
 
 def require_matplotlib() -> None:
-    """Raise `InputError` where there is nothing to draw with."""
+    """Raise `InputError` if matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise InputError(
-            "figures are drawn with matplotlib, which is not installed; get it with: pip install 'unerring[plots]'"
+            "figures need matplotlib, which is not installed; get it with: pip install 'unerring[plots]'"
         ) from None
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in this style, whatever the user's own is, and leave that as it was."""
+    """Draw in this style, and restore the user's own afterwards."""
     require_matplotlib()
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
-        mpl.rcParams.update(_LOOK)
-        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name in letters that the font has not
+        mpl.rcParams.update(_STYLE)
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name in letters that the font does not have
         yield
 
 
 def blank(width: float = WIDTH, height: float = HEIGHT) -> "Figure":
-    """An empty figure of so many inches. It belongs to no window and to no list of figures."""
+    """An empty figure, its size in inches; it belongs to no window and no global list of figures."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def svg_file(figure: "Figure") -> bytes:
-    """The figure as an SVG file on white, its letters as outlines, so that it looks the same everywhere."""
+    """The figure as an SVG file on white; letters are outlines, so that it styles the same everywhere."""
     return _svg(figure, facecolor="white", fonts="path")
 
 
 def svg_part(figure: "Figure", name: str, label: str) -> str:
-    """The figure as a part of an HTML page: transparent, in the page's colours, every id in it begun with `name`.
+    """The figure as a part of an HTML page: transparent, in the page's colours, with `name` before every id.
 
-    `label` is what a screen reader says for it.
+    `label` is read out by screen readers.
     """
-    # what is parsed was written by matplotlib just now
+    # the text comes from matplotlib, not from outside
     root = ElementTree.fromstring(_svg(figure, facecolor="none", fonts="none"))  # noqa: S314
     for parent in list(root.iter()):
         for child in list(parent):
@@ -131,22 +130,22 @@ def _svg(figure: "Figure", facecolor: str, fonts: str) -> bytes:
 
 
 def _on_page(value: str, name: str) -> str:
-    """An attribute's value with its references begun with `name`, and with the page's colours."""
-    if value.startswith("#") and value.lower() not in NAMES:
+    """The value of an attribute, with `name` before its references, and with the page's colours."""
+    if value.startswith("#") and value.lower() not in COLOUR_NAMES:
         return f"#{name}-{value[1:]}"
     value = re.sub(r"url\(#", f"url(#{name}-", value)
     return re.sub(r"#[0-9a-fA-F]{6}\b", lambda found: _colour(found[0]), value)
 
 
 def _colour(value: str) -> str:
-    known = NAMES.get(value.lower())
+    known = COLOUR_NAMES.get(value.lower())
     return value if known is None else f"var(--{known})"
 
 
 def shown(name: str) -> str:
-    """A name as a figure has room for it, inert."""
-    told = printable(name)
-    return told if len(told) <= LONGEST_NAME else told[: LONGEST_NAME - 1] + "…"
+    """A name, shortened to the room in a figure, with control characters shown."""
+    text = printable(name)
+    return text if len(text) <= MAX_NAME_CHARS else text[: MAX_NAME_CHARS - 1] + "…"
 
 
 def logarithmic(axes: "Axes", along: str, low: float, high: float) -> None:
@@ -170,47 +169,47 @@ def decade(value: float, _position: Any = None) -> str:
     return "10" + str(exponent).translate(_SUPERSCRIPT)
 
 
-def reach(shares: Iterable[IntervalEstimate]) -> tuple[float, float]:
-    """The smallest and the largest number above 0 that these shares and their intervals need room for."""
+def extent(shares: Iterable[IntervalEstimate]) -> tuple[float, float]:
+    """The smallest and the largest number above 0 in these shares and their intervals."""
     positive = [x for one in shares for x in (one.low, one.estimate, one.high) if x > 1e-12]
     return min(positive, default=0.1), max(positive, default=1.0)
 
 
-def draw_share(axes: "Axes", at: float, share: IntervalEstimate, look: dict[str, Any], upright: bool = False) -> None:
+def draw_share(axes: "Axes", at: float, share: IntervalEstimate, style: dict[str, Any], upright: bool = False) -> None:
     """Draw a share with its interval on a logarithmic axis, as a marker on a line.
 
-    One of which nothing was seen has an arrow at the axis instead of the marker: only its upper bound is known.
+    A share of 0 has an arrow at the axis instead of the marker: only its upper bound is known.
     """
     start = axes.get_ylim()[0] if upright else axes.get_xlim()[0]
     seen = share.estimate > start
     line = [max(share.low, start), max(share.high, start)]
-    spot = [share.estimate if seen else start]
-    marker = look["marker"] if seen else ("v" if upright else "<")
-    color = look["color"]
-    fill = look.get("fill", color)
+    position = [share.estimate if seen else start]
+    marker = style["marker"] if seen else ("v" if upright else "<")
+    color = style["color"]
+    fill = style.get("fill", color)
     dot = {"color": color, "marker": marker, "markerfacecolor": fill, "linestyle": "none", "clip_on": False}
     if upright:
         axes.plot([at, at], line, color=color)
-        axes.plot([at], spot, **dot)
+        axes.plot([at], position, **dot)
     else:
         axes.plot(line, [at, at], color=color)
-        axes.plot(spot, [at], **dot)
+        axes.plot(position, [at], **dot)
 
 
-def legend(figure: "Figure", looks: dict[str, dict[str, Any]]) -> None:
-    """Name what is drawn, above everything, where it hides nothing."""
+def legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
+    """Add a legend above the axes."""
     from matplotlib.lines import Line2D
 
     keys = [
         Line2D(
             [],
             [],
-            color=look["color"],
-            marker=look.get("marker", ""),
-            linestyle=look.get("linestyle", "-"),
-            markerfacecolor=look.get("fill", look["color"]),
+            color=style["color"],
+            marker=style.get("marker", ""),
+            linestyle=style.get("linestyle", "-"),
+            markerfacecolor=style.get("fill", style["color"]),
             label=name,
         )
-        for name, look in looks.items()
+        for name, style in styles.items()
     ]
     figure.legend(handles=keys, loc="outside upper left", ncols=3)

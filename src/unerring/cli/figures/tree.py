@@ -1,4 +1,4 @@
-"""A tree of problems as it was decided: each with its answer, and how votes fell on the steps that asked about it."""
+"""A tree of problems as text and as HTML: each problem with its answer and the tallies of its steps."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -12,21 +12,21 @@ from unerring.errors import InputError
 from unerring.processes import SHIPPED, Solve
 from unerring.cli.text.report import printable
 
-LONGEST = 60  # characters of a problem
+MAX_PROBLEM_CHARS = 60
 
 
 def decided_tree(journal: Path, chain: Tree) -> tuple[Node, dict[int, str]]:
-    """The tree in a journal, and votes by the number of a step; raises `InputError` where it cannot be followed."""
+    """The tree in a journal, and tallies by step; raises `InputError` if its choices make no tree."""
     decided = list(reading.History(journal).steps())
     tallies = {one.step: "-".join(map(str, one.tally)) for one in decided}
     try:
         return grown(chain, (one.value for one in decided)), tallies
     except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise InputError(f"{journal} holds no tree that can be followed: {type(error).__name__}: {error}") from None
+        raise InputError(f"{journal} holds no valid tree of problems: {type(error).__name__}: {error}") from None
 
 
 def tree_of(journal: Path, report: Mapping[str, Any]) -> str:
-    """The tree in a journal as HTML; nothing where its process splits no problem."""
+    """The tree in a journal as HTML; empty if its process splits no problems."""
     if SHIPPED.get(report["process"]) is not Solve:
         return ""
     return tree_html(*decided_tree(journal, Solve(**report["parameters"])))
@@ -36,12 +36,12 @@ def tree_text(root: Node, tallies: Mapping[int, str], most: int = 60) -> str:
     """The tree in lines, the first `most` of them."""
     lines = [*_lines(root, tallies, "", "")]
     if len(lines) > most:
-        lines[most:] = [f"... and {len(lines) - most:,} problems more (--tree {len(lines)} shows all)"]
+        lines[most:] = [f"... and {len(lines) - most:,} more problems (--tree {len(lines)} shows all)"]
     return "\n".join(lines)
 
 
 def tree_html(root: Node, tallies: Mapping[int, str]) -> str:
-    """The tree as elements that fold, two levels of them open; it needs no script."""
+    """The tree as HTML elements that fold, with two levels open; it needs no script."""
     return f'<section class="tree">\n<h2>Problems</h2>\n{"".join(_folds(root, tallies, 0))}</section>'
 
 
@@ -65,7 +65,7 @@ def _folds(node: Node, tallies: Mapping[int, str], depth: int) -> Iterator[str]:
 
 def _line(node: Node, tallies: Mapping[int, str]) -> str:
     problem = " ".join(node.problem.split())
-    problem = problem if len(problem) <= LONGEST else f"{problem[: LONGEST - 1]}…"
+    problem = problem if len(problem) <= MAX_PROBLEM_CHARS else f"{problem[: MAX_PROBLEM_CHARS - 1]}…"
     answer = f" = {canonical(node.answer)}" if node.done else ""
     votes = ", ".join(tallies[step] for step in node.steps if step in tallies)
     return printable(f"{problem}{answer}") + (f"   ({votes})" if votes else "")

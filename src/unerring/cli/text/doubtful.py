@@ -1,4 +1,4 @@
-"""Doubtful steps as plain text: what was asked, what was answered, and why samples were flagged."""
+"""Doubtful steps as plain text: the question, the rival answers, and the reasons of red flags."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 from unerring.core.reporting.summary import counted, printable, row
 from unerring.core.short_text import shortened
 
-MAX_LINES = 16  # of a text that is shown shortened
-MAX_LINE_CHARS = 400  # of one of its lines, or of a choice
-ALIKE = " (and alike, but for numbers and quoted text)"
-MAX_REASONS = 10  # of a run's flags that are shown
+MAX_TEXT_LINES = 16  # of a text that is shortened
+MAX_LINE_CHARS = 400  # of one line of it, or of a choice
+SIMILAR = " (and similar ones, with other numbers or quoted text)"
+MAX_REASONS = 10  # of red flags
 
 _DECIDED_BY = {
     "votes": "decided by votes",
     "people": "decided by a person",
-    "shortlist": "its answers went to judges, as a shortlist",
+    "shortlist": "its answers were given to judges, as a shortlist",
     "undecided": "undecided",
     "open": "open: votes are still missing",
 }
 
 
 def doubtful_text(report: Mapping[str, Any], full: bool = False) -> str:
-    """The steps of a run that are worth a look, and why its samples were flagged; empty where there is neither."""
+    """The doubtful steps of a run, and why samples were flagged; empty if there is neither."""
     steps = shown_steps(report)
     lines = [row("flagged", _reason(one)) for one in report["flag_reasons"][: None if full else MAX_REASONS]]
     kept = sum(one["samples"] for one in report["flag_reasons"][: None if full else MAX_REASONS])
@@ -35,17 +35,17 @@ def doubtful_text(report: Mapping[str, Any], full: bool = False) -> str:
 
 
 def shown_steps(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The steps of a report that are worth a look, the one that is open first."""
+    """The doubtful steps of a report, the open one first."""
     return [*([] if report["open_step"] is None else [report["open_step"]]), *report["doubtful"]]
 
 
 def not_kept(report: Mapping[str, Any]) -> str | None:
-    """What a journal of an earlier version does not have, in part or at all; None where nothing is missing."""
+    """What the journal of an earlier version lacks, in whole or in part; None if nothing is missing."""
     steps = [step for step in shown_steps(report) if step["answers"] or step["flagged"]]
     texts = any(step["question"] is None for step in steps)
     reasons = any(one["reason"] is None for one in report["flag_reasons"])
     missing = [*(["the text of questions"] if texts else []), *(["the reasons of flags"] if reasons else [])]
-    return f"{' and '.join(missing)}, all or in part: an earlier version of unerring kept none" if missing else None
+    return f"{' and '.join(missing)}, all or some: an earlier version of unerring kept none" if missing else None
 
 
 def _reason(one: Mapping[str, Any]) -> str:
@@ -53,20 +53,20 @@ def _reason(one: Mapping[str, Any]) -> str:
 
 
 def reason_text(one: Mapping[str, Any], chars: int | None = None) -> str:
-    """The reason why samples were flagged, cut to `chars` characters; earlier versions kept none."""
+    """The reason of a red flag, cut to `chars` characters; earlier versions kept none."""
     if one["reason"] is None:
         return "the reason was not kept"
-    return shortened(one["reason"], chars) + (ALIKE if one["varies"] else "")
+    return shortened(one["reason"], chars) + (SIMILAR if one["varies"] else "")
 
 
 def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
-    """One step, line by line, each inert."""
+    """One step, line by line, each printable."""
     yield row(f"step {step['step']}", headline(step))
     for message in step["messages"] or ():
-        yield row("before it", message["role"])
+        yield row("message", f"from {message['role']}, before the question")
         yield from indented(message["content"], full)
     if step["more_messages"]:
-        yield row("", f"{counted(step['more_messages'], 'message')} more before it: --full shows them")
+        yield row("", f"{counted(step['more_messages'], 'message')} more before the question: --full shows them")
     for number, wording in enumerate(step["question"] or (), 1):
         yield row("asked" if number == 1 else f"wording {number}", "")
         yield from indented(wording, full)
@@ -83,21 +83,21 @@ def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
 
 
 def headline(step: Mapping[str, Any]) -> str:
-    """How a step stands: its votes, flags and rounds, and who decided it."""
+    """A step in one line: its votes, flags and rounds, and who decided it."""
     how = _DECIDED_BY.get(step["decided_by"], step["decided_by"])
     tally = "-".join(map(str, step["tally"])) or "no votes"
-    told = f"{tally}, {step['flags']:,} flagged, {counted(step['rounds'], 'round')}; {how}"
+    text = f"{tally}, {step['flags']:,} flagged, {counted(step['rounds'], 'round')}; {how}"
     if step["decided_by"] in {"people", "shortlist"} and step["choice"] is not None:
-        told += f": {shortened(step['choice'], MAX_LINE_CHARS)}"
-    return told
+        text += f": {shortened(step['choice'], MAX_LINE_CHARS)}"
+    return text
 
 
 def indented(text: str, full: bool) -> Iterator[str]:
-    """A text that may have many lines, so that none of them can be taken for a line of ours."""
+    """The lines of a text, indented so that none can be taken for a line of the report."""
     lines = text.split("\n")
-    left_out = len(lines) - MAX_LINES
+    left_out = len(lines) - MAX_TEXT_LINES
     if not full and left_out > 1:
-        half = MAX_LINES // 2
+        half = MAX_TEXT_LINES // 2
         lines = [*lines[:half], f"[... {left_out:,} lines: --full shows them]", *lines[-half:]]
     for line in lines:
         yield f"  | {printable(shortened(line, None if full else MAX_LINE_CHARS))}".rstrip()

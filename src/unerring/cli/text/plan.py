@@ -7,17 +7,18 @@ from unerring.cli.text.report import printable, probability
 from unerring.core.journal.spend import dollars_text
 from unerring.core.planning.calibration import Calibration, PilotSpend
 from unerring.core.planning.estimates import IntervalEstimate, VoterEstimate, ensemble_estimate, voter_estimate
+from unerring.core.reporting.summary import counted, row
 
 
 def calibration_text(calibration: Calibration) -> str:
-    """What a calibration found, for people: a block for each voter, and one for all taking turns."""
+    """A calibration as text: a block for each voter, and one for all of them taking turns."""
     each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
     together = [ensemble_estimate(calibration)] if len(each) > 1 else []
     called = " ".join(f"{name}={value}" for name, value in calibration.parameters.items())
     steps = "from the start of the chain" if calibration.walked else "drawn at random"
     judge = {
-        "truth": "the process's own truth",
-        "votes": "the winner by a wide margin, in place of the truth: errors that all votes share were not seen",
+        "truth": "the right answers, which the process knows",
+        "votes": "the winner by a wide margin, for want of right answers: errors that all votes share do not show",
     }[calibration.judged_by]
     drawn = f"{calibration.samples:,} samples of {calibration.steps:,} steps {steps}"
     rows = [
@@ -31,64 +32,65 @@ def calibration_text(calibration: Calibration) -> str:
     if calibration.spent is not None:
         rows.append(("spent", _spent(calibration.spent)))
     blocks = [rows] + [_estimate_rows(one) for one in each + together]
-    return "\n\n".join("\n".join(_row(*row) for row in block) for block in blocks)
+    return "\n\n".join("\n".join(row(*one) for one in block) for block in blocks)
 
 
 def _spent(spent: PilotSpend) -> str:
-    """What the calls of a pilot came to, and how much of that is the worst case of unknown calls."""
+    """The cost of a pilot's calls, and how much of it is the worst case of calls with unknown outcome."""
     price = "; the price is not known" if spent.dollars is None else f", {dollars_text(spent.dollars)}"
-    told = f"{spent.calls:,} calls, {spent.tokens:,} tokens{price}"
+    text = f"{spent.calls:,} calls, {spent.tokens:,} tokens{price}"
     if spent.unknown_calls:
-        told += f"; {spent.unknown_calls:,} calls of unknown outcome are counted at their worst"
-        told += "" if spent.unknown_dollars is None else f", {dollars_text(spent.unknown_dollars)}"
-    return told
+        text += f"; {spent.unknown_calls:,} calls of unknown outcome are counted at their worst case"
+        text += "" if spent.unknown_dollars is None else f", {dollars_text(spent.unknown_dollars)}"
+    return text
 
 
 def _estimate_rows(estimate: VoterEstimate) -> list[tuple[str, str]]:
     flags = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(estimate.flags.items())) or "none"
     bad = estimate.pathological
-    spread = (
-        f"standard deviation {estimate.deviation:.2g} over steps; a voter that was wrong on a step is wrong there "
-    )
-    both = (
-        f"{estimate.collisions:,} times the first two votes were both wrong, {estimate.same_wrong:,} in the same way"
-    )
+    spread = f"standard deviation {estimate.deviation:.2g} over steps; after a wrong vote on a step the next one is"
+    both = f"the first two votes were both wrong on {counted(estimate.collisions, 'step')}"
+    alike = f"equally wrong on {estimate.same_wrong:,}; with independent errors: {estimate.expected_collisions:.2g}"
     tokens = f"{estimate.input_tokens:,.1f} in, {estimate.output_tokens:,.1f} out a sample"
     rows = [
         ("voter" if " + " not in estimate.name else "together", estimate.name),
-        ("p", f"{_share(estimate.p)}, of {estimate.votes:,} votes"),
-        ("v", _share(estimate.v)),
-        ("flags", flags),
-        ("spread of p", f"{spread}again with probability {estimate.repeat:.2g}"),
-        ("collisions", f"{both}; if errors were independent of the step: {estimate.expected_collisions:.2g}"),
-        ("pathological", f"{bad.estimate:.2g} of the steps (at most {bad.high:.2g}): the most likely answer is wrong"),
+        ("p", f"a vote is right with probability {_share(estimate.p)}, from {estimate.votes:,} votes"),
+        ("v", f"a sample raises no red flag with probability {_share(estimate.v)}"),
+        ("red flags", flags),
+        ("spread of p", f"{spread} wrong with probability {estimate.repeat:.2g}"),
+        ("both wrong", f"{both}, {alike}"),
+        (
+            "wrong leader",
+            f"the most likely answer is wrong on {bad.estimate:.2g} of the steps, at most {bad.high:.2g}",
+        ),
         ("tokens", tokens if estimate.input_tokens or estimate.output_tokens else "not reported by the model"),
     ]
     if estimate.silent:
-        rows.append(("silent", f"on {estimate.silent:,} steps, where all samples were flagged"))
+        rows.append(("all flagged", f"every sample was flagged on {counted(estimate.silent, 'step')}"))
     return rows
 
 
-def plan_text(told: dict[str, Any]) -> str:
+def plan_text(data: dict[str, Any]) -> str:
     """A plan for people, from the JSON data that `unerring plan --json` prints."""
-    first = told["models"][0]
-    blocks = [_head(told, first), _rules(first, f"votes {_a_race(told)}")]
+    first = data["models"][0]
+    blocks = [_head(data, first), _rules(first, f"votes {_a_race(data)}")]
     if any(way["dollars"] for way in first["ways"]):
         blocks.append(_ways(first))
-    if len(told["models"]) > 1:
-        blocks.append(_models(told["models"], f"votes {_a_race(told)}"))
-    blocks += [f"refused: {printable(reason)}" for reason in told["refused"]]
+    if len(data["models"]) > 1:
+        blocks.append(_models(data["models"], f"votes {_a_race(data)}"))
+    blocks += [f"refused: {printable(reason)}" for reason in data["refused"]]
     return "\n\n".join(blocks)
 
 
-def _head(told: dict[str, Any], model: dict[str, Any]) -> str:
-    plan, a_race = model["plan"], _a_race(told)
-    each = f" in subtasks of {told['m']}" if told["m"] > 1 else ""
+def _head(data: dict[str, Any], model: dict[str, Any]) -> str:
+    plan, a_race = model["plan"], _a_race(data)
+    zero_errors = f"zero errors with probability {probability(plan['success'])}"
+    each = f" in subtasks of {data['m']}" if data["m"] > 1 else ""
     rows = [
-        ("job", f"{told['steps']:,} steps{each}, all of them right with probability {told['target']:g}"),
+        ("job", f"{data['steps']:,} steps{each}, all of them right with probability {data['target']:g}"),
         ("model", model["model"]),
-        ("plan", f"{plan['rule']}, at most {plan['vote_cap']} votes {a_race}; success {probability(plan['success'])}"),
-        ("votes", f"{plan['expected_votes']:.4g} {a_race}; {_range(plan['samples'])} samples in all"),
+        ("plan", f"{plan['rule']}, at most {plan['vote_cap']} votes {a_race}; {zero_errors}"),
+        ("votes", f"{plan['expected_votes']:.4g} {a_race}; samples in all: {_range(plan['samples'])}"),
         ("tokens", _tokens(plan)),
         ("dollars", _dollars(plan["dollars"], plan["dollars_most"])),
         ("price", _price(model["price"])),
@@ -97,35 +99,40 @@ def _head(told: dict[str, Any], model: dict[str, Any]) -> str:
     if model["pathological"] is not None:
         rows.append(("not excluded", _unseen(model["pathological"])))
     rows += [("note", note) for note in model["notes"]]
-    return "\n".join(_row(*row) for row in rows)
+    return "\n".join(row(*one) for one in rows)
 
 
-def _a_race(told: dict[str, Any]) -> str:
-    """What one race decides."""
-    return "a subtask" if told["m"] > 1 else "a step"
+def _a_race(data: dict[str, Any]) -> str:
+    """What one race decides: a step, or a subtask of several."""
+    return "a subtask" if data["m"] > 1 else "a step"
 
 
 def _rules(model: dict[str, Any], votes: str) -> str:
     """The plan, the other rule, and the paper's formula, side by side."""
-    rows = [("", votes, "success", "dollars")]
+    rows = [("", votes, "zero errors", "dollars")]
     for one in model["rules"]:
         rows.append(
             (one["rule"], f"{one['expected_votes']:.4g}", probability(one["success"]), _dollars(one["dollars"]))
         )
     paper = model["paper"]
     if paper["k"] is None:
-        rows.append(("paper's formula", "no k", "-", "-"))
+        rows.append(("paper's formula: no k", "-", "-", "-"))
     else:
         dollars = _dollars(paper["dollars"])
         rows.append(
-            (f"paper: k = {paper['k']}", f"{paper['expected_votes']:.4g}", probability(paper["success"]), dollars)
+            (
+                f"paper's formula: k = {paper['k']}",
+                f"{paper['expected_votes']:.4g}",
+                probability(paper["success"]),
+                dollars,
+            )
         )
     return _table(rows)
 
 
 def _ways(model: dict[str, Any]) -> str:
-    """What else the same votes could cost."""
-    heads = ("dollars", "as it is", "n samples a prompt", "batch price", "both")
+    """What the same votes cost with several samples a call, and with a batch API."""
+    heads = ("dollars", "one sample a call", "several a call", "batch API", "both")
     rows = [heads]
     for rule in dict.fromkeys(way["rule"] for way in model["ways"]):
         mine = [_dollars(way["dollars"]) for way in model["ways"] if way["rule"] == rule]
@@ -134,7 +141,7 @@ def _ways(model: dict[str, Any]) -> str:
 
 
 def _models(models: list[dict[str, Any]], votes: str) -> str:
-    """The models, cheapest first; the first is the choice."""
+    """The models, the chosen one first: it costs least."""
     rows = [("", "model", "rule", votes, "samples", "dollars")]
     for number, one in enumerate(models):
         plan = one["plan"]
@@ -152,16 +159,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(printable(line.rstrip()) for line in lines)
 
 
-def _row(name: str, value: str) -> str:
-    return f"{name:<13}{printable(value)}".rstrip()
-
-
 def _share(share: IntervalEstimate) -> str:
-    return f"{share.estimate:.6g} ({share.low:.6g} to {share.high:.6g})"
+    return f"{share.estimate:.6g} ({share.low:.6g} to {share.high:.6g} with 99%)"
 
 
 def _range(amount: dict[str, float]) -> str:
-    return f"{amount['expected']:,.0f} (99 %: below {amount['most']:,.0f})"
+    return f"{amount['expected']:,.0f} (with 99%: at most {amount['most']:,.0f})"
 
 
 def _tokens(plan: dict[str, Any]) -> str:
@@ -176,27 +179,27 @@ def _dollars(expected: float | None, most: float | None = None) -> str:
         return "unknown"
     if expected == 0.0:
         return "$0"
-    return f"${expected:,.2f}" + ("" if most is None else f" (99 %: below ${most:,.2f})")
+    return f"${expected:,.2f}" + ("" if most is None else f" (with 99%: at most ${most:,.2f})")
 
 
 def _price(price: dict[str, Any] | None) -> str:
     if price is None:
         return "unknown; give --price-in and --price-out, --prices FILE, or install the [prices] extra"
-    return f"${price['input']:g} in, ${price['output']:g} out a million tokens ({price['source']})"
+    return f"${price['input']:g} in, ${price['output']:g} out for a million tokens ({price['source']})"
 
 
 def _hours(hours: float | None, concurrency: int | None) -> str:
     if hours is None:
         return "unknown"
     seconds = hours * 3600.0
-    told = f"{hours:,.1f} hours" if hours >= 2.0 else f"{seconds / 60.0:,.1f} minutes"
-    return f"{told if seconds >= 60.0 else f'{seconds:.2g} seconds'} with {concurrency} samples under way"
+    long = f"{hours:,.1f} hours" if hours >= 2.0 else f"{seconds / 60.0:,.1f} minutes"
+    return f"{long if seconds >= 60.0 else f'{seconds:.2g} seconds'} with {concurrency} samples under way"
 
 
 def _unseen(bad: dict[str, float]) -> str:
-    """What a pilot cannot rule out, for there are always steps that it did not meet."""
-    met = f"It met {bad['share']:.2g}" if bad["share"] else "It met none"
+    """How many steps the pilot cannot exclude whose most likely answer is wrong: it never met all steps."""
+    met = f"on {bad['share']:.2g} of its own steps it was" if bad["share"] else "on none of its own steps was it"
     return (
-        f"it is not excluded that on up to {bad['at_most']:.2g} of the steps ({bad['steps_at_most']:,.0f} of "
-        f"this chain) the most likely answer is wrong. {met}; more samples bound them closer"
+        f"the pilot does not exclude that the most likely answer is wrong on up to {bad['at_most']:.2g} of the steps "
+        f"({bad['steps_at_most']:,.0f} of this run); {met}. More samples lower this bound"
     )

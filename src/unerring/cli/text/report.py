@@ -1,4 +1,4 @@
-"""Reports as plain text. Whatever came from a model or a journal is made inert before it meets a terminal."""
+"""A run's report as plain text; control characters of a model or a journal are shown, not obeyed by the terminal."""
 
 import json
 import shlex
@@ -21,28 +21,32 @@ from unerring.core.reporting.summary import (
 from unerring.core.short_text import LINE_CHARS, shortened
 from unerring.errors import BEYOND_LENGTH
 
-SAYS_ALL = frozenset({"too long", "truncated", "improbable", "copy"})  # causes that need no reason
-LEAST_STEPS = 30  # before which the cost of a step says little about that of the chain
+CLEAR_CAUSES = frozenset({"too long", "truncated", "improbable", "copy"})  # of red flags: they need no reason
+MIN_STEPS_OF_FORECAST = 30  # with fewer the cost of a step says little about that of the whole run
+MAX_LISTED = 5  # steps in a line
 
 __all__ = ["amount", "by_people", "chance", "printable", "probability", "report_text"]
 
 
 def _asked(request: dict[str, Any]) -> list[tuple[str, str]]:
-    """The run's request settings: the system message, further fields, nonces and echoes."""
+    """The request settings of a run: the system message, further fields, nonces and echoes."""
     fields = {name: request[name] for name in ("system",) if name in request} | request.get("extra", {})
-    told = [printable(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
+    lines = [printable(f"{name} {json.dumps(value, ensure_ascii=False)}") for name, value in fields.items()]
     if request.get("nonce"):
-        told.append("each ends with a unique line, so that no cache can answer it (nonce)")
+        lines.append("each ends with a unique line, so that no cache can answer it (nonce)")
     if request.get("echo"):
-        told.append("each answer must end with a word of its own request (echo)")
-    return [("request", line) for line in told]
+        lines.append("each answer must end with a word of its own request (echo)")
+    return [("request", line) for line in lines]
 
 
 def _rule(policy: dict[str, Any]) -> str:
-    """How steps are decided."""
-    told = f"{policy['rule']}; temperatures {policy['temperatures'][0]:g}, then {policy['temperatures'][1]:g}"
+    """The rule by which steps are decided, and the temperatures of their samples."""
+    first, later = policy["temperatures"]
+    text = f"{policy['rule']}; temperature {first:g}"
+    if later != first:
+        text += f" for the first sample of a step, {later:g} for the others"
     replies = policy.get("min_replies", 1)
-    return told if replies < 2 else f"{told}; a winner's votes come from {replies:,} replies at least"
+    return text if replies < 2 else f"{text}; a winner's votes come from at least {replies:,} replies"
 
 
 def report_text(report: dict[str, Any], path: str) -> str:
@@ -56,26 +60,26 @@ def report_text(report: dict[str, Any], path: str) -> str:
         ("status", _status(report, path)),
         ("steps", steps_text(report)),
         ("samples", _samples(report["samples"], report["set_aside"], report["failure_reasons"])),
-        ("flags", _flags(report)),
+        ("red flags", _flags(report)),
         ("tokens", f"{report['tokens']['input']:,} in, {report['tokens']['output']:,} out"),
         *_spend(report),
-        *(("answered by", f"{name}: {', then '.join(models)}") for name, models in report["served"].items()),
-        *(("found out", finding) for finding in report["findings"]),
+        *(("served model", f"{name} was {', then '.join(models)}") for name, models in report["served"].items()),
+        *(("endpoint", finding) for finding in report["findings"]),
     ]
     if report["votes_per_step"] is not None:
         rows += [
             ("votes a step", f"{report['votes_per_step']:.4f}"),
             (
                 "dissent",
-                f"on {counted(report['disagreements'], 'step')}; the first two votes both lost on "
-                f"{report['collisions']:,} of them"
+                f"votes against the winner on {counted(report['disagreements'], 'step')}; on "
+                f"{report['collisions']:,} of them the first two votes both lost"
                 if report["disagreements"]
                 else "none: no vote went against a winner",
             ),
             ("tallies", _by_steps(report["tallies"])),
             ("rounds", _by_steps(report["rounds_histogram"])),
-            ("hardest", _hardest(report["hardest"])),
-            ("ahead", _ahead(report["speculation"])),
+            ("most samples", _hardest(report["hardest"])),
+            ("speculation", _speculation(report["speculation"])),
         ]
     rows += [("by people", done) for done in by_people(report)]
     certified = {voter["name"]: voter for voter in report["certificate"]["voters"]}
@@ -99,41 +103,41 @@ def _status(report: dict[str, Any], path: str) -> str:
 
 
 def beyond_length(path: str) -> str:
-    """What to do about a run that is not at its end after as many steps as its process says it has."""
+    """What to do about a run that has taken as many steps as its process says it has, and is not at its end."""
     file = shlex.quote(path)
     return (
-        f"unerring verify {file}, which names a step that was decided wrongly where the process can tell; to decide "
-        f"again from there: unerring fork --help; or mend length(), then: unerring resume {file}; or beyond it as it "
-        f"is: unerring resume {file} --max-steps 100"
+        f"unerring verify {file}, which names a wrong step if the process can tell; to decide again from there: "
+        f"unerring fork --help; if length() is wrong, fix it, then: unerring resume {file}; to go beyond it: "
+        f"unerring resume {file} --max-steps 100"
     )
 
 
 def _samples(samples: Mapping[str, int], set_aside: int, failures: Sequence[Mapping[str, Any]]) -> str:
-    told = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
+    text = f"{samples['received']:,} received: {samples['voted']:,} votes, {samples['flagged']:,} flagged"
     if set_aside:
-        told += f"; {set_aside:,} of them set aside, which decided nothing"
+        text += f"; {set_aside:,} of them set aside, which did not count"
     if samples["unknown"] > samples["given_up"]:
-        told += f"; {samples['unknown'] - samples['given_up']:,} sent with unknown outcome"
+        text += f"; {samples['unknown'] - samples['given_up']:,} sent with unknown outcome"
     if samples["given_up"]:
-        told += f"; {samples['given_up']:,} given up after a wrong guess"
+        text += f"; {samples['given_up']:,} given up after a wrong guess"
     if samples["failed_calls"]:
-        told += f"; {counted(samples['failed_calls'], 'call')} failed"
+        text += f"; {counted(samples['failed_calls'], 'call')} failed"
         if failures:
             most = failures[0]
             named = shortened(most["reason"] or most["kind"], LINE_CHARS)
             of_them = "" if most["calls"] == samples["failed_calls"] else f", {most['calls']:,} of them"
-            told += f"{of_them}: {named}"
-    return told
+            text += f"{of_them}: {named}"
+    return text
 
 
 def _spend(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What paid calls came to; nothing where none was made."""
+    """The lines on paid calls and their budget; none if no call was made."""
     spend = report["spend"]
     if not spend["calls"]:
         return []
-    told = cost_text({**spend, "limits": {"dollars": None}}, report["tokens"], report["model"])
-    if spend["forecast"] is not None and report["status"] != "finished" and report["steps"] >= LEAST_STEPS:
-        told += f"; the whole chain at this rate: {dollars_text(spend['forecast'])}"
+    text = cost_text({**spend, "limits": {"dollars": None}}, report["tokens"], report["model"])
+    if spend["forecast"] is not None and report["status"] != "finished" and report["steps"] >= MIN_STEPS_OF_FORECAST:
+        text += f"; the whole run at this rate: {dollars_text(spend['forecast'])}"
     given = spend["limits"]
     limits = [
         *([dollars_text(given["dollars"])] if given["dollars"] is not None else []),
@@ -142,91 +146,93 @@ def _spend(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         *([f"{given['hours']:g} hours"] if given["hours"] is not None else []),
         *(["strict: a call billed above its worst case stops the run"] if given["strict"] else []),
     ]
-    return [("spent", told), *([("budget", ", ".join(limits))] if limits else [])]
+    return [("spent", text), *([("budget", ", ".join(limits))] if limits else [])]
 
 
-def _ahead(speculation: dict[str, Any]) -> str:
-    """How many steps were asked ahead, and what that cost and brought."""
+def _speculation(speculation: Mapping[str, Any]) -> str:
+    """How many steps were asked ahead of their turn, and what that wasted and saved."""
     if not speculation["steps_ahead"]:
-        return "no step was asked ahead"
+        return "no step was asked ahead of its turn"
     gain = speed_up(speculation)
     faster = "" if gain is None else f"; {gain:.3g} times as fast as one call after the other"
     return (
-        f"{counted(speculation['steps_ahead'], 'step')} asked ahead, at most {speculation['longest_run']:,} in a row; "
-        f"{counted(speculation['wasted'], 'sample')} wasted ({speculation['waste']:.2%}){faster}"
+        f"{counted(speculation['steps_ahead'], 'step')} asked ahead of their turn, at most "
+        f"{speculation['longest_run']:,} in a row; {counted(speculation['wasted'], 'sample')} wasted by wrong guesses "
+        f"({speculation['waste']:.2%}){faster}"
     )
 
 
 def by_people(report: Mapping[str, Any]) -> list[str]:
-    """What people did about undecided steps."""
-    ruled, redrawn, told = report["ruled"], report["redrawn"], []
+    """What people decided about the run, a line each."""
+    ruled, redrawn, lines = report["ruled"], report["redrawn"], []
     if ruled["count"]:
-        told.append(f"decided {some_steps(ruled['steps'], ruled['count'])}")
+        lines.append(f"decided {some_steps(ruled['steps'], ruled['count'])}")
     for change in report["changes"]:
-        told.append(f"the process changed, which a person accepted: {'; '.join(change['changes'])}")
+        lines.append(f"the process changed, which a person accepted: {'; '.join(change['changes'])}")
     if redrawn:
-        told.append(f"samples of an undecided step set aside and drawn again {counted(redrawn, 'time')}")
+        lines.append(f"samples of an undecided step set aside and drawn again {counted(redrawn, 'time')}")
     if report["rejudged"]:
-        told.append(f"{counted(report['rejudged'], 'stored sample')} judged otherwise by a later parser or check")
-    return told
+        lines.append(f"{counted(report['rejudged'], 'stored sample')} read differently by a later parser or check")
+    return lines
 
 
 def _voter(voter: dict[str, Any], certified: dict[str, Any] | None) -> str:
-    """A voter's votes, how many went against the winner, and how often it is right as far as enough votes tell."""
-    told = f"{voter['name']}: {counted(voter['votes'], 'vote')}, {voter['flags']:,} flagged"
+    """A voter's votes, how many went against the winner, and its p where enough votes tell."""
+    text = f"{voter['name']}: {counted(voter['votes'], 'vote')}, {voter['flags']:,} flagged"
     if voter["dissent"] is not None:
         against = f" ({voter['dissent']:.2%})" if voter["dissents"] else ""
-        told += f", {voter['dissents']:,} against the winner{against}"
+        text += f", {voter['dissents']:,} against the winner{against}"
     p = measured_p(certified)
     if p is not None:
-        told += f"; right with probability {probability(p)}"
+        text += f"; right with probability {probability(p)}"
     if certified is not None and certified["planned"] is not None:
         low, _, high = certified["planned"]
-        told += f" (planned {probability(low)} to {probability(high)})"
-    return told
+        text += f" (planned {probability(low)} to {probability(high)})"
+    return text
 
 
 def _certificate(certificate: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the votes say of wrong steps, and what that rests on."""
+    """The lines of the certificate: wrong steps, the steps most at risk, warnings and assumptions."""
     rows = [("wrong steps", _wrong(certificate))]
     if certificate["certifiable"]:
-        rows.append(("nearest", "; ".join(map(_near, certificate["nearest"][:5])) or "none: every step was unanimous"))
+        risky = "; ".join(map(_risk, certificate["nearest"][:MAX_LISTED]))
+        rows.append(("most at risk", risky or "none: every step was unanimous"))
     rows += [("warning", warning) for warning in certificate["warnings"]]
-    return rows + [("assuming", assumption) for assumption in certificate["assumptions"]]
+    return rows + [("assumption", assumption) for assumption in certificate["assumptions"]]
 
 
 def _wrong(certificate: dict[str, Any]) -> str:
     low, high = certificate["wrong_interval"]
     bounds = f"{low:,} to {high:,}" if low else f"at most {high:,}" if high else "none"
     if certificate["expected_wrong"] is None:
-        return f"{bounds}: no more is known"
+        return f"{bounds}; the votes show no more"
     return f"{amount(certificate['expected_wrong'])} expected ({bounds} with 95%); {zero_errors_text(certificate)}"
 
 
-def _near(step: dict[str, Any]) -> str:
+def _risk(step: Mapping[str, Any]) -> str:
     tally = "-".join(map(str, step["tally"]))
-    return f"step {step['step']} ({tally}, chance to be wrong {chance(step['wrong_probability'])})"
+    return f"step {step['step']} ({tally}, wrong with probability {chance(step['wrong_probability'])})"
 
 
 def chance(p: float) -> str:
-    """A chance as a share where it is large, and else as one in so many."""
+    """A probability as a percentage, or as one in so many if it is small."""
     if p >= 0.01:
         return f"{p:.1%}"
     return f"1 in {float(f'{1.0 / p:.2g}'):,.0f}" if p > 1e-12 else "less than 1 in a trillion"
 
 
 def amount(number: float) -> str:
-    """An expected number, two or three digits of it."""
+    """An expected number with two or three digits."""
     if number >= 100.0:
         return f"{number:,.0f}"
     return f"{number:.2g}" if number >= 1e-4 or number == 0.0 else "less than 0.0001"
 
 
 def _flags(report: Mapping[str, Any]) -> str:
-    """Flagged samples by cause, with the most frequent reason where the cause alone does not tell it."""
+    """Flagged samples by cause, with the most frequent reason where the cause alone does not explain it."""
     often: dict[str, Any] = {}
     for one in report["flag_reasons"]:
-        if one["reason"] is not None and one["flag"] not in SAYS_ALL:
+        if one["reason"] is not None and one["flag"] not in CLEAR_CAUSES:
             often.setdefault(one["flag"], one)
     return ", ".join(_flag(cause, count, often.get(cause)) for cause, count in report["flags"].items()) or "none"
 
@@ -235,19 +241,19 @@ def _flag(cause: str, count: int, often: Mapping[str, Any] | None) -> str:
     if often is None:
         return f"{cause}: {count:,}"
     some = "" if often["samples"] == count else f"{often['samples']:,} times "
-    return f"{cause}: {count:,} ({some}{shortened(often['reason'])}{', and alike' if often['varies'] else ''})"
+    return f"{cause}: {count:,} ({some}{shortened(often['reason'])}{', and similar' if often['varies'] else ''})"
 
 
 def _by_steps(counts: dict[str, int], most: int = 8) -> str:
-    """On how many steps there was each of these, the most frequent ones."""
-    told = ", ".join(f"{name} on {counted(count, 'step')}" for name, count in list(counts.items())[:most])
-    return told + (", ..." if len(counts) > most else "")
+    """The number of steps for each name, the most frequent ones first."""
+    text = ", ".join(f"{name} on {counted(count, 'step')}" for name, count in list(counts.items())[:most])
+    return text + (", ..." if len(counts) > most else "")
 
 
 def _hardest(steps: list[dict[str, Any]]) -> str:
-    """The steps that were not plainly unanimous, at most five of them."""
+    """The steps that took most samples, without those that were unanimous and had no flag."""
     contested = [step for step in steps if len(step["tally"]) > 1 or step["flags"]]
-    return "; ".join(_hard(step) for step in contested[:5]) or "none: every step was unanimous"
+    return "; ".join(_hard(step) for step in contested[:MAX_LISTED]) or "none: every step was unanimous"
 
 
 def _hard(step: dict[str, Any]) -> str:
