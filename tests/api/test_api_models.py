@@ -1,4 +1,4 @@
-"""The front door: what can be the model of a run, how it is called, and the error where it is none."""
+"""The model of a run: its accepted forms, how it is called, and the error for anything else."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What Python users hold in their hands: steps, errors, limits that are honoured, and a process left as it was."""
+"""Runs from Python: steps, errors and limits; the Python process is left as it was."""
 
 import asyncio
 import gc

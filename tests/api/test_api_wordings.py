@@ -1,4 +1,4 @@
-"""The front door: steps escalated to another model, and questions in several wordings, from pilot to report."""
+"""Escalation to another model, and questions in several wordings, from pilot to report."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Arguments of a wrong type from Python: each is an `InputError` that names it and says how it is written."""
+"""Arguments of a wrong type: an `InputError` names the argument and how it is written."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The front door of measuring: calibrate, what it keeps, plan, and the policy that a run takes from it."""
+"""Calibrations from Python: what they store, plans from them, and the policy of a run that uses one."""
 
 import asyncio
 from dataclasses import replace

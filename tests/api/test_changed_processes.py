@@ -1,4 +1,4 @@
-"""What was asked belongs to the journal: a process that asks otherwise than before is noticed, or accepted."""
+"""A process whose questions, parameters or code changed is noticed on resuming, or accepted."""
 
 import subprocess
 import sys

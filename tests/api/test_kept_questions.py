@@ -1,4 +1,4 @@
-"""Doubtful steps of any run have their question in the journal, and flagged samples the reason of the flag."""
+"""The journal keeps the questions of doubtful steps, and the reasons of red flags."""
 
 from dataclasses import replace
 

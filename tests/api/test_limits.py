@@ -1,4 +1,4 @@
-"""Numbers that users give as limits: nonsense is refused wherever one can be given, in the words of that place."""
+"""Limits that make no sense are refused, by the parameter's name in Python and the option's on the command line."""
 
 from dataclasses import fields
 

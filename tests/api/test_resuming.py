@@ -1,4 +1,4 @@
-"""The front door: how a run that stopped goes on from its journal, and when it is refused."""
+"""Resume: how a stopped run goes on from its journal, and when it is refused."""
 
 import asyncio
 

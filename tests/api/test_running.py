@@ -1,4 +1,4 @@
-"""The front door: what a run accepts, what it refuses before anything is asked, and where it can run."""
+"""Run: accepted and refused arguments, and the places that it can run in."""
 
 import asyncio
 import threading
@@ -178,7 +178,7 @@ def test_run_inside_an_event_loop_points_to_arun():
 
 
 def test_a_run_works_inside_a_thread():
-    """Outside the main thread, where no signal can be heard, a run works as anywhere."""
+    """Outside the main thread, which receives no signals, a run works as anywhere."""
     results = []
     thread = threading.Thread(target=lambda: results.append(unerring.run(Doubling(), double, k=2)))
     thread.start()

@@ -1,4 +1,4 @@
-"""Three voters, one of which is nearly always wrong and always in the same way: measured, planned for, outvoted."""
+"""Three voters, one nearly always wrong in the same way: it is measured, planned for and outvoted."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the tests of the front door share: a chain and models of a stranger's own, and ways to run them."""
+"""A chain and models for tests of the public functions, and helpers to run them."""
 
 import asyncio
 

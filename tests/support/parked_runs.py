@@ -1,4 +1,4 @@
-"""What the tests of reviewing share: runs that stop at an undecided step, and a look at what is in their journals."""
+"""Runs that stop at an undecided step, for tests of reviews, and readers of their journals."""
 
 from contextlib import contextmanager
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from unerring.adapters.permission import Permission
 from unerring.api.budget import allowance
-from unerring.api.journals.history import SeriesObserver
 from unerring.api.options import Options
 from unerring.api.resolve import Model, SamplerContext, make_sampler, process_name, speculation_for
 from unerring.api.result import Result
 from unerring.core.chain import Chain, answer_of
+from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries, report_of
@@ -20,7 +20,7 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.reply_ids import ReplyIds
 from unerring.runtime.config import RunConfig, Speculation, StopRequest, replies_of_process
 from unerring.runtime.ensemble import require_request, samplers_of
-from unerring.runtime.protocols import Journal, Sampler
+from unerring.runtime.protocols import Journal, Observer, Sampler
 from unerring.runtime.runner import run_chain
 
 
@@ -109,7 +109,7 @@ async def run_session(
         clock=options.clock,
         patience=options.patience,
         stop=stop,
-        observer=SeriesObserver(run.series, options.observer),
+        observer=_SeriesObserver(run.series, options.observer),
         max_steps=options.max_steps,
         speculation=models.speculation,
         in_flight=options.in_flight,
@@ -128,3 +128,17 @@ def result_of(run: LiveRun, last: Json, path: str | Path | None) -> Result:
     report = report_of(run.state, run.series)
     journal = None if path is None else str(path)
     return Result(last, run.state.committed, report, answer_of(run.chain, last), journal)
+
+
+class _SeriesObserver:
+    """Observer that counts each step in the run's series, and passes it on to another observer."""
+
+    def __init__(self, series: RunSeries, other: Observer | None) -> None:
+        self._series = series
+        self._other = other
+
+    def decided(self, decided: DecidedStep, state: RunState) -> None:
+        """Count a decided step."""
+        self._series.add(decided, state)
+        if self._other is not None:
+            self._other.decided(decided, state)

@@ -1,4 +1,4 @@
-"""The front door: steps, reports and verdicts of a journal, and what is no journal at all."""
+"""Steps, report and verification of a journal, and the errors for other files."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Undecided steps whose samples are drawn again: from the same model, or from another one that a person names."""
+"""Undecided steps whose samples are drawn again, from the same model or another one."""
 
 from contextlib import contextmanager
 

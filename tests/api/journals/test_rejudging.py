@@ -1,4 +1,4 @@
-"""Stored samples judged again by the present parser and check."""
+"""Rejudge: stored samples are read again by the present parser and check."""
 
 import asyncio
 import json

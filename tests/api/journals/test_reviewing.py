@@ -1,4 +1,4 @@
-"""The front door to undecided steps: looking at one, choosing, and going on from there."""
+"""Review: an undecided step is shown, decided by a person, and the run goes on."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_samples_are_shown_as_they_came_in(tmp_path):
 
 
 def test_votes_that_are_weighed_are_shown_with_their_weight(tmp_path):
-    """Under log-odds a candidate's score, in nats, stands beside the number of its votes."""
+    """Under log-odds a candidate's score, in nats, is shown with the number of its votes."""
     step = review(parked(tmp_path / "run.db", policy=WEIGHED)).parked
     assert [(one.votes, one.score) for one in step.candidates] == [(3, 3.0), (3, 3.0)]
 

@@ -1,1 +1,1 @@
-"""Read, check and change the runs that journals hold. No model is needed for any of it."""
+"""Read, check and change the runs in journals, without a model."""

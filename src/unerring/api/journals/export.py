@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from unerring.adapters.output_file import OutputFile
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api.journals.history import History, has_decisions_by_people
+from unerring.api.journals.history import History
 from unerring.core.journal.entries import Reply
+from unerring.core.journal.review_entries import Ruled
 from unerring.core.reporting.summary import printable
 from unerring.core.voting.canonical import parsed
 from unerring.core.voting.race import Undecided
@@ -45,7 +47,7 @@ def export(
         raise InputError(f"export writes steps or votes, as jsonl or csv; got {what!r:.40} as {form!r:.40}")
     history = History(journal)
     if what == "steps":  # a table has the same columns in all its rows
-        records = step_records(history, marked=form == "csv" and has_decisions_by_people(journal))
+        records = step_records(history, marked=form == "csv" and _has_decisions_by_people(journal))
     else:
         records = vote_records(history)
     if not isinstance(out, str | Path):
@@ -150,3 +152,8 @@ def _text(text: str) -> str:
     shown = "\n".join(printable(line) for line in text.split("\n"))
     formula = text.lstrip()[:1] in FORMULA_STARTS or text[:1] in FORMULA_STARTS
     return f"'{shown}" if formula and not NUMBER.fullmatch(text) else shown
+
+
+def _has_decisions_by_people(journal: str | Path) -> bool:
+    """Whether people decided steps of a journal, committed or not."""
+    return any(isinstance(entry, Ruled) for entry in JournalReader(Path(journal)).entries())

@@ -12,7 +12,6 @@ from unerring.api.resolve import make_chain, require_process
 from unerring.core.chain import Chain, verifier_of
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
-from unerring.core.journal.review_entries import Ruled
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.reporting.run_report import Report
@@ -20,22 +19,8 @@ from unerring.core.reporting.steps import Step, step_of
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.step import MisplacedEntry
 from unerring.errors import InputError, JournalDamaged
-from unerring.runtime.protocols import Observer
 
 MAX_NAMED_STEPS = 10  # steps of a note that are named one by one
-
-
-class SeriesObserver:
-    """An observer that keeps a run's series and passes every step on to another one."""
-
-    def __init__(self, series: RunSeries, other: Observer | None) -> None:
-        self._series = series
-        self._other = other
-
-    def decided(self, decided: DecidedStep, state: RunState) -> None:
-        self._series.add(decided, state)
-        if self._other is not None:
-            self._other.decided(decided, state)
 
 
 def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, DecidedStep | None, Json]]:
@@ -105,11 +90,6 @@ def report(journal: str | Path, full: bool = False) -> Report:
         pass
     _ = history.opened
     return report_of(history.state, history.series, full)
-
-
-def has_decisions_by_people(journal: str | Path) -> bool:
-    """Whether people decided steps of a journal, committed or not."""
-    return any(isinstance(entry, Ruled) for entry in JournalReader(Path(journal)).entries())
 
 
 def require_no_run(journal: str | Path) -> None:
