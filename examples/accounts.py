@@ -13,14 +13,14 @@ from functools import partial
 from typing import Any
 
 from jsonl import read
-from unerring import InputError, RedFlag, Rehearsal, Subtask
+from unerring import Chain, InputError, RedFlag, Rehearsal, Subtask
 
 LARGEST = 10**12  # cents
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 ASKED = re.compile(r"^(\w+) holds ([0-9.]+)\n(\w+) holds ([0-9.]+)\npay ([0-9.]+) from", re.MULTILINE)
 
 
-class Ledger:
+class Ledger(Chain[dict[str, Any], dict[str, int]]):
     """The chain: one step for each payment of a file of JSON lines.
 
     `{"account": "bank", "cents": 250000}` opens an account; `{"from": "bank", "to": "rent", "cents": 85000}` is a
@@ -57,39 +57,39 @@ class Ledger:
     def length(self) -> int:
         return len(self.payments)
 
-    def start(self) -> Any:
+    def start(self) -> dict[str, Any]:
         return {"entry": 0, "balances": self.opening}
 
-    def subtask(self, state: Any) -> Subtask | None:
+    def subtask(self, state: dict[str, Any]) -> Subtask | None:
         if state["entry"] == len(self.payments):
             return None
         payer, payee, cents = self.payments[state["entry"]]
         prompt = full_prompt(payer, state["balances"][payer], payee, state["balances"][payee], cents)
         return Subtask(prompt, partial(parse, payer, payee))
 
-    def check(self, state: Any, choice: Any) -> RedFlag | None:
+    def check(self, state: dict[str, Any], choice: dict[str, int]) -> RedFlag | None:
         """Flag an answer by which money is made or lost: together the two accounts hold what they held before."""
         if choice["payer"] + choice["payee"] != sum(self._asked(state)[:2]):
             return RedFlag("the two balances do not hold together what they held before")
         return None
 
-    def advance(self, state: Any, choice: Any) -> Any:
+    def advance(self, state: dict[str, Any], choice: dict[str, int]) -> dict[str, Any]:
         payer, payee, _ = self.payments[state["entry"]]
         balances = state["balances"] | {payer: choice["payer"], payee: choice["payee"]}
         return {"entry": state["entry"] + 1, "balances": balances}
 
-    def truth(self, state: Any) -> dict[str, int]:
+    def truth(self, state: dict[str, Any]) -> dict[str, int]:
         """The right choice from any state."""
         return _settled(*self._asked(state))
 
-    def state_at(self, step: int) -> Any:
+    def state_at(self, step: int) -> dict[str, Any]:
         """The state before a step, counted from 0."""
         state = self.start()
         for _ in range(step):
             state = self.advance(state, self.truth(state))
         return state
 
-    def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
+    def verify(self, choices: Iterable[dict[str, int]], finished: bool) -> str | None:
         """Do the accounts again, and name the first step that is not as they say; None if all are."""
         state = self.start()
         for step, choice in enumerate(choices):
@@ -117,7 +117,7 @@ class Ledger:
         texts = [f"{asked[1]} = {amount(x)}\n{asked[3]} = {amount(y)}" for x, y in (right.values(), *wrong)]
         return Rehearsal(texts[0], tuple(texts[1:]))
 
-    def _asked(self, state: Any) -> tuple[int, int, int]:
+    def _asked(self, state: dict[str, Any]) -> tuple[int, int, int]:
         """What payer and payee hold, and what is to be paid."""
         payer, payee, cents = self.payments[state["entry"]]
         return state["balances"][payer], state["balances"][payee], cents

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mazes import Guessing, Maze, Mine, Rows
 
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Finished, Opened, Resumed
 from unerring.core.journal.state import RunState, replay
@@ -85,7 +86,9 @@ class World:
         config = {"patience": Patience(0.01, 0.1, 10**9, spread=0.0), "clock": LoopClock(), "observer": kept} | config
         error = None
         try:
-            at = await run_chain(self.maze, sampler, journal, state, at, RunConfig(speculation=speculation, **config))
+            at = await run_chain(
+                CheckedChain(self.maze), sampler, journal, state, at, RunConfig(speculation=speculation, **config)
+            )
         except Exception as caught:
             error = caught
         return Ended(kept.steps, at if error is None else None, error, list(journal.entries()), state, sampler)

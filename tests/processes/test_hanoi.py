@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.chain import Chain, length_of, parameters_of, verifier_of
+from unerring.core.chain import Chain
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
@@ -101,10 +101,10 @@ def test_the_process_offers_what_a_chain_may():
     """It is a chain with length, parameters that make it again, and a verifier."""
     hanoi = Hanoi(4, "repairing")
     assert isinstance(hanoi, Chain)
-    assert length_of(hanoi) == 15
-    assert parameters_of(hanoi) == {"disks": 4, "parser": "repairing"}
-    assert Hanoi(**parameters_of(hanoi)).start() == hanoi.start()
-    assert verifier_of(hanoi)(iter(()), finished=False) is None
+    assert hanoi.length() == 15
+    assert hanoi.parameters() == {"disks": 4, "parser": "repairing"}
+    assert Hanoi(**hanoi.parameters()).start() == hanoi.start()
+    assert hanoi.verify(iter(()), finished=False) is None
 
 
 def test_states_and_choices_are_json_data():

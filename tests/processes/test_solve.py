@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tables import each
 from unerring import Options, Policy, resume, run, verify
 from unerring.api.journals.history import History, report, steps
-from unerring.core.chain import Chain, verifier_of
+from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Shortlisted
 from unerring.core.tree import grown
 from unerring.core.voting.race import AheadBy
@@ -96,7 +97,7 @@ def test_right_answers_lead_to_the_product(a, b, sign):
     assert isinstance(chain, Chain)
     result = run(chain, rightly(chain), k=1)
     assert result.answer == a * b
-    assert verifier_of(chain)([], False) is None
+    assert CheckedChain(chain).verify([], False) is None
 
 
 def test_votes_multiply_rightly_where_single_samples_do_not(tmp_path):
@@ -125,7 +126,7 @@ def test_a_wrong_product_is_found_by_the_verifier(tmp_path):
 def test_the_verifier_looks_at_every_step():
     """A part of the tree that is solved or split wrongly is found before the whole has its answer."""
     chain = Solve("46 * 2", "multiply")
-    judge = verifier_of(chain)
+    judge = CheckedChain(chain).verify
     cut = {"split": {"parts": ["4 * 2", "6 * 2"], "how": "shift 1 and add"}}
     small = {"split": {"parts": []}}
     right = [cut, small, small, {"answer": 8}, {"answer": 12}]
@@ -155,7 +156,7 @@ def test_a_problem_is_split_solved_and_put_together():
     chain = Solve(SUM)
     result = run(chain, talks(split=halves, solve=adds, compose=sums_up), k=3)
     assert result.answer == 91
-    assert verifier_of(chain) is None  # nobody can say offline whether it is right
+    assert CheckedChain(chain).verify is None  # nobody can say offline whether it is right
 
 
 def test_the_tree_can_be_looked_at(tmp_path):

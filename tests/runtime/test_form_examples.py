@@ -6,7 +6,7 @@ import pytest
 
 from chain_runs import K3, Words, run
 from unerring import Subtask, json_answer
-from unerring.core.chain import check_of, subtask_at
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.step import OpenStep
 from unerring.processes.general import General
@@ -98,7 +98,7 @@ def test_a_tree_does_not_take_the_placeholders_for_parts():
     steps = '{"parts": ["first step", "second step"], "how": "one after the other"}'
     fine = '{"parts": ["count", "double it"], "how": "one after the other"}'
     for chain, text, voted in ((whole, template, fine), (row, steps, fine)):
-        subtask = subtask_at(chain, chain.start(), 0)
-        assert check_of(chain) is None
+        subtask = CheckedChain(chain).subtask(chain.start(), 0)
+        assert CheckedChain(chain).check is None
         assert "repeats the example of the form" in (reason(subtask, text) or "")
         assert reason(subtask, voted) is None

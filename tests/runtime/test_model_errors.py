@@ -8,6 +8,7 @@ import pytest
 
 import unerring
 from chain_runs import K1, Words, arun, opening
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies
 from unerring.core.journal.state import replay
 from unerring.core.voting.policy import Policy
@@ -185,7 +186,7 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
     async def main(policy, silent):
         state, chain = replay([opening(Words(1), policy)]), Words(1)
         sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), RunConfig())
-        question = question_of(chain, state, 0, [], state.last_digest)
+        question = question_of(CheckedChain(chain), state, 0, [], state.last_digest)
         under_way = []
         for _ in range(silent):
             [call] = sampling.calls(question, [0], StopRequest())
@@ -204,7 +205,10 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
 def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
     """However many calls a step had, only those that are not heard of bring it nearer to the last guard."""
     state, most = replay([opening(Words(1), K1)]), K1.vote_cap * (1 + K1.flag_cap)
-    guard, question = OutcomeGuard(Ledger(state, MemoryJournal()), 256), question_of(Words(1), state, 0, [], "at")
+    guard, question = (
+        OutcomeGuard(Ledger(state, MemoryJournal()), 256),
+        question_of(CheckedChain(Words(1)), state, 0, [], "at"),
+    )
     for _ in range(2 * most):
         guard.asked(question, 1)
         guard.ended(question, 1, given_up=False)

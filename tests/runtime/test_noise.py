@@ -10,6 +10,7 @@ import pytest
 from chain_runs import Words, run
 from unerring.api.resolve import sampler_for
 from unerring.core.chain import Rehearsal
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.sample import Settings
@@ -124,7 +125,7 @@ def test_its_name_makes_the_same_sampler_again():
     """A journal keeps only the name: the sampler made from it draws the very same samples."""
     chain = Words(1)
     sampler = NoisySampler(chain.rehearse, 1 / 3, 0.9, 0.123456789)
-    with sampler_for(sampler.name, chain, 0) as again:
+    with sampler_for(sampler.name, CheckedChain(chain), 0) as again:
         assert texts(again, n=200) == texts(sampler, n=200)
 
 

@@ -11,6 +11,7 @@ from unerring import InputError, Policy, Sample, Usage
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.budget import Budget
 from unerring.api.calibration_files import read_calibration
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Intent, Opened, Replies, Resumed
 from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import replay
@@ -36,7 +37,7 @@ def lived(sampler, calibration, entries, lives=-1):
 
     def begun(journal):
         config = RunConfig(clock=LoopClock(), patience=ENDLESS, guards=Guards(probe=False))
-        pilot = Pilot(Places(60), sampler, calibration, Ledger(replay(entries), journal, config), config)
+        pilot = Pilot(CheckedChain(Places(60)), sampler, calibration, Ledger(replay(entries), journal, config), config)
         return pilot.run(lambda _: None)
 
     return one_life(begun, sampler, entries, lives)

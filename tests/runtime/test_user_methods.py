@@ -8,8 +8,8 @@ import pytest
 import unerring
 from chain_runs import Words
 from unerring import Rehearsal, Subtask
-from unerring.core.chain import verifier_of
 from unerring.core.chain_form import misfit
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.user_code import place_of
 from unerring.errors import InputError
 from unerring.processes import SHIPPED
@@ -76,7 +76,7 @@ def test_a_wrong_return_of_verify_is_no_verdict(tmp_path):
     chain, path = chain_with(verify=lambda self, choices, finished: True), tmp_path / "run.db"
     unerring.run(chain_with(), model, path, k=2)
     with pytest.raises(TypeError, match=r"verify\(\) returned True; it returns None where all holds"):
-        verifier_of(chain)(iter(()), True)
+        CheckedChain(chain).verify(iter(()), True)
 
 
 def test_a_model_function_of_the_wrong_type_is_named_with_step_and_line():

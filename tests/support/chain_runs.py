@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from unerring.core.chain import Chain, Rehearsal, Subtask
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened, Paused, Replies, Reply, Resumed
 from unerring.core.journal.state import RunState
@@ -160,7 +161,7 @@ async def _going(chain, sampler, journal, folded, at, clock, config) -> Outcome:
     run_config = RunConfig(**({"clock": clock, "observer": watch} | config))
     last, caught = None, None
     try:
-        last = await run_chain(chain, sampler, journal, folded, at, run_config)
+        last = await run_chain(CheckedChain(chain), sampler, journal, folded, at, run_config)
     except BaseException as error:  # also cancellation: the journal is looked at afterwards
         caught = error
     return Outcome(last, caught, journal, folded, clock, watch.seen)

@@ -13,7 +13,7 @@ from pathlib import Path
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.budget import Budget, PriceTable, allowance
 from unerring.api.journals.history import folded
-from unerring.core.chain import Chain, started
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Entry, Opened, Resumed
 from unerring.core.journal.state import RunState
 from unerring.core.planning.calibration import Calibration
@@ -88,7 +88,7 @@ def kept_journal_path(out: Path | None, sampler: Sampler, budget: Budget, calibr
     return path if paid or budget != Budget() or path.exists() else None
 
 
-def pilot_opening(chain: Chain, calibration: Calibration, policy: Policy, time: float) -> Opened:
+def pilot_opening(chain: CheckedChain, calibration: Calibration, policy: Policy, time: float) -> Opened:
     """The first entry of a calibration's journal. No process has its name, so no command resumes it as a run."""
     return Opened(
         process=f"calibration of {calibration.process}",
@@ -96,7 +96,7 @@ def pilot_opening(chain: Chain, calibration: Calibration, policy: Policy, time: 
         model=calibration.model,
         policy=pilot_policy(policy, calibration.temperature).to_json(),
         seed=pilot_seed(calibration.seed),
-        start=canonical(started(chain)),
+        start=canonical(chain.start()),
         length=None,
         software=calibration.software,
         time=time,

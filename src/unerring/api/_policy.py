@@ -15,6 +15,7 @@ from unerring.api.resolve import (
 )
 from unerring.core.arguments import require_made
 from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import require_whole
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
@@ -28,7 +29,7 @@ ENDPOINT_MIN_REPLIES = 2  # an endpoint may send a reply again in place of anoth
 
 
 def run_policy(
-    chain: Chain, model: Model, k: int | None = None, options: Options = Options()
+    chain: Chain | CheckedChain, model: Model, k: int | None = None, options: Options = Options()
 ) -> tuple[Policy, dict[str, Json] | None]:
     """The policy of a run, and the plan that it comes from, if there is one.
 
@@ -40,7 +41,8 @@ def run_policy(
     """
     require_made("options", options, Options)
     require_chain_and_model(chain, model)
-    policy, plan = _given_or_planned(chain, model_for_chain(chain, model), k, options)
+    checked = required_chain(chain)
+    policy, plan = _given_or_planned(checked, model_for_chain(checked, model), k, options)
     policy = options.request.on(policy)
     votes = policy.vote_cap if options.vote_cap is None else options.vote_cap
     flags = policy.flag_cap if options.flag_cap is None else options.flag_cap
@@ -48,7 +50,7 @@ def run_policy(
 
 
 def _given_or_planned(
-    chain: Chain, model: Model, k: int | None, options: Options
+    chain: CheckedChain, model: Model, k: int | None, options: Options
 ) -> tuple[Policy, dict[str, Json] | None]:
     """The policy and its plan, before options change parts of it."""
     if options.policy is not None and k is None:
@@ -61,7 +63,7 @@ def _given_or_planned(
             raise InputError("k is given, so that there is nothing to plan: leave out k, or target and calibration")
         base = options.policy or recommended_policy(model) or Policy()
         return replace(base, rule=AheadBy(k)), None
-    planned = planned_policy(required_chain(chain), model, options.target, options.request)
+    planned = planned_policy(chain, model, options.target, options.request)
     if planned is not None:
         return planned
     recommended = recommended_policy(model)

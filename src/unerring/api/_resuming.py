@@ -25,7 +25,7 @@ from unerring.api.journals.trust import given_permission, permission_for
 from unerring.api.options import Options
 from unerring.api.resolve import Model
 from unerring.api.result import Result
-from unerring.core.chain import Chain
+from unerring.core.checked_chain import GivenChain
 from unerring.core.journal.entries import Allowed, Entry, Resumed
 from unerring.core.journal.state import RunState
 from unerring.core.request import Request
@@ -50,7 +50,7 @@ _NEW_RUNS_ONLY = {
 
 async def resume_run(
     path: Path,
-    chain: Chain | str | None,
+    chain: GivenChain,
     model: Model | None,
     options: Options,
     stop: StopRequest,

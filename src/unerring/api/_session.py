@@ -10,7 +10,7 @@ from unerring.api.budget import allowance
 from unerring.api.options import Options
 from unerring.api.resolve import Model, SamplerContext, make_sampler, process_name, speculation_for
 from unerring.api.result import Result
-from unerring.core.chain import Chain, answer_of
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.state import RunState
@@ -35,7 +35,7 @@ class LiveRun:
     known_replies: the ids of replies that this process received or read in journals; the latest where there are many.
     """
 
-    chain: Chain
+    chain: CheckedChain
     at: Json
     state: RunState = field(default_factory=RunState)
     series: RunSeries = field(default_factory=RunSeries)
@@ -56,14 +56,14 @@ class SessionModels:
     substitutes: Mapping[str, Sampler] = field(default_factory=dict)
 
 
-def sampler_context(chain: Chain, seed: int, began: float, permission: Permission) -> SamplerContext:
+def sampler_context(chain: CheckedChain, seed: int, began: float, permission: Permission) -> SamplerContext:
     """The context of a run's samplers. Batches are found again by its name, so it is the same when it is resumed."""
     return SamplerContext(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
 
 
 @asynccontextmanager
 async def session_models(
-    model: Model, chain: Chain, context: SamplerContext, options: Options, request: Request
+    model: Model, chain: CheckedChain, context: SamplerContext, options: Options, request: Request
 ) -> AsyncIterator[SessionModels]:
     """Make the models of a session, and close them at its end."""
     async with AsyncExitStack() as made:
@@ -76,7 +76,11 @@ async def session_models(
 
 @asynccontextmanager
 async def with_substitutes(
-    models: SessionModels, chain: Chain, context: SamplerContext, request: Request, names: Mapping[str, Permission]
+    models: SessionModels,
+    chain: CheckedChain,
+    context: SamplerContext,
+    request: Request,
+    names: Mapping[str, Permission],
 ) -> AsyncIterator[SessionModels]:
     """Make the samplers that people named for single steps, and close them at the session's end."""
     async with AsyncExitStack() as made:
@@ -127,7 +131,7 @@ def result_of(run: LiveRun, last: Json, path: str | Path | None) -> Result:
     """The result of a finished run with this last state."""
     report = report_of(run.state, run.series)
     journal = None if path is None else str(path)
-    return Result(last, run.state.committed, report, answer_of(run.chain, last), journal)
+    return Result(last, run.state.committed, report, run.chain.answer(last), journal)
 
 
 class _SeriesObserver:

@@ -16,9 +16,9 @@ from unerring.api._session import LiveRun, new_allowance, run_session, sampler_c
 from unerring.api.journals.trust import given_permission, note_begun
 from unerring.api.options import ESCALATE_AFTER_ROUNDS, Options
 from unerring.api.planning import Target
-from unerring.api.resolve import Model, process_name, required_chain
+from unerring.api.resolve import Model, process_name
 from unerring.api.result import Result
-from unerring.core.chain import Chain, length_of, parameters_of, require_step, start_text, started
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.digests import differences, identity_of, same_process
 from unerring.core.journal.entries import Opened
 from unerring.core.numbers import MOST_SEED, require_whole
@@ -41,7 +41,7 @@ class NewRun:
     seed: of its samples.
     """
 
-    chain: Chain
+    chain: CheckedChain
     model: Model
     journal: str | Path | None
     policy: Policy
@@ -52,21 +52,21 @@ class NewRun:
 async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
     """Begin a run and go on to its end; where its journal holds the same run already, resume that one."""
     require_whole("seed", new.seed, -MOST_SEED, MOST_SEED)
-    chain = required_chain(new.chain)
+    chain = new.chain
     began = options.clock.time()
     path = None if new.journal is None else Path(new.journal)
     held = None if path is None else _held_run(path)
     permission = given_permission(options.allow_hosts)
     context = sampler_context(chain, new.seed, began if held is None else held.time, permission)
     async with session_models(new.model, chain, context, options, options.request) as models:
-        run = LiveRun(chain, started(chain))
+        run = LiveRun(chain, chain.start())
         opened = _opening_entry(new, run.at, models.sampler, options, began)
         if path is not None and held is not None:
             if options.min_replies is None and "min_replies" not in held.policy:  # began before there was a default
                 opened.policy.pop("min_replies", None)
             _require_same_run(path, held, opened)
             return await resume_run(path, chain, new.model, _for_resuming(options), stop, models)
-        require_step(chain, run.at)
+        chain.require_step(run.at)
         entries = [opened, *new_allowance(models.sampler, options)]
         with _new_journal(path) as journal:
             if path is not None:
@@ -98,12 +98,12 @@ def _opening_entry(new: NewRun, first_state: Json, sampler: Sampler, options: Op
     asked = {} if options.min_replies is None else {"min_replies": options.min_replies}
     return Opened(
         process=process_name(new.chain),
-        parameters=parameters_of(new.chain),
+        parameters=new.chain.parameters(),
         model=sampler.name,
         policy=policy.to_json() | asked,
         seed=new.seed,
-        start=start_text(new.chain, first_state),
-        length=length_of(new.chain),
+        start=new.chain.start_text(first_state),
+        length=new.chain.length(),
         software=f"unerring {version('unerring')}",
         time=began,
         plan=new.plan,

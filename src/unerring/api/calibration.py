@@ -23,7 +23,8 @@ from unerring.api.resolve import (
     required_chain,
 )
 from unerring.core.arguments import require_callable, require_made, require_path
-from unerring.core.chain import Chain, parameters_of
+from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import MOST_SEED, require_whole
 from unerring.core.planning.calibration import Calibration, VoterCount, pilot_spend
 from unerring.core.request import Request
@@ -32,7 +33,7 @@ from unerring.errors import InputError, Interrupted
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig, StopRequest, replies_of_process
 from unerring.runtime.ensemble import require_request, samplers_of
-from unerring.runtime.pilot import Pilot, can_be_entered
+from unerring.runtime.pilot import Pilot
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.signals import run_stoppable
 
@@ -134,7 +135,7 @@ async def _calibrate(
         context = SamplerContext(asked.seed, run, given_permission(options.allow_hosts))
         sampler = make_sampler(asked.model, chain, context, stack)
         require_request(options.request, samplers_of(sampler))
-        calibration = _begun_calibration(_blank_calibration(asked, sampler, policy, options.request), path)
+        calibration = _begun_calibration(_blank_calibration(asked, chain, sampler, policy, options.request), path)
         if path is not None:
             require_writable(path, "the calibration")
         calibration.asked_for = max(asked.samples, calibration.samples)
@@ -162,20 +163,22 @@ async def _calibrate(
     return calibration
 
 
-def _blank_calibration(asked: _PilotRequest, sampler: Sampler, policy: Policy, request: Request) -> Calibration:
+def _blank_calibration(
+    asked: _PilotRequest, chain: CheckedChain, sampler: Sampler, policy: Policy, request: Request
+) -> Calibration:
     """A calibration with nothing counted yet."""
     return Calibration(
-        process=process_name(asked.chain),
-        parameters=parameters_of(asked.chain),
+        process=process_name(chain),
+        parameters=chain.parameters(),
         model=sampler.name,
-        judged_by="truth" if hasattr(asked.chain, "truth") else "votes",
+        judged_by="truth" if chain.truth is not None else "votes",
         temperature=policy.later_temperature,
         flag_rules=policy.flags,
         seed=asked.seed,
         software=f"unerring {version('unerring')}",
         request=request.to_json(),
-        walked=not can_be_entered(asked.chain),
-        voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1) * wordings_asked(asked.chain, sampler))],
+        walked=not chain.can_be_entered,
+        voters=[VoterCount("") for _ in range(getattr(sampler, "rotation", 1) * wordings_asked(chain, sampler))],
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from unerring.adapters.prices import price_of
 from unerring.api.budget import PriceTable, price_table
 from unerring.api.calibration_files import read_calibration, shipped_calibration
-from unerring.api.resolve import Model, process_name, recommended_policy, sampler_for
+from unerring.api.resolve import Model, process_name, recommended_policy, required_chain, sampler_for
 from unerring.core.arguments import require_path
-from unerring.core.chain import Chain, length_of, started, subtask_at
+from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import require_share
 from unerring.core.planning.assumptions import Assumptions, measured_assumptions
 from unerring.core.planning.calibration import Calibration
@@ -101,17 +102,18 @@ class Target:
 
 
 def planned_policy(
-    chain: Chain, model: Model, target: Target, request: Request = PLAIN
+    chain: Chain | CheckedChain, model: Model, target: Target, request: Request = PLAIN
 ) -> tuple[Policy, dict[str, Any]] | None:
     """The policy that reaches the target on a chain, and its plan for the journal.
 
     None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
     """
     PlanRequest(target.rule)
-    calibration, steps = _calibration_of(model, target), length_of(chain)
+    checked = required_chain(chain)
+    calibration, steps = _calibration_of(model, target), checked.length()
     if calibration is None or steps is None:
         return None
-    _require_same(calibration, chain, model)
+    _require_same(calibration, checked, model)
     _require_same_request(calibration, request)
     assumed, job = measured_assumptions(calibration), PlannedJob(steps, target.success)
     try:
@@ -130,7 +132,7 @@ def planned_policy(
     return policy, plan_entry(assumed, races, job)
 
 
-def _require_same(calibration: Calibration, chain: Chain, model: Model) -> None:
+def _require_same(calibration: Calibration, chain: CheckedChain, model: Model) -> None:
     """Raise `InputError` for a calibration of another model or process; its parameters may be others."""
     specified = [model] if isinstance(model, str) else model
     if isinstance(specified, list | tuple) and all(isinstance(one, str) for one in specified):
@@ -161,9 +163,9 @@ def _require_same_request(calibration: Calibration, request: Request) -> None:
         )
 
 
-def _require_same_wordings(calibration: Calibration, chain: Chain, model: Model) -> None:
+def _require_same_wordings(calibration: Calibration, chain: CheckedChain, model: Model) -> None:
     """Raise `InputError` where the process is not asked in as many wordings as the calibration: each is a voter."""
-    first = subtask_at(chain, started(chain), 0)
+    first = chain.subtask(chain.start(), 0)
     measured_in = max(wording_of(voter.name) for voter in calibration.voters)
     if measured_in == 1 and (first is None or not first.paraphrases):
         return
@@ -176,12 +178,12 @@ def _require_same_wordings(calibration: Calibration, chain: Chain, model: Model)
         )
 
 
-def wordings_asked(chain: Chain, sampler: Sampler) -> int:
+def wordings_asked(chain: CheckedChain, sampler: Sampler) -> int:
     """The number of wordings that a step is asked in; each wording is a voter.
 
     Raises `InputError` where models that take turns are asked in different numbers of wordings.
     """
-    first = subtask_at(chain, started(chain), 0)
+    first = chain.subtask(chain.start(), 0)
     members = sampler.members if isinstance(sampler, Ensemble) else (sampler,)
     calibration = {1 if first is None else len(first.wordings(member.compact)) for member in members}
     if len(calibration) > 1:

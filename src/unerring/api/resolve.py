@@ -16,8 +16,9 @@ from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import import_object, installed_models, is_user_model, user_sampler
 from unerring.adapters.scrubbing import about_words
 from unerring.adapters.user_frames import error_with_place
-from unerring.core.chain import MADE_WITH, Chain, parameters_of
-from unerring.core.chain_form import misfit, not_a_chain
+from unerring.core.chain import Chain
+from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
+from unerring.core.checked_chain import MADE_WITH, CheckedChain
 from unerring.core.journal.digests import SCRIPT_MODULE, same_process
 from unerring.core.short_text import short
 from unerring.core.suggestions import did_you_mean
@@ -35,34 +36,35 @@ Model: TypeAlias = str | Sampler | Function | Sequence["Model"]
 _OPENAI_MODEL_NAME = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how OpenAI's model names begin
 
 
-def process_name(chain: Chain) -> str:
+def process_name(chain: CheckedChain) -> str:
     """The name of a chain in journals: of a shipped one, or its own attribute `name`, else `package.module:Class`."""
     for name, shipped in SHIPPED.items():
-        if type(chain) is shipped:
+        if type(chain.original) is shipped:
             return name
-    own = getattr(chain, "name", None)
+    own = chain.name
     if isinstance(own, str) and own and own not in SHIPPED:
         return own
     return class_name(chain)
 
 
-def require_process(journal: str | Path, process: str, chain: Chain) -> None:
+def require_process(journal: str | Path, process: str, chain: CheckedChain) -> None:
     """Raise `InputError` where the run in a journal is of another process."""
     if not any(same_process(process, name) for name in (process_name(chain), class_name(chain))):
         raise InputError(f"{journal} holds a run of {process}, not of {process_name(chain)}")
 
 
-def class_name(chain: Chain) -> str:
+def class_name(chain: CheckedChain) -> str:
     """The place of a chain's class: `package.module:Class`."""
-    return f"{type(chain).__module__}:{type(chain).__qualname__}"
+    kind = type(chain.original)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def calibration_advice(chain: Chain, model: Model) -> str:
+def calibration_advice(chain: CheckedChain, model: Model) -> str:
     """How to calibrate a model on a chain: as a command where both have names, else in Python."""
     specified = [model] if isinstance(model, str) else model
     if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
         return "unerring.calibrate(chain, model, out='cal.json'), then unerring.Target(calibration='cal.json')"
-    parameters = parameters_of(chain).items()
+    parameters = chain.parameters().items()
     texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in parameters)
     settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
     models = (word for one in specified for word in ("--model", one))
@@ -80,7 +82,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
     made = SHIPPED[name] if name in SHIPPED else _imported_process(name)
     if isinstance(made, type):
         # a journal may name any class; only a class of chains is called
-        if not isinstance(made, Chain):
+        if not is_chain(made):
             raise InputError(not_a_chain(made, name))
         try:
             inspect.signature(made).bind(**parameters)
@@ -89,7 +91,7 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
             raise InputError(f"{name} cannot be made with these parameters: {error}; it takes {takes}") from None
         try:
             made = made(**parameters)
-            if not hasattr(made, "parameters"):
+            if own_method(made, "parameters") is None:
                 with suppress(AttributeError, TypeError):  # a class with slots
                     setattr(made, MADE_WITH, dict(parameters))
         except UnerringError:
@@ -98,23 +100,28 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
             raise UserCodeFailed(f"{name} cannot be made: {error_with_place(error)}") from error
     elif parameters:
         raise InputError(f"{name} is an object, not a class; it takes no parameters")
-    return required_chain(made, name)
+    return required_chain(made, name).original
 
 
-def required_chain(chain: Any, name: str = "") -> Chain:
-    """The chain; raises `InputError` for another object, and for a method that is misspelled or cannot be called."""
-    if isinstance(chain, type) and isinstance(chain, Chain):
+def required_chain(chain: Any, name: str = "") -> CheckedChain:
+    """A user's chain, as the runtime calls it.
+
+    Raises `InputError` for another object, and for a method that is misspelled or cannot be called.
+    """
+    if isinstance(chain, CheckedChain):
+        return chain
+    if isinstance(chain, type) and is_chain(chain):
         raise InputError(f"{chain.__name__} is a class: pass an object of it, {chain.__name__}(...)")
-    if isinstance(chain, type) or not isinstance(chain, Chain):
+    if isinstance(chain, type) or not is_chain(chain):
         raise InputError(not_a_chain(chain, name))
     if (wrong := misfit(chain)) is not None:
         raise InputError(wrong)
-    return chain
+    return CheckedChain(chain)
 
 
 def require_chain_and_model(chain: Any, model: Model) -> None:
     """Raise `InputError` for a chain that is none, and where chain and model are swapped."""
-    if not isinstance(chain, Chain) and isinstance(model, Chain):
+    if not is_chain(chain) and is_chain(model):
         raise InputError("the chain comes first and then the model: run(chain, model); here they are swapped")
     if isinstance(chain, str):
         raise InputError(f"a chain is an object, such as unerring.Hanoi(disks=3); it cannot be the text {chain!r:.40}")
@@ -154,7 +161,7 @@ class SamplerContext:
 
 
 @contextmanager
-def sampler_for(model: Model, chain: Chain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
+def sampler_for(model: Model, chain: CheckedChain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
     """A sampler to read the properties of; it may not be asked, since an endpoint's is made without its key."""
     with ExitStack() as stack:
         yield make_sampler(model, chain, SamplerContext(seed, permission=replace(permission, sends=False)), stack)
@@ -162,7 +169,7 @@ def sampler_for(model: Model, chain: Chain, seed: int, permission: Permission = 
 
 def make_sampler(
     model: Model,
-    chain: Chain,
+    chain: CheckedChain,
     context: SamplerContext,
     stack: ExitStack | AsyncExitStack,
     escalate: Model | None = None,
@@ -183,7 +190,7 @@ def make_sampler(
 
 
 def _turns_and_reserves(
-    model: Model, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack
+    model: Model, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
 ) -> tuple[list[Sampler], list[Sampler]]:
     """The samplers of a model: those that take turns, and those in reserve."""
     if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
@@ -198,7 +205,9 @@ def _turns_and_reserves(
     return [_sampler_of_one(model, chain, context, stack)], []
 
 
-def _sampler_of_one(model: Model, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack) -> Sampler:
+def _sampler_of_one(
+    model: Model, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
+) -> Sampler:
     if isinstance(model, str):
         return _sampler_of_spec(model, chain, context, stack)
     if hasattr(model, "sample") and not isinstance(model, type):
@@ -210,7 +219,9 @@ def _sampler_of_one(model: Model, chain: Chain, context: SamplerContext, stack: 
     raise InputError(f"a model is a specification, a function or a sampler, not {short(model)}")
 
 
-def _sampler_of_spec(asked: str, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack) -> Sampler:
+def _sampler_of_spec(
+    asked: str, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
+) -> Sampler:
     """The sampler of a specification; errors leave out what in it may be a secret."""
     try:
         return _sampler_of_provider(asked, chain, context, stack)
@@ -219,7 +230,7 @@ def _sampler_of_spec(asked: str, chain: Chain, context: SamplerContext, stack: E
 
 
 def _sampler_of_provider(
-    model: str, chain: Chain, context: SamplerContext, stack: ExitStack | AsyncExitStack
+    model: str, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
 ) -> Sampler:
     spec = model_for_chain(chain, model)
     provider, _, rest = spec.partition("/")
@@ -229,10 +240,9 @@ def _sampler_of_provider(
         drafting = parse_embedded_spec(spec)[1] == (DRAFT,)
         return EmbeddedDrafter(spec) if drafting else _closed_at_end(EmbeddedSampler(spec, context.seed), stack)
     if provider == "noise":
-        rehearse = getattr(chain, "rehearse", None)
-        if rehearse is None:
+        if chain.rehearse is None:
             raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
-        return _closed_at_end(NoisySampler(rehearse, **_noise_parameters(rest)), stack)
+        return _closed_at_end(NoisySampler(chain.rehearse, **_noise_parameters(rest)), stack)
     if provider == "openai":
         from unerring.adapters.openai import OpenAISampler
 
@@ -266,7 +276,7 @@ def _suggestion(spec: str) -> str:
     return f"{like[:-1]}{slash}{rest}?" if like else ""
 
 
-def require_model(model: Model, chain: Chain) -> None:
+def require_model(model: Model, chain: CheckedChain) -> None:
     """Raise `InputError` for a model that is none or cannot be made; it is not asked."""
     with sampler_for(model, chain, 0):
         return
@@ -305,11 +315,11 @@ def _noise_parameters(text: str) -> dict[str, float]:
     return figures
 
 
-def model_for_chain(chain: Chain, model: Model) -> Any:
+def model_for_chain(chain: CheckedChain, model: Model) -> Any:
     """The model of a run: `embedded` means the embedded model that was trained for the process."""
     if isinstance(model, list | tuple) and len(model) == 1:
         return model_for_chain(chain, model[0])
-    own: str | None = getattr(chain, "embedded", None)
+    own = chain.embedded
     return own if own is not None and model == "embedded" else model
 
 
@@ -324,13 +334,13 @@ def recommended_policy(model: Model) -> Policy | None:
 
 
 def speculation_for(
-    speculate: Model, chain: Chain, sampler: Sampler, context: SamplerContext, stack: ExitStack | AsyncExitStack
+    speculate: Model, chain: CheckedChain, sampler: Sampler, context: SamplerContext, stack: ExitStack | AsyncExitStack
 ) -> Speculation | None:
     """The source of a run's guesses: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
     context = replace(
         context, permission=replace(context.permission, journal=None)
     )  # named by the user, never by a journal
-    own: Callable[[Json], Json] | None = getattr(chain, "guess", None)
+    own = chain.guess
     if speculate == "auto":
         drafter: str | None = getattr(sampler, "drafter", None)
         speculate = drafter or ("guess" if own else "leader")

@@ -4,29 +4,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
 from unerring.api._terminal_progress import progress_observer
 from unerring.api.options import Options
-from unerring.api.resolve import Model
+from unerring.api.resolve import Model, required_chain
 from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
-from unerring.core.chain import Chain
+from unerring.core.chain import Chain, S
 from unerring.errors import Stopped
 from unerring.runtime.config import StopRequest
 from unerring.runtime.signals import run_stoppable
 
 
 def run(
-    chain: Chain,
+    chain: Chain[S, Any],
     model: Model = "embedded",
     journal: str | Path | None = None,
     k: int | None = None,
     seed: int = 0,
     options: Options = Options(),
-) -> Result:
+) -> Result[S]:
     """Run a chain to its end, every step decided by voting; or resume the run that its journal holds already.
 
     chain: the process.
@@ -46,22 +47,22 @@ def run(
     at once.
     """
     policy, plan = run_policy(chain, model, k, options)
-    new = NewRun(chain, model, journal, policy, plan, seed)
+    new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
     with _named_by_stops(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: start_run(new, shown, stop), options.grace)
 
 
 async def arun(
-    chain: Chain,
+    chain: Chain[S, Any],
     model: Model = "embedded",
     journal: str | Path | None = None,
     k: int | None = None,
     seed: int = 0,
     options: Options = Options(),
-) -> Result:
+) -> Result[S]:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
     policy, plan = run_policy(chain, model, k, options)
-    new = NewRun(chain, model, journal, policy, plan, seed)
+    new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
     with _named_by_stops(journal), _with_progress(options, default=False) as shown:
         return await start_run(new, shown, StopRequest())
 

@@ -11,7 +11,7 @@ from unerring.adapters.tables.jsonl import json_line
 from unerring.api import calibration as measuring
 from unerring.api import planning
 from unerring.api.calibration_files import read_calibration, shipped_calibration
-from unerring.api.resolve import make_chain
+from unerring.api.resolve import make_chain, required_chain
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,
@@ -34,7 +34,6 @@ from unerring.cli.options import (
 )
 from unerring.cli.progress import PilotProgress
 from unerring.cli.text.plan import calibration_text, plan_text
-from unerring.core.chain import length_of
 from unerring.core.planning.assumptions import Assumptions, measured_assumptions, stated_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
@@ -114,7 +113,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if calibration.samples < samples:
         click.echo(f"The process has only {calibration.steps:,} steps; all of them were asked.", err=True)
     if out is not None and not as_json:
-        steps = length_of(chain) or calibration.steps
+        steps = required_chain(chain).length() or calibration.steps
         click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target 0.95", err=True)
     return DONE
 

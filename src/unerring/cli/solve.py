@@ -115,7 +115,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     def chain_of(text: str) -> Solve | Sort:
         kind = ways(text) if roles == "auto" else roles
         chain = sorting(text) if kind == SORT else Solve(text, kind, depth, parts, nodes, shortlist, parse)
-        if not models and not hasattr(chain, "embedded"):
+        if not models and chain.embedded is None:
             raise InputError(
                 "this problem needs a --model: the embedded model only solves products (46048 * 42098) and sorts "
                 "whole numbers (Sort 3, -1, 2)"

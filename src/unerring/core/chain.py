@@ -1,26 +1,29 @@
-"""What a user writes: a chain of steps, each a question with a canonical answer."""
+"""What users write: a chain of steps, each a question with a canonical answer."""
 
 import json
+from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import short
-from unerring.core.user_code import OWN_ERRORS, json_of, raise_own, wrong_return
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.echo import MAX_ECHO_CHARS
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Message
 
-if TYPE_CHECKING:  # defaults of type parameters, so that a bare `Chain` or `Result` passes strict type checkers
+if TYPE_CHECKING:
+    from typing import Protocol as Structural
+
     from typing_extensions import TypeVar as DefaultedTypeVar
 
+    # With defaults a bare `Chain` or `Result` passes strict type checkers.
     S = DefaultedTypeVar("S", default=Any)
+    C = DefaultedTypeVar("C", default=Any)
 else:
-    S = TypeVar("S")
+    S, C = TypeVar("S"), TypeVar("C")
+    Structural = Generic
 
-MADE_WITH = "_unerring_made_with"  # attribute of a chain without parameters() that was made by its name
 ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
 
 
@@ -148,40 +151,98 @@ def _require_stop(stop: object) -> None:
         raise TypeError(f'stop of a Subtask is a tuple of strings, such as ("\\n\\n",); this is {stop!r:.80}')
 
 
-@runtime_checkable
-class Chain(Protocol):
-    """A process whose steps depend on each other. States and choices are JSON data.
+class OptionalMethods(ABC, Generic[S, C]):
+    """What a chain may have besides its three methods: each has a default here."""
 
-    All three methods must be functions of their arguments alone: resuming a run calls them again and
-    expects the same results. They may also offer, each optional:
+    name: str | None = None
+    """The name of the process in journals, wherever its class is defined; without one that is `module:Class`."""
+    version: Any = None
+    """Text or a number that changes where the code changes what steps mean; compared when a run is resumed."""
+    embedded: str | None = None
+    """The embedded model that was trained on the compact prompts, where that is not `embedded`."""
 
-    - `check(state, choice) -> RedFlag | None`: flag a parsed answer that cannot be right;
-    - `verify(choices, finished) -> str | None`: judge the decided choices, in the order of the steps, without
-      any model; None if all hold, else what is wrong. `finished` says that no step is to follow;
-    - `truth(state) -> choice`: the right choice where it is known, for measuring models, never for deciding;
-    - `rehearse(prompt) -> Rehearsal`: answers for the noise sampler, which stands in for a model;
-    - `length() -> int`: the number of steps, for progress and planning; a run that does not end there is stopped;
-    - `state_at(step) -> state`: the state before any step, so that models can be measured on steps drawn at random;
-    - `answer(state) -> JSON data`: what a finished run came to, from its last state;
-    - `parameters() -> dict`: the arguments that make this chain again, kept in the journal;
-    - `place(state) -> JSON data`: what the question at a state hangs on, where that is less than all of it: `subtask`,
-      its parser and `check` use no more. Samples that were asked ahead are good wherever the place is the same;
-    - `beside(state) -> state | None`: a state with the place of the next one, whatever the step comes to, for steps
-      that do not wait for each other; None where the next question hangs on this one's answer. It goes with `place`;
-    - `name: str`: what the process is called in journals, wherever its class is defined; without it that is
-      `module:Class`;
-    - `version`: text or a number that changes where the code changes what steps mean; compared when a run is resumed;
-    - `embedded: str`: the embedded model that was trained on its compact prompts, where that is not `embedded`.
+    def check(self, state: S, choice: C) -> RedFlag | None:
+        """Flag a parsed answer that cannot be right."""
+        return None
+
+    def verify(self, choices: Iterable[C], finished: bool) -> str | None:
+        """Judge the decided choices, in the order of the steps, without a model; say what is wrong, None if nothing.
+
+        `finished` says that no step is to follow.
+        """
+        return None
+
+    def truth(self, state: S) -> C:
+        """The right choice, for measuring models where it is known. It never decides a step."""
+        raise NotImplementedError
+
+    def rehearse(self, prompt: str) -> "Rehearsal":
+        """Answers for the noise sampler, which stands in for a model."""
+        raise NotImplementedError
+
+    def guess(self, state: S) -> C:
+        """The probable choice, for asking the next step ahead. It never votes."""
+        raise NotImplementedError
+
+    def length(self) -> int | None:
+        """The number of steps, for progress and planning; a run that does not end there is stopped."""
+        return None
+
+    def state_at(self, step: int) -> S:
+        """The state before any step, so that models can be measured on steps drawn at random."""
+        raise NotImplementedError
+
+    def answer(self, state: S) -> Any:
+        """The answer of a finished run, from its last state, as JSON data."""
+        return None
+
+    def parameters(self) -> dict[str, Any]:
+        """The arguments that make this chain again, as JSON data, kept in the journal."""
+        return {}
+
+    def place(self, state: S) -> Any:
+        """The part of a state that its question depends on, as JSON data.
+
+        `subtask`, its parser and `check` use no more. Samples that were asked ahead are good wherever it is the same.
+        """
+        return state
+
+    def beside(self, state: S) -> S | None:
+        """A state with the place of the next one, for steps that do not wait for each other.
+
+        None where the next question depends on this one's answer.
+        """
+        return None
+
+
+# To type checkers any class with the three methods is a chain, whether or not it inherits. A class that inherits gets
+# the defaults, and its methods are checked against them.
+class Chain(OptionalMethods[S, C], Structural[S, C]):  # type: ignore[misc]
+    """A process whose steps depend on each other; generic in its states and choices, which are JSON data.
+
+    Inherit from it, or write any class with `start`, `subtask` and `advance`; `OptionalMethods` says what else a chain
+    may have. All methods must be functions of their arguments alone: resuming a run calls them again and expects the
+    same results.
     """
 
-    def start(self) -> Json:
+    def start(self) -> S:
         """The state before the first step."""
+        raise NotImplementedError
 
-    def subtask(self, state: Json) -> Subtask | None:
+    def subtask(self, state: S) -> Subtask | None:
         """The question that decides the step from `state`, or None if the chain ends here."""
+        raise NotImplementedError
 
-    def advance(self, state: Json, choice: Json) -> Json:
+    def advance(self, state: S, choice: C) -> S:
         """The state after the step."""
+        raise NotImplementedError
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> Any:
+        """Any class with the three methods is a chain to `isinstance`."""
+        if cls is not Chain:
+            return NotImplemented
+        return all(getattr(other, method, None) is not None for method in ("start", "subtask", "advance"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,174 +263,3 @@ class Rehearsal:
         fits = isinstance(self.wrong, list | tuple) and len(self.wrong) > 0
         if not fits or not all(isinstance(one, str) for one in self.wrong):
             raise TypeError(f"Rehearsal(wrong=...) is a tuple of one or more texts, not {short(self.wrong)}")
-
-
-def started(chain: Chain) -> Json:
-    """The state before the first step."""
-    try:
-        return chain.start()
-    except OWN_ERRORS as error:
-        raise_own(error, "start", None, chain.start)
-
-
-def start_text(chain: Chain, state: Json) -> str:
-    """A chain's first state as canonical text; raises `WrongReturn` for one that is no JSON data."""
-    return json_of(state, "start", "state", None, chain.start)
-
-
-def require_step(chain: Chain, state: Json) -> None:
-    """Raise `WrongReturn` for a chain whose first question is None, unless its length() is 0."""
-    if subtask_at(chain, state, 0) is None and length_of(chain) != 0:
-        said = (
-            "returned None at the first state: the process has no steps; is a return missing? A process that may be "
-            "empty says so by length() = 0"
-        )
-        raise wrong_return("subtask", said, None, chain.subtask)
-
-
-def subtask_at(chain: Chain, state: Json, step: int) -> Subtask | None:
-    """The question of a step; raises `WrongReturn` where the chain gives anything else."""
-    try:
-        subtask = chain.subtask(state)
-    except OWN_ERRORS as error:
-        method = "subtask" if state is not None or step == 0 else "advance() returned None, subtask"
-        raise_own(error, method, step, chain.subtask)
-    if subtask is not None and not isinstance(subtask, Subtask):
-        said = f"returned {short(subtask)}; it returns a Subtask, or None at the end"
-        raise wrong_return("subtask", said, step, chain.subtask)
-    return subtask
-
-
-def advanced(chain: Chain, state: Json, choice: Json, step: int) -> Json:
-    """The state after a step."""
-    try:
-        return chain.advance(state, choice)
-    except OWN_ERRORS as error:
-        raise_own(error, "advance", step, chain.advance)
-
-
-def check_of(chain: Chain) -> Callable[[Json, Json], RedFlag | None] | None:
-    """The chain's own check, if it has one."""
-    check: Callable[[Json, Json], RedFlag | None] | None = getattr(chain, "check", None)
-    return check
-
-
-def flag_of(
-    check: Callable[[Json, Json], RedFlag | None], state: Json, choice: Json, step: int | None = None
-) -> RedFlag | None:
-    """The red flag that a chain's check returns or raises; anything else from it is an error of its own."""
-    try:
-        flag = check(state, choice)
-    except RedFlag as raised:
-        flag = raised
-    except OWN_ERRORS as error:
-        raise_own(error, "check", step, check)
-    if flag is not None and not isinstance(flag, RedFlag):
-        said = f"returned {short(flag)}; it returns a RedFlag, or None for an answer that may vote"
-        raise wrong_return("check", said, step, check)
-    return flag
-
-
-def length_of(chain: Chain) -> int | None:
-    """The chain's number of steps, if it says."""
-    length: Callable[[], int | None] | None = getattr(chain, "length", None)
-    if length is None:
-        return None
-    found = _from(length, "length")
-    if found is not None and (type(found) is not int or found < 0):
-        raise wrong_return("length", f"returned {short(found)}; it returns the number of steps", None, length)
-    return found
-
-
-def answer_of(chain: Chain, state: Json) -> Json:
-    """What a run that ended in `state` came to; None if the chain does not say."""
-    answer: Callable[[Json], Json] | None = getattr(chain, "answer", None)
-    if answer is None:
-        return None
-    found: Json = _from(answer, "answer", state)
-    json_of(found, "answer", "answer", None, answer)
-    return found
-
-
-def says_parameters(chain: Chain) -> bool:
-    """Whether the arguments that make the chain again are known: its own `parameters()`, or made by its name."""
-    return hasattr(chain, "parameters") or hasattr(chain, MADE_WITH)
-
-
-def parameters_of(chain: Chain) -> dict[str, Json]:
-    """The arguments that make the chain again; empty if it does not say."""
-    parameters: Callable[[], dict[str, Json]] | None = getattr(chain, "parameters", None)
-    if parameters is None:
-        return dict(getattr(chain, MADE_WITH, {}))
-    found = _from(parameters, "parameters")
-    if not isinstance(found, dict):
-        raise wrong_return("parameters", f"returned {short(found)}; it returns a dict", None, parameters)
-    json_of(found, "parameters", "parameters", None, parameters)
-    return found
-
-
-def truth_of(chain: Chain) -> Callable[[Json, int, bool], str] | None:
-    """The chain's right choice at a state of a step, as canonical text, where it knows any; null if that may be."""
-    truth: Callable[[Json], Json] | None = getattr(chain, "truth", None)
-    if truth is None:
-        return None
-
-    def text(state: Json, step: int, nullable: bool) -> str:
-        right = _from(truth, "truth", state, step=step)
-        if right is None and not nullable:
-            raise wrong_return("truth", "returned None: is a return missing?", step, truth)
-        return json_of(right, "truth", "choice", step, truth)
-
-    return text
-
-
-def state_at(chain: Chain, step: int) -> Json:
-    """The state before a step, of a chain that can be entered at any."""
-    enter: Callable[[int], Json] = getattr(chain, "state_at")  # noqa: B009  (no method of every chain)
-    return cast(Json, _from(enter, "state_at", step, step=step))
-
-
-def digest_at(chain: Chain, state: Json, step: int | None = None, made_by: str = "advance") -> str:
-    """The digest of what the question at a state depends on: all of the state, or the part that the chain names.
-
-    `step` is the one that is asked there, and `made_by` the method that gave the state: errors name them.
-    """
-    place: Callable[[Json], Json] | None = getattr(chain, "place", None)
-    if place is not None:
-        return digest_of(json_of(_from(place, "place", state, step=step), "place", "place", step, place))
-    before = None if step is None else step - 1
-    return digest_of(json_of(state, made_by, "state", before, getattr(chain, made_by)))
-
-
-def beside_of(chain: Chain) -> Callable[[Json], Json]:
-    """The chain's own `beside`; for most chains every question hangs on the answer before it."""
-    beside: Callable[[Json], Json] = getattr(chain, "beside", _nothing)
-    return beside
-
-
-def _nothing(state: Json) -> Json:
-    return None
-
-
-def verifier_of(chain: Chain) -> Callable[[Iterable[Json], bool], str | None] | None:
-    """The chain's own verifier of decided choices, if it has one; raises `WrongReturn` for what is no verdict."""
-    verify: Callable[[Iterable[Json], bool], str | None] | None = getattr(chain, "verify", None)
-    if verify is None:
-        return None
-
-    def verdict(choices: Iterable[Json], finished: bool) -> str | None:
-        found = _from(verify, "verify", choices, finished)
-        if found is not None and not isinstance(found, str):
-            said = f"returned {short(found)}; it returns None where all holds, else what is wrong, as text"
-            raise wrong_return("verify", said, None, verify)
-        return found
-
-    return verdict
-
-
-def _from(function: Callable[..., Any], method: str, *arguments: Any, step: int | None = None) -> Any:
-    """What a user's own method returns; an error of its own is passed on with a note of the method."""
-    try:
-        return function(*arguments)
-    except OWN_ERRORS as error:
-        raise_own(error, method, step, function)

@@ -1,13 +1,13 @@
-"""Whether an object's methods are those of a chain: none misspelled, each with the arguments that it is called with.
+"""Checks the methods of a chain before it is used: none is missing, misspelled, or takes other arguments.
 
-What is optional is looked up by its name, so that a misspelled method would be silence: it is an error instead, when
-the chain is made.
+An optional method that is misspelled would never be called, and nobody would notice: so it is an error.
 """
 
 import inspect
 from difflib import SequenceMatcher
 from typing import Any
 
+from unerring.core.chain import Chain
 from unerring.core.short_text import short
 from unerring.core.user_code import defined_at
 
@@ -28,14 +28,25 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 METHODS: dict[str, tuple[str, ...]] = REQUIRED | OPTIONAL
 
 
+def own_method(chain: Any, name: str) -> Any:
+    """A chain's own method; None where it has none, or only the default of the base class."""
+    method = getattr(chain, name, None)
+    return None if getattr(method, "__func__", method) is getattr(Chain, name) else method
+
+
+def is_chain(found: Any) -> bool:
+    """Whether an object or a class has the three methods that every chain needs."""
+    return all(own_method(found, method) is not None for method in REQUIRED)
+
+
 def not_a_chain(found: Any, name: str = "") -> str:
     """Why an object or a class is no chain, in one line."""
     kind = found if isinstance(found, type) else type(found)
     slips = [
         f"; is {other}() meant to be {method}()?"
         for method in REQUIRED
-        if not hasattr(found, method)
-        for other in sorted(_public_methods(kind, found))
+        if own_method(found, method) is None
+        for other in sorted(_public_methods(kind, found) - METHODS.keys())
         if _misspelled(other, method)
     ]
     return f"{name or short(found)} is no chain: it needs the methods start, subtask and advance{''.join(slips)}"
@@ -50,7 +61,7 @@ def misfit(chain: Any) -> str | None:
             return f"{name}.{method} is a method ({', '.join(takes)}) of a chain, but {wrong}{defined_at(function)}"
     for other in sorted(public - METHODS.keys()):
         for method in METHODS:
-            if _misspelled(other, method) and getattr(chain, method, None) is None:
+            if _misspelled(other, method) and own_method(chain, method) is None:
                 return (
                     f"{name}.{other}() is no method of a chain: is {method}() meant? If it is your own, call it "
                     f"_{other}(){defined_at(getattr(chain, other))}"

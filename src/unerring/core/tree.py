@@ -13,13 +13,13 @@ votes have not settled is judged at the end of its wave, in a wave of its own.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
-from unerring.core.chain import Subtask
+from unerring.core.chain import Chain, Subtask
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 
-Problem = dict[str, Any]
+Problem = dict[str, Any]  # JSON data of a problem, a state or a choice
 
 
 class ComposedAnswer(NamedTuple):
@@ -64,7 +64,7 @@ class SplitLimits:
     nodes: int = 1000
 
 
-class Tree:
+class Tree(Chain[Problem, Problem]):
     """The chain that solves one problem by splitting it.
 
     A state is `{"problems": [...], "ask": role, "wave": [numbers], "turn": n, "most": parts}`: the problems so far,
@@ -82,11 +82,11 @@ class Tree:
         self.limits = limits
         self.shortlist = shortlist
 
-    def start(self) -> Json:
+    def start(self) -> Problem:
         whole: Problem = {"problem": self.problem, "depth": 0, "of": None}
         return self._wave([whole], "solve" if self._deepest(0) else "split", [0])
 
-    def place(self, state: Any) -> Json:
+    def place(self, state: Problem) -> Problem:
         """What the question at a state hangs on, which is all that `subtask` and its parser see."""
         if not state["wave"]:
             return {"answer": self.answer(state)}
@@ -102,12 +102,12 @@ class Tree:
             return place | ({"before": problems[at - 1]["answer"]} if self.roles.linear and at > 1 else {})
         return place | _apart(problems, one)
 
-    def beside(self, state: Any) -> Json:
+    def beside(self, state: Problem) -> Problem | None:
         """The state at the wave's next turn, without what this one comes to; None at the last one."""
         return state | {"turn": state["turn"] + 1} if state["turn"] + 1 < len(state["wave"]) else None
 
-    def subtask(self, state: Any) -> Subtask | None:
-        place = cast(Problem, self.place(state))
+    def subtask(self, state: Problem) -> Subtask | None:
+        place = self.place(state)
         problem = place.get("problem")
         if problem is None:
             return None
@@ -126,7 +126,7 @@ class Tree:
                 asked = _reading(composing, lambda value: {"answer": value})
         return replace(asked, shortlist=self.shortlist)
 
-    def advance(self, state: Any, choice: Any) -> Json:
+    def advance(self, state: Problem, choice: Problem) -> Problem:
         problems, at = list(state["problems"]), state["wave"][state["turn"]]
         one = problems[at] = dict(problems[at])
         if "pick" in choice:
@@ -142,7 +142,7 @@ class Tree:
         state = state | {"problems": problems}
         return self.beside(state) or self._following(problems, state["ask"], state["wave"])
 
-    def answer(self, state: Any) -> Json:
+    def answer(self, state: Problem) -> Json:
         """The answer to the whole problem."""
         found: Json = state["problems"][0]["answer"]
         return found
@@ -150,13 +150,13 @@ class Tree:
     def _deepest(self, depth: int) -> bool:
         return depth >= (1 if self.roles.linear else self.limits.depth)
 
-    def _wave(self, problems: list[Problem], ask: str, wave: list[int]) -> Json:
+    def _wave(self, problems: list[Problem], ask: str, wave: list[int]) -> Problem:
         most = 0
         if ask == "split":
             most = min(self.limits.parts, (self.limits.nodes - len(problems)) // len(wave))
-        return cast(Json, {"problems": problems, "ask": ask, "wave": wave, "turn": 0, "most": most})
+        return {"problems": problems, "ask": ask, "wave": wave, "turn": 0, "most": most}
 
-    def _following(self, problems: list[Problem], ask: str, wave: list[int]) -> Json:
+    def _following(self, problems: list[Problem], ask: str, wave: list[int]) -> Problem:
         """The state at the first turn of the wave that follows one."""
         judged = [at for at in wave if "candidates" in problems[at]]
         if judged:
@@ -264,11 +264,11 @@ class Node:
 
 def grown(tree: Tree, choices: Iterable[Any]) -> Node:
     """The tree as the decided choices, in the order of the steps, have made it so far."""
-    state = cast(Any, tree.start())
+    state = tree.start()
     steps: dict[int, list[int]] = {}
     for step, choice in enumerate(choices):
         steps.setdefault(state["wave"][state["turn"]], []).append(step)
-        state = cast(Any, tree.advance(state, choice))
+        state = tree.advance(state, choice)
     nodes = [
         Node(one["problem"], steps.get(at, []), [], one.get("how", ""), one.get("answer"), "answer" in one)
         for at, one in enumerate(state["problems"])

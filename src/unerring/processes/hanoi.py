@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
@@ -18,6 +18,7 @@ from unerring.processes.hanoi_wordings import other_wordings
 MOST_DISKS = 20
 MOST_WORDINGS = 3
 Pegs = list[list[int]]
+JsonObject = dict[str, Any]
 
 
 class Move(NamedTuple):
@@ -32,7 +33,7 @@ class IllegalMove(ValueError):
     """The rules of the game forbid the move; the message says which rule."""
 
 
-class Hanoi:
+class Hanoi(Chain[JsonObject, JsonObject]):
     """The chain: 2^disks - 1 dependent steps from all disks on peg 0 to all on peg 2.
 
     A state is `{"last": [disk, from, to] or null, "pegs": three lists}`; a choice is the whole answer carried
@@ -65,10 +66,10 @@ class Hanoi:
         """Pegs that disk 1 advances each time it moves: +1 for even disks, -1 (modulo 3) for odd."""
         return 1 if self.disks % 2 == 0 else -1
 
-    def start(self) -> Json:
+    def start(self) -> JsonObject:
         return _state(None, [list(range(self.disks, 0, -1)), [], []])
 
-    def subtask(self, state: Any) -> Subtask | None:
+    def subtask(self, state: JsonObject) -> Subtask | None:
         last, pegs = state["last"], state["pegs"]
         if len(pegs[2]) == self.disks:
             return None
@@ -79,15 +80,15 @@ class Hanoi:
             paraphrases=other_wordings(last, pegs, self.turn)[: self.wordings - 1] if self.wordings > 1 else (),
         )
 
-    def advance(self, state: Any, choice: Any) -> Json:
+    def advance(self, state: JsonObject, choice: JsonObject) -> JsonObject:
         return _state(choice["move"], choice["next_state"])
 
-    def truth(self, state: Any) -> Json:
+    def truth(self, state: JsonObject) -> JsonObject:
         """The right choice from a state of the run, by the strategy."""
         move = strategy(state["last"], state["pegs"], self.turn)
         return {"move": [*move], "next_state": [[*peg] for peg in moved(state["pegs"], move)]}
 
-    def state_at(self, step: int) -> Json:
+    def state_at(self, step: int) -> JsonObject:
         """The state before step number `step`, 0 <= step < 2^n, in O(n).
 
         Disk d moves at steps 2^(d-1) - 1 (mod 2^d), always one peg along the same direction, which
@@ -107,7 +108,7 @@ class Hanoi:
         direction = self.turn if disk % 2 == 1 else -self.turn
         return direction * ((step + (1 << disk - 1)) >> disk) % 3
 
-    def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
+    def verify(self, choices: Iterable[JsonObject], finished: bool) -> str | None:
         """Replay decided choices by the rules of the game alone; None if every move and state holds.
 
         The strategy is not consulted: any legal game passes. A finished one must have all disks on peg 2.
@@ -132,7 +133,7 @@ class Hanoi:
         return rehearse(prompt)
 
 
-def _state(last: Json, pegs: Any) -> Json:
+def _state(last: Json, pegs: Any) -> JsonObject:
     return {"last": last, "pegs": pegs}
 
 

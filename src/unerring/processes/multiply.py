@@ -9,15 +9,16 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import labelled
 from unerring.errors import InputError
 
 MOST_DIGITS = 1000  # of each factor: a million steps
+JsonObject = dict[str, Any]
 
 
-class Multiply:
+class Multiply(Chain[JsonObject, JsonObject]):
     """The chain: as many dependent steps as the digits of `a` times those of `b`.
 
     A state is `{"row": j, "place": i, "carry": c, "sum": digits}`: next is digit i of a times digit j of b, both
@@ -41,16 +42,16 @@ class Multiply:
     def length(self) -> int:
         return len(self._a) * len(self._b)
 
-    def start(self) -> Json:
+    def start(self) -> JsonObject:
         return {"row": 0, "place": 0, "carry": 0, "sum": "0" * (len(self._a) + len(self._b))}
 
-    def subtask(self, state: Any) -> Subtask | None:
+    def subtask(self, state: JsonObject) -> Subtask | None:
         if state["row"] == len(self._b):
             return None
         numbers = self._numbers(state)
         return Subtask(full_prompt(*numbers), parse, compact_prompt(*numbers))
 
-    def advance(self, state: Any, choice: Any) -> Json:
+    def advance(self, state: JsonObject, choice: JsonObject) -> JsonObject:
         row, place, total = state["row"], state["place"], state["sum"]
         total = _with_digit(total, row + place, choice["digit"])
         if place + 1 < len(self._a):
@@ -58,28 +59,28 @@ class Multiply:
         total = _with_digit(total, row + place + 1, choice["carry"])
         return {"row": row + 1, "place": 0, "carry": 0, "sum": total}
 
-    def answer(self, state: Any) -> Json:
+    def answer(self, state: JsonObject) -> int:
         """The product."""
         return int(state["sum"])
 
-    def truth(self, state: Any) -> dict[str, Json]:
+    def truth(self, state: JsonObject) -> JsonObject:
         """The right choice from any state."""
         return _worked_out(*self._numbers(state))
 
-    def state_at(self, step: int) -> Json:
+    def state_at(self, step: int) -> JsonObject:
         """The state before a step, counted from 0: rows that are done are a product, and the rest is walked."""
         if not 0 <= step <= self.length():
             raise InputError(f"the steps of this product are numbered 0 to {self.length():,}, not {step}")
         row, place = divmod(step, len(self._a))
         done = self.a * int(self._b[len(self._b) - row :] or "0")
-        state: Json = {"row": row, "place": 0, "carry": 0, "sum": str(done).zfill(len(self._a) + len(self._b))}
+        state = {"row": row, "place": 0, "carry": 0, "sum": str(done).zfill(len(self._a) + len(self._b))}
         for _ in range(place):
             state = self.advance(state, self.truth(state))
         return state
 
-    def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
+    def verify(self, choices: Iterable[JsonObject], finished: bool) -> str | None:
         """Check decided choices by arithmetic; None if all hold, and a finished sum is the product."""
-        state: Any = self.start()
+        state = self.start()
         for step, choice in enumerate(choices):
             if self.subtask(state) is None:
                 return f"step {step}: the product is done before it"
@@ -96,7 +97,7 @@ class Multiply:
         """Right and wrong answers to one of this chain's compact prompts, for the noise sampler."""
         return rehearse(prompt)
 
-    def _numbers(self, state: Any) -> tuple[int, int, int, int]:
+    def _numbers(self, state: JsonObject) -> tuple[int, int, int, int]:
         """A digit of each factor, the digit of the sum at their place, and the carry."""
         row, place = state["row"], state["place"]
         return int(self._a[-1 - place]), int(self._b[-1 - row]), int(state["sum"][-1 - row - place]), state["carry"]
@@ -108,12 +109,12 @@ def _with_digit(digits: str, place: int, digit: int) -> str:
     return f"{digits[:at]}{digit}{digits[at + 1 :]}"
 
 
-def _worked_out(x: int, y: int, so_far: int, carry: int) -> dict[str, Json]:
+def _worked_out(x: int, y: int, so_far: int, carry: int) -> JsonObject:
     tens, ones = divmod(x * y + so_far + carry, 10)
     return {"digit": ones, "carry": tens}
 
 
-def _words(choice: dict[str, Json]) -> str:
+def _words(choice: JsonObject) -> str:
     return f"digit {choice['digit']} and carry {choice['carry']}"
 
 

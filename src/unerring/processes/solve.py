@@ -83,7 +83,7 @@ class Solve(Tree):
             self.embedded = embedded
         right: Callable[[str], Json] | None = getattr(self.roles, "right", None)
         if right is not None:  # a chain that offers no `verify` is one whose choices nobody can judge offline
-            self.verify = partial(self._verified, right)
+            self.verify = partial(self._verified, right)  # type: ignore[method-assign]
         self._parameters: dict[str, Json] = {
             "problem": problem,
             "roles": roles,
@@ -99,9 +99,9 @@ class Solve(Tree):
 
     def _verified(self, right: Callable[[str], Json], choices: Iterable[Any], finished: bool) -> str | None:
         """Follow the decided choices, and compare each, and the answer, with what is right."""
-        state: Any = self.start()
+        state = self.start()
         for step, choice in enumerate(choices):
-            asked: Any = self.place(state)
+            asked = self.place(state)
             if "problem" not in asked:
                 return f"step {step}: the problem is solved before it"
             slip = self._slip(right, asked["problem"], choice)

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import labelled
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 
+JsonObject = dict[str, Any]
 MOST_NUMBERS = 10_000
 LARGEST = 10**12
 EXAMPLE = 38, -5, 1204, 0, -77, 38, 9, 512
@@ -71,7 +72,7 @@ def _numbers(listed: str, in_brackets: bool) -> list[int]:
     )
 
 
-class Sort:
+class Sort(Chain[JsonObject, int]):
     """The chain: from a list of integers to the same in ascending order, or with `descending` the other way round.
 
     Steps are the same for both, and what is last turned round is the answer.
@@ -108,16 +109,16 @@ class Sort:
             runs.append(sorted(first + second))
         return count
 
-    def start(self) -> Json:
+    def start(self) -> JsonObject:
         return {"runs": [[number] for number in self.numbers], "merged": []}
 
-    def subtask(self, state: Any) -> Subtask | None:
+    def subtask(self, state: JsonObject) -> Subtask | None:
         if len(state["runs"]) < 2:
             return None
         first, second = _heads(state)
         return Subtask(full_prompt(first, second), partial(parse, first, second), compact_prompt(first, second))
 
-    def advance(self, state: Any, choice: Any) -> Json:
+    def advance(self, state: JsonObject, choice: int) -> JsonObject:
         first, second, *others = state["runs"]
         merged = [*state["merged"], choice]
         if choice == first[0]:
@@ -128,18 +129,18 @@ class Sort:
             return {"runs": [first, second, *others], "merged": merged}
         return {"runs": [*others, merged + first + second], "merged": []}
 
-    def answer(self, state: Any) -> Json:
+    def answer(self, state: JsonObject) -> list[int]:
         """The numbers in the order that was asked for."""
-        found: list[Json] = state["runs"][0] if state["runs"] else []
+        found: list[int] = state["runs"][0] if state["runs"] else []
         return found[::-1] if self.descending else found
 
-    def truth(self, state: Any) -> Json:
+    def truth(self, state: JsonObject) -> int:
         """The right choice from any state."""
         return min(_heads(state))
 
-    def verify(self, choices: Iterable[Any], finished: bool) -> str | None:
+    def verify(self, choices: Iterable[int], finished: bool) -> str | None:
         """Check decided choices number by number; None if all hold, and a finished run is the sorted list."""
-        state: Any = self.start()
+        state = self.start()
         for step, choice in enumerate(choices):
             if self.subtask(state) is None:
                 return f"step {step}: the list is sorted before it"
@@ -156,7 +157,7 @@ class Sort:
         return rehearse(prompt)
 
 
-def _heads(state: Any) -> tuple[int, int]:
+def _heads(state: JsonObject) -> tuple[int, int]:
     first, second = state["runs"][:2]
     return first[0], second[0]
 

@@ -1,6 +1,7 @@
 """Run a model without voting, for comparison: one sample a step, carried forward whatever it is."""
 
 from unerring.core.chain import Chain
+from unerring.core.chain_form import own_method
 from unerring.core.voting.canonical import NotJson, canonical
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Settings
@@ -17,7 +18,7 @@ async def derailed_at(
 
     Needs a chain with `truth(state)`, which judges the samples.
     """
-    truth = getattr(chain, "truth", None)
+    truth = own_method(chain, "truth")
     if truth is None:
         raise InputError("to find where a model derails, the process needs a method truth(state)")
     state, step = chain.start(), 0

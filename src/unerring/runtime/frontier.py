@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from unerring.core.chain import Chain, advanced, digest_at, length_of
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Committed, Finished, Paused, Shortlisted
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.summary import counted
@@ -28,14 +28,14 @@ log = logging.getLogger("unerring")
 class Frontier:
     """The end of the committed chain. Only `commit` moves it, one step at a time and in order."""
 
-    def __init__(self, chain: Chain, ledger: Ledger, at: Json, config: RunConfig) -> None:
+    def __init__(self, chain: CheckedChain, ledger: Ledger, at: Json, config: RunConfig) -> None:
         self.chain = chain
         self.at = at
         self.config = config
         self._ledger = ledger
         first, most = ledger.state.committed, config.max_steps
         self._asked_end = None if most is None else first + most
-        self._length = length = length_of(chain)
+        self._length = length = chain.length()
         if length is None:
             self._end = self._asked_end
         elif first < length:
@@ -126,10 +126,10 @@ def paused_by(error: BaseException, time: float, latency: float | None) -> Pause
     return Paused("error", told(error), time, latency)
 
 
-def state_after(chain: Chain, state: Json, choice: str, step: int) -> tuple[Json, str]:
+def state_after(chain: CheckedChain, state: Json, choice: str, step: int) -> tuple[Json, str]:
     """The state that a choice leads to, and the digest of the step after it."""
-    following = advanced(chain, state, parsed(choice), step)
-    return following, digest_at(chain, following, step + 1)
+    following = chain.advance(state, parsed(choice), step)
+    return following, chain.digest(following, step + 1)
 
 
 def undecided_error(step: OpenStep) -> StepUndecided:

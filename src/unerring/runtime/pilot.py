@@ -15,19 +15,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from random import Random
-from typing import Any
 
-from unerring.core.chain import (
-    Chain,
-    advanced,
-    digest_at,
-    length_of,
-    require_step,
-    started,
-    state_at,
-    subtask_at,
-    truth_of,
-)
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Paused
 from unerring.core.planning.calibration import REPEAT_VOTES, Calibration, PilotSample, PilotStep, RepeatSampling
 from unerring.core.voting.canonical import Json, parsed
@@ -73,14 +62,14 @@ class Pilot:
     """Draws samples until a calibration holds as many as it was asked for."""
 
     def __init__(
-        self, chain: Chain, sampler: Sampler, calibration: Calibration, ledger: Ledger, config: RunConfig
+        self, chain: CheckedChain, sampler: Sampler, calibration: Calibration, ledger: Ledger, config: RunConfig
     ) -> None:
         """`ledger` is that of the pilot's own journal, with the samples of earlier sessions."""
         self._chain = chain
         self._calibration = calibration
         self._ledger = ledger
         self._config = config
-        self._truth = truth_of(chain)
+        self._truth = chain.truth
         self._free_slots = asyncio.Semaphore(calibration.at_once)
         self._in_flight = self.max_in_flight = 0  # samples
         self._voters = len(calibration.voters)
@@ -98,8 +87,8 @@ class Pilot:
         ledger, clock = self._ledger, self._config.clock
         try:
             if not self._enough:
-                require_step(self._chain, started(self._chain))
-            first = None if self._enough else subtask_at(self._chain, started(self._chain), 0)
+                self._chain.require_step(self._chain.start())
+            first = None if self._enough else self._chain.subtask(self._chain.start(), 0)
             if first is not None:
                 await self._sampling.probe_endpoints(first)
             await (self._walk(on_step) if self._calibration.walked else self._enter(on_step))
@@ -176,7 +165,7 @@ class Pilot:
 
     def _places(self) -> Iterator[PilotPlace]:
         """Random steps, none twice; in a resumed pilot those that follow."""
-        length = length_of(self._chain)
+        length = self._chain.length()
         assert length is not None
         chance, known = Random(f"steps of a pilot: {self._calibration.seed}"), set[int]()
         while len(known) < length:
@@ -185,22 +174,22 @@ class Pilot:
                 continue
             known.add(step)
             if len(known) > self._calibration.steps:
-                yield PilotPlace(step, state_at(self._chain, step))
+                yield PilotPlace(step, self._chain.state_at(step))
             else:
                 self._ledger.state.forget(step)
 
     async def _walk(self, on_step: Callable[[Calibration], None]) -> None:
         """Sample one step after the other, each from the state that the right choice of the step before leads to."""
         calibration = self._calibration
-        state = started(self._chain) if calibration.steps == 0 else calibration.at
-        while self._may_begin(0) and subtask_at(self._chain, state, calibration.steps) is not None:
+        state = self._chain.start() if calibration.steps == 0 else calibration.at
+        while self._may_begin(0) and self._chain.subtask(state, calibration.steps) is not None:
             drawn = await self._draw_step(PilotPlace(calibration.steps, state))
             if self._truth is None and all(one.choice is None for one in drawn.samples):
                 raise StepUndecided(
                     f"step {drawn.step} has no vote after {len(drawn.samples):,} samples, all of them flagged: the "
                     "pilot cannot go on from it"
                 )
-            state = advanced(self._chain, state, parsed(drawn.right), calibration.steps)
+            state = self._chain.advance(state, parsed(drawn.right), calibration.steps)
             calibration.at = state
             self._count(drawn)
             on_step(calibration)
@@ -214,7 +203,7 @@ class Pilot:
             turn.end()
 
     async def _drawn(self, place: PilotPlace, turn: "_Turn") -> PilotStep:
-        at = digest_at(self._chain, place.state, place.step, "advance" if self._calibration.walked else "state_at")
+        at = self._chain.digest(place.state, place.step, "advance" if self._calibration.walked else "state_at")
         question = question_of(self._chain, self._ledger.state, place.step, place.state, at)
         if question is None:
             raise InputError(f"the process ends before step {place.step}, but its length() is larger")
@@ -358,8 +347,3 @@ class _StepSamples:
 def pilot_seed(seed: int) -> int:
     """The seed of a pilot's samples: it differs from that of the run that the pilot predicts."""
     return int.from_bytes(blake2b(f"pilot {seed}".encode(), digest_size=8).digest(), "big") >> 2
-
-
-def can_be_entered(chain: Any) -> bool:
-    """Whether a chain can give the state before any of its steps."""
-    return hasattr(chain, "state_at") and length_of(chain) is not None

@@ -1,9 +1,9 @@
 """A question: one step, asked from one state, with how its answers are parsed and checked."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from unerring.core.chain import Chain, Subtask, check_of, flag_of, subtask_at
+from unerring.core.chain import Subtask
+from unerring.core.checked_chain import Check, CheckedChain
 from unerring.core.journal.digests import question_change, question_digest
 from unerring.core.journal.entries import QuestionText, Reply
 from unerring.core.journal.review_entries import Judgement
@@ -38,7 +38,7 @@ class Question:
     subtask: Subtask
     state: Json
     at: str
-    check: Callable[[Json, Json], RedFlag | None] | None = None
+    check: Check | None = None
     _read: dict[str, str | RedFlag] = field(default_factory=dict)
     request: str = ""
     _digest: str | None = None
@@ -142,7 +142,7 @@ class Question:
         example = self.subtask.example
         if example is not None and (copied := repeats_example(example, text, value)) is not None:
             raise RedFlag(f"the answer repeats the example of the form: {short(copied)}", FlagKind.REJECTED)
-        if self.check is not None and (flag := flag_of(self.check, self.state, parsed(choice), step)) is not None:
+        if self.check is not None and (flag := self.check(self.state, parsed(choice), step)) is not None:
             raise RedFlag(flag.reason, FlagKind.REJECTED)
         return choice
 
@@ -153,19 +153,19 @@ def _verdict(choice: str | None, flag: FlagKind | None) -> str:
     return f"a vote for {shortened(choice or '', MAX_SHOWN_CHARS)}"
 
 
-def stored_question(chain: Chain, step: OpenStep, state: Json, request: str) -> Question | None:
+def stored_question(chain: CheckedChain, step: OpenStep, state: Json, request: str) -> Question | None:
     """The present question of a stored step, to compare with the stored one; None where the chain ends there now."""
-    subtask = subtask_at(chain, state, step.step)
-    return None if subtask is None else Question(step, subtask, state, "", check_of(chain), request=request)
+    subtask = chain.subtask(state, step.step)
+    return None if subtask is None else Question(step, subtask, state, "", chain.check, request=request)
 
 
-def question_of(chain: Chain, run_state: RunState, number: int, state: Json, at: str) -> Question | None:
+def question_of(chain: CheckedChain, run_state: RunState, number: int, state: Json, at: str) -> Question | None:
     """The question of step `number` from a state; None where the chain ends there."""
-    subtask = subtask_at(chain, state, number)
+    subtask = chain.subtask(state, number)
     if subtask is None:
         return None
     question = Question(
-        run_state.step(number, at), subtask, state, at, check_of(chain), request=run_state.request.question_text
+        run_state.step(number, at), subtask, state, at, chain.check, request=run_state.request.question_text
     )
     if question.step.left_open:
         question.require_same()

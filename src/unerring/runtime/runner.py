@@ -5,7 +5,7 @@ This module takes one step after the other. `unerring.runtime.speculation.lookah
 
 import asyncio
 
-from unerring.core.chain import Chain, subtask_at
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Continue, Undecided, Won
@@ -24,7 +24,7 @@ STEPS_PER_TURN = 8  # that a chain on an instant sampler takes before it yields 
 
 
 async def run_chain(
-    chain: Chain, sampler: Sampler, journal: Journal, run_state: RunState, at: Json, config: RunConfig
+    chain: CheckedChain, sampler: Sampler, journal: Journal, run_state: RunState, at: Json, config: RunConfig
 ) -> Json:
     """Run a chain to its end, from the state `at`, to which the entries folded into `run_state` have led.
 
@@ -37,7 +37,7 @@ async def run_chain(
         sampling = Sampling(sampler, ledger, config)
         try:
             sampling.require_weighed(voter.name for voter in run_state.voters.values())
-            first = subtask_at(chain, at, run_state.committed)
+            first = chain.subtask(at, run_state.committed)
             if first is not None:
                 await sampling.probe_endpoints(first)
             if config.speculation is None:

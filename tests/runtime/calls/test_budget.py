@@ -7,6 +7,7 @@ import pytest
 
 from chain_runs import K3, Watch, Words
 from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Opened, Resumed
 from unerring.core.journal.spend import Charge, SpendLimits
 from unerring.core.journal.state import RunState, replay
@@ -39,7 +40,7 @@ def lived(chain, sampler, entries, lives=-1, guards=None):
             speculation=Speculation(lambda _: "a", 0.5, 64),
             guards=guards or Guards(),
         )
-        return run_chain(chain, sampler, journal, state, at, config)
+        return run_chain(CheckedChain(chain), sampler, journal, state, at, config)
 
     return one_life(begun, sampler, entries, lives)
 

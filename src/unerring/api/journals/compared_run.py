@@ -4,16 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unerring.api.journals.replayer import ReplayedRun
-from unerring.core.chain import (
-    Chain,
-    Subtask,
-    check_of,
-    digest_at,
-    length_of,
-    parameters_of,
-    says_parameters,
-    subtask_at,
-)
+from unerring.core.chain import Subtask
+from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.digests import (
     differences,
@@ -42,7 +34,7 @@ class ComparedRun(ReplayedRun):
     undigested: whether the journal has steps from before journals kept digests of questions.
     """
 
-    def __init__(self, path: Path, given: Chain | str | None, trust: bool = False) -> None:
+    def __init__(self, path: Path, given: GivenChain, trust: bool = False) -> None:
         super().__init__(path, given, trust)
         self.keeps_samples = True
 
@@ -59,8 +51,8 @@ class ComparedRun(ReplayedRun):
 
     def acceptance(self, time: float) -> Accepted:
         """The entry by which a person accepts the changes."""
-        chain, state = self.chain, digest_at(self.chain, self.at, self.state.committed)
-        return Accepted(time, tuple(self.changes), state, self.keeps_samples, parameters_of(chain), identity_of(chain))
+        chain, state = self.chain, self.chain.digest(self.at, self.state.committed)
+        return Accepted(time, tuple(self.changes), state, self.keeps_samples, chain.parameters(), identity_of(chain))
 
     @property
     def asked_ahead(self) -> bool:
@@ -79,7 +71,7 @@ class ComparedRun(ReplayedRun):
             _require_arguments(self.path, opened, chain)
         self.changes += parameter_changes(opened.parameters, chain)
         self.changes += identity_differences(opened.identity, identity_of(chain))
-        before, now = opened.length, length_of(chain)
+        before, now = opened.length, chain.length()
         if before is not None and now is not None and now != before:
             self.changes.append(f"its length() was {before:,} and is {now:,}")
 
@@ -100,7 +92,7 @@ class ComparedRun(ReplayedRun):
         super().commit(decided, choice)
 
     def _compare_question(self, decided: DecidedStep) -> None:
-        subtask = subtask_at(self.chain, self.at, decided.step)
+        subtask = self.chain.subtask(self.at, decided.step)
         if subtask is None:
             self.changes.append(f"the process now ends before step {decided.step}")
             return
@@ -120,7 +112,7 @@ class ComparedRun(ReplayedRun):
             return
         text = decided.text_of(winner) or ""
         step = OpenStep(decided.step, self.state.policy)
-        question = Question(step, subtask, self.at, "", check_of(self.chain))
+        question = Question(step, subtask, self.at, "", self.chain.check)
         try:
             if question.choice(text) != decided.choice:
                 self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
@@ -133,10 +125,10 @@ class ComparedRun(ReplayedRun):
         """Compare the end of a finished run, or the next step of another one where it has samples."""
         step, number = self.state.frontier, self.state.committed
         if self.state.finished is not None:
-            if not self.changes and subtask_at(self.chain, self.at, number) is not None:
+            if not self.changes and self.chain.subtask(self.at, number) is not None:
                 self.changes.append(f"it no longer ends after {number:,} steps")
             return
-        self.keeps_samples = digest_at(self.chain, self.at, number) == self.state.last_digest
+        self.keeps_samples = self.chain.digest(self.at, number) == self.state.last_digest
         if step is None or not step.replies or not self.keeps_samples:
             return
         question = stored_question(self.chain, step, self.at, self.state.request.question_text)
@@ -148,13 +140,13 @@ class ComparedRun(ReplayedRun):
         self.keeps_samples = question is not None and difference is None
 
 
-def parameter_changes(before: dict[str, Json], chain: Chain) -> Iterator[str]:
+def parameter_changes(before: dict[str, Json], chain: CheckedChain) -> Iterator[str]:
     """How a chain's parameters differ from those before, where the chain has a method parameters()."""
-    if says_parameters(chain):
-        yield from differences(before, parameters_of(chain), "parameter")
+    if chain.knows_parameters:
+        yield from differences(before, chain.parameters(), "parameter")
 
 
-def _require_arguments(path: Path, opened: Opened, chain: Chain) -> None:
+def _require_arguments(path: Path, opened: Opened, chain: CheckedChain) -> None:
     """Raise `InputError` where a chain was made by its name, and the arguments that the run began with are unknown."""
     before, now = opened.identity or {}, identity_of(chain)
     if "arguments" in before and before["arguments"] != now.get("arguments"):

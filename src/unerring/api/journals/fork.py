@@ -19,9 +19,18 @@ from unerring.api.journals.replayer import asked_elsewhere
 from unerring.api.journals.trust import note_begun, permission_for
 from unerring.api.options import Options
 from unerring.api.planning import Target
-from unerring.api.resolve import Model, SamplerContext, make_chain, make_sampler, model_for_chain, require_process
+from unerring.api.resolve import (
+    Model,
+    SamplerContext,
+    make_chain,
+    make_sampler,
+    model_for_chain,
+    require_process,
+    required_chain,
+)
 from unerring.core.arguments import require_made, require_path
-from unerring.core.chain import Chain, advanced, digest_at, length_of, parameters_of, start_text, started
+from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.digests import identity_of
 from unerring.core.journal.entries import Allowed, Entry, Inherited, Opened, Paused
 from unerring.core.journal.review_entries import Accepted
@@ -140,7 +149,7 @@ class _ForkedRun:
     state: RunState = field(default_factory=RunState)
     hash: str = ""
     trusted: bool = False
-    made: Chain | None = None
+    made: CheckedChain | None = None
     accepted: int = 0
     accepted_parameters: dict[str, Json] | None = None
 
@@ -150,7 +159,7 @@ class _ForkedRun:
         return self.state.opened
 
     @property
-    def process(self) -> Chain:
+    def process(self) -> CheckedChain:
         assert self.made is not None
         return self.made
 
@@ -174,11 +183,11 @@ class _ForkedRun:
                 break  # nothing accepted the change
             if isinstance(entry, Opened):
                 at = self._begin(entry)
-                if start_text(self.process, at) != entry.start:
+                if self.process.start_text(at) != entry.start:
                     change = "its first state has changed"
             elif decided is not None:
-                at = advanced(self.process, at, choice, decided.step)
-                digest = digest_at(self.process, at, decided.step + 1)
+                at = self.process.advance(at, choice, decided.step)
+                digest = self.process.digest(at, decided.step + 1)
                 if change is None and digest != self.state.last_digest:
                     change = f"step {decided.step} now leads to another state than it did"
                 yield Inherited(decided.step, decided.choice, digest)
@@ -187,7 +196,7 @@ class _ForkedRun:
                 if accepted > self.accepted and self._has_other_parameters(entry):
                     self.accepted, self.accepted_parameters, self.made = accepted, entry.parameters, None
                     return
-                same = digest_at(self.process, at, self.state.committed) == entry.state
+                same = self.process.digest(at, self.state.committed) == entry.state
                 change = None if same else asked_elsewhere(self.state.committed)
             elif self.at == 0 and not isinstance(entry, Allowed) and change is None:
                 break
@@ -207,25 +216,27 @@ class _ForkedRun:
     def _has_other_parameters(self, accepted: Accepted) -> bool:
         """Whether the process was made by its name, with other parameters than those accepted since."""
         by_name = self.chain is None or isinstance(self.chain, str)
-        return by_name and parameters_of(self.process) != accepted.parameters
+        return by_name and self.process.parameters() != accepted.parameters
 
     def _begin(self, opened: Opened) -> Json:
         """Make the process, the first time; returns its first state."""
         if self.made is None:
             self.made = self._make(opened)
             require_process(self.path, opened.process, self.made)
-        return started(self.made)
+        return self.made.start()
 
-    def _make(self, opened: Opened) -> Chain:
+    def _make(self, opened: Opened) -> CheckedChain:
         permission = permission_for(self.path, opened, self.trust)
         self.trusted = permission.journal is None
         if self.chain is not None and not isinstance(self.chain, str):
             if self.parameters:
                 raise InputError("`parameters` are those of a process that is made here: make the given one with them")
-            return self.chain
+            return required_chain(self.chain)
         before = opened.parameters if self.accepted_parameters is None else self.accepted_parameters
         given = {**before, **(self.parameters or {})}
-        return make_chain(opened.process, given, permission) if self.chain is None else make_chain(self.chain, given)
+        if self.chain is None:
+            return required_chain(make_chain(opened.process, given, permission))
+        return required_chain(make_chain(self.chain, given))
 
 
 def _opening(
@@ -254,12 +265,12 @@ def _opening(
         policy = replace(policy, min_replies=options.min_replies)
     opened = Opened(
         process=before.process,
-        parameters=parameters_of(chain),
+        parameters=chain.parameters(),
         model=name,
         policy=policy.to_json(),
         seed=before.seed if seed is None else seed,
-        start=start_text(chain, started(chain)),
-        length=length_of(chain),
+        start=chain.start_text(chain.start()),
+        length=chain.length(),
         software=f"unerring {version('unerring')}",
         time=options.clock.time(),
         plan=plan,

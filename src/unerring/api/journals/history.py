@@ -8,8 +8,8 @@ from pathlib import Path
 from unerring.adapters.sqlite.reader import JournalReader, require_empty, without_entries
 from unerring.adapters.sqlite.repair import readable_copy, replace_journal
 from unerring.api.journals.trust import permission_for
-from unerring.api.resolve import make_chain, require_process
-from unerring.core.chain import Chain, verifier_of
+from unerring.api.resolve import make_chain, require_process, required_chain
+from unerring.core.chain import Chain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.state import RunState
@@ -161,11 +161,12 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     problem, judge, notes = None, None, []
     if isinstance(chain, str):
         chain = make_chain(chain, history.state.parameters)
-    if chain is not None:
-        require_process(journal, opened.process, chain)
+    given = None if chain is None else required_chain(chain)
+    if given is not None:
+        require_process(journal, opened.process, given)
     try:
         permission = permission_for(history.path, opened, trust)
-        judge = verifier_of(chain or make_chain(opened.process, history.state.parameters, permission))
+        judge = (given or required_chain(make_chain(opened.process, history.state.parameters, permission))).verify
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:

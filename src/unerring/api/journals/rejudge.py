@@ -4,7 +4,7 @@ No model is made or asked, so it costs nothing. Open steps go on with the new ve
 compared, and keep their choices.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,8 @@ from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals.compared_run import parameter_changes
 from unerring.api.journals.replayer import ReplayedRun
-from unerring.core.chain import (
-    Chain,
-    advanced,
-    beside_of,
-    digest_at,
-)
+from unerring.core.chain import Chain
+from unerring.core.checked_chain import GivenChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Entry
 from unerring.core.journal.review_entries import Judgement, Rejudged
@@ -156,7 +152,7 @@ def rejudge(
 class RejudgedRun(ReplayedRun):
     """A replayed run whose samples are read again: of committed steps to compare, of open steps to count."""
 
-    def __init__(self, path: Path, entries: Iterable[Entry], given: Chain | str | None, trust: bool) -> None:
+    def __init__(self, path: Path, entries: Iterable[Entry], given: GivenChain, trust: bool) -> None:
         super().__init__(path, given, trust)
         self.read(entries)
         self._require_same()
@@ -302,16 +298,16 @@ class RejudgedRun(ReplayedRun):
         chain = self.chain
         states: list[tuple[Json, str]] = []
         choices = [] if question is None else [parsed(choice) for choice in _choices(question)]
-        guess: Callable[[Json], Json] | None = getattr(chain, "guess", None)
+        guess = chain.guess
         with suppress(Exception):
-            if (beside := beside_of(chain)(state)) is not None:
-                states.append((beside, digest_at(chain, beside, number + 1, "beside")))
+            if (beside := chain.beside(state)) is not None:
+                states.append((beside, chain.digest(beside, number + 1, "beside")))
         with suppress(Exception):
             choices += [] if guess is None else [guess(state)]
         for choice in choices:
             with suppress(Exception):
-                reached = advanced(chain, state, choice, number)
-                states.append((reached, digest_at(chain, reached, number + 1)))
+                reached = chain.advance(state, choice, number)
+                states.append((reached, chain.digest(reached, number + 1)))
         return states
 
     def result(self, new: list[Rejudged], recorded: bool) -> Rejudgement:

@@ -6,8 +6,8 @@ from pathlib import Path
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api.journals.history import folded
 from unerring.api.journals.trust import permission_for
-from unerring.api.resolve import make_chain, require_process
-from unerring.core.chain import Chain, advanced, digest_at, parameters_of, start_text, started
+from unerring.api.resolve import make_chain, require_process, required_chain
+from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.review_entries import Accepted
@@ -28,7 +28,7 @@ class ReplayedRun:
     changes: how the chain differs from the journal's, a sentence each; without the changes that a person accepted.
     """
 
-    def __init__(self, path: Path, given: Chain | str | None, trust: bool = False) -> None:
+    def __init__(self, path: Path, given: GivenChain, trust: bool = False) -> None:
         self.path = path
         self.given = given
         self.trust = trust
@@ -38,12 +38,12 @@ class ReplayedRun:
     def clear(self) -> None:
         """Forget the entries that were read."""
         self.state = RunState()
-        self.made: Chain | None = None
+        self.made: CheckedChain | None = None
         self.at: Json = None
         self.changes: list[str] = []
 
     @property
-    def chain(self) -> Chain:
+    def chain(self) -> CheckedChain:
         """The chain, which is there from the first entry on."""
         assert self.made is not None
         return self.made
@@ -84,7 +84,7 @@ class ReplayedRun:
             elif decided is not None:
                 self.commit(decided, choice)
             elif isinstance(entry, Accepted):
-                if self.by_name and parameters_of(self.chain) != entry.parameters:
+                if self.by_name and self.chain.parameters() != entry.parameters:
                     return _last_accepted(entry, entries)
                 self.accept(entry)
         return None
@@ -99,8 +99,8 @@ class ReplayedRun:
         self.made = chain_for(self.path, opened, self.given, self.trust, parameters)
         require_process(self.path, opened.process, self.made)
         self.compare_opening(opened)
-        self.at = started(self.made)
-        if start_text(self.made, self.at) != opened.start:
+        self.at = self.made.start()
+        if self.made.start_text(self.at) != opened.start:
             self.changes.append("its first state has changed")
 
     def compare_opening(self, opened: Opened) -> None:
@@ -108,15 +108,15 @@ class ReplayedRun:
 
     def commit(self, decided: DecidedStep, choice: Json) -> None:
         """Advance the chain over a committed step, and compare where it leads with the journal."""
-        self.at = advanced(self.chain, self.at, choice, decided.step)
-        if not self.changes and digest_at(self.chain, self.at, decided.step + 1) != self.state.last_digest:
+        self.at = self.chain.advance(self.at, choice, decided.step)
+        if not self.changes and self.chain.digest(self.at, decided.step + 1) != self.state.last_digest:
             self.changes.append(f"step {decided.step} now leads to another state than it did")
 
     def accept(self, accepted: Accepted) -> None:
         """Take the changes before an accepted change as accepted, and compare the chain's state with its state."""
         step = self.state.committed
         self.changes = []
-        if digest_at(self.chain, self.at, step) != accepted.state:
+        if self.chain.digest(self.at, step) != accepted.state:
             self.changes.append(asked_elsewhere(step))
 
 
@@ -133,19 +133,17 @@ def _last_accepted(first: Accepted, rest: Iterable[Entry]) -> Accepted:
     return first
 
 
-def chain_for(
-    path: Path, opened: Opened, given: Chain | str | None, trust: bool, parameters: dict[str, Json]
-) -> Chain:
+def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parameters: dict[str, Json]) -> CheckedChain:
     """The chain that is given, or the one that a name or the journal's first entry makes with these parameters.
 
     Raises `InputError` where it cannot be made, or needs code that only another person's journal names.
     """
     if isinstance(given, str):
-        return make_chain(given, parameters)
+        return required_chain(make_chain(given, parameters))
     if given is not None:
-        return given
+        return required_chain(given)
     try:
-        return make_chain(opened.process, parameters, permission_for(path, opened, trust))
+        return required_chain(make_chain(opened.process, parameters, permission_for(path, opened, trust)))
     except InputError as error:
         if "`chain`" in str(error):
             raise

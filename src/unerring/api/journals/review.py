@@ -24,7 +24,8 @@ from unerring.api.journals.undecided import (
     why_nothing_is_undecided,
 )
 from unerring.api.resolve import sampler_for
-from unerring.core.chain import Chain, advanced, check_of, flag_of
+from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.reporting.report import status_of
@@ -182,17 +183,16 @@ def _checked_choice(run: UndecidedRun, step: OpenStep, choice: str, what: str) -
     return Recorded(step.step, choice)
 
 
-def _refusal(chain: Chain, state: Json, choice: str, step: int) -> str | None:
+def _refusal(chain: CheckedChain, state: Json, choice: str, step: int) -> str | None:
     """Why a chain cannot go on with a choice; None where it can."""
-    check = check_of(chain)
     try:
-        flag = None if check is None else flag_of(check, state, parsed(choice), step)
+        flag = None if chain.check is None else chain.check(state, parsed(choice), step)
     except Exception as error:  # the user's own code
         return f"the process's check failed: {error_text(error)}"
     if flag is not None:
         return f"the process's check rejects it: {flag}"
     try:
-        canonical(advanced(chain, state, parsed(choice), step))
+        canonical(chain.advance(state, parsed(choice), step))
     except Exception as error:  # the user's own code
         return f"the process cannot advance with it: {error_text(error)}"
     return None

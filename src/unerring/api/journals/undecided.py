@@ -14,7 +14,7 @@ from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import sampler_for
 from unerring.core import user_code
-from unerring.core.chain import Chain, subtask_at
+from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.review_entries import Accepted
@@ -116,7 +116,7 @@ class UndecidedRun(ComparedRun):
     problem: why there is no chain; None where there is one.
     """
 
-    def __init__(self, path: Path, entries: Iterable[Entry], given: Chain | str | None, trust: bool = False) -> None:
+    def __init__(self, path: Path, entries: Iterable[Entry], given: GivenChain, trust: bool = False) -> None:
         super().__init__(path, given, trust)
         self.read(entries)
         if self.made is not None and self.changes:
@@ -275,7 +275,7 @@ def _question_texts(run: UndecidedRun, step: OpenStep, voters: Iterable[str]) ->
     kept, before = step.wordings, run.state.request.before
     alone = before(step.messages or ())
     try:
-        subtask = None if run.made is None else subtask_at(run.made, run.at, step.step)
+        subtask = None if run.made is None else run.made.subtask(run.at, step.step)
         if run.made is None or subtask is None:
             return _QuestionTexts(numbered(kept or ()), {}, alone)
         compact = _wants_compact(run, run.made, step.model)
@@ -291,7 +291,7 @@ def _question_texts(run: UndecidedRun, step: OpenStep, voters: Iterable[str]) ->
     return _QuestionTexts(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
 
 
-def _wants_compact(run: UndecidedRun, chain: Chain, model: str | None) -> bool:
+def _wants_compact(run: UndecidedRun, chain: CheckedChain, model: str | None) -> bool:
     """Whether a model is asked in the fewest words; None is the run's own. False where it cannot be made again."""
     opened = run.opened
     permission = permission_for(run.path, opened, run.trust, model)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
-from unerring.core.chain import MADE_WITH, Chain, Subtask
+from unerring.core.chain import Subtask
+from unerring.core.checked_chain import MADE_WITH, CheckedChain
 from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json, NotJson, canonical
@@ -113,22 +114,22 @@ def _excerpt(text: str, start: int) -> str:
     return f'"{"…" * (start > 0)}{repr(part)[1:-1]}{"…" * (start + len(part) < len(text))}"'
 
 
-def identity_of(chain: Chain) -> dict[str, Json]:
+def identity_of(chain: CheckedChain) -> dict[str, Json]:
     """Identify a process by its version and constructor arguments.
 
     Where there is no `parameters()`, arguments are read from attributes of the same name; if one has no such
     attribute, from all attributes. Numbers are kept as they are, other values as digests.
     """
     identity: dict[str, Json] = {}
-    version = getattr(chain, "version", None)
+    version = chain.version
     if version is not None and not callable(version):
         identity["version"] = version if isinstance(version, str | int | float) else _value_or_digest(version)
-    if getattr(chain, "parameters", None) is None and (arguments := _arguments(chain)):
+    if not chain.has_parameters and (arguments := _arguments(chain.original)):
         identity["arguments"] = arguments
     return identity
 
 
-def _arguments(chain: Chain) -> dict[str, Json]:
+def _arguments(chain: object) -> dict[str, Json]:
     """The constructor's arguments by name; all attributes where one of the arguments has no attribute of its name."""
     try:
         names = list(inspect.signature(type(chain)).parameters)
@@ -141,7 +142,7 @@ def _arguments(chain: Chain) -> dict[str, Json]:
     return {name: kept for name, value in sorted(values.items()) if (kept := _value_or_digest(value)) is not None}
 
 
-def _attributes(chain: Chain) -> dict[str, object]:
+def _attributes(chain: object) -> dict[str, object]:
     """An object's attributes by name, with those of slots and private ones of its class."""
     mangled = re.compile(rf"_{type(chain).__name__.lstrip('_')}__")
     slots = (name for kind in type(chain).__mro__ for name in getattr(kind, "__slots__", ()))

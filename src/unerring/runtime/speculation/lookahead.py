@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from math import prod
 
-from unerring.core.chain import beside_of, digest_at
 from unerring.core.user_code import OWN_ERRORS, passable
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Undecided, Won
@@ -58,7 +57,7 @@ class Lookahead:
         self._decisive = run_state.samples - run_state.wasted - sum(len(step.replies) for step in open_steps)
         self._wasted = run_state.wasted  # with the samples of dropped steps, whose states may still come
         self._calls = WindowCalls(sampling, speculation.in_flight, self._note)
-        self._beside_of = beside_of(frontier.chain)
+        self._beside_of = frontier.chain.beside
         self._state_probability = 1.0  # probability that the last step of the window is asked from the right state
         self._is_full = False
         self._failure: BaseException | None = None
@@ -278,7 +277,7 @@ class Lookahead:
                 state, at = last.assumed_next = state_after(chain, question.state, forecast.choice, question.step.step)
                 has_full_state = True
             elif beside is not None:
-                state, at, has_full_state = beside, digest_at(chain, beside, question.step.step + 1, "beside"), False
+                state, at, has_full_state = beside, chain.digest(beside, question.step.step + 1, "beside"), False
             else:
                 return None
             next_question = question_of(chain, self._frontier.run_state, question.step.step + 1, state, at)
