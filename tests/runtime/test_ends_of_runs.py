@@ -12,10 +12,10 @@ from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
 from unerring.runtime.calls.gate import Gate, sleep_unless_stopped
-from unerring.runtime.calls.retry import Caller, CallRequest, NoAccounting
+from unerring.runtime.calls.retry import Caller, CallRequest
 from unerring.runtime.config import Patience, RunConfig, StopRequest
 from unerring.testing import MemoryJournal, ScriptedSampler
-from virtual_time import RIGHT, LoopClock, Says, Slow, always_a, until, virtually
+from virtual_time import RIGHT, LoopClock, NoAccounting, Says, Slow, always_a, until, virtually
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)
 

@@ -114,6 +114,19 @@ class Says:
         return [Sample(answer, Usage(2, 1), voter="says") for answer in answers]
 
 
+class NoAccounting:
+    """The accounting of a call whose tries are not recorded."""
+
+    async def begin(self, asked: Any) -> None:
+        pass
+
+    def failed(self, error: Exception) -> None:
+        pass
+
+    def cancelled(self) -> None:
+        pass
+
+
 async def until(seconds: float) -> None:
     """Return at this time of the running loop."""
     await asyncio.sleep(seconds - asyncio.get_running_loop().time())

@@ -9,9 +9,9 @@ from metered import Bill, Metered
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime.calls.gate import Gate
-from unerring.runtime.calls.retry import Caller, CallRequest, NoAccounting
+from unerring.runtime.calls.retry import Caller, CallRequest
 from unerring.runtime.config import Patience, RunConfig, StopRequest
-from virtual_time import LoopClock, virtually
+from virtual_time import LoopClock, NoAccounting, virtually
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)
 

@@ -45,19 +45,6 @@ class CallAccounting(Protocol):
         """Record that the try was abandoned while in flight."""
 
 
-class NoAccounting:
-    """Records nothing."""
-
-    async def begin(self, asked: CallRequest) -> None:
-        pass
-
-    def failed(self, error: ProviderError) -> None:
-        pass
-
-    def cancelled(self) -> None:
-        pass
-
-
 class Caller:
     """Sends calls, with a rate limiter for each account."""
 
