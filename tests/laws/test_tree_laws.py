@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unerring.core.tree import ComposedAnswer, SplitLimits, Tree, grown
+from unerring.core.tree import ComposedAnswer, SplitLimits, Tree, tree_so_far
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.redflag import RedFlag
 from unerring.processes.general import General
@@ -90,7 +90,7 @@ def test_a_walk_ends_within_its_limits(walk):
     assert all("answer" in one and "candidates" not in one for one in problems)
     assert max(one["depth"] for one in problems) <= (1 if tree.roles.linear else tree.limits.depth)
     assert all(2 <= len(one["parts"]) <= tree.limits.parts for one in problems if "parts" in one)
-    root = grown(tree, choices)
+    root = tree_so_far(tree, choices)
     assert (root.answer, root.done) == (tree.answer(states[-1]), True)
 
 
@@ -103,7 +103,7 @@ def test_every_step_asks_about_one_problem(walk):
     def every(node):
         return [node, *(one for part in node.parts for one in every(part))]
 
-    nodes = every(grown(tree, choices))
+    nodes = every(tree_so_far(tree, choices))
     assert sorted(step for node in nodes for step in node.steps) == list(range(len(choices)))
     assert len(nodes) == len(states[-1]["problems"])
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tables import each
 from unerring.core.voting.redflag import RedFlag
-from unerring.processes.general import General, parse_answer, parse_choice, parse_split, settled
+from unerring.processes.general import General, canonical_answer, parse_answer, parse_choice, parse_split
 
 
 def test_every_role_has_a_schema_that_its_own_parser_keeps_to():
@@ -31,10 +31,10 @@ def test_every_role_has_a_schema_that_its_own_parser_keeps_to():
 def test_an_answers_form_is_settled_once(value):
     """Doing it twice changes nothing, so that equality of answers is an equivalence."""
     try:
-        once = settled(value)
+        once = canonical_answer(value)
     except RedFlag:
         return
-    assert settled(once) == once
+    assert canonical_answer(once) == once
 
 
 def test_answers_that_mean_the_same_are_the_same():

@@ -13,7 +13,7 @@ from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 from unerring.processes.hanoi import (
-    MOST_DISKS,
+    MAX_DISKS,
     Hanoi,
     IllegalMove,
     Move,
@@ -56,7 +56,7 @@ def test_the_strategy_solves_every_number_of_disks_as_state_at_says(disks):
 
 
 @settings(LAW, max_examples=60)
-@given(st.integers(1, MOST_DISKS), st.floats(0, 1, exclude_max=True))
+@given(st.integers(1, MAX_DISKS), st.floats(0, 1, exclude_max=True))
 def test_state_at_agrees_with_walking_on_from_any_step(disks, where):
     """From a random state of a game of any size, walking 20 steps gives the states that `state_at` gives."""
     hanoi = Hanoi(disks)

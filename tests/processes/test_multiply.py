@@ -11,7 +11,7 @@ from unerring import run, verify
 from unerring.core.chain import Chain
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
-from unerring.processes.multiply import MOST_DIGITS, Multiply, compact_prompt, parse, rehearse
+from unerring.processes.multiply import MAX_FACTOR_DIGITS, Multiply, compact_prompt, parse, rehearse
 
 FACTORS = st.integers(0, 10**30)
 DIGITS = st.integers(0, 9)
@@ -98,7 +98,7 @@ def test_every_prompt_has_its_four_numbers_and_nothing_of_the_rest():
         assert before != after
 
 
-@each("factor", [-1, 1.5, "7", True, None, 10**MOST_DIGITS])
+@each("factor", [-1, 1.5, "7", True, None, 10**MAX_FACTOR_DIGITS])
 def test_what_is_no_factor_is_refused(factor):
     """A whole number from 0 on, of at most 1,000 digits, or one clear line."""
     with pytest.raises(InputError, match="a must be a whole number of at most 1,000 digits"):

@@ -14,12 +14,12 @@ from unerring.api.journals.history import History, report, steps
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Shortlisted
-from unerring.core.tree import grown
+from unerring.core.tree import tree_so_far
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError, StepLimit, StepUndecided
 from unerring.processes.general import General
-from unerring.processes.solve import Solve, sorting, ways
+from unerring.processes.solve import Solve, roles_for, sort_chain
 
 CAREFUL = Policy(AheadBy(3), vote_cap=30, flag_cap=3)
 
@@ -160,11 +160,11 @@ def test_a_problem_is_split_solved_and_put_together():
 
 
 def test_the_tree_can_be_looked_at(tmp_path):
-    """`grown` gives the problems with their parts, answers and steps, each step once."""
+    """`tree_so_far` gives the problems with their parts, answers and steps, each step once."""
     chain, path = Solve(SUM), tmp_path / "run.db"
     run(chain, talks(split=halves, solve=adds, compose=sums_up), path, k=2)
     choices = [decided.choice for decided in steps(path)]
-    root = grown(chain, choices)
+    root = tree_so_far(chain, choices)
     assert (root.problem, root.answer, root.done) == (SUM, 91, True)
     assert [part.answer for part in root.parts] == [21, 70]
 
@@ -176,7 +176,7 @@ def test_the_tree_can_be_looked_at(tmp_path):
 
     assert sorted(numbers(root)) == list(range(len(choices)))
     assert all(node.answer == sum(map(int, node.problem.split(" + "))) for node in every(root))
-    half = grown(chain, choices[: len(choices) // 2])
+    half = tree_so_far(chain, choices[: len(choices) // 2])
     assert not half.done
     assert half.parts
 
@@ -386,18 +386,18 @@ def test_general_roles_say_what_is_wanted():
 )
 def test_a_problem_that_is_nothing_but_a_product_or_a_list_has_its_own_way(problem, way):
     """Everything else goes to the general roles, whatever numbers it holds."""
-    assert ways(problem) == way
+    assert roles_for(problem) == way
 
 
 @pytest.mark.timeout(10)
 @each("text", ["12" + " " * 19_000 + "x", "Sort " + "1 " * 9_000 + "x", "1" * 19_999, "1 * " * 5_000])
 def test_long_problems_are_told_apart_at_once(text):
     """No text makes the recognition of products and lists take long."""
-    assert ways(text) == "general"
+    assert roles_for(text) == "general"
 
 
 def test_a_list_to_be_sorted_makes_the_chain_that_sorts():
     """And of what is no list it is said how one is written."""
-    assert sorting("Sort 3, -1, 2").numbers == [3, -1, 2]
+    assert sort_chain("Sort 3, -1, 2").numbers == [3, -1, 2]
     with pytest.raises(InputError, match="written Sort 3, -1, 2"):
-        sorting("Sort apples")
+        sort_chain("Sort apples")

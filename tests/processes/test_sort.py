@@ -11,32 +11,41 @@ from unerring import run, verify
 from unerring.core.chain import Chain
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
-from unerring.processes.solve import sorting, ways
-from unerring.processes.sort import LARGEST, MOST_NUMBERS, Sort, compact_prompt, numbers_in, order_in, parse, rehearse
+from unerring.processes.solve import roles_for, sort_chain
+from unerring.processes.sort import (
+    MAX_NUMBER,
+    MAX_NUMBERS,
+    Sort,
+    compact_prompt,
+    numbers_in,
+    order_in,
+    parse,
+    rehearse,
+)
 
-NUMBERS = st.integers(-LARGEST, LARGEST) | st.integers(-3, 3)
+NUMBERS = st.integers(-MAX_NUMBER, MAX_NUMBER) | st.integers(-3, 3)
 LISTS = st.lists(NUMBERS, max_size=40)
 
 
-def walked(sorting):
+def walked(sort_chain):
     """The choices of the right way, and the state at its end."""
-    state, choices = sorting.start(), []
-    while sorting.subtask(state) is not None:
-        choices.append(sorting.truth(state))
-        state = sorting.advance(state, choices[-1])
+    state, choices = sort_chain.start(), []
+    while sort_chain.subtask(state) is not None:
+        choices.append(sort_chain.truth(state))
+        state = sort_chain.advance(state, choices[-1])
     return choices, state
 
 
 @given(LISTS)
 def test_the_steps_end_with_the_sorted_list(numbers):
     """Whatever the numbers, equal ones and none among them: as many comparisons as announced, and Python's order."""
-    sorting = Sort(numbers)
-    assert isinstance(sorting, Chain)
-    choices, state = walked(sorting)
-    assert len(choices) == sorting.length()
+    sort_chain = Sort(numbers)
+    assert isinstance(sort_chain, Chain)
+    choices, state = walked(sort_chain)
+    assert len(choices) == sort_chain.length()
     assert state == {"runs": [sorted(numbers)] if numbers else [], "merged": []}
-    assert sorting.verify(choices, True) is None
-    assert Sort(**sorting.parameters()).start() == sorting.start()
+    assert sort_chain.verify(choices, True) is None
+    assert Sort(**sort_chain.parameters()).start() == sort_chain.start()
 
 
 def test_five_hundred_numbers_take_about_four_thousand_comparisons():
@@ -48,15 +57,15 @@ def test_five_hundred_numbers_take_about_four_thousand_comparisons():
 @given(st.lists(NUMBERS, min_size=2, max_size=12), st.data())
 def test_the_referee_finds_any_wrong_step(numbers, data):
     """One choice changed anywhere is named by its step; and so are steps too many or too few."""
-    sorting = Sort(numbers)
-    choices, _ = walked(sorting)
+    sort_chain = Sort(numbers)
+    choices, _ = walked(sort_chain)
     place = data.draw(st.integers(0, len(choices) - 1))
     other = data.draw(NUMBERS.filter(lambda number: number != choices[place]) | st.sampled_from([None, "1", 0.5]))
     wrong = [*choices[:place], other, *choices[place + 1 :]]
-    assert sorting.verify(wrong, True).startswith(f"step {place}: ")
-    assert sorting.verify(choices[:-1], False) is None
-    assert "not the sorted one" in sorting.verify(choices[:-1], True)
-    assert sorting.verify([*choices, choices[0]], True).startswith(f"step {len(choices)}: ")
+    assert sort_chain.verify(wrong, True).startswith(f"step {place}: ")
+    assert sort_chain.verify(choices[:-1], False) is None
+    assert "not the sorted one" in sort_chain.verify(choices[:-1], True)
+    assert sort_chain.verify([*choices, choices[0]], True).startswith(f"step {len(choices)}: ")
 
 
 @given(NUMBERS, NUMBERS)
@@ -86,15 +95,15 @@ def test_an_answer_may_think_aloud_before():
 
 def test_a_call_sees_two_numbers_and_not_the_list():
     """Neither wording has any number but the two that are compared."""
-    sorting = Sort([271, 314, 577, 618])
-    subtask = sorting.subtask(sorting.start())
+    sort_chain = Sort([271, 314, 577, 618])
+    subtask = sort_chain.subtask(sort_chain.start())
     for prompt in (subtask.prompt, subtask.compact):
         assert "271" in prompt
         assert "314" in prompt
         assert not {"577", "618"} & set(prompt.split())
 
 
-@each("numbers", [7, "3,1,2", [1.5], [True], ["1"], [LARGEST + 1], [0] * (MOST_NUMBERS + 1)])
+@each("numbers", [7, "3,1,2", [1.5], [True], ["1"], [MAX_NUMBER + 1], [0] * (MAX_NUMBERS + 1)])
 def test_what_is_no_list_of_integers_is_refused(numbers):
     """One clear line says what is wanted."""
     with pytest.raises(InputError, match="numbers must be"):
@@ -168,7 +177,7 @@ def test_the_wording_of_the_papers_authors_is_recognized():
 def test_the_order_is_that_which_is_asked_for(text, descending):
     """Highest to lowest is not lowest to highest, before the list or after it; the answer comes in that order."""
     assert order_in(text) == ([3, -1, 20], descending)
-    result = run(sorting(text), "noise/p=1", k=1)
+    result = run(sort_chain(text), "noise/p=1", k=1)
     assert result.answer == sorted([3, -1, 20], reverse=descending)
 
 
@@ -204,4 +213,4 @@ def test_commas_that_can_be_read_in_two_ways_are_refused(text):
     with pytest.raises(InputError, match="can be read in two ways: write"):
         numbers_in(text)
     with pytest.raises(InputError, match="can be read in two ways"):
-        ways(text)
+        roles_for(text)

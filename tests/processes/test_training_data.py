@@ -13,7 +13,7 @@ np = pytest.importorskip("numpy")
 from tables import each  # noqa: E402
 from unerring.adapters.embedded.catalog import DIGITS  # noqa: E402
 from unerring.processes import multiply, multiply_roles, sort  # noqa: E402
-from unerring.processes.hanoi import MOST_DISKS, rehearse  # noqa: E402
+from unerring.processes.hanoi import MAX_DISKS, rehearse  # noqa: E402
 
 TRAINING = Path(__file__).parents[2] / "training"
 
@@ -46,14 +46,14 @@ def texts(data: ModuleType, disks: int, first_step: bool = False, size: int = 40
     return [("".join(row[1 : batch.prompt_length]), "".join(row[batch.prompt_length : -1])) for row in rows]
 
 
-@each("disks", range(2, MOST_DISKS + 1))
+@each("disks", range(2, MAX_DISKS + 1))
 def test_every_example_is_answered_by_the_rule(data: ModuleType, disks: int) -> None:
     """The answer trained on is the right answer of the process to the same prompt, for every number of disks."""
     for prompt, answer in texts(data, disks):
         assert rehearse(prompt).right == answer
 
 
-@each("disks", range(1, MOST_DISKS + 1))
+@each("disks", range(1, MAX_DISKS + 1))
 def test_first_steps_are_answered_by_the_rule(data: ModuleType, disks: int) -> None:
     """So is a first step, which has no previous move; for one disk it is the only step there is."""
     for prompt, answer in texts(data, disks, first_step=True):

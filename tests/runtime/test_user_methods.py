@@ -10,7 +10,7 @@ from chain_runs import Words
 from unerring import Rehearsal, Subtask
 from unerring.core.chain_form import misfit
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.user_code import place_of
+from unerring.core.user_code import method_note
 from unerring.errors import InputError
 from unerring.processes import SHIPPED
 
@@ -111,7 +111,7 @@ def test_an_error_raised_in_a_method_keeps_its_type_and_says_where_it_was_raised
         raise Mine("a bug")
 
     notes = {
-        method: place_of(failure(**{method: raises}))
+        method: method_note(failure(**{method: raises}))
         for method in ("start", "subtask", "parse", "advance", "check", "place", "guess", "answer", "length")
     }
     assert notes == {
@@ -120,18 +120,18 @@ def test_an_error_raised_in_a_method_keeps_its_type_and_says_where_it_was_raised
         for method in notes
     }  # fmt: skip
     assert isinstance(failure(check=raises), Mine)
-    assert place_of(failure(model=raises)) == "in function raises() of step 0"
+    assert method_note(failure(model=raises)) == "in function raises() of step 0"
 
     def no_arguments():
         return "a"
 
-    place = place_of(failure(parse=no_arguments))
+    place = method_note(failure(parse=no_arguments))
     assert place == f"in parse() of step 0 ({__file__}, line {no_arguments.__code__.co_firstlineno})"
 
 
 def test_a_parser_that_an_answer_does_not_suit_is_told_of_red_flags():
     """An answer that `int` cannot read stops the run, in words that say what a parser does about it."""
-    note = place_of(failure(parse=int))
+    note = method_note(failure(parse=int))
     assert note == "in parse() of step 0; for an answer in the wrong form a parser raises RedFlag"
 
 
@@ -141,7 +141,7 @@ def test_a_forgotten_return_of_advance_is_named_where_the_next_step_fails():
     def advance(self, state, choice):
         state.append(choice)
 
-    assert place_of(failure(advance=advance)) == "in advance() returned None, subtask() of step 1"
+    assert method_note(failure(advance=advance)) == "in advance() returned None, subtask() of step 1"
 
 
 def test_fields_of_a_subtask_are_looked_at_on_the_users_own_line():

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from unerring.adapters.sdk_errors import provider_failure
 from unerring.core.short_text import short
-from unerring.core.user_code import noted, wrong_return
+from unerring.core.user_code import add_method_note, wrong_return
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import InputError, ProviderError
 from unerring.runtime.ensemble import as_failure, leading_samples
@@ -64,7 +64,7 @@ class FunctionSampler:
             if failure is not None and failure is not error:
                 raise failure from error
             if not isinstance(error, ProviderError):
-                noted(error, self.name, settings.step, self._function)
+                add_method_note(error, self.name, settings.step, self._function)
             raise
         if isinstance(answer, str):
             return Sample(answer, voter=self.name)

@@ -4,7 +4,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from unerring.core.user_code import WrongReturn, place_of, told
+from unerring.core.user_code import WrongReturn, error_line, method_note
 
 OTHER_CODE = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
 
@@ -24,8 +24,8 @@ def error_with_place(error: BaseException) -> str:
 def _placed(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:  # the place is in a file that Python read, not in a frame
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
-    own, said = own_frames(error), told(error)
-    if isinstance(error, WrongReturn) or (place_of(error) and not own):  # what is said names the place
+    own, said = own_frames(error), error_line(error)
+    if isinstance(error, WrongReturn) or (method_note(error) and not own):  # what is said names the place
         return said
     frames = own or traceback.extract_tb(error.__traceback__)
     return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said

@@ -21,7 +21,7 @@ from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.digests import differences, identity_of, same_process
 from unerring.core.journal.entries import Opened
-from unerring.core.numbers import MOST_SEED, require_whole
+from unerring.core.numbers import MAX_SEED, require_whole
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
 from unerring.errors import InputError
@@ -51,7 +51,7 @@ class NewRun:
 
 async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
     """Begin a run and go on to its end; where its journal holds the same run already, resume that one."""
-    require_whole("seed", new.seed, -MOST_SEED, MOST_SEED)
+    require_whole("seed", new.seed, -MAX_SEED, MAX_SEED)
     chain = new.chain
     began = options.clock.time()
     path = None if new.journal is None else Path(new.journal)

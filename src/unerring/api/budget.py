@@ -10,7 +10,7 @@ from unerring.adapters.prices import price_of, read_prices
 from unerring.core.arguments import require_flag
 from unerring.core.journal.entries import Allowed
 from unerring.core.journal.spend import PICODOLLARS_PER_DOLLAR, Account, SpendLimits
-from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS, MOST_TOTAL, require_number, require_whole
+from unerring.core.numbers import MAX_DOLLARS, MAX_HOURS, MAX_TOTAL, require_number, require_whole
 from unerring.core.planning.costs import Price
 from unerring.errors import InputError
 from unerring.runtime.calls.shared_budget import BudgetShare, SharedBudget
@@ -48,12 +48,12 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.usd is not None:
-            require_number("usd", self.usd, most=MOST_DOLLARS, what="a number of dollars")
+            require_number("usd", self.usd, most=MAX_DOLLARS, what="a number of dollars")
         for name in ("tokens", "calls"):
             if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), 0, MOST_TOTAL)
+                require_whole(name, getattr(self, name), 0, MAX_TOTAL)
         if self.hours is not None:
-            require_number("hours", self.hours, most=MOST_HOURS, what="a number of hours")
+            require_number("hours", self.hours, most=MAX_HOURS, what="a number of hours")
         require_flag("strict", self.strict)
 
     def share(self, journal: str | Path | None) -> BudgetShare | None:

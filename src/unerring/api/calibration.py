@@ -25,7 +25,7 @@ from unerring.api.resolve import (
 from unerring.core.arguments import require_callable, require_made, require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.numbers import MOST_SEED, require_whole
+from unerring.core.numbers import MAX_SEED, require_whole
 from unerring.core.planning.calibration import Calibration, VoterCount, pilot_spend
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
@@ -127,7 +127,7 @@ async def _calibrate(
     require_path("out", out)
     require_chain_and_model(asked.chain, asked.model)
     require_whole("samples", asked.samples)
-    require_whole("seed", asked.seed, -MOST_SEED, MOST_SEED)
+    require_whole("seed", asked.seed, -MAX_SEED, MAX_SEED)
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
     policy = options.request.on(options.policy or recommended_policy(model_for_chain(chain, asked.model)) or Policy())
     async with AsyncExitStack() as stack:

@@ -8,7 +8,7 @@ from unerring.api.budget import Budget, PriceTable
 from unerring.api.planning import Target
 from unerring.api.resolve import Model
 from unerring.core.arguments import require_flag, require_made, require_methods, require_prices, require_texts
-from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_TOTAL, require_number, require_share, require_whole
+from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_TOTAL, require_number, require_share, require_whole
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.runtime.config import Guards, Patience, SystemClock
@@ -48,7 +48,7 @@ class CallOptions:
     grace: float = GRACE_SECONDS
 
     def __post_init__(self) -> None:
-        require_whole("in_flight", self.in_flight, most=MOST_AT_ONCE)
+        require_whole("in_flight", self.in_flight, most=MAX_IN_FLIGHT)
         require_number("grace", self.grace, what="a number of seconds")
         require_made("policy", self.policy, Policy, optional=True)
         for name, kind in _CLASSES.items():
@@ -117,7 +117,7 @@ class Options(CallOptions):
         CallOptions.__post_init__(self)  # super() does not work in a class with slots
         for name in ("max_steps", "vote_cap", "flag_cap", "min_replies"):
             if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), most=MOST_TOTAL if name == "max_steps" else MOST_COUNT)
+                require_whole(name, getattr(self, name), most=MAX_TOTAL if name == "max_steps" else MAX_COUNT)
         require_whole("escalate_after", self.escalate_after)
         require_share("waste", self.waste, below_one=True)
         require_made("target", self.target, Target)

@@ -7,7 +7,7 @@ from unerring.core.chain import S
 from unerring.core.reporting.notebook import html_table
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.summary import answer_line, steps_text, summary
-from unerring.core.short_text import LINE_CHARS, short
+from unerring.core.short_text import MAX_LINE_CHARS, short
 from unerring.core.voting.canonical import Json
 
 
@@ -49,4 +49,4 @@ class Result(Generic[S]):
         return html_table(f"{self.report.process}: finished", [*lines[:1], *self.report.main_figures(), lines[1]])
 
     def _answer_line(self) -> tuple[str, str]:
-        return answer_line(self.answer, cast(Json, self.state), LINE_CHARS)
+        return answer_line(self.answer, cast(Json, self.state), MAX_LINE_CHARS)

@@ -9,7 +9,7 @@ import click
 
 from unerring.adapters.embedded.catalog import ENSEMBLES, MEMBERS
 from unerring.adapters.plugins import installed_models
-from unerring.core.numbers import MOST_AT_ONCE, MOST_COUNT, MOST_SECONDS, MOST_SEED, MOST_TEMPERATURE, MOST_TOTAL
+from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_SECONDS, MAX_SEED, MAX_TEMPERATURE, MAX_TOTAL
 from unerring.processes import SHIPPED
 
 MODEL_FORMS = ("openai/", "openai-batch/", "litellm/", "noise/p=0.99,v=0.95,c=0")  # of models with parts to fill in
@@ -52,14 +52,14 @@ class FileName(click.Path):
 
 
 FILE = FileName()
-SEED = Whole(-MOST_SEED, MOST_SEED)
-STEPS = Whole(1, MOST_TOTAL)
-TOTAL = Whole(0, MOST_TOTAL)
-COUNT = Whole(1, MOST_COUNT)
-AT_ONCE = Whole(1, MOST_AT_ONCE)
-SECONDS = Number(0, MOST_SECONDS)
+SEED = Whole(-MAX_SEED, MAX_SEED)
+STEPS = Whole(1, MAX_TOTAL)
+TOTAL = Whole(0, MAX_TOTAL)
+COUNT = Whole(1, MAX_COUNT)
+AT_ONCE = Whole(1, MAX_IN_FLIGHT)
+SECONDS = Number(0, MAX_SECONDS)
 SHARE = Number(0, 1)
-TEMPERATURE = Number(0, MOST_TEMPERATURE)
+TEMPERATURE = Number(0, MAX_TEMPERATURE)
 
 
 def complete_processes(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:

@@ -23,7 +23,7 @@ from unerring.cli.option_values import (
     complete_models,
     complete_processes,
 )
-from unerring.core.numbers import MOST_DOLLARS, MOST_HOURS
+from unerring.core.numbers import MAX_DOLLARS, MAX_HOURS
 from unerring.core.planning.plan import RULES
 from unerring.core.request import Request
 from unerring.core.voting.canonical import Json
@@ -147,7 +147,7 @@ spending_options = options(
     option(
         "--budget-usd",
         "usd",
-        type=Number(0, MOST_DOLLARS),
+        type=Number(0, MAX_DOLLARS),
         metavar="DOLLARS",
         help="Stop, resumable, before it costs more than this, over all sessions.",
     ),
@@ -156,7 +156,7 @@ spending_options = options(
     option(
         "--budget-hours",
         "hours",
-        type=Number(0, MOST_HOURS),
+        type=Number(0, MAX_HOURS),
         metavar="HOURS",
         help="Stop once it has run for this long, over all sessions.",
     ),

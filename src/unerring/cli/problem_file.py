@@ -25,7 +25,7 @@ from unerring.core.voting.canonical import canonical
 from unerring.core.voting.parsing import json_answer
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecided, UserCodeFailed
-from unerring.processes.general import settled
+from unerring.processes.general import canonical_answer
 from unerring.processes.sort import numbers_in
 
 # A stop at one problem of these kinds leaves it open, and the others go on.
@@ -246,7 +246,7 @@ def _same(answer: Any, expected: Any) -> bool:
     """Whether an answer is the expected one, which may be a text, also of a list of numbers."""
     if isinstance(answer, list) and isinstance(expected, str):
         expected = _list_in(expected)
-    return settled(answer) == settled(expected)
+    return canonical_answer(answer) == canonical_answer(expected)
 
 
 def _list_in(text: str) -> Any:

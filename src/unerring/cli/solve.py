@@ -25,10 +25,10 @@ from unerring.cli.options import (
 from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
 from unerring.cli.run import Ending, fresh, show_result, watched
-from unerring.core.numbers import MOST_COUNT
+from unerring.core.numbers import MAX_COUNT
 from unerring.errors import InputError
-from unerring.processes.general import READINGS
-from unerring.processes.solve import ROLES, SORT, Solve, sorting, ways
+from unerring.processes.general import REPLY_PARSERS
+from unerring.processes.solve import ROLES, SORT, Solve, roles_for, sort_chain
 from unerring.processes.sort import Sort
 
 TREE_LINES = 60  # shown with -v
@@ -47,25 +47,25 @@ TREE_LINES = 60  # shown with -v
     help="How problems are split. general: in words, into parts. linear: in words, into steps in a row. multiply, "
     "sort: by the rules of a product or a sort. auto: multiply or sort for a problem that is just that, else general.",
 )
-@option("--depth", type=Whole(0, MOST_COUNT), default=5, show_default=True, help="Most levels of splitting.")
-@option("--parts", type=Whole(2, MOST_COUNT), default=12, show_default=True, help="Most parts of one problem.")
+@option("--depth", type=Whole(0, MAX_COUNT), default=5, show_default=True, help="Most levels of splitting.")
+@option("--parts", type=Whole(2, MAX_COUNT), default=12, show_default=True, help="Most parts of one problem.")
 @option("--nodes", type=COUNT, default=1000, show_default=True, help="Most problems in the whole tree.")
 @option(
     "--shortlist",
-    type=Whole(2, MOST_COUNT),
+    type=Whole(2, MAX_COUNT),
     default=7,
     show_default=True,
     help="After so many votes without a winner, ask judges to choose among the answers voted for.",
 )
 @option(
     "--parse",
-    type=click.Choice(READINGS),
-    default=READINGS[0],
+    type=click.Choice(REPLY_PARSERS),
+    default=REPLY_PARSERS[0],
     show_default=True,
     help="How strictly replies in words are read; lenient-json also takes an answer inside a Markdown fence or after "
     "thoughts in <think>.",
 )
-@option("--tree", type=Whole(0, MOST_COUNT), help="Lines of the tree of problems to print; 60 with -v, else none.")
+@option("--tree", type=Whole(0, MAX_COUNT), help="Lines of the tree of problems to print; 60 with -v, else none.")
 @model_option
 @k_option("3")
 @planning_options
@@ -113,8 +113,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """
 
     def chain_of(text: str) -> Solve | Sort:
-        kind = ways(text) if roles == "auto" else roles
-        chain = sorting(text) if kind == SORT else Solve(text, kind, depth, parts, nodes, shortlist, parse)
+        kind = roles_for(text) if roles == "auto" else roles
+        chain = sort_chain(text) if kind == SORT else Solve(text, kind, depth, parts, nodes, shortlist, parse)
         if not models and chain.embedded is None:
             raise InputError(
                 "this problem needs a --model: the embedded model only solves products (46048 * 42098) and sorts "

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from unerring.core.arguments import require_flag
 from unerring.core.chain import Subtask
-from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
+from unerring.core.numbers import MAX_TEMPERATURE, require_number, require_whole
 from unerring.core.voting.canonical import Json, NotJson, canonical
 from unerring.core.voting.echo import echo_token
 from unerring.core.voting.policy import Policy
@@ -54,7 +54,7 @@ class Request:
         for name in ("temperature", "first_temperature"):
             value = getattr(self, name)
             if value is not None:
-                require_number(name, value, most=MOST_TEMPERATURE)
+                require_number(name, value, most=MAX_TEMPERATURE)
         if self.max_output_tokens is not None:
             require_whole("max_output_tokens", self.max_output_tokens)
         if self.system is not None:

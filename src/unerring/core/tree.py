@@ -113,7 +113,7 @@ class Tree(Chain[Problem, Problem]):
             return None
         if "candidates" in place:
             candidates = place["candidates"]
-            judged = self.roles.judge(problem, [unwrapped(choice) for choice in candidates])
+            judged = self.roles.judge(problem, [split_or_answer(choice) for choice in candidates])
             return _reading(judged, lambda value: {"pick": _place(value, len(candidates))})
         match place["ask"]:
             case "split":
@@ -244,25 +244,25 @@ def _squeezed(text: str) -> str:
     return "".join(text.split()).casefold()
 
 
-def unwrapped(choice: Any) -> Json:
+def split_or_answer(choice: Any) -> Json:
     """The split or the answer in a step's choice."""
     found: Json = choice["split"] if "split" in choice else choice["answer"]
     return found
 
 
 @dataclass(slots=True)
-class Node:
+class TreeNode:
     """A problem in the tree, and what became of it: the numbers of the steps that asked about it, parts, answer."""
 
     problem: str
     steps: list[int] = field(default_factory=list)
-    parts: list["Node"] = field(default_factory=list)
+    parts: list["TreeNode"] = field(default_factory=list)
     how: str = ""
     answer: Json = None
     done: bool = False
 
 
-def grown(tree: Tree, choices: Iterable[Any]) -> Node:
+def tree_so_far(tree: Tree, choices: Iterable[Any]) -> TreeNode:
     """The tree as the decided choices, in the order of the steps, have made it so far."""
     state = tree.start()
     steps: dict[int, list[int]] = {}
@@ -270,7 +270,7 @@ def grown(tree: Tree, choices: Iterable[Any]) -> Node:
         steps.setdefault(state["wave"][state["turn"]], []).append(step)
         state = tree.advance(state, choice)
     nodes = [
-        Node(one["problem"], steps.get(at, []), [], one.get("how", ""), one.get("answer"), "answer" in one)
+        TreeNode(one["problem"], steps.get(at, []), [], one.get("how", ""), one.get("answer"), "answer" in one)
         for at, one in enumerate(state["problems"])
     ]
     for one, node in zip(state["problems"], nodes, strict=True):

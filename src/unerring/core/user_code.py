@@ -1,8 +1,8 @@
-"""Errors in a user's own methods name the method, the step and the line that they come from.
+"""Errors in a user's own methods, which name the method, the step and the line.
 
-An exception that a method raises is passed on as it is, with a note of where it was raised; one that would end an
-event loop or a generator, such as `sys.exit()`, becomes a `RuntimeError`. A value that a method must not return
-becomes `WrongReturn`.
+An exception that a method raises is passed on unchanged, with a note of the method and the step. An exception that
+would end an event loop or a generator, such as that of `sys.exit()`, becomes a `RuntimeError`. A value that a method
+must not return becomes `WrongReturn`.
 """
 
 from functools import partial
@@ -10,35 +10,37 @@ from typing import Any, NoReturn
 
 from unerring.core.voting.canonical import Json, NotJson, canonical
 
-# What a user's own method may raise and what is an error of its own code; Ctrl-C is not among them.
+# What counts as an error of the user's own code; Ctrl-C does not.
 OWN_ERRORS = (Exception, SystemExit, GeneratorExit)
 
 
 class WrongReturn(TypeError):
-    """A user's own method returned what it must not; the message names method, step, path and line."""
+    """A user's method returned a wrong value; the message names method, step, place in the value, file and line."""
 
 
 class MethodNote(str):
-    """A note on an exception: the user's method, and the step, that it came from."""
+    """A note on an exception: the user's method that raised it, and the step."""
 
     __slots__ = ()
 
 
-def noted(error: Exception, method: str, step: int | None = None, function: Any = None, hint: str = "") -> None:
-    """Note on an exception the method that raised it, and a hint; the innermost one is kept.
+def add_method_note(
+    error: Exception, method: str, step: int | None = None, function: Any = None, hint: str = ""
+) -> None:
+    """Add a note to an exception: the method that raised it, and a hint. A note that is there already is kept.
 
-    Where the call itself failed, which leaves no line of the user's in the traceback, the note says where `function`
-    is defined.
+    Where the call itself failed, the traceback has no line of the user's: then the note says where `function` is
+    defined.
     """
-    if place_of(error) is not None or isinstance(error, WrongReturn):  # which says so itself
+    if method_note(error) is not None or isinstance(error, WrongReturn):  # its message names the method
         return
     traceback = error.__traceback__
     uncalled = traceback is not None and traceback.tb_next is None
     error.add_note(MethodNote(f"in {_called(method, step)}{defined_at(function) if uncalled else ''}{hint}"))
 
 
-def passable(error: BaseException, whose: str = "process") -> Exception:
-    """An error of a user's own code, as one that may pass through an event loop: others would end that."""
+def ordinary_error(error: BaseException, whose: str = "process") -> Exception:
+    """The error as an ordinary exception: others, such as `SystemExit`, would end the event loop."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
         return error
     return RuntimeError(f"the {whose}'s own code raised {error!r}").with_traceback(error.__traceback__)
@@ -47,32 +49,32 @@ def passable(error: BaseException, whose: str = "process") -> Exception:
 def raise_own(
     error: BaseException, method: str, step: int | None = None, function: Any = None, hint: str = ""
 ) -> NoReturn:
-    """Raise the error of a user's own method as one that may be passed on (`passable`), with a note of the method."""
-    found = passable(error)
-    noted(found, method, step, function, hint)
-    raise found
+    """Raise an error of a user's method as an ordinary exception, with a note of the method."""
+    ordinary = ordinary_error(error)
+    add_method_note(ordinary, method, step, function, hint)
+    raise ordinary
 
 
-def told(error: BaseException) -> str:
-    """An exception in one line: its type, what it says, and the user's method that it came from."""
+def error_line(error: BaseException) -> str:
+    """An exception in one line: its type, its message, and the user's method that raised it."""
     if isinstance(error, WrongReturn):
         return str(error)
-    place = place_of(error)
+    place = method_note(error)
     return f"{type(error).__name__}: {error}" + (f", {place}" if place else "")
 
 
-def place_of(error: BaseException) -> str | None:
-    """The note of the user's method that an exception came from; None where there is none."""
+def method_note(error: BaseException) -> str | None:
+    """The note of the user's method that raised an exception; None where there is none."""
     return next((note for note in getattr(error, "__notes__", ()) if isinstance(note, MethodNote)), None)
 
 
 def wrong_return(method: str, said: str, step: int | None = None, function: Any = None) -> WrongReturn:
-    """The error of a method whose value cannot be used: `said` follows its name, as in "returned None"."""
+    """The error for a wrong return value: `said` follows the name of the method, as in "returned None"."""
     return WrongReturn(f"{_called(method, step)} {said}{defined_at(function)}")
 
 
 def json_of(value: Json, method: str, name: str, step: int | None = None, function: Any = None) -> str:
-    """The canonical text of what a method returned, known to the user by a name; raises `WrongReturn` for no JSON."""
+    """The canonical text of a returned value, called `name` in errors; raises `WrongReturn` if it is not JSON data."""
     try:
         return canonical(value)
     except NotJson as error:
@@ -80,7 +82,7 @@ def json_of(value: Json, method: str, name: str, step: int | None = None, functi
 
 
 def not_json(error: NotJson, method: str, name: str, step: int | None = None, function: Any = None) -> WrongReturn:
-    """The error of a method that returned what is not JSON data, with the path to what is not."""
+    """The error of a method that returned something else than JSON data, with the path to it."""
     found, path = getattr(error, "found", None), getattr(error, "path", "")
     said = (
         f"returned no JSON data: {error}"
@@ -96,7 +98,7 @@ def _called(method: str, step: int | None) -> str:
 
 
 def defined_at(function: Any) -> str:
-    """Where a function is defined, in brackets; nothing for one that is not Python's."""
+    """File and line of a function, in brackets; empty for a function that is not written in Python."""
     while isinstance(function, partial):
         function = function.func
     function = getattr(function, "__wrapped__", function)

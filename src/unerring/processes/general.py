@@ -15,7 +15,7 @@ from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.parsing import json_answer, parser_named
 from unerring.core.voting.redflag import RedFlag
 
-READINGS = "json", "lenient-json"  # names of parsers that may read the roles' replies
+REPLY_PARSERS = "json", "lenient-json"  # names of parsers that may read the roles' replies
 Read: TypeAlias = Callable[[str], Json]
 
 
@@ -25,9 +25,9 @@ class General:
     `parse` names how strictly replies are read: `json`, or `lenient-json`.
     """
 
-    def __init__(self, linear: bool = False, parse: str = READINGS[0]) -> None:
+    def __init__(self, linear: bool = False, parse: str = REPLY_PARSERS[0]) -> None:
         self.linear = linear
-        self._read = parser_named(parse, READINGS)
+        self._read = parser_named(parse, REPLY_PARSERS)
 
     def split(self, problem: str) -> Subtask:
         how, example = (_STEPS, _STEPS_EXAMPLE) if self.linear else (_PARTS, _PARTS_EXAMPLE)
@@ -120,7 +120,7 @@ def _told(answer: Json) -> str:
     return answer if isinstance(answer, str) else canonical(answer)
 
 
-def last_object(text: str, read: Read = json_answer) -> dict[str, Any]:
+def last_json_object(text: str, read: Read = json_answer) -> dict[str, Any]:
     """The JSON object that an answer is or ends with, without its thoughts; flags anything else.
 
     The last line may stand in a fence of Markdown. `read` reads an answer that is one object as a whole.
@@ -142,7 +142,7 @@ def _last_line(text: str) -> str:
 
 
 def _only(text: str, name: str, read: Read) -> Json:
-    value = last_object(text, read)
+    value = last_json_object(text, read)
     if set(value) != {name}:
         raise RedFlag(f"the last line has other names than {name!r}")
     found: Json = value[name]
@@ -151,7 +151,7 @@ def _only(text: str, name: str, read: Read) -> Json:
 
 def parse_split(text: str, read: Read = json_answer) -> Json:
     """The split in an answer, as far as its form goes."""
-    value = last_object(text, read)
+    value = last_json_object(text, read)
     if value.get("parts") == [] and set(value) <= {"parts", "how"}:
         return {"parts": []}
     if set(value) != {"parts", "how"}:
@@ -164,15 +164,15 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,4000}|[+-]?[0-9]{1,3}(,[0-9]{3})+")
 
 def parse_answer(text: str, read: Read = json_answer) -> Json:
     """The answer, in one form for what means the same: whole numbers as numbers, texts without needless blanks."""
-    return settled(_only(text, "answer", read))
+    return canonical_answer(_only(text, "answer", read))
 
 
-def settled(value: Json) -> Json:
+def canonical_answer(value: Json) -> Json:
     """An answer's canonical form; doing it twice changes nothing. Flags one that says nothing."""
     if isinstance(value, list):
-        return [settled(item) for item in value]
+        return [canonical_answer(item) for item in value]
     if isinstance(value, dict):
-        return {name: settled(item) for name, item in value.items()}
+        return {name: canonical_answer(item) for name, item in value.items()}
     if value is None or value == "":
         raise RedFlag("the answer is empty")
     if not isinstance(value, str):

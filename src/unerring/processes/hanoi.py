@@ -15,8 +15,8 @@ from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 from unerring.processes.hanoi_wordings import other_wordings
 
-MOST_DISKS = 20
-MOST_WORDINGS = 3
+MAX_DISKS = 20
+MAX_WORDINGS = 3
 Pegs = list[list[int]]
 JsonObject = dict[str, Any]
 
@@ -42,12 +42,12 @@ class Hanoi(Chain[JsonObject, JsonObject]):
     """
 
     def __init__(self, disks: int = 10, parser: str = "strict", wordings: int = 1) -> None:
-        if type(disks) is not int or not 1 <= disks <= MOST_DISKS:
-            raise InputError(f"disks must be a whole number from 1 to {MOST_DISKS}, not {disks!r}")
+        if type(disks) is not int or not 1 <= disks <= MAX_DISKS:
+            raise InputError(f"disks must be a whole number from 1 to {MAX_DISKS}, not {disks!r}")
         if not isinstance(parser, str) or parser not in PARSERS:
             raise InputError(f"parser must be one of {', '.join(PARSERS)}, not {parser!r}")
-        if type(wordings) is not int or not 1 <= wordings <= MOST_WORDINGS:
-            raise InputError(f"wordings must be a whole number from 1 to {MOST_WORDINGS}, not {wordings!r}")
+        if type(wordings) is not int or not 1 <= wordings <= MAX_WORDINGS:
+            raise InputError(f"wordings must be a whole number from 1 to {MAX_WORDINGS}, not {wordings!r}")
         self.disks = disks
         self.parser = parser
         self.wordings = wordings
@@ -145,7 +145,7 @@ def strategy(last: Any, pegs: Pegs, turn: int) -> Move:
     if last is None or last[0] != 1:
         return Move(1, small, (small + turn) % 3)
     others = [peg for peg in range(3) if peg != small]
-    source = min(others, key=lambda peg: pegs[peg][-1] if pegs[peg] else MOST_DISKS + 1)
+    source = min(others, key=lambda peg: pegs[peg][-1] if pegs[peg] else MAX_DISKS + 1)
     if not pegs[source]:
         raise IllegalMove("no disk but disk 1 can move")
     return Move(pegs[source][-1], source, 3 - small - source)

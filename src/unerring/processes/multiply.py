@@ -14,7 +14,7 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import labelled
 from unerring.errors import InputError
 
-MOST_DIGITS = 1000  # of each factor: a million steps
+MAX_FACTOR_DIGITS = 1000  # of each factor: a million steps
 JsonObject = dict[str, Any]
 
 
@@ -30,8 +30,8 @@ class Multiply(Chain[JsonObject, JsonObject]):
 
     def __init__(self, a: int = 46048, b: int = 42098) -> None:
         for name, factor in (("a", a), ("b", b)):
-            if type(factor) is not int or factor < 0 or factor >= 10**MOST_DIGITS:
-                raise InputError(f"{name} must be a whole number of at most {MOST_DIGITS:,} digits, from 0 on")
+            if type(factor) is not int or factor < 0 or factor >= 10**MAX_FACTOR_DIGITS:
+                raise InputError(f"{name} must be a whole number of at most {MAX_FACTOR_DIGITS:,} digits, from 0 on")
         self.a = a
         self.b = b
         self._a, self._b = str(a), str(b)

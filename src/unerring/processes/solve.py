@@ -10,11 +10,11 @@ from unerring.core.tree import ComposedAnswer, Roles, SplitLimits, Tree
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import parser_named
 from unerring.errors import InputError
-from unerring.processes.general import READINGS, General
+from unerring.processes.general import REPLY_PARSERS, General
 from unerring.processes.multiply_roles import MultiplyRoles, is_product, product_in
 from unerring.processes.sort import Sort, numbers_in, order_in
 
-LONGEST = 20_000  # characters of a problem
+MAX_PROBLEM_CHARS = 20_000  # characters of a problem
 ROLES: dict[str, Callable[[str], Roles]] = {
     "general": lambda parse: General(parse=parse),
     "linear": lambda parse: General(linear=True, parse=parse),
@@ -23,14 +23,14 @@ ROLES: dict[str, Callable[[str], Roles]] = {
 SORT = "sort"
 
 
-def ways(problem: str) -> str:
+def roles_for(problem: str) -> str:
     """The roles that fit a problem: those of a product or a sort where it is nothing else, else the general ones."""
     if is_product(problem):
         return "multiply"
     return "general" if numbers_in(problem) is None else SORT
 
 
-def sorting(problem: str) -> Sort:
+def sort_chain(problem: str) -> Sort:
     """The chain for a problem such as `Sort 3, -1, 2`; raises `InputError` for any other."""
     found = order_in(problem)
     if found is None:
@@ -56,13 +56,13 @@ class Solve(Tree):
         parts: int = 12,
         nodes: int = 1000,
         shortlist: int = 7,
-        parse: str = READINGS[0],
+        parse: str = REPLY_PARSERS[0],
     ) -> None:
-        if not isinstance(problem, str) or not problem.strip() or len(problem) > LONGEST:
+        if not isinstance(problem, str) or not problem.strip() or len(problem) > MAX_PROBLEM_CHARS:
             found = short(problem)
             if isinstance(problem, str):
                 found = f"one of {len(problem):,}" if problem.strip() else "an empty one"
-            raise InputError(f"problem must be a text of 1 to {LONGEST:,} characters, not {found}")
+            raise InputError(f"problem must be a text of 1 to {MAX_PROBLEM_CHARS:,} characters, not {found}")
         if not isinstance(roles, str) or roles not in ROLES:
             raise InputError(f"roles must be one of {', '.join(ROLES)}, not {roles!r}")
         for name, value, least in (("depth", depth, 0), ("parts", parts, 2), ("nodes", nodes, 1)):
@@ -70,7 +70,7 @@ class Solve(Tree):
                 raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
         if type(shortlist) is not int or shortlist < 2:
             raise InputError(f"shortlist must be a whole number of votes from 2 on, not {shortlist!r}")
-        parser_named(parse, READINGS)
+        parser_named(parse, REPLY_PARSERS)
         multiplying = roles == "multiply"
         problem = product_in(problem) if multiplying else problem.strip()
         if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels
@@ -91,7 +91,7 @@ class Solve(Tree):
             "parts": parts,
             "nodes": nodes,
             "shortlist": shortlist,
-            **({} if parse == READINGS[0] else {"parse": parse}),  # the first goes without saying, as it once did
+            **({} if parse == REPLY_PARSERS[0] else {"parse": parse}),  # the first goes without saying, as it once did
         }
 
     def parameters(self) -> dict[str, Json]:

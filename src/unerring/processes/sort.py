@@ -17,10 +17,10 @@ from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 
 JsonObject = dict[str, Any]
-MOST_NUMBERS = 10_000
-LARGEST = 10**12
-EXAMPLE = 38, -5, 1204, 0, -77, 38, 9, 512
-_ITEM = rf"[+-]?[0-9]{{1,{len(str(LARGEST))}}}"
+MAX_NUMBERS = 10_000
+MAX_NUMBER = 10**12
+EXAMPLE_NUMBERS = 38, -5, 1204, 0, -77, 38, 9, 512
+_ITEM = rf"[+-]?[0-9]{{1,{len(str(MAX_NUMBER))}}}"
 _LEAST, _MOST = "(?:the )?(?:smallest|least|lowest)", "(?:the )?(?:largest|greatest|highest|biggest)"
 _UP = rf"(?:in|into) (?:ascending|increasing) order|(?:from )?{_LEAST} to {_MOST}"
 _DOWN = rf"(?:in|into) (?:descending|decreasing) order|(?:from )?{_MOST} to {_LEAST}"
@@ -83,12 +83,14 @@ class Sort(Chain[JsonObject, int]):
 
     embedded = "embedded/digits"
 
-    def __init__(self, numbers: list[int] | tuple[int, ...] = EXAMPLE, descending: bool = False) -> None:
-        if not isinstance(numbers, list | tuple) or len(numbers) > MOST_NUMBERS:
-            raise InputError(f"numbers must be a list of at most {MOST_NUMBERS:,} whole numbers, such as [3,1,2]")
+    def __init__(self, numbers: list[int] | tuple[int, ...] = EXAMPLE_NUMBERS, descending: bool = False) -> None:
+        if not isinstance(numbers, list | tuple) or len(numbers) > MAX_NUMBERS:
+            raise InputError(f"numbers must be a list of at most {MAX_NUMBERS:,} whole numbers, such as [3,1,2]")
         for number in numbers:
-            if type(number) is not int or abs(number) > LARGEST:
-                raise InputError(f"numbers must be whole, from -{LARGEST:,} to {LARGEST:,}, and {number!r} is not")
+            if type(number) is not int or abs(number) > MAX_NUMBER:
+                raise InputError(
+                    f"numbers must be whole, from -{MAX_NUMBER:,} to {MAX_NUMBER:,}, and {number!r} is not"
+                )
         if type(descending) is not bool:
             raise InputError(f"descending is true or false, not {descending!r}")
         self.numbers = list(numbers)

@@ -11,7 +11,7 @@ from math import lcm
 
 from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.request import Request
-from unerring.core.user_code import passable
+from unerring.core.user_code import ordinary_error
 from unerring.core.voting.race import LogOdds, Rule
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderError
@@ -159,7 +159,7 @@ def as_failure(error: BaseException) -> Exception:
     """Convert a call's error into one that an event loop can carry: `SystemExit` and the like would end the loop."""
     if isinstance(error, asyncio.CancelledError):
         return own_cancellation()
-    return passable(error, "model")
+    return ordinary_error(error, "model")
 
 
 def own_cancellation() -> ProviderBusy:

@@ -8,7 +8,7 @@ from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Committed, Finished, Paused, Shortlisted
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.summary import counted
-from unerring.core.user_code import told
+from unerring.core.user_code import error_line
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.flag_limit import FlaggedSample, explanation_of
 from unerring.core.voting.race import LogOdds, Undecided, Won
@@ -123,7 +123,7 @@ def paused_by(error: BaseException, time: float, latency: float | None) -> Pause
         return Paused(Interrupted.kind, "cancelled", time, latency)
     if isinstance(error, Stopped):
         return Paused(error.kind, str(error), time, latency)
-    return Paused("error", told(error), time, latency)
+    return Paused("error", error_line(error), time, latency)
 
 
 def state_after(chain: CheckedChain, state: Json, choice: str, step: int) -> tuple[Json, str]:

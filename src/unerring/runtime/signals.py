@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from unerring.core.reporting.summary import counted
-from unerring.core.user_code import passable
+from unerring.core.user_code import ordinary_error
 from unerring.errors import InputError, Interrupted
 from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.config import StopRequest
@@ -62,7 +62,7 @@ async def _passing(work: Awaitable[T]) -> T:
     try:
         return await work
     except SystemExit as error:
-        raise passable(error, "user") from error
+        raise ordinary_error(error, "user") from error
 
 
 @contextmanager

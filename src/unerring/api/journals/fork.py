@@ -36,7 +36,7 @@ from unerring.core.journal.entries import Allowed, Entry, Inherited, Opened, Pau
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import RunState
-from unerring.core.numbers import MOST_SEED, MOST_TOTAL, require_whole
+from unerring.core.numbers import MAX_SEED, MAX_TOTAL, require_whole
 from unerring.core.request import Request
 from unerring.core.voting.canonical import Json
 from unerring.errors import ChainChanged, InputError
@@ -94,7 +94,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     Raises `InputError` where there are fewer steps, where `out` exists, or for a setting that cannot be used;
     `ChainChanged` where the process leads to other states; and `JournalDamaged`.
     """
-    require_whole("at", at, 0, MOST_TOTAL)
+    require_whole("at", at, 0, MAX_TOTAL)
     options = Options() if options is None else options
     require_made("options", options, Options)
     for name, value in (("journal", journal), ("out", out)):
@@ -244,7 +244,7 @@ def _opening(
 ) -> tuple[Opened, Allowed | None]:
     """The first entry of the fork, and the entry with its budget and prices, if there is one."""
     before, state, chain = source.opened, source.state, source.process
-    require_whole("seed", before.seed if seed is None else seed, -MOST_SEED, MOST_SEED)
+    require_whole("seed", before.seed if seed is None else seed, -MAX_SEED, MAX_SEED)
     planned = options.target != Target()
     base = options if planned or options.policy is not None else replace(options, policy=state.policy)
     policy, plan = run_policy(chain, before.model if model is None else model, k, base)

@@ -163,7 +163,7 @@ class UndecidedRun(ComparedRun):
 
 def error_text(error: Exception) -> str:
     """An error in a few words."""
-    return str(error) if isinstance(error, UnerringError) else user_code.told(error)
+    return str(error) if isinstance(error, UnerringError) else user_code.error_line(error)
 
 
 def step_to_decide(run: UndecidedRun) -> OpenStep | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.api.journals import history as reading
-from unerring.core.tree import Node, Tree, grown
+from unerring.core.tree import TreeNode, Tree, tree_so_far
 from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError
 from unerring.processes import SHIPPED, Solve
@@ -15,12 +15,12 @@ from unerring.cli.text.report import printable
 MAX_PROBLEM_CHARS = 60
 
 
-def decided_tree(journal: Path, chain: Tree) -> tuple[Node, dict[int, str]]:
+def decided_tree(journal: Path, chain: Tree) -> tuple[TreeNode, dict[int, str]]:
     """The tree in a journal, and tallies by step; raises `InputError` if its choices make no tree."""
     decided = list(reading.History(journal).steps())
     tallies = {one.step: "-".join(map(str, one.tally)) for one in decided}
     try:
-        return grown(chain, (one.value for one in decided)), tallies
+        return tree_so_far(chain, (one.value for one in decided)), tallies
     except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
         raise InputError(f"{journal} holds no valid tree of problems: {type(error).__name__}: {error}") from None
 
@@ -32,7 +32,7 @@ def tree_of(journal: Path, report: Mapping[str, Any]) -> str:
     return tree_html(*decided_tree(journal, Solve(**report["parameters"])))
 
 
-def tree_text(root: Node, tallies: Mapping[int, str], most: int = 60) -> str:
+def tree_text(root: TreeNode, tallies: Mapping[int, str], most: int = 60) -> str:
     """The tree in lines, the first `most` of them."""
     lines = [*_lines(root, tallies, "", "")]
     if len(lines) > most:
@@ -40,19 +40,19 @@ def tree_text(root: Node, tallies: Mapping[int, str], most: int = 60) -> str:
     return "\n".join(lines)
 
 
-def tree_html(root: Node, tallies: Mapping[int, str]) -> str:
+def tree_html(root: TreeNode, tallies: Mapping[int, str]) -> str:
     """The tree as HTML elements that fold, with two levels open; it needs no script."""
     return f'<section class="tree">\n<h2>Problems</h2>\n{"".join(_folds(root, tallies, 0))}</section>'
 
 
-def _lines(node: Node, tallies: Mapping[int, str], first: str, others: str) -> Iterator[str]:
+def _lines(node: TreeNode, tallies: Mapping[int, str], first: str, others: str) -> Iterator[str]:
     yield f"{first}{_line(node, tallies)}"
     for part in node.parts:
         last = part is node.parts[-1]
         yield from _lines(part, tallies, others + ("└─ " if last else "├─ "), others + ("   " if last else "│  "))
 
 
-def _folds(node: Node, tallies: Mapping[int, str], depth: int) -> Iterator[str]:
+def _folds(node: TreeNode, tallies: Mapping[int, str], depth: int) -> Iterator[str]:
     line = f"<bdi>{escape(_line(node, tallies))}</bdi>"
     if not node.parts:
         yield f"<p>{line}</p>\n"
@@ -63,7 +63,7 @@ def _folds(node: Node, tallies: Mapping[int, str], depth: int) -> Iterator[str]:
     yield "</details>\n"
 
 
-def _line(node: Node, tallies: Mapping[int, str]) -> str:
+def _line(node: TreeNode, tallies: Mapping[int, str]) -> str:
     problem = " ".join(node.problem.split())
     problem = problem if len(problem) <= MAX_PROBLEM_CHARS else f"{problem[: MAX_PROBLEM_CHARS - 1]}…"
     answer = f" = {canonical(node.answer)}" if node.done else ""

@@ -18,7 +18,7 @@ from unerring.core.reporting.summary import (
     steps_text,
     zero_errors_text,
 )
-from unerring.core.short_text import LINE_CHARS, shortened
+from unerring.core.short_text import MAX_LINE_CHARS, shortened
 from unerring.errors import BEYOND_LENGTH
 
 CLEAR_CAUSES = frozenset({"too long", "truncated", "improbable", "copy"})  # of red flags: they need no reason
@@ -124,7 +124,7 @@ def _samples(samples: Mapping[str, int], set_aside: int, failures: Sequence[Mapp
         text += f"; {counted(samples['failed_calls'], 'call')} failed"
         if failures:
             most = failures[0]
-            named = shortened(most["reason"] or most["kind"], LINE_CHARS)
+            named = shortened(most["reason"] or most["kind"], MAX_LINE_CHARS)
             of_them = "" if most["calls"] == samples["failed_calls"] else f", {most['calls']:,} of them"
             text += f"{of_them}: {named}"
     return text

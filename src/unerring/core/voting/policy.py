@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from unerring.core.numbers import MOST_TEMPERATURE, require_number, require_whole
+from unerring.core.numbers import MAX_TEMPERATURE, require_number, require_whole
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import AheadBy, LogOdds, Rule, rule_named
 from unerring.core.voting.redflag import FlagRules
@@ -43,7 +43,7 @@ class Policy:
         require_whole("vote_cap", self.vote_cap)
         require_whole("flag_cap", self.flag_cap)
         for name in ("first_temperature", "later_temperature"):
-            require_number(name, getattr(self, name), most=MOST_TEMPERATURE)
+            require_number(name, getattr(self, name), most=MAX_TEMPERATURE)
         if self.escalate_after is not None:
             require_whole("escalate_after", self.escalate_after)
         require_whole("min_replies", self.min_replies)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
-from unerring.core.numbers import MOST_COUNT
+from unerring.core.numbers import MAX_COUNT
 from unerring.core.voting.weights import Weights
 
 C = TypeVar("C", bound=Hashable)
@@ -136,8 +136,8 @@ class LogOdds:
 
 
 def _check_positive(name: str, value: int) -> None:
-    if type(value) is not int or not 1 <= value <= MOST_COUNT:
-        raise ValueError(f"{name} must be a whole number from 1 to {MOST_COUNT:,}; got {value!r:.40}")
+    if type(value) is not int or not 1 <= value <= MAX_COUNT:
+        raise ValueError(f"{name} must be a whole number from 1 to {MAX_COUNT:,}; got {value!r:.40}")
 
 
 RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from unerring.core.numbers import MOST_SECONDS
+from unerring.core.numbers import MAX_SECONDS
 from unerring.core.short_text import shortened
 from unerring.errors import Interrupted, ProviderBusy
 from unerring.runtime.config import RunConfig, StopRequest
@@ -71,8 +71,8 @@ def name_last_failure(error: BaseException, stop: StopRequest) -> None:
 
 def length_of_time(seconds: float) -> str:
     """Seconds as text, in the largest unit of which there are at least two."""
-    if seconds > MOST_SECONDS:
-        return f"more than {MOST_SECONDS / 86400 / 365:.0f} years"
+    if seconds > MAX_SECONDS:
+        return f"more than {MAX_SECONDS / 86400 / 365:.0f} years"
     for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.4g} {unit}"

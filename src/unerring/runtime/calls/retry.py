@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from unerring.core.user_code import noted
+from unerring.core.user_code import add_method_note
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
@@ -236,7 +236,7 @@ async def receive(
     except (Exception, SystemExit) as error:
         accounting.failed(ProviderError(f"{type(error).__name__}: {error}", FailureKind.UNKNOWN))
         own = as_failure(error)
-        noted(own, asked.sampler.name, asked.settings.step)
+        add_method_note(own, asked.sampler.name, asked.settings.step)
         if own is error:
             raise
         raise own from error

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from math import prod
 
-from unerring.core.user_code import OWN_ERRORS, passable
+from unerring.core.user_code import OWN_ERRORS, ordinary_error
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Undecided, Won
 from unerring.errors import Interrupted, StepRefused
@@ -347,7 +347,7 @@ class Lookahead:
         try:
             return self._beside_of(last.question.state)
         except OWN_ERRORS as error:  # the user's own code failed, on a state that may be guessed wrongly
-            last.failure = passable(error)
+            last.failure = ordinary_error(error)
             return None
 
     def _beside_last(self) -> Iterator[WindowStep]:
