@@ -246,7 +246,7 @@ def test_a_run_in_sessions_of_a_few_steps_asks_no_step_beyond(world, lengths):
 @LAW
 @given(worlds)
 def test_no_sample_that_is_in_the_journal_is_asked_for_again(world):
-    """Of one state's samples each is answered once, even where the state is abandoned and comes to be after all."""
+    """Each sample of a state is answered once, even where the state is dropped and comes again."""
     ahead = world.run(world.speculation)
     seen = set()
     for entry in ahead.entries:

@@ -30,7 +30,7 @@ def test_a_stop_request_takes_in_the_samples_under_way():
 
 
 def test_a_step_that_is_won_while_stopping_is_committed():
-    """Samples taken in after a stop request count: the step they decide is part of the chain."""
+    """Samples recorded after a stop request count: the step they decide is part of the chain."""
     stop = StopRequest()
 
     async def answer(slot, n):
@@ -43,7 +43,7 @@ def test_a_step_that_is_won_while_stopping_is_committed():
 
 
 def test_a_stop_in_the_last_step_finishes_the_run():
-    """Where the samples under way decide the last step, nothing is left to stop."""
+    """Where the samples in flight decide the last step, nothing is left to stop."""
     stop = StopRequest()
 
     async def answer(slot, n):

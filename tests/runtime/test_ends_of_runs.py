@@ -128,7 +128,7 @@ class Held(MemoryJournal):
 
 @each("speculation", [None, RIGHT], ids=lambda one: "ahead" if one else "one by one")
 def test_a_run_that_is_cancelled_while_its_end_is_committed_is_finished_and_not_paused(speculation):
-    """Nothing can follow the end of a run: the cancellation goes on its way, and the journal reads as finished."""
+    """Nothing can follow the end of a run: the cancellation is passed on, and the journal reads as finished."""
 
     async def main():
         journal = Held()

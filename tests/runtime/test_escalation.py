@@ -191,7 +191,7 @@ samplers = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 @given(samplers, st.lists(st.integers(1, 3), max_size=3), st.integers(1, 4), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_no_common_factor_keeps_a_member_from_a_wording(members, reserves, wordings, escalated):
-    """Whatever their numbers, everybody who draws meets every wording equally often, members within members too."""
+    """Whatever their numbers, all members are asked in every wording equally often, members within members too."""
     panel = Ensemble(
         [Turning(f"m{number}", rotation) for number, rotation in enumerate(members)],
         [Turning(f"r{number}", rotation) for number, rotation in enumerate(reserves)],

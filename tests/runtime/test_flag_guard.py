@@ -30,7 +30,7 @@ def fenced(prompt, temperature=0.0, seed=0, index=0, limit=0):
 
 
 def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
-    """All replies fenced: the run stops at what was under way by then, shows one, and says which reader takes it."""
+    """All replies fenced: the run stops at what was in flight by then, shows one, and says which reader takes it."""
     path = tmp_path / "run.db"
     with serving(models={"m": fenced}) as server:
         spec = f"openai/m@{server.url}"
@@ -38,7 +38,7 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
         with pytest.raises(SamplesFlagged, match=r"```json.*lenient_json.*`parse` lenient-json") as stop:
             unerring.run(Rows(300), spec, path, k=3, options=options)
         drawn = total(path)
-        assert MIN_FLAGS_WITHOUT_VOTE <= drawn < 150  # as many as may be under way by the time that is seen
+        assert MIN_FLAGS_WITHOUT_VOTE <= drawn < 150  # as many as may be in flight by the time that is seen
         assert stop.value.journal == str(path)
         assert stop.value.larger == ("flagged", 1.0)
         with pytest.raises(SamplesFlagged):  # a session that goes on looks again

@@ -83,7 +83,7 @@ def test_the_general_roles_know_their_own_placeholders(role, asked, copied, righ
 
 
 def test_the_examples_of_the_general_roles_are_those_of_their_prompts():
-    """Each text that a role flags stands in its prompt: a changed wording leaves no placeholder behind."""
+    """Each text that a role flags is in its prompt: a changed wording leaves no placeholder behind."""
     for roles in (General(), General(linear=True)):
         for subtask in (roles.split("p"), roles.solve("p", None), roles.compose("p", "add", ["a"], [1])):
             for texts in json.loads(subtask.example).values():

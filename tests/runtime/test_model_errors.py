@@ -178,9 +178,9 @@ def test_a_process_that_cancels_itself_ends_the_run():
 
 
 def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
-    """The last guard: past its caps a step is not asked for samples of whose calls nothing was ever heard.
+    """The last guard: past its caps a step is not asked for further samples whose calls have no outcome.
 
-    A pilot's caps are beyond any number of samples that it draws: there the number of calls under way bounds them.
+    A pilot's caps are beyond any number of samples that it draws: there the number of calls in flight bounds them.
     """
 
     async def main(policy, silent):
@@ -203,7 +203,7 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
 
 
 def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
-    """However many calls a step had, only those that are not heard of bring it nearer to the last guard."""
+    """However many calls a step had, only those without an outcome count for the last guard."""
     state, most = replay([opening(Words(1), K1)]), K1.vote_cap * (1 + K1.flag_cap)
     guard, question = (
         OutcomeGuard(Ledger(state, MemoryJournal()), 256),

@@ -130,7 +130,7 @@ def test_its_name_makes_the_same_sampler_again():
 
 
 def test_stuck_steps_win_wrongly_whatever_k_is():
-    """Voting cannot mend errors that all samples share: such a run finishes, and is wrong."""
+    """Voting cannot correct errors that all samples share: such a run finishes, and is wrong."""
     chain = Words(3)
     outcome = run(chain, NoisySampler(chain.rehearse, 0.0, correlated=1.0), Policy(rule=AheadBy(9)))
     assert outcome.error is None
@@ -138,7 +138,7 @@ def test_stuck_steps_win_wrongly_whatever_k_is():
 
 
 def test_noise_that_is_always_flagged_ends_undecided():
-    """With v = 0 there are no votes at all: the step is given up at its flag cap, with nothing elected."""
+    """With v = 0 there are no votes at all: the step is undecided at its flag cap, with nothing elected."""
     chain = Words(3)
     outcome = run(chain, NoisySampler(chain.rehearse, 1.0, 0.0), Policy(rule=AheadBy(2), flag_cap=5))
     assert isinstance(outcome.error, StepUndecided)

@@ -184,7 +184,7 @@ def test_log_probabilities_part_the_votes():
     assert [number for number, counts in enumerate(bins) if any(counts)] == [4]
 
 
-# --- several steps under way
+# --- several steps in flight
 
 
 def jittered(prompt, settings):

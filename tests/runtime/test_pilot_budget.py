@@ -64,7 +64,7 @@ def trial(seed):
 
 
 def test_no_budget_of_a_calibration_is_ever_exceeded():
-    """A hundred trials with failures, kills and up to 64 samples under way: what was billed stays within the limit."""
+    """A hundred trials with failures, kills and up to 64 samples in flight: what was billed stays within the limit."""
     finished = spent = 0
     for seed in range(100):
         limits, bill, state, ended = trial(seed)
@@ -93,7 +93,7 @@ def test_what_was_paid_for_is_not_asked_again():
 
 
 def test_a_pilot_that_has_enough_gives_up_no_call():
-    """What is under way at the end is waited for: nothing that was paid for stays unknown, or is bought again."""
+    """What is in flight at the end is waited for: nothing that was paid for stays unknown, or is bought again."""
 
     class Erring(Metered):
         async def sample(self, prompt, settings, n):
@@ -177,7 +177,7 @@ def test_a_calibration_whose_file_is_lost_is_counted_again_from_its_journal(tmp_
 
 
 def test_calls_under_way_at_the_end_of_a_budget_are_taken_in(tmp_path):
-    """With many under way none is given up that is paid for: nothing is of unknown outcome after the stop."""
+    """With many in flight no paid call is abandoned: nothing is of unknown outcome after the stop."""
     with pytest.raises(BudgetSpent):
         charged(300, tmp_path / "cal.json", budget=Budget(calls=50), in_flight=40)
     spent = read_calibration(tmp_path / "cal.json").spent

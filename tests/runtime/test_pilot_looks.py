@@ -40,7 +40,7 @@ def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
 
 
 def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
-    """With many steps under way, whose answers overtake each other, a pilot looks at the same ones again."""
+    """With many steps in flight, whose answers overtake each other, a pilot looks at the same ones again."""
 
     def came(in_flight):
         chain = Hanoi(disks=9)
@@ -70,7 +70,7 @@ def test_a_voter_that_errs_now_and_then_is_always_looked_at():
 
 
 def test_without_a_truth_every_doubtful_step_is_looked_at_again():
-    """Where a wide vote stands in for the truth, who erred is not known for sure: steps are all looked at."""
+    """Where a wide margin replaces the truth, who erred is not certain: all steps get second samples."""
 
     def says(prompt, step, slot):
         return "a" if slot % 3 else "b"

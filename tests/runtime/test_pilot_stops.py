@@ -76,7 +76,7 @@ def test_a_provider_that_is_down_ends_the_pilot_with_what_it_has(tmp_path):
 
 
 def test_a_provider_that_stays_away_ends_the_pilot():
-    """Failures without end are given up after the patience that was asked for."""
+    """Failures without end stop the pilot after its patience."""
     always = Says(lambda prompt, step, slot: ProviderBusy("overloaded"))
     with pytest.raises(ProviderGone, match="overloaded"):
         piloted(Places(5), always, 5, patience=Patience(total=100.0))
@@ -103,7 +103,7 @@ def test_a_bug_in_a_parser_is_passed_on_with_the_file_kept(tmp_path):
 
 
 def test_a_bug_while_other_steps_are_under_way_is_passed_on():
-    """With many steps under way the error is the same, and nothing is left running."""
+    """With many steps in flight the error is the same, and nothing is left running."""
 
     def parse(text):
         raise KeyError("move")
@@ -117,7 +117,7 @@ def test_a_bug_while_other_steps_are_under_way_is_passed_on():
 
 
 def test_a_chain_that_is_shorter_than_it_says_is_told_so():
-    """A chain whose length and whose steps disagree is the user's to mend, and named by its step."""
+    """A chain whose length and steps disagree is an error of the user's, named by its step."""
 
     class Short(Places):
         def length(self):
@@ -180,7 +180,7 @@ def cancel():
 def test_a_pilot_that_goes_on_counts_what_an_uninterrupted_one_does(tmp_path, in_flight, how, chain):
     """Stopped again and again and gone on with from its file, a pilot counts to the last byte what it would have.
 
-    A signal lets the samples under way come in; whoever cancels it gives them up, and they are drawn again.
+    A signal lets the samples in flight come in; whoever cancels it gives them up, and they are drawn again.
     """
     path, options = tmp_path / "cal.json", PilotOptions(in_flight=in_flight)
     whole = calibrate(chain, Yielding(chain.rehearse, 0.8, 0.8), 10**6, options=options)
@@ -231,7 +231,7 @@ def test_a_noisy_sampler_of_ones_own_is_named(tmp_path):
 
 
 def test_a_calibration_that_is_stopped_says_how_many_calls_it_waits_for():
-    """What is shown after Ctrl-C is updated each second of the calls under way, as in a run."""
+    """What is shown after Ctrl-C is updated each second of the calls in flight, as in a run."""
     told, started = [], threading.Event()
 
     async def slow(prompt, settings):

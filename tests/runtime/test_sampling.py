@@ -293,7 +293,7 @@ def test_tokens_are_added_up_over_votes_and_flags():
 
 
 def test_voters_are_named_at_their_first_sample():
-    """Samples name who answered; a sampler's own name stands in where they do not."""
+    """Samples name who answered; a sampler's own name is used where they do not."""
     script = [Sample("a", voter="left"), Sample("a", voter="right"), Sample("b"), Sample("a", voter="left"), "a"]
     outcome = run(Words(1), ScriptedSampler(script), Policy(rule=AheadBy(3)))
     names = {voter.number: voter.name for voter in outcome.of(Voter)}

@@ -166,7 +166,7 @@ OTHERS = ("answers", "checked", "length_of", "replace", "restart", "state", "sta
 
 
 def test_a_misspelled_optional_method_is_an_error_when_the_chain_is_made():
-    """A method that nobody would call is named with the one that is meant; other names are let be."""
+    """A method that is never called is named with the one that is meant; other names are accepted."""
 
     def own(self, *_):
         return None

@@ -88,7 +88,7 @@ class Bucket:
 
 
 def simulated(provider: Slots | Bucket | Queue, pacing: RateControl, seconds: float, pause: float) -> Seen:
-    """An endless queue of calls against a provider. A refusal comes after 5 ms, and pauses everybody for `pause`."""
+    """An endless queue of calls against a provider. A refusal comes after 5 ms, and pauses all calls for `pause`."""
     seen, number, events = Seen(), count(), []
     now = waking = 0.0
 

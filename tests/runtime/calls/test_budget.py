@@ -89,7 +89,7 @@ def test_without_failures_what_is_on_record_is_what_was_billed():
 
 
 def test_a_resumed_run_buys_only_what_is_missing():
-    """Killed half-way and resumed, a run costs at most what it costs in one go, and what was under way at the kill."""
+    """Killed half-way and resumed, a run costs at most what it costs in one go, and what was in flight at the kill."""
     chain, whole, halves = Words(60), Bill(), Bill()
     entries, _ = lived(chain, Metered(whole, 1, 0.0), opened(K3, chain, SpendLimits()))
     first, ended = lived(chain, Metered(halves, 1, 0.0), opened(K3, chain, SpendLimits()), lives=len(entries) // 2)
@@ -114,7 +114,7 @@ def test_a_raised_budget_goes_on_where_the_first_one_ended():
 
 
 def test_a_call_waits_for_others_to_be_settled_before_it_gives_up():
-    """Where only reservations stand in the way, calls wait for them: a budget for one call at a time is enough."""
+    """Where only reservations fill the budget, calls wait for them: a budget for one call at a time is enough."""
     chain, bill = Words(20), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 300, None, 3))
     _, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(money=40 * worst)))
@@ -134,7 +134,7 @@ def test_hours_are_a_budget_too():
 
 
 def test_a_stop_ends_a_wait_for_the_budget():
-    """A call that waits for money is given up when the run is to stop."""
+    """A call that waits for budget is interrupted when the run stops."""
 
     async def main():
         from unerring.runtime.calls.ledger import Ledger

@@ -36,7 +36,7 @@ def found(gateway, nonce="123456789012"):
 @pytest.mark.parametrize("several", ["own", "one", "equal", "refused", "adapted"])
 @pytest.mark.parametrize("name", FATAL_CACHES)
 def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several):
-    """With marks or without, under new names or old ones, kept or shared while under way, whatever n means there."""
+    """With marks or without, under new names or old ones, kept or shared while in flight, whatever n means there."""
     gateway = Gateway(cache=CACHES[name], several=several)
     finding = found(gateway)
     assert finding.fatal
@@ -311,7 +311,7 @@ def test_a_model_that_has_one_answer_of_random_letters_is_found():
 )
 @pytest.mark.parametrize("turn", [0, 1, 2])
 def test_failures_go_through(error, turn):
-    """They are the caller's matter, in whichever call they come; and the call beside is not left under way."""
+    """They are raised to the caller, whichever call fails; and the other call does not stay in flight."""
     gateway, done = Gateway(), []
 
     async def ask(prompt, settings, n):
@@ -347,7 +347,7 @@ def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
 
 
 def test_a_cancelled_trial_cancels_its_calls():
-    """Nothing stays under way."""
+    """Nothing stays in flight."""
     cancelled = []
 
     async def ask(prompt, settings, n):

@@ -1,4 +1,4 @@
-"""The gate of an account: turns in order, peace kept by all, and no call forgotten when another gives up."""
+"""The rate limiter of an account: turns in order, pauses of all calls, and no call lost when another stops waiting."""
 
 import asyncio
 from statistics import mean
@@ -59,7 +59,7 @@ def test_nobody_sends_before_the_provider_allows_it(wait):
     endpoint = Told(told)
     outcomes = called(endpoint, 64)
     assert all(isinstance(outcome, list) for outcome in outcomes)
-    early = [at for at in endpoint.bill.times if at <= 0.1]  # those that were under way when it came
+    early = [at for at in endpoint.bill.times if at <= 0.1]  # those that were in flight when it came
     later = [at for at in endpoint.bill.times if at > 0.1]
     assert len(early) <= 8
     assert min(later) >= 0.1 + wait
@@ -114,7 +114,7 @@ def test_a_lasting_failure_is_not_tried_again():
 
 
 def test_a_stop_ends_the_wait_for_a_turn_and_for_peace():
-    """Calls that wait, for their turn or for the provider, are given up once the run is to stop."""
+    """Calls that wait, for their turn or for the provider, are interrupted once the run stops."""
 
     async def main():
         stop = StopRequest()

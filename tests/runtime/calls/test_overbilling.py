@@ -27,7 +27,7 @@ UNPROBED = Guards(probe=False)  # else the trial calls show it, one at a time
 class Overbilling(Metered):
     """Bills each call 2.3 times the output tokens that it may have, or 0.92 to 2.3 times where bills `vary`.
 
-    It begins with that after so many calls, since a run has few of them under way at first.
+    It begins with that after so many calls, since a run has few of them in flight at first.
     """
 
     def __init__(self, bill, seed, vary=False, after=0):
@@ -51,7 +51,7 @@ class Overbilling(Metered):
 
 
 def notices(entries):
-    """At each notice of a bill above a reservation: calls under way then with that one, and calls sent so far."""
+    """At each notice of a bill above a reservation: calls in flight then with that one, and calls sent so far."""
     state, found = RunState(), []
     for entry in entries:
         under_way = len(state.account._open)
@@ -64,7 +64,7 @@ def notices(entries):
 
 @pytest.mark.parametrize("vary", [False, True])
 def test_the_budget_is_passed_by_the_calls_under_way_at_the_notice_alone(vary):
-    """Over 60 runs at 2.3 times the bill: no more is passed than the excess of the calls that were under way then.
+    """Over 60 runs at 2.3 times the bill: no more is passed than the excess of the calls that were in flight then.
 
     Bills that vary are noticed at most twice, where they first pass their limit and where they pass twice that.
     """
@@ -104,7 +104,7 @@ def test_a_resumed_run_reserves_what_was_seen():
 
 
 def test_calls_under_way_are_reserved_at_the_multiple_as_well():
-    """A notice raises what is reserved for the calls under way, and each is settled or lost at that."""
+    """A notice raises what is reserved for the calls in flight, and each is settled or lost at that."""
     account = Account(tariffs={"m": TARIFF, "other": TARIFF})
     worst = account.price("m", Usage(10, 100))
     for number in range(3):

@@ -109,7 +109,7 @@ def test_patience_is_for_failures_in_a_row():
 
 
 def test_each_session_has_its_patience_anew():
-    """Resuming after the provider was given up on waits for it again."""
+    """A run resumed after its patience ended waits for the provider again."""
     gone = run(Words(1), ScriptedSampler([ProviderBusy("503")] * 99), K1, patience=Patience(total=10.0))
     assert isinstance(gone.error, ProviderGone)
     rest = resume(Words(1), storm(3), gone.entries, patience=Patience(total=10.0))

@@ -45,7 +45,7 @@ def test_a_window_that_is_not_filled_does_not_grow():
 
 
 def test_objections_of_one_window_cut_it_once():
-    """Calls that were under way at the cut met the old width, and do not cut again."""
+    """Calls that were in flight at the cut met the old width, and do not cut again."""
     pacing = RateControl(1024, first=64)
     tickets = [pacing.begin(1.0) for _ in range(64)]
     assert sum(pacing.objected(ticket, 2.0) for ticket in tickets) == 1

@@ -29,7 +29,7 @@ def held(slots, sigma, seed, seconds=600.0):
 def test_it_finds_the_slots_of_a_server_that_queues_in_silence():
     """With 4, 8 and 64 silent slots: 90 % of the throughput on average, and less than twice the latency.
 
-    Without this the window has no end: 256 calls at once on 4 slots, each 64 times as long under way. Three seeds
+    Without this the window has no end: 256 calls at once on 4 slots, each 64 times as long in flight. Three seeds
     each, at latencies that do not vary, vary, and vary much; none has less than 70 %, or more than four times.
     """
     rows = [(slots, sigma, seed) for slots in (4, 8, 64) for sigma in (0.0, 0.3, 0.6) for seed in range(3)]
@@ -53,7 +53,7 @@ class Watched(Queue):
 
 
 def test_a_server_of_few_slots_meets_few_calls_before_it_is_found_out():
-    """With 2, 4 or 8 silent slots at most 32 calls are under way at the start; a wide server has all 256 after 7 s.
+    """With 2, 4 or 8 silent slots at most 32 calls are in flight at the start; a wide server has all 256 after 7 s.
 
     Doubling with each round trip put 64 into the queue before the first two rounds could be compared.
     """

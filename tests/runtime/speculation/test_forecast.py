@@ -1,4 +1,4 @@
-"""Forecasts of what a step will come to, against Bayes' rule written out, and what they are worth risking."""
+"""Forecasts of a step's choice, against Bayes' rule written out, and how much waste they are worth."""
 
 from collections import Counter
 from fractions import Fraction
@@ -99,7 +99,7 @@ def test_no_guess_teaches_nothing_of_guesses():
 
 
 def test_old_mistakes_are_forgotten():
-    """What was learned long ago fades: a source of guesses that was bad and became good is trusted again."""
+    """Old observations lose weight: a source of guesses that was bad and became good is trusted again."""
     foresight = Forecaster()
     for _ in range(MAX_OBSERVATIONS):
         foresight.learn("a", "b", {})

@@ -130,7 +130,7 @@ def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
 
 
 def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
-    """Steps that hang on each other after all are asked again from where they stand, with a warning for each."""
+    """Steps that depend on each other after all are asked again from their true states, with a warning for each."""
 
     class Wrong(Words):
         def beside(self, state):

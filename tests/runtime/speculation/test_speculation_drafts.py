@@ -59,7 +59,7 @@ def test_each_step_is_drafted_once_and_cold():
 
 
 def test_a_hanging_drafting_model_holds_nothing_up():
-    """A draft that never comes leaves the run as fast as without any guesses of it, and at the end is given up."""
+    """A draft that never comes leaves the run as fast as without guesses, and is abandoned at the end."""
     outcome, time, _, drafter = drafted(always_a, draft_latency=1e9)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert time <= 60 * 0.05 + 0.01
@@ -150,7 +150,7 @@ def report(outcome):
 
 
 def settled(outcome, paid):
-    """Each announced draft was received, failed or given up; none was announced where drafts are free."""
+    """Each intended draft was received, failed or abandoned; none was journaled where drafts are free."""
     intents = [(e.step, e.at) for e in outcome.of(Intent) if e.slot == DRAFT_SLOT]
     ends = [
         (e.step, e.at) for e in outcome.of(Drafted, Failed, Cancelled) if getattr(e, "slot", DRAFT_SLOT) == DRAFT_SLOT
@@ -204,7 +204,7 @@ def test_a_drafting_model_that_gives_nothing_has_failed():
 
 
 def test_a_paid_draft_under_way_at_the_end_is_of_unknown_outcome():
-    """A draft that the end of the run overtakes is given up, and counted."""
+    """A draft that is in flight at the end of the run is abandoned, and counted."""
     outcome, _, _, _ = drafted(always_a, 5, draft_latency=1e9)
     assert outcome.folded.finished is not None
     settled(outcome, True)

@@ -1,4 +1,4 @@
-"""The user's own code fails: nothing on a guessed state, the end of the run on one that comes to be."""
+"""The user's own code fails: that is ignored on a wrongly guessed state, and ends the run on a true one."""
 
 from dataclasses import replace
 
@@ -89,7 +89,7 @@ def test_a_guess_that_fails_at_a_state_that_never_comes_to_be_stops_nothing():
 
 @pytest.mark.parametrize("wrong", ["raises", "no JSON"])
 def test_a_guess_that_fails_at_a_real_state_is_a_bug_of_the_users_own(wrong):
-    """An error of the guess function at a state that comes to be stops the run there, and the run can be resumed."""
+    """An error of the guess function at a true state stops the run there, and the run can be resumed."""
 
     def guess(state):
         if len(state) == 30:

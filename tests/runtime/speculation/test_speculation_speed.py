@@ -72,7 +72,7 @@ def each(number):
     return lambda step: step % number == number // 2
 
 
-# At 50 ms each, 4,500 steps are 225 s one after the other. With three samples a step and 256 under way, no run can be
+# At 50 ms each, 4,500 steps are 225 s one after the other. With three samples a step and 256 in flight, no run can be
 # faster than 85 steps in 50 ms.
 
 

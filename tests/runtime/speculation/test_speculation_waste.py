@@ -97,7 +97,7 @@ def test_what_was_abandoned_in_one_session_is_used_in_the_next():
     }
 
 
-# --- what is given up
+# --- abandoned calls
 
 
 def wrong_at_the_turn(state):
@@ -105,7 +105,7 @@ def wrong_at_the_turn(state):
 
 
 def given_up(paid=True):
-    """A run whose guess is wrong at one step, with slow samples behind it that are under way when that shows."""
+    """A run whose guess is wrong at one step, with slow samples behind it that are in flight when that shows."""
     sampler = Slow(Says(always_a), lambda prompt, of: 5.0 if "b" in prompt else 0.05, paid=paid)
     outcome, _ = ahead(Words(60), sampler, speculation=Speculation(wrong_at_the_turn, waste=1.0))
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
@@ -114,7 +114,7 @@ def given_up(paid=True):
 
 
 def test_calls_for_a_state_that_is_not_to_be_are_given_up():
-    """As soon as a guess shows to be wrong, calls under way behind it are cancelled, and nobody waits for them."""
+    """As soon as a guess shows to be wrong, calls in flight behind it are cancelled, and not awaited."""
     _, sampler = given_up()
     assert {prompt for prompt, _, _ in sampler.given_up} == {prompt for prompt, _, _ in sampler.calls if "b" in prompt}
 
@@ -134,7 +134,7 @@ def test_paid_calls_that_are_given_up_are_of_unknown_outcome():
 
 
 def test_free_calls_that_are_given_up_leave_no_trace():
-    """What costs nothing is announced nowhere, and given up without a word."""
+    """Calls that cost nothing are abandoned without an entry."""
     outcome, _ = given_up(paid=False)
     assert outcome.of(Cancelled) == []
     assert (outcome.folded.calls.unknown, outcome.folded.wasted) == (0, 0)
@@ -172,7 +172,7 @@ class SlowEndpoint(Slow):
 
 
 def test_calls_to_an_endpoint_that_are_given_up_are_heard_to_their_end():
-    """What comes is journaled as wasted and not waited for; what is under way at the run's end is cancelled then."""
+    """What comes is journaled as wasted and not awaited; what is in flight at the run's end is cancelled then."""
 
     def taking(latency, prompt, of):
         return latency if "b" in prompt else 0.05
@@ -218,7 +218,7 @@ def test_a_call_that_answers_although_it_was_given_up_is_counted_as_wasted():
 
 @pytest.mark.parametrize("kind", [Slow, Stubborn])
 def test_a_sample_is_never_under_way_twice(kind):
-    """A state given up and taken up again at once waits for its old calls to end before it asks again."""
+    """A state that is dropped and comes again at once waits for its old calls to end before it asks again."""
     doubled, under_way = [], set()
 
     class Watched(kind):

@@ -43,7 +43,7 @@ def texts(outcome):
 
 @pytest.mark.parametrize("in_flight", [1, 2, 3, 7, 64])
 def test_no_more_samples_are_under_way_than_allowed(in_flight):
-    """However sure a run is of what comes, it never has more than `in_flight` samples under way."""
+    """However probable its guesses, a run never has more than `in_flight` samples in flight."""
     sampler = Slow(Says(always_a))
     outcome, _ = ahead(Words(120), sampler, speculation=replace(RIGHT, in_flight=in_flight))
     assert outcome.error is None
@@ -52,7 +52,7 @@ def test_no_more_samples_are_under_way_than_allowed(in_flight):
 
 @pytest.mark.parametrize("in_flight", [3, 7, 32])
 def test_samples_under_way_are_as_many_as_allowed_where_guesses_hold(in_flight):
-    """A run whose guesses were right so far uses all it may have under way."""
+    """A run whose guesses were right so far uses all it may have in flight."""
     sampler = Slow(Says(always_a))
     ahead(Words(200), sampler, speculation=replace(RIGHT, in_flight=in_flight))
     assert sampler.most == in_flight
@@ -70,7 +70,7 @@ async def at_half_a_second(sampler):
 
 
 def test_votes_alone_let_the_next_step_be_asked():
-    """Without any guesses the next step is asked from where the first vote leads, while others are under way."""
+    """Without any guesses the next step is asked from where the first vote leads, while others are in flight."""
     sampler = Slow(Says(always_a), latency=lambda prompt, of: 1.0 if of.slot == 0 else 5.0)
     outcome, time = ahead(Words(20), sampler, speculation=Speculation())
     assert outcome.error is None
@@ -97,7 +97,7 @@ def test_a_limit_of_steps_that_is_the_chains_length_is_no_limit():
 
 
 def test_nothing_is_asked_beyond_the_chains_end():
-    """Every call is for a step of the chain, and none is under way when it ends."""
+    """Every call is for a step of the chain, and none is in flight when it ends."""
     sampler = Slow(Says(always_a))
     ahead(Words(40), sampler, speculation=RECKLESS)
     assert sampler.steps == set(range(40))
@@ -130,7 +130,7 @@ def test_a_stop_takes_in_all_that_is_under_way(seconds):
 
 
 class Remote(Slow):
-    """An endpoint, whose calls are heard to their end where their step is dropped; `prompts` are those under way."""
+    """An endpoint, whose calls are awaited to their end where their step is dropped; `prompts` are those in flight."""
 
     account = "remote"
 
@@ -218,7 +218,7 @@ def test_a_cancelled_run_can_be_resumed(paid, seconds):
 
 
 def test_a_provider_that_is_down_stops_the_run_wherever_it_shows():
-    """A lasting failure of a step far ahead stops the run at once, and samples under way then are taken in."""
+    """A lasting failure of a step far ahead stops the run at once, and samples in flight then are recorded."""
 
     def answer(prompt, step, slot):
         return ProviderDown("no quota") if step == 30 else "a"
@@ -235,7 +235,7 @@ def test_a_provider_that_is_down_stops_the_run_wherever_it_shows():
 
 
 def test_a_stop_does_not_wait_for_a_busy_provider():
-    """A call that waits to be tried again is not tried again after a stop, and keeps nobody waiting."""
+    """A call that waits for its retry is not retried after a stop, and delays nothing."""
     stop = StopRequest()
 
     def answer(prompt, step, slot):
