@@ -108,7 +108,7 @@ def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPa
     using(work, "embedded/a")
     assert 96 <= sum(passes) <= 100  # a wrong draft takes another pass
     assert len(passes) < 96 / 4
-    assert max(passes) == embedded_member.BATCH
+    assert max(passes) == embedded_member.MAX_PASS_PROMPTS
 
 
 def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,9 +202,11 @@ def test_a_tie_that_each_pass_decides_anew_is_decided_once(monkeypatch: pytest.M
         return found
 
     # each other continuation has a token less, so that passes see rows of either kind
-    written_on, lengths = Engine.written_on, cycle((0, 1))
+    continuations, lengths = Engine.continuations, cycle((0, 1))
     monkeypatch.setattr(Engine, "logits", tipping)
-    monkeypatch.setattr(Engine, "written_on", lambda *asked: [row[: 5 + next(lengths)] for row in written_on(*asked)])
+    monkeypatch.setattr(
+        Engine, "continuations", lambda *asked: [row[: 5 + next(lengths)] for row in continuations(*asked)]
+    )
     (path,) = member.likeliest([start])
     assert path.tokens[-1] == member.tokenizer.end or len(path.tokens) == MAX_ANSWER_TOKENS
     assert len(path.relative) == len(path.own) == len(path.tokens)

@@ -1,6 +1,6 @@
-"""The embedded models that ship: what each ensemble reads, and how its votes are best counted.
+"""The embedded models that ship: which prompts each ensemble reads, and the voting policy measured for it.
 
-An ensemble is three members, trained alike from different seeds, so that they err on different steps.
+An ensemble has three members, trained in the same way from different seeds, so that they err on different steps.
 """
 
 import re
@@ -16,21 +16,21 @@ from unerring.errors import InputError
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 MEMBERS = ("a", "b", "c")
-DRAFT = "draft"  # the member that only proposes answers
+DRAFT = "draft"  # the model that only proposes answers
 
 # Measured (training/MODEL_CARD.md): the three members together decided 100,000 random steps of the run of 20 disks,
 # and every step of 1 to 12 disks, rightly, with 3.001 votes a step.
-# Temperature 1 is the model's own distribution. Lower ones only spare errors that voting corrects anyway: at 0.6, two
-# votes of a member agree on a wrong answer as often (about 1 step in 10,000), since its stubborn errors stay.
+# Temperature 1 is the model's own distribution. Lower ones only avoid errors that voting corrects anyway: at 0.6, two
+# votes of a member agree on a wrong answer as often (about 1 step in 10,000), since its repeated errors stay.
 # Below a mean log-probability of -0.1 lie 44 % of the wrong answers in valid form, and 5 of 897,750 right ones.
 # Stricter is worse: at -0.003 only 8 % of the wrong ones pass, but one step in 100,000 stays undecided, because all
 # three members give the right answer there with a lower probability.
 # A right answer of 20 disks has 29 tokens.
-# A step where one member is stubbornly wrong and another nearly always out of form is decided by the latter's few
-# votes: step 786502 of the record stood at 31 to 29 after 60, and took 105. The usual cap of 60 stops too soon.
+# A step where one member is always wrong and another is nearly always flagged is decided by the latter's few votes:
+# step 786502 of the record stood at 31 to 29 after 60, and took 105. The default cap of 60 would stop it too soon.
 # The same holds for digits: every sum and product, 10,000 cuts and 40,000 comparisons were decided rightly, with 3.001
-# votes a step. Their answers are shorter, so that the threshold is stricter there: it silences a member that gives a
-# comparison's right answer with a probability below one half, on up to 166 of the 40,000. Never were all three silent.
+# votes a step. Their answers are shorter, so that the threshold is stricter there: it flags a member that gives a
+# comparison's right answer with a probability below one half, on up to 166 of the 40,000, and never all three.
 EMBEDDED_POLICY = Policy(
     rule=AheadBy(3),
     vote_cap=300,
@@ -42,11 +42,14 @@ EMBEDDED_POLICY = Policy(
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedEnsemble:
-    """Three members, a drafter that proposes their answers, and what they are for.
+    """Three members, and a drafter that proposes their answers.
 
-    `reads` is the form of the prompts they were trained on, which `knows` says in words: asked anything else they
-    would all be wrong together, so that no vote could help. A right answer has at most `beyond` tokens more than its
-    prompt.
+    name: the specification of the whole ensemble.
+    folder: the folder with the weights of its models.
+    knows: the prompts that it was trained on, in words.
+    reads: the form of these prompts. Members would agree on wrong answers to others, so that no vote could help.
+    policy: the voting policy measured for it.
+    beyond: the most tokens that a right answer has more than its prompt.
     """
 
     name: str
@@ -102,5 +105,5 @@ def parse_embedded_spec(spec: str) -> tuple[EmbeddedEnsemble, tuple[str, ...]]:
             return ensemble, (member,)
     known = " and ".join(ensemble.name for ensemble in ENSEMBLES)
     like = did_you_mean(spec, [one.name for one in ENSEMBLES])
-    told = f"there is no embedded model {spec!r}{like}; there are: {known}, their members (/a, /b, /c, /draft)"
-    raise InputError(about_words(told, spec))
+    words = f"there is no embedded model {spec!r}{like}; there are: {known}, their members (/a, /b, /c, /draft)"
+    raise InputError(about_words(words, spec))

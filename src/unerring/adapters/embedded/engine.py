@@ -1,18 +1,18 @@
-"""The embedded models at work: a drafter proposes answers, and members judge them token by token.
+"""The embedded models' inference: a drafter proposes answers, and members check them token by token.
 
 A member's answer is sampled token by token from its own distribution, in three exact steps. The drafter, a model that
 gives a whole answer at once, proposes one. One pass of the member over prompt and proposal gives its logits at every
-place, and so its likeliest answer, up to the first place where it differs; from there the engine writes on. Numbers
-that belong to the sample then decide, place by place, whether it keeps to that path, by the chain rule. This is
-speculative decoding (Leviathan et al., arXiv:2211.17192): the drafter's quality changes the speed, never a sample.
+place, and so its likeliest answer, up to the first place where it differs from the proposal; CTranslate2 continues
+from there. The sample's random numbers then decide, place by place, whether it keeps to that path, by the chain rule.
+This is speculative decoding (Leviathan et al., arXiv:2211.17192): the drafter changes the speed, never a sample.
 
-Why not the engine's own sampling: it would tie a sample to chance company, since CTranslate2 has one random generator
-a thread, so that what a prompt is answered depends on everything answered before it.
+CTranslate2's own sampling is not used: it has one random generator a thread, so that a sample would depend on all
+samples drawn before it.
 
-Why int8: the weights are a quarter the size of float32, and a row's logits come out bit for bit the same in any batch
-of rows of its length (measured; float32's differ in the last digits). What stands behind a place may move its logits
-in their last digits on some processors (seen on AMD's without AVX-512), and so decide a tie again: what one pass has
-settled, no later one takes back.
+The weights are int8: a quarter the size of float32, and a row's logits are bit for bit the same in any batch of rows
+of its length (measured; those of float32 differ in the last digits). On some processors (seen on AMD's without
+AVX-512) later tokens change a place's logits in their last digits, which may decide a tie differently: so a token
+that one pass has settled is never changed by a later one.
 """
 
 import ctypes
@@ -33,17 +33,17 @@ from unerring.adapters.embedded.tokenizer import Tokenizer, read_tokenizer
 Floats = NDArray[np.float64]
 Tokens = tuple[int, ...]
 
-MAX_ANSWER_TOKENS = 64  # tokens of an answer, the end token included; a right one of 20 disks has 29
-MAX_PASS_PROMPTS = 8  # prompts in one pass: fewer leave more to Python, more than 32 leave the processor's cache
+MAX_ANSWER_TOKENS = 64  # with the end token; a right answer of 20 disks has 29
+MAX_PASS_PROMPTS = 8  # with fewer Python takes more of the time, with more than 32 the processor's cache is too small
 MAX_KEPT_DRAFTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """An answer's tokens, with the end token if it came to that, and their log-probabilities.
+    """An answer and its log-probabilities.
 
-    Log-probabilities are in nats, under the model's own distribution (temperature 1), whatever temperature the
-    answer was drawn at.
+    tokens: the tokens, with the end token where the answer is complete.
+    logprobs: the log-probability of each token, in nats, at temperature 1 whatever temperature it was drawn at.
     """
 
     tokens: Tokens = ()
@@ -60,10 +60,12 @@ class ScoredAnswer:
 
 @dataclass(frozen=True, eq=False)
 class GreedyAnswer:
-    """The likeliest continuation of `start`: its tokens, and what else was expected at each of them.
+    """The likeliest continuation of a start, with the logits of all words at each place.
 
-    `relative` are logits less that of the path's own word, shape [tokens, words].
-    `own` are the summed weights of all words at each place at temperature 1, where the path's own word weighs 1.
+    start: the prompt, and tokens of an answer after it.
+    tokens: the likeliest continuation.
+    relative: logits minus that of the continuation's own word, shape [tokens, words].
+    own: summed weights of all words at each place at temperature 1, where the continuation's own word weighs 1.
     """
 
     start: Tokens
@@ -72,7 +74,7 @@ class GreedyAnswer:
     own: Floats
 
     def sums(self, temperature: float) -> Floats:
-        """Summed weights of all words at each place, where the path's own word weighs 1."""
+        """Summed weights of all words at each place, where the continuation's own word weighs 1."""
         if temperature == 1.0:
             return self.own
         sums: Floats = np.exp(self.relative / temperature).sum(axis=1)
@@ -80,40 +82,40 @@ class GreedyAnswer:
 
     @cached_property
     def whole(self) -> ScoredAnswer:
-        """The path itself, as an answer."""
+        """The whole continuation as an answer."""
         return ScoredAnswer(self.tokens, tuple((-np.log(self.own)).tolist()))
 
     def departure(self, temperature: float, numbers: Floats) -> tuple[int, int] | None:
-        """The place where a sample leaves the path, and the word it takes there; None if it keeps to it.
+        """The place where a sample leaves the continuation, and its word there; None if it is the continuation.
 
-        At each place the sample's number, uniform in [0, 1), picks a word by its probability, the path's own
-        word first and then the others by id.
+        At each place the sample's number, uniform in [0, 1), picks a word by its probability: the continuation's own
+        word first, and then the others by id.
         """
         if temperature == 0:
             return None
         sums = self.sums(temperature)[: len(numbers)]
         marks = numbers[: len(sums)] * sums
-        places = np.flatnonzero(marks >= 1.0)  # the path's own word weighs 1
+        places = np.flatnonzero(marks >= 1.0)  # the continuation's own word weighs 1
         if not places.size:
             return None
         place = int(places[0])
         others = np.exp(self.relative[place] / temperature)
         others[self.tokens[place]] = 0.0
         word = np.searchsorted(np.cumsum(others), marks[place] - 1.0, side="right")
-        # rounding may put the mark past the last word that has any weight
+        # rounding may put the mark after the last word with a weight
         return place, min(int(word), int(np.flatnonzero(others)[-1]))
 
     def up_to(self, place: int, word: int) -> ScoredAnswer:
-        """The path's first `place` tokens and then another word."""
+        """The continuation's first `place` tokens, and then another word."""
         logprob = float(self.relative[place, word] - np.log(self.own[place]))
         return ScoredAnswer((*self.tokens[:place], word), (*self.whole.logprobs[:place], logprob))
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what a pass of the engine frees (mallopt(3)).
+    """Let glibc keep the memory that a pass frees (mallopt(3)).
 
-    By default it gives such blocks back to the kernel and asks for them again at once, in a thread's arena even small
-    ones: a third of the engine's time went into that.
+    By default it returns such blocks to the kernel and requests them again at once, in a thread's arena even small
+    ones, which took a third of the inference time.
     """
     with suppress(AttributeError, OSError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
@@ -122,12 +124,12 @@ def _keep_freed_memory() -> None:
 
 
 def core_count() -> int:
-    """Processors that this process may use."""
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Engine:
-    """A model loaded for the processor; several threads may use it at once, each on one core."""
+    """A model loaded into memory; several threads may use it at once, each on one core."""
 
     def __init__(self, folder: Path) -> None:
         _keep_freed_memory()
@@ -136,16 +138,16 @@ class Engine:
         self.arithmetic = str(self._model.compute_type)
 
     def logits(self, rows: Sequence[Tokens]) -> NDArray[np.float32]:
-        """What the model expects next at every place of rows of one length, shape [rows, places, words]."""
+        """Logits of the next word at every place of rows of one length, shape [rows, places, words]."""
         logits: NDArray[np.float32] = np.asarray(self._model.forward_batch([self.tokenizer.words(r) for r in rows]))
         return logits
 
-    def written_on(self, rows: Sequence[Tokens], most: int) -> list[Tokens]:
-        """The likeliest continuations of rows of one length, of at most so many tokens, as the engine writes them."""
+    def continuations(self, rows: Sequence[Tokens], max_tokens: int) -> list[Tokens]:
+        """CTranslate2's likeliest continuations of rows of one length, of `max_tokens` at most."""
         results = self._model.generate_batch(
             [self.tokenizer.words(row) for row in rows],
             include_prompt_in_result=False,
-            max_length=most,
+            max_length=max_tokens,
             sampling_topk=1,
             return_end_token=True,
         )
@@ -153,10 +155,10 @@ class Engine:
 
 
 class Drafter:
-    """A model that gives a whole answer at once: it reads blanks in the place of the answer's tokens.
+    """A model that gives a whole answer at once, from blanks in the place of the answer's tokens.
 
-    (Non-autoregressive decoding, Gu et al., arXiv:1711.02281.) Its drafts are kept for a while, since a step is often
-    drafted to look ahead before it is asked.
+    This is non-autoregressive decoding (Gu et al., arXiv:1711.02281). Drafts are kept for a while, since speculation
+    often drafts a step before it is asked.
     """
 
     def __init__(self, folder: Path, beyond: int = 3) -> None:
@@ -168,33 +170,33 @@ class Drafter:
 
     def drafts(self, starts: Sequence[Tokens]) -> list[Tokens]:
         """A proposed answer to each prompt, up to the end token."""
-        kept = self._kept  # another thread may begin a new one meanwhile; nothing is ever taken out of this one
+        kept = self._kept  # another thread may replace the dictionary; entries are never removed from this one
         missing: dict[int, list[Tokens]] = {}
         for start in dict.fromkeys(starts):
             if start not in kept:
                 missing.setdefault(len(start), []).append(start)
-        found: dict[Tokens, Tokens] = {}
+        drafted: dict[Tokens, Tokens] = {}
         for length, rows in missing.items():
-            # one fewer than places: the prompt's last token gives the answer's first
+            # one blank less than places: the prompt's last token predicts the answer's first
             blanks = (self.tokenizer.pad,) * min(length + self._beyond - 1, MAX_ANSWER_TOKENS - 1)
             words = self._engine.logits([row + blanks for row in rows])[:, length - 1 :].argmax(axis=2)
-            found.update((row, self._ended(tuple(own))) for row, own in zip(rows, words.tolist(), strict=True))
-        answers = [found.get(start) or kept[start] for start in starts]
-        self._keep(found)
+            drafted.update((row, self._ended(tuple(own))) for row, own in zip(rows, words.tolist(), strict=True))
+        answers = [drafted.get(start) or kept[start] for start in starts]
+        self._keep(drafted)
         return answers
 
     def _ended(self, tokens: Tokens) -> Tokens:
         end = self.tokenizer.end
         return tokens[: tokens.index(end) + 1] if end in tokens else tokens
 
-    def _keep(self, found: dict[Tokens, Tokens]) -> None:
-        if len(self._kept) + len(found) > MAX_KEPT_DRAFTS:
+    def _keep(self, drafted: dict[Tokens, Tokens]) -> None:
+        if len(self._kept) + len(drafted) > MAX_KEPT_DRAFTS:
             self._kept = {}
-        self._kept.update(found)
+        self._kept.update(drafted)
 
 
 class EnsembleMember:
-    """A model of the ensemble."""
+    """A voting model of an ensemble."""
 
     def __init__(self, folder: Path, drafter: Drafter | None = None) -> None:
         self._engine = Engine(folder)
@@ -203,11 +205,11 @@ class EnsembleMember:
         self.arithmetic = self._engine.arithmetic
 
     def likeliest(self, starts: Sequence[Tokens], fresh: bool = True) -> list[GreedyAnswer]:
-        """The likeliest continuation of each start; starts that are equal share one.
+        """The likeliest continuation of each start; equal starts share one.
 
-        Fresh starts are whole prompts, which the drafter can answer; others have some of an answer behind them.
+        Fresh starts are whole prompts, which the drafter can answer; others end with tokens of an answer.
         """
-        found: dict[Tokens, GreedyAnswer] = {}
+        complete: dict[Tokens, GreedyAnswer] = {}
         rows = list(dict.fromkeys(starts))
         if self._drafter is not None and fresh:
             proposed = dict(zip(rows, self._drafter.drafts(rows), strict=True))
@@ -217,25 +219,25 @@ class EnsembleMember:
         while proposed:
             paths = self._judged(proposed, settled)
             settled = {path.start: path.tokens for path in paths if not self._is_whole(path)}
-            found.update((path.start, path) for path in paths if path.start not in settled)
+            complete.update((path.start, path) for path in paths if path.start not in settled)
             proposed = self._continued(settled)
-        return [found[start] for start in starts]
+        return [complete[start] for start in starts]
 
     def _is_whole(self, path: GreedyAnswer) -> bool:
         return path.tokens[-1] == self.tokenizer.end or len(path.tokens) == MAX_ANSWER_TOKENS
 
     def _continued(self, settled: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
-        """Proposals that begin with what is settled already, written on by the engine."""
+        """Proposals that begin with the settled tokens, continued by CTranslate2."""
         proposed = {}
         for starts in _alike(settled):
             rows = [start + settled[start] for start in starts]
-            most = MAX_ANSWER_TOKENS - len(settled[starts[0]])
-            for start, tokens in zip(starts, self._engine.written_on(rows, most), strict=True):
+            max_tokens = MAX_ANSWER_TOKENS - len(settled[starts[0]])
+            for start, tokens in zip(starts, self._engine.continuations(rows, max_tokens), strict=True):
                 proposed[start] = settled[start] + tokens
         return proposed
 
     def _judged(self, proposed: dict[Tokens, Tokens], settled: dict[Tokens, Tokens]) -> list[GreedyAnswer]:
-        """The likeliest path of each start as far as one pass tells: at least a token more than was settled."""
+        """The likeliest continuation of each start as far as one pass gives it: a token more than settled at least."""
         judged = []
         for starts in _alike(proposed):
             proposals = [proposed[start] for start in starts]
@@ -243,8 +245,8 @@ class EnsembleMember:
         return judged
 
     def _pass(self, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[GreedyAnswer]:
-        """The likeliest path of each start up to where it departs from the proposal; all of one length."""
-        # the last token of a proposal is only compared with what is expected in its place
+        """The likeliest continuation of each start until it departs from the proposal; all have one length."""
+        # the last token of a proposal is only compared with the one that is expected in its place
         rows = [start + proposal[:-1] for start, proposal in zip(starts, proposals, strict=True)]
         logits = self._engine.logits(rows)[:, len(starts[0]) - 1 :].astype(np.float64)
         own = np.array(proposals)
@@ -254,9 +256,9 @@ class EnsembleMember:
         sums = np.exp(logits).sum(axis=2)
         paths = []
         for row, start in enumerate(starts):
-            most = int(agreeing[row]) + 1
+            length = int(agreeing[row]) + 1
             paths.append(
-                GreedyAnswer(start, tuple(expected[row, :most].tolist()), logits[row, :most], sums[row, :most])
+                GreedyAnswer(start, tuple(expected[row, :length].tolist()), logits[row, :length], sums[row, :length])
             )
         return paths
 
@@ -281,9 +283,9 @@ class EnsembleMember:
 
 
 def _alike(answers: dict[Tokens, Tokens]) -> list[list[Tokens]]:
-    """Starts in groups of at most `MAX_PASS_PROMPTS`, alike in length and in that of their answers so far.
+    """Starts in groups of `MAX_PASS_PROMPTS` at most, equal in length and in the length of their answers so far.
 
-    A pass takes rows of one length: padding could change a row's last bits.
+    A pass takes rows of one length, since padding could change the last bits of a row's logits.
     """
     alike: dict[tuple[int, int], list[Tokens]] = {}
     for start, answer in answers.items():
@@ -294,7 +296,7 @@ def _alike(answers: dict[Tokens, Tokens]) -> list[list[Tokens]]:
 
 
 def uniforms(name: str) -> Floats:
-    """`MAX_ANSWER_TOKENS` numbers, uniform in [0, 1), that a name stands for; the same on every machine."""
+    """`MAX_ANSWER_TOKENS` numbers, uniform in [0, 1), derived from a name; the same on every machine."""
     words = np.frombuffer(hashlib.shake_128(name.encode()).digest(8 * MAX_ANSWER_TOKENS), dtype="<u8")
     numbers: Floats = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return numbers

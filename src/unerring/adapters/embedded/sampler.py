@@ -1,6 +1,6 @@
-"""The embedded models as samplers: small language models in this process, no key, no network.
+"""Samplers for the embedded models: small language models in this process, without a key or a network.
 
-This module loads without the engine; making a sampler needs it (`pip install 'unerring[embedded]'`).
+This module loads without the inference engine; making a sampler needs it (`pip install 'unerring[embedded]'`).
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 
 class EmbeddedSampler:
-    """Answers the compact prompts of the processes that ship with the models that ship.
+    """Answers the compact prompts of the worked processes with the models that ship.
 
-    `embedded` knows Towers of Hanoi, `embedded/digits` the steps of products and of sorting. Each spreads votes over
-    three members that were trained from different seeds and so err on different steps: a step's sample number i goes
-    to member a, b or c in turn. `embedded/a` (or b, c) is one member alone. A sample's `voter` names its member.
+    `embedded` knows Towers of Hanoi, `embedded/digits` the steps of products and of sorting. Each has three members
+    that were trained from different seeds, and so err on different steps: the samples of a step go to members a, b
+    and c in turn. `embedded/a` (or b, c) is one member alone. A sample's `voter` names its member.
 
-    How far seeds reach: a sample follows from member, prompt, temperature and the seed, step and slot of its
-    `Settings` (and from `seed`, which tells apart samplers that serve the same run), and from nothing else. What
-    is asked at the same time, in which order, and whether the run was resumed make no difference. This holds for
-    one version of CTranslate2 on one kind of processor; others may round logits differently in the last digits,
-    so that a rare sample comes out different. At temperature 0 no seed is used.
+    Samples are reproducible: one depends on member, prompt, temperature, the seed, step and slot of its `Settings`,
+    and `seed`, which tells apart samplers of the same run; not on other calls, their order, or a resume.
+    This holds for one version of CTranslate2 on one kind of processor; others may round logits differently in the last
+    digits, which changes a rare sample. At temperature 0 no seed is used.
     """
 
     paid = False
@@ -42,14 +41,14 @@ class EmbeddedSampler:
             from unerring.adapters.embedded.engine import EnsembleMember
             from unerring.adapters.embedded.worker import WorkerPool
         except ImportError as error:
-            raise _lacking(error) from None
+            raise _missing_extra(error) from None
         drafter = _drafter(self._ensemble)
         members = {
             f"{self._ensemble.name}/{name}": EnsembleMember(self._ensemble.folder / name, drafter) for name in names
         }
         self._tokenizer = next(iter(members.values())).tokenizer
         self.rotation = len(names)
-        self._desk = WorkerPool(members)
+        self._workers = WorkerPool(members)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples; raises `InputError` for a prompt that the model was not trained to read."""
@@ -59,18 +58,18 @@ class EmbeddedSampler:
             ((settings.slot + offset) % self.rotation, f"{self._seed}:{settings.sample_seed(offset)}")
             for offset in range(n)
         )
-        return await self._desk.ask(start, samples, settings)
+        return await self._workers.ask(start, samples, settings)
 
     def close(self) -> None:
-        """Stop the threads, at the latest when the batches under way are done; unanswered calls are cancelled."""
-        self._desk.stop()
-        self._desk.join()
+        """Stop the threads once the passes under way are done; unanswered calls are cancelled."""
+        self._workers.stop()
+        self._workers.join()
 
 
 class EmbeddedDrafter:
-    """`embedded/draft`, `embedded/digits/draft`: guesses a whole answer at once, always the same. It is no member.
+    """Drafts a whole answer at once, always the same: `embedded/draft`, `embedded/digits/draft`. It does not vote.
 
-    It answers on the event loop: a draft takes less time than handing it to a thread would.
+    It answers on the event loop, since a draft takes less time than a thread's turn.
     """
 
     paid = False
@@ -92,13 +91,13 @@ class EmbeddedDrafter:
 
 @cache
 def _drafter(ensemble: EmbeddedEnsemble) -> "Drafter":
-    """The drafting model of an ensemble, loaded once: what it drafts to look ahead is there when the step is asked."""
+    """The drafting model of an ensemble, loaded once: drafts made for speculation are used when the step is asked."""
     try:
         from unerring.adapters.embedded.engine import Drafter
     except ImportError as error:
-        raise _lacking(error) from None
+        raise _missing_extra(error) from None
     return Drafter(ensemble.folder / DRAFT, ensemble.beyond)
 
 
-def _lacking(error: ImportError) -> InputError:
+def _missing_extra(error: ImportError) -> InputError:
     return InputError(f"the embedded model needs an extra ({error}): pip install 'unerring[embedded]'")

@@ -1,7 +1,7 @@
-"""Text to the embedded model's words and back.
+"""Tokenizer of the embedded models.
 
-The vocabulary is the model's own (vocabulary.json beside the weights): four special tokens, then the few phrases
-and numbers that its prompts and answers are made of. Text is cut from the left into the longest words that fit.
+The vocabulary is the model's own (vocabulary.json next to the weights): four special tokens, then the phrases and
+numbers of its prompts and answers. Text is cut from the left into the longest words that match.
 """
 
 import json
@@ -42,7 +42,7 @@ class Tokenizer:
         return tuple(ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that ids stand for, up to the end token; other special tokens show as they are written."""
+        """The text of ids up to the end token; other special tokens are written as text."""
         words = []
         for number in ids:
             if number == self.end:
@@ -51,7 +51,7 @@ class Tokenizer:
         return "".join(words)
 
     def words(self, ids: Iterable[int]) -> list[str]:
-        """The words that ids stand for."""
+        """The words of ids."""
         return [self._words[number] for number in ids]
 
 

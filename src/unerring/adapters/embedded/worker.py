@@ -1,7 +1,7 @@
-"""The desk: a queue and threads between the event loop and the engine.
+"""Worker threads between the event loop and the embedded models.
 
-The event loop never waits for a member, and whatever was asked while all threads were busy is answered together, by
-all members it was asked of: what Python does for a batch it does once.
+The event loop never waits for a model. Calls that come while all threads are busy are answered together, in one pass
+of each member, which spreads the cost of Python over them.
 """
 
 import asyncio
@@ -23,13 +23,19 @@ from unerring.adapters.embedded.engine import (
 )
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 
-# samples, or the failure of the engine, or None for a call dropped unanswered
+# samples, the error of the engine, or None for a call that is cancelled
 Answer: TypeAlias = list[Sample] | BaseException | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemberCall:
-    """One call: a prompt, and for each sample the member it is asked of and its name for random numbers."""
+    """A queued call.
+
+    start: the prompt's tokens.
+    samples: the member's number of each sample, and the name of its random numbers.
+    settings: the call's settings.
+    answer: the future of the caller.
+    """
 
     start: Tokens
     samples: tuple[tuple[int, str], ...]
@@ -37,7 +43,7 @@ class MemberCall:
     answer: asyncio.Future[list[Sample]]
 
     def deliver(self, samples: Answer) -> None:
-        """Answer, on the event loop; None cancels. The caller may have been cancelled meanwhile."""
+        """Set the answer, on the event loop; None cancels. The caller may have been cancelled meanwhile."""
         if self.answer.done():
             return
         if samples is None:
@@ -49,10 +55,10 @@ class MemberCall:
 
 
 class WorkerPool:
-    """Members by name, with one queue and a thread for each core.
+    """The members of an ensemble, with one queue and a thread for each core.
 
-    The threads are an executor's, which Python ends in good order when it exits, even after Ctrl-C and without
-    `stop`: a daemon thread could be killed inside the engine and take the process down with it.
+    The threads are an executor's, which Python joins when it exits, even after Ctrl-C and without `stop`: a daemon
+    thread that is killed inside the engine could crash the process.
     """
 
     def __init__(self, members: dict[str, EnsembleMember]) -> None:
@@ -79,7 +85,7 @@ class WorkerPool:
         return answer
 
     def stop(self) -> None:
-        """Take no more requests and drop those that wait."""
+        """Accept no more calls, and cancel those that wait."""
         with self._lock:
             self._stopped = True
             dropped = list(self._queue)
@@ -87,7 +93,7 @@ class WorkerPool:
         _hand_over([(request, None) for request in dropped])
 
     def join(self) -> None:
-        """Wait for the batches under way."""
+        """Wait for the passes under way."""
         self._executor.shutdown(wait=True)
 
     def _work(self) -> None:
@@ -101,9 +107,9 @@ class WorkerPool:
             _hand_over(answered)
 
     def _next(self) -> list[MemberCall]:
-        """The next batch: a thread's fair share of what waits."""
+        """The next batch: an equal share of the queue for each thread."""
         if not threading.main_thread().is_alive():
-            self.stop()  # Python is on its way out
+            self.stop()  # Python is exiting
         batch: list[MemberCall] = []
         with self._lock:
             share = min(MAX_PASS_PROMPTS, -(-len(self._queue) // self._threads))
@@ -121,8 +127,8 @@ class WorkerPool:
             mine = [
                 (request, answer, place, name)
                 for request, answer in zip(batch, answers, strict=True)
-                for place, (asked, name) in enumerate(request.samples)
-                if asked == number
+                for place, (member_number, name) in enumerate(request.samples)
+                if member_number == number
             ]
             if not mine:
                 continue
@@ -146,12 +152,12 @@ def _sample(voter: str, member: EnsembleMember, request: MemberCall, written: Sc
 
 
 def _hand_over(answered: Sequence[tuple[MemberCall, Answer]]) -> None:
-    """Deliver answers, with one call to each event loop that waits for any."""
+    """Deliver answers, with one call for each event loop that waits for some."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[MemberCall, Answer]]] = {}
     for request, samples in answered:
         loops.setdefault(request.answer.get_loop(), []).append((request, samples))
     for loop, mine in loops.items():
-        # a loop that is closed has nobody left who waits
+        # the loop is closed: no caller waits on it
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_deliver, mine)
 
