@@ -254,7 +254,7 @@ def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: li
     put_rows(path, rows)
     line = assert_damaged(cli("verify", path))
     assert f"entry {len(entries)} " in line
-    assert "head file disagrees" in line
+    assert "head file has another hash" in line
 
 
 def test_entries_added_after_the_end_are_noticed(path: Path, entries: list[Entry]):

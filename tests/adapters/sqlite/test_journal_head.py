@@ -34,7 +34,7 @@ def test_a_killed_run_is_whole_before_anything_is_lost(unfinished: Path):
     """The files that the next tests damage verify as they are: unfinished, and right as far as they go."""
     ran = cli("verify", unfinished)
     assert ran.code == 3
-    assert "70 entries" in ran.out
+    assert "70 journal entries" in ran.out
 
 
 def test_a_lost_log_is_noticed_by_verify_and_resume(unfinished: Path):

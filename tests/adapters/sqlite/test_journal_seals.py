@@ -152,8 +152,8 @@ def test_a_missing_head_is_warned_of_where_entries_may_be_missing(tmp_path, capl
 @each(
     ("done", "says"),
     [
-        ("UPDATE entries SET body = x'ff' WHERE seq = ?", "is not what was written"),
-        ("UPDATE entries SET hash = x'ff' WHERE seq = ?", "is not what was written"),
+        ("UPDATE entries SET body = x'ff' WHERE seq = ?", "was changed after it was written"),
+        ("UPDATE entries SET hash = x'ff' WHERE seq = ?", "was changed after it was written"),
         ("DELETE FROM entries WHERE seq = ?", "is missing"),
     ],
 )

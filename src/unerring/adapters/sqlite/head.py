@@ -1,10 +1,10 @@
-"""The head file beside a journal: the writer's lock, and how far the journal was known to reach.
+"""The head file next to a journal: the writer's lock, and the number of committed entries with the last hash.
 
-SQLite drops a damaged tail of its write-ahead log without a word, and a shorter chain of hashes is still a
-valid chain. So after every commit the number of entries and the last running hash are noted here, in another
-file. The journal may run ahead of its head (a crash between the two writes), never behind it.
+SQLite drops a damaged end of its write-ahead log without an error, and a shorter chain of hashes is still a valid
+chain. So both numbers are written to this other file after every commit. The journal may be ahead of its head (after a
+crash between the two writes), never behind it.
 
-The lock is `flock(2)` on this file: the kernel drops it with the process, whatever ends that.
+The lock is `flock(2)` on this file: the kernel releases it when the process ends, in whichever way.
 """
 
 import fcntl
@@ -22,9 +22,11 @@ _HEAD_BYTES = 160
 
 @dataclass(frozen=True, slots=True)
 class HighWaterMark:
-    """A journal's length in entries and its last running hash.
+    """The end of a journal, as its head file notes it.
 
-    The seal is the digest of a file that is the whole journal alone: nobody writes to it, and no log beside it counts.
+    entries: how many entries it has.
+    hash: the running hash of the last one.
+    seal: digest of the file, where the file alone is the journal: a log next to it is ignored. Else empty.
     """
 
     entries: int
@@ -33,7 +35,7 @@ class HighWaterMark:
 
 
 def head_path(journal: Path) -> Path:
-    """Where the head of a journal lies: beside the file itself, whatever link leads there."""
+    """The head file of a journal: next to the file itself, also where `journal` is a link to it."""
     journal = journal.resolve()
     return journal.with_name(journal.name + ".head")
 
@@ -48,7 +50,7 @@ def seal_of(journal: Path) -> str:
 
 
 def read_mark(journal: Path) -> HighWaterMark | None:
-    """The last mark, or None where there is none. Raises `JournalDamaged` for a head that cannot be read."""
+    """The mark in the head file, or None where there is none. Raises `JournalDamaged` where it cannot be read."""
     try:
         text = head_path(journal).read_bytes()
     except FileNotFoundError:
@@ -59,7 +61,7 @@ def read_mark(journal: Path) -> HighWaterMark | None:
         fields = json.loads(text)
         mark = HighWaterMark(int(fields["entries"]), bytes.fromhex(fields["hash"]), str(fields["seal"]))
         if mark.entries < 0 or len(mark.hash) != 16:
-            raise ValueError("no journal has such a head")
+            raise ValueError("not the head of a journal")
         return mark
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise JournalDamaged(
@@ -70,10 +72,10 @@ def read_mark(journal: Path) -> HighWaterMark | None:
 
 
 class HeadFile:
-    """The head of a journal held by its one writer."""
+    """The head file of a journal, locked by its writer."""
 
     def __init__(self, journal: Path) -> None:
-        """Take the lock; raises `JournalBusy` at once where another runner has it."""
+        """Take the lock; raises `JournalBusy` at once where another process has it."""
         self._path = head_path(journal)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -84,32 +86,32 @@ class HeadFile:
                 f"another runner is writing to {journal}; wait for it to end, or stop it, and try again"
             ) from None
 
-        if os.fstat(self._file).st_size > _HEAD_BYTES:  # something else once lay here; its rest would garble a mark
+        if os.fstat(self._file).st_size > _HEAD_BYTES:  # another file was here before; its rest would damage the mark
             os.ftruncate(self._file, _HEAD_BYTES)
 
     def mark(self, mark: HighWaterMark) -> None:
-        """Note how far the journal reaches."""
+        """Write the mark."""
         fields = {"entries": mark.entries, "hash": mark.hash.hex(), "seal": mark.seal}
         os.pwrite(self._file, json.dumps(fields).ljust(_HEAD_BYTES - 1).encode() + b"\n", 0)
 
     def require_in_place(self) -> None:
-        """Raise `JournalError` where the file is gone or replaced: its lock keeps no other writer away any more."""
-        held = os.fstat(self._file)
+        """Raise `JournalError` where the file is gone or replaced: its lock no longer stops another writer."""
+        locked = os.fstat(self._file)
         try:
-            there = os.stat(self._path)
+            present = os.stat(self._path)
         except OSError:
-            there = None
-        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            present = None
+        if present is None or (present.st_dev, present.st_ino) != (locked.st_dev, locked.st_ino):
             raise JournalError(
                 f"{self._path} was moved, replaced or removed while the run was writing, which stopped it: it is the "
                 "lock of the journal. Nothing that was committed is lost; make sure nothing else writes, then resume"
             )
 
     def sync(self) -> None:
-        """Write the head to disk."""
+        """Sync the file to disk."""
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Write the head to disk and let go of the lock."""
+        """Sync the file to disk and release the lock."""
         self.sync()
         os.close(self._file)

@@ -1,4 +1,4 @@
-"""A new journal written whole: it lies there with all its entries, or not at all."""
+"""Write a new journal with all its entries atomically: a crash leaves the whole file or none."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ from unerring.core.journal.codec import GENESIS_HASH, encode
 from unerring.core.journal.entries import Entry
 from unerring.errors import InputError
 
-TRANSACTION_ENTRIES = 4096  # that are written in one transaction
+TRANSACTION_ENTRIES = 4096
 
 
 def write_journal(path: Path, entries: Iterable[Entry]) -> None:
-    """Write a journal of these entries to a new file, for a run to go on with.
+    """Write a journal of these entries to a new file, from which a run can go on.
 
-    Raises `InputError` where the file is there already, or cannot be made. Whatever stops it leaves no journal there.
+    Raises `InputError` where the file exists already, or cannot be made. An interruption leaves no journal there.
     """
     if path.exists():
-        raise InputError(f"{path} is there already: choose a file that is not")
+        raise InputError(f"{path} exists already: choose another file")
     draft = path.with_name(path.name + ".draft")
     try:
         require_no_log(path)
@@ -37,7 +37,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
             make_journal_file(draft)
             mark = _filled(draft, entries)
             if path.exists():  # another program may have been faster
-                raise InputError(f"{path} is there already: choose a file that is not")
+                raise InputError(f"{path} exists already: choose another file")
             remove_logs(path)
             head.mark(mark)
             head.sync()

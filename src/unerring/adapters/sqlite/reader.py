@@ -1,4 +1,4 @@
-"""A journal read back, beside its writer or after it: each entry checked by the chain, the end by the head."""
+"""Read a journal, also while it is written: each entry is checked by the hash chain, the end by the head file."""
 
 import shlex
 import sqlite3
@@ -14,7 +14,7 @@ from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooN
 
 
 def require_journal(path: Path) -> None:
-    """Raise `InputError` where there is no file, `NotAJournal` where it is something else."""
+    """Raise `InputError` where there is no file, `NotAJournal` where it is not a journal."""
     try:
         with path.open("rb") as file:
             start = file.read(72)
@@ -28,7 +28,7 @@ def require_journal(path: Path) -> None:
 
 
 def require_empty(path: Path) -> None:
-    """Raise `InputError` for a journal that holds a run already, or a file that is something else."""
+    """Raise `InputError` for a journal with a run in it, or a file that is not a journal."""
     require_journal(path)
     first = next(JournalReader(path).entries(), None)
     if isinstance(first, Opened):
@@ -36,21 +36,21 @@ def require_empty(path: Path) -> None:
             f"{path} holds a run of {first.process} already; go on with it (unerring resume {shlex.quote(str(path))}) "
             "or choose another file"
         )
-    if not head_path(path).exists():  # every beginning makes one first
+    if not head_path(path).exists():  # every new run makes one first
         raise InputError(f"{without_entries(path)}. To begin a run, choose another file")
 
 
 def without_entries(path: Path) -> str:
-    """What is said of a journal without a single entry."""
+    """The message about a journal without entries."""
     name = path.name
     return (
-        f"{path} holds no entry: no run was begun in it, or it was copied or moved from a running one without its log "
-        f"(a journal under way is {name}, {name}-wal and {name}.head together)"
+        f"{path} has no entries: no run was begun in it, or it was copied or moved from a running one without its log "
+        f"(the journal of a run in progress is {name}, {name}-wal and {name}.head together)"
     )
 
 
 def entry_count(path: Path) -> int:
-    """How many entries a journal has, by their numbers alone; 0 where there is none that can be read."""
+    """How many entries a journal has, without checking them; 0 where none can be read."""
     with suppress(UnerringError, sqlite3.Error):
         require_journal(path)
         uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -60,7 +60,11 @@ def entry_count(path: Path) -> int:
 
 
 class JournalReader:
-    """Reads a journal from its first entry, checking each against the chain and the end against the head."""
+    """Reads a journal from its first entry, and checks it.
+
+    count: the entries read so far.
+    hash: the running hash of the last one.
+    """
 
     def __init__(self, path: Path, check_head: bool = True) -> None:
         if check_head:
@@ -72,21 +76,23 @@ class JournalReader:
         self._check_head = check_head
 
     def entries(self) -> Iterator[Entry]:
-        """The entries in order. Raises `JournalDamaged` at the first that is bad or missing."""
-        # a running journal may grow between the two reads; the mark, read first, is then merely older
+        """The entries in order. Raises `JournalDamaged` at the first one that is damaged or missing."""
+        # the journal of a run in progress may grow between the two reads; the mark, read first, is then only older
         mark = read_mark(self.path) if self._check_head else None
         for seq, body, running in self._rows(mark):
             if seq != self.count + 1:
                 raise self._damage(f"entry {self.count + 1} is missing", mark)
             if not isinstance(body, bytes) or running != next_hash(self.hash, body):
-                raise self._damage(f"entry {seq} is not what was written: its hash does not fit", mark)
+                raise self._damage(f"entry {seq} was changed after it was written: its hash does not match", mark)
             try:
                 entry = decode(body)
             except ValueError as error:
                 raise self._damage(f"entry {seq} cannot be read ({error})", mark) from None
             self.count, self.hash = seq, running
             if mark is not None and seq == mark.entries and running != mark.hash:
-                raise self._damage(f"entry {seq} is not the one that was written: the head file disagrees", mark)
+                raise self._damage(
+                    f"entry {seq} was changed after it was written: the head file has another hash", mark
+                )
             yield entry
         self._check_end(mark)
 
@@ -104,23 +110,23 @@ class JournalReader:
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", mark) from None
 
     def _selected(self, database: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes]]:
-        """All rows in order. Where that fails, the last intact one is asked for again, by its number."""
+        """All rows in order. Where that fails, the last intact row is read again, by its number."""
         try:
             yield from database.execute("SELECT seq, body, hash FROM entries ORDER BY seq")
         except sqlite3.Error:
-            # Python's cursor steps to the next row before it gives one, which is lost where that step fails.
+            # Python's cursor reads the next row before it returns one, which is lost where that read fails.
             yield from database.execute("SELECT seq, body, hash FROM entries WHERE seq = ?", (self.count + 1,))
             raise
 
     def _connected(self, mark: HighWaterMark | None) -> sqlite3.Connection:
-        # Nobody writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
-        # is read as it lies there: without a lock, and with nothing put beside it, so from read-only media too.
-        settled = mark.seal if mark else not head_path(self.path).exists() and not log_path(self.path).exists()
-        options = "mode=ro&immutable=1" if settled else "mode=ro"
+        # No process writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
+        # is read without a lock and without a log, so from read-only media too.
+        immutable = mark.seal if mark else not head_path(self.path).exists() and not log_path(self.path).exists()
+        options = "mode=ro&immutable=1" if immutable else "mode=ro"
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True)
 
     def _check_version(self, database: sqlite3.Connection, mark: HighWaterMark | None) -> None:
-        """Raise `JournalTooNew` for a later version, unless the seal says that the header was changed."""
+        """Raise `JournalTooNew` for a later version, unless the seal shows that the header was changed."""
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version <= JOURNAL_VERSION:
             return
@@ -129,30 +135,28 @@ class JournalReader:
         raise JournalTooNew(f"{self.path} has version {version}; upgrade unerring to read it")
 
     def _check_table(self, database: sqlite3.Connection) -> None:
-        """Refuse a view or a computed column in the place of the table: reading one would run what it says."""
+        """Refuse a view or a computed column in the place of the table: reading it would run its SQL."""
         kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'entries'").fetchall()
         columns = [(row[1], row[6]) for row in database.execute("PRAGMA table_xinfo(entries)")]
         if kinds != [("table",)] or columns != [("seq", 0), ("body", 0), ("hash", 0)]:
-            raise self._damage("its first entry cannot be read: the table of entries is not the journal's own", None)
+            raise self._damage("its first entry cannot be read: its table of entries is not that of a journal", None)
 
     def _check_end(self, mark: HighWaterMark | None) -> None:
         if mark is None:
             return
         if self.count < mark.entries:
             first = self.count + 1
-            lost = f"entry {first} is" if mark.entries == first else f"entries {first} to {mark.entries} are"
+            missing = f"entry {first} is" if mark.entries == first else f"entries {first} to {mark.entries} are"
             log = log_path(self.path)  # SQLite makes an empty one where there was none
             has_log = log.exists() and log.stat().st_size > 0
-            without = "" if mark.seal or has_log else f" (is {self.path.name}-wal missing?)"
-            raise self._damage(f"{lost} missing at its end{without}", mark)
+            hint = "" if mark.seal or has_log else f" (is {self.path.name}-wal missing?)"
+            raise self._damage(f"{missing} missing at its end{hint}", mark)
         if mark.seal and mark.seal != seal_of(self.path):
-            raise self._damage(
-                "bytes of the file were changed after the run, though none that an entry is read from", mark
-            )
+            raise self._damage("bytes of the file were changed after the run, but none of an entry", mark)
 
     def _damage(self, what: str, mark: HighWaterMark | None) -> JournalDamaged:
         expected = mark.entries if mark else None
-        known = f" of {expected}" if expected is not None else ""
+        of_all = f" of {expected}" if expected is not None else ""
         return JournalDamaged(
-            f"{self.path} is damaged: {what}; {self.count}{known} entries are intact", self.count, expected
+            f"{self.path} is damaged: {what}; {self.count}{of_all} entries are intact", self.count, expected
         )

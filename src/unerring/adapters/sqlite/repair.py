@@ -1,4 +1,4 @@
-"""The repair of a damaged journal: what is intact goes into a new file, and that takes the damaged one's place."""
+"""Repair a damaged journal: write its intact entries to a new file, which replaces the damaged one."""
 
 import os
 import shutil
@@ -20,12 +20,12 @@ from unerring.adapters.sqlite.schema import (
 from unerring.core.journal.codec import GENESIS_HASH, encode
 from unerring.core.journal.entries import Entry
 
-MAX_FILLED_BYTES = 1 << 40  # bytes that a cut file's header may claim
+MAX_FILLED_BYTES = 1 << 40  # length in a cut file's header up to which it is filled up
 
 
 @contextmanager
 def readable_copy(path: Path) -> Iterator[Path]:
-    """A copy of a damaged journal, filled up to its full length: SQLite reads nothing of a file cut short."""
+    """A copy of a damaged journal, filled up to its full length, since SQLite cannot read a file that was cut."""
     with TemporaryDirectory(dir=path.resolve().parent) as folder:
         copy = Path(folder) / "copy.db"
         shutil.copyfile(path, copy)
@@ -40,7 +40,7 @@ def readable_copy(path: Path) -> Iterator[Path]:
 
 
 def replace_journal(path: Path, entries: list[Entry]) -> Path:
-    """Put a journal of these entries in the place of a damaged one; returns the damaged file's new name."""
+    """Replace a damaged journal by one of these entries; returns the new name of the damaged file."""
     path = path.resolve()
     head = HeadFile(path)
     try:
@@ -48,10 +48,10 @@ def replace_journal(path: Path, entries: list[Entry]) -> Path:
         make_journal_file(draft)
         with closing(connect(draft)) as database:
             mark = add_entries(database, HighWaterMark(0, GENESIS_HASH), [encode(entry) for entry in entries])
-        # A kill up to here, or while names are given aside, leaves the damaged journal as it was. After the seal it
-        # leaves the damaged file and log with a head that does not fit: still damaged, and still all to be repaired.
-        # After the draft took the place, the journal is the repaired one: beside a sealed file no log counts, and
-        # its next writer removes what is left of the damaged one's.
+        # A kill up to here, or while the damaged files get their second names, leaves the damaged journal as it was.
+        # A kill after the seal leaves it with a head that does not match: still damaged, and repaired from the start.
+        # Once the draft has replaced it, the journal is the repaired one: next to a sealed file a log is ignored, and
+        # the next writer removes the damaged one's.
         aside = _set_aside(path)
         head.mark(replace(mark, seal=seal_of(draft)))
         head.sync()
@@ -64,7 +64,7 @@ def replace_journal(path: Path, entries: list[Entry]) -> Path:
 
 
 def _set_aside(path: Path) -> Path:
-    """Give a damaged journal and its logs a second name."""
+    """Give a damaged journal and its logs second names; returns that of the journal."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

@@ -1,4 +1,4 @@
-"""The SQLite file that a journal is: how it is made, opened for writing and added to, and what lies beside it."""
+"""The SQLite file of a journal: create it, open it for writing, add entries, and watch over it and its log."""
 
 import os
 import sqlite3
@@ -13,7 +13,7 @@ from unerring.core.journal.entries import JOURNAL_VERSION
 from unerring.errors import InputError, JournalError
 
 APPLICATION_ID = 0x756E6572  # "uner", in bytes 68 to 71 of the file (sqlite.org/fileformat.html)
-LOG_SUFFIXES = ("-wal", "-shm", "-journal")  # what SQLite may keep beside a file, and reads into it
+LOG_SUFFIXES = ("-wal", "-shm", "-journal")  # files that SQLite may keep next to a database, and reads
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -23,44 +23,44 @@ CREATE TABLE entries (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT
 
 
 def log_path(journal: Path) -> Path:
-    """Where the write-ahead log of a journal lies: beside the file itself, whatever link leads there."""
+    """The write-ahead log of a journal: next to the file itself, also where `journal` is a link to it."""
     return Path(f"{journal.resolve()}-wal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that writes to a journal's file, which must exist: SQLite is never to make an empty one."""
+    """A connection that writes to a journal's file, which must exist: SQLite must not make an empty one."""
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
-    database.execute("PRAGMA journal_size_limit=-1")  # the log keeps its length: a shorter one was cut by others
+    database.execute("PRAGMA journal_size_limit=-1")  # the log keeps its length: another program has cut a shorter one
     return database
 
 
 def require_single_name(path: Path) -> None:
-    """Raise `InputError` for a file with a hard link: each name has a log and a lock of its own, for the same file."""
+    """Raise `InputError` for a file with a hard link: each name would have its own log and lock for the same file."""
     if path.stat().st_nlink > 1:
         raise InputError(
-            f"{path} has a second name (a hard link), and a journal that is written to under two names is destroyed: "
+            f"{path} has a second name (a hard link); writing to a journal under two names destroys it: "
             "copy it with cp, or remove the other name, then try again"
         )
 
 
 def require_no_log(path: Path) -> None:
-    """Raise `InputError` where a journal is missing whose log is still there, with entries that only the log has."""
+    """Raise `InputError` where a journal is missing whose log exists, with entries that only the log has."""
     log = log_path(path)
     if not path.exists() and log.exists() and log.stat().st_size > 0:
         raise InputError(
-            f"{path} is missing, but its log {log} is there and may hold entries of a run: put the journal back "
-            "next to it, or choose another file; only if that run is not wanted any more, remove the log"
+            f"{path} is missing, but its log {log} exists and may hold entries of a run: put the journal back "
+            "next to it, or choose another file; only if you no longer need that run, remove the log"
         )
 
 
 class FileIdentity:
-    """The place of a journal's file and log, to notice that they are moved, replaced or shortened under their writer.
+    """The identity of a journal's file and log, to notice when they are moved, replaced or cut while they are written.
 
-    SQLite would go on writing to files that have no name any more, or another one, and would fill a file that was cut
-    with zeros. Entries are only added, so the file never becomes shorter; the log is begun again from its start after
-    a checkpoint, but SQLite removes it only with the last connection.
+    SQLite would go on writing to files without a name or with another one, and would fill a cut file with zeros.
+    Entries are only added, so the file never becomes shorter. The log is overwritten from its start after a
+    checkpoint, but SQLite removes it only with the last connection.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class FileIdentity:
             )
 
     def require_log_unmoved(self) -> None:
-        """The same for the log; the first time it only learns which file that is."""
+        """The same for the log; the first call only notes which file that is."""
         now = _identity(self._log)
         if self._log_file is None:
             self._log_file = now
@@ -94,16 +94,16 @@ class FileIdentity:
     def require_uncut(self) -> None:
         """Raise `JournalError` where the file or its log is shorter than after the last commit."""
         for path, least in self._bytes.items():
-            found = _length(path)
-            if found is not None and found < least:
+            length = _length(path)
+            if length is not None and length < least:
                 raise JournalError(
-                    f"{path} was cut from {least:,} to {found:,} bytes while the run was writing to it, which stopped "
+                    f"{path} was cut from {least:,} to {length:,} bytes while the run was writing, which stopped "
                     "the run: entries that were committed are lost. Put a copy of the journal back, or see with "
                     f"unerring verify {quote(str(self._path))} what is left, and go on from there with: "
                     f"unerring resume {quote(str(self._path))} --repair"
                 )
 
-    def learn_lengths(self) -> None:
+    def note_lengths(self) -> None:
         """Note how long the file and its log are, after a commit."""
         lengths = {path: _length(path) for path in (self._path, self._log)}
         self._bytes = {path: length for path, length in lengths.items() if length is not None}
@@ -111,10 +111,10 @@ class FileIdentity:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _length(path: Path) -> int | None:
@@ -125,18 +125,18 @@ def _length(path: Path) -> int | None:
 
 
 def make_journal_file(path: Path) -> None:
-    """Put an empty journal in place at once, so that a crash leaves either none or a whole one."""
+    """Create an empty journal atomically: a crash leaves a whole one or none."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)  # and empty: beside such a file SQLite throws away what a killed draft left
+    draft.touch(mode=0o600)  # and empty: SQLite then discards logs that a killed draft left
     with closing(connect(draft)) as database:
         database.executescript(_SCHEMA)
-    remove_logs(path)  # of a journal that was deleted
+    remove_logs(path)  # those of a deleted journal
     draft.replace(path)
 
 
 def remove_logs(path: Path) -> None:
-    """Remove what SQLite would read into the file at this place, where it belongs to another that lay there before."""
+    """Remove logs that SQLite would read into this file, and that belong to an earlier one of the same name."""
     for suffix in LOG_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

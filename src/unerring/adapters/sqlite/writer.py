@@ -1,9 +1,9 @@
-"""The journal in one SQLite file: append-only, hash-chained, durable, with one writer.
+"""The writer of a journal in a SQLite file: append-only, hash-chained, durable, one writer at a time.
 
-WAL with synchronous=FULL: a commit returns after its fsync. Commits are shared: a thread of its own writes
-whatever has gathered, at once where a caller waits for it and otherwise every 50 ms or 512 entries. All
-writing and checkpointing is done by that one connection; readers open the file read-only. (SQLite before
-3.51.3 has a race between checkpointing connections, sqlite.org/wal.html#walresetbug; one writer avoids it.)
+WAL with synchronous=FULL: a commit returns after its fsync. Commits are shared: a thread writes the entries that have
+gathered, at once where a caller waits for a commit, else after 50 ms or 512 entries. Its one connection does all
+writing and checkpointing; readers open the file read-only. (SQLite before 3.51.3 has a race between checkpointing
+connections, sqlite.org/wal.html#walresetbug; one writer avoids it.)
 """
 
 import asyncio
@@ -31,20 +31,20 @@ from unerring.core.journal.codec import GENESIS_HASH, encode
 from unerring.core.journal.entries import Entry, Finished
 from unerring.errors import InputError, JournalError
 
-MAX_GROUP_ENTRIES = 512
-MAX_GROUP_SECONDS = 0.05
+MAX_GROUP_ENTRIES = 512  # entries that gather before they are written, where no caller waits
+MAX_GROUP_SECONDS = 0.05  # for which entries gather, where no caller waits
 
 log = logging.getLogger("unerring")
 
 
 class SqliteJournal:
-    """The writer's side of a journal file. Make one with `create` or `reopen`."""
+    """Writes to a journal file. Make one with `create` or `reopen`."""
 
     def __init__(self, path: Path, head: HeadFile, mark: HighWaterMark) -> None:
-        self.path = path.absolute()  # a process may go to another folder
+        self.path = path.absolute()  # the process may change its working directory
         self._head = head
         self._mark = mark
-        self._place = FileIdentity(self.path)
+        self._identity = FileIdentity(self.path)
         self._finished = False
         self._buffer: list[bytes] = []
         self._appended = mark.entries
@@ -57,9 +57,9 @@ class SqliteJournal:
 
     @classmethod
     def create(cls, path: Path) -> "SqliteJournal":
-        """Start a journal in a new file, or in one that holds no entry yet.
+        """Begin a journal in a new file, or in one without entries.
 
-        Raises `InputError` where the file holds anything or cannot be made.
+        Raises `InputError` where the file has other contents or cannot be made.
         """
         if path.exists():
             require_empty(path)
@@ -68,7 +68,7 @@ class SqliteJournal:
         except OSError as error:
             raise InputError(f"cannot make a journal at {path}: {error.strerror}") from None
         try:
-            if path.exists():  # another runner may have begun between the first look and the lock
+            if path.exists():  # another process may have begun one between the first check and the lock
                 require_empty(path)
                 require_single_name(path)
             else:
@@ -85,7 +85,7 @@ class SqliteJournal:
 
     @classmethod
     def reopen(cls, path: Path) -> tuple["SqliteJournal", Generator[Entry, None, None]]:
-        """Take a journal up again: the writer, and its entries so far, which must be read to their end first.
+        """Open an existing journal: the writer, and the entries so far, which must be read to their end first.
 
         Raises `JournalBusy`, and while reading `JournalDamaged`.
         """
@@ -96,19 +96,19 @@ class SqliteJournal:
         return journal, journal._replayed()
 
     def _replayed(self) -> Generator[Entry, None, None]:
-        running = JournalReader(self.path)
+        reader = JournalReader(self.path)
         last: Entry | None = None
-        for last in running.entries():
+        for last in reader.entries():
             yield last
         mark = read_mark(self.path)
         if mark is not None and mark.seal:
-            remove_logs(self.path.resolve())  # what a repair left that was killed: they belong to the damaged file
-        self._mark = HighWaterMark(running.count, running.hash, mark.seal if mark else "")
-        self._appended = running.count
+            remove_logs(self.path.resolve())  # left by a repair that was killed: they belong to the damaged file
+        self._mark = HighWaterMark(reader.count, reader.hash, mark.seal if mark else "")
+        self._appended = reader.count
         self._finished = isinstance(last, Finished)
-        if not running.has_head and not self._finished:
+        if not reader.has_head and not self._finished:
             log.warning(
-                "%s has no %s.head next to it: copied from a run under way, entries may be missing at its end",
+                "%s has no %s.head next to it: if it was copied during a run, entries may be missing at its end",
                 self.path,
                 self.path.name,
             )
@@ -120,7 +120,7 @@ class SqliteJournal:
     def append(self, entry: Entry) -> None:
         if self._failure is not None:
             raise self._failure
-        body = encode(entry)  # here, so that an entry without a form in bytes is its appender's error and no other's
+        body = encode(entry)  # here, so that an entry that cannot be encoded fails its own caller
         with self._wake:
             self._buffer.append(body)
             self._appended += 1
@@ -158,10 +158,10 @@ class SqliteJournal:
                 self._seal()
         except JournalError as error:
             self._fail(error)
-        except Exception as error:  # whatever it was, nobody must wait for this thread for ever
+        except Exception as error:  # any error: callers must not wait for this thread forever
             self._fail(
                 JournalError(
-                    f"cannot write to the journal {self.path}: {error}. What it holds is safe; mend that, then resume"
+                    f"cannot write to the journal {self.path}: {error}. Its entries are safe; solve that, then resume"
                 )
             )
 
@@ -171,7 +171,7 @@ class SqliteJournal:
             while (group := self._gather()) is not None:
                 database = database or self._connected()
                 self._write(database, group)
-            self._place.require_uncut()
+            self._identity.require_uncut()
         finally:
             if database is not None:
                 database.close()
@@ -180,26 +180,26 @@ class SqliteJournal:
         if self._mark.seal:  # SQLite may change the file from here on
             self._mark = replace(self._mark, seal="")
             self._head.mark(self._mark)
-        self._place.require_unmoved()
+        self._identity.require_unmoved()
         return connect(self.path)
 
     def _seal(self) -> None:
-        """Note in the head that the file alone is the journal.
+        """Note in the head file that the file alone is the journal.
 
-        Its last connection has put the log into the file and taken it away, unless the run was killed before, which
-        is made up for here, or another process reads it just now: then it is left for the next time it is taken up.
+        The last connection has moved the log into the file and removed it, unless the run was killed before: that is
+        done here. Where another process is reading the journal, sealing is left to the next writer.
         """
-        self._place.require_unmoved()
-        beside = log_path(self.path)
-        if beside.exists():
+        self._identity.require_unmoved()
+        wal = log_path(self.path)
+        if wal.exists():
             with suppress(sqlite3.OperationalError):
                 connect(self.path).close()
-        # one that came without its head gets none: what had been cut off before could not have been noticed
-        if not beside.exists() and read_mark(self.path) is not None:
+        # a journal without its head gets none: entries missing at its end could not have been noticed
+        if not wal.exists() and read_mark(self.path) is not None:
             self._head.mark(replace(self._mark, seal=seal_of(self.path)))
 
     def _gather(self) -> list[bytes] | None:
-        """The next group to write; None once closed and all is written."""
+        """The next entries to write; None once closed and all is written."""
         with self._wake:
             self._wake.wait_for(lambda: self._buffer or self._closing)
             self._wake.wait_for(
@@ -210,13 +210,13 @@ class SqliteJournal:
             return group or None
 
     def _write(self, database: sqlite3.Connection, group: list[bytes]) -> None:
-        self._place.require_uncut()  # before the write: it would make what was cut long again
+        self._identity.require_uncut()  # before the write, which would make a cut file long again
         mark = add_entries(database, self._mark, group)
-        # after the commit and before it is acknowledged: what went into a file without a name is lost
-        self._place.require_unmoved()
-        self._place.require_log_unmoved()
-        self._place.require_uncut()
-        self._place.learn_lengths()
+        # after the commit and before it is acknowledged: entries in a file without a name are lost
+        self._identity.require_unmoved()
+        self._identity.require_log_unmoved()
+        self._identity.require_uncut()
+        self._identity.note_lengths()
         self._head.require_in_place()
         self._head.mark(mark)
         with self._wake:
@@ -236,14 +236,19 @@ class SqliteJournal:
 
 @dataclass(frozen=True, slots=True)
 class _CommitWaiter:
-    """A caller on an event loop that waits until the first `entries` entries are durable."""
+    """A caller that waits for a commit.
+
+    entries: how many entries must be durable.
+    loop: the caller's event loop.
+    durable: the future that it waits for.
+    """
 
     entries: int
     loop: asyncio.AbstractEventLoop
     durable: "asyncio.Future[None]"
 
     def settle(self, failure: JournalError | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no caller waits on it
             self.loop.call_soon_threadsafe(self._settle, failure)
 
     def _settle(self, failure: JournalError | None) -> None:
