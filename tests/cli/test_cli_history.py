@@ -88,7 +88,7 @@ def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
     assert "5, 2 of them taken over from another run" in resumed.out
     told = cli("report", "new.db").out
     assert "at step 2 of run.db, whose model was noise/p=1.0,v=1.0,c=0.0" in told
-    assert "2 steps were taken over from another run, and rightly" in told
+    assert "2 steps were taken over from another run and assumed right" in told
     assert cli("report", "new.db", "--html", "new.html").code == 0
     assert "at step 2 of run.db, whose model was noise" in Path("new.html").read_text()
     report = json.loads(cli("report", "new.db", "--json").out)

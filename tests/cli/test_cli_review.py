@@ -329,7 +329,7 @@ def test_report_says_what_people_decided(decided):
     """A row of its own, and what the certificate takes for granted; JSON has it by steps."""
     out = decided("report", "run.db").out
     assert row(out, "by people") == "decided 4 steps: 0, 1, 2, 3"
-    assert row(out, "assumption") == "4 steps were decided by people, and rightly; the votes there are no evidence"
+    assert row(out, "assumption") == "4 steps were decided by people and assumed right; votes on them are no evidence"
     report = json.loads(decided("report", "run.db", "--json").out)
     assert report["ruled"] == {"count": 4, "steps": [0, 1, 2, 3]}
     assert report["certificate"]["certifiable"] is False

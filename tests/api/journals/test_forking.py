@@ -72,7 +72,7 @@ def test_the_report_says_where_a_fork_comes_from(source, tmp_path):
         assert made.origin["journal"] == str(source)
         assert made.origin["step"] == 3
         [first, *_] = report["certificate"]["assumptions"]
-        assert first == "3 steps were taken over from another run, and rightly; that run has the evidence"
+        assert first == "3 steps were taken over from another run and assumed right; that run has the evidence"
     assert (report["steps"], report["votes_per_step"], report["votes_histogram"]) == (4, 2.0, {"2": 1})
     assert report["certificate"]["voters"][0]["votes"] == 2
 

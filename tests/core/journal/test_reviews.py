@@ -232,9 +232,11 @@ def test_a_certificate_says_how_many_steps_people_decided(script):
     """Among what it takes for granted: one step or several, and samples that were set aside."""
     ruled(divided(script))
     script.decide('"a"', '"a"')
-    assert script.report()["certificate"]["assumptions"][0].startswith("1 step was decided by people, and rightly")
+    assert script.report()["certificate"]["assumptions"][0].startswith(
+        "1 step was decided by people and assumed right"
+    )
     divided(script, 2).tell(Redrawn(2, 1.0))
-    assert "drawn anew once" in script.report()["certificate"]["assumptions"][1]
+    assert "drawn again once" in script.report()["certificate"]["assumptions"][1]
 
 
 def test_a_run_decided_by_people_alone_certifies_nothing(script):

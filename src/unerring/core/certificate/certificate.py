@@ -33,27 +33,30 @@ MAX_NEAREST = 10
 MAX_WRONG_SHARE = 0.4  # share of wrong votes from which on voting says little
 MIN_FIRST_VOTES = 100  # first votes, below which they say too little of a voter's p
 
-WARN_SINGLE_VOTES = "every step was decided by a single vote, which shows no disagreement: votes alone certify nothing"
+WARN_SINGLE_VOTES = (
+    "every step was decided by a single vote, which no other vote could contradict: votes certify nothing"
+)
 WARN_NO_STEPS = "no step is decided yet"
 WARN_NO_VOTES = "no step is decided by votes yet"
 WARN_DEPENDENT_VOTERS = (
     "voters err on the same steps more often than if they were independent: they are counted as one voter"
 )
-WARN_HARDLY_RIGHT = "votes are hardly right more often than wrong: their winners mean little"
+WARN_HARDLY_RIGHT = "votes are hardly more often right than wrong: their winners mean little"
 
-ASSUME_INDEPENDENT = "voters err independently of each other and, given how hard a step is for them, each time anew"
+ASSUME_INDEPENDENT = (
+    "on steps that are equally hard for them, voters err independently of each other and of their earlier votes"
+)
 ASSUME_ONE_VOTER = (
-    "there is one voter: steps on which it is always wrong in the same way cannot be seen from its own votes"
+    "there is one voter: its own votes cannot show the steps on which it is always wrong in the same way"
 )
-ASSUME_COUNTED_AS_ONE = "steps on which all voters are always wrong in the same way cannot be seen from their votes"
-ASSUME_MOSTLY_RIGHT = (
-    "votes are right more often than wrong; at most so many are wrong even if wrong votes always agree"
-)
-ASSUME_BETA = "chances to err vary by a beta distribution; where dissent is too rare to show how much, errors scatter"
+ASSUME_COUNTED_AS_ONE = "the votes cannot show the steps on which all voters are always wrong in the same way"
+ASSUME_MOSTLY_RIGHT = "votes are more often right than wrong; `at most` holds even if wrong votes always agree"
+ASSUME_BETA = "p varies over steps by a beta distribution, or not at all if dissent is too rare to show how much"
 ASSUME_PLAN = "voters err as often as the plan says"
 ASSUME_WEIGHTS = "votes are right as often as in the calibration that their weights come from"
 ASSUME_SAME_REPEATS = (
-    "errors repeat as in that calibration: steps that it met none of, on which a voter errs each time, stay unseen"
+    "errors repeat as in that calibration: a kind of step that it did not have, on which a voter always errs, "
+    "is not seen"
 )
 ASSUME_INDEPENDENT_VOTERS = "voters err independently of each other"
 ASSUME_WINNERS_RIGHT = "winners are right: a voter's p is the share of its first votes on steps that went to them"
@@ -91,13 +94,13 @@ def _assumptions_on_people(run: CertifiedRun) -> Iterator[str]:
     """Assumptions of the certificate where people decided steps, or the run was forked from another."""
     if run.inherited:
         steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
-        yield f"{steps} taken over from another run, and rightly; that run has the evidence"
+        yield f"{steps} taken over from another run and assumed right; that run has the evidence"
     if run.ruled:
         steps = "1 step was" if run.ruled == 1 else f"{run.ruled:,} steps were"
-        yield f"{steps} decided by people, and rightly; the votes there are no evidence"
+        yield f"{steps} decided by people and assumed right; votes on them are no evidence"
     if run.redrawn:
         times = "once" if run.redrawn == 1 else f"{run.redrawn:,} times"
-        yield f"samples of an undecided step were set aside and drawn anew {times}; the former are no evidence"
+        yield f"samples of an undecided step were set aside and drawn again {times}; those set aside are no evidence"
 
 
 def _by_votes(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class RunProgress:
     def lines(self, state: RunState, now: float) -> list[str]:
         """How far and how fast, how it votes, and what it costs where calls are paid for; each within 80 columns."""
         end = self.end(state)
-        asked_for = " asked for" if self._most_steps is not None and end != self._length(state) else ""
-        far = f" of {end:,}{asked_for} ({state.committed / end:.0%})" if end else ""
+        stops = "; stops there" if self._most_steps is not None and end != self._length(state) else ""
+        far = f" of {end:,} ({state.committed / end:.0%}{stops})" if end else ""
         left = self._seconds_left(state, now)
         to_go = "" if left is None else f", {duration(left)} to go"
         votes = f"{self._votes / self.steps:.2f} votes a step, {state.flags.total():,} flagged"
@@ -82,16 +82,16 @@ def _spent(state: RunState, forecast: bool) -> list[str]:
     if not account.calls:
         return []
     spend = spend_of(state)
-    told = counted(account.calls, "call")
+    text = counted(account.calls, "call")
     if isinstance(spend["dollars"], float):
-        told += f", {dollars_text(spend['dollars'])} spent"
+        text += f", {dollars_text(spend['dollars'])} spent"
         if account.limits.money is not None:
-            told += f" of {dollars_text(in_dollars(account.limits.money))}"
+            text += f" of {dollars_text(in_dollars(account.limits.money))}"
         if forecast and isinstance(spend["forecast"], float):
-            told += f", {dollars_text(spend['forecast'])} expected in all"
+            text += f", {dollars_text(spend['forecast'])} expected in all"
     if account.lost > account.given_up:
-        told += f"; {account.lost - account.given_up:,} of unknown outcome"
-    return [told]
+        text += f"; {account.lost - account.given_up:,} of unknown outcome"
+    return [text]
 
 
 def duration(seconds: float) -> str:
