@@ -1,4 +1,4 @@
-"""What every journal promises, whatever it is kept in. A new kind of journal inherits `JournalContract`.
+"""The contract of journals, whatever stores them. Tests of a new kind inherit `JournalContract`.
 
 A test class gives a fixture `store`: one journal's whole life, from its creation on.
 """

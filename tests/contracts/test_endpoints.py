@@ -1,4 +1,4 @@
-"""The endpoints that ship obey the contract of endpoints, against a real server on loopback."""
+"""Endpoints that ship pass the contract of endpoints, against a real server on loopback."""
 
 import pytest
 

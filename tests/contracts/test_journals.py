@@ -1,4 +1,4 @@
-"""Every journal that ships keeps the same contract, and all of them agree under random operations."""
+"""Every journal that ships passes the same contract, and all agree under random operations."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contract that users run on their own samplers finds what breaks it."""
+"""The published contract of samplers fails for samplers that break it."""
 
 import asyncio
 import subprocess
@@ -49,7 +49,7 @@ class Texts(Good):
         return ["an answer"] * n
 
 
-class Nobody(Good):
+class Unnamed(Good):
     def drawn(self, seed):
         return Sample("answer", Usage(3, 5))
 
@@ -150,7 +150,7 @@ BROKEN = {
     Talkative: "test_it_gives_between_one_and_n_samples",
     Silent: "test_it_gives_between_one_and_n_samples",
     Texts: "test_it_gives_between_one_and_n_samples",
-    Nobody: "test_its_samples_name_who_answered",
+    Unnamed: "test_its_samples_name_who_answered",
     Surer: "test_its_samples_are_whole",
     Forgetful: "test_samples_come_in_the_order_of_their_numbers",
     Cold: "test_it_takes_any_temperature",

@@ -1,4 +1,4 @@
-"""The contract that users run on their own journals finds what breaks it."""
+"""The published contract of journals fails for journals that break it."""
 
 import asyncio
 
@@ -89,7 +89,7 @@ class Once(Kept):
         self.flush = None
 
 
-class Anew(Kept):
+class Recreated(Kept):
     """Starts from nothing each time."""
 
     def __init__(self, disk):
@@ -123,7 +123,7 @@ BROKEN = [
     (Shuffling, IN_ORDER),
     (Forgetful, CLOSED),
     (Once, CLOSED),
-    (Anew, REOPENED),
+    (Recreated, REOPENED),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Every sampler that ships obeys the contract of samplers."""
+"""Every sampler that ships passes the contract of samplers."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, ended from outside at chosen moments, and what their journals held just then."""
+"""Run processes and kill them at chosen moments, and read what their journals held then."""
 
 import io
 import signal
@@ -86,7 +86,7 @@ class Life:
         return happens(self._process, ledger, condition)
 
     def some_moment(self, chance: Random, most: float = NAP_SECONDS) -> None:
-        """Wait until the run has come to its stretch, and then for a random moment: on the way, or held at the end."""
+        """Wait until the run has reached its stretch, and then for a random time: before its end, or paused there."""
         assert self._keeper is not None
         assert self._keeper.met(), self._log.read_text()
         self.over(chance.uniform(0.0, most))
@@ -143,7 +143,7 @@ def happens(process: subprocess.Popen[Any], ledger: "Ledger", condition: "Callab
 
     Thread(target=outlive, daemon=True).start()  # it ends with the process
     met = ledger.wait_for(lambda totals: condition(totals) or ended.is_set(), PATIENCE_SECONDS)
-    assert met, f"it did not come to that in {PATIENCE_SECONDS} s"
+    assert met, f"it did not happen in {PATIENCE_SECONDS} s"
     return not ended.is_set()
 
 

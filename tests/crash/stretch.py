@@ -1,7 +1,7 @@
-"""The stretch of a run in which its process is to be ended: it tells when it comes there, and goes no further.
+"""The stretch of a run in which its process is to be ended: it reports that it has reached it, and pauses at its end.
 
 Without that, a run on an instant model may be over before whoever watches it has a turn: on a busy machine a test
-could draw runs for ever and end none of them. Both sides have a socket: a byte says that the run has come to the
+could draw runs for ever and end none of them. Both sides have a socket: a byte says that the run has reached the
 stretch, and at its end the run waits until the watcher's side is closed.
 """
 
@@ -49,7 +49,7 @@ class Keeper:
         return os.environ | {VARIABLE: f"{self._stretch.start} {self._stretch.end} {self.theirs.fileno()}"}
 
     def met(self) -> bool:
-        """Wait until the run comes to the stretch; False if the process ends before."""
+        """Wait until the run reaches the stretch; False if the process ends before."""
         return self._ours.recv(1) != b""
 
     def let_on(self) -> None:
@@ -61,10 +61,10 @@ class Kept:
     """The run's side, which sees each step. Without a keeper there is nothing to keep to."""
 
     def __init__(self) -> None:
-        told = os.environ.get(VARIABLE)
-        start, end, number = (int(word) for word in told.split()) if told else (0, 0, -1)
+        given = os.environ.get(VARIABLE)
+        start, end, number = (int(word) for word in given.split()) if given else (0, 0, -1)
         self._stretch = Stretch(start, end)
-        self._keeper = socket.socket(fileno=number) if told else None
+        self._keeper = socket.socket(fileno=number) if given else None
         self._met = False
         self._open: asyncio.Event | None = None
 
@@ -136,7 +136,7 @@ class KeptSolve(Solve):
 
     @staticmethod
     def _turn(state: Any) -> str:
-        """Names a step, whether or not the answers beside it are known."""
+        """Names a step, whether or not its answers are known."""
         return str((state["ask"], state["wave"], state["turn"]))
 
     def states(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A calibration of a paid endpoint, killed again and again: what the provider billed stays within the budget."""
+"""A calibration of a paid endpoint, killed many times: the bill stays within the budget."""
 
 import json
 import logging
@@ -38,13 +38,13 @@ class Stage:
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ended(self, out, budget):
-        """Let a calibration come to its end: its exit code, and what it printed."""
+        """Let a calibration end: its exit code, and what it printed."""
         process = self.begun(out, budget)
-        told, problems = process.communicate(timeout=PATIENCE_SECONDS)
-        return process.returncode, told, problems
+        output, problems = process.communicate(timeout=PATIENCE_SECONDS)
+        return process.returncode, output, problems
 
     def killed(self, out, budget, requests):
-        """Kill a calibration once the server has had so many further requests; whether it came to that."""
+        """Kill a calibration once the server has had so many further requests; whether that happened."""
         until = self.server.ledger.totals.requests + requests
         process = self.begun(out, budget)
         happens(process, self.server.ledger, lambda totals: totals.requests >= until)
@@ -61,13 +61,13 @@ class Stage:
 def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
     """SIGKILL amid paid calls: the bill of all sessions stays within the budget, and what came is not bought twice.
 
-    Killed calls count at their worst. Under a larger budget the calibration ends with the counts of one that nobody
+    Killed calls count at their worst. Under a larger budget the calibration ends with the counts of one that was not
     killed, having paid for no more than that one, and for the calls that were under way at a kill.
     """
     chance = Random(9)
     with serving(models={"m": noise(p=0.9)}, latency=Latency(0.03)) as server:
         stage = Stage(tmp_path, server)
-        code, told, problems = stage.ended(tmp_path / "whole.json", 1.0)
+        code, output, problems = stage.ended(tmp_path / "whole.json", 1.0)
         assert code == 0, problems
         whole, before = stage.billed, stage.billed
         out, budget, kills = tmp_path / "cal.json", 0.5 * whole + 3 * UNDER_WAY * WORST, 0
@@ -79,10 +79,10 @@ def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
         assert "the budget of $" in problems
         assert "go on with: unerring calibrate " in problems
         assert stage.billed - before <= budget
-        code, told, problems = stage.ended(out, 1.0)
+        code, output, problems = stage.ended(out, 1.0)
         assert code == 0, problems
         billed = stage.billed - before
-    spent = json.loads(told)["spent"]
+    spent = json.loads(output)["spent"]
     assert kills >= 3
     assert billed <= spent["dollars"]
     assert spent["unknown_calls"] > 0

@@ -30,7 +30,7 @@ def moments(chance: Random, total: int) -> list[tuple[int, signal.Signals]]:
 def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
     """After 50 SIGKILL, 10 SIGINT and 10 SIGTERM every step is right, and every vote is there once, in its place."""
     journal, chain = tmp_path / "run.db", Hanoi(DISKS)
-    watch, told = Watch(journal), dict.fromkeys([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], 0)
+    watch, sent = Watch(journal), dict.fromkeys([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], 0)
     untouched = tmp_path / "untouched.db"
     run(chain, "embedded", untouched)
     # how replies come together differs from run to run, and with it how many entries there are
@@ -44,7 +44,7 @@ def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
             process.send(number)
             ended, promised = process.ended(), acknowledged(journal)
         last = watch.look(promised)[-1]
-        told[number] += 1
+        sent[number] += 1
         if number is signal.SIGKILL:
             assert ended.code == -signal.SIGKILL
         else:
@@ -65,5 +65,5 @@ def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
         state = chain.advance(state, right)
     assert chain.subtask(state) is None
     assert_same_result(journal, untouched)
-    told_as = {number.name: times for number, times in told.items()}
-    log.info("embedded: %s; %d steps, %d samples", told_as, len(decided), len(replies))
+    names = {number.name: times for number, times in sent.items()}
+    log.info("embedded: %s; %d steps, %d samples", names, len(decided), len(replies))

@@ -1,4 +1,4 @@
-"""Runs on an endpoint, killed with SIGKILL again and again: nothing is bought twice, and no budget is exceeded."""
+"""Runs on an endpoint, killed with SIGKILL many times: nothing is paid for twice, and no budget is exceeded."""
 
 import json
 from random import Random
@@ -16,7 +16,7 @@ STEPS = 2**5 - 1
 
 
 def spent(totals):
-    """Dollars that the server billed, whether or not anybody heard of it."""
+    """Dollars that the server billed, whether or not the caller received it."""
     delivered, lost = totals["billed_delivered"], totals["billed_undelivered"]
     return sum(PRICE.input * one["input"] + PRICE.output * one["output"] for one in (delivered, lost)) / 1e6
 

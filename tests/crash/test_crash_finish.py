@@ -1,4 +1,4 @@
-"""A run that is killed while it finishes: after its last entry, while its file is put in its final form."""
+"""Runs killed while they finish: after the last entry, while the file gets its final form."""
 
 import logging
 import shutil
@@ -67,7 +67,7 @@ def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, 
         assert_same_result(journal, truth)
         assert_each_once(journal)
     log.info(
-        "%d kills while finishing, %d of them after the last entry, %d before the seal; left beside: %s",
+        "%d kills while finishing, %d of them after the last entry, %d before the seal; left over: %s",
         kills,
         finished,
         unsealed,

@@ -1,4 +1,4 @@
-"""Runs on the noise sampler, killed for real again and again, end exactly as a run that nobody touched."""
+"""Runs on the noise sampler, killed many times, end exactly as a run without kills."""
 
 import logging
 import signal
@@ -56,8 +56,8 @@ class Count:
         return [sum(at * 4 // length == quarter for at in self.moments) for quarter in range(4)]
 
     def tell(self, what: str) -> None:
-        told = f"{self.runs} runs, {self.steps} steps, {self.votes} votes"
-        log.info("%s: %d ends (%s in the quarters), %s", what, len(self.moments), self.quarters, told)
+        totals = f"{self.runs} runs, {self.steps} steps, {self.votes} votes"
+        log.info("%s: %d ends (%s in the quarters), %s", what, len(self.moments), self.quarters, totals)
 
 
 def command(watch: Watch, seed: int) -> list[str]:
@@ -130,7 +130,7 @@ def test_requests_to_stop_change_nothing(
 ):
     """Stops at random moments: each exits with 3, names the command that goes on, and costs no vote.
 
-    One more, about when the run comes to its end, does the same, or is too late and changes nothing.
+    One more, at about the end of the run, does the same, or is too late and changes nothing.
     """
     chance, count, seed = Random(2), Count(), 0
     watch = Watch(tmp_path / "run.db")

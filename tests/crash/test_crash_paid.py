@@ -45,7 +45,7 @@ def bill(ledger: Path) -> Bill:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The journal of the run that nobody touched, with its ledger."""
+    """The journal of the run without kills, with its ledger."""
     folder = tmp_path_factory.mktemp("truth")
     journal = folder / "run.db"
     with life(driver(journal, folder / "ledger", "--disks", DISKS), journal) as process:

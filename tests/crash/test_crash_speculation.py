@@ -1,4 +1,4 @@
-"""Runs that ask far ahead, on guesses wrong now and then, end as untouched ones whenever they are ended."""
+"""Runs that speculate far ahead with some wrong guesses end as runs without kills, whenever they are killed."""
 
 import argparse
 import asyncio
@@ -77,7 +77,7 @@ def main() -> int:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The journal of the run that nobody touched and nothing was guessed in."""
+    """The journal of the run without kills and without guesses."""
     journal = tmp_path_factory.mktemp("truth") / "run.db"
     with life(command(journal, "--speculate", "off", "--pace", "0"), journal) as process:
         assert process.ended().code == 0
@@ -132,9 +132,9 @@ def test_a_speculated_run_ended_at_random_moments_ends_as_the_plain_one(tmp_path
     for journal in journals:
         assert_same_result(journal, truth)
         assert_each_once(journal)
-    told = [reading.report(journal)["speculation"] for journal in journals]
-    assert sum(one["steps_ahead"] for one in told) > 20 * len(told)
-    log.info("%s: %d runs, wasted %s", number.name, len(journals), [one["wasted"] for one in told])
+    speculation = [reading.report(journal)["speculation"] for journal in journals]
+    assert sum(one["steps_ahead"] for one in speculation) > 20 * len(speculation)
+    log.info("%s: %d runs, wasted %s", number.name, len(journals), [one["wasted"] for one in speculation])
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.slow)])

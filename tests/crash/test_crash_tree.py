@@ -1,4 +1,4 @@
-"""A tree of problems, killed for real again and again, ends exactly as one that nobody touched."""
+"""A tree of problems, killed many times, ends exactly as one without kills."""
 
 from pathlib import Path
 from random import Random

@@ -1,4 +1,4 @@
-"""A run that is stuck ends all the same: at the second signal, or the third where its code gives no turn away."""
+"""A run that hangs ends at the second signal, or at the third if its code never yields."""
 
 import signal
 from pathlib import Path
@@ -12,7 +12,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids
 
 
 def end_by_two(process: Life, number: signal.Signals) -> int:
-    """Send a signal, wait until the run says that it heard it, and send another; returns the exit code."""
+    """Send a signal, wait until the run says that it received it, and send another; returns the exit code."""
     process.send(number)
     process.says("a second one stops at once")
     process.send(number)

@@ -1,4 +1,4 @@
-"""The table of caches in docs/why: a few of its cells, made again, and what it says of engines without a cache."""
+"""The table in docs/why/caches.md: some of its cells are measured again, and endpoints without a cache."""
 
 import sys
 from pathlib import Path

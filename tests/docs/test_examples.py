@@ -1,4 +1,4 @@
-"""The examples, which people copy: they run, resume and verify, and their referees find what is wrong."""
+"""The examples run, resume and verify, and their verifiers find wrong choices."""
 
 import asyncio
 import json

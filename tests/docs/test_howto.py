@@ -1,4 +1,4 @@
-"""What the how-to pages show can be done: their Python runs, and their commands have the options that they name."""
+"""The how-to pages: their Python compiles or runs, and their commands have the options that they name."""
 
 import re
 import shlex

@@ -1,3 +1,5 @@
+"""The README: its example runs, resumes and is right, and its links lead somewhere."""
+
 import asyncio
 import re
 from pathlib import Path

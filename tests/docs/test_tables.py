@@ -1,4 +1,4 @@
-"""Tables of rows in one test: every row is tried, and every failing one is named."""
+"""The decorator for tables of rows tries every row and names each one that fails."""
 
 import pytest
 

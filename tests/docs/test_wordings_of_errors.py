@@ -1,4 +1,4 @@
-"""Errors speak the language of the place: Python's names from Python, options from the command line."""
+"""Error messages name parameters in Python and options on the command line."""
 
 import ast
 import re

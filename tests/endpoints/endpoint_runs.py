@@ -1,4 +1,4 @@
-"""What the tests of whole runs through an endpoint share: a clock whose waits are short, shares of faults, figures."""
+"""A fast clock, shares of faults and figures, for tests of whole runs through an endpoint."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Caches between: a copy of a reply is never a vote, and an endpoint that gives nothing else is found out at once."""
+"""Caches between a run and its model: a copy never votes, and an endpoint with copies alone is noticed at once."""
 
 import pytest
 from endpoint_runs import POLICY, options
@@ -89,7 +89,7 @@ def test_honest_short_answers_are_no_copies(tmp_path):
 
 
 def test_a_silent_cache_before_a_model_for_one_purpose_is_found_before_the_first_step(tmp_path):
-    """A model that writes no letters but its answer, copies with names of their own and usage: time alone tells them.
+    """A model that writes only its answer, and copies with new ids and usage: only their time shows them.
 
     250 steps of three votes had 500 copies among them.
     """

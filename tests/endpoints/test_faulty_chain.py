@@ -1,4 +1,4 @@
-"""A whole chain through an endpoint on which a fifth of all requests fail, in every way that endpoints do."""
+"""A whole chain through an endpoint on which a fifth of all requests fail, in every way that endpoints fail."""
 
 import gc
 import logging
@@ -13,7 +13,7 @@ from faults.answers import noise
 from faults.faults import Fault
 from faults.server import serving
 from unerring import Hanoi
-from unerring.adapters.chat.request import SEED_BITS
+from unerring.adapters.chat.request import SEED_MASK
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Probed, Replies
 from unerring.core.voting.redflag import FlagKind
@@ -24,7 +24,7 @@ SECONDS = 3.0  # deadline of a call
 
 
 def solved(disks: int, journal: Path, script=None, keep=None, **given):
-    """The run, and what the server has on its books."""
+    """The run, and the requests in the ledger of the server."""
     extra = {} if script is None else {"script": script}
     with serving(models={"m": noise(p=0.998, v=0.98)}, keep=keep, **extra) as server:
         spec = f"openai/m@{server.url},timeout={SECONDS:g}"
@@ -91,7 +91,7 @@ def test_what_is_charged_is_what_was_billed(runs):
 
 
 def _given_up(entries, delivered):
-    """What was billed for replies that came to calls given up by then. Its seed and its n tell which call it was."""
+    """What was billed for replies to abandoned calls. A call is known by its seed and its n."""
     taken = Counter()
     for entry in entries:
         if isinstance(entry, Replies):
@@ -109,7 +109,7 @@ def _given_up(entries, delivered):
 
 
 def _seed(step, slot):
-    return Settings(1.0, 1, 4, step, slot).sample_seed() & SEED_BITS
+    return Settings(1.0, 1, 4, step, slot).sample_seed() & SEED_MASK
 
 
 def _dollars(tokens):

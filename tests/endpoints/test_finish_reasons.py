@@ -1,4 +1,4 @@
-"""Answers that a provider ended for a reason of its own never vote, however the rest of the reply looks."""
+"""Answers that a provider ended for an unusual reason never vote, whatever the rest of the reply is."""
 
 from random import Random
 

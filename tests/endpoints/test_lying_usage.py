@@ -1,4 +1,4 @@
-"""Providers that report too few tokens: what they bill stays within the budget all the same."""
+"""Providers that report too few tokens: their bills stay within the budget."""
 
 import asyncio
 

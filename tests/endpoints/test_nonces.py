@@ -1,4 +1,4 @@
-"""Requests that are all unlike: with --nonce no cache has an answer to any, and the line is on record."""
+"""Unique requests: with --nonce no cache has an answer to any, and the line is in the journal."""
 
 import pytest
 from endpoint_runs import POLICY, options

@@ -1,4 +1,4 @@
-"""Replies that are sent again in place of the answers to other requests, while many guesses are wrong: none votes."""
+"""Replies that are sent again in place of other answers, while many guesses are wrong: none of them votes."""
 
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -110,7 +110,7 @@ def test_no_reply_to_an_earlier_session_of_a_calibration_votes(tmp_path, monkeyp
 
 
 def test_with_echoes_no_reply_of_another_call_votes_whatever_its_name(tmp_path):
-    """Replies without a name, nine in twenty of them another call's, n = 1: only an echo tells, and it tells all."""
+    """Replies without ids, nine in twenty of them another call's, n = 1: an echo distinguishes all of them."""
     wrong = {}
     for seed in range(2):
         journal = tmp_path / f"{seed}.db"

@@ -1,4 +1,4 @@
-"""Request settings over real HTTP: what the user gives is in the body of every request, and in the journal."""
+"""Request settings over HTTP: what the user sets is in the body of every request, and in the journal."""
 
 import json
 
@@ -75,9 +75,9 @@ def test_the_command_line_sends_what_it_was_given_and_resume_goes_on_with_it(tmp
     assert (opened.policy["vote_cap"], opened.policy["flag_cap"]) == (33, 9)
     capsys.readouterr()
     assert command_line(["report", "run.db"]) == 0
-    told = capsys.readouterr().out
-    assert 'system "Be brief, \u00fc."' in told
-    assert 'chat_template_kwargs {"enable_thinking": false}' in told
+    output = capsys.readouterr().out
+    assert 'system "Be brief, \u00fc."' in output
+    assert 'chat_template_kwargs {"enable_thinking": false}' in output
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_function_is_given_all_that_is_asked():
 
 
 def test_a_function_of_the_prompt_alone_is_not_asked_half_a_question(tmp_path):
-    """Where the question or the run has more to say, a model that would not hear it is refused in one line."""
+    """Where the question or the run has messages or fields, a model that would ignore them is refused in one line."""
     with pytest.raises(InputError, match="takes the prompt alone"):
         unerring.run(Taught(1), lambda prompt: "2", k=1)
     with pytest.raises(InputError, match="takes no system message"):
@@ -149,8 +149,8 @@ def test_the_worst_case_counts_all_that_is_sent():
     sampler = OpenAISampler("openai/m@http://127.0.0.1:9/v1", {})
     plain = Settings(0.1, 64, 0, 0, 0)
     worst = sampler.worst("q", plain, 1).input_tokens
-    told = Settings(0.1, 64, 0, 0, 0, messages=(Message("system", "\u00e9" * 500),), extra='{"tools":[]}')
-    assert sampler.worst("q", told, 1).input_tokens >= worst + 1000 + len('{"tools":[]}')
+    longer = Settings(0.1, 64, 0, 0, 0, messages=(Message("system", "\u00e9" * 500),), extra='{"tools":[]}')
+    assert sampler.worst("q", longer, 1).input_tokens >= worst + 1000 + len('{"tools":[]}')
 
 
 def test_a_resumed_run_keeps_its_request(tmp_path):

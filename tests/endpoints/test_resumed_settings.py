@@ -1,4 +1,4 @@
-"""Settings that a resumed run may change: echoes, nonces, and how many replies a winner's votes come from."""
+"""Settings that may change on resuming: echoes, nonces, and the number of replies that a winner needs."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A key is in the environment, and nowhere else: not on disk, not on the screen, whatever fails and however loudly."""
+"""A key is in the environment and nowhere else: neither on disk nor on the screen, whatever fails."""
 
 import os
 import subprocess

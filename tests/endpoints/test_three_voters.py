@@ -1,4 +1,4 @@
-"""Three models behind endpoints, one of which is stubbornly wrong on four steps of five: weighed votes solve it."""
+"""Three models behind endpoints, one of them wrong on four steps of five every time: weighed votes decide rightly."""
 
 import pytest
 from endpoint_runs import PRICE, QuickClock

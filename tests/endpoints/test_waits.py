@@ -1,4 +1,4 @@
-"""How long a provider asks to be left alone, over real HTTP: waited out, or said where it is beyond all patience."""
+"""Waits that a provider asks for, over HTTP: the run waits, or stops if they exceed its patience."""
 
 import re
 import time

@@ -39,12 +39,12 @@ def model_of(spec: str) -> Model:
 
 def script_of(text: str, seed: int) -> Script:
     """Make the script that JSON names."""
-    told = json.loads(text)
-    if isinstance(told, str):
-        return always(Fault[told])
-    if isinstance(told, list):
-        return listed(*(None if name is None else Fault[name] for name in told))
-    return shares({Fault[name]: share for name, share in told.items()}, seed)
+    given = json.loads(text)
+    if isinstance(given, str):
+        return always(Fault[given])
+    if isinstance(given, list):
+        return listed(*(None if name is None else Fault[name] for name in given))
+    return shares({Fault[name]: share for name, share in given.items()}, seed)
 
 
 def setup_of(options: argparse.Namespace) -> Setup:

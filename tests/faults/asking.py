@@ -1,4 +1,4 @@
-"""A plain client for the tests of the server: one request, and all that came of it."""
+"""A plain client for tests of the server: sends one request and returns all parts of the reply."""
 
 import asyncio
 import json

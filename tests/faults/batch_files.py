@@ -68,7 +68,7 @@ class Line:
 
 
 class Unfit(ValueError):
-    """What is wrong with a line, as the API tells it."""
+    """What is wrong with a line, in the words of the API."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -124,13 +124,13 @@ def jsonl(lines: list[Payload]) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def told(request_id: str, custom_id: str, body: Payload, status: int = 200) -> Payload:
+def result_line(request_id: str, custom_id: str, body: Payload, status: int = 200) -> Payload:
     """The result of a line that got a reply."""
     response = {"status_code": status, "request_id": request_id.removeprefix("batch_"), "body": body}
     return {"id": request_id, "custom_id": custom_id, "response": response, "error": None}
 
 
-def untold(request_id: str, custom_id: str, code: str) -> Payload:
+def undone_line(request_id: str, custom_id: str, code: str) -> Payload:
     """The result of a line that got none."""
     error = {"code": code, "message": GONE[code]}
     return {"id": request_id, "custom_id": custom_id, "response": None, "error": error}

@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 import msgspec
 from aiohttp import web
 
-from faults.batch_files import File, Line, checked, jsonl, multipart, told, untold
+from faults.batch_files import File, Line, checked, jsonl, multipart, result_line, undone_line
 from faults.breakages import Measures, reset
 from faults.caching import Reply
 from faults.faults import REJECTIONS, Fault, Rejection
 from faults.ledger import CHAT, Entry, Ledger, Tokens
 from faults.replies import Payload, Question
 from faults.responses import Nothing, as_json, refusing, there
-from faults.trials import Fates, Trials, fates
+from faults.trials import LineOutcomes, Trials, line_outcomes
 
 Compute: TypeAlias = Callable[[Entry, Question, int], Awaitable[Reply]]
 ENDS = ("failed", "completed", "expired", "cancelled")
@@ -213,7 +213,7 @@ class BatchDesk:
     async def _end(self, batch: Batch) -> None:
         """Compute what is to be computed, and write the files."""
         cancelled = batch.status == "cancelling"
-        dealt = fates(batch.trials, batch.number, len(batch.lines), cancelled)
+        dealt = line_outcomes(batch.trials, batch.number, len(batch.lines), cancelled)
         results: dict[int, Payload] = {}
         entries: dict[int, Entry] = {}
         failures: list[Payload] = []
@@ -229,7 +229,7 @@ class BatchDesk:
             if place in dealt.dropped:
                 entry.fault = "DROPPED"
             else:
-                results[place] = told(request_id, line.custom_id, reply.payload)
+                results[place] = result_line(request_id, line.custom_id, reply.payload)
             if place % 64 == 0:
                 await asyncio.sleep(0)
         written = [results[place] for place in dealt.order if place in results]
@@ -241,12 +241,12 @@ class BatchDesk:
         batch.completed, batch.failed = len(entries), len(failures)
         batch.become("cancelled" if cancelled else "expired" if dealt.expired else "completed")
 
-    def _failure(self, request_id: str, line: Line, place: int, dealt: Fates) -> Payload | None:
+    def _failure(self, request_id: str, line: Line, place: int, dealt: LineOutcomes) -> Payload | None:
         """The line of the error file for a request that is not computed."""
         if place in dealt.expired:
-            return untold(request_id, line.custom_id, "batch_expired")
+            return undone_line(request_id, line.custom_id, "batch_expired")
         if place in dealt.cancelled:
-            return untold(request_id, line.custom_id, "batch_cancelled")
+            return undone_line(request_id, line.custom_id, "batch_cancelled")
         if place in dealt.failed:
             error = {
                 "message": "This request failed.",
@@ -254,5 +254,5 @@ class BatchDesk:
                 "param": None,
                 "code": "failed",
             }
-            return told(request_id, line.custom_id, {"error": error}, 400)
+            return result_line(request_id, line.custom_id, {"error": error}, 400)
         return None

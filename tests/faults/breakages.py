@@ -1,4 +1,4 @@
-"""Bytes that are not a reply as HTTP has it: resets, silences, drips, and more bytes than anybody wants.
+"""Responses that break HTTP: resets, silence, slow bytes, and too many bytes.
 
 Each is a coroutine function that gets the request, the body that was to be sent (empty if nothing is computed) and the
 server's measures, and says whether all of a reply was sent. They end when the client leaves: the server cancels them.

@@ -1,4 +1,4 @@
-"""A caching proxy in front of the models, as gateways are: it answers with copies of replies it has seen.
+"""A caching proxy in front of the models, like those of gateways: it answers with copies of earlier replies.
 
 A copy comes at once, without the latency of the models, and is not billed, whatever its usage says.
 """
@@ -53,7 +53,7 @@ class Cache:
 WHOLE_BODY = Cache("WHOLE_BODY", ignores_seed=False)  # no header; the id and usage of the original
 IGNORES_SEED = Cache("IGNORES_SEED")  # no header; the id and usage of the original
 MARKED = Cache("MARKED", headers=HIT_HEADERS, fresh=True)  # headers; a new id, usage copied
-FRESH = Cache("FRESH", fresh=True)  # no header; a new id, usage copied: nothing but the time tells it
+FRESH = Cache("FRESH", fresh=True)  # no header; a new id, usage copied: only the time shows it
 FREE = Cache("FREE", fresh=True, free=True)  # no header; a new id, usage 0
 COALESCING = Cache("COALESCING", coalesces=True, fresh=True)  # no header; a new id, usage copied, the same latency
 CACHES = {cache.name: cache for cache in (WHOLE_BODY, IGNORES_SEED, MARKED, FRESH, FREE, COALESCING)}

@@ -1,4 +1,4 @@
-"""The chat endpoint: from a request to a reply, with what goes wrong between, and an entry in the ledger."""
+"""The chat endpoint: reply to a request, with its fault if it has one, and an entry in the ledger."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Replies that are computed, billed and sent whole, and say odd things.
+"""Replies that are billed and sent whole, but have wrong or unusual contents.
 
 Each is a function from a payload, which it may change, to what is sent: the payload, or bytes with their type.
 """

@@ -1,4 +1,4 @@
-"""The names of what can go wrong with a request, and the error replies among them.
+"""Names of the faults of a request, and the error replies among them.
 
 A fault is one of three things: a rejection (an error reply; nothing is computed), a distortion (a computed reply that
 says odd things, `distortions.py`) or a breakage (bytes that are not a reply as HTTP has it, `breakages.py`).

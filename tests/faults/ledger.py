@@ -1,4 +1,4 @@
-"""The books of the server, and the oracle of the tests: every request, what was answered, and what it cost.
+"""The ledger of the server, which tests compare with: every request, its answer, and its cost.
 
 Replies computed are billed, delivered or not; rejections, copies from a cache and what was never computed are not.
 Delivered means that all of a reply was handed to the kernel for a connection that its client had not closed.
@@ -151,7 +151,7 @@ class Ledger:
             return self._lock.wait_for(lambda: condition(self._totals), patience)
 
     def wake(self) -> None:
-        """Have those who wait look again, at what is no part of the sums."""
+        """Wake the waiting tests after a change that is not in the sums."""
         with self._lock:
             self._lock.notify_all()
 

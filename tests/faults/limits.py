@@ -1,4 +1,4 @@
-"""How much the server takes at once, and how much in a second: slots, and a token bucket."""
+"""Limits of the server: slots for calls at once, and a token bucket for calls a second."""
 
 from dataclasses import dataclass, replace
 from math import ceil

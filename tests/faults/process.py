@@ -1,4 +1,4 @@
-"""The server in a process of its own: `running("--model", "noise=noise:p=0.9")` as a context manager."""
+"""Run the server in a separate process: `running("--model", "noise=noise:p=0.9")` as a context manager."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Questions as they come in, and replies in the shape of the API."""
+"""Parse questions, and build replies in the form of the API."""
 
 import asyncio
 import inspect

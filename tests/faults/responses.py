@@ -1,4 +1,4 @@
-"""Responses of JSON, and error replies in the shape of the API."""
+"""JSON responses, and error replies in the form of the API."""
 
 import msgspec
 from aiohttp import web

@@ -1,4 +1,4 @@
-"""Scripts: which chat request meets which fault, as a function of its turn (chat requests counted from 0) and itself.
+"""Scripts assign faults to chat requests, as a function of a request's number (from 0) and of the request.
 
 A script is any function from (turn, question) to a fault or None; these make the usual ones. They keep no state,
 so what a request meets depends on nothing but its turn, the script's seed and what is asked.

@@ -1,4 +1,4 @@
-"""The replies of the fault server and the models behind them, while nothing goes wrong."""
+"""Replies of the fault server and its models without faults."""
 
 from collections import Counter
 
@@ -60,9 +60,9 @@ def test_the_noise_errs_as_often_as_told():
 def test_a_stubborn_prompt_has_one_wrong_answer():
     """A stubborn model is right with probability r, and otherwise says the same wrong thing of a prompt."""
     model = stubborn(r=0.4)
-    told = Counter(model(QUESTION.prompt, 1.0, seed, 0, None).text for seed in range(500))
-    assert set(told) == {RIGHT, stubborn_answer(QUESTION.prompt)}
-    assert abs(told[RIGHT] - 200) < 5 * 11
+    texts = Counter(model(QUESTION.prompt, 1.0, seed, 0, None).text for seed in range(500))
+    assert set(texts) == {RIGHT, stubborn_answer(QUESTION.prompt)}
+    assert abs(texts[RIGHT] - 200) < 5 * 11
     prompts = [CHAIN.subtask(CHAIN.state_at(step)).prompt for step in range(CHAIN.length())]
     assert 0 < sum(is_stubborn(prompt, 0.5) for prompt in prompts) < len(prompts)
 

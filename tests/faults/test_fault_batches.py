@@ -1,4 +1,4 @@
-"""The batch endpoints of the fault server, and what goes wrong with batches."""
+"""Batch endpoints of the fault server, and the faults of batches."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The caching proxies of the fault server: which requests get copies, and what tells them from samples."""
+"""The caching proxies of the fault server: which requests get copies, and what distinguishes them from samples."""
 
 from faults.asking import asked_often
 from faults.caching import CACHES, COALESCING, FREE, FRESH, HIT_HEADERS, IGNORES_SEED, MARKED, WHOLE_BODY

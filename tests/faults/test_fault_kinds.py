@@ -18,7 +18,7 @@ ENDLESS = (Fault.HANG, Fault.SPACES, Fault.ORPHAN_HANG, Fault.SILENCE, Fault.DRI
 
 
 def met(fault, fields=None, **setup):
-    """What one request with a fault comes to, and its entry. A plain request on the same connection goes before."""
+    """The outcome of one request with a fault, and its entry. A plain request on the same connection goes before."""
     setup = {"measures": Measures(pace=1.0, huge=1 << 20), "models": {"noise": noise(p=1.0)}} | setup
     with serving(script=listed(None, fault), **setup) as server:
 
@@ -55,7 +55,7 @@ def test_a_rejection_is_not_billed(fault):
 
 
 @each(
-    ("fault", "told"),
+    ("fault", "retry_after"),
     [
         (Fault.RATE_LIMITED, None),
         (Fault.RATE_LIMITED_1, "1"),
@@ -66,10 +66,10 @@ def test_a_rejection_is_not_billed(fault):
     ],
     ids=str,
 )
-def test_a_rate_limit_says_when_to_come_back(fault, told):
+def test_a_rate_limit_says_when_to_come_back(fault, retry_after):
     """Retry-After is sent as scripted, or not at all."""
     _, got, _, _ = met(fault)
-    assert got.headers.get("retry-after") == told
+    assert got.headers.get("retry-after") == retry_after
 
 
 def test_a_rate_limit_may_give_a_date():

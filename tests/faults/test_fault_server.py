@@ -20,9 +20,9 @@ def test_scripts_are_functions_of_the_turn():
     """Scripts say the same for the same turn, whenever they are asked, and shares come out as given."""
     question = None
     script = shares({Fault.RESET: 0.1, Fault.HANG: 0.3}, seed=3)
-    told = [script(turn, question) for turn in range(5000)]
-    assert told[::-1] == [script(turn, question) for turn in reversed(range(5000))]
-    counts = Counter(told)
+    faults = [script(turn, question) for turn in range(5000)]
+    assert faults[::-1] == [script(turn, question) for turn in reversed(range(5000))]
+    counts = Counter(faults)
     assert abs(counts[Fault.RESET] - 500) < 5 * 21.3
     assert abs(counts[Fault.HANG] - 1500) < 5 * 32.5
     assert {troubled(1.0)(turn, question) for turn in range(2000)} == set(EVERYDAY)

@@ -1,4 +1,4 @@
-"""What goes wrong with a batch, as a value; and which of its lines it happens to."""
+"""Faults of batches as values, and the lines that they affect."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ Batches: TypeAlias = Callable[[int], Trials]
 
 
 @dataclass(frozen=True, slots=True)
-class Fates:
+class LineOutcomes:
     """Which lines of a batch meet what, by their places in the input file; `order` is that of the output file."""
 
     expired: frozenset[int]
@@ -57,7 +57,7 @@ class Fates:
     order: Sequence[int]
 
 
-def fates(trials: Trials, number: int, lines: int, cancelled: bool) -> Fates:
+def line_outcomes(trials: Trials, number: int, lines: int, cancelled: bool) -> LineOutcomes:
     """Deal the lines of the batch with this number out to what happens to them."""
     chance = Random(f"{trials.seed}:{number}")
     places = list(range(lines))
@@ -74,4 +74,4 @@ def fates(trials: Trials, number: int, lines: int, cancelled: bool) -> Fates:
     order = [place for place in range(lines) for _ in range(2 if place in doubled else 1)]
     if trials.shuffled:
         chance.shuffle(order)
-    return Fates(expired, failed, dropped, doubled, left_over, order)
+    return LineOutcomes(expired, failed, dropped, doubled, left_over, order)

@@ -1,4 +1,4 @@
-"""Small changes to the code, drawn by a seed: the operators of cosmic-ray, and two of our own."""
+"""Draw small changes to the code by a seed: the operators of cosmic-ray, and two more."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ class Mutant:
         assert mutated is not None, self
         return mutated
 
-    def told(self, code: str) -> str:
+    def described(self, code: str) -> str:
         """Where it is, and the line before and after."""
         before, after = code.splitlines(), self.applied(code).splitlines()
         changed = next((pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]), ("", ""))
@@ -109,7 +109,7 @@ def _made(operator: str | type[Operator]) -> Operator:
 
 
 def _of_a_decorator(node) -> bool:
-    """Whether a place is in a decorator: whether a class has slots changes nothing that anybody could see."""
+    """Whether a place is in a decorator: whether a class has slots has no visible effect."""
     while node is not None:
         if node.type == "decorator":
             return True

@@ -1,7 +1,7 @@
-"""Does the suite notice small changes to the core and the journal? A seeded sample of them, each tried alone.
+"""Small changes to the core and the journal make tests fail: a seeded sample of them, each tried alone.
 
 `UNERRING_MUTANTS=200 pytest -m slow tests/mutation` tries more of them, `UNERRING_MUTANTS_SEED` others. A mutant is
-found when a test fails or takes too long. Some mutants change nothing that anybody could see, so that not all can be.
+found when a test fails or takes too long. Some mutants have no visible effect, so that not all can be.
 """
 
 import logging
@@ -114,8 +114,8 @@ def test_the_suite_notices_small_changes(tmp_path, capfd):
     for number, mutant in enumerate(mutants, 1):
         code = (shop.root / mutant.path).read_text(encoding="utf-8")
         found = shop.noticed_by(mutant, code)
-        missed += [] if found else [mutant.told(code)]
-        outcome = f"{'found ' if found else 'MISSED'} {mutant.told(code)}  {found[:150]}".rstrip()
+        missed += [] if found else [mutant.described(code)]
+        outcome = f"{'found ' if found else 'MISSED'} {mutant.described(code)}  {found[:150]}".rstrip()
         with capfd.disabled():
             print(f"{number}/{len(mutants)} {outcome}", flush=True)  # noqa: T201
     score = 1.0 - len(missed) / len(mutants)

@@ -1,4 +1,4 @@
-"""Products and sorting on the embedded model of digits, as users have them solved: without a key, by voting."""
+"""Products and sorting on the embedded model of digits, by voting and without a key."""
 
 import json
 from random import Random
@@ -114,13 +114,13 @@ def test_a_draft_never_changes_a_sample():
 
 
 @each(
-    ("chain", "told"),
+    ("chain", "message"),
     [(Sort([10**6, 1]), "numbers of at most 6 digits"), (Solve(f"{'1' * 21} * 2", "multiply"), "at most 20 digits")],
     ids=["sort", "multiply"],
 )
-def test_what_it_was_not_trained_on_is_refused(chain, told):
+def test_what_it_was_not_trained_on_is_refused(chain, message):
     """Beyond that all members might be wrong together, so that no vote would help."""
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         run(chain)
 
 

@@ -1,4 +1,4 @@
-"""How answers of general chat models are read, and the schemas that their roles have."""
+"""Parsers of answers of general chat models, and the schemas of their roles."""
 
 import json
 
@@ -59,6 +59,6 @@ def test_what_is_no_answer_is_flagged(text):
 
 def test_choices_and_splits_are_read_whole():
     """Brackets and commas inside texts are text."""
-    told = parse_split('{"parts": ["f(a, b) = [1, 2]", "then {x}, y"], "how": "first, then second"}')
-    assert told["parts"] == ["f(a, b) = [1, 2]", "then {x}, y"]
+    split = parse_split('{"parts": ["f(a, b) = [1, 2]", "then {x}, y"], "how": "first, then second"}')
+    assert split["parts"] == ["f(a, b) = [1, 2]", "then {x}, y"]
     assert parse_choice('1. or 2.?\n{"choice": 2}') == 1

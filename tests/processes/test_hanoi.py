@@ -1,4 +1,4 @@
-"""Towers of Hanoi: the strategy, the states, the referee, the questions and their rehearsal."""
+"""Towers of Hanoi: strategy, states, verifier, questions and rehearsal."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""The Hanoi parsers: strict and repairing, on right answers, damaged ones, and text made to break them."""
+"""Hanoi parsers, strict and repairing, on right answers, damaged ones, and text made to break them."""
 
 import time
 
@@ -170,7 +170,7 @@ def test_right_answers_are_parsed_for_any_number_of_disks(disks, parser):
     ],
 )
 def test_the_repairing_parser_accepts_what_the_strict_one_flags(text):
-    """A state whose last bracket is missing is mended, as in the paper; the strict parser flags it."""
+    """A state whose last bracket is missing is repaired, as in the paper; the strict parser flags it."""
     assert parse_repairing(text, 3) == CHOICE
     with pytest.raises(RedFlag):
         parse_strict(text, 3)
@@ -197,7 +197,7 @@ MENDED_BY_NEITHER = {
 
 @each("text", MENDED_BY_NEITHER.values(), ids=MENDED_BY_NEITHER.keys())
 def test_the_repairing_parser_flags_what_it_cannot_mend(text):
-    """It mends the brackets of a state and nothing else: what is no move or no three lists then is flagged."""
+    """It repairs the brackets of a state and nothing else: if that gives no move or not three lists, it is flagged."""
     for parse in (parse_repairing, parse_strict):
         with pytest.raises(RedFlag):
             parse(text, 3)

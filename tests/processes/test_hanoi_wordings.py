@@ -1,4 +1,4 @@
-"""The paraphrases of the Towers of Hanoi question: as complete as the first wording, and no more telling."""
+"""Wordings of the Hanoi question: each is as complete as the first, and gives no more away."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Long multiplication: the schoolbook's way, the referee, the questions and their rehearsal."""
+"""Long multiplication: the written method, the verifier, the questions and their rehearsal."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The general version: problems split, solved and put together by voted roles, as a chain."""
+"""Solving by parts: problems are split, solved and composed by voted roles, as a chain."""
 
 import json
 import re
@@ -156,7 +156,7 @@ def test_a_problem_is_split_solved_and_put_together():
     chain = Solve(SUM)
     result = run(chain, talks(split=halves, solve=adds, compose=sums_up), k=3)
     assert result.answer == 91
-    assert CheckedChain(chain).verify is None  # nobody can say offline whether it is right
+    assert CheckedChain(chain).verify is None  # whether it is right cannot be checked offline
 
 
 def test_the_tree_can_be_looked_at(tmp_path):
@@ -214,7 +214,7 @@ JUDGED = talks(split=cuts, solve=adds, compose=sums_up, judge=judges)
 
 
 def test_where_splits_differ_they_are_judged(tmp_path):
-    """Votes that settle nothing come to a shortlist, and judges choose from it: the answer is right all the same."""
+    """If the votes decide nothing there is a shortlist, and judges choose from it: the answer is right."""
     chain = Solve(SUM, depth=1, shortlist=5)
     result = run(chain, JUDGED, tmp_path / "run.db", k=3)
     assert result.answer == 91
@@ -320,16 +320,16 @@ def test_every_call_sees_its_own_problem_and_not_the_whole():
 
 
 @each(
-    ("given", "told"),
+    ("given", "message"),
     [({"problem": " "}, "problem"), ({"problem": "7 plus 8", "roles": "multiply"}, "a product is written"),
      ({"problem": "x", "roles": "magic"}, "roles must be one of general, linear, multiply"),
      ({"problem": "x", "depth": -1}, "depth"), ({"problem": "x", "parts": 1}, "parts"),
      ({"problem": "x", "shortlist": 1}, "shortlist"), ({"problem": 7}, "problem"),
      ({"problem": "x", "parse": "text"}, "parse must be one of json, lenient-json")],
 )  # fmt: skip
-def test_bad_parameters_are_refused(given, told):
+def test_bad_parameters_are_refused(given, message):
     """One clear line."""
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         Solve(**given)
 
 

@@ -1,4 +1,4 @@
-"""Sorting by merges: the comparisons, the referee, the questions and their rehearsal."""
+"""Merge sort: the comparisons, the verifier, the questions and their rehearsal."""
 
 from random import Random
 

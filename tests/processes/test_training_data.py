@@ -1,4 +1,4 @@
-"""The training data of the embedded model says what the Hanoi process says."""
+"""Training data of the embedded model agrees with the Hanoi process."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""A gateway to a model, on virtual time: one of the fault server's caching proxies, without the network between."""
+"""A gateway to a model on virtual time: a caching proxy of the fault server without a network."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the tests of the runtime share: a chain whose state is the list of its choices, and ways to run it."""
+"""A chain whose state is the list of its choices, and ways to run it, for tests of the runtime."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -73,7 +73,7 @@ class Answers:
 
 @dataclass
 class Outcome:
-    """What a run came to: its last state or the error it raised, the journal, and the folded state."""
+    """The outcome of a run: its last state or the error it raised, the journal, and the folded state."""
 
     at: object
     error: BaseException | None
@@ -143,17 +143,17 @@ async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None,
 
 def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **config) -> Outcome:
     """Go on from a journal's entries alone."""
-    folded, at, heard = RunState(), chain.start(), ReplyIds()
+    folded, at, known_ids = RunState(), chain.start(), ReplyIds()
     journal = MemoryJournal(entries)
     for entry in journal.entries():
-        heard.note(entry)
+        known_ids.note(entry)
         decided = folded.apply(entry)
         if decided is not None:
             at = chain.advance(at, parsed(decided.choice))
     resumed = Resumed(0.0, *caps)
     folded.apply(resumed)
     journal.append(resumed)
-    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, {"known_replies": heard} | config))
+    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, {"known_replies": known_ids} | config))
 
 
 async def _going(chain, sampler, journal, folded, at, clock, config) -> Outcome:

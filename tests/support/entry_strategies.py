@@ -1,4 +1,4 @@
-"""Entries of every kind for Hypothesis to draw, the same for the laws of entries and the contract of journals."""
+"""Hypothesis strategies for journal entries of every kind."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A provider in this process that bills what it does and fails as it pleases: the oracle for budgets and pacing."""
+"""A provider in this process that bills and fails as a test says: the reference for budgets and rate limits."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ MOST_TOKENS = 40
 
 @dataclass
 class Bill:
-    """What the provider did, whether or not anybody heard of it."""
+    """What the provider did, whether or not the caller received it."""
 
     calls: int = 0
     total: Charge = field(default_factory=Charge)
@@ -108,7 +108,7 @@ def one_life(begun, sampler, entries, lives=-1):
         await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
         if journal.dead.is_set():
-            journal.buried = sampler.dead = True  # the loop ends what is left, which reaches nobody any more
+            journal.buried = sampler.dead = True  # the loop ends what is left, which no one receives any more
             raise Killed
         await running
 

@@ -1,4 +1,4 @@
-"""What the tests of measuring and planning share: pilots written by hand, and pilots of simulated voters."""
+"""Pilots written by hand, and pilots of simulated voters, for tests of calibration and planning."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -118,7 +118,7 @@ class Places(Untold):
 
 
 def piloted(chain: Any, sampler: Any, samples: int = 50, out: Any = None, **options: Any) -> Calibration:
-    """A pilot on a clock that nobody waits for, one step after the other unless `in_flight` says otherwise."""
+    """A pilot on virtual time, one step after the other unless `in_flight` says otherwise."""
     given = {"clock": FakeClock(), "in_flight": 1} | options
     return calibrate(chain, sampler, samples, out, 0, PilotOptions(**given))
 

@@ -1,4 +1,4 @@
-"""A chain whose steps stand side by side: no row's question needs another row's answer."""
+"""A chain of independent rows: no question needs the answer to another."""
 
 from dataclasses import dataclass
 

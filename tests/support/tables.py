@@ -1,4 +1,4 @@
-"""Tables of one law: a test that runs for every row, and names every row for which it fails."""
+"""Decorator for a test over a table of rows: it tries every row and names each one that fails."""
 
 import inspect
 from collections.abc import Callable, Iterable
