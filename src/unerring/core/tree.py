@@ -1,14 +1,14 @@
-"""The general version: a problem is split, its parts are solved, and the answers put together, each by voting.
+"""Trees: a problem is split, its parts are solved, and the answers are put together, each by voting.
 
 (Meyerson et al., arXiv:2511.09030, Appendix F.) Four roles are asked: one splits a problem or says that it is small
-enough, one solves such a problem, one puts answers together, and where votes settle nothing another one judges what
-they were for. A tree is a chain like any other: a step is one question to one role, so that every role votes by the
-same races, under the same red flags, journal, budget and resume.
+enough, one solves a small problem, one puts answers together, and one judges between the candidates of a step that
+votes did not decide. A tree is a chain: each step is one question to one role, with the same races, red flags,
+journal, budget and resume as any other step.
 
-It is walked in waves. All problems of a level are split, or found small enough; when nothing is left to split, all
-that are small enough are solved; then answers are put together, as far as they are there. The questions of a wave do
-not hang on each other's answers, and the chain says so (`place`, `beside`): so they are asked at the same time. What
-votes have not settled is judged at the end of its wave, in a wave of its own.
+Steps come in waves. First all problems of a level are split, or found to be small enough, level by level; then all
+small problems are solved; then answers are put together, as soon as those of all parts are there. The questions of a
+wave do not depend on each other's answers (`place`, `beside` say so), so they are asked at the same time. Steps that
+votes did not decide are judged in a wave of their own, right after.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,40 +23,42 @@ Problem = dict[str, Any]  # JSON data of a problem, a state or a choice
 
 
 class ComposedAnswer(NamedTuple):
-    """An answer that was put together by a function, without asking."""
+    """An answer that a function put together, without asking a model."""
 
     answer: Json
 
 
 class Roles(Protocol):
-    """Who is asked what. Every method is a function of its arguments alone; problems are text, answers JSON data.
+    """The questions of each role. Methods depend on their arguments alone; problems are text, answers JSON data.
 
-    `linear` says that a problem is split into steps, one after the other, each of which sees its own words and the
-    answer before it, and that the last one's answer is the whole one's.
+    linear: whether a problem is split into steps that follow each other. Each step sees its own words and the answer
+        before it, and the last answer is that of the whole problem.
     """
 
     linear: bool
 
     def split(self, problem: str) -> Subtask:
-        """How to split; `parse` gives `{"parts": [text, ...], "how": text}`, or `{"parts": []}` for small enough."""
+        """Ask for a split; `parse` gives `{"parts": [text, ...], "how": text}`, or `{"parts": []}` if small enough."""
 
     def solve(self, problem: str, before: Json) -> Subtask:
-        """What is the answer; `before` is that of the step before, where there is one."""
+        """Ask for the answer; `before` is the answer of the step before, where there is one."""
 
     def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> "Subtask | ComposedAnswer":
-        """What is the whole answer, from those of the parts."""
+        """Ask for the whole answer, given the answers of the parts; or put it together without asking."""
 
     def judge(self, problem: str, candidates: list[Json]) -> Subtask:
-        """Which of these splits or answers is best; `parse` gives its place in the list, counted from 0."""
+        """Ask which of these splits or answers is best; `parse` gives its place in the list, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitLimits:
-    """How far a problem is split: levels below the whole, parts of one problem, and problems in all.
+    """Limits of how far a problem is split.
 
-    A problem at the deepest level is solved as it is. A split into too many parts is red-flagged, and so is one into
-    less than two, into empty ones, or into a problem that it came from. The problems of a level have equal shares of
-    the problems that there may still be.
+    depth: levels below the whole problem; a problem at the deepest level is solved without being split.
+    parts: parts of one problem; a split into more is red-flagged.
+    nodes: problems in all; the problems of a level share equally what is left.
+
+    A split into less than two parts, into empty ones, or into a problem that it came from is red-flagged as well.
     """
 
     depth: int = 5
@@ -76,7 +78,7 @@ class Tree(Chain[Problem, Problem]):
     def __init__(
         self, roles: Roles, problem: str, limits: SplitLimits = SplitLimits(), shortlist: int | None = None
     ) -> None:
-        """After `shortlist` votes on a question that settle nothing, what they were for is judged."""
+        """After `shortlist` votes that do not decide a step, its candidates are judged; None for never."""
         self.roles = roles
         self.problem = problem
         self.limits = limits
@@ -87,7 +89,7 @@ class Tree(Chain[Problem, Problem]):
         return self._wave([whole], "solve" if self._deepest(0) else "split", [0])
 
     def place(self, state: Problem) -> Problem:
-        """What the question at a state hangs on, which is all that `subtask` and its parser see."""
+        """The part of a state that its question depends on; `subtask` and its parser see no more."""
         if not state["wave"]:
             return {"answer": self.answer(state)}
         problems, ask = state["problems"], state["ask"]
@@ -103,7 +105,7 @@ class Tree(Chain[Problem, Problem]):
         return place | _apart(problems, one)
 
     def beside(self, state: Problem) -> Problem | None:
-        """The state at the wave's next turn, without what this one comes to; None at the last one."""
+        """The state at the wave's next turn, without the choice of this one; None at the last turn."""
         return state | {"turn": state["turn"] + 1} if state["turn"] + 1 < len(state["wave"]) else None
 
     def subtask(self, state: Problem) -> Subtask | None:
@@ -122,7 +124,7 @@ class Tree(Chain[Problem, Problem]):
                 asked = _reading(self.roles.solve(problem, place.get("before")), lambda value: {"answer": value})
             case _:
                 composing = self._compose(place)
-                assert isinstance(composing, Subtask)  # what a function puts together is never asked
+                assert isinstance(composing, Subtask)  # an answer that a function puts together is never asked for
                 asked = _reading(composing, lambda value: {"answer": value})
         return replace(asked, shortlist=self.shortlist)
 
@@ -172,7 +174,7 @@ class Tree(Chain[Problem, Problem]):
         return self._wave(problems, "compose", self._composed(problems))
 
     def _composed(self, problems: list[Problem]) -> list[int]:
-        """The problems whose answers are to be put together next; where a function does that, it is done here."""
+        """The problems whose answers a role is to put together next; a function does it here at once."""
         while True:
             asked, done = [], False
             for at, one in enumerate(problems):
@@ -202,10 +204,10 @@ class Tree(Chain[Problem, Problem]):
 
 
 def _apart(problems: list[Problem], one: Problem) -> Problem:
-    """What an answer is put together from: the plan, the words of the parts and their answers."""
+    """The plan, the parts and their answers, from which an answer is put together."""
     parts = [problems[part] for part in one["parts"]]
-    told = [part["problem"] for part in parts]
-    return {"how": one["how"], "parts": told, "answers": [part["answer"] for part in parts]}
+    texts = [part["problem"] for part in parts]
+    return {"how": one["how"], "parts": texts, "answers": [part["answer"] for part in parts]}
 
 
 def _split(value: Any, place: Problem) -> Json:
@@ -221,16 +223,16 @@ def _split(value: Any, place: Problem) -> Json:
         raise RedFlag("a split into one part")
     if len(parts) > place["most"]:
         raise RedFlag(f"a split into {len(parts)} parts, where {place['most']} are allowed")
-    told = [part.strip() if isinstance(part, str) else "" for part in parts]
-    if not all(told):
+    texts = [part.strip() if isinstance(part, str) else "" for part in parts]
+    if not all(texts):
         raise RedFlag("a part of the split is empty, or no text")
-    if not set(map(_squeezed, place["path"])).isdisjoint(map(_squeezed, told)):
+    if not set(map(_squeezed, place["path"])).isdisjoint(map(_squeezed, texts)):
         raise RedFlag("a part of the split is the problem itself, or one that it came from")
-    return {"parts": list(told), "how": " ".join(how.split())}
+    return {"parts": list(texts), "how": " ".join(how.split())}
 
 
 def _reading(subtask: Subtask, read: Callable[[Any], Json]) -> Subtask:
-    """The same question, with what its parser gives read further."""
+    """The same question, with `read` applied to what its parser returns."""
     return replace(subtask, parse=lambda text: read(subtask.parse(text)))
 
 
@@ -252,7 +254,15 @@ def split_or_answer(choice: Any) -> Json:
 
 @dataclass(slots=True)
 class TreeNode:
-    """A problem in the tree, and what became of it: the numbers of the steps that asked about it, parts, answer."""
+    """A problem of a tree, with what was decided about it.
+
+    problem: the problem, as text.
+    steps: the numbers of the steps that asked about it.
+    parts: the problems that it was split into.
+    how: how the answers of the parts go together; empty where it was not split.
+    answer: its answer; None before there is one.
+    done: whether it has an answer.
+    """
 
     problem: str
     steps: list[int] = field(default_factory=list)
@@ -263,7 +273,7 @@ class TreeNode:
 
 
 def tree_so_far(tree: Tree, choices: Iterable[Any]) -> TreeNode:
-    """The tree as the decided choices, in the order of the steps, have made it so far."""
+    """The problems of a tree after these decided choices, given in the order of the steps."""
     state = tree.start()
     steps: dict[int, list[int]] = {}
     for step, choice in enumerate(choices):

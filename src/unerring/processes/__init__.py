@@ -1,4 +1,4 @@
-"""The worked processes that ship, by the name the command line knows them by."""
+"""Worked processes that ship with unerring, by their names on the command line."""
 
 from unerring.processes.hanoi import Hanoi
 from unerring.processes.multiply import Multiply

@@ -1,7 +1,7 @@
-"""The roles of the general version for chat models: any problem that can be put in words.
+"""Roles for chat models, which split and solve any problem that can be put in words.
 
-Every answer ends in one line of JSON, which is all that is read of it; whatever else is no vote. Endpoints that can
-hold a model to a JSON schema are sent each role's: there the answer is that object alone, with its thoughts inside.
+Only the last line of an answer is read, which is JSON; other answers are red-flagged. Endpoints that can hold a model
+to a JSON schema are sent one: there the whole answer is one object, with a field for thoughts.
 """
 
 import re
@@ -20,9 +20,10 @@ Read: TypeAlias = Callable[[str], Json]
 
 
 class General:
-    """Asks for everything in words. `linear` splits into steps that follow each other (see `Roles`).
+    """The general roles.
 
-    `parse` names how strictly replies are read: `json`, or `lenient-json`.
+    linear: whether problems are split into steps that follow each other (see `Roles`).
+    parse: how strictly replies are read: `json`, or `lenient-json`.
     """
 
     def __init__(self, linear: bool = False, parse: str = REPLY_PARSERS[0]) -> None:
@@ -37,11 +38,13 @@ class General:
     def solve(self, problem: str, before: Json) -> Subtask:
         asked = f"{_SOLVE}\n\nThe problem:\n{problem}"
         if before is not None:
-            asked += f"\n\nThe answer of the step before, which this one starts from:\n{_told(before)}"
+            asked += f"\n\nThe answer of the step before, which this one starts from:\n{_answer_text(before)}"
         return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA, example=_ANSWER_EXAMPLE)
 
     def compose(self, problem: str, how: str, parts: list[str], answers: list[Json]) -> Subtask | ComposedAnswer:
-        solved = "\n".join(f"- {part}\n  answer: {_told(answer)}" for part, answer in zip(parts, answers, strict=True))
+        solved = "\n".join(
+            f"- {part}\n  answer: {_answer_text(answer)}" for part, answer in zip(parts, answers, strict=True)
+        )
         asked = f"{_COMPOSE}\n\nThe problem:\n{problem}\n\nIts parts:\n{solved}\n\nThe plan:\n{how}"
         return Subtask(asked, partial(parse_answer, read=self._read), schema=_ANSWER_SCHEMA, example=_WHOLE_EXAMPLE)
 
@@ -54,7 +57,7 @@ class General:
         )
 
 
-# what the roles' prompts show as the form of an answer, and no answer may repeat; a row's "one after the other" may be
+# Examples in the prompts, which no answer may repeat, except for "one after the other".
 _PARTS_EXAMPLE = '{"parts": ["first smaller problem", "second smaller problem"], "how": "how the answers go together"}'
 _STEPS_EXAMPLE = '{"parts": ["first step", "second step"]}'
 _ANSWER_EXAMPLE = '{"answer": "the answer"}'
@@ -102,12 +105,12 @@ End with exactly one line of JSON, and nothing after it:
 
 
 def _schema(**fields: Json) -> dict[str, Json]:
-    """A schema of an object with all of these fields and no other, and room to think before them.
+    """The schema of an object with these fields and, before them, one for thoughts.
 
-    Endpoints that are strict about schemas want every field required.
+    Strict endpoints want every field to be required.
     """
-    told: dict[str, Json] = {"thoughts": {"type": "string"}, **fields}
-    return {"type": "object", "properties": told, "required": [*told], "additionalProperties": False}
+    properties: dict[str, Json] = {"thoughts": {"type": "string"}, **fields}
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 _ONE: list[Json] = [{"type": "number"}, {"type": "string"}]
@@ -116,14 +119,14 @@ _ANSWER_SCHEMA = _schema(answer={"anyOf": [*_ONE, {"type": "array", "items": {"a
 _CHOICE_SCHEMA = _schema(choice={"type": "integer"})
 
 
-def _told(answer: Json) -> str:
+def _answer_text(answer: Json) -> str:
     return answer if isinstance(answer, str) else canonical(answer)
 
 
 def last_json_object(text: str, read: Read = json_answer) -> dict[str, Any]:
-    """The JSON object that an answer is or ends with, without its thoughts; flags anything else.
+    """The JSON object at the end of an answer, without its thoughts; raises `RedFlag` for other answers.
 
-    The last line may stand in a fence of Markdown. `read` reads an answer that is one object as a whole.
+    The last line may be in a Markdown fence. `read` parses an answer that is one object as a whole.
     """
     try:
         value = read(text.strip())
@@ -131,7 +134,7 @@ def last_json_object(text: str, read: Read = json_answer) -> dict[str, Any]:
         value = json_answer(_last_line(text))
     if not isinstance(value, dict):
         raise RedFlag("the last line is no JSON object")
-    return {name: told for name, told in value.items() if name != "thoughts"}
+    return {name: part for name, part in value.items() if name != "thoughts"}
 
 
 def _last_line(text: str) -> str:
@@ -150,7 +153,7 @@ def _only(text: str, name: str, read: Read) -> Json:
 
 
 def parse_split(text: str, read: Read = json_answer) -> Json:
-    """The split in an answer, as far as its form goes."""
+    """The split in an answer; only its form is checked here."""
     value = last_json_object(text, read)
     if value.get("parts") == [] and set(value) <= {"parts", "how"}:
         return {"parts": []}
@@ -163,12 +166,12 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,4000}|[+-]?[0-9]{1,3}(,[0-9]{3})+")
 
 
 def parse_answer(text: str, read: Read = json_answer) -> Json:
-    """The answer, in one form for what means the same: whole numbers as numbers, texts without needless blanks."""
+    """The answer in canonical form: whole numbers as numbers, texts without needless blanks."""
     return canonical_answer(_only(text, "answer", read))
 
 
 def canonical_answer(value: Json) -> Json:
-    """An answer's canonical form; doing it twice changes nothing. Flags one that says nothing."""
+    """An answer's canonical form, which stays the same when it is made again; raises `RedFlag` for empty answers."""
     if isinstance(value, list):
         return [canonical_answer(item) for item in value]
     if isinstance(value, dict):
@@ -177,14 +180,14 @@ def canonical_answer(value: Json) -> Json:
         raise RedFlag("the answer is empty")
     if not isinstance(value, str):
         return value
-    told = " ".join(value.split())
-    if not told:
+    text = " ".join(value.split())
+    if not text:
         raise RedFlag("the answer is empty")
-    return int(told.replace(",", "")) if _WHOLE.fullmatch(told) else told
+    return int(text.replace(",", "")) if _WHOLE.fullmatch(text) else text
 
 
 def parse_choice(text: str, read: Read = json_answer) -> Json:
-    """The place of the candidate that is chosen, counted from 0; an answer that cannot be read chooses none."""
+    """The place of the chosen candidate, from 0; raises `RedFlag` for an answer without a number."""
     number = _only(text, "choice", read)
     if type(number) is not int:
         raise RedFlag("the choice is no number")

@@ -36,9 +36,12 @@ class IllegalMove(ValueError):
 class Hanoi(Chain[JsonObject, JsonObject]):
     """The chain: 2^disks - 1 dependent steps from all disks on peg 0 to all on peg 2.
 
-    A state is `{"last": [disk, from, to] or null, "pegs": three lists}`; a choice is the whole answer carried
-    forward, `{"move": [disk, from, to], "next_state": three lists}`. Models that want whole prompts are asked in
-    `wordings` of them, in turn.
+    A state is `{"last": [disk, from, to] or null, "pegs": three lists}`; a choice is
+    `{"move": [disk, from, to], "next_state": three lists}`.
+
+    disks: the number of disks.
+    parser: how strictly answers are read: `strict`, or `repairing`.
+    wordings: in how many wordings models that take full prompts are asked, in turn.
     """
 
     def __init__(self, disks: int = 10, parser: str = "strict", wordings: int = 1) -> None:
@@ -54,7 +57,7 @@ class Hanoi(Chain[JsonObject, JsonObject]):
         self._parse = PARSERS[parser]
 
     def parameters(self) -> dict[str, Json]:
-        # one wording goes without saying, as it did before there were several
+        # one wording is left out, as in journals of before there were several
         more: dict[str, Json] = {"wordings": self.wordings} if self.wordings > 1 else {}
         return {"disks": self.disks, "parser": self.parser, **more}
 
@@ -109,7 +112,7 @@ class Hanoi(Chain[JsonObject, JsonObject]):
         return direction * ((step + (1 << disk - 1)) >> disk) % 3
 
     def verify(self, choices: Iterable[JsonObject], finished: bool) -> str | None:
-        """Replay decided choices by the rules of the game alone; None if every move and state holds.
+        """Replay decided choices by the rules of the game; returns the first error, or None.
 
         The strategy is not consulted: any legal game passes. A finished one must have all disks on peg 2.
         """

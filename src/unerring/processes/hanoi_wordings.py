@@ -1,7 +1,7 @@
-"""The question of a Towers of Hanoi step in other words: the same facts, rule and answer, put otherwise.
+"""Paraphrases of the question of a Towers of Hanoi step: the same facts, rule and form of answer.
 
-Each says all that is needed, and none does a part of the work. They differ in what comes first, and in how the rule is
-given: as two cases, as steps to take, or as turns that alternate.
+Each has all that is needed, and none does a part of the work. They differ in their order, and in how they give the
+rule: as two cases, as steps of a procedure, or as alternating turns.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ Pegs = list[list[int]]
 
 
 def other_wordings(last: Any, pegs: Pegs, turn: int) -> tuple[str, str]:
-    """The paraphrases of the whole prompt, always in the same order."""
+    """The paraphrases of the full prompt, always in the same order."""
     return _as_steps(last, pegs, turn), _as_turns(last, pegs, turn)
 
 

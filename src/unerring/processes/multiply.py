@@ -1,8 +1,8 @@
 """Long multiplication, one digit by one digit at a time.
 
-The schoolbook's way, as a chain: row by row of the second factor, place by place of the first, from the right. A step
-sees a digit of each factor, the digit that the sum has at their place so far, and the carry; it decides the
-digit that the sum has then, and the carry to the next place. No call ever sees a long number.
+The method taught at school: row by row of the second factor, place by place of the first, from the right. A step
+sees a digit of each factor, the digit of the sum at their place so far, and the carry. It decides the new digit of the
+sum and the carry to the next place. No call ever sees a long number.
 """
 
 import re
@@ -68,7 +68,7 @@ class Multiply(Chain[JsonObject, JsonObject]):
         return _worked_out(*self._numbers(state))
 
     def state_at(self, step: int) -> JsonObject:
-        """The state before a step, counted from 0: rows that are done are a product, and the rest is walked."""
+        """The state before a step, counted from 0: finished rows by one product, the rest step by step."""
         if not 0 <= step <= self.length():
             raise InputError(f"the steps of this product are numbered 0 to {self.length():,}, not {step}")
         row, place = divmod(step, len(self._a))
@@ -79,7 +79,7 @@ class Multiply(Chain[JsonObject, JsonObject]):
         return state
 
     def verify(self, choices: Iterable[JsonObject], finished: bool) -> str | None:
-        """Check decided choices by arithmetic; None if all hold, and a finished sum is the product."""
+        """Check decided choices and the finished product by arithmetic; returns the first error, or None."""
         state = self.start()
         for step, choice in enumerate(choices):
             if self.subtask(state) is None:

@@ -1,6 +1,6 @@
-"""The roles of the general version for long multiplication: factors are cut in two until they are single digits.
+"""Roles for long multiplication: factors are cut in two until they are single digits.
 
-Splitting and solving are asked; the answers are put together by a function, since shifting and adding need no model.
+Models are asked to split and to solve. A function shifts and adds the answers, which needs no model.
 """
 
 import re
@@ -35,12 +35,12 @@ def product_in(text: str) -> str:
 
 
 def is_product(text: str) -> bool:
-    """Whether a text asks for a product and for nothing else: the factors, and at most `Multiply ...:` before them."""
+    """Whether a text asks for a product and nothing else, such as `Multiply 46048 * 42098`."""
     return _WHOLE.fullmatch(" ".join(text.split())) is not None
 
 
 class MultiplyRoles:
-    """Products of two numbers, written `46048 * 42098`."""
+    """The roles for products of two numbers, written `46048 * 42098`."""
 
     linear = False
     embedded = "embedded/digits"

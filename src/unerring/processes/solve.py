@@ -1,4 +1,4 @@
-"""A problem in words as the chain that solves it, split and solved by voting, or sorted: `unerring solve`."""
+"""The process of `unerring solve`: from a problem in words to the chain that solves it."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -24,7 +24,7 @@ SORT = "sort"
 
 
 def roles_for(problem: str) -> str:
-    """The roles that fit a problem: those of a product or a sort where it is nothing else, else the general ones."""
+    """The name of the roles that fit a problem: `multiply` for a product, `sort` for a list, else `general`."""
     if is_product(problem):
         return "multiply"
     return "general" if numbers_in(problem) is None else SORT
@@ -39,13 +39,15 @@ def sort_chain(problem: str) -> Sort:
 
 
 class Solve(Tree):
-    """The chain that solves `problem` by the roles of a name.
+    """The chain that solves a problem by splitting it.
 
-    `general` splits into parts that are solved each by itself, `linear` into steps that follow each other, and
-    `multiply` knows how products are taken apart. `depth`, `parts` and `nodes` are as in `SplitLimits`. After
-    `shortlist` votes that settle nothing, what they were for is judged. `parse` says how strictly the general roles'
-    replies are read: `json`, or `lenient-json`, which also takes one Markdown fence, or thoughts in `<think>`, around
-    an answer.
+    problem: the problem, as text.
+    roles: `general` splits into independent parts, `linear` into steps that follow each other, `multiply` splits
+        products.
+    depth, parts, nodes: limits, as in `SplitLimits`.
+    shortlist: after so many votes that do not decide a step, its candidates are judged.
+    parse: how strictly the general roles' replies are read: `json`, or `lenient-json`, which also takes one Markdown
+        fence around an answer, or thoughts in `<think>` before it.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -73,7 +75,7 @@ class Solve(Tree):
         parser_named(parse, REPLY_PARSERS)
         multiplying = roles == "multiply"
         problem = product_in(problem) if multiplying else problem.strip()
-        if multiplying:  # one answer is right, whichever way it is come by, and halving takes few levels
+        if multiplying:  # halving takes few levels, and only one answer is right
             depth, nodes = 2 * len(problem), max(nodes, len(problem) ** 2 * 4)
         super().__init__(
             ROLES[roles](parse), problem, SplitLimits(depth, parts, nodes), None if multiplying else shortlist
@@ -82,7 +84,7 @@ class Solve(Tree):
         if embedded is not None:
             self.embedded = embedded
         right: Callable[[str], Json] | None = getattr(self.roles, "right", None)
-        if right is not None:  # a chain that offers no `verify` is one whose choices nobody can judge offline
+        if right is not None:  # other roles have no verifier
             self.verify = partial(self._verified, right)  # type: ignore[method-assign]
         self._parameters: dict[str, Json] = {
             "problem": problem,
@@ -91,14 +93,14 @@ class Solve(Tree):
             "parts": parts,
             "nodes": nodes,
             "shortlist": shortlist,
-            **({} if parse == REPLY_PARSERS[0] else {"parse": parse}),  # the first goes without saying, as it once did
+            **({} if parse == REPLY_PARSERS[0] else {"parse": parse}),  # left out as in older journals
         }
 
     def parameters(self) -> dict[str, Json]:
         return dict(self._parameters)
 
     def _verified(self, right: Callable[[str], Json], choices: Iterable[Any], finished: bool) -> str | None:
-        """Follow the decided choices, and compare each, and the answer, with what is right."""
+        """Compare each decided choice, and the answer, with the right one."""
         state = self.start()
         for step, choice in enumerate(choices):
             asked = self.place(state)
@@ -115,7 +117,7 @@ class Solve(Tree):
         return None
 
     def _slip(self, right: Callable[[str], Json], problem: str, choice: Any) -> str | None:
-        """What is wrong with an answer, or with a split whose parts do not come to the same."""
+        """What is wrong with an answer or a split; None where nothing is."""
         match choice:
             case {"answer": answer} if answer != right(problem):
                 return f"{problem} is {right(problem)}, not {answer!r}"

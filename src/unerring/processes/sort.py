@@ -58,7 +58,7 @@ def numbers_in(text: str) -> list[int] | None:
 
 
 def _numbers(listed: str, in_brackets: bool) -> list[int]:
-    """The numbers of a list. A comma within a number, as in 1,234, is known from one between two, or refused."""
+    """The numbers of a list. Raises `InputError` where commas may be within numbers, as in 1,234, or between them."""
     apart = re.split(r" ?; ?| ?, | ,|(?<!,) ", listed)
     grouped = [one for one in apart if "," in one]
     separated = [int(number) for number in re.split(r"[ ,;]+", listed)]
@@ -73,12 +73,14 @@ def _numbers(listed: str, in_brackets: bool) -> list[int]:
 
 
 class Sort(Chain[JsonObject, int]):
-    """The chain: from a list of integers to the same in ascending order, or with `descending` the other way round.
+    """The chain: from a list of integers to the same integers in order.
 
-    Steps are the same for both, and what is last turned round is the answer.
+    A state is `{"runs": lists, "merged": list}`: the first two runs are being merged, and `merged` has the numbers
+    taken from them so far. A choice is the number to take next. With `descending` the steps are the same, and the
+    answer is reversed.
 
-    A state is `{"runs": lists, "merged": list}`: the first two runs are being merged, and `merged` is what was taken
-    from them so far. A choice is the number to be taken next.
+    numbers: the integers.
+    descending: whether the largest comes first.
     """
 
     embedded = "embedded/digits"
@@ -100,7 +102,7 @@ class Sort(Chain[JsonObject, int]):
         return {"numbers": [*self.numbers], **({"descending": True} if self.descending else {})}
 
     def length(self) -> int:
-        """Comparisons that the merges take, which depends on the numbers."""
+        """The number of comparisons, which depends on the order of the numbers."""
         runs, count = deque([number] for number in self.numbers), 0
         while len(runs) > 1:
             first, second = runs.popleft(), runs.popleft()
@@ -141,7 +143,7 @@ class Sort(Chain[JsonObject, int]):
         return min(_heads(state))
 
     def verify(self, choices: Iterable[int], finished: bool) -> str | None:
-        """Check decided choices number by number; None if all hold, and a finished run is the sorted list."""
+        """Check each decided choice and the sorted list; returns the first error, or None."""
         state = self.start()
         for step, choice in enumerate(choices):
             if self.subtask(state) is None:
