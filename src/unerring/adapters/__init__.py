@@ -1,1 +1,1 @@
-"""What talks to one outside thing each: an inference engine, a database file."""
+"""Adapters: each connects unerring to one thing outside, such as an endpoint, a model or a file."""

@@ -1,4 +1,4 @@
-"""Any Python function as a sampler: the shortest way to bring a model of your own."""
+"""Sampler that calls a Python function: the shortest way to use a model of your own."""
 
 import asyncio
 import inspect
@@ -23,18 +23,18 @@ Call: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
 
 
 class FunctionSampler:
-    """Calls `function(prompt)` or `function(prompt, settings)` once for each sample, all of one step at once.
+    """Calls `function(prompt)` or `function(prompt, settings)` once for each sample, all samples of a call at once.
 
     The function may be async; a plain one runs in a thread. It returns the answer's text, or a whole `Sample`. For
-    failures of the model's side it raises `ProviderBusy` or `ProviderDown`, or lets the exceptions of the usual SDKs
-    pass (`model_errors`); any other exception is an error of its own. Calls count as paid.
+    failures of the provider it raises `ProviderBusy` or `ProviderDown`, or passes on the exceptions of the usual SDKs
+    (`sdk_errors`); any other exception is an error of the function. Calls count as paid.
     """
 
     paid = True
     compact = False
 
     def __init__(self, function: Function) -> None:
-        """Raises `InputError` for a function that can be called in neither way."""
+        """Raises `InputError` for a function that takes neither (prompt) nor (prompt, settings)."""
         self._function = function
         self.name = f"function {getattr(function, '__name__', type(function).__name__)}"
         self._call, self.takes_request = _calling(function, self.name)
@@ -45,9 +45,11 @@ class FunctionSampler:
                 f"{self.name} takes the prompt alone, and the question also has messages or stop strings: take "
                 "(prompt, settings), and ask settings.conversation(prompt) with settings.stop"
             )
-        # each sample is a call of its own, with its own number, so that it can be seeded by it
-        each = [replace(settings, slot=settings.slot + offset) for offset in range(n)]
-        return leading_samples(await asyncio.gather(*(self._one(prompt, one) for one in each), return_exceptions=True))
+        # each sample is a call with its own slot, which its seed depends on
+        own_settings = [replace(settings, slot=settings.slot + offset) for offset in range(n)]
+        return leading_samples(
+            await asyncio.gather(*(self._one(prompt, one) for one in own_settings), return_exceptions=True)
+        )
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         try:
@@ -57,7 +59,7 @@ class FunctionSampler:
                 answer = await _in_thread(self._call, prompt, settings)
                 if inspect.isawaitable(answer):
                     answer = await answer
-        except SystemExit as error:  # it would end the event loop, and with it all other calls
+        except SystemExit as error:  # it would end the event loop and all other calls
             raise as_failure(error) from error
         except Exception as error:
             failure = provider_failure(error, self.name, time.time())
@@ -70,34 +72,34 @@ class FunctionSampler:
             return Sample(answer, voter=self.name)
         if isinstance(answer, Sample):
             return answer
-        said = f"returned {short(answer)}; a model's function returns text (str) or a Sample"
-        raise wrong_return(self.name, said, settings.step, self._function)
+        problem = f"returned {short(answer)}; a model's function returns text (str) or a Sample"
+        raise wrong_return(self.name, problem, settings.step, self._function)
 
 
 def _calling(function: Function, name: str) -> tuple[Call, bool]:
-    """How a model's function is called, decided once by its signature, and whether it is given the settings.
+    """How to call a model's function, by its signature, and whether it is passed the settings.
 
-    It is given them where its second parameter has to be given, is called `settings`, or takes any number; a second
-    parameter with a default and another name, such as `temperature=0.7`, is the function's own.
+    It is passed the settings where its second parameter is required, is named `settings`, or is `*args`; a second
+    parameter with a default and another name, such as `temperature=0.7`, keeps its default.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # not written in Python, and says nothing of itself
+    except (TypeError, ValueError):  # not written in Python, and without a signature
         return function, True
     required = inspect.Parameter.empty
-    placed = [one for one in parameters if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}]
+    positional = [one for one in parameters if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}]
     more = any(one.kind is one.VAR_POSITIONAL for one in parameters)
     named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
-    lacking = [one for one in placed[2:] if one.default is required]
-    lacking += [one for one in named if one.default is required and one.name != "settings"]
-    if lacking or not (placed or more):
+    missing = [one for one in positional[2:] if one.default is required]
+    missing += [one for one in named if one.default is required and one.name != "settings"]
+    if missing or not (positional or more):
         takes = ", ".join(map(str, parameters)) or "nothing"
         raise InputError(f"{name} takes {takes}; a model's function takes (prompt) or (prompt, settings)")
     if any(one.name == "settings" for one in named):
         return lambda prompt, settings: function(prompt, settings=settings), True
-    second = placed[1] if len(placed) > 1 else None
-    given = more if second is None else second.default is required or second.name == "settings"
-    return (function, True) if given else (lambda prompt, settings: function(prompt), False)
+    second = positional[1] if len(positional) > 1 else None
+    wants_settings = more if second is None else second.default is required or second.name == "settings"
+    return (function, True) if wants_settings else (lambda prompt, settings: function(prompt), False)
 
 
 def _is_async(function: Any) -> bool:
@@ -105,13 +107,13 @@ def _is_async(function: Any) -> bool:
 
 
 async def _in_thread(function: Call, prompt: str, settings: Settings) -> Answer | Awaitable[Answer]:
-    """Call a plain function in a thread of its own, and leave it behind if the run ends first.
+    """Call a plain function in a new daemon thread, which is abandoned if the run ends first.
 
-    A pool's threads are waited for when Python exits: a call without a deadline would keep a stopped run alive. And
-    asyncio's own pool has few threads on a small machine, though calls wait for a model and not for a core.
+    Python waits for the threads of a pool when it exits: a call without a deadline would keep a stopped run alive. And
+    asyncio's default pool has few threads on a small machine, while calls wait for a model and not for a core.
     """
     outcome: Future[Answer | Awaitable[Answer]] = Future()
-    outcome.set_running_or_notify_cancel()  # it cannot be cancelled from here on, only left behind
+    outcome.set_running_or_notify_cancel()  # it cannot be cancelled from here on, only abandoned
 
     def work() -> None:
         try:

@@ -1,11 +1,11 @@
 """The list of runs that this user began on this machine: `unerring/known-journals` in the user's state directory.
 
-A run is known by a digest of what its first entry names: process, parameters, model, seed, start, time and the fields
-of its requests. So a journal stays known when it is moved, repaired or resumed, and another one cannot pass for it:
-with the same digest it names the same code and the same hosts, which are the ones that this user chose. A model that
-was named later, for a step drawn again, has a digest of its own.
+A run is identified by a digest of its first entry: process, parameters, model, seed, start, time and the fields of its
+requests. So a journal stays known when it is moved, repaired or resumed, and no other journal can pass for it: with
+the same digest it names the same code and the same hosts, which this user chose. A model that was named later, to
+draw a step again, has its own digest.
 
-Only the digests are kept, the last 10,000 of them. Where the list cannot be read or written, nothing is known.
+Only digests are kept, the last 10,000 of them. Where the list cannot be read or written, no run is known.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ from unerring.core.voting.canonical import Json
 
 STATE_HOME_VARIABLE = "XDG_STATE_HOME"  # specifications.freedesktop.org/basedir: a relative path counts as none
 LIST_NAME = "known-journals"
-MAX_KNOWN_RUNS = 10_000  # runs, the latest; the list is shortened to these when it has twice as many
+MAX_KNOWN_RUNS = 10_000  # the list is shortened to the latest ones when it has twice as many
 
 _DIGEST = re.compile(rb"[0-9a-f]{32}")
 _LINE_BYTES = 33
@@ -33,11 +33,11 @@ class StateUnusable(Exception):
 
 
 def digest_of_run(opened: Opened, model: str | None = None) -> bytes:
-    """The digest by which a run is known; with `model`, that of the run with this model in the place of its own."""
-    named: list[Json] = [opened.process, opened.parameters, opened.model, opened.seed, opened.start, opened.time]
+    """The digest that identifies a run; with `model`, of the run together with a model named later."""
+    fields: list[Json] = [opened.process, opened.parameters, opened.model, opened.seed, opened.start, opened.time]
     if opened.request:
-        named.append(opened.request)
-    text = json.dumps(named if model is None else [*named, model], sort_keys=True)
+        fields.append(opened.request)
+    text = json.dumps(fields if model is None else [*fields, model], sort_keys=True)
     return blake2b(text.encode(), digest_size=16, person=b"unerring").hexdigest().encode()
 
 
@@ -52,14 +52,14 @@ def is_known(opened: Opened, model: str | None = None, environ: Mapping[str, str
 
 
 def remember(opened: Opened, model: str | None = None, environ: Mapping[str, str] = os.environ) -> None:
-    """Note that this user began the run, or named the model for it.
+    """Add a run that this user began, or one with a model that the user named for it.
 
-    Raises `StateUnusable` where that cannot be noted.
+    Raises `StateUnusable` where the list cannot be written.
     """
     line = digest_of_run(opened, model) + b"\n"
     try:
         with _folder(environ, make=True) as folder:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # dropped as the folder is closed
+            fcntl.flock(folder, fcntl.LOCK_EX)  # released as the folder is closed
             known = _read(folder)
             if len(known) >= 2 * MAX_KNOWN_RUNS:
                 _replace(folder, known[-MAX_KNOWN_RUNS:])
@@ -84,15 +84,15 @@ def _path(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def _folder(environ: Mapping[str, str], make: bool) -> Iterator[int]:
-    """Open the folder of the list. Raises `StateUnusable` for one that another user could write to."""
+    """Open the folder of the list. Raises `StateUnusable` where another user could write to it."""
     path = _path(environ)
     if make:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        about = os.fstat(folder)
-        if about.st_uid != os.geteuid() or about.st_mode & 0o022:
+        status = os.fstat(folder)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise StateUnusable(f"{path} belongs to another user, or others may write to it")
         yield folder
     finally:
@@ -100,7 +100,7 @@ def _folder(environ: Mapping[str, str], make: bool) -> Iterator[int]:
 
 
 def _read(folder: int) -> list[bytes]:
-    """The digests in the list, the latest last; a line that is no digest is passed over."""
+    """The digests in the list, the latest last; lines that are not digests are ignored."""
     try:
         file = os.open(LIST_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
@@ -122,6 +122,6 @@ def _replace(folder: int, known: list[bytes]) -> None:
 
 
 def _ends_whole(file: int) -> bool:
-    """Whether the list ends with a whole line; a kill in the middle of one leaves less."""
+    """Whether the list ends with a whole line: a kill may have cut the last one."""
     size = os.fstat(file).st_size
     return size % _LINE_BYTES == 0

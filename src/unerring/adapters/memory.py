@@ -1,4 +1,4 @@
-"""A journal in memory, for runs that need not survive their process."""
+"""Journal in memory, for runs that need not survive their process."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ from unerring.core.journal.entries import Entry
 
 
 class MemoryJournal:
-    """A journal that lasts as long as the process. What is appended is committed at once."""
+    """A journal that lasts as long as the process. Entries are committed as they are appended."""
 
     pending = 0
 

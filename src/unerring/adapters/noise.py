@@ -1,4 +1,4 @@
-"""A sampler that errs at known rates: `--model noise/p=0.99`, for rehearsals, plans and tests."""
+"""Sampler with known error rates: `--model noise/p=0.99`, for rehearsals, plans and tests."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -11,12 +11,12 @@ from unerring.errors import InputError
 
 
 class NoisySampler:
-    """Answers rightly with probability p, and otherwise as a model does: wrongly, or in a form that is flagged.
+    """Gives right answers, wrong answers and flagged answers with given probabilities.
 
-    `p` is the chance that an unflagged sample is right, `v` the chance that a sample is not flagged. `correlated`
-    is the share of the error that a step's samples have in common: with chance `correlated * (1 - p)` a step
-    is answered wrongly, in the same way, by every sample. A sample depends on nothing but the prompt and its
-    seed, step and number, so a run that was killed and resumed draws the very same samples.
+    `p` is the probability that an unflagged sample is right, `v` the probability that a sample is not flagged.
+    `correlated` is the share of errors that all samples of a step have in common: with probability
+    `correlated * (1 - p)` every sample of a step gives the same wrong answer. A sample depends only on the prompt and
+    its seed, step and slot, so that a run that was killed and resumed draws the same samples.
     """
 
     paid = False
@@ -31,7 +31,7 @@ class NoisySampler:
                 raise InputError(f"{name} is a probability, between 0 and 1; it cannot be {value:g}")
         self._rehearse = rehearse
         self._p, self._v, self._correlated = p, v, correlated
-        self._asked: tuple[str, Rehearsal] | None = None
+        self._last: tuple[str, Rehearsal] | None = None
 
     @property
     def name(self) -> str:
@@ -41,9 +41,9 @@ class NoisySampler:
         return [self._draw(prompt, settings, offset) for offset in range(n)]
 
     def _draw(self, prompt: str, settings: Settings, offset: int) -> Sample:
-        if self._asked is None or self._asked[0] != prompt:
-            self._asked = (prompt, self._rehearsed(prompt, settings.step))
-        rehearsal = self._asked[1]
+        if self._last is None or self._last[0] != prompt:
+            self._last = (prompt, self._rehearsed(prompt, settings.step))
+        rehearsal = self._last[1]
         chance = Random(settings.sample_seed(offset))
         if chance.random() >= self._v:
             text = rehearsal.right[: len(rehearsal.right) // 2]
@@ -54,18 +54,20 @@ class NoisySampler:
 
     def _rehearsed(self, prompt: str, step: int) -> Rehearsal:
         try:
-            found = self._rehearse(prompt)
+            rehearsal = self._rehearse(prompt)
         except OWN_ERRORS as error:
             raise_own(error, "rehearse", step, self._rehearse)
-        if not isinstance(found, Rehearsal):
-            raise wrong_return("rehearse", f"returned {short(found)}; it returns a Rehearsal", step, self._rehearse)
-        return found
+        if not isinstance(rehearsal, Rehearsal):
+            raise wrong_return(
+                "rehearse", f"returned {short(rehearsal)}; it returns a Rehearsal", step, self._rehearse
+            )
+        return rehearsal
 
     def _voted(self, rehearsal: Rehearsal, shared: Random, own: Random) -> str:
         error = 1.0 - self._p
-        stuck = self._correlated * error
-        if shared.random() < stuck:
+        common = self._correlated * error
+        if shared.random() < common:
             return shared.choice(rehearsal.wrong)
-        if own.random() < (error - stuck) / (1.0 - stuck):
+        if own.random() < (error - common) / (1.0 - common):
             return own.choice(rehearsal.wrong)
         return rehearsal.right

@@ -1,4 +1,4 @@
-"""Atomic file output: write a temporary file, fsync, rename.
+"""Atomic file output: write a temporary file, sync it, rename it.
 
 A kill or a full disk leaves the previous file, and a command never truncates a file that it still reads.
 """
@@ -17,14 +17,14 @@ _DATABASE = b"SQLite format 3"
 class OutputFile:
     """A temporary text file; `keep` renames it into place, and without that the previous file stays.
 
-    Raises `InputError` with `what` it is where it cannot be written.
+    Raises `InputError` where it cannot be written; `what` names it in the message.
     """
 
     def __init__(self, path: str | Path, what: str = "") -> None:
-        self._asked = path
+        self._path = path
         self._what = f"{what} " if what else ""
         try:
-            self._place = Path(path).resolve()  # a link stays one, to the new file
+            self._place = Path(path).resolve()  # a link is kept, and leads to the new file
             if self._place.exists() and not self._place.is_file():
                 raise InputError(f"cannot write {self._what}{path}: it is not a file")
             self._draft = self._place.with_name(f".{self._place.name[:100]}.{os.getpid()}.part")
@@ -47,7 +47,7 @@ class OutputFile:
             self._draft.unlink(missing_ok=True)
 
     def write(self, text: str) -> None:
-        """Add to what will be in the file."""
+        """Append text."""
         try:
             self._file.write(text)
         except OSError as error:
@@ -62,7 +62,7 @@ class OutputFile:
             self._draft.replace(self._place)
         except OSError as error:
             raise self._unwritable(error) from None
-        with suppress(OSError):  # where a folder can be opened, its names are put on disk as well
+        with suppress(OSError):  # where a folder can be opened, the rename is synced as well
             folder = os.open(self._place.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -70,33 +70,33 @@ class OutputFile:
                 os.close(folder)
 
     def _unwritable(self, error: Exception) -> InputError:
-        return InputError(f"cannot write {self._what}{self._asked}: {getattr(error, 'strerror', None) or error}")
+        return InputError(f"cannot write {self._what}{self._path}: {getattr(error, 'strerror', None) or error}")
 
 
 def write_whole(path: str | Path, text: str, what: str = "") -> None:
-    """Write a file, whole or not at all. Raises `InputError` where it cannot be written."""
+    """Write a file atomically. Raises `InputError` where it cannot be written."""
     with OutputFile(path, what) as file:
         file.write(text)
         file.keep()
 
 
 def require_writable(path: str | Path, what: str = "") -> None:
-    """Raise `InputError` where a file could not be written, before there is anything to write."""
+    """Raise `InputError` where a file cannot be written, before its contents are computed."""
     with OutputFile(path, what):
         pass
 
 
 def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
-    """Raise `InputError` where what is to be written is a file that is read, a journal, or no file at all.
+    """Raise `InputError` where the output would replace an input, a journal, or something that is not a file.
 
-    `inputs` are the options that name files to read, with those files; by another name or link they are still read.
+    `inputs` are the options that name files to read, with those files; links to them count as well.
     """
     place = Path(out)
-    if place.exists() and not place.is_file():  # a device may be read for ever
+    if place.exists() and not place.is_file():  # a device may never end
         raise InputError(f"cannot write {option} {out}: it is not a file")
     for name, path in inputs:
         if path is not None and _same(place, Path(path)):
-            raise InputError(f"{option} {out} is the file of {name} itself, which would be lost; give it another name")
+            raise InputError(f"{option} {out} is also the file of {name}, which would be lost; give it another name")
     try:
         if place.is_file():
             with place.open("rb") as file:
@@ -109,7 +109,7 @@ def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, 
 def _same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them does not exist: they may still become the same
+    except OSError:  # one of them does not exist yet
         with suppress(OSError):
             return one.resolve() == other.resolve()
     return False

@@ -1,7 +1,7 @@
-"""Whether a specification may import code and receive API keys.
+"""Permissions of a specification: to import code, and to receive API keys.
 
-A specification that the user gave may do both. One that only another person's journal gives may do neither: such a
-file is data, and must not choose which code runs or where a key is sent.
+A specification that the user gave has both. One that only another person's journal gives has neither: such a file is
+data, and must not choose which code runs or where a key is sent.
 """
 
 import re
@@ -15,9 +15,8 @@ ALLOWED_HOSTS_VARIABLE = "UNERRING_ALLOW_HOSTS"  # an environment variable: host
 _HOST = re.compile(r"([a-z0-9]([a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:.]*")
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
 
-
-# What to give for a name whose code may not be imported.
-_INSTEAD = {
+# Advice for a name whose code may not be imported.
+_ADVICE = {
     "process": "give `chain`, or allow it with `trust`",
     "model": "allow it with `trust`, or give the model itself in Python",
 }
@@ -38,21 +37,21 @@ class Permission:
     sends: bool = True
 
     def allowing(self, hosts: Iterable[str]) -> "Permission":
-        """The same, with further hosts that may be sent a key. Raises `InputError` for what is no host's name."""
+        """The same with further hosts that may receive a key. Raises `InputError` for an invalid host name."""
         return replace(self, hosts=self.hosts + tuple(map(required_host, hosts)))
 
     def require_code(self, kind: str, name: str) -> None:
-        """Raise `InputError` where no code may be imported for this name of a process or a model."""
+        """Raise `InputError` where this name of a process or a model may not import code."""
         if self.journal is not None:
             raise InputError(
-                f"{_INSTEAD[kind]}: {self.journal} was not begun by you on this machine, and its {kind} {name!r:.80} "
+                f"{_ADVICE[kind]}: {self.journal} was not begun by you on this machine, and its {kind} {name!r:.80} "
                 "is not part of unerring"
             )
 
     def require_key_to(
         self, host: str, place: str, encrypted: bool, variable: str, environ: Mapping[str, str]
     ) -> None:
-        """Raise `InputError` where the key in a variable may not be sent to a host; `place` has its port as well."""
+        """Raise `InputError` where the key in a variable may not be sent to a host; `place` also has its port."""
         listed = environ.get(ALLOWED_HOSTS_VARIABLE, "").lower().replace(",", " ").split()
         if not self.sends or {host, f"[{host}]", place} & {*self.hosts, *listed}:
             return
@@ -69,7 +68,7 @@ class Permission:
 
 
 GIVEN = Permission()
-"""For words that the user gave."""
+"""For a specification that the user gave."""
 
 
 def is_loopback(host: str) -> bool:
@@ -80,6 +79,6 @@ def is_loopback(host: str) -> bool:
 def required_host(text: str) -> str:
     """A host's name in lower case, with its port where one is given; raises `InputError` for anything else."""
     if not isinstance(text, str) or not _HOST.fullmatch(text.lower()):
-        # it stays out of the message: it may be an address with a password in it
+        # the message does not repeat it: it may be an address with a password in it
         raise InputError("a host to allow is written as its name, or with a port: gpu-box, gpu-box:8000 or 10.0.0.5")
     return text.lower()

@@ -1,11 +1,10 @@
-"""Make a user's own models by name: those of installed packages, and classes, functions and objects of any module.
+"""Make a user's own samplers by name: those of installed packages, and classes, functions and objects of any module.
 
 A package registers `NAME = "package.module:make"` under the entry points `unerring.samplers`; then `NAME/rest` is the
 sampler that `make("rest")` returns. A specification `package.module:Class,name=value` makes one without registering.
 
-Only classes and objects that look like a sampler are ever called, and functions that take (prompt, settings).
-Nothing is made here for a specification from another person's journal (`Permission`): a package's own function would
-get its arguments from that journal.
+Only classes and objects that look like a sampler are called, and functions that take (prompt, settings). Callers
+check `Permission` before: a specification from another person's journal must not choose code or its arguments.
 """
 
 import importlib
@@ -29,23 +28,23 @@ from unerring.runtime.protocols import Sampler
 
 ENTRY_POINT_GROUP = "unerring.samplers"
 SHIPPED_PROVIDERS = frozenset({"embedded", "noise", "openai", "openai-batch", "litellm"})
-"""Names of providers that nobody else may have."""
+"""Providers that ship with unerring; packages may not register these names."""
 
-_IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<given>.*))?", re.DOTALL)
-_NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value is no end of it
+_IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<parameters>.*))?", re.DOTALL)
+_NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value does not end it
 _TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
 
 
 def user_sampler(spec: str) -> Sampler | None:
-    """The sampler that a specification stands for, if it is a user's own; None if it is nothing of the kind.
+    """The sampler of a specification that names a user's own model; None for any other specification.
 
-    Raises `InputError`, with one line, where it is and cannot be made.
+    Raises `InputError`, with one line, where the sampler cannot be made.
     """
     provider, _, rest = spec.partition("/")
     if provider in SHIPPED_PROVIDERS:
         return None
-    if found := _IN_MODULE.fullmatch(spec):
-        return _in_module(found["place"], found["given"] or "", spec)
+    if match := _IN_MODULE.fullmatch(spec):
+        return _in_module(match["place"], match["parameters"] or "", spec)
     registered = _registered().get(provider, ())
     if not registered:
         return None
@@ -57,18 +56,18 @@ def user_sampler(spec: str) -> Sampler | None:
 
 
 def is_user_model(spec: str) -> bool:
-    """Whether a specification names a model that does not ship with unerring. Nothing is imported to find out."""
+    """Whether a specification names a model that does not ship with unerring. Imports nothing."""
     provider = spec.partition("/")[0]
     return provider not in SHIPPED_PROVIDERS and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
 
 
 def installed_models() -> list[str]:
-    """The names of models that installed packages bring along."""
+    """The names of models that installed packages register."""
     return sorted(_registered())
 
 
 def import_object(place: str) -> Any:
-    """What `package.module:name` stands for, the current directory included; raises `InputError` with one line."""
+    """Import `package.module:name`, also from the current directory; raises `InputError` with one line."""
     module_name, _, attribute = place.partition(":")
     if module_name.endswith(".py"):
         named = module_name.removesuffix(".py").lstrip("./").replace("/", ".")
@@ -85,7 +84,7 @@ def import_object(place: str) -> Any:
 
 
 def _import_failed(error: BaseException, place: str) -> InputError:
-    """The error of an import: the user's own code failed, or nothing has the name that was given."""
+    """The error of an import: the user's own code failed, or the name does not exist."""
     if own_frames(error) or isinstance(error, SyntaxError):
         return UserCodeFailed(f"cannot import {place}: {error_with_place(error)}")
     return InputError(f"cannot import {place}: {_line(error)}")
@@ -105,7 +104,7 @@ def parse_parameter(text: str) -> tuple[str, Json]:
 
 
 def _registered() -> dict[str, list[EntryPoint]]:
-    """Entry points by name, but for names of shipped providers. The same one from the same package counts once."""
+    """Entry points by name, without shipped providers. An entry point that a package registers twice counts once."""
     found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in SHIPPED_PROVIDERS:
@@ -127,7 +126,7 @@ def _loaded(point: EntryPoint) -> Callable[[str], Any]:
     return make  # type: ignore[no-any-return]
 
 
-def _in_module(place: str, given: str, spec: str) -> Sampler:
+def _in_module(place: str, parameters: str, spec: str) -> Sampler:
     found = import_object(place)
     if isinstance(found, type):
         if "__call__" in vars(found) and not hasattr(found, "sample"):
@@ -139,14 +138,14 @@ def _in_module(place: str, given: str, spec: str) -> Sampler:
             raise InputError(
                 f"{place} is no sampler: it has no method sample (see unerring.runtime.protocols.Sampler)"
             )
-        parameters = _parameters(given)
+        values = _parameters(parameters)
         try:
-            inspect.signature(found).bind(**parameters)
+            inspect.signature(found).bind(**values)
         except (TypeError, ValueError) as error:
             raise InputError(f"{place} cannot be made so: {_line(error)}; it takes {_takes(found)}") from None
-        return _named(_made(lambda: found(**parameters), spec), spec, place)
-    if given:
-        raise InputError(f"{place} is made already; it takes no parameters")
+        return _named(_made(lambda: found(**values), spec), spec, place)
+    if parameters:
+        raise InputError(f"{place} is not a class: it takes no parameters")
     if callable(getattr(found, "sample", None)):
         return _named(_checked(found, spec), spec, place)
     if _takes_prompts(found):
@@ -161,7 +160,7 @@ def _parameters(given: str) -> dict[str, Json]:
     for text in _NEXT.split(given) if given else ():
         name, value = parse_parameter(text)
         if name in parameters:
-            raise InputError(f"the parameter {name} stands there twice")
+            raise InputError(f"the parameter {name} is given twice")
         parameters[name] = value
     return parameters
 
@@ -195,7 +194,7 @@ def _made(make: Callable[[], Any], spec: str) -> Sampler:
 
 
 def _checked(sampler: Any, spec: str) -> Sampler:
-    """The sampler, or `InputError` where it is none."""
+    """The sampler, if it is one; raises `InputError` otherwise."""
     if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
         raise InputError(f"{spec} gives {short(sampler)}, which is no sampler: it has no method sample")
     for name, kind in _TYPES.items():
@@ -209,7 +208,7 @@ def _checked(sampler: Any, spec: str) -> Sampler:
 
 
 def _named(sampler: Sampler, spec: str, own: str) -> Sampler:
-    """The sampler, by a name that makes it again: its own where that begins with `own`, else the words themselves."""
+    """The sampler under a name that makes it again: its own where that begins with `own`, else the specification."""
     name = sampler.name
     if (name == own or name.startswith((f"{own}/", f"{own},"))) and SEPARATOR not in name and RESERVE not in name:
         return sampler
@@ -217,8 +216,7 @@ def _named(sampler: Sampler, spec: str, own: str) -> Sampler:
         sampler.name = spec  # type: ignore[misc]
     if sampler.name != spec:
         raise InputError(
-            f"{spec} calls itself {name!r}, by which nobody could make it again when a run is resumed; "
-            f"its name has to be {spec!r}"
+            f"{spec} has the name {name!r}, by which a resumed run cannot make it again; its name has to be {spec!r}"
         )
     return sampler
 

@@ -1,6 +1,6 @@
-"""What models cost: from a file of your own, or from the table of `genai-prices` (`pip install 'unerring[prices]'`).
+"""Prices of models: from a file of your own, or from the table of `genai-prices` (`pip install 'unerring[prices]'`).
 
-A price that is not known is None, never 0. Models that run in this process are free.
+An unknown price is None, never 0. Models that run in this process are free.
 """
 
 import tomllib
@@ -15,24 +15,24 @@ from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
 FREE_PROVIDERS = ("embedded", "noise")
 BATCH_PROVIDER = "openai-batch"
-_PRICED_TOKENS = 1000  # that are priced and scaled up: a million would be billed as one call with a huge prompt
+_PRICED_TOKENS = 1000  # priced and scaled up: a million would be priced as one call with a very long prompt
 
 
 def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None:
     """The price of a model by its specification, such as `openai/gpt-4.1-mini`; None where it is not known.
 
-    Models that take turns have a price if all of them have the same one: each reads and writes other amounts, so that
-    a mean of prices would be wrong.
+    An ensemble has a price if all its models have the same one: they read and write different amounts, so that a mean
+    of their prices would be wrong.
     """
     if own and model in own:
         return own[model]
     if SEPARATOR in model or RESERVE in model:
         first, *others = (price_of(one, own) for one in model.replace(RESERVE, SEPARATOR).split(SEPARATOR))
         return first if all(other == first for other in others) else None
-    asked, _, _ = model.partition(",")  # what follows says how it is asked
-    if own and asked in own:
-        return own[asked]
-    provider, _, name = asked.partition("/")
+    named, _, _ = model.partition(",")  # without its options
+    if own and named in own:
+        return own[named]
+    provider, _, name = named.partition("/")
     if provider in FREE_PROVIDERS:
         return Price(0.0, 0.0, "runs in this process")
     if provider == BATCH_PROVIDER:
@@ -40,7 +40,7 @@ def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None
         return None if whole is None else _halved(whole)
     if provider == "litellm" and "/" in name:
         provider, _, name = name.partition("/")
-    if not name or "@" in name:  # an endpoint of one's own may ask anything
+    if not name or "@" in name:  # the user's own endpoint may have any price
         return None
     return _listed(provider, name)
 
@@ -74,7 +74,7 @@ def _price(path: Path, model: str, table: Any) -> Price:
 
 
 def _halved(price: Price) -> Price:
-    """What a batch is billed at."""
+    """The price in a batch."""
     cached = None if price.cached is None else price.cached * BATCH_PRICE_FACTOR
     return Price(price.input * BATCH_PRICE_FACTOR, price.output * BATCH_PRICE_FACTOR, f"{price.source}, batch", cached)
 
@@ -86,8 +86,8 @@ def _listed(provider: str, name: str) -> Price | None:
         return None
     tokens = Usage(input_tokens=_PRICED_TOKENS, output_tokens=_PRICED_TOKENS)
     try:
-        found = calc_price(tokens, model_ref=name, provider_id=None if provider == "litellm" else provider)
+        price = calc_price(tokens, model_ref=name, provider_id=None if provider == "litellm" else provider)
     except LookupError:
         return None
     scale = 1e6 / _PRICED_TOKENS
-    return Price(float(found.input_price) * scale, float(found.output_price) * scale, "genai-prices")
+    return Price(float(price.input_price) * scale, float(price.output_price) * scale, "genai-prices")

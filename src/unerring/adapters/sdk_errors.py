@@ -1,9 +1,9 @@
 """Convert errors of model SDKs into provider failures, by status and class name, without importing any SDK.
 
 Covers OpenAI, Anthropic, LiteLLM, Google (api-core, genai, gRPC), boto3, httpx, requests, urllib3, urllib and aiohttp.
-A call that was refused for the moment, timed out or broke off is a passing failure; a missing key or quota is a
-lasting one, and so is a question that is refused by itself, too long or against a policy. Everything else is an error
-of the user's own code, such as a request that no provider takes.
+Rate limits, timeouts and broken connections are transient failures. A missing key or quota is a lasting one, and so is
+a question that is refused as too long or against a policy. Everything else is an error of the user's own code, such as
+an invalid request.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from unerring.adapters.http.errors import ErrorBody, error_from_json, failure, o
 from unerring.adapters.http.spec import Secret
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
-# Class names along an exception's MRO, and codes of boto3 and gRPC, by what they say where no status says more.
+# Class names of an exception and its bases, and codes of boto3 and gRPC; used where the HTTP status does not decide.
 _BY_NAME: dict[FailureKind, frozenset[str]] = {
     FailureKind.DENIED: frozenset(
         {
@@ -79,7 +79,7 @@ _BY_NAME: dict[FailureKind, frozenset[str]] = {
         }
     ),
 }
-_MAX_GROUP_ERRORS = 100  # errors of a group that are looked at
+_MAX_GROUP_ERRORS = 100  # errors of a group that are read
 
 
 def provider_failure(error: BaseException, model: str, now: float) -> ProviderBusy | ProviderDown | None:
@@ -88,41 +88,39 @@ def provider_failure(error: BaseException, model: str, now: float) -> ProviderBu
     `now` is seconds since 1970, for a Retry-After that is a date. A group is a failure where each of its errors is.
     """
     if isinstance(error, BaseExceptionGroup):
-        each = [provider_failure(one, model, now) for one in error.exceptions[:_MAX_GROUP_ERRORS]]
-        lasting = [one for one in each if isinstance(one, ProviderDown)]
-        return None if None in each else (lasting or each)[0]
+        failures = [provider_failure(one, model, now) for one in error.exceptions[:_MAX_GROUP_ERRORS]]
+        lasting = [one for one in failures if isinstance(one, ProviderDown)]
+        return None if None in failures else (lasting or failures)[0]
     if isinstance(error, ProviderBusy | ProviderDown):
         return error
     names, message = set(_names(error)), f"{type(error).__name__}: {error}"
     status, refused = next(_statuses(error), None), False
     if status is not None:
-        said = error_from_json(getattr(error, "body", None))
-        found = failure(
-            status, ErrorBody(message, f"{said.codes} {_code(error)}".strip()), _headers(error), model, _NONE, now
-        )
-        if found.kind is not FailureKind.INVALID:
-            return found
-        refused = True  # in an answer, so that nothing broke off, whatever the class: urllib's HTTPError is a URLError
+        codes = f"{error_from_json(getattr(error, 'body', None)).codes} {_code(error)}".strip()
+        failed = failure(status, ErrorBody(message, codes), _headers(error), model, _NO_SECRET, now)
+        if failed.kind is not FailureKind.INVALID:
+            return failed
+        refused = True  # by an answer, so the connection did not fail, whatever the class: HTTPError is a URLError
     kind = next((kind for kind, known in _BY_NAME.items() if names & known), None)
     if kind is None or (refused and kind is FailureKind.UNKNOWN):
         return None
-    words = one_line(f"{model}: {message}", _NONE)
+    words = one_line(f"{model}: {message}", _NO_SECRET)
     if kind in {FailureKind.DENIED, FailureKind.QUOTA, FailureKind.REFUSED}:
         return ProviderDown(words, kind)
     return ProviderBusy(words, None, kind)
 
 
-_NONE = Secret("", "")
+_NO_SECRET = Secret("", "")
 
 
 def _names(error: BaseException) -> Iterator[str]:
-    """What says which error it is: names along the MRO, and the codes of boto3 and gRPC."""
+    """Names that identify an error: those of its classes, and the codes of boto3 and gRPC."""
     yield from (kind.__name__ for kind in type(error).__mro__)
     yield _code(error)
 
 
 def _code(error: BaseException) -> str:
-    """The error's code in words, where it has one: of OpenAI, boto3 or gRPC."""
+    """The error's code as text, where it has one: of OpenAI, boto3 or gRPC."""
     code = _plain_code(error)
     if callable(code):  # gRPC's
         try:
@@ -138,7 +136,7 @@ def _code(error: BaseException) -> str:
 
 
 def _plain_code(error: BaseException) -> Any:
-    """The attribute `code`; not where it is a property, which in aiohttp is deprecated and warns."""
+    """The attribute `code`, unless it is a property: that of aiohttp is deprecated and warns."""
     return None if isinstance(getattr_static(error, "code", None), property) else getattr(error, "code", None)
 
 
@@ -157,7 +155,7 @@ def _statuses(error: BaseException) -> Iterator[int]:
 
 
 def _headers(error: BaseException) -> dict[str, str]:
-    """The headers of the answer that an exception comes from, in lower case; none where it has none."""
+    """The headers of the answer that an exception comes from, in lower case."""
     response = getattr(error, "response", None)
     metadata = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
     places: list[Any] = [
@@ -165,9 +163,9 @@ def _headers(error: BaseException) -> dict[str, str]:
         getattr(error, "headers", None),
         metadata.get("HTTPHeaders") if isinstance(metadata, Mapping) else None,
     ]
-    for found in places:
+    for headers in places:
         try:
-            return {str(name).lower(): str(value) for name, value in found.items()}
+            return {str(name).lower(): str(value) for name, value in headers.items()}
         except (AttributeError, TypeError, ValueError):
             continue
     return {}

@@ -1,4 +1,4 @@
-"""Lines of a user's own files that an error came from, without those of unerring, Python and installed packages."""
+"""Find the lines of the user's own files that an error came from, among those of unerring, Python and packages."""
 
 import sysconfig
 import traceback
@@ -24,8 +24,8 @@ def error_with_place(error: BaseException) -> str:
 def _placed(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:  # the place is in a file that Python read, not in a frame
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
-    own, said = own_frames(error), error_line(error)
-    if isinstance(error, WrongReturn) or (method_note(error) and not own):  # what is said names the place
-        return said
+    own, message = own_frames(error), error_line(error)
+    if isinstance(error, WrongReturn) or (method_note(error) and not own):  # the message names the place
+        return message
     frames = own or traceback.extract_tb(error.__traceback__)
-    return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said
+    return f"{message} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else message

@@ -1,1 +1,1 @@
-"""The embedded model: its engine, its worker threads, and the sampler in front of them."""
+"""The embedded models: inference, worker threads and samplers."""

@@ -1,1 +1,1 @@
-"""Batch endpoints that speak OpenAI's protocol: half the price, an answer within a day."""
+"""Batch endpoints that speak OpenAI's protocol: half the price, for an answer within a day."""

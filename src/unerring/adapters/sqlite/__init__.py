@@ -1,1 +1,1 @@
-"""The journal as a SQLite file: written, read back, repaired."""
+"""The journal in a SQLite file: writing, reading and repair."""

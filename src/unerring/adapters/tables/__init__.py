@@ -1,1 +1,1 @@
-"""Tables of records, in and out."""
+"""Reading and writing tables of records."""

@@ -1,8 +1,8 @@
-"""JSON in files: read strictly, with the line of what is wrong, and written so that every line is valid JSON.
+"""Read and write JSON files and JSON lines: strictly, with the line number in each error.
 
-Lines end at a line feed only, a carriage return before it and a byte order mark at the start are passed over, and
-so are blank lines. Anything that two readers could take differently is refused: keys given twice, NaN, numbers that
-no float holds, half characters (lone surrogates), absurd nesting.
+Lines end at a line feed; a carriage return before it, a byte order mark at the start and blank lines are ignored.
+Anything that two readers could read differently is refused: duplicate keys, NaN, numbers that no float holds, lone
+surrogates (half characters), deep nesting.
 """
 
 import errno
@@ -19,16 +19,16 @@ from unerring.core.voting.parsing import strict_json
 from unerring.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_SHOWN_BYTES = 240  # of a line that is quoted in an error
-MAX_LEVELS = 200  # of nesting: what a run does with a value recurses
+MAX_SHOWN_BYTES = 240  # of a line that an error quotes
+MAX_LEVELS = 200  # of nesting, since a run processes values recursively
 
 
 def read_objects(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
     """The objects in a file of JSON lines, each with the number of its line.
 
-    Raises `InputError` with the file, the line and the reason for anything that is not one.
+    Raises `InputError` with the file, the line and the reason for anything else.
     """
-    found = []
+    objects = []
     for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
         text = line.strip(b" \t\r")
         if not text:
@@ -46,8 +46,8 @@ def read_objects(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
         if not isinstance(value, dict):
             begin = text[:MAX_SHOWN_BYTES].decode(errors="replace")
             raise InputError(f"{path}, line {number}: a JSON object is wanted, not {short(begin)}")
-        found.append((number, value))
-    return found
+        objects.append((number, value))
+    return objects
 
 
 def read_json(path: str | Path) -> Json:
@@ -79,12 +79,12 @@ def read_bytes(path: str | Path) -> bytes:
         return _content(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (TypeError, ValueError) as error:  # no name of a file at all
+    except (TypeError, ValueError) as error:  # not the name of a file
         raise InputError(f"cannot read {path!r:.60}: {error}") from None
 
 
 def _content(path: str | Path) -> bytes:
-    """The bytes of a file or pipe; raises `OSError` for a device other than a terminal: some are read for ever."""
+    """The bytes of a file or pipe; raises `OSError` for a device other than a terminal, which may never end."""
     with Path(path).open("rb") as file:
         kind = os.fstat(file.fileno()).st_mode
         device = stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not file.isatty())
@@ -94,9 +94,9 @@ def _content(path: str | Path) -> bytes:
 
 
 def json_value(text: str) -> Json:
-    """The value of a JSON text that can be written again. Raises `ValueError` with the reason for any other."""
+    """The value of a JSON text, if it can be written again. Raises `ValueError` with the reason otherwise."""
     value = strict_json(text)
-    if _levels_above(value, MAX_LEVELS):
+    if _is_deeper(value, MAX_LEVELS):
         raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
     if "\\u" in text:
         try:
@@ -109,8 +109,8 @@ def json_value(text: str) -> Json:
 def json_line(value: Any, ascii_only: bool = True) -> str:
     """A value as one line of valid JSON; NaN and infinities are written as null.
 
-    Other than ASCII is written as escapes, which any terminal and encoding takes. Where `ascii_only` is false, only
-    half characters and what other programs take for the end of a line are.
+    Characters beyond ASCII are escaped, for terminals and encodings of any kind. Where `ascii_only` is false, only
+    lone surrogates and the line ends of other programs are.
     """
     try:
         text = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False)
@@ -126,7 +126,7 @@ def _escaped(character: str) -> str:
 
 
 def without_nan(value: Any) -> Any:
-    """JSON data with null in the place of NaN and infinities."""
+    """JSON data with null instead of NaN and infinities."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, dict):
@@ -134,10 +134,10 @@ def without_nan(value: Any) -> Any:
     return [without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _levels_above(value: Json, most: int) -> bool:
-    """Whether a value is nested deeper than so many levels."""
+def _is_deeper(value: Json, levels: int) -> bool:
+    """Whether a value is nested deeper than `levels`."""
     layer: list[Json] = [value]
-    for _ in range(most + 1):
+    for _ in range(levels + 1):
         inside: list[Json] = []
         for one in layer:
             if isinstance(one, list | dict):
