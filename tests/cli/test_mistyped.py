@@ -6,7 +6,7 @@ MODELS = {  # given without --k, which nothing can be planned for
     "noise/p=1.5": "p is a probability, between 0 and 1; it cannot be 1.5",
     "noise/q=1": "noise is written noise/p=0.99,v=0.95,c=0",
     "openai": "is written openai/MODEL or openai/MODEL@URL",
-    "openai/": "there is no model's name in it",
+    "openai/": "the model's name is missing",
     "openai/x@localhost:8000": "the address after @ begins with http:// or https://",
     "embeded": "did you mean embedded?",
     "embeded/a": "did you mean embedded/a?",

@@ -10,7 +10,7 @@ WORDS_OF_REPORTS = (
     *("process", "rule", "step", "sample", "vote", "red flag", "copy", "tally", "dissent", "round", "voter", "plan"),
     *("certificate", "budget", "session", "margin", "k", "journal", "undecided", "doubtful", "review", "resume"),
     *("verify", "speculation", "guess", "calibration", "pilot", "target", "echo", "nonce", "fork", "rejudge"),
-    "answer",
+    *("answer", "candidate", "endpoint", "wrong leader"),
 )
 
 

@@ -183,7 +183,12 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 
 class Ending(NamedTuple):
-    """What a command prints at the end of a run, and the probability of zero errors that it requires."""
+    """What a command does at the end of a run.
+
+    as_json: print the report as JSON instead of the summary.
+    verbose: print the report as text after the summary.
+    require: the least probability of zero errors in the certificate, with which the command exits with 0.
+    """
 
     as_json: bool
     verbose: bool
