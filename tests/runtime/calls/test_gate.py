@@ -81,7 +81,7 @@ def test_odd_waits_read_well():
     }
     wrong = {wait: said for wait, said in shown.items() if "beyond the run's patience of 0.5 s" not in said}
     wrong |= {wait: said for wait, said in shown.items() if ("asks for" in said) != (wait > 0)}
-    wrong |= {wait: said for wait, said in shown.items() if wait > 0 and "failed for 0 s on end" not in said}
+    wrong |= {wait: said for wait, said in shown.items() if wait > 0 and "failed for 0 s without a break" not in said}
     wrong |= {wait: shown[wait] for wait in (1e300, float("inf")) if "more than 32 years more" not in shown[wait]}
     assert not wrong
 

@@ -151,7 +151,7 @@ class Caller:
             if failure.retry_after:
                 further = f"asks for {length_of_time(failure.retry_after)} more"
             raise ProviderGone(
-                f"the provider failed for {length_of_time(round(away, 1))} on end and {further}{read}, "
+                f"the provider failed for {length_of_time(round(away, 1))} without a break and {further}{read}, "
                 f"beyond the run's patience of {length_of_time(most)}; last: {failure}"
             ) from failure
 
