@@ -76,7 +76,8 @@ class Doubting(MemoryJournal):
 
 def told(state):
     """All that a folded state says, in a form that can be compared."""
-    fields = {name: value for name, value in vars_of(state).items() if name not in ("open", "voters")}
+    fields = {name: value for name, value in vars_of(state).items() if name not in ("open", "voters", "calls")}
+    fields["calls"] = vars(state.calls)
     fields["voters"] = {n: (v.name, v.votes, v.flags) for n, v in state.voters.items()}
     fields["open"] = {
         (number, at): (step.told, step.asked, step.flags, step.rounds, step.replies, step.race.tally, step.verdict)
