@@ -113,7 +113,7 @@ class Engine:
 
 @dataclass
 class Outcome:
-    """What became of one session."""
+    """The outcome of one session."""
 
     at_start: bool = False
     copies: int = 0

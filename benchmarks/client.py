@@ -179,7 +179,7 @@ def run_unerring(url: str, width: int, calls: int) -> float:
 
 
 def ledger_for(sampler: OpenAISampler, config: RunConfig) -> Ledger:
-    """The books of a run that has just begun, with a budget in dollars; what is written to them goes nowhere."""
+    """The accounting of a new run with a budget in dollars; its entries are not stored."""
 
     class Nowhere(MemoryJournal):
         def append(self, entry: Entry) -> None:

@@ -146,7 +146,7 @@ def run_dbos_votes(steps: int, folder: Path) -> float:
 
 
 def _dbos(steps: int, folder: Path, votes: bool = False, wal: bool = True) -> float:
-    logging.disable(logging.WARNING)  # it tells of its start at length
+    logging.disable(logging.WARNING)  # it logs its start at length
     from dbos import DBOS
 
     file = folder / "dbos.db"

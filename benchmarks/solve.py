@@ -42,7 +42,7 @@ def lists(rng: Random, count: int) -> list[tuple[Any, Any]]:
 
 
 def raced(chain: Any, k: int, seed: int) -> Any:
-    """What a run comes to by votes; None where it stops."""
+    """The answer of a run by votes; None if it stops."""
     try:
         return unerring.run(chain, MODEL, k=k, seed=seed).answer
     except Stopped:
@@ -50,7 +50,7 @@ def raced(chain: Any, k: int, seed: int) -> Any:
 
 
 async def first_sample(chain: Any, sampler: EmbeddedSampler, seed: int) -> Any:
-    """What single samples come to, carried forward whatever they say; None where one cannot be read."""
+    """The answer by single samples, each carried forward; None if one cannot be read."""
     state, step = chain.start(), 0
     while (subtask := chain.subtask(state)) is not None:
         settings = Settings(1.0, DIGITS.policy.flags.max_output_tokens, seed, step, 0)

@@ -1,7 +1,7 @@
 """How the figures look: one palette, one size, and files that come out the same each time.
 
 The colours are those of Okabe and Ito, which stay apart under the common kinds of colour blindness; lines differ in
-marker or dash as well, so that nothing hangs on colour alone.
+marker or dash as well, so that nothing depends on colour alone.
 """
 
 from collections.abc import Iterator

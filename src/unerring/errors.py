@@ -58,7 +58,7 @@ class FailureKind(Enum):
     OVERLOADED = "overloaded"  # nothing was done: fewer calls at once
     TRANSIENT = "transient"  # nothing was done: try again
     UNSENT = "not sent"  # it was given up before anything went out
-    UNKNOWN = "unknown outcome"  # it was sent, and what became of it is not known: it may be billed
+    UNKNOWN = "unknown outcome"  # it was sent, and its outcome is unknown: it may be billed
     QUOTA = "quota gone"  # the account has to be paid for
     DENIED = "access denied"  # no key, or not this one
     INVALID = "invalid request"  # it will be refused however often it is sent

@@ -1,6 +1,6 @@
 """Checks the methods of a chain before it is used: none is missing, misspelled, or takes other arguments.
 
-An optional method that is misspelled would never be called, and nobody would notice: so it is an error.
+An optional method that is misspelled would silently never be called, so it is an error.
 """
 
 import inspect

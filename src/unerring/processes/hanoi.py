@@ -224,7 +224,7 @@ def parse_strict(text: str, disks: int) -> Json:
 
 
 def parse_repairing(text: str, disks: int) -> Json:
-    """The paper's repairing parser, kept for comparison with the strict one: brackets are mended, disks not checked.
+    """The paper's repairing parser, kept for comparison with the strict one: brackets are repaired, disks not checked.
 
     The state goes from the last `next_state = [[` to the bracket that closes it; where none does, the answer's end
     stands for it. Unlike the paper's, it takes three integers and three lists only: a run cannot go on from others.
@@ -235,7 +235,7 @@ def parse_repairing(text: str, disks: int) -> Json:
         raise RedFlag("no next_state = [[...] in the answer")
     state = _PEGS.fullmatch(_closed(text[found.start(1) :]))
     if state is None:
-        raise RedFlag("the next state is not three lists, nor can its brackets be mended")
+        raise RedFlag("the next state is not three lists, nor can its brackets be repaired")
     return {"move": [*move], "next_state": [[*_integers(peg, "the next state")] for peg in state.groups()]}
 
 

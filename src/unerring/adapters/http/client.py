@@ -1,7 +1,7 @@
 """HTTP client for one endpoint: kept connections for each event loop, a deadline for each request, failures as values.
 
 aiohttp opens, secures, pools and closes the connections, and parses the answers. Its `ClientSession` is not used: it
-builds every request anew, with headers, cookies, redirects and timers, which takes a third of a call's CPU time. Here
+rebuilds every request, with headers, cookies, redirects and timers, which takes a third of a call's CPU time. Here
 a caller may build the head of its requests once.
 
 No exception of aiohttp leaves this module, since such an exception holds the headers of the request, and with them

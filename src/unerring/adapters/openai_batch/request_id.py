@@ -105,7 +105,7 @@ class RequestLine:
 def key_of(identity: str, model: str, prompt: str, settings: Settings) -> RequestKey:
     """A request's permanent key.
 
-    The names of parameters, and which of them a server accepts, are not part of it: each process learns them anew.
+    The names of parameters, and which of them a server accepts, are not part of it: each process finds them out.
     """
     parts: list[object] = [identity, settings.seed, model, prompt, settings.temperature, settings.max_output_tokens]
     if settings.messages or settings.stop or settings.extra is not None:

@@ -205,7 +205,7 @@ class OpenStep:
     def rule(self, choice: str) -> None:
         """Take the choice that a person made; raises `MisplacedEntry` where votes may still decide."""
         if self.ruled is None and not self.parked:
-            raise MisplacedEntry(f"step {self.step} is not undecided, so that nobody is to decide it")
+            raise MisplacedEntry(f"step {self.step} is not undecided, so that no person can decide it")
         self.ruled, self.listed = choice, False
 
     def shortlist(self) -> None:
