@@ -87,11 +87,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         prepare(plots)  # fails before samples are drawn if figures cannot be
     progress = PilotProgress(quiet=as_json)
     options = measuring.PilotOptions(
-        in_flight=in_flight,
-        seen=progress.seen,
-        notice=progress.notice,
-        stopping=progress.stopping,
-        **given,
+        in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
     )
     kept = f"its samples are in {out}; go on with: " if out else "its samples are lost, as there is no --out"
     try:

@@ -1,5 +1,6 @@
 """The command that solves one problem from the command line, or many from a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from unerring.cli.options import (
 )
 from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
-from unerring.cli.run import Ending, fresh, show_result, watched
+from unerring.cli.run import Ending, Starting, fresh, show_result, watched
 from unerring.core.numbers import MAX_COUNT
 from unerring.errors import InputError
 from unerring.processes.general import REPLY_PARSERS
@@ -32,6 +33,10 @@ from unerring.processes.solve import ROLES, SORT, Solve, roles_for, sort_chain
 from unerring.processes.sort import Sort
 
 TREE_LINES = 60  # shown with -v
+NO_EMBEDDED_MODEL = (
+    "this problem needs a --model: the embedded model only solves products (46048 * 42098) and sorts whole numbers "
+    "(Sort 3, -1, 2)"
+)
 
 
 @click.command(cls=Command)
@@ -116,10 +121,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         kind = roles_for(text) if roles == "auto" else roles
         chain = sort_chain(text) if kind == SORT else Solve(text, kind, depth, parts, nodes, shortlist, parse)
         if not models and chain.embedded is None:
-            raise InputError(
-                "this problem needs a --model: the embedded model only solves products (46048 * 42098) and sorts "
-                "whole numbers (Sort 3, -1, 2)"
-            )
+            raise InputError(NO_EMBEDDED_MODEL)
         return chain
 
     def run(text: str, path: Path, progress: Progress, seed_offset: int = 0) -> api.Result:
@@ -129,26 +131,37 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if (problem is None) is (given is None):
         raise InputError("give either one PROBLEM, or a file of them with --input")
     if problem is not None:
-        path = journal or fresh("solve")
-        held = path.exists()
-        name, chain = "" if journal else str(path), chain_of(problem)
-        progress = Progress(quiet=as_json, journal=name)
-        result = watched(lambda progress: run(problem, path, progress), path, progress)
-        if held and progress.steps == 0 and not as_json:
-            click.echo(f"The run in {path} is finished already.", err=True)
+        path, chain = journal or fresh("solve"), chain_of(problem)
+        progress = Progress(quiet=as_json, journal="" if journal else str(path))
         lines = TREE_LINES if tree is None and verbose else tree
-        if isinstance(chain, Solve) and not as_json and lines:
-            click.echo(tree_text(*decided_tree(path, chain), lines) + "\n")
-        return show_result(result, path, Ending(as_json, verbose, require))
+        ending = Ending(as_json, verbose, require)
+        return _solve_one(lambda progress: run(problem, path, progress), chain, path, progress, lines or 0, ending)
     if out is None or journal is not None:
         raise InputError("--input needs --out, the file for answers, and takes no --journal: each problem has its own")
     if require is not None:
         raise InputError("--require is for one problem; with --input give it to unerring report, for each journal")
     assert given is not None
-    inputs = (("--input", given), ("--prices", options["prices"]), ("--calibration", target.calibration))
-    require_own_place("--out", out, ((name, path) for name, path in inputs if isinstance(path, str | Path)))
+    _require_other_file(out, {"--input": given, "--prices": options["prices"], "--calibration": target.calibration})
     batch = ProblemFile(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
     if as_json:
         click.echo(json_line(batch.summary() | {"exit_code": code}))
     return code
+
+
+def _solve_one(
+    start: Starting, chain: Solve | Sort, path: Path, progress: Progress, tree_lines: int, ending: Ending
+) -> int:
+    """Solve one problem and print its tree, summary and report; returns the exit code."""
+    held = path.exists()
+    result = watched(start, path, progress)
+    if held and progress.steps == 0 and not ending.as_json:
+        click.echo(f"The run in {path} is finished already.", err=True)
+    if isinstance(chain, Solve) and not ending.as_json and tree_lines:
+        click.echo(tree_text(*decided_tree(path, chain), tree_lines) + "\n")
+    return show_result(result, path, ending)
+
+
+def _require_other_file(out: Path, inputs: Mapping[str, Any]) -> None:
+    """Raise `InputError` if the answers would overwrite a file that another option names."""
+    require_own_place("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))
