@@ -319,7 +319,7 @@ def settled(step):
         step.choice(verdict.choice) if isinstance(verdict, Won) else verdict,
         {step.choice(candidate): votes for candidate, votes in step.race.tally.items()},
         {step.choice(candidate): score for candidate, score in step.race.scores.items()},
-        (step.told, step.asked, step.flags, step.rounds),
+        (step.counted, step.asked, step.flags, step.rounds),
     )
 
 
@@ -369,10 +369,10 @@ def test_a_step_ends_won_or_undecided_and_only_by_its_caps(policy, outcomes):
 def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, more_flags):
     """A won step stays as it is under higher caps; any other keeps every vote counted."""
     step = play(policy, outcomes, None)
-    verdict, told, tally = step.verdict, step.told, dict(step.race.tally)
+    verdict, told, tally = step.verdict, step.counted, dict(step.race.tally)
     raised = Policy(policy.rule, policy.vote_cap + more_votes, policy.flag_cap + more_flags)
     step.recap(raised)
-    assert step.told == told
+    assert step.counted == told
     assert dict(step.race.tally) == tally
     if isinstance(verdict, Won):
         assert step.verdict == verdict

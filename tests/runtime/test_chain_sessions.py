@@ -80,7 +80,7 @@ def told(state):
     fields["calls"] = vars(state.calls)
     fields["voters"] = {n: (v.name, v.votes, v.flags) for n, v in state.voters.items()}
     fields["open"] = {
-        (number, at): (step.told, step.asked, step.flags, step.rounds, step.replies, step.race.tally, step.verdict)
+        (number, at): (step.counted, step.asked, step.flags, step.rounds, step.replies, step.race.tally, step.verdict)
         for number, places in state.open.items()
         for at, step in places.items()
         if step.replies

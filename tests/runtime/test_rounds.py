@@ -96,7 +96,7 @@ def test_votes_are_told_by_number_not_by_arrival():
             if slot == 0:
                 await others_are_in.wait()
                 step = folded.step(0)
-                seen.append((sorted(step.replies), step.told, step.race.votes))
+                seen.append((sorted(step.replies), step.counted, step.race.votes))
                 return ["slow"]
             asyncio.get_running_loop().call_soon(others_are_in.set)
             return ["fast"] * n

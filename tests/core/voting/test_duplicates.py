@@ -22,8 +22,8 @@ from unerring.core.voting.duplicates import (
     SentCall,
 )
 from unerring.core.voting.reply_ids import (
-    FEW_NAMES,
     MIN_DISTINCT_IDS,
+    MIN_JUDGED_REPLIES,
     MIN_REMEMBERED_IDS,
     TIME_TOLERANCE_SECONDS,
     IdTrust,
@@ -149,7 +149,7 @@ def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
 def test_one_long_name_for_every_reply_means_nothing_once_texts_change(together):
     """A constant name is given up after answers that differ, and never ends a session."""
     copies = DuplicateDetector()
-    calls, _ = FEW_NAMES
+    calls = MIN_JUDGED_REPLIES
     for i in range(1000):
         for place in range(together):
             sent = asked(i // 3, i % 3)._replace(together=together)
@@ -196,7 +196,7 @@ def test_short_names_are_passed_over(names):
 
 def test_only_the_latest_names_are_remembered():
     """Memory is bounded: the latest names are known, and one is forgotten after twice as many others."""
-    copies = DuplicateDetector(names=ReplyIds(most=100))
+    copies = DuplicateDetector(ids=ReplyIds(most=100))
     for i in range(200):
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
     assert copies.judge("m", SentCall("q100", True), Sample("7", reply_id=name(100)), True) is not None
@@ -225,7 +225,7 @@ def test_names_of_an_earlier_session_are_known():
     for i in range(100):
         reply = Reply(i, 0, "7", "7", None, Usage(), Finish.STOP, None, 0, name(i))
         names.note(Replies((reply,)))
-    copies = DuplicateDetector(names=names)
+    copies = DuplicateDetector(ids=names)
     for i in range(100):
         assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(100 + i)), False) is None
         assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(i)), False) == STRAY_REASON

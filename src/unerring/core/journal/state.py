@@ -313,7 +313,7 @@ class RunState:
         self.speedup.rounds += step.rounds
         tally = tuple(sorted(step.race.tally.values(), reverse=True))
         choice = step.choice(step.verdict.choice)
-        replies = step.counted()
+        replies = step.counted_replies()
         self.set_aside += step.samples - len(replies)
         return DecidedStep(
             entry.step,

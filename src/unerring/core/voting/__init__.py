@@ -1,1 +1,1 @@
-"""Decide one step: samples, red flags, votes, races."""
+"""Voting on one step: samples, red flags, votes, races, and the state of a step that is open."""

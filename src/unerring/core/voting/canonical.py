@@ -1,20 +1,20 @@
-"""Choices in canonical form: when two answers are the same answer.
+"""Canonical JSON of choices: two answers with the same text are the same choice.
 
-A choice is JSON data. Its canonical text decides equality, and is itself what is journaled and carried
-forward. The rules follow the JSON Canonicalization Scheme (RFC 8785) where they matter for a vote:
+The canonical text of a choice decides equality; it is journaled and carried forward. The rules follow the JSON
+Canonicalization Scheme (RFC 8785) where they matter for a vote:
 
-- the order of keys never matters;
+- the order of keys does not matter;
 - `1` is not `true`, and `1` is not `"1"`;
-- `1` and `1.0` are the same number, as they are in JSON; so are `-0.0` and `0`;
-- NaN, infinities, lone surrogates and keys that are not strings are no JSON, and are refused.
+- `1` and `1.0` are the same number, as in JSON; so are `-0.0` and `0`;
+- NaN, infinities, lone surrogates and keys that are not strings are not JSON, and are refused.
 """
 
 import json
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-_ATOM_TYPES = frozenset({int, str, bool, type(None)})  # asked of each item before a call is made for it: most are such
-# json.dumps would make one for each choice
+_ATOM_TYPES = frozenset({int, str, bool, type(None)})  # most items are of these types, and need no call
+# json.dumps would make an encoder for each choice
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 _KEY_NOT_STRING = "an object with a key that is not a string"
@@ -27,9 +27,10 @@ class NotJson(ValueError):
 
 
 class ForeignType(NotJson, TypeError):
-    """The value is of a type that JSON does not have: a bug of the code that made it, not of a model.
+    """The value has a type that JSON lacks: a bug of the code that made it, not of a model.
 
-    `found` says what it holds ("a datetime"), and `path` where, as Python indexes it ("['day']"; "" for the whole).
+    found: the type, with its article: "a datetime".
+    path: where the value is, as Python indexes it: "['day']"; "" for the whole.
     """
 
     def __init__(self, found: str, path: str) -> None:
@@ -49,7 +50,7 @@ def canonical(value: Json) -> str:
     except UnicodeEncodeError:
         raise NotJson("a string holds a lone surrogate, which is not text") from None
     except ForeignType as error:
-        with suppress(RecursionError):  # a part so deep that only its type is named
+        with suppress(RecursionError):  # of a part that deep, only the type is named
             error = _foreign(value) or error
         raise error from None
     except NotJson:
@@ -62,7 +63,7 @@ def canonical(value: Json) -> str:
 
 
 def _json_value(value: Json) -> Json:
-    """The same value with integral floats as integers, and nothing that JSON would silently convert."""
+    """The same value with integral floats as integers. Refuses types that `json` would silently convert."""
     kind = type(value)
     if kind in _ATOM_TYPES:
         return value
@@ -80,7 +81,7 @@ def _json_value(value: Json) -> Json:
 
 
 def _foreign(value: Any, path: str = "") -> ForeignType | None:
-    """Find the first part of a value that JSON has no type for, and its path."""
+    """The first part of a value whose type JSON lacks, with its path; None where there is none."""
     if isinstance(value, list | tuple):
         inner = ((item, f"{path}[{place}]") for place, item in enumerate(value))
     elif isinstance(value, dict):
@@ -94,7 +95,7 @@ def _foreign(value: Any, path: str = "") -> ForeignType | None:
 
 
 def _type_name(value: Any) -> str:
-    """A value's type as it is spoken of: "a datetime", "an OrderedSet"."""
+    """The name of a value's type with its article: "a datetime", "an OrderedSet"."""
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 

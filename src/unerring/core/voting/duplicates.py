@@ -1,28 +1,26 @@
-"""Votes and copies: telling a reply that was drawn independently from one that a cache served again.
+"""Detect copies: replies that a cache served again instead of drawing a new sample.
 
-A copy of a vote is no vote. With a sample error of 1 % and a margin of 3, independent votes decide one step in a
-million wrongly; where a fifth of the later votes are copies of the first, seven in ten thousand.
+A copy is not a second vote. With a sample error of 1 % and a margin of 3, independent votes decide one step in a
+million wrongly; if a fifth of the later votes are copies of the first, seven in ten thousand.
 
-That two replies have the same text proves nothing: short answers agree honestly, and that they do is what voting
-lives on. Four things do, each alone:
+Two replies with the same text prove nothing: right answers agree, and voting relies on that. Each of four signs does:
 
 - **The provider says so**: by a header, or by a usage of zero (`Sample.cached`; the adapter decides).
-- **The same identity.** A provider names each reply, and a name that has come before, to whatever question and from
-  whichever voter, is that reply once more (`unerring.core.voting.reply_ids`). Some names mean nothing: Ollama draws
-  one of 999, KoboldCpp calls every reply the same. Short ones are passed over, and a voter's are given up where they
-  contradict themselves.
-- **A reply made before it was asked for**, by the time that the provider gives it.
-- **A known text, sooner than any new one was written.** `_Latencies` has what is compared with what, and how
-  improbable it is that an honest reply is taken for a copy.
+- **The same id.** A provider gives each reply an id. A reply with the id of an earlier one, whatever the question and
+  the voter, is that reply again (`unerring.core.voting.reply_ids`). Some ids mean nothing: Ollama draws one of 999,
+  KoboldCpp gives every reply the same. Short ids are ignored, and a voter's ids are ignored once they contradict
+  themselves.
+- **A creation time before the request**, by the provider's clock.
+- **A known text, sooner than any new one was written**: `_Latencies` states what is compared with what, and how
+  improbable a false alarm is.
 
-What is not recognized here is a copy with a name of its own that takes as long as an answer, or one that comes before
-there is enough to compare with. For these there are trial calls at a session's start
-(`unerring.runtime.calls.cache_probe`), and for certainty a line of its own for each request, which no cache has an
-answer to (`Request.nonce`), and an echo that the answer must have in it (`Subtask.echo`). docs/why/caches.md has what
-is found of which cache.
+Not detected: a copy with an id of its own that takes as long as an answer, or one that comes before there is enough to
+compare with. For these a session begins with probe calls (`unerring.runtime.calls.cache_probe`). Certainty takes a
+nonce in each request, for which no cache has an answer (`Request.nonce`), or an echo that the answer must repeat
+(`Subtask.echo`). docs/why/caches.md lists which signs show which cache.
 
-Replies that belong to another question are flagged, but say nothing of a cache: no cache answers one prompt with what
-it has of another. They do not count towards the share of copies that ends a session.
+A reply that belongs to another question is flagged, but says nothing about a cache: no cache answers one prompt with
+its answer to another. It does not count towards the share of copies that ends a session.
 """
 
 from bisect import insort
@@ -34,32 +32,31 @@ from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.voting.reply_ids import CreationTimes, IdTrust, RepeatKind, ReplyIds
 from unerring.core.voting.sample import Finish, Sample
 
-MIN_TIMES_FASTER = 3.0  # than the fastest new text, at least
-TAIL_LATENCIES = 32  # latencies that the lower tail is judged by
-MIN_SPACINGS = 12.0  # mean logarithmic spacings of these, by which a copy lies below the fastest
-MIN_COMPARABLE_TEXTS = 100  # new texts that a known one can be compared with
-MIN_FASTEST_SECONDS = 0.02  # seconds; of faster servers, a latency is mostly the jitter of this machine
-BASE_FALL_RATIO = 0.8  # of the fastest latency so far: below it circumstances have changed
-MAX_READ_PER_WRITTEN = (
-    2  # tokens of a prompt to one of its answer, at most, for reading to take the lesser part of the time
-)
-MIN_READ_SPEED_RATIO = 4.0  # times as fast as they write is what engines read, at the least
-MAX_TEMPLATE_TOKENS = 256  # tokens that a prompt of so many characters has at the very worst, beyond one for each
-FALSE_ALARM_PROBABILITY = 1 / 1000  # of a session whose share of copies is within the limit
-MAX_SESSION_SAMPLES = 1_000_000  # samples of a session, over which that holds
+MIN_TIMES_FASTER = 3.0  # a copy came so many times as fast as the fastest new text
+TAIL_LATENCIES = 32  # the lowest latencies, which show the lower tail
+MIN_SPACINGS = 12.0  # mean logarithmic spacings of these between a copy and the fastest
+MIN_COMPARABLE_TEXTS = 100  # new texts that a known one is compared with
+MIN_FASTEST_SECONDS = 0.02  # below it, a latency is mostly the jitter of this machine
+BASE_FALL_RATIO = 0.8  # of the fastest latency so far; a lower one shows that circumstances have changed
+MAX_READ_PER_WRITTEN = 2  # tokens of a prompt for each of its answer, so that reading takes less time than writing
+MIN_READ_SPEED_RATIO = 4.0  # tokens read in the time of one token written
+MAX_TEMPLATE_TOKENS = 256  # of a chat template, beyond one token for each character of the prompt
+FALSE_ALARM_PROBABILITY = 1 / 1000  # for a session whose share of copies is within the limit
+MAX_SESSION_SAMPLES = 1_000_000  # for which that probability holds
 CACHED_REASON = "the provider served a cached reply"
 COPY_REASON = RepeatKind.COPY.value
 STRAY_REASON = RepeatKind.STRAY.value
 OTHER_TEXT_REASON = RepeatKind.OTHER_TEXT.value
-STRAY_WINDOW_REPLIES = 40  # over which the share of replies that belong to other requests is averaged
-MAX_STRAY_SHARE = 0.8  # of the latest replies, from which on a session is to end
+STRAY_WINDOW_REPLIES = 40  # over which the share of replies to other requests is averaged
+MAX_STRAY_SHARE = 0.8  # of these replies, from which on a session ends
 
 
 class SentCall(NamedTuple):
     """A call, as far as its samples are compared with others.
 
-    `prompt` is what was asked. `later` says that the call was sent when a reply to the same question had come
-    already, and `together` how many samples it brought.
+    prompt: the prompt.
+    later: whether a reply to the same question had come before it was sent.
+    together: the number of samples that it returned.
     """
 
     prompt: str
@@ -68,18 +65,20 @@ class SentCall(NamedTuple):
 
 
 class DuplicateDetector:
-    """Judges each sample in the order of arrival, and counts; there is one for each session of a run.
+    """Judges each sample of a session in the order of arrival, and counts copies.
 
-    `limit` is the share of copies beyond which a session is to end. Counts begin at 0 in every session: what an
-    earlier one was ended for, and a person has put right, must not end this one.
+    Counts begin at 0 in every session: what ended an earlier session, and was put right since, must not end this one.
+
+    samples: samples that were judged.
+    copies: copies among them.
     """
 
-    def __init__(self, limit: float = 0.01, names: ReplyIds | None = None) -> None:
-        """`names` has those of replies that earlier sessions received."""
+    def __init__(self, limit: float = 0.01, ids: ReplyIds | None = None) -> None:
+        """Keep to a share of copies of at most `limit`; `ids` has those of earlier sessions."""
         self.samples = 0
         self.copies = 0
         self._voters: dict[str, _VoterReplies] = {}
-        self._names = ReplyIds() if names is None else names
+        self._ids = ReplyIds() if ids is None else ids
         self._excess = ExcessTest(limit)
         self._strays, self._replies = 0.0, 0.0  # the share of strays among the latest replies, and all replies so far
 
@@ -94,28 +93,28 @@ class DuplicateDetector:
 
     @property
     def share(self) -> float:
-        """Copies among all samples judged so far; 0 before the first."""
+        """The share of copies among all samples so far; 0 before the first."""
         return self.copies / self.samples if self.samples else 0.0
 
     @property
     def too_many(self) -> bool:
-        """Whether it is past doubt that the share of copies is beyond the limit."""
+        """Whether the share of copies exceeds the limit, with a false alarm in at most one of 1000 sessions."""
         return self._excess.alarmed
 
     @property
     def worst_voter(self) -> str | None:
-        """The voter with most copies, whatever the wording; None before the first."""
+        """The voter with most copies, over all its wordings; None where there are no copies."""
         name = max(self._voters, key=lambda name: self._voters[name].copies, default=None)
         return name if name is not None and self._voters[name].copies else None
 
     def judge(self, voter: str, sent: SentCall, sample: Sample, text_known: bool) -> str | None:
-        """The reason why a sample is a copy; None where it was drawn independently, as far as is known.
+        """The reason why a sample is a copy; None where nothing shows that it is one.
 
-        `text_known` says that an earlier sample of the same question had the identical text, whoever gave it.
+        `text_known` says that an earlier sample of the same question had the same text, from any voter.
         """
         known = self._of(voter)
-        found = known.suspicion(sent, sample, text_known, self._names)
-        if known.by_name and not known.trust.telling:
+        found = known.suspicion(sent, sample, text_known, self._ids)
+        if known.by_name and not known.trust.trusted:
             self.copies -= known.by_name
             known.copies -= known.by_name
             known.by_name = known.unsettled = 0
@@ -141,33 +140,36 @@ class DuplicateDetector:
         return None if found is None else found.reason
 
     def recall(self, voter: str, sent: SentCall, sample: Sample, text_known: bool = False) -> None:
-        """Learn from a sample that is not judged: of a trial call, or of a step that an earlier session left open."""
-        self._of(voter).suspicion(sent, sample, text_known, self._names)
+        """Learn from a sample without judging it: one of a probe, or of a step that an earlier session left open."""
+        self._of(voter).suspicion(sent, sample, text_known, self._ids)
 
     def distrust_marks(self, voter: str) -> None:
-        """From here on it means nothing if a reply of this voter is marked as cached: new ones are, too."""
-        self._of(voter).marks_tell = False
+        """Ignore the mark "cached" of this voter's replies from here on: new replies have it, too."""
+        self._of(voter).marks_valid = False
 
     def _of(self, voter: str) -> "_VoterReplies":
         known = self._voters.get(voter)
-        if known is None:  # whatever the wording, one endpoint answers
+        if known is None:  # one endpoint answers all wordings
             known = self._voters.setdefault(voter.partition(WORDING_SEPARATOR)[0], _VoterReplies())
             self._voters[voter] = known
         return known
 
 
 class ExcessTest:
-    """Whether more copies come than a limit allows: a test that may be read after every sample.
+    """A sequential test: is the share of copies above a limit? It may be read after every sample.
 
-    For several shares r above the limit q, the log-likelihood ratio of the two is summed up: ln(r / q) for a copy,
-    ln((1 - r) / (1 - q)) for any other sample. One sum runs from the session's start; another is set back to 0
-    whenever it falls below, for copies that begin later (Page's CUSUM). If a sample is a copy with a chance of at most
-    q, whatever came before, then by Ville's inequality one of a sums of the first sort ever reaches h with a chance of
-    at most a e^-h, and within n samples one of the second with n a e^-h. Hence h = ln(a / FALSE_ALARM) for the first
-    and ln(n a / FALSE_ALARM) for the second.
+    For several shares r above the limit q, the log-likelihood ratio is summed: ln(r / q) for a copy, ln((1 - r) / (1 -
+    q)) for any other sample. One sum runs from the start of the session; another is set back to 0 whenever it falls
+    below 0, for copies that begin later (Page's CUSUM, 1954). Assume that each sample is a copy with probability at
+    most q, whatever came before. By Ville's inequality (1939) at most a e^-h is the probability that one of a sums of
+    the first sort ever reaches h, and n a e^-h that one of the second does within n samples. Hence h = ln(a /
+    `FALSE_ALARM_PROBABILITY`) for the first and ln(n a / `FALSE_ALARM_PROBABILITY`) for the second, with n =
+    `MAX_SESSION_SAMPLES`.
 
-    At a limit of 1 % it takes two copies where nothing else comes, the third copy after one new reply, and six in a
-    row if a cache is turned on later on. One copy alone is never enough, unless the limit is 0.
+    At a limit of 1 % it takes two copies if nothing else comes, the third copy after one new reply, and six in a row
+    for a cache that is turned on late. One copy is never enough, except at a limit of 0.
+
+    It breaks for sessions of more than n samples: their false alarms are more frequent in proportion.
     """
 
     def __init__(self, limit: float) -> None:
@@ -185,9 +187,9 @@ class ExcessTest:
         self._whole = log(max(1, len(self._gains)) / FALSE_ALARM_PROBABILITY)
 
     def add(self, copied: bool) -> None:
-        """Take in one sample."""
+        """Count one sample."""
         if not copied:
-            self._others += 1  # which only lowers the sums
+            self._others += 1  # these only lower the sums
             return
         if self.limit == 0.0:
             self.alarmed = True
@@ -201,15 +203,18 @@ class ExcessTest:
 
 
 class _VoterReplies:
-    """What is known of one voter's replies: `copies` of them, `by_name` of these by their identity alone.
+    """The state of one voter: how many of its replies were copies, and what its ids, times and latencies show.
 
-    Of the latter `unsettled` are not counted as copies yet: the endpoint's ids may turn out to mean nothing.
+    marks_valid: whether the mark "cached" means anything.
+    copies: its copies.
+    by_name: those of them that only their id shows.
+    unsettled: those of these that are not counted yet, because the voter's ids may turn out to mean nothing.
     """
 
-    __slots__ = ("by_name", "copies", "latencies", "marks_tell", "times", "trust", "unsettled")
+    __slots__ = ("by_name", "copies", "latencies", "marks_valid", "times", "trust", "unsettled")
 
     def __init__(self) -> None:
-        self.marks_tell = True
+        self.marks_valid = True
         self.copies = 0
         self.by_name = 0
         self.unsettled = 0
@@ -217,12 +222,12 @@ class _VoterReplies:
         self.times = CreationTimes()
         self.latencies = _Latencies()
 
-    def suspicion(self, sent: SentCall, sample: Sample, text_known: bool, names: ReplyIds) -> "_Suspicion | None":
-        """Why a sample is no new answer to what was asked, if it is none; learns from it either way."""
+    def suspicion(self, sent: SentCall, sample: Sample, text_known: bool, ids: ReplyIds) -> "_Suspicion | None":
+        """The reason to suspect a sample, or None. Learns from the sample in either case."""
         repeat = None
         if sample.reply_id is not None:
-            repeat = names.repeats(sample.reply_id, sent.prompt, sample.text, self.trust, 1.0 / sent.together)
-        if sample.cached and self.marks_tell:
+            repeat = ids.repeats(sample.reply_id, sent.prompt, sample.text, self.trust, 1.0 / sent.together)
+        if sample.cached and self.marks_valid:
             return _Suspicion(CACHED_REASON, copied=True)
         if repeat is not None:
             return _Suspicion(repeat.value, copied=repeat is RepeatKind.COPY)
@@ -239,54 +244,54 @@ class _VoterReplies:
 
 
 class _Suspicion(NamedTuple):
-    """Why a sample does not vote. `copied` says that it is what a cache does: too many such end a session."""
+    """Why a sample may not vote. `copied` says whether a cache explains it; too many of these end the session."""
 
     reason: str
     copied: bool
 
 
 class _Latencies:
-    """How long a voter took for new texts, and whether a known one came sooner than any could be written.
+    """How long a voter took for new texts, and whether a known one came sooner than any new one could be written.
 
-    **What is compared with what.** First replies to a prompt are no measure for later ones. Engines keep what they
-    have read (vLLM, llama.cpp and the large providers do, and not all say so in their usage), so that a long prompt
-    with a short answer is honestly answered ten times sooner the second time. These can be compared:
+    **What is compared.** First replies to a prompt are no measure for later ones: engines keep what they have read
+    (vLLM, llama.cpp and the large providers do, and not all say so in their usage), so a long prompt with a short
+    answer is honestly answered ten times sooner the second time. These can be compared:
 
-    - new texts of calls that were sent later as well: they have the same advantage, and come out of no cache;
-    - first replies to prompts of at most READING times their tokens: engines read READ_FASTER times as fast as they
-      write or faster, so that reading took a third of the time at most;
-    - of first replies to longer prompts, the part of their time that went into writing: for `written` and `read`
-      tokens that is written / (written + read / READ_FASTER) of it at least. They are a measure by themselves. Engines
-      that read still faster, as graphics cards do, leave a later reply more room than it needs.
+    - new texts of calls that were sent later as well: they have the same advantage, and come from no cache;
+    - first replies to prompts of at most `MAX_READ_PER_WRITTEN` times their tokens: engines read at least
+      `MIN_READ_SPEED_RATIO` times as fast as they write, so reading took at most a third of the time;
+    - of first replies to longer prompts, the part of their time that went into writing: of `written` and `read` tokens
+      at least written / (written + read / `MIN_READ_SPEED_RATIO`). Engines that read still faster only make this
+      measure more lenient.
 
-    Of these only texts of no more tokens, since each takes its time, and the longest that there are enough of; or of
-    no more characters, where tokens are not counted but taken at their worst, which shows in a prompt that has
-    TEMPLATE more of them than characters. The samples of one call share its latency, and may have been written one
-    after the other: as a measure each has its part of it, as a suspect all of it.
+    Only texts with at most as many tokens are compared, the longest of which there are enough; where tokens are not
+    counted but estimated, with at most as many characters (a prompt with `MAX_TEMPLATE_TOKENS` more tokens than
+    characters shows that). The samples of one call share its latency, and may have been written one after the other:
+    as a measure each has its share of the latency, as a suspect all of it.
 
-    **When it is implausible.** ENOUGH such texts are known. The fastest new text, first replies included, took NEAREST
-    at least. The suspect took a third of that at most, and lies below it by SPACINGS times the mean logarithmic
-    spacing of the LOWEST. This last condition fits itself to any spread. Where the lower tail falls like x^a, as a
-    gamma distribution's does, the logarithms of the lowest of m latencies lie exponentially spaced (Rényi; Hill,
-    Annals of Statistics 3, 1975). With u uniform on (0, 1) and r = 1 + SPACINGS / 31, a further reply then lies that
-    far below with a chance of r^-31 E[min of 31 u^(1/r)] 32 / m, which is 1e-4 / m whatever a is. Under a log-normal
-    tail, which falls faster than any power, it is less.
+    **When a latency is implausible.** At least `MIN_COMPARABLE_TEXTS` such texts are known. The fastest new text took
+    at least `MIN_FASTEST_SECONDS`. The suspect took at most a third of that, and lies below it by `MIN_SPACINGS` times
+    the mean logarithmic spacing of the `TAIL_LATENCIES` lowest. The last condition adapts to any spread. If the lower
+    tail falls like x^a, as a gamma distribution's does, the logarithms of the lowest of m latencies have exponential
+    spacings (Rényi; Hill, Annals of Statistics 3, 1975). With u uniform on (0, 1) and r = 1 + `MIN_SPACINGS` / 31, a
+    further reply lies that far below with probability r^-31 E[min of 31 u^(1/r)] 32 / m, which is 1e-4 / m whatever a
+    is. Under a log-normal tail, which falls faster than any power, it is less.
 
     **When circumstances change.** If the fastest latency falls by a fifth, of first replies or of later ones, the
-    provider may have been busy until then: ENOUGH new texts are waited for again. Where all is fast from the start,
-    as before a cache that is still warm, nothing stands out.
+    provider may have been busy before: `MIN_COMPARABLE_TEXTS` new texts are awaited again. It breaks where all replies
+    are fast from the start, as before a cache that is still warm: no copy stands out then.
     """
 
     __slots__ = ("_base", "_counted", "_whole", "_written")
 
     def __init__(self) -> None:
         self._whole = _LatencyBySize()
-        self._written = _LatencyBySize()  # of first replies to long prompts, what writing took at least
-        self._counted = True  # whether usage is what the provider says, and not taken at its worst
-        self._base: dict[bool, float] = {}  # the fastest latency of first replies and of later ones, as it last fell
+        self._written = _LatencyBySize()  # of first replies to long prompts: the least time for writing
+        self._counted = True  # whether the provider counts tokens; else they are estimated
+        self._base: dict[bool, float] = {}  # the fastest latency of first (False) and later replies, when it last fell
 
     def learn(self, sent: SentCall, sample: Sample, seconds: float) -> None:
-        """Take in a new text."""
+        """Learn the latency of a new text."""
         if not _is_complete(sample, seconds):
             return
         seconds, size = seconds / sent.together, self._size(sent, sample)
@@ -317,16 +322,20 @@ class _Latencies:
 
 
 class _LatencyBySize:
-    """Latencies to compare a suspected copy with, by size of the answer: the lowest, and how many are comparable."""
+    """Latencies to compare a suspected copy with, by the size of the answer.
+
+    lowest: the lowest latencies, seconds, ascending.
+    comparable: how many are comparable, since the fastest last fell.
+    """
 
     __slots__ = ("comparable", "lowest")
 
     def __init__(self) -> None:
         self.lowest: dict[int, list[float]] = {}  # seconds, ascending
-        self.comparable: dict[int, int] = {}  # how many, since the base fell
+        self.comparable: dict[int, int] = {}  # since the fastest last fell
 
     def learn(self, size: int, seconds: float, comparable: bool) -> None:
-        """Take in a new text's latency."""
+        """Learn the latency of a new text."""
         lowest = self.lowest.setdefault(size, [])
         if len(lowest) < TAIL_LATENCIES or seconds < lowest[-1]:
             insort(lowest, seconds)
@@ -335,16 +344,16 @@ class _LatencyBySize:
             self.comparable[size] = self.comparable.get(size, 0) + 1
 
     def above(self, size: int, seconds: float) -> bool:
-        """Whether the latencies of answers of this size or the next lie implausibly far above a suspect's."""
+        """Whether answers of this size or the next smaller ones took implausibly longer than a suspect."""
         own = self.lowest.get(size)
-        if own and seconds * MIN_TIMES_FASTER > own[0]:  # so it is with most
+        if own and seconds * MIN_TIMES_FASTER > own[0]:  # true of most samples
             return False
         shorter: list[list[float]] = []
         count = 0
         for at in sorted((at for at in self.lowest if at <= size), reverse=True):
             shorter.append(self.lowest[at])
             count += self.comparable.get(at, 0)
-            if count >= MIN_COMPARABLE_TEXTS:  # still shorter ones would only widen the spread
+            if count >= MIN_COMPARABLE_TEXTS:  # shorter texts would only widen the spread
                 break
         fastest = min((lowest[0] for lowest in shorter), default=0.0)
         if count < MIN_COMPARABLE_TEXTS or fastest < MIN_FASTEST_SECONDS or seconds * MIN_TIMES_FASTER > fastest:
@@ -355,5 +364,5 @@ class _LatencyBySize:
 
 
 def _is_complete(sample: Sample, seconds: float) -> bool:
-    """Whether a latency is that of an answer: what a filter refuses or cuts off may come at any speed."""
+    """Whether a latency is that of a whole answer: what a filter refuses or cuts off may come at any speed."""
     return sample.finish is Finish.STOP and bool(sample.text) and 0.0 < seconds < inf

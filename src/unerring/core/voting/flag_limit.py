@@ -27,12 +27,12 @@ from unerring.core.voting.parsing import json_answer, lenient_json
 from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
-MIN_FLAGS_WITHOUT_VOTE = 16  # flagged samples of a run without a vote
-MIN_FLAGS_PER_VOTER = 8  # of these, of each of several voters
-WINDOW_SAMPLES = 40  # latest samples of a voter
-MIN_SAMPLES_PER_STEP = 3  # samples of one step that count there, where there are fewer voters than that
+MIN_FLAGS_WITHOUT_VOTE = 16  # flagged samples of a run that has no vote
+MIN_FLAGS_PER_VOTER = 8  # of these, if there are several voters
+WINDOW_SAMPLES = 40  # the latest of a voter
+MIN_SAMPLES_PER_STEP = 3  # first samples of a step that count; more if there are more voters
 MAX_REPLY_CHARS = 120  # of a reply in a message
-MAX_PARSED_CHARS = 1 << 16  # of a reply, to tell what its form is
+MAX_PARSED_CHARS = 1 << 16  # of a reply, to see in which form it is
 MAX_REASON_CHARS = 160  # of a flag's reason in a message
 
 _NUMBER = re.compile(r"\d+")
@@ -40,7 +40,12 @@ _WINDOW_MASK = (1 << WINDOW_SAMPLES) - 1
 
 
 class FlaggedSample(NamedTuple):
-    """A flagged sample: why, in the flag's own words, and its text."""
+    """A flagged sample.
+
+    kind: the kind of flag.
+    reason: the sentence of the flag.
+    text: the text of the sample.
+    """
 
     kind: FlagKind
     reason: str
@@ -48,7 +53,7 @@ class FlaggedSample(NamedTuple):
 
 
 class FlagWatch:
-    """Counts the samples of a session by voter, in the order of arrival. Copies are not counted: they have a guard."""
+    """Counts the samples of a session by voter, in the order of arrival, without copies."""
 
     def __init__(self, limit: float, voted: Iterable[str] = ()) -> None:
         """`limit` is the largest share of flagged samples; `voted` are voters that had votes in earlier sessions."""
@@ -59,7 +64,7 @@ class FlagWatch:
         self._named: set[str] = set()
 
     def add(self, voter: str, place: int, voters: int, flagged: FlaggedSample | None) -> None:
-        """Count the sample number `place`, from 0, of a step that `voters` take turns at; None for a vote."""
+        """Count sample number `place` (from 0) of a step with `voters` in turn; `flagged` is None for a vote."""
         seen = self._voters.get(voter)
         if seen is None:
             seen = self._voters[voter] = _VoterFlags(voter in self._voted_before)
@@ -74,7 +79,7 @@ class FlagWatch:
             seen.window = (seen.window << 1 | (flagged is not None)) & _WINDOW_MASK
 
     def all_flagged(self, voters: int) -> bool:
-        """Whether the session is to stop: nearly all samples of each of its voters are flagged."""
+        """Whether the session must stop: nearly all samples of each of its voters are flagged."""
         if self._limit >= 1.0 or len(self._voters) < voters:
             return False
         full = [self._full_of_flags(seen) for seen in self._voters.values()]
@@ -85,7 +90,7 @@ class FlagWatch:
         return self.flags >= MIN_FLAGS_WITHOUT_VOTE and all(map(max, full, silent))
 
     def silent_voter(self) -> str | None:
-        """A voter nearly all of whose samples are flagged while others vote; each is named once."""
+        """A voter nearly all of whose samples are flagged while others vote; each is returned once."""
         if self._limit >= 1.0 or len(self._voters) < 2:
             return None
         for name, seen in self._voters.items():
@@ -112,7 +117,7 @@ class FlagWatch:
         return tuple(self._latest)
 
     def sentence(self) -> str:
-        """What was seen, as a stop says it."""
+        """Why the session stops, as a sentence."""
         names = ", ".join(self._voters)
         if self._has_voted:
             latest = f"the latest {WINDOW_SAMPLES} first samples of steps by {names}"
@@ -120,7 +125,7 @@ class FlagWatch:
         return f"all {self.flags} samples of {names} so far were flagged, and none may vote"
 
     def sentence_about(self, voter: str) -> str:
-        """What was seen of one voter that others outvote, and the last of its flags."""
+        """A notice about one voter that gives no votes, with the last of its flags."""
         seen = self._voters[voter]
         last = "" if seen.last is None else f", the last one since {_short_reason(seen.last.reason)}"
         share = (
@@ -135,7 +140,7 @@ class FlagWatch:
 
 
 class _VoterFlags:
-    """The samples of one voter: `window` has a bit for each of the latest that count, set where it was flagged."""
+    """The samples of one voter. `window` has a bit for each of the latest that count, set where it was flagged."""
 
     __slots__ = ("counted", "flags", "last", "voted", "window")
 
@@ -150,7 +155,7 @@ class _VoterFlags:
 def explanation_of(samples: Iterable[FlaggedSample], limit: int) -> str:
     """The most common reason among flagged samples, one reply, and what to do; empty where there are none.
 
-    `limit` is the most tokens that an answer may have.
+    `limit` is the number of tokens that an answer may have.
     """
     each = tuple(samples)
     if not each:
@@ -193,7 +198,7 @@ _ADVICE = {
 
 
 def _needs_lenient_json(text: str) -> bool:
-    """Whether a reply is JSON for the lenient reader alone."""
+    """Whether a reply is JSON for the lenient parser only."""
     try:
         json_answer(text[:MAX_PARSED_CHARS])
     except RedFlag:
@@ -208,7 +213,7 @@ def _needs_lenient_json(text: str) -> bool:
 
 
 def _normalized(one: FlaggedSample) -> tuple[FlagKind, str]:
-    """What is the same of flags that differ only in numbers."""
+    """The same key for flags that differ only in numbers."""
     return one.kind, _NUMBER.sub("0", one.reason[:MAX_REASON_CHARS])
 
 
@@ -217,5 +222,5 @@ def _short_reason(reason: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A reply in one line, shortened, with nothing in it that a terminal would obey."""
+    """A reply in quotes on one line, shortened, without control characters."""
     return f'"{printable(shortened(text.strip(), MAX_REPLY_CHARS))}"'

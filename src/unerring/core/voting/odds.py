@@ -1,18 +1,18 @@
-"""The odds of a race: how often the right answer wins, and how many votes that takes.
+"""The paper's formulas: how often the right answer wins a race or a chain, and how many votes that takes.
 
-Source: Meyerson et al., arXiv:2511.09030, section 3; the single race is the gambler's ruin, which is also
-Wald's sequential probability ratio test (1945). Notation as there:
+Source: Meyerson et al., arXiv:2511.09030, section 3; a single race is the gambler's ruin, which is also Wald's
+sequential probability ratio test (1945). Notation as there:
 
-    p  chance that an unflagged sample of one step is right     m  steps decided by one subtask
-    k  margin that wins a race                                  s  steps of the whole chain
+    p  probability that an unflagged sample of one step is right     m  steps decided by one subtask
+    k  margin that wins a race                                       s  steps of the whole chain
     t  target probability that the whole chain is right
 
-Assumptions, all of them optimistic about correlation: votes are independent, p is the same at every step,
-and all wrong votes agree with each other (which is pessimistic: scattered wrong votes lose sooner). Where
-the most likely answer of a step is wrong, no formula here applies and no k helps.
+Assumptions: votes are independent and p is the same at every step (both optimistic); all wrong votes agree
+(pessimistic: scattered wrong votes lose sooner). They break where the most likely answer of a step is wrong: no
+formula here applies to it, and no k helps.
 
-Everything is computed from log-odds, so that results keep their precision for p -> 1 and s up to 1e12 and
-beyond, where 1 - P is far below the spacing of floats around 1.
+Everything is computed from log-odds, so that results keep their precision for p -> 1 and for s of 1e12 and more, where
+1 - P is far below the spacing of floats around 1.
 """
 
 from math import atanh, ceil, exp, expm1, inf, log, log1p, tanh
@@ -40,7 +40,7 @@ def log_odds(p: float, m: int = 1) -> float:
 
 
 def win_probability(p: float, k: int, m: int = 1) -> float:
-    """Chance that the right choice wins: 1 / (1 + ((1-p^m)/p^m)^k)  (paper, equation 9 for m = 1).
+    """Probability that the right choice wins: 1 / (1 + ((1-p^m)/p^m)^k)  (paper, equation 9 for m = 1).
 
     Valid for any p; at p = 1/2 it is 1/2 for every k.
     """
@@ -49,13 +49,13 @@ def win_probability(p: float, k: int, m: int = 1) -> float:
 
 
 def loss_probability(p: float, k: int, m: int = 1) -> float:
-    """Chance that a wrong choice wins, 1 - `win_probability`, precise when it is tiny."""
+    """Probability that a wrong choice wins, 1 - `win_probability`; precise where it is tiny."""
     _check(p, k, m)
     return loss_probability_of(k * log_odds(p, m))
 
 
 def loss_probability_of(weight: float) -> float:
-    """1 / (1 + e^weight): the chance of being wrong at total log-odds `weight` (nats)."""
+    """1 / (1 + e^weight): the probability of a wrong choice at log-odds `weight` (nats) for the other one."""
     return exp(-weight) / (1.0 + exp(-weight)) if weight >= 0.0 else 1.0 / (1.0 + exp(weight))
 
 
@@ -75,14 +75,14 @@ def expected_votes(p: float, k: int, m: int = 1) -> float:
 
 
 def expected_votes_upper(p: float, k: int, m: int = 1) -> float:
-    """The paper's upper estimate of the same, k / (2q - 1) with q = p^m; raises `NoKCanHelp` for q <= 1/2."""
+    """The paper's upper bound of `expected_votes`: k / (2q - 1) with q = p^m; raises `NoKCanHelp` for q <= 1/2."""
     _check(p, k, m)
     _require_majority(p, m)
     return k / (2.0 * exp(m * log(p)) - 1.0)
 
 
 def chain_probability(p: float, k: int, steps: float, m: int = 1) -> float:
-    """Chance that a chain of `steps` steps has no error: (1 + ((1-p^m)/p^m)^k)^(-s/m)  (paper, equation 13)."""
+    """Probability that a chain of s `steps` has no error: (1 + ((1-p^m)/p^m)^k)^(-s/m)  (paper, equation 13)."""
     _check(p, k, m)
     _check_steps(steps)
     return exp(_log_chain(p, k, steps, m))
@@ -95,9 +95,10 @@ def _log_chain(p: float, k: int, steps: float, m: int) -> float:
 
 
 def k_min(p: float, steps: float, target: float, m: int = 1) -> int:
-    """The smallest k that decides all of `steps` steps rightly with probability `target`.
+    """The smallest k with which all `steps` are decided rightly with probability `target`.
 
-    k_min = ceil( ln(t^(-m/s) - 1) / ln((1-p^m)/p^m) )  (paper, equation 14), which grows as ln s.
+        k_min = ceil( ln(t^(-m/s) - 1) / ln((1-p^m)/p^m) )      (paper, equation 14; it grows as ln s)
+
     Raises `NoKCanHelp` where p^m <= 1/2, and `InputError` for a target outside (0, 1).
     """
     if not 0.0 < target < 1.0:

@@ -1,4 +1,4 @@
-"""Parsers for answers, hardened against whatever a model may write."""
+"""Parsers for answers: JSON, JSON in a fence or after thoughts, or plain text; anything else raises a red flag."""
 
 import json
 import re
@@ -11,16 +11,14 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import NullAnswer, RedFlag
 from unerring.errors import InputError
 
-MAX_CACHE_ENTRIES = (
-    256  # examples, and names of fields, whose reading is kept: a process may make new ones at each step
-)
+MAX_CACHE_ENTRIES = 256  # examples and names of fields: a process may have new ones at each step
 
 
 def json_answer(text: str) -> Json:
     """Read an answer that is JSON and nothing else; use it as a subtask's `parse`.
 
-    Raises `RedFlag` for any other text, for NaN and infinities, for a key given twice, and for absurd nesting or
-    numbers; and for null, which is an answer only to a question that says so (`Subtask.nullable`).
+    Raises `RedFlag` for any other text, for NaN and infinities, for a key given twice, for extreme nesting or numbers,
+    and for null, which is an answer only to a question that allows it (`Subtask.nullable`).
     """
     try:
         value = strict_json(text)
@@ -43,15 +41,15 @@ def strict_json(text: str) -> Json:
 
 
 def lenient_json(text: str) -> Json:
-    """Read JSON like `json_answer`, also in one Markdown fence around it, or after one leading `<think>` block.
+    """Read JSON like `json_answer`, also in one Markdown fence, or after one leading `<think>` block.
 
-    Nothing else is tolerated: words before, between or after raise `RedFlag` with what stands there.
+    Any other words before, between or after raise `RedFlag`, with a message that says where they are.
     """
     return json_answer(_unfenced(_after_thoughts(text.strip())))
 
 
 def _after_thoughts(text: str) -> str:
-    """What follows one leading block of thoughts."""
+    """The text after one leading block of thoughts."""
     opening, closing = "<think>", "</think>"
     if not text.startswith(opening):
         return _check_thoughts(opening, closing, text)
@@ -62,7 +60,7 @@ def _after_thoughts(text: str) -> str:
 
 
 def _check_thoughts(opening: str, closing: str, text: str) -> str:
-    """The same text; flags one that begins with thoughts once more, or ends thoughts that did not begin."""
+    """Return the text; raise `RedFlag` where thoughts begin a second time, or end without a beginning."""
     if text.startswith(opening):
         raise RedFlag("there is a second <think> block")
     if closing in text and not text.startswith(tuple('{["`')):  # within an answer it is the answer's own text
@@ -71,7 +69,7 @@ def _check_thoughts(opening: str, closing: str, text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """The content of a fence that is the whole text; a text without one is left as it is."""
+    """The content of a fence that is the whole text; a text without a fence as it is."""
     if "```" not in text or text.startswith(tuple('{["')):
         return text
     if not text.startswith("```"):
@@ -88,31 +86,31 @@ def _unfenced(text: str) -> str:
 
 
 def text_answer(text: str) -> Json:
-    """Read an answer as it is written, without the blanks around it; flags an empty one."""
-    found = text.strip()
-    if not found:
+    """Read an answer as it is written, without the white space around it; an empty one raises `RedFlag`."""
+    answer = text.strip()
+    if not answer:
         raise RedFlag("the answer is empty")
-    return found
+    return answer
 
 
 PARSERS: dict[str, Callable[[str], Json]] = {"json": json_answer, "lenient-json": lenient_json, "text": text_answer}
 
 
 def parser_named(name: object, among: Iterable[str] = PARSERS) -> Callable[[str], Json]:
-    """The parser of a name, as in `--parse lenient-json`; raises `InputError` for a name that is not among those."""
+    """The parser of a name, as in `--parse lenient-json`; raises `InputError` for a name that is not in `among`."""
     if not isinstance(name, str) or name not in among:
         raise InputError(f"parse must be one of {', '.join(among)}, not {name!r}")
     return PARSERS[name]
 
 
 def repeats_example(example: str, text: str, choice: Json) -> str | None:
-    """Find example text that an answer copied from the prompt.
+    """The text that an answer copied from the example in its prompt; None where nothing was copied.
 
-    That is the whole example at the end of the answer's text; or, where the example is JSON, one of its strings among
-    the strings of the choice, ignoring case and whitespace. None where nothing was copied.
+    That is the whole example at the end of the answer; or, where the example is JSON, one of its strings among the
+    strings of the choice, ignoring case and white space.
     """
-    told, whole = _normalized(text), _normalized(example)
-    if whole and (told == whole or told.endswith(f" {whole}")):
+    answer, whole = _normalized(text), _normalized(example)
+    if whole and (answer == whole or answer.endswith(f" {whole}")):
         return example
     shown = _example_texts(example)
     return next((one for one in _texts(choice) if _normalized(one) in shown), None) if shown else None
@@ -128,7 +126,7 @@ def _example_texts(example: str) -> frozenset[str]:
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Every text in a value; keys of objects are none."""
+    """Every string in a value, apart from keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -137,14 +135,14 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _normalized(text: str) -> str:
-    """A text without what copies of it may differ in: case, blanks, marks at its ends."""
+    """A text without what copies of it may differ in: case, white space, marks at its ends."""
     return " ".join(text.split()).casefold().strip(" .…<>\"'`")
 
 
 def labelled(name: str, form: re.Pattern[str], text: str) -> str:
-    """What stands behind the last `name =` of an answer, by its form.
+    """The value after the last `name =` of an answer.
 
-    Raises `RedFlag` where that is not in form, whatever stood behind an earlier one.
+    Raises `RedFlag` where there is none, or where it does not match `form`, whatever earlier ones are.
     """
     places = [found.end() for found in _label(name).finditer(text)]
     if not places:

@@ -1,4 +1,4 @@
-"""A policy: how the steps of a run are decided. It is fixed for a run and kept in its journal."""
+"""The policy of a run: how its steps are decided. It is fixed for a run and kept in its journal."""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +9,8 @@ from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.weights import weights_from
 from unerring.errors import InputError
 
-TEMPERATURE_PER_FLAG = 0.1  # by which each flagged sample raises a temperature of 0 ...
-MAX_RAISED_TEMPERATURE = 1.0  # ... up to this
+TEMPERATURE_PER_FLAG = 0.1  # each flagged sample raises a temperature of 0 by this, for the next samples
+MAX_RAISED_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,19 @@ class Policy:
     def temperature(self, slot: int, flagged: int = 0) -> float:
         """Temperature of the step's sample number `slot`, counted from 0.
 
-        `flagged` samples of earlier rounds raise a temperature of 0, by which every sample would be flagged again.
+        `flagged`, the number of flagged samples in earlier rounds, raises a temperature of 0: at 0 the model would
+        give the same answer again, and it would be flagged again.
         """
         drawn_at = self.first_temperature if slot == 0 else self.later_temperature
         return min(TEMPERATURE_PER_FLAG * flagged, MAX_RAISED_TEMPERATURE) if drawn_at == 0 and slot > 0 else drawn_at
 
     @property
     def replies_to_win(self) -> int:
-        """Replies that the votes for a winner must come from: never more than the fewest votes that can win."""
+        """The number of replies that a winner's votes must come from: at most the fewest votes that can win."""
         return min(self.min_replies, self.rule.lacking(0, 0))
 
     def to_json(self) -> dict[str, Json]:
-        """JSON data, read back by `policy_from`; the weights of votes are there only for a rule that has them."""
+        """JSON data, read back by `policy_from`. Weights of votes are present only for a rule that has them."""
         data: dict[str, Json] = {
             "rule": self.rule.name,
             "vote_cap": self.vote_cap,
@@ -77,7 +78,7 @@ class Policy:
             data["weights"] = self.rule.weights.to_json()
         if self.escalate_after is not None:
             data["escalate_after"] = self.escalate_after
-        if self.min_replies != 1:  # journals of before have no such field, and are replayed as they were decided
+        if self.min_replies != 1:  # older journals have no such field
             data["min_replies"] = self.min_replies
         return data
 

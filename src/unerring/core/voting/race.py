@@ -1,4 +1,4 @@
-"""The voting on one subtask, without I/O: tell it votes in order, and it says how the race stands.
+"""The race on one subtask: counts votes in order under a rule, and says who has won. No I/O.
 
     race = Race(AheadBy(3))
     race.missing()          # 3: the fewest further votes that could end it
@@ -6,9 +6,9 @@
     race.tell("a")          # Continue
     race.tell("a")          # Won("a")
 
-Candidates are any hashable values. A vote counts 1, or what it weighs (`LogOdds`). Only these scores decide: neither
-ties nor the order in which candidates first appeared ever do. A race that meets its cap is `Undecided`; the plurality
-is never elected in its place.
+Candidates are any hashable values. A vote counts 1, or its weight (`LogOdds`). Only these scores decide: neither ties
+nor the order in which candidates first appeared do. A race that reaches its cap is `Undecided`; the plurality is never
+elected in its place.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -23,15 +23,15 @@ C = TypeVar("C", bound=Hashable)
 
 
 class Rule(Protocol):
-    """When a race has a winner. A rule sees scores only, largest and second largest: votes, or what they weigh."""
+    """When a race has a winner. A rule sees only the largest and the second largest score."""
 
     @property
     def name(self) -> str:
-        """How the rule is written in a journal and on a command line, such as `ahead-by 3`."""
+        """The rule as a journal and a command line write it, such as `ahead-by 3`."""
 
     @property
     def most_votes(self) -> int | None:
-        """Votes after which the race is over whatever they were, or None for no such number."""
+        """The number of votes after which the race is over in any case; None for no such number."""
 
     def lacking(self, first: int, second: int) -> int:
         """The fewest further votes that could make the leader win; 0 if it has won."""
@@ -102,11 +102,14 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class LogOdds:
-    """First to lead every other candidate by `threshold` nats of log-odds, where each vote counts what it weighs.
+    """First to lead every other candidate by `threshold` nats of log-odds; each vote counts its weight.
 
-    A wrong choice wins a step with a probability of at most e^-threshold (Wald's sequential probability ratio test;
-    conditions: `unerring.core.voting.weights`). Scores are in millinats. The threshold is kept in thousandths, rounded
-    up. Raises `ValueError` for a threshold that is not above 0, and for weights among which no vote weighs anything.
+    A wrong choice wins a step with probability at most e^-threshold (Wald's sequential probability ratio test, 1945;
+    for the assumptions see `unerring.core.voting.weights`). Raises `ValueError` for a threshold that is not above 0,
+    and for weights that are all 0.
+
+    threshold: nats; kept in thousandths, rounded up.
+    weights: the weights of votes, by voter; scores are in millinats.
     """
 
     threshold: float
@@ -117,7 +120,7 @@ class LogOdds:
         if type(self.threshold) not in {int, float} or not 0 < self.threshold < inf:
             raise ValueError(f"a threshold is a number of nats above 0, not {self.threshold!r}")
         if self.weights.heaviest == 0:
-            raise ValueError("no vote weighs anything, so that none could end a race; measure p by a pilot first")
+            raise ValueError("no vote weighs anything, so no race could end; measure p by a pilot first")
         millinats = round(1000 * self.threshold)
         millinats += millinats / 1000 < self.threshold
         object.__setattr__(self, "threshold", millinats / 1000)
@@ -144,14 +147,14 @@ RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": Firs
 
 
 def rule_named(name: str, weights: Weights | None = None) -> Rule:
-    """Read a rule back from its name, such as `ahead-by 3`; a log-odds rule needs its weights besides.
+    """Read a rule back from its name, such as `ahead-by 3`; a log-odds rule needs weights, too.
 
-    Raises `ValueError` for anything else, and for weights beside a rule that counts every vote alike.
+    Raises `ValueError` for any other name, and for weights with a rule that counts every vote alike.
     """
     kind, _, number = name.partition(" ")
     if kind == "log-odds" and number.replace(".", "", 1).isdecimal():
         if weights is None:
-            raise ValueError(f"{name} counts votes by what they weigh, and no weights are given")
+            raise ValueError(f"{name} needs the weights of votes, and none are given")
         return LogOdds(float(number), weights)
     if kind not in RULES or not number.isdecimal():
         raise ValueError(
@@ -178,15 +181,19 @@ class Won(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """The race met its cap without a winner."""
+    """The race reached its cap without a winner."""
 
     votes: int
 
 
 class Race(Generic[C]):
-    """First-to-win voting under a rule and a cap on votes (None for no cap).
+    """Voting under a rule, with a cap on votes (None for no cap).
 
-    `tally` counts votes, whatever they weigh; so does the cap. The rule sees scores, which are the sums of weights.
+    rule: the rule.
+    cap: the number of votes after which the race is undecided; None for no cap.
+    tally: votes of each candidate, whatever they weigh.
+    votes: votes counted so far.
+    verdict: whether the race goes on, is won, or is undecided.
     """
 
     __slots__ = ("_first", "_second", "_weighed", "cap", "rule", "tally", "verdict", "votes")
@@ -197,19 +204,19 @@ class Race(Generic[C]):
         self.cap = most if cap is None else cap if most is None else min(cap, most)
         self.tally: dict[C, int] = {}
         self.votes = 0  # counted so far
-        self._weighed: dict[C, int] | None = None  # scores, from the first vote on that does not weigh 1
+        self._weighed: dict[C, int] | None = None  # scores; None while every vote weighs 1
         self._first = self._second = 0  # the two largest scores
         self.verdict: Continue | Won[C] | Undecided
         self._judge()
 
     @property
     def scores(self) -> Mapping[C, int]:
-        """What the votes for each candidate weigh together: their number, where each weighs 1."""
+        """The sum of the weights of each candidate's votes."""
         return self.tally if self._weighed is None else self._weighed
 
     @property
     def margin(self) -> int:
-        """Score of the leader minus that of the runner-up: votes, or millinats where votes are weighed."""
+        """Score of the leader minus that of the runner-up: votes, or millinats where votes have weights."""
         return self._first - self._second
 
     def missing(self) -> int:
@@ -217,12 +224,12 @@ class Race(Generic[C]):
         return self.verdict.missing if isinstance(self.verdict, Continue) else 0
 
     def tell(self, choice: C, weight: int = 1) -> Continue | Won[C] | Undecided:
-        """Count one vote, of weight 0 or more. A race that is over stays as it is: later votes are not counted."""
+        """Count one vote, of weight 0 or more. Votes after the end of the race are not counted."""
         if isinstance(self.verdict, Continue):
             before = self.tally.get(choice, 0)
             if weight != 1 or self._weighed is not None:
                 self._weigh(choice, weight)
-            elif before == self._first:  # it led, alone or with others, and now leads alone
+            elif before == self._first:  # a leader, who now leads alone
                 self._first = before + 1
             else:
                 self._second = max(self._second, before + 1)
@@ -232,13 +239,13 @@ class Race(Generic[C]):
         return self.verdict
 
     def tell_all(self, choices: Iterable[C]) -> Continue | Won[C] | Undecided:
-        """Count votes in order, up to the one that ends the race. Each weighs 1."""
+        """Count votes of weight 1 in order, until the race ends."""
         for choice in choices:
             self.tell(choice)
         return self.verdict
 
-    def go_on(self) -> None:
-        """Reopen a won race: it needs at least one more vote, and is judged again with it."""
+    def reopen(self) -> None:
+        """Reopen a won race: it needs at least one more vote, and may then be won again."""
         full = self.cap is not None and self.votes >= self.cap
         self.verdict = Undecided(self.votes) if full else Continue(1)
 
@@ -251,7 +258,7 @@ class Race(Generic[C]):
         score = self._weighed[choice] = before + weight
         if before == self._first:
             self._first = score
-        elif score > self._first:  # it overtakes the leader
+        elif score > self._first:  # overtakes the leader
             self._first, self._second = score, self._first
         else:
             self._second = max(self._second, score)

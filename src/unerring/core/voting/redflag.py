@@ -1,7 +1,7 @@
-"""Red flags: why a sample may not vote.
+"""Red flags: the reasons why a sample may not vote, and the rules for those that need no parser.
 
-A flagged sample is discarded and drawn again, never repaired: answers that are too long or badly formed are
-more often wrong, and wrong in the same way as each other (Meyerson et al., arXiv:2511.09030, section 3.3).
+A flagged sample is discarded and drawn again, never repaired: answers that are too long or badly formed are more often
+wrong, and wrong in the same way as each other (Meyerson et al., arXiv:2511.09030, section 3.3).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MIN_LOGPROB_NATS = -1e6  # nats
 
 
 class FlagKind(Enum):
-    """The causes, apart, so that a report can count them."""
+    """The kind of a red flag; reports count each kind apart."""
 
     TOO_LONG = "too long"
     TRUNCATED = "truncated"
@@ -29,8 +29,8 @@ class FlagKind(Enum):
 class RedFlag(Exception):
     """A reason not to count a sample.
 
-    Raise it from a parser (`RedFlag("no move found")`), or return it from a chain's `check`. Any other
-    exception from a user's code is a bug of that code and stops the run.
+    Raise it from a parser (`RedFlag("no move found")`), or return it from a chain's `check`. Any other exception from
+    a user's code is a bug of that code and stops the run.
     """
 
     def __init__(self, reason: str, kind: FlagKind = FlagKind.MALFORMED) -> None:
@@ -40,7 +40,7 @@ class RedFlag(Exception):
 
 
 class NullAnswer(RedFlag):
-    """The flag of an answer that is JSON's null; a subtask that is `nullable` takes it for the choice None."""
+    """The red flag of an answer that is JSON's null; a `nullable` subtask reads it as the choice None instead."""
 
     def __init__(self) -> None:
         super().__init__("the answer is null")
@@ -48,11 +48,11 @@ class NullAnswer(RedFlag):
 
 @dataclass(frozen=True, slots=True)
 class FlagRules:
-    """What is flagged before an answer is even parsed.
+    """The rules by which a sample is flagged before it is parsed.
 
     max_output_tokens: an answer of more tokens is flagged as too long.
-    min_logprob: an answer whose mean token log-probability is below is flagged as improbable (nats; only where the
-        engine gives one).
+    min_logprob: an answer with a lower mean log-probability of its tokens is flagged as improbable (nats; only where
+        the engine gives one).
     """
 
     max_output_tokens: int = 750
@@ -64,7 +64,7 @@ class FlagRules:
             require_number("min_logprob", self.min_logprob, MIN_LOGPROB_NATS, 0.0)
 
     def screen(self, sample: Sample) -> RedFlag | None:
-        """The first red flag that the sample raises by itself, if any."""
+        """The first red flag that the sample raises by itself; None where it raises none."""
         if sample.finish is Finish.REFUSED:
             return RedFlag("the model declined to answer" + _in_brackets(sample.reason), FlagKind.REFUSED)
         if sample.finish is Finish.OTHER:

@@ -1,4 +1,4 @@
-"""A sample: what a model answered, before anything is made of it."""
+"""A sample: the raw answer of a model, and the settings it is drawn with."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -22,13 +22,13 @@ NOTE_TOOL_CALLS = "the reply has tool calls instead of an answer"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens that a sample took.
+    """The tokens of a sample.
 
     input_tokens: tokens read.
     output_tokens: tokens written.
     cached_tokens: those of the tokens read that came from the provider's prompt cache, at its price.
 
-    A prompt cache spares reading, not answering: samples stay independent of each other.
+    A prompt cache saves reading, not answering: samples stay independent of each other.
     """
 
     input_tokens: int = 0
@@ -76,16 +76,16 @@ class Sample:
 
     @property
     def rounded_logprob(self) -> float | None:
-        """The log-probability as it is journaled: three digits, the least number there is for minus infinity."""
+        """The log-probability as it is journaled: three digits; minus infinity becomes the lowest number."""
         if self.logprob is None or isnan(self.logprob):
             return None
         return float(f"{max(-1e300, min(self.logprob, 1e300)):.3g}")
 
 
 def min_tokens(text: str) -> int:
-    """The fewest tokens that a text can be: one for every eight characters that are no white space.
+    """The fewest tokens that a text can have: one for every eight characters that are not white space.
 
-    Tokenizers make one of two to five characters of ordinary text, and of long runs of white space alone one of many.
+    Tokenizers make one token of two to five characters of ordinary text, but also one of a long run of white space.
     """
     return -(-len("".join(text.split())) // 8)
 

@@ -1,8 +1,7 @@
-"""The voting on one step of a run: the samples it has had, and what its race makes of them.
+"""An open step: the samples it has had, and the state of its race.
 
-Votes enter the race in the order in which their samples were numbered, not in which they arrived. What a vote
-weighs is worked out as it enters, from nothing but what its journaled reply says and what came before it in that
-order: a run and its replay weigh alike.
+Votes enter the race in the order of their sample numbers, not of their arrival. The weight of a vote is computed as it
+enters, only from its journaled reply and the votes before it in that order, so a run and its replay weigh alike.
 """
 
 from collections import Counter
@@ -18,17 +17,22 @@ from unerring.core.voting.race import Continue, LogOdds, Race, Undecided, Won
 from unerring.core.voting.sample import Message
 from unerring.core.voting.weights import StepWeights
 
-RULED_CANDIDATE = -1  # the candidate that stands in place of a sample's number: what a person chose, or a shortlist
-MAX_SHORTLIST = 8  # candidates that a shortlist has at most
+RULED_CANDIDATE = -1  # in place of a sample's number: the choice of a person, or a shortlist
+MAX_SHORTLIST = 8  # candidates of a shortlist
 
 
 class MisplacedEntry(ValueError):
-    """An entry that cannot stand where it stands; the message says why."""
+    """An entry that cannot follow the entries before it; the message says why."""
 
 
 @dataclass(slots=True)
 class VoterRecord:
-    """What one voter contributed."""
+    """The votes and flags of one voter.
+
+    name: the name of the voter.
+    votes: its votes.
+    flags: its flagged samples.
+    """
 
     name: str
     votes: int = 0
@@ -36,24 +40,50 @@ class VoterRecord:
 
 
 class OpenStep:
-    """The voting on one step: which samples are asked for, which came back, and how the race stands.
+    """The voting on one step: which samples are requested, which came back, and the state of the race.
 
-    Samples are numbered from 0 and asked for in rounds of exactly `Race.missing()`. A candidate of the race is
-    the number of the first sample that gave that choice. `voters` are those of the run, by number; only a rule that
-    weighs votes asks for their names. Samples before number `first` were set aside, and `model` is who draws those
-    since, where a person named one. `ruled` is the choice that a person made in place of the votes; until it is
-    committed a person may think better of it. Where the step is `listed`, it is the shortlist that the votes came to.
-    `question` is the digest of what was asked, where the journal has it, and `wordings` its text, where it was kept,
-    with the question's own `messages` before it.
-    `left_open` says that an earlier session asked it: its samples are compared with how they read now. `calls` has
-    the number of the first sample that came in the same reply, for each one that is not the first itself. `refused` is
-    what the provider said where it refused the question, until a sample comes all the same.
+    Samples are numbered from 0 and requested in rounds of exactly `Race.missing()`. A candidate of the race is the
+    number of the first sample that gave that choice.
+
+    step: the number of the step.
+    policy: the run's policy.
+    voters: the run's voters, by number.
+    race, weighing: the race, and the weights of its votes (None where each counts 1).
+    ahead: whether samples were requested before the step before it was committed.
+    replies: its samples by number.
+    calls: for each sample that is not the first of its reply, the number of the first.
+    texts, choices: the number of the first sample with that text, or choice.
+    first: samples before this number were set aside.
+    model: the model that a person named to draw samples from since; None for the run's own.
+    ruled: the choice of a person, or the shortlist; None where votes decide.
+    listed: whether `ruled` is the shortlist.
+    counted: samples before this number have entered the race.
+    asked: samples before this number are requested.
+    flags: flagged samples among those counted.
+    rounds: rounds of voting so far.
+    round_first: the number of the first sample of the present round.
+    question: the digest of the question, where the journal has it.
+    wordings, messages: the text of the question, and its own messages before it, where the journal has them.
+    left_open: whether an earlier session requested it: its samples are compared with how they read now.
+    refused: what the provider said when it refused the question; None once a sample came.
     """
 
     __slots__ = (
-        *("ahead", "asked", "calls", "choices", "first", "flags", "listed", "model", "policy", "race", "replies"),
-        *("round_first", "rounds", "ruled", "step", "texts", "told", "voters", "weighing"),
-        *("question", "wordings", "messages", "left_open", "refused"),
+        *(
+            "ahead",
+            "asked",
+            "calls",
+            "choices",
+            "counted",
+            "first",
+            "flags",
+            "left_open",
+            "listed",
+            "messages",
+            "model",
+        ),
+        *("policy", "question", "race", "refused", "replies", "round_first", "rounds", "ruled", "step", "texts"),
+        *("voters", "weighing", "wordings"),
     )
 
     def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
@@ -81,26 +111,26 @@ class OpenStep:
         self.policy = policy
         self.race: Race[int] = Race(rule, policy.vote_cap)
         self.weighing = StepWeights(rule.weights) if isinstance(rule, LogOdds) else None
-        self.told = self.first
+        self.counted = self.first
         self.flags = 0
         self.rounds = 1
-        self.round_first = self.first  # number of the first sample of the round that is drawn
+        self.round_first = self.first
         self.asked = self.first + self.race.missing()
 
     @property
     def verdict(self) -> Continue | Won[int] | Undecided:
-        """How the step stands; undecided also where too many samples were flagged."""
+        """The verdict of the votes or of a person; undecided also where too many samples were flagged."""
         return self._by_votes() if self.ruled is None else Won(RULED_CANDIDATE)
 
     def _by_votes(self) -> Continue | Won[int] | Undecided:
         verdict = self.race.verdict
-        if isinstance(verdict, Continue) and self.told == self.asked and self._all_flagged():
+        if isinstance(verdict, Continue) and self.counted == self.asked and self._all_flagged():
             return Undecided(self.race.votes)
         return verdict
 
     @property
     def parked(self) -> bool:
-        """Whether a person is to decide the step: votes left it undecided, or the provider refused to answer it."""
+        """Whether a person must decide the step: votes left it undecided, or the provider refused to answer it."""
         verdict = self.verdict
         return isinstance(verdict, Undecided) or (self.refused is not None and not isinstance(verdict, Won))
 
@@ -111,47 +141,47 @@ class OpenStep:
 
     @property
     def samples(self) -> int:
-        """How many samples it has that were not set aside."""
+        """The number of samples that were not set aside."""
         return sum(slot >= self.first for slot in self.replies) if self.first else len(self.replies)
 
     @property
     def flagged_before_round(self) -> int:
-        """How many samples of earlier rounds were flagged: the same whenever a sample of this round is asked for."""
+        """The number of flagged samples in earlier rounds: the same for every sample of this round."""
         each = (self.replies.get(slot) for slot in range(self.first, self.round_first))
         return sum(reply is not None and reply.flag is not None for reply in each)
 
     def begin_round(self, first: int) -> None:
-        """Have a round begin with sample number `first`: of a pilot, whose race never asks for a further one."""
+        """Begin a round with sample number `first`: for a pilot, whose race never requests further samples."""
         self.round_first = first
 
-    def counted(self) -> tuple[Reply, ...]:
+    def counted_replies(self) -> tuple[Reply, ...]:
         """The samples that count for the step, by number.
 
         After samples were judged again the step may be decided before the last of them: those left over count for
         nothing, and no sample refers to them.
         """
         kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
-        if not kept or kept[-1].slot < self.told:
+        if not kept or kept[-1].slot < self.counted:
             return tuple(kept)
         texts: dict[str, int] = {}
         choices: dict[str, int] = {}
-        counted = []
+        replies = []
         for reply in kept:
-            if reply.slot < self.told:
+            if reply.slot < self.counted:
                 text = _value_or_reference(texts, self.text(reply.slot), reply.slot)
                 chosen = None if reply.candidate is None else self.choice(reply.candidate)
                 choice = None if chosen is None else _value_or_reference(choices, chosen, reply.slot)
-                counted.append(reply._replace(text=text, choice=choice))
-        return tuple(counted)
+                replies.append(reply._replace(text=text, choice=choice))
+        return tuple(replies)
 
     def wanted(self) -> list[int]:
-        """Numbers of the samples that are asked for and have no reply yet, ascending."""
+        """Numbers of the requested samples that have not come back, ascending."""
         if self.ruled is not None:
             return []
-        return [slot for slot in range(self.told, self.asked) if slot not in self.replies]
+        return [slot for slot in range(self.counted, self.asked) if slot not in self.replies]
 
     def choice(self, candidate: int) -> str:
-        """The canonical choice behind a candidate."""
+        """The canonical choice of a candidate."""
         if candidate == RULED_CANDIDATE:
             assert self.ruled is not None
             return self.ruled
@@ -165,9 +195,9 @@ class OpenStep:
         return self.text(text) if isinstance(text, int) else text
 
     def leaning(self) -> Counter[str]:
-        """The votes received so far by choice, those too that wait for an earlier sample to be counted.
+        """The votes received so far by choice, also those that wait for an earlier sample to enter the race.
 
-        Where votes are weighed, those of voters that weigh nothing from the first are left out.
+        Where votes have weights, those of voters whose first vote weighs nothing are left out.
         """
         votes: Counter[str] = Counter()
         for reply in self.replies.values():
@@ -178,11 +208,11 @@ class OpenStep:
         return votes
 
     def receive(self, reply: Reply, call: int | None = None) -> None:
-        """Take in one sample; tell its vote once all samples numbered before it are in.
+        """Add one sample. Its vote enters the race once all samples with lower numbers have come.
 
-        `call` is the number of the first sample that came in the same reply: its own, if it is None.
+        `call` is the number of the first sample of the same reply; None for its own.
         """
-        if reply.slot in self.replies or not self.told <= reply.slot < self.asked:
+        if reply.slot in self.replies or not self.counted <= reply.slot < self.asked:
             raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} was not asked for, or came twice")
         if (reply.choice is None) is (reply.flag is None):
             raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} is neither a vote nor flagged, or both")
@@ -195,45 +225,45 @@ class OpenStep:
         self.refused = None
         if call is not None and call != reply.slot:
             self.calls[reply.slot] = call
-        self._tell()
+        self._count_votes()
 
     def recap(self, policy: Policy) -> None:
-        """Go on under higher caps: the same votes, counted again."""
+        """Continue under higher caps: count the same votes again."""
         self._begin(policy)
-        self._tell()
+        self._count_votes()
 
     def rule(self, choice: str) -> None:
-        """Take the choice that a person made; raises `MisplacedEntry` where votes may still decide."""
+        """Set the choice that a person made; raises `MisplacedEntry` where votes may still decide."""
         if self.ruled is None and not self.parked:
             raise MisplacedEntry(f"step {self.step} is not undecided, so that no person can decide it")
         self.ruled, self.listed = choice, False
 
     def shortlist(self) -> None:
-        """Take the choices that had votes for the step's own, those with most votes where they are many.
+        """Set the step's choice to the list of the choices that had votes, those with most votes if there are many.
 
-        Raises `MisplacedEntry` where the votes settled the step, or were for fewer than two choices.
+        Raises `MisplacedEntry` where votes decided the step, or were for fewer than two choices.
         """
         if self.ruled is not None or isinstance(self.verdict, Won) or len(self.race.tally) < 2:
             raise MisplacedEntry(f"step {self.step} is settled, or has nothing to choose from")
         votes = {self.choice(candidate): count for candidate, count in self.race.tally.items()}
         listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:MAX_SHORTLIST]
-        # in the order of their texts: a judge is not to learn which one led
+        # in the order of their texts, so that a judge does not learn which one led
         self.ruled = canonical({"candidates": [parsed(choice) for choice in sorted(listed)]})
         self.listed = True
 
     def redraw(self, model: str | None) -> None:
-        """Set the samples so far aside: the race begins again, with votes that are yet to be drawn.
+        """Set the samples so far aside, and begin the race again.
 
-        A step that a person has looked at may be drawn again at any time: the model named may turn out not to answer.
-        Raises `MisplacedEntry` for any other that is not undecided.
+        A step that a person reviewed may be drawn again at any time: the model they named may turn out not to answer.
+        Raises `MisplacedEntry` for any other step that is not undecided.
         """
         if not self.reviewed and not self.parked:
-            raise MisplacedEntry(f"step {self.step} is not undecided, so that its samples are not to be set aside")
+            raise MisplacedEntry(f"step {self.step} is not undecided, so its samples cannot be set aside")
         self.set_aside()
         self.model = model
 
     def set_aside(self) -> None:
-        """Set the samples so far aside; they stay on record, vote no more, and no later one refers to them."""
+        """Set the samples so far aside. They stay on record, no longer vote, and no later sample refers to them."""
         self.first = max([self.asked, *(slot + 1 for slot in self.replies)])
         self.ruled, self.listed = None, False
         self.texts, self.choices = {}, {}
@@ -241,20 +271,20 @@ class OpenStep:
         self._begin(self.policy)
 
     def rejudge(self, judgements: Iterable[Judgement]) -> None:
-        """Replace how samples count, and count the votes again.
+        """Replace how samples read, and count the votes again.
 
-        A shortlist that the votes came to before is dropped; what a person decided stays. Raises `MisplacedEntry` for
-        a sample that the step does not have.
+        A shortlist of the former votes is dropped; a person's decision stays. Raises `MisplacedEntry` for a sample
+        that the step does not have.
         """
-        now = {one.slot: one for one in judgements}
+        changed = {one.slot: one for one in judgements}
         kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
-        if now.keys() - {reply.slot for reply in kept}:
+        if changed.keys() - {reply.slot for reply in kept}:
             raise MisplacedEntry(f"step {self.step} has no such sample that could be judged again")
         choices: dict[str, int] = {}
         read_now: dict[int, Reply] = {}
         for reply in kept:
             choice = None if reply.candidate is None else self.choice(reply.candidate)
-            read = now.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
+            read = changed.get(reply.slot) or Judgement(reply.slot, choice, reply.flag, reply.reason)
             if (read.choice is None) is (read.flag is None):
                 raise MisplacedEntry(f"sample {reply.slot} of step {self.step} is neither a vote nor flagged, or both")
             spelled = None if read.choice is None else _value_or_reference(choices, read.choice, reply.slot)
@@ -264,10 +294,10 @@ class OpenStep:
         if self.listed:
             self.ruled, self.listed = None, False
         self._begin(self.policy)
-        self._tell()
+        self._count_votes()
 
     def _check_references(self, reply: Reply) -> None:
-        """A text and a choice are written out once in a step, and referred to after that."""
+        """Require that a text and a choice are written out once in a step, and referred to after that."""
         text, choice = reply.text, reply.choice
         if text in self.texts or choice in self.choices:
             raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} repeats what an earlier one has")
@@ -276,9 +306,9 @@ class OpenStep:
         if isinstance(choice, int) and choice not in self.choices.values():
             raise MisplacedEntry(f"sample {reply.slot} of step {reply.step} refers to a choice that is not there")
 
-    def _tell(self) -> None:
-        while self.told < self.asked and self.told in self.replies:
-            reply = self.replies[self.told]
+    def _count_votes(self) -> None:
+        while self.counted < self.asked and self.counted in self.replies:
+            reply = self.replies[self.counted]
             candidate = reply.candidate
             if candidate is None:
                 self.flags += 1
@@ -287,25 +317,25 @@ class OpenStep:
             else:
                 voter = self.voters[reply.voter].name
                 self.race.tell(candidate, self.weighing.weigh(voter, reply.logprob, candidate))
-            self.told += 1
+            self.counted += 1
             if self.policy.min_replies > 1:
                 self._require_replies()
-            if self.told == self.asked and isinstance(self._by_votes(), Continue):
+            if self.counted == self.asked and isinstance(self._by_votes(), Continue):
                 self.round_first = self.asked
                 self.asked += self.race.missing()
                 self.rounds += 1
 
     def _require_replies(self) -> None:
-        """Continue the race where all votes for the winner came from fewer replies than the policy requires."""
+        """Reopen the race where all votes for the winner came from fewer replies than the policy requires."""
         verdict = self.race.verdict
         if isinstance(verdict, Won):
-            slots = range(self.first, self.told)
+            slots = range(self.first, self.counted)
             replies = {self.calls.get(slot, slot) for slot in slots if self.replies[slot].candidate == verdict.choice}
             if len(replies) < self.policy.replies_to_win:
-                self.race.go_on()
+                self.race.reopen()
 
     def _weighs(self, reply: Reply) -> bool:
-        """Whether a vote would weigh anything if it were its voter's first."""
+        """Whether a vote would have a weight above 0 if it were its voter's first."""
         if self.weighing is None:
             return True
         return self.weighing.weights.of(self.voters[reply.voter].name, reply.logprob, repeated=False) > 0
@@ -315,6 +345,6 @@ class OpenStep:
 
 
 def _value_or_reference(known: dict[str, int], value: str, slot: int) -> str | int:
-    """A text or choice as a reply has it: itself where it is new, else the number of the sample that had it first."""
+    """A text or choice as a reply holds it: itself where it is new, else the number of its first sample."""
     first = known.setdefault(value, slot)
     return value if first == slot else first

@@ -1,14 +1,16 @@
-"""What a vote weighs: the log-odds that it is right, by who cast it and how sure it was.
+"""Weights of votes: the log-odds that a vote is right, by its voter and its log-probability.
 
-Weights are whole millinats, 1000 times natural log-odds rounded down, so that sums are exact and depend neither on
-their order nor on a machine's floating point. They are made for the rule `LogOdds`, whose promise is that a wrong
-choice wins a step with a probability of at most e^-A at threshold A. It holds where no vote weighs more than the
-log-odds that it is right, given all votes before it: weights may be too small, never too large. So voters must err
-independently of each other; that a voter's own votes on a step do not is what `repeat`, `again` and `turn` are for.
+Weights are whole millinats, 1000 times natural log-odds rounded down, so sums are exact and depend neither on their
+order nor on a machine's floating point. They serve the rule `LogOdds`: a wrong choice wins a step with probability at
+most e^-A at threshold A.
 
-Where errors repeat, a voter is heard twice on a step at most. How often its second vote is wrong where the first one
-was, is a rate that can be measured. Of a third one it depends on the step: some are got wrong once, others always. A
-voter that went on to be heard would outweigh the truth on the latter, by saying the same thing often enough.
+Assumption: no vote weighs more than the log-odds that it is right, given all votes before it. Weights may be too
+small, never too large. So voters must err independently of each other. A voter's own votes on a step are not
+independent: `repeat`, `again` and `turn` account for that.
+
+Where errors repeat, at most two votes of a voter count on a step. How often the second is wrong after a wrong first
+one is a rate that a pilot measures. For a third it depends on the step: some steps a voter gets wrong once, others
+always. On the latter a voter whose every vote counts would outweigh the truth by saying the same thing often enough.
 
 Source: A. Wald, Sequential Tests of Statistical Hypotheses, Annals of Mathematical Statistics 16 (1945); Ville's
 inequality (1939).
@@ -23,9 +25,7 @@ from math import exp, floor, inf, isfinite, log
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.odds import log_odds
 
-MAX_WEIGHT_MILLINATS = (
-    30_000  # that a vote can weigh, millinats: no pilot is long enough to show errors rarer than 1 in 10^13
-)
+MAX_WEIGHT_MILLINATS = 30_000  # of a vote; no pilot is long enough to show errors rarer than 1 in 10^13
 
 
 def millinats(p: float) -> int:
@@ -38,17 +38,17 @@ def millinats(p: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class VoterWeights:
-    """What the votes of one voter weigh on one step, millinats.
+    """The weights of one voter's votes on one step, millinats.
 
-    `bins[i]` is the weight of its first vote on a step where that vote's mean token log-probability lies in bin i, the
-    bin of the lowest first. `repeat` is the most that any further vote of it there weighs.
+    With `again`, at most two votes count: a second vote for the first choice weighs `again`, one for any other choice
+    `turn` or as much as the first vote, whichever is less; and nothing where the first weighed nothing. To say the
+    same again is evidence however often a voter does it, because anything else would have counted against its first
+    choice. How large these numbers may be: `voter_weights`.
 
-    With `again`, it is heard twice at most. A second vote for what it said first weighs `again`, and one for anything
-    else `turn`, or as much as the first vote if that is less; nothing where the first weighed nothing. Votes after
-    the second weigh nothing. To say the same again is evidence, however often the voter does, because anything else
-    would have counted against what it said first.
-
-    How large these numbers may be: `voter_weights`.
+    bins: the weight of a first vote, by its bin of mean token log-probability, lowest first.
+    repeat: the largest weight of any further vote.
+    again: the weight of a second vote for the first choice.
+    turn: the weight of a second vote for another choice.
     """
 
     bins: tuple[int, ...]
@@ -62,7 +62,7 @@ class VoterWeights:
             type(weight) is not int or not 0 <= weight <= MAX_WEIGHT_MILLINATS for weight in weights
         ):
             raise ValueError(
-                "the weights of a voter are one or more bins, and what further votes weigh, each a whole number of "
+                "a voter has a weight for each bin, and weights for further votes, each a whole number of "
                 f"millinats from 0 to {MAX_WEIGHT_MILLINATS}; they cannot be {self.bins!r} and {weights[-3:]}"
             )
         if self.again > max(self.bins):
@@ -72,31 +72,34 @@ class VoterWeights:
 def voter_weights(right: Sequence[float], errs_again: float, strays: float | None = None) -> VoterWeights:
     """The largest weights that a voter's rates allow.
 
-    `right[i]` is the chance that its first vote on a step is right in bin i. `errs_again`, r, is the chance that its
-    second vote, of any bin, is wrong where the first one was; `strays`, s, where the first one was right. Both may be
-    means over steps that differ. Without `strays` any number of votes is heard, and r is to be an upper bound for
-    every step. Raises `InputError` for what is no probability.
+    right: by bin, the probability p that a first vote on a step is right.
+    errs_again: r, the probability that the second vote is wrong where the first one was.
+    strays: s, the probability that it is wrong where the first one was right; None to count any number of votes.
 
-    First votes weigh ln(p / (1 - p)) and, without `strays`, `repeat` is ln((1 - r) / r), nothing from r = 1/2 on. With
-    it, `again` and `turn` are such that e^(lead of a wrong choice over the right one) does not grow on average:
+    Both may be means over steps that differ, but without `strays` r must be an upper bound for every step. Raises
+    `InputError` unless these are probabilities.
+
+    First votes weigh ln(p / (1 - p)) and, without `strays`, `repeat` is ln((1 - r) / r), 0 from r = 1/2 on. With it,
+    `again` and `turn` are such that the mean of e^(lead of a wrong choice over the right one) does not grow:
 
         r e^again + (1 - r) e^-turn <= 1        where the first vote was wrong
         (1 - s) e^-again + s e^turn <= 1        where it was right
 
-    Likelihood ratios, again = ln((1 - s) / r) and turn = ln((1 - r) / s), are equality in both. What is returned lies
-    just below, keeps both after rounding, and keeps the first where `turn` is cut to the weight of any first vote.
+    Both are equalities for the likelihood ratios again = ln((1 - s) / r) and turn = ln((1 - r) / s). The weights
+    returned lie just below, satisfy both after rounding, and the first also where `turn` is cut to the weight of any
+    first vote.
     """
     bins = tuple(millinats(p) for p in right)
     repeat = millinats(1.0 - errs_again)
     if strays is None:
         return VoterWeights(bins, repeat)
-    log_odds(strays)  # refuses what is no probability
+    log_odds(strays)  # raises unless it is a probability
     least = min((weight for weight in bins if weight), default=0)
     if not least or not 0.0 < errs_again < 1.0:
         return VoterWeights(bins, 0)
     s = max(
         strays, exp(-MAX_WEIGHT_MILLINATS / 1000)
-    )  # turn is cut to a first vote's weight: a smaller s makes no difference
+    )  # a smaller s makes no difference: turn is cut to the weight of a first vote
     for again in range(min(least, _max_again(errs_again, least)), 0, -1):
         turn = floor(1000.0 * log((1.0 - (1.0 - s) * exp(-again / 1000)) / s))
         if turn > 0 and again <= _max_again(errs_again, min(turn, least)):
@@ -105,18 +108,18 @@ def voter_weights(right: Sequence[float], errs_again: float, strays: float | Non
 
 
 def _max_again(r: float, turn: int) -> int:
-    """The largest `again` that r allows beside `turn`, millinats."""
+    """The largest `again` that r allows with this `turn`, millinats."""
     return floor(1000.0 * log((1.0 - (1.0 - r) * exp(-turn / 1000)) / r))
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What votes weigh, by voter and log-probability.
+    """The weights of votes, by voter and log-probability. Raises `ValueError` where the parts do not fit together.
 
-    `edges` are mean token log-probabilities, nats, ascending; n of them part n + 1 bins, and a vote on an edge belongs
-    to the bin above. They are compared with the log-probability as it is journaled, of three digits. `voters` pairs
-    the name of each voter, as samples have it, with what its votes weigh. `heaviest` is what the heaviest vote weighs.
-    Raises `ValueError` for what does not fit together.
+    edges: mean token log-probabilities, nats, ascending; n of them make n + 1 bins, and a vote on an edge belongs to
+        the bin above. They are compared with the journaled log-probability, which has three digits.
+    voters: pairs of a voter's name and its weights.
+    heaviest: the weight of the heaviest vote, millinats.
     """
 
     edges: tuple[float, ...]
@@ -140,14 +143,14 @@ class Weights:
         object.__setattr__(self, "_named", named)
 
     def voter(self, name: str) -> VoterWeights | None:
-        """What the votes of a voter weigh, or None for one that is not known."""
+        """The weights of a voter; None for one that is not known."""
         return self._named.get(name)
 
     def of(self, voter: str, logprob: float | None, repeated: bool) -> int:
-        """What a vote weighs, millinats; `repeated` says that its voter has voted on the step before.
+        """The weight of a vote, millinats; `repeated` says that its voter has voted on the step before.
 
-        What the voter said there is not looked at: `StepWeights` does that. An unknown voter weighs 0, and a vote
-        without a log-probability as much as the least of its voter's bins.
+        Whether it repeats the first choice is up to `StepWeights`. An unknown voter weighs 0, and a vote without a
+        log-probability as much as the lowest of its voter's bins.
         """
         known = self._named.get(voter)
         if known is None:
@@ -169,16 +172,17 @@ class Weights:
 
 @dataclass(slots=True)
 class StepWeights:
-    """Weighs the votes of one step in the order in which they are counted, by what each voter has said before.
+    """Weighs the votes of one step in the order in which they are counted.
 
-    `said` has for each voter the candidate of its first vote, or None after its second one, and that vote's weight.
+    weights: the weights of the run's voters.
+    said: by voter, the candidate of its first vote (None after its second) and that vote's weight.
     """
 
     weights: Weights
     said: dict[str, tuple[int | None, int]] = field(default_factory=dict)
 
     def weigh(self, voter: str, logprob: float | None, candidate: int) -> int:
-        """What the next vote weighs, millinats."""
+        """The weight of the next vote, millinats."""
         before = self.said.get(voter)
         if before is None:
             weight = self.weights.of(voter, logprob, repeated=False)

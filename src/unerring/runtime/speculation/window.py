@@ -107,6 +107,6 @@ class WindowStep:
 
     def lacking(self) -> list[int]:
         """Numbers of the samples that the step wants and that are not in flight."""
-        if self.question.step.told == self.question.step.asked:
+        if self.question.step.counted == self.question.step.asked:
             return []
         return [slot for slot in self.question.step.wanted() if slot not in self.asked]
