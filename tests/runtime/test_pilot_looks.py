@@ -32,10 +32,10 @@ def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
     chain = Hanoi(disks=12)
     found = piloted(chain, three_voters(chain), 12_000, in_flight=256)
     good, bad, better = ([step for step in found.troubles if step.voters[number].first_wrong] for number in range(3))
-    assert all(step.looked for step in good + better)
+    assert all(step.repeated for step in good + better)
     alone = [step for step in bad if step.voters[0].first_wrong is step.voters[2].first_wrong is False]
-    assert sum(step.looked for step in alone) <= MIN_REPEATED_STEPS
-    assert found.looked_share(1) < 0.1
+    assert sum(step.repeated for step in alone) <= MIN_REPEATED_STEPS
+    assert found.repeated_share(1) < 0.1
     assert found.steps > 1500
 
 
@@ -48,7 +48,7 @@ def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
         return virtually(acalibrate(chain, slow, 10**6, options=PilotOptions(in_flight=in_flight, clock=LoopClock())))
 
     alone = came(1)
-    assert alone.looked_share(1) < 0.5
+    assert alone.repeated_share(1) < 0.5
     assert counted(came(64)) == counted(alone)
 
 
@@ -66,7 +66,7 @@ def test_a_voter_that_errs_now_and_then_is_always_looked_at():
     chain = Hanoi(disks=12)
     found = piloted(chain, NoisySampler(chain.rehearse, p=0.85), 8000, in_flight=256)
     assert found.voters[0].wrong > 2 * MIN_REPEATED_STEPS
-    assert found.looked_share(0) == 1.0
+    assert found.repeated_share(0) == 1.0
 
 
 def test_without_a_truth_every_doubtful_step_is_looked_at_again():
@@ -78,4 +78,4 @@ def test_without_a_truth_every_doubtful_step_is_looked_at_again():
     found = piloted(Untold(400), Says(says), 9000)
     assert found.judged_by == "votes"
     assert len(found.troubles) > MIN_REPEATED_STEPS
-    assert all(step.looked for step in found.troubles)
+    assert all(step.repeated for step in found.troubles)

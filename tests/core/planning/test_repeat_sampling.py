@@ -71,10 +71,10 @@ def thinned(seed, steps_of_samples=30_000, bad=(0.5, 0.1)):
 def test_the_share_of_errors_that_were_looked_at_is_told():
     """Of each voter, on all steps where it erred, or where it alone did; 1 where it erred on none."""
     calibration = thinned(1)
-    alone, all_errors = calibration.looked_share(0, alone=True), calibration.looked_share(0)
+    alone, all_errors = calibration.repeated_share(0, alone=True), calibration.repeated_share(0)
     assert 0.0 < alone < all_errors < 0.2
     assert alone_shares(calibration) == [alone, 1.0]
-    assert calibration.looked_share(1) == blank(2).looked_share(0) == 1.0
+    assert calibration.repeated_share(1) == blank(2).repeated_share(0) == 1.0
 
 
 def test_a_step_is_noticed_as_far_as_errors_are_looked_at():

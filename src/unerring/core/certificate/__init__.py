@@ -1,5 +1,6 @@
-"""What the votes of a run say of its steps, while it goes on and after it, without a single right answer.
+"""The certificate of a run: what its votes say about wrong steps, during the run and after it, without a right answer.
 
-`patterns` counts how votes fell, `fitting` fits the model of `erring` to that, and `certificate` tells what it comes
-to; `weighed` does so where votes were weighed. `watch` holds a run against the plan that `expectations` read back.
+`vote_patterns` counts how votes fell. `error_model` is a model of how voters err, `fit` fits it to the patterns, and
+`certificate` reports what follows; `weighted_margins` replaces these where votes have weights. `dissent_alarm`
+compares a run with its plan, which `expectations` reads.
 """

@@ -1,11 +1,11 @@
-"""The certificate of a run: what its votes say of how many of its steps are wrong, and under which assumptions.
+"""The certificate of a run: how many of its steps are wrong, as far as its votes show, and under which assumptions.
 
-It is made from the journal alone, while a run goes on or after it, and without knowing a single right answer. The
-model is that of `unerring.core.certificate.error_model`, fitted by `unerring.core.certificate.fit`. Where votes were
-weighed, what they weighed says more, and is used instead (`unerring.core.certificate.weighted_margins`).
+It is computed from the journal alone, without a right answer, during a run or after it. The model is that of
+`unerring.core.certificate.error_model`, fitted by `unerring.core.certificate.fit`. Where votes have weights, these say
+more, and are used instead (`unerring.core.certificate.weighted_margins`).
 
-Where every step was decided by a single vote there is no disagreement to learn from, and nothing is certified. Then
-the plan's p, where there is one, says what is to be expected: of n_j votes by voter j, n_j (1 - p_j) wrong.
+Where every step was decided by a single vote there is no disagreement to learn from, and nothing is certified. The
+plan's p, if there is one, then gives the expected number: of n_j votes by voter j, n_j (1 - p_j) are wrong.
 """
 
 from collections import Counter
@@ -29,9 +29,9 @@ from unerring.core.certificate.vote_patterns import Pattern, PatternExample, Vot
 from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.voting.canonical import Json
 
-MAX_NEAREST = 10
-MAX_WRONG_SHARE = 0.4  # share of wrong votes from which on voting says little
-MIN_FIRST_VOTES = 100  # first votes, below which they say too little of a voter's p
+MAX_NEAREST = 10  # steps in a certificate
+MAX_WRONG_SHARE = 0.4  # of votes; above it voting means little
+MIN_FIRST_VOTES = 100  # fewer say too little about a voter's p
 
 WARN_SINGLE_VOTES = (
     "every step was decided by a single vote, which no other vote could contradict: votes certify nothing"
@@ -64,10 +64,15 @@ ASSUME_WINNERS_RIGHT = "winners are right: a voter's p is the share of its first
 
 @dataclass(frozen=True, slots=True)
 class CertifiedRun:
-    """What a certificate needs to know of a run besides its votes: voters by number, its plan, and alarms.
+    """What a certificate uses of a run besides its patterns of votes.
 
-    `leads` is there where votes were weighed. `ruled` steps were decided by people, and samples were set aside and
-    drawn again `redrawn` times: neither is among the votes. `inherited` steps were decided by another run.
+    voters: the names of voters, by number.
+    expected: what the plan expects.
+    leads: the margins of its steps, where votes have weights; else None.
+    alarms: alarms about dissent.
+    ruled: steps that people decided; their votes do not count.
+    redrawn: how often samples were set aside and drawn again; those set aside do not count.
+    inherited: steps that another run decided.
     """
 
     voters: Mapping[int, str]
@@ -79,19 +84,19 @@ class CertifiedRun:
     inherited: int = 0
 
     def planned(self, voter: int) -> tuple[float, float, float] | None:
-        """What the plan took a voter's p for: low, estimate, high."""
+        """The plan's p of a voter: low, estimate, high; None where it has none."""
         return self.expected.p.get(self.voters.get(voter, ""))
 
 
 def certificate_of(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Json]:
-    """The certificate as JSON data. The keys are stable and numbers finite; None stands for what cannot be said."""
-    told = _by_votes(patterns, run)
-    told["assumptions"] = [*_assumptions_on_people(run), *told["assumptions"]]
-    return told
+    """The certificate as JSON data. The keys are stable and numbers finite; None stands for what is not known."""
+    certificate = _by_votes(patterns, run)
+    certificate["assumptions"] = [*_assumptions_on_people(run), *certificate["assumptions"]]
+    return certificate
 
 
 def _assumptions_on_people(run: CertifiedRun) -> Iterator[str]:
-    """Assumptions of the certificate where people decided steps, or the run was forked from another."""
+    """Assumptions where people decided steps, or the run was forked from another."""
     if run.inherited:
         steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
         yield f"{steps} taken over from another run and assumed right; that run has the evidence"
@@ -138,11 +143,11 @@ def _by_votes(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Any]:
 
 
 def _estimate(steps: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> tuple[FittedErrorModel, bool]:
-    """The estimate, and whether it counts all voters as one: where that raises the log-likelihood by `REGION_NATS`.
+    """The fitted model, and whether it counts all voters as one, if that raises the likelihood by `REGION_NATS`.
 
-    Were they independent, they would look so in at most one of twenty runs (e^-3; the mean of a likelihood ratio under
-    the truth is 1), and then the certificate is too cautious. That several err alike on a step is seen only where
-    others outvote them.
+    If they were independent, that would happen in at most one of twenty runs (e^-3: under the truth the mean of a
+    likelihood ratio is 1), and the certificate would be too cautious. That several voters err alike on a step shows
+    only where others outvote them.
     """
     estimate = fit_error_model(PatternEvidence(steps, shares))
     if len(shares) > 1 and any(lost for lost, _ in shares.values()):
@@ -162,7 +167,7 @@ def _outlook_json(outlook: WrongStepOutlook | None, none_low: float, interval: t
 
 
 def _from_margins(leads: WeightedMargins, run: CertifiedRun, steps: int, alarms: list[Json]) -> dict[str, Json]:
-    """What weighed votes say. A voter's p is judged by first votes: further ones are cast where steps are hard."""
+    """The certificate from margins. A voter's p follows from first votes: others are cast on hard steps."""
     voters = {voter: leads.first.get(voter, (0, 0)) for voter in run.voters}
     p = {
         voter: 1.0 - (lost + 0.5) / (votes + 1.0)
@@ -181,13 +186,13 @@ def _from_margins(leads: WeightedMargins, run: CertifiedRun, steps: int, alarms:
 
 
 def _from_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list[Json]) -> dict[str, Json]:
-    """What can be said where no step had two votes."""
+    """The certificate where no step had two votes."""
     votes: Counter[int] = Counter()
     for pattern, count in steps.items():
         votes[pattern[0].voter] += count
     known = [(count, p) for voter, count in votes.items() if (p := run.planned(voter)) is not None]
     outlook, none_low, interval = None, float(not votes), (0, votes.total())
-    if run.inherited and not votes:  # nothing is known here of the steps that another run decided
+    if run.inherited and not votes:  # this journal shows nothing about the steps that another run decided
         none_low, interval = 0.0, (0, run.inherited)
     elif len(known) == len(votes):
         most, wrong, least = (sum(count * (1.0 - p[end]) for count, p in known) for end in range(3))
@@ -208,7 +213,7 @@ def _from_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list[Jso
 
 
 def _voter(run: CertifiedRun, voter: int, p: float | None, votes: int) -> dict[str, Json]:
-    """A voter's chance to vote rightly, the votes that it comes from, and what the plan took it for."""
+    """A voter's probability of a right vote, the number of votes that show it, and the plan's interval."""
     planned = run.planned(voter)
     return {
         "name": run.voters.get(voter, ""),
@@ -219,7 +224,7 @@ def _voter(run: CertifiedRun, voter: int, p: float | None, votes: int) -> dict[s
 
 
 def _nearest(examples: Iterable[tuple[float, PatternExample]]) -> list[Json]:
-    """The steps nearest to being wrong: most probably wrong, least margin, most rounds, most flags, first."""
+    """The steps nearest to being wrong: first by probability, then by margin, rounds and flags."""
     ranked = sorted(
         examples,
         key=lambda one: (-one[0], one[1].margin, -one[1].rounds, -one[1].flags, one[1].step),
@@ -239,10 +244,12 @@ def _nearest(examples: Iterable[tuple[float, PatternExample]]) -> list[Json]:
 
 def _assumptions(patterns: VotePatterns, voters: int, together: bool) -> list[Json]:
     first = ASSUME_COUNTED_AS_ONE if together else ASSUME_ONE_VOTER if voters == 1 else ASSUME_INDEPENDENT
-    told: list[Json] = [first, ASSUME_MOSTLY_RIGHT, ASSUME_BETA]
+    assumptions: list[Json] = [first, ASSUME_MOSTLY_RIGHT, ASSUME_BETA]
     if patterns.pooled_steps:
-        told.append(f"on {patterns.pooled_steps:,} steps voters are not distinguished: votes fell in too many ways")
-    return told
+        assumptions.append(
+            f"on {patterns.pooled_steps:,} steps voters are not distinguished: votes fell in too many ways"
+        )
+    return assumptions
 
 
 def _warnings(
@@ -256,7 +263,7 @@ def _warnings(
 
 
 def _outvoted(shares: Mapping[int, tuple[int, int]], run: CertifiedRun, variance: float = 1.0) -> Iterator[Json]:
-    """Voters that lost by three standard deviations more than the most that was planned."""
+    """Voters that lost three standard deviations more often than the plan allows."""
     for voter, (lost, count) in shares.items():
         planned = run.planned(voter)
         if planned is None:

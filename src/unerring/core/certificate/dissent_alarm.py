@@ -1,35 +1,34 @@
-"""An early warning where the share of steps with dissent leaves the band that was planned.
+"""An alarm for a share of steps with dissent outside the planned band.
 
-A model that is exchanged behind its name errs more often or less often; a cache that serves copies makes dissent
-vanish. Both show in how often a step has a vote against its winner, long before a wrong step is noticed.
+A model that is replaced under the same name errs more or less often; a cache that serves copies removes dissent. Both
+change how often a step has a vote against its winner, long before a wrong step is noticed.
 
-Each of two arms is a CUSUM (Page, Biometrika 41, 1954): the log-likelihood ratio of two dissent rates, summed over the
-steps, and set back to 0 whenever it falls below. The upper arm compares the band's high end h with twice it, the
-lower arm its low end l with half of it:
+There are two CUSUM tests (Page, Biometrika 41, 1954): the log-likelihood ratio of two dissent rates, summed over the
+steps, and set back to 0 whenever it falls below. The upper test compares the band's high end h with twice it, the
+lower one its low end l with half of it:
 
     S(n) = max(0, S(n-1) + x(n)),   x = ln(r1 / r0) for a step with dissent, ln((1 - r1) / (1 - r0)) for one without,
 
 with r0 = h and r1 = 2h above (at most halfway from h to 1), r0 = l and r1 = l/2 below. For a run of N steps the alarm
-is at S(n) >= ln(1000 N) nats.
+is raised at S(n) >= ln(1000 N) nats.
 
 Why a false alarm is improbable. S(n) is the largest of 0 and the sums x(i) + ... + x(n) over all starts i <= n. For
-one start, M(n) = exp(x(i) + ... + x(n)) is not negative. Where each step has dissent with a probability q inside the
-band, whatever the steps before it had, M is a supermartingale that starts at 1. Its mean factor in a step is
+one start, M(n) = exp(x(i) + ... + x(n)) is not negative. If each step has dissent with a probability q inside the
+band, whatever happened in the steps before it, M is a supermartingale that starts at 1. Its mean factor in a step is
 
     q r1/r0 + (1 - q) (1 - r1)/(1 - r0),
 
 which is 1 at q = r0, and below 1 on the band's side of r0. By Ville's inequality M ever reaches 1000 N with a
-probability of at most 1 / (1000 N). There are N starts, so that each arm sounds a false alarm in at most one of 1000
-runs.
+probability of at most 1 / (1000 N). There are N starts, so each test raises a false alarm in at most one of 1000 runs.
 
-What it assumes, and where it breaks: the band holds for each step given those before it. Steps that differ but come in
-no particular order are no trouble, since only their mean is then seen. A long stretch of steps that are harder than
-the plan has them on average sets off the upper arm though nothing has changed but the steps. A run that goes on beyond
-N steps has more chances of a false alarm, in proportion.
+Assumption: the band holds for each step given those before it. Steps may differ if they come in no particular order,
+because only their mean matters then. It breaks for a long stretch of steps that are harder than the plan's average: it
+sets off the upper test although only the steps have changed. A run of more than N steps has false alarms more often,
+in proportion.
 
-How soon it comes: at a rate r of dissent the sum grows by r ln(r1/r0) + (1 - r) ln((1 - r1)/(1 - r0)) a step. Where
-the rate has doubled that is about 0.39 h, and the alarm comes after about ln(1000 N) / (0.39 h) steps: 13,000 of a
-million for h = 0.004. Where dissent has vanished it takes 2 ln(1000 N) / l steps.
+How soon it comes: at a rate r of dissent the sum grows by r ln(r1/r0) + (1 - r) ln((1 - r1)/(1 - r0)) a step. If the
+rate has doubled that is about 0.39 h, and the alarm comes after about ln(1000 N) / (0.39 h) steps: 13,000 of a million
+for h = 0.004. If dissent has vanished it takes 2 ln(1000 N) / l steps.
 """
 
 from dataclasses import dataclass
@@ -37,16 +36,21 @@ from math import log, log1p
 
 from unerring.core.certificate.expectations import Expectations
 
-FALSE_ALARM_PROBABILITY = 1 / 1000  # of an arm, in a whole run
-MIN_DISSENT_RATE = 1e-6  # a band that ends lower is taken to end here
+FALSE_ALARM_PROBABILITY = 1 / 1000  # of each test, over a whole run
+MIN_DISSENT_RATE = 1e-6  # a band whose high end is lower ends here
 DEFAULT_STEPS = 1_000_000  # where the plan does not say how many
 
 
 @dataclass(frozen=True, slots=True)
 class DissentAlarm:
-    """Dissent left the planned band: most probably from step `since` on; it was noticed at step `at`.
+    """Dissent left the planned band.
 
-    Of the `steps` steps from `since` to `at`, `dissents` had a vote against their winner.
+    above: whether there was more of it than planned, else less.
+    since: the step at which it most probably began.
+    at: the step at which it was noticed.
+    steps: the number of steps from `since` to `at`.
+    dissents: those of them with a vote against their winner.
+    band: the planned shares, low and high.
     """
 
     above: bool
@@ -58,7 +62,7 @@ class DissentAlarm:
 
     @property
     def sentence(self) -> str:
-        """The alarm for people, on one line."""
+        """The alarm as one line."""
         low, high = self.band
         asked = "has the model changed?" if self.above else "has the model changed, or does a cache answer?"
         return (
@@ -72,7 +76,7 @@ def _percent(share: float) -> str:
 
 
 class DissentWatch:
-    """Watches a run's steps in order, at the same small cost for each. `alarms` has at most one of each arm."""
+    """Watches the steps of a run in order. `alarms` has at most one alarm of each of the two tests."""
 
     def __init__(self, band: tuple[float, float], steps: int, first: int = 0) -> None:
         """Watch up to `steps` steps, numbered from `first`, for dissent outside the band (low, high) of shares."""
@@ -81,39 +85,39 @@ class DissentWatch:
         self._next = first
         low, high = band[0], max(band[1], MIN_DISSENT_RATE)
         limit = log(steps) - log(FALSE_ALARM_PROBABILITY)
-        self._arms: list[_Arm] = []
+        self._tests: list[_CusumTest] = []
         if high < 1.0:
-            self._arms.append(_Arm(True, high, min(2.0 * high, (1.0 + high) / 2.0), limit))
+            self._tests.append(_CusumTest(True, high, min(2.0 * high, (1.0 + high) / 2.0), limit))
         if low > 0.0:
-            self._arms.append(_Arm(False, low, low / 2.0, limit))
+            self._tests.append(_CusumTest(False, low, low / 2.0, limit))
 
     def add(self, dissented: bool) -> DissentAlarm | None:
-        """Count the next step; returns the alarm that it sets off, if it does."""
+        """Count the next step; returns the alarm that it raises, if any."""
         step = self._next
         self._next += 1
         alarm = None
-        for arm in self._arms:
-            if arm.reaches(dissented):
-                alarm = DissentAlarm(arm.above, step + 1 - arm.steps, step, arm.steps, arm.dissents, self._band)
+        for test in self._tests:
+            if test.reaches(dissented):
+                alarm = DissentAlarm(test.above, step + 1 - test.steps, step, test.steps, test.dissents, self._band)
         if alarm is not None:
-            self._arms = [arm for arm in self._arms if arm.above is not alarm.above]
+            self._tests = [test for test in self._tests if test.above is not alarm.above]
             self.alarms.append(alarm)
         return alarm
 
 
-class _Arm:
+class _CusumTest:
     __slots__ = ("above", "agreed", "dissented", "dissents", "limit", "steps", "sum")
 
     def __init__(self, above: bool, planned: float, changed: float, limit: float) -> None:
         self.above = above
-        self.dissented = log(changed / planned)  # what a step adds to the sum
+        self.dissented = log(changed / planned)  # added to the sum by a step with dissent
         self.agreed = log1p(-changed) - (log1p(-planned) if planned < 1.0 else log(MIN_DISSENT_RATE))
         self.limit = limit
         self.sum = 0.0
         self.steps = self.dissents = 0  # since the sum was last 0
 
     def reaches(self, dissented: bool) -> bool:
-        """Count a step; whether the sum has reached the limit."""
+        """Count a step; returns whether the sum has reached the limit."""
         total = self.sum + (self.dissented if dissented else self.agreed)
         if total <= 0.0:
             if self.steps:
@@ -127,5 +131,5 @@ class _Arm:
 
 
 def watch_of(expected: Expectations, first: int = 0) -> DissentWatch | None:
-    """The watch that a plan calls for, from step `first` on; None where it names no band of dissent."""
+    """The watch for a plan, from step `first` on; None where the plan has no band of dissent."""
     return None if expected.dissent is None else DissentWatch(expected.dissent, expected.steps or DEFAULT_STEPS, first)

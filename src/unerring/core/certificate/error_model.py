@@ -1,6 +1,6 @@
-"""How a run's voters err, and what the votes of its steps then say: the model behind a run's certificate.
+"""The error model behind a certificate: how voters err, and how probably a step with given votes is wrong.
 
-On each step voter j is wrong with a chance q_j that is drawn for the step alone,
+On each step voter j is wrong with a probability q_j that is drawn for the step alone,
 
     q_j ~ Beta(mu_j c, (1 - mu_j) c),
 
@@ -9,25 +9,25 @@ w wrong votes of n by voter j have the likelihood (beta-binomial; Skellam, J. R.
 
     B(mu_j c + w, (1 - mu_j) c + n - w) / B(mu_j c, (1 - mu_j) c).
 
-Wrong votes on a step agree or scatter. After n of them the next one goes to a wrong choice that has had a of them with
-a chance of a / (n + theta), and to a new one with theta / (n + theta) (Ewens, Theor. Popul. Biol. 3, 1972): at theta =
-0 all agree. That s of them agree, and o others went elsewhere, each for its own, has the chance
+Wrong votes on a step agree or scatter. After n of them the next one goes to a wrong choice that has a of them with
+probability a / (n + theta), and to a new one with theta / (n + theta) (Ewens, Theor. Popul. Biol. 3, 1972): at theta =
+0 all agree. That s of them agree, and o others went to a choice of their own each, has the probability
 
     theta^(1 + o) Gamma(s) Gamma(theta) / Gamma(theta + s + o).
 
-L, that of a candidate being right, is the product of this and of all voters' beta-binomials, where the votes that went
-elsewhere are the wrong ones. When voting stops depends on the votes alone, so it does not enter. The right choice is
-the winner or the runner-up:
+L, the likelihood that a candidate is right, is the product of this and of all voters' beta-binomials, with the votes
+for other candidates as the wrong ones. When voting stops depends on the votes alone, so it does not enter. The right
+choice is the winner or the runner-up:
 
     P(the step is wrong) = L(runner-up) / (L(winner) + L(runner-up)),
 
-where a step without dissent has a runner-up that nobody voted for. For one voter, c -> infinity and wrong votes that
-all agree this is 1 / (1 + (p/q)^margin), the gambler's ruin (paper, section 3).
+where a step without dissent has a runner-up without votes. For one voter, c -> infinity and wrong votes that all agree
+this is 1 / (1 + (p/q)^margin), the gambler's ruin (paper, section 3).
 
-Where it breaks. Where wrong votes agree, swapping right and wrong leaves every likelihood as it is: that voters are
-right more often than not is assumed, never seen. A single voter that is wrong each time it is asked on a step leaves
-no trace there; such steps are only inferred from those on which it is wrong half of the time, by the form of the beta
-distribution. Voters whose errors have a common cause are not independent. The spread c is that of all voters alike.
+Where it breaks. If wrong votes agree, swapping right and wrong leaves every likelihood the same: that voters are right
+more often than not is assumed, never observed. A single voter that is always wrong on a step leaves no trace there;
+such steps are only inferred from those on which it is wrong half of the time, by the form of the beta distribution.
+Voters whose errors have a common cause are not independent. The spread c is the same for all voters.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,9 +37,12 @@ from math import exp, inf, lgamma, log, log1p
 from unerring.core.certificate.vote_patterns import ALL_VOTERS, Pattern, VoterTally, cast_votes
 from unerring.core.voting.odds import loss_probability_of
 
-PRIOR_STEPS, PRIOR_VOTES = 2, 24
-MIN_MEAN = 1e-15
-MIN_LOG_THETA = -7.0  # ln theta
+PRIOR_STEPS, PRIOR_VOTES = (
+    2,
+    24,
+)  # steps, and right votes on each after an error, that the prior on the spread stands for
+MIN_MEAN = 1e-15  # probability of a wrong vote
+MIN_LOG_THETA = -7.0  # ln theta of the search; its largest is 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,11 @@ class ErrorModel:
 
     @property
     def concentration(self) -> float:
-        """c, in votes: as many would have to be known of a step to tell as much of its q as the steps in all do."""
+        """c, in votes: a prior of so many votes on each step."""
         return 1.0 / self.repeat - 1.0
 
     def again(self, voter: int) -> float:
-        """The chance that a voter is wrong on a step where it has been wrong once: (mu c + 1) / (c + 1)."""
+        """The probability that a voter is wrong on a step where it was wrong once: (mu c + 1) / (c + 1)."""
         return self.means[voter] + (1.0 - self.means[voter]) * self.repeat
 
 
@@ -96,9 +99,9 @@ def _log_rising(a: float, votes: int) -> list[float]:
 
 
 def scatter_likelihoods(won: int, second: int, other: int, theta: float) -> tuple[float, float]:
-    """The log-likelihoods (nats) of how the wrong votes fell, if the winner is right and if the runner-up is.
+    """The log-likelihoods (nats) of how wrong votes fell, if the winner is right and if the runner-up is.
 
-    At theta = 0 wrong votes agree, and what fell elsewhere says nothing.
+    At theta = 0 wrong votes agree, and votes for other choices say nothing.
     """
     if theta == 0.0:
         return 0.0, 0.0
@@ -112,7 +115,7 @@ def _ewens(agreed: int, other: int, theta: float) -> float:
 
 
 def wrong_probability(pattern: Pattern, erring: ErrorModel) -> float:
-    """The chance that a step was decided wrongly, given its votes and how voters err."""
+    """The probability that a step was decided wrongly, given its votes and how voters err."""
     winner, runner_up = scatter_likelihoods(*cast_votes(pattern), erring.scatter)
     for if_winner, if_runner_up in likelihoods_of(pattern, erring):
         winner += if_winner
@@ -122,24 +125,24 @@ def wrong_probability(pattern: Pattern, erring: ErrorModel) -> float:
 
 @dataclass(frozen=True, slots=True)
 class WrongStepOutlook:
-    """What is to be expected of a run's steps: how many are wrong, and the probability that none is."""
+    """The expected number of wrong steps of a run, and the probability that there is none."""
 
     wrong: float
     none: float
 
 
 class PatternEvidence:
-    """The patterns of a run's steps, and how well ways of erring explain them.
+    """The patterns of a run's steps, and how well an error model explains them.
 
-    How often voters err, compared with each other, and how far wrong votes scatter is kept here and corrected as the
+    How often voters err compared with each other, and how far wrong votes scatter, is kept here and corrected as the
     rest becomes known; a search moves all voters together (`unerring.core.certificate.fit`).
     """
 
     def __init__(self, patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> None:
-        """`shares` has each voter's votes against the winner and its votes, on steps that had several."""
+        """`shares` has each voter's votes against the winner and its votes, on steps with several votes."""
         self.steps = patterns
         self._cast = [cast_votes(pattern) for pattern in patterns]
-        places: dict[VoterTally, int] = {}  # patterns share their parts: what these come to is worked out once for all
+        places: dict[VoterTally, int] = {}  # each part is computed once, since patterns share parts
         self._places = [tuple([places.setdefault(part, len(places)) for part in pattern]) for pattern in patterns]
         self._parts = list(places)
         named = {part.voter for part in self._parts}
@@ -151,10 +154,10 @@ class PatternEvidence:
         self._scatter(self._likely_scatter([(0.0, -inf)] * len(patterns)))
 
     def erring(self, shift: float, repeat: float) -> ErrorModel:
-        """The parameters at a place of the search.
+        """The error model at a place of the search.
 
-        `shift` moves the log-odds of mu (1 - repeat), which is about the share of votes with dissent. The votes show
-        that well whatever `repeat` is, so that the best shift hardly depends on it.
+        `shift` moves the log-odds of mu (1 - repeat), which is about the share of votes with dissent. Votes show that
+        share well whatever `repeat` is, so the best shift hardly depends on it.
         """
         factor = exp(min(shift, 100.0)) / (1.0 - repeat)
         means = {voter: factor * odds / (1.0 + factor * odds) for voter, odds in self._odds.items()}
@@ -163,11 +166,11 @@ class PatternEvidence:
         return ErrorModel(means, repeat, self._theta)
 
     def log_likelihood(self, erring: ErrorModel) -> float:
-        """Of all steps, with the priors; nats. Minus infinity where votes are wrong more often than right.
+        """The log-likelihood of all steps, with priors, nats; minus infinity if votes are mostly wrong.
 
-        Weak priors stand in where votes say nothing. On the mean: half an error in all (the square root of mu,
-        Jeffreys' prior for the rate of a rare event). On the spread: errors scatter over steps, as if on two further
-        steps a voter that had erred once had then been right 24 times, which has a chance of c / (c + 24) where errors
+        Weak priors apply where votes say nothing. On the mean: half an error in all (the square root of mu, Jeffreys'
+        prior for the rate of a rare event). On the spread: errors scatter over steps, as if on two further steps a
+        voter that had erred once had then been right 24 times, which has a probability of c / (c + 24) where errors
         are rare.
         """
         mean = self.mean(erring.means.__getitem__)
@@ -183,7 +186,7 @@ class PatternEvidence:
         return total
 
     def chances(self, erring: ErrorModel, agreed: bool = False) -> list[float]:
-        """For each pattern, in their order, the chance that a step is wrong if voters err so.
+        """For each pattern, in order, the probability that a step is wrong if voters err so.
 
         `agreed` takes all wrong votes of a step to agree, which is the worst case.
         """
@@ -191,20 +194,20 @@ class PatternEvidence:
         return [loss_probability_of(winner - runner_up) for winner, runner_up in self._likelihoods(erring, terms)]
 
     def outlook(self, chances: Sequence[float]) -> WrongStepOutlook:
-        """What the steps come to if those of each pattern are wrong with these chances."""
+        """The expected number of wrong steps, given the probability for each pattern."""
         each = list(zip(self.steps.values(), chances, strict=True))
         log_none = sum(steps * log1p(-chance) if chance < 1.0 else -inf for steps, chance in each)
         return WrongStepOutlook(sum(steps * chance for steps, chance in each), exp(log_none))
 
     def mean(self, of: Callable[[int], float]) -> float:
-        """The mean of something over all votes that could be contradicted, by their voters."""
+        """The mean of a quantity of voters over all votes on steps with several votes."""
         return sum(of(voter) * count for voter, count in self.votes.items()) / sum(self.votes.values())
 
     def correct(self, erring: ErrorModel) -> bool:
-        """Make the rest agree with an estimate; whether anything changed by so much that it is worth a new one.
+        """Adapt the rest to an estimate; returns whether anything changed enough for a new estimate.
 
-        A vote that lost was right where the step was decided wrongly: voters are compared by how often each was
-        probably wrong, a step of expectation maximization (Dempster, Laird and Rubin, 1977).
+        A vote that lost was right if the step was decided wrongly: voters are compared by how often each was probably
+        wrong, a step of expectation maximization (Dempster, Laird and Rubin, 1977).
         """
         theta = self._likely_scatter(list(self._likelihoods(erring, None)))
         chances = self.chances(erring)
@@ -216,7 +219,7 @@ class PatternEvidence:
                     wrong[voter] += steps * (other + second + chance * (won - second))
         odds = {v: _smoothed(wrong[v], votes[v]) if votes[v] else before for v, before in self._odds.items()}
         moved = [log(odds[voter] / before) for voter, before in self._odds.items()]
-        together = sum(moved) / len(moved)  # which a search finds without this
+        together = sum(moved) / len(moved)  # a search finds that by itself
         if max(abs(one - together) for one in moved) < 0.005 and abs(log(theta / self._theta)) < 0.02:
             return False
         self._odds = odds
@@ -226,7 +229,7 @@ class PatternEvidence:
     def _likelihoods(
         self, erring: ErrorModel, terms: Sequence[tuple[float, float]] | None
     ) -> Iterator[tuple[float, float]]:
-        """For each pattern, the log-likelihoods (nats) of the winner and of the runner-up being right."""
+        """For each pattern, the log-likelihoods (nats) that the winner and that the runner-up is right."""
         each = likelihoods_of(self._parts, erring)
         for i, places in enumerate(self._places):
             winner, runner_up = (0.0, 0.0) if terms is None else terms[i]
@@ -241,9 +244,9 @@ class PatternEvidence:
         self._terms = [scatter_likelihoods(*cast, theta) for cast in self._cast]
 
     def _likely_scatter(self, known: Sequence[tuple[float, float]]) -> float:
-        """The theta of greatest likelihood, given what else speaks for each pattern's winner and its runner-up.
+        """The theta of greatest likelihood, given the other log-likelihoods of each pattern.
 
-        With a prior as if one further pair of wrong votes had agreed: where nothing shows scatter, there is none.
+        The prior is as if one further pair of wrong votes had agreed: where nothing shows scatter, there is none.
         """
 
         def height(spot: float) -> float:
@@ -258,12 +261,12 @@ class PatternEvidence:
 
         spot, step = 0.0, 4.0
         while step > 0.01:
-            beside = [place for place in (spot - step, spot + step) if MIN_LOG_THETA <= place <= -MIN_LOG_THETA]
-            spot = max((spot, *beside), key=height)
+            others = [place for place in (spot - step, spot + step) if MIN_LOG_THETA <= place <= -MIN_LOG_THETA]
+            spot = max((spot, *others), key=height)
             step /= 2.0
         return exp(spot)
 
 
 def _smoothed(wrong: float, votes: float) -> float:
-    """The odds of a share, with half a case of each kind besides."""
+    """The odds of a share, with half a case added on each side."""
     return (wrong + 0.5) / (votes - wrong + 0.5)

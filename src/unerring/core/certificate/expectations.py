@@ -1,4 +1,4 @@
-"""What a run's plan led one to expect, read from its journal with suspicion: what is not there is None or left out."""
+"""What a run's plan expects, read from its journal with suspicion: a part in another form counts as missing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,16 +6,16 @@ from typing import TypeGuard
 
 from unerring.core.voting.canonical import Json
 
-MAX_STEPS = 1 << 62
+MAX_STEPS = 1 << 62  # a plan that names more counts as one without a number of steps
 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What is used of a plan once a run is under way.
+    """The parts of a plan that are used once a run goes on.
 
-    `steps` is how many steps were planned, `p` the interval (low, estimate, high) of each voter's chance to vote
-    rightly, by its name, and `dissent` the band (low, high) in which the share of steps with a vote against the winner
-    was to be.
+    steps: the number of steps planned.
+    p: by the voter's name, the interval (low, estimate, high) of its probability of a right vote.
+    dissent: the band (low, high) of the share of steps with a vote against the winner.
     """
 
     steps: int | None = None
@@ -24,9 +24,9 @@ class Expectations:
 
 
 def expectations_from(plan: Mapping[str, Json] | None) -> Expectations:
-    """Read a journal's plan. A part that is not of the form it should have is as one that is not there.
+    """Read a journal's plan. A part that is not in the expected form counts as missing.
 
-    A plan is kept for information: no part of it decides anything, so none of it can make a journal unreadable.
+    A plan decides nothing, so no part of it can make a journal unreadable.
     """
     if plan is None:
         return Expectations()
@@ -45,7 +45,7 @@ def expectations_from(plan: Mapping[str, Json] | None) -> Expectations:
 
 
 def _ascending(values: Json, count: int) -> list[float] | None:
-    """So many probabilities, none below the one before it; None for anything else."""
+    """A list of `count` probabilities in ascending order; None for anything else."""
     if not isinstance(values, list) or len(values) != count:
         return None
     numbers = [float(value) for value in values if _is_probability(value)]

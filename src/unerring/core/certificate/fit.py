@@ -1,18 +1,17 @@
-"""Fitting how voters err to how a run's votes fell: an average over what the votes leave possible, and an interval.
+"""Fit the error model to a run's votes: an average over what the votes leave plausible, and an interval.
 
-Two numbers are fitted: a shift on the log-odds of all voters' errors, and `repeat`, which tells how much chances
-vary between steps (`unerring.core.certificate.error_model`). The ratios between voters come from how often each was
-outvoted, corrected by the fit itself for votes that were outvoted though right; how far wrong votes scatter comes
-from how they fell, in turn with the rest.
+Two numbers are fitted (`unerring.core.certificate.error_model`): a shift of the log-odds of all voters' errors, and
+`repeat`, which says how much error probabilities vary between steps. The ratios between voters follow from how often
+each was outvoted, corrected by the fit for votes that were outvoted though right; how far wrong votes scatter follows
+from how they fell, alternating with the rest.
 
-Estimates are means over both parameters, each place weighed by its likelihood: by Laplace's method along the shift
-(three nodes of Gauss and Hermite), by a sum along `repeat`, on which the prior is even but for that of
-`PatternEvidence`. Where votes say little, that is higher, and more sober, than the place of greatest likelihood alone
-would have it.
+Estimates are means over both parameters, weighted by likelihood: by Laplace's method along the shift (three nodes of
+Gauss and Hermite), by a sum along `repeat`, with a flat prior on its logarithm apart from that of `PatternEvidence`.
+Where votes say little, the mean is higher, so more cautious, than the place of greatest likelihood.
 
-The interval. While the likelihood is within 3.0 nats of its greatest value (half the 0.95 quantile of chi-squared with
-two degrees of freedom; Wilks 1938), the expected number of wrong steps goes from `low` to `high`. Given the
-parameters, the number itself is a sum of independent events, and scatters no more than a Poisson variable of that mean
+The interval. While the log-likelihood is within 3.0 nats of its greatest value (half the 0.95 quantile of chi-squared
+with two degrees of freedom; Wilks 1938), the expected number of wrong steps goes from `low` to `high`. Given the
+parameters, the number itself is a sum of independent events, and varies at most as a Poisson variable of that mean
 (Hoeffding 1956). Its quantiles of 2.5 % at `low` and of 97.5 % at `high` are the interval, which is rather too wide
 than too narrow.
 """
@@ -24,21 +23,25 @@ from math import exp, inf, lgamma, log, sqrt
 from unerring.core.certificate.error_model import ErrorModel, PatternEvidence, WrongStepOutlook
 from unerring.core.certificate.vote_patterns import Pattern, VoterTally, cast_votes
 
-REGION_NATS = 3.0  # nats: the region of the interval
-AVERAGED_NATS = 6.0  # nats: what is less likely by as much is not averaged over
+REGION_NATS = 3.0  # below the greatest log-likelihood: the region of the interval
+AVERAGED_NATS = 6.0  # below it, parameters are left out of the average
 MAX_REPEAT = 0.98
-SLOPE_STEP = 0.05  # of the shift, for slopes
-HERMITE_NODES = ((-sqrt(3.0), 1 / 6), (0.0, 2 / 3), (sqrt(3.0), 1 / 6))
+SLOPE_STEP = 0.05  # of the shift, for numerical slopes
+HERMITE_NODES = ((-sqrt(3.0), 1 / 6), (0.0, 2 / 3), (sqrt(3.0), 1 / 6))  # place in deviations, weight
 
 
 @dataclass(frozen=True, slots=True)
 class FittedErrorModel:
-    """What a run's votes say of its voters and of its steps: means over all that they leave possible.
+    """The fitted model: means over all parameters that the votes leave plausible.
 
-    `wrong` is each voter's chance to vote wrongly, by its number, `mean_wrong` that of a vote, and `again` the chance
-    that a voter which was wrong once on a step is wrong there again. `chances` are those of a step to be wrong, by its
-    pattern. `low` and `high` are the ends of the region of likely parameters; at the high one all wrong votes of a
-    step are taken to agree. `height` is the greatest likelihood (nats), by which models of the same votes compare.
+    wrong: by voter, its probability of a wrong vote.
+    mean_wrong: the probability that a vote is wrong.
+    again: the probability that a voter that was wrong once on a step is wrong there again.
+    chances: by pattern, the probability that a step is wrong.
+    outlook: the expected number of wrong steps.
+    low, high: the outlook at the ends of the region of plausible parameters; at `high` all wrong votes of a step
+        agree.
+    height: the greatest log-likelihood, nats, by which models of the same votes are compared.
     """
 
     wrong: Mapping[int, float]
@@ -51,12 +54,12 @@ class FittedErrorModel:
     height: float = -inf
 
     def interval(self) -> tuple[int, int]:
-        """The number of wrong steps is outside of these with a probability of at most 5 %."""
+        """The number of wrong steps lies outside this interval with a probability of at most 5 %."""
         return poisson_quantile(self.low.wrong, 0.025), poisson_quantile(self.high.wrong, 0.975)
 
 
 def fit_error_model(evidence: PatternEvidence) -> FittedErrorModel:
-    """Fit how voters err to the evidence. It must have a step with two votes or more."""
+    """Fit the model to the evidence, which must have a step with two votes or more."""
     search = _Search(evidence)
     best = search.best()
     for _ in range(8):
@@ -66,19 +69,19 @@ def fit_error_model(evidence: PatternEvidence) -> FittedErrorModel:
         best = search.best(best)
     region = [evidence.erring(*place) for place in search.region(best)]
     estimate = _averaged(evidence, search.weighed())
-    around = [estimate.outlook]
+    outlooks = [estimate.outlook]
     for agreed in (False, True):
-        around += [evidence.outlook(evidence.chances(erring, agreed)) for erring in region]
+        outlooks += [evidence.outlook(evidence.chances(erring, agreed)) for erring in region]
     return replace(
         estimate,
         height=best.height,
-        low=WrongStepOutlook(min(one.wrong for one in around), max(one.none for one in around)),
-        high=WrongStepOutlook(max(one.wrong for one in around), min(one.none for one in around)),
+        low=WrongStepOutlook(min(one.wrong for one in outlooks), max(one.none for one in outlooks)),
+        high=WrongStepOutlook(max(one.wrong for one in outlooks), min(one.none for one in outlooks)),
     )
 
 
 def pooled_evidence(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[int, int]]) -> PatternEvidence:
-    """The same votes as evidence of a single voter, number 0, as if a step were equally hard for all."""
+    """The same votes as those of a single voter, number 0, as if a step were equally hard for all."""
     steps: dict[Pattern, int] = {}
     for pattern, count in patterns.items():
         one = single_voter_pattern(pattern)
@@ -94,7 +97,7 @@ def single_voter_pattern(pattern: Pattern) -> Pattern:
 
 
 def _averaged(evidence: PatternEvidence, weighed: Iterable[tuple[float, ErrorModel]]) -> FittedErrorModel:
-    """The means; the region is still to be put in."""
+    """The means over weighted parameters; the region is added later."""
     chances, none, again = [0.0] * len(evidence.steps), 0.0, 0.0
     wrong = dict.fromkeys(evidence.votes, 0.0)
     for weight, erring in weighed:
@@ -111,7 +114,13 @@ def _averaged(evidence: PatternEvidence, weighed: Iterable[tuple[float, ErrorMod
 
 @dataclass(frozen=True, slots=True)
 class _LikelihoodPeak:
-    """The greatest likelihood at one value of `repeat`, e^spot: its height, its shift, and how wide the peak is."""
+    """The greatest likelihood at one value of `repeat`.
+
+    spot: the logarithm of `repeat`.
+    height: the log-likelihood, nats.
+    shift: the shift at which it is reached.
+    width: the width of the peak along the shift.
+    """
 
     spot: float
     height: float
@@ -124,22 +133,22 @@ class _LikelihoodPeak:
 
     @property
     def mass(self) -> float:
-        """The logarithm of the likelihood around the peak, for a unit of `spot`."""
+        """The logarithm of the integral of the likelihood over the peak, for a unit of `spot`."""
         return self.height + log(self.width) + self.spot
 
 
 class _Search:
-    """The search for the likely parameters."""
+    """Searches for the likely parameters."""
 
     def __init__(self, evidence: PatternEvidence) -> None:
         self._evidence = evidence
         self._known: dict[float, _LikelihoodPeak] = {}
-        # a spread far below the chance of an error itself is none
+        # a spread far below the probability of an error makes no difference
         least = min(evidence.erring(0.0, 1e-6).means.values())
         self._lowest, self._highest = log(max(1e-12, min(0.01, 1e-3 * least))), log(MAX_REPEAT)
 
     def best(self, start: _LikelihoodPeak | None = None) -> _LikelihoodPeak:
-        """The place of greatest likelihood: found on a coarse grid or near `start`, then closed in on."""
+        """The place of greatest likelihood: from a coarse grid or near `start`, then refined."""
         step = (self._highest - self._lowest) / 10
         for i in range(11) if start is None else ():
             self._profile(self._lowest + step * i)
@@ -148,7 +157,7 @@ class _Search:
         return self._closed_in(lambda place: place.height, step, 0.03)
 
     def region(self, best: _LikelihoodPeak) -> list[tuple[float, float]]:
-        """Places all around the region within `REGION_NATS` of the best one, as (shift, repeat)."""
+        """Places along the boundary of the region within `REGION_NATS` of the best one, as (shift, repeat)."""
         floor = best.height - REGION_NATS
         ends = [self._end(lambda place: place.height - floor, best, sign) for sign in (-1, 1)]
         spots = {best.spot + (end - best.spot) * part for end in ends for part in (0.0, 0.4, 0.7, 0.9, 1.0)}
@@ -156,31 +165,31 @@ class _Search:
         return [(self._side(place, sign, floor), place.repeat) for place in places for sign in (-1, 1)]
 
     def weighed(self) -> list[tuple[float, ErrorModel]]:
-        """Parameters all over what is possible, and the weight of each; weights sum to 1."""
+        """Parameters that cover what is plausible, each with its weight; weights sum to 1."""
         best = self._closed_in(lambda place: place.mass, 1.0, 0.2)
         floor = best.mass - AVERAGED_NATS
         low, high = (self._end(lambda place: place.mass - floor, best, sign) for sign in (-1, 1))
         places = [self._profile(low + (high - low) * i / 12) for i in range(13)]
         most = max(place.mass for place in places)
-        found = []
+        weighted = []
         for place in places:
             for offset, share in HERMITE_NODES:
                 weight = share * exp(place.mass - most)
-                found.append((weight, self._evidence.erring(place.shift + offset * place.width, place.repeat)))
-        total = sum(weight for weight, _ in found)
-        return [(weight / total, erring) for weight, erring in found]
+                weighted.append((weight, self._evidence.erring(place.shift + offset * place.width, place.repeat)))
+        total = sum(weight for weight, _ in weighted)
+        return [(weight / total, erring) for weight, erring in weighted]
 
     def _closed_in(self, of: Callable[[_LikelihoodPeak], float], step: float, least: float) -> _LikelihoodPeak:
-        """The place where something is greatest, from the best place known and steps that become ever smaller."""
+        """The place where a quantity is greatest, refined from the best place known by ever smaller steps."""
         best = max(self._known.values(), key=of)
         while step > least:
             step /= 2.0
-            beside = [self._profile(self._inside(best.spot + offset)) for offset in (-step, step)]
-            best = max((best, *beside), key=of)
+            others = [self._profile(self._inside(best.spot + offset)) for offset in (-step, step)]
+            best = max((best, *others), key=of)
         return best
 
     def _end(self, above: Callable[[_LikelihoodPeak], float], best: _LikelihoodPeak, sign: int) -> float:
-        """How far a function of the place stays above zero on one side of the best place."""
+        """The last `spot` on one side of the best place where a quantity is above zero."""
         inside = best.spot
         end = self._lowest if sign < 0 else self._highest
         beyond = sorted((spot for spot in (*self._known, end) if sign * (spot - inside) > 0), key=lambda s: sign * s)
@@ -222,7 +231,7 @@ class _Search:
                 (after - before) / (2 * SLOPE_STEP),
                 (after - 2 * height + before) / (SLOPE_STEP * SLOPE_STEP),
             )
-            if after == -inf:  # at the end of what is allowed: votes are right more often than not
+            if after == -inf:  # the boundary of what is allowed: votes are right more often than not
                 slope, bend = (height - before) / SLOPE_STEP, 0.0
             width = 1.0 / sqrt(-bend) if bend < -0.1 else 3.0
             move = max(-1.0, min(1.0, slope * width * width))
@@ -237,7 +246,7 @@ class _Search:
         return place
 
     def _side(self, place: _LikelihoodPeak, sign: int, floor: float) -> float:
-        """Where the likelihood falls through the floor on one side of a peak, by halving."""
+        """The shift on one side of a peak where the likelihood falls below the floor, by bisection."""
         inside, outside = 0.0, min(60.0, place.width * sqrt(2.0 * max(0.0, place.height - floor)))
         while self._height(place.shift + sign * outside, place.repeat) > floor and outside < 60.0:
             inside, outside = outside, outside * 1.5 + 1e-3
@@ -253,7 +262,7 @@ class _Search:
 def poisson_quantile(mean: float, share: float) -> int:
     """The least number that a Poisson variable exceeds with a probability of at most 1 - share.
 
-    Summed from the mode outwards, so that any mean will do; it takes about ten times its square root of terms.
+    Summed from the mode outwards, so any mean works; it takes about ten times its square root of terms.
     """
     if mean <= 0.0:
         return 0

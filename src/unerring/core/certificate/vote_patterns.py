@@ -1,4 +1,4 @@
-"""How the votes of a run's steps fell, by voter: what its certificate is made from, in a bounded amount of memory."""
+"""Patterns of votes: how the votes of a run's steps fell, by voter, counted in bounded memory."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,15 +7,21 @@ from typing import NamedTuple
 
 from unerring.core.journal.decided_step import DecidedStep
 
-MAX_SEQUENCES = 128
-MAX_PATTERNS = 256
-MAX_POOLED = 128
-MAX_EXAMPLES = 10
+MAX_SEQUENCES = 128  # of voters, on unanimous steps
+MAX_PATTERNS = 256  # by voter
+MAX_POOLED = 128  # with all voters as one
+MAX_EXAMPLES = 10  # steps of one pattern
 ALL_VOTERS = -1  # in place of a voter's number: all voters as one
 
 
 class VoterTally(NamedTuple):
-    """The votes of one voter on a step: for the winner, for the runner-up, and for any other choice."""
+    """The votes of one voter on a step.
+
+    voter: its number; `ALL_VOTERS` for all voters as one.
+    won: votes for the winner.
+    second: votes for the runner-up.
+    other: votes for any other choice.
+    """
 
     voter: int
     won: int
@@ -28,7 +34,7 @@ Pattern = tuple[VoterTally, ...]  # of a step, by voter
 
 @dataclass(frozen=True, slots=True)
 class PatternExample:
-    """A step, and what makes it more doubtful than others of the same pattern: more rounds, then more flags."""
+    """A step, with what makes it more doubtful than others of the same pattern: more rounds, then more flags."""
 
     rounds: int
     flags: int
@@ -41,14 +47,14 @@ class PatternExample:
 
 
 class VotePatterns:
-    """The patterns of the decided steps, and how many steps had each.
+    """Counts steps by pattern.
 
-    Nearly all steps are unanimous: they are counted by the sequence of their voters, which is quick. Others are
-    counted by their pattern, of which there can be many where votes are many. Steps of a new one that come once
-    `MAX_PATTERNS` are known are counted with all voters as one, and once `MAX_POOLED` of these are known, as the
-    most similar of them with no larger margin, so that no step is taken to be surer than it was. There are never more
-    than 512 in all. `examples` has the most doubtful steps of each pattern, unanimous ones only where a sample was
-    flagged.
+    Nearly all steps are unanimous; they are counted by the sequence of their voters, which is fast. Others are counted
+    by their pattern, of which there can be many where votes are many. Once `MAX_PATTERNS` are known, steps of a new
+    pattern are counted with all voters as one; once `MAX_POOLED` of these are known, as the most similar of them with
+    no larger margin, so no step counts as surer than it was. There are never more than 512 in all.
+
+    examples: the most doubtful steps of each pattern; unanimous ones only where a sample was flagged.
     """
 
     def __init__(self) -> None:
@@ -106,7 +112,7 @@ class VotePatterns:
         return dict(counts)
 
     def shares(self) -> dict[int, tuple[int, int]]:
-        """By voter: votes against the winner, and votes, on steps that had several."""
+        """By voter: votes against the winner, and all votes, on steps with several votes."""
         votes, against = self._votes.copy(), self._against.copy()
         for sequence, steps in self._sequences.items():
             for voter in sequence if len(sequence) > 1 else ():
@@ -114,7 +120,7 @@ class VotePatterns:
         return {voter: (against[voter], votes[voter]) for voter in sorted(votes)}
 
     def dissents(self) -> dict[int, tuple[int, int]]:
-        """By voter: votes against the winner, and votes, on all steps."""
+        """By voter: votes against the winner, and all votes, on all steps."""
         votes = self._alone.copy()
         for sequence, steps in self._sequences.items():
             if len(sequence) == 1:
@@ -127,12 +133,12 @@ class VotePatterns:
 
     @property
     def pooled_steps(self) -> int:
-        """Steps that are counted with all voters as one."""
+        """The number of steps that are counted with all voters as one."""
         return sum(self._pooled.values())
 
 
 def pattern_of(decided: DecidedStep) -> Pattern:
-    """How the votes of a step fell, by voter. Of equal runners-up, the one that had a vote first is taken."""
+    """How the votes of a step fell, by voter. Of equal runners-up, the one that had a vote first counts."""
     votes, winner = decided.cast, decided.winner
     totals = Counter(vote.candidate for vote in votes)
     totals.pop(winner, None)
@@ -153,7 +159,7 @@ def cast_votes(pattern: Pattern) -> tuple[int, int, int]:
 
 
 def pooled(pattern: Pattern) -> Pattern:
-    """The same votes as if they were all one voter's."""
+    """The same votes as if one voter had cast them all."""
     return (VoterTally(ALL_VOTERS, *cast_votes(pattern)),)
 
 

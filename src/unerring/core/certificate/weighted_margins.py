@@ -1,21 +1,21 @@
-"""Certifying a run whose votes were weighed (`LogOdds`): what the leads by which its steps were decided come to.
+"""The certificate of a run whose votes have weights (`LogOdds`): what follows from the margins of its steps.
 
-A step won by a lead of m nats is wrong with the probability 1 / (1 + e^m): that is what weights are made for
-(`unerring.core.voting.weights`), and it needs no second vote. Summed over the steps of a run it is mu, the number of
-wrong ones to be expected.
+A step won by a margin of m nats is wrong with probability 1 / (1 + e^m): weights are made for that
+(`unerring.core.voting.weights`), and it needs no second vote. The sum over a run's steps is mu, the expected number of
+wrong ones.
 
-How far mu is to be trusted is a matter of the pilot that the weights come from. Of errors that it saw n times, the
-true rate is known as a gamma distribution of shape n + 1 and of the mean that went into the weights. A run does not
-know n; n = 0 is the most doubtful case. Then the number of wrong steps is geometric of mean mu, so that
+How uncertain mu is depends on the pilot that the weights come from. Of errors that it saw n times, the true rate has a
+gamma distribution of shape n + 1 and of the mean that went into the weights. A run does not know n; n = 0 is the most
+uncertain case. Then the number of wrong steps is geometric of mean mu, so that
 
     P(none) = 1 / (1 + mu),    P(more than w) = (mu / (1 + mu))^(w + 1),
 
-and with 97.5 % the true rate is below ln(40) mu. A step that is in doubt by itself, since votes of equal weight fell
-on both sides, is so however frequent errors are: in P(none) each of these has a factor of its own.
+and with 97.5 % the true rate is below ln(40) mu. A step that is doubtful by itself, because votes of equal weight fell
+on both sides, is so however frequent errors are: each of these is a separate factor of P(none).
 
-Where it breaks. A voter whose errors scattered on all the steps where the pilot looked again is heard without end
+Where it breaks. If a voter's errors scattered on all the steps that the pilot sampled again, all its votes count
 (`unerring.core.planning.signals`). If on some other steps it errs each time, it wins these by saying the same often
-enough, at leads like any other's. One in so many steps as the pilot looked at may well be such a one.
+enough, with margins like any other's. Of as many steps as the pilot sampled again, one may well be such a step.
 """
 
 from collections.abc import Iterable
@@ -28,17 +28,18 @@ from unerring.core.certificate.vote_patterns import MAX_EXAMPLES, PatternExample
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.voting.odds import loss_probability_of
 
-TAIL_PROBABILITY = 0.025  # the chance that there are more wrong steps than the interval says
-DOUBTFUL_PROBABILITY = 0.1  # from this chance on, a step is in doubt by itself
+TAIL_PROBABILITY = 0.025  # of more wrong steps than the interval says
+DOUBTFUL_PROBABILITY = 0.1  # from which on a step is doubtful by itself
 
 
 @dataclass(slots=True)
 class WeightedMargins:
-    """What the leads of a run's decided steps come to, and the steps with the smallest.
+    """The margins of a run's decided steps, and the steps with the smallest.
 
-    `first` has, by voter, how many first votes of a step went against the winner, and how many there were. `doubt` is
-    -ln of the chance that no step which is in doubt by itself is wrong, nats, and `rest` the expected number of wrong
-    ones among all others.
+    expected: the expected number of wrong steps.
+    rest: that number among steps that are not doubtful by themselves.
+    doubt: -ln of the probability that none of the doubtful steps is wrong, nats.
+    first: by voter, first votes of a step against the winner, and all first votes.
     """
 
     expected: float = 0.0
@@ -72,7 +73,7 @@ class WeightedMargins:
             self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1
 
     def nearest(self) -> Iterable[tuple[float, PatternExample]]:
-        """The steps of the smallest leads, each with its chance to be wrong."""
+        """The steps with the smallest margins, each with its probability to be wrong."""
         return [(chance, example) for chance, _, example in self._least]
 
     @property

@@ -1,6 +1,6 @@
-"""What is worked out before a run: what a pilot counted, what it says of the voters, and the k that keeps a promise.
+"""Planning before a run: what a pilot counted, what it says of the voters, and the k that reaches a target.
 
-Read in this order: `calibration` (counts) -> `estimates` (intervals) -> `assumptions` (what a plan may rely on) ->
-`races` and `weighed` (what voting comes to then) -> `costs` (tokens, dollars, hours) -> `plan` (the choice).
-Underneath are `intervals`, `spread` (how p varies from step to step) and `walk` (exact races).
+Read in this order: `calibration` (counts) -> `estimates` (intervals) -> `assumptions` (what a plan relies on) ->
+`races` and `weighted_race` (the expected outcome of voting) -> `costs` (tokens, dollars, hours) -> `plan` (the
+choice). These use `intervals`, `spread` (how p varies between steps) and `walk` (exact races).
 """

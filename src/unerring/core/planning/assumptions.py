@@ -1,8 +1,9 @@
-"""What a plan assumes of steps and voters: given, or taken from a calibration on the safe side of what it leaves open.
+"""The assumptions of a plan about steps and voters: stated by hand, or derived from a calibration, pessimistically.
 
-From a calibration, two sorts of steps are distinguished. On *hard* ones some voter's further votes were wrong far more
-often than its errors elsewhere explain; these are planned for as they were seen. On all others a voter's chance of an
-error varies as a Beta distribution does, whose mean and spread are the largest that the pilot leaves plausible.
+From a calibration, two sorts of steps are distinguished. On *hard* steps a voter's further votes were wrong far more
+often than its errors elsewhere explain; these are planned for as they were observed. On all other steps a voter's
+probability of an error varies as a Beta distribution does, with the largest mean and spread that the pilot leaves
+plausible.
 """
 
 from collections import Counter
@@ -35,17 +36,26 @@ from unerring.core.voting.weights import VoterWeights, millinats
 from unerring.errors import InputError
 
 MIN_NARROW_SHAPE = 3.0  # Beta(a, b) with a larger a is narrow: errors fall on most steps alike
-MAX_AMOUNT = 1e12  # tokens, seconds or dollars: anything beyond is a slip of the pen
-MIN_V = 1e-9  # the same for the share of samples without a red flag
+MAX_AMOUNT = 1e12  # tokens, seconds or dollars; a larger number is a typing error
+MIN_V = 1e-9  # a smaller share of samples without a red flag is one, too
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What is assumed. Votes go round among `voters`; tokens are those of one sample, `latency` is in seconds.
+    """The assumptions of a plan. Voters take turns.
 
-    `spread` holds the chances that are planned for, `calm` those at the other end of what is possible (the fewest
-    errors). `p` are the estimates, by voter. `at_once` samples were under way when `latency` was measured; it is None
-    where that holds for any number.
+    model: the name of the model or ensemble.
+    voters: the names of its voters.
+    p: by voter, the probability that an unflagged vote is right, estimated.
+    spread: the error probabilities that are planned for, by kind of step.
+    calm: those at the optimistic end of what the pilot leaves possible: the fewest errors.
+    v: the probability that a sample raises no red flag.
+    input_tokens, output_tokens: mean tokens of a sample; None where they are not known.
+    latency: mean seconds of a call; None where it was not measured.
+    at_once: the number of samples in flight when `latency` was measured; None if it holds for any number.
+    pathological: the share of steps on which the most likely answer is wrong; None where it was not measured.
+    signals: by voter, how its votes fall into bins of log-probability.
+    notes: what the plan relies on besides, a sentence each.
     """
 
     model: str
@@ -64,7 +74,7 @@ class Assumptions:
 
     @property
     def mean_p(self) -> float:
-        """The chance that a vote is right as estimated, over all voters: what the paper's formulas take for p."""
+        """The mean of `p` over all voters: the paper's formulas take it for p."""
         return sum(share.estimate for share in self.p) / len(self.p)
 
 
@@ -75,7 +85,7 @@ def stated_assumptions(
     output_tokens: float | None = None,
     latency: float | None = None,
 ) -> Assumptions:
-    """What is given by hand is taken at its word: the same p on every step, and nothing left open."""
+    """Assumptions from figures given by hand: the same p on every step, known exactly."""
     if not 0.0 <= p <= 1.0:
         raise InputError(f"p is a probability, between 0 and 1; it cannot be {p:g}")
     if not MIN_V <= v <= 1.0:
@@ -99,7 +109,7 @@ def stated_assumptions(
 
 
 def measured_assumptions(calibration: Calibration, confidence: float = 0.95) -> Assumptions:
-    """What a calibration leaves to be planned for; each bound one-sided with the given confidence.
+    """Assumptions from a calibration; each bound is one-sided with the given confidence.
 
     Raises `InputError` for a calibration without votes.
     """
@@ -119,7 +129,7 @@ def measured_assumptions(calibration: Calibration, confidence: float = 0.95) -> 
         spread=spread,
         calm=beta_spread([1.0 - one.p.high for one in each], spread.concentration),
         v=together.v.low if confidence > 0.5 else together.v.estimate,
-        input_tokens=together.input_tokens or None,  # none at all: the model does not tell
+        input_tokens=together.input_tokens or None,  # 0 where the model reports no usage
         output_tokens=together.output_tokens or None,
         latency=calibration.latency,
         at_once=calibration.at_once,
@@ -130,7 +140,7 @@ def measured_assumptions(calibration: Calibration, confidence: float = 0.95) -> 
 
 
 def _planned_spread(calibration: Calibration, confidence: float) -> ErrorSpread:
-    """Hard steps as they were seen, all others by Beta distributions as bad as the pilot leaves possible."""
+    """Hard steps as they were observed; all others by Beta distributions as bad as the pilot leaves plausible."""
     usual = [(voter.wrong + 1.0) / (voter.votes + 2.0) for voter in calibration.voters]
     plain, seen = [], []
     for number, (voter, mean) in enumerate(zip(calibration.voters, usual, strict=True)):
@@ -142,7 +152,9 @@ def _planned_spread(calibration: Calibration, confidence: float) -> ErrorSpread:
     concentration = least_concentration(seen)
     alone, joint = _hard_steps(calibration, usual, plain)
     shared = _shared_difficulty(calibration, plain) if len(plain) > 1 else 1.0
-    if min(plain) * concentration > MIN_NARROW_SHAPE:  # so little spread that it does not matter whose it is
+    if (
+        min(plain) * concentration > MIN_NARROW_SHAPE
+    ):  # with so little spread it does not matter which voter finds a step hard
         shared = 1.0
     rest = 1.0 - sum(kind.share for kind in joint)
     together = [kind for each in alone for kind in each]
@@ -160,17 +172,18 @@ def _planned_spread(calibration: Calibration, confidence: float) -> ErrorSpread:
     return ErrorSpread(tuple(kinds), concentration)
 
 
-def _votes_by_step(troubled: Sequence[VoterOnErrorStep], votes: int) -> Counter[tuple[int, int]]:
-    """Right and wrong votes by step; every step but the troubled ones had a single vote, and a right one."""
-    seen = Counter((one.right, one.wrong) for one in troubled)
-    seen[1, 0] += votes - len(troubled)
+def _votes_by_step(error_steps: Sequence[VoterOnErrorStep], votes: int) -> Counter[tuple[int, int]]:
+    """Right and wrong votes by step; every step but those with an error had a single vote, and a right one."""
+    seen = Counter((one.right, one.wrong) for one in error_steps)
+    seen[1, 0] += votes - len(error_steps)
     return seen
 
 
 def _shared_difficulty(calibration: Calibration, plain: Sequence[float]) -> float:
-    """How far the voters find the same steps hard, from 0 (each its own) to 1: measured where one of them erred.
+    """How far the voters find the same steps hard, from 0 (each its own) to 1.
 
-    There its further votes are wrong more often than usual, and so may be the others': the one excess over the other.
+    Measured on steps where one of them erred: there its own further votes are wrong more often than usual, and so may
+    be those of the others. The result is the ratio of the two excesses.
     """
     repeats: list[float] = []
     others: list[float] = []
@@ -187,13 +200,13 @@ def _shared_difficulty(calibration: Calibration, plain: Sequence[float]) -> floa
 def _hard_steps(
     calibration: Calibration, usual: Sequence[float], plain: Sequence[float]
 ) -> tuple[list[list[StepKind]], list[StepKind]]:
-    """Kinds for the hard steps seen: for each voter those that were hard for it alone, and those hard for several.
+    """Kinds for the hard steps observed: for each voter those that were hard for it alone, and those hard for several.
 
-    Each stands also for those like it that went unnoticed.
+    Each kind also stands for similar steps that the pilot did not notice.
     """
     alone: list[list[StepKind]] = [[] for _ in plain]
     joint: list[StepKind] = []
-    looked = alone_shares(calibration)
+    repeated = alone_shares(calibration)
     hard = [
         (step, whose)
         for step in calibration.troubles
@@ -203,7 +216,7 @@ def _hard_steps(
         wrong = tuple(one.against if i in whose else plain[i] for i, one in enumerate(step.voters))
         mute = tuple(one.mute if i in whose else 0.0 for i, one in enumerate(step.voters))
         kind = StepKind(
-            1.0 / max(1.0, calibration.steps * noticed_probability(step, calibration, looked)), wrong, mute
+            1.0 / max(1.0, calibration.steps * noticed_probability(step, calibration, repeated)), wrong, mute
         )
         (alone[whose[0]] if len(whose) == 1 else joint).append(kind)
     return alone, joint

@@ -1,13 +1,13 @@
-"""Calibration: what a pilot says of the voters, from samples of steps drawn at random.
+"""A calibration: the counts of a pilot, which samples steps drawn at random to measure voters.
 
-Every step is asked for one vote of each voter. Where one errs, the step is looked at again, LOOKS times by every
-voter: whether errors scatter or repeat is decided on those few steps, and a pilot that spent its samples evenly would
-hardly ever see. Nothing is lost by it: shares are counted on first votes alone, one a step, which are independent, so
-that their intervals are exact; and what is concluded from the second looks is a likelihood, which does not mind that
-they were chosen by what was seen (`unerring.core.planning.spread`).
+Every step is asked for one vote of each voter. If one of them errs, the step is sampled again, `REPEAT_VOTES` times by
+every voter: those few steps show whether errors scatter or repeat, and a pilot that spread its samples evenly would
+hardly ever see it. No precision is lost. Shares are counted on first votes alone, one a step, which are independent,
+so their intervals are exact. What follows from repeated samples is a likelihood, and it does not depend on why these
+steps were chosen (`unerring.core.planning.spread`).
 
-A voter that errs on many steps would have nearly all of them looked at again, and leave no samples to learn of the
-others. Once its errors were looked at ENOUGH_LOOKS times, they no longer are (`RepeatSampling`).
+If a voter errs on many steps, sampling them all again would leave no samples for the others. Once `MIN_REPEATED_STEPS`
+of its errors were sampled again, further ones are not (`RepeatSampling`).
 """
 
 from collections import Counter
@@ -20,17 +20,23 @@ from unerring.core.voting.redflag import FlagKind, FlagRules
 from unerring.core.voting.sample import Usage
 
 REPEAT_VOTES = 24  # further votes of each voter on a step where one erred
-MIN_REPEATED_STEPS = (
-    60  # steps on which a voter erred and that were looked at again, before its errors are well known ...
-)
-FREQUENT_ERROR_SHARE = 0.25  # ... where it errs on more than this share of all steps
-# Mean log-probabilities of an answer's tokens (nats) that part votes into bins, for weighing them.
+MIN_REPEATED_STEPS = 60  # sampled again after which a voter's errors are well known, if ...
+FREQUENT_ERROR_SHARE = 0.25  # ... it errs on more than this share of all steps
+# Mean log-probabilities of an answer's tokens, nats, that divide votes into bins with a weight each.
 LOGPROB_EDGES = (-1.0, -0.3, -0.1, -0.03, -0.01, -0.003, -0.001, -0.0003, -0.0001)
 
 
 @dataclass(frozen=True, slots=True)
 class PilotSample:
-    """One sample of a pilot: whose, what it chose (None: it was flagged), and what it took, `seconds` for its call."""
+    """One sample of a pilot.
+
+    voter: the number of its voter.
+    choice: its canonical choice; None where it was flagged.
+    flag: its red flag; None for a vote.
+    usage: its tokens.
+    logprob: mean log-probability of its tokens, nats; None where the model gives none.
+    seconds: how long its call took.
+    """
 
     voter: int
     choice: str | None
@@ -42,7 +48,12 @@ class PilotSample:
 
 @dataclass(frozen=True, slots=True)
 class PilotStep:
-    """All samples of one step in the order of their numbers, and the choice taken as right."""
+    """One step of a pilot.
+
+    step: the number of the step.
+    samples: its samples by number.
+    right: the canonical choice that counts as right.
+    """
 
     step: int
     samples: tuple[PilotSample, ...]
@@ -51,9 +62,12 @@ class PilotStep:
 
 @dataclass(frozen=True, slots=True)
 class VoterOnErrorStep:
-    """What one voter did on a step where some voter's first vote was wrong.
+    """The votes of one voter on a step where some voter's first vote was wrong.
 
-    `rival` counts the votes, after the first, for the most frequent wrong choice.
+    right: its right votes.
+    wrong: its wrong votes.
+    first_wrong: whether its first vote was wrong.
+    rival: its votes, after the first, for the most frequent wrong choice.
     """
 
     right: int
@@ -78,25 +92,28 @@ class VoterOnErrorStep:
 
     @property
     def against(self) -> float:
-        """The chance that a vote is for the most frequent wrong choice, of those for it and for the right one."""
+        """The share of the most frequent wrong choice among the votes for it and for the right one, smoothed."""
         return (self.rival + 0.5) / (self.later_right + self.rival + 1.0)
 
     @property
     def mute(self) -> float:
-        """The share of its further samples that were neither: flagged, or for wrong choices of less weight."""
+        """The share of its further samples that were for neither of these: flagged, or for another wrong choice."""
         return max(0.0, 1.0 - (self.later_right + self.rival) / REPEAT_VOTES)
 
     @property
     def chance(self) -> float:
-        """The voter's chance of a wrong vote here, from the votes after the first and one more to smooth it."""
+        """The probability of a wrong vote here, from the votes after the first, smoothed by one more."""
         return (self.later_wrong + 0.5) / (self.later + 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorStep:
-    """A step where some voter's first vote was wrong: what each did there, and their pooled votes after the first.
+    """A step where some voter's first vote was wrong.
 
-    `right` of these were right, and `rival` went to the most frequent wrong choice.
+    step: the number of the step.
+    voters: the votes of each voter there.
+    right: right votes of all voters after the first.
+    rival: their votes for the most frequent wrong choice.
     """
 
     step: int
@@ -105,17 +122,25 @@ class ErrorStep:
     rival: int
 
     @property
-    def looked(self) -> bool:
-        """Whether the step was looked at again."""
+    def repeated(self) -> bool:
+        """Whether the step was sampled again."""
         return any(voter.later for voter in self.voters)
 
 
 @dataclass(slots=True)
 class VoterCount:
-    """What was counted of one voter. All but `trouble` is counted on first samples and first votes, one a step.
+    """The counts of one voter, over first samples and first votes: one a step.
 
-    `steps` were asked of it, `flagged` of their first samples raised a flag, `votes` of them got a vote, `wrong` of
-    those were wrong. `bins` holds (right, wrong) first votes by log-probability; the last is for votes without one.
+    name: the name of the voter.
+    steps: steps that it was asked.
+    flagged: steps whose first sample was flagged.
+    votes: steps with a vote.
+    wrong: steps whose first vote was wrong.
+    collisions: steps whose first two votes were wrong.
+    same_wrong: those of them whose first two votes agreed.
+    usage: tokens of first samples.
+    flags: flagged first samples by kind.
+    bins: [right, wrong] first votes by bin of log-probability; the last bin is for votes without one.
     """
 
     name: str
@@ -138,7 +163,7 @@ class VoterCount:
             self.flags[sample.flag.value] += 1
 
     def count_votes(self, votes: Sequence[PilotSample], right: str) -> None:
-        """Count the votes of a step: the first, and with the second whether both were wrong."""
+        """Count the first vote of a step, and whether the first two were wrong."""
         if not votes:
             return
         self.votes += 1
@@ -151,42 +176,42 @@ class VoterCount:
 
 
 def bin_of(logprob: float | None) -> int:
-    """The number of the bin of a vote: ascending with its log-probability, the last one where there is none."""
+    """The bin of a log-probability, ascending; the last bin where there is none."""
     if logprob is None:
         return len(LOGPROB_EDGES) + 1
     return sum(logprob >= edge for edge in LOGPROB_EDGES)
 
 
 class RepeatSampling:
-    """Which steps are looked at again: those where a voter errs whose errors are not well known yet.
+    """Decides which steps are sampled again: those where a voter errs whose errors are not well known yet.
 
-    Ask in the order of the steps, so that a pilot that goes on, or has many steps under way, looks at the same ones.
+    Ask in the order of the steps, so that a resumed or concurrent pilot chooses the same ones.
     """
 
     def __init__(self, calibration: "Calibration") -> None:
         self._steps = calibration.steps
         self._erred = [voter.wrong for voter in calibration.voters]
-        self._looked = [
-            sum(step.looked and step.voters[number].first_wrong for step in calibration.troubles)
+        self._repeated = [
+            sum(step.repeated and step.voters[number].first_wrong for step in calibration.troubles)
             for number in range(len(calibration.voters))
         ]
 
     def wanted(self, erring: Collection[int]) -> bool:
-        """Whether the next step, where these voters err, is looked at again."""
+        """Whether the next step, where these voters err, is sampled again."""
         wanted = any(
-            self._looked[one] < MIN_REPEATED_STEPS or self._erred[one] <= FREQUENT_ERROR_SHARE * self._steps
+            self._repeated[one] < MIN_REPEATED_STEPS or self._erred[one] <= FREQUENT_ERROR_SHARE * self._steps
             for one in erring
         )
         self._steps += 1
         for one in erring:
             self._erred[one] += 1
-            self._looked[one] += wanted
+            self._repeated[one] += wanted
         return wanted
 
 
 @dataclass(frozen=True, slots=True)
 class PilotSpend:
-    """What the paid calls of a pilot took so far, over all its sessions. Dollars are None at unknown prices."""
+    """The cost of a pilot's paid calls so far, over all its sessions; dollars are None at unknown prices."""
 
     calls: int
     """Requests that were sent."""
@@ -201,7 +226,7 @@ class PilotSpend:
 
 
 def pilot_spend(account: Account) -> PilotSpend | None:
-    """What calls took by an account; None where there were none."""
+    """What calls cost by an account; None where there were none."""
     if not account.calls:
         return None
     spent, unknown = account.spent, account.unknown
@@ -214,12 +239,27 @@ def _dollars(money: int | None) -> float | None:
 
 @dataclass(slots=True)
 class Calibration:
-    """Counts of a pilot.
+    """The counts of a pilot.
 
-    `judged_by` is `truth`, or `votes` where the winner by a wide margin stands in for it. A chain that cannot be
-    entered at any step was `walked` from its start, and stands at the state `at`. The pilot was `asked_for` so many
-    samples, and had `at_once` of them under way. `request` is the request settings of its models
-    (`unerring.core.request.Request.to_json`). `spent` is what its calls took so far, None where nothing was paid for.
+    process, parameters: the process whose steps were drawn.
+    model: the name of the model or ensemble.
+    judged_by: `truth`, or `votes` where the winner by a wide margin stands in for it.
+    temperature: the sampling temperature.
+    flag_rules: which samples were flagged.
+    seed: the seed of the pilot's samples.
+    at_once: the number of samples that were in flight.
+    software: the version of unerring that drew it.
+    walked: whether the chain was entered at its start, because it cannot be entered at any step.
+    at: the state that a walked chain has reached.
+    asked_for: the number of samples that was requested.
+    samples, steps: samples and steps that were counted.
+    calls_seconds: the sum of the samples' call times.
+    pairs_wrong: steps whose first two votes, of two voters, were both wrong.
+    pairs_same: those of them where these two agreed.
+    voters: the counts of each voter.
+    troubles: the steps where some voter's first vote was wrong.
+    request: the request settings (`unerring.core.request.Request.to_json`).
+    spent: what the calls cost; None where nothing was paid for.
     """
 
     process: str
@@ -244,45 +284,45 @@ class Calibration:
     request: dict[str, Json] = field(default_factory=dict)
     spent: PilotSpend | None = None
 
-    def add(self, looked: PilotStep) -> None:
+    def add(self, step: PilotStep) -> None:
         """Count one step."""
         by_voter: list[list[PilotSample]] = [[] for _ in self.voters]
-        for sample in looked.samples:
+        for sample in step.samples:
             by_voter[sample.voter].append(sample)
         firsts = []
         for voter, samples in zip(self.voters, by_voter, strict=True):
             voter.count_first(samples[0])
             votes = [sample for sample in samples if sample.choice is not None]
-            voter.count_votes(votes, looked.right)
+            voter.count_votes(votes, step.right)
             firsts.append(votes[0].choice if votes else None)
         self.steps += 1
-        self.samples += len(looked.samples)
-        self.calls_seconds += sum(sample.seconds for sample in looked.samples)
-        self._count_pair(firsts, looked.right)
-        if any(first not in (None, looked.right) for first in firsts):
-            self._count_trouble(looked, by_voter)
+        self.samples += len(step.samples)
+        self.calls_seconds += sum(sample.seconds for sample in step.samples)
+        self._count_pair(firsts, step.right)
+        if any(first not in (None, step.right) for first in firsts):
+            self._count_errors(step, by_voter)
 
     def _count_pair(self, firsts: Sequence[str | None], right: str) -> None:
-        """The step's first two votes, of two voters: whether both were wrong, and in the same way."""
+        """Count whether the step's first two votes, of two voters, were both wrong, and whether they agreed."""
         votes = [first for first in firsts if first is not None]
         if len(votes) > 1 and right not in votes[:2]:
             self.pairs_wrong += 1
             self.pairs_same += votes[0] == votes[1]
 
-    def _count_trouble(self, looked: PilotStep, by_voter: Sequence[Sequence[PilotSample]]) -> None:
+    def _count_errors(self, step: PilotStep, by_voter: Sequence[Sequence[PilotSample]]) -> None:
         each = []
         for samples in by_voter:
             choices = [sample.choice for sample in samples if sample.choice is not None]
-            right = sum(choice == looked.right for choice in choices)
-            later = Counter(choice for choice in choices[1:] if choice != looked.right)
-            first_wrong = bool(choices) and choices[0] != looked.right
+            right = sum(choice == step.right for choice in choices)
+            later = Counter(choice for choice in choices[1:] if choice != step.right)
+            first_wrong = bool(choices) and choices[0] != step.right
             each.append(VoterOnErrorStep(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
         pooled = Counter(s.choice for samples in by_voter for s in _after_first_vote(samples))
-        rival = max((count for choice, count in pooled.items() if choice != looked.right), default=0)
-        self.troubles.append(ErrorStep(looked.step, tuple(each), pooled[looked.right], rival))
+        rival = max((count for choice, count in pooled.items() if choice != step.right), default=0)
+        self.troubles.append(ErrorStep(step.step, tuple(each), pooled[step.right], rival))
 
     def only(self, number: int) -> "Calibration":
-        """The calibration of one voter alone. It was looked at again where others erred, too, which does no harm."""
+        """The calibration of one voter alone. Steps that were sampled again for another voter's error do no harm."""
         troubles = [
             ErrorStep(step.step, (one := step.voters[number],), one.later_right, one.rival) for step in self.troubles
         ]
@@ -291,21 +331,21 @@ class Calibration:
             self, model=voter.name, voters=[voter], troubles=troubles, pairs_wrong=0, pairs_same=0, steps=voter.steps
         )
 
-    def looked_share(self, voter: int, alone: bool = False) -> float:
-        """On which share of the steps where a voter erred these were looked at again; 1 where it erred on none.
+    def repeated_share(self, voter: int, alone: bool = False) -> float:
+        """The share of the steps where a voter erred that were sampled again; 1 where it erred on none.
 
-        `alone` takes only those where no other voter erred, so that nobody else's errors made them be looked at.
+        `alone` takes only those where no other voter erred, so no other voter's error caused it.
         """
-        erred = looked = 0
+        erred = repeated = 0
         for step in self.troubles:
             if step.voters[voter].first_wrong and not (alone and sum(one.first_wrong for one in step.voters) > 1):
                 erred += 1
-                looked += step.looked
-        return looked / erred if erred else 1.0
+                repeated += step.repeated
+        return repeated / erred if erred else 1.0
 
     @property
     def latency(self) -> float | None:
-        """Seconds a sample's call took on average, with `at_once` samples under way."""
+        """Mean seconds of a sample's call, with `at_once` samples in flight; None where it was not measured."""
         return self.calls_seconds / self.samples if self.samples and self.calls_seconds else None
 
 

@@ -1,4 +1,4 @@
-"""A calibration as JSON data: its counts, from which all figures follow, and the figures for those who read along."""
+"""Calibration files: the counts as JSON data, from which all figures follow, and figures for readers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Usage
 
 CALIBRATION_VERSION = 1
-MAX_COUNT = 10**15  # that anything is counted to: beyond, floats no longer tell two counts apart
+MAX_COUNT = 10**15  # beyond it, floats no longer distinguish two counts
 JUDGES = ("truth", "votes")
 _PLAIN_FIELDS = (
     *("process", "parameters", "model", "judged_by", "temperature", "seed", "at_once", "software"),
@@ -48,7 +48,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
 
 
 def figures(calibration: Calibration) -> dict[str, Any]:
-    """What the counts say, for people and other programs; never read back."""
+    """Figures that follow from the counts, for people and other programs; never read back."""
     each = [voter_estimate(calibration, number) for number in range(len(calibration.voters))]
     together = ensemble_estimate(calibration) if len(each) > 1 else None
     return {
@@ -59,7 +59,7 @@ def figures(calibration: Calibration) -> dict[str, Any]:
 
 
 def calibration_from(data: object) -> Calibration:
-    """The calibration that `calibration_json` wrote; raises `ValueError`, with what is wrong, for anything else."""
+    """Read what `calibration_json` wrote; raises `ValueError`, with what is wrong, for anything else."""
     if not isinstance(data, Mapping) or "unerring_calibration" not in data:
         raise ValueError("it is no calibration; unerring calibrate writes them")
     if data["unerring_calibration"] != CALIBRATION_VERSION:
@@ -118,7 +118,7 @@ def _error_step(step: Any, right: Any, rival: Any, voters: Any) -> ErrorStep:
 
 
 def _spent(data: Any) -> PilotSpend | None:
-    """What its calls took, for people; the budget is kept by the journal next to the file."""
+    """What its calls cost, for people; the pilot's own journal enforces its budget."""
     if data is None:
         return None
     counts = {name: _count(data[name]) for name in ("calls", "tokens", "unknown_calls")}
@@ -143,7 +143,7 @@ def _count(value: Any) -> int:
 
 
 def _check_plain(calibration: Calibration) -> None:
-    """What is no count must be of its kind as well."""
+    """Check the values that are not counts."""
     for name in ("process", "model", "software"):
         if not isinstance(getattr(calibration, name), str):
             raise ValueError(f"{short(getattr(calibration, name))} is no {name}")
@@ -160,7 +160,7 @@ def _check_plain(calibration: Calibration) -> None:
 
 
 def _check_counts(calibration: Calibration) -> None:
-    """Counts that could not have been counted are refused: a plan would be made of them."""
+    """Refuse counts that contradict each other: a plan would be computed from them."""
     for name in ("at_once", "asked_for", "samples", "steps", "pairs_wrong", "pairs_same"):
         _count(getattr(calibration, name))
     if not calibration.voters or not calibration.at_once:

@@ -1,8 +1,8 @@
-"""What a plan costs: samples, tokens, dollars and hours of a whole chain.
+"""Costs of a plan: samples, tokens, dollars and hours of a whole chain.
 
-A vote takes 1/v samples on average, a sample its input and output tokens. Two things make it cheaper and change no
-decision: a call for n samples of one prompt reads the prompt once, and a batch is billed at half the price. The
-spread of the totals is taken as normal (they are sums over many steps): the 99th percentile is 2.33 deviations up.
+A vote takes 1/v samples on average, and a sample its input and output tokens. Two modes are cheaper and change no
+decision: a call for n samples of one prompt reads the prompt once, and a batch is billed at half the price. Totals are
+sums over many steps, so they are taken as normal: the 99th percentile is 2.33 deviations above the mean.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from unerring.core.planning.assumptions import MAX_AMOUNT
 from unerring.core.planning.races import ExpectedRaces, PlannedJob
 from unerring.errors import InputError
 
-NORMAL_QUANTILE_99 = 2.3263478740408408
-BATCH_PRICE_FACTOR = 0.5  # of the usual price: what OpenAI and Anthropic ask for a batch
+NORMAL_QUANTILE_99 = 2.3263478740408408  # standard deviations above the mean
+BATCH_PRICE_FACTOR = 0.5  # what OpenAI and Anthropic charge for a batch
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars per million tokens of a model. Raises `InputError` for what is no number of dollars.
+    """Dollars per million tokens of a model. Raises `InputError` for anything that is not a number of dollars.
 
     input: price of tokens read.
     output: price of tokens written.
@@ -40,14 +40,21 @@ class Price:
                 )
 
     def tariff(self) -> Tariff:
-        """The same in whole picodollars a token, upwards where there are digits beyond."""
+        """The same in whole picodollars a token, rounded up."""
         each = (self.input, self.output, self.input if self.cached is None else self.cached)
         return Tariff(*(ceil(dollars * PICODOLLARS_PER_DOLLAR / 1e6) for dollars in each))
 
 
 @dataclass(frozen=True, slots=True)
 class SampleCost:
-    """What one sample takes: tokens (None: unknown), the price (None: unknown), v, and seconds of latency."""
+    """What one sample takes; None where it is not known.
+
+    v: the probability that it raises no red flag.
+    input_tokens, output_tokens: its tokens.
+    price: the price of tokens.
+    latency: seconds of its call.
+    concurrency: the number of samples in flight.
+    """
 
     v: float = 1.0
     input_tokens: float | None = None
@@ -59,7 +66,11 @@ class SampleCost:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedAmount:
-    """A total that is expected, and one that it stays below with probability 0.99."""
+    """A total.
+
+    expected: its mean.
+    most: the 99th percentile.
+    """
 
     expected: float
     most: float
@@ -67,7 +78,7 @@ class ExpectedAmount:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedBill:
-    """The totals of a chain. None is unknown, never nothing. `calls` are samples unless a call gives several."""
+    """The totals of a chain; None where one is not known."""
 
     samples: ExpectedAmount
     input_tokens: ExpectedAmount | None
@@ -78,33 +89,37 @@ class ExpectedBill:
 
 @dataclass(frozen=True, slots=True)
 class CallMode:
-    """How samples are asked for: all that a round of votes lacks with one call, and in batches at half price."""
+    """How samples are requested.
+
+    shared_prompt: whether one call asks for all votes that a round lacks.
+    batch: whether calls go in batches, at half the price.
+    """
 
     shared_prompt: bool = False
     batch: bool = False
 
 
 def expected_bill(
-    found: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode = CallMode()
+    races: ExpectedRaces, job: PlannedJob, sample: SampleCost, mode: CallMode = CallMode()
 ) -> ExpectedBill:
-    """What the races of a chain cost on these terms."""
-    samples = _samples(found, job, terms.v)
-    calls = _calls(found, job, samples) if way.shared_prompt else samples
-    read = None if terms.input_tokens is None else _times(calls, terms.input_tokens)
-    written = None if terms.output_tokens is None else _times(samples, terms.output_tokens)
-    return ExpectedBill(samples, read, written, _dollars(read, written, terms.price, way), _hours(samples, terms))
+    """The cost of a chain's races."""
+    samples = _samples(races, job, sample.v)
+    calls = _calls(races, job, samples) if mode.shared_prompt else samples
+    read = None if sample.input_tokens is None else _times(calls, sample.input_tokens)
+    written = None if sample.output_tokens is None else _times(samples, sample.output_tokens)
+    return ExpectedBill(samples, read, written, _dollars(read, written, sample.price, mode), _hours(samples, sample))
 
 
-def _samples(found: ExpectedRaces, job: PlannedJob, v: float) -> ExpectedAmount:
+def _samples(races: ExpectedRaces, job: PlannedJob, v: float) -> ExpectedAmount:
     """Samples of a chain: each vote takes a geometric number of them, with mean 1/v and variance (1 - v) / v^2."""
-    variance = found.votes * (1.0 - v) / v**2 + (found.deviation / v) ** 2
-    expected = job.subtasks * found.votes / v
+    variance = races.votes * (1.0 - v) / v**2 + (races.deviation / v) ** 2
+    expected = job.subtasks * races.votes / v
     return ExpectedAmount(expected, expected + NORMAL_QUANTILE_99 * sqrt(job.subtasks * variance))
 
 
-def _calls(found: ExpectedRaces, job: PlannedJob, samples: ExpectedAmount) -> ExpectedAmount:
-    """Calls, at most: the first of a step asks for all the votes it lacks, every later one for one at least."""
-    first = found.rule.lacking(0, 0) - 1
+def _calls(races: ExpectedRaces, job: PlannedJob, samples: ExpectedAmount) -> ExpectedAmount:
+    """Calls, at most: a step's first call asks for all votes that it lacks, later ones for at least one."""
+    first = races.rule.lacking(0, 0) - 1
     return ExpectedAmount(samples.expected - first * job.subtasks, samples.most - first * job.subtasks)
 
 
@@ -113,21 +128,21 @@ def _times(amount: ExpectedAmount, factor: float) -> ExpectedAmount:
 
 
 def _dollars(
-    read: ExpectedAmount | None, written: ExpectedAmount | None, price: Price | None, way: CallMode
+    read: ExpectedAmount | None, written: ExpectedAmount | None, price: Price | None, mode: CallMode
 ) -> ExpectedAmount | None:
     if price is not None and price.input == price.output == 0.0:
         return ExpectedAmount(0.0, 0.0)
     if read is None or written is None or price is None:
         return None
-    factor = (BATCH_PRICE_FACTOR if way.batch else 1.0) / 1e6
+    factor = (BATCH_PRICE_FACTOR if mode.batch else 1.0) / 1e6
     return ExpectedAmount(
         (read.expected * price.input + written.expected * price.output) * factor,
         (read.most * price.input + written.most * price.output) * factor,
     )
 
 
-def _hours(samples: ExpectedAmount, terms: SampleCost) -> ExpectedAmount | None:
-    """Time at a concurrency, where the chain can be asked ahead; one after the other it takes a latency a round."""
-    if terms.latency is None:
+def _hours(samples: ExpectedAmount, sample: SampleCost) -> ExpectedAmount | None:
+    """Hours at a concurrency, if steps can be asked ahead; without speculation each round takes a latency."""
+    if sample.latency is None:
         return None
-    return _times(samples, terms.latency / terms.concurrency / 3600.0)
+    return _times(samples, sample.latency / sample.concurrency / 3600.0)

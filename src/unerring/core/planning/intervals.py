@@ -1,8 +1,8 @@
-"""Exact intervals for a share that was counted: so many of so many.
+"""Exact confidence intervals for a share: so many of so many trials.
 
 Clopper and Pearson (Biometrika 26, 1934): the interval holds every share under which the count, or a more extreme one,
 is not too improbable. It covers the true share at least as often as it says, for any number of trials; the price is
-that it is somewhat wide. Trials must be independent, such as one vote on each of many steps drawn at random.
+that it is somewhat wide. Assumption: trials are independent, such as one vote on each of many steps drawn at random.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from unerring.core.voting.odds import loss_probability_of
 from unerring.errors import InputError
 
 _MIN_DENOMINATOR = 1e-300
-_HALVINGS = 64  # halvings of an interval of log-odds: below the spacing of floats
+_HALVINGS = 64  # of an interval of log-odds, down to the spacing of floats
 
 
 def upper_bound(count: float, trials: float, confidence: float = 0.95) -> float:
-    """The largest share that `count` of `trials` leave possible: above the true one with `confidence` (one-sided).
+    """The largest share that `count` of `trials` leave possible, one-sided: above the true one with `confidence`.
 
     1 where there were no trials.
     """
@@ -34,7 +34,7 @@ def lower_bound(count: float, trials: float, confidence: float = 0.95) -> float:
 
 
 def interval(count: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The two-sided interval of the share: each side is missed with at most half of `1 - confidence`."""
+    """The two-sided interval of the share: each side is missed with probability at most (1 - `confidence`) / 2."""
     _check(count, trials, confidence)
     each = (1.0 + confidence) / 2.0
     low = 1.0 - upper_bound(trials - count, trials, each) if trials else 0.0
@@ -44,7 +44,7 @@ def interval(count: float, trials: float, confidence: float = 0.95) -> tuple[flo
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:
-    """The regularized incomplete beta function I_x(a, b): the chance that a Beta(a, b) variable is at most x.
+    """The regularized incomplete beta function I_x(a, b): the probability that a Beta(a, b) variable is at most x.
 
     Continued fraction (Abramowitz and Stegun 26.5.8) by Lentz's method, on the side where it converges fast.
     """
@@ -90,7 +90,7 @@ def _away_from_zero(value: float) -> float:
 
 
 def bisect(holds: Callable[[float], bool], low: float, high: float, turns: int) -> tuple[float, float]:
-    """Close in on where a condition begins to hold that fails at `low` and holds at `high`, by halving."""
+    """Narrow an interval by bisection: the condition fails at `low` and holds at `high`."""
     for _ in range(turns):
         middle = (low + high) / 2.0
         if holds(middle):
@@ -101,7 +101,7 @@ def bisect(holds: Callable[[float], bool], low: float, high: float, turns: int) 
 
 
 def _solve_share(enough: Callable[[float], bool]) -> float:
-    """The share at which an ever more probable condition begins to hold, by its log-odds."""
+    """The share at which a monotone condition begins to hold, by bisection over its log-odds."""
     return _share(bisect(lambda place: enough(_share(place)), -60.0, 60.0, _HALVINGS)[1])
 
 

@@ -1,4 +1,4 @@
-"""A plan as JSON data: what is planned, the paper's formula beside it, and what else it could cost."""
+"""A plan as JSON data: the chosen rule, the paper's formula for comparison, other rules and modes and their cost."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +18,12 @@ CALL_MODES = (CallMode(), CallMode(shared_prompt=True), CallMode(batch=True), Ca
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """A plan for one model: the races of its chosen rule, and everything about it as JSON data."""
+    """A plan for one model.
+
+    assumed: what it relies on.
+    races: the expected races of its rule.
+    json: all of it as JSON data.
+    """
 
     assumed: Assumptions
     races: ExpectedRaces
@@ -33,7 +38,12 @@ class ModelPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What is asked of a plan: the rule, `ahead-by` or `log-odds`; the price; how many samples may be under way."""
+    """What a plan is requested for.
+
+    rule: `ahead-by` or `log-odds`.
+    price: the price of tokens; None where it is not known.
+    concurrency: the number of samples in flight; None for that of the pilot.
+    """
 
     rule: str = "ahead-by"
     price: Price | None = None
@@ -48,8 +58,8 @@ class PlanRequest:
 
 def chosen_races(assumed: Assumptions, job: PlannedJob, rule: str) -> ExpectedRaces:
     """The races under one rule that reach the target; raises `NoKCanHelp` where none do."""
-    found = margin_plan(assumed, job) if rule == "ahead-by" else weighted_plan(assumed, job)
-    if found is None:
+    races = margin_plan(assumed, job) if rule == "ahead-by" else weighted_plan(assumed, job)
+    if races is None:
         if job.m > 1:
             raise InputError("log-odds is planned for subtasks of one step; take `m` 1, or the rule ahead-by")
         raise NoKCanHelp(
@@ -57,34 +67,34 @@ def chosen_races(assumed: Assumptions, job: PlannedJob, rule: str) -> ExpectedRa
             "is known of its votes does not tell right ones apart surely enough. Calibrate with more samples, or take "
             "the rule ahead-by"
         )
-    return found
+    return races
 
 
-def plan_model(assumed: Assumptions, job: PlannedJob, wish: PlanRequest = PlanRequest()) -> ModelPlan:
+def plan_model(assumed: Assumptions, job: PlannedJob, request: PlanRequest = PlanRequest()) -> ModelPlan:
     """Plan a job for one model; raises `NoKCanHelp` where no plan under the rule reaches the target."""
-    chosen = chosen_races(assumed, job, wish.rule)
-    other = next(rule for rule in RULES if rule != wish.rule)
+    chosen = chosen_races(assumed, job, request.rule)
+    other = next(rule for rule in RULES if rule != request.rule)
     with suppress(NoKCanHelp):
-        return _model_plan(assumed, job, wish, [chosen, chosen_races(assumed, job, other)])
-    return _model_plan(assumed, job, wish, [chosen])
+        return _model_plan(assumed, job, request, [chosen, chosen_races(assumed, job, other)])
+    return _model_plan(assumed, job, request, [chosen])
 
 
-def _model_plan(assumed: Assumptions, job: PlannedJob, wish: PlanRequest, rules: list[ExpectedRaces]) -> ModelPlan:
-    """The plan under the first of the rules, and what the others cost."""
-    # not more samples than were under way while the latency was measured are taken to be as fast
-    concurrency = min(one for one in (wish.concurrency or assumed.at_once or 1, assumed.at_once) if one is not None)
-    terms = SampleCost(
-        assumed.v, assumed.input_tokens, assumed.output_tokens, wish.price, assumed.latency, concurrency
+def _model_plan(assumed: Assumptions, job: PlannedJob, request: PlanRequest, rules: list[ExpectedRaces]) -> ModelPlan:
+    """The plan under the first of the rules, with the cost under the others."""
+    # the measured latency holds for at most as many samples in flight as there were then
+    concurrency = min(one for one in (request.concurrency or assumed.at_once or 1, assumed.at_once) if one is not None)
+    sample = SampleCost(
+        assumed.v, assumed.input_tokens, assumed.output_tokens, request.price, assumed.latency, concurrency
     )
-    each = [_races_json(races, job, expected_bill(races, job, terms)) for races in rules]
-    price = wish.price
-    told = {
+    each = [_races_json(races, job, expected_bill(races, job, sample)) for races in rules]
+    price = request.price
+    plan = {
         "model": assumed.model,
         "voters": list(assumed.voters),
         "plan": each[0] | {"dissent": list(dissent_band(assumed, rules[0], job))},
         "paper": _paper_json(assumed, job, price),
         "rules": each,
-        "ways": [_mode_json(races, job, terms, way) for races in rules for way in CALL_MODES],
+        "ways": [_mode_json(races, job, sample, mode) for races in rules for mode in CALL_MODES],
         "p": _p_json(assumed),
         "v": assumed.v,
         "tokens_a_sample": [assumed.input_tokens, assumed.output_tokens],
@@ -93,11 +103,11 @@ def _model_plan(assumed: Assumptions, job: PlannedJob, wish: PlanRequest, rules:
         "pathological": _pathological_json(assumed, job),
         "notes": list(assumed.notes),
     }
-    return ModelPlan(assumed, rules[0], told)
+    return ModelPlan(assumed, rules[0], plan)
 
 
 def plan_entry(assumed: Assumptions, races: ExpectedRaces, job: PlannedJob) -> dict[str, Any]:
-    """What a run's journal keeps of its plan, for its certificate."""
+    """The part of a plan that a run's journal keeps for its certificate."""
     return {
         "k": races.rule.k if isinstance(races.rule, AheadBy) else None,
         "rule": races.rule.name,
@@ -117,7 +127,7 @@ def _p_json(assumed: Assumptions) -> dict[str, list[float]]:
 
 
 def ranked_plans(plans: Sequence[ModelPlan]) -> list[ModelPlan]:
-    """Plans for the same job, cheapest first; those of unknown price last, fewest samples first."""
+    """Plans for the same job, cheapest first; those of unknown price last, by samples."""
     return sorted(
         plans, key=lambda one: (one.dollars is None, one.dollars or 0.0, one.json["plan"]["samples"]["expected"])
     )
@@ -145,29 +155,29 @@ def _amount(amount: ExpectedAmount | None) -> dict[str, float] | None:
     return None if amount is None else {"expected": amount.expected, "most": amount.most}
 
 
-def _mode_json(races: ExpectedRaces, job: PlannedJob, terms: SampleCost, way: CallMode) -> dict[str, Any]:
-    dollars = expected_bill(races, job, terms, way).dollars
+def _mode_json(races: ExpectedRaces, job: PlannedJob, sample: SampleCost, mode: CallMode) -> dict[str, Any]:
+    dollars = expected_bill(races, job, sample, mode).dollars
     return {
         "rule": races.rule.name,
-        "shared_prompt": way.shared_prompt,
-        "batch": way.batch,
+        "shared_prompt": mode.shared_prompt,
+        "batch": mode.batch,
         "dollars": None if dollars is None else dollars.expected,
     }
 
 
 def _paper_json(assumed: Assumptions, job: PlannedJob, price: Price | None) -> dict[str, Any]:
-    """The paper's formulas, with the estimated p and one p for every step (equations 13, 14 and the cost law)."""
+    """The paper's formulas with the estimated p, the same at every step (equations 13, 14 and the cost law)."""
     p = assumed.mean_p
     try:
         k = odds.k_min(p, job.steps, job.target, job.m)
     except NoKCanHelp:
         return {"k": None, "expected_votes": None, "dollars": None, "success": None}
     votes = odds.expected_votes_upper(p, k, job.m)
-    sample = _sample_dollars(assumed, price)
+    per_sample = _sample_dollars(assumed, price)
     return {
         "k": k,
         "expected_votes": votes,
-        "dollars": None if sample is None else sample * job.subtasks * votes / assumed.v,
+        "dollars": None if per_sample is None else per_sample * job.subtasks * votes / assumed.v,
         "success": odds.chain_probability(p, k, job.steps, job.m),
     }
 
@@ -181,7 +191,7 @@ def _sample_dollars(assumed: Assumptions, price: Price | None) -> float | None:
 
 
 def _pathological_json(assumed: Assumptions, job: PlannedJob) -> dict[str, float] | None:
-    """Steps on which the most likely answer is wrong: as estimated, and as many as the pilot cannot exclude."""
+    """Steps on which the most likely answer is wrong: estimated, and the most that the pilot cannot exclude."""
     share = assumed.pathological
     if share is None:
         return None

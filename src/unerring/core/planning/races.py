@@ -1,11 +1,11 @@
-"""Planning: the smallest margin that reaches a target over a whole chain, and what that costs.
+"""The smallest margin or threshold that reaches a target over a whole chain, and the votes it takes.
 
     success = (1 - e)^(s/m),   e = sum over kinds of steps of share * P(a wrong choice wins)
 
-The paper's formulas (`unerring.core.voting.odds`) are the special case of one kind of step and one voter. What is
-planned for is the pessimistic end of what a calibration leaves open (`unerring.core.planning.assumptions`), so a plan
-for 95 % succeeds more often than that, unless steps are hard in a way that the pilot did not meet; how many there
-could be is shown with it.
+The paper's formulas (`unerring.core.voting.odds`) are the special case of one kind of step and one voter. Planned for
+is the pessimistic end of what a calibration leaves plausible (`unerring.core.planning.assumptions`), so a plan for 95
+% succeeds more often than that. It breaks where steps are hard in a way that the pilot did not meet; a plan shows how
+many of these there could be.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +26,20 @@ from unerring.errors import InputError, NoKCanHelp
 MAX_K = 400
 MAX_STEPS = 10**18
 MIN_VOTE_CAP = 60
-MAX_RACE_VOTES = 5000  # of a race between voters who take turns: what goes on longer counts as not decided
-THRESHOLD_TRIES = 12  # thresholds of log-odds that are tried, each larger by a tenth
-TRIAL_KINDS = 50  # kinds of steps that a threshold is tried on before it is on all: those most errors are made on
-RARE_ERROR_SHARE = (
-    0.01  # of the errors that a step may have: given away to kinds of steps that are too rare to look at
-)
+MAX_RACE_VOTES = 5000  # of several voters in turn; a longer race counts as undecided
+THRESHOLD_TRIES = 12  # thresholds of log-odds, each larger by a tenth
+TRIAL_KINDS = 50  # kinds of steps with most errors, on which a threshold is tried first
+RARE_ERROR_SHARE = 0.01  # of the errors that a step may have: kinds too rare to compute count as lost
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """What is to be done: so many steps, rightly with probability `target`, `m` of them in one subtask."""
+    """The job that is planned.
+
+    steps: the number of steps of the chain.
+    target: the probability that all are decided rightly.
+    m: the number of steps that one subtask decides.
+    """
 
     steps: int
     target: float = 0.95
@@ -60,15 +63,20 @@ class PlannedJob:
 
     @property
     def error(self) -> float:
-        """The chance of a wrong subtask that just reaches the target: 1 - t^(m/s), below 1."""
+        """The error probability of a subtask that just reaches the target: 1 - t^(m/s), below 1."""
         return min(-expm1(log(self.target) / self.subtasks), 1.0 - 2.0**-53)
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRaces:
-    """What the races of a chain come to under a rule, on average over kinds of steps.
+    """The expected races of a chain under a rule, on average over kinds of steps.
 
-    `votes` are those of a race; `cap` is a number of votes that practically no race needs to exceed.
+    rule: the rule.
+    error: the probability that a race is lost or undecided.
+    votes: mean votes of a race.
+    deviation: their standard deviation.
+    dissent: the share of races with a vote against the winner.
+    cap: a number of votes that practically no race exceeds.
     """
 
     rule: Rule
@@ -79,7 +87,7 @@ class ExpectedRaces:
     cap: int
 
     def success(self, job: PlannedJob) -> float:
-        """The chance that no step of the chain is decided wrongly, nor left undecided."""
+        """The probability that no step of the chain is decided wrongly or left undecided."""
         return chain_success(self.error, job)
 
 
@@ -91,28 +99,28 @@ def chain_success(error: float, job: PlannedJob) -> float:
 def margin_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces:
     """The smallest k with which `AheadBy(k)` reaches the target; raises `NoKCanHelp` where none does.
 
-    With several voters k is at least their number: every one of them is heard on every step, since that they could be
-    wrong on the same step in the same way is what a pilot can say least about.
+    With several voters k is at least their number, so that each of them votes on every step: a pilot can say least
+    about whether they are wrong on the same step in the same way.
     """
-    if _wrong_majority_share(assumed.spread, job.m) / 2.0 > job.error:  # half of these at least are lost
+    if _wrong_majority_share(assumed.spread, job.m) / 2.0 > job.error:  # at least half of these are lost
         raise NoKCanHelp(_no_k_reason(assumed, job))
     k, least = _least_k(assumed, job), 1.0
     while k <= MAX_K:
-        found = expected_races(assumed, AheadBy(k), job)
-        if found.error <= job.error:
-            return found
-        if found.error > 1.5 * least:  # more and more races are not decided
+        races = expected_races(assumed, AheadBy(k), job)
+        if races.error <= job.error:
+            return races
+        if races.error > 1.5 * least:  # more and more races stay undecided
             break
-        k, least = k + 1 + k // 8, min(least, found.error)
+        k, least = k + 1 + k // 8, min(least, races.error)
     raise NoKCanHelp(_no_k_reason(assumed, job))
 
 
 def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None:
     """The smallest threshold with which `LogOdds` reaches the target; None where the votes' weights cannot.
 
-    It starts at the posterior odds of the error that a step may have, and goes up where steps vary more than weights
-    account for, first in large steps and then back in small ones; but not where too many races stay undecided, which
-    become more the higher it is.
+    The search starts at the log-odds of the error that a step may have. It goes up where steps vary more than weights
+    account for, first in large steps and then back in small ones, until too many races stay undecided, which become
+    more as the threshold grows.
     """
     if not assumed.signals or job.m > 1:
         return None
@@ -132,17 +140,17 @@ def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None
             continue
         while below and lead - below > max(1, lead // 50):
             middle = (below + lead) // 2
-            found = expected_races(assumed, LogOdds(middle / GRID_POINTS_PER_NAT, weights), job)
-            if found.error > job.error:
+            races = expected_races(assumed, LogOdds(middle / GRID_POINTS_PER_NAT, weights), job)
+            if races.error > job.error:
                 below = middle
             else:
-                lead, best = middle, found
+                lead, best = middle, races
         return best
     return None
 
 
 def _trial_on_hardest(assumed: Assumptions, rule: LogOdds, job: PlannedJob) -> tuple[float, float]:
-    """The share of steps lost or left undecided, and of those left undecided, on the kinds with the most errors."""
+    """On the kinds of steps with most errors: the share of steps lost or undecided, and the share undecided."""
     race = _race(assumed, rule, job)
     hard = sorted(assumed.spread.kinds, key=lambda kind: -kind.share * max(kind.wrong))[:TRIAL_KINDS]
     slack = 0.01 * job.error / max(1, len(hard))
@@ -152,12 +160,12 @@ def _trial_on_hardest(assumed: Assumptions, rule: LogOdds, job: PlannedJob) -> t
 
 
 def expected_races(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> ExpectedRaces:
-    """What the races of a chain come to under a rule, whether or not that reaches the target."""
+    """The expected races of a chain under a rule, whether or not they reach the target."""
     return _averaged(rule, *_race_kinds(assumed.spread, _race(assumed, rule, job), job))
 
 
 def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> Callable[[StepKind, float], RaceOutcome]:
-    """How a race goes on steps of a kind, where so many of these are negligible."""
+    """A function of a kind of step and a negligible share: the outcome of a race there."""
     if isinstance(rule, AheadBy):
         return partial(_margin_race, k=rule.k, m=job.m)
     if equal_weights(assumed.signals):
@@ -165,19 +173,19 @@ def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> Cal
     return partial(weighted_race, signals=assumed.signals, lead=floor(rule.threshold * GRID_POINTS_PER_NAT + 1e-6))
 
 
-def dissent_band(assumed: Assumptions, found: ExpectedRaces, job: PlannedJob) -> tuple[float, float]:
-    """Between which shares of steps with a dissenting vote a run stays that goes as planned."""
-    if not isinstance(found.rule, AheadBy):
-        return 0.0, found.dissent
-    calm = _averaged(found.rule, *_race_kinds(assumed.calm, _race(assumed, found.rule, job), job))
-    return min(calm.dissent, found.dissent), found.dissent
+def dissent_band(assumed: Assumptions, races: ExpectedRaces, job: PlannedJob) -> tuple[float, float]:
+    """The lowest and highest share of steps with a dissenting vote in a run that goes as planned."""
+    if not isinstance(races.rule, AheadBy):
+        return 0.0, races.dissent
+    calm = _averaged(races.rule, *_race_kinds(assumed.calm, _race(assumed, races.rule, job), job))
+    return min(calm.dissent, races.dissent), races.dissent
 
 
 def _least_k(assumed: Assumptions, job: PlannedJob) -> int:
-    """The smallest k that is enough: exactly for one voter, and closely for several who take turns.
+    """The smallest sufficient k: exact for one voter, approximate for several in turn.
 
-    A race with margin k is lost with about 1 / (1 + e^(k r)), where r is the rate at which its odds grow a vote: for
-    one voter its log-odds, for several the root of Lundberg's equation, that their mean of ln(q e^r + p e^-r) is 0.
+    A race with margin k is lost with a probability of about 1 / (1 + e^(k r)). For one voter r is its log-odds. For
+    several it is the root of Lundberg's equation: the mean over voters of ln(q e^r + p e^-r) is 0.
     """
     kinds, rare = _split_rare(assumed.spread, job)
     rates = [(kind.share, _rate(_powers(kind, job.m))) for kind in kinds]
@@ -188,24 +196,24 @@ def _least_k(assumed: Assumptions, job: PlannedJob) -> int:
 
 
 def _powers(kind: StepKind, m: int) -> list[tuple[float, float]]:
-    """Each voter's chances of a right and of a wrong vote at its turn, on m steps at once."""
+    """Each voter's probability of a right and of a wrong vote at its turn, on m steps at once."""
     if m == 1:
         return kind.turns
     return [(p, 1.0 - p) for p in ((1.0 - q) ** m for q in kind.wrong)]
 
 
 def _rate(turns: Sequence[tuple[float, float]]) -> float:
-    """Nats by which the odds of the right choice grow with each vote that it leads by; 0 where they do not grow."""
+    """Nats by which the odds of the right choice grow with each vote of its lead; 0 where they do not grow."""
     if len(turns) == 1:
         ((right, wrong),) = turns
         return odds.log_odds(right / (right + wrong)) if right + wrong else 0.0
     if sum(right for right, _ in turns) <= sum(wrong for _, wrong in turns):
         return 0.0
 
-    def grown(rate: float) -> bool:
+    def has_grown(rate: float) -> bool:
         return sum(log(max(1.0 - p - q + q * exp(rate) + p * exp(-rate), 1e-300)) for p, q in turns) >= 0.0
 
-    return bisect(grown, 0.0, 700.0, 60)[0]
+    return bisect(has_grown, 0.0, 700.0, 60)[0]
 
 
 def _wrong_majority_share(spread: ErrorSpread, m: int) -> float:
@@ -215,7 +223,7 @@ def _wrong_majority_share(spread: ErrorSpread, m: int) -> float:
 
 
 def _split_rare(spread: ErrorSpread, job: PlannedJob) -> tuple[list[StepKind], float]:
-    """The kinds of steps that are looked at, and the share of those too rare for it."""
+    """The kinds of steps to compute, and the share of those too rare to matter."""
     rare, kinds = 0.0, []
     for kind in sorted(spread.kinds, key=lambda kind: kind.share):
         if rare + kind.share <= RARE_ERROR_SHARE * job.error:
@@ -226,7 +234,7 @@ def _split_rare(spread: ErrorSpread, job: PlannedJob) -> tuple[list[StepKind], f
 
 
 def _margin_race(kind: StepKind, negligible: float, k: int, m: int) -> RaceOutcome:
-    """A race for a margin of k on steps of one kind, voters taking turns."""
+    """A race for a margin of k on steps of one kind, with voters in turn."""
     if len(kind.wrong) == 1:
         return closed_form_race((1.0 - kind.wrong[0]) ** m, k, negligible)
     votes = [((1, p), (-1, q), (0, 1.0 - p - q)) for p, q in _powers(kind, m)]
@@ -236,9 +244,9 @@ def _margin_race(kind: StepKind, negligible: float, k: int, m: int) -> RaceOutco
 def _race_kinds(
     spread: ErrorSpread, race: Callable[[StepKind, float], RaceOutcome], job: PlannedJob
 ) -> tuple[list[tuple[StepKind, RaceOutcome]], float]:
-    """Race every kind of step; besides, the share of those too rare to look at.
+    """Race every kind of step; also the share of those too rare to matter.
 
-    What is left open is far less than the error that a step may have.
+    What is left out is far less than the error that a step may have.
     """
     kinds, rare = _split_rare(spread, job)
     left = 1.0 - rare - sum(kind.share for kind in kinds)
@@ -249,7 +257,7 @@ def _race_kinds(
 
 
 def _averaged(rule: Rule, outcomes: Sequence[tuple[StepKind, RaceOutcome]], rare: float) -> ExpectedRaces:
-    """The average over kinds of steps; those too rare to look at count as lost."""
+    """The average over kinds of steps; those too rare to matter count as lost."""
     votes = sum(kind.share * outcome.votes for kind, outcome in outcomes)
     squared = sum(kind.share * outcome.votes_squared for kind, outcome in outcomes)
     return ExpectedRaces(
@@ -280,10 +288,10 @@ def _no_k_reason(assumed: Assumptions, job: PlannedJob) -> str:
     wrong = _wrong_majority_share(spread, job.m)
     if assumed.pathological is not None and assumed.pathological.estimate > 0.0:
         many = assumed.pathological.estimate * job.steps
-        told = f"{many:,.0f}" if many >= 10.0 else f"{many:.2g}"
+        steps = f"{many:,.0f}" if many >= 10.0 else f"{many:.2g}"
         return (
             f"{what}: on about {assumed.pathological.estimate:.2g} of the steps the most likely answer is wrong, some "
-            f"{told} of this chain, and more votes only make these surely wrong. Let other models vote as well, "
+            f"{steps} of this chain, and more votes only make these surely wrong. Let other models vote as well, "
             "flag more, or add a check"
         )
     if wrong / 2.0 <= job.error and assumed.pathological is not None:

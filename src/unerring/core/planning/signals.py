@@ -1,13 +1,13 @@
-"""Signals: what a vote's own log-probability says of it, as a pilot measured it, and the weight that it earns.
+"""Signals: what the log-probability of a vote says about it, as a pilot measured it, and the weight that follows.
 
-Where a voter's errors scattered on every step that was looked at, its further votes on a step count what the worst of
-these steps leaves them. Where it was stubborn on one, or erred too rarely to tell, it is heard twice
+By Bayes' rule a vote that is right with probability p counts ln(p / (1 - p)) for its choice. Votes are divided into
+bins of log-probability, and p is the posterior mean of each bin (Laplace's rule: one more error than was observed, in
+two more votes). The promise of *no* error needs the mean: by Jensen's inequality, the probability that n such votes
+are all right is at least its n-th power.
+
+Where a voter's errors scattered on every step that was sampled again, its further votes on a step weigh what the worst
+of these steps allows. Where they repeated on one, or were too few to tell, at most two of its votes count on a step
 (`unerring.core.voting.weights`).
-
-By Bayes' rule a vote that is right with probability p counts ln(p / (1 - p)) for its choice. Votes are parted into
-bins of log-probability, and p is the posterior mean of each bin (Laplace's rule: one more error than was seen, in two
-more votes). The mean is what a promise of *no* error needs: the chance that n such votes are all right is, by Jensen's
-inequality, at least the n-th power of it.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,19 @@ from dataclasses import dataclass
 from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration, VoterCount, VoterOnErrorStep
 from unerring.core.voting.weights import VoterWeights, Weights, voter_weights
 
-# Steps on which a voter erred, before it is said that its errors scatter: if none of 30 was a stubborn one, such are
+# Steps on which a voter erred, before its errors count as scattered: if its error repeats on none of 30, it repeats on
 # fewer than one in ten, with 95 %.
 MIN_ERROR_STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class LogprobBins:
-    """One voter's bins: how right and wrong votes fall into them, as probabilities, and what votes in them count."""
+    """How one voter's votes fall into bins of log-probability.
+
+    right: by bin, the probability that a right vote falls into it.
+    wrong: by bin, the probability that a wrong vote falls into it.
+    weights: the weights of its votes.
+    """
 
     right: tuple[float, ...]
     wrong: tuple[float, ...]
@@ -40,7 +45,7 @@ def measured_signals(calibration: Calibration) -> tuple[LogprobBins, ...]:
 
 
 def weights_of(voters: Sequence[str], signals: Sequence[LogprobBins]) -> Weights:
-    """The weights that a run's votes are counted with."""
+    """The weights that a run's votes count with."""
     edges = LOGPROB_EDGES if len(signals[0].right) > 1 else ()
     return Weights(edges, tuple(zip(voters, (one.weights for one in signals), strict=True)))
 
@@ -64,14 +69,16 @@ def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[Voter
     if worst < 0.5 and len(erred) >= MIN_ERROR_STEPS:
         return voter_weights(right, worst)
     error = (voter.wrong + 1.0) / (voter.votes + 2.0)
-    repeat = (sum(one.later_wrong / one.later for one in erred) + 1.0) / (len(erred) + 1.0)  # one stubborn step more
-    # votes are exchangeable: right then wrong as often as the reverse
+    repeat = (sum(one.later_wrong / one.later for one in erred) + 1.0) / (
+        len(erred) + 1.0
+    )  # with one more step on which it repeats
+    # votes are exchangeable: right then wrong is as frequent as the reverse
     strays = min(1.0, error * (1.0 - repeat) / (1.0 - error))
     return voter_weights(right, repeat, strays)
 
 
 def _falling_errors(bins: Sequence[tuple[float, float]]) -> list[float]:
-    """Errors by bin, made to fall as the log-probability rises, by pooling neighbours that do not.
+    """Error probabilities by bin that fall as the log-probability rises; neighbours that do not are pooled.
 
     Pool adjacent violators (Ayer et al., Ann. Math. Stat. 26, 1955): the likeliest such sequence.
     """

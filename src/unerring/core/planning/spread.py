@@ -1,9 +1,9 @@
-"""How the chance of a wrong vote varies from step to step.
+"""The spread of errors: how the probability of a wrong vote varies from step to step.
 
-The paper's formulas take one p for every step. Real models have easy steps and hard ones, and the hard ones decide: a
-race is lost with about (q / (1 - q))^k, so a step with ten times the errors is lost 10^k times as often. A
-`ErrorSpread` lists kinds of steps, each with its share of all steps and each voter's chance q = 1 - p of a wrong vote
-there. Whatever is planned is an average over kinds.
+The paper's formulas take one p for every step. Real models have easy and hard steps, and the hard ones decide: a race
+is lost with a probability of about (q / (1 - q))^k, so a step with ten times the errors is lost 10^k times as often.
+An `ErrorSpread` lists kinds of steps, each with its share of all steps and each voter's probability q = 1 - p of a
+wrong vote there. All that is planned is an average over kinds.
 """
 
 from collections import defaultdict
@@ -14,25 +14,26 @@ from typing import TypeAlias
 
 from unerring.core.planning.intervals import bisect, log_beta
 
-# right votes and wrong ones of a voter on a step
+# A voter's right and wrong votes on a step.
 Votes: TypeAlias = tuple[int, int]
 
-# In place of evidence, before any comes in: two steps on which an error was followed by 24 right votes. Without a
-# prior a pilot that met no error at all would leave it open that all errors are stubborn, and nothing could be
-# planned. Each step on which the voter was seen to err takes the place of one of them.
+# The prior: two steps on which an error was followed by 24 right votes. Without it, after a pilot without errors all
+# errors might repeat, and nothing could be planned. Each step on which the voter erred replaces one of them.
 PRIOR_STEPS: Mapping[Votes, int] = {(24, 1): 2}
-MIN_LOG_ODDS = -6  # log-odds of an error, below which kinds of steps are not distinguished
-MIN_KIND_SHARE = 1e-16  # a kind of step that no chain will meet
-MAX_LOG_ODDS = 18.0  # log-odds: chances below e^-18 are as good as none
-# 0.1 to 1,000,000: beyond, p is as good as equal
+MIN_LOG_ODDS = -6  # of an error; kinds of steps below it are one
+MIN_KIND_SHARE = 1e-16  # of all steps; no chain meets a kind that is rarer
+MAX_LOG_ODDS = 18.0  # probabilities below e^-18 are left out
+# 0.1 to 1,000,000: beyond, p is practically equal everywhere.
 CONCENTRATIONS: tuple[float, ...] = tuple(10.0 ** (e / 8.0) for e in range(-8, 49))
 
 
 @dataclass(frozen=True, slots=True)
 class VoterTurns:
-    """A voter's turns on steps of one kind: the steps' share of all, and the chance that a vote is wrong there.
+    """A voter's turns on steps of one kind.
 
-    A turn that is `mute` gives no vote that matters: it is flagged, or goes to a wrong choice that nobody else takes.
+    share: the share of these steps among all.
+    wrong: the probability that its vote is wrong there.
+    mute: the probability that its turn gives no vote that matters: flagged, or for a wrong choice of its own.
     """
 
     share: float
@@ -42,9 +43,12 @@ class VoterTurns:
 
 @dataclass(frozen=True, slots=True)
 class StepKind:
-    """Steps of one kind: their share of all steps, and each voter's chance of a wrong vote and of a mute turn there.
+    """Steps of one kind.
 
-    Without `mute` no turn is: red flags that come as anywhere else cost samples and change nothing.
+    share: their share among all steps.
+    wrong: by voter, the probability that its vote is wrong there.
+    mute: by voter, the probability that its turn gives no vote that matters; empty for 0. Ordinary red flags cost
+        samples and change nothing, so they do not count.
     """
 
     share: float
@@ -53,17 +57,17 @@ class StepKind:
 
     @property
     def turns(self) -> list[tuple[float, float]]:
-        """Each voter's chances of a right and of a wrong vote at its turn."""
+        """By voter, the probabilities of a right and of a wrong vote at its turn."""
         mute = self.mute or (0.0,) * len(self.wrong)
         return [((1.0 - q) * (1.0 - m), q * (1.0 - m)) for q, m in zip(self.wrong, mute, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorSpread:
-    """Kinds of steps; what their shares lack to 1 are steps on which nobody errs.
+    """Kinds of steps. The steps that their shares lack to 1 are those on which no voter errs. Voters take turns.
 
-    Votes go round among the voters, in order. `concentration` is that of the Beta distribution which the plain kinds
-    stand for (infinite: p is equal everywhere).
+    kinds: the kinds of steps.
+    concentration: a + b of the Beta distribution that the plain kinds stand for; infinite where p is equal everywhere.
     """
 
     kinds: tuple[StepKind, ...]
@@ -74,21 +78,21 @@ class ErrorSpread:
         return len(self.kinds[0].wrong)
 
     def mean_wrong(self, voter: int) -> float:
-        """A voter's chance of a wrong vote, over all steps."""
+        """A voter's probability of a wrong vote, over all steps."""
         return sum(kind.share * kind.wrong[voter] for kind in self.kinds)
 
 
 def equal_spread(wrong: Sequence[float]) -> ErrorSpread:
-    """The same chances on every step: the paper's assumption."""
+    """The same probabilities on every step: the paper's assumption."""
     return ErrorSpread((StepKind(1.0, tuple(wrong)),))
 
 
 def beta_spread(wrong: Sequence[float], concentration: float) -> ErrorSpread:
-    """Chances that vary as Beta distributions do, with these means over steps and one concentration a + b.
+    """Probabilities that vary as Beta distributions with these means over steps and one concentration a + b.
 
     The voters find the same steps hard, in the same order: the worst case for voting among them. The distribution of
-    the pooled chance is cut into kinds at equal distances of log-odds; for each voter these are then moved to its own
-    mean.
+    the pooled probability is divided into kinds at equal distances of log-odds; for each voter these are then shifted
+    to its own mean.
     """
     mean = sum(wrong) / len(wrong)
     if not 0.0 < mean < 1.0 or concentration >= CONCENTRATIONS[-1]:
@@ -100,9 +104,9 @@ def beta_spread(wrong: Sequence[float], concentration: float) -> ErrorSpread:
 
 
 def voter_kinds(mean: float, concentration: float, hard: Iterable[VoterTurns] = ()) -> list[VoterTurns]:
-    """The kinds of steps of one voter, as its turns on them: a Beta distribution, and hard steps besides.
+    """The kinds of steps of one voter: a Beta distribution, and hard steps.
 
-    Steps of about the same chance, by its log-odds, are one kind; so are all on which it hardly ever errs.
+    Steps of about the same probability, by its log-odds, are one kind; so are all on which the voter hardly ever errs.
     """
     parts = list(hard)
     left = max(0.0, 1.0 - sum(one.share for one in parts))
@@ -121,7 +125,7 @@ def voter_kinds(mean: float, concentration: float, hard: Iterable[VoterTurns] = 
 
 
 def _merged(alike: Sequence[VoterTurns]) -> VoterTurns:
-    """Kinds that are alike as one, with their mean chances."""
+    """Similar kinds as one, with their mean probabilities."""
     share = sum(one.share for one in alike)
     wrong, mute = (
         sum(one.share * chance for one, chance in zip(alike, each, strict=True)) / share
@@ -131,7 +135,7 @@ def _merged(alike: Sequence[VoterTurns]) -> VoterTurns:
 
 
 def independent_kinds(voters: Sequence[Sequence[VoterTurns]]) -> list[StepKind]:
-    """Kinds of steps of several voters of whom each finds other steps hard, independently of each other."""
+    """Kinds of steps of several voters, each of which finds other steps hard, independently of the others."""
     kinds = [StepKind(1.0, ())]
     for voter in voters:
         kinds = [
@@ -144,7 +148,7 @@ def independent_kinds(voters: Sequence[Sequence[VoterTurns]]) -> list[StepKind]:
 
 
 def scaled_kinds(kinds: Iterable[StepKind], by: float) -> list[StepKind]:
-    """The same kinds with so much of their shares."""
+    """The same kinds with their shares multiplied."""
     return [replace(kind, share=kind.share * by) for kind in kinds] if by > 0.0 else []
 
 
@@ -152,10 +156,10 @@ def _nodes(a: float, b: float) -> list[tuple[float, float]]:
     """(log-odds of q, share) of kinds that stand for q ~ Beta(a, b), ascending; far tails are left out.
 
     The density of the log-odds z is q^a (1 - q)^b / B(a, b). It is smooth and falls off exponentially on both sides,
-    so that a plain sum over equal distances of about its own width is as good as exact (the trapezoidal rule).
+    so a plain sum over equal distances of about its own width is practically exact (the trapezoidal rule).
     """
-    middle, reach = log(a / b), 12.0 * sqrt(1.0 / a + 1.0 / b)
-    low, high = max(middle - reach, -MAX_LOG_ODDS), min(middle + reach, MAX_LOG_ODDS)
+    middle, width = log(a / b), 12.0 * sqrt(1.0 / a + 1.0 / b)
+    low, high = max(middle - width, -MAX_LOG_ODDS), min(middle + width, MAX_LOG_ODDS)
     step = 0.8 * sqrt(1.0 / max(a, 1.0) + 1.0 / max(b, 1.0))
     none = log_beta(a, b)
     nodes = []
@@ -168,12 +172,12 @@ def _nodes(a: float, b: float) -> list[tuple[float, float]]:
 
 
 def _shifted(nodes: Sequence[tuple[float, float]], mean: float) -> list[float]:
-    """Chances at the nodes, all moved by the same log-odds so that their mean is the given one."""
+    """Probabilities at the nodes, all shifted by the same log-odds so that their mean is the given one."""
 
-    def enough(shift: float) -> bool:
+    def reaches_mean(shift: float) -> bool:
         return sum(part / (1.0 + exp(-z - shift)) for z, part in nodes) >= mean
 
-    _, shift = bisect(enough, -40.0, 40.0, 60)
+    _, shift = bisect(reaches_mean, -40.0, 40.0, 60)
     return [1.0 / (1.0 + exp(-z - shift)) for z, _ in nodes]
 
 
@@ -188,8 +192,8 @@ def least_concentration(seen: Sequence[tuple[float, Mapping[Votes, float]]], dro
     """The smallest concentration that the votes leave plausible: the largest spread of p.
 
     `seen` has for each voter its mean and its votes by step. One-sided at 95 %: the log-likelihood is `drop` = 2.706 /
-    2 below its largest (Wilks). It holds for a pilot that looks again where it met an error, since what it looks at
-    depends on nothing but what it saw.
+    2 below its largest (Wilks). It holds for a pilot that samples steps with an error again, because the choice of
+    these steps depends only on what was observed.
     """
     evidence = [(mean, _evidence(steps)) for mean, steps in seen if 0.0 < mean < 1.0]
 
@@ -204,20 +208,20 @@ def least_concentration(seen: Sequence[tuple[float, Mapping[Votes, float]]], dro
     first = next((i for i, found in enumerate(scores) if found >= enough), best)
     if first == 0:
         return CONCENTRATIONS[0]
-    # the grid is too coarse for long pilots, and what is above the true one promises too much
+    # the grid is too coarse for long pilots, and a concentration above the true one promises too much
     beyond = top if scores[first] < enough else places[first]
     return exp(bisect(lambda place: score(place) >= enough, places[first - 1], beyond, 20)[0])
 
 
 def _evidence(steps: Mapping[Votes, float]) -> list[tuple[Votes, float]]:
-    """Votes by step, with what the prior still stands for."""
+    """Votes by step, with the part of the prior that is still left."""
     erred = sum(times for (_, wrong), times in steps.items() if wrong)
     (prior, times) = next(iter(PRIOR_STEPS.items()))
     return [*((votes, float(times)) for votes, times in steps.items()), (prior, max(0.0, times - erred))]
 
 
 def _peak(score: Callable[[float], float], low: float, high: float) -> float:
-    """The place of the highest score, by parting an interval in three."""
+    """The place of the highest score, by ternary search."""
     for _ in range(30):
         third = (high - low) / 3.0
         if score(low + third) < score(high - third):

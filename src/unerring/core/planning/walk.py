@@ -1,8 +1,8 @@
 """A race between the right choice and one wrong one, computed exactly, vote by vote.
 
-The lead of the right choice is a walk that starts at 0 and ends at plus or minus the lead that wins. Unlike the closed
-forms in `unerring.core.voting.odds` it may take different steps at every vote: voters that take turns and err
-differently, or votes of different weight. That all wrong votes agree is the worst case (docs/why/voting.md).
+The lead of the right choice is a random walk from 0 to plus or minus the lead that wins. Unlike the closed forms in
+`unerring.core.voting.odds` it allows different steps at every vote: voters in turn that err differently, or votes of
+different weight. All wrong votes agree: that is the worst case (docs/why/voting.md).
 """
 
 from collections import defaultdict
@@ -13,18 +13,22 @@ from typing import TypeAlias
 
 from unerring.core.voting import odds
 
-# what a vote may add to the lead of the right choice, and how probably; negative where it is wrong
+# What a vote adds to the lead of the right choice (negative where it is wrong), and with which probability.
 Vote: TypeAlias = Sequence[tuple[int, float]]
 
-DROPPED_SHARE = 1e-9  # of what is negligible: a path as improbable is left
+DROPPED_SHARE = 1e-9  # of the negligible share: less probable leads are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class RaceOutcome:
-    """What comes of a race: who wins, as probabilities, and after how many votes.
+    """The outcome of a race, as probabilities and means.
 
-    `undecided` are the races that were still open after `longest` votes, when the walk was over. `votes` and
-    `votes_squared` are means. `unanimous` is the chance that every vote of the race went to its winner.
+    wrong: the probability that the wrong choice wins.
+    undecided: the probability that the race is still open after `longest` votes.
+    votes: mean votes.
+    votes_squared: the mean of their square.
+    unanimous: the probability that every vote went to the winner.
+    longest: the number of votes after which the computation ended.
     """
 
     wrong: float
@@ -36,7 +40,7 @@ class RaceOutcome:
 
     @property
     def failed(self) -> float:
-        """The chance that the right choice does not win."""
+        """The probability that the right choice does not win."""
         return self.wrong + self.undecided
 
 
@@ -46,57 +50,60 @@ def walk_race(
     negligible: float = 1e-13,
     most: int = 20_000,
 ) -> RaceOutcome:
-    """Walk a race to its end: `vote(i)` says what vote number i, counted from 0, may be; `lead` is what wins.
+    """Compute a race vote by vote.
 
-    The end is where no more than the share `negligible` of such races is open, or after `most` votes.
+    vote: a function of a vote's number, from 0: what the vote adds to the lead, and with which probability.
+    lead: the lead that wins.
+    negligible: the share of open races at which the computation ends.
+    most: the number of votes at which it ends in any case.
     """
-    forgotten = DROPPED_SHARE * min(negligible, 1e-13)
-    walkers = {0: 1.0}
-    pure = {0: 1.0}  # those who have heard right votes only ...
-    impure = {0: 1.0}  # ... and wrong ones only
+    dropped = DROPPED_SHARE * min(negligible, 1e-13)
+    leads = {0: 1.0}
+    all_right = {0: 1.0}  # leads of races with right votes only ...
+    all_wrong = {0: 1.0}  # ... and with wrong ones only
     wrong = unanimous = votes = squared = 0.0
     number, still = 0, 1.0
     while still > negligible and number < most:
         votes, squared = votes + still, squared + (2 * number + 1) * still
         step = vote(number)
-        walkers, _, lost = _step(walkers, step, lead, forgotten)
+        leads, _, lost = _step(leads, step, lead, dropped)
         wrong += lost
-        if pure or impure:
-            pure, agreed, _ = _step(pure, [one for one in step if one[0] > 0], lead, forgotten)
-            impure, _, agreed_wrongly = _step(impure, [one for one in step if one[0] < 0], lead, forgotten)
+        if all_right or all_wrong:
+            all_right, agreed, _ = _step(all_right, [one for one in step if one[0] > 0], lead, dropped)
+            all_wrong, _, agreed_wrongly = _step(all_wrong, [one for one in step if one[0] < 0], lead, dropped)
             unanimous += agreed + agreed_wrongly
-        number, still = number + 1, sum(walkers.values())
+        number, still = number + 1, sum(leads.values())
     return RaceOutcome(wrong, still, votes, squared, min(1.0, unanimous), number)
 
 
 def closed_form_race(p: float, k: int, negligible: float = 1e-13) -> RaceOutcome:
-    """The same for one voter that is right with probability p and races to a margin of k, in closed form.
+    """The outcome for one voter that is right with probability p and a margin of k, in closed form.
 
-    For the mean square Wald's second identity: (S - d n)^2 - n (1 - d^2) is a martingale for the lead S after n votes
-    with drift d = 2p - 1; and who wins says nothing of how long it took, since both ends are equally far.
+    The mean square follows from Wald's second identity: (S - d n)^2 - n (1 - d^2) is a martingale for the lead S after
+    n votes with drift d = 2p - 1; and the winner is independent of the duration, because both ends are equally far.
     """
     wrong, votes, drift = odds.loss_probability(p, k), odds.expected_votes(p, k), 2.0 * p - 1.0
-    if abs(drift) < 1e-3:  # the identity divides by its square; exact at 0, and near it
+    if abs(drift) < 1e-3:  # the identity divides by the square of the drift; this is exact at 0, and close near it
         squared = votes * votes + 2.0 * k * k * (k * k - 1.0) / 3.0
     else:
         squared = 2.0 * votes * votes + max(((1.0 - drift * drift) * votes - k * k) / drift**2, -votes * votes)
-    # open races become fewer by this factor a vote, in the long run
+    # in the long run, each vote multiplies the share of open races by this factor
     decay = 2.0 * sqrt(p * (1.0 - p)) * cos(pi / (2.0 * k))
     beyond = log(negligible) / log(decay) if 0.0 < decay < 1.0 else 0.0
     return RaceOutcome(wrong, 0.0, votes, squared, p**k + (1.0 - p) ** k, ceil(votes + min(beyond, 1e9)))
 
 
-def _step(walkers: dict[int, float], vote: Vote, lead: int, forgotten: float) -> tuple[dict[int, float], float, float]:
-    """The walkers after one vote, and the shares that won and lost by it."""
+def _step(leads: dict[int, float], vote: Vote, lead: int, dropped: float) -> tuple[dict[int, float], float, float]:
+    """The leads after one more vote, and the shares that won and lost by it."""
     after: dict[int, float] = defaultdict(float)
     won = lost = 0.0
-    for place, share in walkers.items():
+    for place, share in leads.items():
         for gained, chance in vote:
             reached, part = place + gained, share * chance
             if reached >= lead:
                 won += part
             elif reached <= -lead:
                 lost += part
-            elif part > forgotten:
+            elif part > dropped:
                 after[reached] += part
     return after, won, lost

@@ -1,7 +1,8 @@
-"""Races of weighed votes (`LogOdds`), walked vote by vote as runs weigh them (`unerring.core.voting.weights`).
+"""The expected race under `LogOdds`, computed vote by vote with the weights that a run uses.
 
-Leads are kept on a grid; what falls between its points, and what the weight of a first vote would have to be known
-for, is taken on the safe side. Where every voter is heard twice at most, a race soon ends or stays undecided.
+Weights: `unerring.core.voting.weights`. Leads are rounded to a grid. Rounding, and the weight of a first vote where
+the computation does not keep it, are taken pessimistically. Where at most two votes of each voter count, a race soon
+ends or stays undecided.
 """
 
 from collections import defaultdict
@@ -14,29 +15,31 @@ from unerring.core.planning.spread import StepKind
 from unerring.core.planning.walk import RaceOutcome
 from unerring.core.voting.weights import VoterWeights
 
-MAX_WEIGHTED_VOTES = 100  # votes of a race: one that goes on longer stays undecided
+MAX_WEIGHTED_VOTES = 100  # of a race; a longer one counts as undecided
 GRID_POINTS_PER_NAT = 20  # parts of a nat
-DROPPED_SHARE = 1e-5  # of what is negligible: a course as improbable counts as undecided
+DROPPED_SHARE = 1e-5  # of the negligible share: less probable courses count as undecided
 
-# What a voter has said on a step: nothing, something right, something wrong of a weight (parts of the grid), or all
-# that makes a difference to its further votes.
+# What a voter's next vote depends on: it has not voted on the step, it voted right, it voted wrong with a weight (0 or
+# more grid points), or nothing more (settled).
 Memory: TypeAlias = int
 NOT_VOTED, VOTED_RIGHT, SETTLED = -1, -2, -3
-RIGHT_SIDE, WRONG_SIDE = 1, 2  # who has been heard on a step
+RIGHT_SIDE, WRONG_SIDE = 1, 2  # the sides that had votes on a step
 
-Course: TypeAlias = tuple[tuple[Memory, ...], int]  # what each voter said; for which sides votes were cast
-Vote: TypeAlias = tuple[Memory, int, int, float]  # what the voter has said then, its side, the gain, the chance
+Course: TypeAlias = tuple[tuple[Memory, ...], int]  # memory of each voter; sides that had votes
+Vote: TypeAlias = tuple[
+    Memory, int, int, float
+]  # memory after it, its side, what it adds to the lead, its probability
 
 
 def equal_weights(signals: Sequence[LogprobBins]) -> bool:
-    """Whether every vote weighs the same, the first and any further one: a lead is then a margin of votes."""
+    """Whether every vote has the same weight, first or further: a lead is then a margin of votes."""
     weights = [one.weights for one in signals]
     bins = {weight for one in weights for weight in one.bins}
     return len(bins) == 1 and all(not one.again and one.repeat >= max(bins) for one in weights)
 
 
 def weighted_race(kind: StepKind, negligible: float, signals: Sequence[LogprobBins], lead: int) -> RaceOutcome:
-    """A race for a lead in log-odds, in parts of the grid, on steps of one kind."""
+    """The outcome of a race for a lead in log-odds (grid points) on steps of one kind."""
     voters, ends = len(signals), all(one.weights.repeat == 0 for one in signals)
     open_: dict[Course, dict[int, float]] = {((NOT_VOTED,) * voters, 0): {0: 1.0}}
     turns, wrong = kind.turns, 0.0
@@ -73,11 +76,11 @@ def weighted_race(kind: StepKind, negligible: float, signals: Sequence[LogprobBi
 
 
 def _alive(
-    courses: dict[Course, dict[int, float]], ends: bool, forgotten: float
+    courses: dict[Course, dict[int, float]], ends: bool, dropped_share: float
 ) -> tuple[dict[Course, dict[int, float]], float]:
-    """The courses that can still be won, and the share of those that cannot, or are too improbable to be followed.
+    """The courses that can still be won, and the share of those that cannot or are too improbable to follow.
 
-    `ends` says that no voter is heard without end.
+    `ends` says that no voter's votes count without limit.
     """
     alive: dict[Course, dict[int, float]] = {}
     dropped = 0.0
@@ -85,7 +88,7 @@ def _alive(
         if ends and all(said == SETTLED for said in course[0]):
             dropped += sum(places.values())
             continue
-        kept = {place: share for place, share in places.items() if share > forgotten}
+        kept = {place: share for place, share in places.items() if share > dropped_share}
         dropped += sum(places.values()) - sum(kept.values())
         if kept:
             alive[course] = kept
@@ -93,7 +96,7 @@ def _alive(
 
 
 def _votes(signals: LogprobBins, turn: tuple[float, float], said: Memory) -> Iterator[Vote]:
-    """What a voter's next vote on a step may be; a mute one, too."""
+    """The possible next votes of a voter on a step, also one that is mute."""
     (right, wrong), weights = turn, signals.weights
     if said == SETTLED:
         yield from _cast(weights, signals.right, right, RIGHT_SIDE, weights.repeat)
@@ -101,7 +104,7 @@ def _votes(signals: LogprobBins, turn: tuple[float, float], said: Memory) -> Ite
     elif said == NOT_VOTED:
         yield from _cast(weights, signals.right, right, RIGHT_SIDE)
         yield from _cast(weights, signals.wrong, wrong, WRONG_SIDE)
-    elif said == VOTED_RIGHT:  # how much its first vote weighed is not kept: it may have been the least, or the most
+    elif said == VOTED_RIGHT:  # the weight of its first vote is not kept: the least favourable one is assumed
         yield SETTLED, RIGHT_SIDE, _down(min(weights.again, *filter(None, weights.bins))), right
         yield SETTLED, WRONG_SIDE, -_up(min(weights.turn, max(weights.bins))), wrong
     else:
@@ -114,16 +117,16 @@ def _votes(signals: LogprobBins, turn: tuple[float, float], said: Memory) -> Ite
 def _cast(
     weights: VoterWeights, falls: Sequence[float], chance: float, side: int, most: int | None = None
 ) -> Iterator[Vote]:
-    """A vote by its bin: a voter's first on a step, or a further one that weighs at most so much."""
+    """The possible votes by bin: a voter's first on a step, or a further one that weighs at most `most`."""
     gains: dict[tuple[Memory, int], float] = defaultdict(float)
     for weight, part in zip(weights.bins, falls, strict=True):
         counts = weight if most is None else min(weight, most)
         gained = _down(counts) if side == RIGHT_SIDE else -_up(counts)
-        told_apart = most is None and weights.again and weight
-        gains[SETTLED if not told_apart else VOTED_RIGHT if side == RIGHT_SIDE else _down(weight), gained] += (
+        remembered = most is None and weights.again and weight
+        gains[SETTLED if not remembered else VOTED_RIGHT if side == RIGHT_SIDE else _down(weight), gained] += (
             chance * part
         )
-    # a voter without any right vote has no chances for them: these weigh nothing
+    # a voter without any right vote has no bins for them: these weigh nothing
     gains[SETTLED, 0] += chance * max(0.0, 1.0 - sum(falls))
     for (said, gained), part in gains.items():
         if part > 0.0:

@@ -1,1 +1,1 @@
-"""What a run has come to: report, progress, steps, summary."""
+"""Reports about a run as data, and the lines of text that sum them up."""

@@ -1,4 +1,4 @@
-"""Doubtful steps as JSON data: steps whose samples differed, were flagged, or did not settle the step.
+"""Doubtful steps as JSON data: steps whose samples differed, were flagged, or did not decide the step.
 
 Each has the question, the rival answers with their votes, and the flagged samples by the reason of the flag.
 """
@@ -27,9 +27,9 @@ MAX_GROUPS = 8  # of one step's flagged samples
 
 
 def is_doubtful(decided: DecidedStep) -> bool:
-    """Whether a decided step is worth a look: votes differed, samples were flagged, or it was not for votes to settle.
+    """Whether a decided step is doubtful: votes differed, samples were flagged, or votes did not decide it.
 
-    A step that another run decided (`DecidedStep.inherited`) is that run's to show.
+    An inherited step (`DecidedStep.inherited`) belongs to the report of the run that decided it.
     """
     return len(decided.tally) > 1 or decided.flags > 0 or decided.ruled or decided.shortlisted
 
@@ -37,7 +37,8 @@ def is_doubtful(decided: DecidedStep) -> bool:
 def doubt_rank(decided: DecidedStep) -> tuple[bool, int, int]:
     """The rank of a doubtful step, highest for the most doubtful: decided by a person, rival votes, flags.
 
-    A rival vote counts as two flags: it takes another vote to be outvoted. Of equal steps the earlier one is higher.
+    A rival vote counts as two flags: it takes another vote to be outvoted. Of equal steps the earlier one ranks
+    higher.
     """
     rivals = decided.votes if decided.ruled else decided.votes - decided.votes_for
     return decided.ruled, 2 * rivals + decided.flags, -decided.step
@@ -46,7 +47,7 @@ def doubt_rank(decided: DecidedStep) -> tuple[bool, int, int]:
 def decided_step(
     decided: DecidedStep, voters: Mapping[int, VoterRecord], request: Request, full: bool = False
 ) -> dict[str, Json]:
-    """A decided step as JSON data, its texts shortened unless all of it is asked for (`full`)."""
+    """A decided step as JSON data; texts are shortened unless `full`."""
     how = "people" if decided.ruled else "shortlist" if decided.shortlisted else "votes"
     head = _head(decided.step, how, decided.choice, decided.tally, decided.rounds)
     asked = _asked(decided.wordings, request.before(decided.messages or ()), full)
@@ -56,7 +57,7 @@ def decided_step(
 def open_step(
     step: OpenStep, voters: Mapping[int, VoterRecord], request: Request, full: bool = False
 ) -> dict[str, Json] | None:
-    """The next step to decide as JSON data; None where nothing about it is worth a look so far."""
+    """The next step to decide as JSON data; None where nothing about it is doubtful so far."""
     how = "undecided" if isinstance(step.verdict, Undecided) else "open" if step.ruled is None else "people"
     tally = tuple(sorted(step.race.tally.values(), reverse=True))
     if how == "open" and len(tally) < 2 and not step.flags:

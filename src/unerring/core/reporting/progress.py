@@ -1,4 +1,4 @@
-"""Progress of a run in lines for people: how far, how fast, how it votes, what it costs. Times come in as values."""
+"""Progress of a run as lines of text: steps done, rate, votes, cost. Times come in as values."""
 
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.spend import dollars_text, in_dollars
@@ -9,15 +9,15 @@ from unerring.core.reporting.time_left import RateWindows
 
 
 class RunProgress:
-    """Steps of one session of a run, as far as they have been decided."""
+    """The steps of one session that were decided so far."""
 
     def __init__(self, most_steps: int | None = None) -> None:
-        """`most_steps` are those that the session stops after, where it does."""
+        """`most_steps` is the number of steps after which the session stops; None for no such number."""
         self.steps = 0
         self._most_steps = most_steps
         self._votes = 0
         self._dissents = 0
-        self._since = 0.0  # when the first step was decided: what came before is no step's time
+        self._since = 0.0  # when the first step was decided; the time before is startup
         self._rates = RateWindows()
 
     def add(self, decided: DecidedStep, now: float) -> None:
@@ -35,23 +35,23 @@ class RunProgress:
         length = self._length(state)
         if self._most_steps is None:
             return length
-        asked_end = state.committed - self.steps + self._most_steps
-        return asked_end if length is None else min(length, asked_end)
+        session_end = state.committed - self.steps + self._most_steps
+        return session_end if length is None else min(length, session_end)
 
     @staticmethod
     def _length(state: RunState) -> int | None:
         return state.opened.length if state.opened else None
 
     def lines(self, state: RunState, now: float) -> list[str]:
-        """How far and how fast, how it votes, and what it costs where calls are paid for; each within 80 columns."""
+        """Lines of at most 80 columns: steps and rate, votes, and the cost of paid calls."""
         end = self.end(state)
         stops = "; stops there" if self._most_steps is not None and end != self._length(state) else ""
-        far = f" of {end:,} ({state.committed / end:.0%}{stops})" if end else ""
+        done = f" of {end:,} ({state.committed / end:.0%}{stops})" if end else ""
         left = self._seconds_left(state, now)
         to_go = "" if left is None else f", {duration(left)} to go"
         votes = f"{self._votes / self.steps:.2f} votes a step, {state.flags.total():,} flagged"
         return [
-            f"step {state.committed:,}{far}{self._pace(now)}{to_go}",
+            f"step {state.committed:,}{done}{self._pace(now)}{to_go}",
             f"{votes}, {counted(self._dissents, 'step')} with dissent",
             *_spent(state, forecast=left is not None),
         ]
@@ -65,12 +65,12 @@ class RunProgress:
         return f": {rate:,.0f} steps/s" if rate >= 10.0 else f": {rate:.2g} steps/s"
 
     def _rate(self, now: float) -> float | None:
-        """Steps a second; None where they are too few."""
+        """Steps a second; None where there are too few."""
         taken = now - self._since
         return (self.steps - 1) / taken if self.steps > 1 and taken > 0.0 else None
 
     def _seconds_left(self, state: RunState, now: float) -> float | None:
-        """Seconds to the end; None as long as they are not known to a factor of two."""
+        """Seconds to the end; None while they are not known to a factor of two."""
         end, rate = self.end(state), self._rate(now)
         if end is None or end < state.committed or rate is None or not self._rates.steady:
             return None
@@ -95,7 +95,7 @@ def _spent(state: RunState, forecast: bool) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in the two units that matter."""
+    """A duration in its two largest units."""
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

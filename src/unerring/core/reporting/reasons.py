@@ -1,4 +1,4 @@
-"""Count the reasons of red flags and of failed calls over a whole run, in bounded memory."""
+"""Counts of the reasons of red flags and failed calls over a whole run, in bounded memory."""
 
 import re
 from collections import Counter
@@ -12,17 +12,23 @@ _DIFFERING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+(?:[.,][0-9]+)*")
 
 
 def without_details(reason: str | None) -> str | None:
-    """A reason without its numbers and quoted texts: the same for reasons that differ in no more than these."""
+    """A reason without its numbers and quoted texts: the same for reasons that differ only in these."""
     return None if reason is None else _DIFFERING.sub("_", " ".join(reason.split()))
 
 
 @dataclass
 class ReasonCounts:
-    """How often samples were flagged for which reason, in bounded memory.
+    """How often each reason occurred, in bounded memory.
 
-    Reasons that differ only in numbers and quoted texts are counted as one, by the first of them. Where there are more
-    than `2 * most` kinds, all but the `most` frequent are counted together, as others (lossy counting; Manku and
-    Motwani, VLDB 2002): the count of a rare reason is then too low, and the sum of all stays right.
+    Reasons that differ only in numbers and quoted texts count as one, by the first of them. If there are more than `2
+    * most` of them, all but the `most` frequent are counted together, as others (lossy counting; Manku and Motwani,
+    VLDB 2002). The count of a rare reason is then too low; the sum of all stays right.
+
+    most: how many reasons are kept, at least.
+    counts: occurrences by kind and reason without details.
+    first: the first reason of each.
+    varied: those whose reasons were not all the same.
+    others: occurrences of rare reasons, by kind.
     """
 
     most: int = 100
@@ -32,7 +38,7 @@ class ReasonCounts:
     others: Counter[str] = field(default_factory=Counter)
 
     def add(self, flag: FlagKind | FailureKind, reason: str | None, count: int = 1) -> None:
-        """Count a flagged sample or a failed call, or with -1 one that is flagged no longer."""
+        """Count a flagged sample or a failed call; a `count` of -1 removes one."""
         kind = flag.value, without_details(reason)
         if count < 0 and kind not in self.counts:
             self.others[flag.value] += count
@@ -58,9 +64,9 @@ class ReasonCounts:
         return sorted(self.counts, key=lambda kind: (-self.counts[kind], kind[0], kind[1] or ""))
 
     def to_json(self, most: int = 20, kind_name: str = "flag", count_name: str = "samples") -> list[Json]:
-        """The most frequent reasons first; None where the journal has none. `varies`: not all were quite the same.
+        """The most frequent reasons first, None where the journal has none; `varies` says whether their texts differ.
 
-        The two names are those of the kind and of the count in each of them.
+        `kind_name` and `count_name` are the keys of the kind and of the count.
         """
         return [
             {

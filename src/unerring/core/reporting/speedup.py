@@ -1,4 +1,4 @@
-"""How much faster asking ahead made a run than its calls one after the other."""
+"""The speed-up of a run: how much faster it was than the same calls one after the other."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,11 @@ from unerring.core.journal.entries import Finished, Paused
 class Speedup:
     """How much faster a run's sessions were than the same calls one after the other.
 
-    A chain that takes its steps one by one waits for one call in each round of voting; `alone` sums that up from the
-    mean latency of the sessions that ended in good order, and `taken` is how long these took, both in seconds.
+    A chain without speculation waits for one call in each round of voting.
+
+    alone: that time, seconds: rounds times mean latency, summed over the sessions that ended in good order.
+    taken: the time that these sessions took, seconds.
+    rounds: rounds of voting in the present session.
     """
 
     alone: float = 0.0
@@ -19,14 +22,16 @@ class Speedup:
     _since: float = 0.0
 
     def began(self, time: float) -> None:
+        """A session began."""
         self.rounds, self._since = 0, time
 
     def ended(self, entry: Paused | Finished) -> None:
+        """The session ended in good order."""
         if entry.latency is not None:
             self.alone += self.rounds * entry.latency
             self.taken += entry.time - self._since
 
     @property
     def gain(self) -> float | None:
-        """Speed-up, or None where nothing was measured."""
+        """The speed-up; None where nothing was measured."""
         return self.alone / self.taken if self.taken > 0 else None

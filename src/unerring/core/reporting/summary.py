@@ -1,4 +1,4 @@
-"""The end of a run in at most six lines, for a terminal and for `print(result)`; figures as people read them."""
+"""The summary at the end of a run, at most six lines, for a terminal and for `print(result)`; figures as text."""
 
 import json
 from collections.abc import Mapping
@@ -8,26 +8,26 @@ from unerring.core.journal.spend import dollars_text
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json
 
-LABEL_CHARS = 13
-MIN_VOTES_FOR_P = 100  # of a voter, for the share of right ones to say anything
-MIN_VOTES_FOR_CERTIFICATE = 1000  # from which on a low probability is the model's doing, not that of few votes
-MIN_SPEED_UP = 1.05  # of asking ahead, to be worth a word
+LABEL_CHARS = 13  # width of the labels' column
+MIN_VOTES_FOR_P = 100  # of a voter; fewer do not show its share of right ones
+MIN_VOTES_FOR_CERTIFICATE = 1000  # with fewer, a low probability may be due to their number
+MIN_SPEED_UP = 1.05  # that is worth a line
 
 
 def printable(text: str) -> str:
-    """The text with every control and formatting character shown instead of obeyed."""
+    """The text with control and formatting characters escaped, so that a terminal does not obey them."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def row(name: str, value: str) -> str:
-    """One line: a name, and what there is to say about it."""
+    """One line: a label and its value."""
     return f"{printable(name):<{LABEL_CHARS}}{printable(value)}".rstrip()
 
 
 def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> str:
     """The end of a run: its answer, steps, votes a step, cost, certificate, and where its journal is.
 
-    `answer` is a line's name and text, and `kept` names the journal and what to do next.
+    `answer` is a line's label and text, and `kept` names the journal and what to do next.
     """
     rows = [
         answer,
@@ -41,26 +41,26 @@ def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> st
 
 
 def answer_line(answer: Json, state: Json, chars: int | None = None) -> tuple[str, str]:
-    """The first line of a summary: the answer, or the last state of a chain that has none, which is shortened."""
+    """The first line of a summary: the answer, or the end state of a chain without one, which is shortened."""
     if answer is None:
         return "end state", shortened(json.dumps(state, ensure_ascii=False))
-    told = json.dumps(answer, ensure_ascii=False)
-    return "answer", shortened(told, chars)
+    text = json.dumps(answer, ensure_ascii=False)
+    return "answer", shortened(text, chars)
 
 
 def steps_text(report: Mapping[str, Any]) -> str:
-    """How many steps are decided, and by whom where people decided some."""
+    """The number of decided steps, and how many of them people decided."""
     steps, length = report["steps"], report["length"]
-    told = f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
+    text = f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
     if length is not None and steps > length:
-        told = f"{steps:,}, beyond the {length:,} that its process says"
+        text = f"{steps:,}, beyond the {length:,} that its process says"
     by_people, inherited = report["ruled"]["count"], report["inherited"]
-    told += f", {inherited:,} of them taken over from another run" if inherited else ""
-    return f"{told}, {by_people:,} of them decided by people" if by_people else told
+    text += f", {inherited:,} of them taken over from another run" if inherited else ""
+    return f"{text}, {by_people:,} of them decided by people" if by_people else text
 
 
 def votes_text(report: Mapping[str, Any]) -> str:
-    """Votes a step, and samples that were red-flagged."""
+    """Votes a step, and red-flagged samples."""
     a_step, samples = report["votes_per_step"], report["samples"]
     if a_step is None:
         return "none"
@@ -68,18 +68,18 @@ def votes_text(report: Mapping[str, Any]) -> str:
 
 
 def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = "") -> str:
-    """What paid calls cost, or may have; in tokens where a price is not known. Of a function's, their number."""
+    """The cost of paid calls; in tokens where a price is not known, and the number of calls of a function."""
     if not spend["calls"]:
         return "nothing: no paid calls"
     calls, dollars, limit = counted(spend["calls"], "call"), spend["dollars"], spend["limits"]["dollars"]
     if dollars is not None:
-        told = dollars_text(dollars) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
+        text = dollars_text(dollars) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
     elif model.startswith("function ") and not any(tokens.values()) and not spend.get("priced"):
-        told = f"{calls} of a function"
+        text = f"{calls} of a function"
     else:
-        told = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; "
+        text = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; "
         known = spend.get("priced")
-        told += f"at least {dollars_text(known)}, and not every price is known" if known else "the price is not known"
+        text += f"at least {dollars_text(known)}, and not every price is known" if known else "the price is not known"
     unknown, given_up = spend["unknown"], spend["unknown"].get("given_up", 0)
     lost, of_guesses = unknown["calls"] - given_up, "given up after a wrong guess"
     what = "of unknown outcome" if lost else of_guesses
@@ -87,11 +87,11 @@ def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = 
         what += f" and {given_up:,} {of_guesses}"
     within = [_uncertain(lost or given_up, unknown, what, dollars is not None)]
     within.append(_uncertain(None, spend.get("under_way", {}), "for calls under way", dollars is not None))
-    return told + "".join(within)
+    return text + "".join(within)
 
 
 def _uncertain(calls: int | None, part: Mapping[str, Any], what: str, priced: bool) -> str:
-    """Which part of the cost is a worst case; nothing where there is none."""
+    """The part of the cost that is a worst case, as text; empty where there is none."""
     named = what if calls is None else f"for {counted(calls, 'call')} {what}"
     if not (part.get("tokens") or calls):
         return ""
@@ -105,7 +105,7 @@ def _uncertain(calls: int | None, part: Mapping[str, Any], what: str, priced: bo
 
 
 def certificate_text(report: Mapping[str, Any]) -> str:
-    """The probability of zero errors, as far as the votes tell; where they tell nothing or little, why."""
+    """The probability of zero errors as far as the votes show; where they show nothing or little, why."""
     certificate, votes = report["certificate"], report["samples"]["voted"]
     warnings = certificate["warnings"]
     if not certificate["certifiable"]:
@@ -122,7 +122,7 @@ def zero_errors_text(certificate: Mapping[str, Any]) -> str:
 
 
 def measured_p(certified: Mapping[str, Any] | None) -> float | None:
-    """How often a voter is right as its votes tell; None where they are too few to tell."""
+    """A voter's share of right votes; None where there are too few votes to estimate it."""
     if certified is None or certified["p"] is None or certified["votes"] < MIN_VOTES_FOR_P:
         return None
     p: float = certified["p"]
@@ -130,18 +130,18 @@ def measured_p(certified: Mapping[str, Any] | None) -> float | None:
 
 
 def speed_up(speculation: Mapping[str, Any]) -> float | None:
-    """How many times as fast asking ahead made a run; None where that is not measured or no gain."""
+    """The speed-up by speculation; None where it was not measured or is negligible."""
     gain: float | None = speculation["speed_up"]
     return None if gain is None or gain < MIN_SPEED_UP else gain
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it is not one."""
+    """A number with its noun, in the plural unless it is one."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def probability(p: float) -> str:
-    """A probability, with the digits that tell how far it is from 1."""
+    """A probability, with the digits that show how far it is from 1."""
     if p < 0.001:
         return "below 0.001" if p > 0.0 else "0"
     if p > 1.0 - 1e-12:

@@ -1,15 +1,15 @@
-"""Whether a run's rates so far tell to a factor of two how long it will still take."""
+"""Whether a run's rates so far predict to a factor of two how long it will still take."""
 
 from collections.abc import Sequence
 from math import sqrt
 
-MAX_WINDOWS = 16  # an even number: two by two they are merged into half as many
+MAX_WINDOWS = 16  # an even number: they are merged in pairs
 MIN_WINDOWS = 4
 FIRST_WINDOW_SECONDS = 0.2
 
 
 class RateWindows:
-    """Rates of a run in windows of equal duration: at most 16 of them, which double in duration as the run goes on."""
+    """Rates of a run in at most 16 windows of equal duration, which double in duration as the run goes on."""
 
     def __init__(self) -> None:
         self.seconds = FIRST_WINDOW_SECONDS
@@ -26,23 +26,23 @@ class RateWindows:
         self._steps += steps
 
     def _merge(self, at: float) -> None:
-        """Double the windows, and at once so often that a long pause costs no more than a short one."""
+        """Double the windows, at once as often as needed, so that a long pause costs no more than a short one."""
         while len(self._full) > 1 and (len(self._full) == MAX_WINDOWS or at >= MAX_WINDOWS * self.seconds):
             self._full = [sum(self._full[number : number + 2]) for number in range(0, len(self._full), 2)]
             self.seconds *= 2.0
 
     @property
     def steady(self) -> bool:
-        """Whether the rate so far tells the time that is left to a factor of two."""
+        """Whether the rate so far predicts the time left to a factor of two."""
         return steady(self._full)
 
 
 def steady(windows: Sequence[int]) -> bool:
-    """Whether the steps done in windows of equal duration tell their mean rate to a factor of two.
+    """Whether the steps done in windows of equal duration show their mean rate to a factor of two.
 
     Three standard errors of the mean must be at most half of it: then the rate lies between half the mean and one and
-    a half times it with a probability of about 99 %, and the time that is left within a factor of two of steps / mean.
-    Windows are taken to be independent of each other. A slow start makes them differ, and is waited out; at least 4
+    a half times it with a probability of about 99 %, and the time left within a factor of two of steps / mean.
+    Assumption: windows are independent of each other. A slow start makes them differ, so it is waited out. At least 4
     windows are needed.
     """
     number = len(windows)

@@ -1,4 +1,4 @@
-"""Dissent along a run, in a bounded number of windows: what a picture of a run of any length is drawn from."""
+"""The timeline of dissent along a run, in a bounded number of windows: the data of its picture."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,12 @@ MAX_WINDOWS = 200
 
 
 class TimelineWindow(NamedTuple):
-    """So many steps from step `first` on, `dissents` of which had a vote against their winner."""
+    """A window of the timeline.
+
+    first: its first step.
+    steps: its number of steps.
+    dissents: those of them with a vote against their winner.
+    """
 
     first: int
     steps: int
@@ -14,11 +19,11 @@ class TimelineWindow(NamedTuple):
 
 
 class Timeline:
-    """Counts the steps with dissent, window by window, for a run that may be of any length.
+    """Counts the steps with dissent, window by window, for a run of any length.
 
-    Windows are of one width, in steps, but for the last, which is still being filled. Once there are as many as may
-    be, they are merged two by two, and are twice as wide from then on. So there are never more than `most`, and at
-    least half as many once there were that many; a step costs the same however long the run is.
+    Windows have one width, in steps, apart from the last, which is still being filled. Once there are `most` of them
+    they are merged in pairs, and are twice as wide from then on. So there are at most `most`, and at least half as
+    many once there were that many; a step costs the same however long the run is.
     """
 
     def __init__(self, most: int = MAX_WINDOWS) -> None:
@@ -28,7 +33,7 @@ class Timeline:
         self.width = 1
         self._most = most
         self._full: list[int] = []  # dissents in each full window
-        self._open = 0  # dissents in the one that is being filled
+        self._open = 0  # dissents in the window that is being filled
 
     def add(self, dissented: bool) -> None:
         """Count the next step."""
@@ -44,19 +49,19 @@ class Timeline:
             self.width *= 2
 
     def windows(self, least: int = 1) -> list[TimelineWindow]:
-        """The windows in order, merged as far as each needs to have `least` steps.
+        """The windows in order, merged so that each has at least `least` steps.
 
-        What is left over at the end is a window of its own if it is at least half as wide as the others, and is part
-        of the last one otherwise.
+        Steps that are left over at the end are a window of their own if it is at least half as wide as the others,
+        else part of the last one.
         """
-        together = -(-max(1, least) // self.width)
+        merged = -(-max(1, least) // self.width)
         counts = [*self._full, self._open] if self.steps % self.width else self._full
-        found = []
-        for at in range(0, len(counts), together):
+        windows = []
+        for at in range(0, len(counts), merged):
             first = at * self.width
-            steps = min(self.steps - first, together * self.width)
-            found.append(TimelineWindow(first, steps, sum(counts[at : at + together])))
-        if len(found) > 1 and 2 * found[-1].steps < together * self.width:
-            last, before = found.pop(), found.pop()
-            found.append(TimelineWindow(before.first, before.steps + last.steps, before.dissents + last.dissents))
-        return found
+            steps = min(self.steps - first, merged * self.width)
+            windows.append(TimelineWindow(first, steps, sum(counts[at : at + merged])))
+        if len(windows) > 1 and 2 * windows[-1].steps < merged * self.width:
+            last, before = windows.pop(), windows.pop()
+            windows.append(TimelineWindow(before.first, before.steps + last.steps, before.dissents + last.dissents))
+        return windows
