@@ -16,6 +16,7 @@ from unerring.errors import StepUndecided
 
 GOLDEN = Path(__file__).parent
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))
+SENTENCES = {"/certificate/assumptions", "/certificate/warnings"}  # written for each report, not stored in a journal
 FINISHED = {"finished", "embedded", "log-odds", "multiply", "endpoint", "shortlist"}
 
 
@@ -41,7 +42,7 @@ def test_there_is_a_journal_of_each_kind():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_read_as_it_was_written(journal, name):
-    """Report, steps and votes say what they said then; a report may have more keys by now."""
+    """Report, steps and votes are the same; a report may have more keys, and other wordings of its assumptions."""
     path, expected = journal(name), json.loads((GOLDEN / f"{name}.json").read_text())
     assert _within(reading.report(path), expected["report"]) == []
     for records, then in ((step_records, "steps"), (vote_records, "votes")):
@@ -58,6 +59,8 @@ def _within(now, then, at=""):
     if isinstance(then, dict):
         missing = [f"{at}/{key}" for key in then if key not in now]
         return missing + [bad for key in then if key in now for bad in _within(now[key], then[key], f"{at}/{key}")]
+    if at in SENTENCES:  # a release may word them in another way, but not drop one
+        now, then = len(now), len(then)
     same = now == pytest.approx(then) if isinstance(then, float) else now == then
     return [] if same else [f"{at}: {then!r} is now {now!r}"]
 
