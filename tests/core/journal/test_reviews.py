@@ -9,7 +9,7 @@ from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Intent, Opened, Resumed
 from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.journal.state import RunState, replay
-from unerring.core.reporting.report import MOST_RULED, RunSeries
+from unerring.core.reporting.report import MAX_RULED, RunSeries
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Continue, LogOdds, Majority, Undecided, Won
 from unerring.core.voting.redflag import FlagKind
@@ -158,7 +158,7 @@ def test_many_steps_decided_by_people_are_counted_and_not_all_named():
     series = RunSeries()
     for step in range(250):
         series.add(DecidedStep(step, '"a"', (2, 2), 0, 2, (), ruled=True))
-    assert (series.ruled, series.first_ruled) == (250, list(range(MOST_RULED)))
+    assert (series.ruled, series.first_ruled) == (250, list(range(MAX_RULED)))
 
 
 def test_votes_outruled_are_dissents(script):

@@ -6,7 +6,7 @@ from unerring.core.journal.entries import QuestionText
 from unerring.core.journal.review_entries import Ruled
 from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
 from unerring.core.reporting.reasons import ReasonCounts, without_details
-from unerring.core.reporting.report import HARDEST, report_of
+from unerring.core.reporting.report import MAX_HARDEST, report_of
 from unerring.core.short_text import shortened
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -67,7 +67,7 @@ def test_a_series_keeps_the_texts_of_a_few_steps_however_many_there_are(script):
     kept = script.series.doubtful()
     assert [one.step for one in kept] == list(range(0, 70, 7))
     holds = [*kept, *script.series.hardest()]
-    assert len({one.step for one in holds if one.replies or one.wordings}) == HARDEST
+    assert len({one.step for one in holds if one.replies or one.wordings}) == MAX_HARDEST
 
 
 def test_a_step_that_a_person_decided_comes_first(script):

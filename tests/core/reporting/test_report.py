@@ -18,7 +18,7 @@ from unerring.core.journal.entries import (
     Voter,
 )
 from unerring.core.journal.state import RunState, replay
-from unerring.core.reporting.report import HARDEST, RunSeries, report_of, status_of
+from unerring.core.reporting.report import MAX_HARDEST, RunSeries, report_of, status_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagKind
@@ -242,7 +242,7 @@ def test_a_series_keeps_the_ten_hardest_of_many():
     efforts = [(step * 7919) % 50 + 1 for step in range(300)]
     for step, effort in enumerate(efforts):
         series.add(decided(step, effort, flags=0))
-    expected = sorted(range(300), key=lambda step: (-efforts[step], step))[:HARDEST]
+    expected = sorted(range(300), key=lambda step: (-efforts[step], step))[:MAX_HARDEST]
     assert [d.step for d in series.hardest()] == expected
 
 

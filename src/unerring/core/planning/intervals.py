@@ -28,11 +28,6 @@ def upper_bound(count: float, trials: float, confidence: float = 0.95) -> float:
     return _solve_share(lambda share: beta_cdf(share, count + 1.0, trials - count) >= confidence)
 
 
-def lower_bound(count: float, trials: float, confidence: float = 0.95) -> float:
-    """The smallest share that `count` of `trials` leave possible, one-sided; 0 where there were no trials."""
-    return 1.0 - upper_bound(trials - count, trials, confidence) if trials else 0.0
-
-
 def interval(count: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """The two-sided interval of the share: each side is missed with probability at most (1 - `confidence`) / 2."""
     _check(count, trials, confidence)

@@ -1,4 +1,4 @@
-"""A run in figures, for people and for machines: gathered from decided steps and the folded state."""
+"""The report of a run as JSON data, computed from its state and its committed steps."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,19 +18,24 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.step import VoterRecord
 
-HARDEST = 10
-MOST_RULED = 100  # steps that a person decided, of which a report has the numbers
+MAX_HARDEST = 10  # steps that took most samples
+MAX_RULED = 100  # numbers of steps that a person decided
 
 
 @dataclass
 class RunSeries:
-    """Distributions over the committed steps of a run. Feed it every `DecidedStep` in order.
+    """Distributions over the committed steps of a run. Add every `DecidedStep` in order.
 
-    `watch` looks for dissent outside the band that the run's plan has for it, where it has one. `leads` has what steps
-    were won by where votes are weighed. `ruled` counts the steps that a person decided: their votes lost or won
-    nothing, so that neither `patterns` nor `leads` has them. `first_ruled` has the numbers of the first of these. The
-    steps that came to a shortlist are in neither as well; `shortlisted` counts them. Samples and questions are kept of
-    the most doubtful steps only.
+    votes, rounds, tallies: how many steps had so many votes, so many rounds, this tally.
+    disagreements: steps with votes for several choices.
+    collisions: steps whose first two votes both lost (the paper's collisions).
+    runs_ahead: how many runs of accepted steps ahead had this length.
+    patterns: how votes fell, for steps that votes decided.
+    watch: compares dissent with the band of the run's plan; None where it has none.
+    leads: the margins of steps, where votes have weights; else None.
+    ruled: steps that a person decided; neither `patterns` nor `leads` has these.
+    shortlisted: steps whose choice is a shortlist; the same holds for them.
+    first_ruled: the numbers of the first ruled steps.
     """
 
     votes: Counter[int] = field(default_factory=Counter)
@@ -53,9 +58,9 @@ class RunSeries:
     _doubtful: list[tuple[tuple[bool, int, int], DecidedStep]] = field(default_factory=list)
 
     def add(self, decided: DecidedStep, state: RunState | None = None) -> None:
-        """Count one decided step. `state` is that of its run: rule, voters, and the plan that is watched for.
+        """Count one decided step; an inherited one, which had no votes in this run, is not counted.
 
-        A step that was taken over from another run had no votes in this one, and is not counted.
+        `state` is that of its run: rule, voters and plan.
         """
         if decided.inherited:
             return
@@ -83,12 +88,12 @@ class RunSeries:
 
     def _keep(self, decided: DecidedStep, effort: int) -> None:
         """Keep the steps that took most samples, and the most doubtful ones with their texts."""
-        if len(self._hardest) < HARDEST or effort > self._hardest[0][0]:
+        if len(self._hardest) < MAX_HARDEST or effort > self._hardest[0][0]:
             hard = (effort, -decided.step, decided._replace(replies=(), wordings=None, messages=None))
-            (heappush if len(self._hardest) < HARDEST else heappushpop)(self._hardest, hard)
+            (heappush if len(self._hardest) < MAX_HARDEST else heappushpop)(self._hardest, hard)
         if is_doubtful(decided):
             ranked = (doubt_rank(decided), decided)
-            if len(self._doubtful) < HARDEST:
+            if len(self._doubtful) < MAX_HARDEST:
                 heappush(self._doubtful, ranked)
             elif ranked[0] > self._doubtful[0][0]:
                 heappushpop(self._doubtful, ranked)
@@ -114,7 +119,7 @@ class RunSeries:
 
     def _count_ruled(self, decided: DecidedStep) -> None:
         self.ruled += 1
-        if len(self.first_ruled) < MOST_RULED:
+        if len(self.first_ruled) < MAX_RULED:
             self.first_ruled.append(decided.step)
         winner = decided.winner
         for vote in decided.cast:
@@ -122,13 +127,13 @@ class RunSeries:
             self._outruled[vote.voter] = against + (vote.candidate != winner), votes + 1
 
     def dissents(self, voter: int) -> tuple[int, int]:
-        """A voter's votes against what was committed, and its votes, on all committed steps."""
+        """A voter's votes against the committed choice, and all its votes, on all committed steps."""
         against, votes = self.patterns.dissents().get(voter, (0, 0))
         outruled, cast = self._outruled.get(voter, (0, 0))
         return against + outruled, votes + cast
 
     def accepted_runs(self) -> Counter[int]:
-        """Length of runs of steps asked ahead and accepted -> how many there were, with the run under way."""
+        """How many consecutive accepted steps there were, by the length of their run; the present run counts, too."""
         return self.runs_ahead + Counter([self._run_ahead] if self._run_ahead else [])
 
     @property
@@ -140,7 +145,7 @@ class RunSeries:
         return [decided for _, _, decided in sorted(self._hardest, key=lambda item: item[:2], reverse=True)]
 
     def doubtful(self) -> list[DecidedStep]:
-        """The steps most worth a look, with their samples: decided by people, with rival votes, with flags."""
+        """The most doubtful steps, with their samples: decided by people, with rival votes, with flags."""
         return [decided for _, decided in sorted(self._doubtful, key=lambda item: item[0], reverse=True)]
 
 
@@ -232,15 +237,15 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
 
 
 def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:
-    """The next step to decide, where it is worth a look."""
+    """The next step to decide; None where nothing about it is doubtful."""
     step = None if state.finished is not None else state.frontier
     return None if step is None else open_step(step, state.voters, state.request, full)
 
 
 def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:
-    """A voter's samples, and how many of its votes on committed steps went against what was committed.
+    """A voter's samples, and how many of its votes on committed steps went against the committed choice.
 
-    `dissent` is their share of these votes: fewer than `votes`, where some were for nothing or set aside.
+    `dissent` is their share of these votes, which can be fewer than `votes`: some are wasted or set aside.
     """
     return {
         "name": voter.name,
@@ -252,9 +257,9 @@ def _voter(voter: VoterRecord, dissents: int, votes: int) -> dict[str, Json]:
 
 
 def spend_of(state: RunState) -> dict[str, Json]:
-    """What paid calls took and may have taken. Dollars are None where a price is not known; `priced` are those known.
+    """What paid calls cost, or may have cost. Dollars are None where a price is not known; `priced` are those known.
 
-    `forecast` is what the whole chain comes to if it goes on as so far: None before the first step, and where the
+    `forecast` is the cost of the whole chain at the present cost of a step: None before the first step, and where the
     chain does not say how long it is.
     """
     account, opened = state.account, state.opened
@@ -292,7 +297,7 @@ def _known(money: int | None) -> float | None:
 
 
 def _speculation(state: RunState, series: RunSeries) -> dict[str, Json]:
-    """How asking ahead got on: what was accepted, what was for nothing, and how much faster it went."""
+    """The effect of speculation: what was accepted, what was wasted, and the speed-up."""
     runs = series.accepted_runs()
     ahead = sum(length * count for length, count in runs.items())
     return {
