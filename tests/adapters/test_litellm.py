@@ -1,4 +1,4 @@
-"""Models behind LiteLLM: what the library is given, and what becomes of everything that it returns or raises."""
+"""The LiteLLM sampler against a stand-in: what it passes to the library, and how it reads replies and exceptions."""
 
 import asyncio
 import logging

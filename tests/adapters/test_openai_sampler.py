@@ -1,4 +1,4 @@
-"""The sampler over real HTTP: against the fault server, whose ledger says what was really asked and answered."""
+"""The OpenAI sampler over real HTTP, against the fault server and its ledger."""
 
 import asyncio
 import logging

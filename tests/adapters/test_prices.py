@@ -1,4 +1,4 @@
-"""Prices: from a file of one's own, from the table of genai-prices, or unknown, which is never nothing."""
+"""Prices: from a file, from the table of genai-prices, or unknown, which is never 0."""
 
 import sys
 from pathlib import Path

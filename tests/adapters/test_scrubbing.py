@@ -1,4 +1,4 @@
-"""What must not be shown is not: keys in disguise, and what is mistyped as the words of a model."""
+"""Secrets are removed: keys in any encoding, and keys mistyped into a model's specification."""
 
 import json
 from base64 import b64encode, urlsafe_b64encode

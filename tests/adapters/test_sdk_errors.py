@@ -1,4 +1,4 @@
-"""Errors of model SDKs in a model's function: which pass, which last, and which are the user's own."""
+"""Errors of SDKs in a model's function: which are transient, which lasting, and which are the user's own."""
 
 import asyncio
 import email.message

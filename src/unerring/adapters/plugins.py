@@ -75,12 +75,12 @@ def import_object(place: str) -> Any:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found: Any = importlib.import_module(module_name)
+        target: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            target = getattr(target, part)
     except (Exception, SystemExit) as error:
         raise _import_failed(error, place) from error
-    return found
+    return target
 
 
 def _import_failed(error: BaseException, place: str) -> InputError:
@@ -105,12 +105,12 @@ def parse_parameter(text: str) -> tuple[str, Json]:
 
 def _registered() -> dict[str, list[EntryPoint]]:
     """Entry points by name, without shipped providers. An entry point that a package registers twice counts once."""
-    found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
+    unique: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in SHIPPED_PROVIDERS:
             package = point.dist.name if point.dist else ""
-            found.setdefault(point.name, {})[package, point.value] = point
-    return {name: list(points.values()) for name, points in found.items()}
+            unique.setdefault(point.name, {})[package, point.value] = point
+    return {name: list(points.values()) for name, points in unique.items()}
 
 
 def _loaded(point: EntryPoint) -> Callable[[str], Any]:
@@ -127,29 +127,29 @@ def _loaded(point: EntryPoint) -> Callable[[str], Any]:
 
 
 def _in_module(place: str, parameters: str, spec: str) -> Sampler:
-    found = import_object(place)
-    if isinstance(found, type):
-        if "__call__" in vars(found) and not hasattr(found, "sample"):
+    target = import_object(place)
+    if isinstance(target, type):
+        if "__call__" in vars(target) and not hasattr(target, "sample"):
             raise InputError(
                 f"{place} is a class whose objects are called: make one in its module, such as "
-                f"model = {found.__name__}(), and name that: {place.partition(':')[0]}:model"
+                f"model = {target.__name__}(), and name that: {place.partition(':')[0]}:model"
             )
-        if not callable(getattr(found, "sample", None)):
+        if not callable(getattr(target, "sample", None)):
             raise InputError(
                 f"{place} is no sampler: it has no method sample (see unerring.runtime.protocols.Sampler)"
             )
         values = _parameters(parameters)
         try:
-            inspect.signature(found).bind(**values)
+            inspect.signature(target).bind(**values)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{place} cannot be made so: {_line(error)}; it takes {_takes(found)}") from None
-        return _named(_made(lambda: found(**values), spec), spec, place)
+            raise InputError(f"{place} cannot be made so: {_line(error)}; it takes {_takes(target)}") from None
+        return _named(_made(lambda: target(**values), spec), spec, place)
     if parameters:
         raise InputError(f"{place} is not a class: it takes no parameters")
-    if callable(getattr(found, "sample", None)):
-        return _named(_checked(found, spec), spec, place)
-    if _takes_prompts(found):
-        return _named(FunctionSampler(found), spec, place)
+    if callable(getattr(target, "sample", None)):
+        return _named(_checked(target, spec), spec, place)
+    if _takes_prompts(target):
+        return _named(FunctionSampler(target), spec, place)
     raise InputError(
         f"{place} is no model: one is a class or an object with sample, or a function (prompt) or (prompt, settings)"
     )
@@ -172,12 +172,12 @@ def _takes(made: Any) -> str:
         return "no parameters that could be named"
 
 
-def _takes_prompts(found: Any) -> bool:
+def _takes_prompts(target: Any) -> bool:
     try:
-        first, *others = inspect.signature(found).parameters.values()
+        first, *others = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):
         return False
-    if not callable(found) or first.name != "prompt":
+    if not callable(target) or first.name != "prompt":
         return False
     alone = first.default is first.empty and all(one.default is not one.empty for one in others)
     return alone or [one.name for one in others[:1]] == ["settings"]

@@ -117,7 +117,7 @@ def _forms(key: str) -> Iterator[tuple[bytes, float]]:
         yield _letters(text[first:last]), 4 / 3
 
 
-# What looks like a secret in a message, whoever wrote it: a login in an address, a value after a name such as
+# What looks like a secret in a message, by any author: a login in an address, a value after a name such as
 # api_key=, and keys that begin as those of known providers do.
 _PATTERNS = (
     (re.compile(r"(?<=://)[^\s,'\"]*@"), f"{HIDDEN}@"),

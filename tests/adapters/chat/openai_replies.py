@@ -1,4 +1,4 @@
-"""Replies of a chat endpoint, and what they are read as."""
+"""Replies of a chat endpoint for tests, and the samples that they are read as."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Of the samples of a reply: who they are, what they cost, and whether they are copies."""
+"""Samples of a reply: their identity, their charged tokens, and whether they are copies."""
 
 from openai_replies import CANARY, ID, USAGE, choice, one, read, reply, unknown
 

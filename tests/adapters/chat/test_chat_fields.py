@@ -1,4 +1,4 @@
-"""Fields of a request's body that are the engine's own are refused among the further ones, before anything is sent."""
+"""Further fields of a request may not have the names of fields that unerring sets."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Bodies of requests; and what is left out of them after a server has refused it."""
+"""Bodies of chat requests, and parameters left out after a server refused them."""
 
 import json
 from dataclasses import replace

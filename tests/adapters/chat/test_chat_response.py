@@ -1,4 +1,4 @@
-"""Replies: to samples, or to a failure that says what it may have cost."""
+"""Chat replies become samples, or a failure that says what may have been billed."""
 
 import gzip
 import json

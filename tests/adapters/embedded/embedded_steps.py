@@ -1,4 +1,4 @@
-"""What the tests of the embedded model ask: steps of the run of 20 disks."""
+"""Prompts for tests of the embedded model: steps of the run of 20 disks."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The embedded model: real language models in this process."""
+"""Samplers of the embedded models."""
 
 import asyncio
 import os

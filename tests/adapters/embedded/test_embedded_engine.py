@@ -1,4 +1,4 @@
-"""The embedded models at work: tokens, distributions, drafts."""
+"""Inference of the embedded models: tokens, distributions, drafts."""
 
 import random
 from collections.abc import Sequence

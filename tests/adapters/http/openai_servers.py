@@ -1,4 +1,4 @@
-"""Servers of a few lines each, on the event loop of the test, and the line to them."""
+"""Small servers on the test's event loop, and clients of them."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress

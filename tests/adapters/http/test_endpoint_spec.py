@@ -1,4 +1,4 @@
-"""Specifications, keys and proxies: what is taken, what is refused in one clear line, and what is never shown."""
+"""Specifications, keys and proxies: which are accepted, how others are refused, and that no key is shown."""
 
 import base64
 import pickle

@@ -1,4 +1,4 @@
-"""The line to an endpoint: connections, deadlines and large answers, against servers of a few lines each."""
+"""The HTTP client: connections, deadlines and large answers, against small servers."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Deadlines of many calls with one timer: each ends on time, and a cancellation stays one."""
+"""Deadlines of many calls with one timer."""
 
 import asyncio
 
@@ -137,5 +137,26 @@ def test_a_call_that_lingers_after_its_end_is_cancelled_once():
 
         await asyncio.gather(lingering(), other())
         assert cancelled == [1]
+
+    run(work)
+
+
+def test_a_restarted_deadline_has_its_whole_time_again():
+    """A call whose deadline is restarted in time goes on, and ends once it is not restarted any more."""
+
+    async def work(deadlines):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        async def restarting():
+            with deadlines() as deadline:
+                while loop.time() - began < 3 * SHORT:
+                    deadline.restart()
+                    await asyncio.sleep(0)
+                await forever()
+
+        with pytest.raises(TimeoutError):
+            await restarting()
+        assert loop.time() - began >= 3 * SHORT
 
     run(work)

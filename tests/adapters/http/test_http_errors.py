@@ -1,4 +1,4 @@
-"""Refusals of a provider: by status and by what the error says, to a failure by its kind; and how long to wait."""
+"""Errors of a provider become failures by status and content, with the wait that it asks for."""
 
 import json
 from email.utils import formatdate

@@ -1,4 +1,4 @@
-"""The line to an endpoint through a proxy: what it is asked, and what it never sees."""
+"""The HTTP client through a proxy."""
 
 import asyncio
 import json

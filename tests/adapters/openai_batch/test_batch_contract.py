@@ -1,4 +1,4 @@
-"""The sampler that asks in batches obeys the contract of endpoints."""
+"""The batch sampler fulfils the contract of endpoints."""
 
 from contextlib import ExitStack
 

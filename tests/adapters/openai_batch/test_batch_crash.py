@@ -1,4 +1,4 @@
-"""A process that asks in batches is killed, and another one goes on: nothing is bought twice."""
+"""A process that asks in batches is killed and another one goes on: no sample is paid twice."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Where requests are, and who gets which answer; and what requests are called."""
+"""Pending requests: their states, which caller gets which answer, and their ids."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Batches of an earlier session are found again by their metadata, and what is in them is not bought twice."""
+"""Batches of an earlier session are recovered by their metadata, and no sample is paid twice."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What the files of a batch hold, and what comes of it for those who wait."""
+"""The files of a batch become samples or failures of the calls that wait."""
 
 import asyncio
 import json

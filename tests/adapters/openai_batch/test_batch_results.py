@@ -1,4 +1,4 @@
-"""The results of a batch held against what was asked."""
+"""The results of a batch are matched with its requests."""
 
 import json
 

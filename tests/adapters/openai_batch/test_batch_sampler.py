@@ -1,4 +1,4 @@
-"""Sampling in batches, against the fault server and its books: what is gathered, bought, kept and asked again."""
+"""The batch sampler against the fault server and its ledger."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The words for a model that is asked in batches."""
+"""Specifications of models that are asked in batches."""
 
 import pytest
 from batch_provider import KEY

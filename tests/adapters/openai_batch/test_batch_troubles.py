@@ -1,4 +1,4 @@
-"""What goes wrong with polls and with batches as a whole."""
+"""Failures of polls and of whole batches."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Journals for the tests of what happens to them."""
+"""Journals for tests of the SQLite adapter."""
 
 from pathlib import Path
 

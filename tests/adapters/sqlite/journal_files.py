@@ -1,4 +1,4 @@
-"""Journals for the tests that damage, forge, lock and starve them, and the command line to judge them by."""
+"""Helpers of tests that damage, forge and lock journals, and run commands on them."""
 
 import asyncio
 import io

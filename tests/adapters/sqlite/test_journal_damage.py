@@ -1,4 +1,4 @@
-"""Damage to a journal's file is always noticed: loudly, with the place, and never as a run that passes."""
+"""Damage to a journal's file is always reported, with the entry, and never passes as a whole run."""
 
 import re
 import sqlite3

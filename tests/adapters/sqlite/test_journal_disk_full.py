@@ -1,4 +1,4 @@
-"""A disk that is full, or fails: the run stops with one line, keeps all that was acknowledged, and can go on."""
+"""A full or failing disk stops the run with one line; what was acknowledged is kept, and the run can be resumed."""
 
 import errno
 import sqlite3

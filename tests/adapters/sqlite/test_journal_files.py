@@ -1,4 +1,4 @@
-"""A journal's files: private, few, and readable at any time, beside the run that writes them and after it."""
+"""A journal's files: private, few, and readable at any time, also during the run."""
 
 import asyncio
 import json

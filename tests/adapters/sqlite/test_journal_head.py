@@ -1,4 +1,4 @@
-"""A log that was lost, which SQLite takes for a shorter history, is noticed by the head; so is a damaged head."""
+"""The head file shows that a log was lost, which SQLite takes for a shorter history; a damaged head is reported."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Files that are no journal, journals of the future, and journals made by a person who means harm."""
+"""Files that are not journals, journals of later versions, and malicious journals."""
 
 import json
 import os

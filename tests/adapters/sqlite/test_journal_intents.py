@@ -1,4 +1,4 @@
-"""No paid call without its intent on disk; and a journal cut by a kill goes on to the same end."""
+"""Every paid call has its intent on disk before it is sent; a journal cut by a kill is continued to the same end."""
 
 import sqlite3
 import subprocess

@@ -1,4 +1,4 @@
-"""A journal that is moved, replaced, linked or copied in part: said in one line, and nothing acknowledged is lost."""
+"""A journal that is moved, replaced, linked or copied in part is reported in one line, and no entry is lost."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Plans in journals: what was planned is compared with what came, and a forged plan does no harm."""
+"""Plans in journals are compared with the run; a forged plan does no harm."""
 
 import json
 from dataclasses import replace

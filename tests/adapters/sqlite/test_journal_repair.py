@@ -1,4 +1,4 @@
-"""`resume --repair` keeps what is intact, sets the damaged file aside, and goes on to the end."""
+"""`resume --repair` keeps intact entries, keeps the damaged file under another name, and goes on."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""The seal of a journal's file, and what is on disk when a journal is closed."""
+"""The seal of a journal's file, and its files after it is closed."""
 
 import asyncio
 import os

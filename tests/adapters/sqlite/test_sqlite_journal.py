@@ -1,4 +1,4 @@
-"""The SQLite journal as a writer: durable, in groups, alone, private, and readable all the while."""
+"""The SQLite writer: durable, in groups, one at a time, private, readable meanwhile."""
 
 import asyncio
 import os

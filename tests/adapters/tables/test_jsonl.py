@@ -1,4 +1,4 @@
-"""Files of JSON: one reader, which says file, line and reason of what is wrong; and lines that are valid JSON."""
+"""JSON files: errors name file, line and reason, and written lines are valid JSON."""
 
 import json
 import math
