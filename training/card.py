@@ -1,4 +1,4 @@
-"""The tables of the model card, from what evaluate.py measured."""
+"""Write the tables of the model card from the measurements of evaluate.py."""
 
 from collections.abc import Mapping, Sequence
 from math import exp, lgamma, log, log1p

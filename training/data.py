@@ -1,8 +1,8 @@
-"""Training examples for the embedded model: random legal arrangements, never the trajectory of a run.
+"""Training examples for the embedded Hanoi model: random legal arrangements, never the states of a solution.
 
 An example is one step of the Towers of Hanoi strategy, written as text in the compact prompt of
 ``unerring.processes.hanoi`` and answered by the rule. All examples of one batch have the same number of
-disks, and the token count depends on nothing else, so a batch is a rectangle without padding.
+disks, which alone determines the number of tokens, so that a batch needs no padding.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Measure the shipped members and the ensemble: ``python evaluate.py --steps 100000 --card``.
 
-Random steps of the real run of 20 disks, each asked afresh from its true state, and every step of the games of 1
-to 12 disks. A member writes its likeliest answer to a step once, and all its samples of that step are drawn from
-there (see ``unerring.adapters.embedded.engine``), so that many samples cost little more than one. The figures go
+Random steps of the real run of 20 disks, each asked from its true state, and every step of the games of 1 to 12
+disks. A member writes its most probable answer to a step once, and all its samples of that step are drawn from it
+(see ``unerring.adapters.embedded.engine``), so that many samples cost little more than one. The figures go
 to evaluation.json and, with --card, into MODEL_CARD.md.
 """
 

@@ -1,4 +1,4 @@
-"""The embedded model's architecture: a Llama decoder, small enough to read in one sitting.
+"""Architecture of the embedded models: a small Llama decoder.
 
 Parameter names are those of Hugging Face's ``LlamaForCausalLM``, so a saved state dict loads there as it is.
 """

@@ -1,4 +1,4 @@
-"""Muon in float32.
+"""The optimizer Muon, in float32.
 
 `torch.optim.Muon` orthogonalizes in bfloat16, which processors without bfloat16 instructions compute thirty times as
 slowly as float32: there it takes three quarters of the whole training.

@@ -1,10 +1,10 @@
-"""Write a member for llama.cpp and what is built on it: ``python to_gguf.py --member a --out a.gguf``.
+"""Write a member as a GGUF file for llama.cpp: ``python to_gguf.py --member a --out a.gguf``.
 
 Needs `pip install gguf safetensors`. The weights are those in members/, in float16; nothing is trained or changed.
 
-The vocabulary is of whole phrases, cut out longest first. Of llama.cpp's tokenizers, T5's comes to the same: it looks
-for the best sum of scores, and as all words have the same, fewer and longer words win. (RWKV's takes the longest word
-by itself, but goes round in circles at a text that begins like a word and is none.) The chat template puts `<s>`
+The vocabulary has whole phrases, and the longest match is taken first. Of llama.cpp's tokenizers, T5's gives the same
+result: it takes the best sum of scores, and since all words have the same score, fewer and longer words win. (RWKV's
+takes the longest word, but does not end on a text that begins like a word and is none.) The chat template puts `<s>`
 before a prompt.
 """
 

@@ -1,7 +1,7 @@
 """Train one member of an embedded ensemble: ``python train.py --seed 1 --out runs/a``.
 
-Muon on the matrices of the layers, AdamW on the rest; warm-up, a constant stretch, then a linear decay to
-zero. Examples grow over the first steps: copying is learned on short ones and carries over.
+Muon trains the matrices of the layers, AdamW the rest. The rate warms up, is constant, then decays linearly to zero.
+Examples grow over the first steps: copying is learned on short ones and holds for longer ones.
 """
 
 import argparse
