@@ -1,74 +1,75 @@
-"""Everything unerring raises, split by whose fault it is.
+"""All exceptions that unerring raises, grouped by who has to act.
 
     UnerringError
-    ├── InputError            yours: an argument, a process, a file that cannot be used as asked
+    ├── InputError            you: an argument, a process or a file cannot be used as asked
     │   ├── UserCodeFailed    your module raised while it was imported, or your class while an object was made
-    │   ├── NoKCanHelp        the voters are right too rarely for any margin to reach the target
+    │   ├── NoKCanHelp        votes are right too rarely for any margin to reach the target
     │   └── ChainChanged      the process's code no longer does what the journal says it did
-    ├── ProviderError         the model's side; its `kind`, a `FailureKind`, says what went wrong
-    │   ├── ProviderBusy      passing: try the same call again, not before `retry_after`
-    │   └── ProviderDown      lasting: no further call makes sense until a person acts
-    ├── JournalError          the journal's
-    │   ├── NotAJournal       the file is something else
+    ├── ProviderError         the provider: a call failed; its `kind` is a `FailureKind`
+    │   ├── ProviderBusy      passing: retry the call, not before `retry_after`
+    │   └── ProviderDown      lasting: retries fail until a person acts
+    ├── JournalError          the journal cannot be read or written
+    │   ├── NotAJournal       the file is not a journal
     │   ├── JournalBusy       another runner writes to it
     │   ├── JournalTooNew     a later unerring wrote it
-    │   └── JournalDamaged    its entries do not add up; `intact` says how many do
-    └── Stopped               ran out: the run stopped early and can go on
-        ├── StepUndecided     a step met its cap on votes or on flagged samples
-        ├── StepRefused       the provider refuses what a step asks, and answers other questions
-        ├── StepLimit         the limit of steps asked for was reached
-        ├── BudgetSpent       the next call might cost more than is left
-        ├── VotesCopied       too many replies were copies of earlier ones, served by a cache
-        ├── SamplesFlagged    next to none of the samples may vote: all raise red flags
+    │   └── JournalDamaged    entries are damaged or missing; `intact` leading ones are not
+    └── Stopped               the run stopped before its end and can be resumed
+        ├── StepUndecided     a step reached its cap of votes or of flagged samples
+        ├── StepRefused       the provider refuses the question of a step, and answers others
+        ├── StepLimit         the given number of steps is done
+        ├── BudgetSpent       the next call might cost more than is left of the budget
+        ├── VotesCopied       too many replies were copies of earlier ones, from a cache
+        ├── SamplesFlagged    nearly all samples were red-flagged
         ├── ModelChanged      another model answers under the same name
-        ├── ProviderGone      the provider stayed away for longer than the run's patience
+        ├── ProviderGone      the provider failed for longer than the run's patience
         └── Interrupted       Ctrl-C or SIGTERM
 
-Messages say what happened and what to do about it. Red flags and undecided races are values, not errors
-(see `unerring.core`); an error that a user's own process raises is passed on as it is.
+Messages say what happened and what to do. Red flags and undecided races are values, not errors. An exception that a
+user's own process raises is passed on unchanged.
 """
 
 from enum import Enum
 
 
 class UnerringError(Exception):
-    """Any failure that unerring foresees."""
+    """Base class of all exceptions of unerring."""
 
 
 class InputError(UnerringError):
-    """What was asked for cannot be done as asked; the message says what to change."""
+    """Something cannot be done as asked; the message says what to change."""
 
 
 class UserCodeFailed(InputError):
-    """A user's own module raised while it was imported, or a class while an object was made; the cause is attached."""
+    """A user's module raised while it was imported, or a class while an object was made; `__cause__` has the error."""
 
 
 class NoKCanHelp(InputError):
-    """Votes are right with p <= 1/2 (or never): no margin k reaches the target probability."""
+    """Votes are right too rarely, with p <= 1/2 or never: no margin k reaches the target probability."""
 
 
 class ChainChanged(InputError):
-    """Replaying the journal through the process gave another state than the one recorded."""
+    """The process does not ask the questions, or lead to the states, that the journal has."""
 
 
 class FailureKind(Enum):
-    """Why a call brought no sample, which decides what follows and what it may have cost."""
+    """Why a call failed. The runtime decides by it whether to retry the call, and what the call may have cost."""
 
-    RATE_LIMITED = "rate limited"  # nothing was done: leave the provider alone for a while
-    OVERLOADED = "overloaded"  # nothing was done: fewer calls at once
-    TRANSIENT = "transient"  # nothing was done: try again
-    UNSENT = "not sent"  # it was given up before anything went out
-    UNKNOWN = "unknown outcome"  # it was sent, and its outcome is unknown: it may be billed
-    QUOTA = "quota gone"  # the account has to be paid for
-    DENIED = "access denied"  # no key, or not this one
-    INVALID = "invalid request"  # it will be refused however often it is sent
-    REFUSED = "question refused"  # the same, for what this one question is: too long, or against a policy
+    RATE_LIMITED = "rate limited"  # not processed: wait before the next call
+    OVERLOADED = "overloaded"  # not processed: send fewer calls at once
+    TRANSIENT = "transient"  # not processed: retry
+    UNSENT = "not sent"  # cancelled before it was sent
+    UNKNOWN = "unknown outcome"  # sent, and not answered: it may be billed
+    QUOTA = "quota gone"  # the account has no credit left
+    DENIED = "access denied"  # the key is missing or refused
+    INVALID = "invalid request"  # every retry would be refused too
+    REFUSED = "question refused"  # only this question is refused: too long, or against a policy
 
 
 class ProviderError(UnerringError):
     """A call to the model failed. It is neither a vote nor a red flag.
 
-    `tokens` are those that the provider billed for it all the same, read and written, where it said so.
+    kind: why it failed.
+    tokens: input and output tokens that the provider billed for it; None where it did not say.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class ProviderError(UnerringError):
 class ProviderBusy(ProviderError):
     """A passing failure: rate limit, overload, broken connection.
 
-    `retry_after` is the number of seconds the provider asked to be left alone, if it said so, and `reading` says where
-    it did and how that was read.
+    retry_after: the number of seconds to wait that the provider asked for; None where it did not.
+    reading: where the provider said so, and how it was read.
     """
 
     def __init__(
@@ -100,7 +101,10 @@ class ProviderBusy(ProviderError):
 
 
 class ProviderDown(ProviderError):
-    """A lasting failure: no quota, no such model, no permission. `status` is the HTTP status behind it, if any."""
+    """A lasting failure: no quota, no such model, no permission.
+
+    status: the HTTP status; None where there was none.
+    """
 
     def __init__(self, message: str, kind: FailureKind = FailureKind.INVALID, status: int | None = None) -> None:
         super().__init__(message, kind)
@@ -112,11 +116,11 @@ class JournalError(UnerringError):
 
 
 class NotAJournal(JournalError, InputError):
-    """The file exists, and is not an unerring journal."""
+    """The file is not a journal of unerring."""
 
 
 class JournalBusy(JournalError):
-    """Another runner holds the journal; a journal has one writer."""
+    """Another process writes to the journal; a journal has one writer."""
 
 
 class JournalTooNew(JournalError):
@@ -124,9 +128,10 @@ class JournalTooNew(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """The journal's entries do not add up.
+    """Entries of the journal are damaged or missing.
 
-    `intact` counts the leading entries that do; `expected` is how many were once there, where known.
+    intact: the number of leading entries that are not damaged.
+    expected: the number of entries that were once there; None where that is not known.
     """
 
     def __init__(self, message: str, intact: int = 0, expected: int | None = None) -> None:
@@ -138,8 +143,10 @@ class JournalDamaged(JournalError):
 class Stopped(UnerringError):
     """The run stopped before its end; everything decided so far is in the journal.
 
-    `journal` is the journal's file; None where there is none. `larger` names the limit that stopped it, as `Options`,
-    `Budget` or `Guards` do, with a value that lets it go on; None where no limit did.
+    kind: why it stopped, in a word or two.
+    journal: the path of the journal; None where there is none.
+    larger: the limit that stopped it, by its name in `Options`, `Budget` or `Guards`, and a value with which the run
+        can go on; None where no limit did.
     """
 
     kind = "stopped"
@@ -148,10 +155,11 @@ class Stopped(UnerringError):
 
 
 class StepUndecided(Stopped):
-    """A step reached its cap of votes without a winner. Nothing is elected.
+    """A step reached its cap of votes or of flagged samples without a winner. Nothing is elected.
 
-    `step` is its number and `tally` the votes of each choice, most votes first. `unread` says that parser or check
-    of the process took none of its answers.
+    step: its number.
+    tally: the votes of each choice, most votes first.
+    unread: whether the process's parser or check refused all of its answers.
     """
 
     kind = "undecided"
@@ -165,7 +173,10 @@ class StepUndecided(Stopped):
 
 
 class StepRefused(Stopped):
-    """The provider refuses what a step asks: it is too long, or against a policy. `step` is its number."""
+    """The provider refuses the question of a step: it is too long, or against a policy.
+
+    step: its number.
+    """
 
     kind = "refused"
 
@@ -175,7 +186,7 @@ class StepRefused(Stopped):
 
 
 class StepLimit(Stopped):
-    """The run did as many steps as it was asked to, or as its process says it has (`kind` is "beyond length")."""
+    """The run did the steps it was asked for, or as many as its process says it has (`kind` is "beyond length")."""
 
     kind = "step limit"
 
@@ -190,19 +201,19 @@ class BudgetSpent(Stopped):
 
 
 class VotesCopied(Stopped):
-    """Too many replies were copies of earlier ones: they are no votes, and the run could not be trusted."""
+    """Too many replies were copies of earlier ones, which are not votes."""
 
     kind = "copies"
 
 
 class SamplesFlagged(Stopped):
-    """All of a run's first samples were flagged, or nearly all of its latest: it would go on for nothing."""
+    """All of a run's first samples were flagged, or nearly all of its latest ones."""
 
     kind = "flagged"
 
 
 class ModelChanged(Stopped):
-    """Another model answers under the same name than the one the run began with."""
+    """The endpoint now answers with another model than at the start of the run."""
 
     kind = "model changed"
 

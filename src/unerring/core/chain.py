@@ -1,4 +1,4 @@
-"""What users write: a chain of steps, each a question with a canonical answer."""
+"""The classes that users write a process with: `Chain`, `Subtask` and `Rehearsal`."""
 
 import json
 from abc import ABC
@@ -24,27 +24,26 @@ else:
     S, C = TypeVar("S"), TypeVar("C")
     Structural = Generic
 
-ROLES = ("system", "developer", "user", "assistant")  # of messages before a question; the first two stand first only
+ROLES = ("system", "developer", "user", "assistant")  # of messages; the first two only for the first message
 
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
     """The question of one step.
 
-    prompt: the whole question: a call sees the strategy and the current state, never the history.
-    parse: turns an answer's text into the choice, JSON data that holds all that is carried forward, or raises
-        `RedFlag`.
-    compact: the same question in the fewest words, for models trained on just that.
-    paraphrases: the same question in other words, for the votes to be spread over: what misleads one wording may not
-        mislead another.
-    shortlist: for questions with many good answers: after so many votes that settle nothing, the step's choice is
-        `{"candidates": choices}`, those that had votes, for the next step to have them judged.
+    prompt: the whole question, with the strategy and the current state; a call never sees the history.
+    parse: turns the text of an answer into the choice, as JSON data, or raises `RedFlag`. The choice is all that is
+        carried forward.
+    compact: the same question in the fewest words, for models trained on it.
+    paraphrases: the same question in other words. Votes are spread over all wordings: a model that one misleads may
+        understand another.
+    shortlist: for questions with many good answers: after so many votes without a winner, the step's choice is
+        `{"candidates": choices}`, all choices that had votes, so that the next step can have them judged.
     schema: the JSON schema of an answer that is one JSON object, sent to endpoints that can enforce it; `parse` judges
         all the same.
-    nullable: whether null is an answer. Without it, a `parse` that returns None has forgotten to return, which stops
-        the run.
+    nullable: whether null is an answer. Otherwise a `parse` that returns None stops the run: a return is missing.
     example: the example of the answer's form that the prompt shows, such as `'{"label": "the label"}'`: an answer that
-        repeats it, or holds a text of it, is flagged, so none of its texts may be a right answer.
+        repeats it, or one of its texts, is flagged, so none of its texts may be a right answer.
     messages: messages before the prompt, such as a system message or examples of questions and answers, each `{"role":
         "system" | "user" | "assistant", "content": text}`. They do not go with the compact prompt.
     stop: strings before which the model stops writing. They do not go with the compact prompt.
@@ -99,33 +98,33 @@ class Subtask:
             raise ValueError(f"Subtask(echo=...) is part of the question, and {short(without)} does not hold {echo!r}")
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
-        """The prompts to choose from: the compact one alone where it is wanted and there is one."""
+        """The wordings of the question: only the compact one where it is wanted and there is one."""
         return (self.compact,) if compact and self.compact is not None else (self.prompt, *self.paraphrases)
 
     def worded(self, compact: bool) -> str:
-        """The first of them."""
+        """The first wording."""
         return self.wordings(compact)[0]
 
     def held_to(self, compact: bool) -> str | None:
-        """The schema as JSON text, where there is one; compact prompts are answered without.
+        """The schema as JSON text; None where there is none, and for compact prompts.
 
-        Fields stay in their order: models write them in it, so that thoughts come before what they lead to.
+        Fields keep their order: models write them in it, so that thoughts come before the answer.
         """
-        if self.schema is None or self._in_few_words(compact):
+        if self.schema is None or self._is_asked_compactly(compact):
             return None
         return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
 
     def introduced(self, compact: bool) -> tuple[Message, ...]:
-        """The messages that are put before the prompt."""
-        if not self.messages or self._in_few_words(compact):
+        """The messages before the prompt."""
+        if not self.messages or self._is_asked_compactly(compact):
             return ()
         return tuple(Message(one["role"], one["content"]) for one in self.messages)
 
     def stops(self, compact: bool) -> tuple[str, ...]:
         """The strings before which the model stops writing."""
-        return () if not self.stop or self._in_few_words(compact) else tuple(self.stop)
+        return () if not self.stop or self._is_asked_compactly(compact) else tuple(self.stop)
 
-    def _in_few_words(self, compact: bool) -> bool:
+    def _is_asked_compactly(self, compact: bool) -> bool:
         return compact and self.compact is not None
 
 
@@ -247,7 +246,7 @@ class Chain(OptionalMethods[S, C], Structural[S, C]):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """Answers to a prompt to rehearse a chain with.
+    """Answers to a prompt, with which the noise sampler stands in for a model.
 
     right: a right answer, as text.
     wrong: plausible wrong answers, at least one.
@@ -257,7 +256,7 @@ class Rehearsal:
     wrong: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raise `TypeError`, on the user's own line, for what cannot be rehearsed with."""
+        """Raise `TypeError`, on the user's own line, for answers of a wrong type."""
         if not isinstance(self.right, str):
             raise TypeError(f"Rehearsal(right=...) is a text, not {short(self.right)}")
         fits = isinstance(self.wrong, list | tuple) and len(self.wrong) > 0

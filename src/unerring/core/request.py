@@ -1,4 +1,4 @@
-"""Request settings: what a run adds to every request to its models, the same for all of its steps.
+"""Request settings of a run, which are added to every request to its models.
 
 Temperatures and the output limit become part of the run's policy; the system message and further fields of the body
 are kept in the journal's opening entry (`Opened.request`).
@@ -34,11 +34,10 @@ class Request:
     echo: whether each answer must end with a word of its own request, so that no other request's answer votes; schemas
         are then not sent, since they leave no room for it.
 
-    question_text: what of these is part of every question's digest, as JSON text: `system` and `extra`, and not the
-        others, which change no question. It follows from them.
+    question_text: the part of every question's digest, as JSON text: `system` and `extra`. Computed from them.
 
-    None leaves what the model's policy or its calibration has, and of `nonce` and `echo` what a resumed run has; a new
-    one is without them. Raises `InputError` for what cannot be.
+    None keeps the setting of the model's policy or calibration; `nonce` and `echo` stay as they were in a resumed run,
+    and are off in a new one. Raises `InputError` for settings that no request can have.
     """
 
     temperature: float | None = None
@@ -62,10 +61,10 @@ class Request:
         _require_extra(self.extra)
         for name in ("nonce", "echo"):
             require_flag(name, getattr(self, name), optional=True)
-        object.__setattr__(self, "question_text", self._question_text())  # it is asked for at every step
+        object.__setattr__(self, "question_text", self._question_text())  # needed at every step
 
     def on(self, policy: Policy) -> Policy:
-        """The policy with these temperatures and this limit in place of its own, where they are given."""
+        """The policy with these temperatures and this output limit, where they are given."""
         if self.temperature is not None:
             policy = replace(policy, first_temperature=self.temperature, later_temperature=self.temperature)
         if self.first_temperature is not None:
@@ -86,9 +85,9 @@ class Request:
         return self.system is None and not self.extra
 
     def to_json(self) -> dict[str, Json]:
-        """What a journal keeps, JSON data read back by `request_from`: equal where the same is asked.
+        """The settings as JSON data for the journal, read back by `request_from`.
 
-        Temperatures and the limit are in the policy, and not in here.
+        Temperatures and the output limit are not among them, since the policy has them.
         """
         data: dict[str, Json] = {}
         if self.system is not None:
@@ -104,17 +103,16 @@ class Request:
     def worded(self, prompt: str, session: float, at: str, drawn: Settings) -> str:
         """A prompt as it is sent: with a unique last line where nonces are asked for.
 
-        The line follows from the run (its seed, and `session`, when it began), the place that the question is asked
-        from, whose digest is `at`, and the number of the call's first sample: no two requests have the same one but a
-        request and its retries.
+        The line is computed from the run (its seed, and `session`, when it began), from the digest `at` of what the
+        question depends on, and from the number of the call's first sample: only a request and its retries share one.
         """
         return prompt + nonce_line(f"{session!r}:{at}:{drawn.sample_seed()}") if self.nonce else prompt
 
     def token(self, session: float, at: str, drawn: Settings) -> str | None:
         """The word that the answer of a call must end with, where echoes are asked for.
 
-        It follows from the run, the place that the question is asked from, whose digest is `at`, and the number of the
-        call's first sample: the answer of another call has another one, in whichever session that was made.
+        It is computed from the run, from the digest `at` of what the question depends on, and from the number of the
+        call's first sample, so that each call of any session has its own.
         """
         return echo_token(f"{session!r}:{at}:{drawn.sample_seed()}") if self.echo else None
 
@@ -133,18 +131,18 @@ class Request:
             drawn.seed,
             drawn.step,
             drawn.slot,
-            None if self.echo else subtask.held_to(compact),  # which would leave no room for the echo
+            None if self.echo else subtask.held_to(compact),  # a schema leaves no room for the echo
             self.before(subtask.introduced(compact)),
             subtask.stops(compact),
             self._fields(),
         )
 
     def alone(self, drawn: Settings) -> Settings:
-        """How samples of a question are drawn that no process asks, such as a trial's."""
+        """The settings for a question that no process asks, such as a probe's."""
         return drawn if self.is_plain else replace(drawn, messages=self.before(()), extra=self._fields())
 
     def before(self, own: tuple[Message, ...]) -> tuple[Message, ...]:
-        """A question's own messages behind the system message: one in all, since many chat templates take no more."""
+        """The system message and a question's own messages; two system messages become one, as many templates need."""
         if self.system is None:
             return own
         if own and own[0].role != "user" and own[0].role != "assistant":

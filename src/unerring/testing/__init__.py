@@ -1,6 +1,6 @@
-"""Stand-ins for models, time and journals: for this package's tests, and for tests of your own chains.
+"""Fake models, clock and journal for tests of your own chains.
 
-They obey the same contracts as the real ones. `NoisySampler` is also what `--model noise/...` runs.
+They pass the same contracts as the real ones. `NoisySampler` is the model of `--model noise/...`.
 """
 
 import asyncio
@@ -14,11 +14,13 @@ __all__ = ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]
 
 
 class ScriptedSampler:
-    """Answers from a script: for each step, what its samples are, in order; an exception there is raised.
+    """A sampler that answers from a script.
 
-    The script may be a mapping from step to answers, or one list for every step. A sample is looked up by its
-    number, so an exception stands for the call and is raised once; asking past the end is an `AssertionError`.
-    Every call is kept in `calls` as (step, slot, n, temperature).
+    script: the answers of each step in the order of their sample numbers, by step, or one list for all steps. An
+        exception in a list fails one call; asking for more answers than there are is an `AssertionError`.
+    paid: whether calls count as paid.
+    compact: whether it takes compact prompts.
+    calls: every call so far, as (step, slot, n, temperature).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What every sampler and every journal promises, as tests to run on one of your own; needs pytest.
+"""Contracts of samplers and journals, as tests that you run on your own; needs pytest.
 
 In a test file, subclass the contract that fits and say how a sampler is made:
 
@@ -9,9 +9,9 @@ In a test file, subclass the contract that fits and say how a sampler is made:
         def make():
             return MySampler("http://127.0.0.1:8000/v1")
 
-`SamplerContract` is for anything that answers, `EndpointContract` for what is beyond a network, `JournalContract` for
-what keeps a run's entries. What else they can be given are their class attributes and other static methods. To see the
-values of a failed comparison, put `pytest.register_assert_rewrite("unerring.testing.contracts")` into `conftest.py`.
+`SamplerContract` is for any sampler, `EndpointContract` for one that sends requests over a network, `JournalContract`
+for a journal. Class attributes and other static methods adapt them. To see the values of a failed comparison, put
+`pytest.register_assert_rewrite("unerring.testing.contracts")` into `conftest.py`.
 """
 
 import asyncio
@@ -50,11 +50,13 @@ def settings(step: int = 0, slot: int = 0, temperature: float = 1.0, seed: int =
 
 
 class SamplerContract:
-    """Promises of every sampler.
+    """The contract of every sampler.
 
-    `seeded`: a sample follows from seed, step and number, so that two samplers answer alike; set it to False for a
-    model that cannot be seeded. The first of `prompts` is always asked as step 0, the second as step 1. `counts` are
-    how many samples are asked for in a call, and `temperatures` at which ones; lower them for a model that bills.
+    seeded: whether seed, step and number determine a sample; set it to False for a model that cannot be seeded.
+    prompts: the prompts of step 0 and of step 1.
+    counts: the numbers of samples that calls ask for; lower them for a model that costs money.
+    temperatures: the temperatures that calls ask for.
+    limit: the output tokens that calls ask for, at most.
     """
 
     seeded: ClassVar[bool] = True
@@ -63,7 +65,7 @@ class SamplerContract:
     temperatures: ClassVar[Sequence[float]] = (0.0, 0.1, 1.0, 2.0)
     limit: ClassVar[int] = 64
 
-    # Not an abstract method: pytest passes over abstract classes in silence, and a subclass that forgot it is to fail.
+    # Not abstract: pytest skips abstract classes silently, and a subclass without make() has to fail.
     @staticmethod
     def make() -> Sampler:
         """Make a fresh sampler that can answer both prompts at slots below 64."""
@@ -72,7 +74,7 @@ class SamplerContract:
     @pytest.fixture(scope="class")
     @classmethod
     def sampler(cls) -> Iterator[Sampler]:
-        """One sampler for all tests of a class: it must bear being used over and over, from loop after loop."""
+        """One sampler for all tests of a class, used again and again on new event loops."""
         made = cls.make()
         yield made
         _close(made)
@@ -197,9 +199,9 @@ class SamplerContract:
 
 
 class EndpointContract(SamplerContract):
-    """Promises of what is beyond a network, besides those of every sampler.
+    """The contract of samplers that send requests over a network, in addition to that of every sampler.
 
-    `secrets` are keys that `make` gives it.
+    secrets: the keys that `make` gives it.
     """
 
     seeded = False
@@ -208,12 +210,12 @@ class EndpointContract(SamplerContract):
 
     @staticmethod
     def make_failing() -> Sampler | None:
-        """Make one whose calls fail, such as at an address where nobody listens; None skips the test of failures."""
+        """Make a sampler whose calls fail, such as at a closed port; None skips the test of failures."""
         return None
 
     @staticmethod
     def requests() -> int | None:
-        """How many requests have arrived at the other side so far; None skips the test that counts them."""
+        """The number of requests that the server has received; None skips the test that counts them."""
         return None
 
     def test_it_is_an_endpoint(self, sampler: Sampler) -> None:

@@ -1,4 +1,4 @@
-"""What every journal promises, as tests to run on a journal of your own; part of `unerring.testing.contracts`."""
+"""The contract of journals, as tests that you run on your own; part of `unerring.testing.contracts`."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from unerring.core.journal.entries import Committed, Entry, Intent
 from unerring.runtime.protocols import Journal
 
-GROUPS = (1, 3, 700, 5000)  # entries that one commit covers
+ENTRIES_PER_COMMIT = (1, 3, 700, 5000)
 
 
 class JournalStore(Protocol):
@@ -19,16 +19,16 @@ class JournalStore(Protocol):
         """Start the journal."""
 
     def reopen(self) -> tuple[Journal, list[Entry]]:
-        """Take the journal up again after it was closed: the writer, and the entries so far."""
+        """Open the closed journal again: returns the writer, and the entries so far."""
 
     def read(self) -> list[Entry]:
-        """The entries that would be there if the writer was killed now: read them past it, not through it."""
+        """The entries that would be left if the writer were killed now; not read through the writer."""
 
 
 class JournalContract:
-    """Promises of every journal. Say how one is made: `make(folder)` returns a `JournalStore` in an empty folder."""
+    """The contract of every journal. Subclasses have `make(folder)`, which returns a `JournalStore` in a folder."""
 
-    # Not an abstract method: pytest passes over abstract classes in silence, and a subclass that forgot it is to fail.
+    # Not abstract: pytest skips abstract classes silently, and a subclass without make() has to fail.
     @staticmethod
     def make(folder: Path) -> JournalStore:
         """Make the store of a journal that does not exist yet."""
@@ -45,7 +45,7 @@ class JournalContract:
 
         async def grow() -> None:
             nonlocal written
-            for group in GROUPS:
+            for group in ENTRIES_PER_COMMIT:
                 for _ in range(group):
                     journal.append(Intent(written, 0, 1))
                     written += 1
