@@ -53,8 +53,8 @@ def figures(results: Mapping[str, Any]) -> str:
     parts = [
         f"Measured with {results['engine']}, seed {results['seed']}: {steps:,} random steps of the run of 20 disks.",
         "#### Members, sampled",
-        "`p` and `v` are those of the paper: the chance that a sample is not flagged, and that an unflagged one is "
-        "right. Intervals are exact, at 95 %, as if samples were independent; three were drawn of each step.",
+        "`v` and `p` are those of the paper: the probability that a sample is not flagged, and that an unflagged one "
+        "is right. Intervals are exact, at 95 %, as if samples were independent; three were drawn of each step.",
         sampled(large["members"]),
         "#### Members, step by step",
         stepwise(large["members"]),

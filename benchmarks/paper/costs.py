@@ -1,4 +1,4 @@
-"""What a million steps cost, beside the paper's own table: `python benchmarks/paper/costs.py`.
+"""What a million steps cost, compared with the paper's own table: `python benchmarks/paper/costs.py`.
 
 For each model the paper gives the price of its output, the tokens of an answer and the share of wrong answers. The
 margin (equation 14) and the expected cost, c s k_min / (v (2p - 1)) with v = 1, follow from these. The price of a
@@ -45,7 +45,7 @@ MODELS = [
 
 
 def row(model: Model) -> Section:
-    """A model's margin and expected cost by the formulas, beside the paper's."""
+    """A model's margin and expected cost by the formulas, next to the paper's."""
     p = 1.0 - model.wrong
     try:
         k = k_min(p, STEPS, TARGET)

@@ -24,7 +24,7 @@ FIGURES = [
 
 
 def draw(folder: Path, png: Path | None = None) -> None:
-    """Draw all figures, as SVGs beside their figures.json, or as PNGs into another folder."""
+    """Draw all figures, as SVGs next to their figures.json, or as PNGs into another folder."""
     sections = read(folder)
     for name, drawn, section in FIGURES:
         with style.drawing():

@@ -45,7 +45,7 @@ def page(sections: dict[str, Section]) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the page beside its figures.json."""
+    """Write the page next to its figures.json."""
     (folder / "README.md").write_text(page(read(folder)), encoding="utf-8")
 
 
