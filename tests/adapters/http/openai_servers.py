@@ -11,7 +11,7 @@ CANARY = "sk-canary-5d1f0c9a7e"
 BODY = b'{"model":"m"}'
 
 
-def line_to(url, timeout=30.0, **environ):
+def client_to(url, timeout=30.0, **environ):
     spec = EndpointSpec("m", url, timeout=timeout)
     secret = secret_for(spec, {"UNERRING_API_KEY": CANARY}, GIVEN.allowing([spec.host]))
     return ChatConnection(spec, secret, proxy_for(spec, environ))

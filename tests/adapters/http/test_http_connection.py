@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 
 import pytest
-from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
+from openai_servers import BODY, CANARY, Answering, answer, client_to, serving
 
 from tables import each
 from unerring.adapters.chat.connection import ChatConnection
@@ -24,11 +24,11 @@ def exchanged(handler, times=1, timeout=30.0):
 
     async def main():
         async with serving(handler) as url:
-            line = line_to(url, timeout)
+            client = client_to(url, timeout)
             try:
-                return [await line.exchange(BODY) for _ in range(times)]
+                return [await client.exchange(BODY) for _ in range(times)]
             finally:
-                await line.aclose()
+                await client.aclose()
 
     return asyncio.run(main())
 
@@ -68,9 +68,9 @@ def test_without_a_key_there_is_no_authorization():
     async def main():
         async with serving(server) as url:
             spec = EndpointSpec("m", url)
-            line = ChatConnection(spec, secret_for(spec, {}), None)
-            await line.exchange(BODY)
-            await line.aclose()
+            client = ChatConnection(spec, secret_for(spec, {}), None)
+            await client.exchange(BODY)
+            await client.aclose()
 
     asyncio.run(main())
     assert "authorization" not in server.requests[0][0].lower()
@@ -91,8 +91,8 @@ def test_where_nobody_listens_nothing_was_sent():
     async def main():
         with socket.socket() as held:  # a port that nobody else can get, and nobody listens at
             held.bind(("127.0.0.1", 0))
-            line = line_to(f"http://127.0.0.1:{held.getsockname()[1]}/v1")
-            return await line.exchange(BODY)
+            client = client_to(f"http://127.0.0.1:{held.getsockname()[1]}/v1")
+            return await client.exchange(BODY)
 
     assert "refused" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
 
@@ -104,7 +104,7 @@ def test_a_name_that_is_not_known_costs_nothing(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    got = asyncio.run(line_to("http://nowhere.invalid/v1").exchange(BODY))
+    got = asyncio.run(client_to("http://nowhere.invalid/v1").exchange(BODY))
     assert "DNS" in failed(got, FailureKind.TRANSIENT)
 
 
@@ -119,7 +119,7 @@ def test_a_server_without_tls_gets_nothing():
 
     async def main():
         async with serving(plain) as url:
-            return await line_to(url.replace("http:", "https:")).exchange(BODY)
+            return await client_to(url.replace("http:", "https:")).exchange(BODY)
 
     assert "TLS" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
     assert CANARY.encode() not in b"".join(read)
@@ -137,7 +137,7 @@ def test_a_deadline_before_anything_is_sent_costs_nothing():
 
     async def main():
         async with serving(silent) as url:
-            return await line_to(url.replace("http:", "https:"), DEADLINE).exchange(BODY)
+            return await client_to(url.replace("http:", "https:"), DEADLINE).exchange(BODY)
 
     assert "0.25 seconds" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
 
@@ -148,15 +148,15 @@ def test_a_connection_that_was_dropped_is_not_used_again():
 
     async def main():
         async with serving(server) as url:
-            line = line_to(url)
+            client = client_to(url)
             for _ in range(20):
-                status, _, _ = await line.exchange(BODY)
+                status, _, _ = await client.exchange(BODY)
                 assert status == 200
                 server.writers[-1].close()
-                (opened,) = line._open.values()
+                (opened,) = client._open.values()
                 while any(proto.is_connected() for kept in opened.connector._conns.values() for proto, _ in kept):
                     await asyncio.sleep(0)  # until the client has heard of it
-            await line.aclose()
+            await client.aclose()
 
     asyncio.run(main())
     assert server.connections == len(server.requests) == 20
@@ -168,15 +168,15 @@ def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next():
 
     async def main():
         async with serving(server) as url:
-            line = line_to(url)
-            got = [(await line.exchange(BODY))[2] for _ in range(2)]
+            client = client_to(url)
+            got = [(await client.exchange(BODY))[2] for _ in range(2)]
             server.writers[-1].write(answer(b"stale"))
-            (opened,) = line._open.values()
+            (opened,) = client._open.values()
             ((kept, _),) = next(iter(opened.connector._conns.values()))
             while not kept.should_close:
                 await asyncio.sleep(0)  # until it has come in
-            got.append((await line.exchange(BODY))[2])
-            await line.aclose()
+            got.append((await client.exchange(BODY))[2])
+            await client.aclose()
             return got
 
     assert asyncio.run(main()) == [b"1", b"2", b"3"]
@@ -200,9 +200,9 @@ def test_a_connection_on_which_a_request_is_still_on_its_way_is_not_used_again()
         nonlocal ended
         ended = asyncio.Event()
         async with serving(early) as url:
-            line = line_to(url, 5.0)
-            got = [(await line.exchange(b"x" * 20 * MEBIBYTE))[0] for _ in range(2)]
-            await line.aclose()
+            client = client_to(url, 5.0)
+            got = [(await client.exchange(b"x" * 20 * MEBIBYTE))[0] for _ in range(2)]
+            await client.aclose()
             ended.set()
             return got
 
@@ -278,10 +278,10 @@ def test_calls_that_time_out_close_their_connections():
 
     async def main():
         async with serving(silent) as url:
-            line = line_to(url, DEADLINE)
-            failed(await line.exchange(BODY), FailureKind.UNKNOWN)
+            client = client_to(url, DEADLINE)
+            failed(await client.exchange(BODY), FailureKind.UNKNOWN)
             await asyncio.wait_for(closed.wait(), 5)
-            await line.aclose()
+            await client.aclose()
 
     asyncio.run(main())
 
@@ -338,9 +338,9 @@ def test_a_large_request_is_sent_whole():
 
     async def main():
         async with serving(server) as url:
-            line = line_to(url)
-            got = await line.exchange(body)
-            await line.aclose()
+            client = client_to(url)
+            got = await client.exchange(body)
+            await client.aclose()
             return got
 
     assert asyncio.run(main())[0] == 200
@@ -354,13 +354,13 @@ def test_sessions_end_with_their_loop():
     """A loop that ends closes what was opened on it, and none is kept."""
     server = Answering(answer())
 
-    async def main(line):
+    async def main(client):
         async with serving(server) as url:
-            line._url = type(line._url)(f"{url}/chat/completions")
-            await line.exchange(BODY)
-            assert len(line._open) == 1
+            client._url = type(client._url)(f"{url}/chat/completions")
+            await client.exchange(BODY)
+            assert len(client._open) == 1
 
-    line = line_to("http://127.0.0.1:1/v1")
+    client = client_to("http://127.0.0.1:1/v1")
     for _ in range(3):
-        asyncio.run(main(line))
-        assert not line._open
+        asyncio.run(main(client))
+        assert not client._open

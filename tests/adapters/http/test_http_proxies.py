@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from openai_servers import BODY, CANARY, Answering, answer, line_to, serving
+from openai_servers import BODY, CANARY, Answering, answer, client_to, serving
 
 from tables import each
 from unerring.errors import FailureKind, ProviderBusy, ProviderDown
@@ -15,11 +15,11 @@ def through(proxy, url, times=1):
     async def main():
         async with serving(proxy) as at:
             address = at.removesuffix("/v1").replace("http://", "http://me:secret-pw@")
-            line = line_to(url, **{"HTTPS_PROXY": address, "HTTP_PROXY": address})
+            client = client_to(url, **{"HTTPS_PROXY": address, "HTTP_PROXY": address})
             try:
-                return [await line.exchange(BODY) for _ in range(times)][-1]
+                return [await client.exchange(BODY) for _ in range(times)][-1]
             finally:
-                await line.aclose()
+                await client.aclose()
 
     return asyncio.run(main())
 
