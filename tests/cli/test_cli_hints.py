@@ -280,3 +280,59 @@ def test_what_the_demonstration_names_can_be_done_as_printed(cli, tmp_path, monk
     (command,) = hinted(done)
     assert command == ["resume", ODD]
     assert cli(*command).code == 0
+
+
+NAMED = """
+from ledger import Ledger
+
+
+class Named(Ledger):
+    name = "und"
+
+
+class Failing(Named):
+    def advance(self, state, choice):
+        if len(state) == 3:
+            raise ValueError("a bug")
+        return super().advance(state, choice)
+
+
+class Longer(Named):
+    def length(self):
+        return 2
+
+
+made = Named(3)
+"""
+
+
+def test_the_run_of_a_process_with_a_name_of_its_own_is_gone_on_with_as_printed(cli, ledger, tmp_path):
+    """Its name makes no class, so every command that the run names has the class, and so have those that they name."""
+    (tmp_path / "named.py").write_text(NAMED)
+    ends = {
+        "step limit": ("named:Named", *NOISE, "--max-steps", "2"),
+        "an object": ("named:made", *NOISE, "--max-steps", "2"),
+        "undecided": ("named:Named", *UNSURE),
+        "flagged": ("named:Named", "--model", "noise/p=1,v=0", "--k", "2", "--flagged", "1"),
+        "the user's code": ("named:Failing", *NOISE),
+        "beyond its length": ("named:Longer", *NOISE),
+        "finished": ("named:Named", *NOISE),
+    }
+    for end, words in ends.items():
+        path = f"{end}.db"
+        done = cli("run", *words, "--journal", path)
+        commands = [command for command in hinted(done) if "fork" not in command]
+        assert commands, end
+        assert [one for one in commands if "named:" not in shlex.join(one)] == [], end
+        assert failing(cli, tmp_path, done) == {}, end
+        shown = cli("review", path, "--process", words[0].replace("made", "Named")) if end == "undecided" else None
+        assert shown is None or failing(cli, tmp_path, shown) == {}
+    assert "not judged" not in cli(*hinted(done)[-1]).err
+
+
+def test_how_to_calibrate_a_process_with_a_name_of_its_own_names_its_class(cli, ledger, tmp_path):
+    (tmp_path / "named.py").write_text(NAMED)
+    done = cli("run", "named:Named", "--model", "noise/p=0.9,v=0.9", "--journal", ODD)
+    assert done.code == 2
+    (command,) = [one for one in hinted(done) if one[0] == "calibrate"]
+    assert command[1] == "named:Named"

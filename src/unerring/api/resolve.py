@@ -59,6 +59,15 @@ def class_name(chain: CheckedChain) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
+def name_to_import(chain: Chain, given: str) -> str | None:
+    """The name that makes a chain again, where its journal's name of it does not; `given` made this one."""
+    checked = required_chain(chain)
+    if process_name(checked) in {*SHIPPED, class_name(checked)}:
+        return None
+    # a class takes the journal's parameters; a name of an object takes none
+    return given if isinstance(import_object(given), type) or not checked.parameters() else class_name(checked)
+
+
 def calibration_advice(chain: CheckedChain, model: Model) -> str:
     """How to calibrate a model on a chain: as a command where both have names, else in Python."""
     specified = [model] if isinstance(model, str) else model
@@ -68,7 +77,16 @@ def calibration_advice(chain: CheckedChain, model: Model) -> str:
     texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in parameters)
     settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
     models = (word for one in specified for word in ("--model", one))
-    words = ["unerring", "calibrate", process_name(chain), *settings, *models, "--out", "cal.json"]
+    name = process_name(chain)
+    words = [
+        "unerring",
+        "calibrate",
+        name if name in SHIPPED else class_name(chain),
+        *settings,
+        *models,
+        "--out",
+        "cal.json",
+    ]
     return f"{shlex.join(words)}; then run it with `calibration` cal.json"
 
 

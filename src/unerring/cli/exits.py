@@ -37,12 +37,14 @@ class Invocation:
     as_json: whether it answers in JSON.
     traceback: whether it shows the traceback of an error in the user's own code.
     journal: the file that it works on, once that is known.
+    process: the name that makes its process, where the journal's name of it does not.
     words: its arguments.
     """
 
     as_json: bool = False
     traceback: bool = False
     journal: Path | None = None
+    process: str | None = None
     words: tuple[str, ...] = ()
 
 
@@ -79,6 +81,12 @@ def working_on(journal: Path) -> None:
     """Note the journal of the present command; whatever ends the command then names that file."""
     if (invocation := _invocation()) is not None:
         invocation.journal = journal
+
+
+def working_with(process: str | None) -> None:
+    """Note the name that makes the process of the present command, where the journal's name of it does not."""
+    if (invocation := _invocation()) is not None:
+        invocation.process = process
 
 
 def _invocation() -> Invocation | None:
@@ -224,15 +232,17 @@ def quoted(path: str | Path) -> str:
 def command_on(name: str, journal: str | Path, *options: str) -> str:
     """A command on a journal, with these options, as it can be pasted into a shell.
 
-    It allows the code and hosts that the present command was allowed: no journal keeps that.
+    It names the process that the present command was given, where the journal's name does not make it. It allows
+    the code and hosts that the present command was allowed. No journal keeps either.
     """
     return " ".join([f"unerring {name}", quoted(journal), *_allowing(hosts=name == "resume"), *options])
 
 
 def _allowing(hosts: bool) -> list[str]:
-    """The options of the present command that allow code, and those that allow hosts."""
-    context = click.get_current_context(silent=True)
-    words: list[str] = []
+    """The options that name the process or allow code, and those of the present command that allow hosts."""
+    context, invocation = click.get_current_context(silent=True), _invocation()
+    named = None if invocation is None else invocation.process
+    words: list[str] = [] if named is None else [f"{OPTIONS['chain']} {quoted(named)}"]
     for one in () if context is None else context.command.params:
         allows = {"process", "trust", "allow_hosts"} if hosts else {"process", "trust"}
         if context is not None and isinstance(one, click.Option) and one.name in allows:

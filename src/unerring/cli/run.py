@@ -12,7 +12,7 @@ from unerring.adapters.sqlite.reader import entry_count
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals import history as reading
 from unerring.api.planning import Target
-from unerring.api.resolve import make_chain
+from unerring.api.resolve import make_chain, name_to_import
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,
@@ -26,6 +26,7 @@ from unerring.cli.exits import (
     same_command,
     user_code_failed,
     working_on,
+    working_with,
 )
 from unerring.cli.option_values import COUNT, FILE, SEED, STEPS
 from unerring.cli.options import (
@@ -94,6 +95,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
     """
     chain = make_chain(process, parameters(settings))
+    working_with(name_to_import(chain, process))
     model = list(models) or "embedded"
     path = journal or fresh(process)
 
@@ -224,7 +226,7 @@ def show_result(result: api.Result, path: Path, ending: Ending) -> int:
     answer = {} if result.answer is None else {"answer": result.answer}
     data = answer | result.report
     if not ending.as_json:
-        kept = f"{quoted(path)}; check it with: unerring verify {quoted(path)}"
+        kept = f"{quoted(path)}; check it with: {command_on('verify', path)}"
         click.echo(summary(result.report, answer_line(result.answer, result.state), kept))
         if ending.verbose:
             click.echo(f"\n{report_text(result.report, str(path))}")
@@ -240,7 +242,7 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
     A run that is a part of what the command does goes on with the same command, but for a cap: that is the run's own.
     """
     larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
-    review = command_on("review", path)
+    review, verify = command_on("review", path), command_on("verify", path)
     if whole or error.kind == "undecided":
         resume, allowing = command_on("resume", path), command_on("resume", path, *larger)
     else:
@@ -259,7 +261,7 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
         case "flagged" if error.larger is not None:
             return f"once that is fixed, go on with: {resume}; or go on as it is: {allowing}", resume
         case _ if error.kind == BEYOND_LENGTH:
-            return f"go on with: {beyond_length(str(path))}", command_on("verify", path)
+            return f"go on with: {beyond_length(verify, resume)}", verify
     return f"go on with: {allowing}", allowing
 
 

@@ -93,22 +93,25 @@ def _call(process: str, parameters: dict[str, Any]) -> str:
 
 
 def _status(report: dict[str, Any], path: str) -> str:
+    file = shlex.quote(path)
+    verify, resume = f"unerring verify {file}", f"unerring resume {file}"
     if report["status"] == "paused" and report["stopped"]["kind"] == BEYOND_LENGTH:
-        return f"paused ({report['stopped']['reason']}); go on with: {beyond_length(path)}"
+        return f"paused ({report['stopped']['reason']}); go on with: {beyond_length(verify, resume)}"
     if report["status"] == "paused":
-        return f"paused ({report['stopped']['reason']}); go on with: unerring resume {shlex.quote(path)}"
+        return f"paused ({report['stopped']['reason']}); go on with: {resume}"
     if report["status"] == "unfinished":
-        return f"running or killed; if killed, go on with: unerring resume {shlex.quote(path)}"
+        return f"running or killed; if killed, go on with: {resume}"
     return f"finished, in {counted(report['sessions'], 'session')}"
 
 
-def beyond_length(path: str) -> str:
-    """What to do about a run that has taken as many steps as its process says it has, and is not at its end."""
-    file = shlex.quote(path)
+def beyond_length(verify: str, resume: str) -> str:
+    """What to do about a run that has taken as many steps as its process says it has, and is not at its end.
+
+    `verify` and `resume` are those commands on its journal.
+    """
     return (
-        f"unerring verify {file}, which names a wrong step if the process can tell; to decide again from there: "
-        f"unerring fork --help; if length() is wrong, fix it, then: unerring resume {file}; to go beyond it: "
-        f"unerring resume {file} --max-steps 100"
+        f"{verify}, which names a wrong step if the process can tell; to decide again from there: "
+        f"unerring fork --help; if length() is wrong, fix it, then: {resume}; to go beyond it: {resume} --max-steps 100"
     )
 
 
