@@ -111,7 +111,8 @@ def beyond_length(verify: str, resume: str) -> str:
     """
     return (
         f"{verify}, which names a wrong step if the process can tell; to decide again from there: "
-        f"unerring fork --help; if length() is wrong, fix it, then: {resume}; to go beyond it: {resume} --max-steps 100"
+        f"unerring fork --help; if length() is wrong, fix it, then: {resume}; to go beyond it: "
+        f"{resume} --max-steps 100"
     )
 
 
