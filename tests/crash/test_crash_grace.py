@@ -88,3 +88,51 @@ def test_a_terminal_counts_down(tmp_path):
     counts = [int(count) for count in re.findall(rb"stopping: waiting for \d+ calls? under way, (\d) s at most", said)]
     assert {3, 2, 1} <= set(counts), said.decode()[-1500:]
     assert counts == sorted(counts, reverse=True)
+
+
+ENDLESS = """
+import asyncio, time
+
+async def blocking(prompt):
+    print("asked", flush=True)
+    time.sleep(1000)
+
+async def deaf(prompt):
+    print("asked", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("model", ["blocking", "deaf"])
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_model_that_never_ends_does_not_keep_a_run_from_ending(tmp_path, model, signals):
+    """Code that blocks the event loop or catches its cancellation is interrupted, by its grace or a second signal."""
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    run = ("run", "hanoi", "--set", "disks=3", "--k", 2, "--model", f"endless:{model}", "--journal", "run.db")
+    with subprocess.Popen(
+        cli(*run, "--grace", 1 if signals == 1 else 600),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        while "waiting for" not in process.stderr.readline():
+            assert process.poll() is None
+        if signals == 2:
+            process.send_signal(signal.SIGINT)
+        try:
+            _, err = process.communicate(timeout=GENEROUS_SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == 3, err
+    assert "go on with: unerring resume run.db" in err
+    assert "Traceback" not in err
+    assert "Task was destroyed" not in err
+    assert reading.verify(tmp_path / "run.db").problem is None

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from unerring.core.reporting.summary import counted
@@ -16,6 +16,9 @@ from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.config import StopRequest
 
 GRACE_SECONDS = 10.0  # for which calls in flight are awaited after a first signal
+FORCE_SECONDS = (
+    1.0  # between a cancellation and an exception in code that goes on nevertheless, and between two of those
+)
 COUNTDOWN_SECONDS = 1.0  # between two displays of the calls in flight after a stop
 RAISED_THRESHOLD = 20_000  # objects made and not freed between two collections; Python has 700 or 2,000
 
@@ -27,16 +30,19 @@ log = logging.getLogger("unerring")
 def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = GRACE_SECONDS) -> T:
     """Run to the end on an event loop of its own; the first signal requests a stop, a second one cancels.
 
-    Calls in flight at the first signal are awaited for at most `grace` seconds, and then cancelled.
+    Calls in flight at the first signal are awaited for at most `grace` seconds, and then cancelled. Code that blocks
+    the event loop or ignores its cancellation is interrupted by an exception a second later.
     """
     if _loop_runs_already():
         raise InputError("an event loop is running already: await unerring.arun, aresume or acalibrate instead")
 
+    force = _ForcedEnd()
+
     async def main() -> T:
-        asyncio.get_running_loop().set_exception_handler(_show_unhandled)
+        asyncio.get_running_loop().set_exception_handler(force.show_unhandled)
         stop = StopRequest()
         task = asyncio.ensure_future(_passing(start(stop)))
-        with _signals(stop, task, grace):
+        with _signals(stop, task, grace, force):
             try:
                 return await task
             except asyncio.CancelledError:
@@ -49,12 +55,61 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
             return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
+    finally:
+        force.disarm()
 
 
-def _show_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Show an unhandled error as asyncio does, except stops, which the run itself raises."""
-    if not isinstance(context.get("exception"), Interrupted):
-        loop.default_exception_handler(context)
+def left_work_behind() -> bool:
+    """Whether a run of this process ended by force, so that code of a model may go on until the process ends."""
+    return _ForcedEnd.forced_any
+
+
+class _ForcedEnd:
+    """Raises KeyboardInterrupt in the main thread, again and again, once work was to have ended.
+
+    Neither a request to stop nor a cancellation reaches a user's code that blocks the event loop, and code may catch
+    its cancellation and go on. An exception raised by a signal handler ends both.
+    """
+
+    forced_any = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._over = False
+        self.forcing = False
+
+    def arm(self, seconds: float) -> None:
+        """Force the end in so many seconds, in place of a time that was set before."""
+        with self._lock:
+            self._start(seconds)
+
+    def disarm(self) -> None:
+        """The work has ended."""
+        with suppress(KeyboardInterrupt), self._lock:
+            self._over = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def show_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Show an unhandled error as asyncio does, except the run's own stops and what a forced end leaves."""
+        if not self.forcing and not isinstance(context.get("exception"), Interrupted):
+            loop.default_exception_handler(context)
+
+    def _start(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._over:
+            self._timer = threading.Timer(seconds, self._interrupt)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            if not self._over:
+                self.forcing = _ForcedEnd.forced_any = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                self._start(FORCE_SECONDS)
 
 
 async def _passing(work: Awaitable[T]) -> T:
@@ -120,11 +175,11 @@ def _loop_runs_already() -> bool:
 
 
 @contextmanager
-def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float) -> Iterator[None]:
+def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float, force: _ForcedEnd) -> Iterator[None]:
     """Handle Ctrl-C and SIGTERM while inside; only the main thread can.
 
-    The first requests a stop, the second cancels, and from the third on the running code is interrupted where it is,
-    since a user's code may never yield to the event loop.
+    The first requests a stop, the second cancels, and a third interrupts the running code where it is, as `force` does
+    by itself where a stop or a cancellation brings no end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -133,13 +188,17 @@ def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float) -> Iter
 
     def on_signal(number: int, _frame: object) -> None:
         nonlocal signals_received
+        if force.forcing:
+            raise KeyboardInterrupt
         signals_received += 1
         name = signal.Signals(number).name
         if signals_received == 1:
             loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
             loop.call_soon_threadsafe(_count_down, stop, task, grace)
+            force.arm(grace + 2 * FORCE_SECONDS)
             log.warning("%s: %s; a second one stops at once", name, _awaited(stop.under_way, grace))
         elif signals_received == 2:
+            force.arm(FORCE_SECONDS)
             loop.call_soon_threadsafe(task.cancel)
         else:
             raise KeyboardInterrupt
