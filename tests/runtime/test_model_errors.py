@@ -2,15 +2,18 @@
 
 import asyncio
 from decimal import Decimal
+from enum import IntEnum
 from itertools import product
 
 import pytest
 
 import unerring
-from chain_runs import K1, Words, arun, opening
+from chain_runs import K1, Words, arun, opening, run
+from unerring.adapters.function import FunctionSampler
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies
 from unerring.core.journal.state import replay
+from unerring.core.user_code import WrongReturn
 from unerring.core.voting.policy import Policy
 from unerring.errors import ProviderGone
 from unerring.runtime.calls.ledger import Ledger
@@ -221,22 +224,93 @@ def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
         guard.asked(question, 1)
 
 
-def test_a_sample_that_a_journal_would_not_give_back_is_refused(tmp_path):
-    """Tokens that are no whole numbers and names that are no text end the run before they are written."""
-    right = {"text": "a", "usage": unerring.Usage(1, 1), "voter": "own"}
-    wrong = [
-        {"usage": None},
-        {"usage": unerring.Usage(1.5, 1)},
-        {"usage": unerring.Usage(1, Decimal(1))},
-        {"usage": unerring.Usage(1, 1, True)},
-        *({name: value} for name in ("voter", "reply_id", "served") for value in (7, b"id")),
-    ]
-    for number, given in enumerate(wrong):
+WRONG_FIELDS = [
+    {"text": b"a"},
+    {"usage": None},
+    {"usage": unerring.Usage(1.5, 1)},
+    {"usage": unerring.Usage(1, Decimal(1))},
+    {"usage": unerring.Usage(1, 1, True)},
+    {"usage": unerring.Usage(-250, 1)},
+    {"usage": unerring.Usage(1, -1)},
+    {"usage": unerring.Usage(100, 1, 101)},
+    {"usage": unerring.Usage(10**16, 1)},
+    *({"logprob": value} for value in (5.0, float("-inf"), float("nan"), "-0.5", True)),
+    {"finish": "stop"},
+    {"cached": "no"},
+    {"seconds": "1"},
+    *({name: value} for name in ("voter", "reply_id", "served", "reason", "note") for value in (7, b"id")),
+]
 
-        async def model(prompt, settings, given=given):
-            return unerring.Sample(**(right | given))
 
-        journal = tmp_path / f"{number}.db"
-        with pytest.raises(TypeError, match="a sample has whole numbers of tokens, and names that are text"):
-            unerring.run(Words(2), model, journal, k=1)
-        assert unerring.report(journal)["samples"]["received"] == 0
+@pytest.mark.parametrize("given", WRONG_FIELDS, ids=str)
+def test_a_sample_with_a_wrong_field_is_refused_before_it_is_written(given):
+    """The error names the model, the step, the field and the line of the model's function."""
+
+    def model(prompt, settings):
+        return unerring.Sample(**({"text": "a", "usage": unerring.Usage(1, 1), "voter": "own"} | given))
+
+    outcome = run(Words(2), FunctionSampler(model), K1)
+    assert isinstance(outcome.error, WrongReturn)
+    [field] = given
+    line = model.__code__.co_firstlineno
+    said = str(outcome.error)
+    assert said.startswith(f"function model() of step 0 returned a Sample whose {field} is "), said
+    assert said.endswith(f"({__file__}, line {line})"), said
+    assert not [entry for entry in outcome.journal.entries() if isinstance(entry, Replies)]
+
+
+def test_a_sampler_with_a_wrong_sample_or_a_wrong_worst_case_is_named():
+    """The error of a sampler class names its method, the step and the line, for the worst case of a call as well."""
+
+    class Wrong:
+        name, paid, compact, account = "own", True, False, "own"
+
+        def __init__(self, worst, sample):
+            self._worst, self._sample = worst, sample
+
+        def worst(self, prompt, settings, n):
+            return self._worst
+
+        async def sample(self, prompt, settings, n):
+            return [self._sample] * n
+
+        async def aclose(self):
+            pass
+
+    negative, fine = unerring.Usage(-5, 1), unerring.Usage(50, 50)
+    for worst, used, method in ((negative, fine, "worst"), (None, fine, "worst"), (fine, negative, "sample")):
+        outcome = run(Words(2), Wrong(worst, unerring.Sample("a", used)), K1)
+        assert isinstance(outcome.error, WrongReturn)
+        assert str(outcome.error).startswith(f"own.{method}() of step 0 returned ")
+        assert f"({__file__}, line " in str(outcome.error)
+
+
+class Text(str):
+    """A subclass of `str`, as numpy's."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        return "another"
+
+
+class Number(IntEnum):
+    """Whole numbers of a subclass of `int`."""
+
+    FIVE = 5
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["text", "sample"])
+def test_texts_and_numbers_of_subclasses_are_journaled_as_built_in_ones(tmp_path, whole):
+    """A model whose texts and counts are of subclasses of `str` and `int` runs and resumes as any other."""
+    names = {name: Text(name) for name in ("voter", "reply_id", "served", "reason", "note")}
+
+    def model(prompt, settings):
+        text = Text("a")
+        usage = unerring.Usage(Number.FIVE, Number.FIVE, Number.FIVE)
+        return unerring.Sample(text, usage, logprob=-1, **names) if whole else text
+
+    journal = tmp_path / "run.db"
+    with pytest.raises(unerring.Stopped):
+        unerring.run(Words(4), model, journal, k=2, options=unerring.Options(max_steps=2))
+    assert unerring.run(Words(4), model, journal, k=2).state == ["a"] * 4

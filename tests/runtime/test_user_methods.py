@@ -8,6 +8,7 @@ import pytest
 import unerring
 from chain_runs import Words
 from unerring import Rehearsal, Subtask
+from unerring.adapters.user_frames import error_with_place
 from unerring.core.chain_form import misfit
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.user_code import method_note
@@ -201,3 +202,35 @@ def test_the_chains_that_ship_are_well_formed():
     """No shipped process has a method that could be taken for a misspelled one."""
     made = [SHIPPED[name]() for name in SHIPPED if name != "solve"] + [SHIPPED["solve"]("2 * 3", roles="multiply")]
     assert [misfit(chain) for chain in made] == [None] * len(made)
+
+
+class Reasonless(unerring.RedFlag):
+    """A flag of a user's own class that does not call the constructor of `RedFlag`."""
+
+    def __init__(self):
+        pass
+
+
+@pytest.mark.parametrize("method", ["parse", "check"])
+@pytest.mark.parametrize(
+    "flag",
+    [lambda: unerring.RedFlag(b"odd"), lambda: unerring.RedFlag(None), Reasonless],
+    ids=["bytes", "None", "no reason"],
+)
+def test_a_flag_without_a_reason_names_the_method_and_the_line(tmp_path, method, flag):
+    """It ends the run before its sample is written, so that the journal resumes with corrected code."""
+
+    def parse(text):
+        raise flag()
+
+    def check(self, state, choice):
+        raise flag()
+
+    journal = tmp_path / "run.db"
+    wrong = chain_with(parse=parse) if method == "parse" else chain_with(check=check)
+    with pytest.raises(TypeError) as raised:
+        unerring.run(wrong, model, journal, k=2)
+    place = error_with_place(raised.value)
+    assert f"{method}() of step 0" in place
+    assert __file__ in place
+    assert unerring.report(journal)["samples"]["received"] == 0

@@ -14,6 +14,7 @@ from unerring.adapters.sdk_errors import provider_failure
 from unerring.core.short_text import short
 from unerring.core.user_code import add_method_note, wrong_return
 from unerring.core.voting.sample import Sample, Settings
+from unerring.core.voting.sample_check import UnusableValue, checked_sample
 from unerring.errors import InputError, ProviderError
 from unerring.runtime.ensemble import as_failure, leading_samples
 
@@ -69,9 +70,12 @@ class FunctionSampler:
                 add_method_note(error, self.name, settings.step, self._function)
             raise
         if isinstance(answer, str):
-            return Sample(answer, voter=self.name)
+            return Sample(str.__str__(answer), voter=self.name)  # a subclass of str, such as numpy's, becomes a str
         if isinstance(answer, Sample):
-            return answer
+            try:
+                return checked_sample(answer)
+            except UnusableValue as error:
+                raise wrong_return(self.name, str(error), settings.step, self._function) from None
         problem = f"returned {short(answer)}; a model's function returns text (str) or a Sample"
         raise wrong_return(self.name, problem, settings.step, self._function)
 

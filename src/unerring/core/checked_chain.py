@@ -9,7 +9,7 @@ from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, json_of, raise_own, wrong_return
 from unerring.core.voting.canonical import Json
-from unerring.core.voting.redflag import RedFlag
+from unerring.core.voting.redflag import RedFlag, require_usable
 
 MADE_WITH = "_unerring_made_with"  # attribute of a chain without parameters() that was made by its name
 
@@ -94,6 +94,8 @@ class CheckedChain:
         if flag is not None and not isinstance(flag, RedFlag):
             said = f"returned {short(flag)}; it returns a RedFlag, or None for an answer that may vote"
             raise wrong_return("check", said, step, check)
+        if flag is not None:
+            require_usable(flag, "check", step, check)
         return flag
 
     def digest(self, state: Json, step: int | None = None, made_by: str = "advance") -> str:

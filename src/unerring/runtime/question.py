@@ -13,7 +13,7 @@ from unerring.core.user_code import OWN_ERRORS, not_json, raise_own, wrong_retur
 from unerring.core.voting.canonical import ForeignType, Json, NotJson, canonical, parsed
 from unerring.core.voting.echo import require_echo
 from unerring.core.voting.parsing import repeats_example
-from unerring.core.voting.redflag import FlagKind, NullAnswer, RedFlag
+from unerring.core.voting.redflag import FlagKind, NullAnswer, RedFlag, require_usable
 from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged
 
@@ -124,7 +124,8 @@ class Question:
             if not self.subtask.nullable:
                 raise
             value = None
-        except RedFlag:
+        except RedFlag as raised:
+            require_usable(raised, "parse", step, parse)
             raise
         except OWN_ERRORS as error:
             unread = isinstance(error, ValueError | LookupError)  # mostly a parser that did not expect the answer

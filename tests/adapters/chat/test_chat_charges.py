@@ -58,7 +58,10 @@ def test_who_served_it(fields, served):
     [
         (USAGE, Usage(100, 10, 0)),
         (USAGE | {"prompt_tokens_details": {"cached_tokens": 64}}, Usage(100, 10, 64)),
-        (USAGE | {"prompt_tokens_details": {"cached_tokens": 640}}, Usage(100, 10, 100)),
+        (USAGE | {"prompt_tokens_details": {"cached_tokens": 640}}, Usage(300, 64, 0)),
+        (USAGE | {"prompt_tokens_details": {"cached_tokens": 10**9}}, Usage(300, 64, 0)),
+        (USAGE | {"prompt_tokens_details": {"cache_write_tokens": 10**9}}, Usage(300, 64, 0)),
+        (USAGE | {"cache_read_input_tokens": 101}, Usage(300, 64, 0)),
         (USAGE | {"prompt_tokens_details": None}, Usage(100, 10, 0)),
         (USAGE | {"prompt_tokens_details": 7}, Usage(100, 10, 0)),
         (USAGE | {"prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 40}}, Usage(110, 10, 0)),

@@ -53,7 +53,8 @@ class ReplyUsage(msgspec.Struct, gc=False):
     def counts(self) -> tuple[int | None, int, int | None]:
         """Tokens of the prompt, those of them read from a prompt cache, tokens of the answers; None where not given.
 
-        A token that is written to a prompt cache counts as 1.25, as it is billed (Anthropic; OpenAI from GPT-5.6 on).
+        A usage with more cached tokens than tokens of the prompt counts as missing. A token that is written to a
+        prompt cache counts as 1.25, as it is billed (Anthropic; OpenAI from GPT-5.6 on).
         """
         details = self.prompt_tokens_details
         cached = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or 0
@@ -65,7 +66,8 @@ class ReplyUsage(msgspec.Struct, gc=False):
             cached = max(cached, details.cached_tokens or 0)
             stored = max(stored, details.cache_write_tokens or 0)
         if read is not None:
-            cached = min(cached, read)
+            if max(cached, stored) > read:  # it contradicts itself: none of its counts can be trusted
+                return None, 0, None
             read += -(-stored // 4)
         return read, cached, self.output_tokens if self.completion_tokens is None else self.completion_tokens
 

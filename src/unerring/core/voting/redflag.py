@@ -6,8 +6,11 @@ wrong, and wrong in the same way as each other (Meyerson et al., arXiv:2511.0903
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from unerring.core.numbers import require_number, require_whole
+from unerring.core.short_text import short
+from unerring.core.user_code import wrong_return
 from unerring.core.voting.sample import Finish, Sample
 
 MIN_LOGPROB_NATS = -1e6  # nats
@@ -34,9 +37,22 @@ class RedFlag(Exception):
     """
 
     def __init__(self, reason: str, kind: FlagKind = FlagKind.MALFORMED) -> None:
+        """Raises `TypeError`, on the user's own line, for a reason that is not text or another kind."""
+        if not isinstance(reason, str):
+            raise TypeError(f'RedFlag(reason) is a text, such as RedFlag("no move found"), not {short(reason)}')
+        if not isinstance(kind, FlagKind):
+            raise TypeError(f"RedFlag(kind=...) is a FlagKind, not {short(kind)}")
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str.__str__(reason)  # a subclass of str, such as numpy's, becomes a str
         self.kind = kind
+
+
+def require_usable(flag: RedFlag, method: str, step: int | None, function: Any) -> None:
+    """Raise `WrongReturn` for a flag of a user's own subclass that has no reason or kind."""
+    reason, kind = getattr(flag, "reason", None), getattr(flag, "kind", None)
+    if type(reason) is not str or not isinstance(kind, FlagKind):
+        said = f"gave a {type(flag).__name__} without a reason; its __init__ calls super().__init__(reason)"
+        raise wrong_return(method, said, step, function)
 
 
 class NullAnswer(RedFlag):

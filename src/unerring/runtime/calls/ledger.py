@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,9 +10,10 @@ from unerring.core.journal.entries import Cancelled, Entry, Failed, Intent, Repl
 from unerring.core.journal.spend import PICODOLLARS_PER_DOLLAR, Account, Charge, Overbilling, dollars_text, in_dollars
 from unerring.core.journal.state import RunState
 from unerring.core.voting.sample import Usage
+from unerring.core.voting.sample_check import checked_usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
 from unerring.runtime.calls.retry import CallRequest
-from unerring.runtime.calls.token_counts import min_input_tokens
+from unerring.runtime.calls.token_counts import min_input_tokens, worst_case
 from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.protocols import Journal, Sampler
 
@@ -33,6 +33,7 @@ class Ledger:
         self._voters = {voter.name: number for number, voter in state.voters.items()}
         self._overbilled = len(state.account.overbilled)  # those that were logged
         self._overbilling: Overbilling | None = None
+        self._failure: BaseException | None = None  # of the entry that could not be recorded
         self._short: set[asyncio.Future[None]] = set()  # calls that wait for budget
         self._share = self.config.share
         self._lock: AbstractContextManager[Any] = nullcontext() if self._share is None else self._share.budget.lock
@@ -52,13 +53,23 @@ class Ledger:
                 waiting.set_result(None)
 
     def record(self, entry: Entry) -> DecidedStep | None:
-        """Fold an entry into the state and append it to the journal."""
-        if self._share is None:
-            decided = self.state.apply(entry)
-        else:
-            with self._lock:
+        """Fold an entry into the state and append it to the journal.
+
+        Where either fails, state and journal may differ: each later entry is then refused with the same error, since
+        it could refer to what was not written. The journal ends before the entry that failed, and can be resumed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            if self._share is None:
                 decided = self.state.apply(entry)
-        self.journal.append(entry)
+            else:
+                with self._lock:
+                    decided = self.state.apply(entry)
+            self.journal.append(entry)
+        except BaseException as error:
+            self._failure = error
+            raise
         if not isinstance(entry, Intent):
             if self._short:
                 self._wake()
@@ -105,10 +116,10 @@ class Ledger:
 
     def worst(self, asked: CallRequest) -> Charge | None:
         """The most that a call can cost; None where the sampler does not say."""
-        worst: Callable[..., Usage] | None = getattr(asked.sampler, "worst", None)  # an `Endpoint` has it
+        worst = worst_case(asked.sampler, asked.prompt, asked.settings, asked.n)
         if worst is None:
             return None
-        most = self.price(asked.sampler, worst(asked.prompt, asked.settings, asked.n))
+        most = self.price(asked.sampler, worst)
         multiple = self.state.account.multiple(asked.sampler.name)
         return most if multiple == 1 else most.times(multiple)
 
@@ -197,8 +208,9 @@ class CallTries:
         if self._asked is None:
             return
         asked, charge = self._asked, None
-        if error.tokens is not None and error.tokens[0] >= min_input_tokens(asked.prompt, asked.settings):
-            charge = self._ledger.price(asked.sampler, Usage(*error.tokens))
+        usage = _billed(error)
+        if usage is not None and usage.input_tokens >= min_input_tokens(asked.prompt, asked.settings):
+            charge = self._ledger.price(asked.sampler, usage)
         self._ledger.record(Failed(*self._call, str(error), self._place, error.kind, charge))
         self._asked = None
 
@@ -213,6 +225,14 @@ class CallTries:
             why = "given up before it was sent"
             self._ledger.record(Failed(*self._call, why, self._place, FailureKind.UNSENT))
         self._asked = None
+
+
+def _billed(error: ProviderError) -> Usage | None:
+    """The tokens that a failure was billed for; None where it does not say, or says no possible number."""
+    try:
+        return None if error.tokens is None else checked_usage(Usage(*error.tokens))
+    except TypeError:  # not two values, or not whole numbers from 0: a user's own code may raise such a failure
+        return None
 
 
 def _larger_limit(account: Account, limit: str, worst: Charge) -> tuple[str, float] | None:

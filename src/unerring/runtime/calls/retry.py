@@ -9,8 +9,10 @@ from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from unerring.core.user_code import add_method_note
-from unerring.core.voting.sample import Sample, Settings, Usage
+from unerring.core.short_text import short
+from unerring.core.user_code import add_method_note, wrong_return
+from unerring.core.voting.sample import Sample, Settings
+from unerring.core.voting.sample_check import UnusableValue, checked_sample
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
 from unerring.runtime.calls.gate import Gate, UnlimitedGate, sleep_unless_stopped
@@ -212,7 +214,7 @@ async def receive(
     """
     try:
         sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
-        samples = require_samples(await (sampling if stops is None else _unless_stopped(sampling, *stops)))
+        samples = require_samples(await (sampling if stops is None else _unless_stopped(sampling, *stops)), asked)
         if not samples:
             raise ProviderBusy("the model returned no sample")
         if not deferred(asked.sampler):  # batches bill some samples with earlier ones
@@ -314,25 +316,13 @@ async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *st
             stop.release(ended)
 
 
-def require_samples(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples as a list; raise `TypeError` for a sampler that breaks its contract."""
-    if type(samples) is not list and (not isinstance(samples, Sequence) or isinstance(samples, str)):
-        raise TypeError(f"a sampler returns a list of samples, not {type(samples).__name__}")
-    for sample in samples:
-        if not isinstance(sample, Sample) or not isinstance(sample.text, str):
-            raise TypeError(f"a sampler returns samples with text, not {sample!r}")
-        if not _is_recordable(sample):
-            raise TypeError(f"a sample has whole numbers of tokens, and names that are text, unlike {sample!r}")
-    return samples if type(samples) is list else list(samples)
-
-
-def _is_recordable(sample: Sample) -> bool:
-    """Whether the fields of a sample have types that a journal can write and read back."""
-    usage = sample.usage
-    return (
-        isinstance(usage, Usage)
-        and type(usage.input_tokens) is type(usage.output_tokens) is type(usage.cached_tokens) is int
-        and isinstance(sample.voter, str)
-        and (sample.reply_id is None or isinstance(sample.reply_id, str))
-        and (sample.served is None or isinstance(sample.served, str))
-    )
+def require_samples(samples: Sequence[Sample], asked: CallRequest) -> list[Sample]:
+    """Return the samples as a list, with fields of exact types; raise `WrongReturn` for wrong ones."""
+    sampler = asked.sampler
+    try:
+        if type(samples) is not list and (not isinstance(samples, Sequence) or isinstance(samples, str)):
+            raise UnusableValue(f"returned {short(samples)}; a sampler returns a list of samples")
+        has_worst_case = hasattr(sampler, "worst")
+        return [checked_sample(sample, has_worst_case) for sample in samples]
+    except UnusableValue as error:
+        raise wrong_return(f"{sampler.name}.sample", str(error), asked.settings.step, sampler.sample) from None
