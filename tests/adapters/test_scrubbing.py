@@ -41,6 +41,10 @@ def disguises(key):
     yield "JSON", json.dumps(key)
     yield "JSON escapes", "".join(f"\\u{ord(char):04x}" for char in key)
     yield "JSON escapes of signs", "".join(char if char.isalnum() else f"\\u{ord(char):04x}" for char in key)
+    yield "HTML references", "".join(f"&#{ord(char)};" for char in key)
+    yield "HTML references of four digits", "".join(f"&#{ord(char):04d};" for char in key)
+    yield "hexadecimal HTML references", "".join(f"&#x{ord(char):X};" for char in key)
+    yield "HTML references of signs", "".join(char if char.isalnum() else f"&#{ord(char)};" for char in key)
     yield "base64", b64encode(key.encode()).decode()
     yield "url-safe base64", urlsafe_b64encode(key.encode()).decode().rstrip("=")
 

@@ -1,7 +1,8 @@
 """Remove secrets from texts: a key in any of its usual encodings, and whatever else looks like one.
 
 A server may echo a key cut, in capitals, spaced, or encoded. A text is searched without its case and without anything
-but letters and digits, for pieces of the key as it is, in hexadecimal, in base64, and in the escapes of URLs and JSON.
+but letters and digits, for pieces of the key as it is, in hexadecimal, in base64, and in the escapes of URLs, JSON
+and HTML.
 """
 
 import os
@@ -108,7 +109,10 @@ def _forms(key: str) -> Iterator[tuple[bytes, float]]:
     yield data.hex().encode(), 2  # also %73%6B
     yield b"".join(b"x%02x" % byte for byte in data), 3
     yield b"".join(b"u%04x" % byte for byte in data), 5
-    for escape in ("%02x", "u%04x", "x%02x"):
+    yield b"".join(b"x%04x" % byte for byte in data), 5
+    for reference, digits in (("%d", 2), ("%03d", 3), ("%04d", 4)):  # HTML: &#115; or &#0115;
+        yield "".join(reference % byte for byte in data).encode(), digits
+    for escape in ("%02x", "u%04x", "x%02x", "%d"):
         written = (char if char.isalnum() else escape % ord(char) for char in key)
         yield "".join(written).lower().encode(), 1
     for before in range(3):  # where in a group of three bytes the key begins
