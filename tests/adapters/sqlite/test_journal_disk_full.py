@@ -160,5 +160,24 @@ def test_no_room_for_a_journal_at_all_is_bad_input(path: Path, monkeypatch: pyte
         patching.setattr(HeadFile, "mark", full)
         with pytest.raises(InputError, match="No space left"):
             start(path, DISKS)
+    assert list(path.parent.iterdir()) == []
     start(path, DISKS)
     assert cli("verify", path).code == 0
+
+
+def test_a_journal_that_does_not_fit_leaves_no_file(path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the disk is full, neither a run nor a fork leaves a draft or a head file behind."""
+
+    class Full(sqlite3.Connection):
+        def executescript(self, script: str, /) -> sqlite3.Cursor:
+            super().executescript(script)
+            raise sqlite3.OperationalError("database or disk is full")
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Full))
+    with pytest.raises(InputError, match="disk is full"):
+        start(path, DISKS)
+    assert list(path.parent.iterdir()) == []
+    with pytest.raises(InputError, match="disk is full"):
+        unerring.fork(whole, 2, path)
+    assert list(path.parent.iterdir()) == []

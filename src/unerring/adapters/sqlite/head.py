@@ -86,6 +86,7 @@ class HeadFile:
                 f"another runner is writing to {journal}; wait for it to end, or stop it, and try again"
             ) from None
 
+        self._was_empty = os.fstat(self._file).st_size == 0
         if os.fstat(self._file).st_size > _HEAD_BYTES:  # another file was here before; its rest would damage the mark
             os.ftruncate(self._file, _HEAD_BYTES)
 
@@ -110,6 +111,11 @@ class HeadFile:
     def sync(self) -> None:
         """Sync the file to disk."""
         os.fsync(self._file)
+
+    def remove_if_new(self) -> None:
+        """Remove the file if it held no mark before: no journal was made that it could belong to."""
+        if self._was_empty:
+            self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Sync the file to disk and release the lock."""

@@ -42,6 +42,10 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
             head.mark(mark)
             head.sync()
             draft.replace(path)
+        except BaseException:
+            if not path.exists():
+                head.remove_if_new()
+            raise
         finally:
             head.close()
             for suffix in ("", *LOG_SUFFIXES):

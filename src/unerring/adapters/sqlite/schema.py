@@ -125,14 +125,19 @@ def _length(path: Path) -> int | None:
 
 
 def make_journal_file(path: Path) -> None:
-    """Create an empty journal atomically: a crash leaves a whole one or none."""
+    """Create an empty journal atomically: a crash leaves a whole one or none, a full disk no file at all."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)  # and empty: SQLite then discards logs that a killed draft left
-    with closing(connect(draft)) as database:
-        database.executescript(_SCHEMA)
-    remove_logs(path)  # those of a deleted journal
-    draft.replace(path)
+    try:
+        draft.touch(mode=0o600)  # and empty: SQLite then discards logs that a killed draft left
+        with closing(connect(draft)) as database:
+            database.executescript(_SCHEMA)
+        remove_logs(path)  # those of a deleted journal
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        remove_logs(draft)
+        raise
 
 
 def remove_logs(path: Path) -> None:

@@ -67,6 +67,7 @@ class SqliteJournal:
             head = HeadFile(path)
         except OSError as error:
             raise InputError(f"cannot make a journal at {path}: {error.strerror}") from None
+        made = False
         try:
             if path.exists():  # another process may have begun one between the first check and the lock
                 require_empty(path)
@@ -74,12 +75,16 @@ class SqliteJournal:
             else:
                 require_no_log(path)
                 make_journal_file(path)
+                made = True
             head.mark(HighWaterMark(0, GENESIS_HASH))
-        except (sqlite3.Error, OSError) as error:
+        except BaseException as error:
+            if made:
+                path.unlink(missing_ok=True)
+            if not path.exists():
+                head.remove_if_new()
             head.close()
-            raise InputError(f"cannot make a journal at {path}: {error}") from None
-        except BaseException:
-            head.close()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise InputError(f"cannot make a journal at {path}: {error}") from None
             raise
         return cls(path, head, HighWaterMark(0, GENESIS_HASH))
 
