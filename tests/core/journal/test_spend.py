@@ -8,6 +8,7 @@ from unerring.core.journal.spend import (
     WORDING_SEPARATOR,
     Account,
     Charge,
+    Overbilling,
     SpendLimits,
     Tariff,
     dollars_text,
@@ -135,3 +136,11 @@ def test_time_is_that_of_the_sessions():
 def test_dollars_are_told_with_the_digits_that_matter():
     """Cents from a dollar up, and three digits below."""
     assert [dollars_text(one) for one in (0, 3452.838, 1.0, 0.0123456)] == ["$0.00", "$3,452.84", "$1.00", "$0.0123"]
+
+
+def test_a_bill_of_input_tokens_is_told_in_plain_numbers():
+    """It says what was billed and what was the most, and blames no limit that the call kept."""
+    said = Overbilling("openai/m", Charge(100, 750, None), Charge(369_000, 20, None), 3690).sentence
+    assert said.startswith("openai/m billed a call 3,690 times what it can cost at most (369,000 tokens read and 20 w")
+    assert "e+" not in said
+    assert "limit" not in said

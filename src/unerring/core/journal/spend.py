@@ -162,11 +162,13 @@ class Overbilling(NamedTuple):
     @property
     def sentence(self) -> str:
         """What was noticed and what is reserved since, as a sentence."""
+        ratio = self.billed.ratio_to(self.worst)
+        times = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
         return (
-            f"{self.model or 'a model'} billed a call {self.billed.ratio_to(self.worst):.3g} times what it can cost "
-            f"at most by its limit of output tokens ({self.billed.input_tokens:,} tokens read and "
-            f"{self.billed.output_tokens:,} written; the most was {self.worst.input_tokens:,} and "
-            f"{self.worst.output_tokens:,}); since then {self.multiple} times as much is reserved for each call"
+            f"{self.model or 'a model'} billed a call {times} times what it can cost at most "
+            f"({self.billed.input_tokens:,} tokens read and {self.billed.output_tokens:,} written; the most was "
+            f"{self.worst.input_tokens:,} and {self.worst.output_tokens:,}); since then {self.multiple:,} times as "
+            "much is reserved for each call"
         )
 
 
