@@ -31,3 +31,25 @@ def test_a_mistyped_process_gets_a_suggestion(cli):
     """A near miss of a shipped process's name is named; a name like none gets no suggestion."""
     assert "no process is called 'hanio'; did you mean hanoi?" in cli("run", "hanio").err
     assert "did you mean" not in cli("run", "ledger").err
+
+
+def test_numbers_are_ascii_digits(cli):
+    """What only Python reads as a number is refused: underscores, and digits of other scripts."""
+    run = ("run", "hanoi", "--set", "disks=2", "--model", "noise/p=1,v=1", "--k", "2")
+    calls = (
+        *((*run, "--seed", seed) for seed in ("1_0", "\uff13")),
+        *((*run, "--budget-hours", hours) for hours in ("1_0", "\uff13")),
+        ("run", "hanoi", "--k", "\uff13"),
+        ("run", "hanoi", "--k", "2", "--model", "noise/p=0.9_9"),
+        ("plan", "--p", "0.9_9", "--steps", "10"),
+        ("plan", "--p", "0.99", "--steps", "1_0"),
+        ("review", "none.db", "--choose", "1_0"),
+    )
+    done = {words: cli(*words) for words in calls}
+    assert [words for words, one in done.items() if one.code != 2 or "none.db" in one.err] == []
+
+
+def test_minus_zero_hours_are_zero(cli):
+    done = cli("run", "hanoi", "--set", "disks=2", "--budget-hours", "-0", "--journal", "r.db")
+    assert done.code == 3
+    assert "the budget of 0 hours is spent" in done.err

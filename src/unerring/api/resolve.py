@@ -20,6 +20,7 @@ from unerring.core.chain import Chain
 from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
 from unerring.core.checked_chain import MADE_WITH, CheckedChain
 from unerring.core.journal.digests import SCRIPT_MODULE, same_process
+from unerring.core.numbers import is_plain
 from unerring.core.short_text import short
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.canonical import Json, canonical
@@ -327,6 +328,8 @@ def _noise_parameters(text: str) -> dict[str, float]:
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         try:
+            if not is_plain(value):
+                raise ValueError(value)
             figures[names[name]] = float(value)
         except (KeyError, ValueError):
             raise InputError(f"noise is written noise/p=0.99,v=0.95,c=0, not noise/{text}") from None

@@ -22,7 +22,7 @@ from unerring.cli.exits import (
     same_command,
     user_code_failed,
 )
-from unerring.cli.option_values import AT_ONCE, COUNT, FILE, SEED
+from unerring.cli.option_values import AT_ONCE, COUNT, FILE, SEED, Number, Whole
 from unerring.cli.options import (
     allow_host_option,
     guard_options,
@@ -123,28 +123,28 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     help="The measurements of a model, from unerring calibrate. Give it several times to compare models.",
 )
 @option("--model", "models", multiple=True, metavar="SPEC", help="A model whose calibration ships: embedded.")
-@option("--p", type=float, metavar="P", help="Probability that a vote is right.")
-@option("--v", type=float, metavar="V", help="Probability that a sample is not red-flagged; by default 1.")
-@option("--input-tokens", type=float, metavar="N", help="Tokens read for a sample.")
-@option("--output-tokens", type=float, metavar="N", help="Tokens written for a sample.")
-@option("--latency", type=float, metavar="SECONDS", help="Time for a sample.")
-@option("--price-in", type=float, metavar="DOLLARS", help="Price of a million tokens read, for all models here.")
-@option("--price-out", type=float, metavar="DOLLARS", help="Price of a million tokens written.")
+@option("--p", type=Number(), metavar="P", help="Probability that a vote is right.")
+@option("--v", type=Number(), metavar="V", help="Probability that a sample is not red-flagged; by default 1.")
+@option("--input-tokens", type=Number(), metavar="N", help="Tokens read for a sample.")
+@option("--output-tokens", type=Number(), metavar="N", help="Tokens written for a sample.")
+@option("--latency", type=Number(), metavar="SECONDS", help="Time for a sample.")
+@option("--price-in", type=Number(), metavar="DOLLARS", help="Price of a million tokens read, for all models here.")
+@option("--price-out", type=Number(), metavar="DOLLARS", help="Price of a million tokens written.")
 @option(
     "--prices",
     type=FILE,
     help='A TOML file of prices: ["openai/gpt-4.1-mini"], input = 0.4, output = 1.6. By default: the [prices] extra.',
 )
-@option("--steps", type=int, metavar="N", required=True, help="Steps of the whole run.")
+@option("--steps", type=Whole(), metavar="N", required=True, help="Steps of the whole run.")
 @option(
     "--target",
-    type=float,
+    type=Number(),
     metavar="PROBABILITY",
     default=0.95,
     show_default=True,
     help="The probability of zero errors in the whole run that k is planned for.",
 )
-@option("--m", type=int, metavar="N", default=1, show_default=True, help="Steps that one subtask decides.")
+@option("--m", type=Whole(), metavar="N", default=1, show_default=True, help="Steps that one subtask decides.")
 @option(
     "--rule",
     type=click.Choice(RULES),

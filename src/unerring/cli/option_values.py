@@ -9,7 +9,7 @@ import click
 
 from unerring.adapters.embedded.catalog import ENSEMBLES, MEMBERS
 from unerring.adapters.plugins import installed_models
-from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_SECONDS, MAX_SEED, MAX_TEMPERATURE, MAX_TOTAL
+from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_SECONDS, MAX_SEED, MAX_TEMPERATURE, MAX_TOTAL, is_plain
 from unerring.processes import SHIPPED
 
 MODEL_FORMS = ("openai/", "openai-batch/", "litellm/", "noise/p=0.99,v=0.95,c=0")  # of models with parts to fill in
@@ -19,6 +19,12 @@ class Whole(click.IntRange):
     """A whole number within a range."""
 
     name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a whole number, or fail with one line that names the option."""
+        if isinstance(value, str) and not is_plain(value):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return super().convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """What stands for the value in `--help`."""
@@ -32,10 +38,12 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a number, or fail with one line that names the option."""
+        if isinstance(value, str) and not is_plain(value):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
         read: float = super().convert(value, param, ctx)
         if not isfinite(read):
             self.fail(f"{value} is not a finite number.", param, ctx)
-        return read
+        return read + 0.0  # -0 becomes 0
 
 
 class FileName(click.Path):

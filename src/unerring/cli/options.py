@@ -78,7 +78,7 @@ def margin(_context: Any, _option: Any, value: str) -> int | None:
     """Read `--k`: None for auto."""
     if value == "auto":
         return None
-    if not value.isdecimal() or len(value) > 9 or int(value) < 1:
+    if not (value.isascii() and value.isdecimal()) or len(value) > 9 or int(value) < 1:
         raise InputError(f"k is a number of votes, at least 1, or auto; it cannot be {value[:20]}")
     return int(value)
 

@@ -13,7 +13,7 @@ from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.command import Command, option
 from unerring.cli.exits import DONE, command_on, in_options, working_on
-from unerring.cli.option_values import FILE
+from unerring.cli.option_values import FILE, Whole
 from unerring.cli.options import json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
 from unerring.cli.text.report import printable
@@ -31,7 +31,7 @@ FLAGS_OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # wh
 
 @click.command(cls=Command)
 @click.argument("file", type=FILE)
-@option("--choose", type=int, metavar="N", help="Decide the step: candidate number N of the list is right.")
+@option("--choose", type=Whole(), metavar="N", help="Decide the step: candidate number N of the list is right.")
 @option("--answer", metavar="JSON", help="Decide the step: this choice is right, whatever its samples say.")
 @option("--resample", is_flag=True, help="Set the step's samples aside, and have new ones drawn on resume.")
 @option("--model", metavar="SPEC", help="As --resample, with new samples from another model.")

@@ -17,6 +17,11 @@ MAX_TEMPERATURE = 100.0
 MAX_SEED = 2**63 - 1
 
 
+def is_plain(text: str) -> bool:
+    """Whether a number is written without what only Python reads: underscores, and digits of other scripts."""
+    return text.isascii() and "_" not in text
+
+
 def require_whole(name: str, value: Any, least: int = 1, most: int = MAX_COUNT, what: str = "a whole number") -> None:
     """Raise `InputError` unless the value is an int from `least` to `most`; True and 1.0 are not."""
     if type(value) is not int or not least <= value <= most:

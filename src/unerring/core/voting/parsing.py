@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from math import isfinite
@@ -37,6 +38,12 @@ def strict_json(text: str) -> Json:
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "integer string conversion" in str(error):  # Python's own words, which advise to change the interpreter
+            raise ValueError(f"a whole number in it has more than {sys.get_int_max_str_digits():,} digits") from None
+        raise
     return value
 
 
