@@ -22,6 +22,11 @@ def test_a_problem_that_cannot_be_solved_is_left_out_by_its_line(cli, tmp_path):
     assert done.code == 2
     assert 'left out: in.jsonl, line 2 (id "q1"): this problem needs a --model' in done.err
     assert done.err.splitlines()[-1].endswith("; 3 more like it; 2 of 6 solved")
+    assert [line for line in done.err.splitlines() if " done" in line] == [
+        "1 of 6 done",
+        *(f"1 of 6 done, {left} left out" for left in range(1, 5)),
+        "2 of 6 done, 4 left out",
+    ]
     rows = answers(tmp_path)
     assert [row["answer"] for row in rows] == [144, None, None, None, None, 56]
     assert "this problem needs a --model" in rows[1]["error"]
@@ -68,3 +73,21 @@ def test_an_empty_file_and_a_missing_folder_are_said(cli, tmp_path):
     done = cli("solve", "--input", "in.jsonl", "--out", "nosuch/out.jsonl")
     assert done.code == 2
     assert "cannot write the answers of --out nosuch/out.jsonl: No such file" in done.line
+
+
+def test_another_seed_than_that_of_the_answers_is_named_as_it_was_given(cli, tmp_path):
+    """Each problem has a seed of its own, which the user has never seen."""
+    written(tmp_path / "in.jsonl", PRODUCTS)
+    call = ("solve", "--input", "in.jsonl", "--out", "out.jsonl")
+    assert cli(*call).code == 0
+    done = cli(*call, "--seed", "3")
+    assert done.code == 2
+    assert "was begun with --seed 0, not 3" in done.line
+
+
+def test_a_number_of_too_many_digits_is_refused_with_its_line(cli, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"question": "7 * 8", "answer": ' + "9" * 5000 + "}\n")
+    done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
+    assert done.code == 2
+    assert "in.jsonl, line 1: this is no JSON: a whole number in it has more than 4,300 digits" in done.line
+    assert "sys." not in done.line

@@ -83,7 +83,7 @@ class ProblemFile:
                 for record in self._problems:
                     file.write(json_line(self._solved(record), ascii_only=False) + "\n")
                     done += 1
-                    click.echo(f"{done:,} of {len(self._problems):,} done{self._score()}", err=True)
+                    click.echo(self._progress(done), err=True)
             finally:  # also when stopped: new answers, and the earlier ones of problems that were not reached
                 for record in self._every[done:]:
                     if (line := before.get(_key(record))) is not None:
@@ -215,6 +215,13 @@ class ProblemFile:
             line["right"] = _same(result.answer, record["answer"])
             self._right.append(line["right"])
         return line
+
+    def _progress(self, asked: int) -> str:
+        """How many problems are done, of the first ones that were asked, and how many of those are not."""
+        left_out, undecided = len(self._refused), len(self._left_open)
+        solved = f"{asked - left_out - undecided:,} of {len(self._problems):,} done"
+        others = f", {left_out:,} left out" * (left_out > 0) + f", {undecided:,} undecided" * (undecided > 0)
+        return solved + others + self._score()
 
     def _score(self) -> str:
         return f"; {sum(self._right):,} of {len(self._right):,} answers as expected" if self._right else ""

@@ -8,6 +8,7 @@ import click
 
 from unerring import api
 from unerring.adapters.output_file import require_own_place
+from unerring.adapters.sqlite.reader import JournalReader, entry_count
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.planning import Target
 from unerring.cli.command import Command, option
@@ -26,6 +27,7 @@ from unerring.cli.options import (
 from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
 from unerring.cli.run import Ending, Starting, fresh, show_result, watched
+from unerring.core.journal.entries import Opened
 from unerring.core.numbers import MAX_COUNT
 from unerring.errors import InputError
 from unerring.processes.general import REPLY_PARSERS
@@ -125,6 +127,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         return chain
 
     def run(text: str, path: Path, progress: Progress, seed_offset: int = 0) -> api.Result:
+        if seed_offset:
+            _require_same_seed(path, seed, seed_offset)
         every = api.Options(observer=progress, target=target, **options)
         return api.run(chain_of(text), list(models) or "embedded", path, k, seed + seed_offset, every)
 
@@ -160,6 +164,14 @@ def _solve_one(
     if isinstance(chain, Solve) and not ending.as_json and tree_lines:
         click.echo(tree_text(*decided_tree(path, chain), tree_lines) + "\n")
     return show_result(result, path, ending)
+
+
+def _require_same_seed(path: Path, seed: int, offset: int) -> None:
+    """Raise `InputError` if the run of a problem began with another --seed; its own seed is larger by `offset`."""
+    first = next(JournalReader(path).entries(), None) if entry_count(path) > 0 else None
+    if isinstance(first, Opened) and first.seed != seed + offset:
+        began = first.seed - offset
+        raise InputError(f"{path} was begun with --seed {began}, not {seed}: give that again, or another --out")
 
 
 def _require_other_file(out: Path, inputs: Mapping[str, Any]) -> None:
