@@ -1,5 +1,12 @@
 """Messages that name what is wrong and what helps: empty names, single steps, models that a provider does not have."""
 
+import errno
+import json
+import sys
+
+from command_runs import NOISE
+
+from unerring.adapters.sqlite.head import HeadFile
 from unerring.adapters.terminal import awaited_line
 
 GONE = """
@@ -33,3 +40,29 @@ def test_nothing_awaited_is_not_counted():
     """Without calls under way none are waited for."""
     assert awaited_line(0, 9.0) == "stopping; Ctrl-C again stops at once"
     assert "waiting for 1 call under way" in awaited_line(1, 9.0)
+
+
+def test_a_process_whose_module_fails_is_to_be_fixed_and_nothing_is_said_in_python(cli, ledger, tmp_path):
+    """Its error is named, without a way round it; a class that is missing can be given with --process."""
+    assert cli("run", "ledger:Ledger", *NOISE, "--max-steps", "1", "--journal", "r.db").code == 3
+    for code, said in (("def (", "SyntaxError"), ("raise SystemExit(1)", "SystemExit"), ("x = 1", "--process")):
+        (tmp_path / "ledger.py").write_text(code)
+        sys.modules.pop("ledger", None)
+        done = cli("resume", "r.db")
+        assert said in done.line
+        assert "`" not in done.line
+
+
+def test_a_disk_that_is_full_names_the_command_that_goes_on(cli, tmp_path, monkeypatch):
+    """Also in JSON, as any other stop does."""
+    run = ("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "r.db")
+    assert cli(*run, "--max-steps", "1").code == 3
+
+    def full(self, mark):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(HeadFile, "mark", full)
+    for words in (("resume", "r.db"), run):
+        done = cli(*words, "--json")
+        assert done.code == 3
+        assert json.loads(done.out)["next"] == "unerring resume r.db"

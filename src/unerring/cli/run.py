@@ -20,6 +20,7 @@ from unerring.cli.exits import (
     STOPPED,
     CommandEnded,
     command_on,
+    end_of,
     finished,
     quoted,
     require_certificate,
@@ -49,7 +50,7 @@ from unerring.cli.progress import Progress
 from unerring.cli.text.report import beyond_length, report_text
 from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
-from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped
+from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped, UnerringError
 
 HTTP_NOT_FOUND = 404  # the provider does not have the model, or the address
 Starting: TypeAlias = Callable[[Progress], api.Result]
@@ -214,10 +215,11 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
             advice = f"for another model start a new run; once the provider has this one: {following}"
         raise CommandEnded(STOPPED, error.kind, str(error), advice, following) from error
     except Exception as error:
-        begun = entry_count(path) > before
-        again = command_on("resume", path) if whole else same_command()
-        command = again if begun else None
-        then = f"fix it, then: {command}" if begun else "nothing was started"
+        entries, again = entry_count(path), command_on("resume", path) if whole else same_command()
+        if isinstance(error, UnerringError) and (end := end_of(error)).code == STOPPED:  # such as a full disk
+            raise CommandEnded(STOPPED, end.kind, end.reason, command=again if entries else None) from error
+        command = again if entries > before else None
+        then = f"fix it, then: {command}" if command else "nothing was started"
         raise user_code_failed(error, "the process's own code", then, command) from error
 
 

@@ -13,7 +13,7 @@ from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
-from unerring.errors import InputError
+from unerring.errors import InputError, UserCodeFailed
 
 
 class ReplayedRun:
@@ -145,6 +145,6 @@ def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parame
     try:
         return required_chain(make_chain(opened.process, parameters, permission_for(path, opened, trust)))
     except InputError as error:
-        if "`chain`" in str(error):
+        if "`chain`" in str(error) or isinstance(error, UserCodeFailed):  # code that fails is to be fixed
             raise
         raise type(error)(f"{error}; or pass the process itself: `chain`") from error.__cause__
