@@ -171,7 +171,8 @@ def _require_same_seed(path: Path, seed: int, offset: int) -> None:
     first = next(JournalReader(path).entries(), None) if entry_count(path) > 0 else None
     if isinstance(first, Opened) and first.seed != seed + offset:
         began = first.seed - offset
-        raise InputError(f"{path} was begun with --seed {began}, not {seed}: give that again, or another --out")
+        said = f"it was begun with --seed {began}, not {seed}; give that seed again, or another --out"
+        raise InputError(f"{path} holds another run: {said}")
 
 
 def _require_other_file(out: Path, inputs: Mapping[str, Any]) -> None:
