@@ -94,7 +94,7 @@ class Question:
         """
         if text not in self._read:
             try:
-                self._read[text] = self._choice(text)
+                self._read[text] = choice_of(text, self.subtask, self.state, self.step.step, self.check)
             except RedFlag as flag:
                 self._read[text] = flag
         choice = self._read[text]
@@ -114,38 +114,40 @@ class Question:
         same = all(self.subtask.wordings(compact) == other.subtask.wordings(compact) for compact in (False, True))
         return same and all(read(self, text) == read(other, text) for text in tuple(self._read))
 
-    def _choice(self, text: str) -> str:
-        step, parse = self.step.step, self.subtask.parse
-        if self.subtask.echo is not None:
-            require_echo(text, self.subtask.echo)
-        try:
-            value = parse(text)
-        except NullAnswer:
-            if not self.subtask.nullable:
-                raise
-            value = None
-        except RedFlag as raised:
-            require_usable(raised, "parse", step, parse)
+
+def choice_of(text: str, subtask: Subtask, state: Json, step: int, check: Check | None) -> str:
+    """The canonical choice of a text that answers a subtask; raises `RedFlag` where parser or check objects."""
+    parse = subtask.parse
+    if subtask.echo is not None:
+        require_echo(text, subtask.echo)
+    try:
+        value = parse(text)
+    except NullAnswer:
+        if not subtask.nullable:
             raise
-        except OWN_ERRORS as error:
-            unread = isinstance(error, ValueError | LookupError)  # mostly a parser that did not expect the answer
-            hint = "; for an answer in the wrong form a parser raises RedFlag" if unread else ""
-            raise_own(error, "parse", step, parse, hint)
-        if value is None and not self.subtask.nullable:
-            said = "returned None: is a return missing? Where null is an answer, say Subtask(nullable=True)"
-            raise wrong_return("parse", said, step, parse)
-        try:
-            choice = canonical(value)
-        except ForeignType as error:
-            raise not_json(error, "parse", "choice", step, parse) from None
-        except NotJson as error:  # NaN, a lone surrogate: the fault of the answer, not of the parser
-            raise RedFlag(str(error)) from None
-        example = self.subtask.example
-        if example is not None and (copied := repeats_example(example, text, value)) is not None:
-            raise RedFlag(f"the answer repeats the example of the form: {short(copied)}", FlagKind.REJECTED)
-        if self.check is not None and (flag := self.check(self.state, parsed(choice), step)) is not None:
-            raise RedFlag(flag.reason, FlagKind.REJECTED)
-        return choice
+        value = None
+    except RedFlag as raised:
+        require_usable(raised, "parse", step, parse)
+        raise
+    except OWN_ERRORS as error:
+        unread = isinstance(error, ValueError | LookupError)  # mostly a parser that did not expect the answer
+        hint = "; for an answer in the wrong form a parser raises RedFlag" if unread else ""
+        raise_own(error, "parse", step, parse, hint)
+    if value is None and not subtask.nullable:
+        said = "returned None: is a return missing? Where null is an answer, say Subtask(nullable=True)"
+        raise wrong_return("parse", said, step, parse)
+    try:
+        choice = canonical(value)
+    except ForeignType as error:
+        raise not_json(error, "parse", "choice", step, parse) from None
+    except NotJson as error:  # NaN, a lone surrogate: the fault of the answer, not of the parser
+        raise RedFlag(str(error)) from None
+    example = subtask.example
+    if example is not None and (copied := repeats_example(example, text, value)) is not None:
+        raise RedFlag(f"the answer repeats the example of the form: {short(copied)}", FlagKind.REJECTED)
+    if check is not None and (flag := check(state, parsed(choice), step)) is not None:
+        raise RedFlag(flag.reason, FlagKind.REJECTED)
+    return choice
 
 
 def _verdict(choice: str | None, flag: FlagKind | None) -> str:

@@ -19,11 +19,8 @@ from unerring.core.journal.review_entries import Accepted
 from unerring.core.reporting.report import RunSeries
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
-from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged, InputError
-from unerring.runtime.question import HOW_TO_GO_ON, Question, stored_question
-
-SPOT_CHECK_STEPS = 16  # of committed steps without dissent or flags, one in so many has its winning text read again
+from unerring.runtime.question import HOW_TO_GO_ON, choice_of, stored_question
 
 
 class ComparedRun(ReplayedRun):
@@ -102,8 +99,7 @@ class ComparedRun(ReplayedRun):
             changed = question_change(decided.question, digest, decided.wordings, subtask)
             self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
             return
-        if decided.wordings is not None or decided.step % SPOT_CHECK_STEPS == 0:
-            self._read_winner(decided, subtask)
+        self._read_winner(decided, subtask)
 
     def _read_winner(self, decided: DecidedStep, subtask: Subtask) -> None:
         """Compare how the winning text of a committed step reads now with its choice."""
@@ -111,10 +107,8 @@ class ComparedRun(ReplayedRun):
         if winner is None:
             return
         text = decided.text_of(winner) or ""
-        step = OpenStep(decided.step, self.state.policy)
-        question = Question(step, subtask, self.at, "", self.chain.check)
         try:
-            if question.choice(text) != decided.choice:
+            if choice_of(text, subtask, self.at, decided.step, self.chain.check) != decided.choice:
                 self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
         except RedFlag as flag:
             self.changes.append(f"step {decided.step}: its winning answer is now flagged ({flag.reason})")
