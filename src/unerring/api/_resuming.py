@@ -22,6 +22,7 @@ from unerring.api._session import (
 )
 from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import given_permission, permission_for
+from unerring.api.journals.undecided import refusal_of
 from unerring.api.options import Options
 from unerring.api.resolve import Model
 from unerring.api.result import Result
@@ -31,7 +32,7 @@ from unerring.core.journal.state import RunState
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.reply_ids import ReplyIds
-from unerring.errors import InputError
+from unerring.errors import InputError, StepUndecided
 from unerring.runtime.calls.probe_calls import can_be_probed
 from unerring.runtime.config import StopRequest, replies_of_process
 from unerring.runtime.ensemble import samplers_of
@@ -70,6 +71,7 @@ async def resume_run(
             run.require_same()
         if state.finished is not None:
             return result_of(live, run.at, path)
+        _require_ruled_choice(run)
         if run.undigested:
             log.warning("%s was begun before journals kept what was asked: a changed prompt is not noticed", path)
         _require_higher_caps(state.policy, options)
@@ -107,6 +109,18 @@ async def _resumed_models(
         models = session_models(model or opened.model, run.chain, context, options, request)
         ready = await made.enter_async_context(models)
     return await made.enter_async_context(with_substitutes(ready, run.chain, context, request, substitutes))
+
+
+def _require_ruled_choice(run: ComparedRun) -> None:
+    """Raise `StepUndecided` where the chain cannot go on with a person's choice: `review` may not have tried it."""
+    step = run.state.frontier
+    if step is None or step.ruled is None or step.listed:
+        return
+    if step.replies and not run.keeps_samples:  # the decision is set aside with the samples
+        return
+    if (refusal := refusal_of(run.chain, run.at, step.ruled, step.step)) is not None:
+        counts = tuple(sorted(step.race.tally.values(), reverse=True))
+        raise StepUndecided(f"the answer recorded for step {step.step} cannot be taken: {refusal}", step.step, counts)
 
 
 def _noted(entries: Iterable[Entry], known: ReplyIds) -> Iterator[Entry]:

@@ -396,7 +396,23 @@ def test_a_choice_is_not_tried_where_the_process_cannot_be_made(tmp_path):
     path = parked(tmp_path / "run.db", Unchecked())
     with refused(path, "check rejects it: odd"):
         decide(path, choose=2, chain=Local())
-    assert decide(path, choose=1).note.startswith("the choice was not tried: cannot import")
+    assert decide(path, choose=1).note.startswith("the choice was not tried, and is tried on resuming: cannot import")
+
+
+def test_a_choice_that_was_not_tried_is_tried_on_resuming(tmp_path):
+    """Where the process rejects it the run stops at the step again, and `review` takes another choice."""
+
+    class Local(Doubling):
+        def check(self, state, choice):
+            return RedFlag("too large") if choice > 100 else None
+
+    path = parked(tmp_path / "run.db", Local())
+    for answer, told in ((1000, "check rejects it: too large"), ("four", "check failed: TypeError")):
+        decide(path, answer=answer)
+        with refused(path, f"the answer recorded for step 1 cannot be taken: the process's {told}", StepUndecided):
+            unerring.resume(path, Local(), torn)
+    decide(path, answer=4)
+    assert unerring.resume(path, Local(), torn).steps == 4
 
 
 def test_a_forged_choice_is_shown_and_cannot_be_taken(tmp_path):

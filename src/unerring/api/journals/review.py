@@ -18,14 +18,13 @@ from unerring.api.journals.undecided import (
     ParkedSample,
     UndecidedRun,
     candidates_of,
-    error_text,
+    refusal_of,
     step_to_decide,
     undecided_step_of,
     why_nothing_is_undecided,
 )
 from unerring.api.resolve import sampler_for
 from unerring.core.chain import Chain
-from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.reporting.report import status_of
@@ -177,25 +176,10 @@ def _answer_given(run: UndecidedRun, answer: Any) -> Recorded:
 def _checked_choice(run: UndecidedRun, step: OpenStep, choice: str, what: str) -> Recorded:
     """The decision for a choice that the chain can go on with; raises `InputError`, naming `what` step, for others."""
     if run.made is None:
-        return Recorded(step.step, choice, note=f"the choice was not tried: {run.problem}")
-    if (refusal := _refusal(run.made, run.at, choice, step.step)) is not None:
+        return Recorded(step.step, choice, note=f"the choice was not tried, and is tried on resuming: {run.problem}")
+    if (refusal := refusal_of(run.made, run.at, choice, step.step)) is not None:
         raise InputError(f"{what} step {step.step} cannot be taken: {refusal}")
     return Recorded(step.step, choice)
-
-
-def _refusal(chain: CheckedChain, state: Json, choice: str, step: int) -> str | None:
-    """Why a chain cannot go on with a choice; None where it can."""
-    try:
-        flag = None if chain.check is None else chain.check(state, parsed(choice), step)
-    except Exception as error:  # the user's own code
-        return f"the process's check failed: {error_text(error)}"
-    if flag is not None:
-        return f"the process's check rejects it: {flag}"
-    try:
-        canonical(chain.advance(state, parsed(choice), step))
-    except Exception as error:  # the user's own code
-        return f"the process cannot advance with it: {error_text(error)}"
-    return None
 
 
 def _step_to_redraw(run: UndecidedRun) -> OpenStep:

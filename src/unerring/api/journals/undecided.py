@@ -18,7 +18,7 @@ from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.review_entries import Accepted
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, canonical, parsed
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.sample import Message
 from unerring.core.voting.step import OpenStep
@@ -164,6 +164,21 @@ class UndecidedRun(ComparedRun):
 def error_text(error: Exception) -> str:
     """An error in a few words."""
     return str(error) if isinstance(error, UnerringError) else user_code.error_line(error)
+
+
+def refusal_of(chain: CheckedChain, state: Json, choice: str, step: int) -> str | None:
+    """Why a chain cannot go on with a choice; None where it can."""
+    try:
+        flag = None if chain.check is None else chain.check(state, parsed(choice), step)
+    except Exception as error:  # the user's own code
+        return f"the process's check failed: {error_text(error)}"
+    if flag is not None:
+        return f"the process's check rejects it: {flag}"
+    try:
+        canonical(chain.advance(state, parsed(choice), step))
+    except Exception as error:  # the user's own code
+        return f"the process cannot advance with it: {error_text(error)}"
+    return None
 
 
 def step_to_decide(run: UndecidedRun) -> OpenStep | None:
