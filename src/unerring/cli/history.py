@@ -285,7 +285,9 @@ def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
         now = {"won": "is decided now", "undecided": "is undecided now", "open": "stays open"}[change.verdict]
         yield f"step {change.step} ({kind}) {now}: {counted(change.changed, 'sample')} of it read differently"
     if found.recorded:
-        yield f"recorded in the journal; go on with: {command_on('resume', file)}"
+        accepting = ["--accept-changes"] if found.accept_changes else []
+        why = ", which accepts that committed steps were read otherwise" if accepting else ""
+        yield f"recorded in the journal; go on with: {command_on('resume', file, *accepting)}{why}"
     elif found.open and dry_run:
         yield "nothing was written: --dry-run"
 

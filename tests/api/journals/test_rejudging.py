@@ -249,3 +249,16 @@ def test_journals_of_earlier_releases_read_as_they_did(tmp_path, name):
     found = unerring.rejudge(path, dry_run=True, trust=True)
     assert (found.changed, found.overturned, found.recorded) == (0, 0, False)
     assert found.steps == report["steps"]
+
+
+def test_a_changed_reading_of_committed_steps_is_to_be_accepted(tmp_path):
+    """The outcome says whether `resume` takes `accept_changes`: here the winning answer of a committed step."""
+    path = undecided(tmp_path / "run.db")
+    chain = read_otherwise(strict=False)
+    assert not unerring.rejudge(path, chain).accept_changes
+    again = read_otherwise(strict=False, off_by=2)
+    found = unerring.rejudge(path, again)
+    assert (found.recorded, found.accept_changes) == (True, True)
+    with pytest.raises(ChainChanged, match="step 0: its winning answer reads otherwise now"):
+        unerring.resume(path, again, wordy)
+    assert unerring.resume(path, again, wordy, Options(accept_changes=True)).report.status == "finished"

@@ -6,12 +6,12 @@ compared, and keep their choices.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.journals.compared_run import parameter_changes
+from unerring.api.journals.compared_run import ComparedRun, parameter_changes
 from unerring.api.journals.replayer import ReplayedRun
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import GivenChain
@@ -105,6 +105,7 @@ class Rejudgement:
     open: the open steps whose samples are read differently.
     recorded: whether the new verdicts of open steps were written to the journal.
     notes: what could not be judged again, a sentence each.
+    accept_changes: whether `resume` takes `accept_changes` to go on, because committed steps are read differently.
     """
 
     process: str
@@ -118,6 +119,7 @@ class Rejudgement:
     open: tuple[OpenChange, ...]
     recorded: bool
     notes: tuple[str, ...]
+    accept_changes: bool = False
 
 
 def rejudge(
@@ -146,7 +148,16 @@ def rejudge(
     finally:
         entries.close()
         writer.close()
-    return run.result(new, recorded=bool(new))
+    result = run.result(new, recorded=bool(new))
+    return replace(result, accept_changes=_has_changed(path, chain, trust)) if new else result
+
+
+def _has_changed(path: Path, chain: Chain | str | None, trust: bool) -> bool:
+    """Whether `resume` would refuse the process without `accept_changes`."""
+    run = ComparedRun(path, chain, trust)
+    run.read(JournalReader(path).entries())
+    run.compare_end()
+    return bool(run.changes)
 
 
 class RejudgedRun(ReplayedRun):
