@@ -2,19 +2,23 @@
 
 import subprocess
 import sys
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 import unerring
+from doubling import Doubling, stopped
 from parked_runs import entries, parked
 from unerring import InputError, Options, RedFlag, Request, Subtask
+from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals.history import History
 from unerring.api.journals.review import review
 from unerring.api.resolve import make_chain
-from unerring.core.journal.entries import Replies
+from unerring.core.journal.entries import Finished, Replies
 from unerring.core.journal.review_entries import Accepted
+from unerring.core.user_code import WrongReturn
 from unerring.errors import ChainChanged, StepLimit, StepUndecided
 
 
@@ -442,3 +446,45 @@ def test_a_process_that_was_made_by_its_name_goes_on_by_it(tmp_path):
     path = halted(tmp_path / "run.db", chain)
     assert unerring.report(path)["parameters"] == {"last": 5}
     assert unerring.resume(path, model=double).steps == 5
+
+
+def test_a_process_that_ends_before_its_length_is_not_finished(tmp_path):
+    """Its run stops with an error of its code, and resumes once the code is right."""
+    path = stopped(tmp_path / "run.db", 2)
+    short = Doubling()
+    short.subtask = lambda state: None if state["done"] == 2 else Doubling().subtask(state)
+    for _ in range(2):
+        with pytest.raises(WrongReturn, match=r"subtask\(\) of step 2 returned None, but length\(\) is 4"):
+            unerring.resume(path, short, double)
+        assert unerring.report(path).status == "paused"
+    assert unerring.resume(path, Doubling(), double).steps == 4
+
+
+def test_verify_reports_a_run_that_ended_before_its_length(tmp_path):
+    """A journal in which such a run counts as finished is read, and its end reported."""
+    path = stopped(tmp_path / "run.db", 2)
+    journal, read = SqliteJournal.reopen(path)
+    deque(read, 0)
+    journal.append(Finished(2, 0.0, None))
+    journal.close()
+    assert unerring.verify(path).problem == "it ended after 2 of the 4 steps that its process says it has"
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_a_changed_parser_is_noticed_at_any_committed_step(tmp_path, step):
+    """One unanimous step whose answer reads otherwise is enough."""
+    path = halted(tmp_path / "run.db", Rows(0, 7), 6)
+    new = Rows(0, 7)
+    new.parse = lambda text: -1 if int(text) == 2 * step else int(text)
+    with pytest.raises(ChainChanged, match=f"step {step}: its winning answer reads otherwise now"):
+        unerring.resume(path, new, double)
+
+
+def test_verify_and_the_end_of_a_run_say_that_changes_were_accepted(tmp_path):
+    """A note of `verify` has the changes, and the line of steps says that there are some."""
+    path = halted(tmp_path / "run.db")
+    new = changed(wording="Please double {}.")
+    result = unerring.resume(path, new, double, Options(accept_changes=True))
+    (note,) = (note for note in unerring.verify(path, new).notes if "accepted" in note)
+    assert note.startswith("a person accepted that the process changed: step 0 is asked otherwise than it was")
+    assert "; changes of the process were accepted\n" in str(result)

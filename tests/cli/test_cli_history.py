@@ -46,6 +46,27 @@ def test_a_run_goes_on_with_the_present_parser(flagged):
     assert "read differently by a later parser or check" in told
 
 
+def test_the_command_that_rejudge_prints_is_not_refused(cli, ledger):
+    """It accepts the changes where `resume` requires that: here a committed step reads otherwise, too."""
+    Path("half.py").write_text(
+        "def model(prompt, settings):\n    return 'it is 2.' if prompt == 'double 1' else 'eh'\n"
+    )
+    run = cli("run", "ledger:Ledger", "--model", "half:model", "--k", "2", "--journal", "run.db", "--flagged", "1")
+    assert run.code == 3
+    edit('return int(text.removeprefix("it is ").rstrip("."))', "return 1 + int(text[6:-1])")
+    edit(
+        'if not text.startswith("it is ")',
+        'if text == "eh":\n            return 7\n        if not text.startswith("it is ")',
+    )
+    done = cli("rejudge", "run.db")
+    (line,) = (line for line in done.out.splitlines() if line.startswith("recorded in the journal"))
+    command = line.partition("go on with: unerring ")[2]
+    assert command == "resume run.db --accept-changes"
+    assert "accept-changes" in cli("resume", "run.db").line
+    again = cli(*command.split())
+    assert (again.code, "changes of the process were accepted" in again.out) == (0, True), again.err
+
+
 def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger):
     """They are listed, and stay; the line says where a fork begins."""
     assert cli("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db").code == 0

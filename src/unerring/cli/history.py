@@ -286,8 +286,8 @@ def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
         yield f"step {change.step} ({kind}) {now}: {counted(change.changed, 'sample')} of it read differently"
     if found.recorded:
         accepting = ["--accept-changes"] if found.accept_changes else []
-        why = ", which accepts that committed steps were read otherwise" if accepting else ""
-        yield f"recorded in the journal; go on with: {command_on('resume', file, *accepting)}{why}"
+        where = "; the process differs from the one that asked committed steps" if accepting else ""
+        yield f"recorded in the journal{where}; go on with: {command_on('resume', file, *accepting)}"
     elif found.open and dry_run:
         yield "nothing was written: --dry-run"
 

@@ -184,7 +184,7 @@ class OptionalMethods(ABC, Generic[S, C]):
         raise NotImplementedError
 
     def length(self) -> int | None:
-        """The number of steps, for progress and planning; a run that does not end there is stopped."""
+        """The exact number of steps, for progress and planning; a run that does not end there is stopped."""
         return None
 
     def state_at(self, step: int) -> S:

@@ -74,6 +74,12 @@ class CheckedChain:
             raise wrong_return("subtask", said, step, self._subtask)
         return subtask
 
+    def require_end(self, step: int, length: int | None) -> None:
+        """Raise `WrongReturn` where the chain ended before the `length` steps that it has; None has no limit."""
+        if length is not None and step < length:
+            said = f"returned None, but length() is {length:,}: a step was decided wrongly, or one of the two is wrong"
+            raise wrong_return("subtask", said, step, self._subtask)
+
     def advance(self, state: Json, choice: Json, step: int) -> Json:
         """The state after a step."""
         try:

@@ -54,11 +54,16 @@ class Frontier:
         return None if self._end is None else self._end - self.run_state.committed
 
     def question(self) -> Question | None:
-        """The question of the next step; None at the chain's end. Raises `StepLimit`."""
+        """The question of the next step; None at the chain's end.
+
+        Raises `StepLimit`, and `WrongReturn` where the chain ends before `length()` steps.
+        """
         question = question_of(
             self.chain, self.run_state, self.run_state.committed, self.at, self.run_state.last_digest
         )
-        if question is not None and self.left == 0:
+        if question is None:
+            self.chain.require_end(self.run_state.committed, self._length)
+        elif self.left == 0:
             if self.run_state.committed == self._asked_end:
                 raise StepLimit(f"did the {counted(self.config.max_steps or 0, 'step')} it was asked to")
             raise self._beyond_length()

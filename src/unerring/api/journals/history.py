@@ -10,6 +10,7 @@ from unerring.adapters.sqlite.repair import readable_copy, replace_journal
 from unerring.api.journals.trust import permission_for
 from unerring.api.resolve import make_chain, require_process, required_chain
 from unerring.core.chain import Chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.state import RunState
@@ -166,15 +167,19 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         require_process(journal, opened.process, given)
     try:
         permission = permission_for(history.path, opened, trust)
-        judge = (given or required_chain(make_chain(opened.process, history.state.parameters, permission))).verify
+        given = given or required_chain(make_chain(opened.process, history.state.parameters, permission))
+        judge = given.verify
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:
         problem = judge((decided.value for decided in History(journal).steps()), finished)
+    problem = problem or _early_end(history.state, given)
     if opened.origin is not None:
         notes.append(f"this run was forked {forked_from(opened.origin, history.state.inherited)}")
     if history.series.ruled:
         notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
+    for accepted in history.state.changes:
+        notes.append(f"a person accepted that the process changed: {'; '.join(accepted.changes)}")
     if history.path.stat().st_nlink > 1:
         notes.append("the file has a second name (a hard link): what a run writes under the other one may be missing")
     if not history.has_head:
@@ -191,6 +196,19 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         ruled=history.series.ruled,
         inherited=history.state.inherited,
     )
+
+
+def _early_end(state: RunState, chain: CheckedChain | None) -> str | None:
+    """The sentence for a finished run with fewer steps than its process says it has; None for any other run.
+
+    After accepted changes the length is that of the process as it is now, since the journal does not have it.
+    """
+    length = None if state.opened is None else state.opened.length
+    if state.changes:
+        length = None if chain is None else chain.length()
+    if state.finished is None or length is None or state.committed >= length:
+        return None
+    return f"it ended after {state.committed:,} of the {length:,} steps that its process says it has"
 
 
 def forked_from(origin: Mapping[str, Json], inherited: int) -> str:

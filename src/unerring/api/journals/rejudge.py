@@ -105,7 +105,7 @@ class Rejudgement:
     open: the open steps whose samples are read differently.
     recorded: whether the new verdicts of open steps were written to the journal.
     notes: what could not be judged again, a sentence each.
-    accept_changes: whether `resume` takes `accept_changes` to go on, because committed steps are read differently.
+    accept_changes: whether `resume` requires `accept_changes`, as the process has changed for committed steps.
     """
 
     process: str

@@ -49,14 +49,15 @@ def answer_line(answer: Json, state: Json, chars: int | None = None) -> tuple[st
 
 
 def steps_text(report: Mapping[str, Any]) -> str:
-    """The number of decided steps, and how many of them people decided."""
+    """The number of decided steps, how many of them people decided, and whether changes were accepted."""
     steps, length = report["steps"], report["length"]
     text = f"{steps:,}" if length is None else f"{steps:,} of {length:,}"
     if length is not None and steps > length:
         text = f"{steps:,}, beyond the {length:,} that its process says"
     by_people, inherited = report["ruled"]["count"], report["inherited"]
     text += f", {inherited:,} of them taken over from another run" if inherited else ""
-    return f"{text}, {by_people:,} of them decided by people" if by_people else text
+    text += f", {by_people:,} of them decided by people" if by_people else ""
+    return f"{text}; changes of the process were accepted" if report["changes"] else text
 
 
 def votes_text(report: Mapping[str, Any]) -> str:
