@@ -25,6 +25,7 @@ _AS_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 # Ten times as fast as json. The encoder writes values that json refuses (a set, a date, infinity) as other ones, so
 # it gets only the entries that each call adds, whose values are checked before.
 _TO_JSON, _FROM_JSON = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
+_ENTRIES_OF_CALLS = (Replies, Committed, Intent)
 
 
 def next_hash(previous: bytes, body: bytes) -> bytes:
@@ -46,7 +47,7 @@ def _json_bytes(entry: Entry) -> bytes:
     """An entry as JSON text."""
     fields = fields_of(entry)
     try:
-        if isinstance(entry, Replies | Committed | Intent):
+        if isinstance(entry, _ENTRIES_OF_CALLS):
             return _TO_JSON(fields)
     except UnicodeEncodeError:  # a model may write half of a surrogate pair; the text is kept as it came
         pass
