@@ -9,7 +9,6 @@ happens in virtual time.
 import asyncio
 import re
 from dataclasses import dataclass
-from enum import Enum
 from random import Random
 
 import pytest
@@ -17,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mazes import Guessing, Maze, Mine, Rows
 
+from contents import contents_of
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Finished, Opened, Resumed
@@ -153,21 +153,6 @@ class Ended:
         return self.steps, self.at, type(self.error), message, self.state.last_digest
 
 
-def told(thing):
-    """All that an object holds, in a form that can be compared; a step that is open and has no samples yet is none."""
-    if isinstance(thing, dict):
-        each = {key: told(value) for key, value in thing.items()}
-        return {key: value for key, value in each.items() if value != {} and not _unasked(value)}
-    if thing is None or isinstance(thing, Enum) or type(thing).__eq__ is not object.__eq__:
-        return thing
-    names = vars(thing) if hasattr(thing, "__dict__") else thing.__slots__
-    return {name: told(getattr(thing, name)) for name in names}
-
-
-def _unasked(value):
-    return isinstance(value, dict) and value.get("replies") == {}
-
-
 # --- the law
 
 
@@ -203,7 +188,7 @@ def test_a_guess_that_fails_stops_a_run_only_at_a_state_that_came_to_be(world, f
 def test_a_speculated_journal_folds_to_the_live_state(world):
     """What a run knows at its end is the fold of its entries, also after they were bytes."""
     ahead = world.run(world.speculation)
-    assert told(replay(decode(encode(entry)) for entry in ahead.entries)) == told(ahead.state)
+    assert contents_of(replay(decode(encode(entry)) for entry in ahead.entries)) == contents_of(ahead.state)
 
 
 @LAW
@@ -215,7 +200,7 @@ def test_a_speculated_run_goes_on_from_any_prefix_of_its_journal(world, data):
     cut = data.draw(st.integers(1, len(whole)))
     resumed = world.run(data.draw(st.sampled_from([world.speculation, None])), whole[:cut])
     assert resumed.result == plain.result
-    assert told(replay(resumed.entries)) == told(resumed.state)
+    assert contents_of(replay(resumed.entries)) == contents_of(resumed.state)
 
 
 @pytest.mark.slow

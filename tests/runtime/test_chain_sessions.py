@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_runs import K1, K2, Answers, Words, resume, run
+from contents import contents_of
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Committed, Finished, Intent, Opened, Resumed, digest_of
 from unerring.core.journal.state import RunState, replay
@@ -70,27 +71,8 @@ class Doubting(MemoryJournal):
     def append(self, entry):
         super().append(entry)
         self._folded.apply(decode(encode(entry)))
-        assert told(self._folded) == told(self._live)
+        assert contents_of(self._folded) == contents_of(self._live)
         self.compared += 1
-
-
-def told(state):
-    """All that a folded state says, in a form that can be compared."""
-    fields = {name: value for name, value in vars_of(state).items() if name not in ("open", "voters", "calls")}
-    fields["calls"] = vars(state.calls)
-    fields["voters"] = {n: (v.name, v.votes, v.flags) for n, v in state.voters.items()}
-    fields["open"] = {
-        (number, at): (step.counted, step.asked, step.flags, step.rounds, step.replies, step.race.tally, step.verdict)
-        for number, places in state.open.items()
-        for at, step in places.items()
-        if step.replies
-    }
-    return fields
-
-
-def vars_of(state):
-    names = [name for name in vars(RunState()) if not name.startswith("_")]
-    return {name: getattr(state, name) for name in names}
 
 
 @pytest.mark.parametrize("paid", [True, False])
