@@ -39,7 +39,7 @@ from unerring.core.voting.sample import Settings
 from unerring.runtime.calls.ledger import CallTries, Ledger
 from unerring.runtime.calls.retry import Caller, CallRequest
 from unerring.runtime.config import RunConfig, Speculation, StopRequest
-from unerring.runtime.signals import calm_collector
+from unerring.runtime.signals import fewer_collections
 from unerring.testing import MemoryJournal
 
 WIDTHS = 1, 64, 512
@@ -174,7 +174,7 @@ def run_unerring(url: str, width: int, calls: int) -> float:
         finally:
             await sampler.aclose()
 
-    with calm_collector():
+    with fewer_collections():
         return asyncio.run(work())
 
 
@@ -212,7 +212,7 @@ def run_aiohttp_json(url: str, width: int, calls: int) -> float:
 
 
 def run_aiohttp_calm(url: str, width: int, calls: int) -> float:
-    with calm_collector():
+    with fewer_collections():
         return run_aiohttp_json(url, width, calls)
 
 

@@ -97,7 +97,7 @@ def raw_rate(seconds: float, disks: int) -> dict[str, float]:
     for _ in range(512):
         subtask = game.subtask(game.state_at(chance.randrange(1, game.length())))
         assert subtask is not None
-        prompts.append(["<s>", *tokenizer.words(tokenizer.encode(subtask.worded(compact=True)))])
+        prompts.append(["<s>", *tokenizer.words(tokenizer.encode(subtask.first_wording(compact=True)))])
     rates = {}
     for size in (32, 64):
         counts = [0] * core_count()

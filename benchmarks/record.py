@@ -72,7 +72,7 @@ async def voted_alone(spec: str, most: int) -> int | None:
             assert subtask is not None
             while (missing := race.missing()) and slot < policy.vote_cap * policy.flag_cap:
                 settings = Settings(1.0, policy.flags.max_output_tokens, 0, step, slot)
-                for sample in await sampler.sample(subtask.worded(compact=True), settings, missing):
+                for sample in await sampler.sample(subtask.first_wording(compact=True), settings, missing):
                     slot += 1
                     try:
                         if policy.flags.screen(sample) is None:

@@ -54,7 +54,7 @@ async def first_sample(chain: Any, sampler: EmbeddedSampler, seed: int) -> Any:
     state, step = chain.start(), 0
     while (subtask := chain.subtask(state)) is not None:
         settings = Settings(1.0, DIGITS.policy.flags.max_output_tokens, seed, step, 0)
-        (sample,) = await sampler.sample(subtask.worded(True), settings, 1)
+        (sample,) = await sampler.sample(subtask.first_wording(True), settings, 1)
         try:
             state, step = chain.advance(state, subtask.parse(sample.text)), step + 1
         except RedFlag:

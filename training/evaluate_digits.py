@@ -39,7 +39,7 @@ def products() -> list[Step]:
     roles, made = MultiplyRoles(), []
     for problem in (f"{x} * {y}" for x in range(10) for y in range(10)):
         subtask = roles.solve(problem, None)
-        made.append(Step(problem, subtask.parse, subtask.worded(True), canonical(roles.right(problem))))
+        made.append(Step(problem, subtask.parse, subtask.first_wording(True), canonical(roles.right(problem))))
     return made
 
 
@@ -50,8 +50,8 @@ def cuts(rng: random.Random, each: int) -> list[Step]:
         for _ in range(each):
             factor = "".join(rng.choices("0123456789", k=length))
             subtask = roles.split(f"{factor} * 7")
-            right = roles.rehearse(subtask.worded(True)).right
-            made.append(Step(factor, subtask.parse, subtask.worded(True), canonical(subtask.parse(right))))
+            right = roles.rehearse(subtask.first_wording(True)).right
+            made.append(Step(factor, subtask.parse, subtask.first_wording(True), canonical(subtask.parse(right))))
     return made
 
 
@@ -61,7 +61,7 @@ def comparisons(rng: random.Random) -> Iterator[Step]:
         chain = Sort([rng.randint(-9999, 9999) for _ in range(500)])
         state = chain.start()
         while (subtask := chain.subtask(state)) is not None:
-            prompt, right = subtask.worded(True), chain.truth(state)
+            prompt, right = subtask.first_wording(True), chain.truth(state)
             yield Step(prompt.strip(), subtask.parse, prompt, canonical(right))
             state = chain.advance(state, right)
 

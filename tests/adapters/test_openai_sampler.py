@@ -343,7 +343,7 @@ def test_a_refused_parameter_is_left_out_of_the_next_try(param, caplog):
         assert server.ledger.totals.requests == 3
 
 
-SCHEMA = General().solve("2 + 2", None).held_to(False)
+SCHEMA = General().solve("2 + 2", None).schema_text(False)
 
 
 @each(("options", "sent"), [("", ("thoughts", "answer")), (",schema=off", ())])

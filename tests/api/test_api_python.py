@@ -16,7 +16,7 @@ from doubling import Doubling
 from unerring import Options, Policy, Sample, errors
 from unerring.adapters import terminal
 from unerring.core.voting.race import AheadBy
-from unerring.runtime.signals import RAISED_THRESHOLD, calm_collector
+from unerring.runtime.signals import RAISED_THRESHOLD, fewer_collections
 from unerring.testing import NoisySampler, ScriptedSampler
 
 
@@ -117,7 +117,7 @@ def test_the_collectors_pace_is_the_callers_after_runs_that_overlap():
     inside, leave = threading.Barrier(3, timeout=30), [threading.Event(), threading.Event()]
 
     def run(number):
-        with calm_collector():
+        with fewer_collections():
             inside.wait()
             leave[number].wait(30)
 
@@ -133,7 +133,7 @@ def test_the_collectors_pace_is_the_callers_after_runs_that_overlap():
         leave[1].set()
         threads[1].join(30)
         assert gc.get_threshold() == (700, 11, 12)
-        with calm_collector():
+        with fewer_collections():
             gc.set_threshold(123, 4, 5)  # whoever sets it meanwhile keeps what was set
         assert gc.get_threshold() == (123, 4, 5)
     finally:

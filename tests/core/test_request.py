@@ -51,12 +51,12 @@ def test_settings_that_cannot_be_are_refused_by_name():
 
 def test_a_policy_takes_temperatures_and_limit():
     """One temperature is that of all samples; with a first one it is that of the others; nothing else changes."""
-    assert Request().on(Policy()) == Policy()
-    policy = Request(temperature=1.0, max_output_tokens=99).on(Policy())
+    assert Request().applied_to(Policy()) == Policy()
+    policy = Request(temperature=1.0, max_output_tokens=99).applied_to(Policy())
     assert (policy.first_temperature, policy.later_temperature, policy.flags.max_output_tokens) == (1.0, 1.0, 99)
-    policy = Request(temperature=0.7, first_temperature=0.2).on(Policy())
+    policy = Request(temperature=0.7, first_temperature=0.2).applied_to(Policy())
     assert (policy.first_temperature, policy.later_temperature) == (0.2, 0.7)
-    assert Request(first_temperature=0.5).on(Policy()).later_temperature == Policy().later_temperature
+    assert Request(first_temperature=0.5).applied_to(Policy()).later_temperature == Policy().later_temperature
 
 
 def test_a_system_message_is_joined_with_a_questions_own():

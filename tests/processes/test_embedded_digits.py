@@ -78,7 +78,7 @@ def questions(chain, count):
     """Compact prompts of a chain's first steps, on the right way, and right answers to them."""
     state = chain.start()
     for _ in range(count):
-        prompt = chain.subtask(state).worded(True)
+        prompt = chain.subtask(state).first_wording(True)
         answer = chain.rehearse(prompt).right
         yield prompt, answer
         state = chain.advance(state, chain.subtask(state).parse(answer))

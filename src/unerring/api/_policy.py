@@ -43,7 +43,7 @@ def run_policy(
     require_chain_and_model(chain, model)
     checked = required_chain(chain)
     policy, plan = _given_or_planned(checked, model_for_chain(checked, model), k, options)
-    policy = options.request.on(policy)
+    policy = options.request.applied_to(policy)
     votes = policy.vote_cap if options.vote_cap is None else options.vote_cap
     flags = policy.flag_cap if options.flag_cap is None else options.flag_cap
     return replace(policy, vote_cap=votes, flag_cap=flags), plan

@@ -132,7 +132,7 @@ def _noted(entries: Iterable[Entry], known: ReplyIds) -> Iterator[Entry]:
 
 def _request_now(state: RunState, options: Options) -> Request:
     """The request settings of a resumed run: those it has, with nonce and echo switched."""
-    return state.request.switched(options.request.nonce, options.request.echo)
+    return state.request.with_switches(options.request.nonce, options.request.echo)
 
 
 def _resuming_entries(run: ComparedRun, sampler: Sampler, options: Options) -> list[Entry]:
@@ -184,7 +184,7 @@ def _require_higher_caps(policy: Policy, options: Options) -> None:
 
 def _require_same_request(state: RunState, request: Request) -> None:
     """Raise `InputError` for request settings other than the run has."""
-    if request.on(state.policy) != state.policy:
+    if request.applied_to(state.policy) != state.policy:
         policy, limit = state.policy, state.policy.flags.max_output_tokens
         raise InputError(
             f"a run keeps the request settings it began with: temperatures {policy.first_temperature:g} and then "

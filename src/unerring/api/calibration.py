@@ -129,7 +129,8 @@ async def _calibrate(
     require_whole("samples", asked.samples)
     require_whole("seed", asked.seed, -MAX_SEED, MAX_SEED)
     chain, path = required_chain(asked.chain), None if out is None else Path(out)
-    policy = options.request.on(options.policy or recommended_policy(model_for_chain(chain, asked.model)) or Policy())
+    policy = options.policy or recommended_policy(model_for_chain(chain, asked.model)) or Policy()
+    policy = options.request.applied_to(policy)
     async with AsyncExitStack() as stack:
         run = f"pilot of {process_name(chain)}, seed {asked.seed}"
         context = SamplerContext(asked.seed, run, given_permission(options.allow_hosts))

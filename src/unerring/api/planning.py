@@ -151,7 +151,7 @@ def _require_same_request(calibration: Calibration, request: Request) -> None:
     """Raise `InputError` where a run has other request settings than the calibration."""
     temperature = calibration.temperature
     policy = Policy(first_temperature=temperature, later_temperature=temperature, flags=calibration.flag_rules)
-    if request.on(policy) != policy:
+    if request.applied_to(policy) != policy:
         raise InputError(
             f"the calibration is of temperature {temperature:g} and {calibration.flag_rules.max_output_tokens} "
             "output tokens: calibrate with the settings that the run is to have, or give `k`"

@@ -98,14 +98,14 @@ class Subtask:
             raise ValueError(f"Subtask(echo=...) is part of the question, and {short(without)} does not hold {echo!r}")
 
     def wordings(self, compact: bool) -> tuple[str, ...]:
-        """The wordings of the question: only the compact one where it is wanted and there is one."""
+        """The wordings of the question: only the compact one where that is asked for and exists."""
         return (self.compact,) if compact and self.compact is not None else (self.prompt, *self.paraphrases)
 
-    def worded(self, compact: bool) -> str:
-        """The first wording."""
+    def first_wording(self, compact: bool) -> str:
+        """The first wording of the question."""
         return self.wordings(compact)[0]
 
-    def held_to(self, compact: bool) -> str | None:
+    def schema_text(self, compact: bool) -> str | None:
         """The schema as JSON text; None where there is none, and for compact prompts.
 
         Fields keep their order: models write them in it, so that thoughts come before the answer.
@@ -114,13 +114,13 @@ class Subtask:
             return None
         return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
 
-    def introduced(self, compact: bool) -> tuple[Message, ...]:
+    def messages_before(self, compact: bool) -> tuple[Message, ...]:
         """The messages before the prompt."""
         if not self.messages or self._is_asked_compactly(compact):
             return ()
         return tuple(Message(one["role"], one["content"]) for one in self.messages)
 
-    def stops(self, compact: bool) -> tuple[str, ...]:
+    def stop_strings(self, compact: bool) -> tuple[str, ...]:
         """The strings before which the model stops writing."""
         return () if not self.stop or self._is_asked_compactly(compact) else tuple(self.stop)
 

@@ -63,7 +63,7 @@ class Request:
             require_flag(name, getattr(self, name), optional=True)
         object.__setattr__(self, "question_text", self._question_text())  # needed at every step
 
-    def on(self, policy: Policy) -> Policy:
+    def applied_to(self, policy: Policy) -> Policy:
         """The policy with these temperatures and this output limit, where they are given."""
         if self.temperature is not None:
             policy = replace(policy, first_temperature=self.temperature, later_temperature=self.temperature)
@@ -73,7 +73,7 @@ class Request:
             policy = replace(policy, flags=replace(policy.flags, max_output_tokens=self.max_output_tokens))
         return policy
 
-    def switched(self, nonce: bool | None, echo: bool | None) -> "Request":
+    def with_switches(self, nonce: bool | None, echo: bool | None) -> "Request":
         """The request with nonces and echoes turned on or off; None leaves them as they are."""
         if nonce is None and echo is None:
             return self
@@ -100,7 +100,7 @@ class Request:
             data["echo"] = True
         return data
 
-    def worded(self, prompt: str, session: float, at: str, drawn: Settings) -> str:
+    def with_nonce(self, prompt: str, session: float, at: str, drawn: Settings) -> str:
         """A prompt as it is sent: with a unique last line where nonces are asked for.
 
         The line is computed from the run (its seed, and `session`, when it began), from the digest `at` of what the
@@ -131,17 +131,17 @@ class Request:
             drawn.seed,
             drawn.step,
             drawn.slot,
-            None if self.echo else subtask.held_to(compact),  # a schema leaves no room for the echo
-            self.before(subtask.introduced(compact)),
-            subtask.stops(compact),
+            None if self.echo else subtask.schema_text(compact),  # a schema leaves no room for the echo
+            self.with_system_message(subtask.messages_before(compact)),
+            subtask.stop_strings(compact),
             self._fields(),
         )
 
-    def alone(self, drawn: Settings) -> Settings:
+    def probe_settings(self, drawn: Settings) -> Settings:
         """The settings for a question that no process asks, such as a probe's."""
-        return drawn if self.is_plain else replace(drawn, messages=self.before(()), extra=self._fields())
+        return drawn if self.is_plain else replace(drawn, messages=self.with_system_message(()), extra=self._fields())
 
-    def before(self, own: tuple[Message, ...]) -> tuple[Message, ...]:
+    def with_system_message(self, own: tuple[Message, ...]) -> tuple[Message, ...]:
         """The system message and a question's own messages; two system messages become one, as many templates need."""
         if self.system is None:
             return own

@@ -23,7 +23,7 @@ async def derailed_at(
         raise InputError("to find where a model derails, the process needs a method truth(state)")
     state, step = chain.start(), 0
     while step != most_steps and (subtask := chain.subtask(state)) is not None:
-        prompt = subtask.worded(sampler.compact)
+        prompt = subtask.first_wording(sampler.compact)
         (sample,) = await sampler.sample(prompt, Settings(temperature, MAX_OUTPUT_TOKENS, seed, step, 0), 1)
         try:
             choice = subtask.parse(sample.text)

@@ -52,7 +52,7 @@ class Question:
 
     def text_entry(self, compact: bool, place: str | None) -> QuestionText:
         """The entry that keeps the text of the question, compact or not; `place` is as in `Intent.at`."""
-        wordings, before = self.subtask.wordings(compact), self.subtask.introduced(compact)
+        wordings, before = self.subtask.wordings(compact), self.subtask.messages_before(compact)
         return QuestionText(self.step.step, wordings, place, before)
 
     def require_same(self) -> None:

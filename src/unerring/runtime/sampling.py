@@ -224,7 +224,7 @@ class Sampling:
         tries = CallTries(
             self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._config.stop, *call.halts
         )
-        prompt = self._ledger.state.request.worded(call.prompt, opened.time, call.question.at, drawn)
+        prompt = self._ledger.state.request.with_nonce(call.prompt, opened.time, call.question.at, drawn)
         if call.token is not None:
             prompt += echo_line(call.token)
         return await self._caller.call(

@@ -51,7 +51,7 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
                 raise stopped from None
 
     try:
-        with calm_collector():
+        with fewer_collections():
             return asyncio.run(main())
     except KeyboardInterrupt:
         raise Interrupted("stopped at once") from None
@@ -121,7 +121,7 @@ async def _passing(work: Awaitable[T]) -> T:
 
 
 @contextmanager
-def calm_collector() -> Iterator[None]:
+def fewer_collections() -> Iterator[None]:
     """Have the garbage collector run less often while inside.
 
     Each call in flight is some hundred objects that live until it is answered. At Python's default thresholds the
@@ -129,14 +129,14 @@ def calm_collector() -> Iterator[None]:
     call's CPU time. Nothing in a run waits for the collector. A process that set it to run less often, or never, keeps
     its own thresholds; after the last of several runs at once they are as before the first.
     """
-    _CALM.enter()
+    _THRESHOLDS.enter()
     try:
         yield
     finally:
-        _CALM.leave()
+        _THRESHOLDS.leave()
 
 
-class _CalmCollector:
+class _CollectorThresholds:
     """The collector's thresholds over runs that overlap: the first run raises them, and the last restores them."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class _CalmCollector:
             self._before = self._slowed = None
 
 
-_CALM = _CalmCollector()
+_THRESHOLDS = _CollectorThresholds()
 
 
 def _loop_runs_already() -> bool:

@@ -291,7 +291,7 @@ def _merged(before: Request, given: Request) -> Request:
     """The request settings of a run, replaced by those that are given."""
     system = before.system if given.system is None else given.system
     extra = given.extra or before.extra
-    return replace(before, system=system, extra=extra).switched(given.nonce, given.echo)
+    return replace(before, system=system, extra=extra).with_switches(given.nonce, given.echo)
 
 
 def _sampler(source: _ForkedRun, model: Model | None, options: Options, stack: ExitStack) -> Sampler:

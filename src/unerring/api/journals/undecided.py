@@ -287,22 +287,22 @@ def _question_texts(run: UndecidedRun, step: OpenStep, voters: Iterable[str]) ->
     def numbered(wordings: tuple[str, ...]) -> dict[int, str]:
         return {number: text for number, text in enumerate(wordings, 1) if not numbers or number in numbers}
 
-    kept, before = step.wordings, run.state.request.before
-    alone = before(step.messages or ())
+    kept, with_system = step.wordings, run.state.request.with_system_message
+    before = with_system(step.messages or ())
     try:
         subtask = None if run.made is None else run.made.subtask(run.at, step.step)
         if run.made is None or subtask is None:
-            return _QuestionTexts(numbered(kept or ()), {}, alone)
+            return _QuestionTexts(numbered(kept or ()), {}, before)
         compact = _wants_compact(run, run.made, step.model)
         wordings = subtask.wordings(compact)
-        own = subtask.introduced(compact)
+        own = subtask.messages_before(compact)
     except Exception as error:  # the user's own code
         run.problem = error_text(error)
-        return _QuestionTexts(numbered(kept or ()), {}, alone)
+        return _QuestionTexts(numbered(kept or ()), {}, before)
     same = kept is None or kept in {subtask.wordings(True), subtask.wordings(False)}
-    introduced = step.messages is None or step.messages in {subtask.introduced(True), subtask.introduced(False)}
-    messages = before(own if step.messages is None else step.messages)
-    now = None if introduced else before(own)
+    unchanged = step.messages in {None, subtask.messages_before(True), subtask.messages_before(False)}
+    messages = with_system(own if step.messages is None else step.messages)
+    now = None if unchanged else with_system(own)
     return _QuestionTexts(numbered(kept or wordings), {} if same else numbered(wordings), messages, now)
 
 

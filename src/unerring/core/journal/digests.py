@@ -27,7 +27,7 @@ def question_digest(subtask: Subtask, request: str = "") -> str:
     `request` is the run's request settings, as JSON text. The digest has 22 hex digits. Each part has its own digits
     (`DIGEST_PARTS`), so that a difference can be named.
     """
-    schema = "" if subtask.schema is None else subtask.held_to(compact=False) or ""
+    schema = "" if subtask.schema is None else subtask.schema_text(compact=False) or ""
     (_, of_wording), (_, of_schema), (_, of_settings) = DIGEST_PARTS
     texts = (subtask.prompt, subtask.compact, *subtask.paraphrases)
     each = ["null" if one is None else json.dumps(one) for one in texts]

@@ -265,7 +265,7 @@ class RunState:
     def _resume(self, entry: Resumed) -> None:
         self.paused = None
         self.calls.lose_all()
-        self.request = self.request.switched(entry.nonce, entry.echo)
+        self.request = self.request.with_switches(entry.nonce, entry.echo)
         for at_step in self.open.values():
             for step in at_step.values():
                 step.left_open = bool(step.replies)

@@ -50,7 +50,7 @@ def decided_step(
     """A decided step as JSON data; texts are shortened unless `full`."""
     how = "people" if decided.ruled else "shortlist" if decided.shortlisted else "votes"
     head = _head(decided.step, how, decided.choice, decided.tally, decided.rounds)
-    asked = _asked(decided.wordings, request.before(decided.messages or ()), full)
+    asked = _asked(decided.wordings, request.with_system_message(decided.messages or ()), full)
     return head | asked | _samples(decided.replies, voters, full)
 
 
@@ -64,7 +64,7 @@ def open_step(
         return None
     replies = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
     head = _head(step.step, how, step.ruled, tally, step.rounds)
-    asked = _asked(step.wordings, request.before(step.messages or ()), full)
+    asked = _asked(step.wordings, request.with_system_message(step.messages or ()), full)
     return head | asked | _samples(replies, voters, full)
 
 

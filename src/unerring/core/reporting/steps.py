@@ -113,7 +113,7 @@ def _verdict(sample: StepSample) -> str:
 def step_of(decided: DecidedStep, voters: Mapping[int, VoterRecord], request: Request) -> Step:
     """A decided step in the form for users; `voters` go by the numbers that replies have, `request` is the run's."""
     texts = texts_of(decided.replies)
-    before = () if decided.wordings is None else request.before(decided.messages or ())
+    before = () if decided.wordings is None else request.with_system_message(decided.messages or ())
     choices = {reply.slot: parsed(reply.choice) for reply in decided.replies if isinstance(reply.choice, str)}
     samples = tuple(
         StepSample(

@@ -29,7 +29,7 @@ async def probe_endpoint(endpoint: Sampler, subtask: Subtask, ledger: Ledger, ca
     state, config = ledger.state, ledger.config
     assert state.opened is not None
     step, limit = state.committed, state.policy.flags.max_output_tokens
-    settings = state.request.alone(Settings(1.0, limit, state.opened.seed, step, 0))
+    settings = state.request.probe_settings(Settings(1.0, limit, state.opened.seed, step, 0))
     line = (
         f"trying the endpoint {endpoint.name} out: {MIN_CALLS} to {MAX_CALLS} short calls; where these show "
         f"nothing, mostly 6 and at most {MAX_REPEAT_CALLS + MAX_SHARE_CALLS} more that read the run's next question"
@@ -46,7 +46,7 @@ async def probe_endpoint(endpoint: Sampler, subtask: Subtask, ledger: Ledger, ca
         return None  # a filter that refuses meaningless letters says nothing of caches
     if finding.nature is EndpointNature.UNSURE and finding.received:
         asked = state.request.settings(subtask, endpoint.compact, settings)
-        question = subtask.worded(endpoint.compact)
+        question = subtask.first_wording(endpoint.compact)
         with suppress(ProviderGone):  # it may refuse this question; other failures stop the run soon
             finding = await probe_repeats(sender.send, question, nonce, asked, finding)
             if not finding.fatal:
@@ -74,7 +74,7 @@ class ProbeSender:
         state = self._ledger.state
         assert state.opened is not None
         at = f"trial of session {state.sessions}"
-        sent = state.request.worded(prompt, state.opened.time, at, replace(settings, slot=slot))
+        sent = state.request.with_nonce(prompt, state.opened.time, at, replace(settings, slot=slot))
         samples = await self._caller.call(CallRequest(self._endpoint, sent, settings, n), tries)
         usage = sum((sample.usage for sample in samples), Usage())
         self._ledger.record(Probed(settings.step, "", self._ledger.price(self._endpoint, usage), slot))

@@ -87,7 +87,7 @@ class DraftGuesses:
         assert run_state.opened is not None
         drawn = Settings(0.0, run_state.policy.flags.max_output_tokens, run_state.opened.seed, number, 0)
         settings = run_state.request.settings(question.subtask, self._sampler.compact, drawn)
-        asked = CallRequest(self._sampler, question.subtask.worded(self._sampler.compact), settings, 1)
+        asked = CallRequest(self._sampler, question.subtask.first_wording(self._sampler.compact), settings, 1)
         tries = CallTries(self._ledger, (number, DRAFT_SLOT, 1), question.at)
         await record_try(asked, tries)
         samples = await receive(asked, tries)
