@@ -4,7 +4,7 @@
 
 The fault server's caching proxies (`tests/faults/caching.py`) stand before an engine on virtual time, which has a
 cache of prompts: it reads 2,000 tokens a second, writes 50, and its times vary by 10 %. Each of N steps is
-asked three times, one call after the other, with the probe and the duplicate detector of a run. `--write` replaces the
+asked three times, one call after the other, with the probe and the detector of copies of a run. `--write` replaces the
 table in that file.
 """
 
@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "support
 from faults.caching import COALESCING, FREE, FRESH, IGNORES_SEED, MARKED, Cache, Proxy, Reply  # noqa: E402
 from faults.replies import Question  # noqa: E402
 from unerring.core.request import nonce_line  # noqa: E402
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall  # noqa: E402
+from unerring.core.voting.copies import CopyDetector, SentCall  # noqa: E402
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage  # noqa: E402
 from unerring.runtime.calls.cache_probe import nonce_of, probe  # noqa: E402
 from unerring.runtime.calls.probe import EndpointNature  # noqa: E402
@@ -126,7 +126,7 @@ class Outcome:
 
 async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: bool) -> Outcome:
     """One session: its trial, and three samples a step, judged as a run's are; it goes on where a run would stop."""
-    outcome, copies = Outcome(), DuplicateDetector()
+    outcome, copies = Outcome(), CopyDetector()
     settings = Settings(1.0, 750, seed, 0, 0)
 
     async def trial(prompt: str, settings: Settings, n: int) -> list[Sample]:

@@ -33,7 +33,7 @@ from unerring.adapters.openai import OpenAISampler
 from unerring.core.journal.entries import Allowed, Entry, Opened
 from unerring.core.journal.spend import SpendLimits, Tariff
 from unerring.core.journal.state import RunState
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall
+from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.sample import Settings
 from unerring.runtime.calls.ledger import CallTries, Ledger
@@ -155,7 +155,7 @@ def run_unerring(url: str, width: int, calls: int) -> float:
         sampler = OpenAISampler(f"openai/bench-1@{url}", {"UNERRING_API_KEY": KEY})
         config = RunConfig(speculation=Speculation(in_flight=width))
         ledger = ledger_for(sampler, config)
-        account, stop, copies = ledger.state.account, StopRequest(), DuplicateDetector()
+        account, stop, copies = ledger.state.account, StopRequest(), CopyDetector()
         caller = Caller(config, width)
 
         async def call(number: int) -> str:

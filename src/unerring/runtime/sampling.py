@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from unerring.core.chain import Subtask
 from unerring.core.journal.entries import Replies, Reply
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall
+from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.echo import echo_line, without_echo
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.redflag import FlagKind, RedFlag
@@ -48,7 +48,7 @@ class Sampling:
         self._caller = Caller(config, in_flight)
         self._endpoint = isinstance(sampler, Endpoint)
         self._to_end: dict[int, bool] = {}  # by sampler; cached, since the type check takes longer than the rest
-        self._copies = DuplicateDetector(config.guards.copies, config.known_replies)
+        self._copies = CopyDetector(config.guards.copies, config.known_replies)
         self._flags = FlagGuard(sampler, ledger, config)
         self._refusals = Refusals(sampler, ledger, config)
         self._outcomes = OutcomeGuard(ledger, in_flight)

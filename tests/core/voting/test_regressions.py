@@ -6,7 +6,7 @@ from tables import each
 from unerring.core.journal.entries import Committed, Replies
 from unerring.core.journal.state import MisplacedEntry, replay
 from unerring.core.voting.canonical import canonical, parsed
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall
+from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.odds import chain_probability, k_min
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Continue, FirstTo, Majority, Race, Undecided, Won
@@ -131,7 +131,7 @@ def test_a_rejected_sample_never_resets_the_state(script):
 
 def test_a_cached_reply_served_twice_is_one_vote(script):
     """What the provider admits to be a copy, and what it serves twice, is recognized, and does not vote."""
-    copies, sent = DuplicateDetector(), SentCall("a question")
+    copies, sent = CopyDetector(), SentCall("a question")
     first = Sample("a", reply_id=f"{1:016x}")
     assert copies.judge("m", sent, Sample("a", cached=True), text_known=False) is not None
     assert copies.judge("m", sent, first, text_known=False) is None

@@ -8,7 +8,7 @@ import pytest
 
 from caching_gateway import Gateway, always, mostly, unseeded
 from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall
+from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime.calls.cache_probe import MAX_CALLS, looks_random, nonce_of, probe
@@ -49,7 +49,7 @@ def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several
 def test_no_copy_is_counted_as_a_vote(name):
     """Trial and judge together, over 300 steps of three samples and a re-sent one each: not one copy gets by."""
     gateway = Gateway(cache=CACHES[name])
-    copies = DuplicateDetector()
+    copies = CopyDetector()
 
     async def run():
         finding = await probe(gateway.ask, "123456789012", BASE)
@@ -79,7 +79,7 @@ def test_no_copy_is_counted_as_a_vote(name):
 @pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
 def test_three_caches_give_themselves_away_without_a_trial(name):
     """Names, marks and usage are enough for the judge: after its first reply a question gets no further vote."""
-    gateway, copies = Gateway(cache=CACHES[name], model=always("7")), DuplicateDetector()
+    gateway, copies = Gateway(cache=CACHES[name], model=always("7")), CopyDetector()
 
     async def votes(prompt):
         asked = [await gateway.ask(prompt, Settings(0.1, 64, 1, 0, slot), 1) for slot in range(4)]
@@ -221,7 +221,7 @@ def test_honest_short_answers_pass_thousands_of_times(p, names):
     }
 
     async def session(number):
-        gateway, copies = Gateway(mostly(p), latency=0.001, name=makers[names]), DuplicateDetector()
+        gateway, copies = Gateway(mostly(p), latency=0.001, name=makers[names]), CopyDetector()
         finding = await probe(gateway.ask, nonce_of(number, 0.0), BASE)
         assert not finding.fatal
         finding.teach(copies, "m")
@@ -268,7 +268,7 @@ def test_a_reply_that_a_line_delivers_twice_is_no_cache():
 
 def test_marks_on_every_reply_mean_nothing():
     """A server that counts no tokens marks new answers too: that is found, said, and known to the judge."""
-    gateway, copies = Gateway(), DuplicateDetector()
+    gateway, copies = Gateway(), CopyDetector()
 
     async def ask(prompt, settings, n):
         return [Sample(sample.text, Usage(), cached=True) for sample in await gateway.ask(prompt, settings, n)]
@@ -378,7 +378,7 @@ def test_what_is_heard_is_told_to_the_judge():
         *[(False, 2, False)] * 2,
         *[(True, 2, False)] * 4,
     ]
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     finding.teach(copies, "m")
     sent, sample, _ = finding.received[0]
     assert copies.samples == 0

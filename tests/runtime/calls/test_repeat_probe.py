@@ -8,7 +8,7 @@ import pytest
 from caching_gateway import Gateway, always, mostly
 from faults.caching import CACHES, COALESCING, FRESH, WHOLE_BODY
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall
+from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.sample import Settings
 from unerring.runtime.calls.cache_probe import probe
 from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
@@ -149,5 +149,5 @@ def test_what_is_heard_is_added_to_what_was_heard_before():
     assert (new, known, fresh) == (False, True, False)
     assert once.prompt == again.prompt == QUESTION + nonce_line("123456789012:again:0")
     assert other.prompt.count("(request ") == LONG_LINES
-    finding.teach(copies := DuplicateDetector(), "m")
+    finding.teach(copies := CopyDetector(), "m")
     assert copies.judge("m", SentCall(once.prompt, True), finding.received[-1][1], False) is not None

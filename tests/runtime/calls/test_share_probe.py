@@ -13,7 +13,7 @@ import pytest
 from caching_gateway import Gateway, always
 from chain_runs import K3, Words
 from faults.caching import COALESCING, FRESH, WHOLE_BODY
-from unerring.core.voting.duplicates import SentCall
+from unerring.core.voting.copies import SentCall
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import VotesCopied
 from unerring.runtime.calls.probe import EndpointNature, ProbeFinding

@@ -16,7 +16,7 @@ may honestly give the same answer to everything.
 
 Only letters that look random prove anything. A model that says `7` to every prompt is not accused: it is probed with
 the run's own first question (`unerring.runtime.calls.repeat_probe`, `unerring.runtime.calls.share_probe`), and its
-samples are watched by `unerring.core.voting.duplicates`.
+samples are watched by `unerring.core.voting.copies`.
 """
 
 import re
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from unerring.core.voting.duplicates import MIN_TIMES_FASTER
+from unerring.core.voting.copies import MIN_TIMES_FASTER
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
 from unerring.runtime.calls.probe import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from unerring.core.voting.duplicates import DuplicateDetector, SentCall
+from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.reply_ids import MIN_ID_CHARS
 from unerring.core.voting.sample import Sample, Settings
 
@@ -65,7 +65,7 @@ class ProbeFinding:
         """What to do about a fatal finding."""
         return ADVICE.get(self.nature, "")
 
-    def teach(self, copies: DuplicateDetector, sampler: str) -> None:
+    def teach(self, copies: CopyDetector, sampler: str) -> None:
         """Pass the samples on to the detector of copies; `sampler` is the name of the endpoint."""
         for sent, sample, text_known in self.received:
             voter = sample.voter or sampler

@@ -16,14 +16,14 @@ not hold ends the probe, as does an answer that differs: an honest endpoint usua
 sessions for log-normal latencies with a deviation of up to 1, or exponential ones, and once in 1,000 where half of all
 calls wait eight times as long as the others.
 
-Not found: a cache that answers only a share of what it could (`unerring.core.voting.duplicates` watches for that), and
+Not found: a cache that answers only a share of what it could (`unerring.core.voting.copies` watches for that), and
 one that takes as long as an answer. `unerring.runtime.calls.share_probe` probes whether calls in flight share a reply.
 """
 
 from collections.abc import Sequence
 
 from unerring.core.request import nonce_line
-from unerring.core.voting.duplicates import MIN_FASTEST_SECONDS, MIN_TIMES_FASTER
+from unerring.core.voting.copies import MIN_FASTEST_SECONDS, MIN_TIMES_FASTER
 from unerring.core.voting.sample import Sample, Settings
 from unerring.runtime.calls.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, same_id
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tables import each
 from unerring.core.journal.entries import Replies, Reply
 from unerring.core.journal.spend import WORDING_SEPARATOR
-from unerring.core.voting.duplicates import (
+from unerring.core.voting.copies import (
     CACHED_REASON,
     COPY_REASON,
     MIN_COMPARABLE_TEXTS,
     OTHER_TEXT_REASON,
     STRAY_REASON,
-    DuplicateDetector,
+    CopyDetector,
     ExcessTest,
     SentCall,
 )
@@ -52,7 +52,7 @@ def name(number):
 
 def taught(seconds=1.0, usage=WRITTEN, count=MIN_COMPARABLE_TEXTS, spread=0.02):
     """Copies that know the latency of so many new texts, all later ones to questions of their own."""
-    copies, chance = DuplicateDetector(), Random(1)
+    copies, chance = CopyDetector(), Random(1)
     for i in range(count):
         took = seconds * exp(abs(chance.gauss(0.0, spread)))
         assert copies.judge("m", asked(f"taught {i}", 1), Sample(f"text {i}", usage, seconds=took), False) is None
@@ -64,7 +64,7 @@ def taught(seconds=1.0, usage=WRITTEN, count=MIN_COMPARABLE_TEXTS, spread=0.02):
 
 def test_a_reply_that_is_marked_as_cached_is_a_copy():
     """A provider's own word is enough, whatever the text."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     assert copies.judge("m", FIRST, Sample("7", cached=True), False) == CACHED_REASON
     assert (copies.copies, copies.samples, copies.share) == (1, 1, 1.0)
     assert copies.worst_voter == "m"
@@ -72,7 +72,7 @@ def test_a_reply_that_is_marked_as_cached_is_a_copy():
 
 def test_marks_that_mean_nothing_are_passed_over():
     """Where even new answers are marked, a mark is no reason any more, for that endpoint in any wording."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     copies.distrust_marks("m")
     assert copies.judge("m", FIRST, Sample("7", cached=True), False) is None
     assert copies.judge(f"m{WORDING_SEPARATOR}2", FIRST, Sample("7", cached=True), True) is None
@@ -84,7 +84,7 @@ def test_marks_that_mean_nothing_are_passed_over():
 
 def test_the_same_identity_with_the_same_text_is_a_copy():
     """A reply that comes again under its name is the same reply."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     assert copies.judge("m", FIRST, Sample("7", reply_id=name(1)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(2)), True) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == COPY_REASON
@@ -92,7 +92,7 @@ def test_the_same_identity_with_the_same_text_is_a_copy():
 
 def test_a_reply_that_strays_to_another_question_is_known_and_is_no_sign_of_a_cache():
     """A line that delivers an old reply once more does so under its name, whichever voter of the run is asked."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     for i in range(10):
         assert copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False) is None
     for voter in ("m", f"m{WORDING_SEPARATOR}2", "another model of the account"):
@@ -106,7 +106,7 @@ def test_a_reply_that_strays_to_another_question_is_known_and_is_no_sign_of_a_ca
 @pytest.mark.parametrize("together", [1, 3])
 def test_however_many_replies_are_sent_again_their_names_are_believed(share, together):
     """Of 3,000 replies a share are earlier ones, from the second on, to whatever question: none is missed."""
-    chance, copies, sent, missed = Random(3), DuplicateDetector(1.0), [], 0
+    chance, copies, sent, missed = Random(3), CopyDetector(1.0), [], 0
     for i in range(3000):
         again = bool(sent) and (i == 1 or chance.random() < share)
         number, text = chance.choice(sent[-8:]) if again else (i, str(chance.randrange(5)))
@@ -121,7 +121,7 @@ def test_however_many_replies_are_sent_again_their_names_are_believed(share, tog
 
 def test_a_reply_that_was_mangled_once_and_comes_again_whole_leaves_the_others_names_their_meaning():
     """A known name with another text does not vote, and is no reason yet to believe no name any more."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     for i in range(9):
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
     for i in range(3):
@@ -132,7 +132,7 @@ def test_a_reply_that_was_mangled_once_and_comes_again_whole_leaves_the_others_n
 
 def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
     """Three contradictions are enough, and take back what names have shown of that voter; others keep theirs."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     for voter in ("m", "other"):
         copies.judge(voter, FIRST, Sample("7", reply_id=name(len(voter))), False)
     assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == COPY_REASON
@@ -148,7 +148,7 @@ def test_a_name_that_is_seen_on_ever_other_texts_means_nothing():
 @pytest.mark.parametrize("together", [1, 3])
 def test_one_long_name_for_every_reply_means_nothing_once_texts_change(together):
     """A constant name is given up after answers that differ, and never ends a session."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     calls = MIN_JUDGED_REPLIES
     for i in range(1000):
         for place in range(together):
@@ -163,7 +163,7 @@ def test_one_long_name_for_every_reply_means_nothing_once_texts_change(together)
 def test_a_proxy_that_is_stuck_is_never_believed():
     """However many replies come again as they were, to whatever question, none of them votes; most of them end it."""
     for distinct, other in ((1, 0), (5, 0), (5, 3)):
-        copies = DuplicateDetector()
+        copies = CopyDetector()
         for i in range(distinct):
             assert copies.judge("m", SentCall(f"q{i}"), Sample(str(i), reply_id=name(i)), False) is None
         for i in range(2000):
@@ -177,7 +177,7 @@ def test_a_proxy_that_is_stuck_is_never_believed():
 
 def test_copies_by_name_end_a_session_once_replies_are_known_to_have_names_of_their_own():
     """A cache that says nothing and keeps its names ends a session as soon as four replies had names of their own."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     for i in range(MIN_DISTINCT_IDS):
         assert not copies.too_many
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
@@ -188,7 +188,7 @@ def test_copies_by_name_end_a_session_once_replies_are_known_to_have_names_of_th
 @each("names", [999, 1])
 def test_short_names_are_passed_over(names):
     """Ollama draws one of 999 names and KoboldCpp has one: of 10,000 honest answers `7`, none is taken for a copy."""
-    copies, chance = DuplicateDetector(), Random(2)
+    copies, chance = CopyDetector(), Random(2)
     for i in range(10_000):
         sample = Sample("7", reply_id=f"chatcmpl-{chance.randrange(names)}")
         assert copies.judge("m", asked(i // 3, i % 3), sample, i % 3 > 0) is None
@@ -196,7 +196,7 @@ def test_short_names_are_passed_over(names):
 
 def test_only_the_latest_names_are_remembered():
     """Memory is bounded: the latest names are known, and one is forgotten after twice as many others."""
-    copies = DuplicateDetector(ids=ReplyIds(most=100))
+    copies = CopyDetector(ids=ReplyIds(most=100))
     for i in range(200):
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
     assert copies.judge("m", SentCall("q100", True), Sample("7", reply_id=name(100)), True) is not None
@@ -225,7 +225,7 @@ def test_names_of_an_earlier_session_are_known():
     for i in range(100):
         reply = Reply(i, 0, "7", "7", None, Usage(), Finish.STOP, None, 0, name(i))
         names.note(Replies((reply,)))
-    copies = DuplicateDetector(ids=names)
+    copies = CopyDetector(ids=names)
     for i in range(100):
         assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(100 + i)), False) is None
         assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(i)), False) == STRAY_REASON
@@ -246,7 +246,7 @@ def honest(chance, ahead, took, made_at_end=True):
 @pytest.mark.parametrize("made_at_end", [True, False])
 def test_no_honest_reply_is_too_old_whatever_the_difference_of_the_clocks(ahead, made_at_end):
     """Fast and slow replies, times in whole seconds, taken at the beginning of an answer or at its end."""
-    chance, copies = Random(4), DuplicateDetector()
+    chance, copies = Random(4), CopyDetector()
     for i in range(2000):
         took = chance.choice([0.01, 1.0, 30.0]) * chance.uniform(0.5, 2.0)
         assert copies.judge("m", SentCall(f"q{i}"), honest(chance, ahead, took, made_at_end), False) is None
@@ -255,7 +255,7 @@ def test_no_honest_reply_is_too_old_whatever_the_difference_of_the_clocks(ahead,
 @pytest.mark.parametrize("ahead", [-3600.0, 0.0, 90.0])
 def test_a_reply_made_before_it_was_asked_for_does_not_vote(ahead):
     """Replies of calls that nobody heard, sent again seconds later, are known by their time alone."""
-    chance, copies = Random(5), DuplicateDetector()
+    chance, copies = Random(5), CopyDetector()
     for i in range(500):
         took = chance.uniform(0.2, 2.0)
         assert copies.judge("m", SentCall(f"q{i}"), honest(chance, ahead, took), False) is None
@@ -281,7 +281,7 @@ def test_a_reply_made_before_it_was_asked_for_does_not_vote(ahead):
 )
 def test_times_that_mean_nothing_are_passed_over_in_time(made):
     """Where nearly all seem too old, or many for long, a hundred samples are drawn again for it, and then none."""
-    copies, flagged = DuplicateDetector(), 0
+    copies, flagged = CopyDetector(), 0
     for i in range(1000):
         sample = Sample(str(i), seconds=0.5, made=made(float(i)))
         flagged += copies.judge("m", SentCall(f"q{i}"), sample, False) is not None
@@ -296,7 +296,7 @@ def test_times_that_mean_nothing_are_passed_over_in_time(made):
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["7", "", "8" * 500]), st.booleans()), max_size=60))
 def test_equal_texts_alone_are_never_copies(asked):
     """Whatever repeats, without a mark, a name or a latency nothing is taken for a copy."""
-    copies = DuplicateDetector()
+    copies = CopyDetector()
     for prompt, text, known in asked:
         assert copies.judge("m", SentCall(prompt, known), Sample(text), known) is None
     assert not copies.too_many
@@ -328,7 +328,7 @@ def asked_honestly(latency, samples, dissent, usage, reading=1.0):
 
     First replies take `reading` times as long: the engine has not read their prompt yet.
     """
-    copies, chance, question = DuplicateDetector(), Random(5), 0
+    copies, chance, question = CopyDetector(), Random(5), 0
     while copies.samples < samples:
         question, texts = question + 1, set()
         for i in range(3):
@@ -357,7 +357,7 @@ def test_honest_short_answers_are_not_taken_for_copies(samples, latency, dissent
 @each("dissent", [0.02, 0.3])
 def test_a_provider_that_becomes_sixteen_times_faster_is_not_accused(dissent):
     """After a busy time, answers to prompts that are kept come 160 times sooner than first replies from before it."""
-    copies, chance = DuplicateDetector(), Random(6)
+    copies, chance = CopyDetector(), Random(6)
     for question in range(8000):
         load, texts = (16.0 if question < 4000 else 1.0), set()
         for i in range(3):
@@ -378,7 +378,7 @@ def test_an_answer_is_held_against_no_longer_ones():
 def test_no_answer_is_held_against_longer_ones_where_tokens_are_not_counted():
     """Where usage is taken at its worst, characters tell: a letter may come sooner than a page."""
     worst = Usage(len(ASKED) + 300, 750)
-    copies, page = DuplicateDetector(), "word " * 200
+    copies, page = CopyDetector(), "word " * 200
     for i in range(2 * MIN_COMPARABLE_TEXTS):
         copies.judge("m", asked(i, 1), Sample(f"{page}{i}", worst, seconds=3.0), False)
     assert copies.judge("m", LATER, Sample("7", worst, seconds=0.1), True) is None
@@ -388,7 +388,7 @@ def test_no_answer_is_held_against_longer_ones_where_tokens_are_not_counted():
 def test_first_replies_are_no_measure_where_reading_may_take_longer():
     """Prompts that are longer than twice the answer, or were not counted, teach nothing about later replies."""
     for usage, enough in ((WRITTEN, True), (SHORT, False), (Usage(len(ASKED) + 300, 2000), False)):
-        copies = DuplicateDetector()
+        copies = CopyDetector()
         for i in range(2 * MIN_COMPARABLE_TEXTS):
             copies.judge("m", asked(i, 0), Sample(f"text {i}", usage, seconds=3.0), False)
         soon = Sample("text 0", usage, seconds=0.1)
@@ -397,7 +397,7 @@ def test_first_replies_are_no_measure_where_reading_may_take_longer():
 
 def test_a_call_for_several_counts_with_its_part():
     """A server may write the samples of one call after each other: its calls for one are faster by their number."""
-    copies, chance = DuplicateDetector(), Random(7)
+    copies, chance = CopyDetector(), Random(7)
     for question in range(1000):
         took = 4 * exp(chance.gauss(0.0, 0.05))
         for i in range(4):
@@ -425,7 +425,7 @@ def test_what_a_filter_sends_at_once_is_no_copy(sample):
 
 def test_a_server_next_door_is_not_judged_by_time():
     """Latencies of microseconds are the machine's own jitter, of which 30,000 honest ones tell nothing."""
-    copies, chance = DuplicateDetector(), Random(8)
+    copies, chance = CopyDetector(), Random(8)
     for i in range(30_000):
         took = 2e-4 * exp(chance.gauss(0.0, 1.5))
         text = "7" if chance.random() < 0.8 else f"other {i}"
@@ -457,7 +457,7 @@ def test_a_cache_that_answers_now_and_then_is_noticed():
 
     Seeded; with log-normal latencies of sigma 0.3. Soon there are too many.
     """
-    copies, chance, missed, alarmed = DuplicateDetector(), Random(9), 0, None
+    copies, chance, missed, alarmed = CopyDetector(), Random(9), 0, None
     while copies.samples < 6000:
         question, texts = copies.samples, []
         for i in range(3):
@@ -536,7 +536,7 @@ def test_a_share_within_the_limit_ends_no_run():
 def test_a_limit_is_a_share(limit):
     """Anything else is refused."""
     with pytest.raises(ValueError, match="share from 0 to 1"):
-        DuplicateDetector(limit)
+        CopyDetector(limit)
 
 
 def reading_engine(copies, share, faster, seed, questions=600):
@@ -571,7 +571,7 @@ def test_a_long_prompt_with_a_short_answer_shows_copies_too():
     wrong = []
     for faster in (4.0, 10.0, 100.0):
         for share in (0.0, 0.05, 0.2, 1.0):
-            found, all_copies, false = reading_engine(DuplicateDetector(), share, faster, seed=3)
+            found, all_copies, false = reading_engine(CopyDetector(), share, faster, seed=3)
             if found < 0.7 * all_copies or false:
                 wrong.append((faster, share, found, all_copies, false))
     assert wrong == []

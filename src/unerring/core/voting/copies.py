@@ -64,7 +64,7 @@ class SentCall(NamedTuple):
     together: int = 1
 
 
-class DuplicateDetector:
+class CopyDetector:
     """Judges each sample of a session in the order of arrival, and counts copies.
 
     Counts begin at 0 in every session: what ended an earlier session, and was put right since, must not end this one.
