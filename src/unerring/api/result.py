@@ -13,7 +13,7 @@ from unerring.core.voting.canonical import Json
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Result(Generic[S]):
-    """A finished run; generic in the state of its chain. `print` shows a summary of at most six lines.
+    """A finished run; generic in the state of its chain. `print` shows a summary of six lines.
 
     state: the chain's last state.
     steps: the number of its steps.

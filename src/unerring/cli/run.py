@@ -224,7 +224,7 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
 
 
 def show_result(result: api.Result, path: Path, ending: Ending) -> int:
-    """Print the end of a run: a summary of at most six lines, and its whole report if that is asked for."""
+    """Print the end of a run: a summary of six lines, and its whole report if that is asked for."""
     answer = {} if result.answer is None else {"answer": result.answer}
     data = answer | result.report
     if not ending.as_json:

@@ -1,4 +1,4 @@
-"""What decides: samples, red flags, votes, races, odds, chains, journal entries and their fold.
+"""The pure part: samples, red flags, votes, races, odds, chains, journal entries and their fold.
 
-Pure standard library. Nothing here waits, reads a clock, draws a random number, or touches the outside.
+It uses the standard library alone. Nothing here waits, reads a clock, draws a random number, or does I/O.
 """

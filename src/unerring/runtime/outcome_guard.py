@@ -1,4 +1,4 @@
-"""Stop a run that would ask without end: its calls end, and bring neither a sample nor a failure."""
+"""Stop a run whose calls all end without an answer or an error."""
 
 from unerring.errors import ProviderGone
 from unerring.runtime.calls.ledger import Ledger

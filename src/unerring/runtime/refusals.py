@@ -1,4 +1,4 @@
-"""Park a question that a provider refuses, as opposed to requests that it never accepts.
+"""Set aside a question that a provider refuses; stop the run if the provider would refuse every question.
 
 The question itself is refused where the provider's code or message says so (`FailureKind.REFUSED`: too long for the
 model, against a policy), or where it answers 400, 413 or 422 and has answered other steps of the run, asked with the

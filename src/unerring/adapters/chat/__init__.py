@@ -1,1 +1,1 @@
-"""OpenAI's chat protocol: bodies of requests, and replies read into samples. Opens no connection."""
+"""OpenAI's chat protocol: build requests, send them, and convert replies into samples."""

@@ -1,4 +1,4 @@
-"""The chat completions of one endpoint over HTTP."""
+"""Send chat requests to one endpoint over HTTP."""
 
 from collections.abc import Awaitable
 from typing import Protocol

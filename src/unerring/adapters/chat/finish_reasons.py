@@ -1,4 +1,4 @@
-"""Convert finish reasons of all providers: only reasons known to mean a complete answer let it vote.
+"""Convert the finish reasons of all providers: an answer may vote only if its reason is known to mean a complete one.
 
 Servers differ in words and in spelling (`end_turn`, `COMPLETE`, `maxTokens`, `content-filter`); case and punctuation
 are ignored. An answer with an unknown reason does not vote: most new reasons are new ways to fail.

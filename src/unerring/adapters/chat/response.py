@@ -1,4 +1,4 @@
-"""Convert a chat reply into samples or a failure. Pure, and total: any bytes become one of the two.
+"""Convert a chat reply into samples or a failure. No I/O; any bytes at all become one of the two.
 
 A valid reply is decoded straight into the few fields that are used; any other goes to `lenient.py`. Both are bounded
 in what they build: no reply may have more braces and commas than the log-probabilities of all its tokens take.

@@ -1,4 +1,4 @@
-"""The base of samplers that speak OpenAI's chat protocol: one request for each call, and no other."""
+"""The base class of samplers that speak OpenAI's chat protocol: each call sends exactly one request."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The embedded models that ship: which prompts each ensemble reads, and the voting policy measured for it.
+"""The embedded models that ship: the processes each ensemble is trained for, and the voting policy measured for it.
 
 An ensemble has three members, trained in the same way from different seeds, so that they err on different steps.
 """

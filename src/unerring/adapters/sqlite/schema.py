@@ -1,4 +1,4 @@
-"""The SQLite file of a journal: create it, open it for writing, add entries, and watch over it and its log."""
+"""The SQLite file of a journal: create it, open it, add entries, and detect that it or its log was replaced or cut."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""What a run's plan expects, read from its journal with suspicion: a part in another form counts as missing."""
+"""Read what a run's plan expects from its journal; malformed parts are treated as missing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Fit the error model to a run's votes: an average over what the votes leave plausible, and an interval.
+"""Fit the error model to a run's votes: estimate the number of wrong steps, with an interval.
 
 Two numbers are fitted (`unerring.core.certificate.error_model`): a shift of the log-odds of all voters' errors, and
 `repeat`, which says how much error probabilities vary between steps. The ratios between voters follow from how often

@@ -1,4 +1,4 @@
-"""The smallest margin or threshold that reaches a target over a whole chain, and the votes it takes.
+"""Choose the smallest k, or threshold, that reaches a target over a whole chain, and compute the votes it takes.
 
     success = (1 - e)^(s/m),   e = sum over kinds of steps of share * P(a wrong choice wins)
 

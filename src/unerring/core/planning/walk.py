@@ -1,6 +1,6 @@
-"""A race between the right choice and one wrong one, computed exactly, vote by vote.
+"""Compute how a race between the right choice and one wrong one ends, exactly, as a random walk of its lead.
 
-The lead of the right choice is a random walk from 0 to plus or minus the lead that wins. Unlike the closed forms in
+The walk goes from 0 to plus or minus the lead that wins, a step for each vote. Unlike the closed forms in
 `unerring.core.voting.odds` it allows different steps at every vote: voters in turn that err differently, or votes of
 different weight. All wrong votes agree: that is the worst case (docs/why/voting.md).
 """

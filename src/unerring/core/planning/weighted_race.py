@@ -1,4 +1,4 @@
-"""The expected race under `LogOdds`, computed vote by vote with the weights that a run uses.
+"""Compute how a race under `LogOdds` ends, vote by vote: as in `walk`, with the weights of votes that a run uses.
 
 Weights: `unerring.core.voting.weights`. Leads are rounded to a grid. Rounding, and the weight of a first vote where
 the computation does not keep it, are taken pessimistically. Where at most two votes of each voter count, a race soon
@@ -104,7 +104,8 @@ def _votes(signals: LogprobBins, turn: tuple[float, float], said: Memory) -> Ite
     elif said == NOT_VOTED:
         yield from _cast(weights, signals.right, right, RIGHT_SIDE)
         yield from _cast(weights, signals.wrong, wrong, WRONG_SIDE)
-    elif said == VOTED_RIGHT:  # the weight of its first vote is not kept: the least favourable one is assumed
+    # it voted right before in this race; `Memory` keeps no weight for that vote, so the least favourable is assumed
+    elif said == VOTED_RIGHT:
         yield SETTLED, RIGHT_SIDE, _down(min(weights.again, *filter(None, weights.bins))), right
         yield SETTLED, WRONG_SIDE, -_up(min(weights.turn, max(weights.bins))), wrong
     else:

@@ -1,4 +1,4 @@
-"""The summary at the end of a run, at most six lines, for a terminal and for `print(result)`; figures as text."""
+"""The summary at the end of a run as text: six lines, on a terminal and by `print(result)`."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Whether a run's rates so far predict to a factor of two how long it will still take."""
+"""Say whether a run's rate so far is steady enough to estimate the time left to a factor of two."""
 
 from collections.abc import Sequence
 from math import sqrt

@@ -1,4 +1,4 @@
-"""The timeline of dissent along a run, in a bounded number of windows: the data of its picture."""
+"""The timeline of dissent along a run, in a bounded number of windows: the data of a figure."""
 
 from typing import NamedTuple
 

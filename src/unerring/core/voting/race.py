@@ -1,4 +1,4 @@
-"""The race on one subtask: counts votes in order under a rule, and says who has won. No I/O.
+"""Count the votes on one subtask, in order, and say which choice has won under a rule. No I/O.
 
     race = Race(AheadBy(3))
     race.missing()          # 3: the fewest further votes that could end it

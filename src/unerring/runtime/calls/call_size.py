@@ -8,7 +8,10 @@ SHORT_CALLS = 3  # in a row, after which calls ask for no more samples than the 
 
 
 class CallSize:
-    """The most samples that a call brings, by the sampler's name, where that was learned in this session."""
+    """How many samples to ask for in one call, by sampler.
+
+    Known once several calls in a row brought fewer than asked for, or a probe found it.
+    """
 
     def __init__(self) -> None:
         self._short: dict[str, list[int]] = {}  # samples of the latest calls, where each brought fewer than asked for

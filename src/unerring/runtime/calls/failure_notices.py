@@ -1,4 +1,4 @@
-"""Show failures of calls that are retried: an account's first at once, later ones at growing intervals."""
+"""Show failures of calls that are retried: the first of an account at once, later ones at growing intervals."""
 
 import logging
 from collections.abc import Callable

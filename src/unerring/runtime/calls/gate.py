@@ -55,7 +55,7 @@ class Gate:
         return paused
 
     def end(self) -> None:
-        """End a call that says nothing about the provider."""
+        """Free a call's slot, without counting its outcome."""
         self.pacing.end()
         if self._queue:
             self._give_turns()

@@ -1,4 +1,7 @@
-"""Probe an endpoint for a cache with the run's own first question, where its model writes no random letters.
+"""Probe an endpoint for a cache by asking the run's own first question repeatedly.
+
+It is used where the probe that asks for random letters cannot tell (`unerring.runtime.calls.cache_probe`), since the
+model writes none.
 
 A model for one purpose answers a question the same each time, so that equal texts prove nothing. Marks and ids do, and
 so does time: a copy comes sooner than an answer to a new question. The question is asked again and again, and in

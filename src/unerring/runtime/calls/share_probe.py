@@ -1,4 +1,7 @@
-"""Probe whether an endpoint answers calls in flight together with one reply, where it writes no random letters.
+"""Probe whether an endpoint answers simultaneous calls with one shared reply, by the times at which replies come.
+
+It is used where the probe that asks for random letters cannot tell (`unerring.runtime.calls.cache_probe`), since the
+model writes none.
 
 A gateway may hold back a request that is the same as one in flight, and answer both with one reply (request
 coalescing). All first samples of a step are one reply then. With a model that gives the same answer anyway, neither

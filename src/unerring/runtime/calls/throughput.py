@@ -81,7 +81,7 @@ class WindowSearch:
         self._back = 1.0  # the width to return to where another one is no better
         self._held = 0
         self._hold = FIRST_HOLD_ROUNDS
-        self._first = True  # whether no width was latest and nothing was refused yet
+        self._first = True  # whether no wider window was hardly faster and nothing was refused yet
         self._since = float("-inf")  # calls that began before this time met another width
         self._restart()
 
@@ -100,10 +100,10 @@ class WindowSearch:
 
     @property
     def growth(self) -> float:
-        """Calls that the window may grow by with each answer: fewer once a limit was latest.
+        """Calls that the window may grow by with each answer: half as many once a wider window was hardly faster.
 
-        It at most doubles with each round, and not with each round trip: the second round shows a server of few slots,
-        and more calls would only queue until then.
+        At first the window at most doubles with each round, and not with each round trip: the second round shows a
+        server of few slots, and more calls would only queue until then.
         """
         if self.phase is not SearchPhase.RISING:
             return 0.0

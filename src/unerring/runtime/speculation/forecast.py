@@ -1,4 +1,4 @@
-"""Forecast the choices of open steps, and compute how much waste a further sample is worth.
+"""Forecast the choices of open steps, and compute how much risk of waste a sample asked ahead may have.
 
 Speculation asks steps from guessed states. A wrong forecast wastes samples; it never changes a result. All
 probabilities are learned from the run's own committed steps.
