@@ -17,10 +17,10 @@ from unerring.cli.figures.calibration_plots import (
     draw_calibration,
     edges_of,
     flags_of,
-    repeats_of,
     rates_of,
+    repeats_of,
 )
-from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration, VoterOnErrorStep, ErrorStep, VoterCount
+from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration, ErrorStep, VoterCount, VoterOnErrorStep
 from unerring.core.planning.estimates import IntervalEstimate, ensemble_estimate, voter_estimate
 from unerring.core.voting.sample import Usage
 from unerring.errors import InputError

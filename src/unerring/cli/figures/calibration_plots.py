@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unerring.adapters.output_file import write_whole
-from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration
-from unerring.core.planning.estimates import IntervalEstimate, binomial_tail, ensemble_estimate, voter_estimate
-from unerring.errors import InputError
 from unerring.cli.figures.svg import (
     BLUE,
     GREEN,
@@ -37,6 +34,9 @@ from unerring.cli.figures.svg import (
     svg_file,
 )
 from unerring.cli.text.report import printable
+from unerring.core.planning.calibration import LOGPROB_EDGES, Calibration
+from unerring.core.planning.estimates import IntervalEstimate, binomial_tail, ensemble_estimate, voter_estimate
+from unerring.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +126,9 @@ def repeats_of(calibration: Calibration) -> list[RepeatErrorRates]:
                 exactly = binomial_tail(wrong, later, chance) - binomial_tail(wrong + 1, later, chance)
                 scattered[_bin(wrong, later)] += steps * exactly
         if further:
-            rates.append(RepeatErrorRates(voter.name, tuple(counted[part] for part in range(SHARE_BINS)), tuple(scattered)))
+            rates.append(
+                RepeatErrorRates(voter.name, tuple(counted[part] for part in range(SHARE_BINS)), tuple(scattered))
+            )
     return rates
 
 
@@ -218,7 +220,9 @@ def draw_repeats(voters: Sequence[RepeatErrorRates]) -> "Figure | None":
         return None
     down = -(-len(voters) // MAX_PANELS_ACROSS)
     figure = blank(WIDTH, 0.9 + 2.3 * down)
-    panels = figure.subplots(down, min(MAX_PANELS_ACROSS, len(voters)), sharex=True, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(
+        down, min(MAX_PANELS_ACROSS, len(voters)), sharex=True, sharey=True, squeeze=False
+    ).ravel()
     starts = [part / SHARE_BINS for part in range(SHARE_BINS)]
     most = max(max(*one.counted, *one.scattered) for one in voters)
     for axes, one in zip(panels, voters, strict=False):

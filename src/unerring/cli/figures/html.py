@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.output_file import write_whole
+from unerring.api.journals.history import History, forked_from
+from unerring.cli.figures.html_doubtful import doubtful_part
+from unerring.cli.figures.run_plots import RunFigure, run_panels
+from unerring.cli.figures.svg import require_matplotlib
+from unerring.cli.figures.tree import tree_of
+from unerring.cli.text.report import amount, by_people, chance, printable, probability
 from unerring.core.reporting.report import report_of
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.summary import measured_p, speed_up
 from unerring.core.reporting.timeline import Timeline
 from unerring.errors import InputError
-from unerring.api.journals.history import History, forked_from
-from unerring.cli.figures.svg import require_matplotlib
-from unerring.cli.figures.html_doubtful import doubtful_part
-from unerring.cli.figures.run_plots import RunFigure, run_panels
-from unerring.cli.text.report import amount, by_people, chance, printable, probability
-from unerring.cli.figures.tree import tree_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MAX_TABLE_ROWS = 20  # of tallies or rounds
@@ -179,9 +179,7 @@ def _certificate(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> 
         heads = ("step", "tally", "margin", "rounds", "flagged", "wrong with probability")
         parts.append(table("Steps most at risk of being wrong", heads, rows, "rlrrrr"))
     elif certificate.get("certifiable"):
-        parts.append(
-            "<p>No step is more at risk than the others: every one was unanimous, without a red flag.</p>"
-        )
+        parts.append("<p>No step is more at risk than the others: every one was unanimous, without a red flag.</p>")
     assumptions = certificate.get("assumptions") or []
     if assumptions:
         lines = "".join(f"<li>{escaped(one)}</li>" for one in assumptions)
@@ -293,9 +291,8 @@ def _json(report: Mapping[str, Any]) -> str:
 
 
 def _figure(panel: RunFigure) -> str:
-    return (
-        f"<figure><h3>{escaped(panel.title)}</h3>{panel.svg or ''}<figcaption>{escaped(panel.caption)}</figcaption></figure>"
-    )
+    caption = f"<figcaption>{escaped(panel.caption)}</figcaption>"
+    return f"<figure><h3>{escaped(panel.title)}</h3>{panel.svg or ''}{caption}</figure>"
 
 
 def table(name: str, heads: Sequence[str], rows: Iterable[Sequence[str]], sides: str) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from unerring.core.reporting.summary import counted, printable
 from unerring.cli.text.doubtful import headline, not_kept, reason_text, shown_steps
+from unerring.core.reporting.summary import counted, printable
 
 
 def doubtful_part(report: Mapping[str, Any]) -> str:
@@ -26,9 +26,14 @@ def _step(step: Mapping[str, Any]) -> str:
     return (
         f'<section class="doubt"><h3>Step {step["step"]:,}: {_inline(headline(step))}</h3>'
         + "".join(
-            f"<p>Message from {_inline(one['role'])}, before the question:</p>{_block(one['content'])}" for one in step["messages"] or ()
+            f"<p>Message from {_inline(one['role'])}, before the question:</p>{_block(one['content'])}"
+            for one in step["messages"] or ()
         )
-        + (f"<p>{counted(step['more_messages'], 'message')} more before the question</p>" if step["more_messages"] else "")
+        + (
+            f"<p>{counted(step['more_messages'], 'message')} more before the question</p>"
+            if step["more_messages"]
+            else ""
+        )
         + "".join(f"<p>Asked{_which(number)}:</p>{_block(text)}" for number, text in enumerate(step["question"] or ()))
         + f"<dl>{''.join([*_answers(step), *_flagged(step)])}</dl></section>"
     )

@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unerring.core.certificate.expectations import expectations_from
-from unerring.core.planning.estimates import IntervalEstimate
-from unerring.core.planning.intervals import interval
-from unerring.core.reporting.timeline import Timeline
 from unerring.cli.figures.svg import (
     BLUE,
     GREY,
@@ -24,6 +20,10 @@ from unerring.cli.figures.svg import (
     shown,
     svg_part,
 )
+from unerring.core.certificate.expectations import expectations_from
+from unerring.core.planning.estimates import IntervalEstimate
+from unerring.core.planning.intervals import interval
+from unerring.core.reporting.timeline import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,7 +120,10 @@ def dissent_of(timeline: Timeline) -> list[DissentRate]:
         return []
     telling = MIN_WINDOW_DISSENTS * timeline.steps / timeline.dissents if timeline.dissents else timeline.steps
     least = min(max(MIN_WINDOW_STEPS, ceil(telling)), ceil(timeline.steps / MIN_WINDOWS))
-    return [DissentRate(one.first, one.steps, IntervalEstimate.of(one.dissents, one.steps)) for one in timeline.windows(least)]
+    return [
+        DissentRate(one.first, one.steps, IntervalEstimate.of(one.dissents, one.steps))
+        for one in timeline.windows(least)
+    ]
 
 
 def wrongs_of(report: Mapping[str, Any]) -> list[WrongVoteRates]:
@@ -234,10 +237,8 @@ def _undecided_panel(shares: list[float]) -> RunFigure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="rounds of samples", ylabel="share of steps")
 
-    caption = (
-        f"A straight line means that no step is much harder than the others. After {len(shares)} rounds every step was "
-        "decided."
-    )
+    straight = "A straight line means that no step is much harder than the others."
+    caption = f"{straight} After {len(shares)} rounds every step was decided."
     return RunFigure(title, _svg(draw, "undecided", title), caption)
 
 
@@ -247,7 +248,9 @@ def _dissent_panel(timeline: Timeline, planned: tuple[float, float] | None) -> R
     band = None if planned is None else tuple(100.0 * end for end in planned)
     words = "" if band is None else f" The plan expects {band[0]:.2g} % to {band[1]:.2g} % of the steps."
     if not rates or not timeline.dissents:
-        return RunFigure(title, None, f"{'No step had' if rates else 'No step is decided yet: none has'} dissent.{words}")
+        return RunFigure(
+            title, None, f"{'No step had' if rates else 'No step is decided yet: none has'} dissent.{words}"
+        )
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()

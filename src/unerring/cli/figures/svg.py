@@ -13,9 +13,9 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from unerring.cli.text.report import printable
 from unerring.core.planning.estimates import IntervalEstimate
 from unerring.errors import InputError
-from unerring.cli.text.report import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from unerring.api.journals import history as reading
-from unerring.core.tree import TreeNode, Tree, tree_so_far
+from unerring.cli.text.report import printable
+from unerring.core.tree import Tree, TreeNode, tree_so_far
 from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError
 from unerring.processes import SHIPPED, Solve
-from unerring.cli.text.report import printable
 
 MAX_PROBLEM_CHARS = 60
 

@@ -1,0 +1,1 @@
+"""Reports as pages and pictures; matplotlib, an extra, is imported when one is drawn."""
