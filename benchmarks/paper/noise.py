@@ -38,7 +38,8 @@ async def _races(p: float, k: int, steps: int) -> Counter[int]:
         race: Race[str] = Race(AheadBy(k))
         while missing := race.missing():
             samples = await sampler.sample("", Settings(1.0, 1, 0, step, race.votes), missing)
-            race.tell_all(sample.text for sample in samples)
+            for sample in samples:
+                race.tell(sample.text)
         counts[race.votes] += 1
     return counts
 

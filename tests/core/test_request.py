@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from replay import replay
 from unerring import InputError, Policy, Request, Settings, Subtask
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Opened
-from unerring.core.journal.state import replay
 from unerring.core.request import request_from
 from unerring.core.voting.sample import Message
 

@@ -22,7 +22,6 @@ from unerring.core.voting.odds import (
     log_odds,
     loss_probability,
     loss_probability_of,
-    win_probability,
 )
 from unerring.core.voting.race import AheadBy, Race, Won
 from unerring.errors import InputError, NoKCanHelp
@@ -32,6 +31,11 @@ LAW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthChe
 GRID = (0.5001, 0.51, 0.6429, 0.9, 0.9642, 0.996, 0.9999, 0.9999999)
 LOSING = (0.0001, 0.3, 0.4999)
 MILLION = 2**20 - 1
+
+
+def win_probability(p: float, k: int, m: int = 1) -> float:
+    """The probability that the right choice wins (paper, equation 9 for m = 1), precise where it is tiny."""
+    return loss_probability_of(-k * log_odds(p, m))
 
 
 @cache
@@ -326,7 +330,7 @@ def test_the_edges_of_p_are_plain_numbers():
 @each("p", [-1e-9, 1.000001, float("nan"), inf])
 def test_what_is_no_probability_is_refused(p):
     """A p outside [0, 1] is an error of input everywhere."""
-    for asked in (log_odds, lambda p: win_probability(p, 3), lambda p: k_min(p, 10, 0.9)):
+    for asked in (log_odds, lambda p: loss_probability(p, 3), lambda p: k_min(p, 10, 0.9)):
         with pytest.raises(InputError, match="p is a probability"):
             asked(p)
 
@@ -342,7 +346,7 @@ def test_a_target_that_is_never_or_always_is_refused(target):
 def test_margins_and_subtasks_are_at_least_one(k, m):
     """A k or an m below 1 are errors of input."""
     with pytest.raises(InputError, match="at least 1"):
-        win_probability(0.9, k, m)
+        loss_probability(0.9, k, m)
 
 
 def test_the_upper_estimate_refuses_a_margin_below_one():

@@ -21,6 +21,7 @@ from unerring.core.voting.race import (
     rule_named,
 )
 from unerring.core.voting.weights import VoterWeights, Weights
+from vote_lists import tell_all
 
 LAW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HEAVY = settings(LAW, max_examples=60)
@@ -131,7 +132,7 @@ def fewest_to_end(rule, cap, tally):
 def test_a_race_agrees_with_its_definition(rule, cap, votes):
     """On any list of votes a race ends as the definition says, at the same vote, with the same winner."""
     race = Race(rule, cap)
-    race.tell_all(votes)
+    tell_all(race, votes)
     assert outcome(race) == outcome_by_definition(rule, cap, votes)
 
 
@@ -154,7 +155,7 @@ def test_how_votes_are_batched_never_changes_the_verdict(rule, cap, votes, sizes
         single.tell(vote)
     start = 0
     for size in [*sizes, len(votes)]:
-        batched.tell_all(votes[start : start + size])
+        tell_all(batched, votes[start : start + size])
         start += size
     assert (batched.verdict, batched.tally) == (single.verdict, single.tally)
 
@@ -193,7 +194,7 @@ def test_renaming_candidates_only_renames_the_winner(rule, cap, votes, names):
 def test_missing_is_the_fewest_further_votes_that_could_end_the_race(rule, cap, votes):
     """`missing()` equals the shortest continuation, of all there are, after which the race is over."""
     race = Race(rule, cap)
-    race.tell_all(votes)
+    tell_all(race, votes)
     if isinstance(race.verdict, Continue):
         assert race.missing() == fewest_to_end(rule, cap, race.tally)
     else:
@@ -219,8 +220,8 @@ def test_insertion_order_never_decides(rule, earlier, last, seed):
     shuffled = list(earlier)
     random.Random(seed).shuffle(shuffled)
     race, other = Race(rule, 11), Race(rule, 11)
-    race.tell_all(earlier)
-    other.tell_all(shuffled)
+    tell_all(race, earlier)
+    tell_all(other, shuffled)
     if isinstance(race.verdict, Continue) and isinstance(other.verdict, Continue):
         assert race.tell(last) == other.tell(last)
 
@@ -242,10 +243,10 @@ def test_ties_never_decide(rule, cap, votes):
 def test_a_race_that_is_over_counts_no_more_votes(rule, cap, votes, later):
     """After the end neither verdict nor tally changes, whatever is counted."""
     race = Race(rule, cap)
-    race.tell_all([*votes, *"aaaaaaaaaaaa"])
+    tell_all(race, [*votes, *"aaaaaaaaaaaa"])
     verdict, tally = race.verdict, Counter(race.tally)
     assert not isinstance(verdict, Continue)
-    race.tell_all(later)
+    tell_all(race, later)
     assert (race.verdict, race.tally) == (verdict, tally)
 
 
@@ -254,8 +255,8 @@ def test_a_race_that_is_over_counts_no_more_votes(rule, cap, votes, later):
 def test_a_higher_cap_never_changes_a_winner(rule, cap, votes):
     """A race won under a cap is won by the same candidate at the same vote under any higher one."""
     capped, free = Race(rule, cap), Race(rule)
-    capped.tell_all(votes)
-    free.tell_all(votes)
+    tell_all(capped, votes)
+    tell_all(free, votes)
     if isinstance(capped.verdict, Won):
         assert outcome(free) == outcome(capped)
 
@@ -272,8 +273,8 @@ def test_a_rule_is_read_back_from_its_name(rule):
 def test_scattering_the_wrong_votes_never_takes_a_win_from_the_right_choice(k, votes):
     """Where the right choice beats all wrong votes pooled, it beats them apart, and no later."""
     pooled, split = Race(AheadBy(k)), Race(AheadBy(k))
-    pooled.tell_all("R" if vote == "R" else "W" for vote in votes)
-    split.tell_all(votes)
+    tell_all(pooled, ["R" if vote == "R" else "W" for vote in votes])
+    tell_all(split, votes)
     if pooled.verdict == Won("R"):
         assert split.verdict == Won("R")
         assert split.votes <= pooled.votes

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from replay_runs import START, VOTERS, after, call_of, outcomes, policies, runs, snapshot
 
+from replay import replay
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import (
     DRAFT_SLOT,
@@ -26,7 +27,7 @@ from unerring.core.journal.entries import (
 )
 from unerring.core.journal.review_entries import Redrawn, Rejudged
 from unerring.core.journal.spend import Charge
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import LogOdds, Race, Undecided, Won

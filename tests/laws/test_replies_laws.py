@@ -9,6 +9,7 @@ from replay_runs import call_of
 from unerring.core.voting.policy import Policy, policy_from
 from unerring.core.voting.race import AheadBy, Continue, FirstTo, Majority, Race, Won
 from unerring.core.voting.step import OpenStep
+from vote_lists import tell_all
 
 LAW = settings(max_examples=300, deadline=None)
 RULES = st.one_of(
@@ -65,7 +66,7 @@ def test_where_one_reply_is_enough_a_step_is_the_race_over_its_samples(policy, c
     """As it was before there was such a rule, and as journals of then are replayed."""
     step, _, said = decided(policy, chance, chance)
     race = Race(policy.rule, policy.vote_cap)
-    race.tell_all(said[slot] for slot in sorted(said) if said[slot] is not None)
+    tell_all(race, [said[slot] for slot in sorted(said) if said[slot] is not None])
     assert race.tally == {step.choice(candidate): votes for candidate, votes in step.race.tally.items()}
 
 

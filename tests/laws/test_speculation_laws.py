@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from mazes import Guessing, Maze, Mine, Rows
 
 from contents import contents_of
+from replay import replay
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Finished, Opened, Resumed
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority

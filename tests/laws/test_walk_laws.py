@@ -19,8 +19,9 @@ from scipy.stats import binom
 
 from tables import each
 from unerring.core.planning.walk import closed_form_race, walk_race
-from unerring.core.voting.odds import expected_votes, loss_probability, win_probability
+from unerring.core.voting.odds import expected_votes, loss_probability
 from unerring.core.voting.race import AheadBy, Race, Won
+from vote_lists import tell_all
 
 GRID = (0.5001, 0.51, 0.6429, 0.9, 0.9642, 0.9978, 0.9999, 0.9999999)
 EVERY_K = tuple(range(1, 41))
@@ -214,7 +215,7 @@ def test_the_packages_own_races_come_out_as_computed(ps, k):
     assert binom.sf(wins - 1, n, 1.0 - exact.wrong) > ALARM / 2
     assert abs(mean - exact.votes) <= 4.9 * sqrt((exact.votes_squared - exact.votes**2) / n)
     if len(ps) == 1:
-        assert exact.wrong == pytest.approx(1.0 - win_probability(ps[0], k))
+        assert exact.wrong == pytest.approx(loss_probability(ps[0], k))
 
 
 @each(("p", "k"), [(0.5001, 2), (0.6, 3), (0.8, 2), (0.9, 1)])
@@ -226,7 +227,7 @@ def test_the_right_choice_wins_at_least_as_often_against_two_wrong_ones(p, k, fi
     """
     n = 3000
     wins, _ = simulated(k, [(p, (1.0 - p) * first, (1.0 - p) * (1.0 - first))], n, 21)
-    assert binom.cdf(wins, n, win_probability(p, k)) > ALARM
+    assert binom.cdf(wins, n, 1.0 - loss_probability(p, k)) > ALARM
 
 
 def tallied(k, shares, longest):
@@ -252,7 +253,7 @@ def test_a_race_of_three_is_what_its_tallies_say(k, shares):
     """Over all 3^8 orders of eight votes, `Race` elects each candidate as probably as an account of tallies says."""
     chances = [0.0] * 4
     for votes in product(range(3), repeat=8):
-        verdict = Race(AheadBy(k)).tell_all(votes)
+        verdict = tell_all(Race(AheadBy(k)), votes)
         chances[verdict.choice if isinstance(verdict, Won) else 3] += prod(shares[one] for one in votes)
     assert chances == pytest.approx(tallied(k, shares, 8))
 

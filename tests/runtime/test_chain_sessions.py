@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from chain_runs import K1, K2, Answers, Words, resume, run
 from contents import contents_of
+from replay import replay
 from unerring.core.journal.codec import decode, encode
 from unerring.core.journal.entries import Committed, Finished, Intent, Opened, Resumed, digest_of
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy

@@ -5,9 +5,9 @@ import asyncio
 
 from chain_runs import K2, K3, Words, arun
 from metered import Bill, Metered
+from replay import replay
 from tables import each
 from unerring.core.journal.entries import Finished, Paused
-from unerring.core.journal.state import replay
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling

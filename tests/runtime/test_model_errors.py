@@ -9,10 +9,10 @@ import pytest
 
 import unerring
 from chain_runs import K1, Words, arun, opening, run
+from replay import replay
 from unerring.adapters.function import FunctionSampler
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Cancelled, Failed, Intent, Replies
-from unerring.core.journal.state import replay
 from unerring.core.user_code import WrongReturn
 from unerring.core.voting.policy import Policy
 from unerring.errors import ProviderGone

@@ -7,6 +7,7 @@ import pytest
 
 from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
 from pilots import Places, blank, counted, one_line, piloted
+from replay import replay
 from unerring import InputError, Policy, Sample, Usage
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.budget import Budget
@@ -14,7 +15,6 @@ from unerring.api.calibration_files import read_calibration
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Intent, Opened, Replies, Resumed
 from unerring.core.journal.spend import SpendLimits
-from unerring.core.journal.state import replay
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.planning.costs import Price
 from unerring.errors import BudgetSpent, VotesCopied

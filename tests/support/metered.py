@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 from random import Random
 
+from replay import replay
 from unerring.core.journal.entries import Resumed
 from unerring.core.journal.spend import Charge, Tariff
-from unerring.core.journal.state import replay
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import BudgetSpent, FailureKind, ProviderBusy
 from unerring.runtime.config import Patience

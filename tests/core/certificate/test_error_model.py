@@ -19,16 +19,24 @@ from unerring.core.certificate.error_model import (
     PatternEvidence,
     likelihoods_of,
     scatter_likelihoods,
-    wrong_probability,
 )
 from unerring.core.certificate.fit import fit_error_model, poisson_quantile, pooled_evidence
-from unerring.core.certificate.vote_patterns import VoterTally
-from unerring.core.voting.odds import loss_probability
+from unerring.core.certificate.vote_patterns import VoterTally, cast_votes
+from unerring.core.voting.odds import loss_probability, loss_probability_of
 
 LAW = settings(max_examples=150, deadline=None)
 votes = st.integers(0, 60)
 means = st.floats(1e-9, 0.5)
 repeats = st.floats(1e-9, 0.98)
+
+
+def wrong_probability(pattern, erring):
+    """The chance that a step was decided wrongly, given its votes and how voters err."""
+    winner, runner_up = scatter_likelihoods(*cast_votes(pattern), erring.scatter)
+    for if_winner, if_runner_up in likelihoods_of(pattern, erring):
+        winner += if_winner
+        runner_up += if_runner_up
+    return loss_probability_of(winner - runner_up)
 
 
 @st.composite

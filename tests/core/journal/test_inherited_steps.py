@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from replay import replay
 from tables import each
 from unerring.core.journal.entries import Inherited, Opened, Voter
 from unerring.core.journal.review_entries import Rejudged
-from unerring.core.journal.state import MisplacedEntry, replay
+from unerring.core.journal.state import MisplacedEntry
 from unerring.core.voting.policy import Policy
 
 OPENED = Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", None, "test", 0.0)

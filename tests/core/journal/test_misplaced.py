@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from replay import replay
 from tables import each
 from unerring.core.journal.call_totals import MAX_SAMPLES_PER_CALL
 from unerring.core.journal.entries import (
@@ -19,7 +20,7 @@ from unerring.core.journal.entries import (
     Resumed,
     Voter,
 )
-from unerring.core.journal.state import MisplacedEntry, RunState, replay
+from unerring.core.journal.state import MisplacedEntry, RunState
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Undecided, Won
 from unerring.core.voting.redflag import FlagKind

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from replay import replay
 from unerring.core.certificate.certificate import WARN_NO_VOTES, WARN_SINGLE_VOTES
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Intent, Opened, Resumed
 from unerring.core.journal.review_entries import Redrawn, Ruled
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import MAX_RULED, RunSeries
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Continue, LogOdds, Majority, Undecided, Won

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from replay import replay
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import (
     DRAFT_SLOT,
@@ -17,7 +18,7 @@ from unerring.core.journal.entries import (
     Resumed,
     Voter,
 )
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import MAX_HARDEST, RunSeries, report_of, status_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy

@@ -2,9 +2,10 @@
 
 import pytest
 
+from replay import replay
 from tables import each
 from unerring.core.journal.entries import Committed, Replies
-from unerring.core.journal.state import MisplacedEntry, replay
+from unerring.core.journal.state import MisplacedEntry
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.odds import chain_probability, k_min
@@ -13,6 +14,7 @@ from unerring.core.voting.race import AheadBy, Continue, FirstTo, Majority, Race
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.sample import Sample
 from unerring.errors import NoKCanHelp
+from vote_lists import tell_all
 
 FLAG = FlagKind.MALFORMED
 
@@ -29,9 +31,9 @@ def test_unanimous_votes_win_at_exactly_k(k):
 def test_a_margin_of_5_never_accepts_3_to_2():
     """The k of a race is a margin, not a number of votes: 3-2 is open under k = 5, and so is every lead below 5."""
     race = Race(AheadBy(5))
-    race.tell_all("aabba")
+    tell_all(race, "aabba")
     assert race.verdict == Continue(4)
-    race.tell_all("aaa")
+    tell_all(race, "aaa")
     assert (race.margin, race.verdict) == (4, Continue(1))
     assert race.tell("a") == Won("a")
 
@@ -40,7 +42,7 @@ def test_a_margin_of_5_never_accepts_3_to_2():
 def test_a_win_in_the_last_permitted_vote_counts(rule, cap):
     """The vote that meets the cap may still win."""
     race = Race(rule, cap)
-    race.tell_all("baa")
+    tell_all(race, "baa")
     assert isinstance(race.verdict, Continue)
     assert race.tell("a") == Won("a")
     assert race.votes == 4
@@ -81,7 +83,7 @@ def test_the_order_of_json_keys_does_not_split_votes():
 def test_true_is_not_1():
     """Answers true, 1 and "1" are three candidates, in a list too."""
     race = Race(AheadBy(2))
-    race.tell_all(canonical(answer) for answer in (True, 1, "1", [True], [1]))
+    tell_all(race, map(canonical, (True, 1, "1", [True], [1])))
     assert sorted(race.tally.values()) == [1, 1, 1, 1, 1]
 
 
@@ -112,7 +114,7 @@ def test_all_flagged_never_elects_candidate_0(script):
 def test_an_undecided_race_never_returns_an_answer(rule):
     """At the cap the verdict has no choice, even where one candidate leads."""
     race = Race(rule, cap=7)
-    race.tell_all("aabbcca")
+    tell_all(race, "aabbcca")
     assert race.verdict == Undecided(7)
     assert not hasattr(race.verdict, "choice")
     assert race.missing() == 0
@@ -148,7 +150,7 @@ def test_ties_never_fall_to_the_first_candidate():
     race = Race(AheadBy(1), cap=1)
     assert race.tell("a") == Won("a")
     even = Race(AheadBy(2), cap=8)
-    even.tell_all("abababab")
+    tell_all(even, "abababab")
     assert even.verdict == Undecided(8)
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from chain_runs import K3, Watch, Words
 from metered import ENDLESS, TARIFF, Bill, Killed, Metered, one_life, require_within, until_its_end
+from replay import replay
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Opened, Resumed
 from unerring.core.journal.spend import Charge, SpendLimits
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import canonical
 from unerring.errors import BudgetSpent
 from unerring.runtime.config import Guards, RunConfig, Speculation

@@ -3,10 +3,11 @@
 import pytest
 
 from chain_runs import K1, Words, opening
+from replay import replay
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.core.journal.entries import Paused, Replies, Reply, Voter
-from unerring.core.journal.state import RunState, replay
+from unerring.core.journal.state import RunState
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.calls.token_counts import with_possible_counts

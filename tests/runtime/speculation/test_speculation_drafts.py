@@ -8,8 +8,8 @@ import pytest
 
 import unerring
 from chain_runs import K3, Words, resume
+from replay import replay
 from unerring.core.journal.entries import DRAFT_SLOT, Cancelled, Drafted, Failed, Intent, Replies
-from unerring.core.journal.state import replay
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.sample import Usage
 from unerring.errors import ProviderBusy, ProviderDown

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from chain_runs import K3, Words, arun, resume, run
+from replay import replay
 from unerring.core.journal.entries import Replies
-from unerring.core.journal.state import replay
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.sample import Usage

@@ -114,15 +114,6 @@ def _ewens(agreed: int, other: int, theta: float) -> float:
     return (1 + other) * log(theta) + lgamma(agreed) + lgamma(theta) - lgamma(theta + agreed + other)
 
 
-def wrong_probability(pattern: Pattern, erring: ErrorModel) -> float:
-    """The probability that a step was decided wrongly, given its votes and how voters err."""
-    winner, runner_up = scatter_likelihoods(*cast_votes(pattern), erring.scatter)
-    for if_winner, if_runner_up in likelihoods_of(pattern, erring):
-        winner += if_winner
-        runner_up += if_runner_up
-    return loss_probability_of(winner - runner_up)
-
-
 @dataclass(frozen=True, slots=True)
 class WrongStepOutlook:
     """The expected number of wrong steps of a run, and the probability that there is none."""

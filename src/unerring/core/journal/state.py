@@ -6,7 +6,6 @@ decide as the run did.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 
 from unerring.core.journal.call_totals import CallTotals
@@ -387,11 +386,3 @@ class RunState:
         wasted = sum(step.samples for number in steps for step in self.open.pop(number, {}).values())
         self.wasted += wasted
         return wasted
-
-
-def replay(entries: Iterable[Entry]) -> RunState:
-    """The state of a run after these entries."""
-    state = RunState()
-    for entry in entries:
-        state.apply(entry)
-    return state

@@ -39,17 +39,11 @@ def log_odds(p: float, m: int = 1) -> float:
     return m * log(p) - log(-expm1(m * log(p)))
 
 
-def win_probability(p: float, k: int, m: int = 1) -> float:
-    """Probability that the right choice wins: 1 / (1 + ((1-p^m)/p^m)^k)  (paper, equation 9 for m = 1).
-
-    Valid for any p; at p = 1/2 it is 1/2 for every k.
-    """
-    _check(p, k, m)
-    return 1.0 - loss_probability(p, k, m) if log_odds(p, m) >= 0.0 else loss_probability_of(-k * log_odds(p, m))
-
-
 def loss_probability(p: float, k: int, m: int = 1) -> float:
-    """Probability that a wrong choice wins, 1 - `win_probability`; precise where it is tiny."""
+    """Probability that a wrong choice wins: 1 / (1 + (p^m/(1-p^m))^k), precise where it is tiny.
+
+    It is 1 minus the paper's equation 9 (for m = 1). Valid for any p; at p = 1/2 it is 1/2 for every k.
+    """
     _check(p, k, m)
     return loss_probability_of(k * log_odds(p, m))
 
@@ -62,8 +56,8 @@ def loss_probability_of(weight: float) -> float:
 def expected_votes(p: float, k: int, m: int = 1) -> float:
     """Exact mean number of votes of a race between two candidates: k (2P - 1) / (2q - 1), with q = p^m.
 
-    P is `win_probability`. At q = 1/2 the limit is k^2. Where wrong votes scatter over several candidates the mean
-    may be somewhat above this, but never above `expected_votes_upper`, which plans should use.
+    P is the probability that the right choice wins. At q = 1/2 the limit is k^2. Where wrong votes scatter over
+    several candidates the mean may be somewhat above this, but never above `expected_votes_upper`, which plans use.
     """
     _check(p, k, m)
     if m > 1:

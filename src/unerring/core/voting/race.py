@@ -11,7 +11,7 @@ nor the order in which candidates first appeared do. A race that reaches its cap
 elected in its place.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, Protocol, TypeVar
@@ -236,12 +236,6 @@ class Race(Generic[C]):
             self.tally[choice] = before + 1
             self.votes += 1
             self._judge()
-        return self.verdict
-
-    def tell_all(self, choices: Iterable[C]) -> Continue | Won[C] | Undecided:
-        """Count votes of weight 1 in order, until the race ends."""
-        for choice in choices:
-            self.tell(choice)
         return self.verdict
 
     def reopen(self) -> None:
