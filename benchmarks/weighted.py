@@ -18,8 +18,8 @@ from common import Row, give_out, parser_for
 from unerring.api.calibration_files import shipped_calibration
 from unerring.api.planning import Target
 from unerring.core.planning.assumptions import measured_assumptions
+from unerring.core.planning.measured_weights import weights_of
 from unerring.core.planning.races import PlannedJob, expected_races
-from unerring.core.planning.signals import weights_of
 from unerring.core.voting.race import AheadBy, LogOdds
 
 RULES = ("ahead-by", "log-odds")
@@ -55,7 +55,7 @@ def a_million(threshold: float, k: int) -> dict[str, dict[str, float]]:
     calibration = shipped_calibration("embedded")
     assert calibration is not None
     assumed, job = measured_assumptions(calibration), PlannedJob(2**20 - 1)
-    rules = (AheadBy(k), LogOdds(threshold, weights_of(assumed.voters, assumed.signals)))
+    rules = (AheadBy(k), LogOdds(threshold, weights_of(assumed.voters, assumed.voter_bins)))
     races = [expected_races(assumed, rule, job) for rule in rules]
     return {one.rule.name: {"votes": one.votes, "success": one.success(job)} for one in races}
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import each
-from unerring.core.planning.signals import LogprobBins
+from unerring.core.planning.measured_weights import LogprobBins
 from unerring.core.planning.spread import StepKind
 from unerring.core.planning.walk import closed_form_race
 from unerring.core.planning.weighted_race import GRID_POINTS_PER_NAT, MAX_WEIGHTED_VOTES, equal_weights, weighted_race
@@ -30,19 +30,19 @@ class Walked:
     votes: float
 
 
-def walked(signals, kind, threshold, most, least=1e-14):
+def walked(voter_bins, kind, threshold, most, least=1e-14):
     """Walk races vote by vote: courses differ by the lead of the right choice and by what each voter said."""
-    edges = EDGES[: len(signals[0].right) - 1]
-    names = [f"voter {number}" for number in range(len(signals))]
-    rule = LogOdds(threshold, Weights(edges, tuple(zip(names, (one.weights for one in signals), strict=True))))
+    edges = EDGES[: len(voter_bins[0].right) - 1]
+    names = [f"voter {number}" for number in range(len(voter_bins))]
+    rule = LogOdds(threshold, Weights(edges, tuple(zip(names, (one.weights for one in voter_bins), strict=True))))
     open_, lost, dissent, votes, number = {(0, (), ()): 1.0}, 0.0, 0.0, 0.0, 0
     while (still := sum(open_.values())) > 1e-12 and number < most:
         votes += still
-        voter, after = number % len(signals), defaultdict(float)
+        voter, after = number % len(voter_bins), defaultdict(float)
         right, wrong = kind.turns[voter]
         for (lead, said, heard), chance in open_.items():
             after[lead, said, heard] += chance * (1.0 - right - wrong)
-            for candidate, share, falls in ((1, right, signals[voter].right), (0, wrong, signals[voter].wrong)):
+            for candidate, share, falls in ((1, right, voter_bins[voter].right), (0, wrong, voter_bins[voter].wrong)):
                 for place, part in enumerate(falls):
                     course = chance * share * part
                     if course <= least:
@@ -60,8 +60,8 @@ def walked(signals, kind, threshold, most, least=1e-14):
     return Walked(lost, still, dissent + sum(share for (*_, heard), share in open_.items() if len(heard) > 1), votes)
 
 
-def foreseen(signals, kind, threshold):
-    return weighted_race(kind, 1e-9, signals, round(threshold * GRID_POINTS_PER_NAT))
+def foreseen(voter_bins, kind, threshold):
+    return weighted_race(kind, 1e-9, voter_bins, round(threshold * GRID_POINTS_PER_NAT))
 
 
 shares = st.floats(0.01, 1.0)
@@ -69,7 +69,7 @@ shares = st.floats(0.01, 1.0)
 
 @st.composite
 def voters(draw, bins):
-    """A voter's signals: any chances of its votes to fall into the bins, and any weights that make sense."""
+    """A voter's bins: any chances of its votes to fall into the bins, and any weights that make sense."""
     right, wrong = (draw(st.lists(shares, min_size=bins, max_size=bins)) for _ in range(2))
     weights = tuple(sorted(draw(st.lists(st.integers(0, 6000), min_size=bins, max_size=bins))))
     again = draw(st.integers(0, max(weights)))
@@ -80,22 +80,22 @@ def voters(draw, bins):
 @st.composite
 def races(draw):
     count, bins = draw(st.integers(1, 2)), draw(st.integers(1, 3))
-    signals = tuple(draw(voters(bins)) for _ in range(count))
+    voter_bins = tuple(draw(voters(bins)) for _ in range(count))
     wrong = tuple(draw(st.sampled_from([1e-6, 0.001, 0.03, 0.2, 0.45])) for _ in range(count))
     mute = draw(st.sampled_from([(), tuple(draw(st.sampled_from([0.0, 0.3])) for _ in range(count))]))
-    return signals, StepKind(1.0, wrong, mute)
+    return voter_bins, StepKind(1.0, wrong, mute)
 
 
 @settings(max_examples=60, deadline=None)
 @given(races(), st.integers(1, 160))
 def test_no_more_races_fail_than_a_plan_foresees(race, lead):
     """Whatever votes weigh, and however rarely they are right: what is foreseen is no less than what comes."""
-    signals, kind = race
-    if max(max(one.weights.bins) for one in signals) == 0 or equal_weights(signals):
+    voter_bins, kind = race
+    if max(max(one.weights.bins) for one in voter_bins) == 0 or equal_weights(voter_bins):
         return
-    found = foreseen(signals, kind, lead / GRID_POINTS_PER_NAT)
+    found = foreseen(voter_bins, kind, lead / GRID_POINTS_PER_NAT)
     exact = walked(
-        signals, kind, lead / GRID_POINTS_PER_NAT, most=MAX_WEIGHTED_VOTES, least=1e-9
+        voter_bins, kind, lead / GRID_POINTS_PER_NAT, most=MAX_WEIGHTED_VOTES, least=1e-9
     )  # what is left out there is not counted
     assert exact.lost + exact.still <= found.failed + 1e-9
     assert 0.0 <= found.unanimous <= 1.0
@@ -120,13 +120,13 @@ CASES = {
 
 
 @each("threshold", [3.0, 6.0, 10.0])
-@each(("signals", "wrong"), CASES.values(), ids=CASES)
-def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
+@each(("voter_bins", "wrong"), CASES.values(), ids=CASES)
+def test_what_is_foreseen_comes_near_what_comes(voter_bins, wrong, threshold):
     """Votes to 5 %, failures within a factor of two, and never fewer than there are."""
     kind = StepKind(1.0, wrong)
     found, exact = (
-        foreseen(signals, kind, threshold),
-        walked(signals, kind, threshold, MAX_WEIGHTED_VOTES, least=1e-13),
+        foreseen(voter_bins, kind, threshold),
+        walked(voter_bins, kind, threshold, MAX_WEIGHTED_VOTES, least=1e-13),
     )
     assert exact.lost + exact.still <= found.failed <= 2.0 * (exact.lost + exact.still) + 1e-6
     assert exact.votes == pytest.approx(found.votes, rel=0.05)
@@ -135,12 +135,12 @@ def test_what_is_foreseen_comes_near_what_comes(signals, wrong, threshold):
 
 def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
     """Where all votes weigh the same, walked races are those of a margin."""
-    signals = [LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 2000))]
-    exact, margin = walked(signals, StepKind(1.0, (0.1,)), 7.9, 200), closed_form_race(0.9, 4)
-    assert equal_weights(signals)
+    voter_bins = [LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 2000))]
+    exact, margin = walked(voter_bins, StepKind(1.0, (0.1,)), 7.9, 200), closed_form_race(0.9, 4)
+    assert equal_weights(voter_bins)
     assert (exact.lost, exact.votes) == pytest.approx((margin.wrong, margin.votes), rel=1e-6)
     assert not equal_weights([LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 1000))])
-    assert not equal_weights([*signals, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
+    assert not equal_weights([*voter_bins, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
 
 
 def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
@@ -154,7 +154,7 @@ def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
 
 def test_a_voter_that_is_mute_at_first_is_heard_later():
     """A flagged turn leaves a voter what it had to say."""
-    signals = [measured(0.01, 0.2, 0.01, 1)] * 2
-    spoken, mute = (foreseen(signals, StepKind(1.0, (0.01, 0.01), mute), 8.0) for mute in ((), (0.5, 0.5)))
+    voter_bins = [measured(0.01, 0.2, 0.01, 1)] * 2
+    spoken, mute = (foreseen(voter_bins, StepKind(1.0, (0.01, 0.01), mute), 8.0) for mute in ((), (0.5, 0.5)))
     assert mute.failed == pytest.approx(spoken.failed, rel=0.25)
     assert mute.votes > 1.5 * spoken.votes

@@ -25,7 +25,7 @@ from unerring.core.certificate.certificate import (
     MIN_FIRST_VOTES,
 )
 from unerring.core.certificate.weighted_margins import DOUBTFUL_PROBABILITY, WeightedMargins
-from unerring.core.planning.signals import measured_signals, weights_of
+from unerring.core.planning.measured_weights import measured_bins, weights_of
 from unerring.core.voting.odds import loss_probability_of
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import LogOdds, Won
@@ -258,7 +258,7 @@ def test_votes_that_count_alike_are_not_judged_by_leads(script):
 def test_a_voter_that_is_mostly_wrong_weighs_nothing():
     """Its rates make weights like any other's: it is heard, and moves nothing."""
     calibration = simulated(lambda _: [0.8, 0.01], 2000, Random(1), voters=2)
-    poor, good = (one.weights for one in measured_signals(calibration))
+    poor, good = (one.weights for one in measured_bins(calibration))
     assert max(poor.bins) == 0 == poor.again
     assert min(good.bins) > 3000
 
@@ -287,7 +287,7 @@ VOTERS = [Voter(HANOI, "one", 0.99), Voter(HANOI, "two", 0.99), Voter(HANOI, "th
 def options():
     """How a weighed run is decided by what was measured of its voters."""
     calibration = calibrate(HANOI, VOTERS, samples=3000, seed=3)
-    weights = weights_of([voter.name for voter in calibration.voters], measured_signals(calibration))
+    weights = weights_of([voter.name for voter in calibration.voters], measured_bins(calibration))
     return Options(policy=Policy(LogOdds(8.0, weights)))
 
 

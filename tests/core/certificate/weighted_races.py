@@ -10,7 +10,7 @@ from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Reply
 from unerring.core.planning.calibration import REPEAT_VOTES, Calibration, PilotSample, PilotStep, VoterCount
-from unerring.core.planning.signals import measured_signals, weights_of
+from unerring.core.planning.measured_weights import measured_bins, weights_of
 from unerring.core.voting.race import LogOdds, Race, Won
 from unerring.core.voting.sample import Finish, Usage
 from unerring.core.voting.weights import StepWeights
@@ -81,7 +81,7 @@ def lists(votes):
 
 def weights_from_a_pilot(draw, world, samples):
     calibration = pilot(draw, world, samples)
-    return weights_of([voter.name for voter in calibration.voters], measured_signals(calibration))
+    return weights_of([voter.name for voter in calibration.voters], measured_bins(calibration))
 
 
 def raced(draw, world, rule, steps) -> Iterator[tuple[DecidedStep, bool, int]]:

@@ -191,8 +191,8 @@ def test_the_rule_that_is_wished_for_is_the_plan():
         assert told["plan"]["rule"].startswith(rule)
         assert [one["rule"].split()[0] for one in told["rules"]] == [rule, *(one for one in RULES if one != rule)]
     with pytest.raises(NoKCanHelp, match="log-odds"):
-        plan_model(replace(MINI, signals=()), PlannedJob(MILLION), PlanRequest("log-odds"))
-    assert len(plan_model(replace(MINI, signals=()), PlannedJob(MILLION)).json["rules"]) == 1
+        plan_model(replace(MINI, voter_bins=()), PlannedJob(MILLION), PlanRequest("log-odds"))
+    assert len(plan_model(replace(MINI, voter_bins=()), PlannedJob(MILLION)).json["rules"]) == 1
 
 
 def test_models_are_ranked_by_what_the_whole_job_costs():

@@ -207,7 +207,7 @@ def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
 
 @each("p", [0.9, 0.9642, 0.9978, 1.0])
 def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
-    """Without signals the threshold is met by exactly as many votes as k."""
+    """Without log-probabilities the threshold is met by exactly as many votes as k."""
     job = PlannedJob(MILLION)
     found, margin = weighted_plan(stated_assumptions(p), job), margin_plan(stated_assumptions(p), job)
     assert isinstance(found.rule, LogOdds)
@@ -261,7 +261,7 @@ def test_sure_votes_count_more_and_fewer_are_needed():
     assert weighed.votes < counted.votes - 0.5
 
 
-def lost(rule, signals, q, votes):
+def lost(rule, bins, q, votes):
     """The exact chance that a wrong choice wins within so many votes, where a voter is wrong with q.
 
     Courses are distinguished by the lead of the right choice and by what the voter has said.
@@ -271,7 +271,7 @@ def lost(rule, signals, q, votes):
         after = defaultdict(float)
         for (lead, said), chance in open_.items():
             for place, logprob in enumerate([-9.0, *LOGPROB_EDGES]):
-                for right, share in ((True, (1.0 - q) * signals.right[place]), (False, q * signals.wrong[place])):
+                for right, share in ((True, (1.0 - q) * bins.right[place]), (False, q * bins.wrong[place])):
                     weighing = StepWeights(rule.weights, dict(said))
                     weight = weighing.weigh("sim", logprob, int(right))
                     reached = lead + weight if right else lead - weight
@@ -289,14 +289,14 @@ def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
     found = weighted_plan(assumed, job)
     assert found.error <= job.error
     kinds = [(kind.share, kind.wrong[0]) for kind in assumed.spread.kinds if kind.share > 1e-7]
-    error = sum(share * lost(found.rule, assumed.signals[0], q, 14) for share, q in kinds)
+    error = sum(share * lost(found.rule, assumed.voter_bins[0], q, 14) for share, q in kinds)
     assert 0.0 < error <= found.error
 
 
 def test_votes_that_weigh_nothing_make_no_plan():
-    """No threshold is planned for subtasks of several steps, without signals, or where no vote weighs anything."""
+    """No threshold is planned for subtasks of several steps, without bins, or where no vote weighs anything."""
     assert weighted_plan(stated_assumptions(0.9), PlannedJob(1000, m=2)) is None
-    assert weighted_plan(replace(stated_assumptions(0.9), signals=()), PlannedJob(1000)) is None
+    assert weighted_plan(replace(stated_assumptions(0.9), voter_bins=()), PlannedJob(1000)) is None
     assert weighted_plan(stated_assumptions(0.5), PlannedJob(1000)) is None
 
 

@@ -14,8 +14,8 @@ and with 97.5 % the true rate is below ln(40) mu. A step that is doubtful by its
 on both sides, is so however frequent errors are: each of these is a separate factor of P(none).
 
 Where it breaks. If a voter's errors scattered on all the steps that the pilot sampled again, all its votes count
-(`unerring.core.planning.signals`). If on some other steps it errs each time, it wins these by saying the same often
-enough, with margins like any other's. Of as many steps as the pilot sampled again, one may well be such a step.
+(`unerring.core.planning.measured_weights`). If on some other steps it errs each time, it wins these by saying the same
+often enough, with margins like any other's. Of as many steps as the pilot sampled again, one may well be such a step.
 """
 
 from collections.abc import Iterable

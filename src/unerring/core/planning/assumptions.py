@@ -20,7 +20,7 @@ from unerring.core.planning.estimates import (
     voter_estimate,
 )
 from unerring.core.planning.intervals import upper_bound
-from unerring.core.planning.signals import LogprobBins, measured_signals
+from unerring.core.planning.measured_weights import LogprobBins, measured_bins
 from unerring.core.planning.spread import (
     ErrorSpread,
     StepKind,
@@ -54,7 +54,7 @@ class Assumptions:
     latency: mean seconds of a call; None where it was not measured.
     at_once: the number of samples in flight when `latency` was measured; None if it holds for any number.
     pathological: the share of steps on which the most likely answer is wrong; None where it was not measured.
-    signals: by voter, how its votes fall into bins of log-probability.
+    voter_bins: by voter, how its votes fall into bins of log-probability.
     notes: what the plan relies on besides, a sentence each.
     """
 
@@ -69,7 +69,7 @@ class Assumptions:
     latency: float | None = None
     at_once: int | None = None
     pathological: IntervalEstimate | None = None
-    signals: tuple[LogprobBins, ...] = ()
+    voter_bins: tuple[LogprobBins, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,7 +104,7 @@ def stated_assumptions(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         latency=latency,
-        signals=(LogprobBins((1.0,), (1.0,), VoterWeights((vote,), vote)),),
+        voter_bins=(LogprobBins((1.0,), (1.0,), VoterWeights((vote,), vote)),),
     )
 
 
@@ -134,7 +134,7 @@ def measured_assumptions(calibration: Calibration, confidence: float = 0.95) -> 
         latency=calibration.latency,
         at_once=calibration.at_once,
         pathological=together.pathological,
-        signals=measured_signals(calibration),
+        voter_bins=measured_bins(calibration),
         notes=_notes(calibration),
     )
 

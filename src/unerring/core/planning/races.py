@@ -15,7 +15,7 @@ from math import ceil, exp, expm1, floor, log, log1p, sqrt
 
 from unerring.core.planning.assumptions import Assumptions
 from unerring.core.planning.intervals import bisect
-from unerring.core.planning.signals import weights_of
+from unerring.core.planning.measured_weights import weights_of
 from unerring.core.planning.spread import ErrorSpread, StepKind
 from unerring.core.planning.walk import RaceOutcome, closed_form_race, walk_race
 from unerring.core.planning.weighted_race import GRID_POINTS_PER_NAT, MAX_WEIGHTED_VOTES, equal_weights, weighted_race
@@ -122,9 +122,9 @@ def weighted_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces | None
     account for, first in large steps and then back in small ones, until too many races stay undecided, which become
     more as the threshold grows.
     """
-    if not assumed.signals or job.m > 1:
+    if not assumed.voter_bins or job.m > 1:
         return None
-    weights = weights_of(assumed.voters, assumed.signals)
+    weights = weights_of(assumed.voters, assumed.voter_bins)
     if not weights.heaviest:
         return None
     start, below = max(1.0, -odds.log_odds(min(job.error, 0.5)) * GRID_POINTS_PER_NAT), 0
@@ -168,9 +168,11 @@ def _race(assumed: Assumptions, rule: AheadBy | LogOdds, job: PlannedJob) -> Cal
     """A function of a kind of step and a negligible share: the outcome of a race there."""
     if isinstance(rule, AheadBy):
         return partial(_margin_race, k=rule.k, m=job.m)
-    if equal_weights(assumed.signals):
+    if equal_weights(assumed.voter_bins):
         return partial(_margin_race, k=rule.lacking(0, 0), m=1)
-    return partial(weighted_race, signals=assumed.signals, lead=floor(rule.threshold * GRID_POINTS_PER_NAT + 1e-6))
+    return partial(
+        weighted_race, voter_bins=assumed.voter_bins, lead=floor(rule.threshold * GRID_POINTS_PER_NAT + 1e-6)
+    )
 
 
 def dissent_band(assumed: Assumptions, races: ExpectedRaces, job: PlannedJob) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TypeAlias
 
-from unerring.core.planning.signals import LogprobBins
+from unerring.core.planning.measured_weights import LogprobBins
 from unerring.core.planning.spread import StepKind
 from unerring.core.planning.walk import RaceOutcome
 from unerring.core.voting.weights import VoterWeights
@@ -31,23 +31,23 @@ Vote: TypeAlias = tuple[
 ]  # memory after it, its side, what it adds to the lead, its probability
 
 
-def equal_weights(signals: Sequence[LogprobBins]) -> bool:
+def equal_weights(voter_bins: Sequence[LogprobBins]) -> bool:
     """Whether every vote has the same weight, first or further: a lead is then a margin of votes."""
-    weights = [one.weights for one in signals]
+    weights = [one.weights for one in voter_bins]
     bins = {weight for one in weights for weight in one.bins}
     return len(bins) == 1 and all(not one.again and one.repeat >= max(bins) for one in weights)
 
 
-def weighted_race(kind: StepKind, negligible: float, signals: Sequence[LogprobBins], lead: int) -> RaceOutcome:
+def weighted_race(kind: StepKind, negligible: float, voter_bins: Sequence[LogprobBins], lead: int) -> RaceOutcome:
     """The outcome of a race for a lead in log-odds (grid points) on steps of one kind."""
-    voters, ends = len(signals), all(one.weights.repeat == 0 for one in signals)
+    voters, ends = len(voter_bins), all(one.weights.repeat == 0 for one in voter_bins)
     open_: dict[Course, dict[int, float]] = {((NOT_VOTED,) * voters, 0): {0: 1.0}}
     turns, wrong = kind.turns, 0.0
     undecided = votes = squared = unanimous = 0.0
 
     @cache
     def votes_of(who: int, said: Memory) -> tuple[Vote, ...]:
-        return tuple(_votes(signals[who], turns[who], said))
+        return tuple(_votes(voter_bins[who], turns[who], said))
 
     for number in range(MAX_WEIGHTED_VOTES):
         still = sum(sum(places.values()) for places in open_.values())
@@ -95,15 +95,15 @@ def _alive(
     return alive, max(0.0, dropped)
 
 
-def _votes(signals: LogprobBins, turn: tuple[float, float], said: Memory) -> Iterator[Vote]:
+def _votes(bins: LogprobBins, turn: tuple[float, float], said: Memory) -> Iterator[Vote]:
     """The possible next votes of a voter on a step, also one that is mute."""
-    (right, wrong), weights = turn, signals.weights
+    (right, wrong), weights = turn, bins.weights
     if said == SETTLED:
-        yield from _cast(weights, signals.right, right, RIGHT_SIDE, weights.repeat)
-        yield from _cast(weights, signals.wrong, wrong, WRONG_SIDE, weights.repeat)
+        yield from _cast(weights, bins.right, right, RIGHT_SIDE, weights.repeat)
+        yield from _cast(weights, bins.wrong, wrong, WRONG_SIDE, weights.repeat)
     elif said == NOT_VOTED:
-        yield from _cast(weights, signals.right, right, RIGHT_SIDE)
-        yield from _cast(weights, signals.wrong, wrong, WRONG_SIDE)
+        yield from _cast(weights, bins.right, right, RIGHT_SIDE)
+        yield from _cast(weights, bins.wrong, wrong, WRONG_SIDE)
     # it voted right before in this race; `Memory` keeps no weight for that vote, so the least favourable is assumed
     elif said == VOTED_RIGHT:
         yield SETTLED, RIGHT_SIDE, _down(min(weights.again, *filter(None, weights.bins))), right

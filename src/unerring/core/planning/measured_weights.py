@@ -1,4 +1,4 @@
-"""Signals: what the log-probability of a vote says about it, as a pilot measured it, and the weight that follows.
+"""Compute the weights of votes from what a pilot measured, by voter and by a vote's log-probability.
 
 By Bayes' rule a vote that is right with probability p counts ln(p / (1 - p)) for its choice. Votes are divided into
 bins of log-probability, and p is the posterior mean of each bin (Laplace's rule: one more error than was observed, in
@@ -35,22 +35,22 @@ class LogprobBins:
     weights: VoterWeights
 
 
-def measured_signals(calibration: Calibration) -> tuple[LogprobBins, ...]:
-    """The signals of each voter; one bin where the engine gives no log-probabilities."""
+def measured_bins(calibration: Calibration) -> tuple[LogprobBins, ...]:
+    """The bins of each voter; one bin where the engine gives no log-probabilities."""
     parted = any(right + wrong for voter in calibration.voters for right, wrong in voter.bins[:-1])
     return tuple(
-        _signals(voter, [step.voters[number] for step in calibration.troubles], parted)
+        _bins_of(voter, [step.voters[number] for step in calibration.troubles], parted)
         for number, voter in enumerate(calibration.voters)
     )
 
 
-def weights_of(voters: Sequence[str], signals: Sequence[LogprobBins]) -> Weights:
+def weights_of(voters: Sequence[str], voter_bins: Sequence[LogprobBins]) -> Weights:
     """The weights that a run's votes count with."""
-    edges = LOGPROB_EDGES if len(signals[0].right) > 1 else ()
-    return Weights(edges, tuple(zip(voters, (one.weights for one in signals), strict=True)))
+    edges = LOGPROB_EDGES if len(voter_bins[0].right) > 1 else ()
+    return Weights(edges, tuple(zip(voters, (one.weights for one in voter_bins), strict=True)))
 
 
-def _signals(voter: VoterCount, troubles: Sequence[VoterOnErrorStep], parted: bool) -> LogprobBins:
+def _bins_of(voter: VoterCount, troubles: Sequence[VoterOnErrorStep], parted: bool) -> LogprobBins:
     counted = [(right, wrong) for right, wrong in voter.bins[:-1]] if parted else []
     bins = counted or [(voter.votes - voter.wrong, voter.wrong)]
     errors = _falling_errors([(wrong + 1.0, right + wrong + 2.0) for right, wrong in bins])

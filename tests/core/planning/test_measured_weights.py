@@ -6,7 +6,7 @@ from itertools import pairwise
 from pilots import blank
 from tables import each
 from unerring.core.planning.calibration import LOGPROB_EDGES, ErrorStep, VoterCount, VoterOnErrorStep
-from unerring.core.planning.signals import MIN_ERROR_STEPS, measured_signals, weights_of
+from unerring.core.planning.measured_weights import MIN_ERROR_STEPS, measured_bins, weights_of
 
 SCATTERED = VoterOnErrorStep(right=24, wrong=1, first_wrong=True, rival=0)  # the first vote was wrong, and no other
 STUBBORN = VoterOnErrorStep(right=0, wrong=25, first_wrong=True, rival=24)  # every vote was wrong, in the same way
@@ -25,8 +25,8 @@ def pilot_of(*troubles, bins=None):
 
 
 def weights(*troubles):
-    (signals,) = measured_signals(pilot_of(*troubles))
-    return signals.weights
+    (voter_bins,) = measured_bins(pilot_of(*troubles))
+    return voter_bins.weights
 
 
 def test_one_stubborn_step_among_many_scattered_ones_limits_the_voter_to_two_votes():
@@ -73,24 +73,24 @@ def test_steps_that_say_nothing_of_a_voters_errors_are_not_counted(other):
     assert weights(*[SCATTERED] * (MIN_ERROR_STEPS - 1), other).repeat == 0
     scattered = pilot_of(*[SCATTERED] * MIN_ERROR_STEPS)
     scattered.troubles.append(ErrorStep(MIN_ERROR_STEPS, (other,), other.later_right, other.rival))
-    (signals,) = measured_signals(scattered)
-    assert signals.weights.repeat == weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat
+    (voter_bins,) = measured_bins(scattered)
+    assert voter_bins.weights.repeat == weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat
 
 
 def test_surer_votes_never_weigh_less():
     """Chances to err fall from bin to bin of log-probability; neighbours that do not are pooled, and no others."""
     bins = [[0, 0] for _ in range(len(LOGPROB_EDGES) + 2)]
     bins[2], bins[4], bins[6], bins[9] = [80, 20], [85, 15], [70, 30], [900, 1]
-    (signals,) = measured_signals(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS, bins=bins))
-    weighed = signals.weights.bins
+    (voter_bins,) = measured_bins(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS, bins=bins))
+    weighed = voter_bins.weights.bins
     assert len(weighed) == len(LOGPROB_EDGES) + 1
     assert all(low <= high for low, high in pairwise(weighed))
     assert weighed[2] < weighed[9]
-    assert weights_of(["sim"], [signals]).edges == LOGPROB_EDGES
+    assert weights_of(["sim"], [voter_bins]).edges == LOGPROB_EDGES
 
 
 def test_without_log_probabilities_there_is_one_bin():
     """Votes that all lie in the last bin, which has none, weigh the same and no edges part them."""
-    (signals,) = measured_signals(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS))
-    assert (signals.right, signals.wrong, len(signals.weights.bins)) == ((1.0,), (1.0,), 1)
-    assert weights_of(["sim"], [signals]).edges == ()
+    (voter_bins,) = measured_bins(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS))
+    assert (voter_bins.right, voter_bins.wrong, len(voter_bins.weights.bins)) == ((1.0,), (1.0,), 1)
+    assert weights_of(["sim"], [voter_bins]).edges == ()
