@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from faults.process import running
 from unerring.adapters.openai import OpenAISampler
 from unerring.core.voting.sample import Settings
-from unerring.runtime.calls.gate import Gate
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
+from unerring.runtime.calls.rate_limiter import RateLimiter
 from unerring.runtime.config import Patience, SystemClock
 
 CALLERS = 256
@@ -67,17 +67,17 @@ class Found:
 async def loaded(url: str, server: Server, seconds: float, first: int) -> Found:
     """Have all callers ask for so long; the window is `first` calls wide at the beginning."""
     sampler = OpenAISampler(f"openai/m@{url}")
-    gate = Gate(SystemClock(), Patience(), CALLERS, first)
+    limiter = RateLimiter(SystemClock(), Patience(), CALLERS, first)
     latencies: list[float] = []
     begun = time.monotonic()
 
     async def caller(number: int) -> None:
         step = 0
         while time.monotonic() < begun + seconds:
-            ticket = gate.enter_now() or await gate.enter()
+            ticket = limiter.enter_now() or await limiter.enter()
             sent = time.monotonic()
             await sampler.sample("?", Settings(1.0, 16, number, step, 0), 1)
-            gate.leave(ticket)
+            limiter.leave(ticket)
             step += 1
             if begun + seconds / 2 < time.monotonic() < begun + seconds:
                 latencies.append(time.monotonic() - sent)

@@ -11,7 +11,7 @@ from unerring.core.journal.entries import Finished, Paused
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
-from unerring.runtime.calls.gate import Gate, sleep_unless_stopped
+from unerring.runtime.calls.rate_limiter import RateLimiter, sleep_unless_stopped
 from unerring.runtime.calls.retry import Caller, CallRequest
 from unerring.runtime.config import Patience, RunConfig, StopRequest
 from unerring.testing import MemoryJournal, ScriptedSampler
@@ -223,13 +223,13 @@ def test_however_a_call_ends_its_place_is_free_for_the_next(ends):
 # --- what is left in the loop
 
 
-def test_a_gate_that_nobody_waits_at_leaves_no_waker():
+def test_a_rate_limiter_that_nobody_waits_at_leaves_no_waker():
     """Calls that gave up waiting for a provider's pause leave nothing that would wake up later in the user's loop."""
 
     async def main():
-        gate = Gate(LoopClock(), Patience(), 4, 4)
-        gate.pacing.pause(500.0, 0.0)
-        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(3)]
+        limiter = RateLimiter(LoopClock(), Patience(), 4, 4)
+        limiter.pacing.pause(500.0, 0.0)
+        waiting = [asyncio.ensure_future(limiter.enter()) for _ in range(3)]
         await asyncio.sleep(1.0)
         for one in waiting[:2]:
             one.cancel()
@@ -243,17 +243,17 @@ def test_a_gate_that_nobody_waits_at_leaves_no_waker():
     assert virtually(main()) == set()
 
 
-def test_a_gate_wakes_those_who_come_after_all_had_given_up():
-    """A gate whose waker was ended with its last caller makes another one for the next."""
+def test_a_rate_limiter_wakes_those_who_come_after_all_had_given_up():
+    """A rate limiter whose waker was ended with its last caller makes another one for the next."""
 
     async def main():
-        gate = Gate(LoopClock(), Patience(), 4, 4)
-        gate.pacing.pause(50.0, 0.0)
-        first = asyncio.ensure_future(gate.enter())
+        limiter = RateLimiter(LoopClock(), Patience(), 4, 4)
+        limiter.pacing.pause(50.0, 0.0)
+        first = asyncio.ensure_future(limiter.enter())
         await asyncio.sleep(1.0)
         first.cancel()
         await asyncio.wait([first])
-        await asyncio.wait_for(gate.enter(), 100.0)
+        await asyncio.wait_for(limiter.enter(), 100.0)
         return asyncio.get_running_loop().time()
 
     assert 50.0 <= virtually(main()) < 61.0

@@ -15,8 +15,8 @@ from unerring.core.voting.sample import Sample, Settings
 from unerring.core.voting.sample_check import UnusableValue, checked_sample
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
-from unerring.runtime.calls.gate import Gate, UnlimitedGate, sleep_unless_stopped
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
+from unerring.runtime.calls.rate_limiter import NoRateLimiter, RateLimiter, sleep_unless_stopped
 from unerring.runtime.calls.token_counts import with_possible_counts
 from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.ensemble import as_failure, own_cancellation
@@ -54,8 +54,8 @@ class Caller:
         """At most `most` calls to an account are in flight at once."""
         self._config = config
         self._most = most
-        self._gates: dict[str, Gate] = {}
-        self._gate_by_sampler: dict[int, tuple[Gate | UnlimitedGate, bool]] = {}
+        self._limiters: dict[str, RateLimiter] = {}
+        self._limiter_by_sampler: dict[int, tuple[RateLimiter | NoRateLimiter, bool]] = {}
         self._failures = FailureNotices(config)
         self._calls = 0
         self._seconds = 0.0
@@ -73,14 +73,14 @@ class Caller:
         without taking a place in the rate limiter.
         """
         stops, account = (self._config.stop, *halts), account_of(asked.sampler)
-        gate, later = self._gate_of(asked.sampler)
+        limiter, later = self._limiter_of(asked.sampler)
         failures, since = 0, 0.0
         for halt in halts:
             if halt.reason is not None:  # before it was sent
                 raise Interrupted(halt.reason)
         while True:
-            ticket = gate.enter_now() or await gate.enter(*stops)
-            turn = _GateSlot(gate)
+            ticket = limiter.enter_now() or await limiter.enter(*stops)
+            turn = _LimiterSlot(limiter)
             for halt in halts:
                 halt.call_on_stop(turn.end)
             try:
@@ -89,7 +89,7 @@ class Caller:
                 since = since if failures else self._config.clock.time()
                 self._failures.failed(account, asked.sampler.name, failure)
                 wait = self._config.patience.wait(failures, failure.retry_after, _CHANCE)
-                shared = turn.over or gate.leave(ticket, failure, wait)
+                shared = turn.over or limiter.leave(ticket, failure, wait)
                 self._require_patience(failure, since, wait)
                 failures += 1
             except BaseException:
@@ -98,7 +98,7 @@ class Caller:
             else:
                 self._failures.answered(account)
                 if not turn.over:
-                    gate.leave(ticket)
+                    limiter.leave(ticket)
                 return samples
             finally:
                 for halt in halts:
@@ -132,16 +132,16 @@ class Caller:
         self._seconds += self._config.clock.time() - started
         return samples
 
-    def _gate_of(self, sampler: Sampler) -> tuple[Gate | UnlimitedGate, bool]:
+    def _limiter_of(self, sampler: Sampler) -> tuple[RateLimiter | NoRateLimiter, bool]:
         """The rate limiter of a sampler's account, and whether its answers come hours later."""
-        entry = self._gate_by_sampler.get(id(sampler))  # cached: the type check takes longer than all the rest
+        entry = self._limiter_by_sampler.get(id(sampler))  # cached: the type check takes longer than all the rest
         if entry is None:
-            gate: Gate | UnlimitedGate = _OPEN
+            limiter: RateLimiter | NoRateLimiter = _UNLIMITED
             if isinstance(sampler, Endpoint):
                 first: int = getattr(sampler, "at_once", FIRST_WINDOW_CALLS)
-                new = Gate(self._config.clock, self._config.patience, max(self._most, first), first)
-                gate = self._gates.setdefault(sampler.account, new)
-            entry = self._gate_by_sampler[id(sampler)] = gate, deferred(sampler)
+                new = RateLimiter(self._config.clock, self._config.patience, max(self._most, first), first)
+                limiter = self._limiters.setdefault(sampler.account, new)
+            entry = self._limiter_by_sampler[id(sampler)] = limiter, deferred(sampler)
         return entry
 
     def _require_patience(self, failure: ProviderBusy, since: float, wait: float) -> None:
@@ -158,20 +158,20 @@ class Caller:
             ) from failure
 
 
-class _GateSlot:
+class _LimiterSlot:
     """A slot of the rate limiter, freed early where the run abandons a call whose reply it still records."""
 
-    __slots__ = ("_gate", "over")
+    __slots__ = ("_limiter", "over")
 
-    def __init__(self, gate: Gate | UnlimitedGate) -> None:
-        self._gate = gate
+    def __init__(self, limiter: RateLimiter | NoRateLimiter) -> None:
+        self._limiter = limiter
         self.over = False
 
     def end(self) -> None:
         """Free the slot."""
         if not self.over:
             self.over = True
-            self._gate.end()
+            self._limiter.end()
 
 
 class _AwaitedCall:
@@ -191,7 +191,7 @@ class _AwaitedCall:
             self._stop.under_way -= 1
 
 
-_OPEN = UnlimitedGate()
+_UNLIMITED = NoRateLimiter()
 
 
 async def record_try(asked: CallRequest, accounting: CallAccounting) -> None:

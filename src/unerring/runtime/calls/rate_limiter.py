@@ -9,7 +9,7 @@ from unerring.runtime.config import Patience, StopRequest
 from unerring.runtime.protocols import Clock
 
 
-class Gate:
+class RateLimiter:
     """The rate limiter of one account; calls take turns in the order in which they came."""
 
     def __init__(self, clock: Clock, patience: Patience, most: int, first: int = FIRST_WINDOW_CALLS) -> None:
@@ -92,7 +92,7 @@ class Gate:
             self._waker.cancel()
 
 
-class UnlimitedGate:
+class NoRateLimiter:
     """A rate limiter without limits, for models in this process and for functions."""
 
     def enter_now(self) -> CallTicket | None:

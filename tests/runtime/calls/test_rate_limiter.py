@@ -8,7 +8,7 @@ import pytest
 from metered import Bill, Metered
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.calls.gate import Gate
+from unerring.runtime.calls.rate_limiter import RateLimiter
 from unerring.runtime.calls.retry import Caller, CallRequest
 from unerring.runtime.config import Patience, RunConfig, StopRequest
 from virtual_time import LoopClock, NoAccounting, virtually
@@ -136,17 +136,17 @@ def test_a_turn_that_somebody_gave_up_goes_to_the_next():
     """Cancelled while waiting, or just as its turn came, a call leaves no hole in the queue."""
 
     async def main():
-        gate = Gate(LoopClock(), Patience(), 2, 2)
-        held = [await gate.enter(), await gate.enter()]
-        waiting = [asyncio.ensure_future(gate.enter()) for _ in range(4)]
+        limiter = RateLimiter(LoopClock(), Patience(), 2, 2)
+        held = [await limiter.enter(), await limiter.enter()]
+        waiting = [asyncio.ensure_future(limiter.enter()) for _ in range(4)]
         await asyncio.sleep(0)
         waiting[1].cancel()
-        gate.leave(held[0])
+        limiter.leave(held[0])
         waiting[0].cancel()  # its turn has come, and it does not know yet
         await asyncio.sleep(0)
-        gate.leave(held[1])
+        limiter.leave(held[1])
         await asyncio.wait(waiting[2:])
-        return [one.cancelled() for one in waiting], gate.pacing.in_flight
+        return [one.cancelled() for one in waiting], limiter.pacing.in_flight
 
     assert virtually(main()) == ([True, True, False, False], 2)
 
