@@ -24,10 +24,10 @@ from faults.replies import Question  # noqa: E402
 from unerring.core.request import nonce_line  # noqa: E402
 from unerring.core.voting.copies import CopyDetector, SentCall  # noqa: E402
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage  # noqa: E402
-from unerring.runtime.calls.cache_probe import nonce_of, probe  # noqa: E402
-from unerring.runtime.calls.probe import EndpointNature  # noqa: E402
-from unerring.runtime.calls.repeat_probe import probe_repeats  # noqa: E402
-from unerring.runtime.calls.share_probe import probe_shared  # noqa: E402
+from unerring.runtime.probes.probe import EndpointNature  # noqa: E402
+from unerring.runtime.probes.random_letters import nonce_of, probe  # noqa: E402
+from unerring.runtime.probes.repeated_question import probe_repeats  # noqa: E402
+from unerring.runtime.probes.shared_reply import probe_shared  # noqa: E402
 from virtual_time import LoopClock, virtually  # noqa: E402
 
 OVERHEAD, READ, WRITE, SPREAD = 0.03, 1 / 2000, 1 / 50, 0.1  # seconds, seconds a token, share of a latency

@@ -21,8 +21,8 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError
-from unerring.runtime.calls.probe_calls import can_be_probed
 from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
+from unerring.runtime.probes.endpoint import can_be_probed
 from unerring.runtime.protocols import Sampler
 
 ENDPOINT_MIN_REPLIES = 2  # an endpoint may send a reply again in place of another one

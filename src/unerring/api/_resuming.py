@@ -33,9 +33,9 @@ from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.reply_ids import ReplyIds
 from unerring.errors import InputError, StepUndecided
-from unerring.runtime.calls.probe_calls import can_be_probed
 from unerring.runtime.config import StopRequest, replies_of_process
 from unerring.runtime.ensemble import samplers_of
+from unerring.runtime.probes.endpoint import can_be_probed
 from unerring.runtime.protocols import Sampler
 
 log = logging.getLogger("unerring")

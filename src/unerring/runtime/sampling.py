@@ -23,12 +23,12 @@ from unerring.core.voting.step import OpenStep
 from unerring.errors import InputError, ProviderGone, VotesCopied
 from unerring.runtime.calls.call_size import CallSize, contiguous
 from unerring.runtime.calls.ledger import CallTries, Ledger
-from unerring.runtime.calls.probe_calls import can_be_probed, probe_endpoint
 from unerring.runtime.calls.retry import Caller, CallRequest, wait_for_all
 from unerring.runtime.config import RunConfig, StopRequest
 from unerring.runtime.ensemble import member_for, samplers_of, turns_before, voter_name
 from unerring.runtime.flag_guard import FlagGuard
 from unerring.runtime.outcome_guard import OutcomeGuard
+from unerring.runtime.probes.endpoint import can_be_probed, probe_endpoint
 from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.runtime.question import MAX_REASON_CHARS, Question
 from unerring.runtime.refusals import Refusals

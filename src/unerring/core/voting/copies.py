@@ -15,7 +15,7 @@ Two replies with the same text prove nothing: right answers agree, and voting re
   improbable a false alarm is.
 
 Not detected: a copy with an id of its own that takes as long as an answer, or one that comes before there is enough to
-compare with. For these a session begins with probe calls (`unerring.runtime.calls.cache_probe`). Certainty takes a
+compare with. For these a session begins with probe calls (`unerring.runtime.probes.random_letters`). Certainty takes a
 nonce in each request, for which no cache has an answer (`Request.nonce`), or an echo that the answer must repeat
 (`Subtask.echo`). docs/why/caches.md lists which signs show which cache.
 

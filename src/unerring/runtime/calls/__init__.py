@@ -1,1 +1,1 @@
-"""Calls of a model: rate limit, retries, budget ledger, probes of an endpoint."""
+"""Calls of a model: retries, rate limit, budget ledger, token counts."""

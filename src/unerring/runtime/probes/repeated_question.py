@@ -1,7 +1,7 @@
 """Probe an endpoint for a cache by asking the run's own first question repeatedly.
 
-It is used where the probe that asks for random letters cannot tell (`unerring.runtime.calls.cache_probe`), since the
-model writes none.
+It is used where the probe that asks for random letters cannot tell (`unerring.runtime.probes.random_letters`), since
+the model writes none.
 
 A model for one purpose answers a question the same each time, so that equal texts prove nothing. Marks and ids do, and
 so does time: a copy comes sooner than an answer to a new question. The question is asked again and again, and in
@@ -20,7 +20,7 @@ sessions for log-normal latencies with a deviation of up to 1, or exponential on
 calls wait eight times as long as the others.
 
 Not found: a cache that answers only a share of what it could (`unerring.core.voting.copies` watches for that), and
-one that takes as long as an answer. `unerring.runtime.calls.share_probe` probes whether calls in flight share a reply.
+one that takes as long as an answer. Whether calls in flight share a reply: `unerring.runtime.probes.shared_reply`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from unerring.core.request import nonce_line
 from unerring.core.voting.copies import MIN_FASTEST_SECONDS, MIN_TIMES_FASTER
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.calls.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, same_id
+from unerring.runtime.probes.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, same_id
 
 ROUNDS = 5
 MAX_REPEAT_CALLS = 1 + 2 * ROUNDS

@@ -11,8 +11,8 @@ from faults.caching import CACHES, COALESCING, FRESH, IGNORES_SEED, WHOLE_BODY
 from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.calls.cache_probe import MAX_CALLS, looks_random, nonce_of, probe
-from unerring.runtime.calls.probe import EndpointNature
+from unerring.runtime.probes.probe import EndpointNature
+from unerring.runtime.probes.random_letters import MAX_CALLS, looks_random, nonce_of, probe
 from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=24, seed=5, step=0, slot=0)

@@ -10,9 +10,9 @@ from faults.caching import CACHES, COALESCING, FRESH, WHOLE_BODY
 from unerring.core.request import nonce_line
 from unerring.core.voting.copies import CopyDetector, SentCall
 from unerring.core.voting.sample import Settings
-from unerring.runtime.calls.cache_probe import probe
-from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
-from unerring.runtime.calls.repeat_probe import LONG_LINES, ROUNDS, probe_repeats
+from unerring.runtime.probes.probe import EndpointNature, ProbeFinding
+from unerring.runtime.probes.random_letters import probe
+from unerring.runtime.probes.repeated_question import LONG_LINES, ROUNDS, probe_repeats
 from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)

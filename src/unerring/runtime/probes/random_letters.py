@@ -15,8 +15,8 @@ since a reply may be delivered twice by accident. One of them has another number
 may honestly give the same answer to everything.
 
 Only letters that look random prove anything. A model that says `7` to every prompt is not accused: it is probed with
-the run's own first question (`unerring.runtime.calls.repeat_probe`, `unerring.runtime.calls.share_probe`), and its
-samples are watched by `unerring.core.voting.copies`.
+the run's own first question (`unerring.runtime.probes.repeated_question`, `unerring.runtime.probes.shared_reply`), and
+its samples are watched by `unerring.core.voting.copies`.
 """
 
 import re
@@ -27,7 +27,7 @@ from hashlib import blake2b
 from unerring.core.voting.copies import MIN_TIMES_FASTER
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
-from unerring.runtime.calls.probe import (
+from unerring.runtime.probes.probe import (
     MAX_OUTPUT_TOKENS,
     EndpointNature,
     Probe,

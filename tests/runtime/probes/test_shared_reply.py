@@ -16,8 +16,8 @@ from faults.caching import COALESCING, FRESH, WHOLE_BODY
 from unerring.core.voting.copies import SentCall
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import VotesCopied
-from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
-from unerring.runtime.calls.share_probe import (
+from unerring.runtime.probes.probe import EndpointNature, ProbeFinding
+from unerring.runtime.probes.shared_reply import (
     MAX_REPEATED_ROUNDS,
     MAX_SHARE_CALLS,
     MIN_ANSWER_SECONDS,

@@ -9,12 +9,12 @@ from unerring.core.journal.entries import PROBE_SLOT, Probed
 from unerring.core.journal.spend import Charge
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import ProviderGone, VotesCopied
-from unerring.runtime.calls.cache_probe import MAX_CALLS, MIN_CALLS, nonce_of, probe
 from unerring.runtime.calls.ledger import CallTries, Ledger
-from unerring.runtime.calls.probe import EndpointNature, ProbeFinding
-from unerring.runtime.calls.repeat_probe import MAX_REPEAT_CALLS, probe_repeats
 from unerring.runtime.calls.retry import Caller, CallRequest, deferred
-from unerring.runtime.calls.share_probe import MAX_SHARE_CALLS, probe_shared
+from unerring.runtime.probes.probe import EndpointNature, ProbeFinding
+from unerring.runtime.probes.random_letters import MAX_CALLS, MIN_CALLS, nonce_of, probe
+from unerring.runtime.probes.repeated_question import MAX_REPEAT_CALLS, probe_repeats
+from unerring.runtime.probes.shared_reply import MAX_SHARE_CALLS, probe_shared
 from unerring.runtime.protocols import Endpoint, Sampler
 from unerring.runtime.refusals import refused_by_itself
 

@@ -1,7 +1,7 @@
 """Probe whether an endpoint answers simultaneous calls with one shared reply, by the times at which replies come.
 
-It is used where the probe that asks for random letters cannot tell (`unerring.runtime.calls.cache_probe`), since the
-model writes none.
+It is used where the probe that asks for random letters cannot tell (`unerring.runtime.probes.random_letters`), since
+the model writes none.
 
 A gateway may hold back a request that is the same as one in flight, and answer both with one reply (request
 coalescing). All first samples of a step are one reply then. With a model that gives the same answer anyway, neither
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from unerring.core.request import nonce_line
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.calls.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, at_once
+from unerring.runtime.probes.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, at_once
 from unerring.runtime.protocols import Clock
 
 WAIT_SHARES = 0.3, 0.4, 0.5, 0.6, 0.7  # of the usual latency, after which the same is sent again; one for each round
