@@ -42,7 +42,7 @@ KINDS: dict[str, Cache | None] = {
     "silent: new identity, usage copied": FRESH,
     "the same, 0.1 s before each copy": replace(FRESH, delay=0.1),
     "the same, as slow as an answer": replace(FRESH, delay=-1.0),
-    "shares replies that are under way": COALESCING,
+    "shares replies that are in flight": COALESCING,
 }
 BEGIN, END = "<!-- the table of benchmarks/caches.py -->\n", "<!-- its end -->\n"
 

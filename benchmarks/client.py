@@ -211,7 +211,7 @@ def run_aiohttp_json(url: str, width: int, calls: int) -> float:
     return _aiohttp(url, width, calls, lambda value: json.dumps(value).encode(), json.loads)
 
 
-def run_aiohttp_calm(url: str, width: int, calls: int) -> float:
+def run_aiohttp_fewer_collections(url: str, width: int, calls: int) -> float:
     with fewer_collections():
         return run_aiohttp_json(url, width, calls)
 
@@ -314,10 +314,10 @@ class Client:
 
 CLIENTS = (
     Client("unerring", run_unerring),
-    Client("its sampler alone", run_sampler),
-    Client("aiohttp, json", run_aiohttp_json, at_least=OF_AIOHTTP),
-    Client("aiohttp, msgspec", run_aiohttp_msgspec),
-    Client("aiohttp, json, a calm collector", run_aiohttp_calm),
+    Client("unerring's sampler without the engine", run_sampler),
+    Client("aiohttp with json", run_aiohttp_json, at_least=OF_AIOHTTP),
+    Client("aiohttp with msgspec", run_aiohttp_msgspec),
+    Client("aiohttp with json, fewer garbage collections", run_aiohttp_fewer_collections),
     Client("httpx", run_httpx, share=0.1),
     Client("openai", run_openai, share=0.1, at_least=OF_OPENAI),
 )
@@ -345,7 +345,7 @@ def costs_of(url: str, calls: int, rounds: int, clients: tuple[Client, ...]) -> 
                 count = max(int(calls * client.share), 2 * width)
                 cost = in_fresh_process(client.run, url, width, count)
                 best[client.name][width] = min(cost, best[client.name].get(width, cost))
-                print(f"round {number}  {width:>3} in flight  {client.name:<20}{cost:>10,.0f} µs/call", flush=True)
+                print(f"round {number}  {width:>3} in flight  {client.name:<45}{cost:>10,.0f} µs/call", flush=True)
     return best
 
 
@@ -356,11 +356,11 @@ def rows_of(costs: dict[str, dict[int, float]]) -> list[Row]:
         if client.name not in costs:
             continue
         ratios = {width: costs[client.name][width] / own[width] for width in WIDTHS}
-        figure = ", ".join(f"{ratio:.2f} times at {width}" for width, ratio in ratios.items())
-        must = "" if client.at_least is None else f"≥ {client.at_least:g} times at each"
+        figure = ", ".join(f"{ratio:.2f} with {width}" for width, ratio in ratios.items())
+        must = "" if client.at_least is None else f"≥ {client.at_least:g} with each"
         holds = None if client.at_least is None else min(ratios.values()) >= client.at_least
-        what = f"calls for the same processor time, relative to {client.name}"
-        rows.append(Row(what, f"{figure} in flight", must, holds))
+        what = f"calls a second of processor time, relative to {client.name}"
+        rows.append(Row(what, f"{figure} calls in flight", must, holds))
     return rows
 
 
@@ -379,9 +379,9 @@ def main() -> int:
     with serving(body) as url:
         costs = costs_of(url, args.calls, args.rounds, clients)
     print(f"\nprocessor milliseconds for 1,000 calls, best of {args.rounds}; a reply of {len(body):,} bytes")
-    print(f"{'':<20}" + "".join(f"{f'{width} in flight':>20}" for width in WIDTHS))
+    print(f"{'':<45}" + "".join(f"{f'{width} in flight':>20}" for width in WIDTHS))
     for name, by_width in costs.items():
-        print(f"{name:<20}" + "".join(f"{by_width[width]:>20,.0f}" for width in WIDTHS))
+        print(f"{name:<45}" + "".join(f"{by_width[width]:>20,.0f}" for width in WIDTHS))
     from importlib.metadata import version
 
     names = ("aiohttp", "msgspec") if args.no_peers else ("aiohttp", "msgspec", "httpx", "openai")

@@ -104,11 +104,14 @@ def main() -> int:
     wrong, steps = sum(one.wrong for one in lengths), sum(one.steps for one in lengths)
     rows = [
         Row(
-            f"votes a step, {last.steps // first.steps:,} times as many steps",
-            f"{first.votes_per_step:.2f} (k = {first.k}) to {last.votes_per_step:.2f} (k = {last.k})",
+            f"votes a step, of a chain and of one {last.steps // first.steps:,} times as long",
+            f"{first.votes_per_step:.2f} (k = {first.k}) and {last.votes_per_step:.2f} (k = {last.k})",
         ),
         Row(
-            "votes a step off the exact expectation, at most", f"{furthest:.2%}", f"≤ {WITHIN:.0%}", furthest <= WITHIN
+            "largest difference from the expected votes a step",
+            f"{furthest:.2%}",
+            f"≤ {WITHIN:.0%}",
+            furthest <= WITHIN,
         ),
         Row(f"wrong steps in {steps:,}, p = {args.p:g}", f"{wrong}", "0", wrong == 0),
     ]

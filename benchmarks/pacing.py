@@ -59,7 +59,7 @@ SERVERS = (Server(4, 0.1, 0.1), Server(8, 0.1, 0.1), Server(64, 0.4, 0.4), Serve
 class Found:
     """The second half: calls in flight on average, shares of throughput, and latency to that of an idle server."""
 
-    under_way: float
+    in_flight: float
     throughput: float
     latency: float
 
@@ -105,9 +105,9 @@ def main() -> int:
     for server in SERVERS:
         paced, at_once = (measured(server, args.seconds, first) for first in (FIRST_WINDOW_CALLS, CALLERS))
         for way, found in (("paced", paced), ("all at once", at_once)):
-            shown = f"{found.under_way:6.1f} under way, {found.throughput:4.0%} of the throughput"
+            shown = f"{found.in_flight:6.1f} in flight, {found.throughput:4.0%} of the throughput"
             print(f"{server.name:16} {way:12} {shown}, {found.latency:5.2f} times the latency", flush=True)
-            figures[f"{server.name}, {way}"] = [found.under_way, found.throughput, found.latency]
+            figures[f"{server.name}, {way}"] = [found.in_flight, found.throughput, found.latency]
         what = f"{server.name}: throughput and latency, against all {CALLERS} calls at once"
         shown = f"{paced.throughput / at_once.throughput:.2f} and {paced.latency / at_once.latency:.2f} times"
         if server.slots is None:

@@ -9,8 +9,8 @@ in every round; its best round counts, because other load only slows it. Compare
 
 The headline uses the fastest form of each framework: one durable step for each *chain* step, with the voting in plain
 Python inside it. LangGraph: one node, looping through a conditional edge, SqliteSaver, durability "sync" (its word
-for: written before the next step begins). DBOS: one @DBOS.step, its SQLite file put in WAL mode beforehand ("as it
-comes" is its default rollback journal). In this form only verdicts are durable, and their votes are not kept. unerring
+for: written before the next step begins). DBOS: one @DBOS.step, its SQLite file put in WAL mode beforehand (its
+default is a rollback journal). In this form only verdicts are durable, and their votes are not kept. unerring
 keeps every vote; the forms that do the same have one node, or one @DBOS.step, for each *vote*.
 
 Much of the ratio comes from one difference. Where asking again costs nothing (a free sampler) unerring makes votes
@@ -137,7 +137,7 @@ def run_dbos(steps: int, folder: Path) -> float:
     return _dbos(steps, folder)
 
 
-def run_dbos_as_it_comes(steps: int, folder: Path) -> float:
+def run_dbos_default_settings(steps: int, folder: Path) -> float:
     return _dbos(steps, folder, wal=False)
 
 
@@ -188,7 +188,7 @@ def _dbos(steps: int, folder: Path, votes: bool = False, wal: bool = True) -> fl
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One loop of running the loop. `share` is the share of --steps it does: the slow ones would take long."""
+    """One way to run the loop. `share` is the share of --steps that it does: the slow ones would take long."""
 
     name: str
     run: Callable[[int, Path], float]
@@ -199,12 +199,12 @@ class Loop:
 LOOPS = (
     Loop("unerring, free sampler", run_unerring, share=1.0),
     Loop("unerring, intent before each call", run_unerring_paid),
-    Loop("LangGraph, a node a step, sync", run_langgraph_sync, headline=True),
-    Loop("LangGraph, a node a step, async", run_langgraph_async),
-    Loop("LangGraph, a node a vote, sync", run_langgraph_votes),
-    Loop("DBOS, a DBOS.step a step", run_dbos, headline=True),
-    Loop("DBOS, a DBOS.step a step, as it comes", run_dbos_as_it_comes),
-    Loop("DBOS, a DBOS.step a vote", run_dbos_votes),
+    Loop("LangGraph, one node per step, sync", run_langgraph_sync, headline=True),
+    Loop("LangGraph, one node per step, async", run_langgraph_async),
+    Loop("LangGraph, one node per vote, sync", run_langgraph_votes),
+    Loop("DBOS, one DBOS.step per step, WAL mode", run_dbos, headline=True),
+    Loop("DBOS, one DBOS.step per step, default settings", run_dbos_default_settings),
+    Loop("DBOS, one DBOS.step per vote, WAL mode", run_dbos_votes),
 )
 
 
@@ -231,7 +231,7 @@ def rates_of(steps: int, rounds: int) -> dict[str, float]:
             with tempfile.TemporaryDirectory() as folder:
                 seconds = in_fresh_process(loop.run, length, Path(folder))
             seen[loop.name].append(length * K / seconds)
-            print(f"round {number}  {loop.name:<38}{seen[loop.name][-1]:>10,.0f} votes/s", flush=True)
+            print(f"round {number}  {loop.name:<48}{seen[loop.name][-1]:>10,.0f} votes/s", flush=True)
     return {name: max(rates) for name, rates in seen.items()}
 
 
@@ -249,7 +249,11 @@ def rows_of(rates: dict[str, float]) -> list[Row]:
         ratio = own / rates[loop.name]
         claim = (f"≥ {AT_LEAST:.0f} times", ratio >= AT_LEAST) if loop.headline else ("", None)
         rows.append(
-            Row(f"that, relative to {loop.name}", f"{ratio:.1f} times ({rates[loop.name]:,.0f} votes/s)", *claim)
+            Row(
+                f"votes a second, relative to {loop.name}",
+                f"{ratio:.1f} times ({rates[loop.name]:,.0f} votes/s)",
+                *claim,
+            )
         )
     paid = rates[LOOPS[1].name]
     against = ", ".join(f"{paid / rates[loop.name]:.1f} times {loop.name}" for loop in LOOPS if loop.headline)

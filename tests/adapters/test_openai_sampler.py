@@ -89,7 +89,7 @@ def test_what_a_call_can_cost_is_known_before():
 
 
 def test_hundreds_of_calls_at_once():
-    """512 calls under way together are 512 requests and 512 answers, and the next ones use the same connections."""
+    """512 calls in flight together are 512 requests and 512 answers, and the next ones use the same connections."""
     with serving() as server:
         sampler = sampler_of(server)
 

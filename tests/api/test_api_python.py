@@ -87,7 +87,7 @@ def _raisable(kind):
 
 
 class Counting:
-    """A sampler that notes how many samples were under way at once."""
+    """A sampler that notes how many samples were in flight at once."""
 
     name, paid, compact = "counting", False, False
 
@@ -176,7 +176,7 @@ def test_a_run_in_a_terminal_shows_its_progress(monkeypatch, stream, given, show
 
 
 def test_a_run_on_ones_own_loop_shows_nothing_unasked(monkeypatch):
-    """Several runs may be under way there, which would write over each other's lines."""
+    """Several runs may run there at the same time, which would write over each other's lines."""
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
     asyncio.run(unerring.arun(Doubling(1), ScriptedSampler(["2"]), k=1))

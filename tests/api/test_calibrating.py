@@ -46,7 +46,7 @@ def test_a_number_of_samples_that_is_none_is_refused(samples):
 
 
 def test_a_number_of_samples_under_way_that_is_none_is_refused():
-    """So are the samples that may be under way."""
+    """So are the samples that may be in flight."""
     with pytest.raises(InputError, match="in_flight"):
         piloted(Places(), Rights(), in_flight=0)
 

@@ -324,7 +324,7 @@ BAD_PILOTS = {
     "an unknown model": ("hanoi", "--model", "gpt-9"),
     "no samples": ("hanoi", *NOISE, "--samples", 0),
     "samples in words": ("hanoi", *NOISE, "--samples", "many"),
-    "none under way": ("hanoi", *NOISE, "--in-flight", 0),
+    "none in flight": ("hanoi", *NOISE, "--in-flight", 0),
     "a folder as the file": ("hanoi", *NOISE, "--out", "."),
     "no such folder": ("hanoi", *NOISE, "--samples", 5, "--out", "no/such/cal.json"),
     "another program's file": ("hanoi", *NOISE, "--out", "list.json"),

@@ -94,7 +94,7 @@ def test_how_strictly_replies_are_read_is_chosen_on_the_command_line(here, capsy
 
 
 def test_parts_that_do_not_wait_for_each_other_are_asked_at_the_same_time(here, capsys, monkeypatch):
-    """Eight parts over HTTP, with nothing that guesses: the questions to all of them are under way at once."""
+    """Eight parts over HTTP, with nothing that guesses: the questions to all of them are in flight at once."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     parts = [f"the square of {number}" for number in range(8)]
 

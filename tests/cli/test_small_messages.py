@@ -37,9 +37,9 @@ def test_a_model_that_the_provider_does_not_have_is_no_case_for_resume_alone(cli
 
 
 def test_nothing_awaited_is_not_counted():
-    """Without calls under way none are waited for."""
+    """Without calls in flight none are waited for."""
     assert awaited_line(0, 9.0) == "stopping; Ctrl-C again stops at once"
-    assert "waiting for 1 call under way" in awaited_line(1, 9.0)
+    assert "waiting for 1 call in flight" in awaited_line(1, 9.0)
 
 
 def test_a_process_whose_module_fails_is_to_be_fixed_and_nothing_is_said_in_python(cli, ledger, tmp_path):

@@ -48,7 +48,7 @@ class Early(Kept):
 
 
 class Unheard(Kept):
-    """Takes a commit that is under way for everybody's."""
+    """Takes a commit in progress for everybody's."""
 
     busy = False
 

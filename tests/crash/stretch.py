@@ -80,7 +80,7 @@ class Kept:
                 self._keeper.recv(1)
 
     async def held(self, step: int) -> None:
-        """Awaited where a step is answered, by a model whose calls are under way for as long."""
+        """Awaited where a step is answered, by a model whose calls are in flight for as long."""
         if self._keeper is None or not self._inside(step) or step < self._stretch.end:
             return
         if self._open is None:

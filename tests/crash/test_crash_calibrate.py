@@ -62,7 +62,7 @@ def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
     """SIGKILL amid paid calls: the bill of all sessions stays within the budget, and what came is not bought twice.
 
     Killed calls count at their worst. Under a larger budget the calibration ends with the counts of one that was not
-    killed, having paid for no more than that one, and for the calls that were under way at a kill.
+    killed, having paid for no more than that one, and for the calls that were in flight at a kill.
     """
     chance = Random(9)
     with serving(models={"m": noise(p=0.9)}, latency=Latency(0.03)) as server:

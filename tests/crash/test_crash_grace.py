@@ -42,7 +42,7 @@ def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
         ended = process.ended()
     assert ended.code == 3, ended.err
     assert re.search(
-        rf"{number.name}: waiting for \d+ calls? under way, 1 s at most \(grace\); a second one stops at once",
+        rf"{number.name}: waiting for \d+ calls? in flight, 1 s at most \(grace\); a second one stops at once",
         ended.err,
     )
     assert re.search(r"gave up \d+ calls? without a reply", ended.err)
@@ -85,7 +85,7 @@ def test_a_terminal_counts_down(tmp_path):
             finally:
                 process.kill()
                 os.close(leader)
-    counts = [int(count) for count in re.findall(rb"stopping: waiting for \d+ calls? under way, (\d) s at most", said)]
+    counts = [int(count) for count in re.findall(rb"stopping: waiting for \d+ calls? in flight, (\d) s at most", said)]
     assert {3, 2, 1} <= set(counts), said.decode()[-1500:]
     assert counts == sorted(counts, reverse=True)
 

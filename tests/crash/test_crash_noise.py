@@ -134,7 +134,7 @@ def test_requests_to_stop_change_nothing(
     """
     chance, count, seed = Random(2), Count(), 0
     watch = Watch(tmp_path / "run.db")
-    # never so late that the samples under way, which are taken in, could take the run to its end
+    # never so late that the samples in flight, which are taken in, could take the run to its end
     for stretch in [*stretches(chance, stops, STEPS - IN_FLIGHT), Stretch(STEPS - 60, STEPS)]:
         with life(command(watch, seed), watch.journal, stretch) as process:
             process.some_moment(chance)

@@ -135,7 +135,7 @@ def test_a_paid_run_killed_at_any_moment_accounts_for_every_call(tmp_path: Path,
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_request_to_stop_takes_in_what_is_paid_for(tmp_path: Path, truth: Path, number: signal.Signals):
-    """Asked to stop while samples are under way, a run waits for them: every billed sample has its reply."""
+    """Asked to stop while samples are in flight, a run waits for them: every billed sample has its reply."""
     chance, journal, ledger = Random(3), tmp_path / "run.db", tmp_path / "ledger"
     watch = Watch(journal)
     for stretch in stretches(chance, 4, STEPS - 1):

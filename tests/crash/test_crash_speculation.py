@@ -95,7 +95,7 @@ def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more:
         ends = min(times, ENDS)
         journal = folder / f"run-{len(journals)}.db"
         watch = Watch(journal)
-        # never so late that the samples under way could take the run to its last step
+        # never so late that the samples in flight could take the run to its last step
         for stretch in stretches(chance, ends, STEPS - IN_FLIGHT):
             with life(command(journal, *more), journal, stretch) as process:
                 process.some_moment(chance)

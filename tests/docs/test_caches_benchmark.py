@@ -32,7 +32,7 @@ def session(caches, kind, share, shape, letters=False, steps=400, nonce=False):
 
 
 SILENT = "silent: new identity, usage copied"
-SHARING = "shares replies that are under way"
+SHARING = "shares replies that are in flight"
 
 
 def test_a_cache_that_answers_everything_is_found_at_the_start(caches):

@@ -117,7 +117,7 @@ def _dollars(tokens):
 
 
 def test_no_call_outlasts_its_deadline(runs):
-    """No request was under way for longer than the deadline and a second."""
+    """No request was in flight for longer than the deadline and a second."""
     _, _, (_, _, chats) = runs
     assert max(chat.ended - chat.arrived for chat in chats) <= SECONDS + 1.0
 

@@ -44,7 +44,7 @@ def test_no_reply_that_is_sent_again_decides_a_step(tmp_path, n):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_no_reply_of_a_killed_session_decides_a_step_of_the_next(tmp_path, n):
-    """Killed while calls are under way, and resumed: replies of the dead session come again, and none votes."""
+    """Killed while calls are in flight, and resumed: replies of the dead session come again, and none votes."""
     assert run(tmp_path / "run.db", n, seed=5, kills=(25, 60)) == []
 
 

@@ -29,7 +29,7 @@ class Cache:
     - `headers` go with a hit; with a miss they say MISS.
     - `fresh`: a hit has an id and a time of its own.
     - `free`: a hit has a usage of 0; otherwise its usage is copied.
-    - `coalesces`: nothing is kept, but requests under way with one key share one reply.
+    - `coalesces`: nothing is kept, but requests in flight with one key share one reply.
     - `delay`: seconds that a copy from the cache takes.
     - `hits`: the probability that a copy is made use of where there is one, drawn by the turn and `seed`.
     """

@@ -81,7 +81,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over all requests that have ended, and over those under way for `requests` and `most_in_flight`.
+    """Sums over all requests that have ended, and over those in flight for `requests` and `most_in_flight`.
 
     `requests`, `completed`, `rejected`, `unanswered` and `in_flight` are of the chat endpoint. `completed` counts
     replies of status 200 that were delivered, copies included; `rejected` those of status 400 and up; `unanswered` the
@@ -140,9 +140,9 @@ class Ledger:
         return [entry for entry in self.entries if entry.path == CHAT and entry.batch is None]
 
     def settled(self, patience: float = 5.0) -> Totals:
-        """The sums once no chat request is under way: a client may have its reply before it is entered here."""
+        """The sums once no chat request is in flight: a client may have its reply before it is entered here."""
         if not self.wait_for(lambda totals: not totals.in_flight, patience):
-            raise TimeoutError(f"{self.totals.in_flight} requests are still under way after {patience:g} seconds")
+            raise TimeoutError(f"{self.totals.in_flight} requests are still in flight after {patience:g} seconds")
         return self.totals
 
     def wait_for(self, condition: Callable[[Totals], bool], patience: float) -> bool:

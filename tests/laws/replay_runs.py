@@ -264,7 +264,7 @@ class Run:
         self.write(Intent(self.state.committed, PROBE_SLOT - detail % 2, 1, None, Charge(5, 5, 10)))
 
     def settle(self, detail):
-        """End a call under way without samples: it fails, is given up, or was for a draft."""
+        """End a call in flight without samples: it fails, is given up, or was for a draft."""
         if not self.state.calls.in_flight:
             return
         step, slot, at = sorted(self.state.calls.in_flight)[detail % len(self.state.calls.in_flight)]

@@ -106,7 +106,7 @@ def test_a_pilot_that_has_enough_gives_up_no_call():
     entries, ended = lived(Erring(bill, 3, 0.0), blank(asked_for=100, at_once=64), opened(SpendLimits()))
     account = replay(entries).account
     assert ended is None
-    assert (account.lost, account.under_way, account.calls) == (0, False, bill.calls)
+    assert (account.lost, account.has_calls_in_flight, account.calls) == (0, False, bill.calls)
     assert account.settled == bill.total
 
 

@@ -22,7 +22,7 @@ class Gateway:
         self.new_id = name or (lambda: f"chatcmpl-{len(self.calls):020d}-{self.named():08d}")
         self.proxy = None if cache is None else Proxy(cache, self.new_id)
         self.calls, self.copied, self.names = [], [], 0
-        self.under_way = self.most_under_way = 0
+        self.in_flight = self.most_in_flight = 0
 
     def named(self):
         self.names += 1
@@ -36,10 +36,10 @@ class Gateway:
         if self.several == "refused" and n > 1:
             raise ProviderDown("400: n is 1 here", FailureKind.INVALID)
         began = asyncio.get_running_loop().time()
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         reply = await self.reply(prompt, settings, n)
-        self.under_way -= 1
+        self.in_flight -= 1
         took = asyncio.get_running_loop().time() - began + 0.004
         samples = [self.sample(reply, i, took) for i in range(len(reply.payload["choices"]))]
         self.copied += [reply.copied] * len(samples)

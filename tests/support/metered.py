@@ -71,7 +71,7 @@ class Metered:
 
 
 class Killed(Exception):
-    """The process is gone: nothing that was under way is recorded any more."""
+    """The process is gone: nothing that was in flight is recorded any more."""
 
 
 class Mortal(MemoryJournal):

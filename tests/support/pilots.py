@@ -124,7 +124,7 @@ def piloted(chain: Any, sampler: Any, samples: int = 50, out: Any = None, **opti
 
 
 def counted(calibration: Calibration) -> Calibration:
-    """What was counted, apart from how long it took and how many samples were under way."""
+    """What was counted, apart from how long it took and how many samples were in flight."""
     return replace(calibration, calls_seconds=0.0, at_once=1)
 
 

@@ -1,7 +1,7 @@
 """Time without waiting: an event loop whose clock jumps to whatever is due next, and models that take time on it.
 
 A run on this loop takes no longer than its computing, and its hours come out the same each time to the last digit.
-Nothing under way and nothing due is a deadlock, and fails the test.
+Nothing in flight and nothing due is a deadlock, and fails the test.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class LoopClock:
 
 
 class Slow:
-    """A sampler that takes `latency(prompt, settings)` seconds for a call; `most` samples were under way at once.
+    """A sampler that takes `latency(prompt, settings)` seconds for a call; `most` samples were in flight at once.
 
     `calls` lists prompt and settings of each call and its number of samples, `given_up` those that were cancelled.
     """
@@ -72,7 +72,7 @@ class Slow:
         self.paid = sampler.paid if paid is None else paid
         self.compact = sampler.compact
         self.name = sampler.name
-        self.under_way = 0
+        self.in_flight = 0
         self.most = 0
         self.calls: list[tuple[str, Settings, int]] = []
         self.given_up: list[tuple[str, Settings, int]] = []
@@ -84,8 +84,8 @@ class Slow:
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         self.calls.append((prompt, settings, n))
-        self.under_way += n
-        self.most = max(self.most, self.under_way)
+        self.in_flight += n
+        self.most = max(self.most, self.in_flight)
         try:
             await asyncio.sleep(self._latency(prompt, settings))
             return await self._sampler.sample(prompt, settings, n)
@@ -93,7 +93,7 @@ class Slow:
             self.given_up.append((prompt, settings, n))
             raise
         finally:
-            self.under_way -= n
+            self.in_flight -= n
 
 
 class Says:

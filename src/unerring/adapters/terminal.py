@@ -85,5 +85,5 @@ def awaited_line(calls: int, seconds: float) -> str:
     """What is waited for after a first Ctrl-C."""
     if not calls:
         return "stopping; Ctrl-C again stops at once"
-    awaited = f"{counted(calls, 'call')} under way, {seconds:.0f} s at most"
+    awaited = f"{counted(calls, 'call')} in flight, {seconds:.0f} s at most"
     return f"stopping: waiting for {awaited}; Ctrl-C again stops at once"

@@ -26,7 +26,7 @@ from unerring.runtime.runner import run_chain
 
 @dataclass(slots=True)
 class LiveRun:
-    """A run under way, at the step after the last committed one.
+    """A run in progress, at the step after the last committed one.
 
     chain: the process.
     at: the chain's state.

@@ -45,18 +45,18 @@ class PilotOptions(CallOptions):
     """Options of a calibration beyond its chain and its model.
 
     policy: which samples are flagged, and how they are drawn: at the later temperature, as most votes are.
-    in_flight: the most samples under way at once.
+    in_flight: the most samples in flight at once.
     patience: how long to wait out a provider's passing failures.
     guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the trial calls.
     request: request settings, added to every request and kept with the calibration.
     budget: the most that the calibration may spend, over all its sessions.
     prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
     allow_hosts: hosts that may receive an API key by plain http.
-    grace: seconds to wait for the calls under way after Ctrl-C.
+    grace: seconds to wait for the calls in flight after Ctrl-C.
     clock: source of time; replaced in tests.
     seen: called with the calibration so far, now and then.
     notice: called with a line for people where something takes long that `seen` does not show.
-    stopping: called each second after Ctrl-C with the number of calls under way, and the seconds left to wait.
+    stopping: called each second after Ctrl-C with the number of calls in flight, and the seconds left to wait.
     """
 
     seen: Callable[[Calibration], None] | None = None
@@ -154,7 +154,7 @@ async def _calibrate(
             pilot = Pilot(chain, sampler, calibration, ledger, config)
             try:
                 await pilot.run(keeper.seen)
-            finally:  # a plan divides by it: fewer may have been under way than were allowed
+            finally:  # a plan divides by it: fewer may have been in flight than were allowed
                 calibration.at_once = pilot.max_in_flight or before
                 keeper.keep(calibration)
     if stop.reason is not None and calibration.samples < calibration.asked_for:

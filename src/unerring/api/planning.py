@@ -50,7 +50,7 @@ def plan(
     target: the probability that the whole chain is right.
     rule: the name of the voting rule, as `--rule` takes it.
     prices: prices by model, or the file of a price table; they replace those of the [prices] extra.
-    concurrency: samples under way at once, for the time; None takes as many as in the calibration.
+    concurrency: samples in flight at once, for the time; None takes as many as in the calibration.
 
     Raises `InputError` (`unerring.errors.NoKCanHelp`), with the reason, where no model can reach the target.
     """

@@ -43,7 +43,7 @@ def run(
     finished run is returned as it is. A journal of another run is refused, with what differs.
 
     Raises `InputError` for a wrong argument and `Stopped` where the run stops before its end. Ctrl-C and SIGTERM stop
-    it (`Interrupted`) once samples under way are received, after `options.grace` seconds at most; a second one stops
+    it (`Interrupted`) once samples in flight are received, after `options.grace` seconds at most; a second one stops
     at once.
     """
     policy, plan = run_policy(chain, model, k, options)

@@ -49,7 +49,7 @@ from unerring.errors import InputError, Stopped
 @option("--out", type=FILE, help="The file for the calibration; if it is there already, the pilot goes on.")
 @option("--plots", type=FILE, help="Draw figures into this folder (takes the [plots] extra).")
 @option("--seed", type=SEED, default=0, show_default=True, help="Seed of the choice of steps and of their samples.")
-@option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples under way at once.")
+@option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples in flight at once.")
 @allow_host_option
 @pilot_request_options
 @spending_options
@@ -152,7 +152,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     show_default=True,
     help="ahead-by counts votes, log-odds weighs each by the probability that it is right.",
 )
-@option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Samples under way at once, for the time.")
+@option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Samples in flight at once, for the time.")
 @json_option
 def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     calibrations: tuple[Path, ...],

@@ -219,7 +219,7 @@ guard_options = options(
         metavar="SECONDS",
         default=GRACE_SECONDS,
         show_default=True,
-        help="After Ctrl-C, wait at most this long for calls under way; a second Ctrl-C stops at once.",
+        help="After Ctrl-C, wait at most this long for calls in flight; a second Ctrl-C stops at once.",
     ),
     pack=_pack_guards,
 )
@@ -336,7 +336,7 @@ speculation_options = options(
         type=AT_ONCE,
         default=256,
         show_default=True,
-        help="Most samples under way at once. Calls given up after a wrong guess still end, in addition to these: at "
+        help="Most samples in flight at once. Calls given up after a wrong guess still end, in addition to these: at "
         "most as many again.",
     ),
     option(

@@ -39,7 +39,7 @@ class StopRequest:
 
     reason: why to stop; None until a stop is requested.
     abandons: whether a stop of the run no longer waits for the calls that this request concerns.
-    under_way: calls in flight that a stop waits for.
+    in_flight: calls in flight that a stop waits for.
     last_failure: the last failure of an account that has not answered since, for messages.
     on_countdown: called once a second after a stop, with the calls in flight and the seconds left to wait.
     """
@@ -47,7 +47,7 @@ class StopRequest:
     def __init__(self, abandons: bool = False) -> None:
         self.reason: str | None = None
         self.abandons = abandons
-        self.under_way = 0
+        self.in_flight = 0
         self.last_failure: str | None = None
         self.on_countdown: Callable[[int, float], None] | None = None
         self._asked = asyncio.Event()

@@ -110,48 +110,48 @@ class Pilot:
 
     async def _enter(self, on_step: Callable[[Calibration], None]) -> None:
         """Sample random steps, several at once."""
-        under_way: deque[asyncio.Task[PilotStep]] = deque()
+        open_steps: deque[asyncio.Task[PilotStep]] = deque()
         places, turn = self._places(), _Turn()
         try:
             while True:
-                while len(under_way) * self._voters < self._calibration.at_once and self._may_begin(len(under_way)):
+                while len(open_steps) * self._voters < self._calibration.at_once and self._may_begin(len(open_steps)):
                     place = next(places, None)
                     if place is None:
                         break
                     turn = _Turn(turn)
-                    under_way.append(asyncio.ensure_future(self._draw_step(place, turn)))
-                if not under_way:
+                    open_steps.append(asyncio.ensure_future(self._draw_step(place, turn)))
+                if not open_steps:
                     return
-                self._count(await under_way[0])
-                under_way.popleft()
+                self._count(await open_steps[0])
+                open_steps.popleft()
                 on_step(self._calibration)
                 if self._enough:
-                    await self._wait_for_calls(under_way, "there are enough samples")
+                    await self._wait_for_calls(open_steps, "there are enough samples")
                     return
         except asyncio.CancelledError:
             raise
         except Exception:
-            await self._wait_for_calls(under_way, "another call failed")
-            raise_first(map(failure_of, under_way))
+            await self._wait_for_calls(open_steps, "another call failed")
+            raise_first(map(failure_of, open_steps))
             raise
         finally:
-            for task in under_way:
+            for task in open_steps:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*open_steps, return_exceptions=True)
 
-    async def _wait_for_calls(self, under_way: Collection["asyncio.Task[PilotStep]"], why: str) -> None:
+    async def _wait_for_calls(self, open_steps: Collection["asyncio.Task[PilotStep]"], why: str) -> None:
         """Send nothing more, and wait for the calls in flight: they are paid for, and a resumed pilot uses them."""
         self.halt.ask(why)
-        if under_way:
-            await asyncio.wait(under_way)
+        if open_steps:
+            await asyncio.wait(open_steps)
 
-    def _may_begin(self, steps_under_way: int) -> bool:
+    def _may_begin(self, open_steps: int) -> bool:
         """Whether to begin a further step, by the samples that steps took so far; before the first, by the most."""
         counted = self._calibration
         if self._config.stop.reason is not None or self._enough:
             return False
         a_step = (counted.samples + self._voters * (1 + REPEAT_VOTES)) / (counted.steps + 1)
-        return not steps_under_way or counted.samples + (steps_under_way + 1) * a_step <= counted.asked_for
+        return not open_steps or counted.samples + (open_steps + 1) * a_step <= counted.asked_for
 
     def _count(self, drawn: PilotStep) -> None:
         self._calibration.add(drawn)

@@ -196,7 +196,7 @@ def _signals(stop: StopRequest, task: "asyncio.Future[T]", grace: float, force: 
             loop.call_soon_threadsafe(stop.ask, f"stopped by {name}")
             loop.call_soon_threadsafe(_count_down, stop, task, grace)
             force.arm(grace + 2 * FORCE_SECONDS)
-            log.warning("%s: %s; a second one stops at once", name, _awaited(stop.under_way, grace))
+            log.warning("%s: %s; a second one stops at once", name, _awaited(stop.in_flight, grace))
         elif signals_received == 2:
             force.arm(FORCE_SECONDS)
             loop.call_soon_threadsafe(task.cancel)
@@ -215,7 +215,7 @@ def _awaited(calls: int, seconds: float) -> str:
     """Say which calls a stop waits for, and how long at most."""
     if not calls:
         return "stopping"
-    return f"waiting for {counted(calls, 'call')} under way, {seconds:g} s at most (grace)"
+    return f"waiting for {counted(calls, 'call')} in flight, {seconds:g} s at most (grace)"
 
 
 def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> None:
@@ -223,14 +223,14 @@ def _count_down(stop: StopRequest, task: "asyncio.Future[T]", left: float) -> No
     if task.done():
         return
     if stop.on_countdown is not None:
-        stop.on_countdown(stop.under_way, left)
+        stop.on_countdown(stop.in_flight, left)
     if left > 0:
         pause = min(COUNTDOWN_SECONDS, left)
         asyncio.get_running_loop().call_later(pause, _count_down, stop, task, left - pause)
         return
-    if stop.under_way:
+    if stop.in_flight:
         log.warning(
             "gave up %s without a reply: the outcome stays unknown, and the worst case stays charged",
-            counted(stop.under_way, "call"),
+            counted(stop.in_flight, "call"),
         )
     task.cancel()

@@ -160,7 +160,7 @@ class SamplerContract:
         assert list(again) == list(self.ask(sampler, 8)), "another of its make answers otherwise"
 
     def test_calls_may_overlap(self, sampler: Sampler) -> None:
-        """Calls that are under way together, for two prompts and many numbers, do not disturb each other."""
+        """Calls that are in flight together, for two prompts and many numbers, do not disturb each other."""
         calls = [(step, slot, n) for step in (0, 1) for slot, n in ((0, 1), (1, 3), (4, 6), (10, 2), (12, 1))]
 
         async def overlapping() -> list[Sequence[Sample]]:
@@ -178,7 +178,7 @@ class SamplerContract:
             assert self.ask(sampler, 3, temperature=temperature), f"no sample at temperature {temperature}"
 
     def test_a_cancelled_call_leaves_it_usable(self, sampler: Sampler) -> None:
-        """After a call was given up while under way, further calls are answered as ever."""
+        """After a call was given up while in flight, further calls are answered as ever."""
 
         async def given_up() -> list[Sample]:
             task = asyncio.create_task(self.draw(sampler, 8, step=1))

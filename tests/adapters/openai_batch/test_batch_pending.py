@@ -158,7 +158,7 @@ def test_what_a_given_up_call_bought_is_kept_for_who_asks_the_same(late):
 
 
 def test_two_who_ask_the_same_at_once_get_two_answers():
-    """Calls that are alike and under way together are two requests, of two names, in one batch."""
+    """Calls that are alike and in flight together are two requests, of two names, in one batch."""
 
     async def work():
         requests = made()

@@ -156,7 +156,7 @@ def test_a_list_of_several_pages_is_looked_through():
 
 
 def test_closing_cancels_no_batch_and_leaves_nobody_waiting():
-    """After aclose, calls under way end with an unknown outcome, and the batch goes on to be found again."""
+    """After aclose, calls in flight end with an unknown outcome, and the batch goes on to be found again."""
     provider = Provider(polls=10**9)
 
     async def first(sampler):

@@ -47,7 +47,7 @@ def test_what_is_spent_is_what_was_settled_lost_and_is_under_way(acts):
     for charges, total in parts:
         assert total == sum(charges, Charge())
     assert account.spent == sum([*settled, *lost, *open_.values()], Charge())
-    assert account.under_way == bool(open_)
+    assert account.has_calls_in_flight == bool(open_)
 
 
 @given(st.lists(CHARGES), CHARGES, st.integers(0, 20 * PICODOLLARS_PER_DOLLAR))

@@ -59,7 +59,7 @@ def test_a_model_that_is_always_wrong_has_no_plan():
 
 @each("wanted", [{"rule": "majority"}, {"concurrency": 0}, {"concurrency": -3}], ids=str)
 def test_a_wish_that_cannot_be_is_refused(wanted):
-    """There are two rules, and at least one sample is under way."""
+    """There are two rules, and at least one sample is in flight."""
     with pytest.raises(InputError):
         PlanRequest(**wanted)
 
@@ -218,7 +218,7 @@ def test_models_are_ranked_by_what_the_whole_job_costs():
 
 
 def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
-    """Ten samples under way take a tenth of the time of one, where the latency was given by hand."""
+    """Ten samples in flight take a tenth of the time of one, where the latency was given by hand."""
     assumed, job = stated_assumptions(0.99, latency=2.0), PlannedJob(1000)
     one, ten = (plan_model(assumed, job, PlanRequest(concurrency=n)).json for n in (1, 10))
     assert one["plan"]["hours"] == pytest.approx(one["plan"]["samples"]["expected"] * 2.0 / 3600.0)
@@ -226,7 +226,7 @@ def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
 
 
 def test_no_more_samples_are_taken_to_be_as_fast_than_were_measured():
-    """A latency that was measured with 8 samples under way says nothing of 100, and 8 are what it is shown for."""
+    """A latency that was measured with 8 samples in flight says nothing of 100, and 8 are what it is shown for."""
     assumed = replace(stated_assumptions(0.99, latency=2.0), at_once=8)
     several = [plan_model(assumed, PlannedJob(1000), PlanRequest(concurrency=n)).json for n in (None, 4, 8, 100)]
     assert [one["concurrency"] for one in several] == [8, 4, 8, 8]

@@ -20,16 +20,16 @@ def spend(calls=1203, dollars=0.42, lost=0, limit=None, lost_tokens=9, under_way
 
 
 def test_the_cost_is_told_once_and_plainly():
-    """Free, paid, within a budget; with and without prices, calls of unknown outcome and calls under way."""
+    """Free, paid, within a budget; with and without prices, calls of unknown outcome and calls in flight."""
     unpriced = "1,203 calls, 45,000 tokens in, 12,000 out; "
     told = {
         cost_text(spend(0), TOKENS): "nothing: no paid calls",
         cost_text(spend(), TOKENS): "$0.42 for 1,203 calls",
         cost_text(spend(1, limit=2.0), TOKENS): "$0.42 of $2.00 for 1 call",
         cost_text(spend(lost=30), TOKENS): "$0.42 for 1,203 calls, $0.03 of it for 30 calls of unknown outcome",
-        cost_text(spend(under_way=5), TOKENS): "$0.42 for 1,203 calls, $0.01 of it at most for calls under way",
+        cost_text(spend(under_way=5), TOKENS): "$0.42 for 1,203 calls, $0.01 of it at most for calls in flight",
         cost_text(spend(lost=1, under_way=5), TOKENS): (
-            "$0.42 for 1,203 calls, $0.03 of it for 1 call of unknown outcome, $0.01 of it at most for calls under way"
+            "$0.42 for 1,203 calls, $0.03 of it for 1 call of unknown outcome, $0.01 of it at most for calls in flight"
         ),
         cost_text(spend(lost=2, lost_tokens=0), TOKENS): (
             "$0.42 for 1,203 calls; not counted: 2 calls of unknown outcome, which can have cost something"

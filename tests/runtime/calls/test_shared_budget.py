@@ -191,7 +191,7 @@ def test_what_ended_runs_took_is_one_sum():
         budget.leave(member)
         member.account.calls = 10**6
     whole = budget.whole(SpendLimits())
-    assert (whole.calls, whole.spent, whole.under_way) == (3, Charge(3, 6, 9), False)
+    assert (whole.calls, whole.spent, whole.has_calls_in_flight) == (3, Charge(3, 6, 9), False)
 
 
 def test_what_a_deleted_journal_took_stays_counted(tmp_path):

@@ -160,7 +160,7 @@ def test_how_it_is_asked():
     assert {settings.temperature for settings in asked} == {1.0}
     assert len({settings.sample_seed(i) for settings in asked for i in range(2)}) == 6
     assert [n for _, _, n in gateway.calls] == [2, 2, 2]
-    assert gateway.most_under_way == 2
+    assert gateway.most_in_flight == 2
 
 
 @pytest.mark.parametrize("cache", [None, *CACHES.values()], ids=lambda cache: cache and cache.name)

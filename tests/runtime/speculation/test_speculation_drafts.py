@@ -63,7 +63,7 @@ def test_a_hanging_drafting_model_holds_nothing_up():
     outcome, time, _, drafter = drafted(always_a, draft_latency=1e9)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert time <= 60 * 0.05 + 0.01
-    assert drafter.under_way == 0
+    assert drafter.in_flight == 0
 
 
 # --- failures

@@ -101,7 +101,7 @@ def test_nothing_is_asked_beyond_the_chains_end():
     sampler = Slow(Says(always_a))
     ahead(Words(40), sampler, speculation=RECKLESS)
     assert sampler.steps == set(range(40))
-    assert (sampler.under_way, sampler.given_up) == (0, [])
+    assert (sampler.in_flight, sampler.given_up) == (0, [])
 
 
 # --- stops
@@ -160,7 +160,7 @@ def test_calls_that_were_given_up_are_not_waited_for_at_a_stop():
     async def beside(task):
         await until(0.27)
         given_up = [prompt for prompt in sampler.prompts if " b" in prompt]
-        counted.extend((stop.under_way, len(sampler.prompts) - len(given_up), len(given_up)))
+        counted.extend((stop.in_flight, len(sampler.prompts) - len(given_up), len(given_up)))
         stop.ask("enough")
 
     guesses = replace(RECKLESS, source=lambda state: "b" if len(state) == 3 else "a")

@@ -61,7 +61,7 @@ class EmbeddedSampler:
         return await self._workers.ask(start, samples, settings)
 
     def close(self) -> None:
-        """Stop the threads once the passes under way are done; unanswered calls are cancelled."""
+        """Stop the threads once the running passes are done; unanswered calls are cancelled."""
         self._workers.stop()
         self._workers.join()
 

@@ -93,7 +93,7 @@ class WorkerPool:
         _hand_over([(request, None) for request in dropped])
 
     def join(self) -> None:
-        """Wait for the passes under way."""
+        """Wait for the running passes."""
         self._executor.shutdown(wait=True)
 
     def _work(self) -> None:

@@ -150,7 +150,7 @@ class _LoopConnections:
 
     connector: aiohttp's pool of connections.
     request: where connections go; aiohttp finds kept ones by it.
-    deadlines: the deadlines of requests under way.
+    deadlines: the deadlines of requests in flight.
     closing: the generator that closes the connector.
     """
 

@@ -54,7 +54,7 @@ class RecoveredBatches:
         self._listed = False
         self._known: set[str] = set()  # ids and input files of batches that were opened or created here
         self._closed: list[StepRange] = []  # not opened yet, sorted by their ends
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     async def ready(self, step: int) -> None:
         """Return once all batches that may have requests of this step are open."""
@@ -85,10 +85,10 @@ class RecoveredBatches:
             after = shown[-1].batch_id
 
     async def close(self) -> None:
-        """Cancel what is under way."""
-        for task in list(self._under_way.values()):
+        """Cancel what is running."""
+        for task in list(self._running.values()):
             task.cancel()
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def _covering(self, step: int) -> StepRange | None:
         """A batch that may have requests of this step and is not open yet."""
@@ -132,9 +132,9 @@ class RecoveredBatches:
 
     async def _once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work once for all callers that ask for it meanwhile; all of them get its failure."""
-        task = self._under_way.get(name)
+        task = self._running.get(name)
         if task is None:
-            task = self._under_way[name] = asyncio.ensure_future(_done(work))
+            task = self._running[name] = asyncio.ensure_future(_done(work))
             task.add_done_callback(lambda done: self._over(name, done))
         try:
             await asyncio.shield(task)
@@ -142,7 +142,7 @@ class RecoveredBatches:
             raise again(failure) from None
 
     def _over(self, name: str, task: "asyncio.Task[None]") -> None:
-        self._under_way.pop(name, None)
+        self._running.pop(name, None)
         if not task.cancelled():
             task.exception()  # retrieved here: the caller that waited for it may have left
 

@@ -34,7 +34,7 @@ class RequestKey:
     step: the step.
     slot: the number of its first sample.
     digest: digest of the run's identity and of all that the answer depends on.
-    twin: tells equal requests apart that are under way at once, from 0.
+    twin: tells equal requests apart that are in flight at once, from 0.
     """
 
     step: int

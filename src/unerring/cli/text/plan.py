@@ -28,7 +28,7 @@ def calibration_text(calibration: Calibration) -> str:
         ("judged by", judge),
     ]
     if calibration.latency is not None:
-        rows.append(("latency", f"{calibration.latency:.3g} s a sample, with {calibration.at_once} under way at most"))
+        rows.append(("latency", f"{calibration.latency:.3g} s a sample, with {calibration.at_once} in flight at most"))
     if calibration.spent is not None:
         rows.append(("spent", _spent(calibration.spent)))
     blocks = [rows] + [_estimate_rows(one) for one in each + together]
@@ -193,7 +193,7 @@ def _hours(hours: float | None, concurrency: int | None) -> str:
         return "unknown"
     seconds = hours * 3600.0
     long = f"{hours:,.1f} hours" if hours >= 2.0 else f"{seconds / 60.0:,.1f} minutes"
-    return f"{long if seconds >= 60.0 else f'{seconds:.2g} seconds'} with {concurrency} samples under way"
+    return f"{long if seconds >= 60.0 else f'{seconds:.2g} seconds'} with {concurrency} samples in flight"
 
 
 def _unseen(bad: dict[str, float]) -> str:

@@ -229,7 +229,7 @@ class Account:
         return self._settled.money + self._unknown.money + self._reserved.money
 
     @property
-    def under_way(self) -> bool:
+    def has_calls_in_flight(self) -> bool:
         """Whether calls are in flight."""
         return bool(self._open) or self._others_open > 0
 

@@ -220,7 +220,7 @@ class PilotSpend:
     dollars: float | None
     """Their price."""
     unknown_calls: int
-    """How many of the calls have an outcome that will never be known, such as those under way at a kill."""
+    """How many of the calls have an outcome that will never be known, such as those in flight at a kill."""
     unknown_dollars: float | None
     """The most that these can have cost; it is part of `dollars`."""
 

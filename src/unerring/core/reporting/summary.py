@@ -87,7 +87,7 @@ def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = 
     if lost and given_up:
         what += f" and {given_up:,} {of_guesses}"
     within = [_uncertain(lost or given_up, unknown, what, dollars is not None)]
-    within.append(_uncertain(None, spend.get("under_way", {}), "for calls under way", dollars is not None))
+    within.append(_uncertain(None, spend.get("under_way", {}), "for calls in flight", dollars is not None))
     return text + "".join(within)
 
 

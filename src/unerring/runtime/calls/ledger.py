@@ -150,7 +150,7 @@ class Ledger:
             account, lacking = self._lacking(worst)
             if lacking is None:
                 return
-            if lacking == "calls" or not account.under_way:
+            if lacking == "calls" or not account.has_calls_in_flight:
                 error = BudgetSpent(_spent_message(account, lacking, worst))
                 error.larger = _larger_limit(account, lacking, worst)
                 raise error

@@ -182,13 +182,13 @@ class _AwaitedCall:
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
         self._over = False
-        stop.under_way += 1
+        stop.in_flight += 1
 
     def end(self) -> None:
         """No longer count the call among those that a stop waits for."""
         if not self._over:
             self._over = True
-            self._stop.under_way -= 1
+            self._stop.in_flight -= 1
 
 
 _UNLIMITED = NoRateLimiter()
@@ -269,10 +269,10 @@ async def wait_for_all(work: Sequence[Coroutine[Any, Any, None]], halt: StopRequ
         return
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
-        _, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        if under_way:
+        _, unfinished = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if unfinished:
             halt.ask("another call of the step failed")
-            await asyncio.wait(under_way)
+            await asyncio.wait(unfinished)
     except asyncio.CancelledError:
         for task in tasks:
             task.cancel()
