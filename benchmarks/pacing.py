@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from faults.process import running
 from unerring.adapters.openai import OpenAISampler
 from unerring.core.voting.sample import Settings
+from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
 from unerring.runtime.calls.rate_limiter import RateLimiter
-from unerring.runtime.config import Patience, SystemClock
+from unerring.runtime.config import SystemClock
 
 CALLERS = 256
 

@@ -18,7 +18,7 @@ from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.sample import Settings
 from unerring.errors import FailureKind, InputError, ProviderBusy, ProviderDown, ProviderGone
-from unerring.runtime.config import Patience
+from unerring.runtime.calls.patience import Patience
 from unerring.testing import FakeClock
 
 NOW = 1_800_000_000.0

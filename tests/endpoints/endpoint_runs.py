@@ -11,7 +11,8 @@ from unerring.core.planning.costs import Price
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagRules
-from unerring.runtime.config import Guards, Patience
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Guards
 
 PRICE = Price(0.40, 1.60, cached=0.10)
 POLICY = Policy(AheadBy(3), vote_cap=60, first_temperature=1.0, later_temperature=1.0, flags=FlagRules(400))

@@ -20,7 +20,8 @@ from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.core.voting.redflag import FlagRules
 from unerring.errors import StepLimit
-from unerring.runtime.config import Guards, Patience
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Guards
 
 DISKS = 6
 POLICY = Policy(AheadBy(3), first_temperature=1.0, later_temperature=1.0, flags=FlagRules(400))

@@ -27,7 +27,8 @@ from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority
 from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import ProviderBusy, SamplesFlagged
-from unerring.runtime.config import Patience, RunConfig, Speculation
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import RunConfig, Speculation
 from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal, NoisySampler
 from virtual_time import LoopClock, Slow, virtually

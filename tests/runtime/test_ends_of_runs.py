@@ -11,9 +11,10 @@ from unerring.core.journal.entries import Finished, Paused
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
+from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.rate_limiter import RateLimiter, sleep_unless_stopped
 from unerring.runtime.calls.retry import Caller, CallRequest
-from unerring.runtime.config import Patience, RunConfig, StopRequest
+from unerring.runtime.config import RunConfig, StopRequest
 from unerring.testing import MemoryJournal, ScriptedSampler
 from virtual_time import RIGHT, LoopClock, NoAccounting, Says, Slow, always_a, until, virtually
 

@@ -17,7 +17,8 @@ from unerring.core.user_code import WrongReturn
 from unerring.core.voting.policy import Policy
 from unerring.errors import ProviderGone
 from unerring.runtime.calls.ledger import Ledger
-from unerring.runtime.config import Patience, RunConfig, Speculation, StopRequest
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import RunConfig, Speculation, StopRequest
 from unerring.runtime.outcome_guard import MAX_UNANSWERED_SAMPLES, OutcomeGuard
 from unerring.runtime.pilot import pilot_policy
 from unerring.runtime.question import question_of

@@ -15,7 +15,7 @@ from unerring.api._pilot_journal import _DiscardedJournal
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate
 from unerring.api.calibration_files import read_calibration
 from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
-from unerring.runtime.config import Patience
+from unerring.runtime.calls.patience import Patience
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 from virtual_time import Says
 

@@ -9,7 +9,7 @@ from unerring.core.journal.entries import Resumed
 from unerring.core.journal.spend import Charge, Tariff
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import BudgetSpent, FailureKind, ProviderBusy
-from unerring.runtime.config import Patience
+from unerring.runtime.calls.patience import Patience
 from unerring.testing import MemoryJournal
 from virtual_time import virtually
 

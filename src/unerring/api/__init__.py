@@ -36,7 +36,8 @@ from unerring.errors import (
     UnerringError,
 )
 from unerring.processes.hanoi import Hanoi
-from unerring.runtime.config import Guards, Patience
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Guards
 
 __all__ = [
     "AheadBy",

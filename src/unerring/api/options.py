@@ -11,7 +11,8 @@ from unerring.core.arguments import require_flag, require_made, require_methods,
 from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_TOTAL, require_number, require_share, require_whole
 from unerring.core.request import Request
 from unerring.core.voting.policy import Policy
-from unerring.runtime.config import Guards, Patience, SystemClock
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Guards, SystemClock
 from unerring.runtime.protocols import Clock, Observer
 from unerring.runtime.signals import GRACE_SECONDS
 

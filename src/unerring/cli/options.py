@@ -29,7 +29,8 @@ from unerring.core.request import Request
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import PARSERS
 from unerring.errors import InputError
-from unerring.runtime.config import Guards, Patience
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Guards
 from unerring.runtime.signals import GRACE_SECONDS
 
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")

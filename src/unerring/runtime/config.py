@@ -1,19 +1,19 @@
-"""Configuration of a run: stop requests, patience with a provider, speculation, guards."""
+"""Configuration of a run: stop requests, speculation, guards."""
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from random import Random
 from types import MappingProxyType
 from typing import Any
 
 from unerring.core.arguments import require_flag
-from unerring.core.numbers import require_number, require_share
+from unerring.core.numbers import require_share
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.reply_ids import ReplyIds
 from unerring.errors import Interrupted
+from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.shared_budget import BudgetShare
 from unerring.runtime.protocols import Clock, Observer, Sampler
 
@@ -88,36 +88,6 @@ class StopRequest:
     async def wait(self) -> None:
         """Return once the stop is requested."""
         await self._asked.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait out a provider's passing failures.
-
-    first: the first wait, seconds.
-    longest: the longest wait that the provider does not ask for, seconds.
-    total: how long calls may only fail before the run stops, resumable, seconds.
-    spread: each wait is lengthened at random by up to this share, so that callers do not return all at once.
-
-    The n-th failure in a row is waited out for `first * 2^n` seconds, but never less than the provider asked for.
-    """
-
-    first: float = 1.0
-    longest: float = 60.0
-    total: float = 900.0
-    spread: float = 0.2
-
-    def __post_init__(self) -> None:
-        for name in ("first", "longest", "total"):
-            require_number(name, getattr(self, name), what="a number of seconds")
-        require_number("spread", self.spread, most=10.0)
-
-    def wait(self, failures: int, retry_after: float | None, chance: Random) -> float:
-        """How long to wait after this many failures in a row, seconds."""
-        wait = min(self.longest, self.first * 2.0 ** min(failures, 30))
-        if retry_after is not None and retry_after > wait:
-            wait = retry_after
-        return wait * (1.0 + self.spread * chance.random())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from chain_runs import K1, Answers, Words, run
 from unerring.cli.text.report import report_text
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.errors import Interrupted, ProviderBusy
-from unerring.runtime.config import Patience, StopRequest
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import StopRequest
 from unerring.testing import ScriptedSampler
 
 

@@ -9,7 +9,7 @@ from unerring.core.journal.entries import Failed, Intent
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.errors import ProviderBusy, ProviderGone
-from unerring.runtime.config import Patience
+from unerring.runtime.calls.patience import Patience
 from unerring.testing import FakeClock, ScriptedSampler
 
 K1 = Policy(rule=AheadBy(1))

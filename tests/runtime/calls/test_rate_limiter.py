@@ -8,9 +8,10 @@ import pytest
 from metered import Bill, Metered
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
+from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.rate_limiter import RateLimiter
 from unerring.runtime.calls.retry import Caller, CallRequest
-from unerring.runtime.config import Patience, RunConfig, StopRequest
+from unerring.runtime.config import RunConfig, StopRequest
 from virtual_time import LoopClock, NoAccounting, virtually
 
 SETTINGS = Settings(1.0, 40, 1, 0, 0)

@@ -13,7 +13,8 @@ from unerring.core.journal.entries import DRAFT_SLOT, Cancelled, Drafted, Failed
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.voting.sample import Usage
 from unerring.errors import ProviderBusy, ProviderDown
-from unerring.runtime.config import Patience, Speculation
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Speculation
 from virtual_time import Says, Slow, ahead, always_a, virtually
 
 

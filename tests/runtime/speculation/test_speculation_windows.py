@@ -20,7 +20,8 @@ from unerring.errors import (
     StepLimit,
     StepUndecided,
 )
-from unerring.runtime.config import Guards, Patience, Speculation, StopRequest
+from unerring.runtime.calls.patience import Patience
+from unerring.runtime.config import Guards, Speculation, StopRequest
 from unerring.testing import MemoryJournal
 from virtual_time import RIGHT, LoopClock, Says, Slow, ahead, always_a, until, virtually
 

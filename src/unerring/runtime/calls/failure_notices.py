@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from unerring.core.numbers import MAX_SECONDS
 from unerring.core.short_text import shortened
 from unerring.errors import Interrupted, ProviderBusy
+from unerring.runtime.calls.patience import length_of_time
 from unerring.runtime.config import RunConfig, StopRequest
 
 FIRST_INTERVAL_SECONDS = 15.0  # between the first two notices of an account; each later interval is twice as long
@@ -67,13 +67,3 @@ def name_last_failure(error: BaseException, stop: StopRequest) -> None:
     """Add the last failure that calls were waiting out, if any, to the error of an interrupted run."""
     if isinstance(error, Interrupted) and stop.last_failure is not None and stop.last_failure not in str(error):
         error.args = (f"{error}; the last failure: {stop.last_failure}",)
-
-
-def length_of_time(seconds: float) -> str:
-    """Seconds as text, in the largest unit of which there are at least two."""
-    if seconds > MAX_SECONDS:
-        return f"more than {MAX_SECONDS / 86400 / 365:.0f} years"
-    for unit, length in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.4g} {unit}"
-    return f"{seconds:.3g} s"

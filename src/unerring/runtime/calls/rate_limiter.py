@@ -4,8 +4,9 @@ import asyncio
 from collections import deque
 
 from unerring.errors import FailureKind, ProviderBusy
+from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS, CallTicket, RateControl
-from unerring.runtime.config import Patience, StopRequest
+from unerring.runtime.config import StopRequest
 from unerring.runtime.protocols import Clock
 
 

@@ -14,7 +14,7 @@ from unerring.core.user_code import add_method_note, wrong_return
 from unerring.core.voting.sample import Sample, Settings
 from unerring.core.voting.sample_check import UnusableValue, checked_sample
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
-from unerring.runtime.calls.failure_notices import FailureNotices, length_of_time
+from unerring.runtime.calls.failure_notices import FailureNotices
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
 from unerring.runtime.calls.rate_limiter import NoRateLimiter, RateLimiter, sleep_unless_stopped
 from unerring.runtime.calls.token_counts import with_possible_counts
@@ -90,7 +90,7 @@ class Caller:
                 self._failures.failed(account, asked.sampler.name, failure)
                 wait = self._config.patience.wait(failures, failure.retry_after, _CHANCE)
                 shared = turn.over or limiter.leave(ticket, failure, wait)
-                self._require_patience(failure, since, wait)
+                self._config.patience.require_left(failure, self._config.clock.time() - since, wait)
                 failures += 1
             except BaseException:
                 turn.end()
@@ -143,19 +143,6 @@ class Caller:
                 limiter = self._limiters.setdefault(sampler.account, new)
             entry = self._limiter_by_sampler[id(sampler)] = limiter, deferred(sampler)
         return entry
-
-    def _require_patience(self, failure: ProviderBusy, since: float, wait: float) -> None:
-        """Raise `ProviderGone` where failures since `since`, with the next wait, are beyond the run's patience."""
-        away, most = self._config.clock.time() - since, self._config.patience.total
-        if away + wait > most:
-            read = f" ({failure.reading})" if failure.reading else ""
-            further = f"the next wait is {length_of_time(wait)}"
-            if failure.retry_after:
-                further = f"asks for {length_of_time(failure.retry_after)} more"
-            raise ProviderGone(
-                f"the provider failed for {length_of_time(round(away, 1))} without a break and {further}{read}, "
-                f"beyond the run's patience of {length_of_time(most)}; last: {failure}"
-            ) from failure
 
 
 class _LimiterSlot:

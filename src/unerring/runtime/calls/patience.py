@@ -1,0 +1,59 @@
+"""Decide how long to wait after a failed call, and when to give up."""
+
+from dataclasses import dataclass
+from random import Random
+
+from unerring.core.numbers import MAX_SECONDS, require_number
+from unerring.errors import ProviderBusy, ProviderGone
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait out a provider's passing failures.
+
+    first: the first wait, seconds.
+    longest: the longest wait that the provider does not ask for, seconds.
+    total: how long calls may only fail before the run stops, resumable, seconds.
+    spread: each wait is lengthened at random by up to this share, so that callers do not return all at once.
+
+    The n-th failure in a row is waited out for `first * 2^n` seconds, but never less than the provider asked for.
+    """
+
+    first: float = 1.0
+    longest: float = 60.0
+    total: float = 900.0
+    spread: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("first", "longest", "total"):
+            require_number(name, getattr(self, name), what="a number of seconds")
+        require_number("spread", self.spread, most=10.0)
+
+    def wait(self, failures: int, retry_after: float | None, chance: Random) -> float:
+        """How long to wait after this many failures in a row, seconds."""
+        wait = min(self.longest, self.first * 2.0 ** min(failures, 30))
+        if retry_after is not None and retry_after > wait:
+            wait = retry_after
+        return wait * (1.0 + self.spread * chance.random())
+
+    def require_left(self, failure: ProviderBusy, failing: float, wait: float) -> None:
+        """Raise `ProviderGone` where calls only failed for `failing` seconds, and the next wait is beyond `total`."""
+        if failing + wait > self.total:
+            read = f" ({failure.reading})" if failure.reading else ""
+            further = f"the next wait is {length_of_time(wait)}"
+            if failure.retry_after:
+                further = f"asks for {length_of_time(failure.retry_after)} more"
+            raise ProviderGone(
+                f"the provider failed for {length_of_time(round(failing, 1))} without a break and {further}{read}, "
+                f"beyond the run's patience of {length_of_time(self.total)}; last: {failure}"
+            ) from failure
+
+
+def length_of_time(seconds: float) -> str:
+    """Seconds as text, in the largest unit of which there are at least two."""
+    if seconds > MAX_SECONDS:
+        return f"more than {MAX_SECONDS / 86400 / 365:.0f} years"
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.4g} {unit}"
+    return f"{seconds:.3g} s"
