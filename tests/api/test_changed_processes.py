@@ -472,12 +472,15 @@ def test_verify_reports_a_run_that_ended_before_its_length(tmp_path):
 
 @pytest.mark.parametrize("step", range(1, 6))
 def test_a_changed_parser_is_noticed_at_any_committed_step(tmp_path, step):
-    """One unanimous step whose answer reads otherwise is enough."""
+    """One unanimous step whose answer is read differently, or makes the parser fail, is enough; it can be accepted."""
     path = halted(tmp_path / "run.db", Rows(0, 7), 6)
-    new = Rows(0, 7)
+    new, failing = Rows(0, 7), Rows(0, 7)
     new.parse = lambda text: -1 if int(text) == 2 * step else int(text)
-    with pytest.raises(ChainChanged, match=f"step {step}: its winning answer reads otherwise now"):
-        unerring.resume(path, new, double)
+    failing.parse = lambda text: {}["no such key"] if int(text) == 2 * step else int(text)
+    for changed, how in ((failing, r"cannot be read now: KeyError: .*parse\(\)"), (new, "reads otherwise now")):
+        with pytest.raises(ChainChanged, match=f"step {step}: its winning answer {how}"):
+            unerring.resume(path, changed, double)
+    assert unerring.resume(path, failing, double, Options(accept_changes=True)).steps == 7
 
 
 def test_verify_and_the_end_of_a_run_say_that_changes_were_accepted(tmp_path):

@@ -327,6 +327,10 @@ def test_the_run_of_a_process_with_a_name_of_its_own_is_gone_on_with_as_printed(
         assert failing(cli, tmp_path, done) == {}, end
         shown = cli("review", path, "--process", words[0].replace("made", "Named")) if end == "undecided" else None
         assert shown is None or failing(cli, tmp_path, shown) == {}
+        for look in ("report", "verify"):  # the journal does not name the class, so a word stands for it
+            named = [one for one in hinted(cli(look, path)) if one[0] in {"resume", "verify"}]
+            assert all(one[2:4] == ["--process", "MODULE:CLASS"] for one in named), (end, look, named)
+            assert named or end == "finished", (end, look)
     assert "not judged" not in cli(*hinted(done)[-1]).err
 
 

@@ -40,6 +40,17 @@ def test_a_step_with_nothing_but_flags_names_what_helps(cli, ledger):
     assert json.loads(cli("report", "run.db", "--json").out)["samples"]["voted"] == 0
 
 
+def test_verify_says_once_what_is_wrong(cli, ledger, tmp_path):
+    """The last line names what is wrong; the first one only counts, whoever judged, and claims nothing about steps."""
+    assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db").code == 0
+    judge = "\n    def verify(self, choices, finished):\n        return 'the sum is off'\n"
+    (tmp_path / "ledger.py").write_text(LEDGER.replace("class Ledger:", f"class Ledger:{judge}"))
+    sys.modules.pop("ledger", None)
+    done = cli("verify", "run.db")
+    assert (done.code, done.out.endswith(" committed.\n")) == (1, True)
+    assert done.line.endswith("run.db holds a wrong result: the sum is off")
+
+
 def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
     """A run that is not at its end after length() steps stays stopped until a person asks for more, or mends length().
 

@@ -26,7 +26,8 @@ TEST_SECONDS = 3600.0  # each test has its own time limit besides
 WIDER = (
     *("tests/core", "tests/laws", "tests/contracts", "tests/runtime", "tests/processes", "tests/golden"),
     *(f"tests/adapters/sqlite/test_journal_{name}.py" for name in ("head", "damage", "seals", "places")),
-    *(f"tests/api/test_{name}.py" for name in ("resuming", "running", "reviewing", "calibrating")),
+    *(f"tests/api/test_{name}.py" for name in ("resuming", "running", "calibrating")),
+    "tests/api/journals/test_reviewing.py",
     *("tests/adapters/sqlite/test_sqlite_journal.py", "tests/cli/test_text.py"),
 )
 log = logging.getLogger(__name__)
@@ -92,6 +93,12 @@ class Workshop:
             return failed[0] if failed else self.said.strip().rpartition("\n")[2] or "nothing could be run"
         finally:
             self.write(mutant.path, code)
+
+
+def test_all_files_that_mutants_are_tried_on_and_by_exist():
+    """A file that was moved is noticed here, and not after the first minutes of the slow test."""
+    sources = [SOURCE / name for name in (*PURE, *(f"adapters/sqlite/{name}.py" for name in JOURNAL))]
+    assert [str(path) for path in (*sources, *map(Path, WIDER)) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.slow

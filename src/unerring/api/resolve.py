@@ -69,6 +69,12 @@ def name_to_import(chain: Chain, given: str) -> str | None:
     return given if isinstance(import_object(given), type) or not checked.parameters() else class_name(checked)
 
 
+def is_made_by_name(process: str) -> bool:
+    """Whether the name that a journal has of its process makes it; the names of `Chain.name` and of scripts do not."""
+    module, colon, _ = process.partition(":")
+    return process in SHIPPED or (bool(colon) and module != SCRIPT_MODULE)
+
+
 def calibration_advice(chain: CheckedChain, model: Model) -> str:
     """How to calibrate a model on a chain: as a command where both have names, else in Python."""
     specified = [model] if isinstance(model, str) else model

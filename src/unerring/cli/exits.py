@@ -13,7 +13,7 @@ import click
 from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line
 from unerring.adapters.user_frames import error_with_place, own_frames
-from unerring.cli.text.report import printable, probability
+from unerring.core.reporting.summary import printable, probability
 from unerring.core.suggestions import did_you_mean
 from unerring.errors import (
     InputError,

@@ -17,6 +17,7 @@ from unerring.api.journals.fork import fork as forked
 from unerring.api.journals.rejudge import Overturned, Rejudgement, SampleReading
 from unerring.api.journals.rejudge import rejudge as judged_again
 from unerring.api.options import Options
+from unerring.api.resolve import is_made_by_name
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,
@@ -30,6 +31,7 @@ from unerring.cli.exits import (
     require_certificate,
     user_code_failed,
     working_on,
+    working_with,
 )
 from unerring.cli.option_values import FILE, SEED, TOTAL
 from unerring.cli.options import (
@@ -51,6 +53,7 @@ from unerring.cli.text.report import printable, report_text
 from unerring.core.reporting.summary import counted
 from unerring.core.short_text import shortened
 
+ANY_CLASS = "MODULE:CLASS"  # stands in a hint where only the reader knows which class makes the process
 MAX_SHOWN = 20  # differences, and steps, that are printed; --json has all of them
 
 
@@ -73,13 +76,15 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
         found = reading.verify(file, process, trust)
     except Exception as error:
         raise user_code_failed(error, "the process's own verifier") from error
+    if process is None and not is_made_by_name(found.process):
+        working_with(ANY_CLASS)
     details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.problem is None}
     if not as_json:
-        judged = "all right by the process's own verifier" if found.judged else "not judged"
-        if found.problem is not None:
-            judged = "not all of them right"
+        judged = ", all right by the process's own verifier" if found.judged else ", not judged"
+        if found.problem is not None:  # the last line says what is wrong
+            judged = ""
         click.echo(
-            f"{found.entries:,} journal entries, none damaged; {counted(found.steps, 'step')} committed, {judged}."
+            f"{found.entries:,} journal entries, none damaged; {counted(found.steps, 'step')} committed{judged}."
         )
     for note in found.notes:
         click.echo(f"note: {printable(in_options(note))}", err=True)
@@ -128,6 +133,8 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 
         figures = write_report(file, html, full)
         click.echo(printable(f"written: {html}"), err=True)
+    if not is_made_by_name(figures["process"]):
+        working_with(ANY_CLASS)
     if not as_json:
         click.echo(report_text(figures, str(file)))
         if (verbose or full) and (doubtful := doubtful_text(figures, full)):

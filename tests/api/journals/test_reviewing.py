@@ -372,14 +372,21 @@ def lost(self, state, choice):
 def test_a_choice_that_the_process_cannot_take_is_refused(tmp_path, monkeypatch, name, method, told):
     """What the process's own check rejects, or where it cannot go on from, is not recorded."""
     path = parked(tmp_path / "run.db")
-    advance = Doubling.advance
+    right = {"advance": Doubling.advance, "check": lambda self, state, choice: None}[name]
 
     def only_there(self, state, choice):
-        return method(self, state, choice) if choice == 5 else advance(self, state, choice)
+        return method(self, state, choice) if choice == 5 else right(self, state, choice)
 
-    monkeypatch.setattr(Doubling, name, only_there if name == "advance" else method, raising=False)
+    monkeypatch.setattr(Doubling, name, only_there, raising=False)
     with refused(path, f"candidate 2 of step 1 cannot be taken: .*{told}"):
         decide(path, choose=2)
+
+
+def test_null_is_taken_only_where_it_is_an_answer(tmp_path):
+    """An answer of null is refused where the subtask does not say that it may be null."""
+    path = parked(tmp_path / "run.db")
+    with refused(path, r"null is no answer to this step; where it is one, say Subtask\(nullable=True\)"):
+        decide(path, answer=None)
 
 
 def test_a_choice_is_not_tried_where_the_process_cannot_be_made(tmp_path):

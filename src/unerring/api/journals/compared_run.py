@@ -17,6 +17,7 @@ from unerring.core.journal.digests import (
 from unerring.core.journal.entries import Opened
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.reporting.report import RunSeries
+from unerring.core.user_code import error_line
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import ChainChanged, InputError
@@ -112,8 +113,8 @@ class ComparedRun(ReplayedRun):
                 self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
         except RedFlag as flag:
             self.changes.append(f"step {decided.step}: its winning answer is now flagged ({flag.reason})")
-        except Exception:  # an error of the user's code is raised, with its place, where an answer has to be read
-            return
+        except Exception as error:  # the user's own code
+            self.changes.append(f"step {decided.step}: its winning answer cannot be read now: {error_line(error)}")
 
     def compare_end(self) -> None:
         """Compare the end of a finished run, or the next step of another one where it has samples."""

@@ -168,8 +168,15 @@ def error_text(error: Exception) -> str:
 
 def refusal_of(chain: CheckedChain, state: Json, choice: str, step: int) -> str | None:
     """Why a chain cannot go on with a choice; None where it can."""
+    value = parsed(choice)
     try:
-        flag = None if chain.check is None else chain.check(state, parsed(choice), step)
+        subtask = chain.subtask(state, step)
+    except Exception as error:  # the user's own code
+        return f"the process cannot ask the step: {error_text(error)}"
+    if value is None and subtask is not None and not subtask.nullable:
+        return "null is no answer to this step; where it is one, say Subtask(nullable=True)"
+    try:
+        flag = None if chain.check is None else chain.check(state, value, step)
     except Exception as error:  # the user's own code
         return f"the process's check failed: {error_text(error)}"
     if flag is not None:

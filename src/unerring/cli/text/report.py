@@ -1,11 +1,11 @@
 """A run's report as plain text; control characters of a model or a journal are shown, not obeyed by the terminal."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unerring.api.journals.history import forked_from, some_steps
+from unerring.cli.exits import command_on
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,
@@ -93,8 +93,7 @@ def _call(process: str, parameters: dict[str, Any]) -> str:
 
 
 def _status(report: dict[str, Any], path: str) -> str:
-    file = shlex.quote(path)
-    verify, resume = f"unerring verify {file}", f"unerring resume {file}"
+    verify, resume = command_on("verify", path), command_on("resume", path)
     if report["status"] == "paused" and report["stopped"]["kind"] == BEYOND_LENGTH:
         return f"paused ({report['stopped']['reason']}); go on with: {beyond_length(verify, resume)}"
     if report["status"] == "paused":
