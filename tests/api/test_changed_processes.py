@@ -13,9 +13,9 @@ from doubling import Doubling, stopped
 from parked_runs import entries, parked
 from unerring import InputError, Options, RedFlag, Request, Subtask
 from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.api.chains import make_chain
 from unerring.api.journals.history import History
 from unerring.api.journals.review import review
-from unerring.api.resolve import make_chain
 from unerring.core.journal.entries import Finished, Replies
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.user_code import WrongReturn

@@ -6,7 +6,7 @@ import pytest
 
 import unerring
 from unerring import Chain, Subtask
-from unerring.api.resolve import process_name, required_chain
+from unerring.api.chains import process_name, required_chain
 from unerring.core.chain_form import METHODS, OPTIONAL, is_chain, own_method
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.digests import identity_of

@@ -8,7 +8,7 @@ from math import sqrt
 import pytest
 
 from chain_runs import Words, run
-from unerring.api.resolve import sampler_for
+from unerring.api.models import sampler_for
 from unerring.core.chain import Rehearsal
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.voting.policy import Policy

@@ -1,26 +1,21 @@
 """Choose the policy of a run: the one that is given, one with a given k, or the one that is planned for its target."""
 
+import shlex
 from dataclasses import replace
 
+from unerring.api.chains import class_name, process_name, required_chain
+from unerring.api.models import Model, model_for_chain, recommended_policy, require_chain_and_model, require_model
 from unerring.api.options import Options
 from unerring.api.planning import Target, planned_policy
-from unerring.api.resolve import (
-    Model,
-    calibration_advice,
-    model_for_chain,
-    recommended_policy,
-    require_chain_and_model,
-    require_model,
-    required_chain,
-)
 from unerring.core.arguments import require_made
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import require_whole
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError
+from unerring.processes import SHIPPED
 from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
 from unerring.runtime.probes.endpoint import can_be_probed
 from unerring.runtime.protocols import Sampler
@@ -71,7 +66,7 @@ def _given_or_planned(
         require_model(model, chain)  # a mistyped model has a message of its own
         raise InputError(
             "give `k`: nothing is measured of this model that a margin could be derived from, or the "
-            f"process does not say how long it is. To measure it: {calibration_advice(chain, model)}"
+            f"process does not say how long it is. To measure it: {_calibration_advice(chain, model)}"
         )
     return recommended, None
 
@@ -86,3 +81,25 @@ def policy_for_models(policy: Policy, sampler: Sampler, options: Options) -> Pol
     if any(can_be_probed(one) for one in samplers_of(sampler)):
         return replace(policy, min_replies=max(policy.min_replies, ENDPOINT_MIN_REPLIES))
     return policy
+
+
+def _calibration_advice(chain: CheckedChain, model: Model) -> str:
+    """How to calibrate a model on a chain: as a command where both have names, else in Python."""
+    specified = [model] if isinstance(model, str) else model
+    if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
+        return "unerring.calibrate(chain, model, out='cal.json'), then unerring.Target(calibration='cal.json')"
+    parameters = chain.parameters().items()
+    texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in parameters)
+    settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
+    models = (word for one in specified for word in ("--model", one))
+    name = process_name(chain)
+    words = [
+        "unerring",
+        "calibrate",
+        name if name in SHIPPED else class_name(chain),
+        *settings,
+        *models,
+        "--out",
+        "cal.json",
+    ]
+    return f"{shlex.join(words)}; then run it with `calibration` cal.json"

@@ -23,8 +23,8 @@ from unerring.api._session import (
 from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import given_permission, permission_for
 from unerring.api.journals.undecided import refusal_of
+from unerring.api.models import Model
 from unerring.api.options import Options
-from unerring.api.resolve import Model
 from unerring.api.result import Result
 from unerring.core.checked_chain import GivenChain
 from unerring.core.journal.entries import Allowed, Entry, Resumed

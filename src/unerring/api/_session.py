@@ -7,8 +7,9 @@ from pathlib import Path
 
 from unerring.adapters.permission import Permission
 from unerring.api.budget import allowance
+from unerring.api.chains import process_name
+from unerring.api.models import Model, SamplerContext, make_sampler, speculation_for
 from unerring.api.options import Options
-from unerring.api.resolve import Model, SamplerContext, make_sampler, process_name, speculation_for
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.decided_step import DecidedStep

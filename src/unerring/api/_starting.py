@@ -13,10 +13,11 @@ from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import policy_for_models
 from unerring.api._resuming import resume_run
 from unerring.api._session import LiveRun, new_allowance, run_session, sampler_context, session_models
+from unerring.api.chains import process_name
 from unerring.api.journals.trust import given_permission, note_begun
+from unerring.api.models import Model
 from unerring.api.options import ESCALATE_AFTER_ROUNDS, Options
 from unerring.api.planning import Target
-from unerring.api.resolve import Model, process_name
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.digests import differences, identity_of, same_process

@@ -9,19 +9,18 @@ from pathlib import Path
 from unerring.adapters.output_file import require_writable
 from unerring.api._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
 from unerring.api.calibration_files import read_calibration, write_calibration
+from unerring.api.chains import process_name, required_chain
 from unerring.api.journals.trust import given_permission
-from unerring.api.options import CallOptions
-from unerring.api.planning import wordings_asked
-from unerring.api.resolve import (
+from unerring.api.models import (
     Model,
     SamplerContext,
     make_sampler,
     model_for_chain,
-    process_name,
     recommended_policy,
     require_chain_and_model,
-    required_chain,
 )
+from unerring.api.options import CallOptions
+from unerring.api.planning import wordings_asked
 from unerring.core.arguments import require_callable, require_made, require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain

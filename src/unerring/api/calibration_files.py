@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unerring.adapters.output_file import write_whole
 from unerring.adapters.tables.jsonl import read_json, without_nan
-from unerring.api.resolve import Model
+from unerring.api.models import Model
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.errors import InputError

@@ -5,8 +5,8 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from unerring.adapters.chat.fields import require_free_fields
 from unerring.api.budget import Budget, PriceTable
+from unerring.api.models import Model
 from unerring.api.planning import Target
-from unerring.api.resolve import Model
 from unerring.core.arguments import require_flag, require_made, require_methods, require_prices, require_texts
 from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_TOTAL, require_number, require_share, require_whole
 from unerring.core.request import Request

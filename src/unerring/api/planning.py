@@ -8,7 +8,8 @@ from typing import Any
 from unerring.adapters.prices import price_of
 from unerring.api.budget import PriceTable, price_table
 from unerring.api.calibration_files import read_calibration, shipped_calibration
-from unerring.api.resolve import Model, process_name, recommended_policy, required_chain, sampler_for
+from unerring.api.chains import process_name, required_chain
+from unerring.api.models import Model, recommended_policy, sampler_for
 from unerring.core.arguments import require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain

@@ -10,8 +10,9 @@ from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
 from unerring.api._terminal_progress import progress_observer
+from unerring.api.chains import required_chain
+from unerring.api.models import Model
 from unerring.api.options import Options
-from unerring.api.resolve import Model, required_chain
 from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, S

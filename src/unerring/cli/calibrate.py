@@ -11,7 +11,7 @@ from unerring.adapters.tables.jsonl import json_line
 from unerring.api import calibration as measuring
 from unerring.api import planning
 from unerring.api.calibration_files import read_calibration, shipped_calibration
-from unerring.api.resolve import make_chain, required_chain
+from unerring.api.chains import make_chain, required_chain
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,

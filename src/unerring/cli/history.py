@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from unerring.adapters.tables.jsonl import json_line
+from unerring.api.chains import is_made_by_name
 from unerring.api.journals import history as reading
 from unerring.api.journals.export import Exported, ExportForm
 from unerring.api.journals.export import export as export_records
@@ -17,7 +18,6 @@ from unerring.api.journals.fork import fork as forked
 from unerring.api.journals.rejudge import Overturned, Rejudgement, SampleReading
 from unerring.api.journals.rejudge import rejudge as judged_again
 from unerring.api.options import Options
-from unerring.api.resolve import is_made_by_name
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,

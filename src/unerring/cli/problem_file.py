@@ -15,7 +15,7 @@ from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.tables.jsonl import json_line, read_objects
 from unerring.api.budget import Budget
 from unerring.api.journals import history as reading
-from unerring.api.resolve import require_model
+from unerring.api.models import require_model
 from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded, in_options, quoted, same_command
 from unerring.cli.progress import Progress
 from unerring.cli.run import watched

@@ -10,9 +10,9 @@ import click
 from unerring import api
 from unerring.adapters.sqlite.reader import entry_count
 from unerring.adapters.tables.jsonl import json_line
+from unerring.api.chains import make_chain, name_to_import
 from unerring.api.journals import history as reading
 from unerring.api.planning import Target
-from unerring.api.resolve import make_chain, name_to_import
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
     DONE,

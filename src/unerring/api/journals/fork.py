@@ -14,20 +14,13 @@ from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api._policy import policy_for_models, run_policy
 from unerring.api.budget import Budget, allowance
+from unerring.api.chains import make_chain, require_process, required_chain
 from unerring.api.journals.history import folded
 from unerring.api.journals.replayer import asked_elsewhere
 from unerring.api.journals.trust import note_begun, permission_for
+from unerring.api.models import Model, SamplerContext, make_sampler, model_for_chain
 from unerring.api.options import Options
 from unerring.api.planning import Target
-from unerring.api.resolve import (
-    Model,
-    SamplerContext,
-    make_chain,
-    make_sampler,
-    model_for_chain,
-    require_process,
-    required_chain,
-)
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, require_empty, without_entries
 from unerring.adapters.sqlite.repair import readable_copy, replace_journal
+from unerring.api.chains import make_chain, require_process, required_chain
 from unerring.api.journals.trust import permission_for
-from unerring.api.resolve import make_chain, require_process, required_chain
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.decided_step import DecidedStep

@@ -13,8 +13,8 @@ from unerring.api.journals.fork import Fork, fork
 from unerring.api.journals.history import Verification
 from unerring.api.journals.rejudge import Rejudgement, rejudge
 from unerring.api.journals.review import Recorded, Review, decide, review
+from unerring.api.models import Model
 from unerring.api.options import Options
-from unerring.api.resolve import Model
 from unerring.api.result import Result
 from unerring.api.running import aresume, resume
 from unerring.core.arguments import require_path

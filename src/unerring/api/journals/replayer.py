@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
+from unerring.api.chains import make_chain, require_process, required_chain
 from unerring.api.journals.history import folded
 from unerring.api.journals.trust import permission_for
-from unerring.api.resolve import make_chain, require_process, required_chain
 from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened

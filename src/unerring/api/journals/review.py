@@ -23,7 +23,7 @@ from unerring.api.journals.undecided import (
     undecided_step_of,
     why_nothing_is_undecided,
 )
-from unerring.api.resolve import sampler_for
+from unerring.api.models import sampler_for
 from unerring.core.chain import Chain
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.review_entries import Redrawn, Ruled

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import permission_for
-from unerring.api.resolve import sampler_for
+from unerring.api.models import sampler_for
 from unerring.core import user_code
 from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep

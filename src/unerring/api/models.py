@@ -1,32 +1,25 @@
-"""Make processes and models from their names: of a command line, a journal, or Python."""
+"""Make samplers from models: a specification, a function, a sampler, or several of these that take turns."""
 
-import inspect
 import re
-import shlex
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from unerring.adapters.embedded.catalog import DRAFT, parse_embedded_spec
 from unerring.adapters.function import Function, FunctionSampler
 from unerring.adapters.noise import NoisySampler
 from unerring.adapters.permission import GIVEN, Permission
-from unerring.adapters.plugins import import_object, installed_models, is_user_model, user_sampler
+from unerring.adapters.plugins import installed_models, is_user_model, user_sampler
 from unerring.adapters.scrubbing import about_words
-from unerring.adapters.user_frames import error_with_place
-from unerring.core.chain import Chain
-from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
-from unerring.core.checked_chain import MADE_WITH, CheckedChain
-from unerring.core.journal.digests import SCRIPT_MODULE, same_process
+from unerring.api.chains import process_name, required_chain
+from unerring.core.chain_form import is_chain
+from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import is_plain
 from unerring.core.short_text import short
 from unerring.core.suggestions import did_you_mean
-from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.policy import Policy
-from unerring.errors import InputError, UnerringError, UserCodeFailed
-from unerring.processes import SHIPPED
+from unerring.errors import InputError
 from unerring.runtime.config import Speculation
 from unerring.runtime.ensemble import RESERVE, SEPARATOR, Ensemble
 from unerring.runtime.protocols import Sampler
@@ -37,113 +30,6 @@ Model: TypeAlias = str | Sampler | Function | Sequence["Model"]
 _OPENAI_MODEL_NAME = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how OpenAI's model names begin
 
 
-def process_name(chain: CheckedChain) -> str:
-    """The name of a chain in journals: of a shipped one, or its own attribute `name`, else `package.module:Class`."""
-    for name, shipped in SHIPPED.items():
-        if type(chain.original) is shipped:
-            return name
-    own = chain.name
-    if isinstance(own, str) and own and own not in SHIPPED:
-        return own
-    return class_name(chain)
-
-
-def require_process(journal: str | Path, process: str, chain: CheckedChain) -> None:
-    """Raise `InputError` where the run in a journal is of another process."""
-    if not any(same_process(process, name) for name in (process_name(chain), class_name(chain))):
-        raise InputError(f"{journal} holds a run of {process}, not of {process_name(chain)}")
-
-
-def class_name(chain: CheckedChain) -> str:
-    """The place of a chain's class: `package.module:Class`."""
-    kind = type(chain.original)
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def name_to_import(chain: Chain, given: str) -> str | None:
-    """The name that makes a chain again, where its journal's name of it does not; `given` made this one."""
-    checked = required_chain(chain)
-    if process_name(checked) in {*SHIPPED, class_name(checked)}:
-        return None
-    # a class takes the journal's parameters; a name of an object takes none
-    return given if isinstance(import_object(given), type) or not checked.parameters() else class_name(checked)
-
-
-def is_made_by_name(process: str) -> bool:
-    """Whether the name that a journal has of its process makes it; the names of `Chain.name` and of scripts do not."""
-    module, colon, _ = process.partition(":")
-    return process in SHIPPED or (bool(colon) and module != SCRIPT_MODULE)
-
-
-def calibration_advice(chain: CheckedChain, model: Model) -> str:
-    """How to calibrate a model on a chain: as a command where both have names, else in Python."""
-    specified = [model] if isinstance(model, str) else model
-    if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
-        return "unerring.calibrate(chain, model, out='cal.json'), then unerring.Target(calibration='cal.json')"
-    parameters = chain.parameters().items()
-    texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in parameters)
-    settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
-    models = (word for one in specified for word in ("--model", one))
-    name = process_name(chain)
-    words = [
-        "unerring",
-        "calibrate",
-        name if name in SHIPPED else class_name(chain),
-        *settings,
-        *models,
-        "--out",
-        "cal.json",
-    ]
-    return f"{shlex.join(words)}; then run it with `calibration` cal.json"
-
-
-def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission = GIVEN) -> Chain:
-    """Make the chain called `name`, with its constructor's arguments; raises `InputError` where that fails.
-
-    Nothing is imported without permission, which another person's journal does not have.
-    """
-    if name not in SHIPPED:
-        permission.require_code("process", name)
-    made = SHIPPED[name] if name in SHIPPED else _imported_process(name)
-    if isinstance(made, type):
-        # a journal may name any class; only a class of chains is called
-        if not is_chain(made):
-            raise InputError(not_a_chain(made, name))
-        try:
-            inspect.signature(made).bind(**parameters)
-        except TypeError as error:
-            takes = ", ".join(inspect.signature(made).parameters) or "no arguments"
-            raise InputError(f"{name} cannot be made with these parameters: {error}; it takes {takes}") from None
-        try:
-            made = made(**parameters)
-            if own_method(made, "parameters") is None:
-                with suppress(AttributeError, TypeError):  # a class with slots
-                    setattr(made, MADE_WITH, dict(parameters))
-        except UnerringError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise UserCodeFailed(f"{name} cannot be made: {error_with_place(error)}") from error
-    elif parameters:
-        raise InputError(f"{name} is an object, not a class; it takes no parameters")
-    return required_chain(made, name).original
-
-
-def required_chain(chain: Any, name: str = "") -> CheckedChain:
-    """A user's chain, as the runtime calls it.
-
-    Raises `InputError` for another object, and for a method that is misspelled or cannot be called.
-    """
-    if isinstance(chain, CheckedChain):
-        return chain
-    if isinstance(chain, type) and is_chain(chain):
-        raise InputError(f"{chain.__name__} is a class: pass an object of it, {chain.__name__}(...)")
-    if isinstance(chain, type) or not is_chain(chain):
-        raise InputError(not_a_chain(chain, name))
-    if (wrong := misfit(chain)) is not None:
-        raise InputError(wrong)
-    return CheckedChain(chain)
-
-
 def require_chain_and_model(chain: Any, model: Model) -> None:
     """Raise `InputError` for a chain that is none, and where chain and model are swapped."""
     if not is_chain(chain) and is_chain(model):
@@ -151,24 +37,6 @@ def require_chain_and_model(chain: Any, model: Model) -> None:
     if isinstance(chain, str):
         raise InputError(f"a chain is an object, such as unerring.Hanoi(disks=3); it cannot be the text {chain!r:.40}")
     required_chain(chain)
-
-
-def _imported_process(name: str) -> Any:
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        shipped = ", ".join(sorted(SHIPPED))
-        like = did_you_mean(name, SHIPPED)
-        said = f"no process is called {name!r}{like}; shipped: {shipped}; your own: package.module:Class"
-        raise InputError(about_words(said, name))
-    if module_name == SCRIPT_MODULE:
-        raise InputError(
-            f"{attribute} was defined in a script, which its journal does not name: run the script again, or give "
-            f"`chain` module:{attribute}"
-        )
-    try:
-        return import_object(name)
-    except InputError as error:
-        raise type(error)(about_words(str(error), name)) from error.__cause__
 
 
 @dataclass(frozen=True, slots=True)
