@@ -43,8 +43,7 @@ def test_a_step_with_nothing_but_flags_names_what_helps(cli, ledger):
 def test_verify_says_once_what_is_wrong(cli, ledger, tmp_path):
     """The last line names what is wrong; the first one only counts, whoever judged, and claims nothing about steps."""
     assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db").code == 0
-    judge = "\n    def verify(self, choices, finished):\n        return 'the sum is off'\n"
-    (tmp_path / "ledger.py").write_text(LEDGER.replace("class Ledger:", f"class Ledger:{judge}"))
+    (tmp_path / "ledger.py").write_text(LEDGER.replace("        return None\n", "        return 'the sum is off'\n"))
     sys.modules.pop("ledger", None)
     done = cli("verify", "run.db")
     assert (done.code, done.out.endswith(" committed.\n")) == (1, True)
