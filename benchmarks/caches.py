@@ -125,7 +125,7 @@ class Outcome:
 
 
 async def session(engine: Engine, steps: int, seed: int, at_once: bool, nonce: bool) -> Outcome:
-    """One session: its trial, and three samples a step, judged as a run's are; it goes on where a run would stop."""
+    """One session: its trial, and three samples a step, judged as a run's are; it continues where a run would stop."""
     outcome, copies = Outcome(), CopyDetector()
     settings = Settings(1.0, 750, seed, 0, 0)
 

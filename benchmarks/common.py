@@ -27,7 +27,7 @@ MEGABYTE = 1e6
 class Counter:
     """The lightest chain there is: each step adds one.
 
-    A wrong answer adds two and the chain goes on from there. So the last state less the number of steps taken is the
+    A wrong answer adds two and the chain continues from there. So the last state less the number of steps taken is the
     number of wrong steps, and the chain ends even where it derailed.
     """
 

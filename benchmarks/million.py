@@ -170,7 +170,7 @@ def main() -> int:
             if code not in (0, -signal.SIGKILL):
                 return code
     except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; the same command continues", file=sys.stderr)
         return 3
     if events.count("raw") < 2:
         events.note("raw", rates=raw_rate(args.raw_seconds, args.disks))

@@ -210,7 +210,7 @@ the answers of three small models; each next question follows from the step befo
 guess or to stop: choices come from votes, and the guesses that let steps be asked ahead from a drafting model that
 never votes.
 
-To repeat it (about {pace["wall_seconds"] / 60:.0f} minutes on such a machine; Ctrl-C and the same command go on):
+To repeat it (about {pace["wall_seconds"] / 60:.0f} minutes on such a machine; Ctrl-C and the same command continue):
 
 ```
 make million

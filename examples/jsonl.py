@@ -1,4 +1,4 @@
-"""Input data of a process: a file of JSON lines, known by its content: a run never goes on with another one."""
+"""Input data of a process: a file of JSON lines, known by its content: a run never continues with another one."""
 
 from hashlib import sha256
 from pathlib import Path

@@ -86,7 +86,7 @@ class Migration:
         if finished and state["row"] < len(self.rows):
             return f"the run ends before row {state['row']} of {len(self.rows)}"
         if finished and self.total is not None and cents != int(self.total.replace(".", "")):
-            return f"the records come to {cents // 100}.{cents % 100:02}, and the old book to {self.total}"
+            return f"the records total {cents // 100}.{cents % 100:02}, and the old book to {self.total}"
         return None
 
     def rehearse(self, prompt: str) -> Rehearsal:

@@ -1,7 +1,7 @@
 """How far a chain gets by each way of deciding its steps: `python benchmarks/paper/chains.py`.
 
 The run of 20 disks from its beginning, followed up to a cap. A chain ends at its first wrong step, so the states of
-all the steps it comes to are known beforehand. The voting ways use the embedded model's own red flags and draw a
+all the steps that it reaches are known beforehand. The voting ways use the embedded model's own red flags and draw a
 flagged sample again; where no answer has a majority the step stays open, and that ends the chain as well. Single
 samples and greedy answers are taken as they come.
 

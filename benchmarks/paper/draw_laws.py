@@ -50,7 +50,7 @@ def success_k(section: Section) -> Figure:
         look = {"color": color, "marker": marker, "markersize": 4, "linestyle": dashes}
         label = f"{curve['model']}: p = {curve['p']:.4f}, k = {curve['k_min']}"
         points = list(zip(curve["k"], curve["probability"], strict=True))
-        # a line that has come to the top says no more
+        # a line that has reached the top shows nothing further
         still = [at for at, (_, before) in zip(points, [(0, 0.0), *points], strict=False) if before < 0.9999]
         axes.plot(*zip(*still, strict=True), label=label, **look)
     axes.axhline(section["target"], color=GREY, linewidth=1, linestyle="--")

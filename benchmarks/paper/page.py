@@ -35,7 +35,7 @@ def page(sections: dict[str, Section]) -> str:
         "noise of a known error rate. One command makes everything on this page again:"
     )
     how = (
-        "Beside each figure stands the command that measures it. Two more scripts, `draw.py` and `page.py`, then draw "
+        "Each figure has the command that measures it. Two more scripts, `draw.py` and `page.py`, then draw "
         "and write what is here from [figures.json](figures.json) alone. Samples follow from their seeds, so a "
         "machine gives the same figures each time; another processor or version of the engine may give a rare sample "
         f"differently. Measured with {sections['disks']['engine']}."

@@ -51,7 +51,7 @@ def rounds(section: Section) -> Part:
     after = 3 * k
     left = [row["open"][-1] for row in alone]
     by_member = [f"{count} ({row['voter']})" for count, row in zip(left, alone, strict=True)]
-    floor = f"{PARTLY}: the three together as in the paper, one member alone comes to a floor"
+    floor = f"{PARTLY}: the three together as in the paper, one member alone reaches a floor"
     return Part(
         title="Undecided steps against votes",
         text=(
@@ -148,8 +148,8 @@ def chains(section: Section, hardest: Section) -> Part:
             f"{section['cap']:,}. More votes of one member help little: it is wrong on the same steps again. What "
             "tells the rules apart that vote over three members are rare steps: on the "
             f"{len(hardest['steps'])} that took most votes in the record run, raced {hardest['races']} times each, "
-            f"the chance to decide all of them rightly comes to {listed(success)}. A majority of a fixed number must "
-            "end where votes stand close, and being ahead by k goes on."
+            f"the chance to decide all of them rightly is {listed(success)}. A majority of a fixed number must "
+            "end where votes are close; an ahead-by-k race continues."
         ),
         paper="a chain derails after a few hundred steps at most; decided by voting, it does not",
         verdict=AGREES if all(end is None for end in voted) else DIFFERS,

@@ -4,8 +4,8 @@ Steps of the run of 20 disks are drawn at random, asked from their true states, 
 temperature 1. Three figures come of the same samples:
 
 - *rounds*: a race of each step (ahead by 3, the embedded model's red flags), for each member alone and for the three
-  in rotation: how many steps are still open after so many votes. Beside them stand the record run of all 1,048,575
-  steps (docs/record/record.json) and a check against theory, the noise sampler;
+  in rotation: how many steps are still open after so many votes. They are compared with the record run of all
+  1,048,575 steps (docs/record/record.json) and, as a check against theory, with the noise sampler;
 - *collisions*: steps whose first two votes are both wrong, by the strict and by the repairing parser;
 - *answers*: errors by the length of a step's first answer, and by its mean log-probability.
 """

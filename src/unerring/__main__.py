@@ -3,7 +3,7 @@
 import os
 import sys
 
-STOPPED = 3  # the exit code of a run that can go on
+STOPPED = 3  # the exit code of a run that can continue
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ class Stopped(UnerringError):
     kind: why it stopped, in a word or two.
     journal: the path of the journal; None where there is none.
     larger: the limit that stopped it, by its name in `Options`, `Budget` or `Guards`, and a value with which the run
-        can go on; None where no limit did.
+        can continue; None where no limit did.
     """
 
     kind = "stopped"

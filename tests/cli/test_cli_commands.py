@@ -37,7 +37,7 @@ def test_run_resume_verify_and_report_go_hand_in_hand(cli):
     """A run that was stopped is resumed, verified and reported by the commands that each message names."""
     stopped = cli("run", "hanoi", "--set", "disks=4", *NOISE, "--journal", "run.db", "--max-steps", "6")
     assert (stopped.code, stopped.out) == (3, "")
-    command = stopped.line.partition("go on with: ")[2]
+    command = stopped.line.partition("continue with: ")[2]
     assert command == "unerring resume run.db"
     assert cli("verify", "run.db").code == 3
     resumed = cli(*shlex.split(command)[1:])
@@ -52,7 +52,7 @@ def test_run_resume_verify_and_report_go_hand_in_hand(cli):
 def test_a_command_to_go_on_with_can_be_pasted_whatever_the_journal_is_called(cli):
     """A journal with a space in its name is quoted in the command that a message names."""
     stopped = cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "my run.db", "--max-steps", "2")
-    command = stopped.line.partition("go on with: ")[2]
+    command = stopped.line.partition("continue with: ")[2]
     assert shlex.split(command) == ["unerring", "resume", "my run.db"]
 
 

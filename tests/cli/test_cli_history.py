@@ -39,7 +39,7 @@ def test_a_run_goes_on_with_the_present_parser(flagged):
     done = flagged("rejudge", "run.db")
     assert done.code == 0
     assert "was flagged as malformed, is a vote for 0" in done.out
-    assert "recorded in the journal; go on with: unerring resume run.db" in done.out
+    assert "recorded in the journal; continue with: unerring resume run.db" in done.out
     again = flagged("resume", "run.db")
     assert "otherwise" not in again.err
     told = flagged("report", "run.db").out
@@ -60,7 +60,7 @@ def test_the_command_that_rejudge_prints_is_not_refused(cli, ledger):
     )
     done = cli("rejudge", "run.db")
     (line,) = (line for line in done.out.splitlines() if line.startswith("recorded in the journal"))
-    command = line.partition("go on with: unerring ")[2]
+    command = line.partition("continue with: unerring ")[2]
     assert command == "resume run.db --accept-changes"
     assert "accept-changes" in cli("resume", "run.db").line
     again = cli(*command.split())
@@ -102,7 +102,7 @@ def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
     assert cli("run", "ledger:Ledger", *PERFECT).code == 0
     before = Path("run.db").read_bytes()
     done = cli("fork", "run.db", "--at", "2", "--out", "new.db", "--k", "3", "--set", "steps=5", "--seed", "4")
-    says = "forked: new.db takes over 2 steps of run.db; go on with: unerring resume new.db\n"
+    says = "forked: new.db takes over 2 steps of run.db; continue with: unerring resume new.db\n"
     assert (done.code, done.out) == (0, says), done.err
     resumed = cli("resume", "new.db")
     assert resumed.code == 0, resumed.err

@@ -371,7 +371,7 @@ def test_a_provider_that_goes_down_stops_with_what_was_drawn(cli, monkeypatch):
     assert (done.code, done.out) == (3, "")
     assert "no quota" in done.line
     assert "cal.json" in done.line
-    assert "; go on with: unerring calibrate " in done.line
+    assert "; continue with: unerring calibrate " in done.line
     assert 0 < read_calibration("cal.json").steps < 100
     assert cli(*PILOT, "--out", "cal.json").code == 0
     whole, again = (json.loads(Path(name).read_text()) for name in ("whole.json", "cal.json"))

@@ -113,7 +113,7 @@ def test_review_as_json_has_what_a_script_decides_by(parked):
     ("more", "told"),
     [
         ((), "no step of run.db is undecided: the run is finished\n"),
-        (("--max-steps", "2"), "stopped for another reason, at step 2; go on with: unerring resume run.db\n"),
+        (("--max-steps", "2"), "stopped for another reason, at step 2; continue with: unerring resume run.db\n"),
     ],
 )
 def test_review_of_a_run_without_an_undecided_step_is_one_line(cli, more, told):
@@ -208,7 +208,7 @@ def test_a_choice_is_recorded_and_resume_goes_on(parked):
     """One line says what was recorded and how to go on; the run then has that choice, and is at its next step."""
     done = parked("review", "run.db", "--choose", "1")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "recorded: step 0 is decided: 2; go on with: unerring resume run.db\n"
+    assert done.out == "recorded: step 0 is decided: 2; continue with: unerring resume run.db\n"
     assert "decided      by a person: 2" in parked("review", "run.db").out
     stopped = parked("resume", "run.db")
     assert stopped.code == 3
@@ -230,9 +230,9 @@ def test_samples_are_drawn_anew_from_another_model(parked):
     done = parked("review", "run.db", "--resample", "--model", "noise/p=0.99")
     assert done.out == (
         "recorded: step 0 gets new samples from noise/p=0.99; those it had are set aside; "
-        "go on with: unerring resume run.db\n"
+        "continue with: unerring resume run.db\n"
     )
-    assert "step 0 is to be answered again by noise/p=0.99; go on with" in parked("review", "run.db").out
+    assert "step 0 is to be answered again by noise/p=0.99; continue with" in parked("review", "run.db").out
     assert "step 1 is undecided" in parked("resume", "run.db").line
     report = json.loads(parked("report", "run.db", "--json").out)
     assert [voter["name"] for voter in report["voters"]] == ["noise/p=0.6,v=1.0,c=0.0", "noise/p=0.99,v=1.0,c=0.0"]

@@ -115,7 +115,7 @@ def test_a_budget_stops_a_calibration_and_a_larger_one_goes_on(cli, endpoint, tm
     assert stopped.code == 3
     line = stopped.err.splitlines()[-1]
     assert line.startswith("unerring: the budget of $0.004 is spent: $")
-    assert " --budget-usd 0.0" in line.rpartition("go on with: unerring calibrate hanoi")[2]
+    assert " --budget-usd 0.0" in line.rpartition("continue with: unerring calibrate hanoi")[2]
     assert 0 < spent <= 0.004
     assert json.loads((tmp_path / "cal.json").read_text())["spent"]["dollars"] == pytest.approx(spent)
     again = cli(*words)

@@ -64,11 +64,11 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
         assert done.code == 3, words
         last = done.err.splitlines()[-1]
         assert "did 2 steps, and is not at its end after the 2 that its process says it has" in last
-        assert "go on with: unerring verify run.db, which" in last
+        assert "continue with: unerring verify run.db, which" in last
         assert "unerring resume run.db --max-steps 100" in last
     told = json.loads(cli("report", "run.db", "--json").out)
     assert (told["steps"], told["stopped"]["kind"]) == (2, "beyond length")
-    assert "go on with: unerring verify run.db" in cli("report", "run.db").out
+    assert "continue with: unerring verify run.db" in cli("report", "run.db").out
     asked = cli("resume", "run.db", "--max-steps", "1")
     assert (asked.code, "did the 1 step it was asked to" in asked.err) == (3, True)
     assert "3, beyond the 2 that its process says" in cli("report", "run.db").out
@@ -227,7 +227,7 @@ def test_a_signal_stops_a_run_in_good_order(tmp_path, name):
     done = process("run", "ledger:Ledger", "--set", "steps=2000", *NOISE, "--journal", "run.db", cwd=tmp_path)
     assert done.returncode == 3
     last = done.stderr.splitlines()[-1]
-    assert last == f"unerring: stopped by {name}; go on with: unerring resume run.db"
+    assert last == f"unerring: stopped by {name}; continue with: unerring resume run.db"
     assert "Traceback" not in done.stderr
     (tmp_path / "ledger.py").write_text(LEDGER)
     told = unerring.report(tmp_path / "run.db")
@@ -274,7 +274,7 @@ def test_an_interrupt_inside_a_model_is_one_line(tmp_path, speculate):
     words = ("run", "hanoi", "--model", "own:model", "--k", 2, "--speculate", speculate, "--journal", "run.db")
     done = process(*words, cwd=tmp_path)
     assert done.returncode == 3
-    assert done.stderr == "unerring: stopped at once; go on with: unerring resume run.db\n"
+    assert done.stderr == "unerring: stopped at once; continue with: unerring resume run.db\n"
 
 
 def test_the_users_signal_handlers_are_left_as_they_were(cli):

@@ -33,7 +33,7 @@ def test_a_model_that_the_provider_does_not_have_is_no_case_for_resume_alone(cli
     done = cli("run", "hanoi", "--set", "disks=2", "--k", "2", "--model", "absent:gone", "--journal", "r.db")
     assert done.code == 3
     assert "for another model start a new run; once the provider has this one: unerring resume r.db" in done.err
-    assert "go on with" not in done.err
+    assert "continue with" not in done.err
 
 
 def test_nothing_awaited_is_not_counted():

@@ -12,7 +12,7 @@ SIDE_BY_SIDE = "test_commits_side_by_side_each_cover_what_was_appended_before_th
 GIVEN_UP = "test_a_commit_that_is_given_up_leaves_the_journal_usable"
 IN_ORDER = "test_entries_come_back_in_the_order_in_which_they_were_appended"
 CLOSED = "test_closing_makes_everything_durable_and_may_be_done_twice"
-REOPENED = "test_a_journal_that_is_taken_up_again_goes_on_where_it_ended"
+REOPENED = "test_a_reopened_journal_continues_where_it_ended"
 
 
 class Kept:

@@ -77,7 +77,7 @@ def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
         code, _, problems = stage.ended(out, budget)
         assert code == 3, problems
         assert "the budget of $" in problems
-        assert "go on with: unerring calibrate " in problems
+        assert "continue with: unerring calibrate " in problems
         assert stage.billed - before <= budget
         code, output, problems = stage.ended(out, 1.0)
         assert code == 0, problems

@@ -132,7 +132,7 @@ def test_a_model_that_never_ends_does_not_keep_a_run_from_ending(tmp_path, model
         finally:
             process.kill()
     assert process.returncode == 3, err
-    assert "go on with: unerring resume run.db" in err
+    assert "continue with: unerring resume run.db" in err
     assert "Traceback" not in err
     assert "Task was destroyed" not in err
     assert reading.verify(tmp_path / "run.db").problem is None

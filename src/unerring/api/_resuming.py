@@ -1,4 +1,4 @@
-"""Resume a run from its journal: check what may not change, record what does, and go on."""
+"""Resume a run from its journal: check what may not change, record what does, and continue."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -57,7 +57,7 @@ async def resume_run(
     stop: StopRequest,
     ready: SessionModels | None = None,
 ) -> Result:
-    """Go on with the run in a journal; `ready` are its models, where they are made already."""
+    """Continue the run in a journal; `ready` are its models, where they are made already."""
     _require_resumable(options)
     journal, entries = SqliteJournal.reopen(path)
     try:
@@ -112,7 +112,7 @@ async def _resumed_models(
 
 
 def _require_ruled_choice(run: ComparedRun) -> None:
-    """Raise `StepUndecided` where the chain cannot go on with a person's choice: `review` may not have tried it."""
+    """Raise `StepUndecided` where the chain cannot continue with a person's choice: `review` may not have tried it."""
     step = run.state.frontier
     if step is None or step.ruled is None or step.listed:
         return
@@ -167,8 +167,8 @@ def _notice_single_replies(path: Path, state: RunState, sampler: Sampler, option
         return
     if any(can_be_probed(one) for one in samplers_of(sampler)):
         line = (
-            f"{path} was begun when the votes of one reply could decide a step, and goes on so; to ask for votes from "
-            f"two replies from here on, resume it with `min_replies` {ENDPOINT_MIN_REPLIES}"
+            f"{path} was begun when the votes of one reply could decide a step, and continues so; to ask for votes "
+            f"from two replies from here on, resume it with `min_replies` {ENDPOINT_MIN_REPLIES}"
         )
         notice = getattr(options.observer, "notice", None)
         log.warning("%s", line) if notice is None else notice(line)

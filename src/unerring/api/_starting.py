@@ -1,4 +1,4 @@
-"""Begin a new run, or go on with it where its journal holds it already."""
+"""Begin a new run, or continue it where its journal holds it already."""
 
 import shlex
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class NewRun:
 
 
 async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
-    """Begin a run and go on to its end; where its journal holds the same run already, resume that one."""
+    """Begin a run and continue to its end; where its journal holds the same run already, resume that one."""
     require_whole("seed", new.seed, -MAX_SEED, MAX_SEED)
     chain = new.chain
     began = options.clock.time()
@@ -130,7 +130,7 @@ def _require_same_run(path: Path, held: Opened, new: Opened) -> None:
     difference = next(_run_differences(held, new), None)
     if difference is not None:
         raise InputError(
-            f"{path} holds another run: {difference}; go on with that one (unerring resume {shlex.quote(str(path))}), "
+            f"{path} holds another run: {difference}; continue that one (unerring resume {shlex.quote(str(path))}), "
             "or name another file"
         )
 

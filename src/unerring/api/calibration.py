@@ -82,7 +82,7 @@ def calibrate(
         With `state_at(step)` and `length()` samples are of random steps, else of its steps from the first on.
     model: as for `run`.
     samples: about how many samples to draw.
-    out: the file of the calibration; a calibration that was begun there goes on.
+    out: the file of the calibration; a calibration that was begun there continues.
     seed: of the samples.
     options: everything else.
 
@@ -90,7 +90,7 @@ def calibrate(
     sessions of a calibration, kills included.
 
     Raises `InputError` for a wrong argument, and `Stopped` where it stops before its end, also at the end of a budget.
-    With `out` the samples drawn are kept, and the same call goes on.
+    With `out` the samples drawn are kept, and the same call continues.
     """
     require_made("options", options, PilotOptions)
     asked, grace = _PilotRequest(chain, model, samples, seed), options.grace

@@ -85,13 +85,13 @@ class Options(CallOptions):
         top: their replies are still received, and they are as many again at most.
     patience: how long to wait out a provider's passing failures.
     guards: what stops a run whose votes could not be trusted.
-    request: request settings, added to every request. A resumed run goes on with those of its journal; only `nonce`
+    request: request settings, added to every request. A resumed run continues with those of its journal; only `nonce`
         and `echo` can be turned on and off then.
     budget: the most that the run may spend, over all its sessions.
     prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.
     allow_hosts: hosts that may receive an API key by plain http, or that only another person's journal names.
     trust: whether to import code, and send keys to hosts, that only another person's journal names.
-    accept_changes: whether to go on although the process has changed since the journal was written. The change is
+    accept_changes: whether to continue although the process has changed since the journal was written. The change is
         recorded, and samples of open steps whose question changed are set aside.
     max_steps: the most steps of this session; the run stops there, resumable. None is no limit.
     grace: seconds to wait for the calls in flight after Ctrl-C; calls given up then have an unknown cost.

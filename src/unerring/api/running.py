@@ -71,7 +71,7 @@ async def arun(
 def resume(
     journal: str | Path, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
 ) -> Result:
-    """Go on with the run in a journal; the result of a finished run is returned as it is.
+    """Continue the run in a journal; the result of a finished run is returned as it is.
 
     Chain and model are made again from the journal; pass what it cannot make, such as a model that was a function. A
     journal that this user did not begin here makes only what ships with unerring: pass the others, a chain also by its
@@ -87,7 +87,7 @@ def resume(
 async def aresume(
     journal: str | Path, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
 ) -> Result:
-    """Go on with a run like `resume`, on the running event loop."""
+    """Continue a run as `resume` does, on the running event loop."""
     with _named_by_stops(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())
 

@@ -46,7 +46,7 @@ from unerring.errors import InputError, Stopped
 @click.command(cls=Command)
 @process_options
 @option("--samples", type=COUNT, default=2000, show_default=True, help="About how many samples to draw.")
-@option("--out", type=FILE, help="The file for the calibration; if it is there already, the pilot goes on.")
+@option("--out", type=FILE, help="The file for the calibration; if it is there already, the pilot continues.")
 @option("--plots", type=FILE, help="Draw figures into this folder (takes the [plots] extra).")
 @option("--seed", type=SEED, default=0, show_default=True, help="Seed of the choice of steps and of their samples.")
 @option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples in flight at once.")
@@ -89,7 +89,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     options = measuring.PilotOptions(
         in_flight=in_flight, seen=progress.seen, notice=progress.notice, stopping=progress.stopping, **given
     )
-    kept = f"its samples are in {out}; go on with: " if out else "its samples are lost, as there is no --out"
+    kept = f"its samples are in {out}; continue with: " if out else "its samples are lost, as there is no --out"
     try:
         with progress:
             calibration = measuring.calibrate(chain, list(models) or "embedded", samples, out, seed, options)

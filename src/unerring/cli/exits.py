@@ -54,7 +54,7 @@ class CommandEnded(Exception):
     code: the exit code.
     kind: the cause, for scripts.
     reason: what happened, for people.
-    command: the command to go on with, if there is one; `advice` says in words what to do.
+    command: the command to continue with, if there is one; `advice` says in words what to do.
     details: what the command prints as JSON when it ends well.
     """
 
@@ -130,7 +130,7 @@ def end_of(error: BaseException, arguments: Sequence[str] = ()) -> CommandEnded:
         case click.Abort() | KeyboardInterrupt():
             return CommandEnded(STOPPED, "interrupted", "stopped")
         case OSError():
-            return CommandEnded(BAD_INPUT, "file", f"cannot go on: {error}")
+            return CommandEnded(BAD_INPUT, "file", f"cannot continue: {error}")
         case JournalBusy() | JournalTooNew():
             return CommandEnded(BAD_INPUT, "journal", str(error))
         case UserCodeFailed():

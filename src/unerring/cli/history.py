@@ -101,11 +101,11 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
 
 
 def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> None:
-    """Raise `CommandEnded` if the run in a journal is not finished, with the command that goes on."""
+    """Raise `CommandEnded` if the run in a journal is not finished, with the command that continues."""
     if not over:
-        going_on = command_on("resume", file)
+        next_command = command_on("resume", file)
         reason = f"nothing is wrong in {file} so far, and its run is not finished"
-        raise CommandEnded(STOPPED, "unfinished", reason, f"go on with: {going_on}", going_on, details)
+        raise CommandEnded(STOPPED, "unfinished", reason, f"continue with: {next_command}", next_command, details)
 
 
 @click.command(cls=Command)
@@ -181,7 +181,7 @@ def export(file: Path, what: Exported, form: ExportForm) -> int:
 def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json: bool) -> int:
     """Read the stored samples in FILE again with the present parser.
 
-    Use it after a change of your parser or check. No model is asked. Open steps go on with the new votes. Committed
+    Use it after a change of your parser or check. No model is asked. Open steps continue with the new votes. Committed
     steps keep their choices; samples that are read differently are listed, and so are steps that would be decided
     differently. Red flags for other reasons than the text (too long, truncated, improbable, copy, refused) stay.
 
@@ -261,7 +261,7 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if as_json:
         click.echo(json_line(finished(out, asdict(made) | {"next": resume})))
     else:
-        line = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; go on with: {resume}"
+        line = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; continue with: {resume}"
         click.echo(printable(line))
     return DONE
 
@@ -294,7 +294,7 @@ def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
     if found.recorded:
         accepting = ["--accept-changes"] if found.accept_changes else []
         where = "; the process differs from the one that asked committed steps" if accepting else ""
-        yield f"recorded in the journal{where}; go on with: {command_on('resume', file, *accepting)}"
+        yield f"recorded in the journal{where}; continue with: {command_on('resume', file, *accepting)}"
     elif found.open and dry_run:
         yield "nothing was written: --dry-run"
 

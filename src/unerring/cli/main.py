@@ -1,7 +1,7 @@
 """The command line. Results go to stdout; progress, messages and errors to stderr.
 
 Exit codes: 0 done; 1 a wrong result, a damaged journal, or a certificate below `--require`; 2 bad usage or bad input;
-3 stopped, and can go on; 4 an error in the user's own code.
+3 stopped, and can continue; 4 an error in the user's own code.
 """
 
 import os
@@ -97,7 +97,7 @@ def commands() -> None:
 
     A process is a long job split into steps, such as the moves of a puzzle. Each step is decided by voting: samples
     (answers of a model) are drawn until one answer leads all others by k votes. Suspicious samples (red flags) do not
-    vote. The journal of a run survives a kill -9; `unerring resume FILE` goes on from there.
+    vote. The journal of a run survives a kill -9; `unerring resume FILE` continues from there.
 
     Exit codes: 0 done; 1 wrong result, damaged journal, or certificate below --require; 2 bad usage or input;
     3 stopped and resumable; 4 an error in your own code.

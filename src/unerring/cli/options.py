@@ -361,7 +361,7 @@ allow_host_option = option(
 accept_changes_option = option(
     "--accept-changes",
     is_flag=True,
-    help="Go on although the questions, parameters or code of the process have changed since the run began. The "
+    help="Continue although the questions, parameters or code of the process have changed since the run began. The "
     "journal records the change; samples of open steps whose question changed are set aside.",
 )
 trust_option = option(

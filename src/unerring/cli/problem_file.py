@@ -28,7 +28,7 @@ from unerring.errors import InputError, SamplesFlagged, StepRefused, StepUndecid
 from unerring.processes.general import canonical_answer
 from unerring.processes.sort import numbers_in
 
-# A stop at one problem of these kinds leaves it open, and the others go on.
+# A stop at one problem of these kinds leaves it open, and the others continue.
 STOPS_OF_ONE_PROBLEM = {StepUndecided.kind, StepRefused.kind, SamplesFlagged.kind}
 MAX_FAILURES_IN_A_ROW = 3  # problems that fail alike: then it is the model or an option, not the problem
 MAX_ID_CHARS = 40  # of an id in a message or a file name
@@ -92,7 +92,7 @@ class ProblemFile:
         if self._left_open:
             undecided, command = len(self._left_open), self._left_open[0]
             many = "1 problem is" if undecided == 1 else f"{undecided:,} problems are"
-            advice = f"to see {'it' if undecided == 1 else 'the first'}: {command}; to go on: {same_command()}"
+            advice = f"to see {'it' if undecided == 1 else 'the first'}: {command}; to continue: {same_command()}"
             reason = "; ".join([f"{many} undecided", *self._refused[:1]])
             raise CommandEnded(STOPPED, StepUndecided.kind, reason, advice, command, self.summary())
         if self._refused:

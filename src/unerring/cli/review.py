@@ -68,8 +68,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring review run.db --resample      draw the samples again
     unerring review run.db --model SPEC    draw them from another model
 
-    The decision goes into the journal, and unerring resume FILE goes on from there. The certificate of the run counts
-    such a step as no evidence, and says how many there are.
+    The decision goes into the journal, and unerring resume FILE continues from there. The certificate of the run
+    counts such a step as no evidence, and says how many there are.
     """
     working_on(file)
     if prices is not None and model is None:
@@ -82,7 +82,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if as_json:
         click.echo(json_line(review_json(found, file, full or verbose)))
     elif found.parked is None:
-        then = f"; go on with: {command_on('resume', file)}" if found.status == "paused" else ""
+        then = f"; continue with: {command_on('resume', file)}" if found.status == "paused" else ""
         click.echo(printable(f"{found.note}{then}"))
     else:
         if found.note is not None:
@@ -103,7 +103,7 @@ def _given(answer: str) -> Any:
 
 
 def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
-    """Print what was recorded, and how to go on."""
+    """Print what was recorded, and how to continue."""
     resume = command_on("resume", file)
     if recorded.note is not None:
         click.echo(printable(f"note: {in_options(' '.join(recorded.note.split()))}"), err=True)
@@ -127,7 +127,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     else:
         by = "" if recorded.model is None else f" from {recorded.model}"
         what = f"gets new samples{by}; those it had are set aside"
-    click.echo(printable(f"recorded: step {recorded.step} {what}; go on with: {resume}"))
+    click.echo(printable(f"recorded: step {recorded.step} {what}; continue with: {resume}"))
     return DONE
 
 
@@ -190,7 +190,7 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     command = command_on("review", file)
     if parked.ruled is not None:
         yield row("decided", f"by a person: {shortened(parked.ruled, MAX_LINE_CHARS)}")
-        yield row("go on with", command_on("resume", file))
+        yield row("continue with", command_on("resume", file))
     else:
         if parked.samples and all(sample.flag in FLAGS_OF_THE_PROCESS for sample in parked.samples):
             yield row(

@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """Run PROCESS, deciding every step by voting.
 
     PROCESS is hanoi, multiply or sort, which ship, or your own class as package.module:Class. If --journal holds this
-    run already, the same command goes on where it stopped.
+    run already, the same command continues where it stopped.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
@@ -128,7 +128,7 @@ _REASONS = {
     "--seed": "a run keeps its seed",
     "--journal": "the journal is FILE",
 }
-_FORK = "for a new run that goes on from one of its steps with other settings: unerring fork"
+_FORK = "for a new run that continues from one of its steps with other settings: unerring fork"
 NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()}
 
 
@@ -140,7 +140,7 @@ NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()
 @option("--min-replies", type=COUNT, help="Raise how many replies a winner's votes must come from.")
 @option("--nonce/--no-nonce", default=None, help="From here on as with `run --nonce`, or without.")
 @option("--echo/--no-echo", default=None, help="From here on as with `run --echo`, or without.")
-@option("--repair", is_flag=True, help="Keep the intact part of a damaged journal, and go on from its end.")
+@option("--repair", is_flag=True, help="Keep the intact part of a damaged journal, and continue from its end.")
 @accept_changes_option
 @spending_options
 @guard_options
@@ -162,7 +162,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Go on with the run in the journal FILE, where it stopped.
+    """Continue the run in the journal FILE, where it stopped.
 
     All settings are those of the run; options here change the rest. If you did not start the run on this machine, the
     code that its journal names is not imported, and no key is sent to the hosts that it names, unless --process,
@@ -199,9 +199,9 @@ class Ending(NamedTuple):
 
 
 def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:
-    """Run with progress on stderr. `whole` says that the run is all of the command, so that `resume` goes on with it.
+    """Run with progress on stderr. `whole` says that the run is all of the command, so that `resume` continues it.
 
-    Raises `CommandEnded` if the run stops, with the command that goes on, and if the user's own code fails, with the
+    Raises `CommandEnded` if the run stops, with the command that continues, and if the user's own code fails, with the
     place of the error.
     """
     working_on(path)
@@ -241,7 +241,7 @@ def show_result(result: api.Result, path: Path, ending: Ending) -> int:
 def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
     """What to do about a stop: in words, and as the command to begin with. Commands run as they are printed.
 
-    A run that is a part of what the command does goes on with the same command, but for a cap: that is the run's own.
+    A run that is only part of the command continues with the same command, except after a cap: that is the run's own.
     """
     larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
     review, verify = command_on("review", path), command_on("verify", path)
@@ -259,12 +259,12 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
         case "refused":
             return f"to see it, and give the answer or ask another model: {review}", review
         case "copies" if error.larger is not None:
-            return f"once no cache answers, go on with: {resume}; or allow as many copies: {allowing}", resume
+            return f"once no cache answers, continue with: {resume}; or allow as many copies: {allowing}", resume
         case "flagged" if error.larger is not None:
-            return f"once that is fixed, go on with: {resume}; or go on as it is: {allowing}", resume
+            return f"once that is fixed, continue with: {resume}; or continue as it is: {allowing}", resume
         case _ if error.kind == BEYOND_LENGTH:
-            return f"go on with: {beyond_length(verify, resume)}", verify
-    return f"go on with: {allowing}", allowing
+            return f"continue with: {beyond_length(verify, resume)}", verify
+    return f"continue with: {allowing}", allowing
 
 
 def fresh(process: str) -> Path:

@@ -116,7 +116,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring solve --input in.jsonl --out out.jsonl
 
     With --input each problem has a journal of its own, in the folder OUT.journals, and a budget holds for all of them
-    together. The same command goes on where it stopped.
+    together. The same command continues where it stopped.
     """
 
     def chain_of(text: str) -> Solve | Sort:

@@ -227,7 +227,7 @@ def parse_repairing(text: str, disks: int) -> Json:
     """The paper's repairing parser, kept for comparison with the strict one: brackets are repaired, disks not checked.
 
     The state goes from the last `next_state = [[` to the bracket that closes it; where none does, the answer's end
-    stands for it. Unlike the paper's, it takes three integers and three lists only: a run cannot go on from others.
+    stands for it. Unlike the paper's, it takes three integers and three lists only: a run cannot continue from others.
     """
     move = _last_move(text)
     found = _last(_STATE_START, text)
@@ -296,7 +296,7 @@ def rehearse(prompt: str) -> Rehearsal:
     turn = 1 if asked["turn"] == "clockwise" else -1
     try:
         move = strategy(last, pegs, turn)
-    except IllegalMove:  # a run that went astray may come to one tower, where only disk 1 can move
+    except IllegalMove:  # a run that went wrong may reach one tower, where only disk 1 can move
         move = strategy(None, pegs, turn)
     after = moved(pegs, move)
     wrong = []

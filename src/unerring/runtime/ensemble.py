@@ -1,7 +1,7 @@
 """Combine several samplers into one, so that one that is wrong again and again on a step is outvoted by the others.
 
 Sample number i of a step is drawn from member i modulo their count. A step that is still open after some rounds may be
-handed to the ensemble's reserves, which alone answer from then on: members that disagreed so far would go on doing so.
+handed to the ensemble's reserves, which alone answer from then on: members that disagreed so far would continue to.
 """
 
 import asyncio

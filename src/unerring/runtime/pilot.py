@@ -187,7 +187,7 @@ class Pilot:
             if self._truth is None and all(one.choice is None for one in drawn.samples):
                 raise StepUndecided(
                     f"step {drawn.step} has no vote after {len(drawn.samples):,} samples, all of them flagged: the "
-                    "pilot cannot go on from it"
+                    "pilot cannot continue from it"
                 )
             state = self._chain.advance(state, parsed(drawn.right), calibration.steps)
             calibration.at = state

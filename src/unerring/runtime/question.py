@@ -19,7 +19,7 @@ from unerring.errors import ChainChanged
 
 MAX_REASON_CHARS = 300  # of a red flag's reason that the journal keeps
 MAX_SHOWN_CHARS = 60  # of a choice in a message
-HOW_TO_GO_ON = "go on with the code that started the run, or accept the change (`accept_changes`)"
+HOW_TO_CONTINUE = "continue with the code that started the run, or accept the change (`accept_changes`)"
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,7 @@ class Question:
     def require_same(self) -> None:
         """Raise `ChainChanged` where the question changed, or the stored samples are parsed differently now."""
         if (difference := self.difference()) is not None:
-            raise ChainChanged(f"step {self.step.step} {difference}; {HOW_TO_GO_ON}")
+            raise ChainChanged(f"step {self.step.step} {difference}; {HOW_TO_CONTINUE}")
 
     def difference(self) -> str | None:
         """Say what changed since an earlier session asked the step; None where nothing did."""

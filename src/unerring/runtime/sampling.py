@@ -88,7 +88,7 @@ class Sampling:
         return SampleCall(slots, self._call(call), self._runs_to_end(assignment.sampler))
 
     def _runs_to_end(self, sampler: Sampler) -> bool:
-        """Whether abandoned calls to a sampler go on until they are answered."""
+        """Whether abandoned calls to a sampler continue until they are answered."""
         if (to_end := self._to_end.get(id(sampler))) is None:
             to_end = self._to_end[id(sampler)] = can_be_probed(sampler)
         return to_end

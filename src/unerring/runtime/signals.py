@@ -17,7 +17,7 @@ from unerring.runtime.config import StopRequest
 
 GRACE_SECONDS = 10.0  # for which calls in flight are awaited after a first signal
 FORCE_SECONDS = (
-    1.0  # between a cancellation and an exception in code that goes on nevertheless, and between two of those
+    1.0  # between a cancellation and an exception in code that continues nevertheless, and between two of those
 )
 COUNTDOWN_SECONDS = 1.0  # between two displays of the calls in flight after a stop
 RAISED_THRESHOLD = 20_000  # objects made and not freed between two collections; Python has 700 or 2,000
@@ -60,7 +60,7 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
 
 
 def left_work_behind() -> bool:
-    """Whether a run of this process ended by force, so that code of a model may go on until the process ends."""
+    """Whether a run of this process ended by force, so that code of a model may continue until the process ends."""
     return _ForcedEnd.forced_any
 
 
@@ -68,7 +68,7 @@ class _ForcedEnd:
     """Raises KeyboardInterrupt in the main thread, again and again, once work was to have ended.
 
     Neither a request to stop nor a cancellation reaches a user's code that blocks the event loop, and code may catch
-    its cancellation and go on. An exception raised by a signal handler ends both.
+    its cancellation and continue. An exception raised by a signal handler ends both.
     """
 
     forced_any = False

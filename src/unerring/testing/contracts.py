@@ -242,7 +242,7 @@ class EndpointContract(SamplerContract):
     def test_a_call_is_one_request(self, sampler: Sampler) -> None:
         """Each call makes exactly one request: the runtime owns every further try."""
         if self.requests() is None:
-            pytest.skip("nobody counts requests: give requests()")
+            pytest.skip("no count of requests: define requests()")
         for n in self.counts:
             before = self.requests() or 0
             self.ask(sampler, n)

@@ -114,7 +114,7 @@ class JournalContract:
         journal.close()
         assert store.read() == [Committed(step, "") for step in range(600)]
 
-    def test_a_journal_that_is_taken_up_again_goes_on_where_it_ended(self, store: JournalStore) -> None:
+    def test_a_reopened_journal_continues_where_it_ended(self, store: JournalStore) -> None:
         """Reopening gives every entry so far, and further ones follow them."""
         journal = store.create()
         journal.append(Committed(0, "a"))

@@ -173,7 +173,7 @@ def test_a_check_that_looks_beyond_the_place_is_found_out():
     assert plain.error is None
     beside, _ = ahead(Distinct(2, 3), Slow(Says(answer)), speculation=STILL)
     assert isinstance(beside.error, TypeError)
-    assert "step 1 was asked beside the one before it" in str(beside.error)
+    assert "step 1 was asked together with the step before" in str(beside.error)
     assert beside.folded.committed == 1
 
 

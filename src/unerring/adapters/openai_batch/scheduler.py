@@ -91,7 +91,7 @@ class BatchScheduler:
         self._requests.keep(line.key, samples)
 
     async def close(self) -> None:
-        """Stop. Batches that were created go on at the provider, and are recovered by the next scheduler."""
+        """Stop. Batches that were created continue at the provider, and are recovered by the next scheduler."""
         tasks = [*self._tasks, *([self._timer] if self._timer is not None else [])]
         for task in tasks:
             task.cancel()

@@ -66,7 +66,7 @@ def read_mark(journal: Path) -> HighWaterMark | None:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise JournalDamaged(
             f"{head_path(journal)} is damaged: it no longer says how long the journal is. The entries are in "
-            f"{journal}: unerring resume {quote(str(journal))} --repair goes on with all that are intact",
+            f"{journal}: unerring resume {quote(str(journal))} --repair continues with all that are intact",
             0,
         ) from None
 

@@ -23,7 +23,7 @@ TRANSACTION_ENTRIES = 4096
 
 
 def write_journal(path: Path, entries: Iterable[Entry]) -> None:
-    """Write a journal of these entries to a new file, from which a run can go on.
+    """Write a journal of these entries to a new file, from which a run can continue.
 
     Raises `InputError` where the file exists already, or cannot be made. An interruption leaves no journal there.
     """

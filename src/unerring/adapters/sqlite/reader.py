@@ -33,7 +33,7 @@ def require_empty(path: Path) -> None:
     first = next(JournalReader(path).entries(), None)
     if isinstance(first, Opened):
         raise InputError(
-            f"{path} holds a run of {first.process} already; go on with it (unerring resume {shlex.quote(str(path))}) "
+            f"{path} holds a run of {first.process} already; continue it (unerring resume {shlex.quote(str(path))}) "
             "or choose another file"
         )
     if not head_path(path).exists():  # every new run makes one first

@@ -58,7 +58,7 @@ def require_no_log(path: Path) -> None:
 class FileIdentity:
     """The identity of a journal's file and log, to notice when they are moved, replaced or cut while they are written.
 
-    SQLite would go on writing to files without a name or with another one, and would fill a cut file with zeros.
+    SQLite would continue writing to files without a name or with another one, and would fill a cut file with zeros.
     Entries are only added, so the file never becomes shorter. The log is overwritten from its start after a
     checkpoint, but SQLite removes it only with the last connection.
     """
@@ -87,7 +87,7 @@ class FileIdentity:
         elif now != self._log_file:
             raise JournalError(
                 f"{self._log} was moved, replaced or removed while the run was writing to it, which stopped the run. "
-                f"Everything that was committed is in {self._path} now; go on with: "
+                f"Everything that was committed is in {self._path} now; continue with: "
                 f"unerring resume {quote(str(self._path))}"
             )
 
@@ -99,7 +99,7 @@ class FileIdentity:
                 raise JournalError(
                     f"{path} was cut from {least:,} to {length:,} bytes while the run was writing, which stopped "
                     "the run: entries that were committed are lost. Put a copy of the journal back, or see with "
-                    f"unerring verify {quote(str(self._path))} what is left, and go on from there with: "
+                    f"unerring verify {quote(str(self._path))} what is left, and continue from there with: "
                     f"unerring resume {quote(str(self._path))} --repair"
                 )
 

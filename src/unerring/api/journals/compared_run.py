@@ -21,7 +21,7 @@ from unerring.core.user_code import error_line
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import ChainChanged, InputError
-from unerring.runtime.question import HOW_TO_GO_ON, choice_of, stored_question
+from unerring.runtime.question import HOW_TO_CONTINUE, choice_of, stored_question
 
 
 class ComparedRun(ReplayedRun):
@@ -45,7 +45,7 @@ class ComparedRun(ReplayedRun):
     def require_same(self) -> None:
         """Raise `ChainChanged` where the process is not the one that the journal is of."""
         if self.changes:
-            raise ChainChanged(f"{self.path}: {self.changes[0]}; {HOW_TO_GO_ON}")
+            raise ChainChanged(f"{self.path}: {self.changes[0]}; {HOW_TO_CONTINUE}")
 
     def acceptance(self, time: float) -> Accepted:
         """The entry by which a person accepts the changes."""

@@ -68,7 +68,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     options: Options | None = None,
     parameters: Mapping[str, Json] | None = None,
 ) -> Fork:
-    """Begin a new run at step `at` of the run in a journal, in the new file `out`; `resume` goes on with it.
+    """Begin a new run at step `at` of the run in a journal, in the new file `out`; `resume` continues it.
 
     journal: the journal of the run, which is only read, and checked up to the step.
     at: the first step that the fork decides itself. Steps before it keep their choices; the certificate does not count

@@ -106,7 +106,7 @@ class JournalFile:
         trust: bool = False,
         answer: Any = ...,
     ) -> Recorded:
-        """Record what a person decides about the undecided step; `resume` goes on from there.
+        """Record what a person decides about the undecided step; `resume` continues from there.
 
         choose: the number of the candidate that is taken.
         answer: the choice itself, as JSON data.
@@ -115,18 +115,18 @@ class JournalFile:
         prices: of that model, where the run's budget is in dollars.
 
         Give one of `choose`, `answer`, and `resample` or `model`. Raises `InputError`, and writes nothing, where no
-        step is undecided or the chain cannot go on with the choice.
+        step is undecided or the chain cannot continue with the choice.
         """
         return decide(self.path, choose, resample, model, prices, chain, trust, answer)
 
     def resume(
         self, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
     ) -> Result:
-        """Go on with the run; see `unerring.resume`."""
+        """Continue the run; see `unerring.resume`."""
         return resume(self.path, chain, model, options)
 
     async def aresume(
         self, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
     ) -> Result:
-        """Go on with the run, on the running event loop."""
+        """Continue the run, on the running event loop."""
         return await aresume(self.path, chain, model, options)

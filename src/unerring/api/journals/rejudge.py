@@ -1,6 +1,6 @@
 """Rejudge a run: read its stored samples again by the present parser and check of its process.
 
-No model is made or asked, so it costs nothing. Open steps go on with the new verdicts; committed steps are only
+No model is made or asked, so it costs nothing. Open steps continue with the new verdicts; committed steps are only
 compared, and keep their choices.
 """
 
@@ -127,7 +127,7 @@ def rejudge(
 ) -> Rejudgement:
     """Judge the stored samples of a journal again, by the present parser and check of its process.
 
-    Open steps go on with the new verdicts, which become entries of the journal; with `dry_run` nothing is written.
+    Open steps continue with the new verdicts, which become entries of the journal; with `dry_run` nothing is written.
     Committed steps keep their choices: their samples that are read differently are listed, and the steps that would be
     decided differently. Flags that do not depend on the text alone, such as `too long` or `copy`, stay. `chain` and
     `trust` are as for `verify`.
@@ -246,7 +246,7 @@ class RejudgedRun(ReplayedRun):
         if changes:
             raise ChainChanged(
                 f"{self.path}: {changes[0]}: more has changed than how answers are read; rejudge with the code and "
-                "parameters that the run goes on with"
+                "parameters that the run continues with"
             )
 
     def judge_open(self, time: float) -> list[Rejudged]:

@@ -1,6 +1,6 @@
 """Review the undecided step that a run stopped at, and record a person's decision: a choice, or other samples.
 
-A decision is an entry of the journal, and `resume` goes on from it. The chain is made again only to show what was
+A decision is an entry of the journal, and `resume` continues from it. The chain is made again only to show what was
 asked and to try the choice; where it cannot be made, all else works without it.
 """
 
@@ -102,7 +102,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     trust: bool = False,
     answer: Any = ...,
 ) -> Recorded:
-    """Record a person's decision about the undecided step of a run; `resume` goes on from there.
+    """Record a person's decision about the undecided step of a run; `resume` continues from there.
 
     choose: the number of the candidate that is taken.
     resample: whether the samples are set aside and others drawn.
@@ -112,7 +112,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     trust: as for `review`.
     answer: the choice itself, as JSON data.
 
-    Give one of `choose`, `answer`, and `resample` or `model`. A choice can be changed until the run goes on.
+    Give one of `choose`, `answer`, and `resample` or `model`. A choice can be changed until the run continues.
 
     Raises `InputError` where no step is undecided or the decision cannot be carried out, and `JournalBusy` where a
     runner has the journal. Nothing is written then.
@@ -174,7 +174,7 @@ def _answer_given(run: UndecidedRun, answer: Any) -> Recorded:
 
 
 def _checked_choice(run: UndecidedRun, step: OpenStep, choice: str, what: str) -> Recorded:
-    """The decision for a choice that the chain can go on with; raises `InputError`, naming `what` step, for others."""
+    """The decision for a choice that the chain accepts; raises `InputError`, naming `what` step, for others."""
     if run.made is None:
         return Recorded(step.step, choice, note=f"the choice was not tried, and is tried on resuming: {run.problem}")
     if (refusal := refusal_of(run.made, run.at, choice, step.step)) is not None:

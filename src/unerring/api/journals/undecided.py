@@ -135,7 +135,7 @@ class UndecidedRun(ComparedRun):
         return None if self.state.finished is not None else self.state.frontier
 
     def begin(self, opened: Opened) -> None:
-        """Make the chain; where the journal's own cannot be made, go on without it."""
+        """Make the chain; where the journal's own cannot be made, continue without it."""
         try:
             super().begin(opened)
         except Exception as error:
@@ -144,14 +144,14 @@ class UndecidedRun(ComparedRun):
             self._fail(error_text(error))
 
     def commit(self, decided: DecidedStep, choice: Json) -> None:
-        """Advance the chain, and go on without it where its own code fails."""
+        """Advance the chain, and continue without it where its own code fails."""
         try:
             super().commit(decided, choice)
         except Exception as error:  # the user's own code
             self._fail(error_text(error))
 
     def accept(self, accepted: Accepted) -> None:
-        """Compare the chain with an accepted change, and go on without it where its own code fails."""
+        """Compare the chain with an accepted change, and continue without it where its own code fails."""
         try:
             super().accept(accepted)
         except Exception as error:  # the user's own code
@@ -167,7 +167,7 @@ def error_text(error: Exception) -> str:
 
 
 def refusal_of(chain: CheckedChain, state: Json, choice: str, step: int) -> str | None:
-    """Why a chain cannot go on with a choice; None where it can."""
+    """Why a chain cannot continue with a choice; None where it can."""
     value = parsed(choice)
     try:
         subtask = chain.subtask(state, step)

@@ -95,11 +95,11 @@ def _call(process: str, parameters: dict[str, Any]) -> str:
 def _status(report: dict[str, Any], path: str) -> str:
     verify, resume = command_on("verify", path), command_on("resume", path)
     if report["status"] == "paused" and report["stopped"]["kind"] == BEYOND_LENGTH:
-        return f"paused ({report['stopped']['reason']}); go on with: {beyond_length(verify, resume)}"
+        return f"paused ({report['stopped']['reason']}); continue with: {beyond_length(verify, resume)}"
     if report["status"] == "paused":
-        return f"paused ({report['stopped']['reason']}); go on with: {resume}"
+        return f"paused ({report['stopped']['reason']}); continue with: {resume}"
     if report["status"] == "unfinished":
-        return f"running or killed; if killed, go on with: {resume}"
+        return f"running or killed; if killed, continue with: {resume}"
     return f"finished, in {counted(report['sessions'], 'session')}"
 
 

@@ -11,7 +11,7 @@ MAX_STEPS = 1 << 62  # a plan that names more counts as one without a number of 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """The parts of a plan that are used once a run goes on.
+    """The parts of a plan that are used once a run continues.
 
     steps: the number of steps planned.
     p: by the voter's name, the interval (low, estimate, high) of its probability of a right vote.

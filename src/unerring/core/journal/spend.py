@@ -234,13 +234,13 @@ class Account:
         return bool(self._open) or self._others_open > 0
 
     def include(self, other: "Account", now: float) -> None:
-        """Add the account of another run that goes on, as of the time `now`."""
+        """Add the account of another run that continues, as of the time `now`."""
         self._merge(other, other.ran(now))
         self._reserved.merge(other._reserved)
         self._others_open += len(other._open)
 
     def include_ended(self, other: "Account", sign: int = 1) -> None:
-        """Add the account of a run that does not go on, or subtract it with a sign of -1.
+        """Add the account of a run that does not continue, or subtract it with a sign of -1.
 
         Its calls in flight are of unknown outcome, and count at their worst case.
         """

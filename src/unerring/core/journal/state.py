@@ -273,7 +273,7 @@ class RunState:
         if not raised:
             return
         if any(value < getattr(self.policy, name) for name, value in raised.items()):
-            raise MisplacedEntry("the run is said to go on under a lower cap than before, or with fewer replies")
+            raise MisplacedEntry("the run is said to continue under a lower cap than before, or with fewer replies")
         self.policy = replace(self.policy, **raised)
         for at_step in self.open.values():
             for step in at_step.values():

@@ -9,7 +9,7 @@ FIRST_WINDOW_SECONDS = 0.2
 
 
 class RateWindows:
-    """Rates of a run in at most 16 windows of equal duration, which double in duration as the run goes on."""
+    """Rates of a run in at most 16 windows of equal duration, which double in duration as the run continues."""
 
     def __init__(self) -> None:
         self.seconds = FIRST_WINDOW_SECONDS

@@ -12,7 +12,7 @@ reasoning uses up the length limit. `FlagWatch` notices that
   reaches that with probability 41 / 2^40: over a million steps of three samples, in one run of 8,900. If nine in ten
   are flagged, 8 % of windows reach it.
 
-A run stops only if that holds for every voter. Otherwise it names the voter and goes on: others
+A run stops only if that holds for every voter. Otherwise it names the voter and continues: others
 decide its steps, each of which takes more samples. A limit of 1 turns all of this off.
 """
 
@@ -133,7 +133,7 @@ class FlagWatch:
             if not seen.voted
             else f"nearly all of its latest {WINDOW_SAMPLES}"
         )
-        return f"{voter} decides nothing: {share} were flagged{last}; the run goes on with the other voters"
+        return f"{voter} decides nothing: {share} were flagged{last}; the run continues with the other voters"
 
     def _full_of_flags(self, seen: "_VoterFlags") -> bool:
         return seen.counted >= WINDOW_SAMPLES and seen.window.bit_count() > self._limit * WINDOW_SAMPLES

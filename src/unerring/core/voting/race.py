@@ -193,7 +193,7 @@ class Race(Generic[C]):
     cap: the number of votes after which the race is undecided; None for no cap.
     tally: votes of each candidate, whatever they weigh.
     votes: votes counted so far.
-    verdict: whether the race goes on, is won, or is undecided.
+    verdict: whether the race continues, is won, or is undecided.
     """
 
     __slots__ = ("_first", "_second", "_weighed", "cap", "rule", "tally", "verdict", "votes")

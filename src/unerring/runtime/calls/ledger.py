@@ -90,7 +90,7 @@ class Ledger:
         """Raise `BudgetSpent` where limits are strict and a call of this session was billed above its worst case."""
         if self._overbilling is not None and self.state.account.limits.strict:
             raise BudgetSpent(
-                f"the budget is strict, and {self._overbilling.sentence}. Resuming goes on with that reserved"
+                f"the budget is strict, and {self._overbilling.sentence}. Resuming continues with that reserved"
             )
 
     def voter(self, name: str) -> int:

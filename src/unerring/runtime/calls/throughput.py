@@ -149,7 +149,7 @@ class WindowSearch:
         return (now - self._start) * MIN_THROUGHPUT_SHARE * self._before.rate > self._size
 
     def _risen(self, latest: CallRound, limit: float) -> float | None:
-        """Go on while a wider window is faster; otherwise check the width before."""
+        """Continue while a wider window is faster; otherwise check the width before."""
         before = self._before
         if before is not None and latest.slower_than(before) and latest.width < WIDER_RATIO * before.width:
             return self._narrow(latest, limit)

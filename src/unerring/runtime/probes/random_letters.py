@@ -179,7 +179,7 @@ class _CacheProbe(Probe):
         return _ProbeReply(prompt, n, made_in, await self.call(prompt, n))
 
     def repeats(self) -> list[_RepeatedAnswer]:
-        """Answers that had come to the same prompt before, in the order of calls."""
+        """Earlier answers to the same prompt, in the order of calls."""
         return [
             _RepeatedAnswer(one, other, earlier.round == later.round)
             for at, later in enumerate(self.calls)
@@ -215,7 +215,7 @@ class _CacheProbe(Probe):
 
     @property
     def elsewhere(self) -> set[str]:
-        """The texts that came to the other prompt."""
+        """The texts that answered the other prompt."""
         return {sample.text for sample in self._received(self.prompts[1])}
 
     def _received(self, prompt: str) -> list[Sample]:

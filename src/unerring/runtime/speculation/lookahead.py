@@ -77,7 +77,7 @@ class Lookahead:
                 elif not self._calls:
                     raise Interrupted(stop.reason)
                 if (refusal := self._refusal()) is not None and not self._calls:
-                    raise refusal  # all steps beside the refused one are asked by now
+                    raise refusal  # all steps that do not need the refused one are asked by now
                 self._changed.clear()
                 await self._changed.wait()
         except asyncio.CancelledError:
@@ -127,7 +127,7 @@ class Lookahead:
     def _refusal(self) -> StepRefused | None:
         """The provider's refusal of the open step at the frontier, which stops the run.
 
-        Steps beside it are asked first, since they do not depend on its choice.
+        Steps that do not depend on its choice are asked first.
         """
         head = self._window[0]
         return head.failure if isinstance(head.failure, StepRefused) and not head.is_decided else None
@@ -149,20 +149,20 @@ class Lookahead:
             follower = self._window[0]
             if follower.question.at != self._frontier.run_state.last_digest:
                 log.warning(
-                    "step %d was asked beside the one before it, as the process allows, but depends on its answer: "
-                    "beside() and place() do not agree with advance()",
+                    "step %d was asked together with the step before, as the process allows, but depends on its "
+                    "answer: beside() and place() do not agree with advance()",
                     follower.question.step.step,
                 )
                 self._drop_from(0)
             follower.set_state(self._frontier.at)
 
     def _require_place(self, asked: Question) -> None:
-        """Raise `TypeError` where a step that was asked beside another would be asked or parsed differently now."""
+        """Raise `TypeError` where a step asked without an earlier answer would be asked or parsed otherwise now."""
         again = self._frontier.question()
         if again is None or not asked.read_as(again):
             raise TypeError(
-                f"step {asked.step.step} was asked beside the one before it, and its subtask, parser or check uses "
-                "more of the state than place() names"
+                f"step {asked.step.step} was asked together with the step before, and its subtask, parser or check "
+                "uses more of the state than place() names"
             )
 
     def _drop_followers(self, number: int) -> None:
@@ -255,7 +255,7 @@ class Lookahead:
             return False
         if last.is_stuck and not isinstance(last.failure, StepRefused):
             return False
-        if self._refusal() is not None:  # only steps beside the refused one are asked
+        if self._refusal() is not None:  # only steps that do not depend on the refused one are asked
             before = islice(self._window, len(self._window) - 1)
             if self._state_beside(last) is None or not all(window_step.next_is_beside for window_step in before):
                 return False
@@ -333,7 +333,7 @@ class Lookahead:
             await asyncio.sleep(0)
 
     def _step_to_guess(self) -> WindowStep | None:
-        """The step whose guess lets the window grow, if any: the first open one beside the last, or the last."""
+        """The step whose guess lets the window grow: the first open one independent of the last, or the last."""
         if not self._window or self._state_beside(self._window[-1]) is not None:
             return None
         open_step = None
@@ -351,7 +351,7 @@ class Lookahead:
             return None
 
     def _beside_last(self) -> Iterator[WindowStep]:
-        """The window's last step, and before it those that it is beside, backwards."""
+        """The window's last step, then the steps before it that it does not depend on, backwards."""
         last = self._window[-1]
         yield last
         for window_step in islice(reversed(self._window), 1, None):

@@ -28,7 +28,7 @@ class WindowStep:
     asked: the numbers of samples in flight.
     calls: the calls in flight.
     halt: stops the retries of its calls.
-    failure: the error that stops the run if the step comes to the frontier.
+    failure: the error that stops the run once the step is at the frontier.
     is_dropped: whether a wrong guess took the step out of the window.
     """
 
