@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -217,6 +218,16 @@ def test_readers_beside_a_run_see_whole_journals_only(path: Path):
         reader.join()
     assert not problems
     assert seen == sorted(seen)
+
+
+def test_a_reader_may_continue_and_be_closed_in_another_thread(whole: Path, entries: list[Entry]):
+    """Web servers hand generators between threads, and Python's collector closes a dropped one in any thread."""
+    read, dropped = JournalReader(whole).entries(), JournalReader(whole).entries()
+    first = [next(read)]
+    assert next(dropped) == first[0]
+    with ThreadPoolExecutor(1) as other:
+        assert first + other.submit(list, read).result() == entries
+        other.submit(dropped.close).result()
 
 
 def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):

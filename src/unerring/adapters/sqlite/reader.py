@@ -123,7 +123,8 @@ class JournalReader:
         # is read without a lock and without a log, so from read-only media too.
         immutable = mark.seal if mark else not head_path(self.path).exists() and not log_path(self.path).exists()
         options = "mode=ro&immutable=1" if immutable else "mode=ro"
-        return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True)
+        # A reader may be read on, or closed by the garbage collector, in another thread than the one that began.
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True, check_same_thread=False)
 
     def _check_version(self, database: sqlite3.Connection, mark: HighWaterMark | None) -> None:
         """Raise `JournalTooNew` for a later version, unless the seal shows that the header was changed."""
