@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.plugins import SHIPPED_PROVIDERS, installed_models, parse_parameter, user_sampler
+from unerring.adapters.plugins import installed_models, parse_parameter, user_sampler
+from unerring.adapters.providers import PROVIDERS
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler
 
@@ -117,7 +118,7 @@ def test_names_that_packages_bring_are_listed(site):
     assert "openai" not in installed_models()
 
 
-@pytest.mark.parametrize("name", sorted(SHIPPED_PROVIDERS))
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
 def test_a_name_of_a_shipped_provider_cannot_be_taken_over(site, name):
     """What a package registers under such a name is passed over."""
     install(site, "acme", **{name: "acme_models:make"})

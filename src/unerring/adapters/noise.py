@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from unerring.core.chain import Rehearsal
+from unerring.core.numbers import is_plain
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
 from unerring.core.voting.sample import Sample, Settings, Usage
@@ -71,3 +72,19 @@ class NoisySampler:
         if own.random() < (error - common) / (1.0 - common):
             return own.choice(rehearsal.wrong)
         return rehearsal.right
+
+
+def parse_noise_spec(spec: str) -> dict[str, float]:
+    """The error rates that `noise/p=0.99,v=0.95,c=0` gives, as arguments of `NoisySampler`."""
+    text = spec.partition("/")[2]
+    names = {"p": "p", "v": "v", "c": "correlated"}
+    figures = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            if not is_plain(value):
+                raise ValueError(value)
+            figures[names[name]] = float(value)
+        except (KeyError, ValueError):
+            raise InputError(f"noise is written noise/p=0.99,v=0.95,c=0, not noise/{text}") from None
+    return figures

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
+from unerring.adapters.providers import PROVIDERS
 from unerring.adapters.tables.jsonl import json_value
 from unerring.adapters.user_frames import error_with_place, own_frames
 from unerring.core.short_text import short
@@ -27,8 +28,6 @@ from unerring.runtime.ensemble import RESERVE, SEPARATOR
 from unerring.runtime.protocols import Sampler
 
 ENTRY_POINT_GROUP = "unerring.samplers"
-SHIPPED_PROVIDERS = frozenset({"embedded", "noise", "openai", "openai-batch", "litellm"})
-"""Providers that ship with unerring; packages may not register these names."""
 
 _IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<parameters>.*))?", re.DOTALL)
 _NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value does not end it
@@ -41,7 +40,7 @@ def user_sampler(spec: str) -> Sampler | None:
     Raises `InputError`, with one line, where the sampler cannot be made.
     """
     provider, _, rest = spec.partition("/")
-    if provider in SHIPPED_PROVIDERS:
+    if provider in PROVIDERS:
         return None
     if match := _IN_MODULE.fullmatch(spec):
         return _in_module(match["place"], match["parameters"] or "", spec)
@@ -58,7 +57,7 @@ def user_sampler(spec: str) -> Sampler | None:
 def is_user_model(spec: str) -> bool:
     """Whether a specification names a model that does not ship with unerring. Imports nothing."""
     provider = spec.partition("/")[0]
-    return provider not in SHIPPED_PROVIDERS and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
+    return provider not in PROVIDERS and (_IN_MODULE.fullmatch(spec) is not None or provider in _registered())
 
 
 def installed_models() -> list[str]:
@@ -104,10 +103,10 @@ def parse_parameter(text: str) -> tuple[str, Json]:
 
 
 def _registered() -> dict[str, list[EntryPoint]]:
-    """Entry points by name, without shipped providers. An entry point that a package registers twice counts once."""
+    """Entry points by name, without those that `PROVIDERS` has; one that a package registers twice counts once."""
     unique: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name not in SHIPPED_PROVIDERS:
+        if point.name not in PROVIDERS:
             package = point.dist.name if point.dist else ""
             unique.setdefault(point.name, {})[package, point.value] = point
     return {name: list(points.values()) for name, points in unique.items()}

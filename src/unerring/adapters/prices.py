@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.providers import in_this_process
 from unerring.adapters.tables.jsonl import read_text
 from unerring.core.planning.costs import BATCH_PRICE_FACTOR, Price
 from unerring.errors import InputError
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
-FREE_PROVIDERS = ("embedded", "noise")
 BATCH_PROVIDER = "openai-batch"
 _PRICED_TOKENS = 1000  # priced and scaled up: a million would be priced as one call with a very long prompt
 
@@ -33,7 +33,7 @@ def price_of(model: str, own: Mapping[str, Price] | None = None) -> Price | None
     if own and named in own:
         return own[named]
     provider, _, name = named.partition("/")
-    if provider in FREE_PROVIDERS:
+    if in_this_process(provider):
         return Price(0.0, 0.0, "runs in this process")
     if provider == BATCH_PROVIDER:
         whole = price_of(f"openai/{name}", own)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unerring.adapters.permission import Permission
+from unerring.adapters.providers import SamplerContext
 from unerring.api.budget import allowance
 from unerring.api.chains import process_name
-from unerring.api.models import Model, SamplerContext, make_sampler, speculation_for
+from unerring.api.models import Model, make_sampler, speculation_for
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain

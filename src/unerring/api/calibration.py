@@ -7,13 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.output_file import require_writable
+from unerring.adapters.providers import SamplerContext
 from unerring.api._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
 from unerring.api.calibration_files import read_calibration, write_calibration
 from unerring.api.chains import process_name, required_chain
 from unerring.api.journals.trust import given_permission
 from unerring.api.models import (
     Model,
-    SamplerContext,
     make_sampler,
     model_for_chain,
     recommended_policy,

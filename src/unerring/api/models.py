@@ -3,19 +3,18 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
-from unerring.adapters.embedded.catalog import DRAFT, parse_embedded_spec
+from unerring.adapters.embedded.catalog import parse_embedded_spec
 from unerring.adapters.function import Function, FunctionSampler
-from unerring.adapters.noise import NoisySampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed_models, is_user_model, user_sampler
+from unerring.adapters.providers import PROVIDERS, SamplerContext
 from unerring.adapters.scrubbing import about_words
 from unerring.api.chains import process_name, required_chain
 from unerring.core.chain_form import is_chain
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.numbers import is_plain
 from unerring.core.short_text import short
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.policy import Policy
@@ -37,20 +36,6 @@ def require_chain_and_model(chain: Any, model: Model) -> None:
     if isinstance(chain, str):
         raise InputError(f"a chain is an object, such as unerring.Hanoi(disks=3); it cannot be the text {chain!r:.40}")
     required_chain(chain)
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerContext:
-    """The run that samplers are made for.
-
-    seed: the seed of their samples.
-    run: the name of the run, the same when it is resumed.
-    permission: which code may be imported and which hosts may receive a key.
-    """
-
-    seed: int
-    run: str = "nothing"
-    permission: Permission = GIVEN
 
 
 @contextmanager
@@ -126,37 +111,16 @@ def _sampler_of_provider(
     model: str, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
 ) -> Sampler:
     spec = model_for_chain(chain, model)
-    provider, _, rest = spec.partition("/")
-    if provider == "embedded":
-        from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
-
-        drafting = parse_embedded_spec(spec)[1] == (DRAFT,)
-        return EmbeddedDrafter(spec) if drafting else _closed_at_end(EmbeddedSampler(spec, context.seed), stack)
-    if provider == "noise":
-        if chain.rehearse is None:
-            raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
-        return _closed_at_end(NoisySampler(chain.rehearse, **_noise_parameters(rest)), stack)
-    if provider == "openai":
-        from unerring.adapters.openai import OpenAISampler
-
-        return _closed_at_end(OpenAISampler(spec, permission=context.permission), stack)
-    if provider == "openai-batch":
-        from unerring.adapters.openai_batch.sampler import BatchSampler
-
-        return _closed_at_end(BatchSampler(spec, context.run, permission=context.permission), stack)
-    if provider == "litellm":
-        from unerring.adapters.litellm import LiteLLMSampler
-
-        return _closed_at_end(LiteLLMSampler(spec, permission=context.permission), stack)
+    provider = PROVIDERS.get(spec.partition("/")[0])
+    if provider is not None:
+        return _closed_at_end(provider.make(spec, chain, context), stack)
     if is_user_model(spec):
         context.permission.require_code("model", spec)
     own = user_sampler(spec)
     if own is not None:
         return _closed_at_end(own, stack)
-    known = ("embedded", "embedded/digits", "either with /a, /b, /c", "openai/MODEL[@URL]", "openai-batch/MODEL[@URL]")
-    others = ("litellm/PROVIDER/MODEL", "noise/p=0.99,v=0.95,c=0", *installed_models())
-    own_model = "your own: package.module:Class (from Python: model=...)"
-    there_are = ", ".join((*known, *others, own_model))
+    forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
+    there_are = ", ".join((*forms, "your own: package.module:Class (from Python: model=...)"))
     raise InputError(f"no model is called {spec!r}{_suggestion(spec)}; there are: {there_are}")
 
 
@@ -165,7 +129,7 @@ def _suggestion(spec: str) -> str:
     provider, slash, rest = spec.partition("/")
     if not slash and _OPENAI_MODEL_NAME.match(spec):
         return f"; did you mean openai/{spec}?"
-    like = did_you_mean(provider, ("embedded", "noise", "openai", "openai-batch", "litellm", *installed_models()))
+    like = did_you_mean(provider, (*PROVIDERS, *installed_models()))
     return f"{like[:-1]}{slash}{rest}?" if like else ""
 
 
@@ -194,20 +158,6 @@ def _closed_at_end(sampler: Sampler, stack: ExitStack | AsyncExitStack) -> Sampl
     if aclose is not None and isinstance(stack, AsyncExitStack):
         stack.push_async_callback(aclose)
     return sampler
-
-
-def _noise_parameters(text: str) -> dict[str, float]:
-    names = {"p": "p", "v": "v", "c": "correlated"}
-    figures = {}
-    for part in filter(None, text.split(",")):
-        name, _, value = part.partition("=")
-        try:
-            if not is_plain(value):
-                raise ValueError(value)
-            figures[names[name]] = float(value)
-        except (KeyError, ValueError):
-            raise InputError(f"noise is written noise/p=0.99,v=0.95,c=0, not noise/{text}") from None
-    return figures
 
 
 def model_for_chain(chain: CheckedChain, model: Model) -> Any:

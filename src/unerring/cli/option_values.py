@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from unerring.adapters.embedded.catalog import ENSEMBLES, MEMBERS
 from unerring.adapters.plugins import installed_models
+from unerring.adapters.providers import PROVIDERS
 from unerring.core.numbers import MAX_COUNT, MAX_IN_FLIGHT, MAX_SECONDS, MAX_SEED, MAX_TEMPERATURE, MAX_TOTAL, is_plain
 from unerring.processes import SHIPPED
-
-MODEL_FORMS = ("openai/", "openai-batch/", "litellm/", "noise/p=0.99,v=0.95,c=0")  # of models with parts to fill in
 
 
 class Whole(click.IntRange):
@@ -76,9 +74,9 @@ def complete_processes(_context: click.Context, _option: click.Parameter, typed:
 
 
 def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """The embedded models, the providers that are built in, and those of installed packages."""
-    embedded = (name for one in ENSEMBLES for name in (one.name, *(f"{one.name}/{member}" for member in MEMBERS)))
-    return _beginning(typed, (*embedded, *MODEL_FORMS, *installed_models()))
+    """The models of the providers that ship, and those of installed packages."""
+    shipped = (beginning for provider in PROVIDERS.values() for beginning in provider.beginnings)
+    return _beginning(typed, (*shipped, *installed_models()))
 
 
 def complete_guesses(context: click.Context, option: click.Parameter, typed: str) -> list[str]:

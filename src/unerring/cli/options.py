@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from unerring.adapters.plugins import parse_parameter
+from unerring.adapters.providers import PROVIDERS
 from unerring.adapters.tables.jsonl import json_value, read_text
 from unerring.api.budget import Budget
 from unerring.api.planning import Target
@@ -64,11 +65,9 @@ model_option = option(
     multiple=True,
     metavar="SPEC",
     shell_complete=complete_models,
-    help="The model that answers. embedded (default): the small model that ships, for the processes that ship; "
-    "embedded/a, /b or /c is one of its three members. openai/MODEL[@URL]: any endpoint with OpenAI's chat protocol. "
-    "openai-batch/MODEL[@URL]: its batch API. litellm/PROVIDER/MODEL. package.module:Class: a sampler of your own. "
-    "noise/p=0.99,v=0.95,c=0: made-up answers, right with probability p, to try things out. Give it several times "
-    "to have models take turns.",
+    help="The model that answers, by default embedded. "
+    + " ".join(f"{one.forms}: {one.about}." for one in PROVIDERS.values())
+    + " package.module:Class: a sampler of your own. Give it several times to have models take turns.",
 )
 set_option = option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."

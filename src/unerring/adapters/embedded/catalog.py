@@ -90,6 +90,7 @@ DIGITS = EmbeddedEnsemble(
     beyond=5,
 )
 ENSEMBLES = (HANOI, DIGITS)
+SPECIFICATIONS = tuple(one.name + member for one in ENSEMBLES for member in ("", "/a", "/b", "/c"))
 
 
 def parse_embedded_spec(spec: str) -> tuple[EmbeddedEnsemble, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from unerring.adapters.providers import SamplerContext
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api._policy import policy_for_models, run_policy
@@ -18,7 +19,7 @@ from unerring.api.chains import make_chain, require_process, required_chain
 from unerring.api.journals.history import folded
 from unerring.api.journals.replayer import asked_elsewhere
 from unerring.api.journals.trust import note_begun, permission_for
-from unerring.api.models import Model, SamplerContext, make_sampler, model_for_chain
+from unerring.api.models import Model, make_sampler, model_for_chain
 from unerring.api.options import Options
 from unerring.api.planning import Target
 from unerring.core.arguments import require_made, require_path

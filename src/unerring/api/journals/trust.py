@@ -9,13 +9,12 @@ from pathlib import Path
 
 from unerring.adapters.known_journals import StateUnusable, is_known, remember
 from unerring.adapters.permission import GIVEN, Permission
+from unerring.adapters.providers import in_this_process
 from unerring.core.journal.entries import Opened
 from unerring.processes import SHIPPED
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 
 log = logging.getLogger("unerring")
-
-_IN_THIS_PROCESS = frozenset({"embedded", "noise"})  # models that send nothing
 
 
 def permission_for(path: Path, opened: Opened, trust: bool = False, model: str | None = None) -> Permission:
@@ -41,4 +40,4 @@ def note_begun(opened: Opened, model: str | None = None) -> None:
 
 def _needs_to_be_known(process: str, model: str) -> bool:
     providers = {one.partition("/")[0] for one in model.replace(RESERVE, SEPARATOR).split(SEPARATOR)}
-    return process not in SHIPPED or not providers <= _IN_THIS_PROCESS
+    return process not in SHIPPED or not all(map(in_this_process, providers))

@@ -1,0 +1,120 @@
+"""The providers that ship, by name: how their models are written, and what makes their samplers.
+
+A new provider is an entry of `PROVIDERS`, a function that makes its sampler, and the file or folder of that sampler.
+Samplers are imported where they are made, since some import a lot. `unerring.adapters.plugins` has the users' own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unerring.adapters.embedded.catalog import DRAFT, SPECIFICATIONS, parse_embedded_spec
+from unerring.adapters.permission import GIVEN, Permission
+from unerring.core.checked_chain import CheckedChain
+from unerring.errors import InputError
+from unerring.runtime.protocols import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerContext:
+    """The run that samplers are made for.
+
+    seed: the seed of their samples.
+    run: the name of the run, the same when it is resumed.
+    permission: which code may be imported and which hosts may receive a key.
+    """
+
+    seed: int
+    run: str = "nothing"
+    permission: Permission = GIVEN
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider that ships.
+
+    forms: how its models are written, for messages and `--help`.
+    about: what it is, for `--help`.
+    beginnings: what completes the specification of a model in a shell.
+    make: makes the sampler of a specification.
+    sends: whether questions leave this process; where they do not, models are free and need no trust.
+    """
+
+    forms: str
+    about: str
+    beginnings: tuple[str, ...]
+    make: Callable[[str, CheckedChain, SamplerContext], Sampler]
+    sends: bool = True
+
+
+def _embedded(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+    from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
+
+    drafting = parse_embedded_spec(spec)[1] == (DRAFT,)
+    return EmbeddedDrafter(spec) if drafting else EmbeddedSampler(spec, context.seed)
+
+
+def _openai(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+    from unerring.adapters.openai import OpenAISampler
+
+    return OpenAISampler(spec, permission=context.permission)
+
+
+def _openai_batch(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+    from unerring.adapters.openai_batch.sampler import BatchSampler
+
+    return BatchSampler(spec, context.run, permission=context.permission)
+
+
+def _litellm(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+    from unerring.adapters.litellm import LiteLLMSampler
+
+    return LiteLLMSampler(spec, permission=context.permission)
+
+
+def _noise(spec: str, chain: CheckedChain, _context: SamplerContext) -> Sampler:
+    from unerring.adapters.noise import NoisySampler, parse_noise_spec
+
+    if chain.rehearse is None:
+        raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
+    return NoisySampler(chain.rehearse, **parse_noise_spec(spec))
+
+
+PROVIDERS: dict[str, Provider] = {
+    "embedded": Provider(
+        forms="embedded, embedded/digits, either with /a, /b or /c",
+        about="the small models that ship, all three members or one of them, for the processes that ship",
+        beginnings=SPECIFICATIONS,
+        make=_embedded,
+        sends=False,
+    ),
+    "openai": Provider(
+        forms="openai/MODEL[@URL]",
+        about="any endpoint with OpenAI's chat protocol",
+        beginnings=("openai/",),
+        make=_openai,
+    ),
+    "openai-batch": Provider(
+        forms="openai-batch/MODEL[@URL]",
+        about="the batch API of such an endpoint",
+        beginnings=("openai-batch/",),
+        make=_openai_batch,
+    ),
+    "litellm": Provider(
+        forms="litellm/PROVIDER/MODEL",
+        about="a provider that LiteLLM knows",
+        beginnings=("litellm/",),
+        make=_litellm,
+    ),
+    "noise": Provider(
+        forms="noise/p=0.99,v=0.95,c=0",
+        about="made-up answers, right with probability p, to try things out",
+        beginnings=("noise/p=0.99,v=0.95,c=0",),
+        make=_noise,
+        sends=False,
+    ),
+}
+
+
+def in_this_process(provider: str) -> bool:
+    """Whether this is a provider that ships and whose questions do not leave this process."""
+    return provider in PROVIDERS and not PROVIDERS[provider].sends
