@@ -4,29 +4,27 @@ The steps before that step are taken over; their choices are checked by advancin
 only read, and may be running.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.providers import SamplerContext
 from unerring.adapters.sqlite.new_file import write_journal
-from unerring.adapters.sqlite.reader import JournalReader, without_entries
+from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api._policy import policy_for_models, run_policy
 from unerring.api.budget import Budget, allowance
-from unerring.api.chains import make_chain, require_process, required_chain
-from unerring.api.journals.history import folded
-from unerring.api.journals.replayer import asked_elsewhere
+from unerring.api.journals.replayer import ReplayedRun
 from unerring.api.journals.trust import note_begun, permission_for
 from unerring.api.models import Model, make_sampler, model_for_chain
 from unerring.api.options import Options
 from unerring.api.planning import Target
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain
-from unerring.core.checked_chain import CheckedChain
+from unerring.core.checked_chain import GivenChain
 from unerring.core.journal.digests import identity_of
-from unerring.core.journal.entries import Allowed, Entry, Inherited, Opened, Paused
+from unerring.core.journal.entries import Allowed, Committed, Entry, Inherited, Opened, Paused
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import RunState
@@ -96,8 +94,11 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     path, out = Path(journal), Path(out)
     if out.exists():
         raise InputError(f"{out} exists already: a fork begins a new file")
-    source = _ForkedRun(path, at, chain, parameters, options.trust)
-    while not source.is_read():
+    if parameters and not isinstance(chain, str | None):
+        raise InputError("`parameters` are those of a process that is made here: make the given one with them")
+    source = _ForkedRun(path, at, chain, options.trust)
+    source.parameters = parameters or {}
+    for _ in source.steps():
         pass
     opened, paying = _opening(source, model, k, seed, options)
     write_journal(out, _entries(source, opened, paying, options.clock.time()))
@@ -115,129 +116,76 @@ def _entries(source: "_ForkedRun", opened: Opened, paying: Allowed | None, time:
     yield from source.steps()
     if opened.origin is None or opened.origin["hash"] != source.hash:
         raise InputError(f"{source.path} was replaced while it was read: fork it again")
-    yield Paused("forked", f"forked at step {source.at:,}, and not gone on with yet", time)
+    yield Paused("forked", f"forked at step {source.step:,}, and not gone on with yet", time)
 
 
-@dataclass(slots=True)
-class _ForkedRun:
-    """A run that is forked, read up to a step.
+class _ForkedRun(ReplayedRun):
+    """A run that is forked, replayed up to a step.
 
-    path: its journal.
-    at: the step.
-    chain: the process or its name, where it is given.
-    parameters: arguments of the process that replace those of the run.
-    trust: whether to import code that only another person's journal names.
-    state: the entries up to the step, folded.
+    step: the step.
     hash: the hash of the journal up to the step, hex digits.
-    trusted: whether this user began the run, or trusts it.
-    made: the process.
-    accepted: the number of accepted changes that were read for the parameters of the process.
-    accepted_parameters: the parameters of the last of them.
     """
 
-    path: Path
-    at: int
-    chain: Chain | str | None
-    parameters: Mapping[str, Json] | None
-    trust: bool
-    state: RunState = field(default_factory=RunState)
-    hash: str = ""
-    trusted: bool = False
-    made: CheckedChain | None = None
-    accepted: int = 0
-    accepted_parameters: dict[str, Json] | None = None
+    def __init__(self, path: Path, step: int, given: GivenChain, trust: bool) -> None:
+        super().__init__(path, given, trust)
+        self.step = step
+        self.hash = ""
+        self._remade_at = 0  # the number of the entry with the parameters that the process is made with
 
     @property
-    def opened(self) -> Opened:
-        assert self.state.opened is not None
-        return self.state.opened
-
-    @property
-    def process(self) -> CheckedChain:
-        assert self.made is not None
-        return self.made
-
-    def is_read(self) -> bool:
-        """Read the run up to the step; False where the process is to be made with parameters accepted since."""
-        for _ in self.steps():
-            pass
-        return self.made is not None
+    def trusted(self) -> bool:
+        """Whether this user began the run, or trusts it."""
+        return permission_for(self.path, self.opened, self.trust).journal is None
 
     def steps(self) -> Iterator[Inherited]:
         """Yield the steps before the one to fork at, with the digests of the states that the process leads to now.
 
         Raises `InputError` where there are too few, and `ChainChanged` where these are not the states of the run.
         """
-        self.state, reader = RunState(), JournalReader(self.path)
-        change: str | None = None
-        at: Json = None
-        accepted = 0
-        for entry, decided, choice in folded(self.path, reader.entries(), self.state):
-            if self.state.committed > self.at:
-                break  # nothing accepted the change
-            if isinstance(entry, Opened):
-                at = self._begin(entry)
-                if self.process.start_text(at) != entry.start:
-                    change = "its first state has changed"
-            elif decided is not None:
-                at = self.process.advance(at, choice, decided.step)
-                digest = self.process.digest(at, decided.step + 1)
-                if change is None and digest != self.state.last_digest:
-                    change = f"step {decided.step} now leads to another state than it did"
-                yield Inherited(decided.step, decided.choice, digest)
-            elif isinstance(entry, Accepted):
-                accepted += 1
-                if accepted > self.accepted and self._has_other_parameters(entry):
-                    self.accepted, self.accepted_parameters, self.made = accepted, entry.parameters, None
-                    return
-                same = self.process.digest(at, self.state.committed) == entry.state
-                change = None if same else asked_elsewhere(self.state.committed)
-            elif self.at == 0 and not isinstance(entry, Allowed) and change is None:
-                break
-            self.hash = reader.hash.hex()
-            if self.state.committed == self.at > 0 and change is None:
-                break
-        if self.state.opened is None:
-            raise InputError(without_entries(self.path))
-        if self.state.committed < self.at:
+        self.clear()
+        for decided in self.replayed(self.entries()):
+            same, following = not self.changes, decided.step + 1
+            digest = self.state.last_digest if same else self.chain.digest(self.at, following)
+            yield Inherited(decided.step, decided.choice, digest)
+        if self.state.committed < self.step:
             raise InputError(
                 f"{self.path} has {self.state.committed:,} committed steps: fork it at step 0 to "
-                f"{self.state.committed:,}, not {self.at:,}"
+                f"{self.state.committed:,}, not {self.step:,}"
             )
-        if change is not None:
-            raise ChainChanged(f"{self.path}: {change}: fork it with code and parameters that lead to the same states")
+        if self.changes:
+            said = "fork it with code and parameters that lead to the same states"
+            raise ChainChanged(f"{self.path}: {self.changes[0]}: {said}")
 
-    def _has_other_parameters(self, accepted: Accepted) -> bool:
-        """Whether the process was made by its name, with other parameters than those accepted since."""
-        by_name = self.chain is None or isinstance(self.chain, str)
-        return by_name and self.process.parameters() != accepted.parameters
+    def entries(self) -> Iterator[Entry]:
+        """The entries up to the step; where its state has changed also those that follow, as one may accept that."""
+        reader = JournalReader(self.path)
+        for entry in reader.entries():
+            at_step = self.state.committed == self.step
+            if at_step and isinstance(entry, Committed | Inherited):
+                return  # nothing accepted the change
+            if self.step == 0 and not self.changes and not isinstance(entry, Opened | Allowed):
+                return
+            yield entry
+            self.hash = reader.hash.hex()
+            if self.state.committed == self.step > 0 and not self.changes:
+                return
 
-    def _begin(self, opened: Opened) -> Json:
-        """Make the process, the first time; returns its first state."""
-        if self.made is None:
-            self.made = self._make(opened)
-            require_process(self.path, opened.process, self.made)
-        return self.made.start()
-
-    def _make(self, opened: Opened) -> CheckedChain:
-        permission = permission_for(self.path, opened, self.trust)
-        self.trusted = permission.journal is None
-        if self.chain is not None and not isinstance(self.chain, str):
-            if self.parameters:
-                raise InputError("`parameters` are those of a process that is made here: make the given one with them")
-            return required_chain(self.chain)
-        before = opened.parameters if self.accepted_parameters is None else self.accepted_parameters
-        given = {**before, **(self.parameters or {})}
-        if self.chain is None:
-            return required_chain(make_chain(opened.process, given, permission))
-        return required_chain(make_chain(self.chain, given))
+    def remade_with(self, accepted: Accepted, rest: Iterable[Entry]) -> Accepted | None:
+        """The change itself, where the process was made with other parameters: later ones may come after the step."""
+        number = self.state.entries
+        if not isinstance(self.given, str | None) or number <= self._remade_at:
+            return None
+        if self.chain.parameters() == accepted.parameters:
+            return None
+        self._remade_at = number
+        return accepted
 
 
 def _opening(
     source: _ForkedRun, model: Model | None, k: int | None, seed: int | None, options: Options
 ) -> tuple[Opened, Allowed | None]:
     """The first entry of the fork, and the entry with its budget and prices, if there is one."""
-    before, state, chain = source.opened, source.state, source.process
+    before, state, chain = source.opened, source.state, source.chain
     require_whole("seed", before.seed if seed is None else seed, -MAX_SEED, MAX_SEED)
     planned = options.target != Target()
     base = options if planned or options.policy is not None else replace(options, policy=state.policy)
@@ -274,7 +222,7 @@ def _opening(
             "journal": str(source.path),
             "process": before.process,
             "model": before.model,
-            "step": source.at,
+            "step": source.step,
             "hash": source.hash,
         },
     )
@@ -290,7 +238,7 @@ def _merged(before: Request, given: Request) -> Request:
 
 def _sampler(source: _ForkedRun, model: Model | None, options: Options, stack: ExitStack) -> Sampler:
     """The models of the fork, to read their properties; no key is sent."""
-    opened, chain = source.opened, source.process
+    opened, chain = source.opened, source.chain
     permission = permission_for(source.path, opened, source.trust or model is not None)
     given = model_for_chain(chain, model) if model is not None else opened.model
     if model is None and options.escalate is not None:

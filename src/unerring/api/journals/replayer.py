@@ -1,6 +1,6 @@
 """Replay a run: advance its chain over the committed steps of its journal, and compare its states."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
@@ -22,6 +22,7 @@ class ReplayedRun:
     path: the journal.
     given: the chain, or the name of one; None makes the one that the journal names.
     trust: whether to import code that only another person's journal names.
+    parameters: those that replace the journal's where the chain is made here.
     state: the folded entries.
     made: the chain; None before the first entry.
     at: the chain's state after the last committed step.
@@ -32,6 +33,7 @@ class ReplayedRun:
         self.path = path
         self.given = given
         self.trust = trust
+        self.parameters: Mapping[str, Json] = {}
         self._accepted: Accepted | None = None  # the change whose parameters the chain is made with
         self.clear()
 
@@ -60,22 +62,31 @@ class ReplayedRun:
         return self._accepted is None and (self.given is None or isinstance(self.given, str))
 
     def read(self, entries: Iterable[Entry]) -> None:
-        """Fold the entries of the whole journal, and advance the chain over its committed steps.
+        """Fold the entries of the whole journal, and advance the chain over its committed steps; see `replayed`."""
+        for _ in self.replayed(entries):
+            pass
 
-        Where other parameters were accepted than those that the chain was made with, it is made with the last
-        accepted ones, and the journal is read again.
+    def replayed(self, entries: Iterable[Entry]) -> Iterator[DecidedStep]:
+        """Fold the entries one by one and advance the chain; yields each committed step once the chain is after it.
+
+        Where other parameters were accepted than those that the chain was made with, it is made with these, and the
+        journal is read again from its first step.
 
         Raises `InputError` for a journal without entries, and where the chain cannot be made or is another one.
         """
-        while (accepted := self._read(entries)) is not None:
+        while (accepted := (yield from self._replayed(entries))) is not None:
             self._accepted = accepted
             self.clear()
-            entries = JournalReader(self.path).entries()
+            entries = self.entries()
         if self.state.opened is None:
             raise InputError(without_entries(self.path))
 
-    def _read(self, entries: Iterable[Entry]) -> Accepted | None:
-        """Read the entries once; returns the last accepted change where the chain has other parameters."""
+    def entries(self) -> Iterable[Entry]:
+        """The entries of the journal, read again."""
+        return JournalReader(self.path).entries()
+
+    def _replayed(self, entries: Iterable[Entry]) -> Generator[DecidedStep, None, Accepted | None]:
+        """Read the entries once; returns the accepted change whose parameters the chain is to be made with."""
         for entry, decided, choice in folded(self.path, self.incoming(entries), self.state):
             if isinstance(entry, Opened):
                 self.begin(entry)
@@ -83,11 +94,21 @@ class ReplayedRun:
                 continue
             elif decided is not None:
                 self.commit(decided, choice)
+                yield decided
             elif isinstance(entry, Accepted):
-                if self.by_name and self.chain.parameters() != entry.parameters:
-                    return _last_accepted(entry, entries)
+                if (other := self.remade_with(entry, entries)) is not None:
+                    return other
                 self.accept(entry)
         return None
+
+    def remade_with(self, accepted: Accepted, rest: Iterable[Entry]) -> Accepted | None:
+        """The last accepted change, where the chain has other parameters than this one; None where it is as accepted.
+
+        The journal is read to its end then: a writer appends after the last entry read.
+        """
+        if not self.by_name or self.chain.parameters() == accepted.parameters:
+            return None
+        return [accepted, *(entry for entry in rest if isinstance(entry, Accepted))][-1]
 
     def incoming(self, entries: Iterable[Entry]) -> Iterable[Entry]:
         """The entries, before they are folded."""
@@ -95,7 +116,7 @@ class ReplayedRun:
 
     def begin(self, opened: Opened) -> None:
         """Make the chain, and put it at its first state."""
-        parameters = opened.parameters if self._accepted is None else self._accepted.parameters
+        parameters = {**(self._accepted or opened).parameters, **self.parameters}
         self.made = chain_for(self.path, opened, self.given, self.trust, parameters)
         require_process(self.path, opened.process, self.made)
         self.compare_opening(opened)
@@ -117,20 +138,7 @@ class ReplayedRun:
         step = self.state.committed
         self.changes = []
         if self.chain.digest(self.at, step) != accepted.state:
-            self.changes.append(asked_elsewhere(step))
-
-
-def asked_elsewhere(step: int) -> str:
-    """The sentence for a step whose state is not the one at which changes were accepted."""
-    return f"step {step} is now asked from another state than when changes were accepted"
-
-
-def _last_accepted(first: Accepted, rest: Iterable[Entry]) -> Accepted:
-    """The last accepted change of a journal, which is read to its end: a writer appends after the last entry read."""
-    for entry in rest:
-        if isinstance(entry, Accepted):
-            first = entry
-    return first
+            self.changes.append(f"step {step} is now asked from another state than when changes were accepted")
 
 
 def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parameters: dict[str, Json]) -> CheckedChain:
