@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unerring.adapters.memory import MemoryJournal
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.budget import Budget, PriceTable, allowance
 from unerring.api.journals.history import folded
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.journal.entries import Allowed, Entry, Opened, Resumed
+from unerring.core.journal.entries import Allowed, Opened, Resumed
 from unerring.core.journal.state import RunState
 from unerring.core.planning.calibration import Calibration
 from unerring.core.voting.canonical import canonical
@@ -43,20 +44,20 @@ def pilot_ledger(
     limits: tuple[Budget, PriceTable],
     config: RunConfig,
 ) -> Iterator[Ledger]:
-    """The ledger of a calibration with its journal at `path`; None keeps no journal.
+    """The ledger of a calibration with its journal at `path`; None keeps it in memory.
 
     `limits` is the budget and the prices by which it is counted. Raises `InputError` for a journal
     of another calibration, and for a limit that could not be kept.
     """
     budget, prices = limits
     state = RunState()
-    journal: Journal | None = _DiscardedJournal() if path is None else None
+    journal: Journal | None = MemoryJournal() if path is None else None
     try:
         if path is not None and path.exists():
             journal, kept = SqliteJournal.reopen(path)
             for entry, _, _ in folded(path, kept, state):
                 config.known_replies.note(entry)
-        first: Entry = opening
+        first: Opened | Resumed = opening
         before = None
         if state.opened is not None:
             _require_same(path, state.opened, opening)
@@ -67,9 +68,8 @@ def pilot_ledger(
         assert journal is not None
         ledger = Ledger(state, journal, config)
         try:
-            ledger.record(first)
-            if allowing is not None:
-                ledger.record(allowing)
+            for entry in (first, *allowing):
+                ledger.record(entry)
             yield ledger
         finally:
             ledger.close()
@@ -112,18 +112,3 @@ def _require_same(path: Path | None, opened: Opened, opening: Opened) -> None:
             raise InputError(
                 f"{path} has the calls of another calibration ({name} {there}, not {here}); choose another file"
             )
-
-
-class _DiscardedJournal:
-    """A journal that keeps nothing, for a calibration that is not to be resumed."""
-
-    pending = 0
-
-    def append(self, entry: Entry) -> None:
-        pass
-
-    async def commit(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass

@@ -13,13 +13,13 @@ from unerring.api._policy import ENDPOINT_MIN_REPLIES
 from unerring.api._session import (
     LiveRun,
     SessionModels,
-    new_allowance,
     result_of,
     run_session,
     sampler_context,
     session_models,
     with_substitutes,
 )
+from unerring.api.budget import allowance
 from unerring.api.journals.compared_run import ComparedRun
 from unerring.api.journals.trust import given_permission, permission_for
 from unerring.api.journals.undecided import refusal_of
@@ -149,7 +149,7 @@ def _resuming_entries(run: ComparedRun, sampler: Sampler, options: Options) -> l
     before = Allowed(state.account.limits, state.account.tariffs)
     changed = run.changes or (options.accept_changes and run.asked_ahead)
     accepted = [run.acceptance(resumed.time)] if changed else []
-    return [resumed, *accepted, *new_allowance(sampler, options, before)]
+    return [resumed, *accepted, *allowance(sampler, options.budget, options.prices, before)]
 
 
 def _require_resumable(options: Options) -> None:

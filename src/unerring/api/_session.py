@@ -7,14 +7,12 @@ from pathlib import Path
 
 from unerring.adapters.permission import Permission
 from unerring.adapters.providers import SamplerContext
-from unerring.api.budget import allowance
 from unerring.api.chains import process_name
 from unerring.api.models import Model, make_sampler, speculation_for
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import RunSeries, report_of
 from unerring.core.request import Request
@@ -92,12 +90,6 @@ async def with_substitutes(
         }
         require_request(request, tuple(others.values()))
         yield replace(models, substitutes=others)
-
-
-def new_allowance(sampler: Sampler, options: Options, before: Allowed | None = None) -> list[Entry]:
-    """The entry with the limits and prices of the run, where they are new."""
-    entry = allowance(sampler, options.budget, options.prices, before)
-    return [] if entry is None else [entry]
 
 
 async def run_session(

@@ -12,7 +12,8 @@ from unerring.adapters.sqlite.reader import JournalReader, require_journal
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import policy_for_models
 from unerring.api._resuming import resume_run
-from unerring.api._session import LiveRun, new_allowance, run_session, sampler_context, session_models
+from unerring.api._session import LiveRun, run_session, sampler_context, session_models
+from unerring.api.budget import allowance
 from unerring.api.chains import process_name
 from unerring.api.journals.trust import given_permission, note_begun
 from unerring.api.models import Model
@@ -21,7 +22,7 @@ from unerring.api.planning import Target
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.digests import differences, identity_of, same_process
-from unerring.core.journal.entries import Opened
+from unerring.core.journal.entries import Entry, Opened
 from unerring.core.numbers import MAX_SEED, require_whole
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
@@ -68,7 +69,7 @@ async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
             _require_same_run(path, held, opened)
             return await resume_run(path, chain, new.model, _for_resuming(options), stop, models)
         chain.require_step(run.at)
-        entries = [opened, *new_allowance(models.sampler, options)]
+        entries: list[Entry] = [opened, *allowance(models.sampler, options.budget, options.prices)]
         with _new_journal(path) as journal:
             if path is not None:
                 note_begun(opened)

@@ -82,8 +82,8 @@ def price_table(prices: PriceTable) -> Mapping[str, Price] | None:
     return read_prices(Path(prices)) if isinstance(prices, str | Path) else prices
 
 
-def allowance(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allowed | None = None) -> Allowed | None:
-    """The entry with the limits and prices of a run from here on; None where they are as before.
+def allowance(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allowed | None = None) -> list[Allowed]:
+    """The entry with the limits and prices of a run from here on; none where they are as before.
 
     Raises `InputError` for a limit that could not be kept with these models.
     """
@@ -93,9 +93,9 @@ def allowance(sampler: Sampler, budget: Budget, prices: PriceTable, before: Allo
     tariffs = {name: price.tariff() for name, price in found.items() if price is not None}
     _require_limits_to_hold(sampler, limits, {**before.tariffs, **tariffs})
     if not any(one.paid for one in samplers_of(sampler)) and limits == before.limits:
-        return None  # nothing to keep account of
+        return []  # nothing to keep account of
     after = Allowed(limits, {**before.tariffs, **tariffs})
-    return None if after == before else after
+    return [] if after == before else [after]
 
 
 def _require_limits_to_hold(sampler: Sampler, limits: SpendLimits, priced: Mapping[str, object]) -> None:

@@ -93,8 +93,7 @@ def calibrate(
     With `out` the samples drawn are kept, and the same call continues.
     """
     require_made("options", options, PilotOptions)
-    asked, grace = _PilotRequest(chain, model, samples, seed), options.grace
-    return run_stoppable(lambda stop: _calibrate(asked, out, options, stop), grace)
+    return run_stoppable(lambda stop: _calibrate(chain, model, samples, out, seed, options, stop), options.grace)
 
 
 async def acalibrate(
@@ -106,39 +105,35 @@ async def acalibrate(
     options: PilotOptions = PilotOptions(),
 ) -> Calibration:
     """Calibrate like `calibrate`, on the running event loop."""
-    return await _calibrate(_PilotRequest(chain, model, samples, seed), out, options, StopRequest())
+    return await _calibrate(chain, model, samples, out, seed, options, StopRequest())
 
 
-@dataclass(frozen=True, slots=True)
-class _PilotRequest:
-    """The arguments of a calibration."""
-
-    chain: Chain
-    model: Model
-    samples: int
-    seed: int
-
-
-async def _calibrate(
-    asked: _PilotRequest, out: str | Path | None, options: PilotOptions, stop: StopRequest
+async def _calibrate(  # noqa: PLR0913, PLR0917  (those of `calibrate`, and the request to stop)
+    given: Chain,
+    named: Model,
+    samples: int,
+    out: str | Path | None,
+    seed: int,
+    options: PilotOptions,
+    stop: StopRequest,
 ) -> Calibration:
     require_made("options", options, PilotOptions)
     require_path("out", out)
-    require_chain_and_model(asked.chain, asked.model)
-    require_whole("samples", asked.samples)
-    require_whole("seed", asked.seed, -MAX_SEED, MAX_SEED)
-    chain, path = required_chain(asked.chain), None if out is None else Path(out)
-    policy = options.policy or recommended_policy(model_for_chain(chain, asked.model)) or Policy()
+    require_chain_and_model(given, named)
+    require_whole("samples", samples)
+    require_whole("seed", seed, -MAX_SEED, MAX_SEED)
+    chain, path = required_chain(given), None if out is None else Path(out)
+    policy = options.policy or recommended_policy(model_for_chain(chain, named)) or Policy()
     policy = options.request.applied_to(policy)
     async with AsyncExitStack() as stack:
-        run = f"pilot of {process_name(chain)}, seed {asked.seed}"
-        context = SamplerContext(asked.seed, run, given_permission(options.allow_hosts))
-        sampler = make_sampler(asked.model, chain, context, stack)
+        run = f"pilot of {process_name(chain)}, seed {seed}"
+        context = SamplerContext(seed, run, given_permission(options.allow_hosts))
+        sampler = make_sampler(named, chain, context, stack)
         require_request(options.request, samplers_of(sampler))
-        calibration = _begun_calibration(_blank_calibration(asked, chain, sampler, policy, options.request), path)
+        calibration = _begun_calibration(_blank_calibration(chain, sampler, policy, seed, options.request), path)
         if path is not None:
             require_writable(path, "the calibration")
-        calibration.asked_for = max(asked.samples, calibration.samples)
+        calibration.asked_for = max(samples, calibration.samples)
         before, calibration.at_once = calibration.at_once, options.in_flight
         kept = kept_journal_path(path, sampler, options.budget, calibration)
         share = options.budget.share(kept)
@@ -164,7 +159,7 @@ async def _calibrate(
 
 
 def _blank_calibration(
-    asked: _PilotRequest, chain: CheckedChain, sampler: Sampler, policy: Policy, request: Request
+    chain: CheckedChain, sampler: Sampler, policy: Policy, seed: int, request: Request
 ) -> Calibration:
     """A calibration with nothing counted yet."""
     return Calibration(
@@ -174,7 +169,7 @@ def _blank_calibration(
         judged_by="truth" if chain.truth is not None else "votes",
         temperature=policy.later_temperature,
         flag_rules=policy.flags,
-        seed=asked.seed,
+        seed=seed,
         software=f"unerring {version('unerring')}",
         request=request.to_json(),
         walked=not chain.can_be_entered,

@@ -253,4 +253,4 @@ def _paying(state: RunState, sampler: Sampler, options: Options) -> Allowed:
     if not any(one.paid for one in (*samplers_of(sampler), *reserves_of(sampler))):
         limits = SpendLimits(seconds=limits.seconds)
     before = Allowed(limits, state.account.tariffs)
-    return allowance(sampler, options.budget, options.prices, before) or before
+    return (allowance(sampler, options.budget, options.prices, before) or [before])[0]

@@ -190,7 +190,7 @@ def _step_to_redraw(run: UndecidedRun) -> OpenStep:
     return step
 
 
-def _prices_of_substitute(run: UndecidedRun, model: str, prices: PriceTable) -> list[Entry]:
+def _prices_of_substitute(run: UndecidedRun, model: str, prices: PriceTable) -> list[Allowed]:
     """The entry with the prices of a substitute model, where the run needs them.
 
     Raises `InputError` where the model could not answer in this run.
@@ -203,5 +203,4 @@ def _prices_of_substitute(run: UndecidedRun, model: str, prices: PriceTable) -> 
         require_weighed(run.state.policy.rule, every)
         if not any(one.paid for one in every):
             return []
-        entry = allowance(sampler, Budget(), prices, Allowed(account.limits, account.tariffs))
-        return [] if entry is None else [entry]
+        return allowance(sampler, Budget(), prices, Allowed(account.limits, account.tariffs))
