@@ -1,12 +1,9 @@
 """What the tests of the command line share: a user's own process, and ways to run commands on it."""
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-import unerring
 
 NOISE = ("--model", "noise/p=0.9,v=0.9,c=0", "--k", "3")
 SCRIPT = str(Path(sys.executable).with_name("unerring"))
@@ -80,19 +77,3 @@ def ran(cli, *more, path="run.db", disks=3):
     done = cli("run", "hanoi", "--set", f"disks={disks}", *NOISE, "--journal", path, *more)
     assert done.code == 0, done.err
     return done
-
-
-def spoken(path, *words, keys=None):
-    """A finished journal whose choices are these words, or objects made of them."""
-
-    class Spoken:
-        def start(self):
-            return 0
-
-        def subtask(self, state):
-            return None if state == len(words) else unerring.Subtask("say", json.loads if keys else str)
-
-        def advance(self, state, choice):
-            return state + 1
-
-    unerring.run(Spoken(), lambda _, settings: words[settings.step], path, k=1)
