@@ -21,8 +21,8 @@ def acme(monkeypatch):
     """One more provider."""
     made = []
 
-    def make(spec, chain, context):
-        made.append((spec, chain, context.seed))
+    def make(spec, context):
+        made.append((spec, context.chain, context.seed))
         return FunctionSampler(double)
 
     monkeypatch.setitem(PROVIDERS, "acme", Provider("acme/MODEL", "a model of Acme's", ("acme/",), make, sends=False))

@@ -18,11 +18,13 @@ from unerring.runtime.protocols import Sampler
 class SamplerContext:
     """The run that samplers are made for.
 
+    chain: its process; None where that cannot be made, and a sampler is only made to read its properties.
     seed: the seed of their samples.
     run: the name of the run, the same when it is resumed.
     permission: which code may be imported and which hosts may receive a key.
     """
 
+    chain: CheckedChain | None
     seed: int
     run: str = "nothing"
     permission: Permission = GIVEN
@@ -42,41 +44,42 @@ class Provider:
     forms: str
     about: str
     beginnings: tuple[str, ...]
-    make: Callable[[str, CheckedChain, SamplerContext], Sampler]
+    make: Callable[[str, SamplerContext], Sampler]
     sends: bool = True
 
 
-def _embedded(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+def _embedded(spec: str, context: SamplerContext) -> Sampler:
     from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
 
     drafting = parse_embedded_spec(spec)[1] == (DRAFT,)
     return EmbeddedDrafter(spec) if drafting else EmbeddedSampler(spec, context.seed)
 
 
-def _openai(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+def _openai(spec: str, context: SamplerContext) -> Sampler:
     from unerring.adapters.openai import OpenAISampler
 
     return OpenAISampler(spec, permission=context.permission)
 
 
-def _openai_batch(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+def _openai_batch(spec: str, context: SamplerContext) -> Sampler:
     from unerring.adapters.openai_batch.sampler import BatchSampler
 
     return BatchSampler(spec, context.run, permission=context.permission)
 
 
-def _litellm(spec: str, _chain: CheckedChain, context: SamplerContext) -> Sampler:
+def _litellm(spec: str, context: SamplerContext) -> Sampler:
     from unerring.adapters.litellm import LiteLLMSampler
 
     return LiteLLMSampler(spec, permission=context.permission)
 
 
-def _noise(spec: str, chain: CheckedChain, _context: SamplerContext) -> Sampler:
+def _noise(spec: str, context: SamplerContext) -> Sampler:
     from unerring.adapters.noise import NoisySampler, parse_noise_spec
 
-    if chain.rehearse is None:
+    rehearse = None if context.chain is None else context.chain.rehearse
+    if rehearse is None:
         raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
-    return NoisySampler(chain.rehearse, **parse_noise_spec(spec))
+    return NoisySampler(rehearse, **parse_noise_spec(spec))
 
 
 PROVIDERS: dict[str, Provider] = {

@@ -170,4 +170,4 @@ def without_secrets_in_errors(parse: Callable[[str], _Parsed], words: str) -> _P
     try:
         return parse(words)
     except InputError as error:
-        raise InputError(about_words(str(error), words)) from None
+        raise type(error)(about_words(str(error), words)) from error.__cause__

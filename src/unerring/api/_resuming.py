@@ -106,9 +106,9 @@ async def _resumed_models(
     context = sampler_context(run.chain, opened.seed, opened.time, own)
     substitutes = {name: permission(name) for name in run.state.substitutes}
     if ready is None:
-        models = session_models(model or opened.model, run.chain, context, options, request)
+        models = session_models(model or opened.model, context, options, request)
         ready = await made.enter_async_context(models)
-    return await made.enter_async_context(with_substitutes(ready, run.chain, context, request, substitutes))
+    return await made.enter_async_context(with_substitutes(ready, context, request, substitutes))
 
 
 def _require_ruled_choice(run: ComparedRun) -> None:

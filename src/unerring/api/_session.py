@@ -58,17 +58,17 @@ class SessionModels:
 
 def sampler_context(chain: CheckedChain, seed: int, began: float, permission: Permission) -> SamplerContext:
     """The context of a run's samplers. Batches are found again by its name, so it is the same when it is resumed."""
-    return SamplerContext(seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
+    return SamplerContext(chain, seed, f"{process_name(chain)}, seed {seed}, begun {began!r}", permission)
 
 
 @asynccontextmanager
 async def session_models(
-    model: Model, chain: CheckedChain, context: SamplerContext, options: Options, request: Request
+    model: Model, context: SamplerContext, options: Options, request: Request
 ) -> AsyncIterator[SessionModels]:
     """Make the models of a session, and close them at its end."""
     async with AsyncExitStack() as made:
-        sampler = make_sampler(model, chain, context, made, options.escalate)
-        speculation = speculation_for(options.speculate, chain, sampler, context, made)
+        sampler = make_sampler(model, context, made, options.escalate)
+        speculation = speculation_for(options.speculate, sampler, context, made)
         limited = speculation and replace(speculation, waste=options.waste, in_flight=options.in_flight)
         require_request(request, samplers_of(sampler))
         yield SessionModels(sampler, limited)
@@ -76,16 +76,12 @@ async def session_models(
 
 @asynccontextmanager
 async def with_substitutes(
-    models: SessionModels,
-    chain: CheckedChain,
-    context: SamplerContext,
-    request: Request,
-    names: Mapping[str, Permission],
+    models: SessionModels, context: SamplerContext, request: Request, names: Mapping[str, Permission]
 ) -> AsyncIterator[SessionModels]:
     """Make the samplers that people named for single steps, and close them at the session's end."""
     async with AsyncExitStack() as made:
         others = {
-            name: make_sampler(name, chain, replace(context, permission=permission), made)
+            name: make_sampler(name, replace(context, permission=permission), made)
             for name, permission in names.items()
         }
         require_request(request, tuple(others.values()))

@@ -60,7 +60,7 @@ async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
     held = None if path is None else _held_run(path)
     permission = given_permission(options.allow_hosts)
     context = sampler_context(chain, new.seed, began if held is None else held.time, permission)
-    async with session_models(new.model, chain, context, options, options.request) as models:
+    async with session_models(new.model, context, options, options.request) as models:
         run = LiveRun(chain, chain.start())
         opened = _opening_entry(new, run.at, models.sampler, options, began)
         if path is not None and held is not None:

@@ -127,8 +127,8 @@ async def _calibrate(  # noqa: PLR0913, PLR0917  (those of `calibrate`, and the 
     policy = options.request.applied_to(policy)
     async with AsyncExitStack() as stack:
         run = f"pilot of {process_name(chain)}, seed {seed}"
-        context = SamplerContext(seed, run, given_permission(options.allow_hosts))
-        sampler = make_sampler(named, chain, context, stack)
+        context = SamplerContext(chain, seed, run, given_permission(options.allow_hosts))
+        sampler = make_sampler(named, context, stack)
         require_request(options.request, samplers_of(sampler))
         calibration = _begun_calibration(_blank_calibration(chain, sampler, policy, seed, options.request), path)
         if path is not None:

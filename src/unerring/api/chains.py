@@ -8,7 +8,7 @@ from typing import Any
 
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import import_object
-from unerring.adapters.scrubbing import about_words
+from unerring.adapters.scrubbing import about_words, without_secrets_in_errors
 from unerring.adapters.user_frames import error_with_place
 from unerring.core.chain import Chain
 from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
@@ -117,7 +117,4 @@ def _imported_process(name: str) -> Any:
             f"{attribute} was defined in a script, which its journal does not name: run the script again, or give "
             f"`chain` module:{attribute}"
         )
-    try:
-        return import_object(name)
-    except InputError as error:
-        raise type(error)(about_words(str(error), name)) from error.__cause__
+    return without_secrets_in_errors(import_object, name)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from unerring.adapters.embedded.catalog import parse_embedded_spec
@@ -11,7 +12,7 @@ from unerring.adapters.function import Function, FunctionSampler
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed_models, is_user_model, user_sampler
 from unerring.adapters.providers import PROVIDERS, SamplerContext
-from unerring.adapters.scrubbing import about_words
+from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.api.chains import process_name, required_chain
 from unerring.core.chain_form import is_chain
 from unerring.core.checked_chain import CheckedChain
@@ -23,6 +24,7 @@ from unerring.runtime.config import Speculation
 from unerring.runtime.ensemble import RESERVE, SEPARATOR, Ensemble
 from unerring.runtime.protocols import Sampler
 
+Stack: TypeAlias = ExitStack | AsyncExitStack
 Model: TypeAlias = str | Sampler | Function | Sequence["Model"]
 """What answers: a specification such as `embedded`, a sampler, a function, or several that take turns."""
 
@@ -39,86 +41,63 @@ def require_chain_and_model(chain: Any, model: Model) -> None:
 
 
 @contextmanager
-def sampler_for(model: Model, chain: CheckedChain, seed: int, permission: Permission = GIVEN) -> Iterator[Sampler]:
+def sampler_for(
+    model: Model, chain: CheckedChain | None, seed: int, permission: Permission = GIVEN
+) -> Iterator[Sampler]:
     """A sampler to read the properties of; it may not be asked, since an endpoint's is made without its key."""
     with ExitStack() as stack:
-        yield make_sampler(model, chain, SamplerContext(seed, permission=replace(permission, sends=False)), stack)
+        yield make_sampler(model, SamplerContext(chain, seed, permission=replace(permission, sends=False)), stack)
 
 
-def make_sampler(
-    model: Model,
-    chain: CheckedChain,
-    context: SamplerContext,
-    stack: ExitStack | AsyncExitStack,
-    escalate: Model | None = None,
-) -> Sampler:
+def make_sampler(model: Model, context: SamplerContext, stack: Stack, escalate: Model | None = None) -> Sampler:
     """Make the sampler of a model; several models take turns.
 
     `escalate` is the model that answers steps that the others could not decide. Samplers made here are closed at the
     end of `stack`; a sampler that was passed in is not.
     """
-    members, reserves = _turns_and_reserves(model, chain, context, stack)
+    members, reserves = _turns_and_reserves(model, context, stack)
     if escalate is not None:
         if reserves:
             raise InputError("the model already names what hard steps are escalated to; leave one of the two out")
-        reserves, further = _turns_and_reserves(escalate, chain, context, stack)
+        reserves, further = _turns_and_reserves(escalate, context, stack)
         if further:
             raise InputError("`escalate` names a model that escalates further; only one level is possible")
     return members[0] if len(members) == 1 and not reserves else Ensemble(members, reserves)
 
 
-def _turns_and_reserves(
-    model: Model, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
-) -> tuple[list[Sampler], list[Sampler]]:
+def _turns_and_reserves(model: Model, context: SamplerContext, stack: Stack) -> tuple[list[Sampler], list[Sampler]]:
     """The samplers of a model: those that take turns, and those in reserve."""
-    if isinstance(model, str) and (RESERVE in model or SEPARATOR in model):
-        first, _, last = model.partition(RESERVE)
-        turns, reserve = first.split(SEPARATOR), last.split(SEPARATOR) if last else []
-        return [_sampler_of_spec(one, chain, context, stack) for one in turns], [
-            _sampler_of_spec(one, chain, context, stack) for one in reserve
-        ]
-    if isinstance(model, list | tuple) and model:
-        each = [_turns_and_reserves(one, chain, context, stack) for one in model]
-        return [one for members, _ in each for one in members], [one for _, reserves in each for one in reserves]
-    return [_sampler_of_one(model, chain, context, stack)], []
-
-
-def _sampler_of_one(
-    model: Model, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
-) -> Sampler:
     if isinstance(model, str):
-        return _sampler_of_spec(model, chain, context, stack)
-    if hasattr(model, "sample") and not isinstance(model, type):
-        return _required_sampler(model)
-    if callable(model) and not isinstance(model, type):
-        return _closed_at_end(FunctionSampler(model), stack)
+        first, _, last = model.partition(RESERVE)
+        turns, reserves = first.split(SEPARATOR), last.split(SEPARATOR) if last else []
+        return _samplers_of_specs(turns, context, stack), _samplers_of_specs(reserves, context, stack)
+    if isinstance(model, list | tuple) and model:
+        each = [_turns_and_reserves(one, context, stack) for one in model]
+        return [one for members, _ in each for one in members], [one for _, reserves in each for one in reserves]
     if isinstance(model, type):
         raise InputError(f"{model.__name__} is a class: pass an object of it as the model, {model.__name__}(...)")
+    if hasattr(model, "sample"):
+        return [_required_sampler(model)], []
+    if callable(model):
+        return [_closed_at_end(FunctionSampler(model), stack)], []
     raise InputError(f"a model is a specification, a function or a sampler, not {short(model)}")
 
 
-def _sampler_of_spec(
-    asked: str, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
-) -> Sampler:
-    """The sampler of a specification; errors leave out what in it may be a secret."""
-    try:
-        return _sampler_of_provider(asked, chain, context, stack)
-    except InputError as error:
-        raise type(error)(about_words(str(error), asked)) from error.__cause__
+def _samplers_of_specs(specs: Sequence[str], context: SamplerContext, stack: Stack) -> list[Sampler]:
+    """The samplers of specifications; errors leave out what in these may be a secret."""
+    made = (without_secrets_in_errors(partial(_sampler_of_spec, context), one) for one in specs)
+    return [_closed_at_end(one, stack) for one in made]
 
 
-def _sampler_of_provider(
-    model: str, chain: CheckedChain, context: SamplerContext, stack: ExitStack | AsyncExitStack
-) -> Sampler:
-    spec = model_for_chain(chain, model)
+def _sampler_of_spec(context: SamplerContext, asked: str) -> Sampler:
+    spec = model_for_chain(context.chain, asked)
     provider = PROVIDERS.get(spec.partition("/")[0])
     if provider is not None:
-        return _closed_at_end(provider.make(spec, chain, context), stack)
+        return provider.make(spec, context)
     if is_user_model(spec):
         context.permission.require_code("model", spec)
-    own = user_sampler(spec)
-    if own is not None:
-        return _closed_at_end(own, stack)
+    if (own := user_sampler(spec)) is not None:
+        return own
     forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
     there_are = ", ".join((*forms, "your own: package.module:Class (from Python: model=...)"))
     raise InputError(f"no model is called {spec!r}{_suggestion(spec)}; there are: {there_are}")
@@ -149,7 +128,7 @@ def _required_sampler(model: Any) -> Sampler:
     return sampler
 
 
-def _closed_at_end(sampler: Sampler, stack: ExitStack | AsyncExitStack) -> Sampler:
+def _closed_at_end(sampler: Sampler, stack: Stack) -> Sampler:
     """The sampler, which is closed at the end of the stack if it can be."""
     close: Callable[[], None] | None = getattr(sampler, "close", None)
     if close is not None:
@@ -160,11 +139,11 @@ def _closed_at_end(sampler: Sampler, stack: ExitStack | AsyncExitStack) -> Sampl
     return sampler
 
 
-def model_for_chain(chain: CheckedChain, model: Model) -> Any:
+def model_for_chain(chain: CheckedChain | None, model: Model) -> Any:
     """The model of a run: `embedded` means the embedded model that was trained for the process."""
     if isinstance(model, list | tuple) and len(model) == 1:
         return model_for_chain(chain, model[0])
-    own = chain.embedded
+    own = None if chain is None else chain.embedded
     return own if own is not None and model == "embedded" else model
 
 
@@ -178,13 +157,10 @@ def recommended_policy(model: Model) -> Policy | None:
     return policy
 
 
-def speculation_for(
-    speculate: Model, chain: CheckedChain, sampler: Sampler, context: SamplerContext, stack: ExitStack | AsyncExitStack
-) -> Speculation | None:
+def speculation_for(speculate: Model, sampler: Sampler, context: SamplerContext, stack: Stack) -> Speculation | None:
     """The source of a run's guesses: `off`, `leader`, `guess`, `auto`, or a drafting model in any of its forms."""
-    context = replace(
-        context, permission=replace(context.permission, journal=None)
-    )  # named by the user, never by a journal
+    chain, permission = context.chain, replace(context.permission, journal=None)  # named by the user, not a journal
+    assert chain is not None
     own = chain.guess
     if speculate == "auto":
         drafter: str | None = getattr(sampler, "drafter", None)
@@ -194,7 +170,7 @@ def speculation_for(
     if speculate == "leader":
         return Speculation()
     if speculate != "guess":
-        return Speculation(make_sampler(speculate, chain, context, stack))
+        return Speculation(make_sampler(speculate, replace(context, permission=permission), stack))
     if own is None:
         raise InputError(f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model")
     return Speculation(own)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 import unerring
-from doubling import double
+from doubling import Doubling, double
 from parked_runs import WEIGHED, Rehearsed, Reworded, entries, parked, refused, torn
 from unerring import Sample
 from unerring.api.budget import Budget
@@ -52,6 +52,18 @@ def test_another_model_answers_the_step_and_no_other(tmp_path):
     voters = {voter["name"]: voter["votes"] for voter in result.report["voters"]}
     assert voters["noise/p=1.0,v=1.0,c=0.0"] == 1
     assert voters["noise/p=1.0,v=1.0,c=0.0 wording 2"] == 1
+
+
+def test_another_model_can_be_named_where_the_process_cannot_be_made(tmp_path):
+    """The model is recorded without the process; only one that needs it, as the noise sampler does, is refused."""
+
+    class Local(Doubling):
+        pass
+
+    path = parked(tmp_path / "run.db", Local())
+    with refused(path, "the noise sampler needs a process"):
+        decide(path, model="noise/p=1")
+    assert decide(path, model="embedded").model == "embedded"
 
 
 def test_another_model_can_be_named_after_one_that_does_not_answer(tmp_path):

@@ -243,8 +243,8 @@ def _sampler(source: _ForkedRun, model: Model | None, options: Options, stack: E
     given = model_for_chain(chain, model) if model is not None else opened.model
     if model is None and options.escalate is not None:
         given = opened.model.partition(RESERVE)[0]
-    context = SamplerContext(opened.seed, permission=replace(permission, sends=False))
-    return make_sampler(given, chain, context, stack, options.escalate)
+    context = SamplerContext(chain, opened.seed, permission=replace(permission, sends=False))
+    return make_sampler(given, context, stack, options.escalate)
 
 
 def _paying(state: RunState, sampler: Sampler, options: Options) -> Allowed:

@@ -195,8 +195,7 @@ def _prices_of_substitute(run: UndecidedRun, model: str, prices: PriceTable) -> 
 
     Raises `InputError` where the model could not answer in this run.
     """
-    chain: Any = run.made  # a model's properties can be read without it
-    with sampler_for(model, chain, run.opened.seed) as sampler:
+    with sampler_for(model, run.made, run.opened.seed) as sampler:
         every, account = samplers_of(sampler), run.state.account
         if reserves_of(sampler):
             raise InputError(f"{model} escalates hard steps further; name the model that is to answer this step")
