@@ -25,7 +25,7 @@ from unerring import Sample, Usage
 from unerring.core.planning.assumptions import Assumptions, measured_assumptions, stated_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, PlanRequest, plan_model
+from unerring.core.planning.plan import PLANNED_RULES, PlanRequest, plan_model
 from unerring.core.planning.races import PlannedJob, margin_plan
 from unerring.core.voting.race import AheadBy, LogOdds, Race, Won
 from unerring.core.voting.weights import VoterWeights, Weights
@@ -306,7 +306,7 @@ def dollars(ran: Ran) -> float:
     return 0.5 * (ran.calls * read * MINI_PRICE.input + ran.samples * written * MINI_PRICE.output) / 1e6
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", PLANNED_RULES)
 @pytest.mark.parametrize(
     ("runs", "alarm"), [pytest.param(20, 0.05, id="20"), pytest.param(200, 1e-4, id="200", marks=pytest.mark.slow)]
 )
@@ -319,7 +319,7 @@ def test_the_papers_run_succeeds_for_half_of_its_cost(rule, runs, alarm, keep):
     assumed = stated_assumptions(1.0 - MINI.mean, 1.0, *MINI_TOKENS)
     found = plan_model(assumed, MILLION, PlanRequest(rule, MINI_PRICE))
     way = next(way for way in found.json["ways"] if way["shared_prompt"] and way["batch"])
-    draw = np.random.default_rng([10, RULES.index(rule)])
+    draw = np.random.default_rng([10, PLANNED_RULES.index(rule)])
     ran = [simulated_run(MINI, MILLION.steps, found.races.rule, draw) for _ in range(runs)]
     good, costs = sum(not one.wrong for one in ran), [dollars(one) for one in ran]
     mean, success = sum(costs) / runs, exp(MILLION.steps * log1p(-MINI.loss(found.races.rule.lacking(0, 0))))

@@ -18,7 +18,7 @@ from unerring.core.planning.assumptions import Assumptions, measured_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import (
-    RULES,
+    PLANNED_RULES,
     ModelPlan,
     PlanRequest,
     chosen_races,
@@ -96,8 +96,8 @@ class Target:
 
     def __post_init__(self) -> None:
         require_share("success", self.success, below_one=True, above_zero=True)
-        if self.rule not in RULES:
-            raise InputError(f"rule must be one of {', '.join(RULES)}; got {self.rule!r:.40}")
+        if self.rule not in PLANNED_RULES:
+            raise InputError(f"rule must be one of {', '.join(PLANNED_RULES)}; got {self.rule!r:.40}")
         if not isinstance(self.calibration, Calibration):
             require_path("calibration", self.calibration)
 

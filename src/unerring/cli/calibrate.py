@@ -38,7 +38,7 @@ from unerring.core.planning.assumptions import Assumptions, measured_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, PlanRequest
+from unerring.core.planning.plan import PLANNED_RULES, PlanRequest
 from unerring.core.planning.races import PlannedJob
 from unerring.errors import InputError, Stopped
 
@@ -147,8 +147,8 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 @option("--m", type=Whole(), metavar="N", default=1, show_default=True, help="Steps that one subtask decides.")
 @option(
     "--rule",
-    type=click.Choice(RULES),
-    default=RULES[0],
+    type=click.Choice(PLANNED_RULES),
+    default=PLANNED_RULES[0],
     show_default=True,
     help="ahead-by counts votes, log-odds weighs each by the probability that it is right.",
 )

@@ -25,7 +25,7 @@ from unerring.cli.option_values import (
     complete_processes,
 )
 from unerring.core.numbers import MAX_DOLLARS, MAX_HOURS
-from unerring.core.planning.plan import RULES
+from unerring.core.planning.plan import PLANNED_RULES
 from unerring.core.request import Request
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.parsing import PARSERS
@@ -124,8 +124,8 @@ planning_options = options(
     ),
     option(
         "--rule",
-        type=click.Choice(RULES),
-        default=RULES[0],
+        type=click.Choice(PLANNED_RULES),
+        default=PLANNED_RULES[0],
         show_default=True,
         help="With --k auto: ahead-by counts votes, log-odds weighs each by the probability that it is right.",
     ),

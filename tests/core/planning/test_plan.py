@@ -12,7 +12,7 @@ from pilots import one_line, simulated, strict_json
 from tables import each
 from unerring.core.planning.assumptions import measured_assumptions, stated_assumptions
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import RULES, PlanRequest, plan_entry, plan_model, ranked_plans
+from unerring.core.planning.plan import PLANNED_RULES, PlanRequest, plan_entry, plan_model, ranked_plans
 from unerring.core.planning.races import PlannedJob, dissent_band, margin_plan
 from unerring.errors import InputError, NoKCanHelp
 
@@ -91,7 +91,7 @@ def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
         strict_json(json.dumps(found))
 
 
-@each("rule", RULES)
+@each("rule", PLANNED_RULES)
 @each("steps", [1, 2, 10, 10**15, 10**400], ids=["1", "2", "10", "10^15", "10^400"])
 @each("target", [1e-17, 1e-9, 0.3, 0.5, 0.95, 1.0 - 2.0**-53])
 def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
@@ -155,7 +155,7 @@ def runs(p, margin, steps, n, draw):
     return lost, votes
 
 
-@each("rule", RULES)
+@each("rule", PLANNED_RULES)
 def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_error(rule):
     """Of 200 runs of 1,048,575 steps under the plan, 95 % at least decide every step rightly.
 
@@ -186,10 +186,13 @@ def test_every_way_is_told_for_every_rule_that_has_a_plan():
 
 def test_the_rule_that_is_wished_for_is_the_plan():
     """The other rule is shown beside it; where only the other has a plan, the wish is refused."""
-    for rule in RULES:
+    for rule in PLANNED_RULES:
         told = plan_model(MINI, PlannedJob(MILLION), PlanRequest(rule)).json
         assert told["plan"]["rule"].startswith(rule)
-        assert [one["rule"].split()[0] for one in told["rules"]] == [rule, *(one for one in RULES if one != rule)]
+        assert [one["rule"].split()[0] for one in told["rules"]] == [
+            rule,
+            *(one for one in PLANNED_RULES if one != rule),
+        ]
     with pytest.raises(NoKCanHelp, match="log-odds"):
         plan_model(replace(MINI, voter_bins=()), PlannedJob(MILLION), PlanRequest("log-odds"))
     assert len(plan_model(replace(MINI, voter_bins=()), PlannedJob(MILLION)).json["rules"]) == 1

@@ -1,4 +1,4 @@
-"""Policies and the names of rules: what is refused, and what comes back from a journal."""
+"""Policies: what is refused, and what comes back from a journal."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from tables import each
 from unerring.core.voting.policy import Policy, policy_from
-from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority, rule_named
+from unerring.core.voting.race import AheadBy, FirstTo, LogOdds, Majority
 from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.weights import VoterWeights, Weights
 from unerring.errors import InputError
@@ -131,50 +131,3 @@ def test_a_policy_whose_figures_cannot_be_is_refused_as_data(change):
     """Figures that no policy can have are, where they come from a journal, the journal's fault: a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         policy_from(Policy().to_json() | change)
-
-
-@each(("name", "rule"), [("ahead-by 3", AheadBy(3)), ("first-to 1", FirstTo(1)), ("majority 15", Majority(15))])
-def test_a_rule_is_read_from_its_name(name, rule):
-    """The three rules have the names that a command line takes."""
-    assert rule_named(name) == rule
-    assert rule.name == name
-
-
-@each(
-    "name",
-    [
-        *("", "ahead-by", "ahead-by ", "ahead-by  3", "ahead-by 3 ", "ahead-by three", "ahead-by -1", "ahead-by 1.5"),
-        *("ahead-by ²", "ahead-by 0", "Ahead-By 3", "plurality 3", "majority 0", "3", "ahead-by 3 3"),
-        "ahead-by " + "9" * 5000,
-        *("log-odds", "log-odds 0", "log-odds -1", "log-odds 1e3", "log-odds inf", "log-odds .", "log-odds 1.2.3"),
-    ],
-    ids=repr,
-)
-def test_what_is_no_rule_is_refused(name):
-    """Anything else than a rule's own name is a ValueError, with weights and without."""
-    for weights in (None, WEIGHTS):
-        with pytest.raises(ValueError, match=r"."):
-            rule_named(name, weights)
-
-
-def test_a_log_odds_rule_is_read_from_its_name_and_its_weights():
-    """The name alone does not say what votes weigh, and the other rules have no use for weights."""
-    assert rule_named("log-odds 16.86", WEIGHTS) == LogOdds(16.86, WEIGHTS)
-    with pytest.raises(ValueError, match="none are given"):
-        rule_named("log-odds 16.86")
-    with pytest.raises(ValueError, match="counts every vote alike"):
-        rule_named("ahead-by 3", WEIGHTS)
-
-
-def test_an_unknown_rule_is_told_which_there_are():
-    """The message lists the rules."""
-    with pytest.raises(ValueError, match="ahead-by K, first-to K, majority N, log-odds NATS"):
-        rule_named("borda 3")
-
-
-@each("rule", [AheadBy, FirstTo, Majority])
-@each("number", [0, -1, True, 1.0, "3", None])
-def test_a_margin_is_a_whole_number_of_at_least_one(rule, number):
-    """Nothing else, true included, makes a rule."""
-    with pytest.raises(ValueError, match="whole number from 1 to"):
-        rule(number)

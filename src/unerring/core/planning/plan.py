@@ -12,7 +12,7 @@ from unerring.core.voting import odds
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError, NoKCanHelp
 
-RULES = ("ahead-by", "log-odds")
+PLANNED_RULES = ("ahead-by", "log-odds")  # the rules of `unerring.core.voting.race` that k or threshold is planned for
 CALL_MODES = (CallMode(), CallMode(shared_prompt=True), CallMode(batch=True), CallMode(shared_prompt=True, batch=True))
 
 
@@ -50,8 +50,8 @@ class PlanRequest:
     concurrency: int | None = None
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise InputError(f"the rule is one of {', '.join(RULES)}; it cannot be {self.rule!r}")
+        if self.rule not in PLANNED_RULES:
+            raise InputError(f"the rule is one of {', '.join(PLANNED_RULES)}; it cannot be {self.rule!r}")
         if self.concurrency is not None and self.concurrency < 1:
             raise InputError(f"the concurrency is a number of samples, at least 1; it cannot be {self.concurrency}")
 
@@ -73,7 +73,7 @@ def chosen_races(assumed: Assumptions, job: PlannedJob, rule: str) -> ExpectedRa
 def plan_model(assumed: Assumptions, job: PlannedJob, request: PlanRequest = PlanRequest()) -> ModelPlan:
     """Plan a job for one model; raises `NoKCanHelp` where no plan under the rule reaches the target."""
     chosen = chosen_races(assumed, job, request.rule)
-    other = next(rule for rule in RULES if rule != request.rule)
+    other = next(rule for rule in PLANNED_RULES if rule != request.rule)
     with suppress(NoKCanHelp):
         return _model_plan(assumed, job, request, [chosen, chosen_races(assumed, job, other)])
     return _model_plan(assumed, job, request, [chosen])

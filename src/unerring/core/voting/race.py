@@ -143,7 +143,8 @@ def _check_positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a whole number from 1 to {MAX_COUNT:,}; got {value!r:.40}")
 
 
-RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}
+COUNTING_RULES: dict[str, Callable[[int], Rule]] = {"ahead-by": AheadBy, "first-to": FirstTo, "majority": Majority}
+"""Rules that count every vote alike, by their names in journals; `LogOdds` weighs votes."""
 
 
 def rule_named(name: str, weights: Weights | None = None) -> Rule:
@@ -156,13 +157,13 @@ def rule_named(name: str, weights: Weights | None = None) -> Rule:
         if weights is None:
             raise ValueError(f"{name} needs the weights of votes, and none are given")
         return LogOdds(float(number), weights)
-    if kind not in RULES or not number.isdecimal():
+    if kind not in COUNTING_RULES or not number.isdecimal():
         raise ValueError(
             f"no voting rule is called {name!r}; there are: ahead-by K, first-to K, majority N, log-odds NATS"
         )
     if weights is not None:
         raise ValueError(f"{name} counts every vote alike; weights are for log-odds NATS")
-    return RULES[kind](int(number))
+    return COUNTING_RULES[kind](int(number))
 
 
 @dataclass(frozen=True, slots=True)
