@@ -49,9 +49,9 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
         "step 0       3-1, 2 flagged, 3 rounds; decided by votes\n"
         "asked\n"
         "  | say\n"
-        'answer 1     3 votes: "a"\n'
+        'candidate 1  3 votes: "a"\n'
         "             by scripted (3)\n"
-        'answer 2     1 vote: "b"\n'
+        'candidate 2  1 vote: "b"\n'
         "             by scripted (1)\n"
         "flagged      2 samples, malformed: not a word: 1 (and similar ones, with other numbers or quoted text)\n"
         "  | !not a word: 1\n"
@@ -103,7 +103,7 @@ def test_nothing_of_a_doubtful_step_is_obeyed_by_a_terminal(cli):
     for more in ("-v", "--full"):
         out = shown(cli, more)
         assert all(char.isprintable() or char == "\n" for char in out)
-        assert not [line for line in out.splitlines() if line.startswith("candidate 1")]
+        assert [line for line in out.splitlines() if line.startswith("candidate 1")] == ['candidate 1  3 votes: "b"']
         assert out.count("\\x1b[2J") >= 4
 
 
@@ -145,4 +145,4 @@ def test_a_journal_of_before_says_once_that_texts_were_not_kept(cli, tmp_path, n
     assert out.count("an earlier version of unerring kept none") == 1
     assert "the text of questions and the reasons of flags" in out
     assert "asked" not in out
-    assert "answer 1" in out
+    assert "candidate 1" in out

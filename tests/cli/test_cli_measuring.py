@@ -250,7 +250,7 @@ def test_a_calibration_is_told_and_kept(cli, tmp_path):
     assert done.code == 0
     for words in (
         "process      hanoi disks=10",
-        "p            a vote is right with probability 0.9",
+        " first votes were right: a share of 0.9",
         "malformed: ",
         "both wrong",
         "drawn at random",

@@ -94,7 +94,7 @@ def test_with_json_too_a_run_says_where_it_is_kept(cli, tmp_path):
 def test_a_stopped_run_is_told_in_json(cli):
     """Where a run with --json stops, stdout has the reason as one object, and stderr the line for people."""
     done = cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", "--max-steps", "3", "--json")
-    assert (done.code, json.loads(done.out)["reason"]) == (3, "did the 3 steps it was asked to")
+    assert (done.code, json.loads(done.out)["reason"]) == (3, "stopped after 3 steps, as --max-steps asks")
     assert "unerring resume run.db" in done.line
 
 

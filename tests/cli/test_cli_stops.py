@@ -70,7 +70,7 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
     assert (told["steps"], told["stopped"]["kind"]) == (2, "beyond length")
     assert "continue with: unerring verify run.db" in cli("report", "run.db").out
     asked = cli("resume", "run.db", "--max-steps", "1")
-    assert (asked.code, "did the 1 step it was asked to" in asked.err) == (3, True)
+    assert (asked.code, "stopped after 1 step, as --max-steps asks" in asked.err) == (3, True)
     assert "3, beyond the 2 that its process says" in cli("report", "run.db").out
     assert "did 3 steps" in cli("resume", "run.db").err
     (tmp_path / "ledger.py").write_text(LEDGER)  # length() is mended

@@ -12,7 +12,7 @@ MODELS = {  # given without --k, which nothing can be planned for
     "embeded/a": "did you mean embedded/a?",
     "embedded/digit": "did you mean embedded/digits?",
     "litelm/groq/x": "did you mean litellm/groq/x?",
-    "nothing-like-it": "no model is called 'nothing-like-it'; there are: embedded",
+    "nothing-like-it": "no model is called 'nothing-like-it'. The models are: embedded",
 }
 
 

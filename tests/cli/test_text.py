@@ -133,14 +133,23 @@ def test_a_run_without_flags_says_none():
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"),
+    ("script", "reason", "advice"),
     [
-        (["a", "b", "a", "b"], "undecided after 4 votes"),
-        (["!"] * 99, "flagged samples"),
-        ([unerring.ProviderDown("quota")], "quota"),
+        (
+            ["a", "b", "a", "b"],
+            "undecided after 4 votes",
+            "unerring review here/run.db; to allow it more: unerring resume here/run.db --vote-cap 8",
+        ),
+        (
+            [*"ab", *"!!!!!!!!!"],
+            "undecided after 2 votes",
+            "unerring review here/run.db; to allow it more: unerring resume here/run.db --flag-cap 4",
+        ),
+        (["!"] * 99, "flagged samples", "to see it and decide: unerring review here/run.db"),
+        ([unerring.ProviderDown("quota")], "quota", "continue with: unerring resume here/run.db"),
     ],
 )
-def test_a_stopped_run_says_why_and_how_to_go_on(tmp_path, script, reason):
+def test_a_stopped_run_says_why_and_how_to_go_on(tmp_path, script, reason, advice):
     """The status of a paused run has the reason and the command, even where no step is decided."""
     policy = Policy(AheadBy(2), vote_cap=4, flag_cap=2)
     with pytest.raises(Stopped):
@@ -148,7 +157,7 @@ def test_a_stopped_run_says_why_and_how_to_go_on(tmp_path, script, reason):
     row = told(tmp_path / "run.db", "here/run.db")
     assert reason in row["status"]
     assert row["status"].startswith("paused")
-    assert row["status"].endswith("unerring resume here/run.db")
+    assert row["status"].endswith(advice)
     assert row["steps"] == "0"
 
 
@@ -190,7 +199,7 @@ def test_a_report_tells_its_certificate(report):
     row = told(report | {"certificate": CERTIFICATE, "voters": [voter]})
     assert (
         row["wrong steps"]
-        == "0.00031 expected (at most 2 with 95%); zero errors with probability 0.99969 (at least 0.900)"
+        == "0.00031 expected (at most 2, at 95% confidence); zero errors with probability 0.99969 (at least 0.900)"
     )
     assert row["most at risk"] == "step 12 (6-3, wrong with probability 1 in 3,200)"
     assert row["voter"] == (
@@ -211,20 +220,26 @@ def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
 @pytest.mark.parametrize(
     ("changes", "told_as"),
     [
-        ({"wrong_interval": [0, 0]}, "0.00031 expected (none with 95%); zero errors with probability 0.99969"),
-        ({"expected_wrong": 1234.5}, "1,234 expected (at most 2 with 95%); zero errors with probability 0.99969"),
+        (
+            {"wrong_interval": [0, 0]},
+            "0.00031 expected (none, at 95% confidence); zero errors with probability 0.99969",
+        ),
+        (
+            {"expected_wrong": 1234.5},
+            "1,234 expected (at most 2, at 95% confidence); zero errors with probability 0.99969",
+        ),
         (
             {"expected_wrong": 12.34, "wrong_interval": [3, 1200]},
-            "12 expected (3 to 1,200 with 95%); zero errors with",
+            "12 expected (3 to 1,200, at 95% confidence); zero errors with",
         ),
         (
             {"expected_wrong": 1e-9, "zero_probability": 1.0},
-            "less than 0.0001 expected (at most 2 with 95%); zero errors with",
+            "less than 0.0001 expected (at most 2, at 95% confidence); zero errors with",
         ),
         ({"expected_wrong": None, "wrong_interval": [0, 5000]}, "at most 5,000; the votes show no more"),
         (
             {"zero_probability": 1e-30},
-            "0.00031 expected (at most 2 with 95%); zero errors with probability below 0.001",
+            "0.00031 expected (at most 2, at 95% confidence); zero errors with probability below 0.001",
         ),
     ],
 )

@@ -84,8 +84,8 @@ def _noise(spec: str, context: SamplerContext) -> Sampler:
 
 PROVIDERS: dict[str, Provider] = {
     "embedded": Provider(
-        forms="embedded, embedded/digits, either with /a, /b or /c",
-        about="the small models that ship, all three members or one of them, for the processes that ship",
+        forms="embedded, embedded/digits (or one member: /a, /b, /c)",
+        about="the small models that ship, three members that take turns, for the processes that ship",
         beginnings=SPECIFICATIONS,
         make=_embedded,
         sends=False,
@@ -110,7 +110,8 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "noise": Provider(
         forms="noise/p=0.99,v=0.95,c=0",
-        about="made-up answers, right with probability p, to try things out",
+        about="made-up answers to try things out; a share p of those without a red flag is right, a share v has no "
+        "red flag, and a share c of the errors is the same in all samples of a step",
         beginnings=("noise/p=0.99,v=0.95,c=0",),
         make=_noise,
         sends=False,

@@ -110,7 +110,8 @@ def _imported_process(name: str) -> Any:
     if not colon or not module_name or not attribute:
         shipped = ", ".join(sorted(SHIPPED))
         like = did_you_mean(name, SHIPPED)
-        said = f"no process is called {name!r}{like}; shipped: {shipped}; your own: package.module:Class"
+        said = f"no process is called {name!r}{like or '.'} The processes that ship are {shipped}"
+        said += "; your own is written package.module:Class"
         raise InputError(about_words(said, name))
     if module_name == SCRIPT_MODULE:
         raise InputError(

@@ -99,8 +99,8 @@ def _sampler_of_spec(context: SamplerContext, asked: str) -> Sampler:
     if (own := user_sampler(spec)) is not None:
         return own
     forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
-    there_are = ", ".join((*forms, "your own: package.module:Class (from Python: model=...)"))
-    raise InputError(f"no model is called {spec!r}{_suggestion(spec)}; there are: {there_are}")
+    there_are = ", ".join((*forms, "your own as package.module:Class (from Python: model=...)"))
+    raise InputError(f"no model is called {spec!r}{_suggestion(spec) or '.'} The models are: {there_are}")
 
 
 def _suggestion(spec: str) -> str:

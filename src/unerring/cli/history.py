@@ -81,7 +81,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
     details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.problem is None}
     if not as_json:
         judged = ", all right by the process's own verifier" if found.judged else ", not judged"
-        if found.problem is not None:  # the last line says what is wrong
+        if found.problem is not None or not found.steps:  # the last line says what is wrong
             judged = ""
         click.echo(
             f"{found.entries:,} journal entries, none damaged; {counted(found.steps, 'step')} committed{judged}."
@@ -111,7 +111,7 @@ def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> Non
 @click.command(cls=Command)
 @click.argument("file", type=FILE)
 @option("--html", type=FILE, help="Also write it as one HTML page with figures (takes the [plots] extra).")
-@option("-v", "--verbose", is_flag=True, help="Also show doubtful steps: question, answers, flagged samples.")
+@option("-v", "--verbose", is_flag=True, help="Also show doubtful steps: question, candidates, flagged samples.")
 @option("--full", is_flag=True, help="As -v, with no text shortened; also in --json and --html.")
 @require_option
 @json_option
@@ -120,7 +120,7 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 
     The report counts samples, votes, red flags and dissent (votes against the winner), and gives the probability that
     no step is wrong. With -v it also shows the ten most doubtful steps, and the one that is open: the question, the
-    rival answers with their votes, and flagged samples with the reason.
+    rival answers (candidates) with their votes, and flagged samples with the reason.
 
     The page of --html needs nothing else: no other file, no network, no script. With --require the exit code is 1
     below that probability, and 3 if the run is not finished. docs/glossary.md explains the words.
@@ -149,7 +149,13 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 
 @click.command(cls=Command)
 @click.argument("file", type=FILE)
-@option("--what", type=click.Choice(["steps", "votes"]), default="steps", show_default=True, help="What to print.")
+@option(
+    "--what",
+    type=click.Choice(["steps", "votes"]),
+    default="steps",
+    show_default=True,
+    help="What to print: committed steps, or all samples (votes).",
+)
 @option(
     "--format",
     "form",
@@ -161,8 +167,9 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 def export(file: Path, what: Exported, form: ExportForm) -> int:
     """Print the steps or samples of the journal FILE, one a line.
 
-    `--what steps` prints the committed steps with their choices and tallies. `--what votes` prints all samples, also
-    flagged ones, and those of the step that is undecided or open.
+    `--what steps` prints the committed steps with their choices and tallies; `index` is the number of the step.
+    `--what votes` prints all samples, not only those that voted: flagged ones too, and those of the step that is
+    undecided or open.
 
     jsonl has texts exactly. csv is for spreadsheets: control characters become escapes such as \\x1b, and a text that
     a spreadsheet would take for a formula gets a ' before it.

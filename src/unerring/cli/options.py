@@ -67,7 +67,7 @@ model_option = option(
     shell_complete=complete_models,
     help="The model that answers, by default embedded. "
     + " ".join(f"{one.forms}: {one.about}." for one in PROVIDERS.values())
-    + " package.module:Class: a sampler of your own. Give it several times to have models take turns.",
+    + " package.module:Class: a sampler of your own. Give --model several times to have models take turns.",
 )
 set_option = option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."
@@ -282,7 +282,7 @@ _FIRST_TEMPERATURE = option(
     "--first-temperature",
     type=TEMPERATURE,
     metavar="T",
-    help="Temperature of the first sample of each step, if it is another one.",
+    help="Temperature of the first sample of each step, if it differs from --temperature.",
 )
 _REQUEST = (
     option(
@@ -323,21 +323,21 @@ cap_options = options(
 speculation_options = options(
     option(
         "--speculate",
-        metavar="off|leader|guess|SPEC",
+        metavar="auto|off|leader|guess|SPEC",
         default="auto",
         show_default=True,
         shell_complete=complete_guesses,
         help="Ask steps ahead of their turn, from guesses: the answer that leads so far (leader), the process's own "
-        "guess(state), or a drafting model. auto: the model's own drafting model or the process's guess, where there "
-        "is one, else leader. A wrong guess wastes samples; it never changes a decision.",
+        "guess(state), or a drafting model (SPEC). auto: the model's drafting model if it has one, else the process's "
+        "guess, else leader. A wrong guess wastes samples; it never changes a decision.",
     ),
     option(
         "--in-flight",
         type=AT_ONCE,
         default=256,
         show_default=True,
-        help="Most samples in flight at once. Calls given up after a wrong guess still end, in addition to these: at "
-        "most as many again.",
+        help="Most samples in flight at once. Calls dropped after a wrong guess are still awaited, on top of these: "
+        "at most as many again.",
     ),
     option(
         "--waste",

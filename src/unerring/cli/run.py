@@ -84,8 +84,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Run PROCESS, deciding every step by voting.
 
-    PROCESS is hanoi, multiply or sort, which ship, or your own class as package.module:Class. If --journal holds this
-    run already, the same command continues where it stopped.
+    PROCESS is a shipped process (hanoi, multiply, sort), or your own class as package.module:Class. If --journal
+    holds this run already, the same command continues where it stopped.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1

@@ -65,7 +65,8 @@ class Frontier:
             self.chain.require_end(self.run_state.committed, self._length)
         elif self.left == 0:
             if self.run_state.committed == self._asked_end:
-                raise StepLimit(f"did the {counted(self.config.max_steps or 0, 'step')} it was asked to")
+                steps = counted(self.config.max_steps or 0, "step")
+                raise StepLimit(f"stopped after {steps}, as `max_steps` asks")
             raise self._beyond_length()
         return question
 

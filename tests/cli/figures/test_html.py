@@ -316,7 +316,9 @@ def test_the_headline_is_that_of_the_certificate(report, panels):
     told = {"expected_wrong": 0.25, "wrong_interval": [0, 3], "zero_probability": 0.78, "zero_probability_low": 0.05}
     given = report | {"certificate": report["certificate"] | told}
     shown = Page(page(given, panels)).shown
-    assert "0.25wrong steps expectedat most 3 with 95%0.780probability of zero errorslower bound 0.050" in shown
+    assert (
+        "0.25wrong steps expectedat most 3, at 95% confidence0.780probability of zero errorslower bound 0.050" in shown
+    )
 
 
 def test_warnings_and_assumptions_are_told(report, panels):

@@ -1,4 +1,4 @@
-"""Read journals: steps, report and verification. No model is needed."""
+"""Read, verify and repair journals, without a model."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,7 +21,7 @@ from unerring.core.voting.canonical import Json
 from unerring.core.voting.step import MisplacedEntry
 from unerring.errors import InputError, JournalDamaged
 
-MAX_NAMED_STEPS = 10  # steps of a note that are named one by one
+MAX_NAMED_STEPS = 10  # step numbers that are listed in one line; more are cut with "..."
 
 
 def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, DecidedStep | None, Json]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from unerring.adapters.output_file import write_whole
 from unerring.api.journals.history import History, forked_from
+from unerring.cli.exits import in_options
 from unerring.cli.figures.html_doubtful import doubtful_part
 from unerring.cli.figures.run_plots import RunFigure, run_panels
 from unerring.cli.figures.svg import require_matplotlib
@@ -111,7 +112,7 @@ def escaped(value: object) -> str:
 def _status(report: Mapping[str, Any]) -> str:
     sessions = f"in {report['sessions']} session{'s' if report['sessions'] > 1 else ''}"
     if report["status"] == "paused":
-        return f"paused ({report['stopped']['reason']}), {sessions}"
+        return f"paused ({in_options(report['stopped']['reason'])}), {sessions}"
     return f"finished, {sessions}" if report["status"] == "finished" else f"running or killed, {sessions}"
 
 
@@ -143,7 +144,7 @@ def _bounds(certificate: Mapping[str, Any]) -> str:
     if not bounds:
         return ""
     low, high = bounds
-    sure = " with 95%" if certificate.get("expected_wrong") is not None else ""
+    sure = ", at 95% confidence" if certificate.get("expected_wrong") is not None else ""
     return (f"at most {high:,}" if low == 0 else f"{low:,} to {high:,}") + sure
 
 

@@ -48,7 +48,7 @@ def _answers(step: Mapping[str, Any]) -> Iterator[str]:
         voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
         yield _pair(counted(answer["votes"], "vote"), f"{_block(answer['choice'])}by {_inline(voters)}")
     if step["more_answers"]:
-        yield _pair("", f"{counted(step['more_answers'], 'answer')} more with fewer votes")
+        yield _pair("", f"{counted(step['more_answers'], 'candidate')} more with fewer votes")
 
 
 def _flagged(step: Mapping[str, Any]) -> Iterator[str]:

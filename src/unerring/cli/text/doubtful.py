@@ -14,7 +14,7 @@ MAX_REASONS = 10  # of red flags
 _DECIDED_BY = {
     "votes": "decided by votes",
     "people": "decided by a person",
-    "shortlist": "its answers were given to judges, as a shortlist",
+    "shortlist": "judges chose among its answers (the shortlist)",
     "undecided": "undecided",
     "open": "open: votes are still missing",
 }
@@ -73,10 +73,10 @@ def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
     for number, answer in enumerate(step["answers"], 1):
         chosen = shortened(answer["choice"], None if full else MAX_LINE_CHARS)
         voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
-        yield row(f"answer {number}", f"{counted(answer['votes'], 'vote')}: {chosen}")
+        yield row(f"candidate {number}", f"{counted(answer['votes'], 'vote')}: {chosen}")
         yield row("", f"by {voters}")
     if step["more_answers"]:
-        yield row("", f"{counted(step['more_answers'], 'answer')} more with fewer votes: --full shows them")
+        yield row("", f"{counted(step['more_answers'], 'candidate')} more with fewer votes: --full shows them")
     for group in step["flagged"]:
         yield row("flagged", _reason(group))
         yield from indented(group["example"], full)

@@ -48,21 +48,25 @@ def _spent(spent: PilotSpend) -> str:
 def _estimate_rows(estimate: VoterEstimate) -> list[tuple[str, str]]:
     flags = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(estimate.flags.items())) or "none"
     bad = estimate.pathological
-    spread = f"standard deviation {estimate.deviation:.2g} over steps; after a wrong vote on a step the next one is"
-    both = f"the first two votes were both wrong on {counted(estimate.collisions, 'step')}"
-    alike = f"equally wrong on {estimate.same_wrong:,}; with independent errors: {estimate.expected_collisions:.2g}"
+    right = round(estimate.votes * estimate.p.estimate)
+    if right < estimate.votes:
+        spread = f"standard deviation {estimate.deviation:.2g} over steps; after a wrong vote on a step the next one "
+        spread += f"there is wrong with probability {estimate.repeat:.2g}"
+    else:
+        spread = "not known: no vote was wrong, so that nothing shows whether errors repeat on a step"
+    independent = f"{estimate.expected_collisions:.2g} expected if errors were independent"
+    both = f"the first two votes were both wrong on {counted(estimate.collisions, 'step')} ({independent}), "
+    both += f"with the same answer on {estimate.same_wrong:,}"
+    leader = f"on a share of {bad.estimate:.2g} of the steps the most likely answer is wrong"
     tokens = f"{estimate.input_tokens:,.1f} in, {estimate.output_tokens:,.1f} out a sample"
     rows = [
         ("voter" if " + " not in estimate.name else "together", estimate.name),
-        ("p", f"a vote is right with probability {_share(estimate.p)}, from {estimate.votes:,} votes"),
-        ("v", f"a sample raises no red flag with probability {_share(estimate.v)}"),
+        ("p", f"{right:,} of {estimate.votes:,} first votes were right: a share of {_share(estimate.p)}"),
+        ("v", f"samples without a red flag: a share of {_share(estimate.v)}"),
         ("red flags", flags),
-        ("spread of p", f"{spread} wrong with probability {estimate.repeat:.2g}"),
-        ("both wrong", f"{both}, {alike}"),
-        (
-            "wrong leader",
-            f"the most likely answer is wrong on {bad.estimate:.2g} of the steps, at most {bad.high:.2g}",
-        ),
+        ("spread of p", spread),
+        ("both wrong", both),
+        ("wrong leader", f"{leader} (99% interval {bad.low:.2g} to {bad.high:.2g})"),
         ("tokens", tokens if estimate.input_tokens or estimate.output_tokens else "not reported by the model"),
     ]
     if estimate.silent:
@@ -103,7 +107,7 @@ def _head(data: dict[str, Any], model: dict[str, Any]) -> str:
 
 
 def _a_race(data: dict[str, Any]) -> str:
-    """What one race decides: a step, or a subtask of several."""
+    """What one race decides, in words: one step, or (m > 1) a subtask of m steps."""
     return "a subtask" if data["m"] > 1 else "a step"
 
 
@@ -160,11 +164,11 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _share(share: IntervalEstimate) -> str:
-    return f"{share.estimate:.6g} ({share.low:.6g} to {share.high:.6g} with 99%)"
+    return f"{share.estimate:.6g} (99% interval {share.low:.6g} to {share.high:.6g})"
 
 
 def _range(amount: dict[str, float]) -> str:
-    return f"{amount['expected']:,.0f} (with 99%: at most {amount['most']:,.0f})"
+    return f"{amount['expected']:,.0f} (at most {amount['most']:,.0f} with 99% probability)"
 
 
 def _tokens(plan: dict[str, Any]) -> str:
@@ -179,7 +183,7 @@ def _dollars(expected: float | None, most: float | None = None) -> str:
         return "unknown"
     if expected == 0.0:
         return "$0"
-    return f"${expected:,.2f}" + ("" if most is None else f" (with 99%: at most ${most:,.2f})")
+    return f"${expected:,.2f}" + ("" if most is None else f" (at most ${most:,.2f} with 99% probability)")
 
 
 def _price(price: dict[str, Any] | None) -> str:
@@ -197,9 +201,10 @@ def _hours(hours: float | None, concurrency: int | None) -> str:
 
 
 def _unseen(bad: dict[str, float]) -> str:
-    """How many steps the pilot cannot exclude whose most likely answer is wrong: it never met all steps."""
-    met = f"on {bad['share']:.2g} of its own steps it was" if bad["share"] else "on none of its own steps was it"
+    """How many steps there may be whose most likely answer is wrong: a pilot does not ask all steps."""
+    met = f"on a share of {bad['share']:.2g}" if bad["share"] else "on none"
     return (
-        f"the pilot does not exclude that the most likely answer is wrong on up to {bad['at_most']:.2g} of the steps "
-        f"({bad['steps_at_most']:,.0f} of this run); {met}. More samples lower this bound"
+        f"the most likely answer may be wrong on a share of up to {bad['at_most']:.2g} of the steps "
+        f"({bad['steps_at_most']:,.0f} of this run), which the pilot is too small to exclude; it was {met} of the "
+        "pilot's own steps. More samples lower this bound"
     )

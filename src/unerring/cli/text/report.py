@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unerring.api.journals.history import forked_from, some_steps
-from unerring.cli.exits import command_on
+from unerring.cli.exits import OPTIONS, command_on, in_options
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,
@@ -93,14 +93,27 @@ def _call(process: str, parameters: dict[str, Any]) -> str:
 
 
 def _status(report: dict[str, Any], path: str) -> str:
-    verify, resume = command_on("verify", path), command_on("resume", path)
-    if report["status"] == "paused" and report["stopped"]["kind"] == BEYOND_LENGTH:
-        return f"paused ({report['stopped']['reason']}); continue with: {beyond_length(verify, resume)}"
     if report["status"] == "paused":
-        return f"paused ({report['stopped']['reason']}); continue with: {resume}"
+        return f"paused ({in_options(report['stopped']['reason'])}); {_next_step(report, path)}"
     if report["status"] == "unfinished":
-        return f"running or killed; if killed, continue with: {resume}"
+        return f"running or killed; if killed, continue with: {command_on('resume', path)}"
     return f"finished, in {counted(report['sessions'], 'session')}"
+
+
+def _next_step(report: Mapping[str, Any], path: str) -> str:
+    """What to do about the stop of a run."""
+    kind, step, policy = report["stopped"]["kind"], report["open_step"] or {}, report["policy"]
+    resume, review = command_on("resume", path), command_on("review", path)
+    if kind == BEYOND_LENGTH:
+        return f"continue with: {beyond_length(command_on('verify', path), resume)}"
+    if kind == "undecided" and step.get("decided_by") == kind:
+        votes = sum(step["tally"])
+        cap = "vote_cap" if votes >= policy["vote_cap"] else "flag_cap"
+        more = command_on("resume", path, OPTIONS[cap], str(2 * policy[cap]))
+        return f"to see it and decide: {review}" + (f"; to allow it more: {more}" if votes else "")
+    if kind == "refused" and step.get("decided_by") != "people":
+        return f"to see it, and give the answer or ask another model: {review}; then continue with: {resume}"
+    return f"continue with: {resume}"
 
 
 def beyond_length(verify: str, resume: str) -> str:
@@ -209,7 +222,8 @@ def _wrong(certificate: dict[str, Any]) -> str:
     bounds = f"{low:,} to {high:,}" if low else f"at most {high:,}" if high else "none"
     if certificate["expected_wrong"] is None:
         return f"{bounds}; the votes show no more"
-    return f"{amount(certificate['expected_wrong'])} expected ({bounds} with 95%); {zero_errors_text(certificate)}"
+    expected = f"{amount(certificate['expected_wrong'])} expected ({bounds}, at 95% confidence)"
+    return f"{expected}; {zero_errors_text(certificate)}"
 
 
 def _risk(step: Mapping[str, Any]) -> str:

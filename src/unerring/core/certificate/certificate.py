@@ -46,11 +46,11 @@ WARN_HARDLY_RIGHT = "votes are hardly more often right than wrong: their winners
 ASSUME_INDEPENDENT = (
     "on steps that are equally hard for them, voters err independently of each other and of their earlier votes"
 )
-ASSUME_ONE_VOTER = (
-    "there is one voter: its own votes cannot show the steps on which it is always wrong in the same way"
+ASSUME_ONE_VOTER = "on no step is the one voter always wrong in the same way: its own votes cannot show such a step"
+ASSUME_COUNTED_AS_ONE = "on no step are all voters always wrong in the same way: their votes cannot show such a step"
+ASSUME_MOSTLY_RIGHT = (
+    "votes are more often right than wrong; the upper bound of wrong steps holds even if wrong votes always agree"
 )
-ASSUME_COUNTED_AS_ONE = "the votes cannot show the steps on which all voters are always wrong in the same way"
-ASSUME_MOSTLY_RIGHT = "votes are more often right than wrong; `at most` holds even if wrong votes always agree"
 ASSUME_BETA = "p varies over steps by a beta distribution, or not at all if dissent is too rare to show how much"
 ASSUME_PLAN = "voters err as often as the plan says"
 ASSUME_WEIGHTS = "votes are right as often as in the calibration that their weights come from"
