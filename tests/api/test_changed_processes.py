@@ -81,10 +81,10 @@ def changed(**attributes):
 
 CHANGES = {
     "its wording changed (edited, or has it chance, a clock or a file in it?)": {"wording": "Please double {}."},
-    "step 0 is asked otherwise than it was: its schema changed": {"schema": {"type": "integer"}},
-    "step 0 is asked otherwise than it was: its settings changed": {"stop": ("\n",)},
-    "step 0 is asked otherwise than it was: its wording changed ": {"words": ("Twice {}.",)},
-    "step 0: its winning answer reads otherwise now; its parser changed": {"parse": lambda text: int(text) + 1},
+    "step 0 is asked differently than before: its schema changed": {"schema": {"type": "integer"}},
+    "step 0 is asked differently than before: its settings changed": {"stop": ("\n",)},
+    "step 0 is asked differently than before: its wording changed ": {"words": ("Twice {}.",)},
+    "step 0: its winning answer is parsed differently now; its parser changed": {"parse": lambda text: int(text) + 1},
     "its constructor's argument last was 6 and is 7": {"last": 7},
     "its version was null and is 2": {"version": 2},
 }
@@ -146,7 +146,7 @@ def test_a_changed_parser_is_noticed_by_what_it_makes_of_stored_samples(tmp_path
         unerring.run(Rows(0, 1), torn, tmp_path / "run.db", options=Options(policy=unerring.Policy(vote_cap=4)))
     new = Rows(0, 1)
     new.strict = True
-    with pytest.raises(ChainChanged, match="sample 1 was a vote for 4 and is flagged as malformed"):
+    with pytest.raises(ChainChanged, match="sample 1 was a vote for 4, and is now flagged as malformed"):
         unerring.resume(tmp_path / "run.db", new, torn)
 
 
@@ -156,7 +156,7 @@ def test_accepted_changes_are_accepted_for_good(tmp_path):
     new = changed(wording="Please double {}.", last=7)
     with pytest.raises(StepLimit):
         unerring.resume(path, new, double, Options(accept_changes=True, max_steps=1))
-    with pytest.raises(ChainChanged, match="step 3 is asked otherwise"):
+    with pytest.raises(ChainChanged, match="step 3 is asked differently"):
         unerring.resume(path, changed(wording="Double twice {}.", last=7), double)
     assert unerring.resume(path, new, double).steps == 7
     assert len(entries(path, Accepted)) == 1
@@ -477,7 +477,7 @@ def test_a_changed_parser_is_noticed_at_any_committed_step(tmp_path, step):
     new, failing = Rows(0, 7), Rows(0, 7)
     new.parse = lambda text: -1 if int(text) == 2 * step else int(text)
     failing.parse = lambda text: {}["no such key"] if int(text) == 2 * step else int(text)
-    for changed, how in ((failing, r"cannot be read now: KeyError: .*parse\(\)"), (new, "reads otherwise now")):
+    for changed, how in ((failing, r"cannot be read now: KeyError: .*parse\(\)"), (new, "is parsed differently now")):
         with pytest.raises(ChainChanged, match=f"step {step}: its winning answer {how}"):
             unerring.resume(path, changed, double)
     assert unerring.resume(path, failing, double, Options(accept_changes=True)).steps == 7
@@ -489,5 +489,5 @@ def test_verify_and_the_end_of_a_run_say_that_changes_were_accepted(tmp_path):
     new = changed(wording="Please double {}.")
     result = unerring.resume(path, new, double, Options(accept_changes=True))
     (note,) = (note for note in unerring.verify(path, new).notes if "accepted" in note)
-    assert note.startswith("a person accepted that the process changed: step 0 is asked otherwise than it was")
+    assert note.startswith("a person accepted that the process changed: step 0 is asked differently than before")
     assert "; changes of the process were accepted\n" in str(result)

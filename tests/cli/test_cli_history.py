@@ -33,7 +33,7 @@ def test_a_run_goes_on_with_the_present_parser(flagged):
     """A run that stops since its parser changed goes on after rejudge, which says what reads otherwise."""
     edit(*LENIENT)
     stopped = flagged("resume", "run.db")
-    assert (stopped.code, "reads its stored samples otherwise" in stopped.line) == (2, True)
+    assert (stopped.code, "parses its stored samples differently now" in stopped.line) == (2, True)
     tried = flagged("rejudge", "run.db", "--dry-run")
     assert (tried.code, "nothing was written" in tried.out) == (0, True)
     done = flagged("rejudge", "run.db")

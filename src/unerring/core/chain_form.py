@@ -70,7 +70,7 @@ def misfit(chain: Any) -> str | None:
 
 
 def _public_methods(kind: type, found: Any) -> set[str]:
-    """Names of an object's own public methods; properties are not evaluated."""
+    """Names of an object's public methods, inherited ones too; properties are not evaluated."""
     own = {} if found is kind else getattr(found, "__dict__", {})
     every = {name: getattr(kind, name, None) for name in dir(kind)} | own
     return {name for name, value in every.items() if not name.startswith("_") and callable(value)}

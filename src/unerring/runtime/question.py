@@ -65,7 +65,7 @@ class Question:
         before = self.step.question
         if before is not None and before != self.digest:
             changed = question_change(before, self.digest, self.step.wordings, self.subtask)
-            return f"is asked otherwise than before: {changed}"
+            return f"is asked differently than before: {changed}"
         for reply in self.step.replies.values():
             if reply.slot < self.step.first:
                 continue
@@ -73,8 +73,9 @@ class Question:
             now = self.judged(self.step.text(reply.slot), reply)
             if (now.choice, now.flag) != (was, reply.flag):
                 return (
-                    f"reads its stored samples otherwise than before: sample {reply.slot} was "
-                    f"{_verdict(was, reply.flag)} and is {_verdict(now.choice, now.flag)}; its parser or check changed"
+                    f"parses its stored samples differently now: sample {reply.slot} was "
+                    f"{_verdict(was, reply.flag)}, and is now {_verdict(now.choice, now.flag)}; its parser or check "
+                    "changed"
                 )
         return None
 

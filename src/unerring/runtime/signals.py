@@ -16,9 +16,8 @@ from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.config import StopRequest
 
 GRACE_SECONDS = 10.0  # for which calls in flight are awaited after a first signal
-FORCE_SECONDS = (
-    1.0  # between a cancellation and an exception in code that continues nevertheless, and between two of those
-)
+# From a cancellation to the exception that ends code which ignores it; the same between repeats of that exception.
+FORCE_SECONDS = 1.0
 COUNTDOWN_SECONDS = 1.0  # between two displays of the calls in flight after a stop
 RAISED_THRESHOLD = 20_000  # objects made and not freed between two collections; Python has 700 or 2,000
 

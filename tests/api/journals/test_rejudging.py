@@ -58,7 +58,7 @@ def test_an_open_step_goes_on_with_the_new_verdicts(tmp_path):
     """No model is asked: samples that were flagged vote once the parser reads them, and the run goes on from there."""
     path, asked = undecided(tmp_path / "run.db"), []
     chain = read_otherwise(strict=False)
-    with pytest.raises(ChainChanged, match="step 1 reads its stored samples otherwise"):
+    with pytest.raises(ChainChanged, match="step 1 parses its stored samples differently now"):
         unerring.resume(path, chain, wordy)
     before = unerring.report(path)["samples"]
     found = unerring.rejudge(path, chain)
@@ -226,7 +226,7 @@ def test_a_question_that_changed_is_not_judged_again(tmp_path):
     found = unerring.rejudge(path, chain)
     assert not found.recorded
     assert "step 1 is now asked another question" in found.notes[0]
-    with pytest.raises(ChainChanged, match="asked otherwise"):
+    with pytest.raises(ChainChanged, match="asked differently"):
         unerring.resume(path, chain, wordy)
 
 
@@ -259,6 +259,6 @@ def test_a_changed_reading_of_committed_steps_is_to_be_accepted(tmp_path):
     again = read_otherwise(strict=False, off_by=2)
     found = unerring.rejudge(path, again)
     assert (found.recorded, found.accept_changes) == (True, True)
-    with pytest.raises(ChainChanged, match="step 0: its winning answer reads otherwise now"):
+    with pytest.raises(ChainChanged, match="step 0: its winning answer is parsed differently now"):
         unerring.resume(path, again, wordy)
     assert unerring.resume(path, again, wordy, Options(accept_changes=True)).report.status == "finished"

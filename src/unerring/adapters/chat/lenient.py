@@ -60,7 +60,7 @@ class ReplyUsage(msgspec.Struct, gc=False):
         cached = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or 0
         stored = self.cache_creation_input_tokens or 0
         read = self.prompt_tokens
-        if read is None and self.input_tokens is not None:  # Anthropic counts its cache's tokens apart
+        if read is None and self.input_tokens is not None:  # Anthropic's input_tokens leaves out cached tokens
             read = self.input_tokens + cached + stored
         if details is not None:
             cached = max(cached, details.cached_tokens or 0)

@@ -23,7 +23,7 @@ MAX_KEPT_PARTS = 64  # encoded parts of bodies: one for each kind of settings, a
 
 # Tokens that a chat template may add to a prompt: its marks, and the system prompt that some models bring along.
 TEMPLATE_TOKENS = 256
-MESSAGE_TOKENS = 16  # the same, of each further message
+MESSAGE_TOKENS = 16  # tokens that a template may add for each message before the prompt
 SCHEMA_TOKENS = 256  # with which an endpoint may ask a model to keep to a schema, besides the schema itself
 
 _OPTIONAL = "temperature", "seed", "logprobs", "n"

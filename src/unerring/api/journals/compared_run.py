@@ -98,7 +98,7 @@ class ComparedRun(ReplayedRun):
             self.undigested = self.undigested or bool(decided.replies)
         elif (digest := question_digest(subtask, self.state.request.question_text)) != decided.question:
             changed = question_change(decided.question, digest, decided.wordings, subtask)
-            self.changes.append(f"step {decided.step} is asked otherwise than it was: {changed}")
+            self.changes.append(f"step {decided.step} is asked differently than before: {changed}")
             return
         self._read_winner(decided, subtask)
 
@@ -110,7 +110,9 @@ class ComparedRun(ReplayedRun):
         text = decided.text_of(winner) or ""
         try:
             if choice_of(text, subtask, self.at, decided.step, self.chain.check) != decided.choice:
-                self.changes.append(f"step {decided.step}: its winning answer reads otherwise now; its parser changed")
+                self.changes.append(
+                    f"step {decided.step}: its winning answer is parsed differently now; its parser changed"
+                )
         except RedFlag as flag:
             self.changes.append(f"step {decided.step}: its winning answer is now flagged ({flag.reason})")
         except Exception as error:  # the user's own code

@@ -1,4 +1,4 @@
-"""The limit of flagged samples: notice voters that give next to nothing but flagged samples, and explain why.
+"""The limit of flagged samples: notice voters almost all of whose samples are flagged, and explain why.
 
 Such a voter costs money and decides nothing. Mostly a setting is wrong: the parser does not take the model's form, or
 reasoning uses up the length limit. `FlagWatch` notices that
@@ -27,9 +27,9 @@ from unerring.core.voting.parsing import json_answer, lenient_json
 from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
-MIN_FLAGS_WITHOUT_VOTE = 16  # flagged samples of a run that has no vote
-MIN_FLAGS_PER_VOTER = 8  # of these, if there are several voters
-WINDOW_SAMPLES = 40  # the latest of a voter
+MIN_FLAGS_WITHOUT_VOTE = 16  # a run without any vote stops after so many flagged samples ...
+MIN_FLAGS_PER_VOTER = 8  # ... if there are several voters, only after so many of each of them
+WINDOW_SAMPLES = 40  # a run stops if nearly all of so many latest samples of each voter are flagged
 MIN_SAMPLES_PER_STEP = 3  # first samples of a step that count; more if there are more voters
 MAX_REPLY_CHARS = 120  # of a reply in a message
 MAX_PARSED_CHARS = 1 << 16  # of a reply, to see in which form it is
@@ -127,7 +127,7 @@ class FlagWatch:
     def sentence_about(self, voter: str) -> str:
         """A notice about one voter that gives no votes, with the last of its flags."""
         seen = self._voters[voter]
-        last = "" if seen.last is None else f", the last one since {_short_reason(seen.last.reason)}"
+        last = "" if seen.last is None else f", the last one because: {_short_reason(seen.last.reason)}"
         share = (
             f"all of its first {seen.flags} samples"
             if not seen.voted

@@ -90,7 +90,7 @@ class Lookahead:
             await asyncio.wait(waiting)
 
     def _background_ended(self, task: "asyncio.Task[None]") -> None:
-        """Wake the run: a stop was requested, or guessing failed."""
+        """Wake the run after a stop request, or because guessing failed."""
         self._note(failure_of(task))
 
     def _note(self, failure: BaseException | None) -> None:
@@ -157,7 +157,7 @@ class Lookahead:
             follower.set_state(self._frontier.at)
 
     def _require_place(self, asked: Question) -> None:
-        """Raise `TypeError` where a step asked without an earlier answer would be asked or parsed otherwise now."""
+        """Raise `TypeError` where a step asked without an earlier answer would be asked or parsed differently now."""
         again = self._frontier.question()
         if again is None or not asked.read_as(again):
             raise TypeError(
