@@ -7,7 +7,8 @@ import pytest
 from faults.answers import overbilled, written
 from faults.limits import Latency
 from faults.server import serving
-from unerring.api.journals.history import report, verify
+from unerring.api.journals.history import report
+from unerring.api.journals.verify import verify
 from unerring.cli.main import command_line
 
 NOISE = ("--model", "noise/p=0.95,v=0.95,c=0", "--k", "6")

@@ -6,7 +6,7 @@ import pytest
 
 from faults.answers import noise
 from faults.server import serving
-from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_budget_in_dollars_stops_a_run_and_a_larger_one_goes_on(cli, run, endp
     resumed = cli("resume", tmp_path / "run.db", "--budget-usd", 1)
     assert resumed.code == 0, resumed.err
     assert "budget       $1.00" in cli("report", tmp_path / "run.db").out
-    assert reading.verify(tmp_path / "run.db").problem is None
+    assert verify(tmp_path / "run.db").problem is None
 
 
 def test_prices_are_kept_with_the_run(cli, run, tmp_path):

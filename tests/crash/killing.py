@@ -18,6 +18,7 @@ from stretch import Keeper, Stretch
 from unerring.adapters.sqlite.head import read_mark
 from unerring.adapters.sqlite.writer import JournalReader
 from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 from unerring.cli.main import command_line
 from unerring.core.journal.codec import encode
 from unerring.core.journal.entries import Entry, Replies, Reply
@@ -204,7 +205,7 @@ def assert_each_once(journal: Path) -> list[Reply]:
 
 def assert_same_result(journal: Path, truth: Path) -> None:
     """The journal verifies, and its steps and votes are byte for byte those of the uninterrupted run."""
-    found = reading.verify(journal)
+    found = verify(journal)
     assert (found.finished, found.judged, found.problem) == (True, True, None)
     for what in ("steps", "votes"):
         assert export(journal, what) == exported(truth, what)

@@ -10,7 +10,7 @@ import pytest
 from killing import Watch, acknowledged, assert_each_once, assert_same_result, cli, entries_of, export, life
 
 from unerring import Hanoi, run
-from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 from unerring.core.journal.entries import Paused
 from unerring.core.voting.canonical import canonical
 
@@ -55,7 +55,7 @@ def test_the_embedded_model_killed_seventy_times_makes_no_error(tmp_path: Path):
         assert process.ended().code == 0
     watch.look(acknowledged(journal))
     replies = assert_each_once(journal)
-    found = reading.verify(journal)
+    found = verify(journal)
     assert (found.finished, found.problem, found.steps) == (True, None, chain.length())
     decided = [json.loads(line) for line in export(journal, "steps").splitlines()]
     state = chain.start()

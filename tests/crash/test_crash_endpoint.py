@@ -9,6 +9,7 @@ from stretch import stretches
 
 from faults.process import running
 from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 from unerring.core.planning.costs import Price
 
 PRICE = Price(0.40, 1.60)
@@ -56,7 +57,7 @@ def test_a_run_killed_again_and_again_buys_nothing_twice(tmp_path):
         assert ended.code == 0, ended.err
         totals = server.ledger(entries=False)["totals"]
     assert kills >= 4
-    assert reading.verify(journal).problem is None
+    assert verify(journal).problem is None
     assert_each_once(journal)
     spend = reading.report(journal)["spend"]
     assert totals["requests"] <= spend["calls"]  # a call may be on record, and its process killed before it went out

@@ -11,7 +11,7 @@ from killing import Watch, acknowledged, assert_each_once, assert_same_result, c
 from unerring import Hanoi, Options, Stopped, resume, run
 from unerring.adapters.sqlite.head import read_mark, seal_of
 from unerring.adapters.sqlite.schema import log_path
-from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 from unerring.core.journal.entries import Finished
 
 DISKS = 6
@@ -39,7 +39,7 @@ def almost(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kills", [6, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, almost: Path, kills: int):
     """Killed at some moments around its last entry, a run is read, resumed, verified and sealed like any other."""
-    chance, last, finished, unsealed = Random(1), reading.verify(almost).entries + 1, 0, 0
+    chance, last, finished, unsealed = Random(1), verify(almost).entries + 1, 0, 0
     leftovers: set[str] = set()
     for number in range(kills):
         journal = tmp_path / f"{number}.db"
@@ -59,7 +59,7 @@ def test_a_kill_while_a_run_finishes_loses_nothing(tmp_path: Path, truth: Path, 
         unsealed += not read_mark(journal).seal
         leftovers |= {file.name.removeprefix(journal.name) for file in tmp_path.glob(f"{journal.name}?*")}
         finished += isinstance(watch.look(promised)[-1], Finished)
-        assert reading.verify(journal).problem is None
+        assert verify(journal).problem is None
         resume(journal)
         assert not list(tmp_path.glob(f"{journal.name}-*"))
         assert read_mark(journal).seal == seal_of(journal)

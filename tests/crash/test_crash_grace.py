@@ -13,6 +13,7 @@ from faults.faults import Fault
 from faults.script import since
 from faults.server import serving
 from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 
 GENEROUS_SECONDS = 20.0  # calls would hang for 120
 
@@ -49,7 +50,7 @@ def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
     assert reading.report(journal)["samples"]["unknown"] >= 1
     assert reading.report(journal)["stopped"]["kind"] == "interrupted"
     with serving() as server:
-        assert not reading.verify(journal).finished
+        assert not verify(journal).finished
 
 
 def test_no_grace_gives_up_at_once(tmp_path):
@@ -135,4 +136,4 @@ def test_a_model_that_never_ends_does_not_keep_a_run_from_ending(tmp_path, model
     assert "continue with: unerring resume run.db" in err
     assert "Traceback" not in err
     assert "Task was destroyed" not in err
-    assert reading.verify(tmp_path / "run.db").problem is None
+    assert verify(tmp_path / "run.db").problem is None

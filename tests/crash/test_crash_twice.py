@@ -7,6 +7,7 @@ import pytest
 from killing import Life, driver, life
 
 from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 
@@ -24,7 +25,7 @@ def assert_can_go_on(journal: Path, ledger: Path) -> None:
     """The run is resumed to its end, and the call that never came back is counted as unknown."""
     with life(driver(journal, ledger, "--disks", 3, "--resume"), journal) as process:
         assert process.ended().code == 0
-    found, samples = reading.verify(journal), reading.report(journal)["samples"]
+    found, samples = verify(journal), reading.report(journal)["samples"]
     assert (found.finished, found.problem) == (True, None)
     assert samples["unknown"] >= 1
 
@@ -52,7 +53,7 @@ def test_a_second_signal_ends_a_run_whose_function_hangs_in_its_thread(tmp_path:
     with life(driver(journal, "-", "--disks", 3, "--stuck"), journal) as process:
         assert process.reaches(2)  # the opening, and the intent of the call that hangs
         assert end_by_two(process, number) == 3
-    assert not reading.verify(journal).finished
+    assert not verify(journal).finished
 
 
 @SIGNALS

@@ -12,6 +12,7 @@ from parked_runs import torn
 from unerring import Hanoi, Options
 from unerring.api.journals import history as reading
 from unerring.api.journals.export import step_records, vote_records
+from unerring.api.journals.verify import verify
 from unerring.errors import StepUndecided
 
 GOLDEN = Path(__file__).parent
@@ -68,7 +69,7 @@ def _within(now, then, at=""):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_verifies(journal, name):
     """Every entry holds, and the steps are judged right."""
-    found = reading.verify(journal(name))
+    found = verify(journal(name))
     assert found.problem is None
     assert found.finished is (name in FINISHED)
 
@@ -78,7 +79,7 @@ def test_a_paused_run_goes_on(journal):
     path = journal("paused")
     result = unerring.resume(path)
     assert result.steps == 63
-    assert reading.verify(path).problem is None
+    assert verify(path).problem is None
 
 
 def test_a_killed_run_goes_on(journal):

@@ -3,10 +3,11 @@
 from unerring.api.budget import Budget
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate
 from unerring.api.journals.fork import fork
-from unerring.api.journals.history import report, steps, verify
+from unerring.api.journals.history import report, steps
 from unerring.api.journals.journal_file import JournalFile, open  # noqa: A004  (users write unerring.open)
 from unerring.api.journals.rejudge import rejudge
 from unerring.api.journals.review import review
+from unerring.api.journals.verify import verify
 from unerring.api.options import Options
 from unerring.api.planning import Target, plan
 from unerring.api.result import Result

@@ -13,6 +13,7 @@ from rich.table import Table
 from unerring import api
 from unerring.adapters.embedded.sampler import EmbeddedSampler
 from unerring.api.journals import history as reading
+from unerring.api.journals.verify import verify
 from unerring.cli.exits import quoted
 from unerring.cli.progress import Progress
 from unerring.cli.run import watched
@@ -87,7 +88,7 @@ def _voted_large(console: Console, seed: int) -> None:
         with suppress(StepLimit):
             options = api.Options(observer=progress, max_steps=MAX_STEPS)
             api.run(Hanoi(LARGE_DISKS), "embedded", path, seed=seed, options=options)
-        found, report = reading.verify(path), reading.report(path)
+        found, report = verify(path), reading.report(path)
     outcome = f"[red]{found.problem}[/]" if found.problem else "[green]all right[/]"
     console.print(f"    The first {found.steps:,} steps of {LARGE_DISKS} disks: {outcome};\n    {_dissent(report)}")
 
@@ -124,7 +125,7 @@ def _outcomes(ends: list[int | None], steps: int) -> str:
 
 
 def _verdict(console: Console, journal: Path, chain: Hanoi, seconds: float) -> int:
-    found = reading.verify(journal)
+    found = verify(journal)
     if found.problem is not None or not found.finished:
         console.print(f"\n[bold red]Not verified: {found.problem or 'the run did not finish'}[/]")
         return 1

@@ -18,7 +18,7 @@ from unerring.api.journals import history as reading
 from unerring.cli.calibrate import calibrate, plan
 from unerring.cli.command import Command, option
 from unerring.cli.exits import BAD_INPUT, DONE, CommandEnded, Invocation, end_of, ended
-from unerring.cli.history import export, fork, rejudge, report, verify
+from unerring.cli.journals import export, fork, rejudge, report, verify
 from unerring.cli.option_values import FILE, SEED, Whole
 from unerring.cli.options import traceback_option
 from unerring.cli.review import review

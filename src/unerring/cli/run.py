@@ -11,7 +11,7 @@ from unerring import api
 from unerring.adapters.sqlite.reader import entry_count
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.chains import make_chain, name_to_import
-from unerring.api.journals import history as reading
+from unerring.api.journals.repair import repair as repair_journal
 from unerring.api.planning import Target
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
@@ -170,7 +170,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """
     working_on(file)
     if repair:
-        kept, moved_to = reading.repair(file)
+        kept, moved_to = repair_journal(file)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file was moved to {moved_to}", err=True)
 
     def start(progress: Progress) -> api.Result:

@@ -18,7 +18,7 @@ from unerring.adapters.sqlite.head import head_path, read_mark, seal_of
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.schema import log_path
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.journals.history import verify
+from unerring.api.journals.verify import verify
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Entry
 from unerring.core.journal.state import RunState

@@ -13,7 +13,7 @@ from journal_files import NOISE, POLICY, VOTER, Ran, cli, exported, forged, open
 
 import unerring
 from unerring.adapters.sqlite.schema import APPLICATION_ID
-from unerring.api.journals.history import verify
+from unerring.api.journals.verify import verify
 from unerring.core.journal.entries import JOURNAL_VERSION
 from unerring.errors import JournalTooNew, NotAJournal
 from unerring.testing import ScriptedSampler

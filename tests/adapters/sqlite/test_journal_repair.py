@@ -215,7 +215,7 @@ def test_a_journal_that_somebody_writes_to_is_not_repaired(unfinished: Path):
     head = head_path(unfinished).read_bytes()
     head_path(unfinished).write_bytes(b"garbage")
     with pytest.raises(JournalBusy):
-        unerring.api.journals.history.repair(unfinished)
+        unerring.api.journals.repair.repair(unfinished)
     head_path(unfinished).write_bytes(head)
     journal.close()
     assert not list(unfinished.parent.glob("*.damaged-*"))

@@ -19,7 +19,7 @@ from unerring.adapters.sqlite import schema as journal_file
 from unerring.adapters.sqlite import writer as sqlite_journal
 from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark
 from unerring.adapters.sqlite.writer import MAX_GROUP_ENTRIES, MAX_GROUP_SECONDS, SqliteJournal
-from unerring.api.journals.history import verify
+from unerring.api.journals.verify import verify
 from unerring.core.journal.entries import Committed, Voter
 from unerring.errors import InputError, JournalBusy, JournalError
 

@@ -10,9 +10,10 @@ from unerring.api.budget import PriceTable
 from unerring.api.journals import history
 from unerring.api.journals.export import Exported, ExportForm, TextOutput, export
 from unerring.api.journals.fork import Fork, fork
-from unerring.api.journals.history import Verification
 from unerring.api.journals.rejudge import Rejudgement, rejudge
+from unerring.api.journals.repair import repair
 from unerring.api.journals.review import Recorded, Review, decide, review
+from unerring.api.journals.verify import Verification, verify
 from unerring.api.models import Model
 from unerring.api.options import Options
 from unerring.api.result import Result
@@ -61,7 +62,7 @@ class JournalFile:
 
     def verify(self, chain: Chain | str | None = None, trust: bool = False) -> Verification:
         """Check all entries, and the choices by the process's own verifier; see `unerring.verify`."""
-        return history.verify(self.path, chain, trust)
+        return verify(self.path, chain, trust)
 
     def export(self, out: str | Path | TextOutput, what: Exported = "steps", form: ExportForm = "jsonl") -> None:
         """Write the `steps` or all samples (`votes`) to a file or stream, as `jsonl` or `csv`."""
@@ -72,7 +73,7 @@ class JournalFile:
 
         Returns how many entries were kept, and the new name of the damaged file.
         """
-        return history.repair(self.path)
+        return repair(self.path)
 
     def rejudge(self, chain: Chain | str | None = None, trust: bool = False, dry_run: bool = False) -> Rejudgement:
         """Judge the stored samples again by the present parser and check; see `unerring.rejudge`."""

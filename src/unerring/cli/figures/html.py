@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.output_file import write_whole
-from unerring.api.journals.history import History, forked_from
+from unerring.api.journals.history import History
 from unerring.cli.exits import in_options
 from unerring.cli.figures.html_doubtful import doubtful_part
 from unerring.cli.figures.run_plots import RunFigure, run_panels
@@ -21,7 +21,7 @@ from unerring.cli.figures.tree import tree_of
 from unerring.cli.text.report import amount, by_people, chance, printable, probability
 from unerring.core.reporting.report import report_of
 from unerring.core.reporting.run_report import Report
-from unerring.core.reporting.summary import measured_p, speed_up
+from unerring.core.reporting.summary import forked_from, measured_p, speed_up
 from unerring.core.reporting.timeline import Timeline
 from unerring.errors import InputError
 

@@ -4,16 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unerring.api.journals.history import forked_from, some_steps
 from unerring.cli.exits import OPTIONS, command_on, in_options
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,
     counted,
+    forked_from,
     measured_p,
     printable,
     probability,
     row,
+    some_steps,
     speed_up,
     steps_text,
     zero_errors_text,

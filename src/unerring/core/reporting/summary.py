@@ -1,4 +1,4 @@
-"""The summary at the end of a run as text: six lines, on a terminal and by `print(result)`."""
+"""The summary at the end of a run as text: six lines, on a terminal and by `print(result)`; and figures in words."""
 
 import json
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ LABEL_CHARS = 13  # width of the labels' column
 MIN_VOTES_FOR_P = 100  # of a voter; fewer do not show its share of right ones
 MIN_VOTES_FOR_CERTIFICATE = 1000  # with fewer, a low probability may be due to their number
 MIN_SPEED_UP = 1.05  # that is worth a line
+MAX_NAMED_STEPS = 10  # step numbers that are listed in one line; more are cut with "..."
 
 
 def printable(text: str) -> str:
@@ -149,3 +150,16 @@ def probability(p: float) -> str:
         return "1"
     exponent = int(f"{1.0 - p:.1e}".partition("e")[2])
     return f"{p:.{max(3, 1 - exponent)}f}"
+
+
+def forked_from(origin: Mapping[str, Json], inherited: int) -> str:
+    """The words for the run that one was forked from."""
+    taken = "1 step is" if inherited == 1 else f"{inherited:,} steps are"
+    where = f"at step {origin.get('step')} of {origin.get('journal')}"
+    return f"{where}, whose model was {origin.get('model')}; {taken} taken over from there"
+
+
+def some_steps(steps: list[int], count: int) -> str:
+    """The words for some steps: their numbers, or the first of them and how many there are."""
+    numbers = ", ".join(map(str, steps[:MAX_NAMED_STEPS])) + (", ..." if count > MAX_NAMED_STEPS else "")
+    return f"step {numbers}" if count == 1 else f"{count:,} steps: {numbers}"

@@ -17,6 +17,7 @@ from unerring.api.journals.export import export as export_records
 from unerring.api.journals.fork import fork as forked
 from unerring.api.journals.rejudge import Overturned, Rejudgement, SampleReading
 from unerring.api.journals.rejudge import rejudge as judged_again
+from unerring.api.journals.verify import verify as verify_journal
 from unerring.api.options import Options
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
@@ -73,7 +74,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
     """
     working_on(file)
     try:
-        found = reading.verify(file, process, trust)
+        found = verify_journal(file, process, trust)
     except Exception as error:
         raise user_code_failed(error, "the process's own verifier") from error
     if process is None and not is_made_by_name(found.process):
