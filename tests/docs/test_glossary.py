@@ -10,7 +10,8 @@ WORDS_OF_REPORTS = (
     *("process", "rule", "step", "sample", "vote", "red flag", "copy", "tally", "dissent", "round", "voter", "plan"),
     *("certificate", "budget", "session", "margin", "k", "journal", "undecided", "doubtful", "review", "resume"),
     *("verify", "speculation", "guess", "calibration", "pilot", "target", "echo", "nonce", "fork", "rejudge"),
-    *("answer", "candidate", "endpoint", "wrong leader"),
+    *("answer", "candidate", "endpoint", "wrong leader", "reply", "slot", "cap", "parked", "set aside", "shortlist"),
+    *("settled", "in flight"),
 )
 
 

@@ -73,7 +73,7 @@ def test_every_request_is_in_the_journal(runs):
 
 
 def test_what_is_charged_is_what_was_billed(runs):
-    """Replies that came are charged to the ten-thousandth, and calls of unknown outcome at no less than their bill.
+    """The sum charged for replies is that of their bills, to one part in 10,000; unknown outcomes are charged no less.
 
     A reply that is served twice says twice what it cost: it was billed once, and is charged twice all the same. What
     came for a call that had been given up, since its step was not to be, is billed, and charged as unknown.

@@ -14,7 +14,7 @@ MAX_REASONS = 10  # of red flags
 _DECIDED_BY = {
     "votes": "decided by votes",
     "people": "decided by a person",
-    "shortlist": "judges chose among its answers (the shortlist)",
+    "shortlist": "no choice won; its answers were passed to judges as a shortlist",
     "undecided": "undecided",
     "open": "open: votes are still missing",
 }

@@ -62,7 +62,7 @@ def _estimate_rows(estimate: VoterEstimate) -> list[tuple[str, str]]:
     rows = [
         ("voter" if " + " not in estimate.name else "together", estimate.name),
         ("p", f"{right:,} of {estimate.votes:,} first votes were right: a share of {_share(estimate.p)}"),
-        ("v", f"samples without a red flag: a share of {_share(estimate.v)}"),
+        ("v", f"first samples without a red flag: a share of {_share(estimate.v)}"),
         ("red flags", flags),
         ("spread of p", spread),
         ("both wrong", both),
