@@ -191,7 +191,7 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
 
     Use it after a change of your parser or check. No model is asked. Open steps continue with the new votes. Committed
     steps keep their choices; samples that are read differently are listed, and so are steps that would be decided
-    differently. Red flags for other reasons than the text (too long, truncated, improbable, copy, refused) stay.
+    differently. Red flags that do not come from your parser or check, such as truncated or copy, stay.
 
     Exits with 1 if committed steps would be decided differently, else with 0. To decide again from such a step:
     `unerring fork FILE --at N --out NEW`.

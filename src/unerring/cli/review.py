@@ -20,13 +20,13 @@ from unerring.cli.text.report import printable
 from unerring.core.reporting.summary import counted, row
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import parsed
-from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.redflag import FLAGS_OF_TEXT
 from unerring.errors import InputError
 
 MAX_SAMPLES = 40  # shown without --full
 VERBOSE_FIELDS = {"samples", "messages", "messages_now", "prompts_now"}  # left out of --json without -v
 MAX_SAMPLE_NUMBERS = 12  # of equal samples, in one line
-FLAGS_OF_THE_PROCESS = {FlagKind.MALFORMED.value, FlagKind.REJECTED.value}  # which a parser or check raises
+_OF_TEXT = {kind.value for kind in FLAGS_OF_TEXT}
 
 
 @click.command(cls=Command)
@@ -192,7 +192,7 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield row("decided", f"by a person: {shortened(parked.ruled, MAX_LINE_CHARS)}")
         yield row("continue with", command_on("resume", file))
     else:
-        if parked.samples and all(sample.flag in FLAGS_OF_THE_PROCESS for sample in parked.samples):
+        if parked.samples and all(sample.flag in _OF_TEXT for sample in parked.samples):
             yield row(
                 "fix with",
                 f"a change of your parser or check, then {command_on('rejudge', file)} reads the samples again",

@@ -12,14 +12,13 @@ from unerring.core.user_code import error_line
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.flag_limit import FlaggedSample, explanation_of
 from unerring.core.voting.race import LogOdds, Undecided, Won
-from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.redflag import FLAGS_OF_TEXT
 from unerring.core.voting.step import OpenStep
 from unerring.errors import BEYOND_LENGTH, Interrupted, StepLimit, StepUndecided, Stopped
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
 from unerring.runtime.question import Question, question_of
 
-FLAGS_OF_THE_PROCESS = (FlagKind.MALFORMED, FlagKind.REJECTED)  # those that its parser or check raises
 MAX_UNCHANGED_STEPS = 100  # in a row that leave the state as it was, before a warning
 
 log = logging.getLogger("unerring")
@@ -150,7 +149,7 @@ def undecided_error(step: OpenStep) -> StepUndecided:
         why = explanation_of(_flagged(step), step.policy.flags.max_output_tokens)
         message += f": {why}" if why else ""
     error = StepUndecided(message, step.step, counts)
-    error.unread = not race.votes and all(one.kind in FLAGS_OF_THE_PROCESS for one in _flagged(step))
+    error.unread = not race.votes and all(one.kind in FLAGS_OF_TEXT for one in _flagged(step))
     by_votes, policy = isinstance(race.verdict, Undecided), step.policy
     if by_votes:
         error.larger = "vote_cap", 2 * policy.vote_cap

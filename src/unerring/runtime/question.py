@@ -13,7 +13,7 @@ from unerring.core.user_code import OWN_ERRORS, not_json, raise_own, wrong_retur
 from unerring.core.voting.canonical import ForeignType, Json, NotJson, canonical, parsed
 from unerring.core.voting.echo import require_echo
 from unerring.core.voting.parsing import repeats_example
-from unerring.core.voting.redflag import FlagKind, NullAnswer, RedFlag, require_usable
+from unerring.core.voting.redflag import FLAGS_OF_TEXT, FlagKind, NullAnswer, RedFlag, require_usable
 from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged
 
@@ -81,7 +81,7 @@ class Question:
 
     def judged(self, text: str, reply: Reply) -> Judgement:
         """Parse and check a stored sample again. A flag that does not follow from its text stays as it was."""
-        if reply.flag not in {None, FlagKind.MALFORMED, FlagKind.REJECTED}:
+        if reply.flag is not None and reply.flag not in FLAGS_OF_TEXT:
             return Judgement(reply.slot, None, reply.flag, reply.reason)
         try:
             return Judgement(reply.slot, self.choice(text))

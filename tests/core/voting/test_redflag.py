@@ -1,7 +1,10 @@
 """Screening: what is flagged before an answer is even parsed."""
 
+import re
+from pathlib import Path
+
 from tables import each
-from unerring.core.voting.redflag import FlagKind, FlagRules, RedFlag
+from unerring.core.voting.redflag import FLAG_ADVICE, FlagKind, FlagRules, RedFlag
 from unerring.core.voting.sample import Finish, Sample, Usage
 
 
@@ -48,3 +51,11 @@ def test_a_parser_may_raise_a_flag_with_a_reason_alone():
     """A flag raised without a kind is a malformed answer, and its reason is its message."""
     flag = RedFlag("no move found")
     assert (flag.kind, flag.reason, str(flag)) == (FlagKind.MALFORMED, "no move found", "no move found")
+
+
+def test_every_kind_has_advice_and_is_in_the_description_of_the_journal():
+    """A new kind is not forgotten: what to do about it, and its name where the journal's format is described."""
+    page = Path(__file__).parents[3] / "docs" / "journal.md"
+    (listed,) = re.findall(r"`flag` says why the sample may not vote: ([^;]*);", page.read_text(encoding="utf-8"))
+    assert re.findall("`([^`]*)`", listed) == [kind.value for kind in FlagKind]
+    assert list(FLAG_ADVICE) == list(FlagKind)

@@ -20,9 +20,9 @@ from unerring.core.reporting.summary import (
     zero_errors_text,
 )
 from unerring.core.short_text import MAX_LINE_CHARS, shortened
+from unerring.core.voting.redflag import CLEAR_FLAGS
 from unerring.errors import BEYOND_LENGTH
 
-CLEAR_CAUSES = frozenset({"too long", "truncated", "improbable", "copy"})  # of red flags: they need no reason
 MIN_STEPS_OF_FORECAST = 30  # with fewer the cost of a step says little about that of the whole run
 MAX_LISTED = 5  # steps in a line
 
@@ -249,8 +249,9 @@ def amount(number: float) -> str:
 def _flags(report: Mapping[str, Any]) -> str:
     """Flagged samples by cause, with the most frequent reason where the cause alone does not explain it."""
     often: dict[str, Any] = {}
+    clear = {kind.value for kind in CLEAR_FLAGS}
     for one in report["flag_reasons"]:
-        if one["reason"] is not None and one["flag"] not in CLEAR_CAUSES:
+        if one["reason"] is not None and one["flag"] not in clear:
             often.setdefault(one["flag"], one)
     return ", ".join(_flag(cause, count, often.get(cause)) for cause, count in report["flags"].items()) or "none"
 

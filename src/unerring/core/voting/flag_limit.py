@@ -24,7 +24,7 @@ from typing import NamedTuple
 from unerring.core.reporting.summary import printable
 from unerring.core.short_text import shortened
 from unerring.core.voting.parsing import json_answer, lenient_json
-from unerring.core.voting.redflag import FlagKind, RedFlag
+from unerring.core.voting.redflag import FLAG_ADVICE, LONGER, FlagKind, RedFlag
 from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
 MIN_FLAGS_WITHOUT_VOTE = 16  # a run without any vote stops after so many flagged samples ...
@@ -171,9 +171,8 @@ def explanation_of(samples: Iterable[FlaggedSample], limit: int) -> str:
 def advice(flagged: FlaggedSample, limit: int) -> str:
     """What to do where most samples are flagged like this one."""
     kind, reason, text = flagged
-    if kind in {FlagKind.TRUNCATED, FlagKind.TOO_LONG}:
-        more = 4 * limit if NOTE_REASONING in reason else 2 * limit
-        return f"allow longer answers in a new run: `max_output_tokens` {more} (now {limit})"
+    if FLAG_ADVICE[kind] == LONGER:
+        return LONGER.format(more=4 * limit if NOTE_REASONING in reason else 2 * limit, limit=limit)
     if kind is FlagKind.BROKEN_OFF and "context" in reason:
         return "ask a shorter question, or allow shorter answers only (`max_output_tokens`)"
     if NOTE_TOOL_CALLS in reason:
@@ -185,16 +184,7 @@ def advice(flagged: FlaggedSample, limit: int) -> str:
         )
     if kind is FlagKind.MALFORMED and _needs_lenient_json(text):
         return "read JSON in a fence or after thoughts: parse=unerring.lenient_json (`parse` lenient-json)"
-    return _ADVICE.get(kind, "look at the samples that the journal has")
-
-
-_ADVICE = {
-    FlagKind.MALFORMED: "have the question say in which form to answer, or the parser take this one",
-    FlagKind.REJECTED: "see whether the process's check is right, and whether the question says what it wants",
-    FlagKind.REFUSED: "ask otherwise, or another model",
-    FlagKind.BROKEN_OFF: "see what the provider's reason means, or ask another model",
-    FlagKind.IMPROBABLE: "allow less probable answers (FlagRules.min_logprob)",
-}
+    return FLAG_ADVICE[kind]
 
 
 def _needs_lenient_json(text: str) -> bool:
