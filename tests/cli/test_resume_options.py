@@ -20,7 +20,8 @@ def options_of(command):
 
 def test_every_option_of_run_is_one_of_resume_or_refused_there_with_a_reason(cli):
     """A new option of `run` cannot be forgotten; what is refused leaves the journal as it was."""
-    assert options_of(run) - options_of(resume) == set(NOT_OF_RESUME)
+    lacking = options_of(run) - options_of(resume)
+    assert lacking == set(NOT_OF_RESUME), "options of run are options of resume, or in NOT_OF_RESUME in cli/run.py"
     assert cli(*BEGUN).code == 3
     before = unerring.report("run.db")
     for name, why in NOT_OF_RESUME.items():
