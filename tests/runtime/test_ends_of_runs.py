@@ -12,9 +12,9 @@ from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderGone
 from unerring.runtime import sampling
 from unerring.runtime.calls.patience import Patience
-from unerring.runtime.calls.rate_limiter import RateLimiter, sleep_unless_stopped
+from unerring.runtime.calls.rate_limiter import RateLimiter
 from unerring.runtime.calls.retry import Caller, CallRequest
-from unerring.runtime.config import RunConfig, StopRequest
+from unerring.runtime.config import RunConfig, StopRequest, unless_stopped
 from unerring.testing import MemoryJournal, ScriptedSampler
 from virtual_time import RIGHT, LoopClock, NoAccounting, Says, Slow, always_a, until, virtually
 
@@ -265,7 +265,7 @@ def test_a_wait_that_a_stop_ended_leaves_no_sleeper():
 
     async def main():
         stop = StopRequest()
-        waits = [asyncio.ensure_future(sleep_unless_stopped(LoopClock(), 500.0, stop)) for _ in range(2)]
+        waits = [asyncio.ensure_future(unless_stopped(LoopClock().sleep(500.0), stop)) for _ in range(2)]
         await asyncio.sleep(1.0)
         waits[0].cancel()
         stop.ask("enough")

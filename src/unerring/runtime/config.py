@@ -3,10 +3,11 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from unerring.core.arguments import require_flag
 from unerring.core.numbers import require_share
@@ -17,6 +18,7 @@ from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.shared_budget import BudgetShare
 from unerring.runtime.protocols import Clock, Observer, Sampler
 
+T = TypeVar("T")
 _PROCESS_REPLIES = ReplyIds(lock=threading.Lock())
 
 
@@ -88,6 +90,38 @@ class StopRequest:
     async def wait(self) -> None:
         """Return once the stop is requested."""
         await self._asked.wait()
+
+    def count_ended_call(self) -> None:
+        """Count a call in flight less."""
+        self.in_flight -= 1
+
+
+@contextmanager
+def interrupting(future: "asyncio.Future[Any]", stops: Iterable[StopRequest]) -> Iterator[None]:
+    """Have each of the stops end a future with `Interrupted` while it is awaited here."""
+    for stop in stops:
+        stop.interrupt_on_stop(future)
+    try:
+        yield
+    finally:
+        for stop in stops:
+            stop.release(future)
+
+
+async def unless_stopped(work: Coroutine[None, None, T], *stops: StopRequest) -> T:
+    """Await some work; once one of the stops is requested, abandon it and raise `Interrupted`."""
+    working = asyncio.ensure_future(work)
+    ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    with interrupting(ended, stops):
+        try:
+            await asyncio.wait([working, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                await ended  # which raises
+            return working.result()
+        finally:
+            working.cancel()
+            if not ended.cancel():
+                ended.exception()  # retrieved, where both ended at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ billed, is `UNKNOWN`.
 import json
 import re
 from collections.abc import Mapping
-from typing import TypeAlias, TypeGuard
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from unerring.adapters.http.retry_after import requested_wait
 from unerring.adapters.http.spec import Secret
@@ -73,6 +74,7 @@ _STATUS_BY_WORD = {
 }
 
 
+@dataclass(slots=True)
 class ErrorBody:
     """The body of an error.
 
@@ -84,15 +86,12 @@ class ErrorBody:
     status: the HTTP status that its codes stand for.
     """
 
-    __slots__ = ("codes", "limits", "message", "param", "retry_delay", "status")
-
-    def __init__(self, message: str = "", codes: str = "", param: str = "") -> None:
-        self.message = message
-        self.codes = codes
-        self.param = param
-        self.retry_delay: str | None = None
-        self.limits: dict[str, str] = {}
-        self.status: int | None = None
+    message: str = ""
+    codes: str = ""
+    param: str = ""
+    retry_delay: str | None = None
+    limits: dict[str, str] = field(default_factory=dict)
+    status: int | None = None
 
     @property
     def filtered(self) -> bool:
@@ -126,19 +125,18 @@ def error_from_json(value: object) -> ErrorBody:
     messages = (value.get(key) for key in ("message", "msg", "error", "detail"))
     param = value.get("param", value.get("loc"))  # loc is FastAPI's: a list that ends in the field
     param = param[-1] if isinstance(param, list) and param else param
-    error = ErrorBody(next(filter(_is_text, messages), ""), words, param if isinstance(param, str) else "")
-    error.retry_delay = _retry_delay(value.get("details"))
-    error.limits = _limits(metadata.get("headers")) if isinstance(metadata, dict) else {}
-    error.status = _status_in(value.get("code"), error.codes)
-    return error
+    return ErrorBody(
+        message=next((text for text in messages if isinstance(text, str)), ""),
+        codes=words,
+        param=param if isinstance(param, str) else "",
+        retry_delay=_retry_delay(value.get("details")),
+        limits=_limits(metadata.get("headers")) if isinstance(metadata, dict) else {},
+        status=_status_in(value.get("code"), words),
+    )
 
 
 def _first(value: object) -> object:
     return value[0] if isinstance(value, list) and value else value
-
-
-def _is_text(value: object) -> TypeGuard[str]:
-    return isinstance(value, str)
 
 
 def _retry_delay(details: object) -> str | None:

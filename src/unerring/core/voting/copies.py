@@ -24,6 +24,7 @@ its answer to another. It does not count towards the share of copies that ends a
 """
 
 from bisect import insort
+from dataclasses import dataclass, field
 from heapq import nsmallest
 from math import inf, log, log1p, log2
 from typing import NamedTuple
@@ -321,6 +322,7 @@ class _Latencies:
         return int(4.0 * log2(written or len(sample.text)))
 
 
+@dataclass(slots=True)
 class _LatencyBySize:
     """Latencies to compare a suspected copy with, by the size of the answer.
 
@@ -328,11 +330,8 @@ class _LatencyBySize:
     comparable: how many are comparable, since the fastest last fell.
     """
 
-    __slots__ = ("comparable", "lowest")
-
-    def __init__(self) -> None:
-        self.lowest: dict[int, list[float]] = {}  # seconds, ascending
-        self.comparable: dict[int, int] = {}  # since the fastest last fell
+    lowest: dict[int, list[float]] = field(default_factory=dict)
+    comparable: dict[int, int] = field(default_factory=dict)
 
     def learn(self, size: int, seconds: float, comparable: bool) -> None:
         """Learn the latency of a new text."""

@@ -19,6 +19,7 @@ decide its steps, each of which takes more samples. A limit of 1 turns all of th
 import re
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from unerring.core.reporting.summary import printable
@@ -139,17 +140,15 @@ class FlagWatch:
         return seen.counted >= WINDOW_SAMPLES and seen.window.bit_count() > self._limit * WINDOW_SAMPLES
 
 
+@dataclass(slots=True)
 class _VoterFlags:
     """The samples of one voter. `window` has a bit for each of the latest that count, set where it was flagged."""
 
-    __slots__ = ("counted", "flags", "last", "voted", "window")
-
-    def __init__(self, voted: bool) -> None:
-        self.voted = voted
-        self.flags = 0
-        self.counted = 0
-        self.window = 0
-        self.last: FlaggedSample | None = None
+    voted: bool
+    flags: int = 0
+    counted: int = 0
+    window: int = 0
+    last: FlaggedSample | None = None
 
 
 def explanation_of(samples: Iterable[FlaggedSample], limit: int) -> str:

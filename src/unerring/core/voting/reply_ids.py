@@ -12,6 +12,7 @@ behaves that is stuck.
 from bisect import insort
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -42,6 +43,7 @@ class RepeatKind(Enum):
     OTHER_TEXT = "the provider gave the name of an earlier reply to another text"
 
 
+@dataclass(slots=True)
 class IdTrust:
     """Whether the ids of one voter's replies mean anything.
 
@@ -55,14 +57,11 @@ class IdTrust:
     contradictions: those whose id came before, with another text.
     """
 
-    __slots__ = ("contradictions", "distinct", "repeats", "trusted", "with_id")
-
-    def __init__(self) -> None:
-        self.trusted = True
-        self.with_id = 0.0
-        self.distinct = 0.0
-        self.repeats = 0.0
-        self.contradictions = 0.0
+    trusted: bool = True
+    with_id: float = 0.0
+    distinct: float = 0.0
+    repeats: float = 0.0
+    contradictions: float = 0.0
 
     @property
     def settled(self) -> bool:
@@ -142,6 +141,7 @@ def _packed(prompt: str, text: str) -> int:
     return ((hash(text) & 0xFFFFFFFF) << 32 | (hash(prompt) & 0xFFFFFFFF)) or 1
 
 
+@dataclass(slots=True)
 class CreationTimes:
     """Detects replies that were created before they were requested, by the times that a provider gives.
 
@@ -152,14 +152,11 @@ class CreationTimes:
     than `TIME_TOLERANCE_SECONDS` before what that bound allows. Replies to other requests only lower the bound.
     """
 
-    __slots__ = ("_judged", "_latest", "_old", "_ordered", "trusted")
-
-    def __init__(self) -> None:
-        self.trusted = True
-        self._latest: deque[float] = deque()
-        self._ordered: list[float] = []
-        self._judged = 0
-        self._old = 0
+    trusted: bool = True
+    _latest: deque[float] = field(default_factory=deque)
+    _ordered: list[float] = field(default_factory=list)
+    _judged: int = 0
+    _old: int = 0
 
     def too_old(self, offset: float, seconds: float) -> float | None:
         """How many seconds before its request a reply was created; None where it may have been created after it."""

@@ -6,8 +6,7 @@ enters, only from its journaled reply and the votes before it in that order, so 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from unerring.core.journal.entries import Reply
 from unerring.core.journal.review_entries import Judgement
@@ -39,6 +38,7 @@ class VoterRecord:
     flags: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class OpenStep:
     """The voting on one step: which samples are requested, which came back, and the state of the race.
 
@@ -68,42 +68,33 @@ class OpenStep:
     refused: what the provider said when it refused the question; None once a sample came.
     """
 
-    __slots__ = (
-        *(
-            "ahead",
-            "asked",
-            "calls",
-            "choices",
-            "counted",
-            "first",
-            "flags",
-            "left_open",
-            "listed",
-            "messages",
-            "model",
-        ),
-        *("policy", "question", "race", "refused", "replies", "round_first", "rounds", "ruled", "step", "texts"),
-        *("voters", "weighing", "wordings"),
-    )
+    step: int
+    policy: Policy
+    voters: Mapping[int, VoterRecord] = field(default_factory=dict)
+    ahead: bool = False
+    replies: dict[int, Reply] = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+    texts: dict[str, int] = field(default_factory=dict)
+    choices: dict[str, int] = field(default_factory=dict)
+    first: int = 0
+    model: str | None = None
+    ruled: str | None = None
+    listed: bool = False
+    question: str | None = None
+    wordings: tuple[str, ...] | None = None
+    messages: tuple[Message, ...] | None = None
+    left_open: bool = False
+    refused: str | None = None
+    race: Race[int] = field(init=False)
+    weighing: StepWeights | None = field(init=False)
+    counted: int = field(init=False)
+    asked: int = field(init=False)
+    flags: int = field(init=False)
+    rounds: int = field(init=False)
+    round_first: int = field(init=False)
 
-    def __init__(self, step: int, policy: Policy, voters: Mapping[int, VoterRecord] = MappingProxyType({})) -> None:
-        self.step = step
-        self.voters = voters
-        self.ahead = False
-        self.replies: dict[int, Reply] = {}
-        self.calls: dict[int, int] = {}
-        self.texts: dict[str, int] = {}
-        self.choices: dict[str, int] = {}
-        self.first = 0
-        self.model: str | None = None
-        self.ruled: str | None = None
-        self.listed = False
-        self.question: str | None = None
-        self.wordings: tuple[str, ...] | None = None
-        self.messages: tuple[Message, ...] | None = None
-        self.left_open = False
-        self.refused: str | None = None
-        self._begin(policy)
+    def __post_init__(self) -> None:
+        self._begin(self.policy)
 
     def _begin(self, policy: Policy) -> None:
         """Start the race, without a vote so far."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from unerring.core.short_text import shortened
 from unerring.errors import Interrupted, ProviderBusy
@@ -52,15 +53,13 @@ class FailureNotices:
             self._stop.last_failure = next(reversed(self._failing.values()), None)
 
 
+@dataclass(slots=True)
 class _Shown:
     """When an account's next notice is due, the interval to it, and the failures since the last notice."""
 
-    __slots__ = ("count", "due", "interval")
-
-    def __init__(self, due: float) -> None:
-        self.due = due
-        self.count = 0
-        self.interval = FIRST_INTERVAL_SECONDS
+    due: float
+    count: int = 0
+    interval: float = FIRST_INTERVAL_SECONDS
 
 
 def name_last_failure(error: BaseException, stop: StopRequest) -> None:

@@ -14,7 +14,7 @@ from unerring.core.voting.sample_check import checked_usage
 from unerring.errors import BudgetSpent, FailureKind, ModelChanged, ProviderError
 from unerring.runtime.calls.retry import CallRequest
 from unerring.runtime.calls.token_counts import min_input_tokens, worst_case
-from unerring.runtime.config import RunConfig, StopRequest
+from unerring.runtime.config import RunConfig, StopRequest, interrupting
 from unerring.runtime.protocols import Journal, Sampler
 
 log = logging.getLogger("unerring")
@@ -156,14 +156,11 @@ class Ledger:
                 raise error
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._short.add(waiting)
-            for stop in stops:
-                stop.interrupt_on_stop(waiting)
-            try:
-                await waiting
-            finally:
-                self._short.discard(waiting)
-                for stop in stops:
-                    stop.release(waiting)
+            with interrupting(waiting, stops):
+                try:
+                    await waiting
+                finally:
+                    self._short.discard(waiting)
 
     def require_time(self) -> None:
         """Raise `BudgetSpent` where the run has taken all its hours."""

@@ -6,7 +6,7 @@ from collections import deque
 from unerring.errors import FailureKind, ProviderBusy
 from unerring.runtime.calls.patience import Patience
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS, CallTicket, RateControl
-from unerring.runtime.config import StopRequest
+from unerring.runtime.config import StopRequest, interrupting
 from unerring.runtime.protocols import Clock
 
 
@@ -30,16 +30,12 @@ class RateLimiter:
         turn: asyncio.Future[CallTicket] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         self._give_turns()
-        for stop in stops:
-            stop.interrupt_on_stop(turn)
-        try:
-            return await turn
-        except BaseException:
-            self._return_turn(turn)
-            raise
-        finally:
-            for stop in stops:
-                stop.release(turn)
+        with interrupting(turn, stops):
+            try:
+                return await turn
+            except BaseException:
+                self._return_turn(turn)
+                raise
 
     def leave(self, ticket: CallTicket, failure: ProviderBusy | None = None, wait: float = 0.0) -> bool:
         """End a call; returns whether all calls of the account pause for `wait` seconds, and not this caller alone."""
@@ -110,23 +106,3 @@ class NoRateLimiter:
 
 
 _FREE = CallTicket(0.0)
-
-
-async def sleep_unless_stopped(clock: Clock, seconds: float, *stops: StopRequest) -> None:
-    """Sleep; raises `Interrupted` once one of the stops is requested."""
-    waking = asyncio.ensure_future(clock.sleep(seconds))
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def wake(_: object) -> None:
-        if not done.done():
-            done.set_result(None)
-
-    waking.add_done_callback(wake)
-    for stop in stops:
-        stop.interrupt_on_stop(done)
-    try:
-        await done
-    finally:
-        waking.cancel()
-        for stop in stops:
-            stop.release(done)

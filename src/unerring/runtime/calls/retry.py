@@ -5,7 +5,7 @@ that failed waits before its retry; where the provider is rate-limiting, all cal
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -16,9 +16,9 @@ from unerring.core.voting.sample_check import UnusableValue, checked_sample
 from unerring.errors import FailureKind, Interrupted, ProviderBusy, ProviderDown, ProviderError, ProviderGone
 from unerring.runtime.calls.failure_notices import FailureNotices
 from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS
-from unerring.runtime.calls.rate_limiter import NoRateLimiter, RateLimiter, sleep_unless_stopped
+from unerring.runtime.calls.rate_limiter import NoRateLimiter, RateLimiter
 from unerring.runtime.calls.token_counts import with_possible_counts
-from unerring.runtime.config import RunConfig, StopRequest
+from unerring.runtime.config import RunConfig, StopRequest, unless_stopped
 from unerring.runtime.ensemble import as_failure, own_cancellation
 from unerring.runtime.protocols import Endpoint, Sampler
 
@@ -80,31 +80,31 @@ class Caller:
                 raise Interrupted(halt.reason)
         while True:
             ticket = limiter.enter_now() or await limiter.enter(*stops)
-            turn = _LimiterSlot(limiter)
+            free_slot = _Once(limiter.end)
             for halt in halts:
-                halt.call_on_stop(turn.end)
+                halt.call_on_stop(free_slot)
             try:
                 samples = await self._sent(asked, accounting, stops if later else None, halts)
             except ProviderBusy as failure:
                 since = since if failures else self._config.clock.time()
                 self._failures.failed(account, asked.sampler.name, failure)
                 wait = self._config.patience.wait(failures, failure.retry_after, _CHANCE)
-                shared = turn.over or limiter.leave(ticket, failure, wait)
+                shared = free_slot.done or limiter.leave(ticket, failure, wait)
                 self._config.patience.require_left(failure, self._config.clock.time() - since, wait)
                 failures += 1
             except BaseException:
-                turn.end()
+                free_slot()
                 raise
             else:
                 self._failures.answered(account)
-                if not turn.over:
+                if not free_slot.done:
                     limiter.leave(ticket)
                 return samples
             finally:
                 for halt in halts:
-                    halt.release(turn.end)
+                    halt.release(free_slot)
             if not shared:
-                await sleep_unless_stopped(self._config.clock, wait, *stops)
+                await unless_stopped(self._config.clock.sleep(wait), *stops)
             for stop in stops:
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)
@@ -119,15 +119,17 @@ class Caller:
         """Record and send one try; abandon it where one of `stops` is requested meanwhile."""
         await record_try(asked, accounting)
         started = self._config.clock.time()
-        awaited, abandoning = _AwaitedCall(self._config.stop), [halt for halt in halts if halt.abandons]
+        stop, abandoning = self._config.stop, [halt for halt in halts if halt.abandons]
+        stop.in_flight += 1
+        end = _Once(stop.count_ended_call)
         for halt in abandoning:
-            halt.call_on_stop(awaited.end)
+            halt.call_on_stop(end)
         try:
             samples = await receive(asked, accounting, stops)
         finally:
-            awaited.end()
+            end()
             for halt in abandoning:
-                halt.release(awaited.end)
+                halt.release(end)
         self._calls += 1
         self._seconds += self._config.clock.time() - started
         return samples
@@ -145,37 +147,19 @@ class Caller:
         return entry
 
 
-class _LimiterSlot:
-    """A slot of the rate limiter, freed early where the run abandons a call whose reply it still records."""
+class _Once:
+    """A function that takes effect once, however often it is called: at the end of a call, or earlier by a stop."""
 
-    __slots__ = ("_limiter", "over")
+    __slots__ = ("_do", "done")
 
-    def __init__(self, limiter: RateLimiter | NoRateLimiter) -> None:
-        self._limiter = limiter
-        self.over = False
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do = do
+        self.done = False
 
-    def end(self) -> None:
-        """Free the slot."""
-        if not self.over:
-            self.over = True
-            self._limiter.end()
-
-
-class _AwaitedCall:
-    """A call that a stop of the run waits for, until it ends or its step is dropped."""
-
-    __slots__ = ("_over", "_stop")
-
-    def __init__(self, stop: StopRequest) -> None:
-        self._stop = stop
-        self._over = False
-        stop.in_flight += 1
-
-    def end(self) -> None:
-        """No longer count the call among those that a stop waits for."""
-        if not self._over:
-            self._over = True
-            self._stop.in_flight -= 1
+    def __call__(self) -> None:
+        if not self.done:
+            self.done = True
+            self._do()
 
 
 _UNLIMITED = NoRateLimiter()
@@ -201,7 +185,7 @@ async def receive(
     """
     try:
         sampling = asked.sampler.sample(asked.prompt, asked.settings, asked.n)
-        samples = require_samples(await (sampling if stops is None else _unless_stopped(sampling, *stops)), asked)
+        samples = require_samples(await (sampling if stops is None else unless_stopped(sampling, *stops)), asked)
         if not samples:
             raise ProviderBusy("the model returned no sample")
         if not deferred(asked.sampler):  # batches bill some samples with earlier ones
@@ -283,24 +267,6 @@ def account_of(sampler: Sampler) -> str:
 def deferred(sampler: Sampler) -> bool:
     """Whether a sampler answers many calls together, hours later (`at_once` of them), as batches do."""
     return hasattr(sampler, "at_once")
-
-
-async def _unless_stopped(sampling: Coroutine[None, None, Sequence[Sample]], *stops: StopRequest) -> Sequence[Sample]:
-    """Await a call; once one of the stops is requested, abandon it and raise `Interrupted`."""
-    asking = asyncio.ensure_future(sampling)
-    ended: asyncio.Future[Sequence[Sample]] = asyncio.get_running_loop().create_future()
-    for stop in stops:
-        stop.interrupt_on_stop(ended)
-    try:
-        await asyncio.wait([asking, ended], return_when=asyncio.FIRST_COMPLETED)
-        if not asking.done():
-            await ended  # which raises
-        return asking.result()
-    finally:
-        asking.cancel()
-        ended.cancel()
-        for stop in stops:
-            stop.release(ended)
 
 
 def require_samples(samples: Sequence[Sample], asked: CallRequest) -> list[Sample]:
