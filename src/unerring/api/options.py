@@ -33,7 +33,7 @@ class CallOptions:
     allow_hosts: hosts that may receive an API key by plain http, or that only another person's journal names.
     request: request settings, added to every request. They are stored, and fixed for the run or calibration; only
         `nonce` and `echo` can be turned on and off later.
-    grace: seconds to wait for the calls in flight after Ctrl-C; calls given up then have an unknown cost.
+    grace: seconds to wait for the calls in flight after Ctrl-C; calls abandoned then have an unknown cost.
     """
 
     policy: Policy | None = None
@@ -81,7 +81,7 @@ class Options(CallOptions):
         guesses. `"auto"` takes the model's own drafting model or the chain's guess, where there is one, else the
         leader. Decisions are the same in every case.
     waste: the largest share of all samples that wrong guesses may waste.
-    in_flight: the most samples in flight at once. Calls to endpoints that were given up after a wrong guess come on
+    in_flight: the most samples in flight at once. Calls to endpoints that were abandoned after a wrong guess come on
         top: their replies are still received, and they are as many again at most.
     patience: how long to wait out a provider's passing failures.
     guards: what stops a run whose votes could not be trusted.
@@ -94,7 +94,7 @@ class Options(CallOptions):
     accept_changes: whether to continue although the process has changed since the journal was written. The change is
         recorded, and samples of open steps whose question changed are set aside.
     max_steps: the most steps of this session; the run stops there, resumable. None is no limit.
-    grace: seconds to wait for the calls in flight after Ctrl-C; calls given up then have an unknown cost.
+    grace: seconds to wait for the calls in flight after Ctrl-C; calls abandoned then have an unknown cost.
     progress: whether to show progress on stderr; None does so in a terminal where there is no observer.
     observer: called after each decided step; see `Observer`.
     clock: source of time; replaced in tests.

@@ -336,7 +336,7 @@ speculation_options = options(
         type=AT_ONCE,
         default=256,
         show_default=True,
-        help="Most samples in flight at once. Calls dropped after a wrong guess are still awaited, on top of these: "
+        help="Most samples in flight at once. Calls abandoned after a wrong guess are still awaited, on top of these: "
         "at most as many again.",
     ),
     option(

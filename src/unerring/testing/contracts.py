@@ -178,7 +178,7 @@ class SamplerContract:
             assert self.ask(sampler, 3, temperature=temperature), f"no sample at temperature {temperature}"
 
     def test_a_cancelled_call_leaves_it_usable(self, sampler: Sampler) -> None:
-        """After a call was given up while in flight, further calls are answered as ever."""
+        """After a call was abandoned while in flight, further calls are answered as ever."""
 
         async def given_up() -> list[Sample]:
             task = asyncio.create_task(self.draw(sampler, 8, step=1))
@@ -188,9 +188,9 @@ class SamplerContract:
             return list(await self.draw(sampler, 5))
 
         after = in_a_loop(sampler, given_up())
-        assert after, "no sample after a call was given up"
+        assert after, "no sample after a call was abandoned"
         if self.seeded:
-            assert after == list(self.ask(sampler, 5)), "other samples after a call was given up"
+            assert after == list(self.ask(sampler, 5)), "other samples after a call was abandoned"
 
     def test_it_bears_a_loop_that_ends_without_closing_it(self, sampler: Sampler) -> None:
         """Used on one event loop and, once that has ended, on another, it answers on both."""

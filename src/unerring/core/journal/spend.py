@@ -309,7 +309,7 @@ class Account:
             self._open[key] = one._replace(kept=kept)
 
     def unsend(self, key: tuple[int, int, str]) -> None:
-        """A call was given up before it was sent."""
+        """A call was abandoned before it was sent."""
         self.calls -= 1
         self.release(key)
 

@@ -53,7 +53,7 @@ class RunSeries:
     _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
     _expected: Expectations | None = None
     _run_ahead: int = 0
-    _voided: bool = False
+    _dropped_before: bool = False
     _hardest: list[tuple[int, int, DecidedStep]] = field(default_factory=list)
     _doubtful: list[tuple[tuple[bool, int, int], DecidedStep]] = field(default_factory=list)
 
@@ -109,13 +109,13 @@ class RunSeries:
 
         A wrong guess ends one. The steps after it, as far as the window reached, have samples for nothing as well.
         """
-        voided = decided.wasted > 0
-        if self._run_ahead and (not decided.ahead or (voided and not self._voided)):
+        dropped = decided.wasted > 0
+        if self._run_ahead and (not decided.ahead or (dropped and not self._dropped_before)):
             self.runs_ahead[self._run_ahead] += 1
             self._run_ahead = 0
         if decided.ahead:
             self._run_ahead += 1
-        self._voided = voided
+        self._dropped_before = dropped
 
     def _count_ruled(self, decided: DecidedStep) -> None:
         self.ruled += 1
