@@ -6,7 +6,7 @@ from typing import Any, Generic, cast
 from unerring.core.chain import S
 from unerring.core.reporting.notebook import html_table
 from unerring.core.reporting.run_report import Report
-from unerring.core.reporting.summary import answer_line, steps_text, summary
+from unerring.core.reporting.summary import answer_line, main_figures, steps_text, summary
 from unerring.core.short_text import MAX_LINE_CHARS, short
 from unerring.core.voting.canonical import Json
 
@@ -46,7 +46,7 @@ class Result(Generic[S]):
     def _repr_html_(self) -> str:
         """The summary as a table, for notebooks."""
         lines = [self._answer_line(), ("journal", self.journal or "kept in memory only")]
-        return html_table(f"{self.report.process}: finished", [*lines[:1], *self.report.main_figures(), lines[1]])
+        return html_table(f"{self.report.process}: finished", [*lines[:1], *main_figures(self.report), lines[1]])
 
     def _answer_line(self) -> tuple[str, str]:
         return answer_line(self.answer, cast(Json, self.state), MAX_LINE_CHARS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from unerring.core.reporting.notebook import html_table
-from unerring.core.reporting.summary import certificate_text, cost_text, steps_text, votes_text
+from unerring.core.reporting.summary import main_figures, steps_text
 from unerring.core.voting.canonical import Json
 
 JsonObject = dict[str, Any]
@@ -119,13 +119,4 @@ class Report(dict[str, Any]):
 
     def _repr_html_(self) -> str:
         """The main figures as a table, for notebooks."""
-        return html_table(f"{self.process} with {self.model}: {self.status}", self.main_figures())
-
-    def main_figures(self) -> list[tuple[str, str]]:
-        """Steps, votes, cost and certificate: each with its name, in words."""
-        return [
-            ("steps", steps_text(self)),
-            ("votes", votes_text(self)),
-            ("cost", cost_text(self.spend, self.tokens, self.model)),
-            ("certificate", certificate_text(self)),
-        ]
+        return html_table(f"{self.process} with {self.model}: {self.status}", main_figures(self))

@@ -30,15 +30,17 @@ def summary(report: Mapping[str, Any], answer: tuple[str, str], kept: str) -> st
 
     `answer` is a line's label and text, and `kept` names the journal and what to do next.
     """
-    rows = [
-        answer,
+    return "\n".join(row(*one) for one in (answer, *main_figures(report), ("journal", kept)))
+
+
+def main_figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Steps, votes, cost and certificate, each with its name: in the summary, and in the tables of notebooks."""
+    return [
         ("steps", steps_text(report)),
         ("votes", votes_text(report)),
         ("cost", cost_text(report["spend"], report["tokens"], report["model"])),
         ("certificate", certificate_text(report)),
-        ("journal", kept),
     ]
-    return "\n".join(row(*one) for one in rows)
 
 
 def answer_line(answer: Json, state: Json, chars: int | None = None) -> tuple[str, str]:
