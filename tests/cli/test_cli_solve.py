@@ -51,11 +51,12 @@ def test_a_product_is_solved_and_its_tree_shown(here, capsys):
     """The answer, and every problem with its own and the votes it had; the rest of a long tree is counted."""
     assert command_line(["solve", "46048 × 42098", *PRODUCTS, "--journal", "run.db", "--tree", "5"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith("46048 * 42098 = 1938528704   (6")
-    assert out[1].startswith("├─ 460 * 42098 = 19365080   (")
-    assert out[5] == "... and 44 more problems (--tree 49 shows all)"
-    assert out[7] == "answer       1938528704"
-    assert len(out) == 7 + 6
+    assert out[0] == "problem = answer   (votes on each of its steps)"
+    assert out[1].startswith("46048 * 42098 = 1938528704   (6")
+    assert out[2].startswith("├─ 460 * 42098 = 19365080   (")
+    assert out[6] == "... and 44 more problems (--tree 49 shows all)"
+    assert out[8] == "answer       1938528704"
+    assert len(out) == 8 + 6
     assert verify(here / "run.db").problem is None
 
 

@@ -47,7 +47,7 @@ from unerring.errors import InputError, Stopped
 @process_options
 @option("--samples", type=COUNT, default=2000, show_default=True, help="About how many samples to draw.")
 @option("--out", type=FILE, help="The file for the calibration; if it is there already, the pilot continues.")
-@option("--plots", type=FILE, help="Draw figures into this folder (takes the [plots] extra).")
+@option("--plots", type=FILE, help="Draw figures into this folder (needs the [plots] extra).")
 @option("--seed", type=SEED, default=0, show_default=True, help="Seed of the choice of steps and of their samples.")
 @option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples in flight at once.")
 @allow_host_option

@@ -111,7 +111,7 @@ def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> Non
 
 @click.command(cls=Command)
 @click.argument("file", type=FILE)
-@option("--html", type=FILE, help="Also write it as one HTML page with figures (takes the [plots] extra).")
+@option("--html", type=FILE, help="Also write it as one HTML page with figures (needs the [plots] extra).")
 @option("-v", "--verbose", is_flag=True, help="Also show doubtful steps: question, candidates, flagged samples.")
 @option("--full", is_flag=True, help="As -v, with no text shortened; also in --json and --html.")
 @require_option
@@ -163,7 +163,7 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
-    help="The form of a line.",
+    help="JSON lines, or CSV for spreadsheets.",
 )
 def export(file: Path, what: Exported, form: ExportForm) -> int:
     """Print the steps or samples of the journal FILE, one a line.
@@ -183,7 +183,7 @@ def export(file: Path, what: Exported, form: ExportForm) -> int:
 
 @click.command(cls=Command)
 @click.argument("file", type=FILE)
-@option("--dry-run", is_flag=True, help="Only compare: write nothing. This works for a running run, too.")
+@option("--dry-run", is_flag=True, help="Only compare: write nothing. Works also for a run in progress.")
 @judging_options
 @json_option
 def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json: bool) -> int:
@@ -252,9 +252,9 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring fork run.db --at 40 --out other.db --model openai/large@URL
     unerring resume other.db
 
-    The new run takes over the steps before N from the journal FILE, and its certificate counts them as no evidence.
+    The new run takes over the steps before N from the journal FILE; its certificate takes none of them as evidence.
     Settings that you do not give are those of that run. FILE is checked up to step N and not changed; its run may be
-    running.
+    in progress.
     """
     working_on(file)
     try:

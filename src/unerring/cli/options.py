@@ -373,7 +373,7 @@ judging_options = options(  # the command gets `process` and `trust`
     option(
         "--process",
         metavar="module:Class",
-        help="For a journal that you did not start on this machine: its process, if that is none that ships.",
+        help="For a journal that you did not start on this machine: its process, if that does not ship.",
     ),
     trust_option,
 )

@@ -69,7 +69,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring review run.db --model SPEC    draw them from another model
 
     The decision goes into the journal, and unerring resume FILE continues from there. The certificate of the run
-    counts such a step as no evidence, and says how many there are.
+    does not count such a step as evidence, and says how many there are.
     """
     working_on(file)
     if prices is not None and model is None:

@@ -33,10 +33,10 @@ def tree_of(journal: Path, report: Mapping[str, Any]) -> str:
 
 
 def tree_text(root: TreeNode, tallies: Mapping[int, str], most: int = 60) -> str:
-    """The tree in lines, the first `most` of them."""
-    lines = [*_lines(root, tallies, "", "")]
-    if len(lines) > most:
-        lines[most:] = [f"... and {len(lines) - most:,} more problems (--tree {len(lines)} shows all)"]
+    """The tree in lines: a heading, and the first `most` problems."""
+    lines = ["problem = answer   (votes on each of its steps)", *_lines(root, tallies, "", "")]
+    if (problems := len(lines) - 1) > most:
+        lines[most + 1 :] = [f"... and {problems - most:,} more problems (--tree {problems} shows all)"]
     return "\n".join(lines)
 
 

@@ -292,9 +292,9 @@ def _no_k_reason(assumed: Assumptions, job: PlannedJob) -> str:
         many = assumed.pathological.estimate * job.steps
         steps = f"{many:,.0f}" if many >= 10.0 else f"{many:.2g}"
         return (
-            f"{what}: on about {assumed.pathological.estimate:.2g} of the steps the most likely answer is wrong, some "
-            f"{steps} of this chain, and more votes only make these surely wrong. Let other models vote as well, "
-            "flag more, or add a check"
+            f"{what}: on a share of {assumed.pathological.estimate:.2g} of the steps (some {steps} of this chain) the "
+            "most likely answer is wrong, and more votes only make these surely wrong. Let other models vote as "
+            "well, flag more, or add a check"
         )
     if wrong / 2.0 <= job.error and assumed.pathological is not None:
         return (
@@ -307,6 +307,6 @@ def _no_k_reason(assumed: Assumptions, job: PlannedJob) -> str:
             "model, stricter red flags, or smaller steps"
         )
     return (
-        f"{what}: the pilot leaves it possible that wrong votes outnumber right ones on {wrong:.2g} of the "
-        f"steps, and {job.error:.2g} would be too many. {more}"
+        f"{what}: the pilot leaves it possible that wrong votes outnumber right ones on a share of {wrong:.2g} of the "
+        f"steps, and the target allows {job.error:.2g}. {more}"
     )

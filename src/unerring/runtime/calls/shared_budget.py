@@ -11,7 +11,7 @@ from unerring.core.journal.spend import Account, SpendLimits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BudgetMember:
-    """A running run that shares a budget.
+    """A run in progress that shares a budget.
 
     budget: the shared budget.
     key: as in `BudgetShare`.
