@@ -3,7 +3,7 @@
     python benchmarks/million.py [--folder million]
 
 The right answers are not used to decide, to guess or to stop: choices come from votes, guesses from a drafting model.
-The process is killed (SIGKILL) at set steps and the run resumed. Ctrl-C stops it in good order; the same command
+The process is killed (SIGKILL) at set steps and the run resumed. Ctrl-C stops it cleanly; the same command
 continues. The folder gets the journal and events.jsonl: sessions, kills, memory and pace, and the rate of the bare
 engine, measured before and after. `python benchmarks/record.py` makes the record's pages.
 """

@@ -277,8 +277,9 @@ def _stops(pace: dict[str, Any]) -> str:
         return ""
     return (
         f"\nOn its way the run stopped by itself: {'; '.join(pace['stops'])}. There one member is always wrong, one "
-        "always right, and one nearly always out of form, so that its few votes decide. The run was resumed with a "
-        "higher cap (`unerring resume million/journal.db --vote-cap 300`), since then the embedded model's own.\n"
+        "always right, and one nearly always gives malformed answers, so that its few votes decide. The run was "
+        "resumed with a higher cap (`unerring resume million/journal.db --vote-cap 300`), since then the embedded "
+        "model's own.\n"
     )
 
 

@@ -2,8 +2,8 @@
 
 For each number of disks, steps of the game are drawn at random (with replacement: small games have few) and each is
 asked of each member once, from its true state, at temperature 1 and without red flags. So a member's answers are
-independent trials, and the intervals are exact. An answer is right, out of form (what the strict parser flags), or in
-form and wrong.
+independent trials, and the intervals are exact. An answer is right, malformed (what the strict parser flags), or
+well-formed and wrong.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SEED = 0
 
 
 def counted(voter: Voter, asked: Sequence[tuple[Question, int]], paths: dict[int, GreedyAnswer]) -> tuple[int, int]:
-    """Of one member's samples: how many were out of form, and how many were in form and wrong."""
+    """Of one member's samples: how many were malformed, and how many were well-formed and wrong."""
     samples = voter.samples([(one, paths[one.number], slot) for one, slot in asked], SEED)
     choices = [one.choice("strict", voter.member, sample) for (one, _), sample in zip(asked, samples, strict=True)]
     malformed = sum(choice is None for choice in choices)

@@ -36,10 +36,10 @@ def disks(section: Section) -> Figure:
     top.legend(loc="upper left")
     rows = section["members"]["all"]
     places = [row["disks"] for row in rows]
-    out_of_form = [THOUSAND * row["malformed"] / row["errors"]["trials"] for row in rows]
+    malformed = [THOUSAND * row["malformed"] / row["errors"]["trials"] for row in rows]
     wrong = [THOUSAND * row["wrong_in_form"]["hits"] / row["errors"]["trials"] for row in rows]
-    bottom.bar(places, out_of_form, color=SKY, edgecolor="white", label="out of form: red-flagged")
-    bottom.bar(places, wrong, bottom=out_of_form, color=BLACK, hatch="//", edgecolor="white", label="in form, wrong")
+    bottom.bar(places, malformed, color=SKY, edgecolor="white", label="malformed: red-flagged")
+    bottom.bar(places, wrong, bottom=malformed, color=BLACK, hatch="//", edgecolor="white", label="well-formed, wrong")
     bottom.set_xticks(places)
     bottom.set_xlabel("disks")
     bottom.set_ylabel("all members,\nby kind")
@@ -131,7 +131,7 @@ def answers(section: Section) -> Figure:
     left.set_xticks(range(-4, 5))
     left.set_xlim(-4.6, 4.6)
     left.set_xlabel("tokens more than the right answer")
-    left.set_ylabel("share of answers that are\nwrong or out of form")
+    left.set_ylabel("share of answers that are\nwrong or malformed")
     for row in section["by_half_decade_of_logprob"]:
         point(right, 10 ** ((row["at"] + 0.5) / 2), row)
     right.set_xscale("log")

@@ -31,10 +31,11 @@ def disks(section: Section) -> Part:
         text=(
             f"Errors of single samples on random steps, {section['samples']:,} for each member and number of disks, "
             f"with exact 95 % intervals. The rate is not flat: up to {SMALL_GAMES} disks {all_few:.2f} of 1,000 "
-            f"answers are wrong or out of form, beyond that {all_many:.2f}; equal rates would differ so much with a "
+            f"answers are wrong or malformed, beyond that {all_many:.2f}; equal rates would differ so much with a "
             f"chance of {'less than one in a million' if flat < 1e-6 else small(flat)}. Nor does it climb steadily: "
-            f"it is worst, {1000 * worst['errors']['rate']:.2f}, at {worst['disks']} disks. Answers in form but "
-            f"wrong, which red flags do not see, go from {form_few:.2f} to {form_many:.2f} in 1,000."
+            f"it is worst, {1000 * worst['errors']['rate']:.2f}, at {worst['disks']} disks. Wrong "
+            f"answers in the right format, which red flags do not see, go from {form_few:.2f} to {form_many:.2f} in "
+            "1,000."
         ),
         paper="the error rate of a step is about flat as disks are added",
         verdict=differs if flat < SIGNIFICANT else AGREES,
@@ -119,9 +120,9 @@ def answers(section: Section) -> Part:
             f"the right one always has the same number of tokens. So {counted(others)} answers of another length are "
             "errors, by necessity, "
             f"and of that length {percent(right['errors']['rate'], 2)}; length says nothing of the "
-            f"{sum(row['wrong'] for row in by_length)} answers that are in form and wrong. What length is for a model "
-            "that thinks aloud, a sign of confusion, is here the probability it gives to its own answer: below a mean "
-            f"of -0.1, {counted([row for row in by_probability if row['at'] >= UNSURE])} are errors; above it, "
+            f"{sum(row['wrong'] for row in by_length)} answers that are well-formed and wrong. What length is for a "
+            "model that thinks aloud, a sign of confusion, is here the probability it gives to its own answer: below "
+            f"a mean of -0.1, {counted([row for row in by_probability if row['at'] >= UNSURE])} are errors; above it, "
             f"{counted([row for row in by_probability if row['at'] < UNSURE])}, the fewer the surer it is."
         ),
         paper="errors jump once a response passes about 700 tokens, so such responses are red-flagged",

@@ -186,7 +186,7 @@ class StepRefused(Stopped):
 
 
 class StepLimit(Stopped):
-    """The run did the steps it was asked for, or as many as its process says it has (`kind` is "beyond length")."""
+    """The run stopped after `max_steps` steps, or after as many as its process has (`kind` is "beyond length")."""
 
     kind = "step limit"
 

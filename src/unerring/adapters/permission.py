@@ -28,7 +28,7 @@ class Permission:
 
     journal: the journal that the specification comes from, where this user did not begin it; None where the user gave
         the specification.
-    hosts: host names, some with a port, that may receive a key all the same.
+    hosts: host names, some with a port, that may receive a key anyway.
     sends: whether requests are sent at all; a sampler that is only described sends no key.
     """
 

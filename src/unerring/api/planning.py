@@ -120,7 +120,7 @@ def planned_policy(
     try:
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:
-        raise NoKCanHelp(f"{error}. To run it all the same, give `k`") from None
+        raise NoKCanHelp(f"{error}. To run it anyway, give `k`") from None
     base = recommended_policy(model) or Policy()
     policy = replace(
         base,

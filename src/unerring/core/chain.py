@@ -40,7 +40,7 @@ class Subtask:
     shortlist: for questions with many good answers: after so many votes without a winner, the step's choice is
         `{"candidates": choices}`, all choices that had votes, so that the next step can have them judged.
     schema: the JSON schema of an answer that is one JSON object, sent to endpoints that can enforce it; `parse` judges
-        all the same.
+        in any case.
     nullable: whether null is an answer. Otherwise a `parse` that returns None stops the run: a return is missing.
     example: the example of the answer's form that the prompt shows, such as `'{"label": "the label"}'`: an answer that
         repeats it, or one of its texts, is flagged, so none of its texts may be a right answer.

@@ -37,7 +37,7 @@ class SystemClock:
 
 
 class StopRequest:
-    """A request to stop in good order: calls in flight are awaited, and their samples recorded.
+    """A request to stop cleanly: calls in flight are awaited, and their samples recorded.
 
     reason: why to stop; None until a stop is requested.
     abandons: whether a stop of the run no longer waits for the calls that this request concerns.

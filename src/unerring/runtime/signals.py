@@ -1,4 +1,4 @@
-"""Run work on an event loop of its own, and stop it in good order on Ctrl-C or SIGTERM."""
+"""Run work on an event loop of its own, and stop it cleanly on Ctrl-C or SIGTERM."""
 
 import asyncio
 import gc

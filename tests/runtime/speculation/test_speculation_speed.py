@@ -1,4 +1,4 @@
-"""How much faster asking ahead is, in virtual time: what right guesses gain, and that wrong ones cost next to nothing.
+"""How much faster asking ahead is, in virtual time: what right guesses gain, and that wrong ones cost almost nothing.
 
 Every figure is exact, the same on any machine: time passes only in the model.
 """
@@ -99,7 +99,7 @@ def test_votes_wrong_now_and_then_cost_little_of_it():
 
 @pytest.mark.parametrize("p", [1.0, 0.95])
 def test_guesses_that_are_always_wrong_cost_nothing(p):
-    """A guess that is never right costs no time and next to no sample: it is soon not listened to."""
+    """A guess that is never right costs no time and almost no sample: it is soon not listened to."""
     seconds, waste = timed(300, p, lambda step: True)
     assert seconds <= 1.02 * plain(300, p)
     assert waste <= 0.05

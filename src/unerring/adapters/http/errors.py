@@ -1,4 +1,4 @@
-"""Convert an error of a provider into a failure by its kind: from the status, the headers and the body. Pure.
+"""Convert an error of a provider into a failure by its kind: from the status, the headers and the body. No I/O.
 
 `RATE_LIMITED`, `OVERLOADED` and `TRANSIENT` mean that nothing was computed. A call that may have been computed, and so
 billed, is `UNKNOWN`.

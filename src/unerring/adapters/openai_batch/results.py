@@ -1,4 +1,4 @@
-"""Match the files of a batch that has ended with its requests: exactly one outcome for each request. Pure.
+"""Match the files of a batch that has ended with its requests: exactly one outcome for each request. No I/O.
 
 Nothing is assumed about the files: lines may come in any order, twice, never, cut short, or for requests that were not
 made.

@@ -18,7 +18,7 @@ def calibration_text(calibration: Calibration) -> str:
     steps = "from the start of the chain" if calibration.walked else "drawn at random"
     judge = {
         "truth": "the right answers, which the process knows",
-        "votes": "the winner by a wide margin, for want of right answers: errors that all votes share do not show",
+        "votes": "the winner by a wide margin, as right answers are unknown: errors that all votes share are not seen",
     }[calibration.judged_by]
     drawn = f"{calibration.samples:,} samples of {calibration.steps:,} steps {steps}"
     rows = [

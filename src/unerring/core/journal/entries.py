@@ -309,7 +309,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A session stopped in good order before the end of the run.
+    """A session stopped cleanly before the end of the run.
 
     kind: the kind of stop, such as `interrupted` or `budget`.
     reason: why it stopped, as a sentence.

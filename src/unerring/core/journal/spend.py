@@ -183,7 +183,7 @@ class Account:
     calls: calls that were sent.
     lost: calls whose outcome will never be known.
     given_up: those of them that were cancelled after a wrong guess.
-    seconds: how long sessions ran that ended in good order.
+    seconds: how long sessions ran that ended cleanly.
     multiples: by model, how many times its worst case is reserved; 1 where it is missing.
     overbilled: calls that were billed above their worst case, each of which raised a multiple.
     """
@@ -339,7 +339,7 @@ class Account:
         self._since = time
 
     def session_ended(self, time: float) -> None:
-        """The session ended in good order. The duration of a killed session is not known, and not counted."""
+        """The session ended cleanly. The duration of a killed session is not known, and not counted."""
         self.seconds = self.ran(time)
         self._since = None
 

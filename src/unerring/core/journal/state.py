@@ -175,7 +175,7 @@ class RunState:
         return None
 
     def _begin_or_end(self, entry: Opened | Resumed | Paused | Finished) -> None:
-        """A session began, or ended in good order; a killed one has no entry for its end."""
+        """A session began, or ended cleanly; a killed one has no entry for its end."""
         match entry:
             case Opened():
                 self._open(entry)

@@ -11,7 +11,7 @@ class Speedup:
 
     A chain without speculation waits for one call in each round of voting.
 
-    alone: that time, seconds: rounds times mean latency, summed over the sessions that ended in good order.
+    alone: that time, seconds: rounds times mean latency, summed over the sessions that ended cleanly.
     taken: the time that these sessions took, seconds.
     rounds: rounds of voting in the present session.
     """
@@ -26,7 +26,7 @@ class Speedup:
         self.rounds, self._since = 0, time
 
     def ended(self, entry: Paused | Finished) -> None:
-        """The session ended in good order."""
+        """The session ended cleanly."""
         if entry.latency is not None:
             self.alone += self.rounds * entry.latency
             self.taken += entry.time - self._since
