@@ -68,7 +68,8 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
         assert "unerring resume run.db --max-steps 100" in last
     told = json.loads(cli("report", "run.db", "--json").out)
     assert (told["steps"], told["stopped"]["kind"]) == (2, "beyond length")
-    assert "continue with: unerring verify run.db" in cli("report", "run.db").out
+    for command in ("report", "review"):
+        assert "continue with: unerring verify run.db" in cli(command, "run.db").out
     asked = cli("resume", "run.db", "--max-steps", "1")
     assert (asked.code, "stopped after 1 step, as --max-steps asks" in asked.err) == (3, True)
     assert "3, beyond the 2 that its process says" in cli("report", "run.db").out

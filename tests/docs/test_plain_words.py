@@ -14,6 +14,7 @@ BANNED = {  # patterns of words, each with what to write instead; a final s is a
     "comes? to": "reaches, is, totals",
     "fate": "outcome",
     "for good(?! voter)": "permanently",
+    "front door": "public functions, what users call",
     "go on|goes on|went on": "continue",
     "hangs? on": "depends on",
     "heard|hear": "received, counted",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from unerring.adapters.tables.jsonl import json_line, json_value
+from unerring.api.journals import history as reading
 from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.command import Command, option
@@ -16,12 +17,12 @@ from unerring.cli.exits import DONE, command_on, in_options, working_on
 from unerring.cli.option_values import FILE, Whole
 from unerring.cli.options import json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
-from unerring.cli.text.report import printable
+from unerring.cli.text.report import beyond_length, printable
 from unerring.core.reporting.summary import counted, row
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import parsed
 from unerring.core.voting.redflag import FLAGS_OF_TEXT
-from unerring.errors import InputError
+from unerring.errors import BEYOND_LENGTH, InputError
 
 MAX_SAMPLES = 40  # shown without --full
 VERBOSE_FIELDS = {"samples", "messages", "messages_now", "prompts_now"}  # left out of --json without -v
@@ -82,8 +83,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if as_json:
         click.echo(json_line(review_json(found, file, full or verbose)))
     elif found.parked is None:
-        then = f"; continue with: {command_on('resume', file)}" if found.status == "paused" else ""
-        click.echo(printable(f"{found.note}{then}"))
+        click.echo(printable(f"{found.note}{_advice(file) if found.status == 'paused' else ''}"))
     else:
         if found.note is not None:
             why = in_options(" ".join(found.note.split()))
@@ -92,6 +92,13 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
     return DONE
+
+
+def _advice(file: Path) -> str:
+    """How to continue a run that stopped and has no step to decide."""
+    resume = command_on("resume", file)
+    beyond = reading.report(file)["stopped"]["kind"] == BEYOND_LENGTH
+    return f"; continue with: {beyond_length(command_on('verify', file), resume) if beyond else resume}"
 
 
 def _given(answer: str) -> Any:
