@@ -16,7 +16,7 @@ from typing import TypeAlias
 from unerring.core.chain import Rehearsal
 from unerring.core.voting.sample import Settings
 from unerring.errors import InputError
-from unerring.processes.hanoi import rehearse
+from unerring.processes.hanoi import Hanoi
 
 TOKEN_CHARACTERS = 4
 
@@ -74,7 +74,7 @@ def compacted(prompt: str) -> str:
 def rehearsal(prompt: str) -> Rehearsal | None:
     """Right and wrong answers to a Towers of Hanoi prompt, whole or compact; None for any other prompt."""
     try:
-        return rehearse(compacted(prompt))
+        return Hanoi().rehearse(compacted(prompt))
     except (InputError, ValueError):
         return None
 

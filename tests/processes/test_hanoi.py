@@ -18,7 +18,6 @@ from unerring.processes.hanoi import (
     IllegalMove,
     Move,
     moved,
-    rehearse,
     strategy,
 )
 
@@ -316,7 +315,7 @@ def test_what_a_rehearsal_answers_can_be_rehearsed_on():
 def test_only_a_compact_prompt_can_be_rehearsed(prompt):
     """Other text is an error of input."""
     with pytest.raises(InputError, match="compact"):
-        rehearse(prompt)
+        Hanoi().rehearse(prompt)
 
 
 @each("pegs", [[[1, 2], [], []], [[2], [1, 3], []]])

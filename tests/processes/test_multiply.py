@@ -11,7 +11,7 @@ from unerring import run, verify
 from unerring.core.chain import Chain
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
-from unerring.processes.multiply import MAX_FACTOR_DIGITS, Multiply, compact_prompt, parse, rehearse
+from unerring.processes.multiply import MAX_FACTOR_DIGITS, Multiply, compact_prompt, parse
 
 FACTORS = st.integers(0, 10**30)
 DIGITS = st.integers(0, 9)
@@ -63,7 +63,7 @@ def test_the_referee_finds_any_wrong_step(a, b, data):
 @given(DIGITS, DIGITS, DIGITS, DIGITS)
 def test_rehearsed_answers_are_right_and_wrong_ones(x, y, so_far, carry):
     """The right answer parses to what arithmetic says, and no wrong one does."""
-    rehearsal = rehearse(compact_prompt(x, y, so_far, carry))
+    rehearsal = Multiply().rehearse(compact_prompt(x, y, so_far, carry))
     result = x * y + so_far + carry
     right = {"digit": result % 10, "carry": result // 10}
     assert parse(rehearsal.right) == right

@@ -20,7 +20,6 @@ from unerring.processes.sort import (
     numbers_in,
     order_in,
     parse,
-    rehearse,
 )
 
 NUMBERS = st.integers(-MAX_NUMBER, MAX_NUMBER) | st.integers(-3, 3)
@@ -71,7 +70,7 @@ def test_the_referee_finds_any_wrong_step(numbers, data):
 @given(NUMBERS, NUMBERS)
 def test_rehearsed_answers_are_right_and_wrong_ones(first, second):
     """The right answer is the smaller number; the wrong one is another choice, or flagged where both are equal."""
-    rehearsal = rehearse(compact_prompt(first, second))
+    rehearsal = Sort().rehearse(compact_prompt(first, second))
     assert parse(first, second, rehearsal.right) == min(first, second)
     (wrong,) = rehearsal.wrong
     if first == second:

@@ -12,8 +12,10 @@ np = pytest.importorskip("numpy")
 
 from tables import each  # noqa: E402
 from unerring.adapters.embedded.catalog import DIGITS  # noqa: E402
-from unerring.processes import multiply, multiply_roles, sort  # noqa: E402
-from unerring.processes.hanoi import MAX_DISKS, rehearse  # noqa: E402
+from unerring.processes.hanoi import MAX_DISKS, Hanoi  # noqa: E402
+from unerring.processes.multiply import Multiply  # noqa: E402
+from unerring.processes.multiply_roles import MultiplyRoles  # noqa: E402
+from unerring.processes.sort import Sort  # noqa: E402
 
 TRAINING = Path(__file__).parents[2] / "training"
 
@@ -50,7 +52,7 @@ def texts(data: ModuleType, disks: int, first_step: bool = False, size: int = 40
 def test_every_example_is_answered_by_the_rule(data: ModuleType, disks: int) -> None:
     """The answer trained on is the right answer of the process to the same prompt, for every number of disks."""
     for prompt, answer in texts(data, disks):
-        assert rehearse(prompt).right == answer
+        assert Hanoi().rehearse(prompt).right == answer
 
 
 @each("disks", range(1, MAX_DISKS + 1))
@@ -58,7 +60,7 @@ def test_first_steps_are_answered_by_the_rule(data: ModuleType, disks: int) -> N
     """So is a first step, which has no previous move; for one disk it is the only step there is."""
     for prompt, answer in texts(data, disks, first_step=True):
         assert " last = none " in prompt
-        assert rehearse(prompt).right == answer
+        assert Hanoi().rehearse(prompt).right == answer
 
 
 def test_both_directions_and_both_kinds_of_move_occur(data: ModuleType) -> None:
@@ -89,10 +91,10 @@ def digit_texts(digits: ModuleType, batch: Any) -> list[tuple[str, str]]:
     return found
 
 
-def process_of(prompt: str) -> ModuleType:
+def process_of(prompt: str) -> type[Multiply | MultiplyRoles | Sort]:
     if " or " in prompt:
-        return sort
-    return multiply if " + " in prompt else multiply_roles
+        return Sort
+    return Multiply if " + " in prompt else MultiplyRoles
 
 
 def test_every_example_of_digits_is_answered_by_arithmetic(digits: ModuleType) -> None:
@@ -102,12 +104,12 @@ def test_every_example_of_digits_is_answered_by_arithmetic(digits: ModuleType) -
     for step in range(0, 80, 2):
         for batch in digits.batches_at(rng, 32, step, 40):
             for prompt, answer in digit_texts(digits, batch):
-                assert process_of(prompt).rehearse(prompt).right == answer
+                assert process_of(prompt)().rehearse(prompt).right == answer
                 assert DIGITS.reads.fullmatch(prompt)
                 seen.add((process_of(prompt), len(prompt)))
     # every length of a factor and every width of a number occurs
-    assert {length for process, length in seen if process is multiply_roles} >= set(range(8, 27))
-    assert {length for process, length in seen if process is sort} == {7 + 2 * width for width in range(1, 7)}
+    assert {length for process, length in seen if process is MultiplyRoles} >= set(range(8, 27))
+    assert {length for process, length in seen if process is Sort} == {7 + 2 * width for width in range(1, 7)}
 
 
 def test_numbers_to_be_compared_are_often_alike(digits: ModuleType) -> None:

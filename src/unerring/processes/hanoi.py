@@ -132,8 +132,29 @@ class Hanoi(Chain[JsonObject, JsonObject]):
         return None
 
     def rehearse(self, prompt: str) -> Rehearsal:
-        """Right and wrong answers to one of this chain's prompts, for the noise sampler."""
-        return rehearse(prompt)
+        """The right answer to a compact prompt, and wrong ones: another move, a miscopied state, or both."""
+        asked = _ASKED.match(prompt)
+        if asked is None:
+            raise InputError("this is not a compact Towers of Hanoi prompt")
+        last = None if asked["last"] == "none" else _integers(asked["last"][1:-1], "the last move")
+        pegs = [_integers(peg, "the state") for peg in re.findall(r"\[([^\[\]]*)\]", asked["pegs"][1:-1])]
+        turn = 1 if asked["turn"] == "clockwise" else -1
+        try:
+            move = strategy(last, pegs, turn)
+        except IllegalMove:  # a run that went wrong may reach one tower, where only disk 1 can move
+            move = strategy(None, pegs, turn)
+        after = moved(pegs, move)
+        wrong = []
+        for source in range(3):
+            for target in range(3):
+                if pegs[source] and (source, target) != move[1:]:
+                    try:
+                        other = Move(pegs[source][-1], source, target)
+                        wrong.append(answer(other, moved(pegs, other)))
+                    except IllegalMove:
+                        continue
+        wrong.append(answer(move, [after[2], after[0], after[1]]))
+        return Rehearsal(right=answer(move, after), wrong=tuple(wrong))
 
 
 def _state(last: Json, pegs: Any) -> JsonObject:
@@ -284,32 +305,6 @@ PARSERS = {"strict": parse_strict, "repairing": parse_repairing}
 _ASKED = re.compile(
     r"^(?P<turn>clockwise|counterclockwise) last = (?P<last>none|\[.*?\]) state = (?P<pegs>\[\[.*\]\])\s*$"
 )
-
-
-def rehearse(prompt: str) -> Rehearsal:
-    """The right answer to a compact prompt, and wrong ones of three kinds: another move, a miscopied state, both."""
-    asked = _ASKED.match(prompt)
-    if asked is None:
-        raise InputError("this is not a compact Towers of Hanoi prompt")
-    last = None if asked["last"] == "none" else _integers(asked["last"][1:-1], "the last move")
-    pegs = [_integers(peg, "the state") for peg in re.findall(r"\[([^\[\]]*)\]", asked["pegs"][1:-1])]
-    turn = 1 if asked["turn"] == "clockwise" else -1
-    try:
-        move = strategy(last, pegs, turn)
-    except IllegalMove:  # a run that went wrong may reach one tower, where only disk 1 can move
-        move = strategy(None, pegs, turn)
-    after = moved(pegs, move)
-    wrong = []
-    for source in range(3):
-        for target in range(3):
-            if pegs[source] and (source, target) != move[1:]:
-                try:
-                    other = Move(pegs[source][-1], source, target)
-                    wrong.append(answer(other, moved(pegs, other)))
-                except IllegalMove:
-                    continue
-    wrong.append(answer(move, [after[2], after[0], after[1]]))
-    return Rehearsal(right=answer(move, after), wrong=tuple(wrong))
 
 
 def answer(move: Move, pegs: Pegs) -> str:

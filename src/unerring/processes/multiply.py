@@ -94,8 +94,16 @@ class Multiply(Chain[JsonObject, JsonObject]):
         return None
 
     def rehearse(self, prompt: str) -> Rehearsal:
-        """Right and wrong answers to one of this chain's compact prompts, for the noise sampler."""
-        return rehearse(prompt)
+        """The right answer, and wrong ones: the carry forgotten, one off, and both digits swapped."""
+        asked = _ASKED.match(prompt)
+        if asked is None:
+            raise InputError("this is not a compact prompt of a long multiplication")
+        x, y, so_far, carry = map(int, asked.groups())
+        before = x * y, x * y + so_far
+        right = before[1] + carry
+        slips = [before[1], before[0] + carry, right + 1, right - 1, right % 10 * 10 + right // 10]
+        wrong = dict.fromkeys(slip for slip in slips if slip != right and 0 <= slip <= 99)
+        return Rehearsal(_answer(right, *before), tuple(_answer(slip, *before) for slip in wrong))
 
     def _numbers(self, state: JsonObject) -> tuple[int, int, int, int]:
         """A digit of each factor, the digit of the sum at their place, and the carry."""
@@ -146,19 +154,6 @@ def parse(text: str) -> Json:
 
 
 _ASKED = re.compile(r"^([0-9]) \* ([0-9]) \+ ([0-9]) \+ ([0-9])\s*$")
-
-
-def rehearse(prompt: str) -> Rehearsal:
-    """The right answer, and wrong ones: the carry forgotten, one off, and both digits swapped."""
-    asked = _ASKED.match(prompt)
-    if asked is None:
-        raise InputError("this is not a compact prompt of a long multiplication")
-    x, y, so_far, carry = map(int, asked.groups())
-    before = x * y, x * y + so_far
-    right = before[1] + carry
-    slips = [before[1], before[0] + carry, right + 1, right - 1, right % 10 * 10 + right // 10]
-    wrong = dict.fromkeys(slip for slip in slips if slip != right and 0 <= slip <= 99)
-    return Rehearsal(_answer(right, *before), tuple(_answer(slip, *before) for slip in wrong))
 
 
 def _answer(result: int, *before: int) -> str:

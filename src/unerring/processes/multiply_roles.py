@@ -4,6 +4,7 @@ Models are asked to split and to solve. A function shifts and adds the answers, 
 """
 
 import re
+from functools import partial
 
 from unerring.core.chain import Rehearsal, Subtask
 from unerring.core.tree import ComposedAnswer
@@ -46,11 +47,8 @@ class MultiplyRoles:
     embedded = "embedded/digits"
 
     def split(self, problem: str) -> Subtask:
-        longer, other = _longer_first(problem)
-
-        def parse(text: str) -> Json:
-            return parse_split(text, longer, other)
-
+        longer, other = sorted(_factors(problem), key=len, reverse=True)  # as written where they are equally long
+        parse = partial(parse_split, longer=longer, other=other)
         return Subtask(split_prompt(problem, longer), parse, f"split {longer}\n")
 
     def solve(self, problem: str, before: Json) -> Subtask:
@@ -68,8 +66,19 @@ class MultiplyRoles:
         raise AssertionError("a product has one answer, and any cut will do: nothing is judged")
 
     def rehearse(self, prompt: str) -> Rehearsal:
-        """Right and wrong answers to a compact prompt, for the noise sampler."""
-        return rehearse(prompt)
+        """A right answer, and wrong ones: cut elsewhere or not at all, or a product that is one factor off."""
+        asked = _ASKED.match(prompt)
+        if asked is None:
+            raise InputError("this is not a compact prompt of a multiplication by parts")
+        longer, first, second = asked.groups()
+        if longer is None:
+            product = int(first) * int(second)
+            slips = {product + int(second), max(0, product - int(first)), (product + 1) % 100} - {product}
+            return Rehearsal(f"product = {product}", tuple(f"product = {slip}" for slip in sorted(slips)))
+        if len(longer) == 1:
+            return Rehearsal("small", (_pieces(longer, "0"),))
+        at = len(longer) - len(longer) // 2
+        return Rehearsal(_pieces(longer[:at], longer[at:]), (_pieces(longer[: at - 1] or "0", longer[at:]), "small"))
 
     def right(self, problem: str) -> Json:
         """The product, by arithmetic."""
@@ -80,11 +89,6 @@ class MultiplyRoles:
 def _factors(problem: str) -> tuple[str, str]:
     first, _, second = problem.partition(" * ")
     return first, second
-
-
-def _longer_first(problem: str) -> tuple[str, str]:
-    first, second = _factors(problem)
-    return (first, second) if len(first) >= len(second) else (second, first)
 
 
 def split_prompt(problem: str, longer: str) -> str:
@@ -127,22 +131,6 @@ def parse_product(text: str) -> Json:
 
 
 _ASKED = re.compile(r"^split ([0-9]+)\s*$|^([0-9]) \* ([0-9])\s*$")
-
-
-def rehearse(prompt: str) -> Rehearsal:
-    """A right answer, and wrong ones: cut elsewhere or not at all, or a product that is one factor off."""
-    asked = _ASKED.match(prompt)
-    if asked is None:
-        raise InputError("this is not a compact prompt of a multiplication by parts")
-    longer, first, second = asked.groups()
-    if longer is None:
-        product = int(first) * int(second)
-        slips = {product + int(second), max(0, product - int(first)), (product + 1) % 100} - {product}
-        return Rehearsal(f"product = {product}", tuple(f"product = {slip}" for slip in sorted(slips)))
-    if len(longer) == 1:
-        return Rehearsal("small", (_pieces(longer, "0"),))
-    at = len(longer) - len(longer) // 2
-    return Rehearsal(_pieces(longer[:at], longer[at:]), (_pieces(longer[: at - 1] or "0", longer[at:]), "small"))
 
 
 def _pieces(high: str, low: str) -> str:

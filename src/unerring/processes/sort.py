@@ -157,8 +157,17 @@ class Sort(Chain[JsonObject, int]):
         return None
 
     def rehearse(self, prompt: str) -> Rehearsal:
-        """A right and a wrong answer to one of this chain's compact prompts, for the noise sampler."""
-        return rehearse(prompt)
+        """The smaller number, and as wrong answers the other one or a number that was not asked about."""
+        asked = _ASKED.match(prompt)
+        if asked is None:
+            raise InputError("this is not a compact prompt of a sort")
+        first, second = map(int, asked.groups())
+        least, most = min(first, second), max(first, second)
+
+        def answer(number: int) -> str:
+            return f"smaller = {_aligned(number, len(asked[1]))}"
+
+        return Rehearsal(answer(least), (answer(most if most > least else least + 1),))
 
 
 def _heads(state: JsonObject) -> tuple[int, int]:
@@ -203,17 +212,3 @@ def parse(first: int, second: int, text: str) -> Json:
 
 
 _ASKED = re.compile(r"^([+-][0-9]+) or ([+-][0-9]+)\s*$")
-
-
-def rehearse(prompt: str) -> Rehearsal:
-    """The smaller number, and as wrong answers the other one or a number that was not asked about."""
-    asked = _ASKED.match(prompt)
-    if asked is None:
-        raise InputError("this is not a compact prompt of a sort")
-    first, second = map(int, asked.groups())
-    least, most = min(first, second), max(first, second)
-
-    def answer(number: int) -> str:
-        return f"smaller = {_aligned(number, len(asked[1]))}"
-
-    return Rehearsal(answer(least), (answer(most if most > least else least + 1),))
