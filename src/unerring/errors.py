@@ -151,7 +151,10 @@ class Stopped(UnerringError):
 
     kind = "stopped"
     journal: str | None = None
-    larger: tuple[str, float] | None = None
+
+    def __init__(self, message: str, *, larger: tuple[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.larger = larger
 
 
 class StepUndecided(Stopped):

@@ -11,7 +11,7 @@ import unerring
 from chain_runs import Words
 from pilots import Places, counted, one_line, piloted
 from unerring import Hanoi, ProviderBusy, ProviderDown, Sample, Usage
-from unerring.api._pilot_journal import _DiscardedJournal
+from unerring.adapters.memory import MemoryJournal
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate
 from unerring.api.calibration_files import read_calibration
 from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
@@ -254,7 +254,7 @@ def test_a_calibration_whose_journal_fails_at_once_leaves_its_shared_budget(monk
     def full(self, entry):
         raise JournalError("disk full")
 
-    monkeypatch.setattr(_DiscardedJournal, "append", full)
+    monkeypatch.setattr(MemoryJournal, "append", full)
     budget, clock = unerring.Budget(hours=10), FakeClock()
     with pytest.raises(JournalError, match="disk full"):
         piloted(Places(6), Says(lambda *_: "a"), 6, clock=clock, budget=budget)

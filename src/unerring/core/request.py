@@ -61,7 +61,8 @@ class Request:
         _require_extra(self.extra)
         for name in ("nonce", "echo"):
             require_flag(name, getattr(self, name), optional=True)
-        object.__setattr__(self, "question_text", self._question_text())  # needed at every step
+        kept = {name: value for name, value in self.to_json().items() if name not in {"nonce", "echo"}}
+        object.__setattr__(self, "question_text", canonical(kept) if kept else "")  # needed at every step
 
     def applied_to(self, policy: Policy) -> Policy:
         """The policy with these temperatures and this output limit, where they are given."""
@@ -115,11 +116,6 @@ class Request:
         call's first sample, so that each call of any session has its own.
         """
         return echo_token(f"{session!r}:{at}:{drawn.sample_seed()}") if self.echo else None
-
-    def _question_text(self) -> str:
-        if self.is_plain:
-            return ""
-        return canonical({name: value for name, value in self.to_json().items() if name not in {"nonce", "echo"}})
 
     def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
         """`drawn`, merged with the question's and the run's request settings."""

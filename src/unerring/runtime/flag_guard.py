@@ -50,9 +50,8 @@ class FlagGuard:
     def _require_votes(self, voters: int) -> None:
         watch, limit = self._watch, self._ledger.state.policy.flags.max_output_tokens
         if watch.all_flagged(voters):
-            error = SamplesFlagged(f"{watch.sentence()}: {explanation_of(watch.latest(), limit)}")
-            error.larger = "flagged", 1.0
-            raise error
+            said = f"{watch.sentence()}: {explanation_of(watch.latest(), limit)}"
+            raise SamplesFlagged(said, larger=("flagged", 1.0))
         if (name := watch.silent_voter()) is not None:
             line = watch.sentence_about(name)
             log.warning("%s", line)

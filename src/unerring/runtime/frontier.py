@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Committed, Finished, Paused, Shortlisted
@@ -14,10 +15,12 @@ from unerring.core.voting.flag_limit import FlaggedSample, explanation_of
 from unerring.core.voting.race import LogOdds, Undecided, Won
 from unerring.core.voting.redflag import FLAGS_OF_TEXT
 from unerring.core.voting.step import OpenStep
-from unerring.errors import BEYOND_LENGTH, Interrupted, StepLimit, StepUndecided, Stopped
+from unerring.errors import BEYOND_LENGTH, Interrupted, JournalError, StepLimit, StepUndecided, Stopped
+from unerring.runtime.calls.failure_notices import name_last_failure
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
 from unerring.runtime.question import Question, question_of
+from unerring.runtime.sampling import Sampling
 
 MAX_UNCHANGED_STEPS = 100  # in a row that leave the state as it was, before a warning
 
@@ -115,15 +118,23 @@ class Frontier:
         """Record that the chain is at its end."""
         self._ledger.record(Finished(self.run_state.committed, self.config.clock.time(), latency))
 
-    def pause(self, error: BaseException, latency: float | None) -> None:
-        """Record why the run stops."""
-        if self.run_state.finished is not None:
-            return
-        self._ledger.record(paused_by(error, self.config.clock.time(), latency))
+
+@asynccontextmanager
+async def pausing(ledger: Ledger, config: RunConfig, sampling: Sampling) -> AsyncIterator[None]:
+    """Record why a session stops where an error ends it, and pass the error on once the journal is durable."""
+    try:
+        yield
+    except JournalError:
+        raise
+    except BaseException as error:
+        name_last_failure(error, config.stop)
+        if ledger.state.finished is None:
+            ledger.record(_paused_by(error, config.clock.time(), sampling.latency))
+        await ledger.journal.commit()
+        raise
 
 
-def paused_by(error: BaseException, time: float, latency: float | None) -> Paused:
-    """The `Paused` entry of a session that an error ended."""
+def _paused_by(error: BaseException, time: float, latency: float | None) -> Paused:
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return Paused(Interrupted.kind, "cancelled", time, latency)
     if isinstance(error, Stopped):

@@ -22,12 +22,11 @@ from unerring.core.planning.calibration import REPEAT_VOTES, Calibration, PilotS
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
-from unerring.errors import InputError, Interrupted, JournalError, StepUndecided
-from unerring.runtime.calls.failure_notices import name_last_failure
+from unerring.errors import InputError, Interrupted, StepUndecided
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.calls.retry import failure_of, raise_first, wait_for_all
 from unerring.runtime.config import RunConfig, Speculation, StopRequest
-from unerring.runtime.frontier import paused_by
+from unerring.runtime.frontier import pausing
 from unerring.runtime.protocols import Sampler
 from unerring.runtime.question import Question, question_of
 from unerring.runtime.sampling import Sampling
@@ -85,20 +84,13 @@ class Pilot:
         early, with all samples in the journal.
         """
         ledger, clock = self._ledger, self._config.clock
-        try:
+        async with pausing(ledger, self._config, self._sampling):
             if not self._enough:
                 self._chain.require_step(self._chain.start())
             first = None if self._enough else self._chain.subtask(self._chain.start(), 0)
             if first is not None:
                 await self._sampling.probe_endpoints(first)
             await (self._walk(on_step) if self._calibration.walked else self._enter(on_step))
-        except JournalError:
-            raise
-        except BaseException as error:
-            name_last_failure(error, self._config.stop)
-            ledger.record(paused_by(error, clock.time(), self._sampling.latency))
-            await ledger.journal.commit()
-            raise
         why = self._config.stop.reason or "all samples that were asked for are there"
         ledger.record(Paused("pilot", why, clock.time(), self._sampling.latency))
         await ledger.journal.commit()

@@ -9,11 +9,10 @@ from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Continue, Undecided, Won
-from unerring.errors import Interrupted, JournalError
-from unerring.runtime.calls.failure_notices import name_last_failure
+from unerring.errors import Interrupted
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
-from unerring.runtime.frontier import Frontier, undecided_error
+from unerring.runtime.frontier import Frontier, pausing, undecided_error
 from unerring.runtime.protocols import Journal, Sampler
 from unerring.runtime.question import Question
 from unerring.runtime.sampling import Sampling
@@ -35,7 +34,7 @@ async def run_chain(
     try:
         frontier = Frontier(chain, ledger, at, config)
         sampling = Sampling(sampler, ledger, config)
-        try:
+        async with pausing(ledger, config, sampling):
             sampling.require_weighed(voter.name for voter in run_state.voters.values())
             first = chain.subtask(at, run_state.committed)
             if first is not None:
@@ -47,13 +46,6 @@ async def run_chain(
                 await Lookahead(frontier, sampling, config.speculation, guesses).run()
             frontier.finish(sampling.latency)
             await journal.commit()
-        except JournalError:
-            raise
-        except BaseException as error:
-            name_last_failure(error, config.stop)
-            frontier.pause(error, sampling.latency)
-            await journal.commit()
-            raise
         return frontier.at
     finally:
         ledger.close()

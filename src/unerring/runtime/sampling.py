@@ -191,14 +191,13 @@ class Sampling:
                 "every answer repeat a token of its own request (`echo`)"
             )
         if copies.too_many:
-            error = VotesCopied(
+            share = -(-200 * copies.copies // copies.samples) / 100
+            raise VotesCopied(
                 f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
                 f"of them of {copies.worst_voter}: there is a cache in between. They did not vote. Turn it off, "
-                "bypass it, make every request different (`nonce`), or allow a larger share (`copies`)"
+                "bypass it, make every request different (`nonce`), or allow a larger share (`copies`)",
+                larger=("copies", min(1.0, max(share, 2 * self._config.guards.copies))),
             )
-            share = -(-200 * copies.copies // copies.samples) / 100
-            error.larger = "copies", min(1.0, max(share, 2 * self._config.guards.copies))
-            raise error
 
     def require_weighed(self, voters: Iterable[str]) -> None:
         """Raise `InputError` where votes are weighed and a voter was never measured: its votes weigh nothing."""

@@ -32,9 +32,9 @@ def run_stoppable(start: Callable[[StopRequest], Awaitable[T]], grace: float = G
     Calls in flight at the first signal are awaited for at most `grace` seconds, and then cancelled. Code that blocks
     the event loop or ignores its cancellation is interrupted by an exception a second later.
     """
-    if _loop_runs_already():
+    with suppress(RuntimeError):  # no event loop is running
+        asyncio.get_running_loop()
         raise InputError("an event loop is running already: await unerring.arun, aresume or acalibrate instead")
-
     force = _ForcedEnd()
 
     async def main() -> T:
@@ -163,14 +163,6 @@ class _CollectorThresholds:
 
 
 _THRESHOLDS = _CollectorThresholds()
-
-
-def _loop_runs_already() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 @contextmanager

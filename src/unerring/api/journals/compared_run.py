@@ -6,7 +6,7 @@ from pathlib import Path
 from unerring.api.journals.replayer import ReplayedRun
 from unerring.core.chain import Subtask
 from unerring.core.checked_chain import CheckedChain, GivenChain
-from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.decided_step import DecidedStep, texts_of
 from unerring.core.journal.digests import (
     differences,
     identity_differences,
@@ -107,7 +107,7 @@ class ComparedRun(ReplayedRun):
         winner = decided.winner
         if winner is None:
             return
-        text = decided.text_of(winner) or ""
+        text = texts_of(decided.replies)[winner]
         try:
             if choice_of(text, subtask, self.at, decided.step, self.chain.check) != decided.choice:
                 self.changes.append(

@@ -23,9 +23,8 @@ from unerring.core.certificate.fit import (
     fit_error_model,
     poisson_quantile,
     pooled_evidence,
-    single_voter_pattern,
 )
-from unerring.core.certificate.vote_patterns import Pattern, PatternExample, VotePatterns, cast_votes
+from unerring.core.certificate.vote_patterns import Pattern, PatternExample, VotePatterns, cast_votes, pooled
 from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.voting.canonical import Json
 
@@ -117,7 +116,7 @@ def _by_votes(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Any]:
         return _from_plan(steps, run, alarms)
     shares = patterns.shares()
     estimate, together = _estimate(steps, shares)
-    chances = {pattern: estimate.chances[single_voter_pattern(pattern) if together else pattern] for pattern in steps}
+    chances = {pattern: estimate.chances[pooled(pattern, 0) if together else pattern] for pattern in steps}
     low, high = estimate.interval()
     total = sum(steps.values())
     if together:

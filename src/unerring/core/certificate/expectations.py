@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from unerring.core.voting.canonical import Json
 
@@ -48,9 +47,7 @@ def _ascending(values: Json, count: int) -> list[float] | None:
     """A list of `count` probabilities in ascending order; None for anything else."""
     if not isinstance(values, list) or len(values) != count:
         return None
-    numbers = [float(value) for value in values if _is_probability(value)]
+    numbers = [
+        float(one) for one in values if isinstance(one, int | float) and type(one) is not bool and 0 <= one <= 1
+    ]
     return numbers if len(numbers) == count and numbers == sorted(numbers) else None
-
-
-def _is_probability(value: Json) -> TypeGuard[float]:
-    return type(value) in {int, float} and 0 <= value <= 1  # type: ignore[operator]

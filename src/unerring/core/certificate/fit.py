@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from math import exp, inf, lgamma, log, sqrt
 
 from unerring.core.certificate.error_model import ErrorModel, PatternEvidence, WrongStepOutlook
-from unerring.core.certificate.vote_patterns import Pattern, VoterTally, cast_votes
+from unerring.core.certificate.vote_patterns import Pattern, pooled
+from unerring.core.planning.intervals import bisect
 
 REGION_NATS = 3.0  # below the greatest log-likelihood: the region of the interval
 AVERAGED_NATS = 6.0  # below it, parameters are left out of the average
@@ -84,16 +85,11 @@ def pooled_evidence(patterns: Mapping[Pattern, int], shares: Mapping[int, tuple[
     """The same votes as those of a single voter, number 0, as if a step were equally hard for all."""
     steps: dict[Pattern, int] = {}
     for pattern, count in patterns.items():
-        one = single_voter_pattern(pattern)
+        one = pooled(pattern, 0)
         steps[one] = steps.get(one, 0) + count
     return PatternEvidence(
         steps, {0: (sum(lost for lost, _ in shares.values()), sum(votes for _, votes in shares.values()))}
     )
-
-
-def single_voter_pattern(pattern: Pattern) -> Pattern:
-    """A step's votes as those of a single voter, number 0."""
-    return (VoterTally(0, *cast_votes(pattern)),)
 
 
 def _averaged(evidence: PatternEvidence, weighed: Iterable[tuple[float, ErrorModel]]) -> FittedErrorModel:
@@ -201,13 +197,7 @@ class _Search:
             inside = spot
         if inside == end:
             return end
-        for _ in range(5):
-            middle = (inside + outside) / 2.0
-            if above(self._profile(middle)) > 0.0:
-                inside = middle
-            else:
-                outside = middle
-        return inside
+        return bisect(lambda spot: above(self._profile(spot)) <= 0.0, inside, outside, 5)[0]
 
     def _inside(self, spot: float) -> float:
         return min(self._highest, max(self._lowest, spot))
@@ -250,13 +240,11 @@ class _Search:
         inside, outside = 0.0, min(60.0, place.width * sqrt(2.0 * max(0.0, place.height - floor)))
         while self._height(place.shift + sign * outside, place.repeat) > floor and outside < 60.0:
             inside, outside = outside, outside * 1.5 + 1e-3
-        for _ in range(4):
-            middle = (inside + outside) / 2.0
-            if self._height(place.shift + sign * middle, place.repeat) > floor:
-                inside = middle
-            else:
-                outside = middle
-        return place.shift + sign * outside
+
+        def below(offset: float) -> bool:
+            return self._height(place.shift + sign * offset, place.repeat) <= floor
+
+        return place.shift + sign * bisect(below, inside, outside, 4)[1]
 
 
 def poisson_quantile(mean: float, share: float) -> int:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from heapq import heappush, heappushpop
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unerring.core.journal.decided_step import DecidedStep
 
@@ -98,10 +98,7 @@ class VotePatterns:
             return
         margin = margin_of(pattern_of(decided))
         example = PatternExample(decided.rounds, decided.flags, decided.step, margin, decided.tally)
-        if len(kept) < MAX_EXAMPLES:
-            heappush(kept, example)
-        else:
-            heappushpop(kept, example)
+        keep_largest(kept, example, MAX_EXAMPLES)
 
     def counted(self) -> dict[Pattern, int]:
         """Every pattern and the number of its steps."""
@@ -137,6 +134,11 @@ class VotePatterns:
         return sum(self._pooled.values())
 
 
+def keep_largest(kept: list[Any], one: Any, most: int) -> None:
+    """Keep an item in a heap of at most `most` items, in place of the smallest one where the heap is full."""
+    (heappush if len(kept) < most else heappushpop)(kept, one)
+
+
 def pattern_of(decided: DecidedStep) -> Pattern:
     """How the votes of a step fell, by voter. Of equal runners-up, the one that had a vote first counts."""
     votes, winner = decided.cast, decided.winner
@@ -158,9 +160,9 @@ def cast_votes(pattern: Pattern) -> tuple[int, int, int]:
     return sum(part.won for part in pattern), sum(part.second for part in pattern), sum(part.other for part in pattern)
 
 
-def pooled(pattern: Pattern) -> Pattern:
+def pooled(pattern: Pattern, voter: int = ALL_VOTERS) -> Pattern:
     """The same votes as if one voter had cast them all."""
-    return (VoterTally(ALL_VOTERS, *cast_votes(pattern)),)
+    return (VoterTally(voter, *cast_votes(pattern)),)
 
 
 def margin_of(pattern: Pattern) -> int:

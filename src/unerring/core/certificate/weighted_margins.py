@@ -20,11 +20,10 @@ often enough, with margins like any other's. Of as many steps as the pilot sampl
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from heapq import heappush, heappushpop
 from math import ceil, exp, log, log1p
 
 from unerring.core.certificate.error_model import WrongStepOutlook
-from unerring.core.certificate.vote_patterns import MAX_EXAMPLES, PatternExample, margin_of, pattern_of
+from unerring.core.certificate.vote_patterns import MAX_EXAMPLES, PatternExample, keep_largest, margin_of, pattern_of
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.voting.odds import loss_probability_of
 
@@ -57,20 +56,14 @@ class WeightedMargins:
             self.rest += chance
         else:
             self.doubt += log1p(exp(-lead))  # -ln(1 - chance)
-        self._count_first_vote(decided)
+        for vote in decided.cast[:1]:
+            lost, count = self.first.get(vote.voter, (0, 0))
+            self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1
         if len(self._least) == MAX_EXAMPLES and chance <= self._least[0][0]:
             return
         margin = margin_of(pattern_of(decided))
         one = chance, -decided.step, PatternExample(decided.rounds, decided.flags, decided.step, margin, decided.tally)
-        if len(self._least) < MAX_EXAMPLES:
-            heappush(self._least, one)
-        else:
-            heappushpop(self._least, one)
-
-    def _count_first_vote(self, decided: DecidedStep) -> None:
-        for vote in decided.cast[:1]:
-            lost, count = self.first.get(vote.voter, (0, 0))
-            self.first[vote.voter] = lost + (vote.candidate != decided.winner), count + 1
+        keep_largest(self._least, one, MAX_EXAMPLES)
 
     def nearest(self) -> Iterable[tuple[float, PatternExample]]:
         """The steps with the smallest margins, each with its probability to be wrong."""

@@ -61,12 +61,6 @@ class DecidedStep(NamedTuple):
         """The number of the first sample that voted for the committed choice; None if there is none."""
         return next((reply.slot for reply in self.replies if reply.choice == self.choice), None)
 
-    def text_of(self, slot: int) -> str | None:
-        """The text of a sample; None where a forged journal has no such sample."""
-        texts = {reply.slot: reply.text for reply in self.replies}
-        text = texts.get(slot)
-        return text if not isinstance(text, int) else str(texts.get(text))
-
     @property
     def votes_for(self) -> int:
         """Number of votes for the committed choice."""

@@ -25,6 +25,11 @@ def in_dollars(money: int) -> float:
     return money / PICODOLLARS_PER_DOLLAR
 
 
+def known_dollars(money: int | None) -> float | None:
+    """Convert picodollars to dollars; None where the amount is not known."""
+    return None if money is None else in_dollars(money)
+
+
 def dollars_text(money: int | float) -> str:
     """Dollars as text: with cents from one dollar up, or where cents are exact; else with three digits."""
     return f"${money:,.2f}" if money >= 1 or round(money, 2) == money else f"${money:.3g}"

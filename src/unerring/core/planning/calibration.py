@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from unerring.core.journal.spend import Account, in_dollars
+from unerring.core.journal.spend import Account, known_dollars
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import FlagKind, FlagRules
 from unerring.core.voting.sample import Usage
@@ -230,11 +230,8 @@ def pilot_spend(account: Account) -> PilotSpend | None:
     if not account.calls:
         return None
     spent, unknown = account.spent, account.unknown
-    return PilotSpend(account.calls, spent.tokens, _dollars(spent.money), account.lost, _dollars(unknown.money))
-
-
-def _dollars(money: int | None) -> float | None:
-    return None if money is None else in_dollars(money)
+    dollars, unknown_dollars = known_dollars(spent.money), known_dollars(unknown.money)
+    return PilotSpend(account.calls, spent.tokens, dollars, account.lost, unknown_dollars)
 
 
 @dataclass(slots=True)
@@ -311,13 +308,13 @@ class Calibration:
 
     def _count_errors(self, step: PilotStep, by_voter: Sequence[Sequence[PilotSample]]) -> None:
         each = []
-        for samples in by_voter:
-            choices = [sample.choice for sample in samples if sample.choice is not None]
+        votes = [[one.choice for one in samples if one.choice is not None] for samples in by_voter]
+        for choices in votes:
             right = sum(choice == step.right for choice in choices)
             later = Counter(choice for choice in choices[1:] if choice != step.right)
             first_wrong = bool(choices) and choices[0] != step.right
             each.append(VoterOnErrorStep(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
-        pooled = Counter(s.choice for samples in by_voter for s in _after_first_vote(samples))
+        pooled = Counter(choice for choices in votes for choice in choices[1:])
         rival = max((count for choice, count in pooled.items() if choice != step.right), default=0)
         self.troubles.append(ErrorStep(step.step, tuple(each), pooled[step.right], rival))
 
@@ -347,7 +344,3 @@ class Calibration:
     def latency(self) -> float | None:
         """Mean seconds of a sample's call, with `at_once` samples in flight; None where it was not measured."""
         return self.calls_seconds / self.samples if self.samples and self.calls_seconds else None
-
-
-def _after_first_vote(samples: Sequence[PilotSample]) -> Sequence[PilotSample]:
-    return [sample for sample in samples if sample.choice is not None][1:]

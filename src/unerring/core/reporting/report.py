@@ -2,15 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from heapq import heappush, heappushpop
 
 from unerring.core.certificate.certificate import CertifiedRun, certificate_of
 from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
 from unerring.core.certificate.expectations import Expectations, expectations_from
-from unerring.core.certificate.vote_patterns import VotePatterns
+from unerring.core.certificate.vote_patterns import VotePatterns, keep_largest
 from unerring.core.certificate.weighted_margins import WeightedMargins
 from unerring.core.journal.decided_step import DecidedStep
-from unerring.core.journal.spend import in_dollars
+from unerring.core.journal.spend import in_dollars, known_dollars
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.doubtful import decided_step, doubt_rank, is_doubtful, open_step
 from unerring.core.reporting.run_report import Report
@@ -90,13 +89,9 @@ class RunSeries:
         """Keep the steps that took most samples, and the most doubtful ones with their texts."""
         if len(self._hardest) < MAX_HARDEST or effort > self._hardest[0][0]:
             hard = (effort, -decided.step, decided._replace(replies=(), wordings=None, messages=None))
-            (heappush if len(self._hardest) < MAX_HARDEST else heappushpop)(self._hardest, hard)
+            keep_largest(self._hardest, hard, MAX_HARDEST)
         if is_doubtful(decided):
-            ranked = (doubt_rank(decided), decided)
-            if len(self._doubtful) < MAX_HARDEST:
-                heappush(self._doubtful, ranked)
-            elif ranked[0] > self._doubtful[0][0]:
-                heappushpop(self._doubtful, ranked)
+            keep_largest(self._doubtful, (doubt_rank(decided), decided), MAX_HARDEST)
 
     def _begin(self, decided: DecidedStep, state: RunState) -> None:
         self._expected = expectations_from(None if state.opened is None else state.opened.plan)
@@ -271,18 +266,18 @@ def spend_of(state: RunState) -> dict[str, Json]:
         forecast = in_dollars(spent.money) / own_steps * (length - state.inherited)
     return {
         "calls": account.calls,
-        "dollars": _known(spent.money),
+        "dollars": known_dollars(spent.money),
         "priced": in_dollars(account.priced),
-        "settled": {"tokens": account.settled.tokens, "dollars": _known(account.settled.money)},
+        "settled": {"tokens": account.settled.tokens, "dollars": known_dollars(account.settled.money)},
         "unknown": {
             "calls": account.lost,
             "given_up": account.given_up,
             "tokens": account.unknown.tokens,
-            "dollars": _known(account.unknown.money),
+            "dollars": known_dollars(account.unknown.money),
         },
-        "under_way": {"tokens": account.reserved.tokens, "dollars": _known(account.reserved.money)},
+        "under_way": {"tokens": account.reserved.tokens, "dollars": known_dollars(account.reserved.money)},
         "limits": {
-            "dollars": _known(limits.money),
+            "dollars": known_dollars(limits.money),
             "tokens": limits.tokens,
             "calls": limits.calls,
             "hours": None if limits.seconds is None else limits.seconds / 3600.0,
@@ -290,10 +285,6 @@ def spend_of(state: RunState) -> dict[str, Json]:
         },
         "forecast": forecast,
     }
-
-
-def _known(money: int | None) -> float | None:
-    return None if money is None else in_dollars(money)
 
 
 def _speculation(state: RunState, series: RunSeries) -> dict[str, Json]:

@@ -32,13 +32,14 @@ class Rule(Protocol):
     @property
     def most_votes(self) -> int | None:
         """The number of votes after which the race is over in any case; None for no such number."""
+        return None
 
     def lacking(self, first: int, second: int) -> int:
         """The fewest further votes that could make the leader win; 0 if it has won."""
 
 
 @dataclass(frozen=True, slots=True)
-class AheadBy:
+class AheadBy(Rule):
     """First to lead every other candidate by k votes (paper, algorithm 2)."""
 
     k: int
@@ -50,16 +51,12 @@ class AheadBy:
     def name(self) -> str:
         return f"ahead-by {self.k}"
 
-    @property
-    def most_votes(self) -> int | None:
-        return None
-
     def lacking(self, first: int, second: int) -> int:
         return max(0, self.k - (first - second))
 
 
 @dataclass(frozen=True, slots=True)
-class FirstTo:
+class FirstTo(Rule):
     """First to k votes."""
 
     k: int
@@ -70,10 +67,6 @@ class FirstTo:
     @property
     def name(self) -> str:
         return f"first-to {self.k}"
-
-    @property
-    def most_votes(self) -> int | None:
-        return None
 
     def lacking(self, first: int, second: int) -> int:
         return max(0, self.k - first)
@@ -101,7 +94,7 @@ class Majority:
 
 
 @dataclass(frozen=True, slots=True)
-class LogOdds:
+class LogOdds(Rule):
     """First to lead every other candidate by `threshold` nats of log-odds; each vote counts its weight.
 
     A wrong choice wins a step with probability at most e^-threshold (Wald's sequential probability ratio test, 1945;
@@ -129,10 +122,6 @@ class LogOdds:
     @property
     def name(self) -> str:
         return f"log-odds {self._millinats // 1000}.{self._millinats % 1000:03d}".rstrip("0").rstrip(".")
-
-    @property
-    def most_votes(self) -> int | None:
-        return None
 
     def lacking(self, first: int, second: int) -> int:
         return max(0, -((first - second - self._millinats) // self.weights.heaviest))

@@ -151,9 +151,9 @@ class Ledger:
             if lacking is None:
                 return
             if lacking == "calls" or not account.has_calls_in_flight:
-                error = BudgetSpent(_spent_message(account, lacking, worst))
-                error.larger = _larger_limit(account, lacking, worst)
-                raise error
+                raise BudgetSpent(
+                    _spent_message(account, lacking, worst), larger=_larger_limit(account, lacking, worst)
+                )
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._short.add(waiting)
             with interrupting(waiting, stops):
@@ -168,9 +168,8 @@ class Ledger:
         if most is not None and self._share is not None and self._share.limits.seconds is not None:
             ran = max(ran, self._share.whole.seconds)
         if most is not None and ran >= most:
-            error = BudgetSpent(f"the budget of {most / 3600:g} hours is spent")
-            error.larger = "hours", 2 * max(most, ran) / 3600
-            raise error
+            said = f"the budget of {most / 3600:g} hours is spent"
+            raise BudgetSpent(said, larger=("hours", 2 * max(most, ran) / 3600))
 
 
 class CallTries:
