@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a user's own process, and ways to run commands on it."""
+"""Helpers of the command line's tests: a user's own process, and functions that run commands on it."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ class Ledger:
 
 @dataclass
 class Done:
-    """What a command came to."""
+    """The result of a command: its exit code, stdout and stderr."""
 
     code: int
     out: str
@@ -59,7 +59,7 @@ class Done:
 
     @property
     def line(self):
-        """The one line on stderr, where there is exactly one and it is an error's."""
+        """The one line on stderr; asserts that it is a single error message."""
         assert self.err.count("\n") == 1, self.err
         assert self.err.startswith("unerring: ")
         assert "Traceback" not in self.err

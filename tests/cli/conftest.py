@@ -1,4 +1,4 @@
-"""A command line in a folder of its own, and a user's module in that folder."""
+"""Fixtures of the command line's tests: a command line in its own folder, and a user's module in that folder."""
 
 import sys
 
@@ -10,7 +10,7 @@ from unerring.cli.main import command_line
 
 @pytest.fixture
 def cli(tmp_path, monkeypatch, capsys):
-    """Run a command in this process, in a folder of its own."""
+    """Run a command in this process, in its own folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

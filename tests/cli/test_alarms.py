@@ -1,4 +1,4 @@
-"""A model that changes in mid-run: the alarm comes within a stated number of steps, live and in the report."""
+"""A model that changes during a run sets off an alarm within a stated number of steps, live and in the report."""
 
 import io
 import re
@@ -21,7 +21,7 @@ P = 0.98
 
 
 class Changing:
-    """A sampler that is another one from some step on; that one may err more often, or answer from a cache."""
+    """A sampler that changes at some step: from then on it errs more often, or repeats answers like a cache."""
 
     name = "changing"
     paid = False
@@ -41,18 +41,18 @@ class Changing:
 
 @pytest.fixture(scope="module")
 def target():
-    """What the run is planned by: a pilot of the model as it is at first."""
+    """The target of the run's plan, with a pilot of the model as it is at first."""
     return Target(0.95, calibration=calibrate(CHAIN, NoisySampler(CHAIN.rehearse, P), samples=4000, seed=5))
 
 
 @pytest.fixture(scope="module")
 def cached(target):
-    """What is shown of a run whose model's place a cache takes, live and in its report."""
+    """The warnings and the report of a run in which a cache replaces the model."""
     return watched(Changing(P, cached=True), target)
 
 
 def watched(model, target):
-    """What is shown while a run goes on, and in its report."""
+    """The live warnings of a run and its report."""
     log = io.StringIO()
     with Progress(log) as progress:
         report = unerring.run(CHAIN, model, seed=3, options=Options(target=target, observer=progress)).report
@@ -62,56 +62,57 @@ def watched(model, target):
 
 
 def dissent(p, k):
-    """The chance that a race to a margin of k has a vote against its winner."""
+    """The probability that a race to a margin of k has a vote against its winner."""
     return 1.0 - p**k - (1.0 - p) ** k
 
 
-def noticed(told, report):
-    """At which step an alarm came, and since when dissent was not as planned; progress and report tell the same."""
+def noticed(warning, report):
+    """The step of the alarm, and the step since which dissent is off plan; live warning and report must agree."""
     (alarm,) = (one for one in report["certificate"]["warnings"] if one.startswith("dissent "))
-    assert told == f"warning: {alarm}\n"
+    assert warning == f"warning: {alarm}\n"
     assert f"warning      {alarm}" in report_text(report, "run.db").splitlines()
     since, steps = re.search(r"at about step (\S+): \S+ of the (\S+) steps", alarm).groups()
     return int(since.replace(",", "")) + int(steps.replace(",", "")) - 1, int(since.replace(",", ""))
 
 
 def test_a_model_that_stays_the_same_sets_off_no_alarm(target):
-    """As it was measured, so it runs: nothing is warned of."""
-    told, report = watched(Changing(P), target)
-    assert told == ""
+    """A model that behaves as measured by the pilot causes no warning."""
+    warning, report = watched(Changing(P), target)
+    assert warning == ""
     assert report["certificate"]["warnings"] == []
 
 
 def test_a_model_that_dissents_twice_as_often_sets_off_an_alarm(target):
-    """At twice the planned band's end h a step adds about 0.39 h to the sum, and the alarm is at ln(1000 N).
+    """Dissent at twice the planned upper bound h is noticed within 1.5 times the expected steps.
 
-    It comes within one and a half times the steps that this takes. A model that has changed like this errs more often.
+    Each step adds about 0.39 h to the sum, and the alarm is at ln(1000 N). A model that has changed like this errs
+    more often.
     """
     (policy, plan), worse = planned_policy(CHAIN, Changing(P), target), P
     high = plan["dissent"][1]
     while dissent(worse, policy.rule.k) < 2 * high:
         worse -= 0.0005
-    told, report = watched(Changing(worse), target)
-    at, since = noticed(told, report)
+    warning, report = watched(Changing(worse), target)
+    at, since = noticed(warning, report)
     enough = log(1000 * STEPS) / (0.39 * high)
-    assert "has the model changed?" in told
+    assert "has the model changed?" in warning
     assert CHANGE < at <= CHANGE + 1.5 * enough
     assert abs(since - CHANGE) <= enough / 2
 
 
 def test_a_cache_that_answers_sets_off_an_alarm(target, cached):
-    """Where copies are counted dissent vanishes, and the alarm comes after about 2 ln(1000 N) / l steps."""
+    """If copies are counted as votes, dissent vanishes, and the alarm comes after about 2 ln(1000 N) / l steps."""
     low = planned_policy(CHAIN, Changing(P), target)[1]["dissent"][0]
-    told, report = cached
-    at, since = noticed(told, report)
+    warning, report = cached
+    at, since = noticed(warning, report)
     enough = 2 * log(1000 * STEPS) / low
-    assert "does a cache answer?" in told
+    assert "does a cache answer?" in warning
     assert CHANGE < at <= CHANGE + 1.1 * enough
     assert abs(since - CHANGE) <= enough / 10
 
 
-def test_an_alarm_is_not_forgotten_over_a_stop(tmp_path, target, cached):
-    """A run that is stopped in the midst of a change and resumed tells of it as one that was not."""
+def test_an_alarm_survives_a_stop_and_resume(tmp_path, target, cached):
+    """A run stopped during a change and resumed reports the same alarm as an uninterrupted run."""
     path, changing = tmp_path / "run.db", Changing(P, cached=True)
     with pytest.raises(StepLimit):
         unerring.run(CHAIN, changing, path, seed=3, options=Options(target=target, max_steps=CHANGE + 200))

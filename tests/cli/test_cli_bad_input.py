@@ -1,4 +1,4 @@
-"""What the command line refuses: one line on stderr that says what is wrong, and exit code 2."""
+"""The command line refuses bad input with exit code 2 and one line on stderr that says what is wrong."""
 
 import json
 import sys
@@ -89,7 +89,10 @@ def modules(tmp_path):
 
 @pytest.mark.parametrize("arguments", BAD_RUNS.values(), ids=BAD_RUNS)
 def test_a_run_that_cannot_be_made_is_one_line_and_exit_2(cli, modules, tmp_path, arguments):
-    """Each mistake is one line on stderr that begins with the program's name; nothing is printed or made."""
+    """Each mistake is one line on stderr that begins with the program's name.
+
+    Nothing is written or printed to stdout.
+    """
     before = sorted(tmp_path.iterdir())
     named = arguments if "--journal" in arguments else (*arguments, "--journal", "run.db")
     done = cli("run", *named)
@@ -99,8 +102,8 @@ def test_a_run_that_cannot_be_made_is_one_line_and_exit_2(cli, modules, tmp_path
 
 
 @pytest.mark.parametrize("arguments", [("hanoi", "--model", "gpt-9", "--k", "3"), ("plain:Plain", *NOISE)])
-def test_no_journal_is_announced_that_is_not_made(cli, modules, tmp_path, arguments):
-    """Without --journal too, a mistake is one line: the name of a journal is named once there is one."""
+def test_a_journal_is_announced_once_it_exists(cli, modules, tmp_path, arguments):
+    """Without --journal a mistake is one line too: the new journal's name is printed only once the file exists."""
     assert cli("run", *arguments).line
     assert list(tmp_path.glob("*.db*")) == []
 
@@ -119,8 +122,8 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("content", [None, b"", b"not a journal", b"SQLite format 3\0" + bytes(84)])
 @pytest.mark.parametrize("command", BAD_FILES.values(), ids=BAD_FILES)
-def test_what_is_no_journal_is_one_line_and_exit_2(cli, tmp_path, command, content):
-    """A missing file, an empty one, and another program's are refused by every command, and stay as they are."""
+def test_a_file_that_is_no_journal_is_refused(cli, tmp_path, command, content):
+    """Every command refuses a missing, empty or foreign file with exit code 2, and leaves it unchanged."""
     path = tmp_path / "other.db"
     if content is not None:
         path.write_bytes(content)
@@ -132,13 +135,13 @@ def test_what_is_no_journal_is_one_line_and_exit_2(cli, tmp_path, command, conte
 
 @pytest.mark.parametrize("command", BAD_FILES.values(), ids=BAD_FILES)
 def test_a_folder_is_no_journal(cli, command):
-    """A folder in the place of a journal is one line and exit 2."""
+    """A folder given as a journal is refused in one line, with exit code 2."""
     assert cli(*command, ".").line
     assert cli(*command).code == 2
 
 
 def test_a_run_onto_a_journal_of_another_run_is_refused(cli, ledger, tmp_path):
-    """A journal is never run over: the line says what differs, whatever it is."""
+    """A journal of another run is never overwritten, and the line says what differs."""
     ran(cli)
     before = (tmp_path / "run.db").read_bytes()
     others = {
@@ -148,13 +151,15 @@ def test_a_run_onto_a_journal_of_another_run_is_refused(cli, ledger, tmp_path):
         "its seed is": ("hanoi", "--set", "disks=3", *NOISE, "--seed", "9"),
         "its policy's": ("hanoi", "--set", "disks=3", *NOISE, "--vote-cap", "99"),
     }
-    lines = {told: cli("run", *arguments, "--journal", "run.db") for told, arguments in others.items()}
-    assert {told: (done.code, told in done.line) for told, done in lines.items()} == dict.fromkeys(others, (2, True))
+    lines = {difference: cli("run", *arguments, "--journal", "run.db") for difference, arguments in others.items()}
+    assert {difference: (done.code, difference in done.line) for difference, done in lines.items()} == dict.fromkeys(
+        others, (2, True)
+    )
     assert (tmp_path / "run.db").read_bytes() == before
 
 
-def test_the_same_run_command_again_goes_on(cli, tmp_path):
-    """A run that stopped goes on, and a finished one gives its result, with the command that began it."""
+def test_the_same_run_command_again_continues(cli, tmp_path):
+    """The command that began a run also continues it after a stop, and gives its result once it is finished."""
     command = ("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db")
     assert cli(*command, "--max-steps", "3").code == 3
     assert cli(*command).code == 0
@@ -181,14 +186,14 @@ def test_the_same_run_command_again_goes_on(cli, tmp_path):
     ids=" ".join,
 )
 def test_bad_usage_is_one_line_that_points_to_the_help(cli, arguments):
-    """Whatever click objects to is one line, with exit code 2 and the command whose help tells more."""
+    """Every usage error of click is one line with exit code 2 that names the command with --help."""
     done = cli(*arguments)
     assert done.code == 2
     assert "--help" in done.line
 
 
 def test_no_arguments_at_all_show_the_help(cli):
-    """The bare program shows where to start, on stderr, with exit code 2."""
+    """Without arguments the program prints its help to stderr, with exit code 2."""
     done = cli()
     assert (done.code, done.out) == (2, "")
     assert "unerring demo" in done.err
@@ -199,7 +204,7 @@ def test_no_arguments_at_all_show_the_help(cli):
 
 @pytest.mark.parametrize("program", [(SCRIPT,), (sys.executable, "-m", "unerring")], ids=["script", "module"])
 def test_an_error_of_a_real_process_is_one_line(tmp_path, program):
-    """Both ways to start the program give the same line and the same exit code."""
+    """`unerring` and `python -m unerring` print the same error line, with the same exit code."""
     done = process("run", "hanoi", "--set", "disks=0", *NOISE, cwd=tmp_path, program=program)
     assert done.returncode == 2
     assert Done(2, done.stdout, done.stderr).line == "unerring: disks must be a whole number from 1 to 20, not 0"
@@ -207,7 +212,7 @@ def test_an_error_of_a_real_process_is_one_line(tmp_path, program):
 
 @pytest.mark.parametrize("program", [(SCRIPT,), (sys.executable, "-m", "unerring")], ids=["script", "module"])
 def test_a_real_process_runs_a_module_of_the_current_folder(tmp_path, ledger, program):
-    """A user's module is found in the folder where the command is given, however the program is started."""
+    """A user's module is found in the current folder, however the program is started."""
     done = process("run", "ledger:Ledger", *NOISE, "--journal", "l.db", "--json", cwd=tmp_path, program=program)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["steps"] == 4

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: commands that lead from one to the next, their help, the demonstration."""
+"""The commands as users meet them: how one leads to the next, their help, and the demonstration."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ from unerring.processes.hanoi import Hanoi
 
 
 def test_run_finishes_with_at_most_six_lines(cli):
-    """A run exits with 0 and prints its end in six lines, the last of which names the journal and what to do next."""
+    """A finished run has exit code 0 and six lines, the last with the journal and the command to check it."""
     done = ran(cli)
     lines = done.out.splitlines()
     assert [line[:13].rstrip() for line in lines] == ["end state", "steps", "votes", "cost", "certificate", "journal"]
@@ -25,7 +25,7 @@ def test_run_finishes_with_at_most_six_lines(cli):
     assert done.err == ""
 
 
-def test_the_whole_report_is_behind_v(cli):
+def test_the_whole_report_is_printed_with_v(cli):
     """With -v the report follows, the same as `unerring report` prints it."""
     done = ran(cli, "-v")
     summary, _, report = done.out.partition("\n\n")
@@ -33,8 +33,8 @@ def test_the_whole_report_is_behind_v(cli):
     assert report == cli("report", "run.db").out
 
 
-def test_run_resume_verify_and_report_go_hand_in_hand(cli):
-    """A run that was stopped is resumed, verified and reported by the commands that each message names."""
+def test_each_message_names_the_next_command(cli):
+    """A stopped run is resumed, verified and reported by the commands that the messages name."""
     stopped = cli("run", "hanoi", "--set", "disks=4", *NOISE, "--journal", "run.db", "--max-steps", "6")
     assert (stopped.code, stopped.out) == (3, "")
     command = stopped.line.partition("continue with: ")[2]
@@ -49,15 +49,15 @@ def test_run_resume_verify_and_report_go_hand_in_hand(cli):
     assert "finished, in 2 sessions" in cli("report", "run.db").out
 
 
-def test_a_command_to_go_on_with_can_be_pasted_whatever_the_journal_is_called(cli):
-    """A journal with a space in its name is quoted in the command that a message names."""
+def test_a_printed_command_can_be_pasted_whatever_the_journals_name(cli):
+    """A journal's name with a space in it is quoted in the command that a message names."""
     stopped = cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "my run.db", "--max-steps", "2")
     command = stopped.line.partition("continue with: ")[2]
     assert shlex.split(command) == ["unerring", "resume", "my run.db"]
 
 
 def test_a_run_without_a_journal_name_says_where_it_is_kept(cli, tmp_path):
-    """Left without a name, each run makes a new file and names it on stderr."""
+    """Without --journal each run makes a new file, and names it on stderr."""
     for count in (1, 2):
         done = cli("run", "hanoi", "--set", "disks=2", *NOISE)
         assert done.code == 0
@@ -66,7 +66,7 @@ def test_a_run_without_a_journal_name_says_where_it_is_kept(cli, tmp_path):
         assert any(path.name in done.err for path in journals)
 
 
-def test_a_process_of_ones_own_runs_by_its_name(cli, ledger):
+def test_a_users_process_runs_by_its_name(cli, ledger):
     """A class in a module of the current folder is run, resumed and verified like a shipped process."""
     model = ("--model", "noise/p=0.8,v=0.8", "--k", "4")
     stopped = cli("run", "ledger:Ledger", "--set", "steps=6", *model, "--journal", "l.db", "--max-steps", "2")
@@ -78,7 +78,7 @@ def test_a_process_of_ones_own_runs_by_its_name(cli, ledger):
 
 
 def test_several_models_take_turns(cli):
-    """Votes rotate over repeated --model options, and a resumed run knows them all."""
+    """Repeated --model options take turns, and the resumed run still has all of them."""
     models = ("--model", "noise/p=0.9", "--model", "noise/p=0.8,v=0.9", "--k", "2")
     cli("run", "hanoi", "--set", "disks=3", *models, "--journal", "run.db", "--max-steps", "2")
     done = cli("resume", "run.db", "-v")
@@ -87,7 +87,7 @@ def test_several_models_take_turns(cli):
 
 
 def test_the_seed_decides_what_is_drawn(cli):
-    """The same seed gives the same export, another one another."""
+    """The same seed gives the same export, and another seed a different one."""
     for path, seed in (("a.db", 1), ("b.db", 1), ("c.db", 2)):
         ran(cli, "--seed", seed, path=path)
     exports = [cli("export", path, "--what", "votes").out for path in ("a.db", "b.db", "c.db")]
@@ -95,20 +95,20 @@ def test_the_seed_decides_what_is_drawn(cli):
 
 
 def test_resuming_a_finished_run_says_so(cli):
-    """Nothing is left to do: the report is shown again, with exit code 0."""
+    """Resuming a finished run prints its report again, with exit code 0."""
     first = ran(cli)
     again = cli("resume", "run.db")
     assert (again.code, again.out) == (0, first.out)
     assert "run.db is finished already" in again.err
 
 
-def test_the_version_is_told(cli):
-    """--version names the program and its version."""
+def test_the_version_is_printed(cli):
+    """--version prints the program's name and version."""
     assert cli("--version").out.split() == ["unerring", "0.1.0"]
 
 
 def test_a_chain_that_ends_where_it_starts_is_not_called_finished_already(cli, tmp_path):
-    """A first run of no steps at all, as its length() says, is not taken for the resuming of a finished one."""
+    """The first run of a chain with no steps is not reported as already finished."""
     counted = LEDGER.replace("class Ledger:", "class Ledger:\n    def length(self):\n        return self.steps\n")
     (tmp_path / "ledger.py").write_text(counted)
     sys.modules.pop("ledger", None)
@@ -119,7 +119,7 @@ def test_a_chain_that_ends_where_it_starts_is_not_called_finished_already(cli, t
 
 @pytest.mark.parametrize("command", ["run", "resume", "verify", "report", "export"])
 def test_no_command_leaves_anything_open(tmp_path, command):
-    """In Python's development mode, with every warning an error, each command ends without a word of it."""
+    """In Python's development mode, with all warnings as errors, each command ends without one."""
     program = (sys.executable, "-X", "dev", "-W", "error", "-m", "unerring")
     unerring.run(Hanoi(disks=3), "noise/p=0.9", tmp_path / "done.db", k=2)
     stopping = unerring.Options(max_steps=2)
@@ -136,8 +136,8 @@ def test_no_command_leaves_anything_open(tmp_path, command):
 
 
 @pytest.mark.parametrize("name", sorted(commands.commands))
-def test_the_help_of_every_command_teaches(cli, name):
-    """It shows how the command is written, says what its argument is or gives an example, and its exit code is 0."""
+def test_the_help_of_every_command_has_usage_and_an_example(cli, name):
+    """Each command's help has its usage, explains its argument or has an example, and exits with 0."""
     done = cli(name, "--help")
     assert (done.code, done.err) == (0, "")
     usage, _, rest = done.out.partition("\n\n")
@@ -150,24 +150,24 @@ def test_the_help_of_every_command_teaches(cli, name):
 
 @pytest.mark.parametrize("name", sorted(commands.commands))
 def test_every_option_is_explained(name):
-    """No option of any command is without a sentence of help."""
+    """Every option of every command has a help text."""
     options = [one for one in commands.commands[name].params if one.param_type_name == "option"]
     assert [one.name for one in options if not getattr(one, "help", None)] == []
 
 
 def test_the_help_of_the_program_says_where_to_start(cli):
-    """It names every command, a first thing to type, and what the exit codes mean."""
-    told = cli("--help").out
-    assert all(f"  {name}" in told for name in commands.commands)
-    assert "Start here:   unerring demo" in told
-    assert "Exit codes: 0 done" in told
+    """The program's help names every command, a first one to try, and the exit codes."""
+    text = cli("--help").out
+    assert all(f"  {name}" in text for name in commands.commands)
+    assert "Start here:   unerring demo" in text
+    assert "Exit codes: 0 done" in text
 
 
 # --- the demonstration
 
 
 def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
-    """`unerring demo` needs nothing but the package, and ends in a run that the rules of the game confirm."""
+    """`unerring demo` needs only the package, and ends with a run verified by the rules of the game."""
     monkeypatch.setattr(demo, "MAX_STEPS", 30)  # steps for which unaided chains are followed
     done = cli("demo", "--disks", "3")
     assert done.code == 0, done.err
@@ -176,8 +176,8 @@ def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
     assert unerring.verify(journal).problem is None
 
 
-def test_the_demonstration_does_not_begin_what_it_cannot_keep(cli, monkeypatch):
-    """A journal that holds a run already is refused before anything is shown or computed."""
+def test_the_demonstration_refuses_a_journal_that_exists(cli, monkeypatch):
+    """A journal that already holds a run is refused before anything is shown or computed."""
     ran(cli)
     monkeypatch.setattr(demo, "MAX_STEPS", 1)
     done = cli("demo", "--disks", "2", "--journal", "run.db")

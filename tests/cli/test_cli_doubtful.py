@@ -1,4 +1,4 @@
-"""What `unerring report -v` shows of doubtful steps: question, rival answers, and samples with the flag's reason."""
+"""`unerring report -v` shows doubtful steps: their question, rival answers, and flagged samples with the reason."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 class Said(Word):
-    """One step, whose flags have a reason of their own."""
+    """A chain of one step that flags answers starting with `!`, for the reason that follows."""
 
     def word(self, text):
         if text.startswith("!"):
@@ -25,14 +25,14 @@ class Said(Word):
         return text
 
 
-def told_by(path, *texts, prompt="say"):
-    """A finished journal of a step whose samples said these texts in turn."""
+def journal_of_samples(path, *texts, prompt="say"):
+    """Write a finished journal of a step with samples of these texts, in order."""
     options = Options(policy=Policy(AheadBy(2), vote_cap=99), speculate="off")
     unerring.run(Said(prompt), ScriptedSampler(list(texts)), path, options=options)
 
 
 def shown(cli, *more):
-    """What a report shows beyond what it shows without -v."""
+    """What a report prints in addition to the report without -v."""
     plain, verbose = cli("report", "run.db"), cli("report", "run.db", *more)
     assert verbose.code == 0
     assert verbose.out.startswith(plain.out)
@@ -40,8 +40,8 @@ def shown(cli, *more):
 
 
 def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
-    """Question, answers by votes with their voters, flagged samples by reason with one of them."""
-    told_by("run.db", "a", "b", "!not a word: 1", "!not a word: 2", "a", "a", "a")
+    """It shows the question, the answers by votes with their voters, and one flagged sample for each reason."""
+    journal_of_samples("run.db", "a", "b", "!not a word: 1", "!not a word: 2", "a", "a", "a")
     assert shown(cli, "-v") == (
         "\n"
         "flagged      2 samples, malformed: not a word: 1 (and similar ones, with other numbers or quoted text)\n"
@@ -58,8 +58,8 @@ def test_a_verbose_report_shows_what_was_asked_and_answered(cli):
     )
 
 
-def test_a_verbose_report_and_the_page_show_what_stands_before_a_question(cli, tmp_path):
-    """The run's system message and the question's own, by role: the first ones of many, and all with --full."""
+def test_a_verbose_report_and_the_page_show_the_messages_before_a_question(cli, tmp_path):
+    """The messages before a question, the run's and its own, are shown by role: the first ones, or all with --full."""
     turns = tuple({"role": role, "content": f"turn {n}"} for n in range(5) for role in ("user", "assistant"))
 
     class Introduced(Said):
@@ -86,20 +86,20 @@ def test_a_verbose_report_and_the_page_show_what_stands_before_a_question(cli, t
 
 
 def test_the_flags_of_a_report_have_their_most_frequent_reason(cli):
-    """Also without -v: `malformed: 3` says what was malformed most often."""
-    told_by("run.db", "!one thing", "!another", "!another", "a", "a")
+    """Without -v too, `malformed: 3` is followed by the most frequent reason."""
+    journal_of_samples("run.db", "!one thing", "!another", "!another", "a", "a")
     assert "\nred flags    malformed: 3 (2 times another)\n" in cli("report", "run.db").out
 
 
 def test_a_run_without_doubt_shows_nothing_more(cli):
-    """Where every step was unanimous there is nothing to look at."""
-    told_by("run.db", "a", "a")
+    """If every step was unanimous, -v adds no step."""
+    journal_of_samples("run.db", "a", "a")
     assert shown(cli, "-v") == ""
 
 
-def test_nothing_of_a_doubtful_step_is_obeyed_by_a_terminal(cli):
-    """Questions, answers, texts and reasons are shown, and cannot pass for lines of ours."""
-    told_by("run.db", HOSTILE, "!" + HOSTILE, "b", "b", "b", prompt=HOSTILE)
+def test_a_doubtful_step_is_inert_on_a_terminal(cli):
+    """Control characters in questions, answers and reasons are escaped, and cannot forge lines of the report."""
+    journal_of_samples("run.db", HOSTILE, "!" + HOSTILE, "b", "b", "b", prompt=HOSTILE)
     for more in ("-v", "--full"):
         out = shown(cli, more)
         assert all(char.isprintable() or char == "\n" for char in out)
@@ -108,9 +108,9 @@ def test_nothing_of_a_doubtful_step_is_obeyed_by_a_terminal(cli):
 
 
 def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
-    """Also in JSON, with a mark where something is left out; `--full` has all of it."""
+    """Long texts are cut with a mark, also in JSON; `--full` prints all of them."""
     long = "\n".join(f"line {number} {'x' * 900}" for number in range(50))
-    told_by("run.db", long, "!" + long, "b", "b", "b", prompt=long)
+    journal_of_samples("run.db", long, "!" + long, "b", "b", "b", prompt=long)
     assert len(shown(cli, "-v")) < 10_000
     assert shown(cli, "--full").count("  | line 20 ") == 2
     assert shown(cli, "--full").count("  | !line 0 ") == 1
@@ -128,7 +128,7 @@ def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
 
 
 def test_the_step_that_a_run_stopped_at_is_shown_first(cli, ledger):
-    """An undecided step is there with question and answers, before any is decided."""
+    """An undecided step is shown with its question and answers before the decided ones."""
     assert cli("run", "ledger:Ledger", "--model", "noise/p=0.6", "--k", "25", "--journal", "run.db").code == 3
     out = shown(cli, "-v")
     assert "\nstep 0 " in out
@@ -137,8 +137,8 @@ def test_the_step_that_a_run_stopped_at_is_shown_first(cli, ledger):
 
 
 @pytest.mark.parametrize("name", ["undecided", "ruled", "finished"])
-def test_a_journal_of_before_says_once_that_texts_were_not_kept(cli, tmp_path, name):
-    """Its doubtful steps are shown without question and reasons."""
+def test_an_old_journal_says_once_that_it_has_no_texts(cli, tmp_path, name):
+    """Doubtful steps of an old journal are shown without question and reasons, with one note about it."""
     for file in GOLDEN.glob(f"{name}.db*"):
         shutil.copy(file, tmp_path / file.name.replace(name, "run"))
     out = shown(cli, "-v")

@@ -1,4 +1,4 @@
-"""How commands end for scripts: exit codes, the JSON object of every end, --require, --traceback and completion."""
+"""How commands end for scripts: exit codes, the JSON object, --require, --traceback and shell completion."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def broken(method, error="raise ValueError('of the user')"):
 
 @pytest.fixture
 def failing(tmp_path):
-    """Write the ledger with an error in one of its methods."""
+    """A function that writes the ledger with an error in one of its methods."""
 
     def write(method):
         (tmp_path / "ledger.py").write_text(broken(method))
@@ -34,23 +34,23 @@ def failing(tmp_path):
     return write
 
 
-def test_exits_and_stops_of_the_users_methods_are_errors_of_its_own_code(cli, tmp_path):
-    """`sys.exit()` and its like in any method end with 4, one line with the user's line, and one JSON object."""
+def test_sys_exit_in_a_users_method_is_an_error_of_the_users_code(cli, tmp_path):
+    """`sys.exit()` and the like in any method give exit code 4, one line with file and line, and one JSON object."""
     ends = {}
     for raised in ("SystemExit(5)", "GeneratorExit()", "StopIteration()"):
         for method in ("start", "subtask", "parse", "advance", "rehearse"):
             (tmp_path / "ledger.py").write_text(broken(method, f"raise {raised}"))
             sys.modules.pop("ledger", None)
             done = cli("run", "ledger:Ledger", *NOISE, "--json", "--journal", f"{method}-{raised}.db")
-            told = json.loads(done.out)
+            data = json.loads(done.out)
             named = raised.removesuffix("()") in done.line and f"{tmp_path / 'ledger.py'}, line" in done.line
-            ends[raised, method] = (done.code, told["kind"], told["exit_code"], named, "Traceback" in done.err)
+            ends[raised, method] = (done.code, data["kind"], data["exit_code"], named, "Traceback" in done.err)
     assert ends == dict.fromkeys(ends, (4, "user code", 4, True, False))
     assert cli("verify", "advance-SystemExit(5).db").code == 3  # the journal is whole
 
 
-def test_an_error_in_the_users_code_has_an_exit_code_of_its_own(cli, failing):
-    """Wherever the user's code fails, in a run, a resumed run, a pilot or a verifier, the command exits with 4."""
+def test_an_error_in_the_users_code_has_exit_code_4(cli, failing):
+    """An error in the user's code, in a run, a resumed run, a pilot or a verifier, gives exit code 4."""
     ends = {}
     for method in ("start", "subtask", "parse", "advance"):
         file = failing(method)
@@ -65,86 +65,87 @@ def test_an_error_in_the_users_code_has_an_exit_code_of_its_own(cli, failing):
 
 
 def test_a_run_that_fails_when_it_is_resumed_exits_with_4(cli, ledger, failing):
-    """An error in the user's code is no stop on resuming either: only a stop is cured by going on."""
+    """An error in the user's code during `resume` gives exit code 4, not the code of a stop that resuming cures."""
     assert cli(*RUN, *NOISE, "--max-steps", "2").code == 3
     failing("parse")
     assert cli("resume", "run.db").code == 4
 
 
 def ended(done):
-    """The one JSON object on stdout, and its keys that every end has."""
-    told = json.loads(done.out)
+    """The one JSON object on stdout, reduced to the keys that every ending has."""
+    data = json.loads(done.out)
     assert "unerring: " in done.err
-    assert told["exit_code"] == done.code
-    return {name: told[name] for name in ("status", "kind", "journal", "exit_code", "next")}
+    assert data["exit_code"] == done.code
+    return {name: data[name] for name in ("status", "kind", "journal", "exit_code", "next")}
 
 
-def as_told(kind, code, following=None, journal="run.db"):
+def expected_end(kind, code, following=None, journal="run.db"):
+    """The expected JSON object of an ending."""
     status = "stopped" if code == 3 else "failed"
     return {"status": status, "kind": kind, "journal": journal, "exit_code": code, "next": following}
 
 
 def test_every_end_is_one_json_object(cli, ledger, failing):
-    """With --json each stop and each error is one object on stdout, with the journal and the command that goes on."""
+    """With --json every stop and error is one object on stdout, with the journal and the next command."""
     resume = "unerring resume run.db"
     ends = [
-        (ended(cli(*RUN, *UNDECIDED, "--json")), as_told("undecided", 3, "unerring review run.db")),
-        (ended(cli(*RUN, *NOISE, "--json")), as_told("input", 2)),
-        (ended(cli("verify", "run.db", "--json")), as_told("unfinished", 3, resume)),
-        (ended(cli("review", "run.db", "--choose", "9", "--json")), as_told("input", 2)),
-        (ended(cli("resume", "none.db", "--json")), as_told("input", 2, journal="none.db")),
-        (ended(cli("report", "none.db", "--json")), as_told("input", 2, journal="none.db")),
-        (ended(cli("run", "hanoi", "--no-such", "--json")), as_told("usage", 2, journal=None)),
-        (ended(cli("plan", "--steps", "9", "--json")), as_told("input", 2, journal=None)),
-        (ended(cli("plan", "--steps", "9", "--p", "0.4", "--json")), as_told("no k", 2, journal=None)),
-        (ended(cli("calibrate", "hanoi", "--samples", "0", "--json")), as_told("usage", 2, journal=None)),
-        (ended(cli("solve", "what?", "--json")), as_told("input", 2, journal=None)),
+        (ended(cli(*RUN, *UNDECIDED, "--json")), expected_end("undecided", 3, "unerring review run.db")),
+        (ended(cli(*RUN, *NOISE, "--json")), expected_end("input", 2)),
+        (ended(cli("verify", "run.db", "--json")), expected_end("unfinished", 3, resume)),
+        (ended(cli("review", "run.db", "--choose", "9", "--json")), expected_end("input", 2)),
+        (ended(cli("resume", "none.db", "--json")), expected_end("input", 2, journal="none.db")),
+        (ended(cli("report", "none.db", "--json")), expected_end("input", 2, journal="none.db")),
+        (ended(cli("run", "hanoi", "--no-such", "--json")), expected_end("usage", 2, journal=None)),
+        (ended(cli("plan", "--steps", "9", "--json")), expected_end("input", 2, journal=None)),
+        (ended(cli("plan", "--steps", "9", "--p", "0.4", "--json")), expected_end("no k", 2, journal=None)),
+        (ended(cli("calibrate", "hanoi", "--samples", "0", "--json")), expected_end("usage", 2, journal=None)),
+        (ended(cli("solve", "what?", "--json")), expected_end("input", 2, journal=None)),
     ]
     limited = ("run", "ledger:Ledger", *NOISE, "--max-steps", "2", "--journal", "two.db", "--json")
-    ends.append((ended(cli(*limited)), as_told("step limit", 3, "unerring resume two.db", "two.db")))
+    ends.append((ended(cli(*limited)), expected_end("step limit", 3, "unerring resume two.db", "two.db")))
     failing("parse")
     failed = ended(cli("resume", "two.db", "--json"))
-    ends.append((failed, as_told("user code", 4, "unerring resume two.db", "two.db")))
+    ends.append((failed, expected_end("user code", 4, "unerring resume two.db", "two.db")))
     assert [end for end, _ in ends] == [expected for _, expected in ends]
 
 
 def test_a_run_that_ends_well_names_its_journal_too(cli):
-    """A script reads where the run is kept from the same key however the run ended."""
-    told = json.loads(ran(cli, "--json").out)
-    assert (told["status"], told["journal"], told["exit_code"]) == ("finished", "run.db", 0)
+    """A finished run has the journal under the same key as a stopped one."""
+    data = json.loads(ran(cli, "--json").out)
+    assert (data["status"], data["journal"], data["exit_code"]) == ("finished", "run.db", 0)
     for command in ("verify", "report", "resume"):
-        told = json.loads(cli(command, "run.db", "--json").out)
-        assert (told["journal"], told["exit_code"]) == ("run.db", 0), command
+        data = json.loads(cli(command, "run.db", "--json").out)
+        assert (data["journal"], data["exit_code"]) == ("run.db", 0), command
 
 
 def test_an_interrupted_run_is_an_object_as_well(tmp_path):
-    """Ctrl-C with --json leaves one object on stdout that says so."""
+    """Ctrl-C with --json prints one object that says so."""
     stop = "        if len(state) == 2:\n            os.kill(os.getpid(), 2)\n        return [*state"
     text = LEDGER.replace("        return [*state", stop).replace("from unerring", "import os\n\nfrom unerring", 1)
     (tmp_path / "ledger.py").write_text(text)
     done = process(*RUN, "--set", "steps=2000", *NOISE, "--json", cwd=tmp_path)
-    told = json.loads(done.stdout)
-    assert (told["kind"], told["exit_code"], done.returncode) == ("interrupted", 3, 3)
-    assert told["reason"] == "stopped by SIGINT"
+    data = json.loads(done.stdout)
+    assert (data["kind"], data["exit_code"], done.returncode) == ("interrupted", 3, 3)
+    assert data["reason"] == "stopped by SIGINT"
 
 
 ENDS = ("resume", "report", "verify")
 
 
 def test_a_certificate_below_what_is_required_exits_with_1(cli):
-    """--require holds the probability of zero errors of run, resume, report and verify against a number."""
+    """run, resume, report and verify exit with 1 if the probability of zero errors is below --require."""
     high, low = ("--require", "0.9999999"), ("--require", "0.5")
     assert cli(*HANOI, *high).code == 1
     ends = {(command, wish): cli(command, "run.db", *wish).code for command in ENDS for wish in (high, low)}
     assert ends == {(command, wish): wish == high for command in ENDS for wish in (high, low)}
     done = cli("report", "run.db", "--json", *high)
-    told = json.loads(done.out)
-    assert (told["kind"], told["status"], told["steps"]) == ("certificate", "failed", 7)
+    data = json.loads(done.out)
+    assert (data["kind"], data["status"], data["steps"]) == ("certificate", "failed", 7)
     assert "below the 0.9999999 that --require asks for" in done.line
 
 
-def test_where_nothing_is_certified_what_is_required_is_not_met(cli):
-    """Single votes certify nothing: with --require that is exit code 1, and the reason is named."""
+def test_without_a_certificate_require_is_not_met(cli):
+    """Single votes certify nothing: --require then gives exit code 1 and the reason."""
     one_vote = ("run", "hanoi", "--set", "disks=3", "--model", "noise/p=1", "--k", "1", "--journal", "run.db")
     assert cli(*one_vote).code == 0
     done = cli("report", "run.db", "--json", "--require", "0.5")
@@ -153,15 +154,15 @@ def test_where_nothing_is_certified_what_is_required_is_not_met(cli):
     assert "single vote" in done.line
 
 
-def test_a_run_that_is_not_over_does_not_meet_what_is_required(cli):
-    """Of an unfinished run the certificate covers a part only: the report exits with 3."""
+def test_an_unfinished_run_does_not_meet_require(cli):
+    """The certificate of an unfinished run covers only a part, so `report --require` exits with 3."""
     cli(*HANOI, "--max-steps", "6")
     assert cli("report", "run.db", "--require", "0.3").code == 3
     assert cli("report", "run.db").code == 0
 
 
-def test_what_is_required_is_a_probability(cli):
-    """Anything else is bad usage, and the message names the option and what was given."""
+def test_require_takes_a_probability(cli):
+    """Any other value of --require is a usage error that names the option and the value."""
     for value, named in (("nan", "nan"), ("95", "95.0"), ("-1", "-1.0"), ("x", "'x'")):
         done = cli(*HANOI, "--require", value)
         assert done.code == 2
@@ -169,7 +170,7 @@ def test_what_is_required_is_a_probability(cli):
 
 
 def test_the_traceback_of_the_users_error_is_shown_on_request(cli, failing, monkeypatch):
-    """--traceback before or after the command's name, or the environment, shows it above the usual line."""
+    """--traceback before or after the command, or the environment variable, prints the traceback above the error."""
     file = failing("advance")
     plain = cli(*RUN, *NOISE)
     assert "Traceback" not in plain.err
@@ -193,7 +194,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_shell_completes_commands_processes_and_models(tmp_path):
-    """What click makes for bash, run by bash: commands, options, the processes and models that ship."""
+    """In a real bash, completion offers commands, options, and the processes and models that ship."""
     environment = {"PATH": f"{Path(SCRIPT).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
 
     def completed(words):

@@ -1,4 +1,4 @@
-"""Hints run as they are printed: every command that an end of a command names is given to a shell's words again."""
+"""Every command that a message names is run as printed, and works."""
 
 import json
 import os
@@ -21,19 +21,19 @@ COMMAND = re.compile(rf"unerring (?:{NAMES})(?: {WORD})+")
 SHORT = ("run", "ledger:Ledger", "--journal", ODD)
 
 
-def hinted(done):
-    """The commands that a command's output names, each in a shell's words."""
+def printed_commands(done):
+    """The commands that an output names, each as a list of its words."""
     return [shlex.split(found[0])[1:] for found in COMMAND.finditer(done.out + done.err)]
 
 
-class Kept:
-    """A folder's files as they are now, to be put back."""
+class FolderCopy:
+    """A copy of the files in a folder, to restore them."""
 
     def __init__(self, folder):
         self.folder = folder
         self.files = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
-    def put_back(self):
+    def restore(self):
         for path in self.folder.iterdir():
             if path.is_file() and path not in self.files:
                 path.unlink()
@@ -42,17 +42,17 @@ class Kept:
 
 
 def failing(cli, folder, done):
-    """The commands that an output names and that cannot be run as printed, each tried on the files as they were."""
-    kept, failed = Kept(folder), {}
-    commands = hinted(done)
+    """The commands that an output names and that fail as printed, each tried on the files as they were."""
+    kept, failed = FolderCopy(folder), {}
+    commands = printed_commands(done)
     if not commands:
         return {"no command": done.out + done.err}
     for words in commands:
-        kept.put_back()
+        kept.restore()
         again = cli(*words)
         if again.code not in {0, 3, 4} or re.search(r" [A-Z]$| [A-Z] ", shlex.join(words)):
             failed[shlex.join(words)] = again.err
-    kept.put_back()
+    kept.restore()
     return failed
 
 
@@ -83,10 +83,10 @@ STOPS = {
 }
 
 
-def test_what_a_stop_says_to_do_can_be_done_as_printed(cli, ledger, tmp_path):
-    """Each command that a stop names is good usage: its file is found, and no placeholder is left in it.
+def test_commands_named_by_a_stop_run_as_printed(cli, ledger, tmp_path):
+    """Each command that a stop names runs as printed: its file exists, and no placeholder is left in it.
 
-    So are those that report, review, verify and a second run of the stopped one name.
+    The same holds for the commands that report, review, verify and a second run of the stopped run name.
     """
     (tmp_path / "failing.py").write_text(FAILING)
     failed = {}
@@ -106,20 +106,23 @@ def test_what_a_stop_says_to_do_can_be_done_as_printed(cli, ledger, tmp_path):
 
 
 def test_a_larger_limit_is_named_as_a_number_that_helps(cli, ledger):
-    """An undecided step names a cap twice as large, and which one; resumed so it takes that many votes more."""
+    """An undecided step names the cap that it hit and twice its value.
+
+    Resumed so, the step takes that many more votes.
+    """
     for model, option in ((UNSURE[1], "--vote-cap"), ("noise/p=1,v=0.02", "--flag-cap")):
         path = f"{option}.db".strip("-")
         done = cli("run", "ledger:Ledger", "--journal", path, "--model", model, "--k", "50", "--flagged", "1")
-        (words,) = [words for words in hinted(done) if words[0] == "resume"]
+        (words,) = [words for words in printed_commands(done) if words[0] == "resume"]
         assert words[1:3] == [path, option]
         again = cli(*words, "--flagged", "1")
         assert again.code == 3
-        assert hinted(again)[-1] == ["resume", path, option, str(2 * int(words[3]))]
+        assert printed_commands(again)[-1] == ["resume", path, option, str(2 * int(words[3]))]
 
 
 @pytest.mark.parametrize("limit", [("calls", 2), ("tokens", 900), ("usd", 0.001)], ids=lambda limit: limit[0])
-def test_a_budget_that_is_spent_names_one_that_goes_on(cli, tmp_path, monkeypatch, limit):
-    """The larger budget is a number; given again and again as it is named, it brings the run to its end."""
+def test_a_spent_budget_names_a_larger_one(cli, tmp_path, monkeypatch, limit):
+    """The larger budget is a number; resuming with it, again and again, brings the run to its end."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     with serving(models={"m": noise(p=0.99)}) as server:
         model, (name, value) = f"openai/m@{server.url}", limit
@@ -128,7 +131,7 @@ def test_a_budget_that_is_spent_names_one_that_goes_on(cli, tmp_path, monkeypatc
         done = cli(*words, f"--budget-{name}", value, "--prices", "prices.toml")
         for _ in range(20):
             assert done.code == 3, done.err
-            (command,) = hinted(done)
+            (command,) = printed_commands(done)
             assert command[:3] == ["resume", ODD, f"--budget-{name}"]
             done = cli(*command)
             if done.code == 0:
@@ -137,7 +140,7 @@ def test_a_budget_that_is_spent_names_one_that_goes_on(cli, tmp_path, monkeypatc
 
 
 def test_a_larger_budget_is_larger_than_what_is_spent(cli, tmp_path, monkeypatch):
-    """Resumed with less than is spent already, a run names a budget that goes on, not twice the smaller one."""
+    """A run resumed with less than it has spent names a budget that suffices, not twice the smaller one."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     with serving(models={"m": noise(p=0.99)}) as server:
         model = f"openai/m@{server.url}"
@@ -147,12 +150,12 @@ def test_a_larger_budget_is_larger_than_what_is_spent(cli, tmp_path, monkeypatch
             cli("run", "hanoi", "--set", "disks=6", *words, f"--budget-{name}", first)
             done = cli("resume", f"{name}.db", f"--budget-{name}", less)
             steps = json.loads(cli("report", f"{name}.db", "--json").out)["steps"]
-            (command,) = hinted(done)
+            (command,) = printed_commands(done)
             cli(*command)
             assert json.loads(cli("report", f"{name}.db", "--json").out)["steps"] > steps, (name, done.err)
 
 
-def test_what_other_commands_name_can_be_done_as_printed(cli, ledger, tmp_path):
+def test_commands_named_by_other_messages_run_as_printed(cli, ledger, tmp_path):
     """Refusals, calibrations and unfinished runs name commands that run, with real numbers and quoted names."""
     cli(*SHORT, *NOISE, "--max-steps", "2")
     words = ("--set", "disks=10", "--model", "noise/p=0.999,v=1")
@@ -166,10 +169,10 @@ def test_what_other_commands_name_can_be_done_as_printed(cli, ledger, tmp_path):
     assert {name: wrong for name, done in outputs.items() if (wrong := failing(cli, tmp_path, done))} == {}
 
 
-def test_a_file_of_problems_goes_on_with_its_own_command(cli, tmp_path, monkeypatch):
-    """Of a budget that all problems share the larger one is given to `solve` itself; as printed it solves them all.
+def test_a_file_of_problems_names_its_own_command(cli, tmp_path, monkeypatch):
+    """A spent budget that all problems share is raised for `solve` itself, which then solves them all as printed.
 
-    `resume` would go on with one problem, outside of the budget of the others.
+    `resume` would continue one problem, outside of the others' budget.
     """
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     (tmp_path / "in it's.jsonl").write_text(
@@ -179,7 +182,7 @@ def test_a_file_of_problems_goes_on_with_its_own_command(cli, tmp_path, monkeypa
         words = ("solve", "--input", "in it's.jsonl", "--out", "out.jsonl", "--model", f"openai/m@{server.url}")
         done, stops = cli(*words, "--no-probe", "--budget-calls=9"), 0
         while done.code == 3:
-            (command,) = hinted(done)
+            (command,) = printed_commands(done)
             assert command[:5] == list(words[:5])
             assert len([word for word in command if word.startswith("--budget-calls")]) == 1
             done, stops = cli(*command), stops + 1
@@ -188,17 +191,17 @@ def test_a_file_of_problems_goes_on_with_its_own_command(cli, tmp_path, monkeypa
 
 
 def product(prompt, *drawn):
-    """A model that splits nothing, and gives every problem the same answer."""
+    """A model that never splits a problem and gives every problem the same answer."""
     return Answer('{"parts": []}' if prompt.startswith("You plan") else '{"answer": 156}', 20, 4)
 
 
-def test_problems_left_open_name_what_shows_the_first_and_the_command_that_goes_on(cli, tmp_path):
-    """Both run as printed; so does what the answers' file says of the problem itself."""
+def test_problems_left_open_name_commands_that_run(cli, tmp_path):
+    """The commands to see the first open problem and to continue run as printed, also the one in the answers' file."""
     (tmp_path / "in.jsonl").write_text('{"question": "12 * 13"}\n')
     words = ("solve", "--input", "in.jsonl", "--out", "out.jsonl", "--model", "noise/p=0.6,v=1", "--k", "25")
     done = cli(*words)
     (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
-    commands = hinted(done)
+    commands = printed_commands(done)
     assert [words[0] for words in commands] == ["review", "solve"]
     assert commands[1] == list(words)
     assert cli(*commands[0]).code == 0
@@ -211,26 +214,26 @@ def test_problems_left_open_name_what_shows_the_first_and_the_command_that_goes_
 
 
 def test_a_calibration_that_stops_names_its_own_command(cli, tmp_path, monkeypatch):
-    """With a larger budget where that stopped it; given as it is named, again and again, it comes to its end."""
+    """A calibration stopped by its budget names itself with a larger one; repeated as named, it finishes."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     with serving(models={"m": noise(p=0.99)}) as server:
         model = f"openai/m@{server.url}"
         words = ("calibrate", "hanoi", "--set", "disks=4", "--model", model, "--samples", "30", "--out", ODD)
         done, stops = cli(*words, "--no-probe", "--budget-calls", "8"), 0
         while done.code == 3:
-            (command,) = [one for one in hinted(done) if one[0] == "calibrate"]
+            (command,) = [one for one in printed_commands(done) if one[0] == "calibrate"]
             done, stops = cli(*command), stops + 1
     assert (done.code, stops > 0) == (0, True), done.err
 
 
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path_factory):
-    """A function after which no run is known: this is another user's machine."""
+    """A function that forgets all known runs, as if this were another user's machine."""
     return lambda: monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
 
 
-def test_what_a_command_was_allowed_is_in_the_commands_that_it_names(cli, ledger, tmp_path, elsewhere):
-    """A journal from elsewhere goes on with the process that was given: each command runs as printed."""
+def test_named_commands_keep_the_permissions_given(cli, ledger, tmp_path, elsewhere):
+    """Commands named for a foreign journal have the process and permissions that were given, and run as printed."""
     cli(*SHORT, *UNSURE, "--max-steps", "1")
     elsewhere()
     allowed = ("--process", "ledger:Ledger")
@@ -241,29 +244,29 @@ def test_what_a_command_was_allowed_is_in_the_commands_that_it_names(cli, ledger
     )
     for words in ends:
         done = cli(*words, *allowed)
-        assert [command for command in hinted(done) if "--process" not in command] == [], words
+        assert [command for command in printed_commands(done) if "--process" not in command] == [], words
         assert failing(cli, tmp_path, done) == {}, words
 
 
-def test_a_fork_that_rejudging_names_is_made_as_printed(cli, ledger, tmp_path):
-    """Its journal has a name that no file has, and the run in it goes on to its end."""
+def test_the_fork_that_rejudge_names_runs_as_printed(cli, ledger, tmp_path):
+    """The fork gets a file name that is free, and its run continues to the end."""
     assert cli("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db").code == 0
     (tmp_path / "run-from-0.db").write_text("another file")
     code = (tmp_path / "ledger.py").read_text()
     (tmp_path / "ledger.py").write_text(code.replace("return int(", "return 1 + int("))
     sys.modules.pop("ledger")
     done = cli("rejudge", "run.db")
-    (command,) = hinted(done)
+    (command,) = printed_commands(done)
     assert command == ["fork", "run.db", "--at", "0", "--out", "run-from-0-2.db"]
     made = cli(*command)
-    assert (made.code, hinted(made)) == (0, [["resume", "run-from-0-2.db"]])
+    assert (made.code, printed_commands(made)) == (0, [["resume", "run-from-0-2.db"]])
 
 
-def test_what_the_demonstration_names_can_be_done_as_printed(cli, tmp_path, monkeypatch):
-    """All that it says to try next, and how to go on where Ctrl-C ends it. Long runs are stopped after a few steps."""
+def test_commands_named_by_the_demonstration_run_as_printed(cli, tmp_path, monkeypatch):
+    """All commands that it suggests, also after Ctrl-C, run as printed. Long runs are stopped after a few steps."""
     monkeypatch.setattr(demo, "MAX_STEPS", 3)
     done = cli("demo", "--disks", "2")
-    commands = hinted(done)
+    commands = printed_commands(done)
     assert [words[0] for words in commands] == ["report", "export", "run", "resume", "run"]
     for words in commands:
         least = ("--max-steps", "5") if "h12.db" in words else ()
@@ -277,7 +280,7 @@ def test_what_the_demonstration_names_can_be_done_as_printed(cli, tmp_path, monk
     monkeypatch.setattr(demo, "Progress", Pressed)
     done = cli("demo", "--disks", "3", "--journal", ODD)
     assert done.code == 3
-    (command,) = hinted(done)
+    (command,) = printed_commands(done)
     assert command == ["resume", ODD]
     assert cli(*command).code == 0
 
@@ -306,8 +309,8 @@ made = Named(3)
 """
 
 
-def test_the_run_of_a_process_with_a_name_of_its_own_is_gone_on_with_as_printed(cli, ledger, tmp_path):
-    """Its name makes no class, so every command that the run names has the class, and so have those that they name."""
+def test_commands_of_a_named_process_carry_its_class(cli, ledger, tmp_path):
+    """A process's own name does not lead to its class, so commands named for its run have the class or --process."""
     (tmp_path / "named.py").write_text(NAMED)
     ends = {
         "step limit": ("named:Named", *NOISE, "--max-steps", "2"),
@@ -321,22 +324,23 @@ def test_the_run_of_a_process_with_a_name_of_its_own_is_gone_on_with_as_printed(
     for end, words in ends.items():
         path = f"{end}.db"
         done = cli("run", *words, "--journal", path)
-        commands = [command for command in hinted(done) if "fork" not in command]
+        commands = [command for command in printed_commands(done) if "fork" not in command]
         assert commands, end
         assert [one for one in commands if "named:" not in shlex.join(one)] == [], end
         assert failing(cli, tmp_path, done) == {}, end
         shown = cli("review", path, "--process", words[0].replace("made", "Named")) if end == "undecided" else None
         assert shown is None or failing(cli, tmp_path, shown) == {}
         for look in ("report", "verify"):  # the journal does not name the class, so a word stands for it
-            named = [one for one in hinted(cli(look, path)) if one[0] in {"resume", "verify"}]
+            named = [one for one in printed_commands(cli(look, path)) if one[0] in {"resume", "verify"}]
             assert all(one[2:4] == ["--process", "MODULE:CLASS"] for one in named), (end, look, named)
             assert named or end == "finished", (end, look)
-    assert "not judged" not in cli(*hinted(done)[-1]).err
+    assert "not judged" not in cli(*printed_commands(done)[-1]).err
 
 
-def test_how_to_calibrate_a_process_with_a_name_of_its_own_names_its_class(cli, ledger, tmp_path):
+def test_the_calibrate_command_of_a_named_process_has_its_class(cli, ledger, tmp_path):
+    """Where a run needs a calibration, the command named for it has the process's class, not its name."""
     (tmp_path / "named.py").write_text(NAMED)
     done = cli("run", "named:Named", "--model", "noise/p=0.9,v=0.9", "--journal", ODD)
     assert done.code == 2
-    (command,) = [one for one in hinted(done) if one[0] == "calibrate"]
+    (command,) = [one for one in printed_commands(done) if one[0] == "calibrate"]
     assert command[1] == "named:Named"

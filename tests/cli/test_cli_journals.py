@@ -1,4 +1,4 @@
-"""The commands that go back over a run: rejudge and fork."""
+"""The commands that read a run again or branch from it: rejudge and fork."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ NOISY = ("--model", "noise/p=0.9,v=0.4", "--k", "3", "--flag-cap", "1")
 
 
 def edit(old, new):
-    """Change the code of the user's process, as between two commands."""
+    """Change the code of the user's process, as a user does between two commands."""
     path = Path("ledger.py")
     text = path.read_text()
     assert old in text
@@ -20,7 +20,7 @@ def edit(old, new):
 
 @pytest.fixture
 def flagged(cli, ledger):
-    """A command line in a folder with a run that stopped at a step, most of whose samples are flagged."""
+    """A command line in a folder with a run that stopped at a step with mostly flagged samples."""
     done = cli("run", "ledger:Ledger", *NOISY, "--journal", "run.db", "--speculate", "off")
     assert done.code == 3, done.err
     return cli
@@ -29,8 +29,8 @@ def flagged(cli, ledger):
 LENIENT = ('raise RedFlag("not an answer")', "return 0")
 
 
-def test_a_run_goes_on_with_the_present_parser(flagged):
-    """A run that stops since its parser changed goes on after rejudge, which says what reads otherwise."""
+def test_a_run_continues_with_the_changed_parser(flagged):
+    """A run stopped by a parser's fault continues after rejudge, which lists what the new parser reads differently."""
     edit(*LENIENT)
     stopped = flagged("resume", "run.db")
     assert (stopped.code, "parses its stored samples differently now" in stopped.line) == (2, True)
@@ -42,12 +42,12 @@ def test_a_run_goes_on_with_the_present_parser(flagged):
     assert "recorded in the journal; continue with: unerring resume run.db" in done.out
     again = flagged("resume", "run.db")
     assert "otherwise" not in again.err
-    told = flagged("report", "run.db").out
-    assert "read differently by a later parser or check" in told
+    shown = flagged("report", "run.db").out
+    assert "read differently by a later parser or check" in shown
 
 
 def test_the_command_that_rejudge_prints_is_not_refused(cli, ledger):
-    """It accepts the changes where `resume` requires that: here a committed step reads otherwise, too."""
+    """It carries --accept-changes where `resume` requires that, as after a committed step that reads differently."""
     Path("half.py").write_text(
         "def model(prompt, settings):\n    return 'it is 2.' if prompt == 'double 1' else 'eh'\n"
     )
@@ -68,7 +68,7 @@ def test_the_command_that_rejudge_prints_is_not_refused(cli, ledger):
 
 
 def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger):
-    """They are listed, and stay; the line says where a fork begins."""
+    """They are listed and stay as they are, with exit code 1; the line names the step to fork from."""
     assert cli("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db").code == 0
     before = Path("run.db").read_bytes()
     assert cli("rejudge", "run.db").code == 0
@@ -77,14 +77,14 @@ def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger
     assert done.code == 1
     assert "step 0 would be decided differently: was 2, now 3" in done.out
     assert "unerring fork run.db --at 0 --out run-from-0.db" in done.line
-    told = json.loads(cli("rejudge", "run.db", "--json").out)
-    assert (told["kind"], told["exit_code"], told["overturned"]) == ("decided otherwise", 1, 4)
-    assert told["overturns"][0] == {"step": 0, "was": 2, "now": 3, "decided": True}
+    shown = json.loads(cli("rejudge", "run.db", "--json").out)
+    assert (shown["kind"], shown["exit_code"], shown["overturned"]) == ("decided otherwise", 1, 4)
+    assert shown["overturns"][0] == {"step": 0, "was": 2, "now": 3, "decided": True}
     assert Path("run.db").read_bytes() == before
 
 
-def test_what_cannot_be_judged_again_is_one_line(cli, ledger):
-    """No file, another process, code that fails: each with its exit code."""
+def test_what_cannot_be_rejudged_is_one_line(cli, ledger):
+    """A missing file, another process and failing code each give one line and their exit code."""
     assert (done := cli("rejudge", "none.db")).code == 2, done.line
     assert cli("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db").code == 0
     assert (cli("rejudge", "run.db", "--process", "hanoi")).code == 2
@@ -98,7 +98,7 @@ PERFECT = ("--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db")
 
 
 def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
-    """Options given are on record in the new journal; reports say where it comes from."""
+    """The options given are recorded in the new journal, and reports name the journal it was forked from."""
     assert cli("run", "ledger:Ledger", *PERFECT).code == 0
     before = Path("run.db").read_bytes()
     done = cli("fork", "run.db", "--at", "2", "--out", "new.db", "--k", "3", "--set", "steps=5", "--seed", "4")
@@ -107,9 +107,9 @@ def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
     resumed = cli("resume", "new.db")
     assert resumed.code == 0, resumed.err
     assert "5, 2 of them taken over from another run" in resumed.out
-    told = cli("report", "new.db").out
-    assert "at step 2 of run.db, whose model was noise/p=1.0,v=1.0,c=0.0" in told
-    assert "2 steps were taken over from another run and assumed right" in told
+    shown = cli("report", "new.db").out
+    assert "at step 2 of run.db, whose model was noise/p=1.0,v=1.0,c=0.0" in shown
+    assert "2 steps were taken over from another run and assumed right" in shown
     assert cli("report", "new.db", "--html", "new.html").code == 0
     assert "at step 2 of run.db, whose model was noise" in Path("new.html").read_text()
     report = json.loads(cli("report", "new.db", "--json").out)
@@ -124,15 +124,15 @@ def test_a_fork_is_resumed_by_the_command_that_it_prints(cli, ledger):
 
 
 def test_a_fork_in_json_names_the_new_journal(cli, ledger):
-    """And what to do next."""
+    """The JSON object has the new journal, its step, its origin and the next command."""
     assert cli("run", "ledger:Ledger", *PERFECT).code == 0
-    told = json.loads(cli("fork", "run.db", "--at", "1", "--out", "new.db", "--json").out)
-    assert (told["journal"], told["step"], told["next"]) == ("new.db", 1, "unerring resume new.db")
-    assert told["origin"]["journal"] == "run.db"
+    shown = json.loads(cli("fork", "run.db", "--at", "1", "--out", "new.db", "--json").out)
+    assert (shown["journal"], shown["step"], shown["next"]) == ("new.db", 1, "unerring resume new.db")
+    assert shown["origin"]["journal"] == "run.db"
 
 
-def test_a_fork_that_cannot_be_is_one_line(cli, ledger):
-    """Too far, negative, onto a file that is there, of no journal: exit code 2, and no file."""
+def test_an_impossible_fork_is_one_line(cli, ledger):
+    """A step out of range, a target that exists, and a file that is no journal give exit code 2 and no new file."""
     assert cli("run", "ledger:Ledger", *PERFECT).code == 0
     before = sorted(Path().iterdir())
     for words, says in (
@@ -149,7 +149,7 @@ def test_a_fork_that_cannot_be_is_one_line(cli, ledger):
 
 
 def test_the_process_has_the_parameters_that_were_accepted(cli, ledger):
-    """A run that went on with other parameters, twice, is judged again, forked and resumed with the last ones."""
+    """A run whose parameters were changed twice is rejudged, forked and resumed with the last ones."""
     run = ("run", "ledger:Ledger", "--model", "noise/p=1,v=1", "--k", "2", "--journal", "run.db")
     assert cli(*run, "--max-steps", "2").code == 3
     for steps in (5, 6):

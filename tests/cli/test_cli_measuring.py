@@ -1,4 +1,4 @@
-"""The commands that measure and plan: what they print, what they refuse, and how a stopped pilot goes on."""
+"""The commands that measure and plan: what they print, what they refuse, and how a stopped pilot continues."""
 
 import json
 import shlex
@@ -41,46 +41,46 @@ MINI = by_hand(0.0022, 0.40, 1.6, 538)
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_a_row_of_the_papers_table_is_planned_as_there(cli, row):
-    """Plan and paper's formula have the table's k, and its dollars within 5 %."""
+    """The plan and the paper's formula have the table's k, and its dollars within 5 %."""
     *figures, k, thousands = row
     done = cli("plan", *by_hand(*figures), "--json")
     assert (done.code, done.err) == (0, "")
-    told = strict_json(done.out)
-    assert (told["plan"]["k"], told["paper"]["k"]) == (k, k)
-    for one in (told["plan"], told["paper"]):
+    data = strict_json(done.out)
+    assert (data["plan"]["k"], data["paper"]["k"]) == (k, k)
+    for one in (data["plan"], data["paper"]):
         assert one["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
         assert one["success"] >= 0.95
 
 
 def test_a_model_that_is_always_wrong_is_refused(cli):
-    """The table's last row, with p = 0, is one line and exit code 2."""
+    """The table's last row, with p = 0, ends with one line and exit code 2."""
     done = cli("plan", "--p", 0, "--steps", MILLION)
     assert (done.code, done.out) == (2, "")
     assert "more than 1/2" in done.line
 
 
 def test_json_is_one_object_with_plan_and_paper(cli):
-    """What scripts read: k, votes a step, dollars and success of the plan, and of the paper's formula beside it."""
+    """--json prints k, votes a step, dollars and success probability of the plan and of the paper's formula."""
     done = cli("plan", *MINI, "--json")
     assert done.out.count("\n") == 1
-    told = strict_json(done.out)
-    for one in (told["plan"], told["paper"]):
+    data = strict_json(done.out)
+    for one in (data["plan"], data["paper"]):
         assert {"k", "expected_votes", "dollars", "success"} <= set(one)
-    assert (told["steps"], told["target"], told["m"]) == (MILLION, 0.95, 1)
-    assert told["plan"]["expected_votes"] == pytest.approx(odds.expected_votes(0.9978, 3))
-    assert told["paper"]["success"] == pytest.approx(odds.chain_probability(0.9978, 3, MILLION))
+    assert (data["steps"], data["target"], data["m"]) == (MILLION, 0.95, 1)
+    assert data["plan"]["expected_votes"] == pytest.approx(odds.expected_votes(0.9978, 3))
+    assert data["paper"]["success"] == pytest.approx(odds.chain_probability(0.9978, 3, MILLION))
 
 
-def test_half_of_the_papers_bill_is_among_the_ways(cli):
-    """With n samples a prompt and the price of a batch, the paper's run of $3.5K costs half of that at most."""
+def test_a_plan_can_halve_the_papers_bill(cli):
+    """With n samples a prompt and the batch price, the paper's run of $3.5K costs at most half."""
     ways = strict_json(cli("plan", *MINI, "--json").out)["models"][0]["ways"]
     best = min(ways, key=lambda way: way["dollars"])
     assert (best["shared_prompt"], best["batch"]) == (True, True)
     assert best["dollars"] <= 1750.0
 
 
-def test_a_plan_is_told_in_words(cli):
-    """For people the same is text: the rule, votes, dollars, and the paper's formula."""
+def test_a_plan_is_printed_as_text(cli):
+    """As text a plan has its rule, votes, dollars, and the paper's formula."""
     done = cli("plan", *MINI)
     assert (done.code, done.err) == (0, "")
     for words in ("ahead-by 3", "paper's formula: k = 3", "$3,452.84", "1,048,575 steps", "$0.4 in, $1.6 out"):
@@ -90,32 +90,32 @@ def test_a_plan_is_told_in_words(cli):
 @pytest.mark.parametrize(
     "known", [(), ("--input-tokens", 580, "--output-tokens", 538), ("--price-in", 1, "--price-out", 2)]
 )
-def test_an_unknown_price_is_told_as_unknown(cli, known):
-    """Without a price or without tokens dollars are null in JSON, and the text says unknown, not 0."""
+def test_an_unknown_price_is_shown_as_unknown(cli, known):
+    """Without a price or token counts, dollars are null in JSON and "unknown" in the text, not 0."""
     done = cli("plan", "--p", 0.99, "--steps", 1000, *known, "--json")
-    told = strict_json(done.out)
-    assert (told["plan"]["dollars"], told["paper"]["dollars"]) == (None, None)
+    data = strict_json(done.out)
+    assert (data["plan"]["dollars"], data["paper"]["dollars"]) == (None, None)
     text = cli("plan", "--p", 0.99, "--steps", 1000, *known).out
     assert "dollars      unknown" in text
     assert "$0" not in text
 
 
 def test_perfect_votes_need_one(cli):
-    """At p = 1 the plan is a single vote a step."""
-    told = strict_json(cli("plan", "--p", 1, "--steps", 1000, "--json").out)
-    assert (told["plan"]["k"], told["plan"]["expected_votes"], told["plan"]["success"]) == (1, 1.0, 1.0)
+    """At p = 1 the plan has k = 1."""
+    data = strict_json(cli("plan", "--p", 1, "--steps", 1000, "--json").out)
+    assert (data["plan"]["k"], data["plan"]["expected_votes"], data["plan"]["success"]) == (1, 1.0, 1.0)
 
 
 def test_the_rule_of_log_odds_can_be_planned_for(cli):
-    """`--rule log-odds` makes that the plan; it has a threshold and no k."""
-    told = strict_json(cli("plan", *MINI, "--rule", "log-odds", "--json").out)
-    assert told["plan"]["k"] is None
-    assert told["plan"]["rule"].startswith("log-odds ")
-    assert told["plan"]["success"] >= 0.95
+    """With `--rule log-odds` the plan has a threshold, and no k."""
+    data = strict_json(cli("plan", *MINI, "--rule", "log-odds", "--json").out)
+    assert data["plan"]["k"] is None
+    assert data["plan"]["rule"].startswith("log-odds ")
+    assert data["plan"]["success"] >= 0.95
 
 
 def test_more_samples_under_way_take_less_time(cli):
-    """`--concurrency` divides the time that a latency given by hand makes."""
+    """`--concurrency` divides the time that follows from the given latency."""
     hours = [
         strict_json(cli("plan", "--p", 0.99, "--steps", 1000, "--latency", 2, "--concurrency", n, "--json").out)[
             "plan"
@@ -126,7 +126,7 @@ def test_more_samples_under_way_take_less_time(cli):
 
 
 def test_prices_come_from_a_file(cli, tmp_path):
-    """`--prices FILE` prices a calibrated model by its name, and --price-in with --price-out go before it."""
+    """`--prices FILE` prices a calibrated model by its name; --price-in and --price-out take precedence."""
     calibration = ("--calibration", "cal.json", "--steps", 1023, "--json")
     assert cli(*PILOT, "--out", "cal.json").code == 0
     model = read_calibration("cal.json").model
@@ -194,7 +194,7 @@ BAD_PLANS = {
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """The bytes of a calibration."""
+    """The bytes of a valid calibration."""
     path = tmp_path_factory.mktemp("good") / "good.json"
     calibrate(Hanoi(disks=10), "noise/p=0.95", 300, path)
     return path.read_bytes()
@@ -202,7 +202,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path, good):
-    """Files that are no calibrations, and one that is."""
+    """Files that are not calibrations, and one that is."""
     (tmp_path / "good.json").write_bytes(good)
     empty = json.loads(good)
     counts = dict.fromkeys(("steps", "flagged", "votes", "wrong", "collisions", "same_wrong"), 0)
@@ -227,7 +227,7 @@ def files(tmp_path, good):
 @pytest.mark.parametrize("arguments", BAD_PLANS.values(), ids=BAD_PLANS)
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 def test_a_plan_that_cannot_be_made_is_one_line_and_exit_2(cli, files, arguments, form):
-    """Each mistake, and each job that no k can do, is one line on stderr, and with --json an object on stdout."""
+    """Each mistake, and each job that no k can do, gives one line on stderr, and an object on stdout with --json."""
     done = cli("plan", *arguments, *form)
     assert done.code == 2
     assert (json.loads(done.out)["exit_code"] == 2) if form else (done.out == "")
@@ -236,16 +236,16 @@ def test_a_plan_that_cannot_be_made_is_one_line_and_exit_2(cli, files, arguments
 
 @pytest.mark.parametrize("target", [0.5, 0.3, 0.001])
 def test_a_short_chain_with_a_weak_target_has_a_plan(cli, target):
-    """One step that may fail half of the time needs a single vote, and is planned like any other job."""
-    told = strict_json(cli("plan", "--p", 0.9, "--steps", 1, "--target", target, "--json").out)
-    assert (told["plan"]["k"], told["plan"]["success"]) == (1, pytest.approx(0.9))
+    """One step that may fail half of the time is planned like any other job, with a single vote."""
+    data = strict_json(cli("plan", "--p", 0.9, "--steps", 1, "--target", target, "--json").out)
+    assert (data["plan"]["k"], data["plan"]["success"]) == (1, pytest.approx(0.9))
 
 
 # --- calibrate
 
 
-def test_a_calibration_is_told_and_kept(cli, tmp_path):
-    """The text has p, v, flags and collisions of the voter; the line on stderr is a command that works."""
+def test_a_calibration_is_printed_and_kept(cli, tmp_path):
+    """The text has the voter's p, v, flags and collisions; the command on stderr runs as printed."""
     done = cli(*PILOT, "--out", "cal.json")
     assert done.code == 0
     for words in (
@@ -261,22 +261,22 @@ def test_a_calibration_is_told_and_kept(cli, tmp_path):
 
 
 def test_json_is_what_the_file_holds(cli, tmp_path):
-    """With --json stdout is the calibration itself, as one line, and stderr is silent."""
+    """With --json stdout has the calibration of the file as one line, and stderr is empty."""
     done = cli(*PILOT, "--out", "cal.json", "--json")
     assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
     assert strict_json(done.out) == strict_json((tmp_path / "cal.json").read_text())
 
 
-def test_models_that_take_turns_are_told_one_by_one_and_together(cli):
-    """Two models are two voters, and a third block for both."""
+def test_models_that_take_turns_are_shown_singly_and_together(cli):
+    """Two models have a block each, and a third block for both together."""
     done = cli(*PILOT, "--model", "noise/p=0.8,v=1,c=0")
     assert done.code == 0
     assert done.out.count("\nvoter ") == 2
     assert done.out.count("\ntogether ") == 1
 
 
-def test_what_was_measured_decides_a_run(cli):
-    """The file of a pilot plans the run of the same model: it ends without an error."""
+def test_a_calibration_plans_a_run(cli):
+    """A run planned by the pilot of its model ends without an error."""
     spec = "noise/p=0.95,v=0.9,c=0.0"
     model = ("hanoi", "--set", "disks=8", "--model", spec)
     assert cli("calibrate", *model, "--samples", 2000, "--out", "cal.json").code == 0
@@ -284,8 +284,8 @@ def test_what_was_measured_decides_a_run(cli):
     assert cli("verify", "run.db").code == 0
 
 
-def test_a_model_is_the_same_in_the_words_it_was_measured_with(cli):
-    """`run --calibration` takes the very specification that `calibrate` was given."""
+def test_a_run_takes_the_specification_that_was_measured(cli):
+    """`run --calibration` accepts exactly the model specification that was given to `calibrate`."""
     model = ("hanoi", "--set", "disks=8", "--model", "noise/p=0.99")
     assert cli("calibrate", *model, "--samples", 400, "--out", "cal.json").code == 0
     assert cli("run", *model, "--calibration", "cal.json", "--journal", "run.db").code == 0
@@ -295,20 +295,20 @@ def test_a_model_is_the_same_in_the_words_it_was_measured_with(cli):
 
 
 def test_several_calibrations_are_ranked(cli):
-    """Given two files, the plan is that of the cheaper model, and the text shows both."""
+    """Of two calibrations the cheaper model is planned, and the text shows both."""
     for name, p in (("good", 0.99), ("bad", 0.9)):
         model = ("--model", f"noise/p={p},v=1,c=0")
         assert (
             cli("calibrate", "hanoi", "--set", "disks=10", *model, "--samples", 600, "--out", f"{name}.json").code == 0
         )
     both = ("plan", "--calibration", "bad.json", "--calibration", "good.json", "--steps", 1023)
-    told = strict_json(cli(*both, "--json", "--price-in", 1, "--price-out", 1).out)
-    assert [one["model"] for one in told["models"]] == ["noise/p=0.99,v=1.0,c=0.0", "noise/p=0.9,v=1.0,c=0.0"]
+    data = strict_json(cli(*both, "--json", "--price-in", 1, "--price-out", 1).out)
+    assert [one["model"] for one in data["models"]] == ["noise/p=0.99,v=1.0,c=0.0", "noise/p=0.9,v=1.0,c=0.0"]
     assert "-> " in cli(*both).out
 
 
-def test_a_model_without_a_plan_is_told_beside_one_that_has_one(cli):
-    """A model that no k can help is named with its reason; the other one's plan is printed."""
+def test_a_model_without_a_plan_is_shown_with_its_reason(cli):
+    """A model that no k can help is listed with its reason, next to the plan for the other model."""
     for name, p in (("good", 0.99), ("bad", 0.3)):
         model = ("--model", f"noise/p={p},v=1,c=0")
         assert (
@@ -335,7 +335,7 @@ BAD_PILOTS = {
 
 @pytest.mark.parametrize("arguments", BAD_PILOTS.values(), ids=BAD_PILOTS)
 def test_a_pilot_that_cannot_be_made_is_one_line_and_exit_2(cli, files, tmp_path, arguments):
-    """Each mistake is one line on stderr, and no file is made or changed."""
+    """Each mistake is one line on stderr, and no file is written or changed."""
     (tmp_path / "plain.py").write_text(LEDGER.replace("def rehearse", "def rehearsed").replace("Ledger", "Plain"))
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     done = cli("calibrate", *arguments)
@@ -344,8 +344,8 @@ def test_a_pilot_that_cannot_be_made_is_one_line_and_exit_2(cli, files, tmp_path
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-def test_a_bug_of_the_users_is_one_line_that_names_its_place(cli, tmp_path):
-    """What a process's own parser raises ends in one line with file and line; what was drawn before is kept."""
+def test_a_bug_in_the_users_parser_is_one_line_with_its_place(cli, tmp_path):
+    """An exception of the process's parser ends with one line with file and line; samples drawn before are kept."""
     broken = LEDGER.replace("        return int(", "        assert '64' not in text\n        return int(")
     (tmp_path / "ledger.py").write_text(broken)
     done = cli("calibrate", "ledger:Ledger", "--set", "steps=50", "--model", "noise/p=1", "--out", "cal.json")
@@ -356,7 +356,7 @@ def test_a_bug_of_the_users_is_one_line_that_names_its_place(cli, tmp_path):
 
 
 def test_a_provider_that_goes_down_stops_with_what_was_drawn(cli, monkeypatch):
-    """A provider's lasting failure is exit code 3; the same command then goes on."""
+    """A provider's lasting failure gives exit code 3, and the same command then continues the pilot."""
     draw, calls = NoisySampler.sample, []
 
     async def failing(self, prompt, settings, n):
@@ -379,7 +379,7 @@ def test_a_provider_that_goes_down_stops_with_what_was_drawn(cli, monkeypatch):
 
 
 def test_a_pilot_that_is_stopped_without_a_file_says_that_nothing_is_kept(cli, monkeypatch):
-    """Without --out there is nothing to go on with, and the line says so."""
+    """Without --out a stopped pilot cannot be continued, and the line says so."""
 
     async def down(self, prompt, settings, n):
         raise ProviderDown("no quota")

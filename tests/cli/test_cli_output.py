@@ -1,4 +1,4 @@
-"""What the command line writes: exports, JSON, and text of a model, which is inert wherever it is shown."""
+"""What the command line writes: exports, JSON, and untrusted text, which is inert wherever it is shown."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from unerring.processes.hanoi import Hanoi
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 @pytest.mark.parametrize("what", ["steps", "votes"])
 def test_any_text_of_a_model_can_be_exported(tmp_path, what, form):
-    """Lone surrogates, NUL, quotes and line ends in a model's answer do not stop an export."""
+    """Surrogates, NUL, quotes and line ends in a model's answer do not make an export fail."""
 
     def parse(text):
         if text.startswith("!"):
@@ -41,8 +41,8 @@ def test_any_text_of_a_model_can_be_exported(tmp_path, what, form):
     assert "\ufffd" not in done.stdout
 
 
-def test_a_reader_that_has_had_enough_ends_the_export(tmp_path):
-    """`export | head` ends quietly when head does: no traceback, exit code 0."""
+def test_a_closed_pipe_ends_the_export_quietly(tmp_path):
+    """`export | head` ends without a traceback, with exit code 0."""
     unerring.run(Hanoi(disks=11), "noise/p=1", tmp_path / "run.db", k=1)
     with subprocess.Popen(
         [SCRIPT, "export", "run.db"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -55,7 +55,7 @@ def test_a_reader_that_has_had_enough_ends_the_export(tmp_path):
 
 
 def test_a_full_disk_is_one_line(tmp_path):
-    """Where the output cannot be written, the export says so in one line instead of a traceback."""
+    """If the output cannot be written, the export ends with one line and no traceback."""
     unerring.run(Hanoi(disks=8), "noise/p=1", tmp_path / "run.db", k=1)
     words = [SCRIPT, "export", "run.db"]
     with Path("/dev/full").open("w") as full:
@@ -71,7 +71,7 @@ def test_a_full_disk_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("command", ["run", "resume", "verify", "report"])
 def test_with_json_stdout_is_one_document_and_nothing_else(cli, command):
-    """Every command's --json output parses as a whole, with all prose kept off stdout."""
+    """With --json every command's stdout parses as one document, and all prose is on stderr."""
     if command == "run":
         done = ran(cli, "--json")
     else:
@@ -84,22 +84,22 @@ def test_with_json_stdout_is_one_document_and_nothing_else(cli, command):
 
 
 def test_with_json_too_a_run_says_where_it_is_kept(cli, tmp_path):
-    """Without --journal, the name of the new file is on stderr or in the JSON, and a stop names it as well."""
+    """Without --journal the new file is named on stderr or in the JSON, also after a stop."""
     done = cli("run", "hanoi", "--set", "disks=2", *NOISE, "--json")
     (journal,) = tmp_path.glob("*.db")
     assert journal.name in done.err + done.out
     json.loads(done.out)
 
 
-def test_a_stopped_run_is_told_in_json(cli):
-    """Where a run with --json stops, stdout has the reason as one object, and stderr the line for people."""
+def test_a_stopped_run_is_reported_in_json(cli):
+    """A stopped run with --json prints the reason as an object on stdout, and a line on stderr."""
     done = cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", "--max-steps", "3", "--json")
     assert (done.code, json.loads(done.out)["reason"]) == (3, "stopped after 3 steps, as --max-steps asks")
     assert "unerring resume run.db" in done.line
 
 
 def test_verify_says_in_json_whether_all_is_well(cli):
-    """The field `ok` is true where nothing is wrong, and `finished` tells the rest."""
+    """`ok` is true if nothing is wrong, and `finished` says whether the run is over."""
     ran(cli)
     found = json.loads(cli("verify", "run.db", "--json").out)
     assert (found["ok"], found["finished"], found["judged"], found["steps"]) == (True, True, True, 7)
@@ -112,18 +112,18 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\r"
 
 
 def test_a_models_text_cannot_reach_the_terminal_through_an_error(cli, tmp_path):
-    """An error that quotes a model's answer is shown with its control characters written out; so is the report."""
+    """Control characters of a model's answer are escaped in errors that quote it, and in the report."""
     hostile = LEDGER.replace("return int(text", f"raise ValueError('cannot read ' + {HOSTILE!r}) #")
     (tmp_path / "ledger.py").write_text(hostile)
     done = cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
     assert "\\x1b[2J" in done.line
-    for told in (done.err, cli("report", "run.db").out, cli("verify", "run.db").err):
-        assert "cannot read" in told or "finished" in told
-        assert all(char.isprintable() or char == "\n" for char in told)
+    for shown in (done.err, cli("report", "run.db").out, cli("verify", "run.db").err):
+        assert "cannot read" in shown or "finished" in shown
+        assert all(char.isprintable() or char == "\n" for char in shown)
 
 
 def test_a_models_text_cannot_reach_the_terminal_through_a_verdict(cli, tmp_path):
-    """A verifier that quotes a wrong choice shows it inert."""
+    """Control characters of a wrong choice are escaped in a verifier's message."""
     hostile = LEDGER.replace("return int(text", f"return {HOSTILE!r} #").replace(
         "int(prompt.split()[1])", "len(prompt)"
     )
@@ -135,8 +135,8 @@ def test_a_models_text_cannot_reach_the_terminal_through_a_verdict(cli, tmp_path
     assert done.err.rstrip("\n").isprintable()
 
 
-def test_who_voted_is_shown_inert(cli, tmp_path):
-    """The name that a provider gives its model is untrusted text too."""
+def test_a_voters_name_is_inert(cli, tmp_path):
+    """The model's name that a provider sends is escaped like other untrusted text."""
 
     class One:
         def start(self):
@@ -149,6 +149,6 @@ def test_who_voted_is_shown_inert(cli, tmp_path):
             return 1
 
     unerring.run(One(), lambda p, s: Sample("a", voter=HOSTILE), tmp_path / "run.db", k=1)
-    told = cli("report", "run.db").out
-    assert "\\x1b[2J" in told
-    assert all(char.isprintable() or char == "\n" for char in told)
+    shown = cli("report", "run.db").out
+    assert "\\x1b[2J" in shown
+    assert all(char.isprintable() or char == "\n" for char in shown)

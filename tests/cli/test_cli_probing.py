@@ -1,4 +1,4 @@
-"""Trial calls on the command line: they are short, said on the screen, and left out where that is asked for."""
+"""Probe calls on the command line: they are short, are announced on stderr, and can be switched off."""
 
 import pytest
 
@@ -13,7 +13,7 @@ COMMANDS = {
 
 @pytest.fixture
 def endpoint():
-    """A model behind an endpoint, and the trials it was asked: the most tokens that each might have."""
+    """A model behind an endpoint, and the token limits of the probe calls that it received."""
     trials, model = [], noise(p=1.0)
 
     def answer(prompt, temperature, seed, index, limit):
@@ -26,8 +26,8 @@ def endpoint():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_trial_is_short_and_said_on_the_screen(cli, endpoint, command):
-    """Before the first step stderr says that the endpoint is tried out; no trial call may take more than 48 tokens."""
+def test_a_probe_is_short_and_announced(cli, endpoint, command):
+    """Before the first step stderr says that the endpoint is probed; no probe call may take more than 48 tokens."""
     spec, trials = endpoint
     done = cli(*COMMANDS[command], "--model", spec)
     assert done.code == 0, done.err
@@ -39,8 +39,8 @@ def test_a_trial_is_short_and_said_on_the_screen(cli, endpoint, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_trial_is_left_out_where_that_is_asked_for(cli, endpoint, command):
-    """With --no-probe nothing but the process's own questions is asked, and nothing is said of a trial."""
+def test_no_probe_is_sent_with_no_probe(cli, endpoint, command):
+    """With --no-probe only the process's own questions are sent, and no probe is mentioned."""
     spec, trials = endpoint
     done = cli(*COMMANDS[command], "--model", spec, "--no-probe")
     assert done.code == 0, done.err
@@ -48,7 +48,7 @@ def test_a_trial_is_left_out_where_that_is_asked_for(cli, endpoint, command):
     assert trials == []
 
 
-def test_json_output_has_no_line_about_a_trial(cli, endpoint):
-    """Where a program reads along, stderr stays empty."""
+def test_with_json_no_probe_is_announced(cli, endpoint):
+    """With --json stderr stays empty."""
     done = cli(*COMMANDS["calibrate"], "--model", endpoint[0], "--json")
     assert (done.code, done.err) == (0, "")

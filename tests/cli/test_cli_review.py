@@ -1,4 +1,4 @@
-"""The command that looks at an undecided step and decides it, and what the other commands tell of it after that."""
+"""`unerring review` shows an undecided step and records a person's decision, which the other commands then report."""
 
 import csv
 import io
@@ -18,14 +18,14 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\ncandidate 1  99 votes: mine"
 
 
 @pytest.fixture
-def parked(cli, ledger):
+def stopped(cli, ledger):
     """A command line in a folder with a journal, run.db, that stopped at its undecided first step."""
     assert cli("run", "ledger:Ledger", *HOPELESS, "--journal", "run.db").code == 3
     return cli
 
 
 class Word:
-    """One step, whose choice is any text but one that starts with `!`."""
+    """A chain of one step, whose choice is any text that does not start with `!`."""
 
     def __init__(self, prompt="say"):
         self.prompt = prompt
@@ -48,8 +48,8 @@ class Word:
         return 1
 
 
-def told_by(path, *texts, prompt="say", voter="me", **options):
-    """A journal that stopped at a step whose samples said these texts in turn."""
+def journal_of_samples(path, *texts, prompt="say", voter="me", **options):
+    """Write a journal that stopped at an undecided step with samples of these texts, in order."""
     policy = Policy(AheadBy(len(texts)), vote_cap=len(texts), flag_cap=1)
 
     def model(prompt, settings):
@@ -60,16 +60,16 @@ def told_by(path, *texts, prompt="say", voter="me", **options):
 
 
 def row(text, name):
-    """The value of the row of this name."""
+    """The value of the row with this name."""
     return next(line[13:] for line in text.splitlines() if line.startswith(f"{name:<13}"))
 
 
 # --- looking
 
 
-def test_review_shows_what_was_asked_and_what_came_of_it(parked):
-    """Step, rule, question, candidates by votes with their voters, every sample, and how to decide."""
-    done = parked("review", "run.db")
+def test_review_shows_the_question_and_the_samples(stopped):
+    """It shows step, rule, question, candidates with their voters, every sample, and how to decide."""
+    done = stopped("review", "run.db")
     assert (done.code, done.err) == (0, "")
     assert row(done.out, "step") == "0 of run.db, undecided by the rule ahead-by 25"
     assert row(done.out, "process") == "ledger:Ledger steps=4"
@@ -84,9 +84,9 @@ def test_review_shows_what_was_asked_and_what_came_of_it(parked):
     assert row(done.out, "decide with").startswith("unerring review run.db --choose 1")
 
 
-def test_review_as_json_has_all_of_it(parked):
-    """One object with the same, choices as the values that they are, and no sample left out."""
-    found = json.loads(parked("review", "run.db", "--json", "-v").out)
+def test_review_as_json_has_all_of_it(stopped):
+    """`-v --json` is one object with all of that, choices as JSON values, and every sample."""
+    found = json.loads(stopped("review", "run.db", "--json", "-v").out)
     assert found.keys() == {"journal", "process", "parameters", "status", "steps", "undecided", "note"}
     step = found["undecided"]
     assert (step["step"], step["votes"], step["prompts"], step["ruled"]) == (0, 60, {"1": "double 1"}, None)
@@ -95,13 +95,13 @@ def test_review_as_json_has_all_of_it(parked):
     assert sum(one["votes"] for one in step["candidates"]) == 60
     assert len(step["samples"]) == 60
     assert step["samples"][0].keys() >= {"number", "voter", "text", "candidate", "flag", "finish", "output_tokens"}
-    assert parked("review", "run.db", "--json", "--full").out == parked("review", "run.db", "--json", "-v").out
+    assert stopped("review", "run.db", "--json", "--full").out == stopped("review", "run.db", "--json", "-v").out
 
 
-def test_review_as_json_has_what_a_script_decides_by(parked):
-    """Without -v: the question, the candidates and the counts, in a few lines; no sample, no message before it."""
-    out = parked("review", "run.db", "--json").out
-    step, whole = (json.loads(text)["undecided"] for text in (out, parked("review", "run.db", "--json", "-v").out))
+def test_review_as_json_has_what_a_script_decides_by(stopped):
+    """Without -v the object has the question, candidates and counts, but no samples and no messages before it."""
+    out = stopped("review", "run.db", "--json").out
+    step, whole = (json.loads(text)["undecided"] for text in (out, stopped("review", "run.db", "--json", "-v").out))
     left_out = {"samples", "messages", "messages_now", "prompts_now"}
     assert step == {name: value for name, value in whole.items() if name not in left_out}
     assert step.keys() >= {"step", "rule", "votes", "flags", "candidates", "prompts", "changed", "refused", "ruled"}
@@ -110,37 +110,37 @@ def test_review_as_json_has_what_a_script_decides_by(parked):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ((), "no step of run.db is undecided: the run is finished\n"),
         (("--max-steps", "2"), "stopped for another reason, at step 2; continue with: unerring resume run.db\n"),
     ],
 )
-def test_review_of_a_run_without_an_undecided_step_is_one_line(cli, more, told):
-    """Where there is nothing to decide, that is said in one line, with exit code 0."""
+def test_review_of_a_run_without_an_undecided_step_is_one_line(cli, more, message):
+    """If there is nothing to decide, one line says so, with exit code 0."""
     cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", *more)
     done = cli("review", "run.db")
     assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
-    assert done.out.endswith(told)
+    assert done.out.endswith(message)
     assert json.loads(cli("review", "run.db", "--json").out)["undecided"] is None
 
 
-def test_review_without_the_process_shows_what_the_journal_has(parked, tmp_path):
-    """A process that is gone is a note on stderr; the question is the journal's."""
+def test_review_without_the_process_shows_what_the_journal_has(stopped, tmp_path):
+    """If the process cannot be imported, stderr has a note, and the question comes from the journal."""
     (tmp_path / "ledger.py").unlink()
     import sys
 
     sys.modules.pop("ledger", None)
-    done = parked("review", "run.db")
+    done = stopped("review", "run.db")
     assert done.code == 0
     assert done.err.startswith("note: the question is shown as the journal has it: cannot import ledger:Ledger")
     assert "\nasked\n  | double 1\n" in done.out
     assert row(done.out, "candidate 1").endswith("votes: 2")
 
 
-def test_nothing_of_a_journal_is_obeyed_by_a_terminal(cli):
-    """Texts, choices, voters and prompts with escapes and line ends are shown, and cannot pass for lines of ours."""
-    told_by("run.db", HOSTILE, "!" + HOSTILE, "b", prompt=HOSTILE, voter=HOSTILE)
+def test_a_review_is_inert_on_a_terminal(cli):
+    """Escapes and line ends in texts, choices, voters and prompts are shown, and cannot forge lines of the review."""
+    journal_of_samples("run.db", HOSTILE, "!" + HOSTILE, "b", prompt=HOSTILE, voter=HOSTILE)
     for more in ((), ("--full",)):
         done = cli("review", "run.db", *more)
         assert done.code == 0
@@ -151,9 +151,9 @@ def test_nothing_of_a_journal_is_obeyed_by_a_terminal(cli):
     assert json.loads(cli("review", "run.db", "--json", "-v").out)["undecided"]["samples"][0]["text"] == HOSTILE
 
 
-def test_flags_are_shown_with_their_reason_and_the_question_with_what_stands_before_it(cli):
-    """Reasons stand under their samples, the system message before the question; the same in JSON, and inert."""
-    told_by("run.db", "!" + HOSTILE, "a", "b", prompt=HOSTILE, request=Request(system=HOSTILE))
+def test_flag_reasons_and_messages_are_shown(cli):
+    """Reasons are shown under their samples and the system message before the question, also in JSON, and inertly."""
+    journal_of_samples("run.db", "!" + HOSTILE, "a", "b", prompt=HOSTILE, request=Request(system=HOSTILE))
     done = cli("review", "run.db")
     assert "\n             reason: no word\n" in done.out
     assert row(done.out, "message") == "from system, before the question"
@@ -163,9 +163,9 @@ def test_flags_are_shown_with_their_reason_and_the_question_with_what_stands_bef
     assert step["samples"][0]["reason"] == "no word"
 
 
-def test_a_question_that_the_process_asks_otherwise_now_is_shown_twice(cli, monkeypatch):
-    """What the samples answer stands first, then what is asked now, with a line between that says so."""
-    told_by("run.db", "a", "b", prompt="say")
+def test_a_changed_question_is_shown_twice(cli, monkeypatch):
+    """The question that the samples answer is shown first, then the process's present one, with a line between."""
+    journal_of_samples("run.db", "a", "b", prompt="say")
     monkeypatch.setattr(Word, "subtask", lambda self, state: unerring.Subtask("shout", str) if state == 0 else None)
     out = cli("review", "run.db").out
     assert "asked\n  | say\nchanged      the process now asks this step something else" in out
@@ -173,9 +173,9 @@ def test_a_question_that_the_process_asks_otherwise_now_is_shown_twice(cli, monk
 
 
 def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
-    """Prompts, texts and choices show their beginning and end; with --full all of them."""
+    """Prompts, texts and choices show their beginning and end; --full prints all of them."""
     long = "\n".join(f"line {number} {'x' * 900}" for number in range(50))
-    told_by("run.db", long, "b", prompt=long)
+    journal_of_samples("run.db", long, "b", prompt=long)
     short, full = cli("review", "run.db").out, cli("review", "run.db", "--full").out
     assert "line 3 " in short
     assert "line 49 " in short
@@ -186,15 +186,15 @@ def test_long_texts_are_shortened_unless_all_is_asked_for(cli):
     assert "x" * 900 in full
 
 
-def test_many_samples_are_not_all_listed_unless_all_are_asked_for(parked):
-    """Equal ones are one entry; of those that differ forty, and how many there are more; with --full each is shown.
+def test_many_samples_are_not_all_listed_unless_all_are_asked_for(stopped):
+    """Equal samples are one entry, of the others forty are shown and the rest counted; --full shows each.
 
     A text that came before is named by the number of its sample.
     """
-    told_by("many.db", *(f"word {number}" for number in range(60)))
-    assert "20 more samples: --full shows them" in (many := parked("review", "many.db").out)
+    journal_of_samples("many.db", *(f"word {number}" for number in range(60)))
+    assert "20 more samples: --full shows them" in (many := stopped("review", "many.db").out)
     assert sum(line.startswith("sample ") for line in many.splitlines()) == 40
-    short, full = parked("review", "run.db").out, parked("review", "run.db", "--full").out
+    short, full = stopped("review", "run.db").out, stopped("review", "run.db", "--full").out
     assert sum(line.startswith("sample ") for line in short.splitlines()) == 3
     assert sum(line.startswith("sample ") for line in full.splitlines()) == 60
     assert full.count("  | it is ") == 3
@@ -204,43 +204,43 @@ def test_many_samples_are_not_all_listed_unless_all_are_asked_for(parked):
 # --- deciding
 
 
-def test_a_choice_is_recorded_and_resume_goes_on(parked):
-    """One line says what was recorded and how to go on; the run then has that choice, and is at its next step."""
-    done = parked("review", "run.db", "--choose", "1")
+def test_a_choice_is_recorded_and_resume_uses_it(stopped):
+    """One line says what was recorded and how to continue; the resumed run has that choice and is at its next step."""
+    done = stopped("review", "run.db", "--choose", "1")
     assert (done.code, done.err) == (0, "")
     assert done.out == "recorded: step 0 is decided: 2; continue with: unerring resume run.db\n"
-    assert "decided      by a person: 2" in parked("review", "run.db").out
-    stopped = parked("resume", "run.db")
+    assert "decided      by a person: 2" in stopped("review", "run.db").out
+    stopped = stopped("resume", "run.db")
     assert stopped.code == 3
     assert "step 1 is undecided" in stopped.line
     assert "unerring review run.db" in stopped.line
 
 
-def test_decisions_as_json(parked):
-    """What was recorded is an object, too."""
-    done = json.loads(parked("review", "run.db", "--choose", "1", "--json").out)
+def test_decisions_as_json(stopped):
+    """With --json what was recorded is an object."""
+    done = json.loads(stopped("review", "run.db", "--choose", "1", "--json").out)
     assert (done["step"], done["recorded"], done["choice"]) == (0, "ruled", 2)
-    done = json.loads(parked("review", "run.db", "--resample", "--json").out)
+    done = json.loads(stopped("review", "run.db", "--resample", "--json").out)
     assert (done["recorded"], done["choice"], done["model"]) == ("redrawn", None, None)
     assert done["resume"] == "unerring resume run.db"
 
 
-def test_samples_are_drawn_anew_from_another_model(parked):
-    """With --model, with or without --resample, the step is answered by that model when the run goes on."""
-    done = parked("review", "run.db", "--resample", "--model", "noise/p=0.99")
+def test_samples_are_drawn_again_from_another_model(stopped):
+    """With --model, with or without --resample, the resumed run asks that model for the step."""
+    done = stopped("review", "run.db", "--resample", "--model", "noise/p=0.99")
     assert done.out == (
         "recorded: step 0 gets new samples from noise/p=0.99; those it had are set aside; "
         "continue with: unerring resume run.db\n"
     )
-    assert "step 0 is to be answered again by noise/p=0.99; continue with" in parked("review", "run.db").out
-    assert "step 1 is undecided" in parked("resume", "run.db").line
-    report = json.loads(parked("report", "run.db", "--json").out)
+    assert "step 0 is to be answered again by noise/p=0.99; continue with" in stopped("review", "run.db").out
+    assert "step 1 is undecided" in stopped("resume", "run.db").line
+    report = json.loads(stopped("report", "run.db", "--json").out)
     assert [voter["name"] for voter in report["voters"]] == ["noise/p=0.6,v=1.0,c=0.0", "noise/p=0.99,v=1.0,c=0.0"]
     assert report["redrawn"] == 1
 
 
 @pytest.mark.parametrize(
-    ("decision", "told"),
+    ("decision", "message"),
     [
         (("--choose", "4"), "has the candidates 1 to 3; 4 is none of them"),
         (("--choose", "0"), "0 is none of them"),
@@ -251,16 +251,16 @@ def test_samples_are_drawn_anew_from_another_model(parked):
         (("--choose", "1", "--prices", "prices.toml"), "--prices"),
     ],
 )
-def test_a_decision_that_cannot_be_is_one_line(parked, decision, told):
-    """Bad numbers, two decisions at once and models that are none: one line, exit code 2, and nothing is written."""
-    before = parked("review", "run.db", "--json").out
-    done = parked("review", "run.db", *decision)
+def test_an_impossible_decision_is_one_line(stopped, decision, message):
+    """Bad numbers, two decisions at once and unknown models give one line and exit code 2, and nothing is written."""
+    before = stopped("review", "run.db", "--json").out
+    done = stopped("review", "run.db", *decision)
     assert done.code == 2
-    assert told in done.line
-    assert parked("review", "run.db", "--json").out == before
+    assert message in done.line
+    assert stopped("review", "run.db", "--json").out == before
 
 
-def test_a_decision_where_there_is_none_to_make_is_one_line(cli):
+def test_a_decision_on_a_finished_run_is_refused(cli):
     """A finished run has nothing to decide: exit code 2."""
     ran(cli)
     for decision in (("--choose", "1"), ("--resample",)):
@@ -269,11 +269,11 @@ def test_a_decision_where_there_is_none_to_make_is_one_line(cli):
         assert "the run is finished" in done.line
 
 
-def test_a_decision_waits_for_no_runner(parked, tmp_path):
-    """A journal that a runner has is busy: one line, exit code 2."""
+def test_a_decision_on_a_busy_journal_is_refused(stopped, tmp_path):
+    """A journal that a runner is writing to is refused in one line, with exit code 2."""
     head = HeadFile(tmp_path / "run.db")
     try:
-        done = parked("review", "run.db", "--choose", "1")
+        done = stopped("review", "run.db", "--choose", "1")
     finally:
         head.close()
     assert done.code == 2
@@ -281,14 +281,14 @@ def test_a_decision_waits_for_no_runner(parked, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing.db", "ledger.py"])
-def test_review_of_something_else_is_one_line(cli, ledger, name):
-    """A file that is missing or no journal is exit code 2."""
+def test_review_of_no_journal_is_one_line(cli, ledger, name):
+    """A missing file or a file that is no journal gives exit code 2."""
     assert cli("review", name).code == 2
     assert name in cli("review", name).line
 
 
-def test_a_step_that_the_reserve_cannot_settle_either_is_parked(cli, ledger):
-    """With --escalate, too, a step at its cap ends with exit code 3, and the review shows who said what."""
+def test_a_step_that_the_reserve_cannot_decide_is_undecided(cli, ledger):
+    """With --escalate too, a step at its cap ends with exit code 3, and the review shows which model said what."""
     model = ("--model", "noise/p=0.5", "--escalate", "noise/p=0.55", "--escalate-after", "2", "--k", "25")
     done = cli("run", "ledger:Ledger", *model, "--journal", "run.db")
     assert done.code == 3
@@ -308,17 +308,17 @@ def test_a_step_that_the_reserve_cannot_settle_either_is_parked(cli, ledger):
 
 
 @pytest.fixture
-def decided(parked):
-    """The same, brought to its end by a person who decides every step."""
+def decided(stopped):
+    """The same folder with the run finished by a person who decided every step."""
     for _ in range(4):
-        assert parked("review", "run.db", "--choose", "1").code == 0
-        last = parked("resume", "run.db")
+        assert stopped("review", "run.db", "--choose", "1").code == 0
+        last = stopped("resume", "run.db")
     assert last.code == 0, last.err
-    return parked
+    return stopped
 
 
 def test_verify_says_which_steps_people_decided(decided):
-    """The verdict is the verifier's; that people decided is a note, and in the JSON."""
+    """The verdict is the verifier's; a note and the JSON list the steps that people decided."""
     done = decided("verify", "run.db")
     assert done.code == 0
     assert "note: people decided 4 steps: 0, 1, 2, 3" in done.err
@@ -326,7 +326,7 @@ def test_verify_says_which_steps_people_decided(decided):
 
 
 def test_report_says_what_people_decided(decided):
-    """A row of its own, and what the certificate takes for granted; JSON has it by steps."""
+    """The report has a row for decisions by people and the assumption it adds; JSON lists the steps."""
     out = decided("report", "run.db").out
     assert row(out, "by people") == "decided 4 steps: 0, 1, 2, 3"
     assert row(out, "assumption") == "4 steps were decided by people and assumed right; votes on them are no evidence"
@@ -335,14 +335,14 @@ def test_report_says_what_people_decided(decided):
     assert report["certificate"]["certifiable"] is False
 
 
-def test_export_marks_steps_that_people_decided(parked):
-    """Ruled steps have the mark in JSON lines; a table has the column in every row, as soon as there is one."""
-    parked("review", "run.db", "--model", "noise/p=1")
-    parked("resume", "run.db")
-    assert "ruled" not in parked("export", "run.db", "--format", "csv").out
-    parked("review", "run.db", "--choose", "1")
-    parked("resume", "run.db")
-    steps = [json.loads(line) for line in parked("export", "run.db").out.splitlines()]
+def test_export_marks_steps_that_people_decided(stopped):
+    """JSON lines mark such steps; a table has the column in every row as soon as one step is decided by a person."""
+    stopped("review", "run.db", "--model", "noise/p=1")
+    stopped("resume", "run.db")
+    assert "ruled" not in stopped("export", "run.db", "--format", "csv").out
+    stopped("review", "run.db", "--choose", "1")
+    stopped("resume", "run.db")
+    steps = [json.loads(line) for line in stopped("export", "run.db").out.splitlines()]
     assert [step.get("ruled") for step in steps] == [None, True]
-    table = list(csv.DictReader(io.StringIO(parked("export", "run.db", "--format", "csv").out)))
+    table = list(csv.DictReader(io.StringIO(stopped("export", "run.db", "--format", "csv").out)))
     assert [line["ruled"] for line in table] == ["false", "true"]

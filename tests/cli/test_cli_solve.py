@@ -1,4 +1,4 @@
-"""The command `solve`: one problem, files of them, and everything that may be wrong with either."""
+"""`unerring solve`: one problem, files of problems, and what may be wrong with either."""
 
 import json
 
@@ -24,7 +24,7 @@ ANSWERS = {
 
 
 def chat(prompt, temperature, seed, index, max_tokens):
-    """A model of three roles, which knows the answers by heart."""
+    """A model with three roles that has stored answers."""
     role = next((name for name in ANSWERS if prompt.startswith(name)), None)
     if role is None:  # a trial call
         return written(prompt, f"{seed} {index}", max_tokens)
@@ -48,7 +48,10 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_product_is_solved_and_its_tree_shown(here, capsys):
-    """The answer, and every problem with its own and the votes it had; the rest of a long tree is counted."""
+    """The answer is printed with the tree of problems, their answers and votes.
+
+    A long tree is cut and the rest counted.
+    """
     assert command_line(["solve", "46048 × 42098", *PRODUCTS, "--journal", "run.db", "--tree", "5"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "problem = answer   (votes on each of its steps)"
@@ -61,33 +64,33 @@ def test_a_product_is_solved_and_its_tree_shown(here, capsys):
 
 
 def test_a_problem_in_words_is_solved_through_an_endpoint(here, capsys, monkeypatch):
-    """General prompts over HTTP, with scripted roles: split, solved, put together, within a budget of calls."""
+    """With general prompts over HTTP a problem is split, solved and composed, within a budget of calls."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     with serving(models={"m": chat}) as server:
         model = f"openai/m@{server.url}"
         assert command_line(["solve", QUESTION, "--model", model, "--json", "--budget-calls", "60"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["answer"], told["status"]) == (10085, "finished")
-    assert told["steps"] == 6  # three splits, two answers, one composition
+    data = json.loads(capsys.readouterr().out)
+    assert (data["answer"], data["status"]) == (10085, "finished")
+    assert data["steps"] == 6  # three splits, two answers, one composition
 
 
 def test_how_strictly_replies_are_read_is_chosen_on_the_command_line(here, capsys, monkeypatch):
-    """Fenced replies of several lines are read with `--parse lenient-json`, by `solve` and by `run solve`."""
+    """With `--parse lenient-json`, `solve` and `run solve` read fenced replies of several lines."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
 
     def fenced(prompt, temperature, seed, index, max_tokens):
         text = chat(prompt, temperature, seed, index, max_tokens).text
         if "Let me think." not in text:
             return written(prompt, text, max_tokens)
-        told = json.dumps(json.loads(text.splitlines()[-1]), indent=1)
-        return written(prompt, f"```json\n{told}\n```", max_tokens)
+        data = json.dumps(json.loads(text.splitlines()[-1]), indent=1)
+        return written(prompt, f"```json\n{data}\n```", max_tokens)
 
     with serving(models={"m": fenced}) as server:
         for words in (["solve", QUESTION], ["run", "solve", "--set", f"problem={QUESTION}"]):
             more = ["--parse", "lenient-json", "--model", f"openai/m@{server.url}", "--k", "3", "--no-probe", "--json"]
             assert command_line([*words, *more]) == 0
-            told = json.loads(capsys.readouterr().out)
-            assert (told["answer"], told["samples"]["flagged"]) == (10085, 0)
+            data = json.loads(capsys.readouterr().out)
+            assert (data["answer"], data["samples"]["flagged"]) == (10085, 0)
     assert command_line(["run", "hanoi", "--parse", "lenient-json"]) == 2
     assert (
         "hanoi cannot be made with these parameters: got an unexpected keyword argument 'parse'"
@@ -95,8 +98,8 @@ def test_how_strictly_replies_are_read_is_chosen_on_the_command_line(here, capsy
     )
 
 
-def test_parts_that_do_not_wait_for_each_other_are_asked_at_the_same_time(here, capsys, monkeypatch):
-    """Eight parts over HTTP, with nothing that guesses: the questions to all of them are in flight at once."""
+def test_independent_parts_are_asked_at_the_same_time(here, capsys, monkeypatch):
+    """The questions for eight independent parts are all in flight at once over HTTP, without guesses."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     parts = [f"the square of {number}" for number in range(8)]
 
@@ -120,14 +123,14 @@ def test_parts_that_do_not_wait_for_each_other_are_asked_at_the_same_time(here, 
     assert max(sum(began <= at < ended for began, ended in times) for at, _ in times) >= 8
 
 
-def test_a_model_that_is_held_to_schemas_answers_with_one_object(here, capsys, monkeypatch):
-    """Every role's question goes with its schema, and an object over several lines, thoughts first, is an answer."""
+def test_each_role_has_its_schema(here, capsys, monkeypatch):
+    """Every role's question has its schema, and an object over several lines, with thoughts first, is an answer."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
 
     def held(prompt, *drawn):
-        told = chat(prompt, *drawn).text.partition("Let me think.\n\n")[2]
-        split = {"how": "no need"} if told == '{"parts": []}' else {}
-        return written(prompt, json.dumps({"thoughts": "{", **json.loads(told or "{}"), **split}, indent=2), None)
+        data = chat(prompt, *drawn).text.partition("Let me think.\n\n")[2]
+        split = {"how": "no need"} if data == '{"parts": []}' else {}
+        return written(prompt, json.dumps({"thoughts": "{", **json.loads(data or "{}"), **split}, indent=2), None)
 
     with serving(models={"m": held}) as server:
         assert command_line(["solve", QUESTION, "--model", f"openai/m@{server.url}", "--json"]) == 0
@@ -138,8 +141,8 @@ def test_a_model_that_is_held_to_schemas_answers_with_one_object(here, capsys, m
     assert json.loads(capsys.readouterr().out)["answer"] == 10085
 
 
-def test_a_file_of_problems_is_solved_and_gone_on_with(here, capsys):
-    """Each has a journal, and its line's number where it has no id; the same command again solves nothing twice."""
+def test_a_file_of_problems_is_solved_and_continued(here, capsys):
+    """Each problem has a journal, named by its id or line; the same command again solves nothing twice."""
     problems = [
         {"id": "a/1", "question": "Multiply the following numbers:\n460 x 420", "answer": 193200},
         {"question": "12 × 13", "answer": "156"},
@@ -160,7 +163,7 @@ def test_a_file_of_problems_is_solved_and_gone_on_with(here, capsys):
 
 
 def test_an_unexpected_answer_exits_with_1(here, capsys):
-    """What the file expects is compared with what came out."""
+    """An answer that differs from the one that the file expects gives exit code 1."""
     (here / "in.jsonl").write_text('{"question": "12 * 13", "answer": 157}\n')
     assert command_line(["solve", "--input", "in.jsonl", "--out", "out.jsonl", *PRODUCTS]) == 1
     assert "0 of 1 answers as expected" in capsys.readouterr().err
@@ -168,7 +171,7 @@ def test_an_unexpected_answer_exits_with_1(here, capsys):
 
 
 def test_an_undecided_problem_does_not_hold_up_the_others(here, capsys, monkeypatch):
-    """It is left open, with a reason; the exit code says that it can go on."""
+    """An undecided problem is left open with its reason; the exit code says that the command can continue."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     (here / "in.jsonl").write_text("\n".join(json.dumps({"question": one}) for one in ("unheard of", QUESTION)))
 
@@ -184,8 +187,8 @@ def test_an_undecided_problem_does_not_hold_up_the_others(here, capsys, monkeypa
     assert "1 problem is undecided" in capsys.readouterr().err
 
 
-def test_problems_that_get_nothing_but_flags_stop_soon(here, capsys, monkeypatch):
-    """Three in a row, none of whose samples may vote, stop the others: it is the model then, and a reply is shown."""
+def test_three_problems_with_only_flags_stop_the_others(here, capsys, monkeypatch):
+    """Three problems in a row without a single vote stop the command, which shows a reply: the model is at fault."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     (here / "in.jsonl").write_text("\n".join(json.dumps({"question": f"unheard of {n}"}) for n in range(9)))
     asked = []
@@ -203,7 +206,7 @@ def test_problems_that_get_nothing_but_flags_stop_soon(here, capsys, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "data"),
     [
         ([], "give either one PROBLEM"),
         (["2 * 3", "--input", "in.jsonl"], "give either one PROBLEM"),
@@ -221,8 +224,8 @@ def test_problems_that_get_nothing_but_flags_stop_soon(here, capsys, monkeypatch
         (["--input", "fine.jsonl", "--out", "none/out.jsonl"], "none/out.jsonl: No such file or directory"),
     ],
 )
-def test_bad_input_gets_one_line(here, capsys, words, told):
-    """Exit code 2, nothing on stdout, one line that says what is wrong, and no file made or lost."""
+def test_bad_input_gets_one_line(here, capsys, words, data):
+    """Bad input gives exit code 2, empty stdout and one line, and no file is written or lost."""
     (here / "in.jsonl").write_text('{"question": "2 * 3"}\nnot JSON\n')
     (here / "other.jsonl").write_text('{"problem": "2 * 3"}\n')
     (here / "bytes.jsonl").write_bytes(b"\xff\xfe")
@@ -232,22 +235,25 @@ def test_bad_input_gets_one_line(here, capsys, words, told):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert told in captured.err
+    assert data in captured.err
     assert {path: path.read_bytes() for path in here.iterdir()} == before
 
 
 @pytest.mark.parametrize("words", [[QUESTION], ["2 * 3", "--roles", "general"], ["46 * 42 * 3"]])
-def test_what_the_embedded_model_cannot_read_needs_another(here, capsys, words):
-    """It knows products and sorting; one line says so before anything is asked or written."""
+def test_a_problem_in_words_needs_another_model(here, capsys, words):
+    """The embedded model knows products and sorting.
+
+    For others one line asks for --model before anything is written.
+    """
     assert command_line(["solve", *words]) == 2
-    told = capsys.readouterr().err
-    assert "--model" in told
-    assert "Sort 3, -1, 2" in told
+    data = capsys.readouterr().err
+    assert "--model" in data
+    assert "Sort 3, -1, 2" in data
     assert not list(here.iterdir())
 
 
 def test_the_page_of_a_report_has_the_tree(here, capsys):
-    """Every problem with its answer and votes, as elements that fold and need no script."""
+    """The page has every problem with its answer and votes, in elements that fold without a script."""
     assert command_line(["solve", "46 * 42", *PRODUCTS, "--journal", "run.db"]) == 0
     assert command_line(["report", "run.db", "--html", "run.html"]) == 0
     page = (here / "run.html").read_text(encoding="utf-8")
@@ -260,7 +266,7 @@ def test_the_page_of_a_report_has_the_tree(here, capsys):
 
 
 def test_what_a_problem_says_is_inert_in_terminal_and_page(here, capsys, monkeypatch):
-    """Escape sequences and markup, in the problem and in what the model answers, are shown and not obeyed."""
+    """Escape sequences and markup in a problem and in a model's answers are shown as text."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     evil = "\x1b[2J<script>alert(1)</script>"
 
@@ -279,7 +285,7 @@ def test_what_a_problem_says_is_inert_in_terminal_and_page(here, capsys, monkeyp
 
 
 def test_a_file_of_problems_has_one_budget(here, capsys, monkeypatch):
-    """What is spent on one problem is not there for the next; with more the same command goes on."""
+    """Problems share one budget; with a larger one the same command continues."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     lines = [json.dumps({"id": number, "question": QUESTION, "answer": 10085}) for number in (1, 2)]
     (here / "in.jsonl").write_text("\n".join(lines))
@@ -318,8 +324,11 @@ def test_a_strict_budget_of_a_file_stops_at_a_call_that_is_billed_above_its_wors
     assert "the budget is strict" in capsys.readouterr().err
 
 
-def test_what_was_solved_otherwise_is_refused(here, capsys):
-    """The same command goes on or shows what it has; another model, seed, margin or problem is refused in one line."""
+def test_answers_of_other_settings_are_refused(here, capsys):
+    """The same command continues or prints its answers.
+
+    Another model, seed, margin or problem is refused in one line.
+    """
     (here / "in.jsonl").write_text('{"question": "12 * 13", "answer": 156}')
     one = ["solve", "12 * 13", "--journal", "run.db"]
     for words in (["solve", "--input", "in.jsonl", "--out", "out.jsonl"], one):
@@ -332,9 +341,9 @@ def test_what_was_solved_otherwise_is_refused(here, capsys):
         ):
             capsys.readouterr()
             assert command_line([*words, *other]) == 2, other
-            told = capsys.readouterr().err.splitlines()
-            assert "holds another run" in told[-1]
-            assert len(told) == 1
+            data = capsys.readouterr().err.splitlines()
+            assert "holds another run" in data[-1]
+            assert len(data) == 1
     assert command_line(["solve", "12 * 14", "--journal", "run.db", *PRODUCTS]) == 2
     assert command_line([*one, *PRODUCTS]) == 0
     assert "run.db is finished already" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`unerring solve --input`: what one line's fault, and what the file's, does to the others."""
+"""`unerring solve --input`: the effect of a fault in one line, and in the whole file, on the other problems."""
 
 import json
 
@@ -16,7 +16,7 @@ def answers(tmp_path):
 
 
 def test_a_problem_that_cannot_be_solved_is_left_out_by_its_line(cli, tmp_path):
-    """File, line and id are named, its row says why, the others are solved, and the exit code is 2."""
+    """Its file, line and id are named and its row has the reason; the others are solved, with exit code 2."""
     written(tmp_path / "in.jsonl", ("12 * 12", "Why?", "Why not?", "Whither?", "Whence?", "7 * 8"))
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert done.code == 2
@@ -33,7 +33,7 @@ def test_a_problem_that_cannot_be_solved_is_left_out_by_its_line(cli, tmp_path):
 
 
 def test_what_is_wrong_with_all_problems_stops_before_the_first(cli, tmp_path):
-    """No problem can be solved, or the model is none: one message, and no answers are written."""
+    """If no problem can be solved or the model is unknown, there is one message and no file of answers."""
     written(tmp_path / "in.jsonl", ("Why?", "Why not?"))
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert done.code == 2
@@ -46,7 +46,7 @@ def test_what_is_wrong_with_all_problems_stops_before_the_first(cli, tmp_path):
 
 
 def test_the_file_of_answers_is_of_this_file_of_problems(cli, tmp_path):
-    """Answers to other problems are refused, a few of them are named, and those beyond --limit are kept."""
+    """Answers to other problems are refused, with a few of them named; answers beyond --limit are kept."""
     call = ("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     written(tmp_path / "in.jsonl", PRODUCTS)
     assert cli(*call).code == 0
@@ -64,8 +64,8 @@ def test_the_file_of_answers_is_of_this_file_of_problems(cli, tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == before
 
 
-def test_an_empty_file_and_a_missing_folder_are_said(cli, tmp_path):
-    """Without a problem there was nothing to do; a file that cannot be written is named with its option."""
+def test_an_empty_file_and_a_missing_folder_are_reported(cli, tmp_path):
+    """A file without problems has nothing to do; a file that cannot be written is named with its option."""
     (tmp_path / "in.jsonl").touch()
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert (done.code, done.err) == (0, "nothing to do: in.jsonl holds no problem\n")
@@ -76,7 +76,7 @@ def test_an_empty_file_and_a_missing_folder_are_said(cli, tmp_path):
 
 
 def test_another_seed_than_that_of_the_answers_is_named_as_it_was_given(cli, tmp_path):
-    """Each problem has a seed of its own, which the user has never seen."""
+    """The message has the seed as the user gave it, not the derived one of the problem."""
     written(tmp_path / "in.jsonl", PRODUCTS)
     call = ("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert cli(*call).code == 0
@@ -86,6 +86,7 @@ def test_another_seed_than_that_of_the_answers_is_named_as_it_was_given(cli, tmp
 
 
 def test_a_number_of_too_many_digits_is_refused_with_its_line(cli, tmp_path):
+    """A JSON number with too many digits gives one error with its line."""
     (tmp_path / "in.jsonl").write_text('{"question": "7 * 8", "answer": ' + "9" * 5000 + "}\n")
     done = cli("solve", "--input", "in.jsonl", "--out", "out.jsonl")
     assert done.code == 2

@@ -1,4 +1,4 @@
-"""Asking ahead, from the command line: it changes how fast a run is, and nothing that is decided."""
+"""Speculation from the command line changes how fast a run is, and no decision."""
 
 import json
 
@@ -16,8 +16,8 @@ class Guessing(Ledger):
 
 
 @pytest.mark.parametrize("speculate", ["auto", "leader", "noise/p=0.99,v=1,c=0", "embedded/draft"])
-def test_the_same_steps_and_votes_come_out_with_and_without_it(cli, speculate):
-    """Wherever guesses come from, the exports are those of the run that takes one step after the other."""
+def test_exports_are_the_same_with_and_without_speculation(cli, speculate):
+    """With any source of guesses, the exports equal those of a run without speculation."""
     for name, given in (("off.db", "off"), ("ahead.db", speculate)):
         assert cli("run", "hanoi", "--set", "disks=7", *NOISE, "--journal", name, "--speculate", given).code == 0
     for what in ("steps", "votes"):
@@ -25,7 +25,7 @@ def test_the_same_steps_and_votes_come_out_with_and_without_it(cli, speculate):
 
 
 def test_a_process_may_guess_for_itself(cli, ledger, tmp_path):
-    """With a method guess(state), steps are asked ahead by default, and the report says how that went."""
+    """If a process has guess(state), steps are asked ahead by default, and the report has the figures."""
     (tmp_path / "guessing.py").write_text(GUESSING, encoding="utf-8")
     given = ("--set", "steps=60", "--model", "noise/p=0.99", "--k", "3", "--journal", "g.db")
     assert cli("run", "guessing:Guessing", *given).code == 0
@@ -35,8 +35,8 @@ def test_a_process_may_guess_for_itself(cli, ledger, tmp_path):
     assert "steps asked ahead of their turn, at most" in cli("report", "g.db").out
 
 
-def test_a_run_may_go_on_with_other_guesses(cli):
-    """How steps are asked ahead is a session's own matter: a run begun without it goes on with it, and back."""
+def test_speculation_may_change_between_sessions(cli):
+    """A run started without speculation can be resumed with it, and the other way round."""
     assert cli("run", "hanoi", "--set", "disks=6", *NOISE, "--journal", "o.db", "--speculate", "off").code == 0
     begun = cli(
         "run", "hanoi", "--set", "disks=6", *NOISE, "--journal", "h.db", "--speculate", "off", "--max-steps", "20"
@@ -47,8 +47,8 @@ def test_a_run_may_go_on_with_other_guesses(cli):
     assert cli("export", "h.db").out == cli("export", "o.db").out
 
 
-def test_what_cannot_guess_leaves_a_paused_run_as_it_was(cli):
-    """A resumption that is refused for its drafting model writes nothing into the journal."""
+def test_a_refused_drafting_model_leaves_the_journal_unchanged(cli):
+    """Resuming with an unsuitable drafting model is refused, and writes nothing into the journal."""
     assert cli("run", "hanoi", "--set", "disks=5", *NOISE, "--journal", "h.db", "--max-steps", "5").code == 3
     before = cli("report", "h.db", "--json").out
     assert cli("resume", "h.db", "--speculate", "guess").code == 2

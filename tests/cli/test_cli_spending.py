@@ -1,4 +1,4 @@
-"""Budgets on the command line: what they stop, what goes on, and what is refused before a cent is spent."""
+"""Budgets on the command line: what they stop, what continues, and what is refused before any cost."""
 
 import json
 
@@ -28,8 +28,8 @@ def run(cli, endpoint, tmp_path):
     return start
 
 
-def test_a_budget_in_dollars_stops_a_run_and_a_larger_one_goes_on(cli, run, endpoint, tmp_path):
-    """At its limit a run stops with 3, says what was spent on what, and how to go on; under a larger one it ends."""
+def test_a_budget_in_dollars_stops_a_run_and_a_larger_one_continues_it(cli, run, endpoint, tmp_path):
+    """At its limit a run exits with 3, says what was spent and how to continue; with a larger budget it finishes."""
     before = endpoint.ledger.settled()
     stopped = run("--budget-usd", 0.003, "--prices", tmp_path / "prices.toml")
     spent = endpoint.ledger.settled().dollars(0.4, 1.6) - before.dollars(0.4, 1.6)
@@ -48,7 +48,7 @@ def test_a_budget_in_dollars_stops_a_run_and_a_larger_one_goes_on(cli, run, endp
 
 
 def test_prices_are_kept_with_the_run(cli, run, tmp_path):
-    """What a file of prices said when a run began holds for what it goes on to spend."""
+    """A resumed run uses the prices that were read from the file when it began."""
     assert run("--max-steps", 3, "--prices", tmp_path / "prices.toml").code == 3
     (tmp_path / "prices.toml").unlink()
     assert cli("resume", tmp_path / "run.db", "--json").code == 0
@@ -60,14 +60,14 @@ def test_prices_are_kept_with_the_run(cli, run, tmp_path):
     [("--budget-calls", 5, "5 calls"), ("--budget-tokens", 5000, "5,000 tokens"), ("--budget-hours", 0, "0 hours")],
 )
 def test_other_budgets_stop_a_run_too(run, option, value, word):
-    """Calls, tokens and hours need no prices; each stops a run with 3 and is named."""
+    """Budgets of calls, tokens and hours need no prices; each stops a run with exit code 3 and is named."""
     stopped = run(option, value)
     assert stopped.code == 3
     assert f"the budget of {word} is spent" in stopped.err
 
 
 def test_without_prices_dollars_are_unknown_and_never_nothing(cli, run, tmp_path):
-    """A model whose price nobody knows runs, and its report says that what it spent is not known."""
+    """A model without a known price runs, and its report says that the cost is not known."""
     assert run().code == 0
     report = json.loads(cli("report", tmp_path / "run.db", "--json").out)
     assert report["spend"]["dollars"] is None
@@ -76,7 +76,7 @@ def test_without_prices_dollars_are_unknown_and_never_nothing(cli, run, tmp_path
 
 
 def test_a_budget_that_could_not_be_kept_is_refused(cli, run, endpoint, tmp_path):
-    """Dollars without a price, calls of a model that is not paid for, nonsense: one line, exit 2, nothing begun."""
+    """Dollars without a price, calls of a free model and nonsense are refused in one line, with exit code 2."""
     before = endpoint.ledger.settled().requests
     for options, word in [
         (("--budget-usd", 1), "(--prices)"),
@@ -96,16 +96,16 @@ def test_a_budget_that_could_not_be_kept_is_refused(cli, run, endpoint, tmp_path
     assert list(tmp_path.glob("*.db")) == []
 
 
-def test_progress_tells_what_is_spent(run, tmp_path, monkeypatch):
-    """While a run goes on it says what it has spent of its budget."""
+def test_progress_shows_what_is_spent(run, tmp_path, monkeypatch):
+    """The progress line has what was spent of the budget."""
     monkeypatch.setattr("unerring.adapters.terminal.LOG_SECONDS", 0.0)
     done = run("--budget-usd", 1, "--prices", tmp_path / "prices.toml")
     assert done.code == 0
     assert "spent of $1.00" in done.err
 
 
-def test_a_budget_stops_a_calibration_and_a_larger_one_goes_on(cli, endpoint, tmp_path):
-    """It ends with 3, says what was spent and how to go on; the bill stays within it, and the calibration says it."""
+def test_a_budget_stops_a_calibration_and_a_larger_one_continues_it(cli, endpoint, tmp_path):
+    """It exits with 3, within the budget, says what was spent and how to continue; the calibration has the cost."""
     (tmp_path / "prices.toml").write_text(f'["openai/m@{endpoint.url}"]\ninput = 0.40\noutput = 1.60\n')
     words = ("calibrate", "hanoi", "--set", "disks=6", "--model", f"openai/m@{endpoint.url}", "--samples", 60)
     words += ("--out", "cal.json", "--prices", tmp_path / "prices.toml", "--in-flight", 4)

@@ -1,4 +1,4 @@
-"""Commands that end otherwise than well: stops, wrong results, errors of the user's code, signals."""
+"""Commands that end early: stops, wrong results, errors in the user's code, and signals."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ import unerring
 
 
 def test_an_undecided_step_stops_and_names_the_option_that_allows_it_more(cli, ledger):
-    """A step at its cap ends the run with exit code 3; with a higher cap it goes on to the end."""
+    """A step at its cap ends the run with exit code 3; with a higher cap it is decided and the run finishes."""
     model = ("--model", "noise/p=0.6", "--k", "25")
     done = cli("run", "ledger:Ledger", *model, "--journal", "run.db")
     assert done.code == 3
@@ -24,8 +24,8 @@ def test_an_undecided_step_stops_and_names_the_option_that_allows_it_more(cli, l
     assert cli("resume", "run.db", "--vote-cap", "5000").code == 0
 
 
-def test_a_step_with_nothing_but_flags_names_what_helps(cli, ledger):
-    """Where the parser takes no sample, exit code 3, the reason, and `rejudge`: a higher cap on flags cannot help.
+def test_a_step_with_only_flags_names_rejudge(cli, ledger):
+    """If every sample is flagged, the run exits with 3, names the reason and `rejudge`: a higher cap cannot help.
 
     `review` shows equal samples once, with their numbers, and names `rejudge` too; --full shows each of them.
     """
@@ -51,9 +51,9 @@ def test_verify_says_once_what_is_wrong(cli, ledger, tmp_path):
 
 
 def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
-    """A run that is not at its end after length() steps stays stopped until a person asks for more, or mends length().
+    """A run not at its end after length() steps stays stopped until asked for more, or until length() is corrected.
 
-    What it says to do first is to verify it, not to resume it.
+    The message says to verify the run before resuming it.
     """
     short = LEDGER.replace("class Ledger:", "class Ledger:\n    def length(self):\n        return 2\n")
     (tmp_path / "ledger.py").write_text(short)
@@ -66,8 +66,8 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
         assert "did 2 steps, and is not at its end after the 2 that its process says it has" in last
         assert "continue with: unerring verify run.db, which" in last
         assert "unerring resume run.db --max-steps 100" in last
-    told = json.loads(cli("report", "run.db", "--json").out)
-    assert (told["steps"], told["stopped"]["kind"]) == (2, "beyond length")
+    report = json.loads(cli("report", "run.db", "--json").out)
+    assert (report["steps"], report["stopped"]["kind"]) == (2, "beyond length")
     for command in ("report", "review"):
         assert "continue with: unerring verify run.db" in cli(command, "run.db").out
     asked = cli("resume", "run.db", "--max-steps", "1")
@@ -80,7 +80,7 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
 
 
 def test_a_dead_endpoint_is_named_at_once(cli, monkeypatch):
-    """Where nobody listens the first failure is on stderr at once, and in the line that stops the run."""
+    """If the connection is refused, stderr says so at the first failure, and so does the line that stops the run."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     done = cli(
         "run", "hanoi", "--set", "disks=2", "--k", "2", "--model", "openai/x@http://127.0.0.1:9/v1", "--patience", 2
@@ -92,7 +92,7 @@ def test_a_dead_endpoint_is_named_at_once(cli, monkeypatch):
 
 
 def test_verify_of_an_unfinished_run_exits_with_3(cli):
-    """A run that is right as far as it goes, and not over, is neither right (0) nor wrong (1)."""
+    """A run that is right so far but not finished gives neither 0 (right) nor 1 (wrong)."""
     cli("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "run.db", "--max-steps", "3")
     done = cli("verify", "run.db")
     assert done.code == 3
@@ -101,7 +101,7 @@ def test_verify_of_an_unfinished_run_exits_with_3(cli):
 
 
 def test_verify_names_the_step_that_is_wrong(cli, ledger):
-    """A finished run whose votes agreed on wrong answers exits with 1 and the first wrong step."""
+    """A finished run with wrong choices exits with 1 and names the first wrong step."""
     model = ("--model", "noise/p=0,c=1", "--k", "3")
     assert cli("run", "ledger:Ledger", *model, "--journal", "run.db").code == 0
     done = cli("verify", "run.db")
@@ -128,7 +128,7 @@ def test_verify_of_a_wrong_game_of_hanoi_exits_with_1(cli):
 
 
 def test_a_damaged_journal_exits_with_1(cli, tmp_path):
-    """A journal whose bytes were changed is one line and exit code 1."""
+    """A journal with changed bytes gives one line and exit code 1."""
     ran(cli)
     path = tmp_path / "run.db"
     data = bytearray(path.read_bytes())
@@ -150,12 +150,12 @@ FAILING = LEDGER.replace(
 
 
 def forget(module):
-    """Let the next import of a user's module read its file again."""
+    """Make the next import of a user's module read its file again."""
     sys.modules.pop(module, None)
 
 
 def test_a_failure_of_the_users_code_is_one_line_that_names_its_place(cli, tmp_path):
-    """What a process's own code raises ends in one line with the user's file and line, and exit code 4."""
+    """An exception of the process's code ends with one line with the user's file and line, and exit code 4."""
     (tmp_path / "ledger.py").write_text(FAILING)
     line = FAILING[: FAILING.index("# here")].count("\n") + 1
     done = cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
@@ -166,8 +166,8 @@ def test_a_failure_of_the_users_code_is_one_line_that_names_its_place(cli, tmp_p
     assert "unerring resume run.db" in done.line
 
 
-def test_a_file_that_the_users_code_misses_is_told_with_its_place(cli, tmp_path):
-    """An OSError of the process's own code is its failure like any other: place, and how to go on."""
+def test_a_missing_file_in_the_users_code_is_reported_with_its_place(cli, tmp_path):
+    """An OSError of the process's code is reported like other errors of it, with file and line."""
     missing = "        if len(state) == 3:\n            open('no such file')\n        return [*state"
     (tmp_path / "ledger.py").write_text(LEDGER.replace("        return [*state", missing))
     done = cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
@@ -177,8 +177,8 @@ def test_a_file_that_the_users_code_misses_is_told_with_its_place(cli, tmp_path)
     assert "unerring resume run.db" in done.line
 
 
-def test_a_run_goes_on_once_the_users_code_is_mended(cli, tmp_path):
-    """The journal of a run that failed in the user's code is resumed with the mended module."""
+def test_a_run_continues_once_the_users_code_is_fixed(cli, tmp_path):
+    """The journal of a run that failed in the user's code is resumed with the corrected module."""
     (tmp_path / "ledger.py").write_text(FAILING)
     assert cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db").code == 4
     (tmp_path / "ledger.py").write_text(LEDGER)
@@ -188,7 +188,7 @@ def test_a_run_goes_on_once_the_users_code_is_mended(cli, tmp_path):
 
 
 def test_a_process_that_fails_before_its_run_is_open_has_nothing_to_resume(cli, tmp_path):
-    """An error in start() is one line, and does not name a command that could not work."""
+    """An error in start() is one line that names no command to resume, since there is no journal."""
     (tmp_path / "early.py").write_text(LEDGER.replace("return [1]", "raise ValueError('too early')"))
     done = cli("run", "early:Ledger", *NOISE, "--journal", "run.db")
     assert done.code in (2, 4)
@@ -196,8 +196,8 @@ def test_a_process_that_fails_before_its_run_is_open_has_nothing_to_resume(cli, 
     assert "unerring resume" not in done.line
 
 
-def test_a_failure_before_the_run_is_open_does_not_name_somebody_elses_journal(cli, tmp_path):
-    """Where the journal named holds another run, an error in start() does not suggest to resume that one."""
+def test_a_failure_before_the_run_is_open_does_not_name_another_runs_journal(cli, tmp_path):
+    """If the named journal holds another run, an error in start() does not suggest resuming that run."""
     ran(cli)
     (tmp_path / "early.py").write_text(LEDGER.replace("return [1]", "raise ValueError('too early')"))
     done = cli("run", "early:Ledger", *NOISE, "--journal", "run.db")
@@ -206,7 +206,7 @@ def test_a_failure_before_the_run_is_open_does_not_name_somebody_elses_journal(c
 
 
 def test_a_verifier_that_fails_is_one_line(cli, tmp_path):
-    """An error in a process's own verify() is one line with its place, not a traceback."""
+    """An error in a process's verify() is one line with file and line, without a traceback."""
     broken = LEDGER.replace("        before = 1\n", "        before = 1 // 0\n")
     (tmp_path / "ledger.py").write_text(broken)
     cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db")
@@ -219,8 +219,8 @@ def test_a_verifier_that_fails_is_one_line(cli, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_stops_a_run_in_good_order(tmp_path, name):
-    """Ctrl-C and SIGTERM end in exit code 3 and one line that names the command which goes on."""
+def test_a_signal_stops_a_run_resumably(tmp_path, name):
+    """Ctrl-C and SIGTERM end with exit code 3 and one line that names the command to continue."""
     kill = f"        if len(state) == 2:\n            os.kill(os.getpid(), signal.{name})\n"
     signalled = LEDGER.replace("        return [*state", kill + "        return [*state")
     signalled = signalled.replace("from unerring", "import os\nimport signal\n\nfrom unerring", 1)
@@ -231,9 +231,9 @@ def test_a_signal_stops_a_run_in_good_order(tmp_path, name):
     assert last == f"unerring: stopped by {name}; continue with: unerring resume run.db"
     assert "Traceback" not in done.stderr
     (tmp_path / "ledger.py").write_text(LEDGER)
-    told = unerring.report(tmp_path / "run.db")
-    assert told["stopped"]["kind"] == "interrupted"
-    assert 2 <= told["steps"] < 2000
+    report = unerring.report(tmp_path / "run.db")
+    assert report["stopped"]["kind"] == "interrupted"
+    assert 2 <= report["steps"] < 2000
 
 
 INTERRUPTED = """
@@ -252,7 +252,7 @@ main()
 
 
 def test_an_interrupt_while_the_command_line_is_loaded_is_one_line(tmp_path):
-    """Whichever of its modules is being imported at Ctrl-C, it ends with one line and code 3."""
+    """Ctrl-C during the import of any of its modules ends with one line and exit code 3."""
     places = (
         "unerring.api.running",
         "unerring.errors",
@@ -270,7 +270,7 @@ def test_an_interrupt_while_the_command_line_is_loaded_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("speculate", ["off", "leader"])
 def test_an_interrupt_inside_a_model_is_one_line(tmp_path, speculate):
-    """KeyboardInterrupt from a coroutine, which is where a third Ctrl-C may arrive, ends with one line and code 3."""
+    """KeyboardInterrupt raised in a model's coroutine, as by a third Ctrl-C, ends with one line and exit code 3."""
     (tmp_path / "own.py").write_text("async def model(prompt):\n    raise KeyboardInterrupt\n")
     words = ("run", "hanoi", "--model", "own:model", "--k", 2, "--speculate", speculate, "--journal", "run.db")
     done = process(*words, cwd=tmp_path)
@@ -278,8 +278,8 @@ def test_an_interrupt_inside_a_model_is_one_line(tmp_path, speculate):
     assert done.stderr == "unerring: stopped at once; continue with: unerring resume run.db\n"
 
 
-def test_the_users_signal_handlers_are_left_as_they_were(cli):
-    """After a run in this process, Ctrl-C does what it did before."""
+def test_the_users_signal_handlers_are_restored(cli):
+    """After a run in this process Ctrl-C has its former effect."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     ran(cli)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -1,4 +1,4 @@
-"""`--help` of the commands with many options: each option under a heading, the most used ones first."""
+"""`--help` of the commands with many options: each option is under a heading, the most used ones first."""
 
 import click
 import pytest
@@ -7,8 +7,8 @@ from unerring.cli.command import HELP, OPTION_GROUPS, OTHER_OPTIONS, Command
 from unerring.cli.main import commands
 
 
-def test_options_stand_under_headings_in_one_order(cli):
-    """Every option of run, resume, solve and calibrate is listed once, under a heading of the same order."""
+def test_options_are_under_headings_in_one_order(cli):
+    """Every option of run, resume, solve and calibrate is listed once, and the headings have the same order."""
     for name in ("run", "resume", "solve", "calibrate"):
         command = commands.commands[name]
         assert isinstance(command, Command)

@@ -1,4 +1,4 @@
-"""How many replies a winner's votes come from, on the command line and in the journal."""
+"""`--min-replies`, how many replies a winner's votes must come from, on the command line and in the journal."""
 
 import pytest
 
@@ -10,8 +10,11 @@ from unerring.core.journal.entries import Replies
 
 
 @pytest.mark.parametrize(("given", "calls"), [((), 2), (("--min-replies", "1"), 1)])
-def test_a_first_round_is_two_requests_on_an_endpoint_and_one_where_one_reply_may_decide(cli, tmp_path, given, calls):
-    """The default and --min-replies 1, at a k of 3: so many calls a step, and the journal's policy says why."""
+def test_a_first_round_is_two_requests_unless_one_reply_may_decide(cli, tmp_path, given, calls):
+    """On an endpoint a step with k = 3 takes two calls by default and one with --min-replies 1.
+
+    The journal keeps the setting.
+    """
     journal = tmp_path / "run.db"
     with serving(models={"m": noise(p=1.0)}) as server:
         spec = f"openai/m@{server.url}"

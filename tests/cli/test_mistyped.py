@@ -1,4 +1,4 @@
-"""What is mistyped on the command line: the message names the slip itself, not what follows from it."""
+"""A mistyped argument of the command line is named itself, not by an error that follows from it."""
 
 MODELS = {  # given without --k, which nothing can be planned for
     "gpt-4.1-mini": "no model is called 'gpt-4.1-mini'; did you mean openai/gpt-4.1-mini?",
@@ -17,7 +17,7 @@ MODELS = {  # given without --k, which nothing can be planned for
 
 
 def test_a_mistyped_model_is_named_before_a_k_is_asked_for(cli):
-    """A specification is checked before a margin is planned, and a near miss gets a suggestion."""
+    """A model's specification is checked before the margin is planned, and a near miss gets a suggestion."""
     wrong = {}
     for model, said in MODELS.items():
         done = cli("run", "hanoi", "--set", "disks=3", "--model", model)
@@ -28,13 +28,13 @@ def test_a_mistyped_model_is_named_before_a_k_is_asked_for(cli):
 
 
 def test_a_mistyped_process_gets_a_suggestion(cli):
-    """A near miss of a shipped process's name is named; a name like none gets no suggestion."""
+    """A near miss of a shipped process's name gets a suggestion; other names get none."""
     assert "no process is called 'hanio'; did you mean hanoi?" in cli("run", "hanio").err
     assert "did you mean" not in cli("run", "ledger").err
 
 
 def test_numbers_are_ascii_digits(cli):
-    """What only Python reads as a number is refused: underscores, and digits of other scripts."""
+    """Numbers that only Python reads, with underscores or digits of other scripts, are refused."""
     run = ("run", "hanoi", "--set", "disks=2", "--model", "noise/p=1,v=1", "--k", "2")
     calls = (
         *((*run, "--seed", seed) for seed in ("1_0", "\uff13")),
@@ -50,6 +50,7 @@ def test_numbers_are_ascii_digits(cli):
 
 
 def test_minus_zero_hours_are_zero(cli):
+    """`--budget-hours -0` is a budget of 0 hours, not of minus 0."""
     done = cli("run", "hanoi", "--set", "disks=2", "--budget-hours", "-0", "--journal", "r.db")
     assert done.code == 3
     assert "the budget of 0 hours is spent" in done.err

@@ -1,4 +1,4 @@
-"""What a command writes never destroys what it reads, and a file of before stays until the new one is whole."""
+"""An output file never replaces an input, and an older one stays until the new one is complete."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def problems(tmp_path):
 
 
 def test_answers_never_replace_what_is_read(cli, problems, tmp_path):
-    """--out that is --input or --prices, by its name, a path, a link or a hard link, or a journal, is refused."""
+    """An --out that is the --input or --prices file, by name, path, link or hard link, or a journal is refused."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(problems)
     os.link(problems, tmp_path / "hard")
@@ -42,8 +42,8 @@ def test_answers_never_replace_what_is_read(cli, problems, tmp_path):
     assert not list(tmp_path.glob("*.journals"))
 
 
-def test_answers_of_before_stay_until_there_are_new_ones(cli, problems, tmp_path):
-    """A call that is stopped keeps the answers of now, and of before for what it did not reach."""
+def test_earlier_answers_stay_until_there_are_new_ones(cli, problems, tmp_path):
+    """A stopped call keeps its answers, and earlier answers to the problems that it did not reach."""
     out = tmp_path / "out.jsonl"
     assert cli(*SOLVE, "--out", "out.jsonl").code == 0
     answers = [json.loads(line)["answer"] for line in out.read_text().splitlines()]
@@ -65,7 +65,7 @@ def test_answers_of_before_stay_until_there_are_new_ones(cli, problems, tmp_path
 
 
 def test_a_file_is_replaced_once_the_new_one_is_whole(tmp_path):
-    """Until then, and where it fails, the one of before stays; its permissions and a link to it are kept."""
+    """Until the new file is complete the old one stays, with its permissions and links; so it does after a failure."""
     path, link = tmp_path / "out.txt", tmp_path / "link"
     path.write_text("old")
     path.chmod(0o640)
@@ -81,7 +81,7 @@ def test_a_file_is_replaced_once_the_new_one_is_whole(tmp_path):
 
 
 def test_a_device_or_a_folder_is_never_replaced(tmp_path):
-    """A place that is no file is refused in one line, before anything is made."""
+    """A device or a folder given as an output is refused in one line before anything is written."""
     for place in ("/dev/null", tmp_path, tmp_path / "missing" / "file", tmp_path / ("x" * 300)):
         with pytest.raises(InputError, match="cannot write the calibration"):
             write_whole(place, "text", "the calibration")

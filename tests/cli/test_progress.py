@@ -1,4 +1,4 @@
-"""Progress on stderr: a live line on a terminal, plain lines now and then elsewhere, nothing with --json."""
+"""Progress on stderr: a live line on a terminal, occasional plain lines elsewhere, nothing with --json."""
 
 import io
 import os
@@ -26,7 +26,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time that progress goes by; it stands still until a test moves it."""
+    """The time that progress reads; it moves only when a test moves it."""
     now = SimpleNamespace(seconds=1_000.0)
     for module in (progress, terminal_lines):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
@@ -34,7 +34,7 @@ def clock(monkeypatch):
 
 
 def state(committed=0, length=1000, flagged=0, plan=None):
-    """A run's folded state, as far as progress looks at it."""
+    """A run's folded state, with the fields that progress reads."""
     made = RunState()
     made.opened = Opened("p", {}, "m", Policy().to_json(), 0, "0", length, "tests", 0.0, plan=plan)
     made.committed = committed
@@ -47,7 +47,7 @@ def decided(step, *tally):
 
 
 class Terminal:
-    """A pseudo-terminal: write to `stream`, then read all that came with `shown()`."""
+    """A pseudo-terminal: write to `stream`, then read everything written with `shown()`."""
 
     def __init__(self):
         self._reader, writer = os.openpty()
@@ -97,7 +97,7 @@ def terminal(monkeypatch):
 
 
 def watched(stream, clock, steps, quiet=False, length=1000, seconds=1.0):
-    """Progress that was given so many steps, each `seconds` after the last; every fourth had dissent."""
+    """Progress after so many steps, `seconds` apart, of which every fourth had dissent."""
     with Progress(stream, quiet) as made:
         for step in range(steps):
             clock.seconds += seconds
@@ -116,7 +116,7 @@ FIGURES = [
 
 
 def test_a_terminal_shows_a_live_line_with_all_the_figures(terminal, clock):
-    """Steps, steps a second, time to go, votes a step, flags and dissent are shown, and written over in place."""
+    """The line has steps, rate, time left, votes a step, flags and dissent, and is updated in place."""
     one = terminal(200)
     watched(one.stream, clock, 100, seconds=0.5)
     raw = one.shown()
@@ -127,7 +127,7 @@ def test_a_terminal_shows_a_live_line_with_all_the_figures(terminal, clock):
 
 @pytest.mark.parametrize("columns", [80, 100, 140])
 def test_an_ordinary_terminal_is_wide_enough(terminal, clock, columns):
-    """On 80 columns, too, no figure is cut off."""
+    """On 80 columns no figure is cut off."""
     one = terminal(columns)
     watched(one.stream, clock, 100, seconds=0.5)
     plain = " ".join(ESCAPE.sub("", one.shown()).split())
@@ -135,7 +135,7 @@ def test_an_ordinary_terminal_is_wide_enough(terminal, clock, columns):
 
 
 def test_the_live_line_is_gone_at_the_end(terminal, clock):
-    """The terminal is left as it was: the line is erased and the cursor shown again."""
+    """At the end the line is erased and the cursor is visible."""
     one = terminal()
     watched(one.stream, clock, 10)
     raw = one.shown()
@@ -144,7 +144,7 @@ def test_the_live_line_is_gone_at_the_end(terminal, clock):
 
 
 def screen(raw):
-    """What a terminal shows in the end: its lines, after carriage returns, cursor movements and erasures."""
+    """The lines that a terminal shows after all carriage returns, cursor movements and erasures."""
     lines, row, column = [""], 0, 0
     for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
         if piece == "\r":
@@ -164,7 +164,7 @@ def screen(raw):
 
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_new_journals_name_stays_on_the_screen(terminal, clock, columns):
-    """Where a run is kept is still to be read above the live lines and after them."""
+    """The name of a new journal stays readable above the live lines and after them."""
     one = terminal(columns)
     with Progress(one.stream, journal="run-1.db") as made:
         for step in range(20):
@@ -173,8 +173,8 @@ def test_a_new_journals_name_stays_on_the_screen(terminal, clock, columns):
     assert screen(one.shown()) == ["journal: run-1.db"]
 
 
-def test_a_terminal_is_left_in_order_after_an_error(terminal, clock):
-    """The cursor is shown again also where the run ends in an error."""
+def test_the_cursor_is_visible_after_an_error(terminal, clock):
+    """The cursor is visible again also after a run that ended with an error."""
     one = terminal()
 
     def failing():
@@ -190,14 +190,14 @@ def test_a_terminal_is_left_in_order_after_an_error(terminal, clock):
 
 
 def test_a_quiet_run_writes_nothing_to_a_terminal(terminal, clock):
-    """With --json not even the terminal's cursor is touched."""
+    """With --json not even cursor movements are written."""
     one = terminal()
     watched(one.stream, clock, 100, quiet=True)
     assert one.shown() == ""
 
 
-def test_elsewhere_there_is_a_plain_line_now_and_then(clock):
-    """A log gets one line for each ten seconds, with the same figures and without any escape."""
+def test_a_log_gets_a_plain_line_every_ten_seconds(clock):
+    """A log gets one line every ten seconds, with the same figures and no escapes."""
     log = io.StringIO()
     watched(log, clock, 100, seconds=0.5)
     lines = log.getvalue().splitlines()
@@ -214,19 +214,19 @@ def test_a_quiet_run_writes_nothing_to_a_log(clock):
 
 
 def test_a_short_run_writes_no_line_at_all(clock):
-    """A run of less than ten seconds does not disturb a log."""
+    """A run of less than ten seconds writes nothing to a log."""
     log = io.StringIO()
     watched(log, clock, 100, seconds=0.01)
     assert log.getvalue() == ""
 
 
 def test_steps_are_counted_even_where_nothing_is_shown(clock):
-    """The number of steps that were watched is known afterwards."""
+    """The number of steps of this session is known also if nothing was shown."""
     assert watched(io.StringIO(), clock, 7, quiet=True).steps == 7
 
 
-def test_a_chain_of_unknown_length_has_no_time_to_go(clock):
-    """Without a length neither a share nor a remaining time is made up."""
+def test_a_chain_of_unknown_length_has_no_time_left(clock):
+    """Without a length neither a share nor a time left is shown."""
     log = io.StringIO()
     watched(log, clock, 10, length=None, seconds=2)
     assert log.getvalue().splitlines()[-1].startswith("step 10: ")
@@ -235,7 +235,7 @@ def test_a_chain_of_unknown_length_has_no_time_to_go(clock):
 
 
 def test_slow_steps_are_not_shown_as_none(clock):
-    """A rate below one step a second is shown with the digits that make it readable."""
+    """A rate below one step a second has enough digits not to be shown as 0."""
     log = io.StringIO()
     watched(log, clock, 10, seconds=4)
     assert " 0 steps/s" not in log.getvalue()
@@ -246,15 +246,15 @@ PLAN = {"steps": 1000, "dissent": [0.001, 0.004]}
 
 
 def changed(stream, clock, steps=1000, quiet=False, seconds=0.001):
-    """Progress of a planned run whose every second step has dissent from step 500 on."""
+    """Progress of a planned run with dissent on every second step from step 500 on."""
     with Progress(stream, quiet) as made:
         for step in range(steps):
             clock.seconds += seconds
             made.decided(decided(step, *((4, 1) if step >= 500 and step % 2 else (3,))), state(step + 1, plan=PLAN))
 
 
-def test_dissent_that_leaves_the_planned_band_is_told_once(clock):
-    """A log gets one line, at the step that shows it, with what was seen and what was planned."""
+def test_dissent_off_plan_is_reported_once(clock):
+    """A log gets one line, at the step that shows it, with the observed and the planned dissent."""
     log = io.StringIO()
     changed(log, clock)
     (line,) = log.getvalue().splitlines()
@@ -267,7 +267,7 @@ def test_dissent_that_leaves_the_planned_band_is_told_once(clock):
 
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_warning_stays_on_the_screen(terminal, clock, columns):
-    """On a terminal it stands above the live lines, which go on, and stays when these are gone."""
+    """On a terminal a warning stays above the live lines, and is still there at the end."""
     one = terminal(columns)
     changed(one.stream, clock, seconds=0.1)
     raw = one.shown()
@@ -286,7 +286,7 @@ def test_a_quiet_run_does_not_warn(clock):
 
 @pytest.mark.parametrize("plan", [None, {}, {"dissent": "0.1-0.4"}, {"dissent": [0.4, 0.1], "steps": -1}])
 def test_without_a_band_nothing_is_warned_of(clock, plan):
-    """A run without a plan, and one whose plan is unreadable, is shown as ever."""
+    """A run without a plan, or with an unreadable one, is shown without warnings."""
     log = io.StringIO()
     with Progress(log) as made:
         for step in range(500):
@@ -295,7 +295,7 @@ def test_without_a_band_nothing_is_warned_of(clock, plan):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "shown"),
     [
         (0.2, "0 s"),
         (59.4, "59 s"),
@@ -306,13 +306,13 @@ def test_without_a_band_nothing_is_warned_of(clock, plan):
         (7 * 86_400, "168 h 0 min"),
     ],
 )
-def test_a_time_is_told_in_the_two_units_that_matter(seconds, told):
-    """Seconds, minutes and seconds, or hours and minutes."""
-    assert duration(seconds) == told
+def test_a_time_has_its_two_largest_units(seconds, shown):
+    """A duration is seconds, minutes and seconds, or hours and minutes."""
+    assert duration(seconds) == shown
 
 
-def test_a_chain_longer_than_it_said_has_no_negative_time_to_go(clock):
-    """Where a chain goes on beyond its length, no time before now is made up."""
+def test_a_chain_longer_than_it_said_has_no_negative_time_left(clock):
+    """A chain beyond its stated length shows no time left."""
     log = io.StringIO()
     watched(log, clock, 30, length=20)
     assert "step 30 of 20" in log.getvalue()
@@ -320,7 +320,7 @@ def test_a_chain_longer_than_it_said_has_no_negative_time_to_go(clock):
 
 
 def test_the_rate_is_that_of_this_session(clock):
-    """A run that is resumed late in its course does not count the earlier steps as done just now."""
+    """In a resumed run, steps of earlier sessions do not count in the rate."""
     log = io.StringIO()
     with Progress(log) as made:
         for step in range(900, 950):
@@ -332,7 +332,7 @@ def test_the_rate_is_that_of_this_session(clock):
 
 
 def test_a_terminal_is_not_written_to_more_often_than_it_can_be_read(terminal, clock):
-    """Thousands of steps within one refresh make one picture, not thousands."""
+    """Thousands of steps between two refreshes are written once."""
     one = terminal()
     with Progress(one.stream) as made:
         clock.seconds += REFRESH_SECONDS
@@ -343,7 +343,7 @@ def test_a_terminal_is_not_written_to_more_often_than_it_can_be_read(terminal, c
 
 
 def test_a_real_run_is_watched_to_its_end(terminal):
-    """Given to a run as its observer, progress hears of each of its steps."""
+    """Progress given to a run as its observer is called for every step."""
     one, chain = terminal(), Hanoi(disks=5)
     with Progress(one.stream) as made:
         run(chain, NoisySampler(chain.rehearse), k=2, options=Options(observer=made))

@@ -1,4 +1,4 @@
-"""Every setting of `run` is one that `resume` may change, or is refused there in a line that says why."""
+"""Every setting of `run` can be changed by `resume`, or is refused there with the reason."""
 
 import pytest
 from command_runs import NOISE
@@ -19,7 +19,7 @@ def options_of(command):
 
 
 def test_every_option_of_run_is_one_of_resume_or_refused_there_with_a_reason(cli):
-    """A new option of `run` cannot be forgotten; what is refused leaves the journal as it was."""
+    """No option of `run` is forgotten in `resume`; a refused option leaves the journal unchanged."""
     lacking = options_of(run) - options_of(resume)
     assert lacking == set(NOT_OF_RESUME), "options of run are options of resume, or in NOT_OF_RESUME in cli/run.py"
     assert cli(*BEGUN).code == 3
@@ -35,7 +35,7 @@ def test_every_option_of_run_is_one_of_resume_or_refused_there_with_a_reason(cli
 
 
 def test_options_of_new_runs_are_refused_in_python_too(tmp_path):
-    """They would change who answers or who wins: named one by one, never passed over in silence."""
+    """Options that would change who answers or who wins are refused by name, never ignored."""
     path = tmp_path / "run.db"
     with pytest.raises(StepLimit):
         unerring.run(unerring.Hanoi(3), "noise/p=1", path, k=2, options=Options(max_steps=2))
@@ -50,7 +50,7 @@ def test_options_of_new_runs_are_refused_in_python_too(tmp_path):
 
 
 def test_echoes_and_replies_are_options_of_resume(cli, monkeypatch):
-    """--echo, --no-echo and --min-replies hold from there on; the report says so."""
+    """--echo, --no-echo and --min-replies hold from the resumed step on, and the report says so."""
     monkeypatch.setenv("UNERRING_API_KEY", "sk-none")
     with serving(models={"m": echoing(noise(p=1.0))}) as server:
         model = ("--k", "3", "--model", f"openai/m@{server.url}", "--min-replies", "1")

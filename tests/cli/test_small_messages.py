@@ -1,4 +1,4 @@
-"""Messages that name what is wrong and what helps: empty names, single steps, models that a provider does not have."""
+"""Messages say what is wrong and what helps: empty names, single steps, models that a provider does not have."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ def gone(prompt):
 
 
 def test_an_empty_file_name_is_named_as_such(cli):
-    """An unset variable of a script gives an empty name, which is not the folder that one works in."""
+    """An empty file name, as from an unset shell variable, is not read as the current folder."""
     wrong = {}
     for words in (("report", ""), ("verify", ""), ("resume", ""), ("run", "hanoi", "--journal", "")):
         done = cli(*words)
@@ -27,8 +27,8 @@ def test_an_empty_file_name_is_named_as_such(cli):
     assert not wrong
 
 
-def test_a_model_that_the_provider_does_not_have_is_no_case_for_resume_alone(cli, tmp_path):
-    """After a 404 the advice is a new run; going on helps only once the provider has the model."""
+def test_an_unknown_model_of_a_provider_advises_a_new_run(cli, tmp_path):
+    """After a 404 the message advises a new run, since resuming helps only once the provider has the model."""
     (tmp_path / "absent.py").write_text(GONE)
     done = cli("run", "hanoi", "--set", "disks=2", "--k", "2", "--model", "absent:gone", "--journal", "r.db")
     assert done.code == 3
@@ -36,14 +36,14 @@ def test_a_model_that_the_provider_does_not_have_is_no_case_for_resume_alone(cli
     assert "continue with" not in done.err
 
 
-def test_nothing_awaited_is_not_counted():
-    """Without calls in flight none are waited for."""
+def test_no_calls_in_flight_are_not_counted():
+    """If no call is in flight, the stop line does not speak of waiting."""
     assert awaited_line(0, 9.0) == "stopping; Ctrl-C again stops at once"
     assert "waiting for 1 call in flight" in awaited_line(1, 9.0)
 
 
-def test_a_process_whose_module_fails_is_to_be_fixed_and_nothing_is_said_in_python(cli, ledger, tmp_path):
-    """Its error is named, without a way round it; a class that is missing can be given with --process."""
+def test_a_failing_module_is_named_without_python_terms(cli, ledger, tmp_path):
+    """A module that fails is named with its error; for a missing class the message offers --process."""
     assert cli("run", "ledger:Ledger", *NOISE, "--max-steps", "1", "--journal", "r.db").code == 3
     for code, said in (("def (", "SyntaxError"), ("raise SystemExit(1)", "SystemExit"), ("x = 1", "--process")):
         (tmp_path / "ledger.py").write_text(code)
@@ -53,8 +53,8 @@ def test_a_process_whose_module_fails_is_to_be_fixed_and_nothing_is_said_in_pyth
         assert "`" not in done.line
 
 
-def test_a_disk_that_is_full_names_the_command_that_goes_on(cli, tmp_path, monkeypatch):
-    """Also in JSON, as any other stop does."""
+def test_a_full_disk_names_the_command_that_continues(cli, tmp_path, monkeypatch):
+    """A stop by a full disk names the next command, also in JSON."""
     run = ("run", "hanoi", "--set", "disks=3", *NOISE, "--journal", "r.db")
     assert cli(*run, "--max-steps", "1").code == 3
 

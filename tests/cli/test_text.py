@@ -1,4 +1,4 @@
-"""Reports as text: what they tell, and that nothing in them is obeyed by a terminal."""
+"""Reports as text have these rows, and nothing in them is obeyed by a terminal."""
 
 import unicodedata
 
@@ -16,7 +16,7 @@ from unerring.testing import FakeClock, NoisySampler, ScriptedSampler
 
 
 class Word:
-    """A chain of one step, whose choice is a text as it came."""
+    """A chain of one step whose choice is the answer's text."""
 
     def parameters(self):
         return {"language": "en"}
@@ -41,8 +41,8 @@ def rows(text):
     return [(line[:13].rstrip(), line[13:]) for line in text.splitlines()]
 
 
-def told(result_or_path, path="run.db"):
-    """The rows of a report, the last one of each name."""
+def row_values(result_or_path, path="run.db"):
+    """The values of a report's rows by name; the last one if a name repeats."""
     report = unerring.report(result_or_path) if not isinstance(result_or_path, dict) else result_or_path
     return dict(rows(report_text(report, path)))
 
@@ -53,17 +53,17 @@ def report():
     return unerring.run(chain, NoisySampler(chain.rehearse, 0.8, 0.8), k=3, seed=4).report
 
 
-def test_a_report_has_a_row_for_each_thing_it_tells(report):
-    """The rows and their order are stable."""
+def test_a_report_has_its_rows_in_order(report):
+    """The names and the order of the rows are stable."""
     before = ["process", "model", "rule", "status", "steps", "samples"]
     votes = ["red flags", "tokens", "votes a step", "dissent", "tallies", "rounds", "most samples", "speculation"]
     after = ["voter", "wrong steps", "most at risk", *["assumption"] * 3]
     assert [name for name, _ in rows(report_text(report, "run.db"))] == before + votes + after
 
 
-def test_a_report_tells_what_was_run_and_how(report):
-    """Process with parameters, model with seed, rule with temperatures, and how it ended."""
-    row = told(report)
+def test_a_report_shows_what_was_run_and_how(report):
+    """It has the process with parameters, model with seed, rule with temperatures, and the ending."""
+    row = row_values(report)
     assert row["process"] == "hanoi disks=5 parser=strict"
     assert row["model"] == "noise/p=0.8,v=0.8,c=0.0, seed 4"
     assert row["rule"] == "ahead-by 3; temperature 0 for the first sample of a step, 0.1 for the others"
@@ -72,8 +72,8 @@ def test_a_report_tells_what_was_run_and_how(report):
 
 
 def test_the_figures_of_a_report_are_those_of_its_data(report):
-    """What people read is what machines get."""
-    row, samples = told(report), report["samples"]
+    """The text has the figures of the JSON data."""
+    row, samples = row_values(report), report["samples"]
     assert row["samples"].startswith(f"{samples['received']:,} received: {samples['voted']:,} votes, ")
     (why,) = report["flag_reasons"]
     assert row["red flags"] == f"malformed: {samples['flagged']:,} ({why['reason']})"
@@ -86,29 +86,29 @@ def test_the_figures_of_a_report_are_those_of_its_data(report):
     assert row["voter"].startswith(f"{report['model']}: {votes}, {dissents}; right with probability 0.")
 
 
-def test_a_report_tells_how_asking_ahead_got_on(report):
-    """Steps asked ahead, how long their runs were, what was for nothing, and the speed-up where it was measured."""
+def test_a_report_shows_how_speculation_went(report):
+    """It has the steps asked ahead, their runs, wasted samples, and the speed-up if it was measured."""
     ahead = {"steps_ahead": 1200, "mean_run": 2.25, "longest_run": 1150, "wasted": 1234, "waste": 0.0125}
-    row = told(report | {"speculation": ahead | {"speed_up": 12.34}})
+    row = row_values(report | {"speculation": ahead | {"speed_up": 12.34}})
     assert row["speculation"] == (
         "1,200 steps asked ahead of their turn, at most 1,150 in a row; "
         "1,234 samples wasted by wrong guesses (1.25%); "
         "12.3 times as fast as one call after the other"
     )
     for no_gain in (None, 0.00748, 1.0):
-        assert told(report | {"speculation": ahead | {"speed_up": no_gain}})["speculation"].endswith(
+        assert row_values(report | {"speculation": ahead | {"speed_up": no_gain}})["speculation"].endswith(
             "wrong guesses (1.25%)"
         )
 
 
 def test_a_run_that_asked_nothing_ahead_says_so():
-    """A run of one step after the other has a row that says just that."""
+    """The row of a run without speculation says that no step was asked ahead."""
     result = unerring.run(Word(), ScriptedSampler(["a"]), k=1, options=Options(speculate="off"))
-    assert told(result.report)["speculation"] == "no step was asked ahead of its turn"
+    assert row_values(result.report)["speculation"] == "no step was asked ahead of its turn"
 
 
 def test_no_row_ends_in_a_blank():
-    """Rows are without blanks at their ends, also for a process without parameters."""
+    """Rows have no trailing spaces, also for a process without parameters."""
 
     class Bare(Word):
         def parameters(self):
@@ -118,16 +118,16 @@ def test_no_row_ends_in_a_blank():
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
-def test_the_flags_are_told_by_their_causes():
-    """Each cause of red flags is counted by its name."""
+def test_the_flags_are_counted_by_cause():
+    """Each cause of red flags has its count."""
     script = ["!", Sample("a", cached=True), Sample("a", finish=unerring.Finish.LENGTH), "!", "a"]
-    row = told(unerring.run(Word(), ScriptedSampler(script), k=1).report)
+    row = row_values(unerring.run(Word(), ScriptedSampler(script), k=1).report)
     assert row["red flags"] == "copy: 1, malformed: 2 (no word), truncated: 1"
 
 
 def test_a_run_without_flags_says_none():
-    """No red flag is "none", and no row is empty."""
-    row = told(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
+    """Without red flags the row says "none"."""
+    row = row_values(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
     assert row["red flags"] == "none"
     assert all(value.strip() for value in row.values())
 
@@ -149,33 +149,33 @@ def test_a_run_without_flags_says_none():
         ([unerring.ProviderDown("quota")], "quota", "continue with: unerring resume here/run.db"),
     ],
 )
-def test_a_stopped_run_says_why_and_how_to_go_on(tmp_path, script, reason, advice):
-    """The status of a paused run has the reason and the command, even where no step is decided."""
+def test_a_stopped_run_says_why_and_how_to_continue(tmp_path, script, reason, advice):
+    """The status of a paused run has the reason and the command, even before the first step is decided."""
     policy = Policy(AheadBy(2), vote_cap=4, flag_cap=2)
     with pytest.raises(Stopped):
         unerring.run(Word(), ScriptedSampler(script), tmp_path / "run.db", options=Options(policy=policy))
-    row = told(tmp_path / "run.db", "here/run.db")
+    row = row_values(tmp_path / "run.db", "here/run.db")
     assert reason in row["status"]
     assert row["status"].startswith("paused")
     assert row["status"].endswith(advice)
     assert row["steps"] == "0"
 
 
-def test_samples_of_unknown_outcome_and_failed_calls_are_told():
-    """What a crash or a provider cost is in the report."""
+def test_samples_of_unknown_outcome_and_failed_calls_are_counted():
+    """The report counts failed calls and samples whose outcome a crash left unknown."""
     script = [unerring.ProviderBusy("later"), "a"]
     result = unerring.run(Word(), ScriptedSampler(script), k=1, options=Options(clock=FakeClock()))
-    assert "1 call failed: later" in told(result.report)["samples"]
+    assert "1 call failed: later" in row_values(result.report)["samples"]
     result.report["samples"]["unknown"] = 1234
-    assert "1,234 sent with unknown outcome" in told(result.report)["samples"]
+    assert "1,234 sent with unknown outcome" in row_values(result.report)["samples"]
 
 
 def test_every_voter_has_a_row():
-    """A run over several models tells how each did."""
+    """A run with several models has a row of figures for each."""
     models = [ScriptedSampler([Sample("a", voter=name)] * 9) for name in ("one", "two")]
     text = report_text(unerring.run(Word(), models, k=4).report, "run.db")
-    told_of = [value.partition(";")[0] for name, value in rows(text) if name == "voter"]
-    assert told_of == [f"{name}: 2 votes, 0 flagged, 0 against the winner" for name in ("one", "two")]
+    starts = [value.partition(";")[0] for name, value in rows(text) if name == "voter"]
+    assert starts == [f"{name}: 2 votes, 0 flagged, 0 against the winner" for name in ("one", "two")]
 
 
 VOTER = {"name": "one", "votes": 9, "flags": 0, "dissents": 0, "dissent": None}
@@ -193,10 +193,10 @@ CERTIFICATE = {
 }
 
 
-def test_a_report_tells_its_certificate(report):
-    """Wrong steps expected and at most, the steps nearest to it, each voter's p, warnings, and what it rests on."""
+def test_a_report_shows_its_certificate(report):
+    """It has wrong steps expected and at most, the steps most at risk, each voter's p, warnings and assumptions."""
     voter = {"name": "one", "votes": 9, "flags": 1, "dissents": 2, "dissent": 0.25}
-    row = told(report | {"certificate": CERTIFICATE, "voters": [voter]})
+    row = row_values(report | {"certificate": CERTIFICATE, "voters": [voter]})
     assert (
         row["wrong steps"]
         == "0.00031 expected (at most 2, at 95% confidence); zero errors with probability 0.99969 (at least 0.900)"
@@ -210,15 +210,15 @@ def test_a_report_tells_its_certificate(report):
 
 
 def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
-    """A voter of whom too few votes tell anything is shown as it was planned, and one that cast none has no share."""
+    """A voter with too few votes is shown with its planned p, and one without votes has no share."""
     for few in ({"p": None}, {"votes": 99}):
         unknown = CERTIFICATE | {"voters": [CERTIFICATE["voters"][0] | few]}
-        row = told(report | {"certificate": unknown, "voters": [VOTER]})
+        row = row_values(report | {"certificate": unknown, "voters": [VOTER]})
         assert row["voter"] == "one: 9 votes, 0 flagged (planned 0.99960 to 0.99990)"
 
 
 @pytest.mark.parametrize(
-    ("changes", "told_as"),
+    ("changes", "beginning"),
     [
         (
             {"wrong_interval": [0, 0]},
@@ -243,14 +243,14 @@ def test_a_voter_whose_p_is_not_known_has_the_planned_one(report):
         ),
     ],
 )
-def test_wrong_steps_are_told_in_plain_numbers(report, changes, told_as):
-    """Few and many, certain and unknown: each is a short line."""
-    assert told(report | {"certificate": CERTIFICATE | changes})["wrong steps"].startswith(told_as)
+def test_wrong_steps_are_one_short_line(report, changes, beginning):
+    """Few or many, certain or unknown wrong steps are described in one short line."""
+    assert row_values(report | {"certificate": CERTIFICATE | changes})["wrong steps"].startswith(beginning)
 
 
 def test_a_run_of_single_votes_is_not_certified():
-    """At k = 1 the report says why the votes alone tell nothing of wrong steps."""
-    row = told(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
+    """At k = 1 the report says why the votes cannot show wrong steps."""
+    row = row_values(unerring.run(Word(), ScriptedSampler(["a"]), k=1).report)
     assert row["wrong steps"] == "at most 1; the votes show no more"
     assert "single vote" in row["warning"]
     assert "nearest" not in row
@@ -260,8 +260,8 @@ def test_a_run_of_single_votes_is_not_certified():
     ("p", "shown"),
     [(1.0, "1"), (0.9997, "0.99970"), (0.5, "0.500"), (0.99, "0.990"), (1e-9, "below 0.001"), (0.0, "0")],
 )
-def test_a_probability_has_the_digits_that_matter(p, shown):
-    """Near 1 as many as tell how far from it."""
+def test_a_probability_near_1_has_enough_digits(p, shown):
+    """A probability near 1 has as many digits as show its distance from 1."""
     assert probability(p) == shown
 
 
@@ -275,8 +275,8 @@ def test_a_probability_has_the_digits_that_matter(p, shown):
         (0.0, "less than 1"),
     ],
 )
-def test_a_small_chance_is_told_as_one_in_so_many(p, shown):
-    """Large chances are percentages."""
+def test_a_small_probability_is_one_in_so_many(p, shown):
+    """Small probabilities are written as one in so many, large ones as percentages."""
     assert chance(p).startswith(shown)
 
 
@@ -286,23 +286,23 @@ CONTROLS = ["\x00", "\x07", "\x08", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\
 @pytest.mark.parametrize(
     "char", [*CONTROLS, "\u2066", "\ufeff", "\ud800", "\U000e0041"], ids=lambda char: hex(ord(char))
 )
-def test_a_control_character_is_shown_not_obeyed(char):
-    """Each control, formatting or unassigned character is written out as in Python source."""
+def test_a_control_character_is_escaped(char):
+    """Control, formatting and unassigned characters are escaped as in Python source."""
     shown = printable(f"a{char}b")
     assert shown == "a" + repr(char)[1:-1] + "b"
     assert shown.isprintable()
 
 
 @pytest.mark.parametrize("text", ["", "plain", "naïve café", "日本語", "🙂", "a\\nb", "'quoted' \"twice\""])
-def test_honest_text_is_left_alone(text):
-    """Letters of any script, quotes and backslashes stay as they are."""
+def test_ordinary_text_is_left_alone(text):
+    """Letters of any script, quotes and backslashes are unchanged."""
     assert printable(text) == text
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
 @settings(max_examples=300, deadline=None)
 def test_no_text_reaches_a_terminal_with_a_control_in_it(text):
-    """Whatever the text, its inert form has printable characters only, on one line."""
+    """The escaped form of any text has printable characters only, on one line."""
     shown = printable(text)
     assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in shown)
     assert len(shown.splitlines()) <= 1
@@ -313,7 +313,7 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\nstatus       finished"
 
 
 def test_no_part_of_a_report_can_forge_a_row(report):
-    """Names, parameters, reasons and voters that hold line ends or escapes cannot add or hide a row."""
+    """Line ends and escapes in names, parameters, reasons and voters cannot add or hide a row."""
     voter = report["certificate"]["voters"][0] | {"name": HOSTILE}
     plain = report | {"certificate": report["certificate"] | {"warnings": ["a warning"]}}
     hostile = report | {
@@ -334,22 +334,22 @@ def test_no_part_of_a_report_can_forge_a_row(report):
 
 
 def test_a_report_of_many_tallies_stays_short(report):
-    """Long tables are cut, and show that they are."""
+    """Long tables are cut, with a mark."""
     many = report | {"tallies": {f"{n}-1": 1 for n in range(500)}}
-    row = told(many)["tallies"]
+    row = row_values(many)["tallies"]
     assert row.endswith(", ...")
     assert len(row) < 200
 
 
-def test_what_is_carried_in_a_state_is_not_in_the_report():
-    """A report tells figures: texts and choices of the model are not in it."""
+def test_texts_and_choices_are_not_in_the_report():
+    """The report has figures only, and no text or choice of the model."""
     result = unerring.run(Word(), ScriptedSampler(["secret word"]), k=1)
     assert "secret" not in str(result.report)
     assert "secret" not in report_text(result.report, "run.db")
 
 
-def test_settings_that_decide_with_what_is_sent_are_told(tmp_path):
-    """Nonces, echoes, the least number of replies, a strict budget and samples set aside, each in plain words."""
+def test_settings_that_change_what_counts_are_shown(tmp_path):
+    """Nonces, echoes, the least number of replies, a strict budget and samples set aside have a line each."""
     journal = tmp_path / "run.db"
     request = unerring.Request(nonce=True, echo=True)
     budget, guards = unerring.Budget(calls=50, strict=True), unerring.Guards(probe=False)

@@ -1,4 +1,4 @@
-"""A journal of another person is data: it neither chooses which code runs here, nor where a key goes."""
+"""A journal from elsewhere neither chooses which code is imported nor where a key is sent."""
 
 import stat
 import sys
@@ -31,7 +31,7 @@ def ask(prompt, settings):
 
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path_factory):
-    """From here on this is another user's machine: modules are gone from memory, and no run is known."""
+    """Act as another user's machine from here on: forget imported modules and known runs."""
 
     def moved():
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
@@ -43,14 +43,14 @@ def elsewhere(monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def own(tmp_path, ledger):
-    """A process and a model of the user's own, each of which leaves a file behind when it is imported."""
+    """A process and a model of the user that each leave a file when they are imported."""
     (tmp_path / "ledger.py").write_text(f'from pathlib import Path\n\nPath("imported").touch()\n{LEDGER}')
     (tmp_path / "own.py").write_text(MODEL)
     return tmp_path / "imported"
 
 
-def test_code_that_a_stranger_names_is_not_imported(cli, own, elsewhere):
-    """No command imports a process or a model that only a journal from somewhere else names; it says what to give."""
+def test_code_that_only_a_foreign_journal_names_is_not_imported(cli, own, elsewhere):
+    """No command imports a process or model that only a foreign journal names; the message says what to give."""
     for name, words in (
         ("process", ["ledger:Ledger", *NOISE]),
         ("model", ["hanoi", "--set", "disks=3", "--k", "1", "--model", "own:ask"]),
@@ -72,8 +72,8 @@ def test_code_that_a_stranger_names_is_not_imported(cli, own, elsewhere):
     assert "the steps were not judged: give --process, or allow it with --trust" in found.err
 
 
-def test_a_strangers_undecided_step_is_shown_from_its_journal(cli, own, elsewhere, tmp_path):
-    """What was asked, the candidates and why samples were flagged: all of it without importing what the file names."""
+def test_the_undecided_step_of_a_foreign_journal_is_shown(cli, own, elsewhere, tmp_path):
+    """Its question, candidates and flag reasons are shown without importing what the file names."""
     unsure = ("--model", "noise/p=0.6,v=0.8", "--k", "25", "--journal", "run.db")
     assert cli("run", "ledger:Ledger", *unsure).code == 3
     elsewhere()
@@ -86,8 +86,8 @@ def test_a_strangers_undecided_step_is_shown_from_its_journal(cli, own, elsewher
     assert not (tmp_path / "imported").exists()
 
 
-def test_what_a_stranger_names_is_made_once_the_user_says_so(cli, own, elsewhere):
-    """--process gives the process in the command; --trust takes the journal at its word."""
+def test_code_that_a_foreign_journal_names_is_imported_with_permission(cli, own, elsewhere):
+    """--process names the code in the command; --trust accepts the names in the journal."""
     cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1)
     elsewhere()
     assert cli("verify", "run.db", "--process", "hanoi").code == 2
@@ -97,8 +97,8 @@ def test_what_a_stranger_names_is_made_once_the_user_says_so(cli, own, elsewhere
         assert cli("review", "run.db", *words).code == 0
 
 
-def test_a_run_of_ones_own_goes_on_wherever_it_is_moved(cli, own, tmp_path):
-    """A journal that this user began here is known by what it holds: moved, copied, resumed or repaired."""
+def test_the_users_own_run_continues_wherever_it_is_moved(cli, own, tmp_path):
+    """A journal that this user began here is known by its contents when moved, copied, resumed or repaired."""
     cli("run", "ledger:Ledger", *NOISE, "--journal", "run.db", "--max-steps", 1)
     (tmp_path / "deeper").mkdir()
     for suffix in ("", ".head"):
@@ -111,7 +111,7 @@ def test_a_run_of_ones_own_goes_on_wherever_it_is_moved(cli, own, tmp_path):
 
 
 def test_a_known_run_does_not_vouch_for_what_is_written_into_it_later(tmp_path, monkeypatch):
-    """A model that a person writes into one's own journal for a step is a stranger's, until the user names it."""
+    """A model written into a known journal for one step is refused like a foreign one until the user names it."""
     (tmp_path / "evil.py").write_text(MODEL.replace("int(prompt.split()[1])", "int(prompt.split()[1].rstrip('.'))"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -131,8 +131,8 @@ def test_a_known_run_does_not_vouch_for_what_is_written_into_it_later(tmp_path, 
     assert (tmp_path / "imported").exists()
 
 
-def test_a_key_is_not_sent_where_a_stranger_says(cli, monkeypatch, elsewhere, tmp_path):
-    """The key goes to a host that only a journal from somewhere else names with --allow-host or --trust alone."""
+def test_a_key_is_not_sent_to_a_host_that_only_a_journal_names(cli, monkeypatch, elsewhere, tmp_path):
+    """The key goes to a host that only a foreign journal names only with --allow-host or --trust."""
     with running("--model", "m=noise:p=1,v=1") as server:
         host = server.url.partition("://")[2].partition("/")[0]
         model = ("--model", f"openai/m@{server.url}", "--no-probe", "--k", "1")
@@ -160,7 +160,7 @@ def test_a_key_is_not_sent_where_a_stranger_says(cli, monkeypatch, elsewhere, tm
 
 
 def test_a_key_does_not_travel_in_the_clear(cli, monkeypatch):
-    """Plain http with a key goes to this machine only, or to a host that the user allows; one line says so."""
+    """A key is sent over plain http only to this machine or to a host that the user allows; one line says so."""
     monkeypatch.setenv("UNERRING_API_KEY", KEY)
     run = ("run", "hanoi", "--set", "disks=2", "--k", "1", "--no-probe", "--patience", "0", "--model")
     for model in ("openai/m@http://gpu.invalid:8000/v1", "openai-batch/m@http://gpu.invalid:8000/v1"):
@@ -181,8 +181,8 @@ def an_opening(seed):
     return Opened("ledger:Ledger", {}, "own:ask", {}, seed, "0", None, "unerring", 1.5)
 
 
-def test_where_nothing_can_be_noted_nothing_is_known(cli, own, monkeypatch, tmp_path, caplog):
-    """Without a state directory of the user's own a run goes on with --trust, and its beginning says so."""
+def test_without_a_state_directory_no_run_is_known(cli, own, monkeypatch, tmp_path, caplog):
+    """Without a state directory a run continues only with --trust, as its start says."""
     (tmp_path / "file").touch()
     (tmp_path / "shared" / "unerring").mkdir(parents=True)
     (tmp_path / "shared" / "unerring").chmod(0o777)
@@ -209,8 +209,8 @@ def test_where_nothing_can_be_noted_nothing_is_known(cli, own, monkeypatch, tmp_
     assert not caplog.text, "a run of what ships needs no note"
 
 
-def test_a_run_is_known_by_all_that_says_where_it_asks():
-    """With another process, parameter, model or field of its requests a first entry is another one's."""
+def test_a_run_is_known_by_all_that_decides_where_it_sends():
+    """A first entry with another process, parameter, model or request field is a foreign one."""
     own = an_opening(4)
     remember(own)
     assert is_known(own)
@@ -228,7 +228,7 @@ def test_a_run_is_known_by_all_that_says_where_it_asks():
 
 
 def test_the_list_is_private_and_bounded(tmp_path):
-    """Only this user can read the list; it keeps the latest runs, and a line cut short by a kill spoils no other."""
+    """Only this user can read the list; it keeps the latest runs, and a line cut by a kill spoils no other."""
     environ = {"HOME": str(tmp_path)}
     folder = tmp_path / ".local" / "state" / "unerring"
     remember(an_opening(1), environ=environ)

@@ -1,4 +1,4 @@
-"""Errors in a user's own module, before a run begins: exit code 4, with the file and the line."""
+"""An error in a user's module before a run begins gives exit code 4, with file and line."""
 
 from command_runs import NOISE
 
@@ -35,7 +35,7 @@ NAMED = {  # slips in a name: exit code 2
 
 
 def test_an_error_in_a_users_module_has_exit_code_4_and_its_line(cli, tmp_path):
-    """Whatever a module or a constructor raises is shown with the user's file and line, and is no bad input."""
+    """Any error of a module or a constructor is shown with the user's file and line, and is not bad input."""
     wrong = {}
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
@@ -51,7 +51,7 @@ def test_an_error_in_a_users_module_has_exit_code_4_and_its_line(cli, tmp_path):
 
 
 def test_a_traceback_begins_with_the_users_own_files(cli, tmp_path):
-    """--traceback shows the lines of the user's files first, and then everything."""
+    """--traceback shows the user's own lines first, and then the whole traceback."""
     (tmp_path / "raising.py").write_text(MODULES["raising"])
     lines = cli("run", "raising:L", "--traceback").err.splitlines()
     assert lines[0] == "In your own files:"

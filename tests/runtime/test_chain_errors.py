@@ -60,7 +60,7 @@ def test_an_error_of_the_users_own_stops_the_run_with_the_state_kept(where):
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_a_run_goes_on_once_the_users_code_is_mended(where):
+def test_a_run_continues_once_the_users_code_is_fixed(where):
     """After an error of the user's own the journal resumes, with mended code, to the right end."""
     broken = run(failing(where, Mine("a bug of mine")), ScriptedSampler(SCRIPT))
     mended = resume(Words(3), ScriptedSampler(SCRIPT), broken.entries)

@@ -1,4 +1,4 @@
-"""Exports: which fields a step and a sample have, as JSON lines and as CSV, and that nothing in them is live."""
+"""Exports have these fields for a step and a sample, as JSON lines and as CSV, and nothing in them is executable."""
 
 import csv
 import io
@@ -31,8 +31,8 @@ def rows_of(path, what="steps"):
     return list(csv.DictReader(io.StringIO(text_of(path, what, "csv"))))
 
 
-def spoken(path, *words, keys=False):
-    """A finished journal whose choices are these words, or the objects that they are as JSON."""
+def journal_of_choices(path, *words, keys=False):
+    """Write a finished journal whose choices are these words, or the objects that they are as JSON."""
 
     class Spoken:
         def start(self):
@@ -59,7 +59,7 @@ def journal(tmp_path):
 
 
 def test_a_step_has_exactly_these_fields(journal):
-    """A step's record is index (from 0), move, next_state, tally, votes and flags, in this order."""
+    """A step has the fields index (from 0), move, next_state, tally, votes and flags, in this order."""
     records = records_of(journal)
     chain = Hanoi(disks=4)
     assert [record["index"] for record in records] == list(range(15))
@@ -72,7 +72,7 @@ def test_a_step_has_exactly_these_fields(journal):
 
 
 def test_every_sample_of_a_step_is_listed(journal):
-    """Votes and flagged samples are listed with their voter, choice, text and tokens, by step and number."""
+    """Votes and flagged samples are listed by step and number, with their voter, choice, text and tokens."""
     samples = records_of(journal, "votes")
     names = "index sample voter flag choice text input_tokens output_tokens logprob status reason"
     assert all(list(sample) == names.split() for sample in samples)
@@ -89,7 +89,7 @@ def test_every_sample_of_a_step_is_listed(journal):
 
 
 def test_samples_of_the_open_step_have_its_status(tmp_path):
-    """Samples of a step that is undecided, still voted on, or drawn again are listed with that status, also in CSV."""
+    """Samples of a step that is undecided, open or being redrawn are listed with that status, also in CSV."""
     path, plain = tmp_path / "run.db", Options(speculate="off")
     with pytest.raises(StepUndecided):
         unerring.run(Rehearsed(), "noise/p=0.4,v=0.9", path, 25, options=plain)
@@ -115,9 +115,9 @@ def test_samples_of_the_open_step_have_its_status(tmp_path):
     assert counted() == {(0, "set aside"): drawn, (0, "open"): again}
 
 
-def test_a_choice_with_fields_of_the_exports_own_names_is_kept(tmp_path):
-    """A choice that has an index or votes of its own hides neither those of the step nor is hidden by them."""
-    (record,) = records_of(spoken(tmp_path / "run.db", '{"index": 7, "votes": "mine"}', keys=True))
+def test_a_choice_may_have_fields_named_as_the_exports(tmp_path):
+    """A choice with its own `index` or `votes` keeps them, and the step's are kept too."""
+    (record,) = records_of(journal_of_choices(tmp_path / "run.db", '{"index": 7, "votes": "mine"}', keys=True))
     assert (record["index"], record["votes"], record["choice"]) == (0, 1, {"index": 7, "votes": "mine"})
 
 
@@ -125,8 +125,8 @@ def test_a_choice_with_fields_of_the_exports_own_names_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["steps", "votes"])
-def test_csv_and_jsonl_hold_the_same(journal, what):
-    """A CSV export has a header and the records of the JSON lines; lists and objects in it are JSON."""
+def test_csv_and_jsonl_have_the_same_records(journal, what):
+    """A CSV export has a header and the records of the JSON lines; lists and objects are written as JSON."""
     records, rows = records_of(journal, what), rows_of(journal, what)
     assert list(rows[0]) == list(records[0])
     for row, record in zip(rows, records, strict=True):
@@ -135,27 +135,27 @@ def test_csv_and_jsonl_hold_the_same(journal, what):
 
 
 def test_csv_does_not_drop_fields_that_only_later_choices_have(tmp_path):
-    """Choices that differ in their fields do not fit into one table: the error names the step and the fields."""
-    path = spoken(tmp_path / "run.db", '{"a": 1}', '{"b": 22222}', keys=True)
+    """If choices have different fields, CSV has them all, or the export fails with a message."""
+    path = journal_of_choices(tmp_path / "run.db", '{"a": 1}', '{"b": 22222}', keys=True)
     with pytest.raises(unerring.InputError, match=r"step 1 has fields that the first step does not have \(b\)"):
         text_of(path, form="csv")
 
 
 def test_csv_has_no_formula_and_no_control_character(tmp_path):
-    """Texts and column names that a spreadsheet would compute have a ' before them; numbers stay as they are."""
+    """Texts and column names that a spreadsheet would compute get a ' before them; numbers do not."""
     live = ("=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1")
     inert = ("-5", "+1.5e3", "a\x1b[31mb", "a\x9b31mb\u202e", "two\nlines")
-    cells = [row["choice"] for row in rows_of(spoken(tmp_path / "live.db", *live, *inert))]
+    cells = [row["choice"] for row in rows_of(journal_of_choices(tmp_path / "live.db", *live, *inert))]
     assert all(cell.startswith("'") for cell in cells[: len(live)]), cells
     assert cells[len(live) :] == ["-5", "+1.5e3", r"a\x1b[31mb", r"a\x9b31mb\u202e", "two\nlines"]
-    named = spoken(tmp_path / "names.db", '{"=1+1": -5, "\\u001b[31m": "-5", "tab\\t": "-x"}', keys=True)
+    named = journal_of_choices(tmp_path / "names.db", '{"=1+1": -5, "\\u001b[31m": "-5", "tab\\t": "-x"}', keys=True)
     assert not set(map(chr, [*range(10), *range(11, 32), 127])) & set(text_of(named, form="csv"))
     (row,) = rows_of(named)
     assert (row["'=1+1"], row[r"\x1b[31m"], row[r"tab\t"]) == ("-5", "-5", "'-x")
 
 
 def test_json_lines_are_inert(tmp_path):
-    """JSON lines write every control character as an escape."""
-    told = text_of(spoken(tmp_path / "run.db", HOSTILE), "votes")
+    """JSON lines escape every control character."""
+    told = text_of(journal_of_choices(tmp_path / "run.db", HOSTILE), "votes")
     assert json.loads(told)["text"] == HOSTILE
     assert told.rstrip("\n").isprintable()

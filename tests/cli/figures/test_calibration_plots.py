@@ -1,4 +1,4 @@
-"""Figures of calibrations: what is drawn is what was counted, and the files hold nothing but the picture."""
+"""Figures of calibrations draw what was counted, and their files hold nothing but the picture."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def voter(name="one", wrong=3, bins=None, flags=(), steps=1000):
 
 
 def calibrated(*voters, troubles=()):
-    """A calibration of these voters, with what they did on troubled steps: a tuple of (right, wrong) each."""
+    """A calibration of these voters; for each a tuple of (right, wrong) counts on its troubled steps."""
     found = Calibration("tale", {}, "made/up", "truth", 0.1, voters=list(voters), steps=1000, samples=5000)
     for number, each in enumerate(troubles):
         parts = tuple(VoterOnErrorStep(right, wrong, wrong > 0, 0) for right, wrong in each)
@@ -48,7 +48,7 @@ def calibrated(*voters, troubles=()):
 
 @pytest.fixture(scope="module")
 def full():
-    """A calibration with something to show in every figure. Not to be changed."""
+    """A calibration that has data for every figure; tests must not change it."""
     one = voter("one", 3, {2: (5, 2), 10: (900, 0)}, {"malformed": 4, "too long": 1})
     two = voter("two", 0, {}, {"truncated": 2})
     return calibrated(one, two, troubles=[((5, 20), (25, 0)), ((24, 1), (25, 0)), ((20, 5), (0, 25))])
@@ -56,7 +56,7 @@ def full():
 
 @pytest.fixture(scope="module")
 def drawn(full, tmp_path_factory):
-    """The files of its figures."""
+    """The files of a calibration's figures."""
     return draw_calibration(full, tmp_path_factory.mktemp("drawn"))
 
 
@@ -69,52 +69,55 @@ def parsed(path):
 
 
 def test_the_rates_are_those_of_the_estimates(full):
-    """1 - p and 1 - v of each voter and of all together, with their exact intervals."""
+    """The rates are 1 - p and 1 - v, with exact intervals, of each voter and of all together."""
     estimates = [voter_estimate(full, 0), voter_estimate(full, 1), ensemble_estimate(full)]
     assert [(one.wrong, one.flagged) for one in rates_of(full)] == [(one.p.rest, one.v.rest) for one in estimates]
     assert rates_of(full)[0].wrong.estimate == pytest.approx(0.003)
 
 
 def test_one_voter_has_no_ensemble():
-    """A single voter stands for itself alone."""
+    """A single voter gets no second entry for the ensemble."""
     assert [one.name for one in rates_of(calibrated(voter()))] == ["one"]
 
 
-def test_the_further_looks_are_counted_by_their_share_of_wrong_votes(full):
-    """24 looks with 19, 0 and 4 wrong ones fall into their twelfths; always wrong is the last of them."""
+def test_repeat_samples_are_counted_by_their_share_of_wrong_votes(full):
+    """Steps with 19, 0 and 4 wrong of 24 repeat samples are put into twelfths.
+
+    The last has the steps that are always wrong.
+    """
     first, second = repeats_of(full)
     assert {part: steps for part, steps in enumerate(first.counted) if steps} == {9: 1, 0: 1, 2: 1}
     assert {part: steps for part, steps in enumerate(second.counted) if steps} == {0: 2, SHARE_BINS - 1: 1}
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), min_size=1, max_size=20), st.integers(0, 1000))
-def test_scattered_errors_are_as_many_as_were_looked_at(votes, wrong):
-    """What scattered errors would give is spread over the same number of steps, whatever the chance."""
+def test_the_curve_of_independent_errors_has_as_many_steps_as_were_sampled_again(votes, wrong):
+    """The expected counts for independent errors sum to the number of steps, whatever the error rate."""
     found = repeats_of(calibrated(voter(wrong=wrong), troubles=[(one,) for one in votes]))
     for looks in found:
         assert sum(looks.scattered) == pytest.approx(sum(looks.counted))
 
 
-def test_scattered_errors_follow_the_binomial():
-    """At even odds, two further looks are both right on a quarter of the steps, and both wrong on another."""
+def test_the_curve_of_independent_errors_is_binomial():
+    """At an error rate of 1/2, two repeat samples are both right on 1/4 of the steps, and both wrong on 1/4."""
     looks = repeats_of(calibrated(voter(wrong=500), troubles=[((2, 1),)] * 4))[0]
     assert [looks.scattered[part] for part in (0, SHARE_BINS // 2, SHARE_BINS - 1)] == pytest.approx([1.0, 2.0, 1.0])
 
 
-def test_log_probabilities_are_told_where_there_are_any(full):
-    """Bins with votes have their share of wrong ones with its interval; votes without one are left out."""
-    told = by_logprob(full)
-    assert [one.name for one in told] == ["one"]
-    assert told[0].wrong == {2: IntervalEstimate.of(2, 7)}
+def test_log_probabilities_are_shown_where_there_are_any(full):
+    """Each bin has its share of wrong votes with an interval; votes without a log-probability are left out."""
+    voters = by_logprob(full)
+    assert [one.name for one in voters] == ["one"]
+    assert voters[0].wrong == {2: IntervalEstimate.of(2, 7)}
 
 
 def test_the_bins_are_named_by_their_edges():
-    """Each bin says from where to where it goes."""
+    """Each bin's label has its lower and its upper edge."""
     assert [edges_of(part) for part in (0, 1, len(LOGPROB_EDGES))] == ["below −1", "−1 to −0.3", "from −0.0001"]
 
 
 def test_flags_are_shares_of_the_first_samples(full):
-    """Each voter's flags by cause, over the steps it was asked for."""
+    """Each voter's flags are counted by cause, as shares of the steps that it was asked."""
     assert [one.shares for one in flags_of(full)] == [{"malformed": 0.004, "too long": 0.001}, {"truncated": 0.002}]
     assert flags_of(calibrated(voter())) == []
 
@@ -123,7 +126,7 @@ def test_flags_are_shares_of_the_first_samples(full):
 
 
 def test_every_figure_is_drawn(full, tmp_path, capsys):
-    """Each is a file of the folder, which is made, and an SVG picture."""
+    """The folder is made, and each figure is an SVG file in it."""
     written = draw_calibration(full, tmp_path / "folder")
     assert written == [tmp_path / "folder" / f"{name}.svg" for name in NAMES]
     for path in written:
@@ -132,12 +135,12 @@ def test_every_figure_is_drawn(full, tmp_path, capsys):
 
 
 def test_the_figures_are_the_same_bytes_each_time(full, drawn, tmp_path):
-    """Drawn again, nothing changes: no date, and no random name."""
+    """Drawing a figure twice gives the same bytes: it has no date and no random name."""
     assert [path.read_bytes() for path in draw_calibration(full, tmp_path)] == [path.read_bytes() for path in drawn]
 
 
-def test_a_figure_reaches_nowhere(drawn):
-    """It refers to its own parts alone, whose ids are unique, and has no script."""
+def test_a_figure_refers_only_to_itself(drawn):
+    """A figure refers only to its own parts, whose ids are unique, and has no script."""
     for path in drawn:
         elements = parsed(path)
         ids = [element.get("id") for element in elements if element.get("id")]
@@ -149,7 +152,7 @@ def test_a_figure_reaches_nowhere(drawn):
 
 
 def test_a_figure_that_shows_nothing_is_left_out(tmp_path, capsys):
-    """A voter without an error, a flag or a log-probability has one figure; a line says why it has not the others."""
+    """A voter without errors, flags and log-probabilities has one figure; a line says why the others are missing."""
     written = draw_calibration(calibrated(voter(wrong=0)), tmp_path)
     assert [path.stem for path in written] == ["error_rates"]
     lines = capsys.readouterr().err.splitlines()
@@ -162,7 +165,7 @@ def test_a_figure_that_shows_nothing_is_left_out(tmp_path, capsys):
 
 
 def test_a_voter_may_have_any_name(tmp_path):
-    """It is drawn as it is, controls shown: no markup, no formula, no warning of a missing letter."""
+    """Any name is drawn as text, with control characters escaped, and never read as markup or as a formula."""
     names = ["$x^2$", "$broken", "<b>&amp;", "a--b", "\x00\u202ename\n", "\ud800", "日本語", ""]
     voters = [voter(name, 3, {2: (5, 2)}, {"malformed": 4}) for name in names]
     for path in draw_calibration(calibrated(*voters, troubles=[((5, 20),) * len(names)]), tmp_path):
@@ -171,19 +174,19 @@ def test_a_voter_may_have_any_name(tmp_path):
 
 
 def test_a_long_name_is_cut(tmp_path):
-    """A name has so much room, and no more; matplotlib notes it beside its outlines."""
+    """A long name is shortened, also in the comments that matplotlib writes next to its outlines."""
     drawn = draw_calibration(calibrated(voter("m" * 200)), tmp_path)[0].read_text(encoding="utf-8")
     assert "<!-- " + "m" * (drawing.MAX_NAME_CHARS - 1) + "… -->" in drawn
 
 
 def test_many_voters_fit(tmp_path):
-    """A dozen voters are drawn with more figures, colours and markers than there are."""
+    """Twelve voters are drawn, which is more than there are colours and markers."""
     voters = [voter(f"voter {n}", n, {n % 9: (5, 1)}, {f"cause {n}": n}) for n in range(12)]
     assert len(draw_calibration(calibrated(*voters, troubles=[((20, 5),) * 12]), tmp_path)) == 4
 
 
 def test_drawing_leaves_the_users_style_alone(full, drawn, tmp_path):
-    """Settings of matplotlib neither show in the figures nor are changed by them."""
+    """The user's matplotlib settings do not change the figures, and drawing does not change the settings."""
     plain = [path.read_bytes() for path in drawn]
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 30.0, "svg.fonttype": "none"}):
         before = dict(mpl.rcParams)
@@ -195,15 +198,15 @@ def test_drawing_leaves_the_users_style_alone(full, drawn, tmp_path):
 
 
 def test_without_matplotlib_the_extra_is_named(full, tmp_path, monkeypatch):
-    """Where matplotlib is missing it says what to install, and makes nothing."""
+    """Without matplotlib the error names the extra to install, and no folder is made."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"pip install 'unerring\[plots\]'"):
         draw_calibration(full, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_cannot_be_is_said(full, tmp_path):
-    """A file in the place of the folder, or a folder in that of a figure, is one line."""
+def test_a_folder_that_cannot_be_made_is_an_error(full, tmp_path):
+    """A file where the folder or a folder where a figure should be is reported in one line."""
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot make the folder"):
         draw_calibration(full, tmp_path / "file")
@@ -213,7 +216,7 @@ def test_a_folder_that_cannot_be_is_said(full, tmp_path):
 
 
 def test_the_command_draws(cli, tmp_path):
-    """`calibrate --plots` names on stderr what it drew, and what it did not."""
+    """`calibrate --plots` lists on stderr the figures that it drew and those that it left out."""
     model = ("--model", "noise/p=0.8,v=0.9")
     done = cli("calibrate", "hanoi", "--set", "disks=4", *model, "--samples", "40", "--plots", "figures")
     assert done.code == 0
@@ -228,7 +231,7 @@ def test_the_command_draws(cli, tmp_path):
 
 
 def test_matplotlib_is_loaded_to_draw_and_not_before():
-    """The command line and the code that draws do without it until there is something to draw."""
+    """Importing the command line and the drawing code does not load matplotlib; drawing does."""
     modules = "unerring.cli.main, unerring.cli.figures.html, unerring.cli.figures.calibration_plots"
     code = f"import sys, {modules}; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

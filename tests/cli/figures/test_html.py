@@ -1,4 +1,4 @@
-"""The page of a report: it reaches nowhere, obeys nothing, and tells what the report does."""
+"""The HTML page of a report loads nothing from elsewhere, shows untrusted text as text, and has the report's data."""
 
 import json
 import os
@@ -38,7 +38,7 @@ EVIL = [
 
 
 class Page(HTMLParser):
-    """The elements of a page, and the text that is shown."""
+    """The elements of a page and its visible text."""
 
     def __init__(self, text):
         super().__init__()
@@ -78,7 +78,7 @@ def written(journal, out):
 
 
 class Words:
-    """A chain whose parameters and choices are what a test wants."""
+    """A chain with the parameters and choices that a test gives it."""
 
     def __init__(self, words, named):
         self.words, self.named = words, named
@@ -107,7 +107,7 @@ def journal(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(journal, tmp_path_factory):
-    """Its page."""
+    """The page of that journal."""
     return written(journal, tmp_path_factory.mktemp("page") / "run.html")
 
 
@@ -118,13 +118,13 @@ def report(journal):
 
 @pytest.fixture(scope="module")
 def panels(report):
-    """Its figures, for pages that are about other things."""
+    """The figures of that journal, for pages whose test is about something else."""
     return run_panels(report, Timeline())
 
 
 @pytest.fixture(scope="module")
-def evil(tmp_path_factory):
-    """A run whose parameters, voters, texts and choices all mean harm, and that a provider stopped with more of it."""
+def hostile(tmp_path_factory):
+    """A run whose parameters, voters, texts and choices are all hostile, stopped by a provider's hostile error."""
     path = tmp_path_factory.mktemp("evil") / "evil.db"
     words = [word for word in EVIL if "\ud800" not in word]  # which is no text for a choice or a parameter
     script = {
@@ -141,8 +141,8 @@ def evil(tmp_path_factory):
 # --- it reaches nowhere, and runs nothing
 
 
-def harmless(text):
-    """Assert that a page has no element and no attribute that loads, runs or leads anywhere; returns it parsed."""
+def assert_inert(text):
+    """Assert that a page has no element and no attribute that loads, runs or links anything; return it parsed."""
     parsed = Page(text)
     assert not {tag for tag, _ in parsed.elements} & {
         *("script", "iframe", "img", "image", "object", "embed", "a", "form", "base", "foreignobject", "video"),
@@ -158,13 +158,13 @@ def harmless(text):
     return parsed
 
 
-def test_the_page_reaches_nowhere(text):
-    """Nothing in it names another place, and there is no script."""
-    harmless(text)
+def test_the_page_loads_nothing_from_elsewhere(text):
+    """The page names no other address and has no script."""
+    assert_inert(text)
 
 
-def test_the_page_forbids_itself_to_reach_anywhere(text):
-    """Its policy is strict, and stands before anything that could load."""
+def test_the_page_has_a_strict_content_policy(text):
+    """Its content security policy forbids all loading, and comes before anything that could load."""
     elements = Page(text).elements
     policies = [number for number, (_, given) in enumerate(elements) if given.get("http-equiv")]
     assert [elements[number][1]["content"] for number in policies] == [
@@ -174,7 +174,7 @@ def test_the_page_forbids_itself_to_reach_anywhere(text):
 
 
 class Doubted(Words):
-    """The same, whose answers that start with `!` are flagged for the reason that they give."""
+    """The same chain, with answers starting with `!` flagged for the reason that follows."""
 
     def subtask(self, state):
         return None if state == len(self.words) else unerring.Subtask(self.words[state], self.read)
@@ -185,8 +185,8 @@ class Doubted(Words):
         return text
 
 
-def test_questions_answers_and_reasons_that_mean_harm_are_inert(tmp_path):
-    """What doubtful steps show of questions, rival answers, flagged samples and reasons is text, and nothing else."""
+def test_hostile_questions_answers_and_reasons_are_inert(tmp_path):
+    """Hostile questions, rival answers, flagged samples and reasons of doubtful steps are shown as text."""
     path = tmp_path / "run.db"
     words = [word for word in EVIL if "\ud800" not in word]
     for first in (0, 6):  # a page shows ten steps
@@ -194,7 +194,7 @@ def test_questions_answers_and_reasons_that_mean_harm_are_inert(tmp_path):
         script = {step: [f"!because {word}", f"{word} rival", *[f"{word} won"] * 3] for step, word in enumerate(some)}
         unerring.run(Doubted(some, {}), ScriptedSampler(script), path, k=2, options=Options(speculate="off"))
         text = written(path, tmp_path / "run.html")
-        parsed = harmless(text)
+        parsed = assert_inert(text)
         assert parsed.shown.count("Asked:") == len(some)
         lines = [printable(line) for word in some for line in word.split("\n")]
         assert [line for line in lines if line not in parsed.shown.partition("The whole report as JSON")[0]] == []
@@ -205,9 +205,9 @@ def test_questions_answers_and_reasons_that_mean_harm_are_inert(tmp_path):
         path.with_name("run.db.head").unlink(missing_ok=True)
 
 
-def test_a_journal_that_means_harm_is_inert(evil, tmp_path):
-    """Markup, controls and formulas in parameters, voters, choices and reasons are shown, and do nothing."""
-    parsed = harmless(written(evil, tmp_path / "evil.html"))
+def test_a_hostile_journal_is_inert(hostile, tmp_path):
+    """Markup, control characters and formulas in parameters, voters, choices and reasons are shown as text."""
+    parsed = assert_inert(written(hostile, tmp_path / "evil.html"))
     for word in EVIL:
         assert printable(word) in parsed.shown
     assert "<script>alert('quota')</script>\\u202e" in parsed.shown
@@ -215,7 +215,7 @@ def test_a_journal_that_means_harm_is_inert(evil, tmp_path):
 
 @pytest.fixture(scope="module")
 def honest(report):
-    """A report with a plan, its figures, and the kinds of elements that their page has."""
+    """A report with a plan, its figures, and the kinds of elements of its page."""
     planned, timeline = report | {"plan": {"rule": "ahead-by 3", "p": [0.1, {"a": "b"}]}}, Timeline()
     timeline.add(True)
     drawn = run_panels(planned, timeline)
@@ -223,8 +223,8 @@ def honest(report):
 
 
 @pytest.mark.parametrize("word", EVIL, ids=range(len(EVIL)))
-def test_any_text_of_a_report_may_mean_harm(honest, word):
-    """With all texts of the report replaced, and names where any may stand, the page has the same elements."""
+def test_any_text_of_a_report_may_be_hostile(honest, word):
+    """With every text and every free name of the report replaced by a hostile one, the page has the same elements."""
 
     def turned(value, key=""):
         if isinstance(value, dict):
@@ -238,23 +238,23 @@ def test_any_text_of_a_report_may_mean_harm(honest, word):
     bad = turned(report)
     # the figures with texts of the report in them, and no others: with nothing to count they are not drawn
     worded = run_panels(bad | {"votes_histogram": {}, "rounds_histogram": {}}, Timeline())
-    told = page(bad, drawn | {name: worded[name] for name in ("p", "flags")})
-    assert {tag for tag, _ in harmless(told).elements} == elements
-    assert escape(printable(word)) in told
+    shown = page(bad, drawn | {name: worded[name] for name in ("p", "flags")})
+    assert {tag for tag, _ in assert_inert(shown).elements} == elements
+    assert escape(printable(word)) in shown
 
 
 # --- it tells what the report does
 
 
 def test_the_whole_report_is_in_the_page(text, report):
-    """All figures stand in it once more as JSON, digit for digit."""
+    """The page also holds the report's data as JSON, digit for digit."""
     (data,) = re.findall(r"<pre>(.*?)</pre>", text, flags=re.S)
     parsed = Page(data)
     assert json.loads(parsed.shown) == json.loads(json.dumps(report))
 
 
-def test_the_tables_tell_the_figures_of_the_report(text, report):
-    """Samples, tokens, flags, tallies, rounds and voters are those of the report's data."""
+def test_the_tables_have_the_figures_of_the_report(text, report):
+    """The tables show the report's samples, tokens, flags, tallies, rounds and voters."""
     tables = Page(text).tables
     counted = dict(tables["Samples and tokens"][1:])
     samples, tokens = report["samples"], report["tokens"]
@@ -281,7 +281,7 @@ def test_the_tables_tell_the_figures_of_the_report(text, report):
 
 
 def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
-    """Steps, tallies and margins stand in the order of the certificate."""
+    """The steps most at risk are listed with tallies and margins, in the certificate's order."""
     rows = Page(text).tables["Steps most at risk of being wrong"][1:]
     assert [row[:3] for row in rows] == [
         [f"{one['step']:,}", "-".join(map(str, one["tally"])), str(one["margin"])]
@@ -290,7 +290,7 @@ def test_the_steps_nearest_to_wrong_are_those_of_the_certificate(text, report):
 
 
 def test_doubtful_steps_show_question_answers_and_flagged_samples(text, report):
-    """Each of them has a part of its own, with what was asked, all answers with their votes, and flagged samples."""
+    """Each doubtful step has a section with its question, all answers with their votes, and its flagged samples."""
     shown = Page(text).shown.partition("The whole report as JSON")[0]
     assert len(report["doubtful"]) == 10
     for step in report["doubtful"]:
@@ -303,8 +303,8 @@ def test_doubtful_steps_show_question_answers_and_flagged_samples(text, report):
             assert group["example"] in part
 
 
-def test_tables_of_counts_have_an_end(report, panels):
-    """Beyond twenty rows, one row says how many more there are, and for how many steps."""
+def test_tables_of_counts_are_cut(report, panels):
+    """After twenty rows a last one says how many rows and steps are left out."""
     many = report | {"tallies": {f"{n}-1": n for n in range(50, 10, -1)}}
     rows = Page(page(many, panels)).tables["Tallies: votes by choice"][1:]
     assert len(rows) == 21
@@ -312,37 +312,38 @@ def test_tables_of_counts_have_an_end(report, panels):
 
 
 def test_the_headline_is_that_of_the_certificate(report, panels):
-    """Wrong steps with their interval, and the probability of none, stand at the top."""
-    told = {"expected_wrong": 0.25, "wrong_interval": [0, 3], "zero_probability": 0.78, "zero_probability_low": 0.05}
-    given = report | {"certificate": report["certificate"] | told}
+    """The number of wrong steps with its interval and the probability of none are at the top of the page."""
+    changes = {"expected_wrong": 0.25, "wrong_interval": [0, 3]}
+    changes |= {"zero_probability": 0.78, "zero_probability_low": 0.05}
+    given = report | {"certificate": report["certificate"] | changes}
     shown = Page(page(given, panels)).shown
     assert (
         "0.25wrong steps expectedat most 3, at 95% confidence0.780probability of zero errorslower bound 0.050" in shown
     )
 
 
-def test_warnings_and_assumptions_are_told(report, panels):
-    """Each warning stands in a box of its own before the figures, each assumption in a list."""
+def test_warnings_and_assumptions_are_shown(report, panels):
+    """Each warning has a box above the figures, and the assumptions are a list."""
     given = report | {"certificate": report["certificate"] | {"warnings": ["<w>"], "assumptions": ["a & b"]}}
-    told = page(given, panels)
-    assert "<strong>Warning:</strong> &lt;w&gt;" in told
-    assert told.index('class="alert"') < told.index("<svg")
-    assert "<li>a &amp; b</li>" in told
+    shown = page(given, panels)
+    assert "<strong>Warning:</strong> &lt;w&gt;" in shown
+    assert shown.index('class="alert"') < shown.index("<svg")
+    assert "<li>a &amp; b</li>" in shown
 
 
 @pytest.mark.parametrize("certificate", [None, {}, {"voters": []}, {"certifiable": False, "nearest": []}])
 def test_a_report_with_less_of_a_certificate_has_a_page(report, certificate):
-    """What an older or an unfinished certificate lacks is left out."""
+    """Fields that an older or unfinished certificate lacks are left out of the page."""
     given = report | {"certificate": certificate}
-    harmless(page(given, run_panels(given, Timeline())))
+    assert_inert(page(given, run_panels(given, Timeline())))
 
 
 def test_a_run_without_a_step_has_a_page(tmp_path):
-    """Stopped before its first step, it says so; nothing is certified."""
+    """A run that stopped before its first step says so, and nothing is certified."""
     path = tmp_path / "run.db"
     with pytest.raises(Stopped):
         unerring.run(Words(["a"], {}), ScriptedSampler([ProviderDown("no quota")]), path, k=1)
-    shown = harmless(written(path, tmp_path / "run.html")).shown
+    shown = assert_inert(written(path, tmp_path / "run.html")).shown
     assert "paused (" in shown
     assert "No step is decided yet." in shown
     assert "Certificate" not in shown
@@ -351,8 +352,8 @@ def test_a_run_without_a_step_has_a_page(tmp_path):
 # --- its figures
 
 
-def test_the_figures_are_xml_with_names_of_their_own(text):
-    """Each figure is well-formed, every id on the page is there once, and every reference leads to one."""
+def test_the_figures_are_xml_with_unique_ids(text):
+    """Each figure is well-formed XML, ids are unique on the page, and every reference has its target."""
     figures = re.findall(r"<svg.*?</svg>", text, flags=re.S)
     assert len(figures) == 5
     for figure in figures:
@@ -363,7 +364,7 @@ def test_the_figures_are_xml_with_names_of_their_own(text):
 
 
 def test_the_figures_have_the_colours_of_the_page(text):
-    """No colour in a figure is fixed, and each has a value on a light screen and one on a dark one."""
+    """Figures use the page's colour variables alone, each defined for light and for dark screens."""
     used = {
         name
         for figure in re.findall(r"<svg.*?</svg>", text, flags=re.S)
@@ -380,15 +381,15 @@ def test_the_figures_have_the_colours_of_the_page(text):
 
 
 def test_the_same_journal_has_the_same_page(journal, text, tmp_path):
-    """Also in another process with other hashes, the page is the same, byte for byte."""
+    """Another process, with other hash seeds, writes the same page byte for byte."""
     environment = os.environ | {"PYTHONHASHSEED": "77"}
     done = process("report", journal, "--html", "again.html", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
 
 
-def test_the_command_tells_the_same_and_where_the_page_is(cli, journal):
-    """Stdout is what it is without a page, as text and as JSON; stderr has one line more."""
+def test_the_command_prints_the_same_and_where_the_page_is(cli, journal):
+    """`--html` leaves stdout unchanged, as text and as JSON, and adds one line to stderr."""
     for more in ((), ("--json",)):
         plain, paged = cli("report", journal, *more), cli("report", journal, "--html", "out.html", *more)
         assert (paged.code, paged.out) == (0, plain.out)
@@ -396,7 +397,7 @@ def test_the_command_tells_the_same_and_where_the_page_is(cli, journal):
 
 
 def test_a_page_is_replaced_once_the_new_one_is_whole(journal, tmp_path, monkeypatch):
-    """An older page stays as it is where the new one fails, and nothing is left beside it."""
+    """An older page is kept if writing the new one fails, and no partial file is left."""
     out = tmp_path / "out.html"
     write_report(journal, out)
     old = out.read_text() + "old"
@@ -413,7 +414,7 @@ def test_a_page_is_replaced_once_the_new_one_is_whole(journal, tmp_path, monkeyp
 
 
 def test_a_journal_is_never_written_over(cli, journal, tmp_path):
-    """Neither the journal itself, under any name, nor its companions, nor another journal can become the page."""
+    """Neither this journal under any name, nor its companion files, nor another journal is overwritten by a page."""
     copy, other = tmp_path / "run.db", tmp_path / "other.db"
     for path in (copy, other):
         path.write_bytes(journal.read_bytes())
@@ -429,7 +430,7 @@ def test_a_journal_is_never_written_over(cli, journal, tmp_path):
 
 
 def test_a_file_that_is_no_page_of_a_report_is_never_written_over(cli, journal, tmp_path):
-    """A program, notes or a page of another person's stay as they are; an empty file becomes the page."""
+    """A program, notes or another HTML page are not overwritten; an empty file is."""
     for name, text in (("labels.py", "x = 1\n"), ("notes.html", "<!DOCTYPE html>\n<p>mine"), ("data.bin", "\0")):
         (tmp_path / name).write_text(text)
         done = cli("report", journal, "--html", name)
@@ -442,8 +443,8 @@ def test_a_file_that_is_no_page_of_a_report_is_never_written_over(cli, journal, 
 
 
 @pytest.mark.parametrize("out", [".", "/dev/null", "missing/out.html", "run.db/out.html"])
-def test_a_place_that_no_page_can_have_is_one_line(cli, journal, tmp_path, out):
-    """A folder, a device, a folder that is missing: exit 2, and nothing on stdout."""
+def test_a_place_where_no_page_can_be_written_is_refused(cli, journal, tmp_path, out):
+    """A folder, a device or a path in a missing folder ends with exit code 2, one line, and empty stdout."""
     (tmp_path / "run.db").write_bytes(journal.read_bytes())
     done = cli("report", journal, "--html", out)
     assert (done.code, done.out) == (2, "")
@@ -451,7 +452,7 @@ def test_a_place_that_no_page_can_have_is_one_line(cli, journal, tmp_path, out):
 
 
 def test_without_matplotlib_the_extra_is_named(cli, journal, tmp_path, monkeypatch):
-    """Where it is missing, one line says what to install, and no page is written."""
+    """Without matplotlib one line names the extra to install, and no page is written."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = cli("report", journal, "--html", "out.html")
     assert (done.code, done.out) == (2, "")

@@ -1,4 +1,4 @@
-"""The page of a report in a real browser: it loads without a complaint, and fits a phone."""
+"""The HTML page of a report in a real browser: it loads without errors, and fits the screen of a phone."""
 
 import json
 import re
@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 # A frame as wide as a phone around the page, which is asked what overflows. The page itself has no script.
-FRAME = """<!DOCTYPE html><meta charset="utf-8"><pre id="told"></pre>
+FRAME = """<!DOCTYPE html><meta charset="utf-8"><pre id="sizes"></pre>
 <iframe id="frame" src="PAGE" style="width: WIDTHpx; height: 800px; border: 0"></iframe>
 <script>
 addEventListener("load", () => {
@@ -26,7 +26,7 @@ addEventListener("load", () => {
   const wide = [...page.querySelectorAll("*")].filter((one) => !one.closest("svg > *"));
   const overflows = wide.filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0);
   const scrolls = overflows.filter((one) => getComputedStyle(one).overflowX !== "visible");
-  document.getElementById("told").textContent = JSON.stringify({
+  document.getElementById("sizes").textContent = JSON.stringify({
     page: page.documentElement.scrollWidth,
     scrolls: scrolls.map((one) => one.className),
     outside: wide.filter((one) => one.getBoundingClientRect().right > WIDTH + 1 && !one.closest(".scroll")).length,
@@ -38,7 +38,7 @@ addEventListener("load", () => {
 
 
 def opened(path, folder, *more):
-    """What chromium makes of a page: the document as it stands then, and what it wrote on its console."""
+    """The document after chromium has loaded a page, and the messages on its console."""
     profile = f"--user-data-dir={folder / 'profile'}"
     words = (BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", profile, *more)
     done = subprocess.run(
@@ -48,17 +48,17 @@ def opened(path, folder, *more):
 
 
 def measured(path, folder, width):
-    """How a page fits a window of so many pixels."""
+    """The widths of a page in a window of so many pixels."""
     frame = folder / "frame.html"
     frame.write_text(FRAME.replace("PAGE", path.as_uri()).replace("WIDTH", str(width)))
     document, console = opened(frame, folder, "--allow-file-access-from-files", "--window-size=1200,900")
     assert console == []
-    return json.loads(re.search(r'<pre id="told">(.*?)</pre>', document)[1])
+    return json.loads(re.search(r'<pre id="sizes">(.*?)</pre>', document)[1])
 
 
 @pytest.fixture(scope="module")
 def run_page(tmp_path_factory):
-    """The page of a run with dissent, flags, two voters and a long parameter, question, answer and reason."""
+    """The page of a run with dissent, flags, two voters, and a long parameter, question, answer and reason."""
 
     class Long(unerring.Hanoi):
         def subtask(self, state):
@@ -87,15 +87,15 @@ def run_page(tmp_path_factory):
     return folder / "run.html"
 
 
-def test_the_page_loads_without_a_complaint(run_page, tmp_path):
-    """The browser draws every figure, and its console stays empty: the policy forbids nothing that the page needs."""
+def test_the_page_loads_without_errors(run_page, tmp_path):
+    """The browser draws every figure, and its console is empty: the policy forbids nothing that the page needs."""
     document, console = opened(run_page, tmp_path)
     assert console == []
     assert document.count("<svg") == 5
 
 
-def test_a_forbidden_thing_would_be_a_complaint(run_page, tmp_path):
-    """The policy holds: a script put into the page does not run, and the console tells."""
+def test_a_script_put_into_the_page_is_blocked(run_page, tmp_path):
+    """A script put into the page does not run, and the console reports it."""
     broken = tmp_path / "broken.html"
     script = "<script>document.title = 'ran'</script></body>"
     broken.write_text(run_page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
@@ -106,21 +106,21 @@ def test_a_forbidden_thing_would_be_a_complaint(run_page, tmp_path):
 
 @pytest.mark.parametrize("width", [320, 400, 1000])
 def test_nothing_but_tables_scrolls(run_page, tmp_path, width):
-    """On a phone as on a desk the page is as wide as its window, and only tables are wider than their place."""
-    told = measured(run_page, tmp_path, width)
-    assert told["page"] <= width
-    assert set(told["scrolls"]) <= {"scroll"}
-    assert told["outside"] == 0
-    assert told["figures"] == 5
+    """On a phone and on a desktop the page is as wide as its window, and only tables scroll sideways."""
+    sizes = measured(run_page, tmp_path, width)
+    assert sizes["page"] <= width
+    assert set(sizes["scrolls"]) <= {"scroll"}
+    assert sizes["outside"] == 0
+    assert sizes["figures"] == 5
     if width == 320:
-        assert told["scrolls"]
+        assert sizes["scrolls"]
 
 
-def test_what_is_too_wide_would_be_seen(run_page, tmp_path):
-    """The measure itself: a box of 700 pixels does not fit a phone."""
+def test_a_box_that_is_too_wide_is_measured(run_page, tmp_path):
+    """The measurement itself works: it reports a box of 700 pixels as wider than a phone."""
     broken = tmp_path / "broken.html"
     box = '<div style="width: 700px">wide</div></body>'
     broken.write_text(run_page.read_text(encoding="utf-8").replace("</body>", box), encoding="utf-8")
-    told = measured(broken, tmp_path, 400)
-    assert told["page"] > 700
-    assert told["outside"] > 0
+    sizes = measured(broken, tmp_path, 400)
+    assert sizes["page"] > 700
+    assert sizes["outside"] > 0

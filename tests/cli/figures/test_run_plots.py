@@ -1,4 +1,4 @@
-"""Figures of runs: what is drawn is what the report and the timeline say."""
+"""Figures of runs draw what the report and the timeline have."""
 
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ from unerring.testing import NoisySampler
 
 
 def timeline(dissents):
-    """A timeline that was given which steps had dissent."""
+    """The timeline of steps with and without dissent."""
     found = Timeline()
     for dissented in dissents:
         found.add(dissented)
@@ -33,7 +33,7 @@ def timeline(dissents):
 
 
 def certified(*voters, repeat=0.0, steps=1000):
-    """A report as far as it tells of voters: each (p, votes, planned)."""
+    """The voters' part of a report, from (p, votes, planned) for each."""
     known = [{"name": "one", "p": p, "votes": votes, "planned": planned} for p, votes, planned in voters]
     return {"steps": steps, "certificate": {"repeat": repeat, "voters": known}}
 
@@ -49,7 +49,7 @@ COUNTS = st.dictionaries(st.integers(1, 5000), st.integers(1, 10**6), max_size=4
 
 @given(COUNTS)
 def test_every_step_is_in_one_bar(counts):
-    """Bars do not overlap, are few and of one width, and count each step by its votes."""
+    """Bars have one width and do not overlap, and each step is counted in the bar of its votes."""
     bars = votes_of({"votes_histogram": {str(votes): steps for votes, steps in counts.items()}})
     assert len(bars) <= MAX_BARS
     assert len({bar.high - bar.low for bar in bars}) <= 1
@@ -61,8 +61,8 @@ def test_every_step_is_in_one_bar(counts):
 
 
 @given(st.dictionaries(st.integers(1, 60), st.integers(1, 10**6), max_size=20))
-def test_what_is_undecided_after_a_round_took_more_of_them(counts):
-    """The share after a round is that of the steps which took more rounds; it begins at 1 and ends above 0."""
+def test_steps_undecided_after_a_round_took_more_rounds(counts):
+    """The share after a round is that of the steps that took more rounds; it starts at 1 and ends above 0."""
     shares = undecided_of({"rounds_histogram": {str(rounds): steps for rounds, steps in counts.items()}})
     total = sum(counts.values())
     assert shares == pytest.approx(
@@ -70,8 +70,8 @@ def test_what_is_undecided_after_a_round_took_more_of_them(counts):
     )
 
 
-def test_dissent_is_told_in_windows_that_tell_something():
-    """Windows are as wide as it takes to see a few dissents in each, but there are ten if there can be."""
+def test_dissent_is_shown_in_windows_wide_enough_to_count():
+    """Windows are wide enough to hold several dissents each, but there are ten of them if possible."""
     often = dissent_of(timeline(step % 2 == 0 for step in range(10_000)))
     assert {one.steps for one in often[:-1]} == {64}
     assert often[0] == DissentRate(0, 64, IntervalEstimate.of(32, 64))
@@ -83,7 +83,7 @@ def test_dissent_is_told_in_windows_that_tell_something():
 
 
 def test_a_voters_interval_is_exact_where_errors_do_not_repeat():
-    """50 wrong of 1,000 votes have the interval of Clopper and Pearson; the plan's p is turned round."""
+    """50 wrong of 1,000 votes have the Clopper-Pearson interval; the plan's p is shown as an error rate."""
     (one,) = wrongs_of(certified((0.95, 1000, [0.9, 0.96, 0.99])))
     assert one.measured.estimate == pytest.approx(0.05)
     assert (one.measured.low, one.measured.high) == pytest.approx(interval(50, 1000))
@@ -92,49 +92,49 @@ def test_a_voters_interval_is_exact_where_errors_do_not_repeat():
 
 
 def test_a_voters_interval_is_wider_where_errors_repeat():
-    """Of a voter that is surely wrong again, all votes on a step are worth one."""
+    """If a voter's error surely repeats, all its votes on a step count as one."""
     (one,) = wrongs_of(certified((0.95, 4000, None), repeat=1.0))
     assert (one.measured.low, one.measured.high) == pytest.approx(interval(50, 1000))
 
 
 def test_less_than_one_wrong_vote_has_no_lower_bound():
-    """Where the votes hardly show an error, only an upper bound is known."""
+    """If less than one wrong vote is expected, only an upper bound is drawn."""
     (one,) = wrongs_of(certified((0.9999, 1000, None)))
     assert one.measured.low == 0.0
     assert one.measured.high == pytest.approx(interval(0.1, 1000)[1])
 
 
-def test_a_voter_of_whom_nothing_is_known_is_not_drawn():
-    """Neither votes nor a plan: no line; a plan alone has one."""
+def test_a_voter_without_votes_or_plan_is_not_drawn():
+    """A voter with neither votes nor a plan has no line; one with a plan alone has one."""
     assert wrongs_of(certified((None, 1000, None))) == []
     assert wrongs_of({"steps": 3}) == []
     (one,) = wrongs_of(certified((None, 1000, [0.5, 0.5, 0.5])))
     assert one == WrongVoteRates("one", None, IntervalEstimate(0.5, 0.5, 0.5))
 
 
-def test_flags_are_told_most_frequent_first():
-    """Causes are ordered by their counts, and by name where these are equal."""
+def test_flags_are_shown_most_frequent_first():
+    """Causes of flags are sorted by count, and by name if counts are equal."""
     assert list(flags_of({"flags": {"b": 1, "a": 1, "c": 5}})) == ["c", "a", "b"]
 
 
 def test_a_run_has_all_its_figures(report):
-    """Votes with dissent and flags: each figure is drawn, and says below what it shows."""
+    """A run with votes, dissent and flags has every figure, each with a caption."""
     panels = run_panels(report, timeline([True, False] * 15))
     assert list(panels) == ["p", "votes", "undecided", "dissent", "flags"]
     assert all(panel.svg and panel.caption.endswith(".") for panel in panels.values())
 
 
 def test_the_planned_band_is_drawn(report):
-    """A plan with a band of dissent shows in the figure and is named below it."""
-    told = timeline([True, False] * 15)
-    panel = run_panels(report | {"plan": {"dissent": [0.25, 0.5]}}, told)["dissent"]
+    """A plan's band of dissent is drawn and named in the caption."""
+    seen = timeline([True, False] * 15)
+    panel = run_panels(report | {"plan": {"dissent": [0.25, 0.5]}}, seen)["dissent"]
     assert panel.caption.endswith(" The plan expects 25 % to 50 % of the steps.")
     assert "planned" in panel.svg
-    assert panel.svg != run_panels(report, told)["dissent"].svg
+    assert panel.svg != run_panels(report, seen)["dissent"].svg
 
 
-def test_what_cannot_be_drawn_is_said(report):
-    """A run without a step, or without dissent, has sentences in place of figures."""
+def test_a_missing_figure_has_a_sentence(report):
+    """A run without steps or without dissent has sentences in place of figures."""
     nothing = {"steps": 0, "votes_histogram": {}, "rounds_histogram": {}, "flags": {}, "certificate": None}
     panels = run_panels(report | nothing, timeline([]))
     assert all(panel.svg is None and panel.caption.endswith(".") for panel in panels.values())
