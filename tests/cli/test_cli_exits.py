@@ -67,7 +67,7 @@ def test_an_error_in_the_users_code_has_exit_code_4(cli, failing):
 def test_a_run_that_fails_when_it_is_resumed_exits_with_4(cli, ledger, failing):
     """An error in the user's code during `resume` gives exit code 4, not the code of a stop that resuming cures."""
     assert cli(*RUN, *NOISE, "--max-steps", "2").code == 3
-    failing("parse")
+    failing("advance")
     assert cli("resume", "run.db").code == 4
 
 
@@ -103,7 +103,7 @@ def test_every_end_is_one_json_object(cli, ledger, failing):
     ]
     limited = ("run", "ledger:Ledger", *NOISE, "--max-steps", "2", "--journal", "two.db", "--json")
     ends.append((ended(cli(*limited)), expected_end("step limit", 3, "unerring resume two.db", "two.db")))
-    failing("parse")
+    failing("advance")
     failed = ended(cli("resume", "two.db", "--json"))
     ends.append((failed, expected_end("user code", 4, "unerring resume two.db", "two.db")))
     assert [end for end, _ in ends] == [expected for _, expected in ends]

@@ -331,7 +331,7 @@ def test_commands_of_a_named_process_carry_its_class(cli, ledger, tmp_path):
         shown = cli("review", path, "--process", words[0].replace("made", "Named")) if end == "undecided" else None
         assert shown is None or failing(cli, tmp_path, shown) == {}
         for look in ("report", "verify"):  # the journal does not name the class, so a word stands for it
-            named = [one for one in printed_commands(cli(look, path)) if one[0] in {"resume", "verify"}]
+            named = [one for one in printed_commands(cli(look, path)) if one[0] in {"resume", "review", "verify"}]
             assert all(one[2:4] == ["--process", "MODULE:CLASS"] for one in named), (end, look, named)
             assert named or end == "finished", (end, look)
     assert "not judged" not in cli(*printed_commands(done)[-1]).err
