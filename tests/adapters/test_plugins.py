@@ -16,7 +16,7 @@ from unerring.runtime.protocols import Sampler
 # What a user may have written.
 ACME = """
 import unerring
-from unerring.processes.hanoi import Hanoi, rehearse
+from unerring.processes.hanoi import Hanoi
 
 class Model:
     paid = False
@@ -26,14 +26,14 @@ class Model:
         self.label, self.share, self.name = label, share, "my model"
 
     async def sample(self, prompt, settings, n):
-        return [unerring.Sample(rehearse(prompt).right, voter="acme") for _ in range(n)]
+        return [unerring.Sample(Hanoi().rehearse(prompt).right, voter="acme") for _ in range(n)]
 
 def make(rest):
     return Model(rest)
 
 def ask(prompt, settings):
     chain = Hanoi(3)
-    return rehearse(chain.subtask(chain.state_at(settings.step)).compact).right
+    return Hanoi().rehearse(chain.subtask(chain.state_at(settings.step)).compact).right
 
 def remove(path, ignore_errors=False):
     raise AssertionError("this is no model, and was called")

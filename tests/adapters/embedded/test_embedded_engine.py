@@ -21,7 +21,7 @@ from unerring.adapters.embedded.engine import (
     uniforms,
 )
 from unerring.adapters.embedded.tokenizer import Tokenizer, read_tokenizer
-from unerring.processes.hanoi import Hanoi, rehearse
+from unerring.processes.hanoi import Hanoi
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenize
     for disks in range(1, 21):
         game = Hanoi(disks)
         for step in {0, game.length() // 2, game.length() - 1}:
-            for text in (prompt(step, game), rehearse(prompt(step, game)).right):
+            for text in (prompt(step, game), Hanoi().rehearse(prompt(step, game)).right):
                 assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -155,7 +155,7 @@ def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:
     right = 0
     for step in [0, *some_steps(500, seed=3)]:
         draft = drafter.drafts([(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step)))])[0]
-        right += drafter.tokenizer.decode(draft) == rehearse(prompt(step)).right
+        right += drafter.tokenizer.decode(draft) == Hanoi().rehearse(prompt(step)).right
     assert right >= 498
 
 
