@@ -6,7 +6,7 @@ from random import Random
 from unerring.core.chain import Rehearsal
 from unerring.core.numbers import is_plain
 from unerring.core.short_text import short
-from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
+from unerring.core.user_code import call_own, wrong_return
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import InputError
 
@@ -54,14 +54,10 @@ class NoisySampler:
         return Sample(text, usage, voter=self.name)
 
     def _rehearsed(self, prompt: str, step: int) -> Rehearsal:
-        try:
-            rehearsal = self._rehearse(prompt)
-        except OWN_ERRORS as error:
-            raise_own(error, "rehearse", step, self._rehearse)
+        rehearsal = call_own(self._rehearse, "rehearse", prompt, step=step)
         if not isinstance(rehearsal, Rehearsal):
-            raise wrong_return(
-                "rehearse", f"returned {short(rehearsal)}; it returns a Rehearsal", step, self._rehearse
-            )
+            said = f"returned {short(rehearsal)}; it returns a Rehearsal"
+            raise wrong_return("rehearse", said, step, self._rehearse)
         return rehearsal
 
     def _voted(self, rehearsal: Rehearsal, shared: Random, own: Random) -> str:

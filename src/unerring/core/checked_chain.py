@@ -7,7 +7,7 @@ from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.chain_form import own_method
 from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import short
-from unerring.core.user_code import OWN_ERRORS, json_of, raise_own, wrong_return
+from unerring.core.user_code import OWN_ERRORS, call_own, json_of, raise_own, wrong_return
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag, require_usable
 
@@ -47,7 +47,7 @@ class CheckedChain:
 
     def start(self) -> Json:
         """The state before the first step."""
-        return cast(Json, _called(self._start, "start"))
+        return cast(Json, call_own(self._start, "start"))
 
     def start_text(self, state: Json) -> str:
         """The first state as canonical text; raises `WrongReturn` for one that is no JSON data."""
@@ -82,10 +82,7 @@ class CheckedChain:
 
     def advance(self, state: Json, choice: Json, step: int) -> Json:
         """The state after a step."""
-        try:
-            return cast(Json, self._advance(state, choice))
-        except OWN_ERRORS as error:
-            raise_own(error, "advance", step, self._advance)
+        return cast(Json, call_own(self._advance, "advance", state, choice, step=step))
 
     def _checked(self, state: Json, choice: Json, step: int | None = None) -> RedFlag | None:
         """The red flag that the chain's check returns or raises."""
@@ -110,7 +107,7 @@ class CheckedChain:
         `step` is the one that is asked there, and `made_by` the method that gave the state: errors name them.
         """
         if self._place is not None:
-            place = _called(self._place, "place", state, step=step)
+            place = call_own(self._place, "place", state, step=step)
             return digest_of(json_of(place, "place", "place", step, self._place))
         before = None if step is None else step - 1
         return digest_of(json_of(state, made_by, "state", before, getattr(self.original, made_by)))
@@ -122,7 +119,7 @@ class CheckedChain:
     def length(self) -> int | None:
         """The number of steps; None where the chain does not say."""
         length = own_method(self.original, "length")
-        steps = None if length is None else _called(length, "length")
+        steps = None if length is None else call_own(length, "length")
         if steps is not None and (type(steps) is not int or steps < 0):
             raise wrong_return("length", f"returned {short(steps)}; it returns the number of steps", None, length)
         return steps
@@ -132,7 +129,7 @@ class CheckedChain:
         answer = own_method(self.original, "answer")
         if answer is None:
             return None
-        value: Json = _called(answer, "answer", state)
+        value: Json = call_own(answer, "answer", state)
         json_of(value, "answer", "answer", None, answer)
         return value
 
@@ -151,7 +148,7 @@ class CheckedChain:
         parameters = own_method(self.original, "parameters")
         if parameters is None:
             return dict(getattr(self.original, MADE_WITH, {}))
-        values = _called(parameters, "parameters")
+        values = call_own(parameters, "parameters")
         if not isinstance(values, dict):
             raise wrong_return("parameters", f"returned {short(values)}; it returns a dict", None, parameters)
         json_of(values, "parameters", "parameters", None, parameters)
@@ -168,7 +165,7 @@ class CheckedChain:
             return None
 
         def text(state: Json, step: int, nullable: bool) -> str:
-            right = _called(truth, "truth", state, step=step)
+            right = call_own(truth, "truth", state, step=step)
             if right is None and not nullable:
                 raise wrong_return("truth", "returned None: is a return missing?", step, truth)
             return json_of(right, "truth", "choice", step, truth)
@@ -182,7 +179,7 @@ class CheckedChain:
 
     def state_at(self, step: int) -> Json:
         """The state before a step, of a chain that can be entered at any."""
-        return cast(Json, _called(self.original.state_at, "state_at", step, step=step))
+        return cast(Json, call_own(self.original.state_at, "state_at", step, step=step))
 
     @property
     def verify(self) -> Callable[[Iterable[Json], bool], str | None] | None:
@@ -192,18 +189,10 @@ class CheckedChain:
             return None
 
         def verdict(choices: Iterable[Json], finished: bool) -> str | None:
-            wrong = _called(verify, "verify", choices, finished)
+            wrong = call_own(verify, "verify", choices, finished)
             if wrong is not None and not isinstance(wrong, str):
                 said = f"returned {short(wrong)}; it returns None where all holds, else what is wrong, as text"
                 raise wrong_return("verify", said, None, verify)
             return wrong
 
         return verdict
-
-
-def _called(function: Callable[..., Any], method: str, *arguments: Any, step: int | None = None) -> Any:
-    """What a user's own method returns; an error of its own is passed on with a note of the method."""
-    try:
-        return function(*arguments)
-    except OWN_ERRORS as error:
-        raise_own(error, method, step, function)

@@ -5,6 +5,7 @@ would end an event loop or a generator, such as that of `sys.exit()`, becomes a 
 must not return becomes `WrongReturn`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -53,6 +54,14 @@ def raise_own(
     ordinary = ordinary_error(error)
     add_method_note(ordinary, method, step, function, hint)
     raise ordinary
+
+
+def call_own(function: Callable[..., Any], method: str, *arguments: Any, step: int | None = None) -> Any:
+    """What a user's own method returns; an error of its own is passed on with a note of the method."""
+    try:
+        return function(*arguments)
+    except OWN_ERRORS as error:
+        raise_own(error, method, step, function)
 
 
 def error_line(error: BaseException) -> str:

@@ -185,7 +185,7 @@ def _options(options: list[str]) -> dict[str, Any]:
             case ["logprobs" | "seed" | "schema" as name, "off"]:
                 value = False
             case ["timeout", seconds]:
-                name, value = "timeout", _timeout(seconds)
+                name, value = "timeout", seconds_option("timeout", seconds)
             case _:
                 # its value stays out of the message: it may be a key
                 raise InputError(f"there is no option {option.partition('=')[0]!r} of that kind: {_SYNTAX}")
@@ -195,13 +195,14 @@ def _options(options: list[str]) -> dict[str, Any]:
     return values
 
 
-def _timeout(text: str) -> float:
+def seconds_option(name: str, text: str) -> float:
+    """The seconds that an option of a specification gives; raises `InputError` for anything else."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
-        raise InputError(f"timeout={text}: it is a number of seconds, more than 0 and {MAX_TIMEOUT_SECONDS:g} at most")
+        raise InputError(f"{name}={text}: it is a number of seconds, more than 0 and {MAX_TIMEOUT_SECONDS:g} at most")
     return seconds
 
 

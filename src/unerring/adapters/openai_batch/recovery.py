@@ -7,7 +7,7 @@ for again.
 
 import asyncio
 from bisect import insort
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from dataclasses import dataclass
 from functools import partial
 
@@ -74,14 +74,20 @@ class RecoveredBatches:
 
     async def made_of(self, input_file: str) -> Batch | None:
         """The account's batch of an input file, if it has one."""
+        async for batch in self._batches():
+            if batch.input_file == input_file:
+                return batch
+        return None
+
+    async def _batches(self) -> AsyncIterator[Batch]:
+        """The account's batches, newest first, read page by page."""
         after: str | None = None
         while True:
             shown, more = await self._api.page(after)
             for batch in shown:
-                if batch.input_file == input_file:
-                    return batch
+                yield batch
             if not more or not shown or shown[-1].batch_id == after:
-                return None
+                return
             after = shown[-1].batch_id
 
     async def close(self) -> None:
@@ -101,19 +107,15 @@ class RecoveredBatches:
 
     async def _list(self) -> None:
         """Read the account's list of batches, and note those of this run that are new."""
-        after: str | None = None
         new: list[StepRange] = []
-        while True:
-            try:
-                shown, more = await self._api.page(after)
-            except ProviderDown as failure:
-                if failure.kind is not FailureKind.INVALID:
-                    raise
-                break  # this provider has no such list: nothing can be recovered
-            new += [StepRange(batch, steps_of(batch.metadata) or ANY_STEP) for batch in shown if self._is_new(batch)]
-            if not more or not shown or shown[-1].batch_id == after:
-                break
-            after = shown[-1].batch_id
+        try:
+            async for batch in self._batches():
+                if self._is_new(batch):
+                    new.append(StepRange(batch, steps_of(batch.metadata) or ANY_STEP))
+        except ProviderDown as failure:
+            if failure.kind is not FailureKind.INVALID:
+                raise
+            # this provider has no such list: nothing can be recovered
         for closed in new:
             if self._is_new(closed.batch):  # two pages may have the same batch
                 self._known |= {closed.batch.batch_id, closed.batch.input_file}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 import msgspec
 
@@ -81,7 +82,7 @@ def reconcile(
     wanted = None if requested is None else frozenset(requested)
     outcomes: dict[str, RequestOutcome] = {}
     nameless = False
-    for line in _each(output, errors):
+    for line in filter(bytes.strip, chain(output, errors)):
         name, outcome = _read(line)
         if name is None:
             nameless = True
@@ -95,13 +96,6 @@ def reconcile(
         for name in wanted - outcomes.keys():
             outcomes[name] = gap
     return outcomes
-
-
-def _each(output: Iterable[bytes], errors: Iterable[bytes]) -> Iterable[bytes]:
-    for file in (output, errors):
-        for line in file:
-            if line.strip():
-                yield line
 
 
 def _read(line: bytes) -> tuple[str | None, RequestOutcome]:
@@ -140,15 +134,8 @@ def _name(line: bytes) -> str | None:
 
 def _gap(nameless: bool, undone: bool, ended: str) -> RequestOutcome:
     """The outcome of a request that no line names."""
-    if nameless:
-        return RequestOutcome(
-            OutcomeKind.UNKNOWN, reason="it is missing from the batch's results, a part of which cannot be read"
-        )
-    if undone:
-        return RequestOutcome(
-            OutcomeKind.UNDONE, reason=f"it is missing from the results of the batch, which is {ended}"
-        )
-    return RequestOutcome(
-        OutcomeKind.UNKNOWN,
-        reason=f"it is missing from the results of the batch, which is {ended} and counts it as done",
-    )
+    missing = f"it is missing from the results of the batch, which is {ended}"
+    if undone and not nameless:
+        return RequestOutcome(OutcomeKind.UNDONE, reason=missing)
+    unread = "it is missing from the batch's results, a part of which cannot be read"
+    return RequestOutcome(OutcomeKind.UNKNOWN, reason=unread if nameless else f"{missing} and counts it as done")

@@ -65,15 +65,14 @@ class BatchScheduler:
     """Answers requests with batches."""
 
     def __init__(self, context: SchedulerContext, unclaimed: UnclaimedAnswers) -> None:
-        self._spec = context.spec
-        self._identity = context.identity
-        self._api = context.api
-        self._reader = context.reader
-        self._clock = context.clock
-        self._poller = BatchPoller(self._api, self._clock, self._spec.poll)
+        self._context = context
+        self._poller = BatchPoller(context.api, context.clock, context.spec.poll)
         self._done = unclaimed.done
         self._recovered = RecoveredBatches(
-            self._api, BatchMetadata(self._identity, self._spec.chat.model), self._attach, unclaimed.done
+            self._context.api,
+            BatchMetadata(self._context.identity, self._context.spec.chat.model),
+            self._attach,
+            unclaimed.done,
         )
         self._requests = PendingRequests(unclaimed.kept, self._arrived)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,18 +99,18 @@ class BatchScheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _arrived(self) -> None:
-        if self._requests.gathered >= self._spec.batch or self._requests.size >= MAX_GATHERED_BYTES:
+        if self._requests.gathered >= self._context.spec.batch or self._requests.size >= MAX_GATHERED_BYTES:
             self._send()
         elif self._timer is None:
             self._timer = asyncio.ensure_future(self._gather())
 
     async def _gather(self) -> None:
         """Send the gathered requests once no new one comes, or their time is over."""
-        latest = self._clock.time() + self._spec.gather
+        latest = self._context.clock.time() + self._context.spec.gather
         arrivals = -1
-        while arrivals != self._requests.arrivals and self._clock.time() < latest:
+        while arrivals != self._requests.arrivals and self._context.clock.time() < latest:
             arrivals = self._requests.arrivals
-            await self._clock.sleep(self._spec.quiet)
+            await self._context.clock.sleep(self._context.spec.quiet)
         self._timer = None
         self._send()
 
@@ -163,11 +162,13 @@ class BatchScheduler:
 
     async def _created(self, lines: list[RequestLine]) -> Batch:
         """The batch of these requests; raises the failure to create it."""
-        file = await self._api.upload(b"".join(line.text() for line in lines))
+        file = await self._context.api.upload(b"".join(line.text() for line in lines))
         self._recovered.add_own(file)
-        metadata = BatchMetadata(self._identity, self._spec.chat.model).metadata([line.key.step for line in lines])
+        metadata = BatchMetadata(self._context.identity, self._context.spec.chat.model).metadata(
+            [line.key.step for line in lines]
+        )
         try:
-            return await self._api.create(file, metadata, self._spec.window)
+            return await self._context.api.create(file, metadata, self._context.spec.window)
         except ProviderBusy as failure:
             if failure.kind is FailureKind.RATE_LIMITED:
                 raise
@@ -175,11 +176,11 @@ class BatchScheduler:
 
     async def _created_unconfirmed(self, file: str, failure: ProviderBusy) -> Batch:
         """The batch that was created of a file without an answer; raises `failure` if there is none."""
-        deadline = BatchDeadline(self._clock.time() + WINDOW_MARGIN_SECONDS, "the list of batches")
+        deadline = BatchDeadline(self._context.clock.time() + WINDOW_MARGIN_SECONDS, "the list of batches")
         try:
             for call in range(MAX_LIST_CALLS):
                 if call:
-                    await self._clock.sleep(self._spec.poll)
+                    await self._context.clock.sleep(self._context.spec.poll)
                 batch = await self._poller.persist(lambda: self._recovered.made_of(file), deadline)
                 if batch is not None:
                     return batch
@@ -194,7 +195,8 @@ class BatchScheduler:
         Raises `ProviderBusy` or `ProviderDown` where the outcomes of requests cannot be had any more.
         """
         deadline = BatchDeadline(
-            self._clock.time() + self._spec.window_seconds + WINDOW_MARGIN_SECONDS, f"batch {batch.batch_id}"
+            self._context.clock.time() + self._context.spec.window_seconds + WINDOW_MARGIN_SECONDS,
+            f"batch {batch.batch_id}",
         )
         self._running += 1
         try:
@@ -217,7 +219,7 @@ class BatchScheduler:
                 continue
             key, n = known
             line = self._requests.line(key)
-            settled = self._reader.settled(outcome, n, None if line is None else line.sent)
+            settled = self._context.reader.settled(outcome, n, None if line is None else line.sent)
             # the failure of an unknown request of an earlier process concerns no caller
             if keys is not None or not isinstance(settled, Exception):
                 self._requests.settle(key, settled)
@@ -237,7 +239,7 @@ class BatchScheduler:
     async def _keys_in(self, batch: Batch) -> dict[str, RequestKey] | None:
         """The requests of a batch, from its input file; None where that cannot be read any more."""
         try:
-            return keys_in(await self._api.lines(batch.input_file)) if batch.input_file else None
+            return keys_in(await self._context.api.lines(batch.input_file)) if batch.input_file else None
         except ProviderDown as failure:
             if failure.kind is not FailureKind.INVALID:
                 raise

@@ -1,21 +1,17 @@
 """The specification of a model that is asked in batches: `openai-batch/MODEL@URL,option,...`."""
 
-import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from unerring.adapters.http.spec import PROVIDER as CHAT
-from unerring.adapters.http.spec import EndpointSpec, parse_spec
+from unerring.adapters.http.spec import EndpointSpec, parse_spec, seconds_option
 from unerring.adapters.openai_batch.request_id import MAX_BATCH_REQUESTS
 from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.errors import InputError
 
 PROVIDER = "openai-batch"
-DEFAULT_BATCH_REQUESTS = 1000
-DEFAULT_GATHER_SECONDS = 60.0
-DEFAULT_POLL_SECONDS = 15.0
-DEFAULT_WINDOW = "24h"
-MAX_WAIT_SECONDS = 86_400.0
 QUIET_SHARE = 0.05  # of the gathering time without a new request, after which a batch is sent
 
 _OPTIONS = "batch=REQUESTS, gather=SECONDS, poll=SECONDS or window=24h"
@@ -35,26 +31,18 @@ class BatchSpec:
     """
 
     chat: EndpointSpec
-    batch: int = DEFAULT_BATCH_REQUESTS
-    gather: float = DEFAULT_GATHER_SECONDS
-    poll: float = DEFAULT_POLL_SECONDS
-    window: str = DEFAULT_WINDOW
+    batch: int = 1000
+    gather: float = 60.0
+    poll: float = 15.0
+    window: str = "24h"
 
     @property
     def name(self) -> str:
         """The specification in its one canonical form."""
-        words = [PROVIDER + self.chat.name.removeprefix(CHAT)]
-        if self.batch != DEFAULT_BATCH_REQUESTS:
-            words.append(f"batch={self.batch}")
-        for name, seconds, usual in (
-            ("gather", self.gather, DEFAULT_GATHER_SECONDS),
-            ("poll", self.poll, DEFAULT_POLL_SECONDS),
-        ):
-            if seconds != usual:
-                words.append(f"{name}={seconds}".removesuffix(".0"))
-        if self.window != DEFAULT_WINDOW:
-            words.append(f"window={self.window}")
-        return ",".join(words)
+        usual = BatchSpec(self.chat)
+        given = {name: getattr(self, name) for name in _READERS if getattr(self, name) != getattr(usual, name)}
+        words = [f"{name}={value}".removesuffix(".0") for name, value in given.items()]
+        return ",".join([PROVIDER + self.chat.name.removeprefix(CHAT), *words])
 
     @property
     def quiet(self) -> float:
@@ -82,49 +70,38 @@ def _parsed(text: str) -> BatchSpec:
     if provider != PROVIDER or not slash:
         raise InputError(f"a model that is asked in batches is written {PROVIDER}/MODEL or {PROVIDER}/MODEL@URL")
     first, *options = rest.split(",")
-    own: dict[str, str] = {}
+    own: dict[str, Any] = {}
     others = []
-    for option in options:
-        name, equals, value = option.partition("=")
-        if not equals or name not in {"batch", "gather", "poll", "window"}:
-            others.append(option)
-        elif name in own:
-            raise InputError(f"the option {option!r} is given twice")
-        else:
-            own[name] = value
     try:
-        chat = parse_spec(",".join([f"{CHAT}/{first}", *others]))
+        for option in options:
+            name, equals, value = option.partition("=")
+            if not equals or name not in _READERS:
+                others.append(option)
+            elif name in own:
+                raise InputError(f"the option {option!r} is given twice")
+            else:
+                own[name] = _READERS[name](name, value)
+        return BatchSpec(parse_spec(",".join([f"{CHAT}/{first}", *others])), **own)
     except InputError as error:
         raise InputError(f"{error}; {PROVIDER} also has {_OPTIONS}") from None
-    return BatchSpec(
-        chat,
-        _requests(own.get("batch", str(DEFAULT_BATCH_REQUESTS))),
-        _seconds("gather", own.get("gather", str(DEFAULT_GATHER_SECONDS))),
-        _seconds("poll", own.get("poll", str(DEFAULT_POLL_SECONDS))),
-        _window(own.get("window", DEFAULT_WINDOW)),
-    )
 
 
-def _requests(text: str) -> int:
+def _requests(name: str, text: str) -> int:
     count = int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
     if not 1 <= count <= MAX_BATCH_REQUESTS:
-        raise InputError(f"batch={text}: a batch has 1 to {MAX_BATCH_REQUESTS} requests; options are {_OPTIONS}")
+        raise InputError(f"{name}={text}: a batch has 1 to {MAX_BATCH_REQUESTS} requests")
     return count
 
 
-def _seconds(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= MAX_WAIT_SECONDS:
-        raise InputError(
-            f"{name}={text}: it is in seconds, more than 0 and {MAX_WAIT_SECONDS:g} at most; options are {_OPTIONS}"
-        )
-    return seconds
-
-
-def _window(text: str) -> str:
+def _window(name: str, text: str) -> str:
     if not _WINDOW.fullmatch(text):
-        raise InputError(f"window={text}: write hours or days, such as 24h, the only one that OpenAI accepts")
+        raise InputError(f"{name}={text}: write hours or days, such as 24h, the only one that OpenAI accepts")
     return text
+
+
+_READERS: dict[str, Callable[[str, str], Any]] = {
+    "batch": _requests,
+    "gather": seconds_option,
+    "poll": seconds_option,
+    "window": _window,
+}

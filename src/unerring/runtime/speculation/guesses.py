@@ -5,7 +5,7 @@ from random import Random
 from typing import Protocol, TypeAlias
 
 from unerring.core.journal.entries import DRAFT_SLOT, Drafted
-from unerring.core.user_code import OWN_ERRORS, json_of, raise_own
+from unerring.core.user_code import call_own, json_of
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Sample, Settings
@@ -43,10 +43,7 @@ class ChainGuesses:
 
     async def guess(self, question: Question) -> str | None:
         step = question.step.step
-        try:
-            guessed = self._guess(question.state)
-        except OWN_ERRORS as error:
-            raise_own(error, "guess", step, self._guess)
+        guessed = call_own(self._guess, "guess", question.state, step=step)
         return None if guessed is None else json_of(guessed, "guess", "choice", step, self._guess)
 
 
